@@ -1,0 +1,178 @@
+"""The command line: ``asyncflow run``, ``asyncflow init-db`` and ``asyncflow status``.
+
+Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 3 stopped, but work had to be left behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+from sqlalchemy import Engine, MetaData, create_engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from asyncflow.errors import AsyncflowError, TargetNotFoundError
+from asyncflow.integrations.logging import LoggingHook
+from asyncflow.outbox import Inbox, Outbox
+from asyncflow.scheduler import Scheduler
+from asyncflow.scheduler.report import COUNT_LIMIT, Report, report
+
+_LEFT_BEHIND = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+    except AsyncflowError as error:
+        print(f"asyncflow: {error}", file=sys.stderr)
+        return 1
+    except SQLAlchemyError as error:
+        print(f"asyncflow: the database answered: {getattr(error, 'orig', None) or error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="asyncflow", description="Transactional outbox for SQLAlchemy.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run a scheduler until SIGTERM or SIGINT")
+    run.add_argument("target", metavar="module:attribute", help="the Scheduler, or a function that makes it")
+    run.add_argument("--verbose", action="store_true", help="also log every page, batch and settle")
+    run.set_defaults(command=_run)
+    for name, command, text in (
+        ("init-db", _init_db, "create asyncflow's tables where they are missing"),
+        ("status", _status, "show what waits, what failed and who owns the shards"),
+    ):
+        sub = commands.add_parser(name, help=text)
+        sub.add_argument("target", metavar="module:attribute", nargs="?", help="a Scheduler; or use the options")
+        sub.add_argument("--database-url", help="SQLAlchemy URL; default: $ASYNCFLOW_DATABASE_URL")
+        sub.add_argument("--prefix", default="asyncflow_", help="of the tables' names (default: %(default)s)")
+        sub.add_argument("--schema", help="of the tables")
+        sub.set_defaults(command=command)
+    return parser
+
+
+# -- run -------------------------------------------------------------------------------------------------
+
+
+def _run(options: argparse.Namespace) -> int:
+    level = logging.DEBUG if options.verbose else logging.INFO
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
+    logging.getLogger("asyncflow").setLevel(level)
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    scheduler = _scheduler_at(options.target)
+    scheduler.hooks.add(LoggingHook())
+    return _until_signalled(scheduler)
+
+
+def _until_signalled(scheduler: Scheduler) -> int:
+    """Run until the first SIGTERM or SIGINT; a second one ends the process at once."""
+    received: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    scheduler.start()
+    while not received:
+        # Bounded, so that the handler runs soon on every platform.
+        scheduler.wait(0.2)
+    return 0 if scheduler.stop() else _LEFT_BEHIND
+
+
+# -- init-db and status ----------------------------------------------------------------------------------
+
+
+def _init_db(options: argparse.Namespace) -> int:
+    engine, outbox = _database(options)
+    metadata = outbox.tasks.metadata
+    tables = [outbox.tasks, outbox.shards]
+    if not options.target:
+        tables.append(Inbox(metadata, prefix=options.prefix, schema=options.schema).entries)
+    metadata.create_all(engine, tables)
+    print(f"{', '.join(table.fullname for table in tables)} are in {engine.url.render_as_string()}")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    engine, outbox = _database(options)
+    print(render(report(engine, outbox)))
+    return 0
+
+
+def _database(options: argparse.Namespace) -> tuple[Engine, Outbox]:
+    if options.target:
+        scheduler = _scheduler_at(options.target)
+        return scheduler.engine, scheduler.outbox
+    url = options.database_url or os.environ.get("ASYNCFLOW_DATABASE_URL")
+    if not url:
+        raise TargetNotFoundError("no database named; give --database-url URL, or module:attribute of a Scheduler")
+    try:
+        engine = create_engine(url)
+    except (SQLAlchemyError, ImportError) as error:
+        raise TargetNotFoundError(f"--database-url {url!r} cannot be used: {error}") from error
+    return engine, Outbox(MetaData(), prefix=options.prefix, schema=options.schema)
+
+
+def _scheduler_at(target: str) -> Scheduler:
+    """Import ``module:attribute``, with the working directory importable; call it if it is a function."""
+    module_name, _, attribute = target.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise  # the module is there, and something that it imports is not
+        raise TargetNotFoundError(f"there is no module {error.name!r}; give module:attribute, from here") from error
+    for name in filter(None, attribute.split(".")):
+        found = getattr(found, name, None)
+    made = found() if callable(found) else found
+    if not isinstance(made, Scheduler):
+        raise TargetNotFoundError(f"{target!r} is {made!r:.80}; name a Scheduler, or a function that makes one")
+    return made
+
+
+def render(state: Report) -> str:
+    """Return the report as text for a terminal."""
+    lines = [f"{'TASK TYPE':<32} {'PENDING':>8} {'OLDEST DUE':>11} {'NEXT DUE':>9} {'SUCCESS':>8} {'FAILED':>7}"]
+    for one in state.types:
+        lines.append(
+            f"{one.task_type:<32} {_count(one.pending):>8} {_seconds(one.oldest_due_seconds):>11} "
+            f"{_seconds(one.next_due_seconds):>9} {_count(one.succeeded):>8} {_count(one.failed):>7}"
+        )
+    if not state.types:
+        lines.append("(no tasks)")
+    lines += ["", "SHARDS"]
+    lines += [f"{count:>6}  {owner or '(no owner)'}" for owner, count in state.owners.items()]
+    if not state.owners:
+        lines.append("(no scheduler has started yet)")
+    if state.dead_letters:
+        lines += ["", "LATEST DEAD LETTERS"]
+    for letter in state.dead_letters:
+        last_error = letter.log.splitlines()[0] if letter.log else ""
+        lines.append(f"{letter.task_id}  {letter.task_type}  key={letter.key}  retries={letter.retry_count}")
+        lines.append(f"    {last_error}")
+    return "\n".join(lines)
+
+
+def _count(count: int) -> str:
+    return f">={COUNT_LIMIT}" if count >= COUNT_LIMIT else str(count)
+
+
+def _seconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.1f} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""Every error that asyncflow raises.
+
+AsyncflowError
+├── RefusedError               a task that was refused at the door; nothing was written
+│   ├── InvalidTaskTypeError
+│   ├── UnknownTaskTypeError
+│   ├── InvalidKeyError
+│   ├── InvalidHeadersError
+│   ├── InvalidPriorityError
+│   ├── InvalidDelayError
+│   ├── PayloadMissingError
+│   ├── PayloadNotSerializableError
+│   └── PayloadTooLargeError
+├── InvalidMessageIdError      an inbox id or consumer name that cannot be told apart safely
+├── WrongTargetError           publish() was given something that is no Session or Connection
+├── NotTransactionalError      the connection commits each statement by itself
+├── OptionError                an option's value is at fault
+│   ├── UnknownOptionError
+│   └── DuplicateTaskTypeError
+├── UnsupportedDatabaseError   the dialect has no implementation here
+├── TablesMissingError         the database lacks asyncflow's tables
+├── ShardCountMismatchError    rows were sharded by another count
+├── UnroutedDestinationError   a task type names a destination without a publisher
+├── SchedulerStoppedError      start() after stop()
+├── BuilderError               a message builder broke its contract for a page or a task
+├── MissingExtraError          an optional client library is not installed
+└── TargetNotFoundError        the command line names a module or attribute that is not there
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AsyncflowError(Exception):
+    """Be the root of every error raised on purpose by asyncflow."""
+
+
+class RefusedError(AsyncflowError, ValueError):
+    """A task was refused at the door; nothing was written."""
+
+
+class InvalidTaskTypeError(RefusedError):
+    """The task type is empty, too long or not text; use a short stable name such as ``user.registered``."""
+
+
+class UnknownTaskTypeError(RefusedError):
+    """The task type was never declared; declare it with ``outbox.message(...)`` where the outbox is made."""
+
+
+class InvalidKeyError(RefusedError):
+    """The key is empty, too long or not text; use a short business key or leave it out."""
+
+
+class InvalidHeadersError(RefusedError):
+    """A header is not text, has a reserved name, or all of them together are too large."""
+
+
+class InvalidPriorityError(RefusedError):
+    """The priority is not a whole number of seconds within its range."""
+
+
+class InvalidDelayError(RefusedError):
+    """The delay is negative, not finite or beyond its range; give seconds from now."""
+
+
+class PayloadMissingError(RefusedError):
+    """The task has no payload and its type has no builder that could make one."""
+
+
+class PayloadNotSerializableError(RefusedError):
+    """The payload cannot be written as JSON; give JSON-able values, or bytes with a content type."""
+
+
+class PayloadTooLargeError(RefusedError):
+    """The message exceeds the limit; store the body elsewhere and publish a reference, or raise the limit."""
+
+
+class InvalidMessageIdError(AsyncflowError, ValueError):
+    """The inbox cannot remember this message id or consumer name exactly."""
+
+
+class WrongTargetError(AsyncflowError, TypeError):
+    """Tasks are written into a Session, an AsyncSession or a Core Connection that the caller owns."""
+
+
+class NotTransactionalError(AsyncflowError):
+    """The connection is in AUTOCOMMIT, so the task would not share the fate of the business rows."""
+
+
+class OptionError(AsyncflowError, ValueError):
+    """An option's value is at fault; the message names the option, the value and what is allowed."""
+
+
+class UnknownOptionError(OptionError, TypeError):
+    """An option has a name that nothing reads."""
+
+    @classmethod
+    def among(cls, where: str, unknown: Iterable[str], known: Iterable[str]) -> UnknownOptionError:
+        """Name the unknown options of ``where`` and, for each, the nearest known one."""
+        known = sorted(known)
+        hints = [_hint(name, known) for name in unknown]
+        return cls(f"{where} has no option {'; no option '.join(hints)}. Known: {', '.join(known)}")
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"{name!r} (did you mean {near[0]!r}?)" if near else repr(name)
+
+
+class DuplicateTaskTypeError(OptionError):
+    """A task type was declared twice; its configuration would depend on the order of imports."""
+
+
+class UnsupportedDatabaseError(AsyncflowError):
+    """The database's dialect is not one of MySQL, MariaDB, PostgreSQL and SQLite."""
+
+
+class TablesMissingError(AsyncflowError):
+    """The database lacks asyncflow's tables; run ``asyncflow init-db`` or your Alembic migration."""
+
+
+class ShardCountMismatchError(AsyncflowError):
+    """The database was sharded with another shard_count; every process must use the recorded one."""
+
+
+class UnroutedDestinationError(AsyncflowError):
+    """A declared task type goes to a destination for which the scheduler has no publisher."""
+
+
+class SchedulerStoppedError(AsyncflowError):
+    """A stopped scheduler cannot start again, for its publishers are closed; make a new one."""
+
+
+class BuilderError(AsyncflowError):
+    """A message builder returned something else than one payload for each task of its page."""
+
+
+class MissingExtraError(AsyncflowError, ImportError):
+    """An optional client library is not installed; the message holds the pip line that mends it."""
+
+
+class TargetNotFoundError(AsyncflowError):
+    """``module:attribute`` does not lead to the object that the command needs."""

@@ -1,0 +1,22 @@
+"""The write side: tables, the outbox, the inbox. What business code touches."""
+
+from asyncflow.outbox.inbox import Inbox
+from asyncflow.outbox.message import Message
+from asyncflow.outbox.outbox import Outbox
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.tables import TaskMixin, inbox_table, shard_table, task_table
+from asyncflow.outbox.task import Task
+from asyncflow.outbox.task_type import MessageType
+
+__all__ = [
+    "Inbox",
+    "Message",
+    "MessageType",
+    "Outbox",
+    "Status",
+    "Task",
+    "TaskMixin",
+    "inbox_table",
+    "shard_table",
+    "task_table",
+]

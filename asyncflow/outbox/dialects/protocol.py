@@ -1,0 +1,38 @@
+"""The contract of a database dialect; ``tests/integration/dialects`` is its conformance suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Executable, Insert, Select, Table
+from sqlalchemy.exc import DBAPIError
+
+
+class DatabaseDialect(Protocol):
+    """Do what databases do differently; has no state."""
+
+    isolation_level: str | None  # of our own transactions; None keeps the engine's
+
+    def heads(self, tasks: Table, status: int) -> Executable:
+        """Return (task_type, shard, seconds until order_time) of the first row of each pair in ``status``.
+
+        Reads one index entry a pair, however many rows wait behind it.
+        """
+        ...
+
+    def pages(self, selects: Sequence[Select[Any]]) -> Executable:
+        """Join page selects, each with its own order and limit, into one statement."""
+        ...
+
+    def insert_once(self, table: Table) -> Insert:
+        """Return an INSERT that leaves an existing primary key as it is and then counts no row."""
+        ...
+
+    def insert_many(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows of the same columns in as few round trips as the driver allows."""
+        ...
+
+    def is_contention(self, error: DBAPIError) -> bool:
+        """Tell whether the transaction lost against another one and may simply be run again."""
+        ...

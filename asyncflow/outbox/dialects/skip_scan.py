@@ -1,0 +1,36 @@
+"""Heads by a recursive skip scan, for databases whose planners have no loose index scan.
+
+Each step asks the index for the first row behind the pair just found, so the cost is one descent a pair,
+whatever the number of rows (the PostgreSQL wiki knows it as "loose indexscan").
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ScalarSelect, Select, Table, and_, select, tuple_
+from sqlalchemy.sql import ColumnElement
+
+from asyncflow.outbox.clock import seconds_until
+
+
+def skip_scan_heads(tasks: Table, status: int) -> Select[Any]:
+    """Return the heads statement over the index (status, task_type, shard, order_time)."""
+    found = select(_first(tasks, status).label("id")).cte("heads", recursive=True)
+    head = tasks.alias("head")
+    behind = tuple_(tasks.c.task_type, tasks.c.shard) > tuple_(head.c.task_type, head.c.shard)
+    following = _first(tasks, status, behind).correlate(head)
+    found = found.union_all(select(following).select_from(found.join(head, head.c.id == found.c.id)))
+    return select(head.c.task_type, head.c.shard, seconds_until(head.c.order_time)).select_from(
+        found.join(head, head.c.id == found.c.id)
+    )
+
+
+def _first(tasks: Table, status: int, *behind: ColumnElement[bool]) -> ScalarSelect[Any]:
+    return (
+        select(tasks.c.id)
+        .where(and_(tasks.c.status == status, *behind))
+        .order_by(tasks.c.task_type, tasks.c.shard, tasks.c.order_time)
+        .limit(1)
+        .scalar_subquery()
+    )

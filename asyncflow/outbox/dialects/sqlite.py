@@ -1,0 +1,40 @@
+"""SQLite, for demonstrations, tests and single-host applications."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Executable, Insert, Select, Table, insert, select, union_all
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import DBAPIError
+
+from asyncflow.outbox.dialects.skip_scan import skip_scan_heads
+
+
+class SQLite:
+    """Read heads by a recursive skip scan; one writer at a time is the database's own rule."""
+
+    isolation_level: str | None = None
+
+    def heads(self, tasks: Table, status: int) -> Executable:
+        """Return the heads statement."""
+        return skip_scan_heads(tasks, status)
+
+    def pages(self, selects: Sequence[Select[Any]]) -> Executable:
+        """Join the selects by UNION ALL, each as a subquery: SQLite allows no LIMIT in a branch."""
+        if len(selects) == 1:
+            return selects[0]
+        return union_all(*(select(page.subquery(f"page_{number}")) for number, page in enumerate(selects)))
+
+    def insert_once(self, table: Table) -> Insert:
+        """Return INSERT … ON CONFLICT DO NOTHING."""
+        return upsert(table).on_conflict_do_nothing()
+
+    def insert_many(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert by executemany, which SQLite runs as one prepared statement."""
+        connection.execute(insert(table), [dict(row) for row in rows])
+
+    def is_contention(self, error: DBAPIError) -> bool:
+        """Know SQLITE_BUSY and SQLITE_LOCKED by their texts: error codes came with Python 3.11."""
+        return any(text in str(error.orig) for text in ("is locked", "busy"))

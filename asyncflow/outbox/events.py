@@ -1,0 +1,190 @@
+"""What the core tells the world: frozen events, handed to hooks.
+
+The core never logs and never counts; logging, metrics and the tests' signals are hooks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Be the base of every event."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnqueued(Event):
+    """A task row was added to the caller's transaction, which may still roll back."""
+
+    task_id: UUID
+    task_type: str
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PageFetched(Event):
+    """A round of pages was read: ``tasks`` rows of ``pages`` pairs of task type and shard."""
+
+    destination: str
+    pages: int
+    tasks: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TasksPublished(Event):
+    """A batch came back from the broker; ``sent`` of ``tasks`` were acknowledged."""
+
+    destination: str
+    tasks: int
+    sent: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRetried(Event):
+    """A task goes back to PENDING and is due again in ``delay_seconds``."""
+
+    task_id: UUID
+    task_type: str
+    retry_count: int
+    delay_seconds: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed(Event):
+    """A task became a dead letter: it was rejected, or its retries are spent."""
+
+    task_id: UUID
+    task_type: str
+    retry_count: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class TasksSettled(Event):
+    """Outcomes were written and committed."""
+
+    destination: str
+    succeeded: int
+    retried: int
+    failed: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SettleFenced(Event):
+    """Settles changed nothing, for another instance owns the shards now or somebody settled the rows."""
+
+    destination: str
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerChanged(Event):
+    """A destination's circuit breaker is now ``closed``, ``open`` or ``half-open``."""
+
+    destination: str
+    state: str
+    retry_in_seconds: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnershipChanged(Event):
+    """The instance owns ``shards`` from now on; another one took ``lost``."""
+
+    owner: str
+    shards: tuple[int, ...]
+    lost: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownTypeSeen(Event):
+    """Rows of a task type that this process does not declare wait; they are left alone."""
+
+    task_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRowsDeleted(Event):
+    """The cleaner deleted rows whose retention is over."""
+
+    status: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class TickMisfired(Event):
+    """A tick came while ``loop`` was at work; one further run follows."""
+
+    loop: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed(Event):
+    """A step of a background loop raised; the loop goes on after ``pause_seconds``."""
+
+    loop: str
+    error: BaseException
+    pause_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoopRestarted(Event):
+    """The watchdog found a dead thread and started it anew."""
+
+    loop: str
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerStarted(Event):
+    """The scheduler's loops run."""
+
+    owner: str
+    instance_index: int
+    instance_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerStopped(Event):
+    """The scheduler's loops have ended; ``clean`` is False if one had to be left behind."""
+
+    owner: str
+    clean: bool
+
+
+class Hook(Protocol):
+    """Receive every event, on the thread where it happened; return fast and do not block."""
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        ...
+
+
+class Hooks:
+    """Hand events to hooks; a hook that raises is reported and never disturbs the work."""
+
+    def __init__(self, hooks: Iterable[Hook] = ()) -> None:
+        self._hooks: tuple[Hook, ...] = tuple(hooks)
+
+    def __bool__(self) -> bool:
+        return bool(self._hooks)
+
+    def add(self, hook: Hook) -> None:
+        """Hand all further events to ``hook`` as well."""
+        self._hooks = (*self._hooks, hook)
+
+    def emit(self, event: Event) -> None:
+        """Hand ``event`` to each hook in the order of their addition."""
+        for hook in self._hooks:
+            try:
+                hook(event)
+            except Exception:  # noqa: BLE001 - a fault in a hook must not lose a task
+                logging.getLogger("asyncflow").exception("The hook %r raised on %r", hook, event)

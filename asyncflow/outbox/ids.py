@@ -1,0 +1,19 @@
+"""Task ids: made by the client, ordered by time, spread evenly over the shards."""
+
+from __future__ import annotations
+
+import uuid
+
+import uuid_utils
+
+SHARD_COUNT = 64
+
+
+def new_id() -> uuid.UUID:
+    """Return a UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then random bits."""
+    return uuid.UUID(bytes=uuid_utils.uuid7().bytes)
+
+
+def shard_of(task_id: uuid.UUID, shard_count: int) -> int:
+    """Return ``id modulo shard_count``; the low 62 bits of the id are random, so shards fill evenly."""
+    return task_id.int % shard_count

@@ -1,0 +1,102 @@
+"""The inbox: a message delivered twice takes effect once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, MetaData
+from sqlalchemy.orm import Session
+
+from asyncflow.errors import InvalidMessageIdError, WrongTargetError
+from asyncflow.outbox import queries
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.tables import CONSUMER_LENGTH, MESSAGE_ID_LENGTH, inbox_table
+from asyncflow.outbox.target import target_of
+from asyncflow.outbox.text import require_text
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+_PAGE = 500
+
+
+class Inbox:
+    """Remember which consumer took which message, in the consumer's own transaction.
+
+    Adds the table ``<prefix>inbox`` to ``metadata``. Made once; thread-safe.
+    """
+
+    def __init__(self, metadata: MetaData, *, prefix: str = "asyncflow_", schema: str | None = None) -> None:
+        self.entries = inbox_table(metadata, f"{prefix}inbox", schema)
+
+    def process_once(self, session: Session | Connection, message_id: str | bytes | UUID, *, consumer: str) -> bool:
+        """Return True if this consumer sees the message for the first time, and remember that.
+
+        The memory commits or rolls back with the caller's transaction, so do the work in the same one. While
+        another transaction of the same message is open, this waits for its end.
+
+        Raises InvalidMessageIdError or WrongTargetError.
+        """
+        target = target_of(session)
+        if target is not session and not isinstance(session, Session):
+            _refuse_async(session)
+        connection = target if isinstance(target, Connection) else target.connection()
+        return self._remember(connection, _entry(message_id, consumer))
+
+    async def process_once_async(
+        self, session: AsyncSession, message_id: str | bytes | UUID, *, consumer: str
+    ) -> bool:
+        """Do what ``process_once`` does, in an AsyncSession."""
+        entry = _entry(message_id, consumer)
+        return await session.run_sync(lambda sync: self._remember(sync.connection(), entry))
+
+    def clean(self, engine: Engine, *, older_than: timedelta = timedelta(days=7), limit: int = 100_000) -> int:
+        """Delete entries older than any redelivery can be, in pages of their own transactions; return how many.
+
+        At most ``limit`` are deleted in a call. Keep entries longer than the broker keeps messages.
+        """
+        deleted = 0
+        while deleted < limit:
+            page = self._delete_page(engine, older_than, min(_PAGE, limit - deleted))
+            deleted += page
+            if page == 0:
+                break
+        return deleted
+
+    def _delete_page(self, engine: Engine, older_than: timedelta, limit: int) -> int:
+        with engine.begin() as connection:
+            keys = connection.execute(queries.expired_inbox_entries(self.entries, older_than, limit)).all()
+            if keys:
+                parameters = [{"its_consumer": key.consumer, "its_message_id": key.message_id} for key in keys]
+                connection.execute(queries.delete_inbox_entry(self.entries), parameters)
+            return len(keys)
+
+    def _remember(self, connection: Connection, entry: dict[str, Any]) -> bool:
+        # Without the option SQLAlchemy forgets the row count of an INSERT on PostgreSQL.
+        statement = dialect_of(connection.dialect.name).insert_once(self.entries)
+        statement = statement.execution_options(preserve_rowcount=True)
+        return connection.execute(statement, entry).rowcount == 1
+
+
+def _entry(message_id: Any, consumer: Any) -> dict[str, Any]:
+    if isinstance(message_id, UUID):
+        message_id = str(message_id)
+    elif isinstance(message_id, bytes):
+        message_id = _decoded(message_id)
+    require_text("message_id", message_id, MESSAGE_ID_LENGTH, InvalidMessageIdError)
+    require_text("consumer", consumer, CONSUMER_LENGTH, InvalidMessageIdError)
+    return {"consumer": consumer, "message_id": message_id, "processed_at": timedelta(0)}
+
+
+def _decoded(message_id: bytes) -> str:
+    try:
+        return message_id.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidMessageIdError(f"message_id {message_id!r:.60} is not UTF-8; give its text or a UUID") from error
+
+
+def _refuse_async(session: Any) -> None:
+    if type(session).__name__ in ("AsyncSession", "async_scoped_session"):
+        raise WrongTargetError("an AsyncSession needs: await inbox.process_once_async(session, ...)")

@@ -1,0 +1,158 @@
+"""Messages at the door: checked whole, then turned into the values of a row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from asyncflow.errors import (
+    InvalidDelayError,
+    InvalidHeadersError,
+    InvalidKeyError,
+    InvalidPriorityError,
+    PayloadMissingError,
+    PayloadTooLargeError,
+)
+from asyncflow.outbox import payload as payloads
+from asyncflow.outbox.ids import new_id, shard_of
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.tables import KEY_LENGTH
+from asyncflow.outbox.task_type import MessageType
+from asyncflow.outbox.text import require_text
+
+MAX_PRIORITY = 31_104_000  # seconds: 360 days, asyncflow's bound
+MAX_DELAY_SECONDS = 3650 * 86400.0
+MAX_HEADERS_BYTES = 32 * 1024  # with room to spare in MySQL's TEXT
+CONTENT_TYPE = "content-type"
+RESERVED_HEADERS = frozenset({"message-id", "message-type", CONTENT_TYPE})
+_NO_TIME = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Describe one message for ``publish_many``."""
+
+    payload: Any = None  # a JSON-able object, dataclass, pydantic model, or bytes; None if a builder makes it
+    key: str | None = None  # business key: partition, order and look-up; up to 255 characters
+    headers: Mapping[str, str] | None = None  # travel with the message
+    priority: int = 0  # seconds by which it goes ahead of its time, 0 to 31,104,000
+    delay_seconds: float | timedelta = 0  # not fetched before that
+    content_type: str | None = None  # of the payload; application/json, or octet-stream for bytes
+
+
+class Door(NamedTuple):
+    """Hold what the checks at the door need to know of the outbox."""
+
+    shard_count: int
+    max_message_bytes: int
+
+
+def row_of(message: Message, task_type: MessageType, door: Door) -> dict[str, Any]:
+    """Return the column values of a new PENDING task; raises a RefusedError if the message is at fault."""
+    if message.key is not None:
+        _require_key(message.key)
+    body, headers = _body_and_headers(message, task_type)
+    _require_size(message, body, headers, door.max_message_bytes)
+    task_id = new_id()
+    delay = _delay(message.delay_seconds)
+    return {
+        "id": task_id,
+        "task_type": task_type.name,
+        "task_key": message.key,
+        "shard": shard_of(task_id, door.shard_count),
+        "status": int(Status.PENDING),
+        "priority": _priority(message.priority),
+        # Never earlier than the row may be fetched: a page would otherwise read rows that it must skip.
+        "order_time": delay or timedelta(seconds=-message.priority),
+        "next_select_time": delay,
+        "retry_count": 0,
+        "max_retries": task_type.max_retries,
+        "headers": headers,
+        "payload": body,
+        "schedule_log": None,
+        "created_at": _NO_TIME,
+        "modified_at": _NO_TIME,
+    }
+
+
+def enqueued_id(row: Mapping[str, Any]) -> UUID:
+    """Return the id of a row made by ``row_of``."""
+    task_id: UUID = row["id"]
+    return task_id
+
+
+def _require_key(key: Any) -> None:
+    require_text("key", key, KEY_LENGTH, InvalidKeyError)
+
+
+def _body_and_headers(message: Message, task_type: MessageType) -> tuple[bytes | None, str | None]:
+    headers = _headers(message.headers)
+    if message.payload is None:
+        if task_type.builder is None:
+            raise PayloadMissingError(
+                f"payload of {task_type.name!r} is None; give one, or a builder: @outbox.message({task_type.name!r})"
+            )
+        body, content_type = None, payloads.JSON
+    else:
+        body, content_type = payloads.encode(message.payload)
+    content_type = _content_type(message.content_type) or content_type
+    if content_type != payloads.JSON:
+        headers[CONTENT_TYPE] = content_type
+    return body, orjson.dumps(headers).decode() if headers else None
+
+
+def _headers(headers: Any) -> dict[str, str]:
+    if not headers:
+        return {}
+    if not isinstance(headers, Mapping):
+        raise InvalidHeadersError(f"headers is {headers!r:.60}; give a mapping of text to text")
+    for name, value in headers.items():
+        _require_header(name, value)
+    return dict(headers)
+
+
+def _require_header(name: Any, value: Any) -> None:
+    require_text("header name", name, KEY_LENGTH, InvalidHeadersError)
+    if name.lower() in RESERVED_HEADERS:
+        remedy = "use content_type=" if name.lower() == CONTENT_TYPE else "choose another name"
+        raise InvalidHeadersError(f"header {name!r} is written by asyncflow itself; {remedy}")
+    if not isinstance(value, str) or any(0xD800 <= ord(character) < 0xE000 for character in value):
+        raise InvalidHeadersError(f"header {name!r} is {value!r:.60}; give text")
+
+
+def _content_type(content_type: Any) -> str | None:
+    if content_type is None:
+        return None
+    return require_text("content_type", content_type, KEY_LENGTH, InvalidHeadersError)
+
+
+def _require_size(message: Message, body: bytes | None, headers: str | None, limit: int) -> None:
+    headers_bytes = len(headers.encode()) if headers else 0
+    if headers_bytes > MAX_HEADERS_BYTES:
+        raise InvalidHeadersError(f"headers are {headers_bytes} bytes; at most {MAX_HEADERS_BYTES}, put the rest in the payload")
+    size = len(body or b"") + headers_bytes + len((message.key or "").encode())
+    if size > limit:
+        raise PayloadTooLargeError(
+            f"payload: the message is {size} bytes with its key and headers, the limit is {limit}; publish a reference "
+            f"to a stored body, or raise Outbox(max_message_bytes=...) and the broker's limit with it"
+        )
+
+
+def _priority(priority: Any) -> int:
+    if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority <= MAX_PRIORITY:
+        raise InvalidPriorityError(f"priority is {priority!r}; give whole seconds from 0 to {MAX_PRIORITY}")
+    return priority
+
+
+def _delay(delay: Any) -> timedelta:
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    valid = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and math.isfinite(seconds)
+    if not valid or not 0 <= seconds <= MAX_DELAY_SECONDS:
+        raise InvalidDelayError(f"delay_seconds is {delay!r}; give seconds from 0 to {MAX_DELAY_SECONDS:.0f}, or a timedelta")
+    return timedelta(seconds=seconds)

@@ -1,0 +1,168 @@
+"""The outbox: what business code touches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import Connection, MetaData
+from sqlalchemy.orm import Session, registry
+
+from asyncflow.errors import OptionError, UnknownOptionError
+from asyncflow.outbox import queries
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.events import Hook, Hooks, TaskEnqueued
+from asyncflow.outbox.ids import SHARD_COUNT
+from asyncflow.outbox.message import Door, Message, row_of
+from asyncflow.outbox.tables import shard_table, task_table
+from asyncflow.outbox.target import target_of
+from asyncflow.outbox.task_type import MessageType, TaskTypes
+from asyncflow.outbox.wakeup import Bell
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
+    from sqlalchemy.orm import scoped_session
+    from typing_extensions import Never
+
+    Target = Session | AsyncSession | Connection | scoped_session[Any] | async_scoped_session[Any]
+
+MAX_MESSAGE_BYTES = 1024 * 1024  # Kafka's default limit, less what its record format adds
+_MESSAGE_OPTIONS = ("key", "headers", "priority", "delay_seconds", "content_type")
+_TYPE_OPTIONS = ("destination", "topic", "max_retries", "retry_interval_seconds", "max_retry_interval_seconds")
+
+
+class Outbox:
+    """Write tasks into the caller's transaction; made once, beside the application's tables.
+
+    Adds the tables ``<prefix>task`` and ``<prefix>shard`` to ``metadata``. Thread-safe after the declarations.
+
+    ``shard_count``: shares of the table, 1 to 32,767; recorded in the database by the first scheduler.
+    ``max_message_bytes``: limit of payload, key and headers together.
+    ``default_destination``: where types go that name no destination.
+    """
+
+    def __init__(
+        self,
+        metadata: MetaData,
+        *,
+        prefix: str = "asyncflow_",
+        schema: str | None = None,
+        shard_count: int = SHARD_COUNT,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        default_destination: str = "kafka",
+        hooks: Iterable[Hook] = (),
+        **unknown: Never,
+    ) -> None:
+        known = ("prefix", "schema", "shard_count", "max_message_bytes", "default_destination", "hooks")
+        _refuse_unknown("Outbox", unknown, known)
+        _require_whole("shard_count", shard_count, 32_767)
+        _require_whole("max_message_bytes", max_message_bytes, 2**31 - 1)
+        self.tasks = task_table(metadata, f"{prefix}task", schema)
+        self.shards = shard_table(metadata, f"{prefix}shard", schema)
+        self.shard_count = shard_count
+        self.max_message_bytes = max_message_bytes
+        self.default_destination = default_destination
+        self.task_types = TaskTypes()
+        self.hooks = Hooks(hooks)
+        self.bell = Bell()
+        self._door = Door(shard_count, max_message_bytes)
+        self._row_class = _map_rows(self.tasks)
+
+    def message(self, task_type: str, **options: Any) -> MessageType:
+        """Declare a task type whose tasks are published.
+
+        Options: ``destination`` (a publisher's name), ``topic`` (the type's name), ``max_retries`` (10),
+        ``retry_interval_seconds`` (1), ``max_retry_interval_seconds`` (10). As a decorator it takes the
+        function ``(session, tasks) -> payloads`` that builds payloads when they are sent.
+
+        Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
+        """
+        _refuse_unknown("message()", options.keys() - set(_TYPE_OPTIONS), _TYPE_OPTIONS)
+        options.setdefault("destination", self.default_destination)
+        options.setdefault("topic", task_type)
+        return self.task_types.declare(MessageType(name=task_type, **options))
+
+    def publish(
+        self,
+        target: Target,
+        task_type: str,
+        payload: Any = None,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        priority: int = 0,
+        delay_seconds: float | timedelta = 0,
+        content_type: str | None = None,
+        **unknown: Never,
+    ) -> UUID:
+        """Add one message to the caller's transaction; return its id, known before any flush.
+
+        In a Session or AsyncSession the row joins the next flush; on a Connection it is inserted at once.
+        Nothing is committed, and nothing is sent before the caller commits.
+
+        Raises a RefusedError (nothing is written then), WrongTargetError, NotTransactionalError or
+        UnknownOptionError.
+        """
+        _refuse_unknown("publish()", unknown, _MESSAGE_OPTIONS)
+        message = Message(payload, key, headers, priority, delay_seconds, content_type)
+        return self._write(target, task_type, [message])[0]
+
+    def publish_many(self, target: Target, task_type: str, messages: Iterable[Message]) -> list[UUID]:
+        """Add messages of one type to the caller's transaction; return their ids in order.
+
+        All are checked before the first is written. On a Session or Connection they are inserted at once, in
+        few statements; in an AsyncSession they join the next flush. Raises what ``publish`` raises.
+        """
+        return self._write(target, task_type, list(messages), bulk=True)
+
+    def _write(self, given: Any, name: str, messages: Sequence[Message], *, bulk: bool = False) -> list[UUID]:
+        target = target_of(given)
+        task_type = self.task_types.require(name)
+        rows = [row_of(_require_message(message), task_type, self._door) for message in messages]
+        if rows:
+            self._insert(target, rows, at_once=isinstance(target, Connection) or (bulk and given is target))
+            self.bell.on_commit_of(target, name)
+        if self.hooks:
+            for row in rows:
+                self.hooks.emit(TaskEnqueued(row["id"], name, row["task_key"]))
+        return [row["id"] for row in rows]
+
+    def _insert(self, target: Session | Connection, rows: list[dict[str, Any]], *, at_once: bool) -> None:
+        if not at_once:
+            target.add_all([self._row_class(**row) for row in rows])  # type: ignore[union-attr]
+            return
+        connection = target if isinstance(target, Connection) else target.connection({"mapper": self._row_class})
+        if len(rows) == 1:
+            connection.execute(queries.insert_task(self.tasks), rows[0])
+        else:
+            dialect_of(connection.dialect.name).insert_many(connection, self.tasks, rows)
+
+
+def _map_rows(tasks: Any) -> type[Any]:
+    """Map a private class to the table, so that a Session can hold rows whatever the application maps."""
+
+    class TaskRow:
+        def __init__(self, **values: Any) -> None:
+            for name, value in values.items():
+                setattr(self, name, value)
+
+    registry().map_imperatively(TaskRow, tasks, eager_defaults=False)
+    return TaskRow
+
+
+def _require_message(message: Any) -> Message:
+    if not isinstance(message, Message):
+        raise OptionError(f"messages holds {message!r:.60}; give Message(payload, key=...) objects")
+    return message
+
+
+def _refuse_unknown(where: str, unknown: Iterable[str], known: Sequence[str]) -> None:
+    if unknown:
+        raise UnknownOptionError.among(where, unknown, known)
+
+
+def _require_whole(name: str, value: Any, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise OptionError(f"{name} is {value!r}; give a whole number from 1 to {most}")

@@ -1,0 +1,66 @@
+"""Payloads: from what the application has at hand to the bytes that travel."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from asyncflow.errors import PayloadNotSerializableError
+
+JSON = "application/json"
+BINARY = "application/octet-stream"
+
+
+def encode(payload: Any) -> tuple[bytes, str]:
+    """Return ``payload`` as bytes with its content type.
+
+    Bytes pass unchanged. Pydantic models, dataclasses and JSON-able objects become UTF-8 JSON; UUID, datetime
+    and enum values as RFC 4122, RFC 3339 and their value, ``Decimal`` as its exact text, in quotes.
+
+    Raises PayloadNotSerializableError, naming the value at fault.
+    """
+    if isinstance(payload, (bytes, bytearray, memoryview)):
+        return bytes(payload), BINARY
+    return _to_json(payload), JSON
+
+
+def _to_json(payload: Any) -> bytes:
+    try:
+        body = orjson.dumps(payload, _default)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PayloadNotSerializableError(
+            f"payload: {error.__cause__ or error}; give JSON-able values, a dataclass, a pydantic model or bytes"
+        ) from error
+    if b"null" in body:
+        # orjson writes NaN and infinity as null, which would change an amount without a word.
+        _refuse_non_finite(payload)
+    return body
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise TypeError(f"the decimal {value} is not finite")
+        return str(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise TypeError(f"a {type(value).__qualname__} cannot be written as JSON: {value!r:.80}")
+
+
+def _refuse_non_finite(payload: Any) -> None:
+    try:
+        json.dumps(payload, allow_nan=False, default=_walkable, skipkeys=True)
+    except ValueError as error:
+        raise PayloadNotSerializableError(
+            f"payload: {error}; JSON has no NaN or infinity, send a text or leave the field out"
+        ) from error
+
+
+def _walkable(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return value.model_dump() if hasattr(value, "model_dump") else None

@@ -1,0 +1,174 @@
+"""asyncflow's tables, added to the application's own MetaData.
+
+``create_all`` makes them and Alembic's autogenerate sees them like any other table of the application. The
+Core door (``task_table``) and the declarative mixin (``TaskMixin``) are built from one column list.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BINARY,
+    BigInteger,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import declared_attr
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from asyncflow.outbox.clock import DatabaseTime
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Mapped
+
+TASK_TYPE_LENGTH = 100
+KEY_LENGTH = 255
+OWNER_LENGTH = 120
+CONSUMER_LENGTH = 100
+MESSAGE_ID_LENGTH = 255
+SCHEDULE_LOG_LENGTH = 2000
+
+
+class TaskId(TypeDecorator[uuid.UUID]):
+    """Store a UUID in 16 bytes everywhere: BINARY(16), or PostgreSQL's own uuid."""
+
+    impl = BINARY(16)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Use PostgreSQL's uuid, which people can read."""
+        return dialect.type_descriptor(Uuid() if dialect.name == "postgresql" else BINARY(16))
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """Accept a UUID, its bytes or its text."""
+        if value is None:
+            return None
+        task_id = value if isinstance(value, uuid.UUID) else _parse(value)
+        return task_id if dialect.name == "postgresql" else task_id.bytes
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> uuid.UUID | None:
+        """Return a UUID."""
+        return value if value is None or isinstance(value, uuid.UUID) else uuid.UUID(bytes=bytes(value))
+
+
+def _parse(value: str | bytes) -> uuid.UUID:
+    return uuid.UUID(bytes=value) if isinstance(value, bytes) else uuid.UUID(value)
+
+
+def _exact(length: int) -> String:
+    """Return a text type that tells 'a' from 'A': MySQL's default collations do not."""
+    return String(length).with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+
+
+def task_columns() -> list[Column[Any]]:
+    """Return fresh columns of the task table, the one list from which every door is built."""
+    return [
+        Column("id", TaskId(), primary_key=True),
+        Column("task_type", _exact(TASK_TYPE_LENGTH), nullable=False),
+        Column("task_key", _exact(KEY_LENGTH), nullable=True),
+        Column("shard", SmallInteger, nullable=False, autoincrement=False),
+        Column("status", SmallInteger, nullable=False, autoincrement=False),
+        Column("priority", Integer, nullable=False),
+        Column("order_time", DatabaseTime(), nullable=False),
+        Column("next_select_time", DatabaseTime(), nullable=False),
+        Column("retry_count", Integer, nullable=False),
+        Column("max_retries", Integer, nullable=False),
+        Column("headers", Text, nullable=True),
+        Column("payload", LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"), nullable=True),
+        Column("schedule_log", Text, nullable=True),
+        Column("created_at", DatabaseTime(), nullable=False),
+        Column("modified_at", DatabaseTime(), nullable=False),
+    ]
+
+
+def task_table(metadata: MetaData, name: str = "asyncflow_task", schema: str | None = None) -> Table:
+    """Add the task table to ``metadata``; return the one already there if it was added before.
+
+    One index serves every read path: heads, pages and cleaning have equality on a prefix of
+    (status, task_type, shard) and read ``order_time`` in order.
+    """
+    schema = schema or metadata.schema
+    existing = metadata.tables.get(f"{schema}.{name}" if schema else name)
+    if existing is not None:
+        return existing
+    return Table(
+        name,
+        metadata,
+        *task_columns(),
+        Index(f"ix_{name}_head", "status", "task_type", "shard", "order_time"),
+        Index(f"ix_{name}_key", "task_key", "created_at"),
+        schema=schema,
+    )
+
+
+def shard_table(metadata: MetaData, name: str = "asyncflow_shard", schema: str | None = None) -> Table:
+    """Add the shard table: one row a shard, telling its owner and, by ``epoch``, how often that changed."""
+    return Table(
+        name,
+        metadata,
+        Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+        Column("owner", _exact(OWNER_LENGTH), nullable=True),
+        Column("epoch", BigInteger, nullable=False),
+        Column("acquired_at", DatabaseTime(), nullable=True),
+        schema=schema,
+        keep_existing=True,
+    )
+
+
+def inbox_table(metadata: MetaData, name: str = "asyncflow_inbox", schema: str | None = None) -> Table:
+    """Add the inbox table: which consumer has already taken which message."""
+    return Table(
+        name,
+        metadata,
+        Column("consumer", _exact(CONSUMER_LENGTH), primary_key=True),
+        Column("message_id", _exact(MESSAGE_ID_LENGTH), primary_key=True),
+        Column("processed_at", DatabaseTime(), nullable=False),
+        Index(f"ix_{name}_processed_at", "processed_at"),
+        schema=schema,
+        keep_existing=True,
+    )
+
+
+class TaskMixin:
+    """Map the task table on the application's declarative base, to read tasks with the ORM.
+
+    ``class OutboxTask(TaskMixin, Base): __tablename__ = "asyncflow_task"``. Give ``Outbox`` the same
+    MetaData and name; it finds the table.
+    """
+
+    __tablename__ = "asyncflow_task"
+
+    if TYPE_CHECKING:
+        id: Mapped[uuid.UUID]
+        task_type: Mapped[str]
+        task_key: Mapped[str | None]
+        shard: Mapped[int]
+        status: Mapped[int]
+        priority: Mapped[int]
+        order_time: Mapped[datetime]
+        next_select_time: Mapped[datetime]
+        retry_count: Mapped[int]
+        max_retries: Mapped[int]
+        headers: Mapped[str | None]
+        payload: Mapped[bytes | None]
+        schedule_log: Mapped[str | None]
+        created_at: Mapped[datetime]
+        modified_at: Mapped[datetime]
+
+    @declared_attr.directive
+    def __table__(cls) -> Table:  # noqa: N805 - declared_attr passes the class
+        """Build the table in the MetaData of the class's base."""
+        return task_table(cls.metadata, cls.__tablename__)  # type: ignore[attr-defined]

@@ -1,0 +1,53 @@
+"""The caller's transaction: what a task can be written into."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session, scoped_session
+
+from asyncflow.errors import NotTransactionalError, WrongTargetError
+
+
+def target_of(given: Any) -> Session | Connection:
+    """Return the Session or Connection behind ``given``; raises WrongTargetError or NotTransactionalError."""
+    target = _sync_session_of(given)
+    if isinstance(target, Session):
+        return target
+    if isinstance(target, Connection):
+        _require_transactional(target)
+        return target
+    raise WrongTargetError(_remedy(given))
+
+
+def _sync_session_of(given: Any) -> Any:
+    if isinstance(given, scoped_session):
+        return given()
+    asyncio = sys.modules.get("sqlalchemy.ext.asyncio")  # not imported: then nobody holds an AsyncSession
+    if asyncio is None:
+        return given
+    if isinstance(given, asyncio.async_scoped_session):
+        given = given()
+    return given.sync_session if isinstance(given, asyncio.AsyncSession) else given
+
+
+def _require_transactional(connection: Connection) -> None:
+    on_engine = getattr(connection.dialect, "_on_connect_isolation_level", None)
+    level = connection.get_execution_options().get("isolation_level", on_engine)
+    if level == "AUTOCOMMIT":
+        raise NotTransactionalError(
+            "the connection is in AUTOCOMMIT: the task would be committed without the business rows; "
+            "use one with a transaction, such as engine.begin()"
+        )
+
+
+def _remedy(given: Any) -> str:
+    kind = type(given).__name__
+    text = f"a {kind} cannot take a task; give the Session, AsyncSession or Connection of your transaction"
+    if kind == "AsyncConnection":
+        text += ": await connection.run_sync(lambda sync: outbox.publish(sync, ...))"
+    elif kind in ("Engine", "AsyncEngine", "sessionmaker", "async_sessionmaker"):
+        text += f", opened from this {kind} where the business rows are written"
+    return text

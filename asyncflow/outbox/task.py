@@ -1,0 +1,35 @@
+"""A task as the run side reads it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, NamedTuple
+
+import orjson
+
+
+class Task(NamedTuple):
+    """Hold one fetched row; the fields are in the order of the fetch statement's columns.
+
+    ``raw_id`` is the id as the driver returned it and goes back to the database unchanged: converting
+    thousands of ids a second would cost more than settling them.
+    """
+
+    raw_id: Any
+    task_type: str
+    shard: int
+    key: str | None
+    headers_json: str | None
+    payload: bytes | None
+    retry_count: int
+    max_retries: int
+
+    @property
+    def id(self) -> uuid.UUID:
+        """Return the task's id, which is the message id downstream."""
+        return self.raw_id if isinstance(self.raw_id, uuid.UUID) else uuid.UUID(bytes=bytes(self.raw_id))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers given at the enqueue."""
+        return {} if self.headers_json is None else orjson.loads(self.headers_json)

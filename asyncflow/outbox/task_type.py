@@ -1,0 +1,92 @@
+"""Task types: the unit of configuration and of isolation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asyncflow.errors import DuplicateTaskTypeError, InvalidTaskTypeError, OptionError, UnknownTaskTypeError
+from asyncflow.outbox.tables import TASK_TYPE_LENGTH
+from asyncflow.outbox.text import nearest, require_text
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from asyncflow.outbox.task import Task
+
+    Builder = Callable[[Session, Sequence[Task]], Iterable[Any]]
+
+BuilderT = TypeVar("BuilderT", bound="Builder")
+
+
+@dataclass(kw_only=True)
+class MessageType:
+    """Declare a task type whose tasks are published; made once, by ``Outbox.message``.
+
+    Used as a decorator, it takes the function that builds the payloads when they are sent.
+    """
+
+    name: str  # of the task type, up to 100 characters
+    destination: str  # the name of the publisher, as given to the scheduler
+    topic: str  # where the broker puts it
+    max_retries: int = 10  # attempts after the first before the task is FAILED
+    retry_interval_seconds: float = 1.0  # before the first retry; doubles with each
+    max_retry_interval_seconds: float = 10.0  # where the doubling ends
+    builder: Builder | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        require_text("task_type", self.name, TASK_TYPE_LENGTH, InvalidTaskTypeError)
+        require_text("destination", self.destination, TASK_TYPE_LENGTH, OptionError)
+        require_text("topic", self.topic, 249, OptionError)  # 249 is Kafka's limit
+        _require_number("max_retries", self.max_retries, 0, whole=True)
+        _require_number("retry_interval_seconds", self.retry_interval_seconds, 0)
+        _require_number("max_retry_interval_seconds", self.max_retry_interval_seconds, self.retry_interval_seconds)
+
+    def __call__(self, builder: BuilderT) -> BuilderT:
+        """Build this type's payloads with ``builder(session, tasks)``, one payload for each task, in order.
+
+        None for a task says that its business row is gone: the task fails. An Exception instance fails that
+        task's attempt. If the builder raises, it is asked again for each task alone.
+        """
+        if not callable(builder):
+            raise OptionError(f"the builder of {self.name!r} is {builder!r}; give a function (session, tasks)")
+        self.builder = builder
+        return builder
+
+    def retry_delay(self, retry_count: int) -> float:
+        """Return the seconds to wait after failure number ``retry_count`` (1 for the first)."""
+        doubled: float = self.retry_interval_seconds * 2 ** min(retry_count - 1, 60)
+        return min(doubled, self.max_retry_interval_seconds)
+
+
+def _require_number(name: str, value: Any, least: float, *, whole: bool = False) -> None:
+    kinds: tuple[type, ...] = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < float("inf"):
+        kind = "a whole number" if whole else "a number of seconds"
+        raise OptionError(f"{name} is {value!r}; give {kind} of at least {least:g}")
+
+
+class TaskTypes(dict[str, MessageType]):
+    """Hold the declared task types by name."""
+
+    def declare(self, task_type: MessageType) -> MessageType:
+        """Add a type; a name can be declared once."""
+        if task_type.name in self:
+            raise DuplicateTaskTypeError(f"the task type {task_type.name!r} is declared already; declare it once")
+        self[task_type.name] = task_type
+        return task_type
+
+    def require(self, name: Any) -> MessageType:
+        """Return the declared type, or tell the nearest name."""
+        try:
+            return self[name]
+        except (KeyError, TypeError):
+            raise self._unknown(name) from None
+
+    def _unknown(self, name: Any) -> Exception:
+        require_text("task_type", name, TASK_TYPE_LENGTH, InvalidTaskTypeError)
+        return UnknownTaskTypeError(
+            f"the task type {name!r} is not declared{nearest(name, self)}; "
+            f"declare it beside the outbox: outbox.message({name!r})"
+        )

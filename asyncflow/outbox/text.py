@@ -1,0 +1,37 @@
+"""Checks of names and keys, shared by every door."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+def require_text(name: str, value: Any, longest: int, error: type[Exception]) -> str:
+    """Return ``value`` if it is text of 1 to ``longest`` characters that every database keeps exactly."""
+    fault = _fault(value, longest)
+    if fault:
+        shown = f"{value!r:.60}"
+        raise error(f"{name} is {shown}: {fault}; give text of 1 to {longest} characters")
+    return str(value)
+
+
+def _fault(value: Any, longest: int) -> str | None:
+    if not isinstance(value, str):
+        return f"a {type(value).__qualname__}, not text"
+    if not value.strip():
+        return "empty"
+    if len(value) > longest:
+        return f"{len(value)} characters long"
+    if value != value.strip():
+        # MySQL compares text without its trailing spaces.
+        return "surrounded by spaces"
+    if not value.isprintable() and any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in value):
+        return "holding a control character or half a surrogate pair"
+    return None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the known name most like ``name``, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,18 @@
+"""The run side: what is deployed once per instance."""
+
+from asyncflow.scheduler.publisher import SENT, Outcome, Publisher, Record, Rejected, Retry, Sent, Unavailable
+from asyncflow.scheduler.scheduler import Scheduler
+from asyncflow.scheduler.settings import SchedulerSettings
+
+__all__ = [
+    "SENT",
+    "Outcome",
+    "Publisher",
+    "Record",
+    "Rejected",
+    "Retry",
+    "Scheduler",
+    "SchedulerSettings",
+    "Sent",
+    "Unavailable",
+]

@@ -1,0 +1,85 @@
+"""The cleaner: deletes settled rows whose retention is over, little by little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from sqlalchemy import Connection, Engine
+
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.events import Hooks, SettledRowsDeleted
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler import queries
+from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.ownership import Ownership
+from asyncflow.scheduler.queries import Head
+from asyncflow.scheduler.settings import SchedulerSettings
+
+
+class Cleaner:
+    """Delete one batch a step, of owned shards only; one thread steps it.
+
+    Rows are found by an unlocked read and deleted by primary key, so that no gap is locked against an enqueue.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        engine: Engine,
+        ownership: Ownership,
+        settings: SchedulerSettings,
+        hooks: Hooks,
+    ) -> None:
+        self._outbox = outbox
+        self._database = Database(engine)
+        self._ownership = ownership
+        self._settings = settings
+        self._hooks = hooks
+        self._retentions = {
+            status: seconds
+            for status, seconds in (
+                (Status.SUCCESS, settings.success_retention_seconds),
+                (Status.FAILED, settings.failed_retention_seconds),
+            )
+            if seconds is not None
+        }
+
+    def step(self) -> float:
+        """Delete a batch; return the pause until the next batch, or until the next run if none was left."""
+        for status, head in self._expired_heads():
+            deleted = self._database.run(lambda connection, s=status, h=head: self._delete(connection, s, h))  # type: ignore[misc]
+            if deleted:
+                self._hooks.emit(SettledRowsDeleted(int(status), deleted))
+                return self._settings.cleaning_pause_seconds
+        return self._settings.cleaning_interval_seconds
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._database.close()
+
+    def _expired_heads(self) -> Iterator[tuple[Status, Head]]:
+        owned = self._ownership.epochs()
+        for status, retention in self._retentions.items():
+            for head in self._heads(status):
+                if head.shard in owned and head.due_in_seconds < -retention:
+                    yield status, head
+
+    def _heads(self, status: Status) -> list[Head]:
+        tasks, dialect = self._outbox.tasks, self._database.dialect
+        return self._database.run(
+            lambda connection: queries.read_heads(connection, dialect, tasks, int(status))
+        )
+
+    def _delete(self, connection: Connection, status: Status, head: Head) -> int:
+        tasks = self._outbox.tasks
+        values = {
+            "task_type": head.task_type,
+            "shard": head.shard,
+            "age": timedelta(seconds=-self._retentions[status]),
+            "limit": self._settings.cleaning_batch,
+        }
+        ids = connection.execute(queries.expired_ids(tasks, int(status)), values).scalars().all()
+        if not ids:
+            return 0
+        return connection.execute(queries.delete_settled(tasks, int(status)), {"ids": list(ids)}).rowcount

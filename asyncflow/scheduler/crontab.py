@@ -1,0 +1,70 @@
+"""Triggers from intervals and crontab lines, with crontab's own weekdays.
+
+APScheduler counts Monday as 0 (issue 286 of that project), crontab(5) Sunday; here 0 and 7 are Sunday.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from asyncflow.errors import OptionError
+
+_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+
+
+def trigger_of(tick: Any) -> BaseTrigger:
+    """Return an interval trigger for a number of seconds, a cron trigger for a crontab line of 5 fields.
+
+    Raises OptionError.
+    """
+    if isinstance(tick, str):
+        return _cron(tick)
+    if isinstance(tick, bool) or not isinstance(tick, (int, float)) or not 0 < tick < float("inf"):
+        raise OptionError(f"tick is {tick!r}; give seconds above 0, or a crontab line such as '*/5 * * * *'")
+    return IntervalTrigger(seconds=tick)
+
+
+def _cron(line: str) -> CronTrigger:
+    try:
+        minute, hour, day, month, weekday = line.split()
+        return CronTrigger(minute=minute, hour=hour, day=day, month=month, day_of_week=weekdays(weekday))
+    except ValueError as error:
+        raise OptionError(
+            f"tick is {line!r}: {error}; give a crontab line of 5 fields: minute hour day month weekday"
+        ) from error
+
+
+def weekdays(field: str) -> str:
+    """Translate a crontab weekday field into names, which mean the same to APScheduler; '*' stays.
+
+    Raises ValueError for what is no weekday.
+    """
+    if field == "*":
+        return field
+    days = {day for part in field.lower().split(",") for day in _part(part)}
+    return ",".join(_NAMES[day] for day in sorted(days))
+
+
+def _part(part: str) -> list[int]:
+    span, _, step = part.partition("/")
+    if span == "*":
+        first, last = 0, 6
+    else:
+        start, _, end = span.partition("-")
+        first = _day(start)
+        last = _day(end) if end else (6 if step else first)
+    if last < first:
+        last += 7  # "fri-mon" runs over the weekend
+    return [day % 7 for day in range(first, last + 1, int(step or 1))]
+
+
+def _day(text: str) -> int:
+    if text in _NAMES:
+        return _NAMES.index(text)
+    if text.isdigit() and int(text) <= 7:
+        return int(text)
+    raise ValueError(f"{text!r} is no weekday")

@@ -1,0 +1,63 @@
+"""The seam to a broker: records in, one outcome for each of them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+class Record(NamedTuple):
+    """Hold one message as the broker shall store it.
+
+    ``headers`` are (name, value) pairs in order; ``key`` decides the partition and is None for none.
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Sent(NamedTuple):
+    """Tell that every in-sync replica has the record."""
+
+
+class Retry(NamedTuple):
+    """Tell that this attempt failed and another may succeed; an attempt is spent."""
+
+    error: str
+
+
+class Unavailable(NamedTuple):
+    """Tell that the destination could not be reached at all; no attempt is spent."""
+
+    error: str
+
+
+class Rejected(NamedTuple):
+    """Tell that the broker will never take this record; the task fails for good."""
+
+    error: str
+
+
+Outcome = Sent | Retry | Unavailable | Rejected
+
+SENT = Sent()
+
+
+class Publisher(Protocol):
+    """Publish records to one destination; its lifetime is that of the scheduler that was given it.
+
+    One thread calls ``publish`` at a time. ``close`` may be called twice and ends every thread and socket.
+    """
+
+    def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
+        """Send the records and return one outcome for each, in order.
+
+        Returns only when each record's outcome is known. Never raises for what a broker does.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the client; records not yet acknowledged may be dropped, for their tasks are still pending."""
+        ...

@@ -1,0 +1,259 @@
+"""The run side's statements, each a named function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    Connection,
+    Delete,
+    Integer,
+    Select,
+    String,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.sql import ColumnElement
+from sqlalchemy.types import UserDefinedType
+
+from asyncflow.outbox.clock import database_now
+from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.tables import SCHEDULE_LOG_LENGTH
+from asyncflow.outbox.task import Task
+
+_NO_TIME = timedelta(0)
+
+
+class Head(NamedTuple):
+    """Tell of one (task type, shard) how soon its first row is due; seconds, negative for overdue."""
+
+    task_type: str
+    shard: int
+    due_in_seconds: float
+
+
+class _RawId(UserDefinedType[Any]):
+    """Pass ids back as the driver gave them, unprocessed."""
+
+    cache_ok = True
+
+
+# -- reading ---------------------------------------------------------------------------------------------
+
+
+def read_heads(connection: Connection, dialect: DatabaseDialect, tasks: Table, status: int) -> list[Head]:
+    """Read the first row of each (task type, shard) in ``status``: what is due, where, and when to look again."""
+    return [Head(*row) for row in connection.execute(_heads(dialect, tasks, status))]
+
+
+@lru_cache(maxsize=64)
+def _heads(dialect: DatabaseDialect, tasks: Table, status: int) -> Any:
+    return dialect.heads(tasks, status)
+
+
+def read_pages(connection: Connection, tasks: Table, heads: Sequence[Head], limit: int) -> list[Task]:
+    """Read up to ``limit`` due rows of each head, in order_time within each.
+
+    The statement is compiled once for each number of heads and then sent as text: building the union of 64
+    selects anew would cost more than the database needs to answer it.
+    """
+    text, names, defaults = _compiled_pages(tasks, len(heads), connection.dialect)
+    values: dict[str, Any] = {**defaults, "limit": limit}
+    for number, head in enumerate(heads):
+        values[f"task_type_{number}"] = head.task_type
+        values[f"shard_{number}"] = head.shard
+    parameters = tuple(values[name] for name in names) if names is not None else values
+    rows = connection.exec_driver_sql(text, parameters).all()
+    return list(map(Task._make, rows))
+
+
+@lru_cache(maxsize=256)
+def _compiled_pages(
+    tasks: Table, count: int, dialect: Any
+) -> tuple[str, tuple[str, ...] | None, Mapping[str, Any]]:
+    """Return the text, its parameters' names in order where they have an order, and values set by the dialect."""
+    selects = [page(tasks, number) for number in range(count)]
+    compiled: Any = dialect_of(dialect.name).pages(selects).compile(dialect=dialect)  # type: ignore[attr-defined]
+    return str(compiled), tuple(compiled.positiontup) if compiled.positional else None, compiled.params
+
+
+def page(tasks: Table, number: int) -> Select[Any]:
+    """Return the select of one page: the due rows of a (task type, shard), in the index's own order."""
+    t = tasks.c
+    columns = (t.id, t.task_type, t.shard, t.task_key, t.headers, t.payload, t.retry_count, t.max_retries)
+    return (
+        select(*columns)
+        .where(
+            t.status == literal_column(str(int(Status.PENDING)), Integer()),
+            t.task_type == bindparam(f"task_type_{number}", type_=String()),
+            t.shard == bindparam(f"shard_{number}", type_=Integer()),
+            t.order_time <= database_now(),
+        )
+        .order_by(t.order_time)
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+# -- settling --------------------------------------------------------------------------------------------
+
+
+def _pending(tasks: Table) -> ColumnElement[bool]:
+    ids = bindparam("ids", expanding=True, type_=_RawId())
+    return and_(tasks.c.id.in_(ids), tasks.c.status == int(Status.PENDING))
+
+
+@lru_cache(maxsize=32)
+def settle_succeeded(tasks: Table) -> Update:
+    """Mark PENDING rows SUCCESS; order_time becomes the time of settling, by which the cleaner goes."""
+    return (
+        update(tasks)
+        .where(_pending(tasks))
+        .values(status=int(Status.SUCCESS), order_time=_NO_TIME, modified_at=_NO_TIME)
+    )
+
+
+@lru_cache(maxsize=32)
+def delete_succeeded(tasks: Table) -> Delete:
+    """Delete PENDING rows that were published."""
+    return delete(tasks).where(_pending(tasks))
+
+
+@lru_cache(maxsize=32)
+def settle_retried(tasks: Table) -> Update:
+    """Let PENDING rows be due again after ``delay``, one attempt poorer."""
+    delay = bindparam("delay", type_=tasks.c.order_time.type)
+    return (
+        update(tasks)
+        .where(_pending(tasks))
+        .values(
+            retry_count=tasks.c.retry_count + 1,
+            order_time=delay,
+            next_select_time=delay,
+            schedule_log=_logged(tasks),
+            modified_at=_NO_TIME,
+        )
+    )
+
+
+@lru_cache(maxsize=32)
+def settle_failed(tasks: Table) -> Update:
+    """Make PENDING rows dead letters."""
+    return (
+        update(tasks)
+        .where(_pending(tasks))
+        .values(
+            status=int(Status.FAILED),
+            order_time=_NO_TIME,
+            schedule_log=_logged(tasks),
+            modified_at=_NO_TIME,
+        )
+    )
+
+
+def _logged(tasks: Table) -> ColumnElement[str]:
+    """Return the log with a new line before the older ones, cut to its bound."""
+    line = bindparam("line", type_=String())
+    return func.substr(line + func.coalesce(tasks.c.schedule_log, ""), 1, SCHEDULE_LOG_LENGTH, type_=String())
+
+
+# -- ownership -------------------------------------------------------------------------------------------
+
+
+def read_epochs(shards: Table) -> Select[Any]:
+    """Read all shards with owner and epoch."""
+    return select(shards.c.shard, shards.c.owner, shards.c.epoch)
+
+
+def hold_epochs(shards: Table) -> Select[Any]:
+    """Read the epochs of ``shards`` and keep them from changing until the transaction ends."""
+    wanted = bindparam("shards", expanding=True, type_=Integer())
+    return select(shards.c.shard, shards.c.epoch).where(shards.c.shard.in_(wanted)).with_for_update(read=True)
+
+
+def insert_shards(connection: Connection, dialect: DatabaseDialect, shards: Table, shard_count: int) -> None:
+    """Write the rows of all shards, unowned; those that exist stay as they are."""
+    rows = [{"shard": shard, "owner": None, "epoch": 0} for shard in range(shard_count)]
+    connection.execute(dialect.insert_once(shards), rows)
+
+
+def take_shards(shards: Table) -> Update:
+    """Make ``owner`` the owner of ``shards`` and raise their epochs."""
+    return (
+        update(shards)
+        .where(shards.c.shard.in_(bindparam("shards", expanding=True, type_=Integer())))
+        .values(owner=bindparam("its_owner"), epoch=shards.c.epoch + 1, acquired_at=_NO_TIME)
+    )
+
+
+def release_shards(shards: Table) -> Update:
+    """Give back all shards of ``owner``."""
+    return update(shards).where(shards.c.owner == bindparam("its_owner")).values(owner=None)
+
+
+# -- cleaning --------------------------------------------------------------------------------------------
+
+
+def expired_ids(tasks: Table, status: int) -> Select[Any]:
+    """Read ids of rows of a (task type, shard) settled longer than ``age`` ago, oldest first."""
+    t = tasks.c
+    return (
+        select(type_coerce(t.id, _RawId()))
+        .where(
+            t.status == status,
+            t.task_type == bindparam("task_type", type_=String()),
+            t.shard == bindparam("shard", type_=Integer()),
+            t.order_time < bindparam("age", type_=t.order_time.type),
+        )
+        .order_by(t.order_time)
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+def delete_settled(tasks: Table, status: int) -> Delete:
+    """Delete rows by primary key, if they are still in ``status``."""
+    ids = bindparam("ids", expanding=True, type_=_RawId())
+    return delete(tasks).where(tasks.c.id.in_(ids), tasks.c.status == status)
+
+
+# -- looking ---------------------------------------------------------------------------------------------
+
+
+def count_up_to(tasks: Table, most: int) -> Select[Any]:
+    """Count the rows of a status and task type, but not beyond ``most``."""
+    rows = (
+        select(tasks.c.id)
+        .where(
+            tasks.c.status == bindparam("its_status", type_=Integer()),
+            tasks.c.task_type == bindparam("its_type", type_=String()),
+        )
+        .limit(most)
+        .subquery()
+    )
+    return select(func.count()).select_from(rows)
+
+
+def latest_dead_letters(tasks: Table, limit: int) -> Select[Any]:
+    """Read the FAILED tasks of a type and shard that failed last."""
+    t = tasks.c
+    return (
+        select(t.id, t.task_type, t.task_key, t.retry_count, t.modified_at, t.schedule_log)
+        .where(
+            t.status == int(Status.FAILED),
+            t.task_type == bindparam("its_type", type_=String()),
+            t.shard == bindparam("its_shard", type_=Integer()),
+        )
+        .order_by(t.order_time.desc())
+        .limit(limit)
+    )

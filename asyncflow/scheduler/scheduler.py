@@ -1,0 +1,187 @@
+"""The scheduler: what is deployed once per instance."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+from apscheduler.triggers.interval import IntervalTrigger
+from sqlalchemy import Engine
+
+from asyncflow.errors import OptionError, SchedulerStoppedError, UnroutedDestinationError
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.events import Hook, Hooks, LoopRestarted, SchedulerStarted, SchedulerStopped, StepFailed
+from asyncflow.scheduler.cleaner import Cleaner
+from asyncflow.scheduler.crontab import trigger_of
+from asyncflow.scheduler.loop import Loop
+from asyncflow.scheduler.metronome import Metronome
+from asyncflow.scheduler.ownership import Ownership, StaticOwnership
+from asyncflow.scheduler.publisher import Publisher
+from asyncflow.scheduler.relay import Relay
+from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.table_check import require_tables
+from asyncflow.scheduler.unknown_types import UnknownTypes
+
+_WATCH_SECONDS = 1.0
+
+
+class Scheduler:
+    """Relay committed tasks to their publishers; one per process, from ``start`` to ``stop``, not again.
+
+    ``publishers`` maps destinations to publishers, which the scheduler closes at its end. ``options`` are the
+    fields of SchedulerSettings, which can be given whole as ``settings`` instead. A ``hook`` receives every event.
+
+    Raises UnroutedDestinationError, OptionError or UnknownOptionError.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        outbox: Outbox,
+        publishers: Mapping[str, Publisher],
+        *,
+        settings: SchedulerSettings | None = None,
+        ownership: Ownership | None = None,
+        hooks: Iterable[Hook] = (),
+        **options: Any,
+    ) -> None:
+        if settings is not None and options:
+            raise OptionError(f"settings and {', '.join(options)} are both given; put all of them into settings")
+        self.settings = settings or SchedulerSettings.of(**options)
+        self.outbox = outbox
+        self.engine = engine
+        self.hooks = Hooks(hooks)
+        self.ownership = ownership or StaticOwnership(
+            engine, outbox, self.settings.instance_index, self.settings.instance_count, self.hooks
+        )
+        _require_routes(outbox, publishers)
+        unknown_types = UnknownTypes(outbox.task_types, self.hooks)
+        self.relays = [
+            Relay(name, publisher, outbox, engine, self.ownership, self.settings, unknown_types, self.hooks)
+            for name, publisher in publishers.items()
+        ]
+        self._cleaner = Cleaner(outbox, engine, self.ownership, self.settings, self.hooks)
+        self._lifecycle = threading.Lock()
+        self._started = False
+        self._ended = threading.Event()
+        self._make_loops()
+
+    def start(self) -> None:
+        """Check the tables, take the shards, start the loops; a second call does nothing.
+
+        Raises TablesMissingError, ShardCountMismatchError, SchedulerStoppedError, or what the database raises.
+        """
+        with self._lifecycle:
+            if self._ended.is_set():
+                raise SchedulerStoppedError("this scheduler was stopped; make a new one, with new publishers")
+            if self._started:
+                return
+            require_tables(self.engine, self.outbox)
+            self.ownership.acquire()
+            self._started = True
+            if self.settings.wake_on_commit:
+                self.outbox.bell.connect(self._wake)
+            self.metronome.start()
+            for loop in (*self.relay_loops, self._cleaner_loop, self._watchdog):
+                loop.start()
+        settings = self.settings
+        self.hooks.emit(
+            SchedulerStarted(self.ownership.owner, settings.instance_index, settings.instance_count)
+        )
+
+    def stop(self, timeout_seconds: float | None = None) -> bool:
+        """Finish and settle the work in hand, give the shards back, close the publishers; return whether all ended.
+
+        A second call, or one before ``start``, does nothing but close. Default: ``stop_timeout_seconds``.
+        """
+        with self._lifecycle:
+            if self._ended.is_set():
+                return True
+            clean = self._stop_loops(timeout_seconds or self.settings.stop_timeout_seconds)
+            if self._started and clean:
+                self._release()
+            for closing in (*self.relays, self._cleaner):
+                closing.close()
+            self._ended.set()
+        self.hooks.emit(SchedulerStopped(self.ownership.owner, clean))
+        return clean
+
+    def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Wait until the scheduler was stopped; return whether it was."""
+        return self._ended.wait(timeout_seconds)
+
+    def drain(self) -> None:
+        """Relay in this thread until nothing is due, instead of ``start``: for tests and for cron jobs.
+
+        Returns early for a destination that is unreachable. Raises what ``start`` raises.
+        """
+        require_tables(self.engine, self.outbox)
+        self.ownership.acquire()
+        for relay in self.relays:
+            while relay.step() == 0:
+                pass
+
+    def __enter__(self) -> Scheduler:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _make_loops(self) -> None:
+        self.relay_loops = [Loop(f"relay-{relay.destination}", relay.step, self.hooks) for relay in self.relays]
+        self._cleaner_loop = Loop("cleaner", self._cleaner.step, self.hooks)
+        self._watchdog = Loop("watchdog", self._watch, self.hooks)
+        self.metronome = Metronome()
+        for loop in self.relay_loops:
+            self.metronome.add(trigger_of(self.settings.tick), loop.latch.tick)
+        interval = IntervalTrigger(seconds=self.settings.cleaning_interval_seconds)
+        self.metronome.add(interval, self._cleaner_loop.latch.tick)
+
+    def _wake(self, task_types: frozenset[str]) -> None:
+        destinations = {self.outbox.task_types[name].destination for name in task_types}
+        for relay, loop in zip(self.relays, self.relay_loops, strict=True):
+            if relay.destination in destinations:
+                relay.expect_work()
+                loop.latch.wake()
+
+    def _watch(self) -> float:
+        """Revive what died; a thread can end by an error that no handler sees."""
+        for loop in (*self.relay_loops, self._cleaner_loop):
+            loop.revive()
+        if not self.metronome.is_alive() and not self._ended.is_set():
+            self.hooks.emit(LoopRestarted("metronome"))
+            self.metronome.stop()
+            self.metronome.start()
+        return _WATCH_SECONDS
+
+    def _stop_loops(self, timeout_seconds: float) -> bool:
+        deadline = time.monotonic() + timeout_seconds
+        self.outbox.bell.disconnect(self._wake)
+        self._watchdog.stop(timeout_seconds)
+        self.metronome.stop()
+        loops = (*self.relay_loops, self._cleaner_loop)
+        for loop in loops:
+            loop.ask_to_stop()
+        return all([loop.stop(deadline - time.monotonic()) for loop in loops])
+
+    def _release(self) -> None:
+        try:
+            self.ownership.release()
+        except Exception as error:  # noqa: BLE001 - the database may be gone; the next owner takes the shards anyway
+            self.hooks.emit(StepFailed("stop", error, 0.0))
+
+
+def _require_routes(outbox: Outbox, publishers: Mapping[str, Publisher]) -> None:
+    for task_type in outbox.task_types.values():
+        if task_type.destination not in publishers:
+            given = ", ".join(map(repr, publishers)) or "none"
+            raise UnroutedDestinationError(
+                f"the task type {task_type.name!r} goes to {task_type.destination!r}, for which there is no "
+                f"publisher (given: {given}); add it to publishers={{...}} or change the destination"
+            )

@@ -1,0 +1,83 @@
+"""The scheduler's settings: one table of defaults, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from asyncflow.errors import OptionError, UnknownOptionError
+from asyncflow.scheduler.crontab import trigger_of
+
+OnSuccess = Literal["keep", "delete"]
+_DAY = 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerSettings:
+    """Configure one scheduler process. Raises OptionError, naming the option, its value and what is allowed."""
+
+    instance_index: int = 0  # which of the instances this is, from 0
+    instance_count: int = 1  # how many share the work; instance i owns the shards with shard % count == i
+    tick: float | str = 1.0  # seconds between two ticks, or a crontab line such as "*/5 * * * *"
+    min_pause_seconds: float = 0.005  # before the first look after nothing was found; doubles with each
+    max_pause_seconds: float = 5.0  # where the doubling ends
+    wake_on_commit: bool = True  # look at once when a transaction commits in this process
+    round_size: int = 2000  # rows read, published and settled at once, over all pages of a destination
+    round_bytes: int = 16 * 1024 * 1024  # payload held in memory at once, a destination; approached from below
+    on_success: OnSuccess = "keep"  # a published row is kept as SUCCESS, or deleted as it is settled (faster)
+    success_retention_seconds: float | None = 3 * _DAY  # SUCCESS rows are deleted after it; None keeps them
+    failed_retention_seconds: float | None = 30 * _DAY  # FAILED rows likewise
+    cleaning_interval_seconds: float = 60.0  # between two runs of the cleaner
+    cleaning_batch: int = 500  # rows deleted in one transaction
+    cleaning_pause_seconds: float = 0.05  # between two such transactions
+    breaker_pause_seconds: float = 0.5  # before an unreachable destination is tried again; doubles
+    max_breaker_pause_seconds: float = 5.0  # where that doubling ends
+    stop_timeout_seconds: float = 30.0  # how long stop() waits for work in hand
+
+    def __post_init__(self) -> None:
+        _require_whole(self, "instance_count", 1)
+        _require_whole(self, "instance_index", 0, self.instance_count - 1)
+        for name in ("round_size", "round_bytes", "cleaning_batch"):
+            _require_whole(self, name, 1)
+        for name in _SECONDS:
+            _require_seconds(name, getattr(self, name))
+        for name in ("success_retention_seconds", "failed_retention_seconds"):
+            if getattr(self, name) is not None:
+                _require_seconds(name, getattr(self, name))
+        if not isinstance(self.wake_on_commit, bool):
+            raise OptionError(f"wake_on_commit is {self.wake_on_commit!r}; give True or False")
+        if self.on_success not in get_args(OnSuccess):
+            raise OptionError(f"on_success is {self.on_success!r}; give 'keep' or 'delete'")
+        trigger_of(self.tick)
+
+    @classmethod
+    def of(cls, **options: Any) -> SchedulerSettings:
+        """Make settings from keyword options; raises UnknownOptionError with the nearest name."""
+        known = [field.name for field in fields(cls)]
+        unknown = options.keys() - set(known)
+        if unknown:
+            raise UnknownOptionError.among("Scheduler", sorted(unknown), known)
+        return cls(**options)
+
+
+_SECONDS = (
+    "min_pause_seconds",
+    "max_pause_seconds",
+    "cleaning_interval_seconds",
+    "cleaning_pause_seconds",
+    "breaker_pause_seconds",
+    "max_breaker_pause_seconds",
+    "stop_timeout_seconds",
+)
+
+
+def _require_whole(settings: SchedulerSettings, name: str, least: int, most: int = 2**31 - 1) -> None:
+    value = getattr(settings, name)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        bounds = f"from {least} to {most}" if most < 2**31 - 1 else f"of at least {least}"
+        raise OptionError(f"{name} is {value!r}; give a whole number {bounds}")
+
+
+def _require_seconds(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise OptionError(f"{name} is {value!r}; give seconds above 0")

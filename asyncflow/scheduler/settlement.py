@@ -1,0 +1,98 @@
+"""The outcomes of one round, and the statements that write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from sqlalchemy import Connection, Table
+
+from asyncflow.outbox.task import Task
+from asyncflow.outbox.task_type import MessageType
+from asyncflow.scheduler import queries
+from asyncflow.scheduler.publisher import Outcome, Rejected, Retry, Sent
+
+_LONGEST_ERROR = 300
+
+
+@dataclass(slots=True)
+class Settlement:
+    """Sort tasks by what becomes of them; those of an unreachable destination are in none: nothing changes.
+
+    ``retried`` is grouped by (delay in seconds, error), ``failed`` by error, so that each group is one statement.
+    """
+
+    succeeded: list[Task] = field(default_factory=list)
+    retried: dict[tuple[float, str], list[Task]] = field(default_factory=dict)
+    failed: dict[str, list[Task]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, outcomes: Iterable[tuple[Task, Outcome]], task_types: Mapping[str, MessageType]
+    ) -> Settlement:
+        """Sort the tasks by their outcomes and by their types' retry policies."""
+        settlement = cls()
+        for task, outcome in outcomes:
+            if isinstance(outcome, Sent):
+                settlement.succeeded.append(task)
+            elif isinstance(outcome, Rejected) or (
+                isinstance(outcome, Retry) and task.retry_count >= task.max_retries
+            ):
+                settlement.failed.setdefault(_short(outcome.error), []).append(task)
+            elif isinstance(outcome, Retry):
+                delay = task_types[task.task_type].retry_delay(task.retry_count + 1)
+                settlement.retried.setdefault((delay, _short(outcome.error)), []).append(task)
+        return settlement
+
+    def __len__(self) -> int:
+        return len(self.succeeded) + self.count(self.retried) + self.count(self.failed)
+
+    @staticmethod
+    def count(groups: Mapping[Any, list[Task]]) -> int:
+        """Return the number of tasks in all groups."""
+        return sum(map(len, groups.values()))
+
+    def tasks(self) -> Iterable[Task]:
+        """Return all tasks whose rows change."""
+        yield from self.succeeded
+        for groups in (self.retried, self.failed):
+            for tasks in groups.values():  # type: ignore[attr-defined]
+                yield from tasks
+
+    def keeping(self, kept: Callable[[Task], bool]) -> Settlement:
+        """Return the part of the settlement whose tasks are ``kept``."""
+        return Settlement(
+            list(filter(kept, self.succeeded)),
+            {group: list(filter(kept, tasks)) for group, tasks in self.retried.items()},
+            {group: list(filter(kept, tasks)) for group, tasks in self.failed.items()},
+        )
+
+    def write(self, connection: Connection, table: Table, *, delete_succeeded: bool) -> int:
+        """Write every outcome, a statement each; return how many rows changed."""
+        changed = 0
+        if self.succeeded:
+            succeed = queries.delete_succeeded if delete_succeeded else queries.settle_succeeded
+            changed += _run(connection, succeed(table), self.succeeded)
+        for (delay, error), tasks in self.retried.items():
+            values = {"delay": timedelta(seconds=delay), "line": _line(error)}
+            changed += _run(connection, queries.settle_retried(table), tasks, values)
+        for error, tasks in self.failed.items():
+            changed += _run(connection, queries.settle_failed(table), tasks, {"line": _line(error)})
+        return changed
+
+
+def _run(connection: Connection, statement: Any, tasks: list[Task], values: Mapping[str, Any] = {}) -> int:  # noqa: B006
+    if not tasks:
+        return 0
+    return connection.execute(statement, {"ids": [task.raw_id for task in tasks], **values}).rowcount
+
+
+def _short(error: str) -> str:
+    return " ".join(error.split())[:_LONGEST_ERROR]
+
+
+def _line(error: str) -> str:
+    # For people only, and never compared: this process's clock will do.
+    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {error}\n"

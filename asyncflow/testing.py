@@ -1,0 +1,67 @@
+"""Helpers for tests: signals instead of sleeps, and a publisher that keeps what it is given."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from asyncflow.outbox.events import Event
+from asyncflow.scheduler.publisher import SENT, Outcome, Record
+
+EventT = TypeVar("EventT", bound=Event)
+
+
+class Signals:
+    """Be a hook that keeps every event and lets a test wait for one."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, event: Event) -> None:
+        """Keep the event and wake who waits."""
+        with self._changed:
+            self.events.append(event)
+            self._changed.notify_all()
+
+    def of(self, kind: type[EventT]) -> list[EventT]:
+        """Return the events of one kind, in order."""
+        return [event for event in list(self.events) if isinstance(event, kind)]
+
+    def wait_for(
+        self,
+        kind: type[EventT],
+        where: Callable[[EventT], bool] = lambda _: True,
+        *,
+        timeout_seconds: float = 10.0,
+    ) -> EventT:
+        """Return the first event of a kind that fits, waiting for it; raises AssertionError after the time-out."""
+        found: list[EventT] = []
+
+        def seen() -> bool:
+            found[:] = [event for event in self.of(kind) if where(event)]
+            return bool(found)
+
+        with self._changed:
+            if not self._changed.wait_for(seen, timeout_seconds):
+                raise AssertionError(f"no {kind.__name__} within {timeout_seconds} s; saw {self.events[-10:]}")
+        return found[0]
+
+
+class MemoryPublisher:
+    """Be a publisher that keeps its records; ``answer`` chooses the outcome of each, Sent by default."""
+
+    def __init__(self, answer: Callable[[Record], Outcome] = lambda _: SENT) -> None:
+        self.records: list[Record] = []
+        self.closed = False
+        self._answer = answer
+
+    def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
+        """Keep the records and answer for each."""
+        self.records.extend(batch)
+        return [self._answer(record) for record in batch]
+
+    def close(self) -> None:
+        """Remember the call."""
+        self.closed = True
