@@ -1,0 +1,70 @@
+"""The three databases of the tests, each with an empty database of this run's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, Engine, MetaData, create_engine, event, make_url, text
+
+from tools.services import load
+
+NAMES = ("sqlite", "mariadb", "postgresql")
+
+
+def url_of(name: str, directory: Path) -> URL:
+    """Return the URL of a test database; skips aloud, or fails where databases are demanded."""
+    if name == "sqlite":
+        return make_url(f"sqlite:///{directory / 'test.db'}")
+    services = load()
+    address = services.mariadb_url if name == "mariadb" else services.postgresql_url
+    if address is None:
+        refuse = pytest.fail if os.environ.get("ASYNCFLOW_REQUIRE_DATABASES") else pytest.skip
+        refuse(f"{name} is not up: `make services` brings it up")
+    return make_url(address)
+
+
+@contextmanager
+def fresh_database(name: str, directory: Path) -> Iterator[URL]:
+    """Create an empty database, and drop it at the end."""
+    url = url_of(name, directory)
+    if name == "sqlite":
+        yield url
+        return
+    own = f"asyncflow_test_{os.getpid()}"
+    server = create_engine(url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {own}"))
+        connection.execute(text(f"CREATE DATABASE {own}"))
+    try:
+        yield url.set(database=own)
+    finally:
+        with server.connect() as connection:
+            force = " WITH (FORCE)" if name == "postgresql" else ""
+            connection.execute(text(f"DROP DATABASE IF EXISTS {own}{force}"))
+        server.dispose()
+
+
+def open_engine(url: URL) -> Engine:
+    """Return an engine as an application would set it up for several processes."""
+    engine = create_engine(url, pool_pre_ping=False)
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: object, _: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA busy_timeout=10000")
+    cursor.close()
+
+
+def drop_everything(engine: Engine) -> None:
+    """Drop all tables, whoever made them."""
+    metadata = MetaData()
+    metadata.reflect(engine)
+    metadata.drop_all(engine)
