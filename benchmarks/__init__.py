@@ -1,0 +1,1 @@
+"""Measure every figure of the README: ``python -m benchmarks NAME [--json] [--seconds N]``."""

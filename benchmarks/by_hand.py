@@ -1,0 +1,93 @@
+"""The loops that one would write by hand for one table and one topic: the limit to approach.
+
+They do the least that moves the rows: no retries, no outcomes, no fencing, no second task type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pymysql
+
+from benchmarks.ground import TASK_TYPE, Ground
+
+Row = tuple[bytes, str, bytes]  # id, key, payload
+Send = Callable[[Sequence[Row]], None]
+
+_SHARDS = 64
+_ROWS_A_SHARD = 31  # about 2,000 a round, as the relay takes
+_PAGE = (
+    "(SELECT id, task_key, payload FROM {table} WHERE status = 0 AND task_type = '{task_type}' AND shard = {shard} "
+    "ORDER BY order_time LIMIT {limit})"
+)
+
+
+def drain_by_hand(ground: Ground, send: Send) -> int:
+    """Relay everything that is pending by PyMySQL and ``send``; return how many rows moved."""
+    url = ground.engine.url
+    connection = pymysql.connect(
+        host=url.host or "", port=url.port or 0, user=url.username, password=url.password or "", database=url.database
+    )
+    fetch = " UNION ALL ".join(
+        _PAGE.format(table=ground.outbox.tasks.fullname, task_type=TASK_TYPE, shard=shard, limit=_ROWS_A_SHARD)
+        for shard in range(_SHARDS)
+    )
+    moved = 0
+    with connection, connection.cursor() as cursor:
+        while rows := _fetch(connection, cursor, fetch):
+            send(rows)
+            marks = ",".join(["%s"] * len(rows))
+            settle = f"UPDATE {ground.outbox.tasks.fullname} SET status = 2 WHERE id IN ({marks})"
+            cursor.execute(settle, [row[0] for row in rows])
+            connection.commit()
+            moved += len(rows)
+    return moved
+
+
+def _fetch(connection: Any, cursor: Any, statement: str) -> Sequence[Row]:
+    cursor.execute(statement)
+    rows: Sequence[Row] = cursor.fetchall()
+    connection.commit()
+    return rows
+
+
+def confluent_sender(ground: Ground) -> Send:
+    """Return a sender on confluent-kafka: acknowledged by all replicas, idempotent."""
+    from confluent_kafka import Producer
+
+    producer = Producer({"bootstrap.servers": ground.kafka, "acks": "all", "enable.idempotence": True, "linger.ms": 1})
+    failed: list[Any] = []
+
+    def report(error: Any, _: Any) -> None:
+        if error is not None:
+            failed.append(error)
+
+    def send(rows: Sequence[Row]) -> None:
+        for task_id, key, payload in rows:
+            producer.produce(
+                ground.topic, payload, key.encode(), on_delivery=report, headers=[("message-id", task_id)]
+            )
+        producer.flush()
+        if failed:
+            raise RuntimeError(f"not delivered: {failed[0]}")
+
+    return send
+
+
+def kafka_python_sender(ground: Ground) -> Send:
+    """Return a sender on kafka-python: acknowledged by all replicas, idempotent."""
+    from kafka import KafkaProducer
+
+    producer = KafkaProducer(bootstrap_servers=ground.kafka, acks="all", enable_idempotence=True)
+
+    def send(rows: Sequence[Row]) -> None:
+        futures = [
+            producer.send(ground.topic, payload, key=key.encode(), headers=[("message-id", task_id)])
+            for task_id, key, payload in rows
+        ]
+        producer.flush()
+        for future in futures:
+            future.get(timeout=0)
+
+    return send
