@@ -27,7 +27,11 @@ def drain_by_hand(ground: Ground, send: Send) -> int:
     """Relay everything that is pending by PyMySQL and ``send``; return how many rows moved."""
     url = ground.engine.url
     connection = pymysql.connect(
-        host=url.host or "", port=url.port or 0, user=url.username, password=url.password or "", database=url.database
+        host=url.host or "",
+        port=url.port or 0,
+        user=url.username,
+        password=url.password or "",
+        database=url.database,
     )
     fetch = " UNION ALL ".join(
         _PAGE.format(table=ground.outbox.tasks.fullname, task_type=TASK_TYPE, shard=shard, limit=_ROWS_A_SHARD)
@@ -65,9 +69,7 @@ def confluent_sender(ground: Ground) -> Send:
 
     def send(rows: Sequence[Row]) -> None:
         for task_id, key, payload in rows:
-            producer.produce(
-                ground.topic, payload, key.encode(), on_delivery=report, headers=[("message-id", task_id)]
-            )
+            producer.produce(ground.topic, payload, key.encode(), on_delivery=report, headers=[("message-id", task_id)])
         producer.flush()
         if failed:
             raise RuntimeError(f"not delivered: {failed[0]}")

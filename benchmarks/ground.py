@@ -38,8 +38,7 @@ class Ground:
         for first in range(0, rows, 5000):
             with self.engine.begin() as connection:
                 messages = (
-                    Message(payload, key=f"account-{number % 1000}")
-                    for number in range(first, min(rows, first + 5000))
+                    Message(payload, key=f"account-{number % 1000}") for number in range(first, min(rows, first + 5000))
                 )
                 self.outbox.publish_many(connection, TASK_TYPE, messages)
 

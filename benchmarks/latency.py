@@ -13,6 +13,7 @@ from benchmarks.figure import Figure
 from benchmarks.ground import TASK_TYPE, Ground, mariadb_ground
 
 _PER_SECOND = 50
+_WARM_UP = 100  # messages not measured: connections, topic metadata, compiled statements
 
 
 class _Timed:
@@ -69,27 +70,27 @@ def _through_outbox(ground: Ground, messages: int, *, wake_on_commit: bool) -> l
     scheduler = Scheduler(ground.engine, ground.outbox, {"kafka": publisher}, wake_on_commit=wake_on_commit)
     committed: dict[str, float] = {}
     with scheduler:
-        for due in _beats(messages):
+        for due in _beats(_WARM_UP + messages):
             _sleep_until(due)
             with ground.engine.begin() as connection:
                 task_id = ground.outbox.publish(connection, TASK_TYPE, {"pad": "x" * 290}, key="account-1")
             committed[str(task_id)] = time.perf_counter()
-        _await_all(publisher, messages)
+        _await_all(publisher, _WARM_UP + messages)
     # An acknowledgement can come before the committing thread has read its clock: that is 0.
     waits = [max(0.0, publisher.acknowledged[name] - moment) * 1000 for name, moment in committed.items()]
-    return quantiles(waits[10:], n=100, method="inclusive")
+    return quantiles(waits[_WARM_UP:], n=100, method="inclusive")
 
 
 def _bare(ground: Ground, messages: int) -> list[float]:
     publisher = ConfluentKafkaPublisher(ground.kafka)
     waits = []
-    for due in _beats(messages):
+    for due in _beats(_WARM_UP + messages):
         _sleep_until(due)
         began = time.perf_counter()
         publisher.publish([Record(ground.topic, b"account-1", b"x" * 300, ())])
         waits.append((time.perf_counter() - began) * 1000)
     publisher.close()
-    return quantiles(waits[10:], n=100, method="inclusive")
+    return quantiles(waits[_WARM_UP:], n=100, method="inclusive")
 
 
 def _beats(messages: int) -> list[float]:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import URL, Engine
 
 from tests.support.application import Application
-from tests.support.databases import NAMES, drop_everything, fresh_database, open_engine
+from tests.support.databases import NAMES, drop_everything, fresh_database, open_engine, url_of
 from tools.services import load
 
 
@@ -31,11 +31,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="session")
-def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> URL:
     """Give the URL of the MariaDB service itself, for tests that make databases of their own."""
-    from tests.support.databases import url_of
-
-    yield url_of("mariadb", tmp_path_factory.mktemp("mariadb"))
+    return url_of("mariadb", tmp_path_factory.mktemp("mariadb"))
 
 
 @pytest.fixture

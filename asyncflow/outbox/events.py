@@ -186,5 +186,5 @@ class Hooks:
         for hook in self._hooks:
             try:
                 hook(event)
-            except Exception:  # noqa: BLE001 - a fault in a hook must not lose a task
+            except Exception:
                 logging.getLogger("asyncflow").exception("The hook %r raised on %r", hook, event)

@@ -45,9 +45,7 @@ class Inbox:
         connection = target if isinstance(target, Connection) else target.connection()
         return self._remember(connection, _entry(message_id, consumer))
 
-    async def process_once_async(
-        self, session: AsyncSession, message_id: str | bytes | UUID, *, consumer: str
-    ) -> bool:
+    async def process_once_async(self, session: AsyncSession, message_id: str | bytes | UUID, *, consumer: str) -> bool:
         """Do what ``process_once`` does, in an AsyncSession."""
         entry = _entry(message_id, consumer)
         return await session.run_sync(lambda sync: self._remember(sync.connection(), entry))

@@ -135,7 +135,9 @@ def _content_type(content_type: Any) -> str | None:
 def _require_size(message: Message, body: bytes | None, headers: str | None, limit: int) -> None:
     headers_bytes = len(headers.encode()) if headers else 0
     if headers_bytes > MAX_HEADERS_BYTES:
-        raise InvalidHeadersError(f"headers are {headers_bytes} bytes; at most {MAX_HEADERS_BYTES}, put the rest in the payload")
+        raise InvalidHeadersError(
+            f"headers are {headers_bytes} bytes; at most {MAX_HEADERS_BYTES}, put the rest in the payload"
+        )
     size = len(body or b"") + headers_bytes + len((message.key or "").encode())
     if size > limit:
         raise PayloadTooLargeError(
@@ -154,5 +156,7 @@ def _delay(delay: Any) -> timedelta:
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
     valid = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and math.isfinite(seconds)
     if not valid or not 0 <= seconds <= MAX_DELAY_SECONDS:
-        raise InvalidDelayError(f"delay_seconds is {delay!r}; give seconds from 0 to {MAX_DELAY_SECONDS:.0f}, or a timedelta")
+        raise InvalidDelayError(
+            f"delay_seconds is {delay!r}; give seconds from 0 to {MAX_DELAY_SECONDS:.0f}, or a timedelta"
+        )
     return timedelta(seconds=seconds)

@@ -30,7 +30,13 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_BYTES = 1024 * 1024  # Kafka's default limit, less what its record format adds
 _MESSAGE_OPTIONS = ("key", "headers", "priority", "delay_seconds", "content_type")
-_TYPE_OPTIONS = ("destination", "topic", "max_retries", "retry_interval_seconds", "max_retry_interval_seconds")
+_TYPE_OPTIONS = (
+    "destination",
+    "topic",
+    "max_retries",
+    "retry_interval_seconds",
+    "max_retry_interval_seconds",
+)
 
 
 class Outbox:

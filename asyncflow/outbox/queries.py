@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import Delete, Insert, Select, Table, bindparam, delete, insert, select
-from typing import Any
 
 
 @lru_cache(maxsize=32)

@@ -70,7 +70,9 @@ def _parse(value: str | bytes) -> uuid.UUID:
 
 def _exact(length: int) -> String:
     """Return a text type that tells 'a' from 'A': MySQL's default collations do not."""
-    return String(length).with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+    return String(length).with_variant(
+        mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+    )
 
 
 def task_columns() -> list[Column[Any]]:

@@ -61,8 +61,8 @@ class MessageType:
 
 
 def _require_number(name: str, value: Any, least: float, *, whole: bool = False) -> None:
-    kinds: tuple[type, ...] = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < float("inf"):
+    is_number = isinstance(value, int) or (isinstance(value, float) and not whole)
+    if isinstance(value, bool) or not is_number or not least <= value < float("inf"):
         kind = "a whole number" if whole else "a number of seconds"
         raise OptionError(f"{name} is {value!r}; give {kind} of at least {least:g}")
 

@@ -39,7 +39,7 @@ class Bell:
         for listener in self._listeners:
             try:
                 listener(task_types)
-            except Exception:  # noqa: BLE001 - the caller's commit has succeeded and must look so
+            except Exception:
                 logging.getLogger("asyncflow").exception("A wake-up listener raised")
 
 

@@ -67,9 +67,7 @@ class Cleaner:
 
     def _heads(self, status: Status) -> list[Head]:
         tasks, dialect = self._outbox.tasks, self._database.dialect
-        return self._database.run(
-            lambda connection: queries.read_heads(connection, dialect, tasks, int(status))
-        )
+        return self._database.run(lambda connection: queries.read_heads(connection, dialect, tasks, int(status)))
 
     def _delete(self, connection: Connection, status: Status, head: Head) -> int:
         tasks = self._outbox.tasks

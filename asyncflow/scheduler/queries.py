@@ -80,9 +80,7 @@ def read_pages(connection: Connection, tasks: Table, heads: Sequence[Head], limi
 
 
 @lru_cache(maxsize=256)
-def _compiled_pages(
-    tasks: Table, count: int, dialect: Any
-) -> tuple[str, tuple[str, ...] | None, Mapping[str, Any]]:
+def _compiled_pages(tasks: Table, count: int, dialect: Any) -> tuple[str, tuple[str, ...] | None, Mapping[str, Any]]:
     """Return the text, its parameters' names in order where they have an order, and values set by the dialect."""
     selects = [page(tasks, number) for number in range(count)]
     compiled: Any = dialect_of(dialect.name).pages(selects).compile(dialect=dialect)  # type: ignore[attr-defined]

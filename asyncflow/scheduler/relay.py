@@ -54,9 +54,7 @@ class Relay:
         hooks: Hooks,
     ) -> None:
         self.destination = destination
-        self.breaker = Breaker(
-            destination, settings.breaker_pause_seconds, settings.max_breaker_pause_seconds, hooks
-        )
+        self.breaker = Breaker(destination, settings.breaker_pause_seconds, settings.max_breaker_pause_seconds, hooks)
         self._publisher = publisher
         self._outbox = outbox
         self._database = Database(engine)
@@ -120,9 +118,7 @@ class Relay:
         began = time.perf_counter()
         served = self._in_turn(due)
         limit = max(1, (1 if self.breaker.state == HALF_OPEN else self._size.rows) // len(served))
-        tasks = self._database.run(
-            lambda connection: queries.read_pages(connection, self._outbox.tasks, served, limit)
-        )
+        tasks = self._database.run(lambda connection: queries.read_pages(connection, self._outbox.tasks, served, limit))
         self._size.observe(len(tasks), sum(len(task.payload or b"") for task in tasks))
         seconds = time.perf_counter() - began
         if tasks:
@@ -145,9 +141,7 @@ class Relay:
         records = [record for record in prepared if isinstance(record, Record)]
         began = time.perf_counter()
         published = iter(self._publish(records) if records else ())
-        outcomes: list[Outcome] = [
-            next(published) if isinstance(record, Record) else record for record in prepared
-        ]
+        outcomes: list[Outcome] = [next(published) if isinstance(record, Record) else record for record in prepared]
         if records:
             sent = sum(isinstance(outcome, Sent) for outcome in outcomes)
             seconds = time.perf_counter() - began
@@ -168,9 +162,7 @@ class Relay:
             self._build(name, [tasks[index] for index in indexes], indexes, prepared)
         return prepared
 
-    def _build(
-        self, name: str, tasks: list[Task], indexes: list[int], prepared: list[Record | Outcome]
-    ) -> None:
+    def _build(self, name: str, tasks: list[Task], indexes: list[int], prepared: list[Record | Outcome]) -> None:
         task_type, envelope = self._outbox.task_types[name], self._envelopes[name]
         built = build(self._database.engine, task_type, tasks, self._outbox.max_message_bytes)
         for index, task, payload in zip(indexes, tasks, built, strict=True):
@@ -204,9 +196,7 @@ class Relay:
             self._hooks.emit(SettleFenced(self.destination, fenced))
             self._ownership.refresh()
 
-    def _write(
-        self, connection: Connection, settlement: Settlement, epochs: dict[int, int]
-    ) -> tuple[Settlement, int]:
+    def _write(self, connection: Connection, settlement: Settlement, epochs: dict[int, int]) -> tuple[Settlement, int]:
         """Write the outcomes of the shards still owned in the epoch of the fetch; count the others."""
         shards = {task.shard for task in settlement.tasks()}
         held = connection.execute(queries.hold_epochs(self._outbox.shards), {"shards": sorted(shards)}).all()

@@ -88,9 +88,7 @@ class Scheduler:
             for loop in (*self.relay_loops, self._cleaner_loop, self._watchdog):
                 loop.start()
         settings = self.settings
-        self.hooks.emit(
-            SchedulerStarted(self.ownership.owner, settings.instance_index, settings.instance_count)
-        )
+        self.hooks.emit(SchedulerStarted(self.ownership.owner, settings.instance_index, settings.instance_count))
 
     def stop(self, timeout_seconds: float | None = None) -> bool:
         """Finish and settle the work in hand, give the shards back, close the publishers; return whether all ended.
@@ -103,8 +101,9 @@ class Scheduler:
             clean = self._stop_loops(timeout_seconds or self.settings.stop_timeout_seconds)
             if self._started and clean:
                 self._release()
-            for closing in (*self.relays, self._cleaner):
-                closing.close()
+            for relay in self.relays:
+                relay.close()
+            self._cleaner.close()
             self._ended.set()
         self.hooks.emit(SchedulerStopped(self.ownership.owner, clean))
         return clean
@@ -168,7 +167,8 @@ class Scheduler:
         loops = (*self.relay_loops, self._cleaner_loop)
         for loop in loops:
             loop.ask_to_stop()
-        return all([loop.stop(deadline - time.monotonic()) for loop in loops])
+        ended = [loop.stop(deadline - time.monotonic()) for loop in loops]
+        return all(ended)
 
     def _release(self) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -29,17 +30,13 @@ class Settlement:
     failed: dict[str, list[Task]] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, outcomes: Iterable[tuple[Task, Outcome]], task_types: Mapping[str, MessageType]
-    ) -> Settlement:
+    def of(cls, outcomes: Iterable[tuple[Task, Outcome]], task_types: Mapping[str, MessageType]) -> Settlement:
         """Sort the tasks by their outcomes and by their types' retry policies."""
         settlement = cls()
         for task, outcome in outcomes:
             if isinstance(outcome, Sent):
                 settlement.succeeded.append(task)
-            elif isinstance(outcome, Rejected) or (
-                isinstance(outcome, Retry) and task.retry_count >= task.max_retries
-            ):
+            elif isinstance(outcome, Rejected) or (isinstance(outcome, Retry) and task.retry_count >= task.max_retries):
                 settlement.failed.setdefault(_short(outcome.error), []).append(task)
             elif isinstance(outcome, Retry):
                 delay = task_types[task.task_type].retry_delay(task.retry_count + 1)
@@ -57,9 +54,8 @@ class Settlement:
     def tasks(self) -> Iterable[Task]:
         """Return all tasks whose rows change."""
         yield from self.succeeded
-        for groups in (self.retried, self.failed):
-            for tasks in groups.values():  # type: ignore[attr-defined]
-                yield from tasks
+        yield from chain.from_iterable(self.retried.values())
+        yield from chain.from_iterable(self.failed.values())
 
     def keeping(self, kept: Callable[[Task], bool]) -> Settlement:
         """Return the part of the settlement whose tasks are ``kept``."""
@@ -83,7 +79,7 @@ class Settlement:
         return changed
 
 
-def _run(connection: Connection, statement: Any, tasks: list[Task], values: Mapping[str, Any] = {}) -> int:  # noqa: B006
+def _run(connection: Connection, statement: Any, tasks: list[Task], values: Mapping[str, Any] = {}) -> int:
     if not tasks:
         return 0
     return connection.execute(statement, {"ids": [task.raw_id for task in tasks], **values}).rowcount

@@ -12,6 +12,10 @@ from sqlalchemy.exc import DBAPIError
 class DatabaseDialect(Protocol):
     """Do what databases do differently; has no state."""
 
+    def __hash__(self) -> int:
+        """Be usable as a key of a cache."""
+        ...
+
     isolation_level: str | None  # of our own transactions; None keeps the engine's
 
     def heads(self, tasks: Table, status: int) -> Executable:
