@@ -13,7 +13,7 @@ from asyncflow.errors import InvalidMessageIdError, WrongTargetError
 from asyncflow.outbox import queries
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.tables import CONSUMER_LENGTH, MESSAGE_ID_LENGTH, inbox_table
-from asyncflow.outbox.target import target_of
+from asyncflow.outbox.target import is_async, target_of
 from asyncflow.outbox.text import require_text
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ class Inbox:
 
         Raises InvalidMessageIdError or WrongTargetError.
         """
+        if is_async(session):
+            raise WrongTargetError("an AsyncSession needs: await inbox.process_once_async(session, ...)")
         target = target_of(session)
-        if target is not session and not isinstance(session, Session):
-            _refuse_async(session)
         connection = target if isinstance(target, Connection) else target.connection()
         return self._remember(connection, _entry(message_id, consumer))
 
@@ -93,8 +93,3 @@ def _decoded(message_id: bytes) -> str:
         return message_id.decode()
     except UnicodeDecodeError as error:
         raise InvalidMessageIdError(f"message_id {message_id!r:.60} is not UTF-8; give its text or a UUID") from error
-
-
-def _refuse_async(session: Any) -> None:
-    if type(session).__name__ in ("AsyncSession", "async_scoped_session"):
-        raise WrongTargetError("an AsyncSession needs: await inbox.process_once_async(session, ...)")

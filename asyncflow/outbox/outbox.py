@@ -17,7 +17,7 @@ from asyncflow.outbox.events import Hook, Hooks, TaskEnqueued
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.message import Door, Message, row_of
 from asyncflow.outbox.tables import shard_table, task_table
-from asyncflow.outbox.target import target_of
+from asyncflow.outbox.target import is_async, target_of
 from asyncflow.outbox.task_type import MessageType, TaskTypes
 from asyncflow.outbox.wakeup import Bell
 
@@ -125,10 +125,12 @@ class Outbox:
 
     def _write(self, given: Any, name: str, messages: Sequence[Message], *, bulk: bool = False) -> list[UUID]:
         target = target_of(given)
+        # What an AsyncSession holds can be flushed only where it awaits; the others take a bulk at once.
+        at_once = isinstance(target, Connection) or (bulk and not is_async(given))
         task_type = self.task_types.require(name)
         rows = [row_of(_require_message(message), task_type, self._door) for message in messages]
         if rows:
-            self._insert(target, rows, at_once=isinstance(target, Connection) or (bulk and given is target))
+            self._insert(target, rows, at_once=at_once)
             self.bell.on_commit_of(target, name)
         if self.hooks:
             for row in rows:

@@ -22,15 +22,20 @@ def target_of(given: Any) -> Session | Connection:
     raise WrongTargetError(_remedy(given))
 
 
+def is_async(given: Any) -> bool:
+    """Tell whether ``given`` is an AsyncSession, scoped or not."""
+    # Where the module was not imported, nobody holds one; importing it would demand greenlet.
+    asyncio = sys.modules.get("sqlalchemy.ext.asyncio")
+    return asyncio is not None and isinstance(given, (asyncio.AsyncSession, asyncio.async_scoped_session))
+
+
 def _sync_session_of(given: Any) -> Any:
     if isinstance(given, scoped_session):
         return given()
-    asyncio = sys.modules.get("sqlalchemy.ext.asyncio")  # not imported: then nobody holds an AsyncSession
-    if asyncio is None:
+    if not is_async(given):
         return given
-    if isinstance(given, asyncio.async_scoped_session):
-        given = given()
-    return given.sync_session if isinstance(given, asyncio.AsyncSession) else given
+    session = given if hasattr(given, "sync_session") else given()
+    return session.sync_session
 
 
 def _require_transactional(connection: Connection) -> None:

@@ -52,6 +52,8 @@ class Cleaner:
             if deleted:
                 self._hooks.emit(SettledRowsDeleted(int(status), deleted))
                 return self._settings.cleaning_pause_seconds
+        # Not held until the next run: servers drop connections that are idle for long.
+        self._database.close()
         return self._settings.cleaning_interval_seconds
 
     def close(self) -> None:

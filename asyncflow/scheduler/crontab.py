@@ -13,6 +13,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from asyncflow.errors import OptionError
 
+LONGEST_SECONDS = 10 * 365 * 86400.0  # of any setting: clocks, dates and waits overflow far beyond it
 _NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
@@ -23,14 +24,22 @@ def trigger_of(tick: Any) -> BaseTrigger:
     """
     if isinstance(tick, str):
         return _cron(tick)
-    if isinstance(tick, bool) or not isinstance(tick, (int, float)) or not 0 < tick < float("inf"):
-        raise OptionError(f"tick is {tick!r}; give seconds above 0, or a crontab line such as '*/5 * * * *'")
+    if isinstance(tick, bool) or not isinstance(tick, (int, float)) or not 0.001 <= tick <= LONGEST_SECONDS:
+        raise OptionError(
+            f"tick is {tick!r}; give seconds from 0.001 to {LONGEST_SECONDS:.0f}, "
+            f"or a crontab line such as '*/5 * * * *'"
+        )
     return IntervalTrigger(seconds=tick)
 
 
 def _cron(line: str) -> CronTrigger:
+    fields = line.split()
+    if len(fields) != 5:
+        raise OptionError(
+            f"tick is {line!r}, of {len(fields)} fields; give a crontab line of 5: minute hour day month weekday"
+        )
+    minute, hour, day, month, weekday = fields
     try:
-        minute, hour, day, month, weekday = line.split()
         return CronTrigger(minute=minute, hour=hour, day=day, month=month, day_of_week=weekdays(weekday))
     except ValueError as error:
         raise OptionError(
@@ -50,21 +59,27 @@ def weekdays(field: str) -> str:
 
 
 def _part(part: str) -> list[int]:
-    span, _, step = part.partition("/")
+    span, stepped, step = part.partition("/")
     if span == "*":
         first, last = 0, 6
     else:
-        start, _, end = span.partition("-")
+        start, ranged, end = span.partition("-")
         first = _day(start)
-        last = _day(end) if end else (6 if step else first)
+        last = _day(end) if ranged else (6 if stepped else first)
     if last < first:
         last += 7  # "fri-mon" runs over the weekend
-    return [day % 7 for day in range(first, last + 1, int(step or 1))]
+    return [day % 7 for day in range(first, last + 1, _step(step) if stepped else 1)]
+
+
+def _step(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise ValueError(f"{text!r} is no step of weekdays")
 
 
 def _day(text: str) -> int:
     if text in _NAMES:
         return _NAMES.index(text)
-    if text.isdigit() and int(text) <= 7:
+    if text.isdecimal() and int(text) <= 7:
         return int(text)
     raise ValueError(f"{text!r} is no weekday")

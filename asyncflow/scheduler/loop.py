@@ -67,8 +67,8 @@ class Loop:
         try:
             pause = self._step()
         except Exception as error:  # noqa: BLE001 - the loop outlives every fault of a step, and tells it
-            self._failures += 1
             pause = min(_FIRST_PAUSE_SECONDS * 2 ** min(self._failures, 10), _LONGEST_PAUSE_SECONDS)
+            self._failures += 1
             self._hooks.emit(StepFailed(self.name, error, pause))
             # Not the latch: commits and ticks must not turn a fault into a busy loop.
             self._stopping.wait(pause)

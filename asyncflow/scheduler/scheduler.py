@@ -58,6 +58,7 @@ class Scheduler:
             engine, outbox, self.settings.instance_index, self.settings.instance_count, self.hooks
         )
         _require_routes(outbox, publishers)
+        _require_share(self.settings, outbox)
         unknown_types = UnknownTypes(outbox.task_types, self.hooks)
         self.relays = [
             Relay(name, publisher, outbox, engine, self.ownership, self.settings, unknown_types, self.hooks)
@@ -65,7 +66,7 @@ class Scheduler:
         ]
         self._cleaner = Cleaner(outbox, engine, self.ownership, self.settings, self.hooks)
         self._lifecycle = threading.Lock()
-        self._started = False
+        self._started = self._holds_shards = False
         self._ended = threading.Event()
         self._make_loops()
 
@@ -80,7 +81,7 @@ class Scheduler:
             if self._started:
                 return
             require_tables(self.engine, self.outbox)
-            self.ownership.acquire()
+            self._take_shards()
             self._started = True
             if self.settings.wake_on_commit:
                 self.outbox.bell.connect(self._wake)
@@ -98,12 +99,10 @@ class Scheduler:
         with self._lifecycle:
             if self._ended.is_set():
                 return True
-            clean = self._stop_loops(timeout_seconds or self.settings.stop_timeout_seconds)
-            if self._started and clean:
+            default = self.settings.stop_timeout_seconds
+            clean = self._stop_loops(default if timeout_seconds is None else timeout_seconds)
+            if clean:
                 self._release()
-            for relay in self.relays:
-                relay.close()
-            self._cleaner.close()
             self._ended.set()
         self.hooks.emit(SchedulerStopped(self.ownership.owner, clean))
         return clean
@@ -118,7 +117,7 @@ class Scheduler:
         Returns early for a destination that is unreachable. Raises what ``start`` raises.
         """
         require_tables(self.engine, self.outbox)
-        self.ownership.acquire()
+        self._take_shards()
         for relay in self.relays:
             while relay.step() == 0:
                 pass
@@ -170,9 +169,18 @@ class Scheduler:
         ended = [loop.stop(deadline - time.monotonic()) for loop in loops]
         return all(ended)
 
+    def _take_shards(self) -> None:
+        self.ownership.acquire()
+        self._holds_shards = True
+
     def _release(self) -> None:
+        """Give back what no thread uses any more."""
+        for relay in self.relays:
+            relay.close()
+        self._cleaner.close()
         try:
-            self.ownership.release()
+            if self._holds_shards:
+                self.ownership.release()
         except Exception as error:  # noqa: BLE001 - the database may be gone; the next owner takes the shards anyway
             self.hooks.emit(StepFailed("stop", error, 0.0))
 
@@ -185,3 +193,11 @@ def _require_routes(outbox: Outbox, publishers: Mapping[str, Publisher]) -> None
                 f"the task type {task_type.name!r} goes to {task_type.destination!r}, for which there is no "
                 f"publisher (given: {given}); add it to publishers={{...}} or change the destination"
             )
+
+
+def _require_share(settings: SchedulerSettings, outbox: Outbox) -> None:
+    if settings.instance_count > outbox.shard_count:
+        raise OptionError(
+            f"instance_count is {settings.instance_count}, but there are {outbox.shard_count} shards to share; "
+            f"give at most {outbox.shard_count}"
+        )

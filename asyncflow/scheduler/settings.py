@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from asyncflow.errors import OptionError, UnknownOptionError
-from asyncflow.scheduler.crontab import trigger_of
+from asyncflow.scheduler.crontab import LONGEST_SECONDS, trigger_of
 
 OnSuccess = Literal["keep", "delete"]
 _DAY = 86400.0
@@ -79,5 +79,5 @@ def _require_whole(settings: SchedulerSettings, name: str, least: int, most: int
 
 
 def _require_seconds(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise OptionError(f"{name} is {value!r}; give seconds above 0")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LONGEST_SECONDS:
+        raise OptionError(f"{name} is {value!r}; give seconds above 0, up to {LONGEST_SECONDS:.0f}")

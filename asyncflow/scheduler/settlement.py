@@ -86,7 +86,9 @@ def _run(connection: Connection, statement: Any, tasks: list[Task], values: Mapp
 
 
 def _short(error: str) -> str:
-    return " ".join(error.split())[:_LONGEST_ERROR]
+    # No database takes half a surrogate pair, PostgreSQL no NUL: the outcome must be written all the same.
+    clean = error.replace("\0", "").encode(errors="backslashreplace").decode()
+    return " ".join(clean.split())[:_LONGEST_ERROR]
 
 
 def _line(error: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ScalarSelect, Select, Table, and_, select, tuple_
+from sqlalchemy import ScalarSelect, Select, Table, and_, func, select
 from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import seconds_until
@@ -18,8 +18,10 @@ def skip_scan_heads(tasks: Table, status: int) -> Select[Any]:
     """Return the heads statement over the index (status, task_type, shard, order_time)."""
     found = select(_first(tasks, status).label("id")).cte("heads", recursive=True)
     head = tasks.alias("head")
-    behind = tuple_(tasks.c.task_type, tasks.c.shard) > tuple_(head.c.task_type, head.c.shard)
-    following = _first(tasks, status, behind).correlate(head)
+    # Not (task_type, shard) > (…, …): SQLite would use the type alone and walk over all its rows for each shard.
+    next_shard = _first(tasks, status, tasks.c.task_type == head.c.task_type, tasks.c.shard > head.c.shard)
+    next_type = _first(tasks, status, tasks.c.task_type > head.c.task_type)
+    following = func.coalesce(next_shard.correlate(head), next_type.correlate(head))
     found = found.union_all(select(following).select_from(found.join(head, head.c.id == found.c.id)))
     return select(head.c.task_type, head.c.shard, seconds_until(head.c.order_time)).select_from(
         found.join(head, head.c.id == found.c.id)
