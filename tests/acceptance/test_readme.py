@@ -1,0 +1,147 @@
+"""The README's code runs as it is printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import String, create_engine, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from asyncflow import Inbox, Outbox
+from asyncflow.scheduler import Record
+from asyncflow.testing import MemoryPublisher
+from tests.support.snippets import snippets
+from tools.services import load
+
+
+@pytest.fixture
+def namespace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """Run in an empty directory, with the address of the test's Kafka in place of the one printed."""
+    monkeypatch.chdir(tmp_path)
+    kafka = load().kafka_bootstrap
+    assert kafka is not None, "no Kafka: `make services` brings one up"
+    from asyncflow.integrations import kafka as integration
+
+    original = integration.KafkaPublisher
+    options: dict[str, Any] = {} if load().kafka_is_real else {"client_options": {"api_version": (2, 0)}}
+    monkeypatch.setattr(integration, "KafkaPublisher", lambda _: original(kafka, **options))
+    return {"__name__": "__main__"}
+
+
+def test_the_program_delivers_its_message(namespace: dict[str, Any]) -> None:
+    broken, mended, program, consumer = snippets("README.md")
+    exec(program, namespace)
+    tasks = namespace["outbox"].tasks
+    with namespace["engine"].connect() as connection:
+        (task,) = connection.execute(select(tasks)).all()
+    assert (task.task_type, task.task_key, task.status) == ("user.registered", "A1001", 2)
+    assert json.loads(task.payload) == {"account_no": "A1001"}
+    namespace["scheduler"].stop()
+
+
+class _Base(DeclarativeBase):
+    pass
+
+
+class _User(_Base):
+    __tablename__ = "users"
+    account_no: Mapped[str] = mapped_column(String(20), primary_key=True)
+
+
+class _Coupon(_Base):
+    __tablename__ = "coupons"
+    account_no: Mapped[str] = mapped_column(String(20), primary_key=True)
+
+
+class _CrashedProducer:
+    def send(self, *_: object) -> None:
+        raise ConnectionResetError("the process died here")
+
+
+def test_the_broken_lines_lose_the_message_and_the_mended_ones_keep_it() -> None:
+    broken, mended, program, consumer = snippets("README.md")
+    engine = create_engine("sqlite://")
+    outbox = Outbox(_Base.metadata)
+    outbox.message("user.registered")
+    names: dict[str, Any] = {"Session": Session, "engine": engine, "User": _User, "outbox": outbox}
+    names["producer"] = _CrashedProducer()
+    _Base.metadata.create_all(engine)
+    with pytest.raises(ConnectionResetError):
+        exec(broken, names)
+    with engine.begin() as connection:
+        assert connection.execute(select(_User.account_no)).all() == [("A1001",)]
+        connection.execute(_User.__table__.delete())
+    exec(mended, names)
+    with engine.connect() as connection:
+        assert connection.execute(select(outbox.tasks.c.task_key)).all() == [("A1001",)]
+
+
+def test_the_consumer_takes_a_message_once() -> None:
+    broken, mended, program, consumer = snippets("README.md")
+    engine = create_engine("sqlite://")
+    names: dict[str, Any] = {"Session": Session, "engine": engine, "Inbox": Inbox, "Base": _Base, "Coupon": _Coupon}
+    names |= {"message_id": "01a2", "event": {"account_no": "A1001"}}
+    Inbox(_Base.metadata)
+    _Base.metadata.create_all(engine)
+    exec(consumer, names)
+    exec(consumer, names)
+    with Session(engine) as session:
+        assert session.scalars(select(_Coupon.account_no)).all() == ["A1001"]
+
+
+_IMPORTS = """
+from asyncflow import *
+from asyncflow.errors import UnknownTaskTypeError
+from asyncflow.integrations.kafka import *
+from sqlalchemy import *
+from sqlalchemy.orm import *
+"""
+_ORDERS = """
+class Order(Base):
+    __tablename__ = "orders"
+    number: Mapped[str] = mapped_column(primary_key=True)
+
+class Coupon(Base):
+    __tablename__ = "coupons"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+inbox = Inbox(Base.metadata)
+as_json = lambda order: order and {"number": order.number}
+"""
+
+
+def test_the_guides_snippets_run_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'guide.db'}")
+    names: dict[str, Any] = {}
+    exec(compile(_IMPORTS, "imports", "exec", dont_inherit=True), names)
+    put_in, mixin, misspelt, builder, clusters, consume = snippets("docs/guide.md")
+    names["engine"] = engine
+    exec(put_in, names)
+    exec(mixin, names)
+    exec(compile(_ORDERS, "orders", "exec", dont_inherit=True), names)
+    names["Base"].metadata.create_all(engine)
+    with Session(engine) as session, pytest.raises(names["UnknownTaskTypeError"], match="did you mean"):
+        exec(misspelt, names | {"session": session})
+    exec(builder, names)
+    _assert_built(names, engine)
+    names["outbox"] = Outbox(names["Base"].metadata)
+    exec(clusters, names)
+    exec(consume, names | {"message_id": "01a2", "Coupon": lambda _: names["Coupon"]()})
+
+
+def _assert_built(names: dict[str, Any], engine: Any) -> None:
+    outbox, publisher = names["outbox"], MemoryPublisher()
+    with Session(engine) as session, session.begin():
+        session.add(names["Order"](number="1"))
+        for number in ("1", "2"):
+            outbox.publish(session, "order.placed", key=number)
+    names["Scheduler"](engine, outbox, {"kafka": publisher}).drain()
+    assert [_content(record) for record in publisher.records] == [("1", {"number": "1"})]
+
+
+def _content(record: Record) -> tuple[str, Any]:
+    assert record.key is not None
+    return record.key.decode(), json.loads(record.value)
