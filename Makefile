@@ -1,0 +1,66 @@
+# The developer's commands: `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+SERVICES := $(PYTHON) -m tools.services
+
+# Passed on to pytest: make test PYTEST_ARGS="-k heads -x"
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install services services-down test chaos check format bench demo demo-real clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv with asyncflow, its extras and the tools
+
+$(INSTALLED): pyproject.toml $(wildcard setup.py)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "asyncflow needs Python 3.10 or later: make install PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+		{ echo "$(PYTHON) lacks the venv module: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip
+	$(RUN) -m pip install --quiet --editable '.[all]' --group dev
+	@touch $@
+
+services: ## start MariaDB, PostgreSQL and Kafka for the tests
+	@$(SERVICES) up
+
+services-down: ## stop the services that were started; their data stay
+	@$(SERVICES) down
+
+test: install services ## run every test but the long ones, against real services
+	@status=0; $(RUN) -m pytest tests -m 'not long' $(PYTEST_ARGS) || status=$$?; \
+		echo "the services stay up for the next run: make services-down stops them"; exit $$status
+
+chaos: install services ## kill processes and services under load, for minutes
+	@$(RUN) -m pytest tests/chaos -m 'long or not long' $(PYTEST_ARGS)
+
+check: install ## check format, lint, types and the law of imports
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: install ## format the code and mend what the linter can
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+bench: install services ## measure every figure of the README
+	@$(RUN) -m benchmarks all
+
+demo: install ## register users and watch coupons and points arrive; needs no service
+	@$(RUN) -m examples.registration_demo
+
+demo-real: install services ## the same with the real databases and Kafka
+	@$(RUN) -m examples.registration_demo --real
+
+clean: ## stop the services; delete their data, .venv and what tools left behind
+	@$(SERVICES) remove
+	rm -rf $(VENV) .services build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,105 @@
+"""The pure parts of tools.services; `make services` proves the rest."""
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.services import place, ports, probe, state
+from tools.services.errors import StartError
+from tools.services.mariadb import MariaDB
+from tools.services.place import build
+from tools.services.process import Launch, Process, spawn, wait_until
+from tools.services.state import Record
+
+
+def test_an_address_without_a_port_means_the_usual_one() -> None:
+    assert MariaDB().endpoint("mysql+pymysql://user:word@db.example/name") == ("db.example", 3306)
+
+
+def test_an_address_that_we_write_is_read_back() -> None:
+    assert MariaDB().endpoint(MariaDB().address(20_001)) == ("127.0.0.1", 20_001)
+
+
+def test_a_port_that_somebody_listens_on_is_not_chosen_again() -> None:
+    with socket.create_server((ports.LOOPBACK, ports.choose())) as listener:
+        taken = listener.getsockname()[1]
+        assert ports.choose(taken) != taken
+
+
+def test_a_free_former_port_is_kept() -> None:
+    former = ports.choose()
+    assert ports.choose(former) == former
+
+
+def test_silence_is_no_answer() -> None:
+    nobody = ports.choose()
+    assert not probe.mariadb_answers(ports.LOOPBACK, nobody)
+    assert not probe.postgresql_answers(ports.LOOPBACK, nobody)
+    assert not probe.kafka_answers(ports.LOOPBACK, nobody)
+
+
+def test_an_interrupted_build_leaves_nothing_that_looks_complete(tmp_path: Path) -> None:
+    def interrupted(directory: Path) -> None:
+        directory.mkdir()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "data", interrupted)
+    build(tmp_path / "data", Path.mkdir)
+    assert list(tmp_path.iterdir()) == [tmp_path / "data"]
+
+
+def test_a_spawned_program_ends_by_its_own_signal(tmp_path: Path) -> None:
+    program = "import signal; print('ready', flush=True); signal.sigwait({signal.SIGUSR1}); print('bye')"
+    launch = Launch(command=[sys.executable, "-c", program], stop_signal=signal.SIGUSR1)
+    # The signal must be blocked before the program waits for it, and a mask is inherited.
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        process = spawn(launch, log=tmp_path / "program.log", directory=tmp_path)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+    assert process
+    process.stop()
+    assert (tmp_path / "program.log").read_text() == "ready\nbye\n"
+    assert not process.is_alive
+
+
+def test_killing_a_program_kills_what_it_started(tmp_path: Path) -> None:
+    launch = Launch(command=["sh", "-c", "sleep 60 & echo $!; wait"])
+    process = spawn(launch, log=tmp_path / "program.log", directory=tmp_path)
+    assert process
+    assert wait_until(lambda: bool((tmp_path / "program.log").read_text()), 5.0)
+    child = int((tmp_path / "program.log").read_text())
+    process.kill()
+    assert wait_until(lambda: not _runs(child), 5.0)
+
+
+def test_a_pid_that_was_given_to_another_program_is_not_ours() -> None:
+    assert not Process(pid=os.getpid(), born="another boot/1").is_alive
+
+
+def test_a_copied_checkout_knows_no_services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "STATE", tmp_path)
+    record = Record(service="kafka", provider="programs", address="127.0.0.1:20001", port=20_001, note="a broker")
+    state.put(record)
+    assert state.records() == {"kafka": record}
+    monkeypatch.setattr(place, "CHECKOUT", tmp_path / "copy")
+    assert state.records() == {}
+
+
+def test_a_start_error_shows_the_end_of_the_log_and_the_remedy(tmp_path: Path) -> None:
+    log = tmp_path / "program.log"
+    log.write_text("\n".join(f"line {number}" for number in range(100)))
+    message = str(StartError("Kafka ended at its start", "Mend what its log says", log))
+    assert "Mend what its log says" in message
+    assert "line 99" in message
+    assert "line 80" not in message
+
+
+def _runs(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -1,0 +1,1 @@
+"""Tools for developing asyncflow: not part of the distribution."""

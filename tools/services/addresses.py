@@ -1,0 +1,50 @@
+"""The addresses of the services, for tests, benchmarks and the demo."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from tools.services import given, state
+from tools.services.kafka import Kafka
+from tools.services.mariadb import MariaDB
+from tools.services.postgresql import PostgreSQL
+from tools.services.service import Service
+from tools.services.state import Record
+
+
+@dataclass(frozen=True)
+class Services:
+    """What is up: SQLAlchemy URLs and Kafka's bootstrap address, None for a service that is not up.
+
+    `kafka_is_real` is False for a mock cluster, and where there is no Kafka; `kafka_note` says what Kafka it
+    is, and why if it is not a real one.
+    """
+
+    mariadb_url: str | None
+    postgresql_url: str | None
+    kafka_bootstrap: str | None
+    kafka_is_real: bool
+    kafka_note: str
+
+
+def load() -> Services:
+    """Return the addresses in the environment, and otherwise those of the services that are up."""
+    mariadb, postgresql, kafka = (_current(service) for service in (MariaDB(), PostgreSQL(), Kafka()))
+    return Services(
+        mariadb_url=mariadb.address if mariadb else None,
+        postgresql_url=postgresql.address if postgresql else None,
+        kafka_bootstrap=kafka.address if kafka else None,
+        kafka_is_real=kafka is not None and kafka.is_real,
+        kafka_note=kafka.note if kafka else "no Kafka is up: run `make services`",
+    )
+
+
+def _current(service: Service) -> Record | None:
+    """Return the record of a service that is up, or None."""
+    record = state.records().get(service.name)
+    alive = record if record and record.is_alive else None
+    address = os.environ.get(service.variable)
+    if address and not (alive and alive.address == address):
+        return given.record_of(service, address)
+    return alive

@@ -1,0 +1,42 @@
+"""Whether a service answers: the first message of each protocol, by hand, as no driver is installed yet."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+_TIMEOUT_SECONDS = 2.0
+
+_POSTGRESQL_PROTOCOL = 3 << 16
+_KAFKA_API_VERSIONS = 18
+
+
+def mariadb_answers(host: str, port: int) -> bool:
+    """Tell whether the server greets with protocol version 10; an error packet would hold 0xff there."""
+    greeting = _ask(host, port, b"")
+    return greeting[4:5] == b"\x0a"
+
+
+def postgresql_answers(host: str, port: int) -> bool:
+    """Tell whether the server asks for a password; while it starts up or recovers it sends error 57P03."""
+    words = b"user\0asyncflow\0database\0asyncflow\0\0"
+    reply = _ask(host, port, struct.pack(">ii", len(words) + 8, _POSTGRESQL_PROTOCOL) + words)
+    return reply[:1] == b"R" or (reply[:1] == b"E" and b"57P03" not in reply)
+
+
+def kafka_answers(host: str, port: int) -> bool:
+    """Tell whether the broker answers ApiVersions, which it does once it may serve requests."""
+    client = b"asyncflow"
+    body = struct.pack(">hhih", _KAFKA_API_VERSIONS, 0, 1, len(client)) + client
+    reply = _ask(host, port, struct.pack(">i", len(body)) + body)
+    return reply[4:10] == struct.pack(">ih", 1, 0)
+
+
+def _ask(host: str, port: int, request: bytes) -> bytes:
+    """Send a request, and return the beginning of the reply, or nothing."""
+    try:
+        with socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS) as connection:
+            connection.sendall(request)
+            return connection.recv(1024)
+    except OSError:
+        return b""
