@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any
@@ -25,6 +26,7 @@ from asyncflow.scheduler import Scheduler
 from asyncflow.scheduler.report import COUNT_LIMIT, Report, report
 
 _LEFT_BEHIND = 3
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"asyncflow: {error}", file=sys.stderr)
         return 1
     except SQLAlchemyError as error:
-        print(f"asyncflow: the database answered: {getattr(error, 'orig', None) or error}", file=sys.stderr)
+        print(f"asyncflow: the database answered: {_one_line(getattr(error, 'orig', None) or error)}", file=sys.stderr)
         return 1
     return code
 
@@ -80,15 +82,16 @@ def _until_signalled(scheduler: Scheduler) -> int:
 
     def stop(number: int, _: FrameType | None) -> None:
         received.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        for either in _STOPPING:
+            signal.signal(either, signal.SIG_DFL)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPPING:
         signal.signal(number, stop)
-    scheduler.start()
-    while not received:
-        # Bounded, so that the handler runs soon on every platform.
-        scheduler.wait(0.2)
-    return 0 if scheduler.stop() else _LEFT_BEHIND
+    with scheduler:
+        while not received:
+            # Bounded, so that the handler runs soon on every platform.
+            scheduler.wait(0.2)
+        return 0 if scheduler.stop() else _LEFT_BEHIND
 
 
 # -- init-db and status ----------------------------------------------------------------------------------
@@ -120,27 +123,46 @@ def _database(options: argparse.Namespace) -> tuple[Engine, Outbox]:
         raise TargetNotFoundError("no database named; give --database-url URL, or module:attribute of a Scheduler")
     try:
         engine = create_engine(url)
-    except (SQLAlchemyError, ImportError) as error:
-        raise TargetNotFoundError(f"--database-url {url!r} cannot be used: {error}") from error
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        # Without the URL: what cannot be parsed cannot be shown without its password either.
+        raise TargetNotFoundError(f"the database URL cannot be used: {_one_line(error)}") from error
     return engine, Outbox(MetaData(), prefix=options.prefix, schema=options.schema)
 
 
 def _scheduler_at(target: str) -> Scheduler:
     """Import ``module:attribute``, with the working directory importable; call it if it is a function."""
     module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        raise TargetNotFoundError(f"{target!r} is not module:attribute; give both, such as shop.wiring:scheduler")
     sys.path.insert(0, os.getcwd())
     try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise  # the module is there, and something that it imports is not
-        raise TargetNotFoundError(f"there is no module {error.name!r}; give module:attribute, from here") from error
-    for name in filter(None, attribute.split(".")):
-        found = getattr(found, name, None)
-    made = found() if callable(found) else found
+        made = _made_by(module_name, attribute)
+    except (AsyncflowError, SQLAlchemyError):
+        raise  # their messages tell what is wrong
+    except Exception as error:
+        raise TargetNotFoundError(_import_fault(target, module_name, error)) from error
     if not isinstance(made, Scheduler):
         raise TargetNotFoundError(f"{target!r} is {made!r:.80}; name a Scheduler, or a function that makes one")
     return made
+
+
+def _made_by(module_name: str, attribute: str) -> Any:
+    found: Any = importlib.import_module(module_name)
+    for name in attribute.split("."):
+        found = getattr(found, name, None)
+    return found() if callable(found) else found
+
+
+def _import_fault(target: str, module_name: str, error: Exception) -> str:
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing and f"{module_name}.".startswith(f"{missing}."):
+        return f"there is no module {missing!r}; give module:attribute, from here"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{target!r} cannot be loaded: {type(error).__name__}: {_one_line(error)} ({frame.filename}:{frame.lineno})"
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())
 
 
 def render(state: Report) -> str:

@@ -23,6 +23,7 @@ AsyncflowError
 ├── UnroutedDestinationError   a task type names a destination without a publisher
 ├── SchedulerStoppedError      start() after stop()
 ├── BuilderError               a message builder broke its contract for a page or a task
+├── PublisherError             a publisher broke its contract for a batch
 ├── MissingExtraError          an optional client library is not installed
 └── TargetNotFoundError        the command line names a module or attribute that is not there
 """
@@ -135,6 +136,10 @@ class SchedulerStoppedError(AsyncflowError):
 
 class BuilderError(AsyncflowError):
     """A message builder returned something else than one payload for each task of its page."""
+
+
+class PublisherError(AsyncflowError):
+    """A publisher returned something else than one outcome for each record of its batch."""
 
 
 class MissingExtraError(AsyncflowError, ImportError):

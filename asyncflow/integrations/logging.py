@@ -50,7 +50,7 @@ def level_of(event: events.Event) -> int:
         return logging.WARNING if event.state == "open" else logging.INFO
     if isinstance(event, events.OwnershipChanged) and event.lost:
         return logging.WARNING
-    if isinstance(event, _LOUD):
+    if isinstance(event, _LOUD) or (isinstance(event, events.SchedulerStopped) and not event.clean):
         return logging.WARNING
     return logging.DEBUG if isinstance(event, _QUIET) else logging.INFO
 
@@ -68,7 +68,11 @@ def _shown(value: object) -> str:
         return f"{len(value)}-of-them"
     if isinstance(value, BaseException):
         return f"{type(value).__name__}: {' '.join(str(value).split())[:300]!r}"
-    return repr(value) if isinstance(value, str) and (not value or " " in value) else str(value)
+    return repr(value) if isinstance(value, str) and not _is_plain(value) else str(value)
+
+
+def _is_plain(value: str) -> bool:
+    return value.isprintable() and value != "" and " " not in value
 
 
 def _traced(error: BaseException | None) -> BaseException | None:

@@ -16,6 +16,7 @@ from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+MAX_DELAY_SECONDS = 3650 * 86400.0  # ten years: no database's calendar ends before
 _MICROSECOND = timedelta(microseconds=1)
 
 

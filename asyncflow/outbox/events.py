@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from asyncflow.errors import OptionError
+from asyncflow.outbox.text import shown
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -172,13 +175,19 @@ class Hooks:
     """Hand events to hooks; a hook that raises is reported and never disturbs the work."""
 
     def __init__(self, hooks: Iterable[Hook] = ()) -> None:
-        self._hooks: tuple[Hook, ...] = tuple(hooks)
+        if not isinstance(hooks, Iterable):
+            raise OptionError(f"hooks is {shown(hooks)}; give a list of hooks")
+        self._hooks: tuple[Hook, ...] = ()
+        for hook in hooks:
+            self.add(hook)
 
     def __bool__(self) -> bool:
         return bool(self._hooks)
 
     def add(self, hook: Hook) -> None:
         """Hand all further events to ``hook`` as well."""
+        if not callable(hook):
+            raise OptionError(f"hooks holds {shown(hook)}; give functions that take an event")
         self._hooks = (*self._hooks, hook)
 
     def emit(self, event: Event) -> None:

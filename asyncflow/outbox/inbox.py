@@ -6,15 +6,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, MetaData
+from sqlalchemy import Connection, Engine, MetaData, insert
 from sqlalchemy.orm import Session
 
-from asyncflow.errors import InvalidMessageIdError, WrongTargetError
+from asyncflow.errors import InvalidMessageIdError, OptionError, WrongTargetError
 from asyncflow.outbox import queries
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.options import require_place, require_whole
 from asyncflow.outbox.tables import CONSUMER_LENGTH, MESSAGE_ID_LENGTH, inbox_table
-from asyncflow.outbox.target import is_async, target_of
-from asyncflow.outbox.text import require_text
+from asyncflow.outbox.target import connection_of, is_async, target_of
+from asyncflow.outbox.text import require_text, shown
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -29,6 +30,7 @@ class Inbox:
     """
 
     def __init__(self, metadata: MetaData, *, prefix: str = "asyncflow_", schema: str | None = None) -> None:
+        require_place(metadata, prefix, schema)
         self.entries = inbox_table(metadata, f"{prefix}inbox", schema)
 
     def process_once(self, session: Session | Connection, message_id: str | bytes | UUID, *, consumer: str) -> bool:
@@ -41,20 +43,22 @@ class Inbox:
         """
         if is_async(session):
             raise WrongTargetError("an AsyncSession needs: await inbox.process_once_async(session, ...)")
-        target = target_of(session)
-        connection = target if isinstance(target, Connection) else target.connection()
-        return self._remember(connection, _entry(message_id, consumer))
+        return self._remember(target_of(session), _entry(message_id, consumer))
 
     async def process_once_async(self, session: AsyncSession, message_id: str | bytes | UUID, *, consumer: str) -> bool:
         """Do what ``process_once`` does, in an AsyncSession."""
+        if not is_async(session):
+            raise WrongTargetError("only an AsyncSession is awaited; call inbox.process_once(session, ...)")
         entry = _entry(message_id, consumer)
-        return await session.run_sync(lambda sync: self._remember(sync.connection(), entry))
+        return await session.run_sync(lambda sync: self._remember(sync, entry))
 
     def clean(self, engine: Engine, *, older_than: timedelta = timedelta(days=7), limit: int = 100_000) -> int:
         """Delete entries older than any redelivery can be, in pages of their own transactions; return how many.
 
         At most ``limit`` are deleted in a call. Keep entries longer than the broker keeps messages.
         """
+        _require_age(older_than)
+        require_whole("limit", limit, 0, 2**31 - 1)
         deleted = 0
         while deleted < limit:
             page = self._delete_page(engine, older_than, min(_PAGE, limit - deleted))
@@ -71,7 +75,8 @@ class Inbox:
                 connection.execute(queries.delete_inbox_entry(self.entries), parameters)
             return len(keys)
 
-    def _remember(self, connection: Connection, entry: dict[str, Any]) -> bool:
+    def _remember(self, target: Session | Connection, entry: dict[str, Any]) -> bool:
+        connection = connection_of(target, insert(self.entries))
         # Without the option SQLAlchemy forgets the row count of an INSERT on PostgreSQL.
         statement = dialect_of(connection.dialect.name).insert_once(self.entries)
         statement = statement.execution_options(preserve_rowcount=True)
@@ -83,9 +88,11 @@ def _entry(message_id: Any, consumer: Any) -> dict[str, Any]:
         message_id = str(message_id)
     elif isinstance(message_id, bytes):
         message_id = _decoded(message_id)
-    require_text("message_id", message_id, MESSAGE_ID_LENGTH, InvalidMessageIdError)
-    require_text("consumer", consumer, CONSUMER_LENGTH, InvalidMessageIdError)
-    return {"consumer": consumer, "message_id": message_id, "processed_at": timedelta(0)}
+    return {
+        "consumer": require_text("consumer", consumer, CONSUMER_LENGTH, InvalidMessageIdError),
+        "message_id": require_text("message_id", message_id, MESSAGE_ID_LENGTH, InvalidMessageIdError),
+        "processed_at": timedelta(0),
+    }
 
 
 def _decoded(message_id: bytes) -> str:
@@ -93,3 +100,8 @@ def _decoded(message_id: bytes) -> str:
         return message_id.decode()
     except UnicodeDecodeError as error:
         raise InvalidMessageIdError(f"message_id {message_id!r:.60} is not UTF-8; give its text or a UUID") from error
+
+
+def _require_age(older_than: Any) -> None:
+    if not isinstance(older_than, timedelta) or older_than < timedelta(0):
+        raise OptionError(f"older_than is {shown(older_than)}; give a timedelta that is not negative")

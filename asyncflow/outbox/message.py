@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,14 +19,14 @@ from asyncflow.errors import (
     PayloadTooLargeError,
 )
 from asyncflow.outbox import payload as payloads
+from asyncflow.outbox.clock import MAX_DELAY_SECONDS
 from asyncflow.outbox.ids import new_id, shard_of
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH
 from asyncflow.outbox.task_type import MessageType
-from asyncflow.outbox.text import require_text
+from asyncflow.outbox.text import require_text, shown
 
 MAX_PRIORITY = 31_104_000  # seconds: 360 days, asyncflow's bound
-MAX_DELAY_SECONDS = 3650 * 86400.0
 MAX_HEADERS_BYTES = 32 * 1024  # with room to spare in MySQL's TEXT
 CONTENT_TYPE = "content-type"
 RESERVED_HEADERS = frozenset({"message-id", "message-type", CONTENT_TYPE})
@@ -55,8 +54,7 @@ class Door(NamedTuple):
 
 def row_of(message: Message, task_type: MessageType, door: Door) -> dict[str, Any]:
     """Return the column values of a new PENDING task; raises a RefusedError if the message is at fault."""
-    if message.key is not None:
-        _require_key(message.key)
+    key = None if message.key is None else require_text("key", message.key, KEY_LENGTH, InvalidKeyError)
     body, headers = _body_and_headers(message, task_type)
     _require_size(message, body, headers, door.max_message_bytes)
     task_id = new_id()
@@ -64,7 +62,7 @@ def row_of(message: Message, task_type: MessageType, door: Door) -> dict[str, An
     return {
         "id": task_id,
         "task_type": task_type.name,
-        "task_key": message.key,
+        "task_key": key,
         "shard": shard_of(task_id, door.shard_count),
         "status": int(Status.PENDING),
         "priority": _priority(message.priority),
@@ -87,10 +85,6 @@ def enqueued_id(row: Mapping[str, Any]) -> UUID:
     return task_id
 
 
-def _require_key(key: Any) -> None:
-    require_text("key", key, KEY_LENGTH, InvalidKeyError)
-
-
 def _body_and_headers(message: Message, task_type: MessageType) -> tuple[bytes | None, str | None]:
     headers = _headers(message.headers)
     if message.payload is None:
@@ -108,22 +102,21 @@ def _body_and_headers(message: Message, task_type: MessageType) -> tuple[bytes |
 
 
 def _headers(headers: Any) -> dict[str, str]:
-    if not headers:
+    if headers is None:
         return {}
     if not isinstance(headers, Mapping):
-        raise InvalidHeadersError(f"headers is {headers!r:.60}; give a mapping of text to text")
-    for name, value in headers.items():
-        _require_header(name, value)
-    return dict(headers)
+        raise InvalidHeadersError(f"headers is {shown(headers)}; give a mapping of text to text")
+    return dict(_header(name, value) for name, value in headers.items())
 
 
-def _require_header(name: Any, value: Any) -> None:
-    require_text("header name", name, KEY_LENGTH, InvalidHeadersError)
+def _header(name: Any, value: Any) -> tuple[str, str]:
+    name = require_text("header name", name, KEY_LENGTH, InvalidHeadersError)
     if name.lower() in RESERVED_HEADERS:
         remedy = "use content_type=" if name.lower() == CONTENT_TYPE else "choose another name"
         raise InvalidHeadersError(f"header {name!r} is written by asyncflow itself; {remedy}")
     if not isinstance(value, str) or any(0xD800 <= ord(character) < 0xE000 for character in value):
-        raise InvalidHeadersError(f"header {name!r} is {value!r:.60}; give text")
+        raise InvalidHeadersError(f"header {name!r} is {shown(value)}; give text")
+    return name, str.__str__(value)
 
 
 def _content_type(content_type: Any) -> str | None:
@@ -148,15 +141,15 @@ def _require_size(message: Message, body: bytes | None, headers: str | None, lim
 
 def _priority(priority: Any) -> int:
     if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority <= MAX_PRIORITY:
-        raise InvalidPriorityError(f"priority is {priority!r}; give whole seconds from 0 to {MAX_PRIORITY}")
+        raise InvalidPriorityError(f"priority is {shown(priority)}; give whole seconds from 0 to {MAX_PRIORITY}")
     return priority
 
 
 def _delay(delay: Any) -> timedelta:
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-    valid = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and math.isfinite(seconds)
-    if not valid or not 0 <= seconds <= MAX_DELAY_SECONDS:
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not is_number or not 0 <= seconds <= MAX_DELAY_SECONDS:
         raise InvalidDelayError(
-            f"delay_seconds is {delay!r}; give seconds from 0 to {MAX_DELAY_SECONDS:.0f}, or a timedelta"
+            f"delay_seconds is {shown(delay)}; give seconds from 0 to {MAX_DELAY_SECONDS:.0f}, or a timedelta"
         )
     return timedelta(seconds=seconds)

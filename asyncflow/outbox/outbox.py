@@ -7,18 +7,20 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, MetaData, event
 from sqlalchemy.orm import Session, registry
 
-from asyncflow.errors import OptionError, UnknownOptionError
+from asyncflow.errors import OptionError
 from asyncflow.outbox import queries
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.events import Hook, Hooks, TaskEnqueued
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.message import Door, Message, row_of
+from asyncflow.outbox.options import refuse_unknown, require_place, require_whole
 from asyncflow.outbox.tables import shard_table, task_table
-from asyncflow.outbox.target import is_async, target_of
+from asyncflow.outbox.target import bind_of, connection_of, is_async, require_transactional, target_of
 from asyncflow.outbox.task_type import MessageType, TaskTypes
+from asyncflow.outbox.text import shown
 from asyncflow.outbox.wakeup import Bell
 
 if TYPE_CHECKING:
@@ -62,9 +64,10 @@ class Outbox:
         **unknown: Never,
     ) -> None:
         known = ("prefix", "schema", "shard_count", "max_message_bytes", "default_destination", "hooks")
-        _refuse_unknown("Outbox", unknown, known)
-        _require_whole("shard_count", shard_count, 32_767)
-        _require_whole("max_message_bytes", max_message_bytes, 2**31 - 1)
+        refuse_unknown("Outbox", unknown, known)
+        require_place(metadata, prefix, schema)
+        require_whole("shard_count", shard_count, 1, 32_767)
+        require_whole("max_message_bytes", max_message_bytes, 1, 2**31 - 1)
         self.tasks = task_table(metadata, f"{prefix}task", schema)
         self.shards = shard_table(metadata, f"{prefix}shard", schema)
         self.shard_count = shard_count
@@ -85,7 +88,7 @@ class Outbox:
 
         Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
         """
-        _refuse_unknown("message()", options.keys() - set(_TYPE_OPTIONS), _TYPE_OPTIONS)
+        refuse_unknown("message()", options.keys() - set(_TYPE_OPTIONS), _TYPE_OPTIONS)
         options.setdefault("destination", self.default_destination)
         options.setdefault("topic", task_type)
         return self.task_types.declare(MessageType(name=task_type, **options))
@@ -111,7 +114,7 @@ class Outbox:
         Raises a RefusedError (nothing is written then), WrongTargetError, NotTransactionalError or
         UnknownOptionError.
         """
-        _refuse_unknown("publish()", unknown, _MESSAGE_OPTIONS)
+        refuse_unknown("publish()", unknown, _MESSAGE_OPTIONS)
         message = Message(payload, key, headers, priority, delay_seconds, content_type)
         return self._write(target, task_type, [message])[0]
 
@@ -121,7 +124,7 @@ class Outbox:
         All are checked before the first is written. On a Session or Connection they are inserted at once, in
         few statements; in an AsyncSession they join the next flush. Raises what ``publish`` raises.
         """
-        return self._write(target, task_type, list(messages), bulk=True)
+        return self._write(target, task_type, _listed(messages), bulk=True)
 
     def _write(self, given: Any, name: str, messages: Sequence[Message], *, bulk: bool = False) -> list[UUID]:
         target = target_of(given)
@@ -138,12 +141,14 @@ class Outbox:
         return [row["id"] for row in rows]
 
     def _insert(self, target: Session | Connection, rows: list[dict[str, Any]], *, at_once: bool) -> None:
-        if not at_once:
-            target.add_all([self._row_class(**row) for row in rows])  # type: ignore[union-attr]
+        statement, mapper = queries.insert_task(self.tasks), self._row_class.__mapper__
+        if isinstance(target, Session) and not at_once:
+            require_transactional(bind_of(target, statement, mapper))
+            target.add_all([self._row_class(**row) for row in rows])
             return
-        connection = target if isinstance(target, Connection) else target.connection({"mapper": self._row_class})
+        connection = connection_of(target, statement, mapper)
         if len(rows) == 1:
-            connection.execute(queries.insert_task(self.tasks), rows[0])
+            connection.execute(statement, rows[0])
         else:
             dialect_of(connection.dialect.name).insert_many(connection, self.tasks, rows)
 
@@ -157,20 +162,18 @@ def _map_rows(tasks: Any) -> type[Any]:
                 setattr(self, name, value)
 
     registry().map_imperatively(TaskRow, tasks, eager_defaults=False)
+    # A session can choose its isolation level after publish(), with the first statement.
+    event.listen(TaskRow, "before_insert", lambda _, connection, __: require_transactional(connection))
     return TaskRow
+
+
+def _listed(messages: Any) -> list[Any]:
+    if not isinstance(messages, Iterable):
+        raise OptionError(f"messages is {shown(messages)}; give a list or another iterable of Message objects")
+    return list(messages)
 
 
 def _require_message(message: Any) -> Message:
     if not isinstance(message, Message):
-        raise OptionError(f"messages holds {message!r:.60}; give Message(payload, key=...) objects")
+        raise OptionError(f"messages holds {shown(message)}; give Message(payload, key=...) objects")
     return message
-
-
-def _refuse_unknown(where: str, unknown: Iterable[str], known: Sequence[str]) -> None:
-    if unknown:
-        raise UnknownOptionError.among(where, unknown, known)
-
-
-def _require_whole(name: str, value: Any, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise OptionError(f"{name} is {value!r}; give a whole number from 1 to {most}")

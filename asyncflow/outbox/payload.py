@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import deque
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import orjson
@@ -61,6 +63,12 @@ def _refuse_non_finite(payload: Any) -> None:
 
 
 def _walkable(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return value.model_dump() if hasattr(value, "model_dump") else None
+        # orjson leaves out fields with a leading underscore.
+        names = (field.name for field in dataclasses.fields(value) if not field.name.startswith("_"))
+        return {name: getattr(value, name) for name in names}
+    if hasattr(value, "model_dump"):
+        return value.model_dump()  # as Python: pydantic's JSON mode writes null itself
+    return list(value) if isinstance(value, (set, frozenset, deque)) else None

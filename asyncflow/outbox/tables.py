@@ -43,14 +43,15 @@ SCHEDULE_LOG_LENGTH = 2000
 
 
 class TaskId(TypeDecorator[uuid.UUID]):
-    """Store a UUID in 16 bytes everywhere: BINARY(16), or PostgreSQL's own uuid."""
+    """Store a UUID in 16 bytes everywhere: BINARY(16), PostgreSQL's own uuid, or SQLite's blob."""
 
     impl = BINARY(16)
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Use PostgreSQL's uuid, which people can read."""
-        return dialect.type_descriptor(Uuid() if dialect.name == "postgresql" else BINARY(16))
+        """Use PostgreSQL's uuid, which people can read, and SQLite's blob: to it, BINARY(16) is a number."""
+        kinds: dict[str, TypeEngine[Any]] = {"postgresql": Uuid(), "sqlite": LargeBinary()}
+        return dialect.type_descriptor(kinds.get(dialect.name) or BINARY(16))
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         """Accept a UUID, its bytes or its text."""
@@ -172,5 +173,8 @@ class TaskMixin:
 
     @declared_attr.directive
     def __table__(cls) -> Table:  # noqa: N805 - declared_attr passes the class
-        """Build the table in the MetaData of the class's base."""
-        return task_table(cls.metadata, cls.__tablename__)  # type: ignore[attr-defined]
+        """Build the table in the MetaData of the class's base, in the schema of its ``__table_args__``."""
+        arguments = getattr(cls, "__table_args__", None) or {}
+        options = arguments if isinstance(arguments, dict) else arguments[-1]
+        schema = options.get("schema") if isinstance(options, dict) else None
+        return task_table(cls.metadata, cls.__tablename__, schema)  # type: ignore[attr-defined]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from sqlalchemy import Connection
-from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy import Connection, Engine, Insert
+from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.orm import Mapper, Session, scoped_session
 
 from asyncflow.errors import NotTransactionalError, WrongTargetError
 
@@ -17,7 +18,7 @@ def target_of(given: Any) -> Session | Connection:
     if isinstance(target, Session):
         return target
     if isinstance(target, Connection):
-        _require_transactional(target)
+        require_transactional(target)
         return target
     raise WrongTargetError(_remedy(given))
 
@@ -38,10 +39,31 @@ def _sync_session_of(given: Any) -> Any:
     return session.sync_session
 
 
-def _require_transactional(connection: Connection) -> None:
-    on_engine = getattr(connection.dialect, "_on_connect_isolation_level", None)
-    level = connection.get_execution_options().get("isolation_level", on_engine)
-    if level == "AUTOCOMMIT":
+def bind_of(session: Session, statement: Insert, mapper: Mapper[Any] | None = None) -> Engine | Connection:
+    """Return where the session would send ``statement``; raises WrongTargetError if nowhere."""
+    try:
+        return session.get_bind(mapper=mapper, clause=statement)
+    except UnboundExecutionError as error:
+        raise WrongTargetError(
+            f"the session has no bind for the table {statement.table.fullname}; give it one, "
+            f"such as Session(binds={{..., outbox.tasks: engine}})"
+        ) from error
+
+
+def connection_of(target: Session | Connection, statement: Insert, mapper: Mapper[Any] | None = None) -> Connection:
+    """Return the connection of the caller's transaction on which ``statement`` is to run."""
+    if isinstance(target, Connection):
+        return target
+    connection = target.connection({"bind": bind_of(target, statement, mapper)})
+    require_transactional(connection)
+    return connection
+
+
+def require_transactional(bind: Engine | Connection) -> None:
+    """Raise NotTransactionalError if each statement is committed by itself there."""
+    on_engine = getattr(bind.dialect, "_on_connect_isolation_level", None)
+    level = bind.get_execution_options().get("isolation_level", on_engine)
+    if level is not None and level.upper() == "AUTOCOMMIT":
         raise NotTransactionalError(
             "the connection is in AUTOCOMMIT: the task would be committed without the business rows; "
             "use one with a transaction, such as engine.begin()"

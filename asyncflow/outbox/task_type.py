@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncflow.errors import DuplicateTaskTypeError, InvalidTaskTypeError, OptionError, UnknownTaskTypeError
+from asyncflow.outbox.clock import MAX_DELAY_SECONDS
+from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
-from asyncflow.outbox.text import nearest, require_text
+from asyncflow.outbox.text import nearest, require_text, shown
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from asyncflow.outbox.task import Task
 
     Builder = Callable[[Session, Sequence[Task]], Iterable[Any]]
+
+MAX_RETRIES = 2**31 - 1  # the column's bound
 
 BuilderT = TypeVar("BuilderT", bound="Builder")
 
@@ -36,12 +40,12 @@ class MessageType:
     builder: Builder | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        require_text("task_type", self.name, TASK_TYPE_LENGTH, InvalidTaskTypeError)
-        require_text("destination", self.destination, TASK_TYPE_LENGTH, OptionError)
-        require_text("topic", self.topic, 249, OptionError)  # 249 is Kafka's limit
-        _require_number("max_retries", self.max_retries, 0, whole=True)
-        _require_number("retry_interval_seconds", self.retry_interval_seconds, 0)
-        _require_number("max_retry_interval_seconds", self.max_retry_interval_seconds, self.retry_interval_seconds)
+        self.name = require_text("task_type", self.name, TASK_TYPE_LENGTH, InvalidTaskTypeError)
+        self.destination = require_text("destination", self.destination, TASK_TYPE_LENGTH, OptionError)
+        self.topic = require_text("topic", self.topic, 249, OptionError)  # 249 is Kafka's limit
+        require_whole("max_retries", self.max_retries, 0, MAX_RETRIES)
+        _require_seconds("retry_interval_seconds", self.retry_interval_seconds, 0)
+        _require_seconds("max_retry_interval_seconds", self.max_retry_interval_seconds, self.retry_interval_seconds)
 
     def __call__(self, builder: BuilderT) -> BuilderT:
         """Build this type's payloads with ``builder(session, tasks)``, one payload for each task, in order.
@@ -60,11 +64,10 @@ class MessageType:
         return min(doubled, self.max_retry_interval_seconds)
 
 
-def _require_number(name: str, value: Any, least: float, *, whole: bool = False) -> None:
-    is_number = isinstance(value, int) or (isinstance(value, float) and not whole)
-    if isinstance(value, bool) or not is_number or not least <= value < float("inf"):
-        kind = "a whole number" if whole else "a number of seconds"
-        raise OptionError(f"{name} is {value!r}; give {kind} of at least {least:g}")
+def _require_seconds(name: str, value: Any, least: float) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not least <= value <= MAX_DELAY_SECONDS:
+        raise OptionError(f"{name} is {shown(value)}; give seconds from {least:g} to {MAX_DELAY_SECONDS:.0f}")
 
 
 class TaskTypes(dict[str, MessageType]):

@@ -11,9 +11,8 @@ def require_text(name: str, value: Any, longest: int, error: type[Exception]) ->
     """Return ``value`` if it is text of 1 to ``longest`` characters that every database keeps exactly."""
     fault = _fault(value, longest)
     if fault:
-        shown = f"{value!r:.60}"
-        raise error(f"{name} is {shown}: {fault}; give text of 1 to {longest} characters")
-    return str(value)
+        raise error(f"{name} is {shown(value)}: {fault}; give text of 1 to {longest} characters")
+    return str.__str__(value)  # drivers and orjson treat an Enum that is text in ways of their own
 
 
 def _fault(value: Any, longest: int) -> str | None:
@@ -29,6 +28,14 @@ def _fault(value: Any, longest: int) -> str | None:
     if not value.isprintable() and any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in value):
         return "holding a control character or half a surrogate pair"
     return None
+
+
+def shown(value: Any) -> str:
+    """Return the value for an error's text: its repr, cut short, or its type where that raises."""
+    try:
+        return f"{value!r:.60}"
+    except Exception:  # noqa: BLE001 - a foreign __repr__ must not replace the error that is being told
+        return f"a {type(value).__qualname__}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

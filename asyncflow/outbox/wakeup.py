@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, event
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 WakeUp = Callable[[frozenset[str]], None]
 
@@ -45,10 +45,10 @@ class Bell:
 
 def _noted(target: Session | Connection, bell: Bell) -> set[str]:
     """Return the target's notes of what to ring for; listens on this one object, never on a class."""
-    identifier, listener = _LISTENERS[isinstance(target, Connection)]
-    # A Connection's info outlives it in the pool, its listeners do not: ask for the listener.
-    if not event.contains(target, identifier, listener):
-        event.listen(target, identifier, listener)
+    for identifier, listener in _LISTENERS[isinstance(target, Connection)]:
+        # A Connection's info outlives it in the pool, its listeners do not: ask for the listener.
+        if not event.contains(target, identifier, listener):
+            event.listen(target, identifier, listener)
     noted: dict[Bell, set[str]] = target.info.setdefault("asyncflow.committing", {})
     return noted.setdefault(bell, set())
 
@@ -67,9 +67,20 @@ def _ring_noted(target: Any) -> None:
             task_types.clear()
 
 
+def _forget(connection: Connection) -> None:
+    # The info of a connection that was lost is gone with it.
+    if not connection.closed and not connection.invalidated:
+        connection.info["asyncflow.committing"].clear()
+
+
+def _forget_outermost(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info["asyncflow.committing"].clear()
+
+
 # By whether the target is a Connection. Its "commit" comes just before the COMMIT is sent; the scheduler's
 # pause starts small after a wake-up, so it looks again.
-_LISTENERS: dict[bool, tuple[str, Callable[..., None]]] = {
-    True: ("commit", _ring_noted),
-    False: ("after_commit", _ring_outermost),
+_LISTENERS: dict[bool, tuple[tuple[str, Callable[..., None]], ...]] = {
+    True: (("commit", _ring_noted), ("rollback", _forget)),
+    False: (("after_commit", _ring_outermost), ("after_transaction_end", _forget_outermost)),
 }

@@ -53,6 +53,8 @@ def _encoded(payload: Any, task_type: MessageType, max_bytes: int) -> Built:
         body, _ = payloads.encode(payload)
     except PayloadNotSerializableError as error:
         return Rejected(str(error))
+    except Exception as error:  # noqa: BLE001 - a model's own code runs in there
+        return _retry(error)
     if len(body) > max_bytes:
         return Rejected(f"the builder of {task_type.name!r} made {len(body)} bytes; the limit is {max_bytes}")
     return body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -47,5 +48,5 @@ class Envelope:
 
 def message_id(raw_id: Any) -> bytes:
     """Return the id as the text of a UUID, by slicing: building UUID objects takes four times as long."""
-    digits = raw_id.hex() if isinstance(raw_id, bytes) else raw_id.hex
+    digits = raw_id.hex if isinstance(raw_id, UUID) else raw_id.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}".encode()

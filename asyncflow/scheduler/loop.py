@@ -17,13 +17,16 @@ class Loop:
 
     ``step`` returns the seconds until it wants to look again, 0 for at once. One that raises is reported as
     StepFailed and run again after a pause that doubles. ``start`` and ``stop`` may each be called twice, and
-    ``stop`` before ``start``.
+    ``stop`` before ``start``. ``at_end`` gives back what the step holds: the thread itself calls it last.
     """
 
-    def __init__(self, name: str, step: Callable[[], float], hooks: Hooks) -> None:
+    def __init__(
+        self, name: str, step: Callable[[], float], hooks: Hooks, at_end: Callable[[], None] = lambda: None
+    ) -> None:
         self.name = name
         self.latch = Latch(name, hooks)
         self._step = step
+        self._at_end: Callable[[], None] | None = at_end
         self._hooks = hooks
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -42,10 +45,23 @@ class Loop:
     def stop(self, timeout_seconds: float) -> bool:
         """Stop and wait for the end; return False if the step in hand took longer."""
         self.ask_to_stop()
-        if self._thread is None or self._thread is threading.current_thread():
+        if self._thread is None or self.is_current():
             return True
         self._thread.join(max(0.0, timeout_seconds))
         return not self._thread.is_alive()
+
+    def is_current(self) -> bool:
+        """Tell whether the caller runs on the loop's own thread."""
+        return self._thread is threading.current_thread()
+
+    def close(self) -> None:
+        """Give back what the step holds, once; for a loop whose thread has ended or never began."""
+        at_end, self._at_end = self._at_end, None
+        try:
+            if at_end is not None:
+                at_end()
+        except Exception as error:  # noqa: BLE001 - the database or the broker may be gone
+            self._hooks.emit(StepFailed(self.name, error, 0.0))
 
     def revive(self) -> None:
         """Start anew if the thread died, as it can by an error that is no Exception."""
@@ -62,6 +78,7 @@ class Loop:
             pause = self._step_reporting()
             if pause > 0:
                 self.latch.wait(pause)
+        self.close()
 
     def _step_reporting(self) -> float:
         try:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, Engine
 
+from asyncflow.errors import PublisherError
 from asyncflow.outbox import Outbox, Task
 from asyncflow.outbox.events import (
     Hooks,
@@ -25,7 +26,7 @@ from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.envelope import Envelope
 from asyncflow.scheduler.ownership import Ownership
 from asyncflow.scheduler.pause import AdaptivePause, RoundSize
-from asyncflow.scheduler.publisher import Outcome, Publisher, Record, Retry, Sent, Unavailable
+from asyncflow.scheduler.publisher import Outcome, Publisher, Record, Rejected, Retry, Sent, Unavailable
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.settlement import Settlement
@@ -64,11 +65,7 @@ class Relay:
         self._hooks = hooks
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
         self._size = RoundSize(settings.round_size, settings.round_bytes)
-        self._envelopes = {
-            name: Envelope(task_type)
-            for name, task_type in outbox.task_types.items()
-            if task_type.destination == destination
-        }
+        self._envelopes: dict[str, Envelope] = {}
         self._last_served: tuple[str, int] = ("", -1)
         self._unsettled: tuple[Settlement, dict[int, int]] | None = None
 
@@ -87,7 +84,6 @@ class Relay:
             return self._pause.after_nothing(min((h.due_in_seconds for h in heads), default=_LONG))
         self._pause.reset()
         outcomes = self._deliver(tasks)
-        self._report_to_breaker(outcomes)
         settlement = Settlement.of(zip(tasks, outcomes, strict=True), self._outbox.task_types)
         if len(settlement):
             self._unsettled = (settlement, epochs)
@@ -112,7 +108,16 @@ class Relay:
         )
         mine = [head for head in heads if head.shard in epochs]
         self._unknown_types.notice(head.task_type for head in mine)
-        return [head for head in mine if head.task_type in self._envelopes]
+        return [head for head in mine if self._carries(head.task_type)]
+
+    def _carries(self, name: str) -> bool:
+        """Tell whether the type comes here; it may have been declared after the relay was made."""
+        if name not in self._envelopes:
+            task_type = self._outbox.task_types.get(name)
+            if task_type is None or task_type.destination != self.destination:
+                return False
+            self._envelopes[name] = Envelope(task_type)
+        return True
 
     def _fetch(self, due: list[Head]) -> list[Task]:
         began = time.perf_counter()
@@ -139,14 +144,8 @@ class Relay:
     def _deliver(self, tasks: Sequence[Task]) -> list[Outcome]:
         prepared = self._prepare(tasks)
         records = [record for record in prepared if isinstance(record, Record)]
-        began = time.perf_counter()
-        published = iter(self._publish(records) if records else ())
-        outcomes: list[Outcome] = [next(published) if isinstance(record, Record) else record for record in prepared]
-        if records:
-            sent = sum(isinstance(outcome, Sent) for outcome in outcomes)
-            seconds = time.perf_counter() - began
-            self._hooks.emit(TasksPublished(self.destination, len(records), sent, seconds))
-        return outcomes
+        published = iter(self._publish_and_tell(records) if records else ())
+        return [next(published) if isinstance(record, Record) else record for record in prepared]
 
     def _prepare(self, tasks: Sequence[Task]) -> list[Record | Outcome]:
         """Wrap each task into its record, or tell why there is none."""
@@ -157,20 +156,37 @@ class Relay:
                 to_build.setdefault(task.task_type, []).append(index)
                 prepared.append(Retry("not built"))
             else:
-                prepared.append(self._envelopes[task.task_type].wrap(task, task.payload or b""))
+                prepared.append(self._wrap(task, task.payload or b""))
         for name, indexes in to_build.items():
             self._build(name, [tasks[index] for index in indexes], indexes, prepared)
         return prepared
 
     def _build(self, name: str, tasks: list[Task], indexes: list[int], prepared: list[Record | Outcome]) -> None:
-        task_type, envelope = self._outbox.task_types[name], self._envelopes[name]
+        task_type = self._outbox.task_types[name]
         built = build(self._database.engine, task_type, tasks, self._outbox.max_message_bytes)
         for index, task, payload in zip(indexes, tasks, built, strict=True):
-            prepared[index] = envelope.wrap(task, payload) if isinstance(payload, bytes) else payload
+            prepared[index] = self._wrap(task, payload) if isinstance(payload, bytes) else payload
+
+    def _wrap(self, task: Task, payload: bytes) -> Record | Outcome:
+        try:
+            return self._envelopes[task.task_type].wrap(task, payload)
+        except Exception as error:  # noqa: BLE001 - a row that somebody spoilt must not hold up the others
+            return Rejected(f"the row's headers or key cannot be read: {error}")
+
+    def _publish_and_tell(self, records: Sequence[Record]) -> Sequence[Outcome]:
+        began = time.perf_counter()
+        outcomes = self._publish(records)
+        sent = sum(isinstance(outcome, Sent) for outcome in outcomes)
+        seconds = time.perf_counter() - began
+        self._hooks.emit(TasksPublished(self.destination, len(records), sent, seconds))
+        self._report_to_breaker(outcomes)
+        return outcomes
 
     def _publish(self, records: Sequence[Record]) -> Sequence[Outcome]:
         try:
-            return self._publisher.publish(records)
+            outcomes = self._publisher.publish(records)
+            _require_outcomes(self.destination, outcomes, records)
+            return outcomes
         except Exception as error:  # noqa: BLE001 - a record that breaks the client must not hold up the others
             if len(records) == 1:
                 return [Retry(f"{type(error).__name__}: {error}")]
@@ -215,3 +231,11 @@ class Relay:
                 self._hooks.emit(TaskFailed(task.id, task.task_type, task.retry_count, error))
         counts = len(settled.succeeded), settled.count(settled.retried), settled.count(settled.failed)
         self._hooks.emit(TasksSettled(self.destination, *counts, seconds))
+
+
+def _require_outcomes(destination: str, outcomes: Sequence[Outcome], records: Sequence[Record]) -> None:
+    if len(outcomes) != len(records) or not all(isinstance(outcome, Outcome) for outcome in outcomes):
+        raise PublisherError(
+            f"the publisher of {destination!r} returned {outcomes!r:.80} for {len(records)} records; "
+            f"return one of Sent, Retry, Unavailable and Rejected for each, in order"
+        )

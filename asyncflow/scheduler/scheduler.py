@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -57,7 +57,8 @@ class Scheduler:
         self.ownership = ownership or StaticOwnership(
             engine, outbox, self.settings.instance_index, self.settings.instance_count, self.hooks
         )
-        _require_routes(outbox, publishers)
+        self._destinations = frozenset(publishers)
+        _require_routes(outbox, self._destinations)
         _require_share(self.settings, outbox)
         unknown_types = UnknownTypes(outbox.task_types, self.hooks)
         self.relays = [
@@ -65,8 +66,8 @@ class Scheduler:
             for name, publisher in publishers.items()
         ]
         self._cleaner = Cleaner(outbox, engine, self.ownership, self.settings, self.hooks)
-        self._lifecycle = threading.Lock()
-        self._started = self._holds_shards = False
+        self._lifecycle = threading.RLock()  # a hook on our thread may call back
+        self._started = self._stopping = self._holds_shards = False
         self._ended = threading.Event()
         self._make_loops()
 
@@ -76,17 +77,14 @@ class Scheduler:
         Raises TablesMissingError, ShardCountMismatchError, SchedulerStoppedError, or what the database raises.
         """
         with self._lifecycle:
-            if self._ended.is_set():
-                raise SchedulerStoppedError("this scheduler was stopped; make a new one, with new publishers")
-            if self._started:
+            if self._started and not self._ended.is_set():
                 return
-            require_tables(self.engine, self.outbox)
             self._take_shards()
             self._started = True
             if self.settings.wake_on_commit:
                 self.outbox.bell.connect(self._wake)
             self.metronome.start()
-            for loop in (*self.relay_loops, self._cleaner_loop, self._watchdog):
+            for loop in (*self._loops, self._watchdog):
                 loop.start()
         settings = self.settings
         self.hooks.emit(SchedulerStarted(self.ownership.owner, settings.instance_index, settings.instance_count))
@@ -94,11 +92,15 @@ class Scheduler:
     def stop(self, timeout_seconds: float | None = None) -> bool:
         """Finish and settle the work in hand, give the shards back, close the publishers; return whether all ended.
 
-        A second call, or one before ``start``, does nothing but close. Default: ``stop_timeout_seconds``.
+        A second call does nothing, one before ``start`` only closes. A hook may call it: the step in hand then
+        ends on its own thread. Default: ``stop_timeout_seconds``.
         """
+        if self._stopping and any(loop.is_current() for loop in self._loops):
+            return True  # the one who stops waits for this very thread
         with self._lifecycle:
-            if self._ended.is_set():
+            if self._stopping:
                 return True
+            self._stopping = True
             default = self.settings.stop_timeout_seconds
             clean = self._stop_loops(default if timeout_seconds is None else timeout_seconds)
             if clean:
@@ -116,14 +118,17 @@ class Scheduler:
 
         Returns early for a destination that is unreachable. Raises what ``start`` raises.
         """
-        require_tables(self.engine, self.outbox)
         self._take_shards()
         for relay in self.relays:
             while relay.step() == 0:
                 pass
 
     def __enter__(self) -> Scheduler:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -132,8 +137,11 @@ class Scheduler:
         self.stop()
 
     def _make_loops(self) -> None:
-        self.relay_loops = [Loop(f"relay-{relay.destination}", relay.step, self.hooks) for relay in self.relays]
-        self._cleaner_loop = Loop("cleaner", self._cleaner.step, self.hooks)
+        self.relay_loops = [
+            Loop(f"relay-{relay.destination}", relay.step, self.hooks, relay.close) for relay in self.relays
+        ]
+        self._cleaner_loop = Loop("cleaner", self._cleaner.step, self.hooks, self._cleaner.close)
+        self._loops = (*self.relay_loops, self._cleaner_loop)
         self._watchdog = Loop("watchdog", self._watch, self.hooks)
         self.metronome = Metronome()
         for loop in self.relay_loops:
@@ -150,7 +158,7 @@ class Scheduler:
 
     def _watch(self) -> float:
         """Revive what died; a thread can end by an error that no handler sees."""
-        for loop in (*self.relay_loops, self._cleaner_loop):
+        for loop in self._loops:
             loop.revive()
         if not self.metronome.is_alive() and not self._ended.is_set():
             self.hooks.emit(LoopRestarted("metronome"))
@@ -163,21 +171,25 @@ class Scheduler:
         self.outbox.bell.disconnect(self._wake)
         self._watchdog.stop(timeout_seconds)
         self.metronome.stop()
-        loops = (*self.relay_loops, self._cleaner_loop)
-        for loop in loops:
+        for loop in self._loops:
             loop.ask_to_stop()
-        ended = [loop.stop(deadline - time.monotonic()) for loop in loops]
+        ended = [loop.stop(deadline - time.monotonic()) for loop in self._loops]
         return all(ended)
 
     def _take_shards(self) -> None:
+        if self._ended.is_set():
+            raise SchedulerStoppedError("this scheduler was stopped; make a new one, with new publishers")
+        # Types may have been declared since the scheduler was made.
+        _require_routes(self.outbox, self._destinations)
+        require_tables(self.engine, self.outbox)
         self.ownership.acquire()
         self._holds_shards = True
 
     def _release(self) -> None:
         """Give back what no thread uses any more."""
-        for relay in self.relays:
-            relay.close()
-        self._cleaner.close()
+        for loop in self._loops:
+            if not loop.is_current():
+                loop.close()
         try:
             if self._holds_shards:
                 self.ownership.release()
@@ -185,10 +197,10 @@ class Scheduler:
             self.hooks.emit(StepFailed("stop", error, 0.0))
 
 
-def _require_routes(outbox: Outbox, publishers: Mapping[str, Publisher]) -> None:
+def _require_routes(outbox: Outbox, destinations: Collection[str]) -> None:
     for task_type in outbox.task_types.values():
-        if task_type.destination not in publishers:
-            given = ", ".join(map(repr, publishers)) or "none"
+        if task_type.destination not in destinations:
+            given = ", ".join(map(repr, destinations)) or "none"
             raise UnroutedDestinationError(
                 f"the task type {task_type.name!r} goes to {task_type.destination!r}, for which there is no "
                 f"publisher (given: {given}); add it to publishers={{...}} or change the destination"

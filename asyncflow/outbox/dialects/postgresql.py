@@ -37,4 +37,5 @@ class PostgreSQL:
 
     def is_contention(self, error: DBAPIError) -> bool:
         """Know serialization failures, deadlocks and lock waits."""
-        return getattr(error.orig, "sqlstate", None) in _CONTENTION
+        state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)  # psycopg 3, psycopg2
+        return state in _CONTENTION

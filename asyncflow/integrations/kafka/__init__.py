@@ -1,0 +1,12 @@
+"""Publish to Apache Kafka, through kafka-python or through confluent-kafka.
+
+The client libraries are imported when a publisher is made, not when this package is.
+"""
+
+from __future__ import annotations
+
+from asyncflow.integrations.kafka.confluent_publisher import ConfluentKafkaPublisher
+from asyncflow.integrations.kafka.publisher import KafkaPublisher
+from asyncflow.integrations.kafka.settings import KafkaSasl, KafkaSettings, KafkaTls
+
+__all__ = ["ConfluentKafkaPublisher", "KafkaPublisher", "KafkaSasl", "KafkaSettings", "KafkaTls"]

@@ -1,0 +1,77 @@
+"""Keep a publisher connected: one session at a time, ended when it is spent, made anew when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Protocol
+
+from asyncflow.integrations.kafka.suspects import Finding, deliver
+from asyncflow.scheduler.publisher import Outcome, Record, Unavailable
+
+# publish() does not wait longer than this for the threads of a spent session; close() and later calls do the
+# rest.
+END_WITHIN_SECONDS = 0.2
+
+
+class UnreachableError(Exception):
+    """A session could not be made; the text says why."""
+
+
+class Session(Protocol):
+    """Hold one client of one library, with its threads and sockets."""
+
+    is_spent: bool
+
+    def attempt(self, batch: Sequence[Record], deadline: float) -> Sequence[Finding]:
+        """Send the records; return what became of each, by about ``deadline`` (monotonic seconds)."""
+
+    def end(self, patience_seconds: float) -> bool:
+        """Drop what is unsent and end the client; return whether nothing of it is left. May be called again."""
+
+
+class Link:
+    """Publish through a session that ``connect`` makes, raising UnreachableError, whenever there is none."""
+
+    def __init__(self, connect: Callable[[float], Session], timeout_seconds: float) -> None:
+        self._connect = connect
+        self._timeout_seconds = timeout_seconds
+        self._session: Session | None = None
+        self._ending: list[Session] = []
+        self._is_closed = False
+
+    def publish(self, batch: Sequence[Record]) -> list[Outcome]:
+        """Send the records and return one outcome for each, in order."""
+        deadline = monotonic() + self._timeout_seconds
+        return deliver(batch, lambda part: self._attempt(part, deadline), deadline) if batch else []
+
+    def close(self) -> None:
+        """End every session; further publishing is Unavailable. May be called twice."""
+        self._is_closed = True
+        self._end_session(self._timeout_seconds)
+
+    def _attempt(self, batch: Sequence[Record], deadline: float) -> Sequence[Finding]:
+        try:
+            session = self._session = self._session or self._new_session(deadline)
+        except UnreachableError as error:
+            return [Unavailable(str(error))] * len(batch)
+        try:
+            return session.attempt(batch, deadline)
+        except BaseException:
+            # An interrupted session would report this batch's records to the next one.
+            session.is_spent = True
+            raise
+        finally:
+            if session.is_spent:
+                self._end_session(END_WITHIN_SECONDS)
+
+    def _new_session(self, deadline: float) -> Session:
+        if self._is_closed:
+            raise UnreachableError("the publisher is closed")
+        return self._connect(deadline)
+
+    def _end_session(self, patience_seconds: float) -> None:
+        if self._session is not None:
+            self._ending.append(self._session)
+            self._session = None
+        self._ending = [session for session in self._ending if not session.end(patience_seconds)]

@@ -1,0 +1,91 @@
+"""What both publishers understand, in words of our own; each turns it into its client's options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from asyncflow.errors import OptionError
+
+COMPRESSIONS = ("gzip", "lz4", "snappy", "zstd")
+SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+MIN_TIMEOUT_SECONDS = 1.0
+MAX_TIMEOUT_SECONDS = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaTls:
+    """Encrypt the connection. Files are PEM.
+
+    ``ca_file`` holds the authorities to trust (default: the system's); ``certificate_file`` and ``key_file``
+    identify this client, ``key_password`` opens the key; ``verify_host`` compares the broker's name with its
+    certificate.
+    """
+
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    key_password: str | None = field(default=None, repr=False)
+    verify_host: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaSasl:
+    """Log in with a name and a password; other mechanisms go through ``client_options``."""
+
+    username: str
+    password: str = field(repr=False)
+    mechanism: str = "PLAIN"
+
+    def __post_init__(self) -> None:
+        """Refuse a mechanism that takes no name and password."""
+        _one_of("mechanism", self.mechanism, SASL_MECHANISMS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaSettings:
+    """Configure a publisher, whichever client it runs on.
+
+    ``client_id`` names this client in the broker's logs and quotas. ``delivery_timeout_seconds`` bounds one
+    ``publish``: what the broker has not acknowledged by then is Unavailable. The default of 10 seconds outlasts the
+    election of a new partition leader, about 9 seconds after a broker's death; only this destination's thread waits.
+    ``compression`` is None, gzip, lz4, snappy or zstd.
+    """
+
+    client_id: str = "asyncflow"
+    delivery_timeout_seconds: float = 10.0
+    compression: str | None = None
+    tls: KafkaTls | None = None
+    sasl: KafkaSasl | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no client could use."""
+        seconds = self.delivery_timeout_seconds
+        if not isinstance(seconds, (int, float)) or not MIN_TIMEOUT_SECONDS <= seconds <= MAX_TIMEOUT_SECONDS:
+            raise OptionError(
+                f"delivery_timeout_seconds={seconds!r} is refused: "
+                f"give {MIN_TIMEOUT_SECONDS:g} to {MAX_TIMEOUT_SECONDS:g} seconds"
+            )
+        if self.compression is not None:
+            _one_of("compression", self.compression, COMPRESSIONS)
+
+    @property
+    def security_protocol(self) -> str:
+        """Return Kafka's name for the pair of encryption and log-in."""
+        transport = "SSL" if self.tls else "PLAINTEXT"
+        return f"SASL_{transport}" if self.sasl else transport
+
+
+def server_list(bootstrap_servers: str | Sequence[str]) -> str:
+    """Return the servers as one comma-separated text; raise OptionError for one that is no host:port."""
+    servers = bootstrap_servers if isinstance(bootstrap_servers, str) else ",".join(bootstrap_servers)
+    for server in servers.split(","):
+        _, colon, port = server.strip().rpartition(":")
+        if not server.strip() or (colon and not port.isdigit() and not port.endswith("]")):
+            raise OptionError(f"bootstrap_servers={servers!r} is refused: give host:port, several by commas")
+    return servers
+
+
+def _one_of(option: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise OptionError(f"{option}={value!r} is refused: use one of {', '.join(allowed)}")

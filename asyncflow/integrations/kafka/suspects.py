@@ -1,0 +1,50 @@
+"""Find the record that a whole request was refused for.
+
+A broker refuses a request of many records for the sake of one, and both clients then report the refusal for
+records that had no part in it: librdkafka for all records of the request, kafka-python for all that it still
+held. A record is only Rejected, and its task only fails for good, when it was refused alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import NamedTuple
+
+from asyncflow.scheduler.publisher import SENT, Outcome, Record, Rejected, Retry
+
+
+class Suspect(NamedTuple):
+    """Tell that the broker refused a request for good, and this record may be why."""
+
+    error: str
+
+
+Finding = Outcome | Suspect
+Attempt = Callable[[Sequence[Record]], Sequence[Finding]]
+
+
+def deliver(batch: Sequence[Record], attempt: Attempt, deadline: float) -> list[Outcome]:
+    """Send the batch, then its suspects in ever smaller parts, in order, until ``deadline`` (monotonic)."""
+    findings = attempt(batch)
+    if findings.count(SENT) == len(batch):
+        return list(findings)  # type: ignore[arg-type]  # all of them are SENT
+    suspects = [index for index, finding in enumerate(findings) if isinstance(finding, Suspect)]
+    outcomes = [_presumed(finding) for finding in findings]
+    if len(suspects) == 1:
+        outcomes[suspects[0]] = Rejected(findings[suspects[0]].error)  # type: ignore[union-attr]
+    elif suspects and monotonic() < deadline:
+        for part in _halves(suspects):
+            again = deliver([batch[index] for index in part], attempt, deadline)
+            for index, outcome in zip(part, again, strict=True):
+                outcomes[index] = outcome
+    return outcomes
+
+
+def _presumed(finding: Finding) -> Outcome:
+    return Retry(finding.error) if isinstance(finding, Suspect) else finding
+
+
+def _halves(indexes: list[int]) -> tuple[list[int], list[int]]:
+    middle = len(indexes) // 2
+    return indexes[:middle], indexes[middle:]

@@ -1,0 +1,63 @@
+"""The stage: the services of one run, and how each is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from examples.registration_demo.show.books import Books
+from examples.registration_demo.show.broker import Broker
+from examples.registration_demo.show.child import Child
+from examples.registration_demo.show.databases import Urls
+from examples.registration_demo.show.processes import Processes
+from examples.registration_demo.show.screen import Screen
+from examples.registration_demo.show.view import State, Tone
+
+PACKAGE = "examples.registration_demo"
+CONSUMERS = ("coupon", "points")
+SERVICES = ("accounts", "scheduler", *CONSUMERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Hold what every act works with."""
+
+    urls: Urls
+    broker: Broker
+    processes: Processes
+    books: Books
+    screen: Screen
+
+    async def open(self) -> str:
+        """Start every service; return the address of the web API."""
+        for service in CONSUMERS:
+            self._start(service, service, "-m", f"{PACKAGE}.{service}")
+        # The port is the system's choice; uvicorn tells it.
+        web = ("-m", "uvicorn", f"{PACKAGE}.accounts:app", "--port", "0", "--no-access-log")
+        address = await self._start("accounts", "accounts", *web).answer(r"running on (http://\S+)")
+        self._show_up("broker", "accounts")
+        await self.start_scheduler()
+        self._show_up("scheduler")
+        for service in CONSUMERS:
+            await self.processes[service].answer(r"reads partitions \[\d")
+            self._show_up(service)
+        self.screen.tell(Tone.GOOD, "every process is up; users begin to register")
+        return address
+
+    async def start_scheduler(self) -> None:
+        """Start the scheduler, and wait until it runs."""
+        command = ("-m", "asyncflow.cli", "run", f"{PACKAGE}.wiring:scheduler")
+        await self._start("scheduler", "accounts", *command).answer("SchedulerStarted")
+
+    def _show_up(self, *names: str) -> None:
+        self.screen.view.states.update(dict.fromkeys(names, State.UP))
+        self.screen.refresh()
+
+    def _start(self, name: str, service: str, *command: str) -> Child:
+        return self.processes.start(
+            name,
+            *command,
+            DEMO_DATABASE_URL=self.urls[service],
+            DEMO_KAFKA=self.broker.address,
+            DEMO_TOPIC=self.broker.topic,
+            DEMO_GROUP=self.broker.group_of(service),
+        )

@@ -1,0 +1,37 @@
+"""What a process under test is to do, handed to it by its environment."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+
+VARIABLE = "ASYNCFLOW_CHAOS_PLAN"
+CLIENTS = ("kafka-python", "confluent-kafka")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Name the database, the topic and the client; and where the process is to kill itself, if anywhere.
+
+    ``die_at`` is a point in its work, ``die_on`` the number of the batch or transaction, from 1.
+    """
+
+    database_url: str
+    bootstrap: str
+    topic: str
+    client: str
+    on_mock: bool
+    on_success: str = "keep"
+    die_at: str = ""
+    die_on: int = 0
+    most_transactions: int = 60_000  # of a writing process, which ends after them by itself
+
+    def as_environment(self) -> dict[str, str]:
+        """Return the environment of a process that is to follow this plan."""
+        return {**os.environ, VARIABLE: json.dumps(asdict(self))}
+
+    @classmethod
+    def from_environment(cls) -> Plan:
+        """Return the plan that this process was given."""
+        return cls(**json.loads(os.environ[VARIABLE]))

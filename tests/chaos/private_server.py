@@ -1,0 +1,55 @@
+"""A database server of a test's own, which may be killed without disturbing anybody."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tools.services import ports
+from tools.services.process import Process, spawn, wait_until
+from tools.services.service import Service
+
+
+class PrivateServer:
+    """Run one server on a port and a directory of its own, as often as it is started."""
+
+    def __init__(self, service: Service, home: Path) -> None:
+        self._service = service
+        self._home = home
+        self._port = ports.choose()
+        self._process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Return the SQLAlchemy URL."""
+        return self._service.address(self._port)
+
+    def start(self) -> None:
+        """Start the server on the data that it has, and wait until it serves."""
+        launch = self._service.launch(self._home, self._port)
+        self._process = spawn(launch, log=self._home / "server.log", directory=self._home)
+        assert self._process is not None, "it ended at once"
+        assert wait_until(lambda: self._service.answers(ports.LOOPBACK, self._port), self._service.deadline_seconds)
+
+    def kill(self) -> None:
+        """End the server by SIGKILL, with everything that it started."""
+        if self._process is not None:
+            self._process.kill()
+
+
+@contextmanager
+def private_server(service: Service) -> Iterator[PrivateServer]:
+    """Start a server from this machine's programs; kill it and delete its data at the end."""
+    home = Path(tempfile.mkdtemp(prefix=f"asyncflow-{service.name}-"))
+    if service.account:
+        shutil.chown(home, service.account)
+    server = PrivateServer(service, home)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(home)

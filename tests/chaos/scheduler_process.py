@@ -1,0 +1,50 @@
+"""The scheduler process under test, run as a user runs one: ``asyncflow run tests.chaos.scheduler_process:make``."""
+
+from __future__ import annotations
+
+from sqlalchemy import create_engine
+
+from asyncflow import Scheduler
+from asyncflow.outbox.events import (
+    Event,
+    PageFetched,
+    SchedulerStarted,
+    SettleFenced,
+    TaskFailed,
+    TaskRetried,
+    TasksPublished,
+    TasksSettled,
+)
+from tests.chaos.plan import Plan
+from tests.chaos.publishers import LethalPublisher, publisher_of
+from tests.chaos.shop import Shop
+from tests.chaos.telling import die_with_parent, tell
+
+
+def make() -> Scheduler:
+    """Return the scheduler of this process's plan."""
+    die_with_parent()
+    plan = Plan.from_environment()
+    shop = Shop(create_engine(plan.database_url), plan.topic)
+    publisher = publisher_of(plan.client, plan.bootstrap, on_mock=plan.on_mock)
+    lethal = LethalPublisher(publisher, plan.die_at, plan.die_on)
+    return Scheduler(shop.engine, shop.outbox, {"kafka": lethal}, hooks=[tell_of], on_success=plan.on_success)
+
+
+def tell_of(event: Event) -> None:
+    """Be a hook that tells the parent of each step."""
+    match event:
+        case SchedulerStarted():
+            tell("started")
+        case PageFetched(tasks=tasks):
+            tell("fetched", tasks=tasks)
+        case TasksPublished(tasks=tasks, sent=sent):
+            tell("published", tasks=tasks, sent=sent)
+        case TasksSettled(succeeded=succeeded):
+            tell("settled", tasks=succeeded)
+        case SettleFenced(tasks=tasks):
+            tell("fenced", tasks=tasks)
+        case TaskRetried(error=error) | TaskFailed(error=error):
+            tell("troubled", error=error)
+        case _:
+            pass

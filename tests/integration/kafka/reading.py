@@ -1,0 +1,45 @@
+"""Read a topic back, with a client that has no part in the tests."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import NamedTuple
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+
+READ_WITHIN_SECONDS = 30.0
+
+
+class Stored(NamedTuple):
+    """Hold a record as the broker gives it out."""
+
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+def read(servers: str, topic: str, count: int) -> list[Stored]:
+    """Return the first ``count`` records of the topic, each partition's in order; fail when they do not come."""
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": "reader", "enable.auto.commit": False})
+    try:
+        partitions = consumer.list_topics(topic, timeout=READ_WITHIN_SECONDS).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+        return _poll(consumer, count)
+    finally:
+        consumer.close()
+
+
+def _poll(consumer: Consumer, count: int) -> list[Stored]:
+    stored: list[Stored] = []
+    deadline = monotonic() + READ_WITHIN_SECONDS
+    while len(stored) < count:
+        assert monotonic() < deadline, f"{len(stored)} of {count} records came"
+        stored += [_stored(message) for message in consumer.consume(count, timeout=0.2) if message.error() is None]
+    return stored
+
+
+def _stored(message: Message) -> Stored:
+    partition = message.partition()
+    assert partition is not None
+    return Stored(partition, message.key(), message.value(), message.headers() or [])

@@ -1,0 +1,44 @@
+"""Schedulers that end with their test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from asyncflow import Scheduler
+from tests.support.application import Application
+
+Schedule = Callable[..., Scheduler]
+
+
+@pytest.fixture
+def made() -> Iterator[list[Scheduler]]:
+    """Keep schedulers, and stop them at the end, also after a failure."""
+    schedulers: list[Scheduler] = []
+    yield schedulers
+    for scheduler in schedulers:
+        scheduler.stop(timeout_seconds=10)
+
+
+@pytest.fixture
+def schedule(application: Application, made: list[Scheduler]) -> Schedule:
+    """Make schedulers of the application: ``schedule(publisher, *hooks, **options)``."""
+    return scheduling(application, made)
+
+
+@pytest.fixture
+def sqlite_schedule(sqlite_application: Application, made: list[Scheduler]) -> Schedule:
+    """Make schedulers of the application on SQLite alone."""
+    return scheduling(sqlite_application, made)
+
+
+def scheduling(application: Application, made: list[Scheduler]) -> Schedule:
+    """Return a function that makes schedulers and keeps them."""
+
+    def schedule(publisher: Any = None, *hooks: Any, **options: Any) -> Scheduler:
+        made.append(application.scheduler(publisher, *hooks, **options))
+        return made[-1]
+
+    return schedule

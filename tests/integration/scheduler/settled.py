@@ -1,0 +1,16 @@
+"""Waiting for settled tasks."""
+
+from __future__ import annotations
+
+from asyncflow.outbox.events import TasksSettled
+from asyncflow.testing import Signals
+
+
+def wait_for_settled(signals: Signals, destination: str, count: int) -> None:
+    """Wait until ``count`` tasks of a destination are settled as SUCCESS."""
+
+    def enough(_: TasksSettled) -> bool:
+        settled = [event for event in signals.of(TasksSettled) if event.destination == destination]
+        return sum(event.succeeded for event in settled) >= count
+
+    signals.wait_for(TasksSettled, enough)

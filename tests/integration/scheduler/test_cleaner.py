@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, Connection, create_engine, select, text
+
+from asyncflow import Outbox, Status
+from asyncflow.outbox.events import SettledRowsDeleted
+from asyncflow.scheduler.cleaner import Cleaner
+from tests.integration.scheduler.conftest import Schedule
+from tests.integration.scheduler.publishers import LONG
+from tests.integration.scheduler.waiters import somebody_waits
+from tests.integration.scheduler.writing import alter, long_ago, publish_many, statements
+from tests.support.application import Application
+from tests.unit.scheduler.waiting import eventually
+
+DAY = 86400
+on_servers = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+
+
+def cleaner(schedule: Schedule, **options: Any) -> Cleaner:
+    """Return the cleaner of a scheduler that owns its shards and runs nothing."""
+    scheduler = schedule(**options)
+    scheduler.ownership.acquire()
+    return scheduler._cleaner
+
+
+def settled(application: Application, count: int, status: Status, *, old: bool = True) -> None:
+    """Write rows that were settled long ago, or just now."""
+    before = {row.id for row in application.rows()}
+    publish_many(application, count)
+    assert len(application.rows()) == len(before) + count
+    alter(application, f"status = {int(status)}, priority = {int(old)}", "status = 0")
+    if old:
+        long_ago(application, f"status = {int(status)} AND priority = 1")
+
+
+def clean(one: Cleaner, **_: Any) -> list[float]:
+    """Step until a run is over; return the pauses."""
+    pauses: list[float] = []
+    while not pauses or pauses[-1] < 1:
+        pauses.append(one.step())
+        assert len(pauses) < 1000
+    return pauses
+
+
+def counts(application: Application) -> Counter[tuple[int, bool]]:
+    """Count rows by (status, whether they are old)."""
+    return Counter((row.status, row.order_time.year == 2020) for row in application.rows())
+
+
+def test_only_settled_rows_older_than_their_retention_are_deleted(
+    application: Application, schedule: Schedule
+) -> None:
+    for status in Status:
+        if status != Status.PENDING:
+            settled(application, 3, status)
+            settled(application, 2, status, old=False)
+    publish_many(application, 4)
+    long_ago(application, "status = 0")
+    clean(cleaner(schedule))
+    assert counts(application) == {
+        (Status.PENDING, True): 4,
+        (Status.PROCESSING, True): 3,
+        (Status.PROCESSING, False): 2,
+        (Status.SUCCESS, False): 2,
+        (Status.FAILED, False): 2,
+        (Status.CANCELLED, True): 3,
+        (Status.CANCELLED, False): 2,
+    }
+
+
+def test_each_status_has_its_own_retention(application: Application, schedule: Schedule) -> None:
+    settled(application, 3, Status.SUCCESS)
+    settled(application, 3, Status.FAILED)
+    clean(cleaner(schedule, failed_retention_seconds=10 * 365 * DAY, success_retention_seconds=1))
+    assert set(application.statuses()) == {Status.FAILED}
+
+
+def test_a_failed_row_outlives_a_success_of_the_same_age(application: Application, schedule: Schedule) -> None:
+    settled(application, 2, Status.SUCCESS, old=False)
+    settled(application, 2, Status.FAILED, old=False)
+    name = application.engine.dialect.name
+    ago = {"sqlite": "strftime('%Y-%m-%d %H:%M:%f000', 'now', '-5 days')", "postgresql": "now() - interval '5 days'"}
+    alter(application, f"order_time = {ago.get(name, 'UTC_TIMESTAMP(6) - INTERVAL 5 DAY')}")
+    clean(cleaner(schedule))
+    assert set(application.statuses()) == {Status.FAILED}
+
+
+def test_the_retention_begins_when_the_row_is_settled(application: Application, schedule: Schedule) -> None:
+    publish_many(application, 5)
+    long_ago(application)
+    scheduler = schedule()
+    scheduler.drain()
+    clean(scheduler._cleaner)
+    assert application.statuses() == [Status.SUCCESS] * 5
+
+
+@pytest.mark.parametrize("kept", ["success_retention_seconds", "failed_retention_seconds"])
+def test_none_keeps_the_rows_for_ever(kept: str, application: Application, schedule: Schedule) -> None:
+    settled(application, 3, Status.SUCCESS)
+    settled(application, 3, Status.FAILED)
+    clean(cleaner(schedule, **{kept: None}))
+    left = Status.SUCCESS if kept.startswith("success") else Status.FAILED
+    assert application.statuses() == [left] * 3
+
+
+def test_without_any_retention_the_database_is_not_asked(application: Application, schedule: Schedule) -> None:
+    settled(application, 3, Status.SUCCESS)
+    one = cleaner(schedule, success_retention_seconds=None, failed_retention_seconds=None)
+    with statements(application.engine) as sent:
+        one.step()
+    assert sent == []
+
+
+def test_rows_go_in_small_batches_with_pauses_between(engine: Any, made: list[Any]) -> None:
+    application = Application(engine, shard_count=2)
+    settled(application, 30, Status.SUCCESS)
+    made.append(application.scheduler(cleaning_batch=4, cleaning_pause_seconds=0.25, cleaning_interval_seconds=77))
+    made[0].ownership.acquire()
+    pauses = clean(made[0]._cleaner)
+    assert set(pauses[:-1]) == {0.25}
+    assert pauses[-1] == 77
+    deleted = [event.rows for event in application.signals.of(SettledRowsDeleted)]
+    assert sum(deleted) == 30
+    assert max(deleted) == 4
+
+
+def test_the_shards_of_others_are_left_to_them(application: Application, schedule: Schedule) -> None:
+    settled(application, 100, Status.SUCCESS)
+    clean(cleaner(schedule, instance_index=1, instance_count=3))
+    assert {row.shard % 3 for row in application.rows()} == {0, 2}
+
+
+def test_rows_of_undeclared_types_are_cleaned_as_well(application: Application, schedule: Schedule) -> None:
+    settled(application, 3, Status.SUCCESS)
+    alter(application, "task_type = 'of.yesterday'")
+    clean(cleaner(schedule))
+    assert application.rows() == []
+
+
+def test_between_two_runs_no_connection_is_held(application: Application, schedule: Schedule) -> None:
+    settled(application, 3, Status.SUCCESS)
+    clean(cleaner(schedule))
+    assert application.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+@contextmanager
+def holding_rows(application: Application) -> Iterator[None]:
+    """Hold the locks of all settled rows in an open transaction, as a user who looks at them one by one."""
+    tasks = application.outbox.tasks
+    ids = [row.id for row in application.rows()]
+    with application.engine.connect() as connection:
+        for task_id in ids:
+            connection.execute(select(tasks.c.id).where(tasks.c.id == task_id).with_for_update())
+        yield
+        connection.rollback()
+
+
+IMPATIENT: dict[str, dict[str, Any]] = {
+    "mysql": {"init_command": "SET SESSION innodb_lock_wait_timeout = 1"},
+    "postgresql": {"options": "-c lock_timeout=500"},
+}
+
+
+@on_servers
+def test_cleaning_never_blocks_an_enqueue_even_where_it_has_to_wait_itself(
+    application: Application, schedule: Schedule, database_url: URL
+) -> None:
+    settled(application, 10, Status.SUCCESS)
+    one = cleaner(schedule)
+    cleaning = threading.Thread(target=lambda: clean(one), daemon=True)
+    writer = create_engine(database_url, connect_args=IMPATIENT[database_url.get_backend_name()])
+    with holding_rows(application):
+        cleaning.start()
+        eventually(lambda: somebody_waits(application.engine))
+        with writer.begin() as connection:
+            enqueue_many(application.outbox, connection)
+    cleaning.join(LONG)
+    writer.dispose()
+    assert not cleaning.is_alive()
+    assert application.statuses() == [Status.PENDING] * 200
+
+
+@on_servers
+def test_an_enqueue_in_an_open_transaction_never_blocks_cleaning(
+    application: Application, schedule: Schedule, database_url: URL
+) -> None:
+    settled(application, 10, Status.SUCCESS)
+    cleaning_engine = create_engine(database_url, connect_args=IMPATIENT[database_url.get_backend_name()])
+    scheduler = schedule()
+    scheduler.ownership.acquire()
+    one = Cleaner(application.outbox, cleaning_engine, scheduler.ownership, scheduler.settings, scheduler.hooks)
+    with application.engine.begin() as connection:
+        enqueue_many(application.outbox, connection)
+        clean(one)
+        with cleaning_engine.connect() as other:
+            left = other.execute(text(f"SELECT count(*) FROM {application.outbox.tasks.fullname}")).scalar_one()
+        assert left == 0
+    one.close()
+    cleaning_engine.dispose()
+    assert application.statuses() == [Status.PENDING] * 200
+
+
+def enqueue_many(outbox: Outbox, connection: Connection) -> None:
+    for number in range(200):
+        outbox.publish(connection, "user.registered", {"n": number}, key=f"A{number}")

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import pytest
+
+from asyncflow import Status
+from asyncflow.integrations.logging import LoggingHook
+from asyncflow.outbox import events
+from asyncflow.outbox.events import Event
+from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry, Unavailable
+from asyncflow.scheduler import scheduler as scheduler_module
+from asyncflow.testing import MemoryPublisher, Signals
+from tests.integration.scheduler.conftest import Schedule
+from tests.integration.scheduler.settled import wait_for_settled
+from tests.integration.scheduler.writing import long_ago, publish, publish_foreign, publish_many
+from tests.support.application import Application
+
+EVERY = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)} - {Event}
+
+
+ANSWERS: dict[bytes, Outcome] = {b'"busy"': Retry("busy"), b'"never"': Rejected("too large")}
+
+
+class Moody(MemoryPublisher):
+    """Answer by the payload; end its thread at the first ``"die"``; be away once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._moods = {b'"away"', b'"die"'}
+
+    def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
+        mood = next((record.value for record in batch if record.value in self._moods), b"")
+        self._moods.discard(mood)
+        if mood == b'"die"':
+            raise SystemExit
+        if mood == b'"away"':
+            return [Unavailable("refused")] * len(batch)
+        return [ANSWERS.get(record.value, SENT) for record in batch]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_real_run_emits_every_event(
+    application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler_module, "_WATCH_SECONDS", 0.01)
+    signals = application.signals
+    application.outbox.hooks.add(signals)
+    publish_many(application, 3)
+    with application.scheduler(success_retention_seconds=None) as early:
+        wait_for_settled(signals, "kafka", 3)
+    long_ago(application)
+    publish_foreign(application.engine, "from.tomorrow")
+    for mood in ("away", "die", "busy", "never"):
+        publish(application, mood)
+    scheduler = schedule(Moody(), tick=0.005, breaker_pause_seconds=0.01, cleaning_interval_seconds=0.02)
+    scheduler.start()
+    wanted = EVERY - {events.SettleFenced, events.StepFailed}
+    for kind in wanted:
+        signals.wait_for(kind)
+    fence_and_fail(application, schedule)
+    assert {type(event) for event in signals.events} == EVERY
+    assert early.ownership.owner != scheduler.ownership.owner
+
+
+def fence_and_fail(application: Application, schedule: Schedule) -> None:
+    """Let another instance take the shards, and then a step fail."""
+    schedule().ownership.acquire()
+    publish(application)
+    application.signals.wait_for(events.SettleFenced)
+    with application.engine.begin() as connection:
+        application.outbox.tasks.drop(connection)
+    application.signals.wait_for(events.StepFailed)
+
+
+def test_events_tell_of_the_task(application: Application, schedule: Schedule) -> None:
+    own = Signals()
+    application.outbox.hooks.add(own)
+    task_id = publish(application, key="A1")
+    schedule(MemoryPublisher(lambda _: Retry("busy"))).drain()
+    assert own.of(events.TaskEnqueued) == [events.TaskEnqueued(task_id, "user.registered", "A1")]
+    (retried,) = application.signals.of(events.TaskRetried)
+    assert retried == events.TaskRetried(task_id, "user.registered", 1, 1.0, "busy")
+    (fetched,) = application.signals.of(events.PageFetched)
+    assert (fetched.destination, fetched.pages, fetched.tasks) == ("kafka", 1, 1)
+    assert 0 < fetched.seconds < 10
+
+
+def test_a_hook_that_raises_on_everything_disturbs_nothing(
+    application: Application, schedule: Schedule, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(event: Event) -> None:
+        raise RuntimeError("the hook is at fault")
+
+    application.outbox.hooks.add(broken)
+    publisher = MemoryPublisher()
+    with caplog.at_level(logging.CRITICAL, "asyncflow"), schedule(publisher, broken):
+        publish_many(application, 5)
+        wait_for_settled(application.signals, "kafka", 5)
+    assert len(publisher.records) == 5
+    assert application.statuses() == [Status.SUCCESS] * 5
+
+
+def test_a_hook_that_raises_is_told_with_its_event(
+    sqlite_application: Application, sqlite_schedule: Schedule, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(event: Event) -> None:
+        raise RuntimeError("the hook is at fault")
+
+    publish(sqlite_application)
+    sqlite_schedule(None, broken).drain()
+    assert "raised on PageFetched" in caplog.text
+
+
+def test_the_logging_hook_tells_a_run_in_lines(
+    sqlite_application: Application, sqlite_schedule: Schedule, caplog: pytest.LogCaptureFixture
+) -> None:
+    task_id = publish(sqlite_application, "never")
+    with caplog.at_level(logging.DEBUG, "asyncflow"):
+        scheduler = sqlite_schedule(Moody(), LoggingHook())
+        scheduler.drain()
+        scheduler.stop()
+    lines = {(record.levelname, record.getMessage().split()[0]) for record in caplog.records}
+    assert {
+        ("INFO", "OwnershipChanged"),
+        ("DEBUG", "PageFetched"),
+        ("DEBUG", "TasksPublished"),
+        ("DEBUG", "TasksSettled"),
+        ("ERROR", "TaskFailed"),
+        ("INFO", "SchedulerStopped"),
+    } <= lines
+    assert f"TaskFailed task_id={task_id} task_type=user.registered retry_count=0 error='too large'" in caplog.text

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from collections import Counter
+from math import ceil
+from typing import Any
+
+from sqlalchemy import Engine
+
+from asyncflow import Scheduler
+from asyncflow.testing import MemoryPublisher
+from tests.integration.scheduler.conftest import Schedule
+from tests.integration.scheduler.publishers import Gate, ids_of
+from tests.integration.scheduler.settled import wait_for_settled
+from tests.integration.scheduler.writing import publish, publish_many, texts
+from tests.support.application import Application
+
+
+def rounds_until(scheduler: Scheduler, publisher: MemoryPublisher, topic: str, most: int) -> int:
+    """Step the relay until a record of ``topic`` came; return the number of rounds."""
+    scheduler.ownership.acquire()
+    for number in range(1, most + 1):
+        scheduler.relays[0].step()
+        if any(record.topic == topic for record in publisher.records):
+            return number
+    raise AssertionError(f"no {topic} within {most} rounds")
+
+
+def test_a_single_row_is_served_in_the_round_of_a_huge_backlog(engine: Engine, made: list[Scheduler]) -> None:
+    application = Application(engine, shard_count=8)
+    application.outbox.message("coupon")
+    publish_many(application, 2000)
+    publish(application, task_type="coupon")
+    publisher = MemoryPublisher()
+    made.append(application.scheduler(publisher, round_size=64))
+    assert rounds_until(made[0], publisher, "coupon", 1) == 1
+    assert 1 < len(publisher.records) <= 64
+
+
+def test_no_pair_starves_where_more_are_due_than_a_round_serves(application: Application, schedule: Schedule) -> None:
+    types = [f"type.{number}" for number in range(3)]
+    for name in types:
+        application.outbox.message(name)
+        publish_many(application, 700, name)
+    publish(application)
+    pairs = {(row.task_type, row.shard): row.id for row in application.rows()}
+    assert len(pairs) > 128
+    shard_of = {str(row.id): (row.task_type, row.shard) for row in application.rows()}
+    publisher = MemoryPublisher()
+    scheduler = schedule(publisher, round_size=200)
+    scheduler.ownership.acquire()
+    for _ in range(ceil(len(pairs) / 64)):
+        scheduler.relays[0].step()
+    assert {shard_of[task_id] for task_id in ids_of(publisher)} == pairs.keys()
+    scheduler.drain()
+    assert Counter(ids_of(publisher)) == Counter(shard_of.keys())
+
+
+def test_types_take_turns_even_one_row_at_a_time(engine: Engine, made: list[Any]) -> None:
+    application = Application(engine, shard_count=1)
+    types = ["a", "b", "c"]
+    for name in types:
+        application.outbox.message(name)
+        publish_many(application, 3, name)
+    publisher = MemoryPublisher()
+    made.append(application.scheduler(publisher, round_size=1))
+    made[0].drain()
+    assert [record.topic for record in publisher.records] == types * 3
+
+
+def test_a_destination_that_hangs_does_not_hold_up_another(application: Application, schedule: Schedule) -> None:
+    application.outbox.message("coupon", destination="cluster_b")
+    stuck = publish_many(application, 10)
+    hanging, flowing = Gate(), Gate()
+    flowing.opened.set()
+    schedule({"kafka": hanging, "cluster_b": flowing}).start()
+    hanging.wait()
+    coupons = publish_many(application, 10, "coupon")
+    wait_for_settled(application.signals, "cluster_b", 10)
+    assert sorted(ids_of(flowing)) == sorted(texts(coupons))
+    assert hanging.records == []
+    hanging.opened.set()
+    wait_for_settled(application.signals, "kafka", 10)
+    assert sorted(ids_of(hanging)) == sorted(texts(stuck))

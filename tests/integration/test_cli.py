@@ -1,0 +1,232 @@
+"""The command line in processes of its own, against each database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, Engine, inspect, text
+
+from asyncflow import Status
+from tests.integration.scheduler.writing import alter, publish, publish_many
+from tests.support.application import Application
+from tests.unit.scheduler.waiting import eventually
+
+LONG = 30.0
+ASYNCFLOW = str(Path(sys.executable).with_name("asyncflow"))
+
+WIRING = """
+import os, sys, threading
+from pathlib import Path
+from sqlalchemy import MetaData, create_engine
+from asyncflow import Outbox, Scheduler
+from asyncflow.testing import MemoryPublisher
+
+outbox = Outbox(MetaData())
+outbox.message("user.registered")
+{publisher}
+scheduler = Scheduler(create_engine({url!r}), outbox, {{"kafka": Publisher()}})
+"""
+PLAIN = "Publisher = MemoryPublisher"
+SLOW = """
+class Publisher(MemoryPublisher):
+    "Tell that a batch is inside, and wait until a line is read from standard input."
+    def publish(self, batch):
+        print("inside", flush=True)
+        sys.stdin.readline()
+        return super().publish(batch)
+"""
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+def plain(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start ``asyncflow run wiring:scheduler``; end it with the test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(url: URL, publisher: str = PLAIN) -> subprocess.Popen[str]:
+        (tmp_path / "wiring.py").write_text(WIRING.format(url=plain(url), publisher=publisher))
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [ASYNCFLOW, "run", "wiring:scheduler"], cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        )
+        processes.append(process)
+        return process
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate(timeout=LONG)
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    settings = {key: value for key, value in os.environ.items() if key != "ASYNCFLOW_DATABASE_URL"}
+    return subprocess.run(
+        [ASYNCFLOW, *arguments], capture_output=True, text=True, timeout=LONG, env={**settings, **environment}, check=False
+    )
+
+
+def line_from(process: subprocess.Popen[str]) -> str:
+    """Return the next line of standard output; ends the process if none comes."""
+    assert process.stdout is not None
+    guard = threading.Timer(LONG, process.kill)
+    guard.start()
+    line = process.stdout.readline().strip()
+    guard.cancel()
+    return line
+
+
+def test_sigterm_ends_a_running_scheduler_with_code_0(application: Application, database_url: URL, start: Start) -> None:
+    publish_many(application, 20)
+    process = start(database_url)
+    eventually(lambda: set(application.statuses()) == {Status.SUCCESS}, LONG)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=LONG)
+    assert process.returncode == 0, errors
+    assert "SchedulerStarted" in errors
+    assert "clean=True" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_settles_the_work_in_hand_first(
+    number: signal.Signals, sqlite_application: Application, start: Start
+) -> None:
+    publish(sqlite_application)
+    process = start(sqlite_application.engine.url, SLOW)
+    assert line_from(process) == "inside"
+    process.send_signal(number)
+    assert process.stdin is not None
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    process.stdin.write("go on\n")
+    process.stdin.flush()
+    assert process.wait(LONG) == 0
+    assert sqlite_application.statuses() == [Status.SUCCESS]
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_process_at_once_and_loses_nothing(
+    second: signal.Signals, sqlite_application: Application, start: Start
+) -> None:
+    publish(sqlite_application)
+    process = start(sqlite_application.engine.url, SLOW)
+    assert line_from(process) == "inside"
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    process.send_signal(second)
+    assert process.wait(LONG) == -second
+    assert sqlite_application.statuses() == [Status.PENDING]
+
+
+def test_run_without_tables_says_how_to_make_them(sqlite_engine: Engine, start: Start) -> None:
+    process = start(sqlite_engine.url)
+    _, errors = process.communicate(timeout=LONG)
+    assert process.returncode == 1
+    assert_one_line(errors, "has no table asyncflow_task; run `asyncflow init-db")
+
+
+UNREACHABLE = ["mysql+pymysql://user:secret@127.0.0.1:1/name", "postgresql+psycopg://user:secret@127.0.0.1:1/name"]
+
+
+@pytest.mark.parametrize("url", [*UNREACHABLE, "sqlite:////no/such/directory/file.db"])
+def test_an_unreachable_database_is_one_line_and_code_1(url: str) -> None:
+    for command in ("status", "init-db"):
+        done = run(command, "--database-url", url)
+        assert done.returncode == 1
+        assert_one_line(done.stderr, "the database answered: ")
+
+
+@pytest.mark.parametrize("target", ["no_such_module:scheduler", "json:scheduler", "json"])
+def test_run_with_a_wrong_target_is_one_line_and_code_1(target: str) -> None:
+    done = run("run", target)
+    assert done.returncode == 1
+    assert_one_line(done.stderr, "give")
+
+
+def test_run_with_an_unreachable_database_is_one_line_and_code_1(start: Start) -> None:
+    from sqlalchemy import make_url
+
+    process = start(make_url(UNREACHABLE[0]))
+    _, errors = process.communicate(timeout=LONG)
+    assert process.returncode == 1
+    assert_one_line(errors.splitlines(keepends=True)[-1], "the database answered: ")
+    assert "Traceback" not in errors
+
+
+def assert_one_line(errors: str, part: str) -> None:
+    assert errors.startswith("asyncflow: "), errors
+    assert errors.count("\n") == 1
+    assert part in errors
+    assert "secret" not in errors
+
+
+def test_init_db_makes_the_tables_and_hides_the_password(engine: Engine, database_url: URL) -> None:
+    for _ in range(2):
+        done = run("init-db", "--database-url", plain(database_url))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "asyncflow_task, asyncflow_shard, asyncflow_inbox are in " in done.stdout
+        assert database_url.password is None or f":{database_url.password}@" not in done.stdout
+    assert set(inspect(engine).get_table_names()) == {"asyncflow_task", "asyncflow_shard", "asyncflow_inbox"}
+    assert "(no tasks)" in run("status", "--database-url", plain(database_url)).stdout
+
+
+def test_init_db_takes_url_and_prefix_from_where_they_are_given(sqlite_engine: Engine) -> None:
+    done = run("init-db", "--prefix", "shop_", ASYNCFLOW_DATABASE_URL=str(sqlite_engine.url))
+    assert done.returncode == 0
+    assert set(inspect(sqlite_engine).get_table_names()) == {"shop_task", "shop_shard", "shop_inbox"}
+
+
+def test_status_tells_what_waits_what_failed_and_who_owns(application: Application, database_url: URL) -> None:
+    publish_many(application, 3)
+    publish(application, delay_seconds=3600)
+    dead = publish(application, key="A1")
+    key = dead if application.engine.dialect.name == "postgresql" else dead.bytes
+    alter(application, "status = 3, retry_count = 4, schedule_log = 'last error\nolder'", "id = :id", id=key)
+    scheduler = application.scheduler()
+    scheduler.ownership.acquire()
+    done = run("status", "--database-url", plain(database_url))
+    assert (done.returncode, done.stderr) == (0, "")
+    counts = done.stdout.splitlines()[1].split()
+    assert (counts[:2], counts[-2:]) == (["user.registered", "4"], ["0", "1"])
+    assert f"64  {scheduler.ownership.owner}" in done.stdout
+    assert f"{dead}  user.registered  key=A1  retries=4\n    last error\n" in done.stdout
+    assert "olderlast" not in done.stdout
+    scheduler.stop()
+
+
+def test_status_and_init_db_take_a_scheduler(sqlite_engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "wiring.py").write_text(WIRING.format(url=str(sqlite_engine.url), publisher=PLAIN))
+    for command in ("init-db", "status"):
+        done = subprocess.run(
+            [ASYNCFLOW, command, "wiring:scheduler"], cwd=tmp_path, capture_output=True, text=True, timeout=LONG, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    assert set(inspect(sqlite_engine).get_table_names()) == {"asyncflow_task", "asyncflow_shard"}
+
+
+def test_status_without_tables_says_how_to_make_them(sqlite_engine: Engine) -> None:
+    done = run("status", "--database-url", str(sqlite_engine.url))
+    assert done.returncode == 1
+    assert_one_line(done.stderr, "run `asyncflow init-db")
+
+
+def test_status_changes_nothing(application: Application, database_url: URL) -> None:
+    publish_many(application, 3)
+    before = application.rows()
+    assert run("status", "--database-url", plain(database_url)).returncode == 0
+    assert application.rows() == before
+    with application.engine.connect() as connection:
+        assert connection.execute(text(f"SELECT count(*) FROM {application.outbox.shards.fullname}")).scalar_one() == 0

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import logging
+import uuid
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from asyncflow.integrations.logging import LoggingHook, level_of, line_of
+from asyncflow.outbox import events
+from asyncflow.outbox.events import Event
+
+ID = uuid.UUID("0190a5b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b")
+FAULT = ValueError("no\nsuch thing")
+
+CASES: list[tuple[Event, int, str]] = [
+    (
+        events.TaskEnqueued(ID, "coupon", "A 1"),
+        logging.DEBUG,
+        f"TaskEnqueued task_id={ID} task_type=coupon key='A 1'",
+    ),
+    (
+        events.PageFetched("kafka", 2, 10, 0.00149),
+        logging.DEBUG,
+        "PageFetched destination=kafka pages=2 tasks=10 seconds=0.001",
+    ),
+    (
+        events.TasksPublished("kafka", 10, 9, 0.5),
+        logging.DEBUG,
+        "TasksPublished destination=kafka tasks=10 sent=9 seconds=0.500",
+    ),
+    (
+        events.TaskRetried(ID, "coupon", 1, 2.0, "broker busy"),
+        logging.WARNING,
+        f"TaskRetried task_id={ID} task_type=coupon retry_count=1 delay_seconds=2.000 error='broker busy'",
+    ),
+    (
+        events.TaskFailed(ID, "coupon", 3, ""),
+        logging.ERROR,
+        f"TaskFailed task_id={ID} task_type=coupon retry_count=3 error=''",
+    ),
+    (
+        events.TasksSettled("kafka", 9, 1, 0, 0.25),
+        logging.DEBUG,
+        "TasksSettled destination=kafka succeeded=9 retried=1 failed=0 seconds=0.250",
+    ),
+    (events.SettleFenced("kafka", 3), logging.WARNING, "SettleFenced destination=kafka tasks=3"),
+    (
+        events.BreakerChanged("kafka", "open", 1.0, "refused\nby:broker"),
+        logging.WARNING,
+        r"BreakerChanged destination=kafka state=open retry_in_seconds=1.000 error='refused\nby:broker'",
+    ),
+    (
+        events.BreakerChanged("kafka", "closed", 0.0, ""),
+        logging.INFO,
+        "BreakerChanged destination=kafka state=closed retry_in_seconds=0.000 error=''",
+    ),
+    (
+        events.OwnershipChanged("host:1", tuple(range(64)), ()),
+        logging.INFO,
+        "OwnershipChanged owner=host:1 shards=64-of-them lost=()",
+    ),
+    (
+        events.OwnershipChanged("host:1", (), (1, 2)),
+        logging.WARNING,
+        "OwnershipChanged owner=host:1 shards=() lost=(1, 2)",
+    ),
+    (events.UnknownTypeSeen("points"), logging.WARNING, "UnknownTypeSeen task_type=points"),
+    (events.SettledRowsDeleted(2, 500), logging.DEBUG, "SettledRowsDeleted status=2 rows=500"),
+    (events.TickMisfired("relay"), logging.DEBUG, "TickMisfired loop=relay"),
+    (
+        events.StepFailed("relay", FAULT, 0.1),
+        logging.WARNING,
+        "StepFailed loop=relay error=ValueError: 'no such thing' pause_seconds=0.100",
+    ),
+    (events.LoopRestarted("metronome"), logging.WARNING, "LoopRestarted loop=metronome"),
+    (
+        events.SchedulerStarted("host:1", 0, 3),
+        logging.INFO,
+        "SchedulerStarted owner=host:1 instance_index=0 instance_count=3",
+    ),
+    (events.SchedulerStopped("host:1", True), logging.INFO, "SchedulerStopped owner=host:1 clean=True"),
+    (events.SchedulerStopped("host:1", False), logging.WARNING, "SchedulerStopped owner=host:1 clean=False"),
+]
+
+
+@pytest.mark.parametrize(("event", "level", "line"), CASES, ids=lambda case: type(case).__name__)
+def test_an_event_is_one_line_at_its_level(event: Event, level: int, line: str) -> None:
+    assert (level_of(event), line_of(event)) == (level, line)
+    assert "\n" not in line_of(event)
+
+
+def test_every_event_has_a_line() -> None:
+    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)]
+    assert {type(event) for event, _, _ in CASES} == set(kinds) - {Event}
+
+
+@pytest.mark.parametrize(("event", "level", "line"), CASES, ids=lambda case: type(case).__name__)
+def test_the_hook_writes_it_with_the_event_attached(
+    event: Event, level: int, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "asyncflow"):
+        LoggingHook()(event)
+    (record,) = caplog.records
+    assert (record.name, record.levelno, record.getMessage()) == ("asyncflow", level, line)
+    assert record.event is event  # type: ignore[attr-defined]
+
+
+def test_a_quiet_logger_is_not_disturbed(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "asyncflow"):
+        LoggingHook()(events.PageFetched("kafka", 1, 1, 0.1))
+    assert caplog.records == []
+
+
+def test_another_logger_can_be_given(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "shop.outbox"):
+        LoggingHook(logging.getLogger("shop.outbox"))(events.SchedulerStarted("host:1", 0, 1))
+    assert [record.name for record in caplog.records] == ["shop.outbox"]
+
+
+def test_a_fault_in_the_code_comes_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    LoggingHook()(events.StepFailed("relay", FAULT, 0.1))
+    assert caplog.records[0].exc_info is not None
+    assert caplog.records[0].exc_info[1] is FAULT
+
+
+def test_a_database_that_is_away_comes_without_one(caplog: pytest.LogCaptureFixture) -> None:
+    away = OperationalError("SELECT 1", {}, Exception("server has gone away"))
+    LoggingHook()(events.StepFailed("relay", away, 0.1))
+    assert not caplog.records[0].exc_info
+    assert "gone away" in caplog.text

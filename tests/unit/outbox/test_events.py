@@ -1,0 +1,72 @@
+"""Events are frozen values; hooks receive them and can do no harm."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import logging
+from typing import Any
+
+import pytest
+
+from asyncflow.errors import OptionError
+from asyncflow.outbox import events
+from asyncflow.outbox.events import Event, Hooks, TickMisfired, UnknownTypeSeen
+
+KINDS = [
+    kind
+    for _, kind in inspect.getmembers(events, inspect.isclass)
+    if issubclass(kind, Event) and kind.__module__ == events.__name__
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_event_is_a_frozen_dataclass_with_a_docstring(kind: Any) -> None:
+    assert dataclasses.is_dataclass(kind)
+    assert kind.__dataclass_params__.frozen
+    assert kind.__doc__
+    assert not kind.__doc__.startswith(kind.__name__ + "(")
+
+
+def test_there_is_an_event_for_each_thing_that_is_told() -> None:
+    assert len(KINDS) >= 15
+
+
+def test_an_event_cannot_be_changed() -> None:
+    event = TickMisfired("relay")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        event.loop = "other"  # type: ignore[misc]
+
+
+def test_hooks_receive_events_in_the_order_of_their_addition() -> None:
+    calls: list[tuple[str, Event]] = []
+    hooks = Hooks([lambda event: calls.append(("first", event))])
+    hooks.add(lambda event: calls.append(("second", event)))
+    event = UnknownTypeSeen("order.paid")
+    hooks.emit(event)
+    assert calls == [("first", event), ("second", event)]
+
+
+def test_hooks_without_a_hook_are_false() -> None:
+    hooks = Hooks()
+    assert not hooks
+    hooks.add(lambda _: None)
+    assert hooks
+
+
+def test_a_hook_that_raises_is_reported_and_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(event: Event) -> None:
+        raise RuntimeError("no disk")
+
+    received: list[Event] = []
+    with caplog.at_level(logging.ERROR, "asyncflow"):
+        Hooks([broken, received.append]).emit(TickMisfired("relay"))
+    assert received == [TickMisfired("relay")]
+    assert "broken" in caplog.text
+    assert "no disk" in caplog.text
+
+
+@pytest.mark.parametrize("hooks", [5, None, print, [5]])
+def test_what_is_no_list_of_hooks_is_refused(hooks: Any) -> None:
+    with pytest.raises(OptionError, match=r"^hooks (is|holds) .*; give "):
+        Hooks(hooks)

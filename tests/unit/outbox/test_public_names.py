@@ -1,0 +1,50 @@
+"""The front doors: what they export is what they have, sorted."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+DOORS = ["asyncflow", "asyncflow.outbox", "asyncflow.scheduler", "asyncflow.outbox.dialects"]
+
+
+def public_names(door: ModuleType) -> set[str]:
+    modules = {name for name, value in vars(door).items() if isinstance(value, ModuleType)}
+    return {name for name in vars(door) if not name.startswith("_")} - modules
+
+
+def sorted_by_kind(names: list[str]) -> list[str]:
+    """Return constants, then classes, then functions, each in alphabetical order."""
+    return sorted(names, key=lambda name: (not name.isupper(), name[0].islower(), name))
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_all_is_sorted_and_equals_the_public_names(name: str) -> None:
+    door: Any = importlib.import_module(name)
+    assert door.__all__ == sorted_by_kind(door.__all__)
+    assert set(door.__all__) == public_names(door)
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_every_public_name_is_documented(name: str) -> None:
+    door: Any = importlib.import_module(name)
+    assert door.__doc__
+    undocumented = [exported for exported in door.__all__ if not (getattr(door, exported).__doc__ or "").strip()]
+    assert undocumented == []
+
+
+def test_the_package_tells_its_version() -> None:
+    from importlib.metadata import version
+
+    import asyncflow
+
+    assert asyncflow.__version__ == version("asyncflow-outbox")
+
+
+def test_the_package_is_typed() -> None:
+    from importlib.resources import files
+
+    assert files("asyncflow").joinpath("py.typed").is_file()

@@ -1,0 +1,66 @@
+"""Names and keys at the door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from asyncflow.errors import InvalidKeyError
+from asyncflow.outbox.text import nearest, require_text, shown
+
+
+@pytest.mark.parametrize("text", ["A1001", "a b", "😀" * 255, "ключ", "a" * 255, "-", "a\x7fb"])
+def test_text_of_1_to_255_characters_passes_unchanged(text: str) -> None:
+    assert require_text("key", text, 255, InvalidKeyError) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ("", "empty"),
+        ("   ", "empty"),
+        ("\u3000", "empty"),
+        ("a" * 256, "256 characters long"),
+        ("😀" * 256, "256 characters long"),
+        (" a", "surrounded by spaces"),
+        ("a ", "surrounded by spaces"),
+        ("a\n", "surrounded by spaces"),
+        ("a\x00b", "control character"),
+        ("a\nb", "control character"),
+        ("\ud83d", "half a surrogate pair"),
+        (5, "a int, not text"),
+        (b"A1001", "a bytes, not text"),
+        (None, "a NoneType, not text"),
+        (["A1001"], "a list, not text"),
+    ],
+)
+def test_other_text_is_refused_with_name_value_fault_and_remedy(value: Any, fault: str) -> None:
+    with pytest.raises(InvalidKeyError) as refused:
+        require_text("key", value, 255, InvalidKeyError)
+    text = str(refused.value)
+    assert text.startswith("key is ")
+    assert fault in text
+    assert text.endswith("give text of 1 to 255 characters")
+
+
+def test_an_error_shows_the_beginning_of_a_long_value() -> None:
+    assert len(shown("a" * 10_000)) == 60
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_a_value_that_cannot_be_shown_is_named_by_its_type() -> None:
+    assert shown(Unprintable()) == "a Unprintable"
+    assert shown(10**5000) == "a int"
+
+
+def test_the_nearest_name_is_told() -> None:
+    assert nearest("user.registred", ["user.registered", "order.paid"]) == " (did you mean 'user.registered'?)"
+
+
+def test_no_name_is_told_when_none_is_near() -> None:
+    assert nearest("zzz", ["user.registered"]) == ""

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncflow.errors import OptionError
+from asyncflow.scheduler.crontab import trigger_of, weekdays
+
+SUNDAY = datetime(2026, 3, 1)  # midnight, in the trigger's own time zone
+NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+
+
+def fire_times(trigger: BaseTrigger, count: int, after: datetime = SUNDAY) -> list[datetime]:
+    """Return the next times, without a time zone, from ``after`` on."""
+    now = after.replace(tzinfo=trigger.timezone)  # type: ignore[attr-defined]
+    times: list[datetime] = []
+    for _ in range(count):
+        following = trigger.get_next_fire_time(times[-1] if times else None, now)
+        times.append(following)
+        now = following + timedelta(seconds=1)
+    return [time.replace(tzinfo=None) for time in times]
+
+
+def days(line: str, count: int) -> list[str]:
+    """Return the weekdays on which a line fires, from a Sunday on."""
+    return [time.strftime("%a").lower() for time in fire_times(trigger_of(line), count)]
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("0", ["sun"]),
+        ("7", ["sun"]),
+        ("1", ["mon"]),
+        ("6", ["sat"]),
+        ("1-5", ["mon", "tue", "wed", "thu", "fri"]),
+        ("0-7", list(NAMES)),
+        ("5-7", ["sun", "fri", "sat"]),
+        ("6-0", ["sun", "sat"]),
+        ("fri-mon", ["sun", "mon", "fri", "sat"]),
+        ("7-1", ["sun", "mon"]),
+        ("*/2", ["sun", "tue", "thu", "sat"]),
+        ("1-5/2", ["mon", "wed", "fri"]),
+        ("1/2", ["mon", "wed", "fri"]),
+        ("SAT,Sun", ["sun", "sat"]),
+        ("0,7,sun", ["sun"]),
+        ("mon,3,5-6", ["mon", "wed", "fri", "sat"]),
+        ("*", list(NAMES)),
+    ],
+)
+def test_a_weekday_field_fires_on_the_days_of_crontab(field: str, expected: list[str]) -> None:
+    assert days(f"0 12 * * {field}", len(expected) + 1) == [*expected, expected[0]]
+
+
+@given(st.integers(0, 7), st.integers(0, 7))
+def test_any_range_of_weekdays_holds_its_ends_and_runs_forward(first: int, last: int) -> None:
+    named = weekdays(f"{first}-{last}").split(",")
+    expected = {NAMES[day % 7] for day in range(first, (last if last >= first else last + 7) + 1)}
+    assert set(named) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("*/5 * * * *", [SUNDAY + timedelta(minutes=minutes) for minutes in (0, 5, 10)]),
+        ("30 4 * * *", [SUNDAY + timedelta(days=day, hours=4, minutes=30) for day in (0, 1, 2)]),
+        ("0 0 1 jan *", [datetime(2027, 1, 1), datetime(2028, 1, 1)]),
+        ("0 0 29 2 *", [datetime(2028, 2, 29), datetime(2032, 2, 29)]),
+        ("15,45 8-9 * * mon", [datetime(2026, 3, 2, 8, 15), datetime(2026, 3, 2, 8, 45), datetime(2026, 3, 2, 9, 15)]),
+    ],
+)
+def test_a_line_fires_at_its_times(line: str, expected: list[datetime]) -> None:
+    assert fire_times(trigger_of(line), len(expected)) == expected
+
+
+@pytest.mark.parametrize("seconds", [0.001, 1, 1.5, 86400])
+def test_a_number_is_an_interval_in_seconds(seconds: float) -> None:
+    trigger = trigger_of(seconds)
+    assert isinstance(trigger, IntervalTrigger)
+    assert trigger.interval == timedelta(seconds=seconds)
+    assert trigger.interval_length == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "tick",
+    [0, -1, True, None, float("nan"), float("inf"), 1e-9, 1e14, 1e300, [], timedelta(seconds=1), timezone.utc],
+)
+def test_a_number_out_of_bounds_is_refused_by_name(tick: object) -> None:
+    with pytest.raises(OptionError, match=r"tick is .*give seconds"):
+        trigger_of(tick)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "* * * *", "* * * * * *", "@hourly", "61 * * * *", "* 24 * * *", "* * 32 * *", "* * * 13 *", "* * * foo *"],
+)
+def test_a_bad_line_is_refused_with_what_a_line_needs(line: str) -> None:
+    with pytest.raises(OptionError, match="minute hour day month weekday"):
+        trigger_of(line)
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["8", "-1", "1-", "mon-", "-5", "*/0", "*/", "1/", "1-5/-2", "1-5/x", "fun", "", "1,,2", "²", "?", "1-2-3", "mon-9"],
+)
+def test_what_is_no_weekday_is_refused(field: str) -> None:
+    with pytest.raises(OptionError, match="tick is"):
+        trigger_of(f"0 0 * * {field or ','}")

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from asyncflow import cli
+from asyncflow.scheduler.report import COUNT_LIMIT, DeadLetter, Report, TypeReport
+
+WIRING = """
+from sqlalchemy import create_engine, MetaData
+from asyncflow import Outbox, Scheduler
+from asyncflow.testing import MemoryPublisher
+
+outbox = Outbox(MetaData())
+scheduler = Scheduler(create_engine("sqlite://"), outbox, {"kafka": MemoryPublisher()})
+number = 7
+
+def make():
+    return scheduler
+
+def broken():
+    return {}["ASYNCFLOW_SETTING"]
+
+class holder:
+    nested = scheduler
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in an empty directory with a module ``wiring_<random>``; return its name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delenv("ASYNCFLOW_DATABASE_URL", raising=False)
+    return tmp_path
+
+
+def module(directory: Path, text: str = WIRING) -> str:
+    name = f"wiring_{uuid.uuid4().hex}"
+    (directory / f"{name}.py").write_text(text)
+    return name
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command that must end with code 1 and one line; return the line."""
+    assert cli.main(arguments) == 1
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err.startswith("asyncflow: ")
+    assert written.err.count("\n") == 1
+    return written.err
+
+
+@pytest.mark.parametrize("attribute", ["scheduler", "make", "holder.nested"])
+def test_a_target_is_an_attribute_or_a_function_that_makes_it(here: Path, attribute: str) -> None:
+    assert cli._scheduler_at(f"{module(here)}:{attribute}").outbox is not None
+
+
+@pytest.mark.parametrize("command", ["run", "status", "init-db"])
+def test_a_missing_module_is_named(here: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "there is no module 'no_such_module'" in refusal(capsys, command, "no_such_module:scheduler")
+
+
+def test_a_missing_submodule_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "there is no module 'json.nothing'" in refusal(capsys, "run", "json.nothing:scheduler")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "shown"), [("nothing", "is None"), ("number", "is 7"), ("holder.x.y", "is None"), ("outbox", "Outbox")]
+)
+def test_an_attribute_that_is_no_scheduler_is_named(
+    here: Path, attribute: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refusal(capsys, "run", f"{module(here)}:{attribute}")
+    assert shown in line
+    assert "name a Scheduler, or a function that makes one" in line
+
+
+@pytest.mark.parametrize("target", ["", ":", "wiring", "wiring:", ":scheduler"])
+def test_a_target_without_both_parts_is_refused(here: Path, target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "is not module:attribute" in refusal(capsys, "run", target)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("import no_such_library\n", "No module named 'no_such_library'"),
+        ("from asyncflow import Nothing\n", "cannot import name 'Nothing'"),
+        ("def scheduler(:\n", "SyntaxError"),
+        ("\n\n1 / 0\n", "ZeroDivisionError"),
+        ("scheduler = open('no-such-file')\n", "FileNotFoundError"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_told_with_its_fault(
+    here: Path, text: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = module(here, text)
+    line = refusal(capsys, "run", f"{name}:scheduler")
+    assert shown in line
+    assert name in line
+
+
+def test_the_fault_of_a_broken_import_is_told_with_its_place(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = module(here, "\n\n1 / 0\n")
+    assert f"{name}.py:3)" in refusal(capsys, "run", f"{name}:scheduler")
+
+
+def test_a_function_that_raises_is_told_with_its_fault(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "KeyError: 'ASYNCFLOW_SETTING'" in refusal(capsys, "run", f"{module(here)}:broken")
+
+
+def test_an_error_of_asyncflow_in_the_module_keeps_its_own_words(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = WIRING.replace('{"kafka": MemoryPublisher()}', "{}, ticks=1")
+    line = refusal(capsys, "run", f"{module(here, text)}:scheduler")
+    assert line.startswith("asyncflow: Scheduler has no option 'ticks' (did you mean 'tick'?)")
+
+
+@pytest.mark.parametrize("command", ["status", "init-db"])
+def test_without_a_database_the_command_says_how_to_name_one(
+    here: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "give --database-url URL" in refusal(capsys, command)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "no url",
+        "nodatabase://user:secret@host/name",
+        "mysql+nodriver://user:secret@host/name",
+        "postgresql://user:secret@host:port/name",
+        "mysql+pymysql://user:secret@host:99999999999999999999x/name",
+    ],
+)
+@pytest.mark.parametrize("command", ["status", "init-db"])
+def test_an_unusable_url_is_told_without_its_password(
+    here: Path, url: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refusal(capsys, command, "--database-url", url)
+    assert "the database URL cannot be used" in line
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize("arguments", [[], ["walk"], ["run"], ["status", "a:b", "c"], ["init-db", "--nothing"]])
+def test_wrong_usage_is_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert "usage: asyncflow" in capsys.readouterr().err
+
+
+def test_help_names_the_commands() -> None:
+    command = [str(Path(sys.executable).with_name("asyncflow")), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, env={**os.environ})
+    assert all(name in done.stdout for name in ("run", "init-db", "status"))
+
+
+def letter(log: str = "2026-01-01T00:00:00Z too large\nolder\n") -> DeadLetter:
+    return DeadLetter(uuid.UUID(int=1), "coupon", "A1", 3, datetime(2026, 1, 1, tzinfo=timezone.utc), log)
+
+
+def test_an_empty_report_says_so() -> None:
+    text = cli.render(Report([], {}, []))
+    assert "(no tasks)" in text
+    assert "(no scheduler has started yet)" in text
+    assert "DEAD LETTERS" not in text
+
+
+def test_a_report_tells_counts_waits_owners_and_the_last_error() -> None:
+    types = [TypeReport("coupon", 12, 3.21, None, COUNT_LIMIT, 1), TypeReport("points", 0, None, 7.0, 0, 0)]
+    lines = cli.render(Report(types, {"host:1": 60, None: 4}, [letter(), letter("")])).splitlines()
+    assert lines[1].split() == ["coupon", "12", "3.2", "s", "-", f">={COUNT_LIMIT}", "1"]
+    assert lines[2].split() == ["points", "0", "-", "7.0", "s", "0", "0"]
+    assert [line.split(maxsplit=1) for line in lines[5:7]] == [["60", "host:1"], ["4", "(no owner)"]]
+    assert "coupon  key=A1  retries=3" in lines[9]
+    assert lines[10].strip() == "2026-01-01T00:00:00Z too large"
