@@ -18,7 +18,7 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from examples.registration_demo.show.books import Books
-from examples.registration_demo.show.broker import Broker, mock_broker, own_topic
+from examples.registration_demo.show.broker import Broker, mock_broker
 from examples.registration_demo.show.conductor import conduct
 from examples.registration_demo.show.databases import Urls, mariadb_databases, sqlite_files
 from examples.registration_demo.show.errors import ShowError
@@ -26,6 +26,7 @@ from examples.registration_demo.show.processes import Processes
 from examples.registration_demo.show.screen import screen_on
 from examples.registration_demo.show.services import kafka, mariadb_url
 from examples.registration_demo.show.stage import CONSUMERS, Stage
+from examples.registration_demo.show.topic import own_topic
 from examples.registration_demo.show.verdict import announce
 from examples.registration_demo.show.view import View
 from tools.services import load

@@ -20,6 +20,7 @@ from asyncflow import Outbox, Status
 from examples.registration_demo import coupon, points
 from examples.registration_demo.show.books import TASKS, Books
 from examples.registration_demo.show.databases import Urls, sqlite_files
+from examples.registration_demo.show.outage import stopped
 from examples.registration_demo.show.reconciliation import Reconciliation
 from examples.registration_demo.users import Base, User
 from tests.support.databases import url_of
@@ -216,6 +217,35 @@ def test_services_that_do_not_answer_are_told_with_the_remedy(tmp_path: Path, mo
     assert code == 1
     assert "MariaDB does not make a database" in errors
     assert "run `make services`" in errors
+
+
+@pytest.fixture
+def sleeper() -> Iterator[int]:
+    """Give the pid of a process that does nothing."""
+    process = subprocess.Popen(["sleep", "60"])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+def test_a_process_stands_still_during_its_outage_and_goes_on_after_it(sleeper: int) -> None:
+    with stopped(sleeper, 30.0):
+        assert wait_until(lambda: _state(sleeper) == "T", ENDED_WITHIN_SECONDS)
+    assert wait_until(lambda: _state(sleeper) == "S", ENDED_WITHIN_SECONDS)
+
+
+def test_an_outage_ends_even_if_the_demo_is_killed_during_it(sleeper: int) -> None:
+    killed = (
+        "import os, signal, sys; from examples.registration_demo.show.outage import stopped\n"
+        "with stopped(int(sys.argv[1]), 1.0): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", killed, str(sleeper)], cwd=CHECKOUT, check=False, timeout=30)
+    assert wait_until(lambda: _state(sleeper) == "T", ENDED_WITHIN_SECONDS)
+    assert wait_until(lambda: _state(sleeper) == "S", ENDED_WITHIN_SECONDS)
+
+
+def _state(pid: int) -> str:
+    return _read(pid, "stat").rpartition(")")[2].split()[0]
 
 
 def _double_a_coupon(directory: Path) -> str:

@@ -27,6 +27,11 @@ class Tally(NamedTuple):
     pending: int = 0
     settled: int = 0
 
+    @property
+    def deliveries(self) -> int:
+        """Return how many deliveries the two services took, if each gift took one."""
+        return self.coupons + self.grants + self.absorbed
+
 
 class Books:
     """Read the tables; open from the tables' creation to ``close``."""

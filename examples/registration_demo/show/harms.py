@@ -7,8 +7,8 @@ import math
 import random
 from time import monotonic
 
-from examples.registration_demo.show.broker import stopped
 from examples.registration_demo.show.crowd import Crowd
+from examples.registration_demo.show.outage import stopped
 from examples.registration_demo.show.stage import Stage
 from examples.registration_demo.show.view import State, Tone
 

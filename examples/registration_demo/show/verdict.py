@@ -55,4 +55,4 @@ def _lines(reconciliation: Reconciliation) -> Iterator[str]:
 def _duplicates(absorbed: int) -> str:
     if absorbed == 0:
         return "0 deliveries were duplicates in this run"
-    return f"{absorbed:,} deliveries were duplicates, sent again after the kill; the inbox absorbed every one"
+    return f"{absorbed:,} deliveries were duplicates (kill, outage); the inbox absorbed each of them"
