@@ -14,7 +14,7 @@ from asyncflow.outbox import queries
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.options import require_place, require_whole
 from asyncflow.outbox.tables import CONSUMER_LENGTH, MESSAGE_ID_LENGTH, inbox_table
-from asyncflow.outbox.target import connection_of, is_async, target_of
+from asyncflow.outbox.target import async_session_of, connection_of, is_async, target_of
 from asyncflow.outbox.text import require_text, shown
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Inbox:
         if not is_async(session):
             raise WrongTargetError("only an AsyncSession is awaited; call inbox.process_once(session, ...)")
         entry = _entry(message_id, consumer)
-        return await session.run_sync(lambda sync: self._remember(sync, entry))
+        return await async_session_of(session).run_sync(lambda sync: self._remember(sync, entry))
 
     def clean(self, engine: Engine, *, older_than: timedelta = timedelta(days=7), limit: int = 100_000) -> int:
         """Delete entries older than any redelivery can be, in pages of their own transactions; return how many.

@@ -76,6 +76,11 @@ def _exact(length: int) -> String:
     )
 
 
+def _any_text() -> Text:
+    """Return a long text type for any script, whatever the database's default character set."""
+    return Text().with_variant(mysql.TEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+
+
 def task_columns() -> list[Column[Any]]:
     """Return fresh columns of the task table, the one list from which every door is built."""
     return [
@@ -89,9 +94,9 @@ def task_columns() -> list[Column[Any]]:
         Column("next_select_time", DatabaseTime(), nullable=False),
         Column("retry_count", Integer, nullable=False),
         Column("max_retries", Integer, nullable=False),
-        Column("headers", Text, nullable=True),
+        Column("headers", _any_text(), nullable=True),
         Column("payload", LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"), nullable=True),
-        Column("schedule_log", Text, nullable=True),
+        Column("schedule_log", _any_text(), nullable=True),
         Column("created_at", DatabaseTime(), nullable=False),
         Column("modified_at", DatabaseTime(), nullable=False),
     ]

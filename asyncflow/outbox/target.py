@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Insert
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Mapper, Session, scoped_session
 
 from asyncflow.errors import NotTransactionalError, WrongTargetError
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
 
 
 def target_of(given: Any) -> Session | Connection:
@@ -30,13 +33,16 @@ def is_async(given: Any) -> bool:
     return asyncio is not None and isinstance(given, (asyncio.AsyncSession, asyncio.async_scoped_session))
 
 
+def async_session_of(given: Any) -> AsyncSession:
+    """Return the AsyncSession itself; a scoped one has neither ``sync_session`` nor ``run_sync``."""
+    session: AsyncSession = given if hasattr(given, "sync_session") else given()
+    return session
+
+
 def _sync_session_of(given: Any) -> Any:
     if isinstance(given, scoped_session):
         return given()
-    if not is_async(given):
-        return given
-    session = given if hasattr(given, "sync_session") else given()
-    return session.sync_session
+    return async_session_of(given).sync_session if is_async(given) else given
 
 
 def bind_of(session: Session, statement: Insert, mapper: Mapper[Any] | None = None) -> Engine | Connection:

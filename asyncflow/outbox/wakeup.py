@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session, SessionTransaction
 
+_NOTES = "asyncflow.committing"  # the key in info
+
 WakeUp = Callable[[frozenset[str]], None]
 
 
@@ -49,7 +51,7 @@ def _noted(target: Session | Connection, bell: Bell) -> set[str]:
         # A Connection's info outlives it in the pool, its listeners do not: ask for the listener.
         if not event.contains(target, identifier, listener):
             event.listen(target, identifier, listener)
-    noted: dict[Bell, set[str]] = target.info.setdefault("asyncflow.committing", {})
+    noted: dict[Bell, set[str]] = target.info.setdefault(_NOTES, {})
     return noted.setdefault(bell, set())
 
 
@@ -60,22 +62,20 @@ def _ring_outermost(session: Session) -> None:
 
 
 def _ring_noted(target: Any) -> None:
-    noted: dict[Bell, set[str]] = target.info["asyncflow.committing"]
+    noted: dict[Bell, set[str]] = target.info.pop(_NOTES, {})
     for bell, task_types in noted.items():
-        if task_types:
-            bell.ring(frozenset(task_types))
-            task_types.clear()
+        bell.ring(frozenset(task_types))
 
 
 def _forget(connection: Connection) -> None:
     # The info of a connection that was lost is gone with it.
     if not connection.closed and not connection.invalidated:
-        connection.info["asyncflow.committing"].clear()
+        connection.info.pop(_NOTES, None)
 
 
 def _forget_outermost(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        session.info["asyncflow.committing"].clear()
+        session.info.pop(_NOTES, None)
 
 
 # By whether the target is a Connection. Its "commit" comes just before the COMMIT is sent; the scheduler's

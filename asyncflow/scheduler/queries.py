@@ -180,6 +180,14 @@ def hold_epochs(shards: Table) -> Select[Any]:
     return select(shards.c.shard, shards.c.epoch).where(shards.c.shard.in_(wanted)).with_for_update(read=True)
 
 
+def exclude_writers(shards: Table) -> Update:
+    """Change no row, yet keep other writers out until the transaction ends, where rows cannot be locked.
+
+    SQLite knows no FOR SHARE; it takes its one write lock when an UPDATE begins, whatever it finds.
+    """
+    return update(shards).where(shards.c.shard < 0).values(epoch=shards.c.epoch)
+
+
 def insert_shards(connection: Connection, dialect: DatabaseDialect, shards: Table, shard_count: int) -> None:
     """Write the rows of all shards, unowned; those that exist stay as they are."""
     rows = [{"shard": shard, "owner": None, "epoch": 0} for shard in range(shard_count)]

@@ -214,6 +214,8 @@ class Relay:
 
     def _write(self, connection: Connection, settlement: Settlement, epochs: dict[int, int]) -> tuple[Settlement, int]:
         """Write the outcomes of the shards still owned in the epoch of the fetch; count the others."""
+        if not self._database.dialect.locks_rows:
+            connection.execute(queries.exclude_writers(self._outbox.shards))
         shards = {task.shard for task in settlement.tasks()}
         held = connection.execute(queries.hold_epochs(self._outbox.shards), {"shards": sorted(shards)}).all()
         owned = {row.shard for row in held if epochs[row.shard] == row.epoch}

@@ -106,7 +106,8 @@ class Scheduler:
             if clean:
                 self._release()
             self._ended.set()
-        self.hooks.emit(SchedulerStopped(self.ownership.owner, clean))
+        if self._started:
+            self.hooks.emit(SchedulerStopped(self.ownership.owner, clean))
         return clean
 
     def wait(self, timeout_seconds: float | None = None) -> bool:

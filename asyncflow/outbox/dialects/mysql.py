@@ -26,6 +26,7 @@ class MySQL:
 
     # REPEATABLE READ, the default, locks gaps against concurrent inserts and ends in deadlocks.
     isolation_level: str | None = "READ COMMITTED"
+    locks_rows = True
 
     def heads(self, tasks: Table, status: int) -> Executable:
         """Return the heads statement.

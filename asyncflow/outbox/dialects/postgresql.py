@@ -18,6 +18,7 @@ class PostgreSQL:
     """Read heads by a recursive skip scan."""
 
     isolation_level: str | None = "READ COMMITTED"
+    locks_rows = True
 
     def heads(self, tasks: Table, status: int) -> Executable:
         """Return the heads statement."""

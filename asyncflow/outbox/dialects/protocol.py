@@ -17,6 +17,7 @@ class DatabaseDialect(Protocol):
         ...
 
     isolation_level: str | None  # of our own transactions; None keeps the engine's
+    locks_rows: bool  # FOR SHARE and FOR UPDATE hold rows; without, only a write keeps other writers out
 
     def heads(self, tasks: Table, status: int) -> Executable:
         """Return (task_type, shard, seconds until order_time) of the first row of each pair in ``status``.

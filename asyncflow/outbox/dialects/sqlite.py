@@ -16,6 +16,7 @@ class SQLite:
     """Read heads by a recursive skip scan; one writer at a time is the database's own rule."""
 
     isolation_level: str | None = None
+    locks_rows = False
 
     def heads(self, tasks: Table, status: int) -> Executable:
         """Return the heads statement."""

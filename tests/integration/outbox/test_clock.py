@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -40,7 +41,7 @@ def test_no_moment_of_the_process_is_sent(application: Application, way: Way) ->
         getattr(target, "flush", lambda: None)()
         texts = [f"{statement} {parameters}" for statement, parameters in sent]
     assert texts
-    assert not [found for found in texts if "datetime" in found or str(datetime.now(timezone.utc).year) in found]
+    assert not [found for found in texts if "datetime" in found or re.search(r"\d{4}-\d\d-\d\d[ T]", found)]
 
 
 @pytest.fixture
@@ -144,16 +145,16 @@ def test_a_column_is_compared_with_absolute_moments(application: Application, sh
 
 def test_a_naive_moment_is_refused_in_a_comparison(application: Application) -> None:
     tasks = application.outbox.tasks
-    with application.engine.connect() as connection:
-        with pytest.raises(StatementError, match=r"has no time zone; use datetime.now\(timezone.utc\)"):
-            connection.execute(select(tasks.c.id).where(tasks.c.created_at > datetime(2026, 1, 1)))
+    naive = select(tasks.c.id).where(tasks.c.created_at > datetime(2026, 1, 1))
+    with application.engine.connect() as connection, pytest.raises(StatementError, match="has no time zone; use"):
+        connection.execute(naive)
 
 
 def test_a_moment_of_the_process_cannot_be_written(application: Application) -> None:
     tasks = application.outbox.tasks
-    with application.engine.connect() as connection:
-        with pytest.raises(StatementError, match="a time is written as a timedelta from the database's now"):
-            connection.execute(tasks.update().values(order_time=datetime.now(timezone.utc)))
+    absolute = tasks.update().values(order_time=datetime.now(timezone.utc))
+    with application.engine.connect() as connection, pytest.raises(StatementError, match="written as a timedelta from"):
+        connection.execute(absolute)
 
 
 def test_tasks_of_a_long_transaction_have_the_times_of_their_own_statements(application: Application) -> None:

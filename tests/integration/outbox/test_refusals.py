@@ -94,9 +94,9 @@ def test_a_refused_message_of_many_leaves_none_of_them(application: Application,
 def test_a_refused_type_leaves_nothing(application: Application, task_type: Any, error: type[Exception]) -> None:
     with application.session() as session:
         session.add(application.User(account_no="A1001"))
-        with pytest.raises(error, match="task.type"):
+        with pytest.raises(error, match=r"task.type"):
             application.outbox.publish(session, task_type, 1)
-        with pytest.raises(error, match="task.type"):
+        with pytest.raises(error, match=r"task.type"):
             application.outbox.publish_many(session, task_type, [Message(1)])
         session.commit()
     require_nothing_but_the_user(application)
@@ -125,7 +125,7 @@ def test_the_limit_of_a_message_is_an_option(sqlite_engine: Any) -> None:
     application = Application(sqlite_engine, max_message_bytes=10)
     with application.session() as session:
         application.outbox.publish(session, "user.registered", b"a" * 10, content_type="application/json")
-        with pytest.raises(PayloadTooLargeError, match="the message is 11 bytes .* the limit is 10"):
+        with pytest.raises(PayloadTooLargeError, match=r"the message is 11 bytes .* the limit is 10"):
             application.outbox.publish(session, "user.registered", b"a" * 11, content_type="application/json")
         session.commit()
     assert len(application.rows()) == 1

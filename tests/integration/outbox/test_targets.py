@@ -13,16 +13,15 @@ from asyncflow import Message, Outbox
 from asyncflow.errors import NotTransactionalError, WrongTargetError
 from tests.support.application import Application
 
+ONE = [Message(1)]
 Publish = Callable[[Outbox, Any], Any]
 
 publishing = pytest.mark.parametrize(
     "publish",
     [
         pytest.param(lambda outbox, target: outbox.publish(target, "user.registered", 1), id="publish"),
-        pytest.param(lambda outbox, target: outbox.publish_many(target, "user.registered", [Message(1)]), id="one"),
-        pytest.param(
-            lambda outbox, target: outbox.publish_many(target, "user.registered", [Message(1)] * 3), id="many"
-        ),
+        pytest.param(lambda outbox, target: outbox.publish_many(target, "user.registered", ONE), id="one"),
+        pytest.param(lambda outbox, target: outbox.publish_many(target, "user.registered", ONE * 3), id="many"),
     ],
 )
 
@@ -79,9 +78,8 @@ def test_an_engine_in_autocommit_is_refused(application: Application, publish: P
 
 @publishing
 def test_a_connection_in_autocommit_is_refused(application: Application, publish: Publish) -> None:
-    with application.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        with pytest.raises(NotTransactionalError):
-            publish(application.outbox, connection)
+    with application.engine.connect() as connection, pytest.raises(NotTransactionalError):
+        publish(application.outbox, connection.execution_options(isolation_level="AUTOCOMMIT"))
     assert application.rows() == []
 
 

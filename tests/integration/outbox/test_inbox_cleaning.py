@@ -1,0 +1,84 @@
+"""Old entries of the inbox are deleted, in pages, and only those."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select
+
+from asyncflow.errors import OptionError
+from tests.integration.outbox.watch import checkouts_of
+from tests.support.application import Application
+
+
+def remember(application: Application, count: int, age: timedelta, consumer: str = "points") -> None:
+    rows = [
+        {"consumer": consumer, "message_id": f"{age.days}-{number}", "processed_at": -age} for number in range(count)
+    ]
+    with application.engine.begin() as connection:
+        connection.execute(insert(application.inbox.entries), rows)
+
+
+def left(application: Application) -> list[str]:
+    entries = application.inbox.entries
+    return [row.message_id for row in application.rows(select(entries).order_by(entries.c.processed_at))]
+
+
+def test_entries_older_than_the_age_are_deleted(application: Application) -> None:
+    remember(application, 2, timedelta(days=8))
+    remember(application, 2, timedelta(days=6))
+    assert application.inbox.clean(application.engine, older_than=timedelta(days=7)) == 2
+    assert left(application) == ["6-0", "6-1"]
+
+
+def test_the_default_age_is_seven_days(application: Application) -> None:
+    remember(application, 1, timedelta(days=7, minutes=1))
+    remember(application, 1, timedelta(days=6, hours=23))
+    assert application.inbox.clean(application.engine) == 1
+    assert left(application) == ["6-0"]
+
+
+def test_no_more_than_the_limit_are_deleted_the_oldest_first(application: Application) -> None:
+    for days in (30, 20, 10):
+        remember(application, 1, timedelta(days=days))
+    assert application.inbox.clean(application.engine, limit=2) == 2
+    assert left(application) == ["10-0"]
+    assert application.inbox.clean(application.engine, limit=0) == 0
+
+
+def test_many_entries_are_deleted_in_several_transactions(application: Application) -> None:
+    remember(application, 1201, timedelta(days=8))
+    with checkouts_of(application.engine) as taken:
+        assert application.inbox.clean(application.engine) == 1201
+    assert len(taken) >= 3
+    assert left(application) == []
+
+
+def test_an_inbox_without_old_entries_stays_as_it_is(application: Application) -> None:
+    assert application.inbox.clean(application.engine) == 0
+    remember(application, 1, timedelta(0))
+    assert application.inbox.clean(application.engine) == 0
+    assert len(left(application)) == 1
+
+
+def test_entries_of_equal_ids_and_other_consumers_are_told_apart(application: Application) -> None:
+    remember(application, 2, timedelta(days=8), "points")
+    remember(application, 2, timedelta(days=8), "Points")
+    assert application.inbox.clean(application.engine, limit=3) == 3
+    assert len(left(application)) == 1
+
+
+@pytest.mark.parametrize("older_than", [timedelta(days=-1), 7, None, "7 days"])
+def test_an_age_that_is_none_is_refused_and_deletes_nothing(application: Application, older_than: Any) -> None:
+    remember(application, 1, timedelta(0))
+    with pytest.raises(OptionError, match=r"^older_than is .*; give a timedelta"):
+        application.inbox.clean(application.engine, older_than=older_than)
+    assert len(left(application)) == 1
+
+
+@pytest.mark.parametrize("limit", [-1, 1.5, None, "10", True])
+def test_a_limit_that_is_none_is_refused(application: Application, limit: Any) -> None:
+    with pytest.raises(OptionError, match=r"^limit is .*; give a whole number"):
+        application.inbox.clean(application.engine, limit=limit)

@@ -1,0 +1,136 @@
+"""The tables in the application's own MetaData: one column list behind the factory and the mixin."""
+
+from __future__ import annotations
+
+from datetime import timezone
+from typing import Any, ClassVar
+
+import pytest
+from sqlalchemy import Engine, MetaData, inspect, select
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from asyncflow import Inbox, Message, Outbox, Status, TaskMixin
+from asyncflow.outbox import inbox_table, shard_table, task_table
+
+
+def ddl_of(metadata: MetaData, engine: Engine) -> list[str]:
+    tables = sorted(metadata.tables.values(), key=lambda table: table.name)
+    statements = [str(CreateTable(table).compile(engine)) for table in tables]
+    indexes = [str(CreateIndex(index).compile(engine)) for table in tables for index in table.indexes]
+    return [*statements, *sorted(indexes)]
+
+
+def test_create_all_makes_tables_and_indexes(engine: Engine) -> None:
+    metadata = MetaData()
+    Outbox(metadata)
+    Inbox(metadata)
+    metadata.create_all(engine)
+    inspector = inspect(engine)
+    assert sorted(inspector.get_table_names()) == ["asyncflow_inbox", "asyncflow_shard", "asyncflow_task"]
+    indexes = {index["name"]: index["column_names"] for index in inspector.get_indexes("asyncflow_task")}
+    assert indexes == {
+        "ix_asyncflow_task_head": ["status", "task_type", "shard", "order_time"],
+        "ix_asyncflow_task_key": ["task_key", "created_at"],
+    }
+    assert inspector.get_pk_constraint("asyncflow_task")["constrained_columns"] == ["id"]
+    assert inspector.get_pk_constraint("asyncflow_inbox")["constrained_columns"] == ["consumer", "message_id"]
+
+
+def test_create_all_twice_changes_nothing(engine: Engine) -> None:
+    for _ in range(2):
+        metadata = MetaData()
+        Outbox(metadata)
+        metadata.create_all(engine)
+
+
+def test_the_mixin_and_the_factory_give_the_same_ddl(engine: Engine) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class OutboxTask(TaskMixin, Base):
+        pass
+
+    by_factory = MetaData()
+    task_table(by_factory)
+    assert ddl_of(Base.metadata, engine) == ddl_of(by_factory, engine)
+
+
+def test_the_order_of_mixin_and_outbox_does_not_matter(engine: Engine) -> None:
+    class MixinFirst(DeclarativeBase):
+        pass
+
+    class OutboxFirst(DeclarativeBase):
+        pass
+
+    class Early(TaskMixin, MixinFirst):
+        pass
+
+    first, second = Outbox(MixinFirst.metadata), Outbox(OutboxFirst.metadata)
+
+    class Late(TaskMixin, OutboxFirst):
+        pass
+
+    assert Early.__table__ is first.tasks
+    assert Late.__table__ is second.tasks
+    assert ddl_of(MixinFirst.metadata, engine) == ddl_of(OutboxFirst.metadata, engine)
+
+
+@pytest.mark.parametrize("arguments", [{"schema": "shop"}, ({"schema": "shop"},)])
+def test_the_mixin_takes_its_schema_from_the_table_arguments(arguments: object) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class OutboxTask(TaskMixin, Base):
+        __tablename__ = "shop_task"
+        __table_args__ = arguments
+
+    assert OutboxTask.__table__ is Outbox(Base.metadata, prefix="shop_", schema="shop").tasks
+
+
+def test_the_mixin_leaves_other_table_arguments_alone() -> None:
+    class Base(DeclarativeBase):
+        __table_args__: ClassVar[Any] = {"mysql_engine": "InnoDB"}
+
+    class OutboxTask(TaskMixin, Base):
+        pass
+
+    assert OutboxTask.__table__.fullname == "asyncflow_task"
+
+
+def test_tasks_are_read_with_the_orm(engine: Engine) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class OutboxTask(TaskMixin, Base):
+        pass
+
+    outbox = Outbox(Base.metadata)
+    outbox.message("user.registered")
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        task_id = outbox.publish(session, "user.registered", {"a": 1}, key="A1001", headers={"trace": "1"})
+        outbox.publish_many(session, "user.registered", [Message(1), Message(2)])
+        session.flush()
+        task = session.get_one(OutboxTask, task_id)
+        assert (task.id, task.task_type, task.task_key) == (task_id, "user.registered", "A1001")
+        assert (task.payload, task.headers, task.schedule_log) == (b'{"a":1}', '{"trace":"1"}', None)
+        assert (task.status, task.retry_count, task.max_retries) == (Status.PENDING, 0, 10)
+        assert task.created_at.tzinfo is timezone.utc
+        session.commit()
+        assert len(session.scalars(select(OutboxTask).where(OutboxTask.status == Status.PENDING)).all()) == 3
+        assert session.scalars(select(OutboxTask.id).where(OutboxTask.id == str(task_id))).all() == [task_id]
+        assert session.scalars(select(OutboxTask.id).where(OutboxTask.id.in_([task_id.bytes]))).all() == [task_id]
+
+
+def test_a_factory_called_twice_gives_the_same_table() -> None:
+    metadata = MetaData()
+    for factory in (task_table, shard_table, inbox_table):
+        assert factory(metadata, schema="shop") is factory(metadata, schema="shop")
+        assert factory(metadata, schema="shop") is not factory(metadata)
+
+
+def test_an_id_takes_16_bytes(engine: Engine) -> None:
+    column = str(CreateTable(task_table(MetaData())).compile(engine)).splitlines()[2].strip()
+    kinds = {"mysql": "id BINARY(16) NOT NULL,", "postgresql": "id UUID NOT NULL,", "sqlite": "id BLOB NOT NULL,"}
+    assert column == kinds[engine.dialect.name]
