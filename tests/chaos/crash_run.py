@@ -100,9 +100,12 @@ class CrashRun:
         return dict(Counter(kill.last for kill in self.kills))
 
     def _seconds_to_recover(self) -> float:
-        """Return the longest time from a kill to the first batch that a successor settled."""
-        settled = [event["at"] for scheduler in self.schedulers for event in scheduler.of("settled")]
-        waits = [min((at - kill.at for at in settled if at > kill.at), default=0.0) for kill in self.kills]
+        """Return the longest time from a kill to the first batch that the successor settled, if it lived to."""
+        waits = [
+            successor.of("settled")[0]["at"] - kill.at
+            for kill, successor in zip(self.kills, self.schedulers[1:], strict=False)
+            if successor.of("settled")
+        ]
         return max(waits, default=0.0)
 
 

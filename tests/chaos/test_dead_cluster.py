@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from statistics import median
 
 import pytest
 from sqlalchemy import Engine
@@ -40,7 +41,7 @@ def topics() -> Iterator[Topics]:
 def test_a_topic_flows_as_if_alone_beside_10000_rows_of_a_dead_cluster(
     engine: Engine, topics: Topics, port: str, client: str, finding: Tell
 ):
-    _prove(Proof(engine, topics, client, finding), port, messages=10_000, rounds=3)
+    _prove(Proof(engine, topics, client, finding), port, messages=10_000, rounds=6)
 
 
 @pytest.mark.long
@@ -51,7 +52,7 @@ def test_a_topic_flows_as_if_alone_beside_10000_rows_of_a_dead_cluster(
 def test_a_topic_flows_as_if_alone_for_long_beside_10000_rows_of_a_dead_cluster(
     engine: Engine, topics: Topics, port: str, client: str, finding: Tell
 ):
-    _prove(Proof(engine, topics, client, finding), port, messages=40_000, rounds=4)
+    _prove(Proof(engine, topics, client, finding), port, messages=40_000, rounds=6)
 
 
 class Proof:
@@ -64,6 +65,13 @@ class Proof:
         self.client = client
         self.finding = finding
         self.published: list[str] = []
+
+    def rates(self, messages: int, dead_address: str, *, alone_first: bool) -> tuple[float, float]:
+        """Return the rates alone and beside the dead; which goes first changes, for the machine's pace drifts."""
+        if alone_first:
+            return self.rate_alone(messages), self.rate_beside(messages, dead_address)
+        beside = self.rate_beside(messages, dead_address)
+        return self.rate_alone(messages), beside
 
     def rate_alone(self, messages: int) -> float:
         self.published += self.alone.publish(CLUSTER_A, messages)
@@ -82,10 +90,10 @@ class Proof:
 def _prove(proof: Proof, port: str, *, messages: int, rounds: int) -> None:
     due = proof.beside.publish(CLUSTER_B, DUE_ON_THE_DEAD)
     with DEAD_PORTS[port]() as dead_address:
-        rates = [(proof.rate_alone(messages), proof.rate_beside(messages, dead_address)) for _ in range(rounds)]
+        rates = [proof.rates(messages, dead_address, alone_first=number % 2 == 0) for number in range(rounds)]
     assert proof.beside.states(CLUSTER_B) == ALL_UNTOUCHED
     assert proof.beside.outages[CLUSTER_B] >= rounds
-    assert not proof.beside.outages[CLUSTER_A]
+    assert not proof.beside.outages[CLUSTER_A], "the living cluster was unreachable: the figures say nothing"
     ratio = _tell_ratio(proof, port, rates)
     _expect_revival(proof, due)
     assert proof.beside.states(CLUSTER_A) == {(Status.SUCCESS, 0): messages * rounds}
@@ -94,14 +102,20 @@ def _prove(proof: Proof, port: str, *, messages: int, rounds: int) -> None:
 
 
 def _tell_ratio(proof: Proof, port: str, rates: list[tuple[float, float]]) -> float:
-    """Return the rate beside the dead cluster in proportion to the rate alone: of the best round of each."""
-    alone, beside = (max(column) for column in zip(*rates, strict=True))
+    """Return the rate beside the dead cluster in proportion to the rate alone: of the best round of each.
+
+    A round takes less than a second, so whatever else the machine does can halve it; the best of six it rarely does.
+    """
+    columns = list(zip(*rates, strict=True))
+    alone, beside = map(max, columns)
+    median_alone, median_beside = map(median, columns)
     numbers = {
         "name": f"dead cluster, {port} port, {proof.client}",
         "value": round(beside),
         "unit": "messages/s",
         "beside": f"alone: {alone:.0f} messages/s",
         "ratio": round(beside / alone, 3),
+        "ratio_of_medians": round(median_beside / median_alone, 3),
         "rounds": [[round(rate) for rate in pair] for pair in rates],
     }
     proof.finding(json.dumps(numbers))

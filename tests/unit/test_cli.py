@@ -72,7 +72,8 @@ def test_a_missing_submodule_is_named(here: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("attribute", "shown"), [("nothing", "is None"), ("number", "is 7"), ("holder.x.y", "is None"), ("outbox", "Outbox")]
+    ("attribute", "shown"),
+    [("nothing", "is None"), ("number", "is 7"), ("holder.x.y", "is None"), ("outbox", "Outbox")],
 )
 def test_an_attribute_that_is_no_scheduler_is_named(
     here: Path, attribute: str, shown: str, capsys: pytest.CaptureFixture[str]
@@ -115,7 +116,9 @@ def test_a_function_that_raises_is_told_with_its_fault(here: Path, capsys: pytes
     assert "KeyError: 'ASYNCFLOW_SETTING'" in refusal(capsys, "run", f"{module(here)}:broken")
 
 
-def test_an_error_of_asyncflow_in_the_module_keeps_its_own_words(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_of_asyncflow_in_the_module_keeps_its_own_words(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = WIRING.replace('{"kafka": MemoryPublisher()}', "{}, ticks=1")
     line = refusal(capsys, "run", f"{module(here, text)}:scheduler")
     assert line.startswith("asyncflow: Scheduler has no option 'ticks' (did you mean 'tick'?)")

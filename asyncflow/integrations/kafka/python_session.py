@@ -13,6 +13,8 @@ from asyncflow.integrations.kafka.python_topics import Topics
 from asyncflow.integrations.kafka.suspects import Finding
 from asyncflow.scheduler.publisher import SENT, Record, Rejected
 
+FLUSH_SECONDS = 0.1
+
 
 class Refused(NamedTuple):
     """Stand where a future would, for a record that the client did not take."""
@@ -49,7 +51,7 @@ class PythonSession:
     def attempt(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
         """Send the records; return what became of each, by about ``deadline`` (monotonic seconds)."""
         handed = self._hand_over(batch, self._topics.look_up({record.topic for record in batch}))
-        self._wait(handed, deadline)
+        self._wait(deadline)
         return [
             SENT if future.is_done and future.exception is None else self._failure(future, record.topic)
             for future, record in zip(handed, batch, strict=True)
@@ -91,14 +93,14 @@ class PythonSession:
                 handed.append(Refused(error))
         return handed
 
-    def _wait(self, handed: Sequence[Any], deadline: float) -> None:
-        """Wait until every future is done, or ``deadline``."""
-        with suppress(self._library.errors.KafkaError):
-            self._client.flush(max(0.0, deadline - monotonic()))
-        for future in handed:
-            if not future.is_done and monotonic() < deadline:
-                with suppress(self._library.errors.KafkaError):
-                    future.get(timeout=deadline - monotonic())
+    def _wait(self, deadline: float) -> None:
+        """Wait until the client has nothing left, or ``deadline``."""
+        while (remaining := deadline - monotonic()) > 0:
+            # flush() waits so long for each of its batches, one after the other, and gives up at the first that is
+            # late or was split; short waits keep the sum of them short.
+            with suppress(self._library.errors.KafkaError):
+                self._client.flush(min(FLUSH_SECONDS, remaining))
+                return
 
     def _failure(self, future: Any, topic: str) -> Finding:
         if not isinstance(future, Refused):

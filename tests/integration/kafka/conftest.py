@@ -45,9 +45,10 @@ def topic(request: pytest.FixtureRequest) -> str:
     name = f"test-{uuid.uuid4().hex[:12]}"
     servers = load().kafka_bootstrap
     if "kafka" in request.fixturenames and load().kafka_is_real and servers:
-        admin = pytest.importorskip("confluent_kafka.admin")
-        new = admin.NewTopic(name, num_partitions=4, replication_factor=1)
-        admin.AdminClient({"bootstrap.servers": servers}).create_topics([new])[name].result(30)
+        library = pytest.importorskip("confluent_kafka.admin")
+        admin = library.AdminClient({"bootstrap.servers": servers})
+        new = library.NewTopic(name, num_partitions=4, replication_factor=1)
+        admin.create_topics([new])[name].result(30)
     return name
 
 

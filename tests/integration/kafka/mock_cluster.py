@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
+from tests.integration.kafka.watching import eventually
+
 PROGRAM = Path(__file__).with_name("mock_cluster_process.py")
 PRODUCE = 0
 INIT_PRODUCER_ID = 22
@@ -36,8 +38,9 @@ class MockCluster:
         self._command("topic", topic, code)
 
     def freeze(self) -> None:
-        """Stop answering, with every connection left open."""
+        """Stop answering, with every connection left open; return when the last thread has stopped."""
         os.kill(self._process.pid, signal.SIGSTOP)
+        assert eventually(self._is_frozen), "the process would not stop"
 
     def thaw(self) -> None:
         """Go on where it was frozen."""
@@ -58,6 +61,10 @@ class MockCluster:
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
             stream.close()
+
+    def _is_frozen(self) -> bool:
+        tasks = Path(f"/proc/{self._process.pid}/task").iterdir()
+        return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
 
     def _command(self, *words: object) -> None:
         assert self._process.stdin is not None

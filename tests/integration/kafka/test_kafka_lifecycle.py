@@ -14,7 +14,7 @@ from asyncflow.scheduler.publisher import SENT, Unavailable
 from tests.integration.kafka.adapters import Adapter
 from tests.integration.kafka.conftest import MakePublisher
 from tests.integration.kafka.mock_cluster import MockCluster
-from tests.integration.kafka.watching import batch, client_threads, eventually, open_files
+from tests.integration.kafka.watching import batch, client_threads, eventually, open_files, publish_until_sent
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -55,7 +55,7 @@ def test_close_beside_a_frozen_broker_is_bounded_and_ends_every_thread(
     make_publisher: MakePublisher, mock: MockCluster, topic: str
 ) -> None:
     publisher = make_publisher(mock.bootstrap, PATIENT)
-    assert publisher.publish(batch(topic)) == [SENT] * 100
+    publish_until_sent(publisher, topic)
     mock.freeze()
     publisher.publish(batch(topic))
     began = monotonic()

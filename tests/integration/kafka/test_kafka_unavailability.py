@@ -45,7 +45,7 @@ def test_a_frozen_broker_is_unavailable_and_works_again_with_the_same_publisher(
     make_publisher: MakePublisher, mock: MockCluster, topic: str
 ) -> None:
     publisher = make_publisher(mock.bootstrap, PATIENT)
-    assert publisher.publish(batch(topic)) == [SENT] * 100
+    publish_until_sent(publisher, topic)
 
     mock.freeze()
     for _ in range(2):
@@ -59,7 +59,7 @@ def test_a_broker_that_dies_while_we_are_idle_is_unavailable(
     make_publisher: MakePublisher, mock: MockCluster, topic: str
 ) -> None:
     publisher = make_publisher(mock.bootstrap, PATIENT)
-    assert publisher.publish(batch(topic)) == [SENT] * 100
+    publish_until_sent(publisher, topic)
     mock.kill()
     for _ in range(2):
         assert_unavailable_in_time(publisher, topic, TIMEOUT_SECONDS)
@@ -94,7 +94,7 @@ def test_a_lost_place_in_the_sequence_is_overcome_by_the_same_publisher(
     make_publisher: MakePublisher, mock: MockCluster, topic: str, code: int
 ) -> None:
     publisher = make_publisher(mock.bootstrap, PATIENT)
-    assert publisher.publish(batch(topic)) == [SENT] * 100
+    publish_until_sent(publisher, topic)
     mock.fail_next(PRODUCE, *[code] * 3)
     publisher.publish(batch(topic))
     publish_until_sent(publisher, topic)
@@ -111,7 +111,7 @@ def test_a_client_that_failed_for_good_is_replaced(
 
 def test_too_few_replicas_cost_no_attempt(make_publisher: MakePublisher, mock: MockCluster, topic: str) -> None:
     publisher = make_publisher(mock.bootstrap, PATIENT)
-    assert publisher.publish(batch(topic)) == [SENT] * 100
+    publish_until_sent(publisher, topic)
     mock.fail_next(PRODUCE, *[NOT_ENOUGH_REPLICAS] * 500)
     assert_unavailable_in_time(publisher, topic, TIMEOUT_SECONDS)
 

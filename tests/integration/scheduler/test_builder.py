@@ -111,64 +111,72 @@ def test_a_builder_that_always_raises_retries_all_and_publishes_nothing(
 
 @pytest.mark.parametrize("answer", [[], [1, 2], None, 7])
 def test_a_builder_with_the_wrong_number_of_payloads_retries_all(
-    answer: Any, application: Application, schedule: Schedule
+    answer: Any, sqlite_application: Application, sqlite_schedule: Schedule
 ) -> None:
-    enqueue(application, lambda session, tasks: answer)
+    enqueue(sqlite_application, lambda session, tasks: answer)
     publisher = MemoryPublisher()
-    schedule(publisher).drain()
-    assert set(fates(application).values()) == {RETRIED}
+    sqlite_schedule(publisher).drain()
+    assert set(fates(sqlite_application).values()) == {RETRIED}
     assert publisher.records == []
 
 
-def test_the_wrong_number_of_payloads_is_named(application: Application, schedule: Schedule) -> None:
-    enqueue(application, lambda session, tasks: [], ["A1"])
-    schedule().drain()
-    assert "the builder of 'built' returned 0 payloads for 1 tasks" in log_of(application, "A1")
+def test_the_wrong_number_of_payloads_is_named(sqlite_application: Application, sqlite_schedule: Schedule) -> None:
+    enqueue(sqlite_application, lambda session, tasks: [], ["A1"])
+    sqlite_schedule().drain()
+    assert "the builder of 'built' returned 0 payloads for 1 tasks" in log_of(sqlite_application, "A1")
 
 
-def test_a_generator_of_payloads_will_do(application: Application, schedule: Schedule) -> None:
-    enqueue(application, lambda session, tasks: (task.key for task in tasks))
-    schedule().drain()
-    assert set(fates(application).values()) == {DONE}
+def test_a_generator_of_payloads_will_do(sqlite_application: Application, sqlite_schedule: Schedule) -> None:
+    enqueue(sqlite_application, lambda session, tasks: (task.key for task in tasks))
+    sqlite_schedule().drain()
+    assert set(fates(sqlite_application).values()) == {DONE}
 
 
-def test_a_payload_that_is_no_json_fails_its_task_alone(application: Application, schedule: Schedule) -> None:
-    enqueue(application, lambda session, tasks: [object() if task.key == "A2" else 1 for task in tasks])
-    schedule().drain()
-    assert fates(application) == {"A1": DONE, "A2": DEAD, "A3": DONE}
-    assert "object cannot be written as JSON" in log_of(application, "A2")
+def test_a_payload_that_is_no_json_fails_its_task_alone(
+    sqlite_application: Application, sqlite_schedule: Schedule
+) -> None:
+    enqueue(sqlite_application, lambda session, tasks: [object() if task.key == "A2" else 1 for task in tasks])
+    sqlite_schedule().drain()
+    assert fates(sqlite_application) == {"A1": DONE, "A2": DEAD, "A3": DONE}
+    assert "object cannot be written as JSON" in log_of(sqlite_application, "A2")
 
 
-def test_a_model_that_raises_while_it_is_written_retries_alone(application: Application, schedule: Schedule) -> None:
+def test_a_model_that_raises_while_it_is_written_retries_alone(
+    sqlite_application: Application, sqlite_schedule: Schedule
+) -> None:
     class Model:
         def model_dump(self, **_: Any) -> Any:
             raise LookupError("lazy load failed")
 
-    enqueue(application, lambda session, tasks: [Model() if task.key == "A2" else 1 for task in tasks])
-    schedule().drain()
-    assert [fates(application)[key] for key in ("A1", "A3")] == [DONE, DONE]
-    assert "lazy load failed" in log_of(application, "A2")
+    enqueue(sqlite_application, lambda session, tasks: [Model() if task.key == "A2" else 1 for task in tasks])
+    sqlite_schedule().drain()
+    assert [fates(sqlite_application)[key] for key in ("A1", "A3")] == [DONE, DONE]
+    assert "lazy load failed" in log_of(sqlite_application, "A2")
 
 
-def test_a_payload_over_the_limit_fails_its_task_alone(application: Application, schedule: Schedule) -> None:
-    application.outbox.max_message_bytes = 100
-    enqueue(application, lambda session, tasks: ["x" * (200 if task.key == "A2" else 20) for task in tasks])
-    schedule().drain()
-    assert fates(application) == {"A1": DONE, "A2": DEAD, "A3": DONE}
-    assert "made 202 bytes; the limit is 100" in log_of(application, "A2")
+def test_a_payload_over_the_limit_fails_its_task_alone(
+    sqlite_application: Application, sqlite_schedule: Schedule
+) -> None:
+    sqlite_application.outbox.max_message_bytes = 100
+    enqueue(sqlite_application, lambda session, tasks: ["x" * (200 if task.key == "A2" else 20) for task in tasks])
+    sqlite_schedule().drain()
+    assert fates(sqlite_application) == {"A1": DONE, "A2": DEAD, "A3": DONE}
+    assert "made 202 bytes; the limit is 100" in log_of(sqlite_application, "A2")
 
 
-def test_tasks_with_and_without_a_builder_share_a_round(application: Application, schedule: Schedule) -> None:
-    enqueue(application, lambda session, tasks: [task.key for task in tasks])
-    with application.session() as session, session.begin():
-        application.outbox.publish(session, "user.registered", "plain")
+def test_tasks_with_and_without_a_builder_share_a_round(
+    sqlite_application: Application, sqlite_schedule: Schedule
+) -> None:
+    enqueue(sqlite_application, lambda session, tasks: [task.key for task in tasks])
+    with sqlite_application.session() as session, session.begin():
+        sqlite_application.outbox.publish(session, "user.registered", "plain")
     publisher = MemoryPublisher()
-    schedule(publisher).drain()
+    sqlite_schedule(publisher).drain()
     assert sorted(values_of(publisher)) == [b'"A1"', b'"A2"', b'"A3"', b'"plain"']
 
 
 def test_a_payload_given_at_the_enqueue_is_not_lost_to_the_builder(
-    application: Application, schedule: Schedule
+    sqlite_application: Application, sqlite_schedule: Schedule
 ) -> None:
     given: list[bytes | None] = []
 
@@ -176,11 +184,11 @@ def test_a_payload_given_at_the_enqueue_is_not_lost_to_the_builder(
         given.extend(task.payload for task in tasks)
         return [task.payload for task in tasks]
 
-    application.outbox.message("built")(build)
-    with application.session() as session, session.begin():
-        application.outbox.publish(session, "built", {"n": 1}, key="A1")
+    sqlite_application.outbox.message("built")(build)
+    with sqlite_application.session() as session, session.begin():
+        sqlite_application.outbox.publish(session, "built", {"n": 1}, key="A1")
     publisher = MemoryPublisher()
-    schedule(publisher).drain()
+    sqlite_schedule(publisher).drain()
     assert given == [b'{"n":1}']
     assert values_of(publisher) == [b'{"n":1}']
 

@@ -54,9 +54,7 @@ def counts(application: Application) -> Counter[tuple[int, bool]]:
     return Counter((row.status, row.order_time.year == 2020) for row in application.rows())
 
 
-def test_only_settled_rows_older_than_their_retention_are_deleted(
-    application: Application, schedule: Schedule
-) -> None:
+def test_only_settled_rows_older_than_their_retention_are_deleted(application: Application, schedule: Schedule) -> None:
     for status in Status:
         if status != Status.PENDING:
             settled(application, 3, status)

@@ -118,9 +118,7 @@ def test_the_logging_hook_tells_a_run_in_lines(
 ) -> None:
     task_id = publish(sqlite_application, "never")
     with caplog.at_level(logging.DEBUG, "asyncflow"):
-        scheduler = sqlite_schedule(Moody(), LoggingHook())
-        scheduler.drain()
-        scheduler.stop()
+        sqlite_schedule(Moody(), LoggingHook()).drain()
     lines = {(record.levelname, record.getMessage().split()[0]) for record in caplog.records}
     assert {
         ("INFO", "OwnershipChanged"),
@@ -128,6 +126,5 @@ def test_the_logging_hook_tells_a_run_in_lines(
         ("DEBUG", "TasksPublished"),
         ("DEBUG", "TasksSettled"),
         ("ERROR", "TaskFailed"),
-        ("INFO", "SchedulerStopped"),
     } <= lines
     assert f"TaskFailed task_id={task_id} task_type=user.registered retry_count=0 error='too large'" in caplog.text

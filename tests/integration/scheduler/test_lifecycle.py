@@ -81,9 +81,7 @@ def test_stop_twice_is_stop_and_told_once(sqlite_application: Application) -> No
     assert len(sqlite_application.signals.of(SchedulerStopped)) == 1
 
 
-def test_start_twice_is_start_and_told_once(
-    sqlite_application: Application, sqlite_schedule: Schedule
-) -> None:
+def test_start_twice_is_start_and_told_once(sqlite_application: Application, sqlite_schedule: Schedule) -> None:
     scheduler = sqlite_schedule()
     scheduler.start()
     epochs = dict(scheduler.ownership.epochs())
@@ -212,7 +210,7 @@ def test_settings_and_options_together_are_refused(sqlite_application: Applicati
 
 
 def test_more_instances_than_shards_are_refused(sqlite_application: Application) -> None:
-    with pytest.raises(OptionError, match="instance_count is 65.*64 shards"):
+    with pytest.raises(OptionError, match=r"instance_count is 65.*64 shards"):
         sqlite_application.scheduler(instance_count=65)
 
 

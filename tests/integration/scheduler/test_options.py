@@ -28,6 +28,8 @@ ASLEEP: dict[str, Any] = {
     "min_pause_seconds": HOUR,
     "max_pause_seconds": HOUR,
     "wake_on_commit": False,
+    "success_retention_seconds": None,
+    "failed_retention_seconds": None,
 }
 
 

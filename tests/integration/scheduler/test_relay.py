@@ -43,7 +43,9 @@ def test_bytes_arrive_byte_by_byte(payload: bytes, application: Application, sch
 
 def test_json_keys_and_headers_arrive_in_any_script(application: Application, schedule: Schedule) -> None:
     payload = {"name": "Grüße 用户 🙂", "nul": "\0", "quote": "'\"\\%s", "none": None, "big": 2**53}
-    task_id = publish(application, payload, key="Kontö-用户-🙂", headers={"traceparent": "00-ab-cd-01", "wer": "用户 🙂"})
+    task_id = publish(
+        application, payload, key="Kontö-用户-🙂", headers={"traceparent": "00-ab-cd-01", "wer": "用户 🙂"}
+    )
     publisher = MemoryPublisher()
     schedule(publisher).drain()
     (record,) = publisher.records
@@ -126,7 +128,13 @@ def test_a_type_declared_late_for_nobody_keeps_the_scheduler_from_starting(
 
 def test_rows_that_do_not_wait_are_not_touched(application: Application, schedule: Schedule) -> None:
     for status in (Status.PROCESSING, Status.SUCCESS, Status.FAILED, Status.CANCELLED):
-        alter(application, "status = :status", "id = :id", status=int(status), id=stored(application, publish(application)))
+        alter(
+            application,
+            "status = :status",
+            "id = :id",
+            status=int(status),
+            id=stored(application, publish(application)),
+        )
     before = application.rows()
     publisher = MemoryPublisher()
     schedule(publisher).drain()

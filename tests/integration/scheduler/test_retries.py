@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, select
+from sqlalchemy import URL, Engine, Row, select, text
 
-from asyncflow import Status
+from asyncflow import Scheduler, Status
 from asyncflow.outbox.clock import seconds_until
 from asyncflow.outbox.events import TaskFailed, TaskRetried, TasksSettled
 from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry
@@ -87,13 +87,15 @@ def test_without_retries_the_first_failure_is_the_last(application: Application,
     assert (row(application).status, row(application).retry_count) == (Status.FAILED, 0)
 
 
-def test_without_an_interval_all_retries_happen_at_once(application: Application, schedule: Schedule) -> None:
-    application.outbox.message("hasty", max_retries=5, retry_interval_seconds=0, max_retry_interval_seconds=0)
-    publish(application, task_type="hasty")
+def test_without_an_interval_all_retries_happen_at_once(
+    sqlite_application: Application, sqlite_schedule: Schedule
+) -> None:
+    sqlite_application.outbox.message("hasty", max_retries=5, retry_interval_seconds=0, max_retry_interval_seconds=0)
+    publish(sqlite_application, task_type="hasty")
     publisher = MemoryPublisher(busy)
-    schedule(publisher).drain()
+    sqlite_schedule(publisher).drain()
     assert len(publisher.records) == 6
-    assert row(application).status == Status.FAILED
+    assert row(sqlite_application).status == Status.FAILED
 
 
 def test_a_retried_task_succeeds_in_the_end(application: Application, schedule: Schedule, flaky: str) -> None:
@@ -125,7 +127,9 @@ def test_the_log_is_bounded_and_has_the_newest_error_first(application: Applicat
     assert len(found) >= 6
 
 
-@pytest.mark.parametrize("error", ["nul \0 inside", "half \ud800 pair", "🙂 用户 ü", "'; DROP TABLE x; --%s%(a)s:b", ""])
+@pytest.mark.parametrize(
+    "error", ["nul \0 inside", "half \ud800 pair", "🙂 用户 ü", "'; DROP TABLE x; --%s%(a)s:b", ""]
+)
 def test_any_error_can_be_logged(error: str, application: Application, schedule: Schedule) -> None:
     publish(application)
     scheduler = schedule(MemoryPublisher(lambda _: Retry(error)))
@@ -164,16 +168,16 @@ def test_a_record_that_breaks_the_client_spends_its_own_attempts_alone(
 
 @pytest.mark.parametrize("answer", [[], [None], [SENT, SENT], None, [True]])
 def test_a_publisher_that_breaks_its_contract_spends_attempts_and_is_named(
-    answer: Any, application: Application, schedule: Schedule
+    answer: Any, sqlite_application: Application, sqlite_schedule: Schedule
 ) -> None:
     class Broken(MemoryPublisher):
         def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
             return answer  # type: ignore[no-any-return]
 
-    publish(application)
-    schedule(Broken()).drain()
-    assert (row(application).status, row(application).retry_count) == (Status.PENDING, 1)
-    assert any(name in row(application).schedule_log for name in ("PublisherError", "TypeError"))
+    publish(sqlite_application)
+    sqlite_schedule(Broken()).drain()
+    assert (row(sqlite_application).status, row(sqlite_application).retry_count) == (Status.PENDING, 1)
+    assert any(name in row(sqlite_application).schedule_log for name in ("PublisherError", "TypeError"))
 
 
 def test_outcomes_of_a_round_are_told(application: Application, schedule: Schedule) -> None:
@@ -184,3 +188,21 @@ def test_outcomes_of_a_round_are_told(application: Application, schedule: Schedu
     (settled,) = application.signals.of(TasksSettled)
     assert (settled.succeeded, settled.retried, settled.failed) == (2, 2, 1)
     assert sorted(application.statuses()) == [0, 0, 2, 2, 3]
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_any_error_can_be_logged_in_a_database_of_another_character_set(
+    database_url: URL, engine: Engine, made: list[Scheduler]
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(f"ALTER DATABASE {database_url.database} CHARACTER SET latin1"))
+    try:
+        application = Application(engine)
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text(f"ALTER DATABASE {database_url.database} CHARACTER SET utf8mb4"))
+    publish(application, key="Kontø-用户", headers={"wer": "用户 🙂"})
+    made.append(application.scheduler(MemoryPublisher(lambda _: Rejected("错误 🙂"))))
+    made[0].drain()
+    assert row(application).schedule_log.endswith("Z 错误 🙂\n")
+    assert row(application).headers == '{"wer":"用户 🙂"}'

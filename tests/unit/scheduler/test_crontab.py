@@ -106,7 +106,25 @@ def test_a_bad_line_is_refused_with_what_a_line_needs(line: str) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    ["8", "-1", "1-", "mon-", "-5", "*/0", "*/", "1/", "1-5/-2", "1-5/x", "fun", "", "1,,2", "²", "?", "1-2-3", "mon-9"],
+    [
+        "8",
+        "-1",
+        "1-",
+        "mon-",
+        "-5",
+        "*/0",
+        "*/",
+        "1/",
+        "1-5/-2",
+        "1-5/x",
+        "fun",
+        "",
+        "1,,2",
+        "²",
+        "?",
+        "1-2-3",
+        "mon-9",
+    ],
 )
 def test_what_is_no_weekday_is_refused(field: str) -> None:
     with pytest.raises(OptionError, match="tick is"):

@@ -52,7 +52,8 @@ def start(signals: Signals) -> Iterator[Callable[[Callable[[], float]], Loop]]:
         return loop
 
     yield begin
-    assert all([loop.stop(LONG) for loop in started])
+    stopped = [loop.stop(LONG) for loop in started]
+    assert all(stopped)
 
 
 Start = Callable[[Callable[[], float]], Loop]
