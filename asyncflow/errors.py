@@ -21,6 +21,7 @@ AsyncflowError
 ├── TablesMissingError         the database lacks asyncflow's tables
 ├── ShardCountMismatchError    rows were sharded by another count
 ├── UnroutedDestinationError   a task type names a destination without a publisher
+├── SchedulerStartedError      drain() after start()
 ├── SchedulerStoppedError      start() after stop()
 ├── BuilderError               a message builder broke its contract for a page or a task
 ├── PublisherError             a publisher broke its contract for a batch
@@ -128,6 +129,10 @@ class ShardCountMismatchError(AsyncflowError):
 
 class UnroutedDestinationError(AsyncflowError):
     """A declared task type goes to a destination for which the scheduler has no publisher."""
+
+
+class SchedulerStartedError(AsyncflowError):
+    """A started scheduler relays on threads of its own; call ``drain`` instead of ``start``."""
 
 
 class SchedulerStoppedError(AsyncflowError):

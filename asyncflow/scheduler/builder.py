@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -14,7 +14,15 @@ from asyncflow.outbox.task import Task
 from asyncflow.outbox.task_type import MessageType
 from asyncflow.scheduler.publisher import Rejected, Retry
 
-Built = bytes | Rejected | Retry
+
+class Body(NamedTuple):
+    """Hold a payload as it travels."""
+
+    content: bytes
+    content_type: str
+
+
+Built = Body | Rejected | Retry
 
 
 def build(engine: Engine, task_type: MessageType, tasks: Sequence[Task], max_bytes: int) -> list[Built]:
@@ -50,13 +58,13 @@ def _encoded(payload: Any, task_type: MessageType, max_bytes: int) -> Built:
     if isinstance(payload, Exception):
         return _retry(payload)
     try:
-        body, _ = payloads.encode(payload)
+        body = Body(*payloads.encode(payload))
     except PayloadNotSerializableError as error:
         return Rejected(str(error))
     except Exception as error:  # noqa: BLE001 - a model's own code runs in there
         return _retry(error)
-    if len(body) > max_bytes:
-        return Rejected(f"the builder of {task_type.name!r} made {len(body)} bytes; the limit is {max_bytes}")
+    if len(body.content) > max_bytes:
+        return Rejected(f"the builder of {task_type.name!r} made {len(body.content)} bytes; the limit is {max_bytes}")
     return body
 
 

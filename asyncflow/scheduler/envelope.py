@@ -29,14 +29,17 @@ class Envelope:
         self._topic = task_type.topic
         self._type_header = (MESSAGE_TYPE, task_type.name.encode())
 
-    def wrap(self, task: Task, payload: bytes) -> Record:
-        """Return the record of ``task`` with ``payload``."""
+    def wrap(self, task: Task, payload: bytes, built_type: str = JSON) -> Record:
+        """Return the record of ``task`` with ``payload``.
+
+        The content type given at the enqueue goes before ``built_type``, that of a payload built just now.
+        """
         key = None if task.key is None else task.key.encode()
         id_header = (MESSAGE_ID, message_id(task.raw_id))
-        if task.headers_json is None:
+        if task.headers_json is None and built_type == JSON:
             return Record(self._topic, key, payload, (id_header, self._type_header, _JSON_HEADER))
-        headers: dict[str, str] = orjson.loads(task.headers_json)
-        content_type = headers.pop(CONTENT_TYPE, JSON)
+        headers: dict[str, str] = orjson.loads(task.headers_json or "{}")
+        content_type = headers.pop(CONTENT_TYPE, built_type)
         own = [(name, value.encode()) for name, value in headers.items()]
         return Record(
             self._topic,

@@ -18,10 +18,11 @@ from asyncflow.outbox.events import (
     TasksPublished,
     TasksSettled,
 )
+from asyncflow.outbox.payload import JSON
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import queries
 from asyncflow.scheduler.breaker import HALF_OPEN, Breaker
-from asyncflow.scheduler.builder import build
+from asyncflow.scheduler.builder import Body, build
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.envelope import Envelope
 from asyncflow.scheduler.ownership import Ownership
@@ -155,8 +156,10 @@ class Relay:
             if self._outbox.task_types[task.task_type].builder is not None:
                 to_build.setdefault(task.task_type, []).append(index)
                 prepared.append(Retry("not built"))
+            elif task.payload is None:
+                prepared.append(Retry(f"there is no builder for {task.task_type!r} in this process, and no payload"))
             else:
-                prepared.append(self._wrap(task, task.payload or b""))
+                prepared.append(self._wrap(task, task.payload))
         for name, indexes in to_build.items():
             self._build(name, [tasks[index] for index in indexes], indexes, prepared)
         return prepared
@@ -165,11 +168,11 @@ class Relay:
         task_type = self._outbox.task_types[name]
         built = build(self._database.engine, task_type, tasks, self._outbox.max_message_bytes)
         for index, task, payload in zip(indexes, tasks, built, strict=True):
-            prepared[index] = self._wrap(task, payload) if isinstance(payload, bytes) else payload
+            prepared[index] = self._wrap(task, *payload) if isinstance(payload, Body) else payload
 
-    def _wrap(self, task: Task, payload: bytes) -> Record | Outcome:
+    def _wrap(self, task: Task, payload: bytes, content_type: str = JSON) -> Record | Outcome:
         try:
-            return self._envelopes[task.task_type].wrap(task, payload)
+            return self._envelopes[task.task_type].wrap(task, payload, content_type)
         except Exception as error:  # noqa: BLE001 - a row that somebody spoilt must not hold up the others
             return Rejected(f"the row's headers or key cannot be read: {error}")
 

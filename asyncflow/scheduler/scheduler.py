@@ -11,7 +11,7 @@ from typing import Any
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import Engine
 
-from asyncflow.errors import OptionError, SchedulerStoppedError, UnroutedDestinationError
+from asyncflow.errors import OptionError, SchedulerStartedError, SchedulerStoppedError, UnroutedDestinationError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.events import Hook, Hooks, LoopRestarted, SchedulerStarted, SchedulerStopped, StepFailed
 from asyncflow.scheduler.cleaner import Cleaner
@@ -117,8 +117,11 @@ class Scheduler:
     def drain(self) -> None:
         """Relay in this thread until nothing is due, instead of ``start``: for tests and for cron jobs.
 
-        Returns early for a destination that is unreachable. Raises what ``start`` raises.
+        Returns early for a destination that is unreachable. Raises what ``start`` raises, and
+        SchedulerStartedError while the loops run.
         """
+        if self._started and not self._ended.is_set():
+            raise SchedulerStartedError("the scheduler's own threads relay already; call drain() instead of start()")
         self._take_shards()
         for relay in self.relays:
             while relay.step() == 0:

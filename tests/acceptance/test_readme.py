@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,13 +27,13 @@ def namespace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]
     from asyncflow.integrations import kafka as integration
 
     original = integration.KafkaPublisher
-    options: dict[str, Any] = {} if load().kafka_is_real else {"client_options": {"api_version": (2, 0)}}
+    options: dict[str, Any] = {} if load().kafka_is_real else {"client_options": {"api_version": (2, 3)}}
     monkeypatch.setattr(integration, "KafkaPublisher", lambda _: original(kafka, **options))
     return {"__name__": "__main__"}
 
 
 def test_the_program_delivers_its_message(namespace: dict[str, Any]) -> None:
-    broken, mended, program, consumer = snippets("README.md")
+    _, _, program, _ = snippets("README.md")
     exec(program, namespace)
     tasks = namespace["outbox"].tasks
     with namespace["engine"].connect() as connection:
@@ -62,7 +63,7 @@ class _CrashedProducer:
 
 
 def test_the_broken_lines_lose_the_message_and_the_mended_ones_keep_it() -> None:
-    broken, mended, program, consumer = snippets("README.md")
+    broken, mended, _, _ = snippets("README.md")
     engine = create_engine("sqlite://")
     outbox = Outbox(_Base.metadata)
     outbox.message("user.registered")
@@ -80,7 +81,7 @@ def test_the_broken_lines_lose_the_message_and_the_mended_ones_keep_it() -> None
 
 
 def test_the_consumer_takes_a_message_once() -> None:
-    broken, mended, program, consumer = snippets("README.md")
+    _, _, _, consumer = snippets("README.md")
     engine = create_engine("sqlite://")
     names: dict[str, Any] = {"Session": Session, "engine": engine, "Inbox": Inbox, "Base": _Base, "Coupon": _Coupon}
     names |= {"message_id": "01a2", "event": {"account_no": "A1001"}}
@@ -117,7 +118,7 @@ def test_the_guides_snippets_run_in_their_order(tmp_path: Path, monkeypatch: pyt
     engine = create_engine(f"sqlite:///{tmp_path / 'guide.db'}")
     names: dict[str, Any] = {}
     exec(compile(_IMPORTS, "imports", "exec", dont_inherit=True), names)
-    put_in, mixin, misspelt, builder, clusters, consume = snippets("docs/guide.md")
+    put_in, mixin, misspelt, builder, clusters, consume, alembic = snippets("docs/guide.md")
     names["engine"] = engine
     exec(put_in, names)
     exec(mixin, names)
@@ -129,6 +130,9 @@ def test_the_guides_snippets_run_in_their_order(tmp_path: Path, monkeypatch: pyt
     _assert_built(names, engine)
     names["outbox"] = Outbox(names["Base"].metadata)
     exec(clusters, names)
+    context = SimpleNamespace(configure=lambda **options: names.update(configured=options))
+    exec(alembic, names | {"context": context, "connection": None})
+    assert callable(names["configured"]["render_item"])
     exec(consume, names | {"message_id": "01a2", "Coupon": lambda _: names["Coupon"]()})
 
 

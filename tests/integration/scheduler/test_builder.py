@@ -229,3 +229,25 @@ def test_what_a_builder_writes_is_not_committed(application: Application, schedu
 def test_a_builder_without_its_decorator_is_no_builder(sqlite_application: Application) -> None:
     outbox: Outbox = sqlite_application.outbox
     assert outbox.message("plain").builder is None
+
+
+def test_bytes_from_a_builder_are_not_called_json(application: Application, schedule: Schedule) -> None:
+    enqueue(application, lambda _, tasks: [b"\x00\x01" for _ in tasks], ["A1"])
+    with application.session() as session, session.begin():
+        application.outbox.publish(session, "built", key="A2", content_type="application/avro")
+    publisher = MemoryPublisher()
+    schedule(publisher).drain()
+    types = {record.key: dict(record.headers)["content-type"] for record in publisher.records}
+    assert types == {b"A1": b"application/octet-stream", b"A2": b"application/avro"}
+
+
+def test_a_task_without_payload_waits_for_a_process_that_has_its_builder(
+    application: Application, schedule: Schedule
+) -> None:
+    enqueue(application, lambda _, tasks: [{} for _ in tasks], ["A1"])
+    application.outbox.task_types["built"].builder = None
+    publisher = MemoryPublisher()
+    schedule(publisher).drain()
+    assert publisher.records == []
+    assert fates(application) == {"A1": RETRIED}
+    assert "no builder for 'built' in this process" in log_of(application, "A1")

@@ -10,7 +10,7 @@ from apscheduler.triggers.base import BaseTrigger
 from sqlalchemy import Engine, MetaData
 
 from asyncflow import Outbox, Scheduler, Status
-from asyncflow.errors import OptionError, SchedulerStoppedError, TablesMissingError
+from asyncflow.errors import OptionError, SchedulerStartedError, SchedulerStoppedError, TablesMissingError
 from asyncflow.outbox.events import (
     Event,
     LoopRestarted,
@@ -347,3 +347,10 @@ def test_what_was_left_behind_gives_its_connection_and_publisher_back_when_it_en
     eventually(lambda: publisher.closed)
     assert application.statuses() == [Status.SUCCESS] * 5
     eventually(lambda: checked_out(application.engine) == 0)
+
+
+def test_drain_is_refused_while_the_loops_run(application: Application, schedule: Schedule) -> None:
+    scheduler = schedule()
+    scheduler.start()
+    with pytest.raises(SchedulerStartedError, match="instead of start"):
+        scheduler.drain()
