@@ -48,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run a scheduler until SIGTERM or SIGINT")
     run.add_argument("target", metavar="module:attribute", help="the Scheduler, or a function that makes it")
-    run.add_argument("--verbose", action="store_true", help="also log every page, batch and settle")
+    run.add_argument(
+        "--verbose", action="store_true", help="also log every page, batch and settle, and what the Kafka client says"
+    )
     run.set_defaults(command=_run)
     for name, command, text in (
         ("init-db", _init_db, "create asyncflow's tables where they are missing"),
@@ -71,6 +73,8 @@ def _run(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
     logging.getLogger("asyncflow").setLevel(level)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    # kafka-python writes lines for each reconnect attempt; what a person needs of them is in BreakerChanged.
+    logging.getLogger("kafka").setLevel(logging.INFO if options.verbose else logging.CRITICAL)
     scheduler = _scheduler_at(options.target)
     scheduler.hooks.add(LoggingHook())
     return _until_signalled(scheduler)

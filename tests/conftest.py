@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import URL, Engine
 
 from tests.support.application import Application
 from tests.support.databases import NAMES, drop_everything, fresh_database, open_engine, url_of
 from tools.services import load
+
+# On CI the examples are the same in each run: what is found by chance is found where somebody can look.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 def pytest_report_header() -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from types import ModuleType
 from typing import Any
 
+from asyncflow.integrations.kafka.client_log import ClientLog
 from asyncflow.integrations.kafka.confluent_outcomes import (
     TOPIC_REFUSED,
     WITHDRAWN,
@@ -25,7 +25,6 @@ from asyncflow.scheduler.publisher import SENT, Outcome, Record, Unavailable
 RECONNECT_WITHIN_SECONDS = 1.0
 LOOK_EVERY_SECONDS = 0.1
 PURGED_WITHIN_SECONDS = 2.0
-LOGGER = logging.getLogger("asyncflow.integrations.kafka")
 
 Note = Callable[[Any, Any], None]
 
@@ -45,7 +44,7 @@ class ConfluentSession:
         self._verdict: Outcome | None = None
         self._trouble = ""
         self._down_at: float | None = None
-        self._client = library.Producer({**configuration, "error_cb": self._hear, "logger": LOGGER})
+        self._client = library.Producer({**configuration, "error_cb": self._hear, "logger": ClientLog()})
 
     def attempt(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
         """Send the records; return what became of each, by about ``deadline`` (monotonic seconds)."""

@@ -102,5 +102,5 @@ def test_whatever_is_given_is_taken_or_refused_by_its_name(name: str, value: Any
         taken = getattr(SchedulerSettings.of(**{name: value}), name)
     except OptionError as error:
         refusal = str(error)
-    assert taken == value
+    assert taken is value  # by identity: nan equals nothing
     assert refusal.startswith((f"{name} is ", "instance_index is "))
