@@ -1,6 +1,6 @@
 """Triggers from intervals and crontab lines, with crontab's own weekdays.
 
-APScheduler counts Monday as 0 (issue 286 of that project), crontab(5) Sunday; here 0 and 7 are Sunday.
+APScheduler counts Monday as 0, crontab(5) Sunday; here 0 and 7 are Sunday.
 """
 
 from __future__ import annotations
