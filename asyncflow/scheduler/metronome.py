@@ -1,7 +1,7 @@
 """The tick: APScheduler as a metronome only.
 
-Its thread dies silently when a trigger raises, and its ``running`` stays True (issues 109 and 870 of that
-project); so ``is_alive`` asks the thread itself, and a watchdog calls it.
+Its thread dies silently when a trigger raises, and its ``running`` stays True; so ``is_alive`` asks the thread
+itself, and a watchdog calls it.
 """
 
 from __future__ import annotations
