@@ -104,7 +104,7 @@ def _until_signalled(scheduler: Scheduler) -> int:
 def _init_db(options: argparse.Namespace) -> int:
     engine, outbox = _database(options)
     metadata = outbox.tasks.metadata
-    tables = [outbox.tasks, outbox.shards]
+    tables = [*outbox.tables]
     if not options.target:
         tables.append(Inbox(metadata, prefix=options.prefix, schema=options.schema).entries)
     metadata.create_all(engine, tables)

@@ -70,6 +70,7 @@ class Outbox:
         require_whole("max_message_bytes", max_message_bytes, 1, 2**31 - 1)
         self.tasks = task_table(metadata, f"{prefix}task", schema)
         self.shards = shard_table(metadata, f"{prefix}shard", schema)
+        self.tables = (self.tasks, self.shards)
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
         self.default_destination = default_destination

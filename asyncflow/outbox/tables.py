@@ -106,7 +106,8 @@ def task_table(metadata: MetaData, name: str = "asyncflow_task", schema: str | N
     """Add the task table to ``metadata``; return the one already there if it was added before.
 
     One index serves every read path: heads, pages and cleaning have equality on a prefix of
-    (status, task_type, shard) and read ``order_time`` in order.
+    (status, task_type, shard) and read ``order_time`` in order, then ``id``, which ends ties. (InnoDB ends each
+    index with the primary key anyway, so there it costs nothing.)
     """
     schema = schema or metadata.schema
     existing = metadata.tables.get(f"{schema}.{name}" if schema else name)
@@ -116,7 +117,7 @@ def task_table(metadata: MetaData, name: str = "asyncflow_task", schema: str | N
         name,
         metadata,
         *task_columns(),
-        Index(f"ix_{name}_head", "status", "task_type", "shard", "order_time"),
+        Index(f"ix_{name}_head", "status", "task_type", "shard", "order_time", "id"),
         Index(f"ix_{name}_key", "task_key", "created_at"),
         schema=schema,
     )

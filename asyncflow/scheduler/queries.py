@@ -99,7 +99,7 @@ def page(tasks: Table, number: int) -> Select[Any]:
             t.shard == bindparam(f"shard_{number}", type_=Integer()),
             t.order_time <= database_now(),
         )
-        .order_by(t.order_time)
+        .order_by(t.order_time, t.id)
         .limit(bindparam("limit", type_=Integer()))
     )
 

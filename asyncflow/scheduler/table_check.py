@@ -11,7 +11,7 @@ from asyncflow.outbox import Outbox
 def require_tables(engine: Engine, outbox: Outbox) -> None:
     """Raise TablesMissingError, naming tables, columns or indexes that the database lacks."""
     inspector = inspect(engine)
-    for table in (outbox.tasks, outbox.shards):
+    for table in outbox.tables:
         if not inspector.has_table(table.name, schema=table.schema):
             raise TablesMissingError(
                 f"the database has no table {table.fullname}; run `asyncflow init-db --database-url ...`, "

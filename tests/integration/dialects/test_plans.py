@@ -132,7 +132,11 @@ def read_sqlite_plan(plans: Plans, name: str) -> None:
     assert not [detail for detail in details if "TEMP B-TREE" in detail]
     reading = [detail for detail in details if "asyncflow_task" in detail]
     by_id = [detail for detail in reading if detail.endswith("USING INDEX sqlite_autoindex_asyncflow_task_1 (id=?)")]
-    by_index = [detail for detail in reading if f"SEARCH asyncflow_task USING INDEX {INDEX} (status=?" in detail]
+    by_index = [
+        detail
+        for detail in reading
+        if f"INDEX {INDEX} (status=?" in detail and detail.startswith("SEARCH asyncflow_task USING")
+    ]
     assert sorted(by_id + by_index) == sorted(reading)
     wanted = "AND shard>?" if name == "heads" else "AND task_type=? AND shard=? AND order_time<?"
     assert any(wanted in detail for detail in by_index)

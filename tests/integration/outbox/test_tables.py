@@ -30,7 +30,7 @@ def test_create_all_makes_tables_and_indexes(engine: Engine) -> None:
     assert sorted(inspector.get_table_names()) == ["asyncflow_inbox", "asyncflow_shard", "asyncflow_task"]
     indexes = {index["name"]: index["column_names"] for index in inspector.get_indexes("asyncflow_task")}
     assert indexes == {
-        "ix_asyncflow_task_head": ["status", "task_type", "shard", "order_time"],
+        "ix_asyncflow_task_head": ["status", "task_type", "shard", "order_time", "id"],
         "ix_asyncflow_task_key": ["task_key", "created_at"],
     }
     assert inspector.get_pk_constraint("asyncflow_task")["constrained_columns"] == ["id"]
