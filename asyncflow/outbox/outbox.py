@@ -17,7 +17,7 @@ from asyncflow.outbox.events import Hook, Hooks, TaskEnqueued
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.message import Door, Message, row_of
 from asyncflow.outbox.options import refuse_unknown, require_place, require_whole
-from asyncflow.outbox.tables import shard_table, task_table
+from asyncflow.outbox.tables import instance_table, shard_table, task_table
 from asyncflow.outbox.target import bind_of, connection_of, is_async, require_transactional, target_of
 from asyncflow.outbox.task_type import MessageType, TaskTypes
 from asyncflow.outbox.text import shown
@@ -44,7 +44,7 @@ _TYPE_OPTIONS = (
 class Outbox:
     """Write tasks into the caller's transaction; made once, beside the application's tables.
 
-    Adds the tables ``<prefix>task`` and ``<prefix>shard`` to ``metadata``. Thread-safe after the declarations.
+    Adds its tables, ``<prefix>task`` and others, to ``metadata``. Thread-safe after the declarations.
 
     ``shard_count``: shares of the table, 1 to 32,767; recorded in the database by the first scheduler.
     ``max_message_bytes``: limit of payload, key and headers together.
@@ -70,7 +70,8 @@ class Outbox:
         require_whole("max_message_bytes", max_message_bytes, 1, 2**31 - 1)
         self.tasks = task_table(metadata, f"{prefix}task", schema)
         self.shards = shard_table(metadata, f"{prefix}shard", schema)
-        self.tables = (self.tasks, self.shards)
+        self.instances = instance_table(metadata, f"{prefix}instance", schema)
+        self.tables = (self.tasks, self.shards, self.instances)
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
         self.default_destination = default_destination

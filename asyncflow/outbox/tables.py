@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     BINARY,
     BigInteger,
+    Boolean,
     Column,
     Dialect,
     Index,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 TASK_TYPE_LENGTH = 100
 KEY_LENGTH = 255
 OWNER_LENGTH = 120
+JOB_LENGTH = 100
 CONSUMER_LENGTH = 100
 MESSAGE_ID_LENGTH = 255
 SCHEDULE_LOG_LENGTH = 2000
@@ -124,14 +126,37 @@ def task_table(metadata: MetaData, name: str = "asyncflow_task", schema: str | N
 
 
 def shard_table(metadata: MetaData, name: str = "asyncflow_shard", schema: str | None = None) -> Table:
-    """Add the shard table: one row a shard, telling its owner and, by ``epoch``, how often that changed."""
+    """Add the shard table: who owns each shard of each job, until when, and by ``epoch`` how often that changed.
+
+    ``disabled``, ``misfire`` and ``running`` are those of the ElasticJob sharding item.
+    """
     return Table(
         name,
         metadata,
+        Column("job", _exact(JOB_LENGTH), primary_key=True),
         Column("shard", SmallInteger, primary_key=True, autoincrement=False),
         Column("owner", _exact(OWNER_LENGTH), nullable=True),
         Column("epoch", BigInteger, nullable=False),
+        Column("lease_until", DatabaseTime(), nullable=True),
         Column("acquired_at", DatabaseTime(), nullable=True),
+        Column("disabled", Boolean, nullable=False),
+        Column("misfire", Boolean, nullable=False),
+        Column("running", Boolean, nullable=False),
+        schema=schema,
+        keep_existing=True,
+    )
+
+
+def instance_table(metadata: MetaData, name: str = "asyncflow_instance", schema: str | None = None) -> Table:
+    """Add the instance table: which running processes share each job, each by a lease that it renews."""
+    return Table(
+        name,
+        metadata,
+        Column("job", _exact(JOB_LENGTH), primary_key=True),
+        Column("instance", _exact(OWNER_LENGTH), primary_key=True),
+        Column("joined_at", DatabaseTime(), nullable=False),
+        Column("lease_until", DatabaseTime(), nullable=False),
+        Column("leaving", Boolean, nullable=False),
         schema=schema,
         keep_existing=True,
     )

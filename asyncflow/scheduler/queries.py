@@ -166,48 +166,6 @@ def _logged(tasks: Table) -> ColumnElement[str]:
     return func.substr(line + func.coalesce(tasks.c.schedule_log, ""), 1, SCHEDULE_LOG_LENGTH, type_=String())
 
 
-# -- ownership -------------------------------------------------------------------------------------------
-
-
-def read_epochs(shards: Table) -> Select[Any]:
-    """Read all shards with owner and epoch."""
-    return select(shards.c.shard, shards.c.owner, shards.c.epoch)
-
-
-def hold_epochs(shards: Table) -> Select[Any]:
-    """Read the epochs of ``shards`` and keep them from changing until the transaction ends."""
-    wanted = bindparam("shards", expanding=True, type_=Integer())
-    return select(shards.c.shard, shards.c.epoch).where(shards.c.shard.in_(wanted)).with_for_update(read=True)
-
-
-def exclude_writers(shards: Table) -> Update:
-    """Change no row, yet keep other writers out until the transaction ends, where rows cannot be locked.
-
-    SQLite knows no FOR SHARE; it takes its one write lock when an UPDATE begins, whatever it finds.
-    """
-    return update(shards).where(shards.c.shard < 0).values(epoch=shards.c.epoch)
-
-
-def insert_shards(connection: Connection, dialect: DatabaseDialect, shards: Table, shard_count: int) -> None:
-    """Write the rows of all shards, unowned; those that exist stay as they are."""
-    rows = [{"shard": shard, "owner": None, "epoch": 0} for shard in range(shard_count)]
-    connection.execute(dialect.insert_once(shards), rows)
-
-
-def take_shards(shards: Table) -> Update:
-    """Make ``owner`` the owner of ``shards`` and raise their epochs."""
-    return (
-        update(shards)
-        .where(shards.c.shard.in_(bindparam("shards", expanding=True, type_=Integer())))
-        .values(owner=bindparam("its_owner"), epoch=shards.c.epoch + 1, acquired_at=_NO_TIME)
-    )
-
-
-def release_shards(shards: Table) -> Update:
-    """Give back all shards of ``owner``."""
-    return update(shards).where(shards.c.owner == bindparam("its_owner")).values(owner=None)
-
-
 # -- cleaning --------------------------------------------------------------------------------------------
 
 

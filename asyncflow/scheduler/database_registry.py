@@ -1,0 +1,136 @@
+"""The registry that needs nothing but the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import timedelta
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine, Row
+
+from asyncflow.errors import ShardCountMismatchError
+from asyncflow.outbox import Outbox
+from asyncflow.scheduler import ownership_queries as queries
+from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.registry import Holding, View
+
+T = TypeVar("T")
+_MEMBER = -1  # in place of a shard
+
+
+class DatabaseRegistry:
+    """Keep members and shards in ``asyncflow_instance`` and ``asyncflow_shard``, by the database's clock."""
+
+    def __init__(self, engine: Engine, outbox: Outbox, instance: str, lease_seconds: float) -> None:
+        self.instance = instance
+        self._engine = engine
+        self._shards = outbox.shards
+        self._instances = outbox.instances
+        self._lease = timedelta(seconds=lease_seconds)
+        self._candidacies: set[str] = set()
+
+    def join(self, job: str, item_count: int, *, is_candidate: bool, changed: Callable[[], None]) -> None:
+        """Record the shards unless they are, and become a member. Nothing is pushed: ``changed`` is never called."""
+        self._run(lambda connection: self._record_shards(connection, job, item_count))
+        if is_candidate:
+            self._candidacies.add(job)
+            self._run(lambda connection: self._insert_member(connection, job))
+
+    def views(self, jobs: Collection[str]) -> dict[str, View]:
+        """Read all of them in one statement."""
+        statement = queries.read_views(self._shards, self._instances)
+        rows = self._run(lambda connection: connection.execute(statement, {"jobs": sorted(jobs)}).all())
+        return {job: _view([row for row in rows if row.job == job]) for job in jobs}
+
+    def renew(self) -> None:
+        """Renew in two statements; a membership that was forgotten meanwhile is entered again."""
+        self._run(self._renew)
+
+    def acquire(self, job: str, items: Collection[int]) -> None:
+        """Take what is free by the database's clock."""
+        self._own(queries.acquire_shards(self._shards), job, items)
+
+    def seize(self, job: str, items: Collection[int]) -> None:
+        """Take the items."""
+        self._own(queries.seize_shards(self._shards), job, items)
+
+    def hand_over(self, job: str, items: Collection[int], successor: str) -> None:
+        """Change the owner without a moment in which there is none."""
+        self._own(queries.hand_over_shards(self._shards), job, items, owner=successor, former=self.instance)
+
+    def retire(self, job: str) -> None:
+        """Mark the membership as leaving."""
+        self._candidacies.discard(job)
+        statement = queries.mark_leaving(self._instances)
+        self._run(lambda connection: connection.execute(statement, self._of(job)))
+
+    def leave(self, job: str) -> None:
+        """Leave the shards without an owner, their epochs as they are, and delete the membership."""
+        self._candidacies.discard(job)
+        self._run(lambda connection: self._leave(connection, job))
+
+    # -- work of one transaction -------------------------------------------------------------------------
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        # A connection for each call: several threads may ask at once.
+        database = Database(self._engine)
+        try:
+            return database.run(work)
+        finally:
+            database.close()
+
+    def _of(self, job: str) -> dict[str, str]:
+        return {"its_job": job, "its_instance": self.instance}
+
+    def _record_shards(self, connection: Connection, job: str, expected: int) -> None:
+        recorded = self._recorded(connection, job)
+        if recorded == 0:
+            dialect = Database(self._engine).dialect
+            # Somebody else may do the same at this moment, with another count: then not all rows are ours.
+            new = queries.insert_shards(connection, dialect, self._shards, job, expected)
+            recorded = expected if new == expected else self._recorded(connection, job)
+        if recorded != expected:
+            raise ShardCountMismatchError(
+                f"shard_count of {job!r} is {expected}, but {self._shards.fullname} records {recorded}; "
+                f"use {recorded} in every process, or stop them all, let the pending rows drain, and delete "
+                f"the job's rows there before the first one starts with {expected}"
+            )
+
+    def _recorded(self, connection: Connection, job: str) -> int:
+        return len(connection.execute(queries.recorded_shards(self._shards), {"its_job": job}).all())
+
+    def _insert_member(self, connection: Connection, job: str) -> None:
+        connection.execute(queries.forget_members(self._instances), {"its_job": job})
+        queries.insert_member(connection, self._instances, job, self.instance, self._lease)
+
+    def _renew(self, connection: Connection) -> None:
+        member = {"its_instance": self.instance, "lease": self._lease}
+        found = connection.execute(queries.renew_member(self._instances), member).rowcount
+        if found < len(self._candidacies):
+            for job in sorted(self._candidacies):
+                queries.insert_member(connection, self._instances, job, self.instance, self._lease)
+        owner = {"its_owner": self.instance, "lease": self._lease}
+        connection.execute(queries.renew_shards(self._shards), owner)
+
+    def _own(self, statement: object, job: str, items: Collection[int], owner: str = "", **guards: str) -> None:
+        if not items:
+            return
+        # In order, the order in which everybody locks them.
+        values = {"its_job": job, "shards": sorted(items), "its_owner": owner or self.instance, "lease": self._lease}
+        self._run(lambda connection: connection.execute(statement, {**values, **guards}))  # type: ignore[call-overload]
+
+    def _leave(self, connection: Connection, job: str) -> None:
+        owner = {"its_job": job, "its_owner": self.instance}
+        connection.execute(queries.release_shards(self._shards), owner)
+        connection.execute(queries.delete_member(self._instances), self._of(job))
+
+
+def _view(rows: list[Row[tuple[object, ...]]]) -> View:
+    members = [row.owner for row in rows if row.shard == _MEMBER and row.seconds_left > 0 and not row.disabled]
+    items = {row.shard: _holding(row) for row in rows if row.shard != _MEMBER}
+    return View(tuple(sorted(members)), items)
+
+
+def _holding(row: Row[tuple[object, ...]]) -> Holding:
+    left = row.seconds_left or 0.0
+    return Holding(row.owner, row.epoch, float(left), bool(row.disabled), bool(row.misfire), bool(row.running))

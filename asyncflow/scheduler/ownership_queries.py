@@ -1,0 +1,202 @@
+"""The statements about who owns what, each a named function. Leases are written and judged by the database's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    CompoundSelect,
+    Delete,
+    Integer,
+    Select,
+    String,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    false,
+    insert,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.sql import ColumnElement
+
+from asyncflow.outbox.clock import database_now, seconds_until
+from asyncflow.outbox.dialects import DatabaseDialect
+
+_NO_TIME = timedelta(0)
+_FORGOTTEN_AFTER = timedelta(minutes=10)
+_ROWS_A_STATEMENT = 500
+
+
+def _wanted(name: str, kind: Any) -> Any:
+    return bindparam(name, expanding=True, type_=kind)
+
+
+# -- looking ---------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=32)
+def read_views(shards: Table, instances: Table) -> CompoundSelect[Any]:
+    """Read the shards and the members of ``jobs``, in one statement: a member has shard -1.
+
+    Columns: job, shard, name of the owner or member, epoch, seconds of its lease left, disabled (of a member:
+    leaving), misfire, running.
+    """
+    jobs = _wanted("jobs", String())
+    s, i = shards.c, instances.c
+    left = seconds_until(s.lease_until).label("seconds_left")
+    of_shards = select(s.job, s.shard, s.owner, s.epoch, left, s.disabled, s.misfire, s.running).where(s.job.in_(jobs))
+    nothing: list[ColumnElement[Any]] = [literal_column("-1", Integer()), i.instance, literal_column("0", Integer())]
+    of_members = select(i.job, *nothing, seconds_until(i.lease_until), i.leaving, false(), false())
+    return union_all(of_shards, of_members.where(i.job.in_(jobs)))
+
+
+@lru_cache(maxsize=32)
+def read_owners(shards: Table) -> Select[Any]:
+    """Read job, shard, owner and seconds of the lease left, of every shard."""
+    s = shards.c
+    return select(s.job, s.shard, s.owner, seconds_until(s.lease_until).label("seconds_left")).order_by(s.job, s.shard)
+
+
+# -- fencing ---------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=32)
+def hold_epochs(shards: Table) -> Select[Any]:
+    """Read owner and epoch of some ``shards`` of ``job`` and keep them from changing until the transaction ends."""
+    s = shards.c
+    wanted = s.shard.in_(_wanted("shards", Integer()))
+    return select(s.shard, s.owner, s.epoch).where(s.job == bindparam("its_job"), wanted).with_for_update(read=True)
+
+
+@lru_cache(maxsize=32)
+def exclude_writers(shards: Table) -> Update:
+    """Change no row, yet keep other writers out until the transaction ends, where rows cannot be locked.
+
+    SQLite knows no FOR SHARE; it takes its one write lock when an UPDATE begins, whatever it finds.
+    """
+    return update(shards).where(shards.c.shard < 0).values(epoch=shards.c.epoch)
+
+
+# -- shards ----------------------------------------------------------------------------------------------
+
+
+def insert_shards(connection: Connection, dialect: DatabaseDialect, shards: Table, job: str, count: int) -> int:
+    """Write the rows of all shards of ``job``, unowned; leave existing ones as they are; return how many are new."""
+    state = {"owner": None, "lease_until": None, "acquired_at": None}
+    marks = {"disabled": False, "misfire": False, "running": False}
+    rows = ({"job": job, "shard": shard, "epoch": 0, **state, **marks} for shard in range(count))
+    return sum(_insert_once(connection, dialect, shards, chunk) for chunk in _chunks(rows))
+
+
+def _insert_once(connection: Connection, dialect: DatabaseDialect, table: Table, rows: list[dict[str, Any]]) -> int:
+    # Without the option SQLAlchemy forgets the row count of an INSERT on PostgreSQL.
+    statement = dialect.insert_once(table).values(rows).execution_options(preserve_rowcount=True)
+    return connection.execute(statement).rowcount
+
+
+def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while chunk := list(islice(rows, _ROWS_A_STATEMENT)):
+        yield chunk
+
+
+@lru_cache(maxsize=32)
+def recorded_shards(shards: Table) -> Select[Any]:
+    """Read the numbers of the shards of ``its_job``."""
+    return select(shards.c.shard).where(shards.c.job == bindparam("its_job"))
+
+
+@lru_cache(maxsize=32)
+def acquire_shards(shards: Table) -> Update:
+    """Make ``its_owner`` the owner of those of ``shards`` that nobody owns any more, and raise their epochs."""
+    free = or_(shards.c.owner.is_(None), shards.c.lease_until.is_(None), shards.c.lease_until <= database_now())
+    return _change_owner(shards).where(free)
+
+
+@lru_cache(maxsize=32)
+def seize_shards(shards: Table) -> Update:
+    """Make ``its_owner`` the owner of ``shards``, whoever owns them, and raise their epochs."""
+    return _change_owner(shards)
+
+
+@lru_cache(maxsize=32)
+def hand_over_shards(shards: Table) -> Update:
+    """Make ``its_owner`` the owner of those of ``shards`` that ``former`` still owns, and raise their epochs."""
+    return _change_owner(shards).where(shards.c.owner == bindparam("former"))
+
+
+def _change_owner(shards: Table) -> Update:
+    wanted = shards.c.shard.in_(_wanted("shards", Integer()))
+    return (
+        update(shards)
+        .where(shards.c.job == bindparam("its_job"), wanted)
+        .values(
+            owner=bindparam("its_owner"),
+            epoch=shards.c.epoch + 1,
+            lease_until=bindparam("lease", type_=shards.c.lease_until.type),
+            acquired_at=_NO_TIME,
+        )
+    )
+
+
+@lru_cache(maxsize=32)
+def renew_shards(shards: Table) -> Update:
+    """Let the leases of all shards of ``its_owner`` end ``lease`` from now."""
+    lease = bindparam("lease", type_=shards.c.lease_until.type)
+    return update(shards).where(shards.c.owner == bindparam("its_owner")).values(lease_until=lease)
+
+
+@lru_cache(maxsize=32)
+def release_shards(shards: Table) -> Update:
+    """Leave all shards of ``its_job`` that ``its_owner`` has without an owner; their epochs stay."""
+    mine = (shards.c.job == bindparam("its_job"), shards.c.owner == bindparam("its_owner"))
+    return update(shards).where(*mine).values(owner=None, lease_until=None)
+
+
+# -- members ---------------------------------------------------------------------------------------------
+
+
+def insert_member(connection: Connection, instances: Table, job: str, instance: str, lease: timedelta) -> None:
+    """Make ``instance`` a member of ``job``, whatever it was."""
+    connection.execute(delete_member(instances), {"its_job": job, "its_instance": instance})
+    values = {"job": job, "instance": instance, "joined_at": _NO_TIME, "lease_until": lease, "leaving": False}
+    connection.execute(insert(instances), values)
+
+
+@lru_cache(maxsize=32)
+def renew_member(instances: Table) -> Update:
+    """Let the leases of ``its_instance`` end ``lease`` from now, in all jobs."""
+    lease = bindparam("lease", type_=instances.c.lease_until.type)
+    return update(instances).where(instances.c.instance == bindparam("its_instance")).values(lease_until=lease)
+
+
+@lru_cache(maxsize=32)
+def mark_leaving(instances: Table) -> Update:
+    """Take ``its_instance`` from the candidates for the shards of ``its_job``."""
+    its = (instances.c.job == bindparam("its_job"), instances.c.instance == bindparam("its_instance"))
+    return update(instances).where(*its).values(leaving=True)
+
+
+@lru_cache(maxsize=32)
+def delete_member(instances: Table) -> Delete:
+    """End a membership."""
+    i = instances.c
+    return delete(instances).where(i.job == bindparam("its_job"), i.instance == bindparam("its_instance"))
+
+
+@lru_cache(maxsize=32)
+def forget_members(instances: Table) -> Delete:
+    """Delete the members of ``its_job`` whose leases ran out long ago."""
+    i = instances.c
+    return delete(instances).where(i.job == bindparam("its_job"), i.lease_until < -_FORGOTTEN_AFTER)
+
+
