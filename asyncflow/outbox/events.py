@@ -101,11 +101,29 @@ class BreakerChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class OwnershipChanged(Event):
-    """The instance owns ``shards`` from now on; another one took ``lost``."""
+    """The instance owns ``shards`` of ``job`` from now on; ``lost`` are another one's, or nobody's."""
 
+    job: str
     owner: str
     shards: tuple[int, ...]
     lost: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardsHandedOver(Event):
+    """The instance finished its work on ``shards`` of ``job`` and made ``successor`` their owner."""
+
+    job: str
+    successor: str
+    shards: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MembersChanged(Event):
+    """``members`` share ``job`` from now on."""
+
+    job: str
+    members: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +170,7 @@ class SchedulerStarted(Event):
 
     owner: str
     instance_index: int
-    instance_count: int
+    instance_count: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,114 +1,79 @@
-"""Which shards this instance may read: the seam behind which membership can be fixed or dynamic."""
+"""Which items of a job this instance may work on, and which of them are at work."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from types import TracebackType
+from typing import Protocol
 
-from sqlalchemy import Connection, Engine
-
-from asyncflow.errors import ShardCountMismatchError
-from asyncflow.outbox import Outbox
-from asyncflow.outbox.dialects import dialect_of
-from asyncflow.outbox.events import Hooks, OwnershipChanged
 from asyncflow.outbox.tables import OWNER_LENGTH
-from asyncflow.scheduler import queries
-from asyncflow.scheduler.database import Database
 
-T = TypeVar("T")
+
+def instance_name() -> str:
+    """Return a name that no other instance has: host, process and some luck."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"[-OWNER_LENGTH:]
 
 
 class Ownership(Protocol):
-    """Tell the shards that this instance owns; any thread may ask."""
+    """Tell the items of one job that this instance owns; any thread may ask."""
 
     owner: str
+    job: str
 
     def acquire(self) -> None:
-        """Become the owner of this instance's shards; raises ShardCountMismatchError."""
+        """Take part: own what is free of the share that is due, and the rest as others hand it over.
+
+        Raises ShardCountMismatchError.
+        """
+        ...
+
+    def await_share(self) -> None:
+        """Wait until the whole share is owned; no longer than the lease of a dead owner can last."""
         ...
 
     def epochs(self) -> Mapping[int, int]:
-        """Return the owned shards with the epoch of each, as last known."""
+        """Return the items to work on with the epoch of each, as last known."""
+        ...
+
+    def in_use(self) -> Hold:
+        """Return the items to work on, none of which is handed over before the hold is released."""
         ...
 
     def refresh(self) -> None:
-        """Learn from the database which shards are still owned."""
+        """Learn from the registry which items are still owned."""
         ...
 
     def release(self) -> None:
-        """Give all shards back."""
+        """Give everything back and take part no more."""
         ...
 
 
-class StaticOwnership:
-    """Own the shards with ``shard % instance_count == instance_index``, from start to stop.
+class Hold:
+    """Keep items from being handed over, from its making to its release; used by one thread.
 
-    A process that starts with an index takes its shards, and raises their epochs, whoever held them: one that
-    was paused or cut off and comes back finds its settles fenced.
+    ``epochs`` tells them with the epochs in which they are owned.
     """
 
-    def __init__(self, engine: Engine, outbox: Outbox, index: int, count: int, hooks: Hooks) -> None:
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"[-OWNER_LENGTH:]
-        self._engine = engine
-        self._outbox = outbox
-        self._mine = [shard for shard in range(outbox.shard_count) if shard % count == index]
-        self._hooks = hooks
-        self._epochs: dict[int, int] = {}
+    def __init__(self, epochs: Mapping[int, int], released: Callable[[Hold], None]) -> None:
+        self.epochs = dict(epochs)
+        self._released = released
 
-    def acquire(self) -> None:
-        """Take the shards in one transaction."""
-        self._adopt(self._run(self._take))
-
-    def epochs(self) -> Mapping[int, int]:
-        """Return the owned shards with their epochs."""
-        return self._epochs
-
-    def refresh(self) -> None:
-        """Drop the shards that another process has taken since."""
-        self._adopt(self._run(self._read_mine))
+    def keep_only(self, items: Collection[int]) -> None:
+        """Let the others go: so a slow destination does not hold up the hand-over of shards it has no rows of."""
+        self.epochs = {item: epoch for item, epoch in self.epochs.items() if item in items}
 
     def release(self) -> None:
-        """Leave the shards without an owner; their epochs stay."""
-        statement = queries.release_shards(self._outbox.shards)
-        self._run(lambda connection: connection.execute(statement, {"its_owner": self.owner}))
-        self._epochs = {}
-        self._hooks.emit(OwnershipChanged(self.owner, (), ()))
+        """Let all items go; may be called twice."""
+        self.epochs = {}
+        self._released(self)
 
-    def _run(self, work: Callable[[Connection], T]) -> T:
-        # A connection for each call: several relays may be fenced at once.
-        database = Database(self._engine)
-        try:
-            return database.run(work)
-        finally:
-            database.close()
+    def __enter__(self) -> Hold:
+        return self
 
-    def _take(self, connection: Connection) -> dict[int, int]:
-        self._require_shard_count(connection)
-        if self._mine:
-            statement = queries.take_shards(self._outbox.shards)
-            connection.execute(statement, {"shards": self._mine, "its_owner": self.owner})
-        return self._read_mine(connection)
-
-    def _require_shard_count(self, connection: Connection) -> None:
-        shards, expected = self._outbox.shards, self._outbox.shard_count
-        recorded = len(connection.execute(queries.read_epochs(shards)).all())
-        if recorded == 0:
-            queries.insert_shards(connection, dialect_of(connection.dialect.name), shards, expected)
-        elif recorded != expected:
-            raise ShardCountMismatchError(
-                f"shard_count is {expected}, but {shards.fullname} records {recorded}; "
-                f"use Outbox(..., shard_count={recorded}) in every process"
-            )
-
-    def _read_mine(self, connection: Connection) -> dict[int, int]:
-        rows = connection.execute(queries.read_epochs(self._outbox.shards)).all()
-        return {row.shard: row.epoch for row in rows if row.owner == self.owner}
-
-    def _adopt(self, epochs: dict[int, int]) -> None:
-        lost = tuple(sorted(self._epochs.keys() - epochs.keys()))
-        if epochs != self._epochs:
-            self._epochs = epochs
-            self._hooks.emit(OwnershipChanged(self.owner, tuple(sorted(epochs)), lost))
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()

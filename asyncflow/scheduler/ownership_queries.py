@@ -9,8 +9,8 @@ from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
-    Connection,
     CompoundSelect,
+    Connection,
     Delete,
     Integer,
     Select,
@@ -92,9 +92,8 @@ def exclude_writers(shards: Table) -> Update:
 
 def insert_shards(connection: Connection, dialect: DatabaseDialect, shards: Table, job: str, count: int) -> int:
     """Write the rows of all shards of ``job``, unowned; leave existing ones as they are; return how many are new."""
-    state = {"owner": None, "lease_until": None, "acquired_at": None}
     marks = {"disabled": False, "misfire": False, "running": False}
-    rows = ({"job": job, "shard": shard, "epoch": 0, **state, **marks} for shard in range(count))
+    rows = ({"job": job, "shard": shard, "epoch": 0, **marks} for shard in range(count))
     return sum(_insert_once(connection, dialect, shards, chunk) for chunk in _chunks(rows))
 
 
@@ -198,5 +197,3 @@ def forget_members(instances: Table) -> Delete:
     """Delete the members of ``its_job`` whose leases ran out long ago."""
     i = instances.c
     return delete(instances).where(i.job == bindparam("its_job"), i.lease_until < -_FORGOTTEN_AFTER)
-
-

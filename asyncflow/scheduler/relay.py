@@ -20,7 +20,7 @@ from asyncflow.outbox.events import (
 )
 from asyncflow.outbox.payload import JSON
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler import queries
+from asyncflow.scheduler import ownership_queries, queries
 from asyncflow.scheduler.breaker import HALF_OPEN, Breaker
 from asyncflow.scheduler.builder import Body, build
 from asyncflow.scheduler.database import Database
@@ -218,9 +218,10 @@ class Relay:
     def _write(self, connection: Connection, settlement: Settlement, epochs: dict[int, int]) -> tuple[Settlement, int]:
         """Write the outcomes of the shards still owned in the epoch of the fetch; count the others."""
         if not self._database.dialect.locks_rows:
-            connection.execute(queries.exclude_writers(self._outbox.shards))
+            connection.execute(ownership_queries.exclude_writers(self._outbox.shards))
         shards = {task.shard for task in settlement.tasks()}
-        held = connection.execute(queries.hold_epochs(self._outbox.shards), {"shards": sorted(shards)}).all()
+        wanted = {"its_job": self._ownership.job, "shards": sorted(shards)}
+        held = connection.execute(ownership_queries.hold_epochs(self._outbox.shards), wanted).all()
         owned = {row.shard for row in held if epochs[row.shard] == row.epoch}
         kept = settlement if owned == shards else settlement.keeping(lambda task: task.shard in owned)
         delete = self._settings.on_success == "delete"

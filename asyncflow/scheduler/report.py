@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler import queries
+from asyncflow.scheduler import ownership_queries, queries
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.table_check import require_tables
@@ -67,7 +67,7 @@ def _read(connection: Connection, outbox: Outbox) -> Report:
     heads = {status: _heads(connection, outbox, status) for status in _SHOWN}
     names = sorted({head.task_type for found in heads.values() for head in found})
     owners: dict[str | None, int] = {}
-    for row in connection.execute(queries.read_epochs(outbox.shards)):
+    for row in connection.execute(ownership_queries.read_owners(outbox.shards)):
         owners[row.owner] = owners.get(row.owner, 0) + 1
     return Report(
         [_type_report(connection, outbox, name, heads[Status.PENDING]) for name in names],

@@ -14,17 +14,23 @@ from sqlalchemy import Engine
 from asyncflow.errors import OptionError, SchedulerStartedError, SchedulerStoppedError, UnroutedDestinationError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.events import Hook, Hooks, LoopRestarted, SchedulerStarted, SchedulerStopped, StepFailed
+from asyncflow.scheduler.allocation import Allocation, Fixed, SharedOut
 from asyncflow.scheduler.cleaner import Cleaner
+from asyncflow.scheduler.cluster import Cluster
 from asyncflow.scheduler.crontab import trigger_of
+from asyncflow.scheduler.database_registry import DatabaseRegistry
 from asyncflow.scheduler.loop import Loop
 from asyncflow.scheduler.metronome import Metronome
-from asyncflow.scheduler.ownership import Ownership, StaticOwnership
+from asyncflow.scheduler.ownership import Ownership, instance_name
 from asyncflow.scheduler.publisher import Publisher
+from asyncflow.scheduler.registry import Registry
 from asyncflow.scheduler.relay import Relay
 from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.strategies import strategy_of
 from asyncflow.scheduler.table_check import require_tables
 from asyncflow.scheduler.unknown_types import UnknownTypes
 
+OUTBOX_JOB = "outbox"  # the name under which the relays share the task table out
 _WATCH_SECONDS = 1.0
 
 
@@ -44,7 +50,7 @@ class Scheduler:
         publishers: Mapping[str, Publisher],
         *,
         settings: SchedulerSettings | None = None,
-        ownership: Ownership | None = None,
+        registry: Registry | None = None,
         hooks: Iterable[Hook] = (),
         **options: Any,
     ) -> None:
@@ -54,12 +60,14 @@ class Scheduler:
         self.outbox = outbox
         self.engine = engine
         self.hooks = Hooks(hooks)
-        self.ownership = ownership or StaticOwnership(
-            engine, outbox, self.settings.instance_index, self.settings.instance_count, self.hooks
-        )
         self._destinations = frozenset(publishers)
         _require_routes(outbox, self._destinations)
         _require_share(self.settings, outbox)
+        registry = registry or DatabaseRegistry(engine, outbox, instance_name(), self.settings.lease_seconds)
+        self.cluster = Cluster(registry, self.settings.lease_seconds, self.settings.heartbeat_seconds, self.hooks)
+        self.ownership: Ownership = self.cluster.ownership_of(
+            OUTBOX_JOB, outbox.shard_count, _allocation(self.settings, registry.instance)
+        )
         unknown_types = UnknownTypes(outbox.task_types, self.hooks)
         self.relays = [
             Relay(name, publisher, outbox, engine, self.ownership, self.settings, unknown_types, self.hooks)
@@ -69,6 +77,7 @@ class Scheduler:
         self._lifecycle = threading.RLock()  # a hook on our thread may call back
         self._started = self._stopping = self._holds_shards = False
         self._ended = threading.Event()
+        self._next_beat_at = 0.0
         self._make_loops()
 
     def start(self) -> None:
@@ -84,7 +93,7 @@ class Scheduler:
             if self.settings.wake_on_commit:
                 self.outbox.bell.connect(self._wake)
             self.metronome.start()
-            for loop in (*self._loops, self._watchdog):
+            for loop in (self._cluster_loop, *self._loops, self._watchdog):
                 loop.start()
         settings = self.settings
         self.hooks.emit(SchedulerStarted(self.ownership.owner, settings.instance_index, settings.instance_count))
@@ -105,6 +114,7 @@ class Scheduler:
             clean = self._stop_loops(default if timeout_seconds is None else timeout_seconds)
             if clean:
                 self._release()
+            self._cluster_loop.stop(_WATCH_SECONDS)
             self._ended.set()
         if self._started:
             self.hooks.emit(SchedulerStopped(self.ownership.owner, clean))
@@ -123,9 +133,13 @@ class Scheduler:
         if self._started and not self._ended.is_set():
             raise SchedulerStartedError("the scheduler's own threads relay already; call drain() instead of start()")
         self._take_shards()
-        for relay in self.relays:
-            while relay.step() == 0:
-                pass
+        try:
+            self.ownership.await_share()
+            for relay in self.relays:
+                while relay.step() == 0:
+                    self._beat_if_due()
+        finally:
+            self._give_shards_back()
 
     def __enter__(self) -> Scheduler:
         try:
@@ -146,6 +160,9 @@ class Scheduler:
         ]
         self._cleaner_loop = Loop("cleaner", self._cleaner.step, self.hooks, self._cleaner.close)
         self._loops = (*self.relay_loops, self._cleaner_loop)
+        # Stopped last: while the others finish what they have in hand, the leases must not run out.
+        self._cluster_loop = Loop("cluster", self.cluster.step, self.hooks)
+        self.cluster.on_drained = self._cluster_loop.latch.wake
         self._watchdog = Loop("watchdog", self._watch, self.hooks)
         self.metronome = Metronome()
         for loop in self.relay_loops:
@@ -162,7 +179,7 @@ class Scheduler:
 
     def _watch(self) -> float:
         """Revive what died; a thread can end by an error that no handler sees."""
-        for loop in self._loops:
+        for loop in (*self._loops, self._cluster_loop):
             loop.revive()
         if not self.metronome.is_alive() and not self._ended.is_set():
             self.hooks.emit(LoopRestarted("metronome"))
@@ -180,6 +197,10 @@ class Scheduler:
         ended = [loop.stop(deadline - time.monotonic()) for loop in self._loops]
         return all(ended)
 
+    def _beat_if_due(self) -> None:
+        if time.monotonic() >= self._next_beat_at:
+            self._next_beat_at = time.monotonic() + self.cluster.step()
+
     def _take_shards(self) -> None:
         if self._ended.is_set():
             raise SchedulerStoppedError("this scheduler was stopped; make a new one, with new publishers")
@@ -194,10 +215,14 @@ class Scheduler:
         for loop in self._loops:
             if not loop.is_current():
                 loop.close()
+        self._give_shards_back()
+
+    def _give_shards_back(self) -> None:
+        held, self._holds_shards = self._holds_shards, False
         try:
-            if self._holds_shards:
+            if held:
                 self.ownership.release()
-        except Exception as error:  # noqa: BLE001 - the database may be gone; the next owner takes the shards anyway
+        except Exception as error:  # noqa: BLE001 - the database may be gone; the leases run out by themselves
             self.hooks.emit(StepFailed("stop", error, 0.0))
 
 
@@ -211,8 +236,14 @@ def _require_routes(outbox: Outbox, destinations: Collection[str]) -> None:
             )
 
 
+def _allocation(settings: SchedulerSettings, instance: str) -> Allocation:
+    if settings.instance_count is None:
+        return SharedOut(OUTBOX_JOB, strategy_of(settings.sharding_strategy))
+    return Fixed(instance, settings.instance_index, settings.instance_count)
+
+
 def _require_share(settings: SchedulerSettings, outbox: Outbox) -> None:
-    if settings.instance_count > outbox.shard_count:
+    if settings.instance_count is not None and settings.instance_count > outbox.shard_count:
         raise OptionError(
             f"instance_count is {settings.instance_count}, but there are {outbox.shard_count} shards to share; "
             f"give at most {outbox.shard_count}"

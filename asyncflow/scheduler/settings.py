@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from asyncflow.errors import OptionError, UnknownOptionError
 from asyncflow.scheduler.crontab import LONGEST_SECONDS, trigger_of
+from asyncflow.scheduler.strategies import MINIMAL_MOVEMENT, Strategy, strategy_of
 
 OnSuccess = Literal["keep", "delete"]
 _DAY = 86400.0
@@ -16,8 +17,11 @@ _DAY = 86400.0
 class SchedulerSettings:
     """Configure one scheduler process. Raises OptionError, naming the option, its value and what is allowed."""
 
-    instance_index: int = 0  # which of the instances this is, from 0
-    instance_count: int = 1  # how many share the work; instance i owns the shards with shard % count == i
+    instance_index: int = 0  # with instance_count: which of the instances this is, from 0
+    instance_count: int | None = None  # fixed shares: instance i owns shard % count == i; None: whoever is there shares
+    sharding_strategy: str | Strategy = MINIMAL_MOVEMENT  # or AVG_ALLOCATION, ODEVITY, ROUND_ROBIN, or a function
+    lease_seconds: float = 6.0  # after which the shards of an instance that was killed are taken over
+    heartbeat_seconds: float = 0.75  # between two looks at the other instances
     tick: float | str = 1.0  # seconds between two ticks, or a crontab line such as "*/5 * * * *"
     min_pause_seconds: float = 0.005  # before the first look after nothing was found; doubles with each
     max_pause_seconds: float = 5.0  # where the doubling ends
@@ -35,8 +39,7 @@ class SchedulerSettings:
     stop_timeout_seconds: float = 30.0  # how long stop() waits for work in hand
 
     def __post_init__(self) -> None:
-        _require_whole(self, "instance_count", 1)
-        _require_whole(self, "instance_index", 0, self.instance_count - 1)
+        _require_share(self)
         for name in ("round_size", "round_bytes", "cleaning_batch"):
             _require_whole(self, name, 1)
         for name in _SECONDS:
@@ -44,6 +47,12 @@ class SchedulerSettings:
         for name in ("success_retention_seconds", "failed_retention_seconds"):
             if getattr(self, name) is not None:
                 _require_seconds(name, getattr(self, name))
+        if self.heartbeat_seconds * 3 > self.lease_seconds:
+            raise OptionError(
+                f"heartbeat_seconds is {self.heartbeat_seconds!r}; give at most a third of lease_seconds, which is "
+                f"{self.lease_seconds!r}: one late heartbeat must not cost the lease"
+            )
+        strategy_of(self.sharding_strategy)
         if not isinstance(self.wake_on_commit, bool):
             raise OptionError(f"wake_on_commit is {self.wake_on_commit!r}; give True or False")
         if self.on_success not in get_args(OnSuccess):
@@ -61,6 +70,8 @@ class SchedulerSettings:
 
 
 _SECONDS = (
+    "lease_seconds",
+    "heartbeat_seconds",
     "min_pause_seconds",
     "max_pause_seconds",
     "cleaning_interval_seconds",
@@ -69,6 +80,17 @@ _SECONDS = (
     "max_breaker_pause_seconds",
     "stop_timeout_seconds",
 )
+
+
+def _require_share(settings: SchedulerSettings) -> None:
+    if settings.instance_count is not None:
+        _require_whole(settings, "instance_count", 1)
+        _require_whole(settings, "instance_index", 0, settings.instance_count - 1)
+    elif settings.instance_index != 0:
+        raise OptionError(
+            f"instance_index is {settings.instance_index!r}, but instance_count is None; "
+            f"give both for a fixed share, or neither"
+        )
 
 
 def _require_whole(settings: SchedulerSettings, name: str, least: int, most: int = 2**31 - 1) -> None:

@@ -56,14 +56,14 @@ CASES: list[tuple[Event, int, str]] = [
         "BreakerChanged destination=kafka state=closed retry_in_seconds=0.000 error=''",
     ),
     (
-        events.OwnershipChanged("host:1", tuple(range(64)), ()),
+        events.OwnershipChanged("outbox", "host:1", tuple(range(64)), ()),
         logging.INFO,
-        "OwnershipChanged owner=host:1 shards=64-of-them lost=()",
+        "OwnershipChanged job=outbox owner=host:1 shards=64-of-them lost=()",
     ),
     (
-        events.OwnershipChanged("host:1", (), (1, 2)),
+        events.OwnershipChanged("outbox", "host:1", (), (1, 2)),
         logging.WARNING,
-        "OwnershipChanged owner=host:1 shards=() lost=(1, 2)",
+        "OwnershipChanged job=outbox owner=host:1 shards=() lost=(1, 2)",
     ),
     (events.UnknownTypeSeen("points"), logging.WARNING, "UnknownTypeSeen task_type=points"),
     (events.SettledRowsDeleted(2, 500), logging.DEBUG, "SettledRowsDeleted status=2 rows=500"),

@@ -1,0 +1,114 @@
+"""The ownership of one job's items by leases; what it does, its cluster's beat decides."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from asyncflow.outbox.events import Hooks, MembersChanged, OwnershipChanged, ShardsHandedOver
+from asyncflow.scheduler.allocation import Allocation
+from asyncflow.scheduler.ownership import Hold
+from asyncflow.scheduler.registry import Registry, View
+from asyncflow.scheduler.share import Share
+
+if TYPE_CHECKING:
+    from asyncflow.scheduler.cluster import Cluster
+
+
+class LeasedOwnership:
+    """Own this instance's share of one job, from ``acquire`` to ``release``; made by ``Cluster.ownership_of``."""
+
+    def __init__(
+        self, cluster: Cluster, registry: Registry, job: str, item_count: int, allocation: Allocation, hooks: Hooks
+    ) -> None:
+        self.owner = registry.instance
+        self.job = job
+        self.item_count = item_count
+        self.allocation = allocation
+        self.takes_part = self.is_at_rest = False
+        self.share = Share(cluster.wake)
+        self._cluster = cluster
+        self._registry = registry
+        self._hooks = hooks
+        self._members: tuple[str, ...] = ()
+
+    # -- what the loops ask ------------------------------------------------------------------------------
+
+    def acquire(self) -> None:
+        """Join the cluster, and own what is free of the share."""
+        self._cluster.enter(self)
+
+    def await_share(self) -> None:
+        """Step the cluster until the share is complete."""
+        self._cluster.await_rest(self)
+
+    def epochs(self) -> Mapping[int, int]:
+        """Return the items to work on; none once the lease may have run out."""
+        return self.share.epochs()
+
+    def in_use(self) -> Hold:
+        """Hold the items to work on."""
+        return self.share.hold()
+
+    def refresh(self) -> None:
+        """Look at once instead of at the next beat."""
+        self._cluster.look_at(self)
+
+    def release(self) -> None:
+        """Hand the items over to those that stay, and leave."""
+        self._cluster.exit(self)
+
+    # -- what the cluster asks, one thread at a time -----------------------------------------------------
+
+    def adopt(self, view: View) -> None:
+        """Own what the view says is owned."""
+        mine = {item: held.epoch for item, held in view.items.items() if held.owner == self.owner}
+        before = self.share.owned()
+        self.share.own(mine, [item for item in mine if view.items[item].disabled])
+        if mine != before:
+            lost = tuple(sorted(before.keys() - mine.keys()))
+            self._hooks.emit(OwnershipChanged(self.job, self.owner, tuple(sorted(mine)), lost))
+        if view.members != self._members:
+            self._members = view.members
+            self._hooks.emit(MembersChanged(self.job, view.members))
+
+    def act(self, view: View) -> bool:
+        """Take what is free and due to this instance, hand over what is due to others; return whether there was any."""
+        self.adopt(view)
+        shares = self.allocation.shares(view)
+        due = set(shares.get(self.owner, ()))
+        owned = self.share.owned().keys()
+        free = [item for item in due if view.items[item].is_free and item not in owned]
+        if free:
+            self._registry.acquire(self.job, free)
+        handed_over = self._hand_over(shares, self.share.drain(owned - due))
+        self.is_at_rest = owned == due
+        return bool(free) or handed_over
+
+    def hand_over_all(self, view: View) -> None:
+        """Hand over everything that no hold has, to those that are candidates still."""
+        self.adopt(view)
+        self._hand_over(self.allocation.shares(view), self.share.drain(self.share.owned()))
+
+    def forget(self) -> None:
+        """Own nothing."""
+        self.takes_part = self.is_at_rest = False
+        self.share.own({})
+        self._hooks.emit(OwnershipChanged(self.job, self.owner, (), ()))
+
+    def _hand_over(self, shares: Mapping[str, Collection[int]], drained: set[int]) -> bool:
+        acted = False
+        for successor, items in shares.items():
+            given = drained.intersection(items) if successor != self.owner else set()
+            if given:
+                self._registry.hand_over(self.job, given, successor)
+                self._hooks.emit(ShardsHandedOver(self.job, successor, tuple(sorted(given))))
+                self._drop(given)
+                acted = True
+        return acted
+
+    def _drop(self, items: set[int]) -> None:
+        """Own these no more: not lost, for they were given away."""
+        kept = {item: epoch for item, epoch in self.share.owned().items() if item not in items}
+        self.share.own(kept)
+        self._hooks.emit(OwnershipChanged(self.job, self.owner, tuple(sorted(kept)), ()))
