@@ -91,12 +91,13 @@ class SettleFenced(Event):
 
 @dataclass(frozen=True, slots=True)
 class BreakerChanged(Event):
-    """A destination's circuit breaker is now ``closed``, ``open`` or ``half-open``."""
+    """A destination's circuit breaker, or that of one ``topic`` there, is now ``closed``, ``open`` or ``half-open``."""
 
     destination: str
     state: str
     retry_in_seconds: float
     error: str
+    topic: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import zlib
 
 import uuid_utils
 
@@ -17,3 +18,8 @@ def new_id() -> uuid.UUID:
 def shard_of(task_id: uuid.UUID, shard_count: int) -> int:
     """Return ``id modulo shard_count``; the low 62 bits of the id are random, so shards fill evenly."""
     return task_id.int % shard_count
+
+
+def shard_of_key(key: str, shard_count: int) -> int:
+    """Return ``hash(key) modulo shard_count``, the same in every process: all tasks of a key are in one shard."""
+    return zlib.crc32(key.encode()) % shard_count

@@ -20,7 +20,7 @@ from asyncflow.errors import (
 )
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
-from asyncflow.outbox.ids import new_id, shard_of
+from asyncflow.outbox.ids import new_id, shard_of, shard_of_key
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH
 from asyncflow.outbox.task_type import MessageType
@@ -59,11 +59,15 @@ def row_of(message: Message, task_type: MessageType, door: Door) -> dict[str, An
     _require_size(message, body, headers, door.max_message_bytes)
     task_id = new_id()
     delay = _delay(message.delay_seconds)
+    if task_type.ordered:
+        _require_order(message, task_type.name)
     return {
         "id": task_id,
         "task_type": task_type.name,
         "task_key": key,
-        "shard": shard_of(task_id, door.shard_count),
+        "shard": shard_of_key(key, door.shard_count)
+        if task_type.ordered and key
+        else shard_of(task_id, door.shard_count),
         "status": int(Status.PENDING),
         "priority": _priority(message.priority),
         # Never earlier than the row may be fetched: a page would otherwise read rows that it must skip.
@@ -99,6 +103,16 @@ def _body_and_headers(message: Message, task_type: MessageType) -> tuple[bytes |
     if content_type != payloads.JSON:
         headers[CONTENT_TYPE] = content_type
     return body, orjson.dumps(headers).decode() if headers else None
+
+
+def _require_order(message: Message, name: str) -> None:
+    """Refuse what leaves no order: a message of no key, and one that is to overtake or to wait."""
+    if message.key is None:
+        raise InvalidKeyError(f"key is None, but {name!r} is ordered; give the key within which order is to hold")
+    if message.priority:
+        raise InvalidPriorityError(f"priority is {message.priority}, but {name!r} is ordered; leave it out")
+    if message.delay_seconds:
+        raise InvalidDelayError(f"delay_seconds is {message.delay_seconds!r}, but {name!r} is ordered; leave it out")
 
 
 def _headers(headers: Any) -> dict[str, str]:

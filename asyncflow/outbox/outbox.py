@@ -17,7 +17,7 @@ from asyncflow.outbox.events import Hook, Hooks, TaskEnqueued
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.message import Door, Message, row_of
 from asyncflow.outbox.options import refuse_unknown, require_place, require_whole
-from asyncflow.outbox.tables import instance_table, shard_table, task_table
+from asyncflow.outbox.tables import instance_table, parked_key_table, shard_table, task_table
 from asyncflow.outbox.target import bind_of, connection_of, is_async, require_transactional, target_of
 from asyncflow.outbox.task_type import MessageType, TaskTypes
 from asyncflow.outbox.text import shown
@@ -38,6 +38,9 @@ _TYPE_OPTIONS = (
     "max_retries",
     "retry_interval_seconds",
     "max_retry_interval_seconds",
+    "rate_limit_per_second",
+    "ordered",
+    "when_exhausted",
 )
 
 
@@ -71,7 +74,8 @@ class Outbox:
         self.tasks = task_table(metadata, f"{prefix}task", schema)
         self.shards = shard_table(metadata, f"{prefix}shard", schema)
         self.instances = instance_table(metadata, f"{prefix}instance", schema)
-        self.tables = (self.tasks, self.shards, self.instances)
+        self.parked_keys = parked_key_table(metadata, f"{prefix}parked_key", schema)
+        self.tables = (self.tasks, self.shards, self.instances, self.parked_keys)
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
         self.default_destination = default_destination
@@ -85,8 +89,9 @@ class Outbox:
         """Declare a task type whose tasks are published.
 
         Options: ``destination`` (a publisher's name), ``topic`` (the type's name), ``max_retries`` (10),
-        ``retry_interval_seconds`` (1), ``max_retry_interval_seconds`` (10). As a decorator it takes the
-        function ``(session, tasks) -> payloads`` that builds payloads when they are sent.
+        ``retry_interval_seconds`` (1), ``max_retry_interval_seconds`` (10), ``rate_limit_per_second`` (None),
+        ``ordered`` (False), ``when_exhausted`` ("block"). As a decorator it takes the function
+        ``(session, tasks) -> payloads`` that builds payloads when they are sent.
 
         Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
         """

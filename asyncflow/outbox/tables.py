@@ -162,6 +162,27 @@ def instance_table(metadata: MetaData, name: str = "asyncflow_instance", schema:
     )
 
 
+def parked_key_table(metadata: MetaData, name: str = "asyncflow_parked_key", schema: str | None = None) -> Table:
+    """Add the table of parked keys: those of ordered types that wait for one of their tasks.
+
+    ``since`` is the enqueue time of the earliest task that waits, ``due`` when the key is tried again; without one
+    it waits for ``blocked_by``, a dead letter, to be replayed or discarded.
+    """
+    return Table(
+        name,
+        metadata,
+        Column("task_type", _exact(TASK_TYPE_LENGTH), primary_key=True),
+        Column("task_key", _exact(KEY_LENGTH), primary_key=True),
+        Column("shard", SmallInteger, nullable=False, autoincrement=False),
+        Column("since", DatabaseTime(), nullable=False),
+        Column("due", DatabaseTime(), nullable=True),
+        Column("blocked_by", TaskId(), nullable=True),
+        Index(f"ix_{name}_shard", "shard"),
+        schema=schema,
+        keep_existing=True,
+    )
+
+
 def inbox_table(metadata: MetaData, name: str = "asyncflow_inbox", schema: str | None = None) -> Table:
     """Add the inbox table: which consumer has already taken which message."""
     return Table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from asyncflow.errors import DuplicateTaskTypeError, InvalidTaskTypeError, OptionError, UnknownTaskTypeError
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Builder = Callable[[Session, Sequence[Task]], Iterable[Any]]
 
 MAX_RETRIES = 2**31 - 1  # the column's bound
+WhenExhausted = Literal["block", "skip"]
+_LEAST_RATE, _MOST_RATE = 0.001, 1e9
 
 BuilderT = TypeVar("BuilderT", bound="Builder")
 
@@ -37,6 +39,9 @@ class MessageType:
     max_retries: int = 10  # attempts after the first before the task is FAILED
     retry_interval_seconds: float = 1.0  # before the first retry; doubles with each
     max_retry_interval_seconds: float = 10.0  # where the doubling ends
+    rate_limit_per_second: float | None = None  # messages sent by all instances together; None: no limit
+    ordered: bool = False  # one key's messages arrive in the order of their enqueueing
+    when_exhausted: WhenExhausted = "block"  # ordered: after max_retries a key waits for a person, or its next goes on
     builder: Builder | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -46,6 +51,11 @@ class MessageType:
         require_whole("max_retries", self.max_retries, 0, MAX_RETRIES)
         _require_seconds("retry_interval_seconds", self.retry_interval_seconds, 0)
         _require_seconds("max_retry_interval_seconds", self.max_retry_interval_seconds, self.retry_interval_seconds)
+        _require_rate("rate_limit_per_second", self.rate_limit_per_second)
+        if not isinstance(self.ordered, bool):
+            raise OptionError(f"ordered is {shown(self.ordered)}; give True or False")
+        if self.when_exhausted not in get_args(WhenExhausted):
+            raise OptionError(f"when_exhausted is {shown(self.when_exhausted)}; give 'block' or 'skip'")
 
     def __call__(self, builder: BuilderT) -> BuilderT:
         """Build this type's payloads with ``builder(session, tasks)``, one payload for each task, in order.
@@ -68,6 +78,12 @@ def _require_seconds(name: str, value: Any, least: float) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not least <= value <= MAX_DELAY_SECONDS:
         raise OptionError(f"{name} is {shown(value)}; give seconds from {least:g} to {MAX_DELAY_SECONDS:.0f}")
+
+
+def _require_rate(name: str, value: Any) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and not (is_number and _LEAST_RATE <= value <= _MOST_RATE):
+        raise OptionError(f"{name} is {shown(value)}; give {_LEAST_RATE:g} to {_MOST_RATE:g} a second, or None")
 
 
 class TaskTypes(dict[str, MessageType]):

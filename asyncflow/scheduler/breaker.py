@@ -1,4 +1,4 @@
-"""The circuit breaker of one destination."""
+"""The circuit breaker of one destination, or of one topic there."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ class Breaker:
         longest_seconds: float,
         hooks: Hooks,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        topic: str | None = None,
     ) -> None:
         self.state = CLOSED
+        self._topic = topic
         self._destination = destination
         self._first = self._pause = pause_seconds
         self._longest = max(pause_seconds, longest_seconds)
@@ -49,12 +52,12 @@ class Breaker:
             self._pause = self._first
             self._change(CLOSED, 0.0, "")
 
-    def unavailable(self, error: str) -> None:
-        """Report that the destination could not be reached."""
-        pause, self._pause = self._pause, min(self._pause * 2, self._longest)
+    def unavailable(self, error: str, at_least_seconds: float = 0.0) -> None:
+        """Report that the destination could not be reached; stay away ``at_least_seconds``."""
+        pause, self._pause = max(self._pause, at_least_seconds), min(self._pause * 2, self._longest)
         self._probe_at = self._clock() + pause
         self._change(OPEN, pause, error)
 
     def _change(self, state: str, retry_in_seconds: float, error: str) -> None:
         self.state = state
-        self._hooks.emit(BreakerChanged(self._destination, state, retry_in_seconds, error))
+        self._hooks.emit(BreakerChanged(self._destination, state, retry_in_seconds, error, self._topic))

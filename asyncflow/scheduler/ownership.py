@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Protocol
 
@@ -51,23 +51,32 @@ class Ownership(Protocol):
         ...
 
 
-class Hold:
+class Hold(Mapping[int, int]):
     """Keep items from being handed over, from its making to its release; used by one thread.
 
-    ``epochs`` tells them with the epochs in which they are owned.
+    A mapping of the items to the epochs in which they are owned.
     """
 
     def __init__(self, epochs: Mapping[int, int], released: Callable[[Hold], None]) -> None:
-        self.epochs = dict(epochs)
+        self._epochs = dict(epochs)
         self._released = released
+
+    def __getitem__(self, item: int) -> int:
+        return self._epochs[item]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._epochs)
+
+    def __len__(self) -> int:
+        return len(self._epochs)
 
     def keep_only(self, items: Collection[int]) -> None:
         """Let the others go: so a slow destination does not hold up the hand-over of shards it has no rows of."""
-        self.epochs = {item: epoch for item, epoch in self.epochs.items() if item in items}
+        self._epochs = {item: epoch for item, epoch in self._epochs.items() if item in items}
 
     def release(self) -> None:
         """Let all items go; may be called twice."""
-        self.epochs = {}
+        self._epochs = {}
         self._released(self)
 
     def __enter__(self) -> Hold:

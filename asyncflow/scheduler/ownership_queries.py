@@ -22,6 +22,7 @@ from sqlalchemy import (
     false,
     insert,
     literal_column,
+    null,
     or_,
     select,
     union_all,
@@ -158,7 +159,7 @@ def renew_shards(shards: Table) -> Update:
 def release_shards(shards: Table) -> Update:
     """Leave all shards of ``its_job`` that ``its_owner`` has without an owner; their epochs stay."""
     mine = (shards.c.job == bindparam("its_job"), shards.c.owner == bindparam("its_owner"))
-    return update(shards).where(*mine).values(owner=None, lease_until=None)
+    return update(shards).where(*mine).values(owner=null(), lease_until=null())
 
 
 # -- members ---------------------------------------------------------------------------------------------

@@ -29,9 +29,10 @@ class Retry(NamedTuple):
 
 
 class Unavailable(NamedTuple):
-    """Tell that the destination could not be reached at all; no attempt is spent."""
+    """Tell that the destination could not be reached at all, or only its topic could not; no attempt is spent."""
 
     error: str
+    is_of_topic: bool = False
 
 
 class Rejected(NamedTuple):

@@ -44,7 +44,7 @@ class Head(NamedTuple):
     due_in_seconds: float
 
 
-class _RawId(UserDefinedType[Any]):
+class RawId(UserDefinedType[Any]):
     """Pass ids back as the driver gave them, unprocessed."""
 
     cache_ok = True
@@ -63,13 +63,15 @@ def _heads(dialect: DatabaseDialect, tasks: Table, status: int) -> Any:
     return dialect.heads(tasks, status)
 
 
-def read_pages(connection: Connection, tasks: Table, heads: Sequence[Head], limit: int) -> list[Task]:
-    """Read up to ``limit`` due rows of each head, in order_time within each.
+def read_pages(
+    connection: Connection, tasks: Table, heads: Sequence[Head], limit: int, *, newest: bool = False
+) -> list[Task]:
+    """Read up to ``limit`` due rows of each head, in order_time within each, or in reverse the ``newest``.
 
     The statement is compiled once for each number of heads and then sent as text: building the union of 64
     selects anew would cost more than the database needs to answer it.
     """
-    text, names, defaults = _compiled_pages(tasks, len(heads), connection.dialect)
+    text, names, defaults = _compiled_pages(tasks, len(heads), connection.dialect, newest)
     values: dict[str, Any] = {**defaults, "limit": limit}
     for number, head in enumerate(heads):
         values[f"task_type_{number}"] = head.task_type
@@ -80,14 +82,16 @@ def read_pages(connection: Connection, tasks: Table, heads: Sequence[Head], limi
 
 
 @lru_cache(maxsize=256)
-def _compiled_pages(tasks: Table, count: int, dialect: Any) -> tuple[str, tuple[str, ...] | None, Mapping[str, Any]]:
+def _compiled_pages(
+    tasks: Table, count: int, dialect: Any, newest: bool
+) -> tuple[str, tuple[str, ...] | None, Mapping[str, Any]]:
     """Return the text, its parameters' names in order where they have an order, and values set by the dialect."""
-    selects = [page(tasks, number) for number in range(count)]
+    selects = [page(tasks, number, newest=newest) for number in range(count)]
     compiled: Any = dialect_of(dialect.name).pages(selects).compile(dialect=dialect)  # type: ignore[attr-defined]
     return str(compiled), tuple(compiled.positiontup) if compiled.positional else None, compiled.params
 
 
-def page(tasks: Table, number: int) -> Select[Any]:
+def page(tasks: Table, number: int, *, newest: bool = False) -> Select[Any]:
     """Return the select of one page: the due rows of a (task type, shard), in the index's own order."""
     t = tasks.c
     columns = (t.id, t.task_type, t.shard, t.task_key, t.headers, t.payload, t.retry_count, t.max_retries)
@@ -99,7 +103,7 @@ def page(tasks: Table, number: int) -> Select[Any]:
             t.shard == bindparam(f"shard_{number}", type_=Integer()),
             t.order_time <= database_now(),
         )
-        .order_by(t.order_time, t.id)
+        .order_by(*((t.order_time.desc(), t.id.desc()) if newest else (t.order_time, t.id)))
         .limit(bindparam("limit", type_=Integer()))
     )
 
@@ -108,7 +112,7 @@ def page(tasks: Table, number: int) -> Select[Any]:
 
 
 def _pending(tasks: Table) -> ColumnElement[bool]:
-    ids = bindparam("ids", expanding=True, type_=_RawId())
+    ids = bindparam("ids", expanding=True, type_=RawId())
     return and_(tasks.c.id.in_(ids), tasks.c.status == int(Status.PENDING))
 
 
@@ -173,7 +177,7 @@ def expired_ids(tasks: Table, status: int) -> Select[Any]:
     """Read ids of rows of a (task type, shard) settled longer than ``age`` ago, oldest first."""
     t = tasks.c
     return (
-        select(type_coerce(t.id, _RawId()))
+        select(type_coerce(t.id, RawId()))
         .where(
             t.status == status,
             t.task_type == bindparam("task_type", type_=String()),
@@ -187,7 +191,7 @@ def expired_ids(tasks: Table, status: int) -> Select[Any]:
 
 def delete_settled(tasks: Table, status: int) -> Delete:
     """Delete rows by primary key, if they are still in ``status``."""
-    ids = bindparam("ids", expanding=True, type_=_RawId())
+    ids = bindparam("ids", expanding=True, type_=RawId())
     return delete(tasks).where(tasks.c.id.in_(ids), tasks.c.status == status)
 
 

@@ -75,7 +75,7 @@ class Scheduler:
         ]
         self._cleaner = Cleaner(outbox, engine, self.ownership, self.settings, self.hooks)
         self._lifecycle = threading.RLock()  # a hook on our thread may call back
-        self._started = self._stopping = self._holds_shards = False
+        self._started = self._stopping = False
         self._ended = threading.Event()
         self._next_beat_at = 0.0
         self._make_loops()
@@ -208,7 +208,6 @@ class Scheduler:
         _require_routes(self.outbox, self._destinations)
         require_tables(self.engine, self.outbox)
         self.ownership.acquire()
-        self._holds_shards = True
 
     def _release(self) -> None:
         """Give back what no thread uses any more."""
@@ -218,10 +217,8 @@ class Scheduler:
         self._give_shards_back()
 
     def _give_shards_back(self) -> None:
-        held, self._holds_shards = self._holds_shards, False
         try:
-            if held:
-                self.ownership.release()
+            self.ownership.release()
         except Exception as error:  # noqa: BLE001 - the database may be gone; the leases run out by themselves
             self.hooks.emit(StepFailed("stop", error, 0.0))
 

@@ -59,7 +59,7 @@ class Share:
         """Keep these, and no others, from new holds; return those that no hold has."""
         with self._lock:
             self._leaving = frozenset(leaving)
-            held = {item for hold in self._holds for item in hold.epochs}
+            held = {item for hold in self._holds for item in hold}
             return set(leaving) - held
 
     def _usable(self) -> dict[int, int]:
@@ -70,8 +70,7 @@ class Share:
 
     def _let_go(self, hold: Hold) -> None:
         with self._lock:
-            if hold in self._holds:
-                self._holds.remove(hold)
+            self._holds = [one for one in self._holds if one is not hold]
             is_awaited = bool(self._leaving)
         if is_awaited:
             self._drained()

@@ -72,6 +72,18 @@ UNAVAILABLE = frozenset(
     }
 )
 
+# The broker answered: it is one topic's partitions that cannot take a record now.
+OF_TOPIC = frozenset(
+    {
+        "KAFKA_STORAGE_ERROR",
+        "LEADER_NOT_AVAILABLE",
+        "NOT_ENOUGH_REPLICAS",
+        "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+        "NOT_LEADER_FOR_PARTITION",
+        "REPLICA_NOT_AVAILABLE",
+    }
+)
+
 # What the broker says of the cluster or of a topic is true of the record whatever else was in the request.
 _CERTAIN = frozenset({"CLUSTER_AUTHORIZATION_FAILED", "TOPIC_AUTHORIZATION_FAILED", "TOPIC_EXCEPTION", "_INVALID_ARG"})
 
@@ -88,7 +100,7 @@ def judge(error: ClientError) -> Rejected | Retry | Unavailable:
     if error.name() in REJECTED:
         return Rejected(text)
     if error.name() in UNAVAILABLE:
-        return Unavailable(text)
+        return Unavailable(text, is_of_topic=error.name() in OF_TOPIC)
     return Retry(text)
 
 

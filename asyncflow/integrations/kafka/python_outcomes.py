@@ -58,6 +58,18 @@ UNAVAILABLE = frozenset(
     }
 )
 
+# The broker answered: it is one topic's partitions that cannot take a record now.
+OF_TOPIC = frozenset(
+    {
+        "KafkaStorageError",
+        "LeaderNotAvailableError",
+        "NotEnoughReplicasAfterAppendError",
+        "NotEnoughReplicasError",
+        "NotLeaderForPartitionError",
+        "ReplicaNotAvailableError",
+    }
+)
+
 # What the broker says of the cluster or of a topic's name is true of the record whatever else was in the
 # request.
 _CERTAIN = frozenset({"ClusterAuthorizationFailedError", "InvalidTopicError"})
@@ -70,7 +82,7 @@ def judge(error: BaseException) -> Rejected | Retry | Unavailable:
     if not names.isdisjoint(REJECTED):
         return Rejected(text)
     if not names.isdisjoint(UNAVAILABLE):
-        return Unavailable(text)
+        return Unavailable(text, is_of_topic=not names.isdisjoint(OF_TOPIC))
     return Retry(text)
 
 

@@ -157,6 +157,7 @@ def test_a_spoilt_row_fails_alone(application: Application, schedule: Schedule) 
 def test_an_idle_relay_only_reads(application: Application, schedule: Schedule) -> None:
     scheduler = schedule()
     scheduler.drain()
+    scheduler.ownership.acquire()
     with statements(application.engine) as sent:
         for _ in range(5):
             assert scheduler.relays[0].step() > 0

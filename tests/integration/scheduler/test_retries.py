@@ -135,7 +135,7 @@ def test_any_error_can_be_logged(error: str, application: Application, schedule:
     scheduler = schedule(MemoryPublisher(lambda _: Retry(error)))
     scheduler.drain()
     assert row(application).retry_count == 1
-    scheduler.relays[0]._publisher = MemoryPublisher(lambda _: Rejected(error))
+    scheduler.relays[0]._delivery.publisher = MemoryPublisher(lambda _: Rejected(error))
     application.make_due()
     scheduler.drain()
     assert row(application).status == Status.FAILED

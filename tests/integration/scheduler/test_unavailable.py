@@ -116,7 +116,7 @@ def test_a_probe_whose_builder_fails_says_nothing_of_the_destination(
     with application.session() as session, session.begin():
         application.outbox.publish(session, "built", key="A1")
     clock.now += 100
-    scheduler.relays[0]._last_served = ("", -1)
+    scheduler.ownership.acquire()
     assert scheduler.relays[0].step() == 0
     assert scheduler.relays[0].breaker.state == "half-open"
     assert publisher.batches == [1]

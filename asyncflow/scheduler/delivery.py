@@ -1,0 +1,146 @@
+"""From tasks to outcomes: records made, built where they must be, and published in waves that keep each key's order."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from sqlalchemy import Engine
+
+from asyncflow.errors import PublisherError
+from asyncflow.outbox import Outbox, Task
+from asyncflow.outbox.events import Hooks, TasksPublished
+from asyncflow.outbox.payload import JSON
+from asyncflow.scheduler.breakers import Breakers
+from asyncflow.scheduler.builder import Body, build
+from asyncflow.scheduler.envelope import Envelope
+from asyncflow.scheduler.parking import Key, goes_on
+from asyncflow.scheduler.publisher import Outcome, Publisher, Record, Rejected, Retry, Sent, Unavailable
+
+Prepared = Record | Outcome
+
+
+class Delivery:
+    """Deliver the tasks of one destination; lives as long as its relay, used by its thread alone.
+
+    Of an ordered type no task of a key is handed to the publisher before the one ahead of it was acknowledged: a
+    client that gives up on a record would otherwise leave a gap that a later one passes.
+    """
+
+    def __init__(
+        self, destination: str, publisher: Publisher, outbox: Outbox, engine: Engine, breakers: Breakers, hooks: Hooks
+    ) -> None:
+        self.publisher = publisher
+        self._destination = destination
+        self._outbox = outbox
+        self._engine = engine
+        self._breakers = breakers
+        self._hooks = hooks
+        self._envelopes: dict[str, Envelope] = {}
+
+    def deliver(self, tasks: Sequence[Task]) -> list[Outcome | None]:
+        """Return one outcome for each task, in order; None for one that waits behind another of its key."""
+        prepared = self._prepare(tasks)
+        outcomes: list[Outcome | None] = [None] * len(tasks)
+        wave, lines = self._lines(tasks)
+        while wave:
+            for index, outcome in zip(wave, self._publish_wave([prepared[index] for index in wave]), strict=True):
+                outcomes[index] = outcome
+            wave = [line[0] for line in lines if self._moves_up(line, tasks, outcomes)]
+            lines = [line for line in lines if line]
+        return outcomes
+
+    def _lines(self, tasks: Sequence[Task]) -> tuple[list[int], list[deque[int]]]:
+        """Return the places of the first wave: what has no order, and the first of each key; and who stands behind."""
+        first: list[int] = []
+        lines: dict[Key, deque[int]] = {}
+        for index, task in enumerate(tasks):
+            if not self._outbox.task_types[task.task_type].ordered:
+                first.append(index)
+            else:
+                lines.setdefault(Key(task.task_type, task.key or ""), deque()).append(index)
+        # The one ahead stays at the front of its line until its outcome is known.
+        first += [line[0] for line in lines.values()]
+        return first, list(lines.values())
+
+    def _moves_up(self, line: deque[int], tasks: Sequence[Task], outcomes: list[Outcome | None]) -> bool:
+        """Let the one behind follow if the one ahead made way; else it and all others of the line wait."""
+        ahead = line.popleft()
+        outcome = outcomes[ahead]
+        assert outcome is not None
+        if line and goes_on(tasks[ahead], outcome, self._outbox.task_types[tasks[ahead].task_type].when_exhausted):
+            return True
+        if isinstance(outcome, Unavailable):
+            for index in line:
+                outcomes[index] = outcome
+        line.clear()
+        return False
+
+    # -- preparing ---------------------------------------------------------------------------------------
+
+    def _prepare(self, tasks: Sequence[Task]) -> list[Prepared]:
+        """Wrap each task into its record, or tell why there is none."""
+        to_build: dict[str, list[int]] = {}
+        prepared: list[Prepared] = []
+        for index, task in enumerate(tasks):
+            if self._outbox.task_types[task.task_type].builder is not None:
+                to_build.setdefault(task.task_type, []).append(index)
+                prepared.append(Retry("not built"))
+            elif task.payload is None:
+                prepared.append(Retry(f"there is no builder for {task.task_type!r} in this process, and no payload"))
+            else:
+                prepared.append(self._wrap(task, task.payload))
+        for name, indexes in to_build.items():
+            self._build(name, [tasks[index] for index in indexes], indexes, prepared)
+        return prepared
+
+    def _build(self, name: str, tasks: list[Task], indexes: list[int], prepared: list[Prepared]) -> None:
+        built = build(self._engine, self._outbox.task_types[name], tasks, self._outbox.max_message_bytes)
+        for index, task, payload in zip(indexes, tasks, built, strict=True):
+            prepared[index] = self._wrap(task, *payload) if isinstance(payload, Body) else payload
+
+    def _wrap(self, task: Task, payload: bytes, content_type: str = JSON) -> Prepared:
+        try:
+            return self._envelope(task.task_type).wrap(task, payload, content_type)
+        except Exception as error:  # noqa: BLE001 - a row that somebody spoilt must not hold up the others
+            return Rejected(f"the row's headers or key cannot be read: {error}")
+
+    def _envelope(self, name: str) -> Envelope:
+        if name not in self._envelopes:
+            self._envelopes[name] = Envelope(self._outbox.task_types[name])
+        return self._envelopes[name]
+
+    # -- publishing --------------------------------------------------------------------------------------
+
+    def _publish_wave(self, prepared: Sequence[Prepared]) -> list[Outcome]:
+        records = [record for record in prepared if isinstance(record, Record)]
+        published = iter(self._publish_and_tell(records) if records else ())
+        return [next(published) if isinstance(record, Record) else record for record in prepared]
+
+    def _publish_and_tell(self, records: Sequence[Record]) -> Sequence[Outcome]:
+        began = time.perf_counter()
+        outcomes = self._publish(records)
+        seconds = time.perf_counter() - began
+        sent = sum(isinstance(outcome, Sent) for outcome in outcomes)
+        self._hooks.emit(TasksPublished(self._destination, len(records), sent, seconds))
+        self._breakers.report(records, outcomes, seconds)
+        return outcomes
+
+    def _publish(self, records: Sequence[Record]) -> Sequence[Outcome]:
+        try:
+            outcomes = self.publisher.publish(records)
+            _require_outcomes(self._destination, outcomes, records)
+            return outcomes
+        except Exception as error:  # noqa: BLE001 - a record that breaks the client must not hold up the others
+            if len(records) == 1:
+                return [Retry(f"{type(error).__name__}: {error}")]
+            return [self._publish([record])[0] for record in records]
+
+
+def _require_outcomes(destination: str, outcomes: Sequence[Outcome], records: Sequence[Record]) -> None:
+    if len(outcomes) != len(records) or not all(isinstance(outcome, Outcome) for outcome in outcomes):
+        raise PublisherError(
+            f"the publisher of {destination!r} returned {outcomes!r:.80} for {len(records)} records; "
+            f"return one of Sent, Retry, Unavailable and Rejected for each, in order"
+        )

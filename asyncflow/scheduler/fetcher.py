@@ -1,0 +1,234 @@
+"""What a relay takes next: due rows of its destination, shared fairly among types, shards, retries and fresh rows."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from sqlalchemy import Connection
+
+from asyncflow.outbox import Outbox, Task
+from asyncflow.outbox.events import Hooks, PageFetched
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.task_type import MessageType
+from asyncflow.scheduler import queries
+from asyncflow.scheduler.breakers import Breakers
+from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.parking import Key, KeyPage, Parking
+from asyncflow.scheduler.pause import RoundSize
+from asyncflow.scheduler.queries import Head
+from asyncflow.scheduler.rate_limit import RateLimit
+from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.turns import Turns
+from asyncflow.scheduler.unknown_types import UnknownTypes
+
+_MOST_PAGES = 64  # in one round: more branches cost the planner more than another round costs
+_MOST_KEYS = 32  # parked ones, tried in one round
+_MOST_OF_A_KEY = 32  # in one round: an ordered key's tasks are published one after the other
+_LONG = 86400.0
+
+
+@dataclass(slots=True)
+class Round:
+    """Hold what was fetched: ``tasks`` to deliver, and what concerns parked keys.
+
+    ``wait_seconds`` tells how soon something else may be due, if there is nothing.
+    """
+
+    tasks: list[Task] = field(default_factory=list)
+    key_pages: dict[Key, KeyPage] = field(default_factory=dict)
+    met: list[Task] = field(default_factory=list)  # rows of parked keys that stood in the pages
+    wait_seconds: float = _LONG
+
+    def __len__(self) -> int:
+        return len(self.tasks) + len(self.key_pages) + len(self.met)
+
+    def shards(self) -> set[int]:
+        """Return the shards of all its rows and keys."""
+        return {task.shard for task in (*self.tasks, *self.met)} | {page.shard for page in self.key_pages.values()}
+
+
+class Fetcher:
+    """Fetch rounds for one destination; lives as long as its relay, used by its thread alone."""
+
+    def __init__(
+        self,
+        destination: str,
+        outbox: Outbox,
+        database: Database,
+        breakers: Breakers,
+        settings: SchedulerSettings,
+        unknown_types: UnknownTypes,
+        hooks: Hooks,
+    ) -> None:
+        self.parking = Parking(outbox, self._is_ordered_here)
+        self._destination = destination
+        self._outbox = outbox
+        self._database = database
+        self._breakers = breakers
+        self._unknown_types = unknown_types
+        self._hooks = hooks
+        self._size = RoundSize(settings.round_size, settings.round_bytes)
+        self._turns = Turns()
+        self._limits: dict[str, RateLimit] = {}
+        self._crowded: set[tuple[str, int]] = set()  # pairs whose last page was full, of retries mostly
+
+    def fetch(self, epochs: Mapping[int, int]) -> Round:
+        """Read the next round of the owned shards."""
+        if not epochs:
+            return Round()
+        heads = self._heads(epochs)
+        open_heads = [head for head in heads if self._seconds_closed(head.task_type, epochs) == 0]
+        due = [head for head in open_heads if head.due_in_seconds <= 0]
+        found = self._read(due, epochs) if due or self._keys_are_due(epochs) else Round()
+        found.wait_seconds = self._seconds_until_due(heads, epochs)
+        return found
+
+    # -- what is due -------------------------------------------------------------------------------------
+
+    def _heads(self, epochs: Mapping[int, int]) -> list[Head]:
+        tasks, dialect = self._outbox.tasks, self._database.dialect
+        heads = self._database.run(
+            lambda connection: queries.read_heads(connection, dialect, tasks, int(Status.PENDING))
+        )
+        mine = [head for head in heads if head.shard in epochs]
+        self._unknown_types.notice(head.task_type for head in mine)
+        return [head for head in mine if self._type_here(head.task_type) is not None]
+
+    def _type_here(self, name: str) -> MessageType | None:
+        """Return the type if its tasks come here; it may have been declared after the relay was made."""
+        task_type = self._outbox.task_types.get(name)
+        return task_type if task_type is not None and task_type.destination == self._destination else None
+
+    def _is_ordered_here(self, name: str) -> bool:
+        task_type = self._type_here(name)
+        return task_type is not None and task_type.ordered
+
+    def _any_is_ordered(self) -> bool:
+        return any(map(self._is_ordered_here, self._outbox.task_types))
+
+    def _seconds_closed(self, name: str, epochs: Mapping[int, int]) -> float:
+        """Return 0 if tasks of the type may go now, or how long they may not: its topic is away, or its rate spent."""
+        task_type = self._outbox.task_types[name]
+        wait = self._breakers.seconds_until_probe(task_type.topic)
+        if wait == 0 and task_type.rate_limit_per_second is not None and self._allowance(task_type, epochs) < 1:
+            return max(0.001, self._limit_of(name).seconds_until_next(self._rate(task_type, epochs)))
+        return wait
+
+    def _keys_are_due(self, epochs: Mapping[int, int]) -> bool:
+        if not self._any_is_ordered():
+            return False
+        closed = partial(self._seconds_closed, epochs=epochs)
+        return self.parking.is_stale(epochs) or self.parking.seconds_until_due(closed) == 0
+
+    def _seconds_until_due(self, heads: Iterable[Head], epochs: Mapping[int, int]) -> float:
+        waits = [max(head.due_in_seconds, self._seconds_closed(head.task_type, epochs)) for head in heads]
+        return min([*waits, self.parking.seconds_until_due(partial(self._seconds_closed, epochs=epochs))])
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def _read(self, due: list[Head], epochs: Mapping[int, int]) -> Round:
+        began = time.perf_counter()
+        most = 1 if self._breakers.is_probing else min(_MOST_PAGES, self._size.rows)
+        served = self._turns.next(due, most)
+        limit = max(1, (1 if self._breakers.is_probing else self._size.rows) // max(1, len(served)))
+        found = self._database.run(lambda connection: self._read_rows(connection, served, limit, epochs))
+        rows = [*found.tasks, *found.met]
+        self._size.observe(len(rows), sum(len(task.payload or b"") for task in rows))
+        self._remember_crowded(served, found.tasks, limit)
+        found.tasks = self._within_limits(found.tasks, epochs)
+        if rows:
+            seconds = time.perf_counter() - began
+            self._hooks.emit(PageFetched(self._destination, len(served), len(rows), seconds))
+        return found
+
+    def _read_rows(self, connection: Connection, served: list[Head], limit: int, epochs: Mapping[int, int]) -> Round:
+        tasks = queries.read_pages(connection, self._outbox.tasks, served, limit) if served else []
+        tasks += self._newest_behind_retries(connection, served, tasks, limit)
+        if not self._any_is_ordered():
+            return Round(tasks)
+        self.parking.learn(connection, epochs)
+        met = [task for task in tasks if self.parking.is_parked(task)]
+        free = [task for task in tasks if not self.parking.is_parked(task)] if met else tasks
+        # After the pages: so a row that stands in them is seen here, too, and its key not released over its head.
+        most_keys, most_of_one = _MOST_KEYS, _MOST_OF_A_KEY
+        if self._breakers.is_probing:
+            most_keys, most_of_one = (0, 0) if free else (1, 1)
+        closed = partial(self._seconds_closed, epochs=epochs)
+        pages = self.parking.read_due(connection, most_keys, most_of_one, closed)
+        by_key = [task for page in pages.values() for task in page.tasks]
+        return Round([*self._first_of_keys(free), *by_key], pages, _without(met, by_key))
+
+    def _newest_behind_retries(
+        self, connection: Connection, served: list[Head], oldest: list[Task], limit: int
+    ) -> list[Task]:
+        """Read fresh rows past a crowd of retries that are due, so that a failing many hold up no newcomer."""
+        crowded = [head for head in served if (head.task_type, head.shard) in self._crowded]
+        if not crowded:
+            return []
+        seen = {task.raw_id for task in oldest}
+        newest = queries.read_pages(connection, self._outbox.tasks, crowded, limit, newest=True)
+        return [task for task in newest if task.raw_id not in seen]
+
+    def _remember_crowded(self, served: list[Head], tasks: list[Task], limit: int) -> None:
+        retries = Counter((task.task_type, task.shard) for task in tasks if task.retry_count)
+        for head in served:
+            pair = (head.task_type, head.shard)
+            is_crowded = retries[pair] * 2 > limit and not self._outbox.task_types[head.task_type].ordered
+            (self._crowded.add if is_crowded else self._crowded.discard)(pair)
+
+    def _first_of_keys(self, tasks: list[Task]) -> list[Task]:
+        """Leave tasks of an ordered key for a later round beyond the first few."""
+        counts: Counter[Key] = Counter()
+        kept = []
+        for task in tasks:
+            if self._outbox.task_types[task.task_type].ordered:
+                key = Key(task.task_type, task.key or "")
+                counts[key] += 1
+                if counts[key] > _MOST_OF_A_KEY:
+                    continue
+            kept.append(task)
+        return kept
+
+    # -- rate limits and probes --------------------------------------------------------------------------
+
+    def _within_limits(self, tasks: list[Task], epochs: Mapping[int, int]) -> list[Task]:
+        """Leave what is beyond its type's rate, and all but one of a topic that is only probed."""
+        allowed: dict[str, int] = {}
+        for name in {task.task_type for task in tasks}:
+            task_type = self._outbox.task_types[name]
+            if self._breakers.is_probing_topic(task_type.topic):
+                allowed[name] = 1
+            elif task_type.rate_limit_per_second is not None:
+                allowed[name] = self._allowance(task_type, epochs)
+        if not allowed:
+            return tasks
+        return [task for task in tasks if self._spend(task.task_type, allowed)]
+
+    def _spend(self, name: str, allowed: dict[str, int]) -> bool:
+        left = allowed.get(name)
+        if left is None:
+            return True
+        allowed[name] = left - 1
+        if left > 0 and name in self._limits:
+            self._limits[name].take(1)
+        return left > 0
+
+    def _allowance(self, task_type: MessageType, epochs: Mapping[int, int]) -> int:
+        return self._limit_of(task_type.name).allowance(self._rate(task_type, epochs))
+
+    def _limit_of(self, name: str) -> RateLimit:
+        return self._limits.setdefault(name, RateLimit())
+
+    def _rate(self, task_type: MessageType, epochs: Mapping[int, int]) -> float:
+        """Return this instance's part of the type's rate: as much as it has of the shards."""
+        assert task_type.rate_limit_per_second is not None
+        return task_type.rate_limit_per_second * len(epochs) / self._outbox.shard_count
+
+
+def _without(tasks: list[Task], others: Iterable[Task]) -> list[Task]:
+    known = {task.raw_id for task in others}
+    return [task for task in tasks if task.raw_id not in known]

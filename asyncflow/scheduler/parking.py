@@ -1,0 +1,254 @@
+"""The parked keys of ordered task types: each waits for its first task, and holds up no other key.
+
+While a key is parked its rows are not sent from the pages. They are set aside when they are met there, and read by
+their key, in the order of their enqueueing, whenever the key is due.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from asyncflow.outbox import Outbox, Task
+from asyncflow.scheduler import parking_queries as queries
+from asyncflow.scheduler.publisher import Outcome, Rejected, Retry, Sent, Unavailable
+
+_LOOK_AT_BLOCKED_SECONDS = 5.0
+
+
+class Key(NamedTuple):
+    """Name a key within its task type: order is kept in there, and nowhere else."""
+
+    task_type: str
+    key: str
+
+
+@dataclass(slots=True)
+class ParkedKey:
+    """Hold when a parked key is due, by the monotonic clock; a blocked one is not."""
+
+    shard: int
+    due_at: float | None
+
+
+class KeyPage(NamedTuple):
+    """Hold rows that were read by a parked key of ``shard``; ``is_all`` if there are no more."""
+
+    shard: int
+    tasks: list[Task]
+    is_all: bool
+
+
+@dataclass(slots=True)
+class ParkingChange:
+    """Hold what a round changes: keys to park or to postpone (by seconds), to block, to release; rows to set aside."""
+
+    parked: dict[Key, tuple[Task, float]] = field(default_factory=dict)
+    blocked: dict[Key, Task] = field(default_factory=dict)
+    released: dict[Key, int] = field(default_factory=dict)
+    aside: list[Task] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.parked) + len(self.blocked) + len(self.released) + len(self.aside)
+
+    def shards(self) -> set[int]:
+        """Return the shards that are concerned."""
+        firsts = (first for first, _ in self.parked.values())
+        return {task.shard for task in (*firsts, *self.blocked.values(), *self.aside)} | set(self.released.values())
+
+    def keeping(self, shards: set[int]) -> ParkingChange:
+        """Return the part of these shards."""
+        return ParkingChange(
+            {key: (first, delay) for key, (first, delay) in self.parked.items() if first.shard in shards},
+            {key: first for key, first in self.blocked.items() if first.shard in shards},
+            {key: shard for key, shard in self.released.items() if shard in shards},
+            [task for task in self.aside if task.shard in shards],
+        )
+
+
+class Parking:
+    """Know the parked keys of the shards that one relay reads; lives as long as it, used by its thread alone."""
+
+    def __init__(
+        self, outbox: Outbox, concerns: Callable[[str], bool], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._outbox = outbox
+        self._concerns = concerns  # whether a task type is one of this relay's
+        self._clock = clock
+        self._keys: dict[Key, ParkedKey] = {}
+        self._known: dict[int, int] = {}  # shard -> the epoch in which its keys were read
+        self._look_at_blocked_at = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def is_parked(self, task: Task) -> bool:
+        """Tell whether the task's key waits."""
+        return Key(task.task_type, task.key or "") in self._keys
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def learn(self, connection: Connection, epochs: Mapping[int, int]) -> None:
+        """Read the parked keys of shards that are newly owned, and forget those of others."""
+        new = [shard for shard, epoch in epochs.items() if self._known.get(shard) != epoch]
+        kept = {shard: epoch for shard, epoch in epochs.items() if shard not in new}
+        if len(kept) < len(self._known) or new:
+            self._keys = {key: parked for key, parked in self._keys.items() if parked.shard in kept}
+        if new:
+            self._read(connection, new)
+        self._known = dict(epochs)
+
+    def forget(self) -> None:
+        """Know nothing, so that everything is read again: what was written last did not take effect."""
+        self._keys, self._known = {}, {}
+
+    def _read(self, connection: Connection, shards: Sequence[int]) -> None:
+        statement = queries.read_parked(self._outbox.parked_keys)
+        for name, key, shard, seconds in connection.execute(statement, {"shards": sorted(shards)}):
+            due_at = None if seconds is None else self._clock() + float(seconds)
+            if self._concerns(name):
+                self._keys[Key(name, key)] = ParkedKey(shard, due_at)
+
+    def is_stale(self, epochs: Mapping[int, int]) -> bool:
+        """Tell whether keys of these shards are still to be read."""
+        return any(self._known.get(shard) != epoch for shard, epoch in epochs.items())
+
+    def seconds_until_due(self, seconds_closed: Callable[[str], float]) -> float:
+        """Return how long until a key may be tried, or blocked ones are to be looked at again; infinity if none is.
+
+        ``seconds_closed`` tells how long a task type may not go.
+        """
+        now = self._clock()
+        waits = [
+            max(one.due_at - now, seconds_closed(key.task_type))
+            for key, one in self._keys.items()
+            if one.due_at is not None
+        ]
+        if len(waits) < len(self._keys):
+            waits.append(self._look_at_blocked_at - now)
+        return max(0.0, min(waits, default=float("inf")))
+
+    def read_due(
+        self, connection: Connection, most_keys: int, limit: int, seconds_closed: Callable[[str], float]
+    ) -> dict[Key, KeyPage]:
+        """Read up to ``limit`` rows of each of the keys that may be tried, those first that were due first."""
+        self._look_at_blocked(connection)
+        now = self._clock()
+        due = [key for key, one in self._keys.items() if one.due_at is not None and one.due_at <= now]
+        due = [key for key in sorted(due, key=self._due_at) if seconds_closed(key.task_type) == 0]
+        return {key: self._read_key(connection, key, limit) for key in due[:most_keys]}
+
+    def _due_at(self, key: Key) -> float:
+        return self._keys[key].due_at or 0.0
+
+    def _read_key(self, connection: Connection, key: Key, limit: int) -> KeyPage:
+        statement = queries.read_key(self._outbox.parked_keys, self._outbox.tasks)
+        values = {"its_type": key.task_type, "its_key": key.key, "limit": limit + 1}
+        rows = connection.execute(statement, values).all()
+        return KeyPage(self._keys[key].shard, [Task._make(row) for row in rows[:limit]], len(rows) <= limit)
+
+    def _look_at_blocked(self, connection: Connection) -> None:
+        """Let keys go on whose dead letter was replayed, discarded or deleted."""
+        now = self._clock()
+        blocked = {one.shard for one in self._keys.values() if one.due_at is None}
+        if not blocked or now < self._look_at_blocked_at:
+            return
+        self._look_at_blocked_at = now + _LOOK_AT_BLOCKED_SECONDS
+        statement = queries.read_unblocked(self._outbox.parked_keys, self._outbox.tasks)
+        for name, key in connection.execute(statement, {"shards": sorted(blocked)}):
+            if (parked := self._keys.get(Key(name, key))) is not None:
+                parked.due_at = now
+
+    # -- changing ----------------------------------------------------------------------------------------
+
+    def change_of(
+        self,
+        outcomes: Iterable[tuple[Task, Outcome | None]],
+        pages: Mapping[Key, KeyPage],
+        met: Iterable[Task],
+    ) -> ParkingChange:
+        """Return what a round's outcomes change.
+
+        An outcome of None is that of a task that waits behind another of its key. ``pages`` are what was read by
+        parked keys, ``met`` the rows of parked keys that were met in the pages.
+        """
+        change = ParkingChange(aside=list(met))
+        gone: Counter[Key] = Counter()
+        for task, outcome in outcomes:
+            if self._outbox.task_types[task.task_type].ordered:
+                key = Key(task.task_type, task.key or "")
+                gone[key] += self._take_in(change, key, task, outcome)
+        for key, page in pages.items():
+            if page.is_all and gone[key] == len(page.tasks):
+                change.released[key] = page.shard
+        return change
+
+    def _take_in(self, change: ParkingChange, key: Key, task: Task, outcome: Outcome | None) -> bool:
+        """Note what the outcome changes; return whether the task has made way for the next of its key."""
+        task_type = self._outbox.task_types[task.task_type]
+        if outcome is None:
+            if key not in self._keys:
+                change.aside.append(task)
+        elif isinstance(outcome, Unavailable):
+            pass  # nothing is written: the same page comes again
+        elif goes_on(task, outcome, task_type.when_exhausted):
+            return True
+        elif is_final(task, outcome):
+            change.blocked[key] = task
+        else:
+            change.parked[key] = (task, task_type.retry_delay(task.retry_count + 1))
+        return False
+
+    def write(self, connection: Connection, change: ParkingChange) -> None:
+        """Write the change, in the transaction of the settlement."""
+        tasks, parked = self._outbox.tasks, self._outbox.parked_keys
+        for key, (first, delay) in change.parked.items():
+            self._park(connection, key, first, timedelta(seconds=delay))
+        for key, first in change.blocked.items():
+            if key not in self._keys:
+                self._park(connection, key, first, timedelta(0))
+            connection.execute(queries.block(parked), {**_named(key), "first": first.raw_id})
+        if change.aside:
+            ids = [task.raw_id for task in change.aside]
+            shards = sorted({task.shard for task in change.aside})
+            connection.execute(queries.begin_earlier(parked, tasks), {"ids": ids, "shards": shards})
+            connection.execute(queries.set_aside(tasks), {"ids": ids})
+        for key in change.released:
+            connection.execute(queries.release(parked), _named(key))
+
+    def _park(self, connection: Connection, key: Key, first: Task, delay: timedelta) -> None:
+        tasks, parked = self._outbox.tasks, self._outbox.parked_keys
+        if key in self._keys:
+            connection.execute(queries.postpone(parked), {**_named(key), "delay": delay})
+        else:
+            connection.execute(queries.park(parked, tasks), {"first": first.raw_id, "delay": delay})
+
+    def adopt(self, change: ParkingChange) -> None:
+        """Know what was written."""
+        now = self._clock()
+        for key, (first, delay) in change.parked.items():
+            self._keys[key] = ParkedKey(first.shard, now + delay)
+        for key, first in change.blocked.items():
+            self._keys[key] = ParkedKey(first.shard, None)
+        for key in change.released:
+            self._keys.pop(key, None)
+
+
+def is_final(task: Task, outcome: Outcome) -> bool:
+    """Tell whether the outcome makes the task a dead letter."""
+    return isinstance(outcome, Rejected) or (isinstance(outcome, Retry) and task.retry_count >= task.max_retries)
+
+
+def goes_on(task: Task, outcome: Outcome, when_exhausted: str) -> bool:
+    """Tell whether the next task of the key may follow."""
+    return isinstance(outcome, Sent) or (when_exhausted == "skip" and is_final(task, outcome))
+
+
+def _named(key: Key) -> dict[str, Any]:
+    return {"its_type": key.task_type, "its_key": key.key}

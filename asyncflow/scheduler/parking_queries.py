@@ -1,0 +1,131 @@
+"""The statements about parked keys, each a named function."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    Delete,
+    Insert,
+    Integer,
+    Select,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.sql import ColumnElement
+
+from asyncflow.outbox.clock import seconds_until
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.tables import TaskId
+from asyncflow.scheduler.queries import RawId
+
+ASIDE = timedelta(hours=1)  # how long a row that waits behind its key's first is out of the pages' way
+
+
+def _ids() -> ColumnElement[Any]:
+    return bindparam("ids", expanding=True, type_=RawId())
+
+
+def _its_key(parked: Table) -> ColumnElement[bool]:
+    return and_(parked.c.task_type == bindparam("its_type"), parked.c.task_key == bindparam("its_key"))
+
+
+@lru_cache(maxsize=32)
+def read_parked(parked: Table) -> Select[Any]:
+    """Read the parked keys of ``shards``: type, key, shard, seconds until due, None for a blocked one."""
+    p = parked.c
+    wanted = p.shard.in_(bindparam("shards", expanding=True, type_=Integer()))
+    return select(p.task_type, p.task_key, p.shard, seconds_until(p.due)).where(wanted)
+
+
+@lru_cache(maxsize=32)
+def read_unblocked(parked: Table, tasks: Table) -> Select[Any]:
+    """Read the blocked keys of ``shards`` whose dead letter is none any more, or is gone."""
+    p = parked.c
+    wanted = p.shard.in_(bindparam("shards", expanding=True, type_=Integer()))
+    blocking = parked.outerjoin(tasks, tasks.c.id == p.blocked_by)
+    is_over = or_(tasks.c.status.is_(None), tasks.c.status != int(Status.FAILED))
+    return select(p.task_type, p.task_key).select_from(blocking).where(wanted, p.due.is_(None), is_over)
+
+
+@lru_cache(maxsize=32)
+def read_key(parked: Table, tasks: Table) -> Select[Any]:
+    """Read up to ``limit`` pending rows of one parked key, in the order of their enqueueing, late commits included.
+
+    Columns as ``Task`` has them.
+    """
+    t, p = tasks.c, parked.c
+    columns = (t.task_type, t.shard, t.task_key, t.headers, t.payload, t.retry_count, t.max_retries)
+    same = and_(t.task_key == p.task_key, t.created_at >= p.since)
+    return (
+        select(type_coerce(t.id, RawId()), *columns)
+        .select_from(parked.join(tasks, same))
+        .where(_its_key(parked), t.task_type == p.task_type, t.status == int(Status.PENDING))
+        .order_by(t.created_at, t.id)
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+@lru_cache(maxsize=32)
+def park(parked: Table, tasks: Table) -> Insert:
+    """Park the key of the task ``first``, to be tried again after ``delay``."""
+    t, p = tasks.c, parked.c
+    delay = bindparam("delay", type_=p.due.type)
+    row = select(t.task_type, t.task_key, t.shard, t.created_at, delay, null()).where(
+        t.id == bindparam("first", type_=RawId())
+    )
+    return insert(parked).from_select([p.task_type, p.task_key, p.shard, p.since, p.due, p.blocked_by], row)
+
+
+@lru_cache(maxsize=32)
+def postpone(parked: Table) -> Update:
+    """Let a parked key be tried again after ``delay``."""
+    delay = bindparam("delay", type_=parked.c.due.type)
+    return update(parked).where(_its_key(parked)).values(due=delay, blocked_by=null())
+
+
+@lru_cache(maxsize=32)
+def block(parked: Table) -> Update:
+    """Let a parked key wait for its dead letter, ``first``."""
+    first = bindparam("first", type_=RawId())
+    return update(parked).where(_its_key(parked)).values(due=null(), blocked_by=type_coerce(first, TaskId()))
+
+
+@lru_cache(maxsize=32)
+def release(parked: Table) -> Delete:
+    """Let a key's tasks go with all others again."""
+    return delete(parked).where(_its_key(parked))
+
+
+@lru_cache(maxsize=32)
+def set_aside(tasks: Table) -> Update:
+    """Take pending rows of parked keys out of the pages' way: they are read by their keys."""
+    return (
+        update(tasks)
+        .where(tasks.c.id.in_(_ids()), tasks.c.status == int(Status.PENDING))
+        .values(order_time=ASIDE, modified_at=timedelta(0))
+    )
+
+
+@lru_cache(maxsize=32)
+def begin_earlier(parked: Table, tasks: Table) -> Update:
+    """Let parked keys reach back to rows of theirs that were committed late, among ``ids``."""
+    t, p = tasks.c, parked.c
+    its = (t.id.in_(_ids()), t.task_type == p.task_type, t.task_key == p.task_key)
+    earliest = select(func.min(t.created_at)).where(*its).correlate(parked).scalar_subquery()
+    is_earlier = exists(select(t.id).where(*its, t.created_at < p.since).correlate(parked))
+    in_shards = p.shard.in_(bindparam("shards", expanding=True, type_=Integer()))
+    return update(parked).where(in_shards, is_earlier).values(since=earliest)

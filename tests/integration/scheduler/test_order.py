@@ -1,0 +1,273 @@
+"""Ordered task types: a key's messages arrive in the order of their enqueueing, and a failing key parks itself alone."""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, text, update
+
+from asyncflow import Message, Scheduler, Status
+from asyncflow.errors import InvalidDelayError, InvalidKeyError, InvalidPriorityError
+from asyncflow.outbox.events import SettleFenced, TaskFailed
+from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry, Unavailable
+from asyncflow.testing import MemoryPublisher
+from tests.integration.scheduler.conftest import Schedule
+from tests.support.application import Application
+
+MOVED = "account.moved"
+NO_WAIT = {"retry_interval_seconds": 0, "max_retry_interval_seconds": 0}
+
+
+class Ledger(MemoryPublisher):
+    """Keep which numbers of each key were acknowledged, in order, and the batches; ``refuse`` decides the rest."""
+
+    def __init__(self, refuse: Callable[[str, int], Outcome | None] = lambda key, number: None) -> None:
+        super().__init__()
+        self.refuse = refuse
+        self.arrived: dict[str, list[int]] = defaultdict(list)
+        self.batches: list[list[tuple[str, int]]] = []
+
+    def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
+        names = [((record.key or b"").decode(), int(record.value)) for record in batch]
+        self.batches.append(names)
+        outcomes = [self.refuse(key, number) or SENT for key, number in names]
+        for (key, number), outcome in zip(names, outcomes, strict=True):
+            if outcome == SENT:
+                self.arrived[key].append(number)
+        return outcomes
+
+
+def enqueue(application: Application, key: str, *numbers: int, task_type: str = MOVED) -> list[UUID]:
+    with application.session() as session, session.begin():
+        messages = [Message(str(number).encode(), key=key) for number in numbers]
+        return application.outbox.publish_many(session, task_type, messages)
+
+
+def declare(application: Application, **options: Any) -> None:
+    application.outbox.message(MOVED, ordered=True, **options)
+
+
+def rounds(scheduler: Scheduler, count: int = 12) -> None:
+    """Step the relay some rounds; the clock of parked keys stands wherever it stands."""
+    scheduler.ownership.acquire()
+    for _ in range(count):
+        scheduler.relays[0].step()
+
+
+def parked(application: Application) -> list[Any]:
+    return application.rows(select(application.outbox.parked_keys))
+
+
+def test_an_ordered_message_without_a_key_or_out_of_order_is_refused(sqlite_application: Application) -> None:
+    declare(sqlite_application)
+    with sqlite_application.session() as session:
+        with pytest.raises(InvalidKeyError, match="key is None, but 'account.moved' is ordered"):
+            sqlite_application.outbox.publish(session, MOVED, {})
+        with pytest.raises(InvalidPriorityError, match="ordered; leave it out"):
+            sqlite_application.outbox.publish(session, MOVED, {}, key="A", priority=1)
+        with pytest.raises(InvalidDelayError, match="ordered; leave it out"):
+            sqlite_application.outbox.publish(session, MOVED, {}, key="A", delay_seconds=1)
+        assert not session.new
+
+
+def test_all_messages_of_a_key_are_in_one_shard_the_same_in_every_process(sqlite_application: Application) -> None:
+    declare(sqlite_application)
+    enqueue(sqlite_application, "A1001", 1, 2, 3)
+    # CRC-32, so that producers in other languages can compute it.
+    assert {row.shard for row in sqlite_application.rows()} == {zlib.crc32(b"A1001") % 64}
+
+
+def test_a_batch_never_holds_two_messages_of_a_key(application: Application, schedule: Schedule) -> None:
+    declare(application)
+    for key in "ABC":
+        enqueue(application, key, 1, 2, 3, 4)
+    ledger = Ledger()
+    schedule(ledger).drain()
+    assert ledger.arrived == {key: [1, 2, 3, 4] for key in "ABC"}
+    assert all(len({key for key, _ in batch}) == len(batch) for batch in ledger.batches)
+
+
+def test_a_failing_key_parks_itself_alone_and_its_order_holds(application: Application, schedule: Schedule) -> None:
+    declare(application, **NO_WAIT)
+    failures = {"left": 3}
+
+    def refuse(key: str, number: int) -> Outcome | None:
+        if (key, number) == ("A", 1) and failures["left"]:
+            failures["left"] -= 1
+            return Retry("not today")
+        return None
+
+    ledger = Ledger(refuse)
+    scheduler = schedule(ledger)
+    enqueue(application, "A", 1, 2)
+    enqueue(application, "B", 1, 2)
+    rounds(scheduler, 1)
+    assert ledger.arrived == {"B": [1, 2]}
+    assert [row.task_key for row in parked(application)] == ["A"]
+    enqueue(application, "A", 3, 4)
+    enqueue(application, "B", 3)
+    rounds(scheduler)
+    assert ledger.arrived == {"A": [1, 2, 3, 4], "B": [1, 2, 3]}
+    assert parked(application) == []
+    assert set(application.statuses()) == {Status.SUCCESS}
+
+
+def test_a_parked_key_waits_its_retry_interval(application: Application, schedule: Schedule) -> None:
+    declare(application, retry_interval_seconds=600, max_retry_interval_seconds=600)
+    ledger = Ledger(lambda key, number: Retry("no") if key == "A" else None)
+    scheduler = schedule(ledger)
+    enqueue(application, "A", 1, 2, 3)
+    rounds(scheduler)
+    enqueue(application, "A", 4)
+    rounds(scheduler)
+    assert [batch for batch in ledger.batches if batch[0][0] == "A"] == [[("A", 1)]]
+    assert [row.retry_count for row in application.rows()] == [1, 0, 0, 0]
+    assert 500 < scheduler.relays[0]._fetcher.parking.seconds_until_due(lambda _: 0.0) <= 600
+
+
+def test_another_owner_knows_the_parked_keys(application: Application, schedule: Schedule) -> None:
+    declare(application, retry_interval_seconds=600, max_retry_interval_seconds=600)
+    first = schedule(Ledger(lambda key, number: Retry("no") if key == "A" else None))
+    enqueue(application, "A", 1)
+    rounds(first)
+    first.stop()
+    enqueue(application, "A", 2)
+    enqueue(application, "B", 1)
+    ledger = Ledger()
+    second = schedule(ledger)
+    rounds(second)
+    assert ledger.arrived == {"B": [1]}
+    with application.engine.begin() as connection:
+        past = "'2020-01-01 00:00:00.000000'"
+        connection.execute(text(f"UPDATE {application.outbox.parked_keys.fullname} SET due={past}"))
+    second.stop()
+    ledger = Ledger()
+    rounds(schedule(ledger))
+    assert ledger.arrived == {"A": [1, 2]}
+
+
+def test_a_key_blocked_by_a_dead_letter_goes_on_when_it_is_replayed(application: Application, schedule: Schedule) -> None:
+    declare(application, max_retries=0)
+    ledger = Ledger(lambda key, number: Rejected("too large") if (key, number) == ("A", 1) else None)
+    scheduler = schedule(ledger)
+    first, *_ = enqueue(application, "A", 1, 2)
+    enqueue(application, "B", 1)
+    rounds(scheduler)
+    assert ledger.arrived == {"B": [1]}
+    assert [(row.due, row.blocked_by) for row in parked(application)] == [(None, first)]
+    ledger.refuse = lambda key, number: None
+    revive(application, first)
+    look_at_blocked(scheduler)
+    rounds(scheduler)
+    assert ledger.arrived["A"] == [1, 2]
+    assert parked(application) == []
+
+
+@pytest.mark.parametrize("status", [Status.CANCELLED, Status.SUCCESS, None])
+def test_a_key_goes_on_when_its_dead_letter_is_taken_away(
+    status: Status | None, application: Application, schedule: Schedule
+) -> None:
+    declare(application)
+    ledger = Ledger(lambda key, number: Rejected("too large") if number == 1 else None)
+    scheduler = schedule(ledger)
+    first, *_ = enqueue(application, "A", 1, 2, 3)
+    rounds(scheduler)
+    assert ledger.arrived == {}
+    tasks = application.outbox.tasks
+    with application.engine.begin() as connection:
+        if status is None:
+            connection.execute(tasks.delete().where(tasks.c.id == first))
+        else:
+            connection.execute(update(tasks).where(tasks.c.id == first).values(status=int(status)))
+    look_at_blocked(scheduler)
+    rounds(scheduler)
+    assert ledger.arrived == {"A": [2, 3]}
+
+
+def test_a_key_that_skips_goes_on_behind_its_dead_letter(application: Application, schedule: Schedule) -> None:
+    declare(application, max_retries=2, when_exhausted="skip", **NO_WAIT)
+    ledger = Ledger(lambda key, number: Retry("never") if number == 2 else None)
+    enqueue(application, "A", 1, 2, 3, 4)
+    rounds(schedule(ledger))
+    assert ledger.arrived == {"A": [1, 3, 4]}
+    assert sum(batch.count(("A", 2)) for batch in ledger.batches) == 3
+    assert len(application.signals.of(TaskFailed)) == 1
+
+
+def test_an_unavailable_destination_parks_no_key_and_lets_none_overtake(
+    application: Application, schedule: Schedule
+) -> None:
+    declare(application)
+    ledger = Ledger(lambda key, number: Unavailable("away") if (key, number) == ("A", 2) else None)
+    scheduler = schedule(ledger, breaker_pause_seconds=0.001, max_breaker_pause_seconds=0.001)
+    enqueue(application, "A", 1, 2, 3)
+    scheduler.ownership.acquire()
+    scheduler.relays[0].step()
+    assert ledger.arrived == {"A": [1]}
+    assert parked(application) == []
+    assert [row.retry_count for row in application.rows()] == [0, 0, 0]
+    ledger.refuse = lambda key, number: None
+    scheduler.drain()
+    assert ledger.arrived == {"A": [1, 2, 3]}
+
+
+def test_more_rows_of_a_key_than_a_round_takes_stay_in_order(application: Application, schedule: Schedule) -> None:
+    declare(application, **NO_WAIT)
+    once = iter([Retry("once")])
+    ledger = Ledger(lambda key, number: next(once, None) if number == 5 else None)
+    enqueue(application, "A", *range(100))
+    rounds(schedule(ledger), 30)
+    assert ledger.arrived == {"A": list(range(100))}
+    assert parked(application) == []
+
+
+def test_a_row_that_commits_late_with_an_early_time_is_not_lost_behind_its_parked_key(
+    application: Application, schedule: Schedule
+) -> None:
+    declare(application, **NO_WAIT)
+    ledger = Ledger(lambda key, number: Retry("no"))
+    scheduler = schedule(ledger)
+    enqueue(application, "A", 2)
+    rounds(scheduler, 2)
+    (late,) = enqueue(application, "A", 1)
+    earlier = "'2020-01-01 00:00:00.000000'"
+    with application.engine.begin() as connection:
+        tasks = application.outbox.tasks
+        connection.execute(
+            update(tasks).where(tasks.c.id == late).values(created_at=text(earlier), order_time=text(earlier))
+        )
+    rounds(scheduler, 2)
+    ledger.refuse = lambda key, number: None
+    rounds(scheduler)
+    assert ledger.arrived == {"A": [1, 2]}
+
+
+def test_a_late_owner_parks_nothing(application: Application, schedule: Schedule) -> None:
+    declare(application)
+    other = schedule(Ledger(), instance_index=0, instance_count=1)
+
+    def seize(key: str, number: int) -> Outcome:
+        other.ownership.acquire()
+        return Retry("no")
+
+    scheduler = schedule(Ledger(seize))
+    enqueue(application, "A", 1, 2)
+    rounds(scheduler, 1)
+    assert parked(application) == []
+    assert application.signals.of(SettleFenced)
+    assert [row.retry_count for row in application.rows()] == [0, 0]
+
+
+def revive(application: Application, task_id: UUID) -> None:
+    tasks = application.outbox.tasks
+    with application.engine.begin() as connection:
+        connection.execute(update(tasks).where(tasks.c.id == task_id).values(status=0, retry_count=0))
+
+
+def look_at_blocked(scheduler: Scheduler) -> None:
+    scheduler.relays[0]._fetcher.parking._look_at_blocked_at = 0.0
