@@ -1,4 +1,4 @@
-"""Ordered task types: a key's messages arrive in the order of their enqueueing, and a failing key parks itself alone."""
+"""Ordered task types: a key's messages arrive in the order of their enqueueing; a failing key parks itself alone."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def parked(application: Application) -> list[Any]:
 def test_an_ordered_message_without_a_key_or_out_of_order_is_refused(sqlite_application: Application) -> None:
     declare(sqlite_application)
     with sqlite_application.session() as session:
-        with pytest.raises(InvalidKeyError, match="key is None, but 'account.moved' is ordered"):
+        with pytest.raises(InvalidKeyError, match=r"key is None, but 'account\.moved' is ordered"):
             sqlite_application.outbox.publish(session, MOVED, {})
         with pytest.raises(InvalidPriorityError, match="ordered; leave it out"):
             sqlite_application.outbox.publish(session, MOVED, {}, key="A", priority=1)
@@ -151,7 +151,9 @@ def test_another_owner_knows_the_parked_keys(application: Application, schedule:
     assert ledger.arrived == {"A": [1, 2]}
 
 
-def test_a_key_blocked_by_a_dead_letter_goes_on_when_it_is_replayed(application: Application, schedule: Schedule) -> None:
+def test_a_key_blocked_by_a_dead_letter_goes_on_when_it_is_replayed(
+    application: Application, schedule: Schedule
+) -> None:
     declare(application, max_retries=0)
     ledger = Ledger(lambda key, number: Rejected("too large") if (key, number) == ("A", 1) else None)
     scheduler = schedule(ledger)

@@ -1,0 +1,127 @@
+"""What fails, or is slow on purpose, holds up nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from asyncflow import Status
+from asyncflow.errors import OptionError
+from asyncflow.outbox.events import BreakerChanged, PageFetched
+from asyncflow.scheduler import SENT, Outcome, Record, Retry, Unavailable
+from asyncflow.testing import MemoryPublisher
+from tests.integration.scheduler.conftest import Schedule
+from tests.integration.scheduler.writing import publish, publish_many
+from tests.support.application import Application
+
+
+class Topics(MemoryPublisher):
+    """Answer Unavailable for the topics that are away; count the records of each."""
+
+    def __init__(self, *away: str) -> None:
+        super().__init__()
+        self.away = set(away)
+        self.offered: Counter[str] = Counter()
+
+    def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
+        self.offered.update(record.topic for record in batch)
+        super().publish(batch)
+        return [Unavailable("no leader", True) if record.topic in self.away else SENT for record in batch]
+
+
+def test_a_topic_that_is_away_is_left_alone_and_costs_no_attempt(application: Application, schedule: Schedule) -> None:
+    application.outbox.message("invoice.issued")
+    publish_many(application, 50, "invoice.issued")
+    publish_many(application, 50)
+    publisher = Topics("invoice.issued")
+    scheduler = schedule(publisher, breaker_pause_seconds=60, max_breaker_pause_seconds=60)
+    scheduler.drain()
+    offered = publisher.offered["invoice.issued"]
+    assert publisher.offered["user.registered"] == 50
+    publish_many(application, 50)
+    scheduler.drain()
+    assert publisher.offered == {"user.registered": 100, "invoice.issued": offered}
+    assert {row.retry_count for row in application.rows()} == {0}
+    assert [(event.topic, event.state) for event in application.signals.of(BreakerChanged)] == [
+        ("invoice.issued", "open")
+    ]
+
+
+def test_of_a_closed_topic_no_pages_are_read(application: Application, schedule: Schedule) -> None:
+    publish_many(application, 5)
+    scheduler = schedule(Topics("user.registered"), breaker_pause_seconds=60, max_breaker_pause_seconds=60)
+    scheduler.ownership.acquire()
+    waits = [scheduler.relays[0].step() for _ in range(3)]
+    assert len(application.signals.of(PageFetched)) == 1
+    assert waits[0] == 0
+    assert min(waits[1:]) > 0
+
+
+def test_a_topic_is_tried_again_with_one_message_and_then_with_all(
+    application: Application, schedule: Schedule
+) -> None:
+    publish_many(application, 50)
+    publisher = Topics("user.registered")
+    scheduler = schedule(publisher)
+    scheduler.ownership.acquire()
+    scheduler.relays[0].step()
+    now = 1000.0
+    scheduler.relays[0].breakers.clock = lambda: now
+    scheduler.relays[0].breakers._of_topics["user.registered"]._probe_at = 0.0
+    publisher.away.clear()
+    publisher.offered.clear()
+    scheduler.relays[0].step()
+    assert publisher.offered.total() == 1
+    scheduler.drain()
+    assert set(application.statuses()) == {Status.SUCCESS}
+
+
+def test_rate_limit_per_second_bounds_a_type_and_no_other(application: Application, schedule: Schedule) -> None:
+    application.outbox.message("newsletter", rate_limit_per_second=0.01)
+    publish_many(application, 20, "newsletter")
+    publish_many(application, 20)
+    publisher = Topics()
+    schedule(publisher).drain()
+    assert publisher.offered == {"newsletter": 1, "user.registered": 20}
+
+
+def test_a_rate_is_shared_out_like_the_shards(application: Application, schedule: Schedule) -> None:
+    application.outbox.message("newsletter", rate_limit_per_second=8)
+    scheduler = schedule(instance_index=0, instance_count=4)
+    scheduler.ownership.acquire()
+    epochs = scheduler.ownership.epochs()
+    newsletter = application.outbox.task_types["newsletter"]
+    assert scheduler.relays[0]._fetcher._rate(newsletter, epochs) == 2
+
+
+@pytest.mark.parametrize("rate", [0, -1, "fast", True, 1e12])
+def test_a_rate_that_is_none_is_refused(rate: Any, sqlite_application: Application) -> None:
+    with pytest.raises(OptionError, match=r"rate_limit_per_second is .* give 0\.001"):
+        sqlite_application.outbox.message("newsletter", rate_limit_per_second=rate)
+
+
+def test_fresh_messages_pass_a_crowd_of_retries(engine: Any, made: list[Any]) -> None:
+    application = Application(engine, shard_count=1)
+    application.outbox.message("import", retry_interval_seconds=0, max_retry_interval_seconds=0, max_retries=10**6)
+    publish_many(application, 60, "import")
+    fresh: list[bytes] = []
+
+    def answer(record: Record) -> Outcome:
+        if record.key == b"fresh":
+            fresh.append(record.value)
+            return SENT
+        return Retry("not today")
+
+    scheduler = application.scheduler(MemoryPublisher(answer), round_size=10)
+    made.append(scheduler)
+    scheduler.ownership.acquire()
+    relay = scheduler.relays[0]
+    for _ in range(8):
+        relay.step()
+    publish(application, task_type="import", key="fresh")
+    for _ in range(2):
+        relay.step()
+    assert len(fresh) == 1
