@@ -6,7 +6,7 @@ The core never logs and never counts; logging, metrics and the tests' signals ar
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -202,6 +202,9 @@ class Hooks:
 
     def __bool__(self) -> bool:
         return bool(self._hooks)
+
+    def __iter__(self) -> Iterator[Hook]:
+        return iter(self._hooks)
 
     def add(self, hook: Hook) -> None:
         """Hand all further events to ``hook`` as well."""

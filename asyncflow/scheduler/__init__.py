@@ -1,11 +1,13 @@
 """The run side: what is deployed once per instance."""
 
+from asyncflow.scheduler.counters import Counters
 from asyncflow.scheduler.publisher import SENT, Outcome, Publisher, Record, Rejected, Retry, Sent, Unavailable
 from asyncflow.scheduler.scheduler import Scheduler
 from asyncflow.scheduler.settings import SchedulerSettings
 
 __all__ = [
     "SENT",
+    "Counters",
     "Outcome",
     "Publisher",
     "Record",

@@ -17,6 +17,7 @@ from asyncflow.outbox.events import Hook, Hooks, LoopRestarted, SchedulerStarted
 from asyncflow.scheduler.allocation import Allocation, Fixed, SharedOut
 from asyncflow.scheduler.cleaner import Cleaner
 from asyncflow.scheduler.cluster import Cluster
+from asyncflow.scheduler.counters import Counters, Tally
 from asyncflow.scheduler.crontab import trigger_of
 from asyncflow.scheduler.database_registry import DatabaseRegistry
 from asyncflow.scheduler.loop import Loop
@@ -59,7 +60,8 @@ class Scheduler:
         self.settings = settings or SchedulerSettings.of(**options)
         self.outbox = outbox
         self.engine = engine
-        self.hooks = Hooks(hooks)
+        self._tally = Tally()
+        self.hooks = Hooks([self._tally, *Hooks(hooks)])
         self._destinations = frozenset(publishers)
         _require_routes(outbox, self._destinations)
         _require_share(self.settings, outbox)
@@ -119,6 +121,11 @@ class Scheduler:
         if self._started:
             self.hooks.emit(SchedulerStopped(self.ownership.owner, clean))
         return clean
+
+    def counters(self) -> Counters:
+        """Return what was counted since the scheduler was made, and the states of the circuit breakers."""
+        breakers = {name: state for relay in self.relays for name, state in relay.breakers.states().items()}
+        return self._tally.counters((loop.latch for loop in self.relay_loops), breakers)
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
         """Wait until the scheduler was stopped; return whether it was."""
