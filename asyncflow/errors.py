@@ -23,6 +23,7 @@ AsyncflowError
 ├── UnroutedDestinationError   a task type names a destination without a publisher
 ├── SchedulerStartedError      drain() after start()
 ├── SchedulerStoppedError      start() after stop()
+├── JobClockError              a host's clock is too far from the database's
 ├── BuilderError               a message builder broke its contract for a page or a task
 ├── PublisherError             a publisher broke its contract for a batch
 ├── MissingExtraError          an optional client library is not installed
@@ -137,6 +138,10 @@ class SchedulerStartedError(AsyncflowError):
 
 class SchedulerStoppedError(AsyncflowError):
     """A stopped scheduler cannot start again, for its publishers are closed; make a new one."""
+
+
+class JobClockError(AsyncflowError):
+    """A job's host and the database disagree about the time by more than the job allows; set the host's clock."""
 
 
 class BuilderError(AsyncflowError):

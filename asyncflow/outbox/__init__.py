@@ -4,7 +4,15 @@ from asyncflow.outbox.inbox import Inbox
 from asyncflow.outbox.message import Message
 from asyncflow.outbox.outbox import Outbox
 from asyncflow.outbox.status import Status
-from asyncflow.outbox.tables import TaskMixin, inbox_table, instance_table, parked_key_table, shard_table, task_table
+from asyncflow.outbox.tables import (
+    TaskMixin,
+    inbox_table,
+    instance_table,
+    job_table,
+    parked_key_table,
+    shard_table,
+    task_table,
+)
 from asyncflow.outbox.task import Task
 from asyncflow.outbox.task_type import MessageType
 
@@ -18,6 +26,7 @@ __all__ = [
     "TaskMixin",
     "inbox_table",
     "instance_table",
+    "job_table",
     "parked_key_table",
     "shard_table",
     "task_table",

@@ -17,7 +17,7 @@ from asyncflow.outbox.events import Hook, Hooks, TaskEnqueued
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.message import Door, Message, row_of
 from asyncflow.outbox.options import refuse_unknown, require_place, require_whole
-from asyncflow.outbox.tables import instance_table, parked_key_table, shard_table, task_table
+from asyncflow.outbox.tables import instance_table, job_table, parked_key_table, shard_table, task_table
 from asyncflow.outbox.target import bind_of, connection_of, is_async, require_transactional, target_of
 from asyncflow.outbox.task_type import MessageType, TaskTypes
 from asyncflow.outbox.text import shown
@@ -75,7 +75,8 @@ class Outbox:
         self.shards = shard_table(metadata, f"{prefix}shard", schema)
         self.instances = instance_table(metadata, f"{prefix}instance", schema)
         self.parked_keys = parked_key_table(metadata, f"{prefix}parked_key", schema)
-        self.tables = (self.tasks, self.shards, self.instances, self.parked_keys)
+        self.jobs = job_table(metadata, f"{prefix}job", schema)
+        self.tables = (self.tasks, self.shards, self.instances, self.parked_keys, self.jobs)
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
         self.default_destination = default_destination

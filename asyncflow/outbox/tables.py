@@ -183,6 +183,21 @@ def parked_key_table(metadata: MetaData, name: str = "asyncflow_parked_key", sch
     )
 
 
+def job_table(metadata: MetaData, name: str = "asyncflow_job", schema: str | None = None) -> Table:
+    """Add the job table: the recorded configuration of each job, and whether it is switched off."""
+    return Table(
+        name,
+        metadata,
+        Column("name", _exact(JOB_LENGTH), primary_key=True),
+        Column("config", _any_text(), nullable=False),
+        Column("sharding_total_count", Integer, nullable=False),
+        Column("disabled", Boolean, nullable=False),
+        Column("modified_at", DatabaseTime(), nullable=False),
+        schema=schema,
+        keep_existing=True,
+    )
+
+
 def inbox_table(metadata: MetaData, name: str = "asyncflow_inbox", schema: str | None = None) -> Table:
     """Add the inbox table: which consumer has already taken which message."""
     return Table(

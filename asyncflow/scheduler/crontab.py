@@ -14,37 +14,34 @@ from apscheduler.triggers.interval import IntervalTrigger
 from asyncflow.errors import OptionError
 
 LONGEST_SECONDS = 10 * 365 * 86400.0  # of any setting: clocks, dates and waits overflow far beyond it
+_REMEDY = "give a crontab line of 5 fields: minute hour day month weekday, or of 6 with seconds first"
 _NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
-def trigger_of(tick: Any) -> BaseTrigger:
-    """Return an interval trigger for a number of seconds, a cron trigger for a crontab line of 5 fields.
+def trigger_of(tick: Any, option: str = "tick") -> BaseTrigger:
+    """Return an interval trigger for a number of seconds, a cron trigger for a crontab line of 5 or 6 fields.
 
-    Raises OptionError.
+    A sixth field, of seconds, stands before the others. Raises OptionError, which names the ``option``.
     """
     if isinstance(tick, str):
-        return _cron(tick)
+        return _cron(tick, option)
     if isinstance(tick, bool) or not isinstance(tick, (int, float)) or not 0.001 <= tick <= LONGEST_SECONDS:
         raise OptionError(
-            f"tick is {tick!r}; give seconds from 0.001 to {LONGEST_SECONDS:.0f}, "
+            f"{option} is {tick!r}; give seconds from 0.001 to {LONGEST_SECONDS:.0f}, "
             f"or a crontab line such as '*/5 * * * *'"
         )
     return IntervalTrigger(seconds=tick)
 
 
-def _cron(line: str) -> CronTrigger:
+def _cron(line: str, option: str) -> CronTrigger:
     fields = line.split()
-    if len(fields) != 5:
-        raise OptionError(
-            f"tick is {line!r}, of {len(fields)} fields; give a crontab line of 5: minute hour day month weekday"
-        )
-    minute, hour, day, month, weekday = fields
+    if len(fields) not in (5, 6):
+        raise OptionError(f"{option} is {line!r}, of {len(fields)} fields; {_REMEDY}")
+    second, minute, hour, day, month, weekday = fields if len(fields) == 6 else ["0", *fields]
     try:
-        return CronTrigger(minute=minute, hour=hour, day=day, month=month, day_of_week=weekdays(weekday))
+        return CronTrigger(second=second, minute=minute, hour=hour, day=day, month=month, day_of_week=weekdays(weekday))
     except ValueError as error:
-        raise OptionError(
-            f"tick is {line!r}: {error}; give a crontab line of 5 fields: minute hour day month weekday"
-        ) from error
+        raise OptionError(f"{option} is {line!r}: {error}; {_REMEDY}") from error
 
 
 def weekdays(field: str) -> str:

@@ -71,6 +71,8 @@ def test_any_range_of_weekdays_holds_its_ends_and_runs_forward(first: int, last:
         ("30 4 * * *", [SUNDAY + timedelta(days=day, hours=4, minutes=30) for day in (0, 1, 2)]),
         ("0 0 1 jan *", [datetime(2027, 1, 1), datetime(2028, 1, 1)]),
         ("0 0 29 2 *", [datetime(2028, 2, 29), datetime(2032, 2, 29)]),
+        ("*/20 * * * * *", [SUNDAY + timedelta(seconds=seconds) for seconds in (0, 20, 40, 60)]),
+        ("30 0 12 * * 0", [datetime(2026, 3, 1, 12, 0, 30), datetime(2026, 3, 8, 12, 0, 30)]),
         ("15,45 8-9 * * mon", [datetime(2026, 3, 2, 8, 15), datetime(2026, 3, 2, 8, 45), datetime(2026, 3, 2, 9, 15)]),
     ],
 )
@@ -97,7 +99,18 @@ def test_a_number_out_of_bounds_is_refused_by_name(tick: object) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "* * * *", "* * * * * *", "@hourly", "61 * * * *", "* 24 * * *", "* * 32 * *", "* * * 13 *", "* * * foo *"],
+    [
+        "",
+        "* * * *",
+        "* * * * * * *",
+        "60 * * * * *",
+        "@hourly",
+        "61 * * * *",
+        "* 24 * * *",
+        "* * 32 * *",
+        "* * * 13 *",
+        "* * * foo *",
+    ],
 )
 def test_a_bad_line_is_refused_with_what_a_line_needs(line: str) -> None:
     with pytest.raises(OptionError, match="minute hour day month weekday"):

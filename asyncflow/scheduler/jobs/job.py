@@ -1,0 +1,100 @@
+"""The jobs that a user writes: a SimpleJob executes, a DataflowJob fetches and processes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sized
+from typing import Any, Generic, TypeVar
+
+from asyncflow.errors import OptionError
+from asyncflow.outbox.tables import JOB_LENGTH
+from asyncflow.outbox.text import require_text, shown
+from asyncflow.scheduler.jobs.context import Context
+from asyncflow.scheduler.jobs.settings import JobSettings
+
+ContextT = TypeVar("ContextT", bound=Context, contravariant=True)
+DataT = TypeVar("DataT", bound=Sized)
+
+
+class Job(ABC):
+    """Be the base of every job; made once, its code may run on several threads at once, an item on one.
+
+    ``options`` are the fields of JobSettings, which can be given whole as ``settings`` instead. The name is the
+    job's identity among all instances. Raises OptionError or UnknownOptionError.
+    """
+
+    takes_whole_share = False  # one run takes all items of this instance, with a ShareContext
+    can_stream = False
+
+    def __init__(self, name: str, *, settings: JobSettings | None = None, **options: Any) -> None:
+        if settings is not None and options:
+            raise OptionError(f"settings and {', '.join(options)} are both given; put all of them into settings")
+        self.name = require_text("a job's name", name, JOB_LENGTH, OptionError)
+        self.configure(settings or JobSettings.of(**options))
+
+    def configure(self, settings: JobSettings) -> None:
+        """Let the job have these settings from the next start on; raises OptionError."""
+        if settings.streaming_process and not self.can_stream:
+            raise OptionError(f"streaming_process is True, but {self.name!r} only executes; write a DataflowJob")
+        if settings.monitor_execution and self.takes_whole_share:
+            raise OptionError(f"monitor_execution is True, but {self.name!r} takes all its items at once; set it False")
+        self.settings = settings
+
+    @abstractmethod
+    def run_batch(self, context: Any) -> bool:
+        """Do one batch of the work; return whether there may be more."""
+
+    def seconds_until_next_fetch(self) -> float | None:
+        """Return how long a streaming job that found nothing waits, at most until the next tick; None: until then."""
+        return None
+
+
+class SimpleJob(Job):
+    """Execute something for an item at each tick: a subclass's ``execute``, or a plain ``function``."""
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[[Any], None] | None = None,
+        *,
+        settings: JobSettings | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, settings=settings, **options)
+        if function is not None and not callable(function):
+            raise OptionError(f"the function of {name!r} is {shown(function)}; give one that takes a context")
+        if function is None and type(self).execute is SimpleJob.execute:
+            raise OptionError(f"{name!r} has nothing to execute; give a function, or subclass SimpleJob with execute()")
+        self._function = function
+
+    def execute(self, context: Any) -> None:
+        """Do the work of one item."""
+        assert self._function is not None
+        self._function(context)
+
+    def run_batch(self, context: Any) -> bool:
+        """Execute once."""
+        self.execute(context)
+        return False
+
+
+class DataflowJob(Job, Generic[ContextT, DataT]):
+    """Fetch data of an item and process them; again and again with ``streaming_process``, until none are left."""
+
+    can_stream = True
+
+    @abstractmethod
+    def fetch_data(self, context: ContextT) -> DataT | None:
+        """Return what is to be processed next; something empty, or None, when there is nothing left."""
+
+    @abstractmethod
+    def process_data(self, context: ContextT, data: DataT) -> None:
+        """Process what was fetched, and mark it, so that it is not fetched again."""
+
+    def run_batch(self, context: Any) -> bool:
+        """Fetch and process once; return whether anything was there."""
+        data = self.fetch_data(context)
+        if data is None or len(data) == 0:
+            return False
+        self.process_data(context, data)
+        return True

@@ -1,0 +1,86 @@
+"""The jobs' statements, each a named function."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Select, Table, Update, and_, bindparam, select, update
+from sqlalchemy.sql import ColumnElement
+
+from asyncflow.outbox.clock import database_now
+
+_NO_TIME = timedelta(0)
+
+
+def read_clock() -> Select[Any]:
+    """Read the database's clock."""
+    return select(database_now())
+
+
+# -- the recorded configuration --------------------------------------------------------------------------
+
+
+def read_job(jobs: Table) -> Select[Any]:
+    """Read a job's recorded configuration."""
+    return select(jobs.c.config, jobs.c.sharding_total_count, jobs.c.disabled).where(_named(jobs))
+
+
+def read_disabled(jobs: Table) -> Select[Any]:
+    """Read whether a job is switched off."""
+    return select(jobs.c.disabled).where(_named(jobs))
+
+
+def overwrite_job(jobs: Table) -> Update:
+    """Replace a job's recorded configuration."""
+    return (
+        update(jobs)
+        .where(_named(jobs))
+        .values(
+            config=bindparam("its_config"),
+            sharding_total_count=bindparam("its_count"),
+            disabled=bindparam("its_disabled"),
+            modified_at=_NO_TIME,
+        )
+    )
+
+
+def switch_job(jobs: Table) -> Update:
+    """Switch a job off or on, for all instances."""
+    return update(jobs).where(_named(jobs)).values(disabled=bindparam("its_disabled"), modified_at=_NO_TIME)
+
+
+def _named(jobs: Table) -> ColumnElement[bool]:
+    return jobs.c.name == bindparam("its_name")
+
+
+# -- the marks of single items ---------------------------------------------------------------------------
+
+
+def read_marks(shards: Table) -> Select[Any]:
+    """Read what is marked of a job's items."""
+    columns = (shards.c.shard, shards.c.epoch, shards.c.disabled, shards.c.running, shards.c.misfire)
+    return select(*columns).where(shards.c.job == bindparam("its_job"))
+
+
+def mark(shards: Table, **marks: bool) -> Update:
+    """Write marks of one item, if it still has this owner in this epoch."""
+    return update(shards).where(_still_owned(shards)).values(**marks)
+
+
+def switch_item(shards: Table) -> Update:
+    """Switch one item off or on, whoever owns it."""
+    return (
+        update(shards)
+        .where(shards.c.job == bindparam("its_job"), shards.c.shard == bindparam("its_item"))
+        .values(disabled=bindparam("its_disabled"))
+    )
+
+
+def _still_owned(shards: Table) -> ColumnElement[bool]:
+    return and_(
+        shards.c.job == bindparam("its_job"),
+        shards.c.shard == bindparam("its_item"),
+        shards.c.owner == bindparam("its_owner"),
+        shards.c.epoch == bindparam("its_epoch"),
+    )
