@@ -23,6 +23,7 @@ from asyncflow.errors import AsyncflowError, TargetNotFoundError
 from asyncflow.integrations.logging import LoggingHook
 from asyncflow.outbox import Inbox, Outbox
 from asyncflow.scheduler import Scheduler
+from asyncflow.scheduler.jobs.sources import options_from_environment, options_from_toml
 from asyncflow.scheduler.report import COUNT_LIMIT, Report, report
 
 _LEFT_BEHIND = 3
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--verbose", action="store_true", help="also log every page, batch and settle, and what the Kafka client says"
     )
+    run.add_argument("--config", metavar="FILE", help="TOML with options of jobs, in tables [jobs.NAME]")
     run.set_defaults(command=_run)
     for name, command, text in (
         ("init-db", _init_db, "create asyncflow's tables where they are missing"),
@@ -76,8 +78,16 @@ def _run(options: argparse.Namespace) -> int:
     # kafka-python writes lines for each reconnect attempt; what a person needs of them is in BreakerChanged.
     logging.getLogger("kafka").setLevel(logging.INFO if options.verbose else logging.CRITICAL)
     scheduler = _scheduler_at(options.target)
+    _configure_jobs(scheduler, options.config)
     scheduler.hooks.add(LoggingHook())
     return _until_signalled(scheduler)
+
+
+def _configure_jobs(scheduler: Scheduler, config: str | None) -> None:
+    """Lay the file's options over the jobs' own, and the environment's over both."""
+    if config is not None:
+        scheduler.configure_jobs(options_from_toml(config))
+    scheduler.configure_jobs({name: options_from_environment(name, os.environ) for name in scheduler.job_names})
 
 
 def _until_signalled(scheduler: Scheduler) -> int:

@@ -1,6 +1,7 @@
 """The run side: what is deployed once per instance."""
 
 from asyncflow.scheduler.counters import Counters
+from asyncflow.scheduler.jobs import DataflowJob, JobSettings, ShardingContext, SimpleJob
 from asyncflow.scheduler.publisher import SENT, Outcome, Publisher, Record, Rejected, Retry, Sent, Unavailable
 from asyncflow.scheduler.scheduler import Scheduler
 from asyncflow.scheduler.settings import SchedulerSettings
@@ -8,6 +9,8 @@ from asyncflow.scheduler.settings import SchedulerSettings
 __all__ = [
     "SENT",
     "Counters",
+    "DataflowJob",
+    "JobSettings",
     "Outcome",
     "Publisher",
     "Record",
@@ -16,5 +19,7 @@ __all__ = [
     "Scheduler",
     "SchedulerSettings",
     "Sent",
+    "ShardingContext",
+    "SimpleJob",
     "Unavailable",
 ]

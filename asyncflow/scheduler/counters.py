@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from asyncflow.outbox.events import Event, SettleFenced, ShardsHandedOver, TaskFailed, TaskRetried, TasksSettled
-from asyncflow.scheduler.latch import Latch
+from asyncflow.scheduler.jobs.board import Board
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,13 @@ class Tally:
             case _:
                 pass
 
-    def counters(self, latches: Iterable[Latch], breakers: Mapping[str, str]) -> Counters:
+    def counters(self, boards: Iterable[Board], breakers: Mapping[str, str]) -> Counters:
         """Return what was counted until now."""
-        latches = list(latches)
+        boards = list(boards)
         return Counters(
-            ticks=sum(latch.ticks for latch in latches),
-            misfired=sum(latch.misfired for latch in latches),
-            coalesced=sum(latch.coalesced for latch in latches),
+            ticks=sum(board.ticks for board in boards),
+            misfired=sum(board.misfired for board in boards),
+            coalesced=sum(board.coalesced for board in boards),
             succeeded=self.succeeded,
             retried=self.retried,
             failed=self.failed,

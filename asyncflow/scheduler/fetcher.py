@@ -17,6 +17,7 @@ from asyncflow.outbox.task_type import MessageType
 from asyncflow.scheduler import queries
 from asyncflow.scheduler.breakers import Breakers
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.ownership import Hold
 from asyncflow.scheduler.parking import Key, KeyPage, Parking
 from asyncflow.scheduler.pause import RoundSize
 from asyncflow.scheduler.queries import Head
@@ -42,6 +43,7 @@ class Round:
     key_pages: dict[Key, KeyPage] = field(default_factory=dict)
     met: list[Task] = field(default_factory=list)  # rows of parked keys that stood in the pages
     wait_seconds: float = _LONG
+    hold: Hold | None = None  # on its shards
 
     def __len__(self) -> int:
         return len(self.tasks) + len(self.key_pages) + len(self.met)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from asyncflow.outbox.events import Hooks, MembersChanged, OwnershipChanged, ShardsHandedOver
@@ -26,6 +26,7 @@ class LeasedOwnership:
         self.item_count = item_count
         self.allocation = allocation
         self.takes_part = self.is_at_rest = False
+        self.on_change: Callable[[], None] = lambda: None  # called when other items are owned
         self.share = Share(cluster.wake)
         self._cluster = cluster
         self._registry = registry
@@ -68,6 +69,7 @@ class LeasedOwnership:
         if mine != before:
             lost = tuple(sorted(before.keys() - mine.keys()))
             self._hooks.emit(OwnershipChanged(self.job, self.owner, tuple(sorted(mine)), lost))
+            self.on_change()
         if view.members != self._members:
             self._members = view.members
             self._hooks.emit(MembersChanged(self.job, view.members))

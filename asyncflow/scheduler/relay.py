@@ -11,6 +11,9 @@ from asyncflow.scheduler.breakers import Breakers
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.delivery import Delivery
 from asyncflow.scheduler.fetcher import Fetcher, Round
+from asyncflow.scheduler.jobs.context import ShareContext
+from asyncflow.scheduler.jobs.job import DataflowJob
+from asyncflow.scheduler.jobs.settings import JobSettings
 from asyncflow.scheduler.ownership import Hold, Ownership
 from asyncflow.scheduler.pause import AdaptivePause
 from asyncflow.scheduler.publisher import Publisher
@@ -19,13 +22,19 @@ from asyncflow.scheduler.settlement import Settlement
 from asyncflow.scheduler.settler import Settler, Unsettled
 from asyncflow.scheduler.unknown_types import UnknownTypes
 
+OUTBOX_JOB = "outbox"  # the name under which the relays share the task table out
 
-class Relay:
-    """Fetch, deliver and settle round after round; lives as long as its scheduler, one thread steps it.
+
+class Relay(DataflowJob[ShareContext, Round]):
+    """Fetch, deliver and settle round after round; lives as long as its scheduler, one thread runs it.
 
     No transaction is open while the publisher works. What was published and could not be settled, because the
     database went away, is settled before anything else is fetched.
     """
+
+    takes_whole_share = True
+    holds_its_items = True  # only those of the round in hand, and until it is settled
+    starts_at_once = True
 
     def __init__(
         self,
@@ -38,6 +47,7 @@ class Relay:
         unknown_types: UnknownTypes,
         hooks: Hooks,
     ) -> None:
+        super().__init__(OUTBOX_JOB, settings=_job_settings(destination, outbox, settings))
         self.destination = destination
         self.breakers = Breakers(destination, settings, hooks)
         self._outbox = outbox
@@ -48,6 +58,7 @@ class Relay:
         self._settler = Settler(destination, outbox, self._database, ownership, self._fetcher.parking, settings, hooks)
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
         self._unsettled: Unsettled | None = None
+        self._wait_seconds = 0.0
 
     @property
     def breaker(self) -> Breaker:
@@ -56,25 +67,44 @@ class Relay:
 
     def step(self) -> float:
         """Do one round; return the seconds until the next look, 0 after a round that found work."""
+        return 0.0 if self.run_batch(None) else self.seconds_until_next_fetch()
+
+    def fetch_data(self, context: ShareContext) -> Round | None:
+        """Fetch the next round, unless the destination is closed off; hold its shards until it is settled."""
         if self._unsettled is not None:
             self._settle(self._unsettled)
-        wait = self.breakers.seconds_until_probe()
-        if wait > 0:
-            return wait
+        self._wait_seconds = self.breakers.seconds_until_probe()
+        if self._wait_seconds > 0:
+            return None
         hold = self._ownership.in_use()
         try:
             found = self._fetcher.fetch(hold)
-            hold.keep_only(found.shards())
-            self._unsettled = self._deliver(found, hold)
+        except BaseException:
+            hold.release()
+            raise
+        if not found:
+            hold.release()
+            self._wait_seconds = self._pause.after_nothing(found.wait_seconds)
+            return None
+        hold.keep_only(found.shards())
+        self._pause.reset()
+        found.hold = hold
+        return found
+
+    def process_data(self, context: ShareContext, found: Round) -> None:
+        """Deliver a round and settle it."""
+        assert found.hold is not None
+        try:
+            self._unsettled = self._deliver(found, found.hold)
         finally:
             if self._unsettled is None:
-                hold.release()
+                found.hold.release()
         if self._unsettled is not None:
             self._settle(self._unsettled)
-        if not found:
-            return self._pause.after_nothing(found.wait_seconds)
-        self._pause.reset()
-        return self.breakers.seconds_until_probe()
+
+    def seconds_until_next_fetch(self) -> float:
+        """Return how long to wait after a fetch that found nothing."""
+        return self._wait_seconds
 
     def expect_work(self) -> None:
         """Look often again, for a commit was announced."""
@@ -87,8 +117,6 @@ class Relay:
 
     def _deliver(self, found: Round, hold: Hold) -> Unsettled | None:
         """Deliver the round; return what is to be written, if anything is."""
-        if not found:
-            return None
         outcomes = list(zip(found.tasks, self._delivery.deliver(found.tasks), strict=True))
         known = ((task, outcome) for task, outcome in outcomes if outcome is not None)
         settlement = Settlement.of(known, self._outbox.task_types)
@@ -99,3 +127,14 @@ class Relay:
         self._settler.settle(unsettled)
         self._unsettled = None
         unsettled.hold.release()
+
+
+def _job_settings(destination: str, outbox: Outbox, settings: SchedulerSettings) -> JobSettings:
+    return JobSettings(
+        cron=settings.tick,
+        sharding_total_count=outbox.shard_count,
+        sharding_strategy=settings.sharding_strategy,
+        streaming_process=True,
+        monitor_execution=False,  # a row's status tells more exactly what was at work
+        description=f"carries committed tasks to {destination}",
+    )

@@ -18,20 +18,21 @@ from asyncflow.scheduler.allocation import Allocation, Fixed, SharedOut
 from asyncflow.scheduler.cleaner import Cleaner
 from asyncflow.scheduler.cluster import Cluster
 from asyncflow.scheduler.counters import Counters, Tally
-from asyncflow.scheduler.crontab import trigger_of
 from asyncflow.scheduler.database_registry import DatabaseRegistry
+from asyncflow.scheduler.jobs.job import Job
+from asyncflow.scheduler.jobs.roster import Roster
+from asyncflow.scheduler.jobs.runner import JobRunner
 from asyncflow.scheduler.loop import Loop
 from asyncflow.scheduler.metronome import Metronome
-from asyncflow.scheduler.ownership import Ownership, instance_name
+from asyncflow.scheduler.ownership import instance_name
 from asyncflow.scheduler.publisher import Publisher
 from asyncflow.scheduler.registry import Registry
-from asyncflow.scheduler.relay import Relay
+from asyncflow.scheduler.relay import OUTBOX_JOB, Relay
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.strategies import strategy_of
 from asyncflow.scheduler.table_check import require_tables
 from asyncflow.scheduler.unknown_types import UnknownTypes
 
-OUTBOX_JOB = "outbox"  # the name under which the relays share the task table out
 _WATCH_SECONDS = 1.0
 
 
@@ -39,7 +40,8 @@ class Scheduler:
     """Relay committed tasks to their publishers; one per process, from ``start`` to ``stop``, not again.
 
     ``publishers`` maps destinations to publishers, which the scheduler closes at its end. ``options`` are the
-    fields of SchedulerSettings, which can be given whole as ``settings`` instead. A ``hook`` receives every event.
+    fields of SchedulerSettings, which can be given whole as ``settings`` instead. ``jobs`` are the user's own. A
+    ``hook`` receives every event.
 
     Raises UnroutedDestinationError, OptionError or UnknownOptionError.
     """
@@ -51,6 +53,7 @@ class Scheduler:
         publishers: Mapping[str, Publisher],
         *,
         settings: SchedulerSettings | None = None,
+        jobs: Iterable[Job] = (),
         registry: Registry | None = None,
         hooks: Iterable[Hook] = (),
         **options: Any,
@@ -67,7 +70,7 @@ class Scheduler:
         _require_share(self.settings, outbox)
         registry = registry or DatabaseRegistry(engine, outbox, instance_name(), self.settings.lease_seconds)
         self.cluster = Cluster(registry, self.settings.lease_seconds, self.settings.heartbeat_seconds, self.hooks)
-        self.ownership: Ownership = self.cluster.ownership_of(
+        self.ownership = self.cluster.ownership_of(
             OUTBOX_JOB, outbox.shard_count, _allocation(self.settings, registry.instance)
         )
         unknown_types = UnknownTypes(outbox.task_types, self.hooks)
@@ -75,6 +78,7 @@ class Scheduler:
             Relay(name, publisher, outbox, engine, self.ownership, self.settings, unknown_types, self.hooks)
             for name, publisher in publishers.items()
         ]
+        self._roster = Roster(jobs, engine, outbox, self.cluster, self.hooks)
         self._cleaner = Cleaner(outbox, engine, self.ownership, self.settings, self.hooks)
         self._lifecycle = threading.RLock()  # a hook on our thread may call back
         self._started = self._stopping = False
@@ -94,8 +98,9 @@ class Scheduler:
             self._started = True
             if self.settings.wake_on_commit:
                 self.outbox.bell.connect(self._wake)
+            self._add_beats()
             self.metronome.start()
-            for loop in (self._cluster_loop, *self._loops, self._watchdog):
+            for loop in (self._cluster_loop, *self._working_loops(), self._watchdog):
                 loop.start()
         settings = self.settings
         self.hooks.emit(SchedulerStarted(self.ownership.owner, settings.instance_index, settings.instance_count))
@@ -106,7 +111,7 @@ class Scheduler:
         A second call does nothing, one before ``start`` only closes. A hook may call it: the step in hand then
         ends on its own thread. Default: ``stop_timeout_seconds``.
         """
-        if self._stopping and any(loop.is_current() for loop in self._loops):
+        if self._stopping and any(loop.is_current() for loop in self._working_loops()):
             return True  # the one who stops waits for this very thread
         with self._lifecycle:
             if self._stopping:
@@ -125,14 +130,28 @@ class Scheduler:
     def counters(self) -> Counters:
         """Return what was counted since the scheduler was made, and the states of the circuit breakers."""
         breakers = {name: state for relay in self.relays for name, state in relay.breakers.states().items()}
-        return self._tally.counters((loop.latch for loop in self.relay_loops), breakers)
+        return self._tally.counters((runner.board for runner in self.relay_runners), breakers)
+
+    def configure_jobs(self, options: Mapping[str, Mapping[str, Any]]) -> None:
+        """Lay options, such as those of a TOML file, over the jobs' own, by the jobs' names, before the start.
+
+        Raises OptionError, UnknownOptionError or SchedulerStartedError.
+        """
+        if self._started:
+            raise SchedulerStartedError("the scheduler has started with the jobs' options; configure it before")
+        self._roster.configure(options)
+
+    @property
+    def job_names(self) -> list[str]:
+        """Return the names of the user's jobs."""
+        return self._roster.names()
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
         """Wait until the scheduler was stopped; return whether it was."""
         return self._ended.wait(timeout_seconds)
 
     def drain(self) -> None:
-        """Relay in this thread until nothing is due, instead of ``start``: for tests and for cron jobs.
+        """Relay in this thread until nothing is due, and run each job once, instead of ``start``: for tests and cron.
 
         Returns early for a destination that is unreachable. Raises what ``start`` raises, and
         SchedulerStartedError while the loops run.
@@ -145,6 +164,9 @@ class Scheduler:
             for relay in self.relays:
                 while relay.step() == 0:
                     self._beat_if_due()
+            for runner in self._roster.runners:
+                runner.share.await_share()
+                runner.drain(self._beat_if_due)
         finally:
             self._give_shards_back()
 
@@ -162,31 +184,48 @@ class Scheduler:
         self.stop()
 
     def _make_loops(self) -> None:
-        self.relay_loops = [
-            Loop(f"relay-{relay.destination}", relay.step, self.hooks, relay.close) for relay in self.relays
+        self.relay_runners = [
+            JobRunner(relay, self.ownership, self.hooks, name=f"relay-{relay.destination}", at_end=relay.close)
+            for relay in self.relays
         ]
+        self.ownership.on_change = self._look_at_shards
         self._cleaner_loop = Loop("cleaner", self._cleaner.step, self.hooks, self._cleaner.close)
-        self._loops = (*self.relay_loops, self._cleaner_loop)
         # Stopped last: while the others finish what they have in hand, the leases must not run out.
         self._cluster_loop = Loop("cluster", self.cluster.step, self.hooks)
         self.cluster.on_drained = self._cluster_loop.latch.wake
         self._watchdog = Loop("watchdog", self._watch, self.hooks)
         self.metronome = Metronome()
-        for loop in self.relay_loops:
-            self.metronome.add(trigger_of(self.settings.tick), loop.latch.tick)
+
+    def _add_beats(self) -> None:
+        for runner in (*self.relay_runners, *self._roster.runners):
+            self.metronome.add(runner.settings.trigger(), runner.tick)
         interval = IntervalTrigger(seconds=self.settings.cleaning_interval_seconds)
         self.metronome.add(interval, self._cleaner_loop.latch.tick)
 
+    def _working_loops(self) -> list[Loop]:
+        """Return the loops that do the work; the jobs' are there from the start on."""
+        runners = (*self.relay_runners, *self._roster.runners)
+        return [*(runner.loop for runner in runners), self._cleaner_loop]
+
+    @property
+    def relay_loops(self) -> list[Loop]:
+        """Return the loops of the relays, one for each destination."""
+        return [runner.loop for runner in self.relay_runners]
+
+    def _look_at_shards(self) -> None:
+        for runner in self.relay_runners:
+            runner.loop.latch.wake()
+
     def _wake(self, task_types: frozenset[str]) -> None:
         destinations = {self.outbox.task_types[name].destination for name in task_types}
-        for relay, loop in zip(self.relays, self.relay_loops, strict=True):
+        for relay, runner in zip(self.relays, self.relay_runners, strict=True):
             if relay.destination in destinations:
                 relay.expect_work()
-                loop.latch.wake()
+                runner.wake()
 
     def _watch(self) -> float:
         """Revive what died; a thread can end by an error that no handler sees."""
-        for loop in (*self._loops, self._cluster_loop):
+        for loop in (*self._working_loops(), self._cluster_loop):
             loop.revive()
         if not self.metronome.is_alive() and not self._ended.is_set():
             self.hooks.emit(LoopRestarted("metronome"))
@@ -199,9 +238,10 @@ class Scheduler:
         self.outbox.bell.disconnect(self._wake)
         self._watchdog.stop(timeout_seconds)
         self.metronome.stop()
-        for loop in self._loops:
+        loops = self._working_loops()
+        for loop in loops:
             loop.ask_to_stop()
-        ended = [loop.stop(deadline - time.monotonic()) for loop in self._loops]
+        ended = [loop.stop(deadline - time.monotonic()) for loop in loops]
         return all(ended)
 
     def _beat_if_due(self) -> None:
@@ -215,15 +255,17 @@ class Scheduler:
         _require_routes(self.outbox, self._destinations)
         require_tables(self.engine, self.outbox)
         self.ownership.acquire()
+        self._roster.enter()
 
     def _release(self) -> None:
         """Give back what no thread uses any more."""
-        for loop in self._loops:
+        for loop in self._working_loops():
             if not loop.is_current():
                 loop.close()
         self._give_shards_back()
 
     def _give_shards_back(self) -> None:
+        self._roster.leave()
         try:
             self.ownership.release()
         except Exception as error:  # noqa: BLE001 - the database may be gone; the leases run out by themselves

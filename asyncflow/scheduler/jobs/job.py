@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from typing import Any, Generic, TypeVar
 
 from asyncflow.errors import OptionError
@@ -24,6 +24,8 @@ class Job(ABC):
     """
 
     takes_whole_share = False  # one run takes all items of this instance, with a ShareContext
+    holds_its_items = False  # it keeps those it works on from being handed over by itself, as ctx's are not kept
+    starts_at_once = False  # its first run waits for items, not for a tick
     can_stream = False
 
     def __init__(self, name: str, *, settings: JobSettings | None = None, **options: Any) -> None:
@@ -31,6 +33,10 @@ class Job(ABC):
             raise OptionError(f"settings and {', '.join(options)} are both given; put all of them into settings")
         self.name = require_text("a job's name", name, JOB_LENGTH, OptionError)
         self.configure(settings or JobSettings.of(**options))
+
+    def with_options(self, options: Mapping[str, Any]) -> None:
+        """Lay options over the job's settings; raises OptionError or UnknownOptionError."""
+        self.configure(self.settings.with_options(options))
 
     def configure(self, settings: JobSettings) -> None:
         """Let the job have these settings from the next start on; raises OptionError."""

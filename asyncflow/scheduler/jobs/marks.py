@@ -59,7 +59,7 @@ class Marks:
 
         def off(connection: Connection) -> float:
             before = datetime.now(timezone.utc)
-            told = connection.execute(queries.read_clock()).scalar_one()
+            told: datetime = connection.execute(queries.read_clock()).scalar_one()
             after = datetime.now(timezone.utc)
             return max(0.0, (before - told).total_seconds(), (told - after).total_seconds())
 

@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count
-from typing import Protocol
+from typing import Any
 
 from asyncflow.errors import JobClockError
 from asyncflow.outbox.events import (
@@ -23,39 +23,18 @@ from asyncflow.outbox.events import (
 )
 from asyncflow.scheduler.jobs.board import WHOLE_SHARE, Board, Place
 from asyncflow.scheduler.jobs.context import Context, ShardingContext, ShareContext
-from asyncflow.scheduler.jobs.error_handlers import IGNORE, THROW, error_handler_of
+from asyncflow.scheduler.jobs.error_handlers import IGNORE, LOG, THROW, error_handler_of
 from asyncflow.scheduler.jobs.item_parameters import item_parameters
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.jobs.listeners import listeners_of
 from asyncflow.scheduler.jobs.marks import Marked, Marks
 from asyncflow.scheduler.loop import Loop
+from asyncflow.scheduler.ownership import Ownership
 
 _LOOK_SECONDS = 0.5  # at the latest, at what this instance owns: from memory
 _SWITCHES_SECONDS = 1.0  # between two readings of what is switched off, while something runs
 _FIRST_PAUSE_SECONDS = 0.1  # of a stream whose batch failed; doubles
 _LONGEST_PAUSE_SECONDS = 5.0
-
-
-class Share(Protocol):
-    """Tell the items that this instance owns; any thread may ask."""
-
-    owner: str
-
-    def epochs(self) -> Mapping[int, int]:
-        """Return the owned items with the epoch of each, as last known."""
-        ...
-
-    def in_use(self) -> AbstractContextManager[Mapping[int, int]]:
-        """Give the owned items, none of which is handed over to another instance while the block runs."""
-        ...
-
-    def refresh(self) -> None:
-        """Learn from the database which items are still owned."""
-        ...
-
-    def release(self) -> None:
-        """Give all items back."""
-        ...
 
 
 class JobRunner:
@@ -68,7 +47,7 @@ class JobRunner:
     def __init__(
         self,
         job: Job,
-        share: Share,
+        share: Ownership,
         hooks: Hooks,
         marks: Marks | None = None,
         *,
@@ -90,6 +69,7 @@ class JobRunner:
         self._handler = error_handler_of(settings.error_handler)
         self._runs = count(1)
         self._contexts: dict[int, Context] = {}
+        self._seen: dict[int, int] = {}
         self._pool: ThreadPoolExecutor | None = None
         self._free = threading.Semaphore(settings.thread_count)
         self._ticked = threading.Event()
@@ -125,13 +105,14 @@ class JobRunner:
         # What is due and waits for a thread is dealt out when one is free, which wakes the loop.
         return _LOOK_SECONDS if wait is None or (wait == 0 and self._threaded) else min(wait, _LOOK_SECONDS)
 
-    def drain(self) -> None:
-        """Give every owned item one run, in this thread and in place of the loop."""
+    def drain(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Give every owned item one run, in this thread in place of the loop; call ``meanwhile`` between batches."""
         self._adopt()
         self.tick()
         self._look_at_switches()
         while (place := self.board.take_due(self._clock())) is not None:
             self._work(place)
+            meanwhile()
 
     @property
     def _threaded(self) -> bool:
@@ -140,13 +121,20 @@ class JobRunner:
     def _adopt(self) -> None:
         epochs = self.share.epochs()
         if self.job.takes_whole_share:
-            self.board.adopt({WHOLE_SHARE: 0} if epochs else {})
+            self._adopt_whole(epochs)
             return
         new = self.board.adopt(epochs).new
         if new and self._marks is not None and self.settings.monitor_execution:
             marked = self._marks.read()
             for place in new:
                 self._take_over(place, marked.get(place.item), self._marks)
+
+    def _adopt_whole(self, epochs: Mapping[int, int]) -> None:
+        self.board.adopt({WHOLE_SHARE: 0} if epochs else {})
+        if self.job.starts_at_once and epochs.items() - self._seen.items():
+            # There may be work in what is new, which nobody has looked at for a while.
+            self.board.wake(self._clock())
+        self._seen = dict(epochs)
 
     def _take_over(self, place: Place, marked: Marked | None, marks: Marks) -> None:
         """Run at once what was running when its owner ended, or was owed a run."""
@@ -229,18 +217,21 @@ class JobRunner:
     def _work(self, place: Place) -> None:
         """Do one batch of a place, unless another instance has it."""
         try:
-            with self.share.in_use() as epochs:
+            with self._held() as epochs:
                 if self._is_mine(place, epochs) and self._begin(place, epochs):
                     self._batch(place)
                 else:
                     self.board.finish(place, self._clock())
         except BaseException as error:
-            # Not of the job's code: of the database, mostly. The place is free again, whatever it was.
-            pause = self._pause_after(place)
+            # The place is free again, whatever it was.
+            pause = self._pause_after(place) if self._threaded else 0.0
             self.board.go_on(place, self._clock(), pause, failed=True)
+            if not self._threaded:
+                raise  # the loop tells it, and pauses
             self._hooks.emit(StepFailed(self.loop.name, error, pause))
-            if not self._threaded and not isinstance(error, Exception):
-                raise
+
+    def _held(self) -> AbstractContextManager[Mapping[int, int]]:
+        return nullcontext(self.share.epochs()) if self.job.holds_its_items else self.share.in_use()
 
     def _is_mine(self, place: Place, epochs: Mapping[int, int]) -> bool:
         return bool(epochs) if place.item == WHOLE_SHARE else epochs.get(place.item) == place.epoch
@@ -262,10 +253,8 @@ class JobRunner:
                 for listener in self._listeners:
                     listener.before(context)
             more = self.job.run_batch(context)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the job's code may raise what it likes, SystemExit too
             self._failed(place, context, error)
-            if not self._threaded and not isinstance(error, Exception):
-                raise
             return
         if more and self._goes_on(place):
             self.board.go_on(place, self._clock())
@@ -279,6 +268,8 @@ class JobRunner:
 
     def _failed(self, place: Place, context: Context, error: BaseException) -> None:
         """Let a stream go on after a pause: one batch's fault is not the end of all that come after it."""
+        if not self._threaded and self._handler == LOG:
+            raise error
         goes_on = self._goes_on(place)
         pause = self._pause_after(place) if goes_on else 0.0
         self._handle(context, None if place.item == WHOLE_SHARE else place.item, error, pause)
@@ -289,7 +280,8 @@ class JobRunner:
             self.board.finish(place, self._clock())
 
     def _pause_after(self, place: Place) -> float:
-        return min(_FIRST_PAUSE_SECONDS * 2 ** min(place.failures, 10), _LONGEST_PAUSE_SECONDS)
+        pause: float = _FIRST_PAUSE_SECONDS * 2 ** min(place.failures, 10)
+        return min(pause, _LONGEST_PAUSE_SECONDS)
 
     def _end_run(self, place: Place) -> None:
         """Call the listeners, unmark the item and tell."""
@@ -314,7 +306,7 @@ class JobRunner:
 
     def _context(self, item: int | None, epochs: Mapping[int, int]) -> Context:
         items = ",".join(map(str, sorted(epochs)))
-        common = {
+        common: dict[str, Any] = {
             "job_name": self.job.name,
             "task_id": f"{self.job.name}@-@{items}@-@{self.share.owner}@-@{next(self._runs)}",
             "sharding_total_count": self.settings.sharding_total_count,
@@ -322,9 +314,9 @@ class JobRunner:
             "epochs": dict(epochs),
         }
         if item is None:
-            return ShareContext(**common)  # type: ignore[arg-type]
+            return ShareContext(**common)
         parameter = self._parameters.get(item, "")
-        return ShardingContext(**common, sharding_item=item, sharding_parameter=parameter)  # type: ignore[arg-type]
+        return ShardingContext(**common, sharding_item=item, sharding_parameter=parameter)
 
     # -- errors ------------------------------------------------------------------------------------------
 

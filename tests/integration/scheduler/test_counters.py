@@ -48,7 +48,7 @@ def test_ticks_are_counted_also_those_that_meet_a_relay_at_work(
     gate.wait()
     before = scheduler.counters()
     for _ in range(3):
-        scheduler.relay_loops[0].latch.tick()
+        scheduler.relay_runners[0].tick()
     gate.opened.set()
     after = scheduler.counters()
     assert after.ticks - before.ticks == 3

@@ -3,7 +3,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 import pytest
 from apscheduler.triggers.base import BaseTrigger
@@ -271,11 +270,11 @@ def test_ticks_while_a_round_is_in_hand_give_one_further_run(
     publish(sqlite_application)
     publisher = Gate()
     scheduler = sqlite_schedule(publisher, tick=0.005)
-    latch: Any = scheduler.relay_loops[0].latch
+    board = scheduler.relay_runners[0].board
     scheduler.start()
     publisher.wait()
-    eventually(lambda: latch.coalesced >= 3)
-    assert latch.misfired - latch_misfires_before(sqlite_application) <= 1
+    eventually(lambda: board.coalesced >= 3)
+    assert board.misfired - latch_misfires_before(sqlite_application) <= 1
     publisher.opened.set()
     wait_for_settled(sqlite_application.signals, "kafka", 1)
 
