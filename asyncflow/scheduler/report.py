@@ -49,7 +49,7 @@ class Report:
     """Tell the state of one outbox."""
 
     types: list[TypeReport]
-    owners: dict[str | None, int]  # owner to number of shards; None: shards without one
+    owners: dict[str | None, int]  # owner to number of shards; None: shards without one, or whose lease ran out
     dead_letters: list[DeadLetter]  # the latest
 
 
@@ -68,7 +68,8 @@ def _read(connection: Connection, outbox: Outbox) -> Report:
     names = sorted({head.task_type for found in heads.values() for head in found})
     owners: dict[str | None, int] = {}
     for row in connection.execute(ownership_queries.read_owners(outbox.shards)):
-        owners[row.owner] = owners.get(row.owner, 0) + 1
+        owner = row.owner if row.owner and row.seconds_left > 0 else None
+        owners[owner] = owners.get(owner, 0) + 1
     return Report(
         [_type_report(connection, outbox, name, heads[Status.PENDING]) for name in names],
         owners,

@@ -47,7 +47,7 @@ class SchedulerSettings:
         for name in ("success_retention_seconds", "failed_retention_seconds"):
             if getattr(self, name) is not None:
                 _require_seconds(name, getattr(self, name))
-        if self.heartbeat_seconds * 3 > self.lease_seconds:
+        if round(self.heartbeat_seconds * 3 - self.lease_seconds, 9) > 0:  # 3 * 0.1 > 0.3, as floats go
             raise OptionError(
                 f"heartbeat_seconds is {self.heartbeat_seconds!r}; give at most a third of lease_seconds, which is "
                 f"{self.lease_seconds!r}: one late heartbeat must not cost the lease"

@@ -37,7 +37,7 @@ def strategy_of(given: Any) -> Strategy:
         return STRATEGIES[given]
     if callable(given):
         return given if given in STRATEGIES.values() else _checked(given)
-    hint = nearest(given, STRATEGIES) if isinstance(given, str) else ""
+    hint = nearest(given.upper(), STRATEGIES) if isinstance(given, str) else ""
     raise OptionError(
         f"sharding_strategy is {shown(given)}{hint}; give one of {', '.join(STRATEGIES)}, "
         f"or a function (job_name, members, item_count, owners) -> items of each member"

@@ -23,6 +23,7 @@ class Plan:
     client: str
     on_mock: bool
     on_success: str = "keep"
+    lease_seconds: float = 1.0  # short: who is started after a kill waits for it
     die_at: str = ""
     die_on: int = 0
     most_transactions: int = 60_000  # of a writing process, which ends after them by itself

@@ -28,7 +28,15 @@ def make() -> Scheduler:
     shop = Shop(create_engine(plan.database_url), plan.topic)
     publisher = publisher_of(plan.client, plan.bootstrap, on_mock=plan.on_mock)
     lethal = LethalPublisher(publisher, plan.die_at, plan.die_on)
-    return Scheduler(shop.engine, shop.outbox, {"kafka": lethal}, hooks=[tell_of], on_success=plan.on_success)
+    return Scheduler(
+        shop.engine,
+        shop.outbox,
+        {"kafka": lethal},
+        hooks=[tell_of],
+        on_success=plan.on_success,
+        lease_seconds=plan.lease_seconds,
+        heartbeat_seconds=plan.lease_seconds / 8,
+    )
 
 
 def tell_of(event: Event) -> None:

@@ -19,6 +19,7 @@ from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually
 
 LONG = 30.0
+TABLES = ("asyncflow_task", "asyncflow_shard", "asyncflow_instance", "asyncflow_parked_key")
 ASYNCFLOW = str(Path(sys.executable).with_name("asyncflow"))
 
 WIRING = """
@@ -193,9 +194,9 @@ def test_init_db_makes_the_tables_and_hides_the_password(engine: Engine, databas
     for _ in range(2):
         done = run("init-db", "--database-url", plain(database_url))
         assert (done.returncode, done.stderr) == (0, "")
-        assert "asyncflow_task, asyncflow_shard, asyncflow_inbox are in " in done.stdout
+        assert f"{', '.join(TABLES)}, asyncflow_inbox are in " in done.stdout
         assert database_url.password is None or f":{database_url.password}@" not in done.stdout
-    assert set(inspect(engine).get_table_names()) == {"asyncflow_task", "asyncflow_shard", "asyncflow_inbox"}
+    assert set(inspect(engine).get_table_names()) == {*TABLES, "asyncflow_inbox"}
     assert "(no tasks)" in run("status", "--database-url", plain(database_url)).stdout
 
 
@@ -205,7 +206,10 @@ def test_init_db_takes_url_and_prefix_from_where_they_are_given(
     monkeypatch.setenv("ASYNCFLOW_DATABASE_URL", str(sqlite_engine.url))
     done = run("init-db", "--prefix", "shop_")
     assert done.returncode == 0
-    assert set(inspect(sqlite_engine).get_table_names()) == {"shop_task", "shop_shard", "shop_inbox"}
+    assert set(inspect(sqlite_engine).get_table_names()) == {
+        *(table.replace("asyncflow", "shop") for table in TABLES),
+        "shop_inbox",
+    }
 
 
 def test_status_tells_what_waits_what_failed_and_who_owns(
@@ -237,7 +241,7 @@ def test_status_and_init_db_take_a_scheduler(
     for command in ("init-db", "status"):
         done = run(command, "wiring_of_cli_test:scheduler")
         assert (done.returncode, done.stderr) == (0, "")
-    assert set(inspect(sqlite_engine).get_table_names()) == {"asyncflow_task", "asyncflow_shard"}
+    assert set(inspect(sqlite_engine).get_table_names()) == set(TABLES)
 
 
 def test_status_without_tables_says_how_to_make_them(sqlite_engine: Engine, run: Run) -> None:

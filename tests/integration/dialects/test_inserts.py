@@ -14,7 +14,8 @@ from tests.integration.dialects.store import Statements, Store
 def insert_shards(store: Store, *shards: int, owner: str) -> int:
     statement = store.dialect.insert_once(store.outbox.shards).execution_options(preserve_rowcount=True)
     with store.engine.begin() as connection:
-        rows = [{"shard": shard, "owner": owner, "epoch": 0, "acquired_at": timedelta(0)} for shard in shards]
+        marks = {"epoch": 0, "acquired_at": timedelta(0), "disabled": False, "misfire": False, "running": False}
+        rows = [{"job": "outbox", "shard": shard, "owner": owner, **marks} for shard in shards]
         return connection.execute(statement, rows[0] if len(rows) == 1 else rows).rowcount
 
 

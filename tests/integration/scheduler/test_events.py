@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -24,17 +24,20 @@ ANSWERS: dict[bytes, Outcome] = {b'"busy"': Retry("busy"), b'"never"': Rejected(
 
 
 class Moody(MemoryPublisher):
-    """Answer by the payload; end its thread at the first ``"die"``; be away once."""
+    """Answer by the payload; end its thread at the first ``"die"``; be away once; let ``meanwhile`` happen once."""
 
-    def __init__(self) -> None:
+    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         super().__init__()
-        self._moods = {b'"away"', b'"die"'}
+        self._moods = {b'"away"', b'"die"', b'"lose"'}
+        self._meanwhile = meanwhile
 
     def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
         mood = next((record.value for record in batch if record.value in self._moods), b"")
         self._moods.discard(mood)
         if mood == b'"die"':
             raise SystemExit
+        if mood == b'"lose"':
+            self._meanwhile()
         if mood == b'"away"':
             return [Unavailable("refused")] * len(batch)
         return [ANSWERS.get(record.value, SENT) for record in batch]
@@ -54,20 +57,22 @@ def test_a_real_run_emits_every_event(
     publish_foreign(application.engine, "from.tomorrow")
     for mood in ("away", "die", "busy", "never"):
         publish(application, mood)
-    scheduler = schedule(Moody(), tick=0.005, breaker_pause_seconds=0.01, cleaning_interval_seconds=0.02)
+    moody = Moody(schedule(instance_count=1).ownership.acquire)
+    scheduler = schedule(moody, tick=0.005, breaker_pause_seconds=0.01, cleaning_interval_seconds=0.02)
     scheduler.start()
+    with application.scheduler(heartbeat_seconds=0.1):
+        signals.wait_for(events.ShardsHandedOver)
     wanted = EVERY - {events.SettleFenced, events.StepFailed}
     for kind in wanted:
         signals.wait_for(kind)
-    fence_and_fail(application, schedule)
+    fence_and_fail(application)
     assert {type(event) for event in signals.events} == EVERY
     assert early.ownership.owner != scheduler.ownership.owner
 
 
-def fence_and_fail(application: Application, schedule: Schedule) -> None:
-    """Let another instance take the shards, and then a step fail."""
-    schedule().ownership.acquire()
-    publish(application)
+def fence_and_fail(application: Application) -> None:
+    """Let another instance take the shards in the middle of a round, and then a step fail."""
+    publish(application, "lose")
     application.signals.wait_for(events.SettleFenced)
     with application.engine.begin() as connection:
         application.outbox.tasks.drop(connection)

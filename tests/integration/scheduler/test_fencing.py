@@ -18,17 +18,19 @@ from tests.integration.scheduler.settled import wait_for_settled
 from tests.integration.scheduler.writing import alter, publish, publish_many, texts
 from tests.support.application import Application
 
+ALONE: dict[str, Any] = {"instance_count": 1}  # a fixed share, seized at the start whoever holds it
+
 
 def test_a_late_settle_changes_nothing_and_its_instance_stops_fetching(
     application: Application, schedule: Schedule
 ) -> None:
     ids = publish_many(application, 10)
     late = Gate(lambda _: Rejected("the late writer must not say so"))
-    first = schedule(late)
+    first = schedule(late, **ALONE)
     first.start()
     late.wait()
     second_publisher, second_signals = MemoryPublisher(), Signals()
-    second = schedule(second_publisher, second_signals)
+    second = schedule(second_publisher, second_signals, **ALONE)
     second.ownership.acquire()
     late.opened.set()
     assert application.signals.wait_for(SettleFenced).tasks == 10
@@ -50,10 +52,10 @@ def test_a_late_settle_changes_nothing_and_its_instance_stops_fetching(
 def test_the_first_comes_back_to_rows_that_the_second_delivered(application: Application, schedule: Schedule) -> None:
     publish_many(application, 10)
     late = Gate()
-    schedule(late).start()
+    schedule(late, **ALONE).start()
     late.wait()
     second_publisher, second_signals = MemoryPublisher(), Signals()
-    schedule(second_publisher, second_signals).start()
+    schedule(second_publisher, second_signals, **ALONE).start()
     wait_for_settled(second_signals, "kafka", 10)
     before = application.rows()
     late.opened.set()
@@ -66,7 +68,7 @@ def test_only_the_shards_that_were_taken_are_fenced(engine: Engine, made: list[S
     publish_many(application, 40)
     taken = {row.id for row in application.rows() if row.shard == 1}
     late = Gate()
-    first, second = application.scheduler(late), application.scheduler(instance_index=1, instance_count=2)
+    first, second = application.scheduler(late, **ALONE), application.scheduler(instance_index=1, instance_count=2)
     made.extend([first, second])
     first.start()
     late.wait()
@@ -115,7 +117,7 @@ def test_a_row_settled_twice_over_all_outcomes_changes_nothing(application: Appl
 def test_another_shard_count_is_refused_with_the_recorded_one(application: Application, schedule: Schedule) -> None:
     schedule().drain()
     other = Application(application.engine, shard_count=16).scheduler()
-    with pytest.raises(ShardCountMismatchError, match=r"shard_count is 16, but .* records 64"):
+    with pytest.raises(ShardCountMismatchError, match=r"shard_count of 'outbox' is 16, but .* records 64"):
         other.start()
     with pytest.raises(ShardCountMismatchError):
         other.drain()
@@ -193,7 +195,7 @@ def test_a_clean_stop_leaves_the_shards_without_an_owner(application: Applicatio
 def test_stopping_late_does_not_take_the_shards_from_the_next_owner(
     application: Application, schedule: Schedule
 ) -> None:
-    first, second = schedule(), schedule()
+    first, second = schedule(**ALONE), schedule(**ALONE)
     first.start()
     second.start()
     first.stop()
@@ -209,7 +211,7 @@ def test_nobody_takes_a_shard_between_the_look_at_its_epoch_and_the_settle(
 ) -> None:
     """A second instance takes over in the middle of the settle: it has to wait until that is committed."""
     publish_many(application, 5)
-    second = schedule()
+    second = schedule(**ALONE)
     committed_before: list[set[int]] = []
 
     def take() -> None:

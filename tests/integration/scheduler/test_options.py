@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -63,6 +63,50 @@ def owned_by(schedule: Schedule, **options: Any) -> list[int]:
     scheduler = schedule(**options)
     scheduler.ownership.acquire()
     return list(scheduler.ownership.epochs())
+
+
+def test_sharding_strategy_deals_the_shards(application: Application, schedule: Schedule) -> None:
+    halves = (set(range(32)), set(range(32, 64)))
+
+    def odd_and_even(job_name: str, members: Sequence[str], item_count: int, owners: object) -> dict[str, list[int]]:
+        return {member: list(range(place, item_count, len(members))) for place, member in enumerate(members)}
+
+    for strategy, dealt in {
+        "AVG_ALLOCATION": halves,
+        odd_and_even: (set(range(0, 64, 2)), set(range(1, 64, 2))),
+    }.items():
+        pair = [schedule(sharding_strategy=strategy) for _ in range(2)]
+        pair.sort(key=lambda scheduler: scheduler.ownership.owner)
+        for scheduler in pair:
+            scheduler.ownership.acquire()
+        settle_shares(pair)
+        assert [set(scheduler.ownership.epochs()) for scheduler in pair] == list(dealt)
+        for scheduler in pair:
+            scheduler.ownership.release()
+
+
+def settle_shares(schedulers: list[Scheduler]) -> None:
+    """Let each look until none has anything to do."""
+    eventually(lambda: [s.cluster.step() for s in schedulers] and all(s.ownership.is_at_rest for s in schedulers))  # type: ignore[attr-defined]
+
+
+def test_lease_seconds_is_how_long_the_dead_hold_up_the_living(application: Application, schedule: Schedule) -> None:
+    waits = {}
+    for seconds in (0.3, 0.9):
+        schedule(lease_seconds=seconds, heartbeat_seconds=0.1).ownership.acquire()  # and is heard of no more
+        heir, began = schedule(heartbeat_seconds=0.1), time.monotonic()
+        heir.start()
+        eventually(lambda heir=heir: len(heir.ownership.epochs()) == 64)  # type: ignore[misc]
+        waits[seconds] = time.monotonic() - began
+        heir.stop()
+    assert 0.2 < waits[0.3] < 0.8 < waits[0.9] < 1.8
+
+
+def test_heartbeat_seconds_is_between_two_looks(application: Application, schedule: Schedule) -> None:
+    scheduler = schedule(heartbeat_seconds=0.4)
+    scheduler.ownership.acquire()
+    scheduler.cluster.step()
+    assert scheduler.cluster.step() == 0.4
 
 
 def test_tick_wakes_a_relay_that_sleeps(application: Application, schedule: Schedule) -> None:
@@ -244,6 +288,9 @@ def test_stop_timeout_seconds_is_long_enough_for_work_that_ends(application: App
 SHOWN: dict[str, Callable[..., None]] = {
     "instance_index": test_instance_index_chooses_the_share,
     "instance_count": test_instance_count_chooses_the_size_of_the_share,
+    "sharding_strategy": test_sharding_strategy_deals_the_shards,
+    "lease_seconds": test_lease_seconds_is_how_long_the_dead_hold_up_the_living,
+    "heartbeat_seconds": test_heartbeat_seconds_is_between_two_looks,
     "tick": test_tick_wakes_a_relay_that_sleeps,
     "min_pause_seconds": test_min_pause_seconds_is_the_first_pause,
     "max_pause_seconds": test_max_pause_seconds_ends_the_doubling,

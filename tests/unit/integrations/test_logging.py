@@ -48,12 +48,12 @@ CASES: list[tuple[Event, int, str]] = [
     (
         events.BreakerChanged("kafka", "open", 1.0, "refused\nby:broker"),
         logging.WARNING,
-        r"BreakerChanged destination=kafka state=open retry_in_seconds=1.000 error='refused\nby:broker'",
+        r"BreakerChanged destination=kafka state=open retry_in_seconds=1.000 error='refused\nby:broker' topic=None",
     ),
     (
-        events.BreakerChanged("kafka", "closed", 0.0, ""),
+        events.BreakerChanged("kafka", "closed", 0.0, "", "coupons"),
         logging.INFO,
-        "BreakerChanged destination=kafka state=closed retry_in_seconds=0.000 error=''",
+        "BreakerChanged destination=kafka state=closed retry_in_seconds=0.000 error='' topic=coupons",
     ),
     (
         events.OwnershipChanged("outbox", "host:1", tuple(range(64)), ()),
@@ -64,6 +64,16 @@ CASES: list[tuple[Event, int, str]] = [
         events.OwnershipChanged("outbox", "host:1", (), (1, 2)),
         logging.WARNING,
         "OwnershipChanged job=outbox owner=host:1 shards=() lost=(1, 2)",
+    ),
+    (
+        events.ShardsHandedOver("outbox", "host:2", (1, 2)),
+        logging.INFO,
+        "ShardsHandedOver job=outbox successor=host:2 shards=(1, 2)",
+    ),
+    (
+        events.MembersChanged("outbox", ("host:1", "host:2")),
+        logging.INFO,
+        "MembersChanged job=outbox members=('host:1', 'host:2')",
     ),
     (events.UnknownTypeSeen("points"), logging.WARNING, "UnknownTypeSeen task_type=points"),
     (events.SettledRowsDeleted(2, 500), logging.DEBUG, "SettledRowsDeleted status=2 rows=500"),

@@ -74,8 +74,10 @@ def test_prefix_and_schema_name_the_tables() -> None:
     metadata = MetaData()
     outbox = Outbox(metadata, prefix="app_", schema="shop")
     inbox = Inbox(metadata, prefix="app_", schema="shop")
-    assert set(metadata.tables) == {"shop.app_task", "shop.app_shard", "shop.app_inbox"}
-    assert {outbox.tasks, outbox.shards, inbox.entries} == set(metadata.tables.values())
+    names = ("task", "shard", "instance", "parked_key", "inbox")
+    assert set(metadata.tables) == {f"shop.app_{name}" for name in names}
+    tables = {outbox.tasks, outbox.shards, outbox.instances, outbox.parked_keys, inbox.entries}
+    assert tables == set(metadata.tables.values())
 
 
 def test_the_prefix_may_be_empty() -> None:

@@ -29,6 +29,9 @@ def test_settings_are_frozen() -> None:
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [0, -1, 1.0, "1", None, True, 2**31])
 def test_a_count_that_is_none_is_refused_by_name(name: str, value: Any) -> None:
+    if value is None and name == "instance_count":
+        assert SchedulerSettings.of(instance_count=None).instance_count is None
+        return
     with pytest.raises(OptionError, match=f"^{name} is .*; give a whole number"):
         SchedulerSettings.of(**{name: value})
 
@@ -53,6 +56,31 @@ def test_a_bad_tick_is_refused_by_name(tick: Any) -> None:
 def test_an_instance_beyond_the_count_is_refused(index: Any, count: int) -> None:
     with pytest.raises(OptionError, match=f"^instance_index is .* from 0 to {count - 1}"):
         SchedulerSettings(instance_index=index, instance_count=count)
+
+
+@pytest.mark.parametrize("index", [1, -1, None, "0"])
+def test_an_instance_index_without_a_count_is_refused(index: Any) -> None:
+    with pytest.raises(OptionError, match=r"^instance_index is .* instance_count is None; give both"):
+        SchedulerSettings(instance_index=index)
+
+
+@pytest.mark.parametrize(("lease", "heartbeat"), [(2.0, 0.75), (6.0, 2.1), (0.1, 0.75)])
+def test_a_heartbeat_too_long_for_the_lease_is_refused(lease: float, heartbeat: float) -> None:
+    with pytest.raises(OptionError, match=r"^heartbeat_seconds is .*a third of lease_seconds, which is"):
+        SchedulerSettings(lease_seconds=lease, heartbeat_seconds=heartbeat)
+
+
+def test_a_heartbeat_of_a_third_of_the_lease_is_taken() -> None:
+    assert SchedulerSettings(lease_seconds=0.3, heartbeat_seconds=0.1).heartbeat_seconds == 0.1
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"), [("AVERAGE", ""), ("round_robin", "did you mean 'ROUND_ROBIN'"), (None, ""), (5, "")]
+)
+def test_an_unknown_strategy_is_refused_with_the_nearest_name(value: Any, hint: str) -> None:
+    with pytest.raises(OptionError, match=r"^sharding_strategy is .*give one of AVG_ALLOCATION") as refused:
+        SchedulerSettings(sharding_strategy=value)
+    assert hint in str(refused.value)
 
 
 @pytest.mark.parametrize("value", ["Delete", "", None, True, []])
