@@ -14,6 +14,7 @@ _QUIET: tuple[type[events.Event], ...] = (
     events.TasksSettled,
     events.SettledRowsDeleted,
     events.TickMisfired,
+    events.JobItemFinished,
 )
 _LOUD: tuple[type[events.Event], ...] = (
     events.TaskRetried,
@@ -21,6 +22,9 @@ _LOUD: tuple[type[events.Event], ...] = (
     events.UnknownTypeSeen,
     events.StepFailed,
     events.LoopRestarted,
+    events.JobFailed,
+    events.JobFailedOver,
+    events.JobFenced,
 )
 
 
@@ -38,13 +42,14 @@ class LoggingHook:
         """Log the event."""
         level = level_of(event)
         if self._logger.isEnabledFor(level):
-            error = event.error if isinstance(event, events.StepFailed) else None
+            told = (events.StepFailed, events.JobFailed, events.JobStopped)
+            error = event.error if isinstance(event, told) else None
             self._logger.log(level, "%s", line_of(event), extra={"event": event}, exc_info=_traced(error))
 
 
 def level_of(event: events.Event) -> int:
     """Return the logging level of an event."""
-    if isinstance(event, events.TaskFailed):
+    if isinstance(event, (events.TaskFailed, events.JobStopped)):
         return logging.ERROR
     if isinstance(event, events.BreakerChanged):
         return logging.WARNING if event.state == "open" else logging.INFO

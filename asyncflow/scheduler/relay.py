@@ -67,7 +67,7 @@ class Relay(DataflowJob[ShareContext, Round]):
 
     def step(self) -> float:
         """Do one round; return the seconds until the next look, 0 after a round that found work."""
-        return 0.0 if self.run_batch(None) else self.seconds_until_next_fetch()
+        return self.breakers.seconds_until_probe() if self.run_batch(None) else self.seconds_until_next_fetch()
 
     def fetch_data(self, context: ShareContext) -> Round | None:
         """Fetch the next round, unless the destination is closed off; hold its shards until it is settled."""

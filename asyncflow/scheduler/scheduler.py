@@ -98,7 +98,8 @@ class Scheduler:
             self._started = True
             if self.settings.wake_on_commit:
                 self.outbox.bell.connect(self._wake)
-            self._add_beats()
+            for runner in self._roster.runners:
+                self.metronome.add(runner.settings.trigger(), runner.tick)
             self.metronome.start()
             for loop in (self._cluster_loop, *self._working_loops(), self._watchdog):
                 loop.start()
@@ -195,9 +196,7 @@ class Scheduler:
         self.cluster.on_drained = self._cluster_loop.latch.wake
         self._watchdog = Loop("watchdog", self._watch, self.hooks)
         self.metronome = Metronome()
-
-    def _add_beats(self) -> None:
-        for runner in (*self.relay_runners, *self._roster.runners):
+        for runner in self.relay_runners:
             self.metronome.add(runner.settings.trigger(), runner.tick)
         interval = IntervalTrigger(seconds=self.settings.cleaning_interval_seconds)
         self.metronome.add(interval, self._cleaner_loop.latch.tick)

@@ -14,7 +14,7 @@ import pytest
 import asyncflow
 
 ROOT = Path(asyncflow.__file__).parent
-CORE_DEPENDENCIES = {"sqlalchemy", "apscheduler", "uuid_utils", "orjson", "typing_extensions"}
+CORE_DEPENDENCIES = {"sqlalchemy", "apscheduler", "uuid_utils", "orjson", "tomli", "typing_extensions"}
 
 
 class Import(NamedTuple):

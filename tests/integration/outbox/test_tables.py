@@ -27,7 +27,8 @@ def test_create_all_makes_tables_and_indexes(engine: Engine) -> None:
     Inbox(metadata)
     metadata.create_all(engine)
     inspector = inspect(engine)
-    assert sorted(inspector.get_table_names()) == ["asyncflow_inbox", "asyncflow_shard", "asyncflow_task"]
+    names = ("inbox", "instance", "job", "parked_key", "shard", "task")
+    assert sorted(inspector.get_table_names()) == [f"asyncflow_{name}" for name in names]
     indexes = {index["name"]: index["column_names"] for index in inspector.get_indexes("asyncflow_task")}
     assert indexes == {
         "ix_asyncflow_task_head": ["status", "task_type", "shard", "order_time", "id"],

@@ -74,9 +74,9 @@ def test_prefix_and_schema_name_the_tables() -> None:
     metadata = MetaData()
     outbox = Outbox(metadata, prefix="app_", schema="shop")
     inbox = Inbox(metadata, prefix="app_", schema="shop")
-    names = ("task", "shard", "instance", "parked_key", "inbox")
+    names = ("task", "shard", "instance", "parked_key", "job", "inbox")
     assert set(metadata.tables) == {f"shop.app_{name}" for name in names}
-    tables = {outbox.tasks, outbox.shards, outbox.instances, outbox.parked_keys, inbox.entries}
+    tables = {outbox.tasks, outbox.shards, outbox.instances, outbox.parked_keys, outbox.jobs, inbox.entries}
     assert tables == set(metadata.tables.values())
 
 
