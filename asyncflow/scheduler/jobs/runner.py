@@ -292,8 +292,9 @@ class JobRunner:
             except Exception as error:  # noqa: BLE001 - one listener's fault must not keep the next from its call
                 self._handle(context, place.item, error, 0.0)  # type: ignore[arg-type]
         self._write_marks(place, running=False)
-        item = None if place.item == WHOLE_SHARE else place.item
-        self._hooks.emit(JobItemFinished(self.job.name, item, place.batches, self._clock() - place.began_at))
+        if self._threaded or place.batches > 1:  # a look of the relay that found nothing is no news
+            item = None if place.item == WHOLE_SHARE else place.item
+            self._hooks.emit(JobItemFinished(self.job.name, item, place.batches, self._clock() - place.began_at))
 
     def _write_marks(self, place: Place, **marks: bool) -> bool:
         if self._marks is None or not self.settings.monitor_execution:
