@@ -17,6 +17,7 @@ from asyncflow.scheduler.pause import AdaptivePause
 from asyncflow.scheduler.registry import Registry, View
 
 _SHORTEST_PAUSE_SECONDS = 0.05  # while a hand-over is under way
+_LOOKS_A_HEARTBEAT = 4  # while items are awaited
 _RENEWALS_A_LEASE = 3
 
 
@@ -27,16 +28,26 @@ class Cluster:
     is called, on a thread at work, when an item that another instance waits for may be free to go.
     """
 
-    def __init__(self, registry: Registry, lease_seconds: float, heartbeat_seconds: float, hooks: Hooks) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        lease_seconds: float,
+        heartbeat_seconds: float,
+        hooks: Hooks,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.registry = registry
+        self.clock = clock
         self.on_drained: Callable[[], None] = lambda: None
         self._lease_seconds = lease_seconds
         self._heartbeat_seconds = heartbeat_seconds
         self._hooks = hooks
-        self._pause = AdaptivePause(_SHORTEST_PAUSE_SECONDS, heartbeat_seconds)
+        # Others hand over within a heartbeat; what they hand over is not to wait for another one.
+        self._pause = AdaptivePause(_SHORTEST_PAUSE_SECONDS, heartbeat_seconds / _LOOKS_A_HEARTBEAT)
         self._ownerships: dict[str, LeasedOwnership] = {}
         self._beat = threading.RLock()  # a hook may call back
         self._renewed_at = float("-inf")
+        self._leased_until = float("-inf")
 
     def ownership_of(self, job: str, item_count: int, allocation: Allocation) -> LeasedOwnership:
         """Return the ownership of a job's items, which has not taken part yet; raises OptionError for a second one."""
@@ -56,7 +67,7 @@ class Cluster:
             present = [one for one in self._ownerships.values() if one.takes_part]
             if not present:
                 return self._heartbeat_seconds
-            if time.monotonic() - self._renewed_at >= self._lease_seconds / _RENEWALS_A_LEASE:
+            if self.clock() - self._renewed_at >= self._lease_seconds / _RENEWALS_A_LEASE:
                 self._renew()
             if self._act(present):
                 self._pause.reset()
@@ -66,9 +77,9 @@ class Cluster:
 
     def _act(self, ownerships: list[LeasedOwnership]) -> bool:
         """Let each act on what it sees, and look once more if any did; return whether any did."""
-        acted = [one for one, view in self._seen(ownerships) if one.act(view)]
+        acted = [one for one, view in self._seen(ownerships) if one.act(view, self._leased_until)]
         for one, view in self._seen(acted) if acted else ():
-            one.adopt(view)
+            one.adopt(view, self._leased_until)
         return bool(acted)
 
     def _seen(self, ownerships: list[LeasedOwnership]) -> Iterator[tuple[LeasedOwnership, View]]:
@@ -76,12 +87,12 @@ class Cluster:
         return ((one, views[one.job]) for one in ownerships)
 
     def _renew(self) -> None:
+        """Renew the leases; what is owned by them, only the next view tells: the old ones may have run out."""
         # The moment before: the lease may begin as soon as it is asked for.
-        asked_at = time.monotonic()
+        asked_at = self.clock()
         self.registry.renew()
         self._renewed_at = asked_at
-        for one in self._ownerships.values():
-            one.share.last_until(asked_at + self._lease_seconds)
+        self._leased_until = asked_at + self._lease_seconds
 
     # -- what the ownerships ask -------------------------------------------------------------------------
 
@@ -99,8 +110,8 @@ class Cluster:
 
     def await_rest(self, one: LeasedOwnership) -> None:
         """Step until the share is complete, or a dead owner's lease must have run out."""
-        deadline = time.monotonic() + self._lease_seconds + 2 * self._heartbeat_seconds
-        while not one.is_at_rest and time.monotonic() < deadline:
+        deadline = self.clock() + self._lease_seconds + 2 * self._heartbeat_seconds
+        while not one.is_at_rest and self.clock() < deadline:
             time.sleep(min(self.step(), _SHORTEST_PAUSE_SECONDS))
 
     def look_at(self, one: LeasedOwnership) -> None:
@@ -108,7 +119,7 @@ class Cluster:
         with self._beat:
             if one.takes_part:
                 for _, view in self._seen([one]):
-                    one.adopt(view)
+                    one.adopt(view, self._leased_until)
 
     def exit(self, one: LeasedOwnership) -> None:
         """Let one ownership hand over what it owns, then leave."""
@@ -117,6 +128,6 @@ class Cluster:
                 return
             self.registry.retire(one.job)
             for _, view in self._seen([one]):
-                one.hand_over_all(view)
+                one.hand_over_all(view, self._leased_until)
             self.registry.leave(one.job)
             one.forget()

@@ -56,7 +56,8 @@ class DatabaseRegistry:
 
     def hand_over(self, job: str, items: Collection[int], successor: str) -> None:
         """Change the owner without a moment in which there is none."""
-        self._own(queries.hand_over_shards(self._shards), job, items, owner=successor, former=self.instance)
+        statement = queries.hand_over_shards(self._shards, self._instances)
+        self._own(statement, job, items, owner=successor, former=self.instance)
 
     def retire(self, job: str) -> None:
         """Mark the membership as leaving."""
@@ -86,9 +87,10 @@ class DatabaseRegistry:
         recorded = self._recorded(connection, job)
         if recorded == 0:
             dialect = Database(self._engine).dialect
-            # Somebody else may do the same at this moment, with another count: then not all rows are ours.
+            # Somebody else may do the same at this moment. What was there before ours tells another count, even a
+            # smaller one, which the rows that we added would hide.
             new = queries.insert_shards(connection, dialect, self._shards, job, expected)
-            recorded = expected if new == expected else self._recorded(connection, job)
+            recorded = self._recorded(connection, job) - (new if new < expected else 0)
         if recorded != expected:
             raise ShardCountMismatchError(
                 f"shard_count of {job!r} is {expected}, but {self._shards.fullname} records {recorded}; "

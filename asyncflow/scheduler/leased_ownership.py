@@ -27,7 +27,7 @@ class LeasedOwnership:
         self.allocation = allocation
         self.takes_part = self.is_at_rest = False
         self.on_change: Callable[[], None] = lambda: None  # called when other items are owned
-        self.share = Share(cluster.wake)
+        self.share = Share(cluster.wake, cluster.clock)
         self._cluster = cluster
         self._registry = registry
         self._hooks = hooks
@@ -61,11 +61,12 @@ class LeasedOwnership:
 
     # -- what the cluster asks, one thread at a time -----------------------------------------------------
 
-    def adopt(self, view: View) -> None:
-        """Own what the view says is owned."""
+    def adopt(self, view: View, leased_until: float) -> None:
+        """Own what the view says is owned, until the monotonic clock shows ``leased_until``."""
         mine = {item: held.epoch for item, held in view.items.items() if held.owner == self.owner}
         before = self.share.owned()
         self.share.own(mine, [item for item in mine if view.items[item].disabled])
+        self.share.last_until(leased_until)
         if mine != before:
             lost = tuple(sorted(before.keys() - mine.keys()))
             self._hooks.emit(OwnershipChanged(self.job, self.owner, tuple(sorted(mine)), lost))
@@ -74,9 +75,9 @@ class LeasedOwnership:
             self._members = view.members
             self._hooks.emit(MembersChanged(self.job, view.members))
 
-    def act(self, view: View) -> bool:
+    def act(self, view: View, leased_until: float) -> bool:
         """Take what is free and due to this instance, hand over what is due to others; return whether there was any."""
-        self.adopt(view)
+        self.adopt(view, leased_until)
         shares = self.allocation.shares(view)
         due = set(shares.get(self.owner, ()))
         owned = self.share.owned().keys()
@@ -87,9 +88,9 @@ class LeasedOwnership:
         self.is_at_rest = owned == due
         return bool(free) or handed_over
 
-    def hand_over_all(self, view: View) -> None:
+    def hand_over_all(self, view: View, leased_until: float) -> None:
         """Hand over everything that no hold has, to those that are candidates still."""
-        self.adopt(view)
+        self.adopt(view, leased_until)
         self._hand_over(self.allocation.shares(view), self.share.drain(self.share.owned()))
 
     def forget(self) -> None:

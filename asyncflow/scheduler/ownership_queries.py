@@ -19,6 +19,7 @@ from sqlalchemy import (
     Update,
     bindparam,
     delete,
+    exists,
     false,
     insert,
     literal_column,
@@ -129,9 +130,15 @@ def seize_shards(shards: Table) -> Update:
 
 
 @lru_cache(maxsize=32)
-def hand_over_shards(shards: Table) -> Update:
-    """Make ``its_owner`` the owner of those of ``shards`` that ``former`` still owns, and raise their epochs."""
-    return _change_owner(shards).where(shards.c.owner == bindparam("former"))
+def hand_over_shards(shards: Table, instances: Table) -> Update:
+    """Make ``its_owner`` the owner of those of ``shards`` that ``former`` still owns, and raise their epochs.
+
+    Nothing changes for one that is leaving or has left: it would not see them any more, and nobody else could have
+    them before the lease ran out.
+    """
+    i = instances.c
+    its = (i.job == bindparam("its_job"), i.instance == bindparam("its_owner"), i.leaving == false())
+    return _change_owner(shards).where(shards.c.owner == bindparam("former"), exists().where(*its))
 
 
 def _change_owner(shards: Table) -> Update:

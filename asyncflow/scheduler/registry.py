@@ -70,7 +70,7 @@ class Registry(Protocol):
         ...
 
     def hand_over(self, job: str, items: Collection[int], successor: str) -> None:
-        """Make ``successor`` the owner of those of the items that this instance owns."""
+        """Make ``successor`` the owner of those of the items that this instance owns, if it is a candidate still."""
         ...
 
     def retire(self, job: str) -> None:
