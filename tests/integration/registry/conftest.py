@@ -1,0 +1,71 @@
+"""The registries that the conformance suite runs on; one that keeps members elsewhere is one more way to make them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, MetaData, select, update
+
+from asyncflow import Outbox
+from asyncflow.scheduler.database_registry import DatabaseRegistry
+from asyncflow.scheduler.registry import Holding, Registry, View
+
+LEASE_SECONDS = 60.0
+_AN_HOUR = timedelta(hours=1)
+JOB = "send"
+ITEMS = 6
+
+
+class Realm:
+    """Make registries of instances that know of each other, and let leases run out without waiting."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.outbox = Outbox(MetaData())
+        self.outbox.tasks.metadata.create_all(engine)
+
+    def registry(self, instance: str, lease_seconds: float = LEASE_SECONDS) -> Registry:
+        return DatabaseRegistry(self.engine, self.outbox, instance, lease_seconds)
+
+    def member(self, instance: str, *, items: int = ITEMS, is_candidate: bool = True) -> Registry:
+        registry = self.registry(instance)
+        registry.join(JOB, items, is_candidate=is_candidate, changed=lambda: None)
+        return registry
+
+    def expire(self, instance: str) -> None:
+        """Let all leases of an instance have run out."""
+        shards, instances = self.outbox.shards, self.outbox.instances
+        with self.engine.begin() as connection:
+            for table, its in ((shards, shards.c.owner == instance), (instances, instances.c.instance == instance)):
+                connection.execute(update(table).where(its).values(lease_until=-_AN_HOUR))
+
+    def fenced_epochs(self) -> dict[int, int]:
+        """Return the epochs by which settles are fenced."""
+        shards = self.outbox.shards
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(shards.c.shard, shards.c.epoch).where(shards.c.job == JOB))
+            return {row.shard: row.epoch for row in rows}
+
+
+def view(registry: Registry) -> View:
+    return registry.views([JOB])[JOB]
+
+
+def owned_by(registry: Registry) -> dict[int, int]:
+    """Return the items that the registry's instance owns, with their epochs."""
+    return {item: held.epoch for item, held in view(registry).items.items() if held.owner == registry.instance}
+
+
+def holding(registry: Registry, item: int) -> Holding:
+    return view(registry).items[item]
+
+
+MakeRealm = Callable[[Engine], Realm]
+REALMS: dict[str, MakeRealm] = {"database": Realm}
+
+
+@pytest.fixture(params=list(REALMS))
+def realm(request: pytest.FixtureRequest, engine: Engine) -> Realm:
+    return REALMS[request.param](engine)

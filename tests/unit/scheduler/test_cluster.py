@@ -1,0 +1,249 @@
+"""Instances that share a job out among themselves, on one registry in memory and one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncflow.errors import OptionError
+from asyncflow.outbox.events import Hooks, MembersChanged, OwnershipChanged, ShardsHandedOver
+from asyncflow.scheduler.allocation import Fixed, SharedOut
+from asyncflow.scheduler.cluster import Cluster
+from asyncflow.scheduler.leased_ownership import LeasedOwnership
+from asyncflow.scheduler.registry import Holding, View
+from asyncflow.scheduler.strategies import minimal_movement
+from asyncflow.testing import Signals
+
+JOB, ITEMS, LEASE, HEARTBEAT = "send", 12, 6.0, 0.75
+
+
+class World:
+    """Keep members, owners and the time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.members: dict[str, float] = {}
+        self.leaving: set[str] = set()
+        self.owners: dict[int, tuple[str | None, int, float]] = dict.fromkeys(range(ITEMS), (None, 0, 0.0))
+        self.instances: list[Instance] = []
+
+    def instance(self, name: str, fixed: tuple[int, int] | None = None) -> Instance:
+        self.instances.append(Instance(self, name, fixed))
+        return self.instances[-1]
+
+    def beat(self, times: int = 8) -> None:
+        """Let some heartbeats pass, in which every instance that lives steps."""
+        for _ in range(times):
+            self.now += HEARTBEAT
+            for instance in self.instances:
+                if instance.lives:
+                    instance.cluster.step()
+
+
+class FakeRegistry:
+    """Be the registry of one instance in the world."""
+
+    def __init__(self, world: World, instance: str) -> None:
+        self.instance = instance
+        self.is_away = False
+        self._world = world
+
+    def join(self, job: str, item_count: int, *, is_candidate: bool, changed: Callable[[], None]) -> None:
+        if is_candidate:
+            self._world.members[self.instance] = self._end
+
+    def views(self, jobs: Collection[str]) -> dict[str, View]:
+        self._check()
+        world = self._world
+        members = [name for name, end in world.members.items() if end > world.now and name not in world.leaving]
+        items = {item: Holding(owner, epoch, end - world.now) for item, (owner, epoch, end) in world.owners.items()}
+        return {job: View(tuple(sorted(members)), items) for job in jobs}
+
+    def renew(self) -> None:
+        self._check()
+        if self.instance in self._world.members:
+            self._world.members[self.instance] = self._end
+        for item, (owner, epoch, _) in self._world.owners.items():
+            if owner == self.instance:
+                self._world.owners[item] = (owner, epoch, self._end)
+
+    def acquire(self, job: str, items: Collection[int]) -> None:
+        for item in items:
+            owner, _, end = self._world.owners[item]
+            if owner is None or end <= self._world.now:
+                self._give(item, self.instance)
+
+    def seize(self, job: str, items: Collection[int]) -> None:
+        for item in items:
+            self._give(item, self.instance)
+
+    def hand_over(self, job: str, items: Collection[int], successor: str) -> None:
+        for item in items:
+            if self._world.owners[item][0] == self.instance and successor not in self._world.leaving:
+                self._give(item, successor)
+
+    def retire(self, job: str) -> None:
+        self._world.leaving.add(self.instance)
+
+    def leave(self, job: str) -> None:
+        self._world.members.pop(self.instance, None)
+        for item, (owner, epoch, _) in self._world.owners.items():
+            if owner == self.instance:
+                self._world.owners[item] = (None, epoch, 0.0)
+
+    @property
+    def _end(self) -> float:
+        return self._world.now + LEASE
+
+    def _give(self, item: int, owner: str) -> None:
+        self._world.owners[item] = (owner, self._world.owners[item][1] + 1, self._end)
+
+    def _check(self) -> None:
+        if self.is_away:
+            raise ConnectionError("the database is away")
+
+
+class Instance:
+    """Be one process of the world."""
+
+    def __init__(self, world: World, name: str, fixed: tuple[int, int] | None) -> None:
+        self.signals = Signals()
+        self.lives = True
+        self.registry = FakeRegistry(world, name)
+        self.cluster = Cluster(self.registry, LEASE, HEARTBEAT, Hooks([self.signals]), lambda: world.now)
+        allocation = SharedOut(JOB, minimal_movement) if fixed is None else Fixed(name, *fixed)
+        self.ownership: LeasedOwnership = self.cluster.ownership_of(JOB, ITEMS, allocation)
+        self.ownership.acquire()
+
+    @property
+    def items(self) -> list[int]:
+        return sorted(self.ownership.epochs())
+
+
+def test_one_alone_owns_everything_at_once():
+    assert World().instance("a").items == list(range(ITEMS))
+
+
+def test_a_second_one_gets_its_half_and_nothing_is_owned_by_two():
+    world = World()
+    a, b = world.instance("a"), world.instance("b")
+    world.beat(2)
+    assert len(a.items) == len(b.items) == ITEMS // 2
+    assert not set(a.items) & set(b.items)
+    assert sum(len(event.shards) for event in a.signals.of(ShardsHandedOver)) == ITEMS // 2
+    assert not any(event.lost for event in a.signals.of(OwnershipChanged))
+
+
+def test_what_is_at_work_is_handed_over_when_it_is_done():
+    world = World()
+    a = world.instance("a")
+    hold = a.ownership.in_use()
+    b = world.instance("b")
+    world.beat()
+    assert b.items == []
+    assert len(a.items) == ITEMS // 2
+    hold.release()
+    world.beat(2)
+    assert len(b.items) == ITEMS // 2
+
+
+def test_a_dead_ones_items_are_taken_over_when_its_lease_has_run_out():
+    world = World()
+    a, b, c = (world.instance(name) for name in "abc")
+    world.beat()
+    a.lives = False
+    world.beat(int(LEASE / HEARTBEAT) + 1)
+    assert len(b.items) == len(c.items) == ITEMS // 2
+    assert b.signals.of(MembersChanged)[-1].members == ("b", "c")
+
+
+def test_one_who_was_paused_past_its_lease_works_on_nothing_and_gets_a_new_share():
+    world = World()
+    a, b = world.instance("a"), world.instance("b")
+    world.beat()
+    a.lives = False
+    world.beat(int(LEASE / HEARTBEAT) + 1)
+    assert a.items == []
+    assert len(b.items) == ITEMS
+    a.lives = True
+    world.beat(3)
+    assert len(a.items) == len(b.items) == ITEMS // 2
+
+
+def test_one_whose_registry_is_away_works_on_until_its_lease_ends_and_on_when_it_is_back():
+    world = World()
+    a = world.instance("a")
+    world.beat()
+    a.registry.is_away = True
+    for _ in range(int(LEASE / HEARTBEAT) - 3):
+        with pytest.raises(ConnectionError):
+            world.beat(1)
+    assert len(a.items) == ITEMS
+    for _ in range(4):
+        with pytest.raises(ConnectionError):
+            world.beat(1)
+    assert a.items == []
+    a.registry.is_away = False
+    world.beat(2)
+    assert len(a.items) == ITEMS
+
+
+def test_one_who_leaves_hands_everything_over_at_once():
+    world = World()
+    a, b = world.instance("a"), world.instance("b")
+    world.beat()
+    a.ownership.release()
+    assert all(owner == "b" for owner, _, _ in world.owners.values())
+    world.beat(1)
+    assert len(b.items) == ITEMS
+
+
+def test_the_last_one_leaves_its_items_without_an_owner():
+    world = World()
+    world.instance("a").ownership.release()
+    assert {owner for owner, _, _ in world.owners.values()} == {None}
+
+
+def test_a_fixed_share_is_seized_and_another_one_with_its_index_stands_by():
+    world = World()
+    first = world.instance("first", fixed=(0, 2))
+    second = world.instance("second", fixed=(0, 2))
+    world.beat()
+    assert first.items == []
+    assert second.items == list(range(0, ITEMS, 2))
+    second.lives = False
+    world.beat(int(LEASE / HEARTBEAT) + 1)
+    assert first.items == list(range(0, ITEMS, 2))
+
+
+def test_a_job_has_one_ownership_in_an_instance():
+    a = World().instance("a")
+    with pytest.raises(OptionError, match="the job 'send' is there already"):
+        a.cluster.ownership_of(JOB, 3, SharedOut(JOB, minimal_movement))
+
+
+@settings(max_examples=60)
+@given(st.lists(st.sampled_from(["join", "kill", "leave", "beat", "pause"]), max_size=25))
+def test_whatever_happens_no_item_is_worked_on_by_two_and_none_is_forgotten(happenings: list[str]):
+    world = World()
+    world.instance("first")
+    for number, happening in enumerate(happenings):
+        living = [one for one in world.instances if one.lives]
+        if happening == "join":
+            world.instance(f"m{number}")
+        elif happening == "kill" and len(living) > 1:
+            living[0].lives = False
+        elif happening == "leave" and len(living) > 1:
+            living[-1].lives = False
+            living[-1].ownership.release()
+        else:
+            world.beat(1)
+        worked_on = [item for one in world.instances for item in one.items]
+        assert len(worked_on) == len(set(worked_on))
+    world.beat(3 * int(LEASE / HEARTBEAT))
+    shares = [one.items for one in world.instances if one.lives]
+    assert sorted(item for share in shares for item in share) == list(range(ITEMS))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
