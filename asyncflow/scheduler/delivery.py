@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Engine
 
@@ -39,8 +39,11 @@ class Delivery:
         self._hooks = hooks
         self._envelopes: dict[str, Envelope] = {}
 
-    def deliver(self, tasks: Sequence[Task]) -> list[Outcome | None]:
-        """Return one outcome for each task, in order; None for one that waits behind another of its key."""
+    def deliver(self, tasks: Sequence[Task], may_go_on: Callable[[], bool] = lambda: True) -> list[Outcome | None]:
+        """Return one outcome for each task, in order; None for one that waits behind another of its key.
+
+        ``may_go_on`` is asked before each wave but the first.
+        """
         prepared = self._prepare(tasks)
         outcomes: list[Outcome | None] = [None] * len(tasks)
         wave, lines = self._lines(tasks)
@@ -49,6 +52,11 @@ class Delivery:
                 outcomes[index] = outcome
             wave = [line[0] for line in lines if self._moves_up(line, tasks, outcomes)]
             lines = [line for line in lines if line]
+            if wave and not may_go_on():
+                # Another instance may have them in hand by now. Nothing is written of those that were not sent.
+                for index in (index for line in lines for index in line):
+                    outcomes[index] = Unavailable("the lease on the shard ran out")
+                break
         return outcomes
 
     def _lines(self, tasks: Sequence[Task]) -> tuple[list[int], list[deque[int]]]:

@@ -57,9 +57,20 @@ class Hold(Mapping[int, int]):
     A mapping of the items to the epochs in which they are owned.
     """
 
-    def __init__(self, epochs: Mapping[int, int], released: Callable[[Hold], None]) -> None:
+    def __init__(
+        self,
+        epochs: Mapping[int, int],
+        released: Callable[[Hold], None],
+        lasts: Callable[[Hold], bool] = lambda _: True,
+    ) -> None:
         self._epochs = dict(epochs)
         self._released = released
+        self._lasts = lasts
+
+    @property
+    def lasts(self) -> bool:
+        """Tell whether the items are still owned in their epochs: if not, others may work on them by now."""
+        return self._lasts(self)
 
     def __getitem__(self, item: int) -> int:
         return self._epochs[item]

@@ -117,7 +117,7 @@ class Relay(DataflowJob[ShareContext, Round]):
 
     def _deliver(self, found: Round, hold: Hold) -> Unsettled | None:
         """Deliver the round; return what is to be written, if anything is."""
-        outcomes = list(zip(found.tasks, self._delivery.deliver(found.tasks), strict=True))
+        outcomes = list(zip(found.tasks, self._delivery.deliver(found.tasks, lambda: hold.lasts), strict=True))
         known = ((task, outcome) for task, outcome in outcomes if outcome is not None)
         settlement = Settlement.of(known, self._outbox.task_types)
         change = self._fetcher.parking.change_of(outcomes, found.key_pages, found.met)

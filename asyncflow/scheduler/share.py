@@ -35,7 +35,7 @@ class Share:
     def hold(self) -> Hold:
         """Hold what may be worked on now."""
         with self._lock:
-            hold = Hold(self._usable(), self._let_go)
+            hold = Hold(self._usable(), self._let_go, self._lasts)
             self._holds.append(hold)
             return hold
 
@@ -67,6 +67,10 @@ class Share:
             return {}
         kept = self._leaving | self._disabled
         return {item: epoch for item, epoch in self._epochs.items() if item not in kept} if kept else dict(self._epochs)
+
+    def _lasts(self, hold: Hold) -> bool:
+        with self._lock:
+            return self._clock() < self._ends_at and hold.items() <= self._epochs.items()
 
     def _let_go(self, hold: Hold) -> None:
         with self._lock:

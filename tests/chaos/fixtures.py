@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from tests.chaos.bank import Bank
+from tests.chaos.cluster_run import ClusterRun, StartClusterRun
 from tests.chaos.crash_run import CrashRun
 from tests.chaos.plan import CLIENTS, Plan
 from tests.chaos.shop import Shop
 from tests.chaos.topics import bootstrap, on_mock, own_topic
 
 StartRun = Callable[..., CrashRun]
+in_short_and_long = pytest.mark.parametrize(
+    "form", ["short", pytest.param("long", marks=[pytest.mark.long, pytest.mark.timeout(1200)])]
+)
 
 on_mariadb = pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
 on_servers = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
@@ -25,7 +31,7 @@ on_servers_and_clients = pytest.mark.parametrize(
 )
 
 
-def plan_of(shop: Shop, topic: str, client: str, **options: str) -> Plan:
+def plan_of(shop: Shop | Bank, topic: str, client: str, **options: Any) -> Plan:
     """Return the plan of processes that work on the shop's database and on the Kafka of this test run."""
     url = shop.engine.url.render_as_string(hide_password=False)
     return Plan(database_url=url, bootstrap=bootstrap(), topic=topic, client=client, on_mock=on_mock(), **options)
@@ -53,6 +59,29 @@ def crash_run(request: pytest.FixtureRequest, shop: Shop, topic: str) -> Iterato
 
     def begin(client: str, **options: str) -> CrashRun:
         runs.append(CrashRun(request.node.name, shop, plan_of(shop, topic, client, **options)))
+        return runs[-1]
+
+    yield begin
+    for run in runs:
+        run.close()
+
+
+@pytest.fixture
+def bank(engine: Engine, topic: str) -> Bank:
+    """Give a bank with its tables; name the database by parametrizing ``database_url``."""
+    bank = Bank(engine, topic)
+    bank.create_tables()
+    return bank
+
+
+@pytest.fixture
+def cluster_run(request: pytest.FixtureRequest, bank: Bank, topic: str) -> Iterator[StartClusterRun]:
+    """Give a function that begins a run of several schedulers; its processes end with the test."""
+    runs: list[ClusterRun] = []
+
+    def begin(client: str = "confluent-kafka", **options: Any) -> ClusterRun:
+        plan = plan_of(bank, topic, client, application="bank", **options)
+        runs.append(ClusterRun(request.node.name, bank, plan))
         return runs[-1]
 
     yield begin

@@ -24,6 +24,7 @@ class Verdict:
     duplicated: dict[str, int]
     alien: tuple[str, ...]
     seconds_to_recover: float
+    out_of_order: int | None = None  # first deliveries behind a later one of their key; None: no order was promised
 
     @property
     def duplicates(self) -> int:
@@ -32,8 +33,8 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether nothing was lost and nothing was made up; duplicates are allowed."""
-        return not self.lost and not self.alien
+        """Tell whether nothing was lost, made up or out of order; duplicates are allowed."""
+        return not self.lost and not self.alien and not self.out_of_order
 
     def as_json(self) -> str:
         """Return the counts as one line of JSON."""
@@ -57,11 +58,19 @@ class Verdict:
             "lost": len(self.lost),
             "duplicated": self.duplicates,
             "alien": len(self.alien),
+            **({} if self.out_of_order is None else {"out_of_order": self.out_of_order}),
             "seconds_to_recover": round(self.seconds_to_recover, 3),
         }
 
 
-def judge(name: str, committed: Iterable[str], delivered: Iterable[str], *, seconds_to_recover: float = 0.0) -> Verdict:
+def judge(
+    name: str,
+    committed: Iterable[str],
+    delivered: Iterable[str],
+    *,
+    seconds_to_recover: float = 0.0,
+    out_of_order: int | None = None,
+) -> Verdict:
     """Compare the ids of the committed rows with the ids of all records that were read, copies included."""
     wanted, copies = set(committed), Counter(delivered)
     return Verdict(
@@ -72,4 +81,5 @@ def judge(name: str, committed: Iterable[str], delivered: Iterable[str], *, seco
         duplicated={message_id: count - 1 for message_id, count in copies.items() if count > 1},
         alien=tuple(sorted(copies.keys() - wanted)),
         seconds_to_recover=seconds_to_recover,
+        out_of_order=out_of_order,
     )

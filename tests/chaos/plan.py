@@ -24,7 +24,12 @@ class Plan:
     on_mock: bool
     on_success: str = "keep"
     lease_seconds: float = 1.0  # short: who is started after a kill waits for it
+    application: str = "shop"  # or "bank", whose messages are ordered by their accounts
+    strategy: str = "MINIMAL_MOVEMENT"
+    threads: int = 4  # of a writing process
+    breath_seconds: float = 0.01  # of each writing thread between two transactions
     die_at: str = ""
+    die_how: str = "kill"  # or "stop", by SIGSTOP
     die_on: int = 0
     most_transactions: int = 60_000  # of a writing process, which ends after them by itself
 

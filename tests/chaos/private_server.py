@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tools.services import ports
@@ -16,8 +17,9 @@ from tools.services.service import Service
 class PrivateServer:
     """Run one server on a port and a directory of its own, as often as it is started."""
 
-    def __init__(self, service: Service, home: Path) -> None:
+    def __init__(self, service: Service, home: Path, environment: Mapping[str, str] | None = None) -> None:
         self._service = service
+        self._environment = environment or {}
         self._home = home
         self._port = ports.choose()
         self._process: Process | None = None
@@ -30,6 +32,9 @@ class PrivateServer:
     def start(self) -> None:
         """Start the server on the data that it has, and wait until it serves."""
         launch = self._service.launch(self._home, self._port)
+        if self._environment:
+            assignments = [f"{name}={value}" for name, value in self._environment.items()]
+            launch = replace(launch, command=["env", *assignments, *launch.command])
         self._process = spawn(launch, log=self._home / "server.log", directory=self._home)
         assert self._process is not None, "it ended at once"
         assert wait_until(lambda: self._service.answers(ports.LOOPBACK, self._port), self._service.deadline_seconds)
@@ -41,12 +46,12 @@ class PrivateServer:
 
 
 @contextmanager
-def private_server(service: Service) -> Iterator[PrivateServer]:
+def private_server(service: Service, environment: Mapping[str, str] | None = None) -> Iterator[PrivateServer]:
     """Start a server from this machine's programs; kill it and delete its data at the end."""
     home = Path(tempfile.mkdtemp(prefix=f"asyncflow-{service.name}-"))
     if service.account:
         shutil.chown(home, service.account)
-    server = PrivateServer(service, home)
+    server = PrivateServer(service, home, environment)
     try:
         server.start()
         yield server

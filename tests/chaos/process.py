@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,7 +26,7 @@ class ProcessUnderTest:
     ``events`` are the things it told, each with ``at``, the moment when we heard of it.
     """
 
-    def __init__(self, arguments: Sequence[str], plan: Plan) -> None:
+    def __init__(self, arguments: Sequence[str], plan: Plan, environment: Mapping[str, str] | None = None) -> None:
         self.events: list[dict[str, Any]] = []
         self.ended_at: float | None = None
         self._changed = threading.Condition()
@@ -35,7 +35,7 @@ class ProcessUnderTest:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=CHECKOUT,
-            env=plan.as_environment(),
+            env={**plan.as_environment(), **(environment or {})},
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -83,6 +83,10 @@ class ProcessUnderTest:
         """Ask it to end, by SIGTERM; return its exit code."""
         self._process.send_signal(signal.SIGTERM)
         return self.wait_for_end()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
 
     def dismiss(self) -> int:
         """Let it finish, by closing its stdin; return its exit code."""

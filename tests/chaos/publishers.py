@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from asyncflow.integrations.kafka import ConfluentKafkaPublisher, KafkaPublisher, KafkaSettings
 from asyncflow.scheduler import Outcome, Publisher, Record
-from tests.chaos.telling import die, tell
+from tests.chaos.telling import die, freeze, tell
 
 BEFORE_PUBLISH = "before publish"
 AFTER_ACKNOWLEDGEMENT = "after acknowledgement"
@@ -22,10 +22,11 @@ def publisher_of(
 
 
 class LethalPublisher:
-    """Kill the process at ``die_at`` of batch number ``die_on``, counted from 1."""
+    """Kill or freeze the process at ``die_at`` of batch number ``die_on``, counted from 1."""
 
-    def __init__(self, publisher: Publisher, die_at: str, die_on: int) -> None:
+    def __init__(self, publisher: Publisher, die_at: str, die_on: int, die_how: str = "kill") -> None:
         self._publisher = publisher
+        self._end = die if die_how == "kill" else freeze
         self._die_at = die_at
         self._die_on = die_on
         self._batches = 0
@@ -43,4 +44,4 @@ class LethalPublisher:
     def _die_if(self, point: str, records: int) -> None:
         if point == self._die_at and self._batches == self._die_on:
             tell("dying", point=point, records=records)
-            die()
+            self._end()

@@ -7,14 +7,17 @@ from sqlalchemy import create_engine
 from asyncflow import Scheduler
 from asyncflow.outbox.events import (
     Event,
+    OwnershipChanged,
     PageFetched,
     SchedulerStarted,
     SettleFenced,
+    StepFailed,
     TaskFailed,
     TaskRetried,
     TasksPublished,
     TasksSettled,
 )
+from tests.chaos.bank import Bank
 from tests.chaos.plan import Plan
 from tests.chaos.publishers import LethalPublisher, publisher_of
 from tests.chaos.shop import Shop
@@ -25,25 +28,30 @@ def make() -> Scheduler:
     """Return the scheduler of this process's plan."""
     die_with_parent()
     plan = Plan.from_environment()
-    shop = Shop(create_engine(plan.database_url), plan.topic)
+    application = {"shop": Shop, "bank": Bank}[plan.application](create_engine(plan.database_url), plan.topic)
     publisher = publisher_of(plan.client, plan.bootstrap, on_mock=plan.on_mock)
-    lethal = LethalPublisher(publisher, plan.die_at, plan.die_on)
+    lethal = LethalPublisher(publisher, plan.die_at, plan.die_on, plan.die_how)
     return Scheduler(
-        shop.engine,
-        shop.outbox,
+        application.engine,
+        application.outbox,
         {"kafka": lethal},
         hooks=[tell_of],
         on_success=plan.on_success,
         lease_seconds=plan.lease_seconds,
         heartbeat_seconds=plan.lease_seconds / 8,
+        sharding_strategy=plan.strategy,
     )
 
 
 def tell_of(event: Event) -> None:
     """Be a hook that tells the parent of each step."""
     match event:
-        case SchedulerStarted():
-            tell("started")
+        case SchedulerStarted(owner=owner):
+            tell("started", owner=owner)
+        case OwnershipChanged(shards=shards, lost=lost):
+            tell("owns", shards=len(shards), lost=len(lost))
+        case StepFailed(loop=loop, error=error):
+            tell("step failed", loop=loop, error=repr(error)[:200])
         case PageFetched(tasks=tasks):
             tell("fetched", tasks=tasks)
         case TasksPublished(tasks=tasks, sent=sent):

@@ -21,6 +21,11 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def freeze() -> None:
+    """Stop this process until somebody sends it SIGCONT, as a long pause of its machine would."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def wait_for_parent_to_leave() -> None:
     """Return once the parent has closed our stdin, as its end does too."""
     sys.stdin.read()

@@ -51,11 +51,14 @@ def own_topic(prefix: str) -> Iterator[str]:
 class TopicReader:
     """Read one topic from its beginning, and remember the message id of every record, copies included."""
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, address: str | None = None) -> None:
         self.ids: list[str] = []
+        self.records: list[tuple[str, str, bytes]] = []  # id, key, value; in the order of their partitions
         self._topic = topic
         # The group is for the client's sake: partitions are assigned by hand and no offset is committed.
-        self._consumer = Consumer({"bootstrap.servers": bootstrap(), "group.id": topic, "enable.auto.commit": False})
+        self._consumer = Consumer(
+            {"bootstrap.servers": address or bootstrap(), "group.id": topic, "enable.auto.commit": False}
+        )
         self._next = dict.fromkeys(self._partitions(), 0)
         self._consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in self._next])
 
@@ -94,6 +97,7 @@ class TopicReader:
             raise KafkaException(record.error())
         headers = dict(record.headers() or [])
         self.ids.append(headers["message-id"].decode())
+        self.records.append((self.ids[-1], (record.key() or b"").decode(), record.value()))
         self._next[record.partition()] = record.offset() + 1
 
     def _partitions(self) -> list[int]:
@@ -107,6 +111,13 @@ class TopicReader:
     def _end_of(self, partition: int) -> int:
         _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_ANSWER_SECONDS)
         return end
+
+
+def read_records(topic: str, address: str | None = None) -> list[tuple[str, str, bytes]]:
+    """Return id, key and value of the records of a topic, from its beginning to its end as it is now."""
+    with TopicReader(topic, address) as reader:
+        reader.read_to_end()
+        return reader.records
 
 
 def read_whole(topic: str) -> list[str]:

@@ -75,3 +75,16 @@ def test_a_hold_that_nobody_awaits_is_released_in_silence():
     with it.share.hold():
         pass
     assert it.drained == 0
+
+
+def test_a_hold_lasts_as_long_as_its_items_are_owned_in_their_epochs():
+    it = Watched()
+    hold = it.share.hold()
+    hold.keep_only({0, 1})
+    it.share.own({0: 1, 1: 1})
+    assert hold.lasts
+    it.now = 10.0
+    assert not hold.lasts
+    it.share.own({0: 3, 1: 1})
+    it.share.last_until(20.0)
+    assert not hold.lasts, "it was another's in between"
