@@ -1,4 +1,4 @@
-"""The command line: ``asyncflow run``, ``asyncflow init-db`` and ``asyncflow status``.
+"""The command line: ``asyncflow run``, ``init-db``, ``status`` and ``reshard``.
 
 Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 3 stopped, but work had to be left behind.
 """
@@ -25,6 +25,7 @@ from asyncflow.outbox import Inbox, Outbox
 from asyncflow.scheduler import Scheduler
 from asyncflow.scheduler.jobs.sources import options_from_environment, options_from_toml
 from asyncflow.scheduler.report import COUNT_LIMIT, Report, report
+from asyncflow.scheduler.reshard import reshard
 
 _LEFT_BEHIND = 3
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -54,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--config", metavar="FILE", help="TOML with options of jobs, in tables [jobs.NAME]")
     run.set_defaults(command=_run)
+    reshard_command = commands.add_parser("reshard", help="give every task its shard by a new shard_count")
+    reshard_command.add_argument("target", metavar="module:attribute", help="the Scheduler, with the new shard_count")
+    reshard_command.set_defaults(command=_reshard)
     for name, command, text in (
         ("init-db", _init_db, "create asyncflow's tables where they are missing"),
         ("status", _status, "show what waits, what failed and who owns the shards"),
@@ -119,6 +123,13 @@ def _init_db(options: argparse.Namespace) -> int:
         tables.append(Inbox(metadata, prefix=options.prefix, schema=options.schema).entries)
     metadata.create_all(engine, tables)
     print(f"{', '.join(table.fullname for table in tables)} are in {engine.url.render_as_string()}")
+    return 0
+
+
+def _reshard(options: argparse.Namespace) -> int:
+    scheduler = _scheduler_at(options.target)
+    changed = reshard(scheduler.engine, scheduler.outbox)
+    print(f"{changed} tasks have another shard; there are {scheduler.outbox.shard_count} shards now")
     return 0
 
 

@@ -20,6 +20,7 @@ AsyncflowError
 ├── UnsupportedDatabaseError   the dialect has no implementation here
 ├── TablesMissingError         the database lacks asyncflow's tables
 ├── ShardCountMismatchError    rows were sharded by another count
+├── SchedulersRunError         what was asked needs that no scheduler runs
 ├── UnroutedDestinationError   a task type names a destination without a publisher
 ├── SchedulerStartedError      drain() after start()
 ├── SchedulerStoppedError      start() after stop()
@@ -126,6 +127,10 @@ class TablesMissingError(AsyncflowError):
 
 class ShardCountMismatchError(AsyncflowError):
     """The database was sharded with another shard_count; every process must use the recorded one."""
+
+
+class SchedulersRunError(AsyncflowError):
+    """Schedulers run that own shards; stop them all first."""
 
 
 class UnroutedDestinationError(AsyncflowError):

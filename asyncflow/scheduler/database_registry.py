@@ -94,8 +94,8 @@ class DatabaseRegistry:
         if recorded != expected:
             raise ShardCountMismatchError(
                 f"shard_count of {job!r} is {expected}, but {self._shards.fullname} records {recorded}; "
-                f"use {recorded} in every process, or stop them all, let the pending rows drain, and delete "
-                f"the job's rows there before the first one starts with {expected}"
+                f"use {recorded} in every process. To change it, stop them all: run `asyncflow reshard` for the "
+                f"outbox, or start a job of your own once with overwrite=True"
             )
 
     def _recorded(self, connection: Connection, job: str) -> int:

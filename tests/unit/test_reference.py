@@ -7,7 +7,7 @@ import inspect
 import re
 
 from asyncflow.outbox import events
-from asyncflow.scheduler import SchedulerSettings
+from asyncflow.scheduler import JobSettings, SchedulerSettings
 from tests.support.snippets import ROOT
 
 
@@ -24,6 +24,14 @@ def test_every_event_is_in_the_reference_with_its_fields() -> None:
         if kind is not events.Event
     }
     assert _rows("docs/reference/events.md") == expected
+
+
+def test_every_option_of_a_job_is_in_the_reference_with_its_default() -> None:
+    shown = {
+        name: dataclasses.MISSING if default == "required" else eval(default.strip("`"))
+        for name, default in _rows("docs/reference/jobs.md").items()
+    }
+    assert shown == {field.name: field.default for field in dataclasses.fields(JobSettings)}
 
 
 def test_every_setting_is_in_the_reference_with_its_default() -> None:

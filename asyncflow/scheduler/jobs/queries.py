@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Select, Table, Update, and_, bindparam, select, update
+from sqlalchemy import Delete, Select, Table, Update, and_, bindparam, delete, select, update
 from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import database_now
@@ -66,6 +66,12 @@ def read_marks(shards: Table) -> Select[Any]:
 def mark(shards: Table, **marks: bool) -> Update:
     """Write marks of one item, if it still has this owner in this epoch."""
     return update(shards).where(_still_owned(shards)).values(**marks)
+
+
+def forget_items(shards: Table) -> Delete:
+    """Delete the items of a job from number ``its_count`` on."""
+    its = (shards.c.job == bindparam("its_job"), shards.c.shard >= bindparam("its_count"))
+    return delete(shards).where(*its)
 
 
 def switch_item(shards: Table) -> Update:

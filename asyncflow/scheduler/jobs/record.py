@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.scheduler import ownership_queries
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.jobs import queries
 from asyncflow.scheduler.jobs.error_handlers import HANDLERS
@@ -57,9 +58,20 @@ def _record(connection: Connection, outbox: Outbox, job: Job) -> JobSettings:
             "its_disabled": row["disabled"],
         }
         connection.execute(queries.overwrite_job(jobs), values)
+        _resize(connection, outbox, job.name, settings.sharding_total_count)
         return settings
     known = connection.execute(queries.read_job(jobs), {"its_name": job.name}).one()
     return _with_recorded(settings, job.name, known.config, known.sharding_total_count)
+
+
+def _resize(connection: Connection, outbox: Outbox, job_name: str, count: int) -> None:
+    """Have as many items as were asked for, if the job had another number of them."""
+    beyond = {"its_job": job_name, "its_count": count}
+    known = connection.execute(ownership_queries.recorded_shards(outbox.shards), beyond).all()
+    if known and len(known) != count:
+        connection.execute(queries.forget_items(outbox.shards), beyond)
+        dialect = dialect_of(connection.dialect.name)
+        ownership_queries.insert_shards(connection, dialect, outbox.shards, job_name, count)
 
 
 def recorded(settings: JobSettings) -> str:

@@ -331,6 +331,14 @@ def test_overwrite_replaces_what_is_recorded_which_wins_otherwise(schedulers: Ma
     assert [context.job_parameter for context in noted.contexts] == ["first", "first", "third", "third"]
 
 
+@pytest.mark.parametrize("count", [2, 5])
+def test_overwrite_changes_the_number_of_items(count: int, schedulers: Make) -> None:
+    noted = Noted()
+    drained(schedulers, SimpleJob("job", Noted(), cron=NEVER, sharding_total_count=3))
+    drained(schedulers, SimpleJob("job", noted, cron=NEVER, sharding_total_count=count, overwrite=True))
+    assert noted.items == list(range(count))
+
+
 def test_description_is_recorded_for_people(application: Application, schedulers: Make) -> None:
     drained(schedulers, SimpleJob("job", Noted(), cron=NEVER, description="sends what is to be sent"))
     (row,) = application.rows(select(application.outbox.jobs))

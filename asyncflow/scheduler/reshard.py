@@ -1,0 +1,87 @@
+"""Another number of shards: every row gets its new one, while no scheduler runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from asyncflow.errors import SchedulersRunError
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.ids import shard_of, shard_of_key
+from asyncflow.scheduler import ownership_queries, reshard_queries
+from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.relay import OUTBOX_JOB
+from asyncflow.scheduler.table_check import require_tables
+
+_PAGE = 1000
+
+
+def reshard(engine: Engine, outbox: Outbox) -> int:
+    """Give every task the shard that the outbox's ``shard_count`` gives it; return how many rows changed.
+
+    In pages of their own transactions, so that producers go on; the count is recorded last. A producer that still has a
+    larger old count may write rows that no scheduler reads: run it again when all of them have the new one.
+
+    Raises SchedulersRunError while any shard has an owner whose lease runs, and TablesMissingError.
+    """
+    require_tables(engine, outbox)
+    database = Database(engine)
+    try:
+        database.run(lambda connection: _require_rest(connection, outbox))
+        changed, last = 0, None
+        while True:
+            last, moved = database.run(lambda connection, after=last: _move_page(connection, outbox, after))  # type: ignore[misc]
+            changed += moved
+            if last is None:
+                break
+        database.run(lambda connection: _record(connection, outbox))
+        return changed
+    finally:
+        database.close()
+
+
+def _require_rest(connection: Connection, outbox: Outbox) -> None:
+    rows = connection.execute(ownership_queries.read_owners(outbox.shards)).all()
+    alive = {row.owner for row in rows if row.job == OUTBOX_JOB and row.owner and (row.seconds_left or 0) > 0}
+    if alive:
+        raise SchedulersRunError(
+            f"shard_count cannot change while schedulers run: {', '.join(sorted(alive))}; stop them all first "
+            f"(the lease of one that was killed runs out by itself)"
+        )
+
+
+def _move_page(connection: Connection, outbox: Outbox, after: Any) -> tuple[Any, int]:
+    """Move the rows of one page; return its last id, None after the last page, and how many changed."""
+    rows = connection.execute(reshard_queries.read_page(outbox.tasks, after, _PAGE)).all()
+    of_shards: dict[int, list[Any]] = {}
+    for row in rows:
+        shard = _shard_of(outbox, row)
+        if shard != row.shard:
+            of_shards.setdefault(shard, []).append(row.id)
+    for shard, ids in sorted(of_shards.items()):
+        connection.execute(reshard_queries.move(outbox.tasks), {"ids": ids, "its_shard": shard})
+    return (rows[-1].id if len(rows) == _PAGE else None), sum(map(len, of_shards.values()))
+
+
+def _shard_of(outbox: Outbox, row: Any) -> int:
+    task_type = outbox.task_types.get(row.task_type)
+    if task_type is not None and task_type.ordered and row.task_key is not None:
+        return shard_of_key(row.task_key, outbox.shard_count)
+    return shard_of(row.id, outbox.shard_count)
+
+
+def _record(connection: Connection, outbox: Outbox) -> None:
+    _move_parked(connection, outbox, connection.execute(reshard_queries.read_parked(outbox.parked_keys)).all())
+    connection.execute(reshard_queries.forget_shards(outbox.shards), {"its_job": OUTBOX_JOB})
+    dialect = dialect_of(connection.dialect.name)
+    ownership_queries.insert_shards(connection, dialect, outbox.shards, OUTBOX_JOB, outbox.shard_count)
+
+
+def _move_parked(connection: Connection, outbox: Outbox, rows: Sequence[Any]) -> None:
+    for row in rows:
+        values = {"its_type": row.task_type, "its_key": row.task_key}
+        shard = shard_of_key(row.task_key, outbox.shard_count)
+        connection.execute(reshard_queries.move_parked(outbox.parked_keys), {**values, "its_shard": shard})

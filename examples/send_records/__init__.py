@@ -1,0 +1,1 @@
+"""A job over the application's own table: what an ElasticJob dataflow job becomes."""
