@@ -244,6 +244,40 @@ def test_status_and_init_db_take_a_scheduler(
     assert set(inspect(sqlite_engine).get_table_names()) == set(TABLES)
 
 
+def test_reshard_takes_a_scheduler_and_tells_what_it_did(
+    sqlite_engine: Engine, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    wiring = WIRING.format(url=str(sqlite_engine.url), publisher=PLAIN).replace(
+        "MetaData())", "MetaData(), shard_count=8)"
+    )
+    (tmp_path / "wiring_of_reshard_test.py").write_text(wiring)
+    before = Application(sqlite_engine)
+    publish_many(before, 64)
+    done = run("reshard", "wiring_of_reshard_test:scheduler")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "there are 8 shards now" in done.stdout
+    assert {row.shard for row in before.rows()} <= set(range(8))
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [(None, "'jobs.toml' cannot be read"), ("[jobs.none]\ncron = 5", "has no option 'none'")],
+)
+def test_a_configuration_at_fault_is_told_before_anything_runs(
+    text: str | None, fault: str, sqlite_engine: Engine, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wiring_of_config_test.py").write_text(WIRING.format(url=str(sqlite_engine.url), publisher=PLAIN))
+    if text is not None:
+        (tmp_path / "jobs.toml").write_text(text)
+    done = run("run", "wiring_of_config_test:scheduler", "--config", "jobs.toml")
+    assert done.returncode == 1
+    assert_one_line(done.stderr, fault)
+
+
 def test_status_without_tables_says_how_to_make_them(sqlite_engine: Engine, run: Run) -> None:
     done = run("status", "--database-url", str(sqlite_engine.url))
     assert done.returncode == 1

@@ -45,11 +45,6 @@ def overwrite_job(jobs: Table) -> Update:
     )
 
 
-def switch_job(jobs: Table) -> Update:
-    """Switch a job off or on, for all instances."""
-    return update(jobs).where(_named(jobs)).values(disabled=bindparam("its_disabled"), modified_at=_NO_TIME)
-
-
 def _named(jobs: Table) -> ColumnElement[bool]:
     return jobs.c.name == bindparam("its_name")
 
@@ -72,15 +67,6 @@ def forget_items(shards: Table) -> Delete:
     """Delete the items of a job from number ``its_count`` on."""
     its = (shards.c.job == bindparam("its_job"), shards.c.shard >= bindparam("its_count"))
     return delete(shards).where(*its)
-
-
-def switch_item(shards: Table) -> Update:
-    """Switch one item off or on, whoever owns it."""
-    return (
-        update(shards)
-        .where(shards.c.job == bindparam("its_job"), shards.c.shard == bindparam("its_item"))
-        .values(disabled=bindparam("its_disabled"))
-    )
 
 
 def _still_owned(shards: Table) -> ColumnElement[bool]:
