@@ -1,22 +1,51 @@
 """asyncflow: a transactional outbox and task framework for SQLAlchemy applications."""
 
-from asyncflow.outbox import Inbox, Message, MessageType, Outbox, Status, Task, TaskMixin
-from asyncflow.scheduler import DataflowJob, JobSettings, Scheduler, SchedulerSettings, ShardingContext, SimpleJob
+from asyncflow.outbox import (
+    Call,
+    CancelTask,
+    HandlerType,
+    Inbox,
+    Message,
+    MessageType,
+    NotDone,
+    Outbox,
+    RejectTask,
+    RetryTask,
+    Status,
+    Task,
+    TaskMixin,
+)
+from asyncflow.scheduler import (
+    DataflowJob,
+    JobSettings,
+    Scheduler,
+    SchedulerSettings,
+    ShardingContext,
+    SimpleJob,
+    TaskContext,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Call",
+    "CancelTask",
     "DataflowJob",
+    "HandlerType",
     "Inbox",
     "JobSettings",
     "Message",
     "MessageType",
+    "NotDone",
     "Outbox",
+    "RejectTask",
+    "RetryTask",
     "Scheduler",
     "SchedulerSettings",
     "ShardingContext",
     "SimpleJob",
     "Status",
     "Task",
+    "TaskContext",
     "TaskMixin",
 ]

@@ -8,9 +8,13 @@ AsyncflowError
 │   ├── InvalidHeadersError
 │   ├── InvalidPriorityError
 │   ├── InvalidDelayError
+│   ├── InvalidRunAtError
+│   ├── InvalidArgumentsError
 │   ├── PayloadMissingError
 │   ├── PayloadNotSerializableError
 │   └── PayloadTooLargeError
+├── InvalidStageError          a stage's name or context that the row cannot hold
+├── ClaimLostError             somebody else has the task by now, or it is settled
 ├── InvalidMessageIdError      an inbox id or consumer name that cannot be told apart safely
 ├── WrongTargetError           publish() was given something that is no Session or Connection
 ├── NotTransactionalError      the connection commits each statement by itself
@@ -69,6 +73,14 @@ class InvalidDelayError(RefusedError):
     """The delay is negative, not finite or beyond its range; give seconds from now."""
 
 
+class InvalidRunAtError(RefusedError):
+    """The moment has no time zone, or is given together with a delay; give one aware datetime."""
+
+
+class InvalidArgumentsError(RefusedError):
+    """The arguments do not fit the handler's signature; the handler could not be called with them."""
+
+
 class PayloadMissingError(RefusedError):
     """The task has no payload and its type has no builder that could make one."""
 
@@ -79,6 +91,14 @@ class PayloadNotSerializableError(RefusedError):
 
 class PayloadTooLargeError(RefusedError):
     """The message exceeds the limit; store the body elsewhere and publish a reference, or raise the limit."""
+
+
+class InvalidStageError(AsyncflowError, ValueError):
+    """The stage is no short text, or its context is no JSON or too large."""
+
+
+class ClaimLostError(AsyncflowError):
+    """The claim ran out and the task was given back, or it is settled; nothing was written."""
 
 
 class InvalidMessageIdError(AsyncflowError, ValueError):

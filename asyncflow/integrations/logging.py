@@ -19,6 +19,7 @@ _QUIET: tuple[type[events.Event], ...] = (
 _LOUD: tuple[type[events.Event], ...] = (
     events.TaskRetried,
     events.SettleFenced,
+    events.ClaimsRanOut,
     events.UnknownTypeSeen,
     events.StepFailed,
     events.LoopRestarted,

@@ -1,8 +1,10 @@
 """The write side: tables, the outbox, the inbox. What business code touches."""
 
+from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.inbox import Inbox
-from asyncflow.outbox.message import Message
+from asyncflow.outbox.message import Call, Message
 from asyncflow.outbox.outbox import Outbox
+from asyncflow.outbox.signals import CancelTask, NotDone, RejectTask, RetryTask
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import (
     TaskMixin,
@@ -17,10 +19,16 @@ from asyncflow.outbox.task import Task
 from asyncflow.outbox.task_type import MessageType
 
 __all__ = [
+    "Call",
+    "CancelTask",
+    "HandlerType",
     "Inbox",
     "Message",
     "MessageType",
+    "NotDone",
     "Outbox",
+    "RejectTask",
+    "RetryTask",
     "Status",
     "Task",
     "TaskMixin",

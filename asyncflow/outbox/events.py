@@ -90,6 +90,15 @@ class SettleFenced(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimsRanOut(Event):
+    """The monitor found tasks whose worker died or was cut off; each has spent an attempt."""
+
+    task_type: str
+    given_back: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class BreakerChanged(Event):
     """A destination's circuit breaker, or that of one ``topic`` there, is now ``closed``, ``open`` or ``half-open``."""
 

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import orjson
+from sqlalchemy import literal
 
 from asyncflow.errors import (
     InvalidDelayError,
     InvalidHeadersError,
     InvalidKeyError,
     InvalidPriorityError,
+    InvalidRunAtError,
     PayloadMissingError,
     PayloadTooLargeError,
 )
 from asyncflow.outbox import payload as payloads
-from asyncflow.outbox.clock import MAX_DELAY_SECONDS
+from asyncflow.outbox.clock import MAX_DELAY_SECONDS, Instant
 from asyncflow.outbox.ids import new_id, shard_of, shard_of_key
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH
-from asyncflow.outbox.task_type import MessageType
+from asyncflow.outbox.task_type import MessageType, TaskType
 from asyncflow.outbox.text import require_text, shown
 
 MAX_PRIORITY = 31_104_000  # seconds: 360 days, asyncflow's bound
@@ -45,6 +46,18 @@ class Message:
     content_type: str | None = None  # of the payload; application/json, or octet-stream for bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Describe one task for ``enqueue_many``: a call of its handler, to be made later."""
+
+    arguments: Mapping[str, Any]  # of the handler, by name; JSON-able
+    key: str | None = None  # business key: look-up; up to 255 characters
+    headers: Mapping[str, str] | None = None  # kept with the task
+    priority: int = 0  # seconds by which it goes ahead of its time, 0 to 31,104,000
+    delay_seconds: float | timedelta = 0  # not started before that
+    run_at: datetime | None = None  # not started before that moment, in place of a delay
+
+
 class Door(NamedTuple):
     """Hold what the checks at the door need to know of the outbox."""
 
@@ -52,22 +65,31 @@ class Door(NamedTuple):
     max_message_bytes: int
 
 
-def row_of(message: Message, task_type: MessageType, door: Door) -> dict[str, Any]:
+def call_row_of(call: Call, task_type: TaskType, door: Door) -> dict[str, Any]:
+    """Return the column values of a new PENDING task with the call's arguments; raises a RefusedError."""
+    message = Message(call.arguments, call.key, call.headers, call.priority, call.delay_seconds)
+    row = row_of(message, task_type, door)
+    if call.run_at is not None:
+        # An expression, not an offset: the moment is the caller's, and no clock has to be asked for it.
+        row["order_time"] = row["next_select_time"] = literal(_moment(call), Instant())
+    return row
+
+
+def row_of(message: Message, task_type: TaskType, door: Door) -> dict[str, Any]:
     """Return the column values of a new PENDING task; raises a RefusedError if the message is at fault."""
     key = None if message.key is None else require_text("key", message.key, KEY_LENGTH, InvalidKeyError)
     body, headers = _body_and_headers(message, task_type)
     _require_size(message, body, headers, door.max_message_bytes)
     task_id = new_id()
     delay = _delay(message.delay_seconds)
-    if task_type.ordered:
+    is_ordered = isinstance(task_type, MessageType) and task_type.ordered
+    if is_ordered:
         _require_order(message, task_type.name)
     return {
         "id": task_id,
         "task_type": task_type.name,
         "task_key": key,
-        "shard": shard_of_key(key, door.shard_count)
-        if task_type.ordered and key
-        else shard_of(task_id, door.shard_count),
+        "shard": shard_of_key(key, door.shard_count) if is_ordered and key else shard_of(task_id, door.shard_count),
         "status": int(Status.PENDING),
         "priority": _priority(message.priority),
         # Never earlier than the row may be fetched: a page would otherwise read rows that it must skip.
@@ -83,16 +105,10 @@ def row_of(message: Message, task_type: MessageType, door: Door) -> dict[str, An
     }
 
 
-def enqueued_id(row: Mapping[str, Any]) -> UUID:
-    """Return the id of a row made by ``row_of``."""
-    task_id: UUID = row["id"]
-    return task_id
-
-
-def _body_and_headers(message: Message, task_type: MessageType) -> tuple[bytes | None, str | None]:
+def _body_and_headers(message: Message, task_type: TaskType) -> tuple[bytes | None, str | None]:
     headers = _headers(message.headers)
     if message.payload is None:
-        if task_type.builder is None:
+        if not isinstance(task_type, MessageType) or task_type.builder is None:
             raise PayloadMissingError(
                 f"payload of {task_type.name!r} is None; give one, or a builder: @outbox.message({task_type.name!r})"
             )
@@ -167,3 +183,11 @@ def _delay(delay: Any) -> timedelta:
             f"delay_seconds is {shown(delay)}; give seconds from 0 to {MAX_DELAY_SECONDS:.0f}, or a timedelta"
         )
     return timedelta(seconds=seconds)
+
+
+def _moment(call: Call) -> datetime:
+    if call.delay_seconds:
+        raise InvalidRunAtError("run_at and delay_seconds are both given; give one of them")
+    if not isinstance(call.run_at, datetime) or call.run_at.tzinfo is None:
+        raise InvalidRunAtError(f"run_at is {shown(call.run_at)}; give a datetime with a time zone")
+    return call.run_at

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import Connection, MetaData, event
 from sqlalchemy.orm import Session, registry
+from sqlalchemy.sql import ClauseElement
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox import queries
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.events import Hook, Hooks, TaskEnqueued
+from asyncflow.outbox.handler_type import HandlerType, HandlerTypes
 from asyncflow.outbox.ids import SHARD_COUNT
-from asyncflow.outbox.message import Door, Message, row_of
+from asyncflow.outbox.message import Call, Door, Message, call_row_of, row_of
 from asyncflow.outbox.options import refuse_unknown, require_place, require_whole
-from asyncflow.outbox.tables import instance_table, job_table, parked_key_table, shard_table, task_table
+from asyncflow.outbox.tables import (
+    WORKER_COLUMNS,
+    instance_table,
+    job_table,
+    parked_key_table,
+    shard_table,
+    task_table,
+)
 from asyncflow.outbox.target import bind_of, connection_of, is_async, require_transactional, target_of
 from asyncflow.outbox.task_type import MessageType, TaskTypes
 from asyncflow.outbox.text import shown
@@ -41,6 +50,18 @@ _TYPE_OPTIONS = (
     "rate_limit_per_second",
     "ordered",
     "when_exhausted",
+    "retry_factor",
+    "retry_jitter",
+)
+_HANDLER_OPTIONS = (
+    "max_retries",
+    "retry_interval_seconds",
+    "max_retry_interval_seconds",
+    "retry_factor",
+    "retry_jitter",
+    "max_processing_time_seconds",
+    "concurrency",
+    "transactional",
 )
 
 
@@ -80,7 +101,9 @@ class Outbox:
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
         self.default_destination = default_destination
-        self.task_types = TaskTypes()
+        self.task_types: TaskTypes[MessageType] = TaskTypes("publish()", "outbox.message")
+        self.handler_types = HandlerTypes("enqueue()", "outbox.task")
+        self.task_types.beside(self.handler_types)
         self.hooks = Hooks(hooks)
         self.bell = Bell()
         self._door = Door(shard_count, max_message_bytes)
@@ -90,9 +113,9 @@ class Outbox:
         """Declare a task type whose tasks are published.
 
         Options: ``destination`` (a publisher's name), ``topic`` (the type's name), ``max_retries`` (10),
-        ``retry_interval_seconds`` (1), ``max_retry_interval_seconds`` (10), ``rate_limit_per_second`` (None),
-        ``ordered`` (False), ``when_exhausted`` ("block"). As a decorator it takes the function
-        ``(session, tasks) -> payloads`` that builds payloads when they are sent.
+        ``retry_interval_seconds`` (1), ``max_retry_interval_seconds`` (10), ``retry_factor`` (2), ``retry_jitter``
+        (0), ``rate_limit_per_second`` (None), ``ordered`` (False), ``when_exhausted`` ("block"). As a decorator it
+        takes the function ``(session, tasks) -> payloads`` that builds payloads when they are sent.
 
         Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
         """
@@ -100,6 +123,30 @@ class Outbox:
         options.setdefault("destination", self.default_destination)
         options.setdefault("topic", task_type)
         return self.task_types.declare(MessageType(name=task_type, **options))
+
+    def task(self, task_type: Any = None, **options: Any) -> Any:
+        """Declare a task type whose tasks a function or coroutine of this application handles.
+
+        ``@outbox.task(...)`` takes the name of the function, ``@outbox.task("name", ...)`` another one; without a
+        function behind it, ``outbox.task("name")`` declares a type that is worked elsewhere. Options: the fields of
+        HandlerType.
+
+        Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
+        """
+        refuse_unknown("task()", options.keys() - set(_HANDLER_OPTIONS), _HANDLER_OPTIONS)
+        if callable(task_type):
+            return self.task(**options)(task_type)
+        if task_type is not None:
+            return self.handler_types.declare(HandlerType(name=task_type, **options))
+
+        def declare(handler: Callable[..., Any]) -> Callable[..., Any]:
+            name = getattr(handler, "__name__", None)
+            if name is None:
+                raise OptionError(f"the handler {shown(handler)} has no name; use outbox.task('name')(handler)")
+            self.handler_types.declare(HandlerType(name=name, handler=handler, **options))
+            return handler
+
+        return declare
 
     def publish(
         self,
@@ -132,14 +179,56 @@ class Outbox:
         All are checked before the first is written. On a Session or Connection they are inserted at once, in
         few statements; in an AsyncSession they join the next flush. Raises what ``publish`` raises.
         """
-        return self._write(target, task_type, _listed(messages), bulk=True)
+        return self._write(target, task_type, _listed(messages, Message), bulk=True)
+
+    def enqueue(
+        self,
+        target: Target,
+        task: Any,
+        /,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        priority: int = 0,
+        delay_seconds: float | timedelta = 0,
+        run_at: datetime | None = None,
+        **arguments: Any,
+    ) -> UUID:
+        """Add a call of ``task``, a handler or the name of its type, to the caller's transaction; return its id.
+
+        ``arguments`` are the handler's own, checked against its signature before anything is written. Nothing is
+        committed, and nothing is started before the caller commits.
+
+        Raises what ``publish`` raises.
+        """
+        return self._call(target, task, [Call(arguments, key, headers, priority, delay_seconds, run_at)])[0]
+
+    def enqueue_many(self, target: Target, task: Any, calls: Iterable[Call]) -> list[UUID]:
+        """Add calls of one handler to the caller's transaction; return the tasks' ids in order.
+
+        All are checked before the first is written, as by ``publish_many``. Raises what ``publish`` raises.
+        """
+        return self._call(target, task, _listed(calls, Call), bulk=True)
+
+    def _call(self, given: Any, task: Any, calls: Sequence[Call], *, bulk: bool = False) -> list[UUID]:
+        target = target_of(given)
+        task_type = self.handler_types.require(task)
+        for call in calls:
+            task_type.check(call.arguments)
+        rows = [call_row_of(call, task_type, self._door) for call in calls]
+        return self._add(given, target, task_type.name, rows, bulk=bulk)
 
     def _write(self, given: Any, name: str, messages: Sequence[Message], *, bulk: bool = False) -> list[UUID]:
         target = target_of(given)
+        task_type = self.task_types.require(name)
+        rows = [row_of(message, task_type, self._door) for message in messages]
+        return self._add(given, target, name, rows, bulk=bulk)
+
+    def _add(
+        self, given: Any, target: Session | Connection, name: str, rows: list[dict[str, Any]], *, bulk: bool
+    ) -> list[UUID]:
         # What an AsyncSession holds can be flushed only where it awaits; the others take a bulk at once.
         at_once = isinstance(target, Connection) or (bulk and not is_async(given))
-        task_type = self.task_types.require(name)
-        rows = [row_of(_require_message(message), task_type, self._door) for message in messages]
         if rows:
             self._insert(target, rows, at_once=at_once)
             self.bell.on_commit_of(target, name)
@@ -155,7 +244,10 @@ class Outbox:
             target.add_all([self._row_class(**row) for row in rows])
             return
         connection = connection_of(target, statement, mapper)
-        if len(rows) == 1:
+        if any(isinstance(row["order_time"], ClauseElement) for row in rows):
+            for row in rows:  # an expression of its own in each: no statement serves two of them
+                connection.execute(statement.values(row))
+        elif len(rows) == 1:
             connection.execute(statement, rows[0])
         else:
             dialect_of(connection.dialect.name).insert_many(connection, self.tasks, rows)
@@ -169,19 +261,22 @@ def _map_rows(tasks: Any) -> type[Any]:
             for name, value in values.items():
                 setattr(self, name, value)
 
-    registry().map_imperatively(TaskRow, tasks, eager_defaults=False)
+    # Without the columns of the workers: the ORM would write a NULL for each that is mapped.
+    registry().map_imperatively(TaskRow, tasks, eager_defaults=False, exclude_properties=WORKER_COLUMNS)
     # A session can choose its isolation level after publish(), with the first statement.
     event.listen(TaskRow, "before_insert", lambda _, connection, __: require_transactional(connection))
     return TaskRow
 
 
-def _listed(messages: Any) -> list[Any]:
-    if not isinstance(messages, Iterable):
-        raise OptionError(f"messages is {shown(messages)}; give a list or another iterable of Message objects")
-    return list(messages)
+def _listed(given: Any, kind: type[Any]) -> list[Any]:
+    name = f"{kind.__name__.lower()}s"
+    if not isinstance(given, Iterable):
+        raise OptionError(f"{name} is {shown(given)}; give a list or another iterable of {kind.__name__} objects")
+    listed = list(given)
+    for one in listed:
+        if not isinstance(one, kind):
+            raise OptionError(f"{name} holds {shown(one)}; give {_EXAMPLES[kind]} objects")
+    return listed
 
 
-def _require_message(message: Any) -> Message:
-    if not isinstance(message, Message):
-        raise OptionError(f"messages holds {shown(message)}; give Message(payload, key=...) objects")
-    return message
+_EXAMPLES = {Message: "Message(payload, key=...)", Call: "Call({'argument': value}, key=...)"}

@@ -42,6 +42,8 @@ JOB_LENGTH = 100
 CONSUMER_LENGTH = 100
 MESSAGE_ID_LENGTH = 255
 SCHEDULE_LOG_LENGTH = 2000
+STAGE_LENGTH = 100
+WORKER_COLUMNS = frozenset({"stage", "context", "owner", "claim_token"})  # an enqueue leaves them out
 
 
 class TaskId(TypeDecorator[uuid.UUID]):
@@ -83,6 +85,11 @@ def _any_text() -> Text:
     return Text().with_variant(mysql.TEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
 
 
+def _unbounded_text() -> Text:
+    """Return a text type for megabytes: MySQL's TEXT ends at 64 KiB."""
+    return Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+
+
 def task_columns() -> list[Column[Any]]:
     """Return fresh columns of the task table, the one list from which every door is built."""
     return [
@@ -101,6 +108,11 @@ def task_columns() -> list[Column[Any]]:
         Column("schedule_log", _any_text(), nullable=True),
         Column("created_at", DatabaseTime(), nullable=False),
         Column("modified_at", DatabaseTime(), nullable=False),
+        # The WORKER_COLUMNS.
+        Column("stage", _exact(STAGE_LENGTH), nullable=True),
+        Column("context", _unbounded_text(), nullable=True),
+        Column("owner", _exact(OWNER_LENGTH), nullable=True),
+        Column("claim_token", TaskId(), nullable=True),
     ]
 
 
@@ -237,6 +249,10 @@ class TaskMixin:
         schedule_log: Mapped[str | None]
         created_at: Mapped[datetime]
         modified_at: Mapped[datetime]
+        stage: Mapped[str | None]
+        context: Mapped[str | None]
+        owner: Mapped[str | None]
+        claim_token: Mapped[uuid.UUID | None]
 
     @declared_attr.directive
     def __table__(cls) -> Table:  # noqa: N805 - declared_attr passes the class

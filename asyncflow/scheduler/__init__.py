@@ -5,6 +5,7 @@ from asyncflow.scheduler.jobs import DataflowJob, JobSettings, ShardingContext, 
 from asyncflow.scheduler.publisher import SENT, Outcome, Publisher, Record, Rejected, Retry, Sent, Unavailable
 from asyncflow.scheduler.scheduler import Scheduler
 from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.task_context import TaskContext
 
 __all__ = [
     "SENT",
@@ -21,5 +22,6 @@ __all__ = [
     "Sent",
     "ShardingContext",
     "SimpleJob",
+    "TaskContext",
     "Unavailable",
 ]

@@ -41,6 +41,7 @@ class Cleaner:
             for status, seconds in (
                 (Status.SUCCESS, settings.success_retention_seconds),
                 (Status.FAILED, settings.failed_retention_seconds),
+                (Status.CANCELLED, settings.failed_retention_seconds),
             )
             if seconds is not None
         }

@@ -143,7 +143,7 @@ def settle_retried(tasks: Table) -> Update:
             retry_count=tasks.c.retry_count + 1,
             order_time=delay,
             next_select_time=delay,
-            schedule_log=_logged(tasks),
+            schedule_log=logged(tasks),
             modified_at=_NO_TIME,
         )
     )
@@ -158,13 +158,13 @@ def settle_failed(tasks: Table) -> Update:
         .values(
             status=int(Status.FAILED),
             order_time=_NO_TIME,
-            schedule_log=_logged(tasks),
+            schedule_log=logged(tasks),
             modified_at=_NO_TIME,
         )
     )
 
 
-def _logged(tasks: Table) -> ColumnElement[str]:
+def logged(tasks: Table) -> ColumnElement[str]:
     """Return the log with a new line before the older ones, cut to its bound."""
     line = bindparam("line", type_=String())
     return func.substr(line + func.coalesce(tasks.c.schedule_log, ""), 1, SCHEDULE_LOG_LENGTH, type_=String())

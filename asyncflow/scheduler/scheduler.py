@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import ChainMap
 from collections.abc import Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Any
@@ -18,12 +19,14 @@ from asyncflow.scheduler.allocation import Allocation, Fixed, SharedOut
 from asyncflow.scheduler.cleaner import Cleaner
 from asyncflow.scheduler.cluster import Cluster
 from asyncflow.scheduler.counters import Counters, Tally
+from asyncflow.scheduler.crontab import trigger_of
 from asyncflow.scheduler.database_registry import DatabaseRegistry
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.jobs.roster import Roster
 from asyncflow.scheduler.jobs.runner import JobRunner
 from asyncflow.scheduler.loop import Loop
 from asyncflow.scheduler.metronome import Metronome
+from asyncflow.scheduler.monitor import Monitor
 from asyncflow.scheduler.ownership import instance_name
 from asyncflow.scheduler.publisher import Publisher
 from asyncflow.scheduler.registry import Registry
@@ -32,12 +35,13 @@ from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.strategies import strategy_of
 from asyncflow.scheduler.table_check import require_tables
 from asyncflow.scheduler.unknown_types import UnknownTypes
+from asyncflow.scheduler.worker import Worker
 
 _WATCH_SECONDS = 1.0
 
 
 class Scheduler:
-    """Relay committed tasks to their publishers; one per process, from ``start`` to ``stop``, not again.
+    """Relay committed tasks to their publishers and handlers; one per process, from ``start`` to ``stop``, not again.
 
     ``publishers`` maps destinations to publishers, which the scheduler closes at its end. ``options`` are the
     fields of SchedulerSettings, which can be given whole as ``settings`` instead. ``jobs`` are the user's own. A
@@ -73,11 +77,13 @@ class Scheduler:
         self.ownership = self.cluster.ownership_of(
             OUTBOX_JOB, outbox.shard_count, _allocation(self.settings, registry.instance)
         )
-        unknown_types = UnknownTypes(outbox.task_types, self.hooks)
+        unknown_types = UnknownTypes(ChainMap[str, Any](outbox.task_types, outbox.handler_types), self.hooks)
         self.relays = [
             Relay(name, publisher, outbox, engine, self.ownership, self.settings, unknown_types, self.hooks)
             for name, publisher in publishers.items()
         ]
+        self.worker = Worker(outbox, engine, self.ownership, self.settings, self.hooks)
+        self._monitor = Monitor(outbox, engine, self.ownership, self.settings, self.hooks)
         self._roster = Roster(jobs, engine, outbox, self.cluster, self.hooks)
         self._cleaner = Cleaner(outbox, engine, self.ownership, self.settings, self.hooks)
         self._lifecycle = threading.RLock()  # a hook on our thread may call back
@@ -165,6 +171,8 @@ class Scheduler:
             for relay in self.relays:
                 while relay.step() == 0:
                     self._beat_if_due()
+            self._monitor.step()
+            self.worker.drain(self._beat_if_due)
             for runner in self._roster.runners:
                 runner.share.await_share()
                 runner.drain(self._beat_if_due)
@@ -191,6 +199,9 @@ class Scheduler:
         ]
         self.ownership.on_change = self._look_at_shards
         self._cleaner_loop = Loop("cleaner", self._cleaner.step, self.hooks, self._cleaner.close)
+        self._handler_loop = Loop("handlers", self.worker.step, self.hooks, self.worker.close)
+        self.worker.on_finished = self._handler_loop.latch.wake
+        self._monitor_loop = Loop("monitor", self._monitor.step, self.hooks, self._monitor.close)
         # Stopped last: while the others finish what they have in hand, the leases must not run out.
         self._cluster_loop = Loop("cluster", self.cluster.step, self.hooks)
         self.cluster.on_drained = self._cluster_loop.latch.wake
@@ -198,13 +209,14 @@ class Scheduler:
         self.metronome = Metronome()
         for runner in self.relay_runners:
             self.metronome.add(runner.settings.trigger(), runner.tick)
+        self.metronome.add(trigger_of(self.settings.tick), self._handler_loop.latch.tick)
         interval = IntervalTrigger(seconds=self.settings.cleaning_interval_seconds)
         self.metronome.add(interval, self._cleaner_loop.latch.tick)
 
     def _working_loops(self) -> list[Loop]:
         """Return the loops that do the work; the jobs' are there from the start on."""
         runners = (*self.relay_runners, *self._roster.runners)
-        return [*(runner.loop for runner in runners), self._cleaner_loop]
+        return [*(runner.loop for runner in runners), self._handler_loop, self._monitor_loop, self._cleaner_loop]
 
     @property
     def relay_loops(self) -> list[Loop]:
@@ -212,11 +224,15 @@ class Scheduler:
         return [runner.loop for runner in self.relay_runners]
 
     def _look_at_shards(self) -> None:
-        for runner in self.relay_runners:
-            runner.loop.latch.wake()
+        for loop in (*self.relay_loops, self._handler_loop):
+            loop.latch.wake()
 
     def _wake(self, task_types: frozenset[str]) -> None:
-        destinations = {self.outbox.task_types[name].destination for name in task_types}
+        types = self.outbox.task_types
+        destinations = {types[name].destination for name in task_types if name in types}
+        if not task_types.isdisjoint(self.outbox.handler_types):
+            self.worker.expect_work()
+            self._handler_loop.latch.wake()
         for relay, runner in zip(self.relays, self.relay_runners, strict=True):
             if relay.destination in destinations:
                 relay.expect_work()

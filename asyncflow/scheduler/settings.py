@@ -29,6 +29,8 @@ class SchedulerSettings:
     round_size: int = 2000  # rows read, published and settled at once, over all pages of a destination
     round_bytes: int = 16 * 1024 * 1024  # payload held in memory at once, a destination; approached from below
     on_success: OnSuccess = "keep"  # a published row is kept as SUCCESS, or deleted as it is settled (faster)
+    claim_lease_seconds: float = 30.0  # after which the tasks of a worker that was killed are given back; renewed
+    monitor_interval_seconds: float = 5.0  # between two looks for claims that ran out
     success_retention_seconds: float | None = 3 * _DAY  # SUCCESS rows are deleted after it; None keeps them
     failed_retention_seconds: float | None = 30 * _DAY  # FAILED rows likewise
     cleaning_interval_seconds: float = 60.0  # between two runs of the cleaner
@@ -74,6 +76,8 @@ _SECONDS = (
     "heartbeat_seconds",
     "min_pause_seconds",
     "max_pause_seconds",
+    "claim_lease_seconds",
+    "monitor_interval_seconds",
     "cleaning_interval_seconds",
     "cleaning_pause_seconds",
     "breaker_pause_seconds",

@@ -37,10 +37,10 @@ class Settlement:
             if isinstance(outcome, Sent):
                 settlement.succeeded.append(task)
             elif isinstance(outcome, Rejected) or (isinstance(outcome, Retry) and task.retry_count >= task.max_retries):
-                settlement.failed.setdefault(_short(outcome.error), []).append(task)
+                settlement.failed.setdefault(short_error(outcome.error), []).append(task)
             elif isinstance(outcome, Retry):
                 delay = task_types[task.task_type].retry_delay(task.retry_count + 1)
-                settlement.retried.setdefault((delay, _short(outcome.error)), []).append(task)
+                settlement.retried.setdefault((delay, short_error(outcome.error)), []).append(task)
         return settlement
 
     def __len__(self) -> int:
@@ -72,10 +72,10 @@ class Settlement:
             succeed = queries.delete_succeeded if delete_succeeded else queries.settle_succeeded
             changed += _run(connection, succeed(table), self.succeeded)
         for (delay, error), tasks in self.retried.items():
-            values = {"delay": timedelta(seconds=delay), "line": _line(error)}
+            values = {"delay": timedelta(seconds=delay), "line": log_line(error)}
             changed += _run(connection, queries.settle_retried(table), tasks, values)
         for error, tasks in self.failed.items():
-            changed += _run(connection, queries.settle_failed(table), tasks, {"line": _line(error)})
+            changed += _run(connection, queries.settle_failed(table), tasks, {"line": log_line(error)})
         return changed
 
 
@@ -85,12 +85,14 @@ def _run(connection: Connection, statement: Any, tasks: list[Task], values: Mapp
     return connection.execute(statement, {"ids": [task.raw_id for task in tasks], **values}).rowcount
 
 
-def _short(error: str) -> str:
+def short_error(error: str) -> str:
+    """Return an error's text on one line, as every database takes it."""
     # No database takes half a surrogate pair, PostgreSQL no NUL: the outcome must be written all the same.
     clean = error.replace("\0", "").encode(errors="backslashreplace").decode()
     return " ".join(clean.split())[:_LONGEST_ERROR]
 
 
-def _line(error: str) -> str:
+def log_line(error: str) -> str:
+    """Return a line for a row's ``schedule_log``."""
     # For people only, and never compared: this process's clock will do.
     return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {error}\n"

@@ -1,0 +1,112 @@
+"""One attempt at one task: the call of its handler, on a thread or on the event loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import orjson
+from sqlalchemy import Engine, event
+from sqlalchemy.orm import Session
+
+from asyncflow.errors import InvalidStageError
+from asyncflow.outbox.handler_type import HandlerType
+from asyncflow.scheduler.claims import Claim, Claims
+from asyncflow.scheduler.task_context import Save, TaskContext
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """Hold a claim while its handler works; made and watched by the worker's thread."""
+
+    claim: Claim
+    task_type: HandlerType
+    context: TaskContext
+    overdue_at: float  # on the monotonic clock
+    is_settled: bool = False  # by the handler's own transaction
+    is_over: bool = False  # judged: what the handler still does counts no more
+    interrupt: Callable[[], Any] = field(default=lambda: None)  # ends a coroutine; a thread cannot be ended
+
+    @classmethod
+    def begin(cls, claim: Claim, task_type: HandlerType, claims: Claims, max_context_bytes: int) -> Attempt:
+        """Begin to count the time of an attempt."""
+        seconds = task_type.max_processing_time_seconds
+        task = claim.task
+        context = TaskContext(
+            id=task.id,
+            task_type=task.task_type,
+            key=task.key,
+            headers=task.headers,
+            attempt=claim.attempt,
+            stage=claim.stage,
+            context=None if claim.context is None else orjson.loads(claim.context),
+            deadline=datetime.now(timezone.utc) + timedelta(seconds=seconds),
+            save=_refuse_stage if task_type.transactional else _saving(claim, claims),
+            max_context_bytes=max_context_bytes,
+        )
+        return cls(claim, task_type, context, time.monotonic() + seconds)
+
+    def call(self, engine: Engine, claims: Claims) -> BaseException | None:
+        """Call the handler, a function; return what it raised. Nothing that it raises gets out."""
+        try:
+            if self.task_type.transactional:
+                self._call_in_session(engine, claims)
+            else:
+                self._handler(**self._arguments())
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the worker's thread
+            return error
+        return None
+
+    async def call_async(self) -> BaseException | None:
+        """Await the handler, a coroutine; return what it raised. Nothing that it raises gets out."""
+        try:
+            await self._handler(**self._arguments())
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the event loop
+            return error
+        return None
+
+    @property
+    def _handler(self) -> Callable[..., Any]:
+        assert self.task_type.handler is not None
+        return self.task_type.handler
+
+    def _arguments(self) -> dict[str, Any]:
+        signature = self.task_type.signature
+        assert signature is not None
+        arguments = signature.revive(orjson.loads(self.claim.task.payload or b"{}"))
+        if signature.takes_context:
+            arguments["ctx"] = self.context
+        return arguments
+
+    def _call_in_session(self, engine: Engine, claims: Claims) -> None:
+        """Give the handler a Session whose first commit, the handler's own or ours, settles the task as well."""
+        is_written = False
+
+        def settle(session: Session) -> None:
+            nonlocal is_written
+            if not is_written and not session.in_nested_transaction():
+                claims.settle_in(session.connection(), self.claim)
+                is_written = True
+
+        def confirm(_: Session) -> None:
+            self.is_settled = is_written
+
+        with Session(engine) as session:
+            event.listen(session, "before_commit", settle)
+            event.listen(session, "after_commit", confirm)
+            self._handler(**self._arguments(), session=session)
+            session.commit()
+
+
+def _saving(claim: Claim, claims: Claims) -> Save:
+    return lambda stage, context: claims.checkpoint(claim, stage, context)
+
+
+def _refuse_stage(stage: str, _: str | None) -> None:
+    raise InvalidStageError(
+        f"stage {stage!r}: a transactional handler has one commit and no stages; "
+        f"leave transactional out, or enqueue a task for the next step in the session"
+    )

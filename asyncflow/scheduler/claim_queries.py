@@ -1,0 +1,173 @@
+"""The statements of claims, each a named function.
+
+A claim is a token on a PROCESSING row whose ``order_time`` is the moment at which it runs out. Every later statement is
+guarded by the token, so that one who has lost the claim changes nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    Delete,
+    Integer,
+    Select,
+    String,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    null,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.sql import ColumnElement
+
+from asyncflow.outbox.clock import database_now
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.tables import TaskId
+from asyncflow.scheduler.queries import RawId, logged
+
+_NO_TIME = timedelta(0)
+_ALL: Any = bindparam("ids", expanding=True, type_=RawId())
+
+
+def _held(tasks: Table) -> ColumnElement[bool]:
+    token: Any = bindparam("token", type_=TaskId())
+    return and_(tasks.c.id.in_(_ALL), tasks.c.claim_token == token, tasks.c.status == int(Status.PROCESSING))
+
+
+def _ran_out(tasks: Table) -> ColumnElement[bool]:
+    return and_(tasks.c.status == int(Status.PROCESSING), tasks.c.order_time <= database_now())
+
+
+def _time(tasks: Table, name: str) -> Any:
+    return bindparam(name, type_=tasks.c.order_time.type)
+
+
+@lru_cache(maxsize=32)
+def claim(tasks: Table) -> Update:
+    """Make rows that are still due PROCESSING under a token; each spends an attempt."""
+    due = and_(tasks.c.id.in_(_ALL), tasks.c.status == int(Status.PENDING), tasks.c.order_time <= database_now())
+    return (
+        update(tasks)
+        .where(due)
+        .values(
+            status=int(Status.PROCESSING),
+            claim_token=bindparam("token", type_=TaskId()),
+            owner=bindparam("its_owner", type_=String()),
+            retry_count=tasks.c.retry_count + 1,
+            order_time=_time(tasks, "lease"),
+            modified_at=_NO_TIME,
+        )
+    )
+
+
+@lru_cache(maxsize=32)
+def held(tasks: Table) -> Select[Any]:
+    """Read which of the rows are held under the token, and how far their work has come."""
+    return select(type_coerce(tasks.c.id, RawId()), tasks.c.stage, tasks.c.context).where(_held(tasks))
+
+
+@lru_cache(maxsize=32)
+def renew(tasks: Table) -> Update:
+    """Let the claim of held rows last for another lease."""
+    return update(tasks).where(_held(tasks)).values(order_time=_time(tasks, "lease"))
+
+
+@lru_cache(maxsize=32)
+def checkpoint(tasks: Table) -> Update:
+    """Write how far the work of a held row has come; its claim lasts for another lease."""
+    return (
+        update(tasks)
+        .where(_held(tasks))
+        .values(
+            stage=bindparam("its_stage", type_=tasks.c.stage.type),
+            context=bindparam("its_context", type_=tasks.c.context.type),
+            order_time=_time(tasks, "lease"),
+            modified_at=_NO_TIME,
+        )
+    )
+
+
+@lru_cache(maxsize=32)
+def succeed(tasks: Table) -> Update:
+    """Mark held rows SUCCESS; order_time becomes the time of settling, by which the cleaner goes."""
+    return (
+        update(tasks)
+        .where(_held(tasks))
+        .values(status=int(Status.SUCCESS), claim_token=null(), order_time=_NO_TIME, modified_at=_NO_TIME)
+    )
+
+
+@lru_cache(maxsize=32)
+def delete_succeeded(tasks: Table) -> Delete:
+    """Delete held rows that were handled."""
+    return delete(tasks).where(_held(tasks))
+
+
+@lru_cache(maxsize=32)
+def postpone(tasks: Table) -> Update:
+    """Let held rows be due again after ``delay``; ``refund`` gives their attempt back."""
+    return update(tasks).where(_held(tasks)).values(_pending_again(tasks))
+
+
+@lru_cache(maxsize=32)
+def end(tasks: Table) -> Update:
+    """Give held rows a last status, FAILED or CANCELLED."""
+    return update(tasks).where(_held(tasks)).values(_ended(tasks))
+
+
+@lru_cache(maxsize=32)
+def ran_out(tasks: Table) -> Select[Any]:
+    """Read rows of a (task type, shard) whose claim ran out, longest ago first."""
+    t = tasks.c
+    return (
+        select(type_coerce(t.id, RawId()), t.retry_count, t.max_retries)
+        .where(
+            _ran_out(tasks),
+            t.task_type == bindparam("task_type", type_=String()),
+            t.shard == bindparam("shard", type_=Integer()),
+        )
+        .order_by(t.order_time)
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+@lru_cache(maxsize=32)
+def give_back(tasks: Table) -> Update:
+    """Let rows whose claim has run out, and was not renewed since, be due again after ``delay``."""
+    return update(tasks).where(tasks.c.id.in_(_ALL), _ran_out(tasks)).values(_pending_again(tasks))
+
+
+@lru_cache(maxsize=32)
+def end_ran_out(tasks: Table) -> Update:
+    """Give rows whose claim has run out, and was not renewed since, a last status."""
+    return update(tasks).where(tasks.c.id.in_(_ALL), _ran_out(tasks)).values(_ended(tasks))
+
+
+def _pending_again(tasks: Table) -> dict[str, Any]:
+    return {
+        "status": int(Status.PENDING),
+        "claim_token": null(),
+        "owner": null(),
+        "retry_count": tasks.c.retry_count - bindparam("refund", type_=Integer()),
+        "order_time": _time(tasks, "delay"),
+        "next_select_time": _time(tasks, "delay"),
+        "schedule_log": logged(tasks),
+        "modified_at": _NO_TIME,
+    }
+
+
+def _ended(tasks: Table) -> dict[str, Any]:
+    return {
+        "status": bindparam("its_status", type_=Integer()),
+        "claim_token": null(),
+        "order_time": _NO_TIME,
+        "schedule_log": logged(tasks),
+        "modified_at": _NO_TIME,
+    }

@@ -1,0 +1,95 @@
+"""The monitor: finds PROCESSING tasks whose claim ran out, and gives them back or fails them."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.events import ClaimsRanOut, Hooks, TaskFailed
+from asyncflow.outbox.handler_type import HandlerType
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler import claim_queries, queries
+from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.ownership import Ownership
+from asyncflow.scheduler.queries import Head
+from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.settlement import log_line
+
+_PAGE = 500
+_ERROR = "the claim ran out: the worker died, hung or was cut off"
+
+
+class Monitor:
+    """Rescue one page a step, of owned shards and known types; one thread steps it.
+
+    Any number may look at once: each write asks again whether the claim has run out. The attempt was counted when the
+    task was claimed, so a task that kills its worker each time spends its retries like any other.
+    """
+
+    def __init__(
+        self, outbox: Outbox, engine: Engine, ownership: Ownership, settings: SchedulerSettings, hooks: Hooks
+    ) -> None:
+        self._outbox = outbox
+        self._database = Database(engine)
+        self._ownership = ownership
+        self._settings = settings
+        self._hooks = hooks
+
+    def step(self) -> float:
+        """Rescue what ran out; return the seconds until the next look."""
+        if not self._outbox.handler_types:
+            return self._settings.monitor_interval_seconds
+        is_full = False
+        for head in self._ran_out_heads():
+            is_full |= self._rescue(head, self._outbox.handler_types[head.task_type])
+        return 0.0 if is_full else self._settings.monitor_interval_seconds
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._database.close()
+
+    def _ran_out_heads(self) -> list[Head]:
+        tasks, dialect, owned = self._outbox.tasks, self._database.dialect, self._ownership.epochs()
+        heads = self._database.run(
+            lambda connection: queries.read_heads(connection, dialect, tasks, int(Status.PROCESSING))
+        )
+        known = self._outbox.handler_types
+        return [head for head in heads if head.shard in owned and head.due_in_seconds <= 0 and head.task_type in known]
+
+    def _rescue(self, head: Head, task_type: HandlerType) -> bool:
+        """Rescue a page; return whether there may be more."""
+        found, given_back, failed = self._database.run(lambda connection: self._write(connection, head, task_type))
+        for raw_id, attempts in failed:
+            task_id = raw_id if isinstance(raw_id, uuid.UUID) else uuid.UUID(bytes=bytes(raw_id))
+            self._hooks.emit(TaskFailed(task_id, head.task_type, attempts, _ERROR))
+        if given_back or failed:
+            self._hooks.emit(ClaimsRanOut(head.task_type, given_back, len(failed)))
+        return found == _PAGE
+
+    def _write(
+        self, connection: Connection, head: Head, task_type: HandlerType
+    ) -> tuple[int, int, list[tuple[Any, int]]]:
+        tasks = self._outbox.tasks
+        wanted = {"task_type": head.task_type, "shard": head.shard, "limit": _PAGE}
+        rows = connection.execute(claim_queries.ran_out(tasks), wanted).all()
+        line = log_line(_ERROR)
+        again: dict[float, list[Any]] = defaultdict(list)
+        failed = []
+        for raw_id, attempts, max_retries in rows:
+            if attempts <= max_retries:
+                again[task_type.retry_delay(attempts)].append(raw_id)
+                continue
+            # One by one: each that is failed is told of, and one renewed meanwhile is not.
+            values = {"ids": [raw_id], "line": line, "its_status": int(Status.FAILED)}
+            if connection.execute(claim_queries.end_ran_out(tasks), values).rowcount:
+                failed.append((raw_id, attempts))
+        given_back = 0
+        for delay, ids in again.items():
+            values = {"ids": ids, "line": line, "delay": timedelta(seconds=delay), "refund": 0}
+            given_back += connection.execute(claim_queries.give_back(tasks), values).rowcount
+        return len(rows), given_back, failed

@@ -1,0 +1,47 @@
+"""What becomes of a task after an attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asyncflow.outbox.signals import CancelTask, NotDone, RejectTask, RetryTask
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.task_type import TaskType
+from asyncflow.scheduler.settlement import short_error
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Name the status that a task gets; PENDING with a delay, and whether the attempt counts."""
+
+    status: Status
+    delay_seconds: float = 0.0
+    error: str = ""
+    is_spent: bool = True
+
+
+SUCCEEDED = Verdict(Status.SUCCESS)
+GIVEN_BACK = Verdict(Status.PENDING, 0.0, "given back: the worker stops", is_spent=False)
+
+
+def verdict_of(error: BaseException | None, task_type: TaskType, attempt: int, max_retries: int) -> Verdict:
+    """Judge attempt number ``attempt`` (1 for the first) by what the handler raised; None if it returned."""
+    if error is None:
+        return SUCCEEDED
+    if isinstance(error, NotDone):
+        return Verdict(Status.PENDING, error.delay_seconds, short_error(error.reason), is_spent=False)
+    if isinstance(error, CancelTask):
+        return Verdict(Status.CANCELLED, error=_told(error))
+    if isinstance(error, RejectTask) or attempt > max_retries:
+        return Verdict(Status.FAILED, error=_told(error))
+    own_delay = error.delay_seconds if isinstance(error, RetryTask) else None
+    delay = task_type.retry_delay(attempt) if own_delay is None else own_delay
+    return Verdict(Status.PENDING, delay, _told(error))
+
+
+def _told(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an error that cannot be printed is still an error
+        text = ""
+    return short_error(f"{type(error).__name__}: {text}")
