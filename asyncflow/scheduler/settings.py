@@ -32,7 +32,7 @@ class SchedulerSettings:
     claim_lease_seconds: float = 30.0  # after which the tasks of a worker that was killed are given back; renewed
     monitor_interval_seconds: float = 5.0  # between two looks for claims that ran out
     success_retention_seconds: float | None = 3 * _DAY  # SUCCESS rows are deleted after it; None keeps them
-    failed_retention_seconds: float | None = 30 * _DAY  # FAILED rows likewise
+    failed_retention_seconds: float | None = 30 * _DAY  # FAILED and CANCELLED rows likewise
     cleaning_interval_seconds: float = 60.0  # between two runs of the cleaner
     cleaning_batch: int = 500  # rows deleted in one transaction
     cleaning_pause_seconds: float = 0.05  # between two such transactions

@@ -68,7 +68,6 @@ def test_only_settled_rows_older_than_their_retention_are_deleted(application: A
         (Status.PROCESSING, False): 2,
         (Status.SUCCESS, False): 2,
         (Status.FAILED, False): 2,
-        (Status.CANCELLED, True): 3,
         (Status.CANCELLED, False): 2,
     }
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from asyncflow import Status
 from asyncflow.integrations.logging import LoggingHook
@@ -57,6 +59,7 @@ def test_a_real_run_emits_every_event(
         wait_for_settled(signals, "kafka", 3)
     long_ago(application)
     publish_foreign(application.engine, "from.tomorrow")
+    claim_and_die(application)
     for mood in ("away", "die", "busy", "never"):
         publish(application, mood)
     moody = Moody(schedule(instance_count=1).ownership.acquire)
@@ -70,6 +73,19 @@ def test_a_real_run_emits_every_event(
     fence_and_fail(application)
     assert {type(event) for event in signals.events} == EVERY - OF_JOBS
     assert early.ownership.owner != scheduler.ownership.owner
+
+
+def claim_and_die(application: Application) -> None:
+    """Leave a task behind as a worker does that was killed long ago."""
+    application.outbox.task()(handled)
+    tasks = application.outbox.tasks
+    with application.engine.begin() as connection:
+        task_id = application.outbox.enqueue(connection, handled)
+        ran_out = {"status": int(Status.PROCESSING), "order_time": timedelta(seconds=-1)}
+        connection.execute(update(tasks).where(tasks.c.id == task_id).values(**ran_out))
+
+
+def handled() -> None: ...
 
 
 def fence_and_fail(application: Application) -> None:

@@ -234,6 +234,31 @@ def test_cleaning_pause_seconds_is_between_two_batches(application: Application,
     assert scheduler._cleaner.step() == 0.75
 
 
+def lease_of_a_claim(application: Application, schedule: Schedule, seconds: float) -> float:
+    ends: list[float] = []
+
+    @application.outbox.task(f"look.{seconds}")
+    def look() -> None:
+        row = application.rows()[-1]
+        ends.append((row.order_time - row.modified_at).total_seconds())
+
+    with application.session() as session, session.begin():
+        application.outbox.enqueue(session, look)
+    schedule(claim_lease_seconds=seconds).drain()
+    return ends[0]
+
+
+def test_claim_lease_seconds_is_how_long_a_claim_lasts(application: Application, schedule: Schedule) -> None:
+    assert lease_of_a_claim(application, schedule, 20.0) == pytest.approx(20, abs=0.1)
+    assert lease_of_a_claim(application, schedule, 90.0) == pytest.approx(90, abs=0.1)
+
+
+def test_monitor_interval_seconds_is_between_two_looks(application: Application, schedule: Schedule) -> None:
+    application.outbox.task("any")
+    for seconds in (0.25, 0.75):
+        assert schedule(monitor_interval_seconds=seconds)._monitor.step() == seconds
+
+
 def away(_: Record) -> Outcome:
     return Unavailable("refused")
 
@@ -298,6 +323,8 @@ SHOWN: dict[str, Callable[..., None]] = {
     "round_size": test_round_size_bounds_what_is_published_at_once,
     "round_bytes": test_round_bytes_makes_rounds_of_large_rows_small,
     "on_success": test_on_success_keeps_or_deletes,
+    "claim_lease_seconds": test_claim_lease_seconds_is_how_long_a_claim_lasts,
+    "monitor_interval_seconds": test_monitor_interval_seconds_is_between_two_looks,
     "success_retention_seconds": test_success_retention_seconds_keeps_or_not,
     "failed_retention_seconds": test_failed_retention_seconds_keeps_or_not,
     "cleaning_interval_seconds": test_cleaning_interval_seconds_is_between_two_runs,

@@ -44,6 +44,11 @@ CASES: list[tuple[Event, int, str]] = [
         logging.DEBUG,
         "TasksSettled destination=kafka succeeded=9 retried=1 failed=0 seconds=0.250",
     ),
+    (
+        events.ClaimsRanOut("issue_coupon", 2, 1),
+        logging.WARNING,
+        "ClaimsRanOut task_type=issue_coupon given_back=2 failed=1",
+    ),
     (events.SettleFenced("kafka", 3), logging.WARNING, "SettleFenced destination=kafka tasks=3"),
     (
         events.BreakerChanged("kafka", "open", 1.0, "refused\nby:broker"),
