@@ -131,4 +131,4 @@ def test_whatever_is_given_is_taken_or_refused_by_its_name(name: str, value: Any
     except OptionError as error:
         refusal = str(error)
     assert taken is value  # by identity: nan equals nothing
-    assert refusal.startswith((f"{name} is ", "instance_index is "))
+    assert refusal.startswith((f"{name} is ", "instance_index is ", "heartbeat_seconds is "))
