@@ -22,6 +22,8 @@ datadir = {data}
 port = {port}
 bind-address = {host}
 socket = mariadb.sock
+# A server that starts deletes the temporary tables in its directory, those of another server that shares it as well.
+tmpdir = {temporary}
 pid-file = mariadb.pid
 init-file = {grants}
 skip-name-resolve
@@ -62,9 +64,12 @@ class MariaDB(Service):
 
     def launch(self, home: Path, port: int) -> Launch:
         """Make the data directory and the configuration, and return how to start the server."""
-        server, data, configuration = _server(), home / "data", home / "my.cnf"
+        server, data, configuration, temporary = _server(), home / "data", home / "my.cnf", home / "tmp"
         place.build(data, _install)
-        configuration.write_text(CONFIGURATION.format(data=data, port=port, host=LOOPBACK, grants=GRANTS))
+        temporary.mkdir(exist_ok=True)
+        configuration.write_text(
+            CONFIGURATION.format(data=data, temporary=temporary, port=port, host=LOOPBACK, grants=GRANTS)
+        )
         return Launch(command=[server, f"--defaults-file={configuration}", *_as_root()])
 
 
