@@ -23,7 +23,8 @@ def die() -> None:
 
 def freeze() -> None:
     """Stop this process until somebody sends it SIGCONT, as a long pause of its machine would."""
-    os.kill(os.getpid(), signal.SIGSTOP)
+    # Sent to this thread, which then goes no further; to the process, it would wait for the main thread to wake up.
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def wait_for_parent_to_leave() -> None:

@@ -19,6 +19,7 @@ from tests.chaos.topics import bootstrap, on_mock
 KEYS = 1000
 POISON = b"key-0"
 _GOAL = 1.2
+_RETRY_SECONDS = 0.1
 _TICK_SECONDS = 0.02
 _A_TICK = 20
 
@@ -61,16 +62,19 @@ def test_1_poison_key_among_1000_leaves_the_latency_of_the_others_as_it_was(
         f"p99 of the other keys, {'ordered' if ordered else 'unordered'}: {poisoned * 1000:.1f} ms beside "
         f"{clean * 1000:.1f} ms without the poison key, ratio {poisoned / clean:.2f} (goal: at most {_GOAL})"
     )
-    # The best of each in the short form: its rounds are too short for a machine that others use.
-    ratio = poisoned / clean if form == "long" else min(p99s[True]) / min(p99s[False])
-    assert ratio <= (_GOAL if form == "long" else 2.0)
+    if form == "long":
+        assert poisoned / clean <= _GOAL
+    else:  # too short for a ratio on a machine that others use; a key that held up others would cost a retry interval
+        assert min(p99s[True]) <= 2 * min(p99s[False]) + _RETRY_SECONDS / 4
 
 
 def p99_of_the_others(engine: Engine, topic: str, seconds: float, *, ordered: bool, refuses: bool) -> float:
     """Publish to all keys in turn, twenty at each tick; return the 99th percentile of commit to acknowledgement."""
     metadata = MetaData()
     outbox = Outbox(metadata)
-    outbox.message("moved", topic=topic, ordered=ordered, retry_interval_seconds=0.1, max_retry_interval_seconds=1)
+    outbox.message(
+        "moved", topic=topic, ordered=ordered, retry_interval_seconds=_RETRY_SECONDS, max_retry_interval_seconds=1
+    )
     metadata.drop_all(engine)
     metadata.create_all(engine)
     publisher = Poisoned(publisher_of("confluent-kafka", bootstrap(), on_mock=on_mock()), refuses=refuses)
