@@ -16,6 +16,7 @@ from asyncflow.outbox.text import shown
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 
 MAX_CONCURRENCY = 1000
+MAX_LIMIT = 10_000
 
 
 @dataclass(kw_only=True)
@@ -23,10 +24,14 @@ class HandlerType(TaskType):
     """Declare a task type whose tasks are handled by a function or coroutine; made once, by ``Outbox.task``.
 
     Without a handler it can be enqueued here and is worked elsewhere. Used as a decorator, it takes the handler.
+
+    A ``limit`` above ``concurrency`` saves statements: short tasks are claimed by the hundred and wait in the process.
+    One that kills the process then costs each of them an attempt.
     """
 
     max_processing_time_seconds: float = 300.0  # an attempt that takes longer is given up and counts as failed
     concurrency: int = 10  # handlers of this type at work at once, in each process
+    limit: int | None = None  # tasks of this type claimed at once, in each process; None: as many as concurrency
     transactional: bool = False  # the handler gets a Session, whose commit also settles the task
     handler: Callable[..., Any] | None = field(default=None, repr=False)
     signature: Signature | None = field(default=None, repr=False, compare=False)
@@ -36,6 +41,8 @@ class HandlerType(TaskType):
         super().__post_init__()
         require_seconds("max_processing_time_seconds", self.max_processing_time_seconds, 0.001)
         require_whole("concurrency", self.concurrency, 1, MAX_CONCURRENCY)
+        if self.limit is not None:
+            require_whole("limit", self.limit, 1, MAX_LIMIT)
         if not isinstance(self.transactional, bool):
             raise OptionError(f"transactional is {shown(self.transactional)}; give True or False")
         if self.handler is not None:
@@ -54,6 +61,11 @@ class HandlerType(TaskType):
         self.signature = Signature(self.name, handler, transactional=self.transactional)
         self.handler = handler
         return handler
+
+    @property
+    def most_claimed(self) -> int:
+        """Return how many tasks of this type a process may hold: those at work and those that wait for it."""
+        return self.concurrency if self.limit is None else self.limit
 
     def check(self, arguments: Any) -> None:
         """Raise InvalidArgumentsError unless a task of this type can carry the arguments."""

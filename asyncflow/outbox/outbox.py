@@ -61,6 +61,7 @@ _HANDLER_OPTIONS = (
     "retry_jitter",
     "max_processing_time_seconds",
     "concurrency",
+    "limit",
     "transactional",
 )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Engine, event
@@ -14,46 +15,49 @@ from sqlalchemy.orm import Session
 
 from asyncflow.errors import InvalidStageError
 from asyncflow.outbox.handler_type import HandlerType
-from asyncflow.scheduler.claims import Claim, Claims
+from asyncflow.scheduler.claim_source import Claim, ClaimSource
 from asyncflow.scheduler.task_context import Save, TaskContext
+
+
+class Tools(NamedTuple):
+    """Hold what all attempts of one worker use; ``engine`` is where transactional handlers work."""
+
+    source: ClaimSource
+    engine: Engine | None
+    max_context_bytes: int
 
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """Hold a claim while its handler works; made and watched by the worker's thread."""
+    """Hold a claim while its handler works; watched by the worker's thread."""
 
     claim: Claim
     task_type: HandlerType
-    context: TaskContext
+    tools: Tools
     overdue_at: float  # on the monotonic clock
+    context: TaskContext | None = None  # for a handler that takes one
     is_settled: bool = False  # by the handler's own transaction
     is_over: bool = False  # judged: what the handler still does counts no more
-    interrupt: Callable[[], Any] = field(default=lambda: None)  # ends a coroutine; a thread cannot be ended
+    interrupt: Callable[[], Any] = lambda: None  # ends a coroutine; a thread cannot be ended
 
     @classmethod
-    def begin(cls, claim: Claim, task_type: HandlerType, claims: Claims, max_context_bytes: int) -> Attempt:
+    def begin(cls, claim: Claim, task_type: HandlerType, tools: Tools) -> Attempt:
         """Begin to count the time of an attempt."""
-        seconds = task_type.max_processing_time_seconds
-        task = claim.task
-        context = TaskContext(
-            id=task.id,
-            task_type=task.task_type,
-            key=task.key,
-            headers=task.headers,
-            attempt=claim.attempt,
-            stage=claim.stage,
-            context=None if claim.context is None else orjson.loads(claim.context),
-            deadline=datetime.now(timezone.utc) + timedelta(seconds=seconds),
-            save=_refuse_stage if task_type.transactional else _saving(claim, claims),
-            max_context_bytes=max_context_bytes,
-        )
-        return cls(claim, task_type, context, time.monotonic() + seconds)
+        attempt = cls(claim, task_type, tools, time.monotonic() + task_type.max_processing_time_seconds)
+        if task_type.signature is not None and task_type.signature.takes_context:
+            attempt.context = _context_of(claim, task_type, tools)
+        return attempt
 
-    def call(self, engine: Engine, claims: Claims) -> BaseException | None:
+    def cancel(self) -> None:
+        """Ask the handler to end."""
+        if self.context is not None:
+            self.context.cancel()
+
+    def call(self) -> BaseException | None:
         """Call the handler, a function; return what it raised. Nothing that it raises gets out."""
         try:
             if self.task_type.transactional:
-                self._call_in_session(engine, claims)
+                self._call_in_session()
             else:
                 self._handler(**self._arguments())
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the worker's thread
@@ -61,7 +65,17 @@ class Attempt:
         return None
 
     async def call_async(self) -> BaseException | None:
-        """Await the handler, a coroutine; return what it raised. Nothing that it raises gets out."""
+        """Await the handler, a coroutine, as a task of its own; return what it raised. Nothing of it gets out."""
+        loop, call = asyncio.get_running_loop(), asyncio.ensure_future(self._await_handler())
+        self.interrupt = lambda: loop.call_soon_threadsafe(call.cancel)
+        if self.is_over:
+            call.cancel()
+        try:
+            return await call
+        except asyncio.CancelledError as error:  # before its first step
+            return error
+
+    async def _await_handler(self) -> BaseException | None:
         try:
             await self._handler(**self._arguments())
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the event loop
@@ -81,28 +95,44 @@ class Attempt:
             arguments["ctx"] = self.context
         return arguments
 
-    def _call_in_session(self, engine: Engine, claims: Claims) -> None:
+    def _call_in_session(self) -> None:
         """Give the handler a Session whose first commit, the handler's own or ours, settles the task as well."""
         is_written = False
 
         def settle(session: Session) -> None:
             nonlocal is_written
             if not is_written and not session.in_nested_transaction():
-                claims.settle_in(session.connection(), self.claim)
+                self.tools.source.settle_in(session.connection(), self.claim)
                 is_written = True
 
         def confirm(_: Session) -> None:
             self.is_settled = is_written
 
-        with Session(engine) as session:
+        with Session(self.tools.engine) as session:
             event.listen(session, "before_commit", settle)
             event.listen(session, "after_commit", confirm)
             self._handler(**self._arguments(), session=session)
             session.commit()
 
 
-def _saving(claim: Claim, claims: Claims) -> Save:
-    return lambda stage, context: claims.checkpoint(claim, stage, context)
+def _context_of(claim: Claim, task_type: HandlerType, tools: Tools) -> TaskContext:
+    task = claim.task
+    return TaskContext(
+        id=task.id,
+        task_type=task.task_type,
+        key=task.key,
+        headers=task.headers,
+        attempt=claim.attempt,
+        stage=claim.stage,
+        context=None if claim.context is None else orjson.loads(claim.context),
+        deadline=datetime.now(timezone.utc) + timedelta(seconds=task_type.max_processing_time_seconds),
+        save=_refuse_stage if task_type.transactional else _saving(claim, tools.source),
+        max_context_bytes=tools.max_context_bytes,
+    )
+
+
+def _saving(claim: Claim, source: ClaimSource) -> Save:
+    return lambda stage, context: source.checkpoint(claim, stage, context)
 
 
 def _refuse_stage(stage: str, _: str | None) -> None:

@@ -52,25 +52,20 @@ def _time(tasks: Table, name: str) -> Any:
 @lru_cache(maxsize=32)
 def claim(tasks: Table) -> Update:
     """Make rows that are still due PROCESSING under a token; each spends an attempt."""
-    due = and_(tasks.c.id.in_(_ALL), tasks.c.status == int(Status.PENDING), tasks.c.order_time <= database_now())
-    return (
-        update(tasks)
-        .where(due)
-        .values(
-            status=int(Status.PROCESSING),
-            claim_token=bindparam("token", type_=TaskId()),
-            owner=bindparam("its_owner", type_=String()),
-            retry_count=tasks.c.retry_count + 1,
-            order_time=_time(tasks, "lease"),
-            modified_at=_NO_TIME,
-        )
-    )
+    return update(tasks).where(_due(tasks)).values(_claimed(tasks))
+
+
+@lru_cache(maxsize=32)
+def claim_fresh(tasks: Table) -> Update:
+    """Claim rows that are still due, have spent no attempt and reached no stage."""
+    return update(tasks).where(_due(tasks), tasks.c.retry_count == 0, tasks.c.stage.is_(None)).values(_claimed(tasks))
 
 
 @lru_cache(maxsize=32)
 def held(tasks: Table) -> Select[Any]:
-    """Read which of the rows are held under the token, and how far their work has come."""
-    return select(type_coerce(tasks.c.id, RawId()), tasks.c.stage, tasks.c.context).where(_held(tasks))
+    """Read which of the rows are held under the token, how far their work has come, and their attempts."""
+    t = tasks.c
+    return select(type_coerce(t.id, RawId()), t.stage, t.context, t.retry_count).where(_held(tasks))
 
 
 @lru_cache(maxsize=32)
@@ -148,6 +143,21 @@ def give_back(tasks: Table) -> Update:
 def end_ran_out(tasks: Table) -> Update:
     """Give rows whose claim has run out, and was not renewed since, a last status."""
     return update(tasks).where(tasks.c.id.in_(_ALL), _ran_out(tasks)).values(_ended(tasks))
+
+
+def _due(tasks: Table) -> ColumnElement[bool]:
+    return and_(tasks.c.id.in_(_ALL), tasks.c.status == int(Status.PENDING), tasks.c.order_time <= database_now())
+
+
+def _claimed(tasks: Table) -> dict[str, Any]:
+    return {
+        "status": int(Status.PROCESSING),
+        "claim_token": bindparam("token", type_=TaskId()),
+        "owner": bindparam("its_owner", type_=String()),
+        "retry_count": tasks.c.retry_count + 1,
+        "order_time": _time(tasks, "lease"),
+        "modified_at": _NO_TIME,
+    }
 
 
 def _pending_again(tasks: Table) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine
@@ -15,33 +15,11 @@ from asyncflow.errors import ClaimLostError
 from asyncflow.outbox import Outbox, Task
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import claim_queries, queries
+from asyncflow.scheduler.claim_source import Claim, Written
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settlement import log_line
 from asyncflow.scheduler.verdict import Verdict
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Claim:
-    """Hold one task under a token, from its claim to its settle."""
-
-    task: Task
-    token: UUID
-    stage: str | None
-    context: str | None  # as JSON
-
-    @property
-    def attempt(self) -> int:
-        """Return the number of this attempt, 1 for the first."""
-        return self.task.retry_count + 1
-
-
-class Written(NamedTuple):
-    """Tell of one verdict on some claims how many rows it changed: fewer than all if claims were lost."""
-
-    verdict: Verdict
-    claims: Sequence[Claim]
-    changed: int
 
 
 class Claims:
@@ -66,9 +44,14 @@ class Claims:
         """Claim up to a number of due rows of each group of heads, and commit; those that others took are left out."""
         return self._database.run(lambda connection: self._claim(connection, list(pages)))
 
-    def renew(self, claims: Iterable[Claim]) -> set[Any]:
-        """Let the claims last for another lease; return the raw ids of those that are lost."""
-        return self._database.run(lambda connection: self._renew(connection, _by_token(claims)))
+    def renew(self, claims: Collection[Claim]) -> set[UUID]:
+        """Let the claims last for another lease; return the ids of the tasks whose claims are lost."""
+        held_until = self._held_until()
+        lost = self._database.run(lambda connection: self._renew(connection, _by_token(claims)))
+        for claim in claims:
+            if claim.task.raw_id not in lost:
+                claim.held_until = held_until
+        return {claim.task.id for claim in claims if claim.task.raw_id in lost}
 
     def settle(self, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
         """Write the verdicts in one transaction, a statement for those that are alike; tell what each changed."""
@@ -99,12 +82,21 @@ class Claims:
         if not found:
             return []
         # One token for all: what is guarded is a pair of token and id.
-        token = uuid4()
+        token, held_until = uuid4(), self._held_until()
         key = {"ids": [task.raw_id for task in found], "token": token}
         values = {**key, "its_owner": self._owner, "lease": self._lease}
+        if all(task.retry_count == 0 for task in found):
+            # Its guards leave nothing to be read again: if all were claimed, none has a stage or another attempt.
+            fresh = connection.execute(claim_queries.claim_fresh(self._tasks), values).rowcount
+            if fresh == len(found):
+                return [Claim(task, token, None, None, held_until) for task in found]
         connection.execute(claim_queries.claim(self._tasks), values)
         held = {row[0]: row for row in connection.execute(claim_queries.held(self._tasks), key)}
-        return [Claim(task, token, *held[task.raw_id][1:]) for task in found if task.raw_id in held]
+        return [_claim_of(task, token, held[task.raw_id], held_until) for task in found if task.raw_id in held]
+
+    def _held_until(self) -> float:
+        """Return when a lease that the database begins from now on will not have run out yet."""
+        return time.monotonic() + self._lease.total_seconds()
 
     def _read(self, connection: Connection, heads: Sequence[Head], most: int) -> list[Task]:
         each = -(-most // len(heads))
@@ -143,6 +135,12 @@ class Claims:
     def _succeed(self) -> Any:
         succeed = claim_queries.delete_succeeded if self._deletes else claim_queries.succeed
         return succeed(self._tasks)
+
+
+def _claim_of(task: Task, token: UUID, row: Any, held_until: float) -> Claim:
+    _, stage, context, attempts = row
+    # The row may have been claimed and given back since its page was read.
+    return Claim(task._replace(retry_count=attempts - 1), token, stage, context, held_until)
 
 
 def _values(claims: Sequence[Claim]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from asyncflow.scheduler.jobs.runner import JobRunner
 from asyncflow.scheduler.loop import Loop
 from asyncflow.scheduler.metronome import Metronome
 from asyncflow.scheduler.monitor import Monitor
+from asyncflow.scheduler.owned_claims import OwnedClaims
 from asyncflow.scheduler.ownership import instance_name
 from asyncflow.scheduler.publisher import Publisher
 from asyncflow.scheduler.registry import Registry
@@ -82,7 +83,8 @@ class Scheduler:
             Relay(name, publisher, outbox, engine, self.ownership, self.settings, unknown_types, self.hooks)
             for name, publisher in publishers.items()
         ]
-        self.worker = Worker(outbox, engine, self.ownership, self.settings, self.hooks)
+        claims = OwnedClaims(outbox, engine, self.ownership, self.settings)
+        self.worker = Worker(outbox, claims, engine, self.settings, self.hooks)
         self._monitor = Monitor(outbox, engine, self.ownership, self.settings, self.hooks)
         self._roster = Roster(jobs, engine, outbox, self.cluster, self.hooks)
         self._cleaner = Cleaner(outbox, engine, self.ownership, self.settings, self.hooks)

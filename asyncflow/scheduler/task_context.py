@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -48,21 +47,24 @@ class TaskContext:
         self.stage = stage
         self.context = context
         self.deadline = deadline
-        self.log = logging.LoggerAdapter(
-            logging.getLogger(f"asyncflow.tasks.{task_type}"), {"task_id": str(id), "attempt": attempt}
-        )
         self._save = save
         self._max_context_bytes = max_context_bytes
-        self._cancelled = threading.Event()
+        self._is_cancelled = False
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """Return the logger ``asyncflow.tasks.TYPE``, whose lines carry ``task_id`` and ``attempt``."""
+        logger = logging.getLogger(f"asyncflow.tasks.{self.task_type}")
+        return logging.LoggerAdapter(logger, {"task_id": str(self.id), "attempt": self.attempt})
 
     @property
     def cancelled(self) -> bool:
         """Tell whether to end soon: the deadline has passed, the claim is lost, or the worker stops."""
-        return self._cancelled.is_set()
+        return self._is_cancelled
 
     def cancel(self) -> None:
         """Ask the handler to end; the worker calls it."""
-        self._cancelled.set()
+        self._is_cancelled = True
 
     def checkpoint(self, *, stage: str, context: Any = None) -> None:
         """Commit how far the work has come; a later attempt begins with this stage and context.

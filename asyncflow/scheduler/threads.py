@@ -51,12 +51,12 @@ class EventLoop:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def run(self, work: Coroutine[Any, Any, None]) -> Callable[[], Any]:
-        """Run ``work``; return what cancels it."""
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work``, which must not raise."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=self._serve, args=(self._loop,), name="asyncflow-coroutines", daemon=True).start()
-        return asyncio.run_coroutine_threadsafe(work, self._loop).cancel
+        asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
         """End the loop; what still runs there is left where it is."""

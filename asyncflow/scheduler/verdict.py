@@ -12,12 +12,16 @@ from asyncflow.scheduler.settlement import short_error
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Name the status that a task gets; PENDING with a delay, and whether the attempt counts."""
+    """Name the status that a task gets; PENDING with a delay, and whether the attempt counts.
+
+    ``by_policy``: it is what the type's policy makes of an error, not what the handler asked for.
+    """
 
     status: Status
     delay_seconds: float = 0.0
     error: str = ""
     is_spent: bool = True
+    by_policy: bool = False
 
 
 SUCCEEDED = Verdict(Status.SUCCESS)
@@ -32,11 +36,14 @@ def verdict_of(error: BaseException | None, task_type: TaskType, attempt: int, m
         return Verdict(Status.PENDING, error.delay_seconds, short_error(error.reason), is_spent=False)
     if isinstance(error, CancelTask):
         return Verdict(Status.CANCELLED, error=_told(error))
-    if isinstance(error, RejectTask) or attempt > max_retries:
+    if isinstance(error, RejectTask):
         return Verdict(Status.FAILED, error=_told(error))
+    if attempt > max_retries:
+        return Verdict(Status.FAILED, error=_told(error), by_policy=True)
     own_delay = error.delay_seconds if isinstance(error, RetryTask) else None
-    delay = task_type.retry_delay(attempt) if own_delay is None else own_delay
-    return Verdict(Status.PENDING, delay, _told(error))
+    if own_delay is not None:
+        return Verdict(Status.PENDING, own_delay, _told(error))
+    return Verdict(Status.PENDING, task_type.retry_delay(attempt), _told(error), by_policy=True)
 
 
 def _told(error: BaseException) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from itertools import groupby
 
 from sqlalchemy import Engine
 
@@ -13,47 +14,44 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.events import Hooks, SettleFenced, TaskFailed, TaskRetried, TasksSettled
 from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.attempt import Attempt
-from asyncflow.scheduler.claims import Claim, Claims, Written
-from asyncflow.scheduler.ownership import Ownership
+from asyncflow.scheduler.attempt import Attempt, Tools
+from asyncflow.scheduler.claim_source import Claim, ClaimSource, WorkerSettings, Written
+from asyncflow.scheduler.crew import Crew
 from asyncflow.scheduler.pause import AdaptivePause
-from asyncflow.scheduler.queries import Head
-from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.threads import EventLoop, Threads
 from asyncflow.scheduler.verdict import GIVEN_BACK, Verdict, verdict_of
 
 DESTINATION = "handlers"  # under which the events tell of it
-_MOST_PAGES = 64  # in one claim, of each type
 _LONG = 86400.0
-_LOOK_SECONDS = 0.05  # while a stop or a drain waits for handlers
+_LOOK_SECONDS = 0.05  # while a stop or a drain waits for handlers, and between two settles while tasks wait
 _PART_OF_STOP = 0.8  # of the time to stop that handlers get; the rest is for writing what became of them
 
 
 class Worker:
     """Step by step settle, renew, give up and claim; lives as long as its scheduler, one thread steps it.
 
-    Claims no more tasks of a type than its ``concurrency`` has room for: a claimed task has spent an attempt, and one
-    that only waited would pay for a neighbour that ends the process. A claim outlives the hand-over of its shard.
+    Holds no more claims of a type than its ``limit``, by default its ``concurrency``: a claimed task has spent an
+    attempt, and one that only waits pays for a neighbour that ends the process. Closes its ``source``.
     """
 
     def __init__(
-        self, outbox: Outbox, engine: Engine, ownership: Ownership, settings: SchedulerSettings, hooks: Hooks
+        self, outbox: Outbox, source: ClaimSource, engine: Engine | None, settings: WorkerSettings, hooks: Hooks
     ) -> None:
         self.on_finished: Callable[[], None] = lambda: None
         self._outbox = outbox
-        self._engine = engine
-        self._ownership = ownership
+        self._source = source
+        self._tools = Tools(source, engine, outbox.max_message_bytes)
         self._settings = settings
         self._hooks = hooks
-        deletes = settings.on_success == "delete"
-        self._claims = Claims(outbox, engine, ownership.owner, settings.claim_lease_seconds, deletes=deletes)
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
         self._threads = Threads()
         self._event_loop = EventLoop()
-        self._running: set[Attempt] = set()
+        self._crews: dict[str, Crew] = {}
+        self._held: Counter[str] = Counter()  # claims of each task type that are not judged
         self._finished: deque[tuple[Attempt, BaseException | None]] = deque()
         self._judged: list[tuple[Claim, Verdict]] = []  # kept until they are written
         self._some_finished = threading.Event()
+        self._is_told = False  # of finished ones that were not taken in yet
         self._renew_at = 0.0
 
     def step(self) -> float:
@@ -74,60 +72,67 @@ class Worker:
 
     def drain(self, beat: Callable[[], None]) -> None:
         """Work until nothing is due and no handler is at work; ``beat`` is called between the rounds."""
-        while self.step() == 0 or self._running:
+        while self.step() == 0 or self._is_busy:
             beat()
             self._await_some()
 
     def close(self) -> None:
-        """Let the handlers at work end, give back what does not, and release threads and connection."""
-        for attempt in self._running:
-            attempt.context.cancel()
+        """Give back what has not begun, let the handlers at work end, give back what does not; release everything."""
+        for crew in self._crews.values():
+            for claim in crew.withdraw():
+                self._judge(claim, GIVEN_BACK)
+            for attempt in crew.at_work():
+                attempt.cancel()
         until = time.monotonic() + self._settings.stop_timeout_seconds * _PART_OF_STOP
-        while self._running and time.monotonic() < until:
+        while self._is_busy and time.monotonic() < until:
             self._await_some()
             self._tend()
-        for attempt in list(self._running):
-            self._judge(attempt, GIVEN_BACK)
-            attempt.interrupt()
+        self._give_up(lambda _: True, lambda _: GIVEN_BACK)
         self._settle()
         self._threads.close()
         self._event_loop.close()
-        self._claims.close()
+        self._source.close()
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._held.total() > 0
 
     # -- claiming ----------------------------------------------------------------------------------------
 
     def _claim(self, types: dict[str, HandlerType]) -> float:
         """Claim and begin what there is room for; return 0, or the seconds until something else may be due."""
-        at_work = Counter(attempt.task_type.name for attempt in self._running)
-        free = {name: kind.concurrency - at_work[name] for name, kind in types.items()}
-        if not any(count > 0 for count in free.values()):
+        free = {name: room for name, kind in types.items() if (room := self._room(kind)) > 0}
+        if not free:
             return _LONG
-        with self._ownership.in_use() as hold:
-            heads = [head for head in self._claims.heads() if head.shard in hold and free.get(head.task_type, 0) > 0]
-            due = [head for head in heads if head.due_in_seconds <= 0]
-            claims = self._claims.claim(_pages(due, free)) if due else []
-        for claim in claims:
-            self._begin(claim, types[claim.task.task_type])
-        return 0.0 if claims else min((head.due_in_seconds for head in heads), default=_LONG)
-
-    def _begin(self, claim: Claim, task_type: HandlerType) -> None:
-        attempt = Attempt.begin(claim, task_type, self._claims, self._outbox.max_message_bytes)
-        if not self._running:
+        found = self._source.claim_due(free)
+        if found.claims and not self._is_busy:
             self._renew_at = time.monotonic() + self._settings.claim_lease_seconds / 3
-        self._running.add(attempt)
-        if task_type.is_coroutine:
-            attempt.interrupt = self._event_loop.run(self._await(attempt))
-        else:
-            self._threads.run(lambda: self._finish(attempt, attempt.call(self._engine, self._claims)))
+        for name, claims in groupby(found.claims, lambda claim: claim.task.task_type):
+            self._take(types[name], list(claims))
+        return 0.0 if found.claims else found.look_in_seconds
 
-    async def _await(self, attempt: Attempt) -> None:
-        self._finish(attempt, await attempt.call_async())
+    def _room(self, task_type: HandlerType) -> int:
+        """Return how many tasks to claim: none while many wait, so that few statements claim many."""
+        crew = self._crews.get(task_type.name)
+        if crew is not None and not crew.runs_low:
+            return 0
+        return task_type.most_claimed - self._held[task_type.name]
+
+    def _take(self, task_type: HandlerType, claims: list[Claim]) -> None:
+        crew = self._crews.get(task_type.name)
+        if crew is None:
+            crew = Crew(task_type, self._tools, self._threads, self._event_loop, self._finish)
+            self._crews[task_type.name] = crew
+        self._held[task_type.name] += len(claims)
+        crew.take(claims)
 
     def _finish(self, attempt: Attempt, error: BaseException | None) -> None:
-        """Take in, on the handler's thread, that it is done."""
+        """Take in, on the handler's thread, that it is done; wake the worker if it may have to claim more."""
         self._finished.append((attempt, error))
-        self._some_finished.set()
-        self.on_finished()
+        if not self._is_told and self._crews[attempt.task_type.name].runs_low:
+            self._is_told = True
+            self._some_finished.set()
+            self.on_finished()
 
     # -- looking after what is at work ---------------------------------------------------------------------
 
@@ -138,17 +143,18 @@ class Worker:
         self._renew_if_due()
 
     def _take_in_finished(self) -> None:
+        self._is_told = False
         own_commits = fenced = 0
         while self._finished:
             attempt, error = self._finished.popleft()
             own_commits += attempt.is_settled
-            if attempt.is_settled:
-                self._running.discard(attempt)
-            elif attempt.is_over:
-                fenced += 1
+            if attempt.is_over:
+                fenced += not attempt.is_settled
+            elif attempt.is_settled:
+                self._held[attempt.task_type.name] -= 1
             else:
                 claim = attempt.claim
-                self._judge(attempt, verdict_of(error, attempt.task_type, claim.attempt, claim.task.max_retries))
+                self._judge(claim, verdict_of(error, attempt.task_type, claim.attempt, claim.task.max_retries))
         if own_commits:
             self._hooks.emit(TasksSettled(DESTINATION, own_commits, 0, 0, 0.0))
         if fenced:
@@ -156,40 +162,47 @@ class Worker:
 
     def _give_up_overdue(self) -> None:
         now = time.monotonic()
-        for attempt in [attempt for attempt in self._running if attempt.overdue_at <= now]:
-            kind, claim = attempt.task_type, attempt.claim
-            attempt.context.cancel()
-            attempt.interrupt()
-            error = TimeoutError(f"took longer than max_processing_time_seconds, {kind.max_processing_time_seconds:g}")
-            self._judge(attempt, verdict_of(error, kind, claim.attempt, claim.task.max_retries))
+        self._give_up(lambda attempt: attempt.overdue_at <= now, _too_late)
 
-    def _judge(self, attempt: Attempt, verdict: Verdict) -> None:
-        attempt.is_over = True
-        self._running.discard(attempt)
-        self._judged.append((attempt.claim, verdict))
+    def _give_up(self, which: Callable[[Attempt], bool], verdict: Callable[[Attempt], Verdict]) -> None:
+        for crew in self._crews.values():
+            for attempt in filter(which, crew.at_work()):
+                crew.give_up(attempt)
+                self._judge(attempt.claim, verdict(attempt))
+
+    def _judge(self, claim: Claim, verdict: Verdict) -> None:
+        self._held[claim.task.task_type] -= 1
+        self._judged.append((claim, verdict))
 
     def _settle(self) -> None:
         if not self._judged:
             return
         began = time.perf_counter()
-        written = self._claims.settle(self._judged)
+        written = self._source.settle(self._judged)
         self._judged = []
         self._tell(written, time.perf_counter() - began)
 
     def _renew_if_due(self) -> None:
-        if not self._running or time.monotonic() < self._renew_at:
+        if not self._is_busy or time.monotonic() < self._renew_at:
             return
-        lost = self._claims.renew(attempt.claim for attempt in self._running if not attempt.is_settled)
+        at_work = [attempt for crew in self._crews.values() for attempt in crew.at_work() if not attempt.is_settled]
+        waiting = [claim for crew in self._crews.values() for claim in crew.waiting()]
+        lost = self._source.renew([*(attempt.claim for attempt in at_work), *waiting])
         self._renew_at = time.monotonic() + self._settings.claim_lease_seconds / 3
-        for attempt in self._running:
-            if attempt.claim.task.raw_id in lost:
-                attempt.context.cancel()
+        for attempt in at_work:
+            if attempt.claim.task.id in lost:
+                attempt.cancel()
+        for name, crew in self._crews.items():
+            self._held[name] -= len(crew.withdraw(lost)) if lost else 0
+            crew.resume()
 
     def _seconds_until_care(self) -> float:
-        if not self._running:
+        if not self._is_busy:
             return _LONG
-        soonest = min(self._renew_at, *(attempt.overdue_at for attempt in self._running))
-        return max(0.001, soonest - time.monotonic())
+        if any(crew.waiting() for crew in self._crews.values()):
+            return _LOOK_SECONDS
+        overdue = [attempt.overdue_at for crew in self._crews.values() for attempt in crew.at_work()]
+        return max(0.001, min([self._renew_at, *overdue]) - time.monotonic())
 
     def _await_some(self) -> None:
         self._some_finished.wait(_LOOK_SECONDS)
@@ -217,9 +230,7 @@ class Worker:
                 self._hooks.emit(TaskRetried(task.id, task.task_type, attempt, verdict.delay_seconds, error))
 
 
-def _pages(due: Iterable[Head], free: dict[str, int]) -> Iterable[tuple[list[Head], int]]:
-    """Return the heads to read of each type, earliest order_time first, with the number of rows there is room for."""
-    of_types: dict[str, list[Head]] = {}
-    for head in sorted(due, key=lambda head: head.due_in_seconds):
-        of_types.setdefault(head.task_type, []).append(head)
-    return [(heads[: min(_MOST_PAGES, free[name])], free[name]) for name, heads in of_types.items()]
+def _too_late(attempt: Attempt) -> Verdict:
+    kind, claim = attempt.task_type, attempt.claim
+    error = TimeoutError(f"took longer than max_processing_time_seconds, {kind.max_processing_time_seconds:g}")
+    return verdict_of(error, kind, claim.attempt, claim.task.max_retries)

@@ -1,0 +1,102 @@
+"""The seam between a worker and where its claims come from: the database, or a task service."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from asyncflow.outbox import Task
+from asyncflow.scheduler.verdict import Verdict
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """Hold one task under a token, from its claim to its settle.
+
+    ``held_until``, on this process's monotonic clock, is when it has certainly not run out yet; renewals move it.
+    """
+
+    task: Task
+    token: UUID
+    stage: str | None
+    context: str | None  # as JSON
+    held_until: float
+
+    @property
+    def attempt(self) -> int:
+        """Return the number of this attempt, 1 for the first."""
+        return self.task.retry_count + 1
+
+
+class Written(NamedTuple):
+    """Tell of one verdict on some claims how many rows it changed: fewer than all if claims were lost."""
+
+    verdict: Verdict
+    claims: Sequence[Claim]
+    changed: int
+
+
+class Found(NamedTuple):
+    """Hold new claims; without any, ``look_in_seconds`` tells when something else may be due."""
+
+    claims: Sequence[Claim]
+    look_in_seconds: float
+
+
+class ClaimSource(Protocol):
+    """Give claims to one worker; its thread calls all but ``settle_in`` and ``checkpoint``, which handlers do.
+
+    What raises for a while, as the database or the service is away, is called again after a pause.
+    """
+
+    def claim_due(self, free: Mapping[str, int]) -> Found:
+        """Claim due tasks, of each task type up to the number there is room for; their attempts count from here on."""
+        ...
+
+    def renew(self, claims: Collection[Claim]) -> set[UUID]:
+        """Let the claims last for another lease; return the ids of the tasks whose claims are lost."""
+        ...
+
+    def settle(self, judged: Sequence[tuple[Claim, Verdict]]) -> Sequence[Written]:
+        """Write the verdicts; tell what each changed. One that is written again, after an error, changes nothing."""
+        ...
+
+    def settle_in(self, connection: Connection, claim: Claim) -> None:
+        """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
+        ...
+
+    def checkpoint(self, claim: Claim, stage: str, context: str | None) -> None:
+        """Write how far the work has come, on any thread; raises ClaimLostError."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the source holds; no claim is used any more."""
+        ...
+
+
+class WorkerSettings(Protocol):
+    """Configure a worker; the scheduler's settings do, and those of the task service's client."""
+
+    @property
+    def claim_lease_seconds(self) -> float:
+        """Return how long a claim lasts; it is renewed at a third."""
+        ...
+
+    @property
+    def min_pause_seconds(self) -> float:
+        """Return the pause after the first look that found nothing; it doubles with each."""
+        ...
+
+    @property
+    def max_pause_seconds(self) -> float:
+        """Return where that doubling ends."""
+        ...
+
+    @property
+    def stop_timeout_seconds(self) -> float:
+        """Return how long a stop waits for handlers at work."""
+        ...

@@ -1,0 +1,42 @@
+"""Claims on the tasks in the shards that this instance owns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import Engine
+
+from asyncflow.outbox import Outbox
+from asyncflow.scheduler.claim_source import Found
+from asyncflow.scheduler.claims import Claims
+from asyncflow.scheduler.ownership import Ownership
+from asyncflow.scheduler.queries import Head
+from asyncflow.scheduler.settings import SchedulerSettings
+
+_MOST_PAGES = 64  # in one claim, of each type
+_LONG = 86400.0
+
+
+class OwnedClaims(Claims):
+    """Be a worker's source of claims in its scheduler; a claim outlives the hand-over of its shard."""
+
+    def __init__(self, outbox: Outbox, engine: Engine, ownership: Ownership, settings: SchedulerSettings) -> None:
+        deletes = settings.on_success == "delete"
+        super().__init__(outbox, engine, ownership.owner, settings.claim_lease_seconds, deletes=deletes)
+        self._ownership = ownership
+
+    def claim_due(self, free: Mapping[str, int]) -> Found:
+        """Claim from the pages whose heads are due."""
+        with self._ownership.in_use() as hold:
+            heads = [head for head in self.heads() if head.shard in hold and head.task_type in free]
+            due = [head for head in heads if head.due_in_seconds <= 0]
+            claims = self.claim(_pages(due, free)) if due else []
+        return Found(claims, min((head.due_in_seconds for head in heads), default=_LONG))
+
+
+def _pages(due: Iterable[Head], free: Mapping[str, int]) -> Iterable[tuple[list[Head], int]]:
+    """Return the heads to read of each type, earliest order_time first, with the number of rows there is room for."""
+    of_types: dict[str, list[Head]] = {}
+    for head in sorted(due, key=lambda head: head.due_in_seconds):
+        of_types.setdefault(head.task_type, []).append(head)
+    return [(heads[: min(_MOST_PAGES, free[name])], free[name]) for name, heads in of_types.items()]
