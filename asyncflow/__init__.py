@@ -3,6 +3,7 @@
 from asyncflow.outbox import (
     Call,
     CancelTask,
+    Enqueued,
     HandlerType,
     Inbox,
     Message,
@@ -31,6 +32,7 @@ __all__ = [
     "Call",
     "CancelTask",
     "DataflowJob",
+    "Enqueued",
     "HandlerType",
     "Inbox",
     "JobSettings",

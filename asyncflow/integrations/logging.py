@@ -13,6 +13,7 @@ _QUIET: tuple[type[events.Event], ...] = (
     events.TasksPublished,
     events.TasksSettled,
     events.SettledRowsDeleted,
+    events.IdempotencyKeysForgotten,
     events.TickMisfired,
     events.JobItemFinished,
 )

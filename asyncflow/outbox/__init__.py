@@ -1,5 +1,6 @@
 """The write side: tables, the outbox, the inbox. What business code touches."""
 
+from asyncflow.outbox.dedupe import Enqueued
 from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.inbox import Inbox
 from asyncflow.outbox.message import Call, Message
@@ -8,6 +9,7 @@ from asyncflow.outbox.signals import CancelTask, NotDone, RejectTask, RetryTask
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import (
     TaskMixin,
+    dedupe_table,
     inbox_table,
     instance_table,
     job_table,
@@ -21,6 +23,7 @@ from asyncflow.outbox.task_type import MessageType
 __all__ = [
     "Call",
     "CancelTask",
+    "Enqueued",
     "HandlerType",
     "Inbox",
     "Message",
@@ -32,6 +35,7 @@ __all__ = [
     "Status",
     "Task",
     "TaskMixin",
+    "dedupe_table",
     "inbox_table",
     "instance_table",
     "job_table",

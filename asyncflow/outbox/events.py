@@ -152,6 +152,13 @@ class SettledRowsDeleted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class IdempotencyKeysForgotten(Event):
+    """The cleaner deleted idempotency keys whose retention is over; each may be used anew."""
+
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
 class TickMisfired(Event):
     """A tick came while ``loop`` was at work; one further run follows."""
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from asyncflow.errors import InvalidMessageIdError, OptionError, WrongTargetError
 from asyncflow.outbox import queries
-from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.absent import insert_absent
 from asyncflow.outbox.options import require_place, require_whole
 from asyncflow.outbox.tables import CONSUMER_LENGTH, MESSAGE_ID_LENGTH, inbox_table
 from asyncflow.outbox.target import async_session_of, connection_of, is_async, target_of
@@ -77,10 +77,7 @@ class Inbox:
 
     def _remember(self, target: Session | Connection, entry: dict[str, Any]) -> bool:
         connection = connection_of(target, insert(self.entries))
-        # Without the option SQLAlchemy forgets the row count of an INSERT on PostgreSQL.
-        statement = dialect_of(connection.dialect.name).insert_once(self.entries)
-        statement = statement.execution_options(preserve_rowcount=True)
-        return connection.execute(statement, entry).rowcount == 1
+        return insert_absent(connection, self.entries, [entry]) == 1
 
 
 def _entry(message_id: Any, consumer: Any) -> dict[str, Any]:

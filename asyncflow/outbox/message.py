@@ -44,6 +44,9 @@ class Message:
     priority: int = 0  # seconds by which it goes ahead of its time, 0 to 31,104,000
     delay_seconds: float | timedelta = 0  # not fetched before that
     content_type: str | None = None  # of the payload; application/json, or octet-stream for bytes
+    idempotency_key: str | None = (
+        None  # a second message of its type with this key is not written; up to 255 characters
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Call:
     priority: int = 0  # seconds by which it goes ahead of its time, 0 to 31,104,000
     delay_seconds: float | timedelta = 0  # not started before that
     run_at: datetime | None = None  # not started before that moment, in place of a delay
+    idempotency_key: str | None = None  # a second task of its type with this key is not written; up to 255 characters
 
 
 class Door(NamedTuple):

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, MetaData, event
 from sqlalchemy.orm import Session, registry
 from sqlalchemy.sql import ClauseElement
 
-from asyncflow.errors import OptionError
+from asyncflow.errors import OptionError, WrongTargetError
 from asyncflow.outbox import queries
+from asyncflow.outbox.dedupe import Dedupe, Enqueued, idempotency_key_of
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.events import Hook, Hooks, TaskEnqueued
 from asyncflow.outbox.handler_type import HandlerType, HandlerTypes
@@ -21,6 +22,7 @@ from asyncflow.outbox.message import Call, Door, Message, call_row_of, row_of
 from asyncflow.outbox.options import refuse_unknown, require_place, require_whole
 from asyncflow.outbox.tables import (
     WORKER_COLUMNS,
+    dedupe_table,
     instance_table,
     job_table,
     parked_key_table,
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     Target = Session | AsyncSession | Connection | scoped_session[Any] | async_scoped_session[Any]
 
 MAX_MESSAGE_BYTES = 1024 * 1024  # Kafka's default limit, less what its record format adds
-_MESSAGE_OPTIONS = ("key", "headers", "priority", "delay_seconds", "content_type")
+_MESSAGE_OPTIONS = ("key", "headers", "priority", "delay_seconds", "content_type", "idempotency_key")
 _TYPE_OPTIONS = (
     "destination",
     "topic",
@@ -98,7 +100,16 @@ class Outbox:
         self.instances = instance_table(metadata, f"{prefix}instance", schema)
         self.parked_keys = parked_key_table(metadata, f"{prefix}parked_key", schema)
         self.jobs = job_table(metadata, f"{prefix}job", schema)
-        self.tables = (self.tasks, self.shards, self.instances, self.parked_keys, self.jobs)
+        self._dedupe = Dedupe(dedupe_table(metadata, f"{prefix}dedupe", schema))
+        self.dedupe_entries = self._dedupe.entries
+        self.tables = (
+            self.tasks,
+            self.shards,
+            self.instances,
+            self.parked_keys,
+            self.jobs,
+            self.dedupe_entries,
+        )
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
         self.default_destination = default_destination
@@ -160,6 +171,7 @@ class Outbox:
         priority: int = 0,
         delay_seconds: float | timedelta = 0,
         content_type: str | None = None,
+        idempotency_key: str | None = None,
         **unknown: Never,
     ) -> UUID:
         """Add one message to the caller's transaction; return its id, known before any flush.
@@ -167,12 +179,21 @@ class Outbox:
         In a Session or AsyncSession the row joins the next flush; on a Connection it is inserted at once.
         Nothing is committed, and nothing is sent before the caller commits.
 
+        A second message of the type with the same ``idempotency_key`` is not written, whatever else it carries: the
+        first one's id is returned. Whether the key is new only the database knows, so such a message is written at
+        once, by statements on the caller's own connection, which wait for an open transaction with the same key; a
+        rollback frees the key. An AsyncSession cannot send them here: ``await session.run_sync(...)``.
+
         Raises a RefusedError (nothing is written then), WrongTargetError, NotTransactionalError or
         UnknownOptionError.
         """
         refuse_unknown("publish()", unknown, _MESSAGE_OPTIONS)
-        message = Message(payload, key, headers, priority, delay_seconds, content_type)
-        return self._write(target, task_type, [message])[0]
+        message = Message(payload, key, headers, priority, delay_seconds, content_type, idempotency_key)
+        return self._write(target, task_type, [message])[0].id
+
+    def publish_once(self, target: Target, task_type: str, message: Message) -> Enqueued:
+        """Do what ``publish`` does; tell whether the message is new or its idempotency key was used before."""
+        return self._write(target, task_type, _listed([message], Message))[0]
 
     def publish_many(self, target: Target, task_type: str, messages: Iterable[Message]) -> list[UUID]:
         """Add messages of one type to the caller's transaction; return their ids in order.
@@ -180,7 +201,7 @@ class Outbox:
         All are checked before the first is written. On a Session or Connection they are inserted at once, in
         few statements; in an AsyncSession they join the next flush. Raises what ``publish`` raises.
         """
-        return self._write(target, task_type, _listed(messages, Message), bulk=True)
+        return [one.id for one in self._write(target, task_type, _listed(messages, Message), bulk=True)]
 
     def enqueue(
         self,
@@ -193,41 +214,60 @@ class Outbox:
         priority: int = 0,
         delay_seconds: float | timedelta = 0,
         run_at: datetime | None = None,
+        idempotency_key: str | None = None,
         **arguments: Any,
     ) -> UUID:
         """Add a call of ``task``, a handler or the name of its type, to the caller's transaction; return its id.
 
         ``arguments`` are the handler's own, checked against its signature before anything is written. Nothing is
-        committed, and nothing is started before the caller commits.
+        committed, and nothing is started before the caller commits. ``idempotency_key`` is as for ``publish``.
 
         Raises what ``publish`` raises.
         """
-        return self._call(target, task, [Call(arguments, key, headers, priority, delay_seconds, run_at)])[0]
+        call = Call(arguments, key, headers, priority, delay_seconds, run_at, idempotency_key)
+        return self._call(target, task, [call])[0].id
+
+    def enqueue_once(self, target: Target, task: Any, call: Call) -> Enqueued:
+        """Do what ``enqueue`` does; tell whether the task is new or its idempotency key was used before."""
+        return self._call(target, task, _listed([call], Call))[0]
 
     def enqueue_many(self, target: Target, task: Any, calls: Iterable[Call]) -> list[UUID]:
         """Add calls of one handler to the caller's transaction; return the tasks' ids in order.
 
         All are checked before the first is written, as by ``publish_many``. Raises what ``publish`` raises.
         """
-        return self._call(target, task, _listed(calls, Call), bulk=True)
+        return [one.id for one in self._call(target, task, _listed(calls, Call), bulk=True)]
 
-    def _call(self, given: Any, task: Any, calls: Sequence[Call], *, bulk: bool = False) -> list[UUID]:
+    def _call(self, given: Any, task: Any, calls: Sequence[Call], *, bulk: bool = False) -> list[Enqueued]:
         target = target_of(given)
         task_type = self.handler_types.require(task)
         for call in calls:
             task_type.check(call.arguments)
         rows = [call_row_of(call, task_type, self._door) for call in calls]
-        return self._add(given, target, task_type.name, rows, bulk=bulk)
+        return self._add(given, target, task_type.name, rows, _keys_of(calls), bulk=bulk)
 
-    def _write(self, given: Any, name: str, messages: Sequence[Message], *, bulk: bool = False) -> list[UUID]:
+    def _write(self, given: Any, name: str, messages: Sequence[Message], *, bulk: bool = False) -> list[Enqueued]:
         target = target_of(given)
         task_type = self.task_types.require(name)
         rows = [row_of(message, task_type, self._door) for message in messages]
-        return self._add(given, target, name, rows, bulk=bulk)
+        return self._add(given, target, name, rows, _keys_of(messages), bulk=bulk)
 
     def _add(
-        self, given: Any, target: Session | Connection, name: str, rows: list[dict[str, Any]], *, bulk: bool
-    ) -> list[UUID]:
+        self,
+        given: Any,
+        target: Session | Connection,
+        name: str,
+        rows: list[dict[str, Any]],
+        keys: list[str | None] | None,
+        *,
+        bulk: bool,
+    ) -> list[Enqueued]:
+        if keys is not None:
+            enqueued = self._sift(given, target, name, rows, keys)
+            rows = [row for row, one in zip(rows, enqueued, strict=True) if one.is_new]
+            bulk = True
+        else:
+            enqueued = [Enqueued(row["id"], True) for row in rows]
         # What an AsyncSession holds can be flushed only where it awaits; the others take a bulk at once.
         at_once = isinstance(target, Connection) or (bulk and not is_async(given))
         if rows:
@@ -236,7 +276,18 @@ class Outbox:
         if self.hooks:
             for row in rows:
                 self.hooks.emit(TaskEnqueued(row["id"], name, row["task_key"]))
-        return [row["id"] for row in rows]
+        return enqueued
+
+    def _sift(
+        self, given: Any, target: Session | Connection, name: str, rows: list[dict[str, Any]], keys: list[str | None]
+    ) -> list[Enqueued]:
+        if is_async(given):
+            raise WrongTargetError(
+                "an idempotency key is looked up at once, which an AsyncSession does only where it awaits: "
+                "await session.run_sync(lambda sync: outbox.enqueue(sync, ..., idempotency_key=...))"
+            )
+        connection = connection_of(target, queries.insert_task(self.tasks), self._row_class.__mapper__)
+        return self._dedupe.sift(connection, name, rows, keys)
 
     def _insert(self, target: Session | Connection, rows: list[dict[str, Any]], *, at_once: bool) -> None:
         statement, mapper = queries.insert_task(self.tasks), self._row_class.__mapper__
@@ -267,6 +318,12 @@ def _map_rows(tasks: Any) -> type[Any]:
     # A session can choose its isolation level after publish(), with the first statement.
     event.listen(TaskRow, "before_insert", lambda _, connection, __: require_transactional(connection))
     return TaskRow
+
+
+def _keys_of(given: Sequence[Message] | Sequence[Call]) -> list[str | None] | None:
+    """Return the idempotency keys in order, None if there is none at all; raises InvalidKeyError."""
+    keys = [idempotency_key_of(one.idempotency_key) for one in given]
+    return keys if any(key is not None for key in keys) else None
 
 
 def _listed(given: Any, kind: type[Any]) -> list[Any]:

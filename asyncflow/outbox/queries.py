@@ -6,13 +6,31 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Delete, Insert, Select, Table, bindparam, delete, insert, select
+from sqlalchemy import Delete, Insert, Integer, Select, String, Table, bindparam, delete, insert, select
 
 
 @lru_cache(maxsize=32)
 def insert_task(tasks: Table) -> Insert:
     """Write one task row with all its columns."""
     return insert(tasks)
+
+
+def expired_dedupe_keys(dedupe: Table) -> Select[Any]:
+    """Read the primary keys of idempotency keys first used longer than ``age`` ago, oldest first."""
+    return (
+        select(dedupe.c.task_type, dedupe.c.idempotency_key)
+        .where(dedupe.c.created_at < bindparam("age", type_=dedupe.c.created_at.type))
+        .order_by(dedupe.c.created_at)
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+def delete_dedupe_key(dedupe: Table) -> Delete:
+    """Delete one idempotency key by its primary key."""
+    return delete(dedupe).where(
+        dedupe.c.task_type == bindparam("its_type", type_=String()),
+        dedupe.c.idempotency_key == bindparam("its_key", type_=String()),
+    )
 
 
 def expired_inbox_entries(inbox: Table, older_than: timedelta, limit: int) -> Select[Any]:
@@ -29,4 +47,20 @@ def delete_inbox_entry(inbox: Table) -> Delete:
     """Delete one entry by its primary key."""
     return delete(inbox).where(
         inbox.c.consumer == bindparam("its_consumer"), inbox.c.message_id == bindparam("its_message_id")
+    )
+
+
+@lru_cache(maxsize=32)
+def tasks_of_idempotency_keys(dedupe: Table) -> Select[Any]:
+    """Read the first task of each key of a task type, each with its key.
+
+    A locking read: under MySQL's REPEATABLE READ a plain one would not see what the insert has just waited for.
+    """
+    return (
+        select(dedupe.c.idempotency_key, dedupe.c.task_id)
+        .where(
+            dedupe.c.task_type == bindparam("its_type", type_=String()),
+            dedupe.c.idempotency_key.in_(bindparam("its_keys", expanding=True, type_=String())),
+        )
+        .with_for_update(read=True)
     )

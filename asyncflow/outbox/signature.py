@@ -11,7 +11,7 @@ from asyncflow.outbox.kinds import Kind, kind_of
 from asyncflow.outbox.text import nearest, shown
 
 CONTEXT, SESSION = "ctx", "session"  # given by the worker, never by the caller
-RESERVED = ("priority", "delay_seconds", "run_at", "key", "headers")  # options of enqueue()
+RESERVED = ("priority", "delay_seconds", "run_at", "key", "headers", "idempotency_key")  # options of enqueue()
 _KEYWORDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 

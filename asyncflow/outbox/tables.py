@@ -224,6 +224,21 @@ def inbox_table(metadata: MetaData, name: str = "asyncflow_inbox", schema: str |
     )
 
 
+def dedupe_table(metadata: MetaData, name: str = "asyncflow_dedupe", schema: str | None = None) -> Table:
+    """Add the table of idempotency keys: which task was the first of its type to use each."""
+    return Table(
+        name,
+        metadata,
+        Column("task_type", _exact(TASK_TYPE_LENGTH), primary_key=True),
+        Column("idempotency_key", _exact(KEY_LENGTH), primary_key=True),
+        Column("task_id", TaskId(), nullable=False),
+        Column("created_at", DatabaseTime(), nullable=False),
+        Index(f"ix_{name}_created_at", "created_at"),
+        schema=schema,
+        keep_existing=True,
+    )
+
+
 class TaskMixin:
     """Map the task table on the application's declarative base, to read tasks with the ORM.
 

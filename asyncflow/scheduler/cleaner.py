@@ -1,4 +1,4 @@
-"""The cleaner: deletes settled rows whose retention is over, little by little."""
+"""The cleaner: deletes settled rows and idempotency keys whose retention is over, little by little."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from datetime import timedelta
 from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.events import Hooks, SettledRowsDeleted
+from asyncflow.outbox.events import Hooks, IdempotencyKeysForgotten, SettledRowsDeleted
+from asyncflow.outbox.queries import delete_dedupe_key, expired_dedupe_keys
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import queries
 from asyncflow.scheduler.database import Database
@@ -53,6 +54,8 @@ class Cleaner:
             if deleted:
                 self._hooks.emit(SettledRowsDeleted(int(status), deleted))
                 return self._settings.cleaning_pause_seconds
+        if self._forget_keys():
+            return self._settings.cleaning_pause_seconds
         # Not held until the next run: servers drop connections that are idle for long.
         self._database.close()
         return self._settings.cleaning_interval_seconds
@@ -71,6 +74,25 @@ class Cleaner:
     def _heads(self, status: Status) -> list[Head]:
         tasks, dialect = self._outbox.tasks, self._database.dialect
         return self._database.run(lambda connection: queries.read_heads(connection, dialect, tasks, int(status)))
+
+    def _forget_keys(self) -> int:
+        """Delete a batch of idempotency keys; who owns the first shard does, for all."""
+        retention = self._settings.dedupe_retention_seconds
+        if retention is None or 0 not in self._ownership.epochs():
+            return 0
+        forgotten = self._database.run(lambda connection: self._delete_keys(connection, retention))
+        if forgotten:
+            self._hooks.emit(IdempotencyKeysForgotten(forgotten))
+        return forgotten
+
+    def _delete_keys(self, connection: Connection, retention: float) -> int:
+        entries = self._outbox.dedupe_entries
+        values = {"age": timedelta(seconds=-retention), "limit": self._settings.cleaning_batch}
+        keys = connection.execute(expired_dedupe_keys(entries), values).all()
+        if keys:
+            parameters = [{"its_type": task_type, "its_key": key} for task_type, key in keys]
+            connection.execute(delete_dedupe_key(entries), parameters)
+        return len(keys)
 
     def _delete(self, connection: Connection, status: Status, head: Head) -> int:
         tasks = self._outbox.tasks

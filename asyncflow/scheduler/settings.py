@@ -33,6 +33,7 @@ class SchedulerSettings:
     monitor_interval_seconds: float = 5.0  # between two looks for claims that ran out
     success_retention_seconds: float | None = 3 * _DAY  # SUCCESS rows are deleted after it; None keeps them
     failed_retention_seconds: float | None = 30 * _DAY  # FAILED and CANCELLED rows likewise
+    dedupe_retention_seconds: float | None = 7 * _DAY  # idempotency keys are forgotten after it; None keeps them
     cleaning_interval_seconds: float = 60.0  # between two runs of the cleaner
     cleaning_batch: int = 500  # rows deleted in one transaction
     cleaning_pause_seconds: float = 0.05  # between two such transactions
@@ -46,7 +47,7 @@ class SchedulerSettings:
             _require_whole(self, name, 1)
         for name in _SECONDS:
             _require_seconds(name, getattr(self, name))
-        for name in ("success_retention_seconds", "failed_retention_seconds"):
+        for name in ("success_retention_seconds", "failed_retention_seconds", "dedupe_retention_seconds"):
             if getattr(self, name) is not None:
                 _require_seconds(name, getattr(self, name))
         if round(self.heartbeat_seconds * 3 - self.lease_seconds, 9) > 0:  # 3 * 0.1 > 0.3, as floats go

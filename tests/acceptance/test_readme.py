@@ -118,7 +118,7 @@ def test_the_guides_snippets_run_in_their_order(tmp_path: Path, monkeypatch: pyt
     engine = create_engine(f"sqlite:///{tmp_path / 'guide.db'}")
     names: dict[str, Any] = {}
     exec(compile(_IMPORTS, "imports", "exec", dont_inherit=True), names)
-    put_in, mixin, misspelt, builder, handlers, order, job, clusters, consume, alembic = snippets("docs/guide.md")
+    put_in, mixin, misspelt, once, builder, handlers, order, job, clusters, consume, alembic = snippets("docs/guide.md")
     names["engine"] = engine
     exec(put_in, names)
     exec(mixin, names)
@@ -126,6 +126,7 @@ def test_the_guides_snippets_run_in_their_order(tmp_path: Path, monkeypatch: pyt
     names["Base"].metadata.create_all(engine)
     with Session(engine) as session, pytest.raises(names["UnknownTaskTypeError"], match="did you mean"):
         exec(misspelt, names | {"session": session})
+    exec(once, names)
     exec(builder, names)
     _assert_built(names, engine)
     exec(handlers, names)

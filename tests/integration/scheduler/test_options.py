@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+from sqlalchemy import select, text
 
 from asyncflow import Scheduler, SchedulerSettings, Status
 from asyncflow.outbox.events import BreakerChanged, SettledRowsDeleted, SettleFenced
@@ -204,6 +205,20 @@ def test_failed_retention_seconds_keeps_or_not(
     assert retained(application, schedule, Status.FAILED, failed_retention_seconds=seconds) == left
 
 
+@pytest.mark.parametrize(("seconds", "left"), [(HOUR, 0), (10 * 365 * 24 * HOUR, 1), (None, 1)])
+def test_dedupe_retention_seconds_forgets_keys_or_not(
+    seconds: float | None, left: int, application: Application, schedule: Schedule
+) -> None:
+    publish(application, idempotency_key="k")
+    keys = application.outbox.dedupe_entries
+    with application.engine.begin() as connection:
+        connection.execute(text(f"UPDATE {keys.fullname} SET created_at = '2020-01-01 00:00:00.000000'"))
+    scheduler = schedule(dedupe_retention_seconds=seconds)
+    scheduler.ownership.acquire()
+    scheduler._cleaner.step()
+    assert len(application.rows(select(keys))) == left
+
+
 def test_cleaning_interval_seconds_is_between_two_runs(application: Application, schedule: Schedule) -> None:
     assert schedule(cleaning_interval_seconds=7)._cleaner.step() == 7
     schedule(cleaning_interval_seconds=0.01).start()
@@ -327,6 +342,7 @@ SHOWN: dict[str, Callable[..., None]] = {
     "monitor_interval_seconds": test_monitor_interval_seconds_is_between_two_looks,
     "success_retention_seconds": test_success_retention_seconds_keeps_or_not,
     "failed_retention_seconds": test_failed_retention_seconds_keeps_or_not,
+    "dedupe_retention_seconds": test_dedupe_retention_seconds_forgets_keys_or_not,
     "cleaning_interval_seconds": test_cleaning_interval_seconds_is_between_two_runs,
     "cleaning_batch": test_cleaning_batch_bounds_a_transaction,
     "cleaning_pause_seconds": test_cleaning_pause_seconds_is_between_two_batches,

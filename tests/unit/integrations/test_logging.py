@@ -95,6 +95,7 @@ CASES: list[tuple[Event, int, str]] = [
     (events.JobStopped("send", FAULT), logging.ERROR, "JobStopped job=send error=ValueError: 'no such thing'"),
     (events.UnknownTypeSeen("points"), logging.WARNING, "UnknownTypeSeen task_type=points"),
     (events.SettledRowsDeleted(2, 500), logging.DEBUG, "SettledRowsDeleted status=2 rows=500"),
+    (events.IdempotencyKeysForgotten(500), logging.DEBUG, "IdempotencyKeysForgotten keys=500"),
     (events.TickMisfired("relay"), logging.DEBUG, "TickMisfired loop=relay"),
     (
         events.StepFailed("relay", FAULT, 0.1),

@@ -1,0 +1,81 @@
+"""Idempotency keys: an enqueue that is repeated finds the task that the first one made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Table
+
+from asyncflow.errors import InvalidKeyError
+from asyncflow.outbox import queries
+from asyncflow.outbox.absent import insert_absent
+from asyncflow.outbox.tables import KEY_LENGTH
+from asyncflow.outbox.text import require_text
+
+_PAGE = 200  # keys in a statement, of four values each: SQLite's old bound of variables is 999
+
+
+class Enqueued(NamedTuple):
+    """Tell which task an enqueue led to, and whether it made that task or found it by its idempotency key."""
+
+    id: UUID
+    is_new: bool
+
+
+def idempotency_key_of(key: Any) -> str | None:
+    """Return the key if there is one; raises InvalidKeyError."""
+    return None if key is None else require_text("idempotency_key", key, KEY_LENGTH, InvalidKeyError)
+
+
+class Dedupe:
+    """Know the first task of each idempotency key of each task type; has no state but the table.
+
+    Its statements run at once on the caller's connection, and share the fate of the caller's transaction.
+    """
+
+    def __init__(self, entries: Table) -> None:
+        self.entries = entries
+
+    def sift(
+        self, connection: Connection, task_type: str, rows: Sequence[Mapping[str, Any]], keys: Sequence[str | None]
+    ) -> list[Enqueued]:
+        """Return for each row, in order, the task that its key stands for; a row without a key is new.
+
+        While another transaction with one of the keys is open, this waits for its end.
+        """
+        wanted: dict[str, UUID] = {}
+        for row, key in zip(rows, keys, strict=True):
+            if key is not None:
+                wanted.setdefault(key, row["id"])
+        first = self._first_of(connection, task_type, wanted)
+        ids = [row["id"] if key is None else first[key] for row, key in zip(rows, keys, strict=True)]
+        return [Enqueued(task_id, task_id == row["id"]) for row, task_id in zip(rows, ids, strict=True)]
+
+    def _first_of(self, connection: Connection, task_type: str, wanted: Mapping[str, UUID]) -> dict[str, UUID]:
+        first: dict[str, UUID] = {}
+        # Anew for what the cleaner deleted between the two statements.
+        while missing := wanted.keys() - first.keys():
+            for keys in _pages(missing):
+                first |= self._remember(connection, task_type, {key: wanted[key] for key in keys})
+        return first
+
+    def _remember(self, connection: Connection, task_type: str, wanted: dict[str, UUID]) -> dict[str, UUID]:
+        entries = [
+            {"task_type": task_type, "idempotency_key": key, "task_id": task_id, "created_at": timedelta(0)}
+            for key, task_id in wanted.items()
+        ]
+        if insert_absent(connection, self.entries, entries) == len(entries):
+            return wanted
+        values = {"its_type": task_type, "its_keys": list(wanted)}
+        rows = connection.execute(queries.tasks_of_idempotency_keys(self.entries), values)
+        return {row.idempotency_key: row.task_id for row in rows}
+
+
+def _pages(keys: set[str]) -> Iterator[list[str]]:
+    # In one order everywhere, so that two bulks with the same keys do not wait for each other.
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), _PAGE):
+        yield ordered[start : start + _PAGE]
