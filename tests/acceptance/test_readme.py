@@ -126,9 +126,9 @@ def test_the_guides_snippets_run_in_their_order(tmp_path: Path, monkeypatch: pyt
     names["Base"].metadata.create_all(engine)
     with Session(engine) as session, pytest.raises(names["UnknownTaskTypeError"], match="did you mean"):
         exec(misspelt, names | {"session": session})
-    exec(once, names)
     exec(builder, names)
     _assert_built(names, engine)
+    exec(once, names)
     exec(handlers, names)
     with Session(engine) as session, session.begin():
         exec(order, names | {"session": session})

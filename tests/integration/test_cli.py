@@ -19,7 +19,7 @@ from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually
 
 LONG = 30.0
-TABLES = ("asyncflow_task", "asyncflow_shard", "asyncflow_instance", "asyncflow_parked_key", "asyncflow_job")
+TABLES = tuple(f"asyncflow_{name}" for name in ("task", "shard", "instance", "parked_key", "job", "dedupe"))
 ASYNCFLOW = str(Path(sys.executable).with_name("asyncflow"))
 
 WIRING = """

@@ -74,10 +74,9 @@ def test_prefix_and_schema_name_the_tables() -> None:
     metadata = MetaData()
     outbox = Outbox(metadata, prefix="app_", schema="shop")
     inbox = Inbox(metadata, prefix="app_", schema="shop")
-    names = ("task", "shard", "instance", "parked_key", "job", "inbox")
+    names = ("task", "shard", "instance", "parked_key", "job", "dedupe", "inbox")
     assert set(metadata.tables) == {f"shop.app_{name}" for name in names}
-    tables = {outbox.tasks, outbox.shards, outbox.instances, outbox.parked_keys, outbox.jobs, inbox.entries}
-    assert tables == set(metadata.tables.values())
+    assert {*outbox.tables, inbox.entries} == set(metadata.tables.values())
 
 
 def test_the_prefix_may_be_empty() -> None:
