@@ -1,4 +1,4 @@
-"""The command line: ``asyncflow run``, ``init-db``, ``status`` and ``reshard``.
+"""The command line: ``asyncflow run``, ``worker``, ``init-db``, ``status`` and ``reshard``.
 
 Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 3 stopped, but work had to be left behind.
 """
@@ -13,8 +13,9 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Engine, MetaData, create_engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,6 +30,26 @@ from asyncflow.scheduler.reshard import reshard
 
 _LEFT_BEHIND = 3
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+class Runnable(Protocol):
+    """Run from ``__enter__`` to ``stop``."""
+
+    def __enter__(self) -> Any:
+        """Start."""
+        ...
+
+    def __exit__(self, *given: Any) -> None:
+        """Stop."""
+        ...
+
+    def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Wait until it has stopped."""
+        ...
+
+    def stop(self, timeout_seconds: float | None = None) -> bool:
+        """Stop; return whether the work in hand ended."""
+        ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--config", metavar="FILE", help="TOML with options of jobs, in tables [jobs.NAME]")
     run.set_defaults(command=_run)
+    worker = commands.add_parser("worker", help="do the tasks of a task service until SIGTERM or SIGINT")
+    worker.add_argument("target", metavar="module:attribute", help="the Outbox; or a Scheduler, for its engine")
+    worker.add_argument("--server", required=True, metavar="URL", help="of the task service")
+    worker.add_argument("--token-file", metavar="FILE", help="with the bearer token; default: $ASYNCFLOW_TOKEN")
+    worker.add_argument("--name", help="of the worker, for the service's list (default: host and process)")
+    worker.add_argument("--verbose", action="store_true", help="also log every settle")
+    worker.set_defaults(command=_worker)
     reshard_command = commands.add_parser("reshard", help="give every task its shard by a new shard_count")
     reshard_command.add_argument("target", metavar="module:attribute", help="the Scheduler, with the new shard_count")
     reshard_command.set_defaults(command=_reshard)
@@ -75,16 +103,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    level = logging.DEBUG if options.verbose else logging.INFO
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
-    logging.getLogger("asyncflow").setLevel(level)
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    # kafka-python writes lines for each reconnect attempt; what a person needs of them is in BreakerChanged.
-    logging.getLogger("kafka").setLevel(logging.INFO if options.verbose else logging.CRITICAL)
+    _log(verbose=options.verbose)
     scheduler = _scheduler_at(options.target)
     _configure_jobs(scheduler, options.config)
     scheduler.hooks.add(LoggingHook())
     return _until_signalled(scheduler)
+
+
+def _log(*, verbose: bool) -> None:
+    level = logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
+    logging.getLogger("asyncflow").setLevel(level)
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    # kafka-python writes lines for each reconnect attempt; what a person needs of them is in BreakerChanged.
+    logging.getLogger("kafka").setLevel(logging.INFO if verbose else logging.CRITICAL)
 
 
 def _configure_jobs(scheduler: Scheduler, config: str | None) -> None:
@@ -94,7 +126,7 @@ def _configure_jobs(scheduler: Scheduler, config: str | None) -> None:
     scheduler.configure_jobs({name: options_from_environment(name, os.environ) for name in scheduler.job_names})
 
 
-def _until_signalled(scheduler: Scheduler) -> int:
+def _until_signalled(scheduler: Runnable) -> int:
     """Run until the first SIGTERM or SIGINT; a second one ends the process at once."""
     received: list[int] = []
 
@@ -110,6 +142,28 @@ def _until_signalled(scheduler: Scheduler) -> int:
             # Bounded, so that the handler runs soon on every platform.
             scheduler.wait(0.2)
         return 0 if scheduler.stop() else _LEFT_BEHIND
+
+
+# -- worker ----------------------------------------------------------------------------------------------
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from asyncflow.integrations.flowsvr.client import ServiceWorker  # with httpx, which the others do not need
+
+    _log(verbose=options.verbose)
+    target = _made_at(options.target, (Outbox, Scheduler), "an Outbox or a Scheduler, or a function that makes one")
+    token, hooks = _token(options.token_file), [LoggingHook()]
+    return _until_signalled(ServiceWorker(target, options.server, token=token, name=options.name, hooks=hooks))
+
+
+def _token(file: str | None) -> str | None:
+    """Return the token of the file, or of the environment; never of the command line, which others can read."""
+    if file is None:
+        return os.environ.get("ASYNCFLOW_TOKEN")
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TargetNotFoundError(f"the token file cannot be read: {_one_line(error)}") from error
 
 
 # -- init-db and status ----------------------------------------------------------------------------------
@@ -155,6 +209,11 @@ def _database(options: argparse.Namespace) -> tuple[Engine, Outbox]:
 
 
 def _scheduler_at(target: str) -> Scheduler:
+    made: Scheduler = _made_at(target, Scheduler, "a Scheduler, or a function that makes one")
+    return made
+
+
+def _made_at(target: str, kind: Any, wanted: str) -> Any:
     """Import ``module:attribute``, with the working directory importable; call it if it is a function."""
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
@@ -166,8 +225,8 @@ def _scheduler_at(target: str) -> Scheduler:
         raise  # their messages tell what is wrong
     except Exception as error:
         raise TargetNotFoundError(_import_fault(target, module_name, error)) from error
-    if not isinstance(made, Scheduler):
-        raise TargetNotFoundError(f"{target!r} is {made!r:.80}; name a Scheduler, or a function that makes one")
+    if not isinstance(made, kind):
+        raise TargetNotFoundError(f"{target!r} is {made!r:.80}; name {wanted}")
     return made
 
 

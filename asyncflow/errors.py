@@ -31,6 +31,9 @@ AsyncflowError
 ├── JobClockError              a host's clock is too far from the database's
 ├── BuilderError               a message builder broke its contract for a page or a task
 ├── PublisherError             a publisher broke its contract for a batch
+├── TaskServiceError           what a task service answered, or that it did not
+│   ├── ServiceAwayError       it cannot be reached, or asks to come back later
+│   └── ServiceRefusedError    it refused a request: wrong token, unknown type, a field at fault
 ├── MissingExtraError          an optional client library is not installed
 └── TargetNotFoundError        the command line names a module or attribute that is not there
 """
@@ -175,6 +178,32 @@ class BuilderError(AsyncflowError):
 
 class PublisherError(AsyncflowError):
     """A publisher returned something else than one outcome for each record of its batch."""
+
+
+class TaskServiceError(AsyncflowError):
+    """The task service did not do what it was asked."""
+
+
+class ServiceAwayError(TaskServiceError):
+    """The task service cannot be reached, has no database, or limits the rate; ask again later.
+
+    ``retry_after_seconds`` is its own word for when, or None. ``may_have_worked``: the answer may have got lost.
+    """
+
+    def __init__(
+        self, message: str, *, retry_after_seconds: float | None = None, may_have_worked: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.may_have_worked = may_have_worked
+
+
+class ServiceRefusedError(TaskServiceError):
+    """The task service refused the request, which would be refused again; ``status`` is HTTP's."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class MissingExtraError(AsyncflowError, ImportError):

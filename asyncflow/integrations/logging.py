@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 
+from asyncflow.errors import TaskServiceError
 from asyncflow.outbox import events
 
 _QUIET: tuple[type[events.Event], ...] = (
@@ -28,6 +29,8 @@ _LOUD: tuple[type[events.Event], ...] = (
     events.JobFailedOver,
     events.JobFenced,
 )
+
+_STOPPED = (events.SchedulerStopped, events.WorkerStopped)
 
 
 class LoggingHook:
@@ -57,7 +60,7 @@ def level_of(event: events.Event) -> int:
         return logging.WARNING if event.state == "open" else logging.INFO
     if isinstance(event, events.OwnershipChanged) and event.lost:
         return logging.WARNING
-    if isinstance(event, _LOUD) or (isinstance(event, events.SchedulerStopped) and not event.clean):
+    if isinstance(event, _LOUD) or (isinstance(event, _STOPPED) and not event.clean):
         return logging.WARNING
     return logging.DEBUG if isinstance(event, _QUIET) else logging.INFO
 
@@ -83,5 +86,7 @@ def _is_plain(value: str) -> bool:
 
 
 def _traced(error: BaseException | None) -> BaseException | None:
-    # A database that is away is told by its message; a fault in the code needs its traceback.
-    return error if error is not None and not type(error).__module__.startswith("sqlalchemy") else None
+    # A database or service that is away is told by its message; a fault in the code needs its traceback.
+    if isinstance(error, TaskServiceError) or type(error).__module__.startswith("sqlalchemy"):
+        return None
+    return error

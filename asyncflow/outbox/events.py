@@ -242,6 +242,23 @@ class SchedulerStopped(Event):
     clean: bool
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerStarted(Event):
+    """A worker takes tasks of ``task_types`` from the task service at ``server`` from now on."""
+
+    worker: str
+    server: str
+    task_types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStopped(Event):
+    """A worker of a task service has stopped; ``clean`` if its work in hand ended in time."""
+
+    worker: str
+    clean: bool
+
+
 class Hook(Protocol):
     """Receive every event, on the thread where it happened; return fast and do not block."""
 

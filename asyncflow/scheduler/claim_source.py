@@ -57,12 +57,15 @@ class ClaimSource(Protocol):
         """Claim due tasks, of each task type up to the number there is room for; their attempts count from here on."""
         ...
 
-    def renew(self, claims: Collection[Claim]) -> set[UUID]:
-        """Let the claims last for another lease; return the ids of the tasks whose claims are lost."""
+    def renew(self, claims: Collection[Claim]) -> set[UUID] | None:
+        """Let the claims last for another lease; return the ids of the tasks whose claims are lost.
+
+        None: it could not be asked, and is to be asked again soon.
+        """
         ...
 
     def settle(self, judged: Sequence[tuple[Claim, Verdict]]) -> Sequence[Written]:
-        """Write the verdicts; tell what each changed. One that is written again, after an error, changes nothing."""
+        """Write the verdicts; tell what each changed. Those it leaves out, or all if it raises, are given again."""
         ...
 
     def settle_in(self, connection: Connection, claim: Claim) -> None:

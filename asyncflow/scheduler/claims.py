@@ -77,6 +77,10 @@ class Claims:
         """Give the connection back."""
         self._database.close()
 
+    def raw_id_of(self, task_id: UUID) -> Any:
+        """Return an id as this database's driver takes it unprocessed."""
+        return task_id if self._engine.dialect.name == "postgresql" else task_id.bytes
+
     def _claim(self, connection: Connection, pages: list[tuple[Sequence[Head], int]]) -> list[Claim]:
         found = [task for heads, most in pages for task in self._read(connection, heads, most)]
         if not found:

@@ -84,7 +84,7 @@ class Worker:
             for attempt in crew.at_work():
                 attempt.cancel()
         until = time.monotonic() + self._settings.stop_timeout_seconds * _PART_OF_STOP
-        while self._is_busy and time.monotonic() < until:
+        while (self._is_busy or self._judged) and time.monotonic() < until:
             self._await_some()
             self._tend()
         self._give_up(lambda _: True, lambda _: GIVEN_BACK)
@@ -179,7 +179,8 @@ class Worker:
             return
         began = time.perf_counter()
         written = self._source.settle(self._judged)
-        self._judged = []
+        done = {claim for each in written for claim in each.claims}
+        self._judged = [pair for pair in self._judged if pair[0] not in done]
         self._tell(written, time.perf_counter() - began)
 
     def _renew_if_due(self) -> None:
@@ -188,19 +189,19 @@ class Worker:
         at_work = [attempt for crew in self._crews.values() for attempt in crew.at_work() if not attempt.is_settled]
         waiting = [claim for crew in self._crews.values() for claim in crew.waiting()]
         lost = self._source.renew([*(attempt.claim for attempt in at_work), *waiting])
-        self._renew_at = time.monotonic() + self._settings.claim_lease_seconds / 3
+        self._renew_at = time.monotonic() + (_LOOK_SECONDS if lost is None else self._settings.claim_lease_seconds / 3)
         for attempt in at_work:
-            if attempt.claim.task.id in lost:
+            if lost and attempt.claim.task.id in lost:
                 attempt.cancel()
         for name, crew in self._crews.items():
             self._held[name] -= len(crew.withdraw(lost)) if lost else 0
             crew.resume()
 
     def _seconds_until_care(self) -> float:
+        if self._judged or any(crew.waiting() for crew in self._crews.values()):
+            return _LOOK_SECONDS
         if not self._is_busy:
             return _LONG
-        if any(crew.waiting() for crew in self._crews.values()):
-            return _LOOK_SECONDS
         overdue = [attempt.overdue_at for crew in self._crews.values() for attempt in crew.at_work()]
         return max(0.001, min([self._renew_at, *overdue]) - time.monotonic())
 

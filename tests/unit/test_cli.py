@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from asyncflow import cli
+from asyncflow.errors import OptionError
+from asyncflow.integrations.flowsvr.client import ServiceWorker
 from asyncflow.scheduler.report import COUNT_LIMIT, DeadLetter, Report, TypeReport
 
 WIRING = """
@@ -183,3 +185,28 @@ def test_a_report_tells_counts_waits_owners_and_the_last_error() -> None:
     assert [line.split(maxsplit=1) for line in lines[5:7]] == [["60", "host:1"], ["4", "(no owner)"]]
     assert "coupon  key=A1  retries=3" in lines[9]
     assert lines[10].strip() == "2026-01-01T00:00:00Z too large"
+
+
+def test_a_worker_gets_its_token_from_a_file_or_the_environment(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[tuple[object, ...]] = []
+
+    class Recorded(ServiceWorker):
+        def __init__(self, target: object, server: str, **options: object) -> None:
+            given.append((type(target).__name__, server, options["token"], options["name"]))
+            raise OptionError("enough")
+
+    monkeypatch.setattr("asyncflow.integrations.flowsvr.client.ServiceWorker", Recorded)
+    monkeypatch.setenv("ASYNCFLOW_TOKEN", "from-environment")
+    (here / "token").write_text("from-file\n")
+    target, server = f"{module(here)}:outbox", ("--server", "http://service")
+
+    for more in ((), ("--token-file", "token", "--name", "w1")):
+        assert refusal(capsys, "worker", target, *server, *more) == "asyncflow: enough\n"
+    assert given == [
+        ("Outbox", "http://service", "from-environment", None),
+        ("Outbox", "http://service", "from-file", "w1"),
+    ]
+    assert "token file" in refusal(capsys, "worker", target, *server, "--token-file", "missing")
+    assert "an Outbox or a Scheduler" in refusal(capsys, "worker", f"{module(here)}:number", *server)

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import re
 
+from asyncflow.integrations.flowsvr.client import ClientSettings
 from asyncflow.outbox import events
 from asyncflow.scheduler import JobSettings, SchedulerSettings
 from tests.support.snippets import ROOT
@@ -37,3 +38,11 @@ def test_every_option_of_a_job_is_in_the_reference_with_its_default() -> None:
 def test_every_setting_is_in_the_reference_with_its_default() -> None:
     shown = {name: eval(default.strip("`")) for name, default in _rows("docs/reference/settings.md").items()}
     assert shown == {field.name: field.default for field in dataclasses.fields(SchedulerSettings)}
+
+
+def test_every_setting_of_the_client_is_in_the_reference_with_its_default() -> None:
+    shown = {
+        name: dataclasses.MISSING if default == "required" else eval(default.strip("`"))
+        for name, default in _rows("docs/reference/client.md").items()
+    }
+    assert shown == {field.name: field.default for field in dataclasses.fields(ClientSettings)}

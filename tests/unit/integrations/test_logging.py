@@ -110,6 +110,13 @@ CASES: list[tuple[Event, int, str]] = [
     ),
     (events.SchedulerStopped("host:1", True), logging.INFO, "SchedulerStopped owner=host:1 clean=True"),
     (events.SchedulerStopped("host:1", False), logging.WARNING, "SchedulerStopped owner=host:1 clean=False"),
+    (
+        events.WorkerStarted("host:1", "http://tasks", ("coupon",)),
+        logging.INFO,
+        "WorkerStarted worker=host:1 server=http://tasks task_types=('coupon',)",
+    ),
+    (events.WorkerStopped("host:1", True), logging.INFO, "WorkerStopped worker=host:1 clean=True"),
+    (events.WorkerStopped("host:1", False), logging.WARNING, "WorkerStopped worker=host:1 clean=False"),
 ]
 
 

@@ -1,0 +1,1 @@
+"""The task service over HTTP, with its client and workers in ``client``."""

@@ -1,0 +1,84 @@
+"""What a task service answers, in objects of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+OutcomeName = Literal["success", "retry", "not_done", "failed", "cancelled", "given_back"]
+
+
+class Created(NamedTuple):
+    """Tell the id of a task, and whether it is new: not if its idempotency key had been used before."""
+
+    id: UUID
+    created: bool
+
+
+class HeldTask(NamedTuple):
+    """Hold a task that the service gave to this worker alone, under a token."""
+
+    id: UUID
+    task_type: str
+    key: str | None
+    arguments: Mapping[str, Any]
+    headers: Mapping[str, str]
+    attempt: int  # 1 for the first
+    max_retries: int
+    stage: str | None
+    context: Any
+    token: UUID
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> HeldTask:
+        """Read one of the tasks of an answer."""
+        return cls(
+            UUID(answer["id"]),
+            answer["task_type"],
+            answer.get("key"),
+            answer.get("arguments") or {},
+            answer.get("headers") or {},
+            answer["attempt"],
+            answer["max_retries"],
+            answer.get("stage"),
+            answer.get("context"),
+            UUID(answer["token"]),
+        )
+
+
+class Held(NamedTuple):
+    """Hold the tasks that the service gave, for how long, and the task types that it does not know."""
+
+    tasks: Sequence[HeldTask]
+    lease_seconds: float
+    unknown: Sequence[str]
+
+
+class Outcome(NamedTuple):
+    """Tell the service what became of a task; ``delay_seconds`` None leaves the delay to its type's policy."""
+
+    id: UUID
+    token: UUID
+    outcome: OutcomeName
+    delay_seconds: float | None = None
+    error: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields that are given."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+class Settled(NamedTuple):
+    """Tell whether an outcome was written, and the status that the task has now; None if it is gone."""
+
+    id: UUID
+    settled: bool
+    status: str | None
+
+
+class Page(NamedTuple):
+    """Hold some tasks of a list, and the cursor by which it goes on; None at its end."""
+
+    tasks: Sequence[Mapping[str, Any]]
+    next: str | None

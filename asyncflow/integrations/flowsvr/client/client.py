@@ -1,0 +1,260 @@
+"""The client of a task service, for producers, workers and administrators."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+from uuid import UUID
+
+import orjson
+
+from asyncflow.errors import InvalidRunAtError, ServiceAwayError
+from asyncflow.integrations.flowsvr.client.answers import Created, Held, HeldTask, Outcome, Page, Settled
+from asyncflow.integrations.flowsvr.client.backoff import Backoff
+from asyncflow.integrations.flowsvr.client.link import Link
+from asyncflow.integrations.flowsvr.client.settings import ClientSettings
+from asyncflow.outbox import Call
+from asyncflow.outbox import payload as payloads
+from asyncflow.outbox.text import shown
+
+if TYPE_CHECKING:
+    import httpx
+
+T = TypeVar("T")
+Ids = set[UUID]
+
+
+class TaskServiceClient:
+    """Speak with a task service; lives until ``close``, any thread may use it.
+
+    ``options`` are the fields of ClientSettings. What may safely be asked twice is asked again for
+    ``retry_for_seconds`` when the service is away or too busy.
+
+    Every method raises ServiceAwayError or ServiceRefusedError; those on a claim also ClaimLostError.
+    """
+
+    def __init__(self, server: str, *, transport: httpx.BaseTransport | None = None, **options: Any) -> None:
+        self.settings = ClientSettings.of(server=server, **options)
+        self._link = Link(self.settings, transport)
+
+    # -- producers ---------------------------------------------------------------------------------------
+
+    def create(
+        self,
+        task_type: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        max_retries: int | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Created:
+        """Create a task; ``options`` are those of ``Call``: key, headers, priority, delay_seconds, run_at.
+
+        It is created once, however often the request must be repeated: an ``idempotency_key`` of the caller's own
+        also covers repeated calls.
+        """
+        body = {"task_type": task_type, **_json_of(Call(arguments or {}, **options))}
+        body["idempotency_key"] = idempotency_key or str(uuid.uuid4())
+        if max_retries is not None:
+            body["max_retries"] = max_retries
+        answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks", body))
+        return Created(UUID(answer["id"]), answer["created"])
+
+    def create_many(self, task_type: str, calls: Iterable[Call]) -> Sequence[UUID]:
+        """Create tasks of one type, all or none; return their ids in order.
+
+        Not repeated when the answer got lost, for the tasks may be there.
+        """
+        body = {"task_type": task_type, "tasks": [_json_of(call) for call in calls]}
+        answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks/bulk", body), safe=False)
+        return [UUID(one) for one in answer["ids"]]
+
+    # -- workers -----------------------------------------------------------------------------------------
+
+    def hold(
+        self, worker: str, limits: Mapping[str, int], *, lease_seconds: float | None = None, wait_seconds: float = 0.0
+    ) -> Held:
+        """Claim tasks, of each type up to its limit; without any, the service waits up to ``wait_seconds`` for one.
+
+        Asked once: tasks whose answer got lost are given back when their claims run out.
+        """
+        body = {"worker": worker, "limits": dict(limits), "wait_seconds": wait_seconds, "lease_seconds": lease_seconds}
+        answer = self._link.request("POST", "/v2/tasks/hold", _given(body), wait_seconds=wait_seconds)
+        tasks = [HeldTask.of(task) for task in answer["tasks"]]
+        return Held(tasks, answer["lease_seconds"], answer.get("unknown") or [])
+
+    def renew(self, claims: Collection[tuple[UUID, UUID]], *, lease_seconds: float | None = None) -> Ids:
+        """Let claims, pairs of id and token, last for another lease; return the ids of those that are lost."""
+        listed = [{"id": task_id, "token": token} for task_id, token in claims]
+        body = _given({"claims": listed, "lease_seconds": lease_seconds})
+        answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks/renew", body))
+        return {UUID(one) for one in answer["lost"]}
+
+    def set(self, outcomes: Iterable[Outcome]) -> Sequence[Settled]:
+        """Tell what became of held tasks; return of each whether it was written, in order.
+
+        One that was written and is told again, because the answer got lost, is not settled a second time.
+        """
+        body = {"outcomes": [outcome.as_json() for outcome in outcomes]}
+        answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks/set", body))
+        return [Settled(UUID(one["id"]), one["settled"], one.get("status")) for one in answer["results"]]
+
+    def set_one(self, outcome: Outcome) -> str:
+        """Tell what became of one held task; return its status. Raises ClaimLostError."""
+        body = outcome.as_json()
+        path = f"/v2/tasks/{body.pop('id')}/outcome"
+        answer = self._repeat(lambda: self._link.request("PUT", path, body))
+        status: str = answer["status"]
+        return status
+
+    def checkpoint(
+        self, task_id: UUID, token: UUID, stage: str, context: Any = None, *, retry_for_seconds: float | None = None
+    ) -> None:
+        """Write how far the work on a held task has come; its claim lasts for another lease. Raises ClaimLostError."""
+        body = {"token": token, "stage": stage, "context": context}
+        path = f"/v2/tasks/{task_id}/checkpoint"
+        self._repeat(lambda: self._link.request("PUT", path, body), retry_for_seconds)
+
+    # -- looking -----------------------------------------------------------------------------------------
+
+    def get(self, task_id: UUID | str) -> Any:
+        """Return the whole state of a task."""
+        return self._get(f"/v2/tasks/{task_id}")
+
+    def list(
+        self,
+        *,
+        task_type: str | None = None,
+        status: str | None = None,
+        key: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return one page of tasks; ``cursor`` is the ``next`` of the page before."""
+        query = {"task_type": task_type, "status": status, "key": key, "limit": limit, "cursor": cursor}
+        answer = self._get("/v2/tasks", query)
+        return Page(answer["tasks"], answer["next"])
+
+    def list_all(self, **filters: Any) -> Iterator[Mapping[str, Any]]:
+        """Return all tasks of a list, page after page as they are asked for."""
+        page = self.list(**filters)
+        yield from page.tasks
+        while page.next is not None:
+            page = self.list(**{**filters, "cursor": page.next})
+            yield from page.tasks
+
+    def counts(self) -> Any:
+        """Return the bounded number of tasks of each type and status."""
+        return self._get("/v2/counts")
+
+    def is_ready(self) -> bool:
+        """Tell whether the service is up and has its database."""
+        try:
+            self._link.request("GET", "/readyz")
+        except ServiceAwayError:
+            return False
+        return True
+
+    # -- configuring -------------------------------------------------------------------------------------
+
+    def task_types(self) -> Any:
+        """Return the task types that the service knows."""
+        return self._get("/v2/task-types")
+
+    def register(self, task_type: str, **options: Any) -> Any:
+        """Make a task type known to the service, with options of its configuration."""
+        path = f"/v2/task-types/{quote(task_type, safe='')}"
+        return self._repeat(lambda: self._link.request("PUT", path, options))
+
+    def configuration(self, task_type: str | None = None) -> Any:
+        """Return the configuration of a task type, or of all."""
+        return self._get(_configuration_path(task_type))
+
+    def configure(self, task_type: str, **options: Any) -> Any:
+        """Change the configuration of a task type; schedulers and services take it over while they run."""
+        return self._repeat(lambda: self._link.request("PUT", _configuration_path(task_type), options))
+
+    def forget_configuration(self, task_type: str) -> None:
+        """Let a task type have the options of its declaration again."""
+        self._repeat(lambda: self._link.request("DELETE", _configuration_path(task_type)))
+
+    # -- dead letters ------------------------------------------------------------------------------------
+
+    def dead_letters(self, **filters: Any) -> Any:
+        """Return FAILED tasks, by task_type, key, limit and cursor."""
+        return self._get("/v2/dead-letters", filters)
+
+    def replay(self, **which: Any) -> int:
+        """Put FAILED tasks back to PENDING, by ids, or by task_type or key, at most ``per_second``; return how many."""
+        return self._on_dead_letters("replay", which)
+
+    def cancel(self, **which: Any) -> int:
+        """Make FAILED tasks CANCELLED; return how many."""
+        return self._on_dead_letters("cancel", which)
+
+    def discard(self, **which: Any) -> int:
+        """Delete FAILED tasks; return how many."""
+        return self._on_dead_letters("discard", which)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._link.close()
+
+    def __enter__(self) -> TaskServiceClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        return self._repeat(lambda: self._link.request("GET", path, query=query))
+
+    def _on_dead_letters(self, verb: str, which: Mapping[str, Any]) -> int:
+        # The answer of a replay that took effect must not be that of its repetition.
+        answer = self._repeat(lambda: self._link.request("POST", f"/v2/dead-letters/{verb}", which), safe=False)
+        count: int = answer["count"]
+        return count
+
+    def _repeat(self, ask: Callable[[], T], for_seconds: float | None = None, *, safe: bool = True) -> T:
+        """Ask until the service answers or the time is over; what is not ``safe`` only while it cannot have worked."""
+        backoff = Backoff(self.settings.min_backoff_seconds, self.settings.max_backoff_seconds)
+        until = time.monotonic() + (self.settings.retry_for_seconds if for_seconds is None else for_seconds)
+        while True:
+            try:
+                return ask()
+            except ServiceAwayError as error:
+                pause = backoff.after(error)
+                if time.monotonic() + pause > until or (error.may_have_worked and not safe):
+                    raise
+            time.sleep(pause)
+
+
+def _json_of(call: Call) -> dict[str, Any]:
+    """Return a call's fields as the service takes them."""
+    arguments, _ = payloads.encode(dict(call.arguments))
+    delay = call.delay_seconds.total_seconds() if isinstance(call.delay_seconds, timedelta) else call.delay_seconds
+    fields: dict[str, Any] = {"arguments": orjson.Fragment(arguments)}
+    fields |= _given({"key": call.key, "headers": call.headers and dict(call.headers), "run_at": _moment(call.run_at)})
+    fields |= {"priority": call.priority} if call.priority else {}
+    return fields | ({"delay_seconds": delay} if delay else {})
+
+
+def _moment(run_at: datetime | None) -> datetime | None:
+    if run_at is not None and (not isinstance(run_at, datetime) or run_at.tzinfo is None):
+        raise InvalidRunAtError(f"run_at is {shown(run_at)}; give an aware datetime, or delay_seconds")
+    return run_at
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _configuration_path(task_type: str | None) -> str:
+    return "/v2/configuration" + ("" if task_type is None else f"/{quote(task_type, safe='')}")

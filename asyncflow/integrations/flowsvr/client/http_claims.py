@@ -1,0 +1,187 @@
+"""Claims that a task service gave, over HTTP: a worker's other source."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from threading import Lock
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection
+
+from asyncflow.errors import ServiceAwayError, ServiceRefusedError, TaskServiceError
+from asyncflow.integrations.flowsvr.client.answers import Held, HeldTask, Outcome, OutcomeName, Settled
+from asyncflow.integrations.flowsvr.client.backoff import Backoff
+from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
+from asyncflow.integrations.flowsvr.client.holds import Holds
+from asyncflow.outbox import Task
+from asyncflow.outbox.events import Hooks, StepFailed, UnknownTypeSeen
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.claim_source import Claim, Found, Written
+from asyncflow.scheduler.claims import Claims
+from asyncflow.scheduler.pause import AdaptivePause
+from asyncflow.scheduler.verdict import GIVEN_BACK, Verdict
+
+_UNAUTHORIZED = (401, 403)
+_PART_OF_STOP = 0.2  # of the time to stop: what the worker leaves of it
+_NO_POLICY: dict[Status, OutcomeName] = {
+    Status.SUCCESS: "success",
+    Status.FAILED: "failed",
+    Status.CANCELLED: "cancelled",
+}
+
+
+class HttpClaims:
+    """Be the source of claims of one worker of a task service.
+
+    While the service is away nothing is forgotten: verdicts wait until they are written or known to be late.
+    ``claims`` writes the outcome of a transactional handler into the handler's own transaction. ``on_arrival`` is
+    called, on a thread of the holds, when there is something to do.
+    """
+
+    def __init__(self, client: TaskServiceClient, name: str, claims: Claims | None, hooks: Hooks) -> None:
+        self.on_arrival: Callable[[], None] = lambda: None
+        self.known: Collection[str] = ()  # the types with a handler here
+        self._client = client
+        self._settings = settings = client.settings
+        self._name = name
+        self._claims = claims
+        self._hooks = hooks
+        self._arrived: list[Claim] = []
+        self._lock = Lock()
+        self._backoff = Backoff(settings.min_backoff_seconds, settings.max_backoff_seconds)
+        pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
+        self._holds = Holds(self._hold, self._arrive, self._fail, wait_seconds=settings.wait_seconds, pause=pause)
+        self._unknown: set[str] = set()
+
+    def claim_due(self, free: Mapping[str, int]) -> Found:
+        """Return what has arrived, and see to it that more is asked for."""
+        with self._lock:
+            claims, self._arrived = self._arrived, []
+        if claims:
+            return Found(claims, 0.0)
+        left = self._backoff.seconds_left()
+        return Found([], left or self._holds.want(free, self.known))
+
+    def renew(self, claims: Collection[Claim]) -> set[UUID] | None:
+        """Renew; return None, to be asked again soon, while the service is away."""
+        if self._backoff.seconds_left():
+            return None
+        held_until = time.monotonic() + self._settings.claim_lease_seconds
+        pairs = [(claim.task.id, claim.token) for claim in claims]
+        try:
+            lost = self._client.renew(pairs, lease_seconds=self._settings.claim_lease_seconds)
+        except TaskServiceError as error:
+            self._fail(error)
+            return None
+        self._backoff.reset()
+        for claim in claims:
+            if claim.task.id not in lost:
+                claim.held_until = held_until
+        return lost
+
+    def settle(self, judged: Sequence[tuple[Claim, Verdict]]) -> Sequence[Written]:
+        """Tell the service, in batches; leave out what it did not take, to be given again."""
+        written: list[Written] = []
+        size = self._settings.settle_batch
+        for first in range(0, len(judged), size):
+            if self._backoff.seconds_left():
+                break
+            written += self._tell(judged[first : first + size])
+        return written
+
+    def settle_in(self, connection: Connection, claim: Claim) -> None:
+        """Write SUCCESS into the handler's own transaction, past the service; raises ClaimLostError."""
+        assert self._claims is not None  # a worker without an engine starts with no transactional handler
+        self._claims.settle_in(connection, claim)
+
+    def checkpoint(self, claim: Claim, stage: str, context: str | None) -> None:
+        """Write a checkpoint; ask for as long as the claim lasts while the service is away."""
+        value = None if context is None else orjson.loads(context)
+        left = max(0.0, claim.held_until - time.monotonic())
+        self._client.checkpoint(claim.task.id, claim.token, stage, value, retry_for_seconds=left)
+
+    def stop_asking(self) -> None:
+        """Ask for no more tasks: the worker stops."""
+        self._holds.stop_asking()
+
+    def close(self) -> None:
+        """Wait for the answers under way, no longer than they may take, and give back what they bring."""
+        self._holds.close(self._settings.stop_timeout_seconds * _PART_OF_STOP)
+        with self._lock:
+            late, self._arrived = self._arrived, []
+        self.settle([(claim, GIVEN_BACK) for claim in late])
+        self._client.close()
+
+    # -- on a thread of the holds ------------------------------------------------------------------------
+
+    def _hold(self, limits: Mapping[str, int], wait_seconds: float) -> Held:
+        lease = self._settings.claim_lease_seconds
+        return self._client.hold(self._name, limits, lease_seconds=lease, wait_seconds=wait_seconds)
+
+    def _arrive(self, held: Held, began: float) -> None:
+        self._backoff.reset()
+        for name in set(held.unknown) - self._unknown:
+            self._unknown.add(name)
+            self._hooks.emit(UnknownTypeSeen(name))
+        # The claims began at the earliest when the request did.
+        with self._lock:
+            self._arrived += [self._claim_of(task, began + held.lease_seconds) for task in held.tasks]
+        self.on_arrival()
+
+    def _fail(self, error: Exception) -> None:
+        self._hooks.emit(StepFailed("task-service", error, self._backoff.after(error)))
+        self.on_arrival()
+
+    def _claim_of(self, held: HeldTask, held_until: float) -> Claim:
+        raw_id = held.id if self._claims is None else self._claims.raw_id_of(held.id)
+        headers = orjson.dumps(held.headers).decode() if held.headers else None
+        payload = orjson.dumps(held.arguments)
+        task = Task(raw_id, held.task_type, 0, held.key, headers, payload, held.attempt - 1, held.max_retries)
+        context = None if held.context is None else orjson.dumps(held.context).decode()
+        return Claim(task, held.token, held.stage, context, held_until)
+
+    # -- settling ----------------------------------------------------------------------------------------
+
+    def _tell(self, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
+        try:
+            results = self._client.set([_outcome_of(*pair) for pair in judged])
+        except ServiceRefusedError as error:
+            return self._after_refusal(judged, error)
+        except ServiceAwayError as error:
+            self._fail(error)
+            return []
+        self._backoff.reset()
+        by_id = {result.id: result for result in results}
+        return [_written(claim, verdict, by_id.get(claim.task.id)) for claim, verdict in judged]
+
+    def _after_refusal(self, judged: Sequence[tuple[Claim, Verdict]], error: ServiceRefusedError) -> list[Written]:
+        """Find the one outcome that the service will never take, so that it does not hold up the others."""
+        if error.status in _UNAUTHORIZED:  # by a new token, perhaps, the service will
+            self._fail(error)
+            return []
+        if len(judged) > 1:
+            return [written for pair in judged for written in self._tell([pair])]
+        self._hooks.emit(StepFailed("task-service", error, 0.0))
+        return [_written(*judged[0], None)]
+
+
+def _outcome_of(claim: Claim, verdict: Verdict) -> Outcome:
+    """Return a verdict as the service takes it, which applies the type's policy itself."""
+    name, delay = _NO_POLICY.get(verdict.status), None
+    if verdict.by_policy:
+        name = "retry"
+    elif name is None:
+        name, delay = "retry" if verdict.is_spent else "not_done", verdict.delay_seconds
+    if verdict == GIVEN_BACK:
+        name, delay = "given_back", None
+    return Outcome(claim.task.id, claim.token, name, delay, verdict.error or None)
+
+
+def _written(claim: Claim, verdict: Verdict, result: Settled | None) -> Written:
+    if result is None or not result.settled:
+        return Written(verdict, [claim], 0)
+    status = Status.__members__.get(result.status or "", verdict.status)
+    return Written(verdict if status is verdict.status else replace(verdict, status=status), [claim], 1)

@@ -1,0 +1,113 @@
+"""The requests to a task service, and what its answers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from asyncflow.errors import ClaimLostError, MissingExtraError, ServiceAwayError, ServiceRefusedError
+from asyncflow.integrations.flowsvr.client.settings import ClientSettings
+
+if TYPE_CHECKING:
+    import httpx
+
+_CONFLICT, _TOO_MANY, _SERVER_FAULT = 409, 429, 500
+_MOST_RETRY_AFTER_SECONDS = 3600.0
+
+
+class Link:
+    """Send requests and read answers; lives as long as its client, any thread may use it."""
+
+    def __init__(self, settings: ClientSettings, transport: httpx.BaseTransport | None = None) -> None:
+        self._httpx = _httpx()
+        self._server = settings.server.rstrip("/")
+        self._timeout_seconds = settings.request_timeout_seconds
+        headers = {"authorization": f"Bearer {settings.token}"} if settings.token else {}
+        self._client: httpx.Client = self._httpx.Client(base_url=self._server, headers=headers, transport=transport)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        wait_seconds: float = 0.0,
+    ) -> Any:
+        """Send one request; return the answer's JSON, None if it has none. ``wait_seconds``: how long it may think.
+
+        Raises ServiceAwayError, ServiceRefusedError, or ClaimLostError for a conflict.
+        """
+        try:
+            answer = self._client.request(
+                method,
+                path,
+                content=None if body is None else orjson.dumps(body),
+                headers={} if body is None else {"content-type": "application/json"},
+                params={key: value for key, value in (query or {}).items() if value is not None},
+                timeout=self._timeout_seconds + wait_seconds,
+            )
+        except self._httpx.TransportError as error:
+            raise ServiceAwayError(
+                f"the task service at {self._server} does not answer: {type(error).__name__}: {error}",
+                may_have_worked=not isinstance(error, (self._httpx.ConnectError, self._httpx.ConnectTimeout)),
+            ) from error
+        return self._read(answer)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _read(self, answer: httpx.Response) -> Any:
+        if answer.is_success:
+            return self._json(answer)
+        told = f"the task service at {self._server} answered {answer.status_code}: {_problem(answer)}"
+        if answer.status_code == _CONFLICT:
+            raise ClaimLostError(f"{told}; nothing was written, leave the task alone")
+        if answer.status_code == _TOO_MANY or answer.status_code >= _SERVER_FAULT:
+            raise ServiceAwayError(
+                told,
+                retry_after_seconds=_retry_after(answer),
+                may_have_worked=answer.status_code not in (_TOO_MANY, 503),
+            )
+        raise ServiceRefusedError(told, status=answer.status_code)
+
+    def _json(self, answer: httpx.Response) -> Any:
+        try:
+            return orjson.loads(answer.content) if answer.content else None
+        except orjson.JSONDecodeError as error:
+            raise ServiceAwayError(
+                f"{self._server} answered what is no JSON: {answer.text[:100]!r}; is this URL a task service?",
+                may_have_worked=True,
+            ) from error
+
+
+def _problem(answer: httpx.Response) -> str:
+    """Return what a problem document (RFC 9457) tells, or the text of another answer."""
+    try:
+        problem = orjson.loads(answer.content)
+        told = [str(problem[name]) for name in ("title", "detail") if problem.get(name)]
+    except (orjson.JSONDecodeError, AttributeError):
+        told = [answer.text[:200]]
+    return ": ".join(told) or answer.reason_phrase
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    """Return Retry-After in seconds; its other form, a date, would be compared with a foreign clock."""
+    text = answer.headers.get("retry-after", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return min(seconds, _MOST_RETRY_AFTER_SECONDS) if seconds >= 0 else None
+
+
+def _httpx() -> Any:
+    try:
+        return import_module("httpx")
+    except ImportError as error:
+        line = 'pip install "asyncflow-outbox[flowsvr-client]"'
+        raise MissingExtraError(f"the task service's client needs httpx, which is not installed: {line}") from error

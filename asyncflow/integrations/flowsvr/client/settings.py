@@ -1,0 +1,73 @@
+"""The settings of a task service's client: one table of defaults, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from asyncflow.errors import OptionError, UnknownOptionError
+from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.tables import OWNER_LENGTH
+from asyncflow.outbox.text import require_text, shown
+
+MAX_WAIT_SECONDS = 30.0  # the service holds no request longer
+_LONGEST_SECONDS = 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientSettings:
+    """Configure a client or worker of a task service. Raises OptionError, naming the option and what is allowed."""
+
+    server: str  # the service's URL, such as "https://tasks.example.com"
+    token: str | None = field(default=None, repr=False)  # the bearer token; None sends none
+    name: str | None = None  # of the worker, for the service's list; None: host, process and some luck
+    request_timeout_seconds: float = 10.0  # for each answer, beyond the time that a hold may wait
+    retry_for_seconds: float = 10.0  # how long the client repeats what the service is too busy or away for
+    min_backoff_seconds: float = 0.1  # before the service is asked again after a failure; doubles, with jitter
+    max_backoff_seconds: float = 5.0  # where that doubling ends
+    wait_seconds: float = 5.0  # how long the service may wait for a task before it answers that there is none
+    claim_lease_seconds: float = 30.0  # after which the tasks of a worker that was killed are given back; renewed
+    min_pause_seconds: float = 0.05  # after an answer without tasks that came at once; doubles
+    max_pause_seconds: float = 5.0  # where that doubling ends
+    settle_batch: int = 500  # outcomes sent in one request
+    stop_timeout_seconds: float = 30.0  # how long stop() waits for work in hand
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.server, str) or not self.server.startswith(("http://", "https://")):
+            raise OptionError(f"server is {shown(self.server)}; give a URL such as 'https://tasks.example.com'")
+        if self.token is not None and not (isinstance(self.token, str) and self.token.isascii() and self.token.strip()):
+            # Without its value: errors are logged.
+            raise OptionError("token is no ASCII text; give the token as the service's operator wrote it")
+        if self.name is not None:
+            require_text("name", self.name, OWNER_LENGTH, OptionError)
+        for name in _SECONDS:
+            _require_seconds(name, getattr(self, name), _LONGEST_SECONDS)
+        _require_seconds("wait_seconds", self.wait_seconds, MAX_WAIT_SECONDS)
+        require_whole("settle_batch", self.settle_batch, 1, 10_000)
+
+    @classmethod
+    def of(cls, **options: Any) -> ClientSettings:
+        """Make settings from keyword options; raises UnknownOptionError with the nearest name."""
+        known = [one.name for one in fields(cls)]
+        unknown = options.keys() - set(known)
+        if unknown:
+            raise UnknownOptionError.among("the task service's client", sorted(unknown), known)
+        return cls(**options)
+
+
+_SECONDS = (
+    "request_timeout_seconds",
+    "retry_for_seconds",
+    "min_backoff_seconds",
+    "max_backoff_seconds",
+    "claim_lease_seconds",
+    "min_pause_seconds",
+    "max_pause_seconds",
+    "stop_timeout_seconds",
+)
+
+
+def _require_seconds(name: str, value: Any, most: float) -> None:
+    least = 0.0 if name in ("wait_seconds", "retry_for_seconds") else 0.001
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise OptionError(f"{name} is {shown(value)}; give seconds from {least:g} to {most:g}")

@@ -1,0 +1,145 @@
+"""A worker of a task service: the process that does its tasks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+from asyncflow.errors import OptionError, SchedulerStoppedError, ServiceAwayError
+from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
+from asyncflow.integrations.flowsvr.client.http_claims import HttpClaims
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.events import Hook, Hooks, WorkerStarted, WorkerStopped
+from asyncflow.scheduler import Scheduler
+from asyncflow.scheduler.claims import Claims
+from asyncflow.scheduler.loop import Loop
+from asyncflow.scheduler.ownership import instance_name
+from asyncflow.scheduler.table_check import require_tables
+from asyncflow.scheduler.worker import Worker
+
+_WATCH_SECONDS = 1.0
+
+
+class ServiceWorker:
+    """Do the tasks of a task service by the handlers of an outbox; from ``start`` to ``stop``, not again.
+
+    ``target`` is the Outbox with the handlers. Transactional handlers need a database in which the service's task table
+    is: then it is a Scheduler, whose engine they work on; the scheduler itself is not started. ``options`` are the
+    fields of ClientSettings.
+
+    Raises OptionError or UnknownOptionError.
+    """
+
+    def __init__(
+        self,
+        target: Outbox | Scheduler,
+        server: str,
+        *,
+        hooks: Iterable[Hook] = (),
+        transport: Any = None,
+        **options: Any,
+    ) -> None:
+        if not isinstance(target, (Outbox, Scheduler)):
+            raise OptionError(f"target is {target!r:.60}; give an Outbox, or a Scheduler for transactional handlers")
+        self._engine = target.engine if isinstance(target, Scheduler) else None
+        self._outbox = target.outbox if isinstance(target, Scheduler) else target
+        # Here nothing waits for one request: what the service does not take is kept and sent again with the rest.
+        options.setdefault("retry_for_seconds", 0.0)
+        self._client = TaskServiceClient(server, transport=transport, **options)
+        self.name = self._client.settings.name or instance_name()
+        self.hooks = Hooks(hooks)
+        self._source = HttpClaims(self._client, self.name, self._claims_in(target), self.hooks)
+        worker = Worker(self._outbox, self._source, self._engine, self._client.settings, self.hooks)
+        self._loop = Loop("handlers", worker.step, self.hooks, worker.close)
+        self._source.on_arrival = worker.on_finished = self._loop.latch.wake
+        self._watchdog = Loop("watchdog", self._watch, self.hooks)
+        self._lifecycle = threading.RLock()
+        self._started = False
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Check the handlers and the token, and begin; a second call does nothing.
+
+        A service that is away is no reason not to begin. Raises OptionError, TablesMissingError,
+        ServiceRefusedError or SchedulerStoppedError.
+        """
+        with self._lifecycle:
+            if self._ended.is_set():
+                raise SchedulerStoppedError("this worker was stopped; make a new one")
+            if self._started:
+                return
+            types = self._handled()
+            self._require_reach(types)
+            self._source.known = types
+            self._started = True
+            self._loop.start()
+            self._watchdog.start()
+        self.hooks.emit(WorkerStarted(self.name, self._client.settings.server, types))
+
+    def stop(self, timeout_seconds: float | None = None) -> bool:
+        """Ask for no more, finish or give back the work in hand; return whether all ended in time.
+
+        A second call does nothing. Default: ``stop_timeout_seconds``.
+        """
+        with self._lifecycle:
+            if self._ended.is_set():
+                return True
+            self._source.stop_asking()
+            self._watchdog.stop(_WATCH_SECONDS)
+            default = self._client.settings.stop_timeout_seconds
+            clean = self._loop.stop(default if timeout_seconds is None else timeout_seconds)
+            if clean:
+                self._loop.close()
+            self._ended.set()
+        if self._started:
+            self.hooks.emit(WorkerStopped(self.name, clean))
+        return clean
+
+    def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Wait until the worker was stopped; return whether it was."""
+        return self._ended.wait(timeout_seconds)
+
+    def __enter__(self) -> ServiceWorker:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _claims_in(self, target: Outbox | Scheduler) -> Claims | None:
+        if not isinstance(target, Scheduler):
+            return None
+        lease, deletes = self._client.settings.claim_lease_seconds, target.settings.on_success == "delete"
+        return Claims(target.outbox, target.engine, self.name, lease, deletes=deletes)
+
+    def _handled(self) -> tuple[str, ...]:
+        types = tuple(name for name, kind in self._outbox.handler_types.items() if kind.handler is not None)
+        if not types:
+            raise OptionError("the outbox has no handlers; decorate functions with @outbox.task() and import them")
+        return types
+
+    def _require_reach(self, types: Iterable[str]) -> None:
+        """Refuse to begin what could not be done: a transactional handler without a table, a token that is unknown."""
+        transactional = [name for name in types if self._outbox.handler_types[name].transactional]
+        if transactional and self._engine is None:
+            raise OptionError(
+                f"the handler of {transactional[0]!r} is transactional, but an Outbox has no engine to work on; "
+                f"give a Scheduler whose database has the service's task table, or leave transactional out"
+            )
+        if transactional and self._engine is not None:
+            require_tables(self._engine, self._outbox)
+        with suppress(ServiceAwayError):  # it is asked again, and told of, as the worker asks for tasks
+            self._client.task_types()
+
+    def _watch(self) -> float:
+        self._loop.revive()
+        return _WATCH_SECONDS
