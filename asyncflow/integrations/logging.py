@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from datetime import datetime
 
 from asyncflow.errors import TaskServiceError
 from asyncflow.outbox import events
@@ -74,6 +75,8 @@ def line_of(event: events.Event) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
+    if isinstance(value, datetime):
+        return value.isoformat()
     if isinstance(value, tuple) and len(value) > 8:
         return f"{len(value)}-of-them"
     if isinstance(value, BaseException):

@@ -5,6 +5,7 @@ from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.inbox import Inbox
 from asyncflow.outbox.message import Call, Message
 from asyncflow.outbox.outbox import Outbox
+from asyncflow.outbox.periodic_task import PeriodicTask
 from asyncflow.outbox.signals import CancelTask, NotDone, RejectTask, RetryTask
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import (
@@ -14,6 +15,7 @@ from asyncflow.outbox.tables import (
     instance_table,
     job_table,
     parked_key_table,
+    periodic_table,
     shard_table,
     task_table,
 )
@@ -30,6 +32,7 @@ __all__ = [
     "MessageType",
     "NotDone",
     "Outbox",
+    "PeriodicTask",
     "RejectTask",
     "RetryTask",
     "Status",
@@ -40,6 +43,7 @@ __all__ = [
     "instance_table",
     "job_table",
     "parked_key_table",
+    "periodic_table",
     "shard_table",
     "task_table",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -86,6 +87,16 @@ class SettleFenced(Event):
     """Settles changed nothing, for another instance owns the shards now or somebody settled the rows."""
 
     destination: str
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicTasksEnqueued(Event):
+    """A periodic task was due: ``tasks`` of it were enqueued, the first of them for ``due_time``."""
+
+    name: str
+    task_type: str
+    due_time: datetime
     tasks: int
 
 

@@ -20,12 +20,14 @@ from asyncflow.outbox.handler_type import HandlerType, HandlerTypes
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.message import Call, Door, Message, call_row_of, row_of
 from asyncflow.outbox.options import refuse_unknown, require_place, require_whole
+from asyncflow.outbox.periodic_task import DUE_TIME, PeriodicTask
 from asyncflow.outbox.tables import (
     WORKER_COLUMNS,
     dedupe_table,
     instance_table,
     job_table,
     parked_key_table,
+    periodic_table,
     shard_table,
     task_table,
 )
@@ -66,6 +68,7 @@ _HANDLER_OPTIONS = (
     "limit",
     "transactional",
 )
+_PERIODIC_OPTIONS = ("name", "timezone", "arguments", "misfire", "grace_seconds")
 
 
 class Outbox:
@@ -102,6 +105,7 @@ class Outbox:
         self.jobs = job_table(metadata, f"{prefix}job", schema)
         self._dedupe = Dedupe(dedupe_table(metadata, f"{prefix}dedupe", schema))
         self.dedupe_entries = self._dedupe.entries
+        self.periodic_entries = periodic_table(metadata, f"{prefix}periodic", schema)
         self.tables = (
             self.tasks,
             self.shards,
@@ -109,6 +113,7 @@ class Outbox:
             self.parked_keys,
             self.jobs,
             self.dedupe_entries,
+            self.periodic_entries,
         )
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
@@ -116,6 +121,7 @@ class Outbox:
         self.task_types: TaskTypes[MessageType] = TaskTypes("publish()", "outbox.message")
         self.handler_types = HandlerTypes("enqueue()", "outbox.task")
         self.task_types.beside(self.handler_types)
+        self.periodic_tasks: dict[str, PeriodicTask] = {}
         self.hooks = Hooks(hooks)
         self.bell = Bell()
         self._door = Door(shard_count, max_message_bytes)
@@ -159,6 +165,27 @@ class Outbox:
             return handler
 
         return declare
+
+    def periodic(self, task: Any, cron: str, **options: Any) -> PeriodicTask:
+        """Enqueue ``task``, a handler or the name of its type, whenever a crontab line says so, once for all instances.
+
+        Options: ``timezone`` ("UTC"), ``arguments`` of each task, ``misfire`` ("once") and ``grace_seconds`` (60) for
+        due times that were missed, ``name`` (that of the type), by which the database knows it. Each task has the
+        header ``due-time``.
+
+        Raises OptionError, UnknownOptionError or, as ``enqueue``, a RefusedError.
+        """
+        refuse_unknown("periodic()", options.keys() - set(_PERIODIC_OPTIONS), _PERIODIC_OPTIONS)
+        task_type = self.handler_types.require(task)
+        declared = PeriodicTask(task_type=task_type.name, cron=cron, **{"name": task_type.name, **options})
+        task_type.check(declared.arguments)
+        call_row_of(Call(declared.arguments, headers={DUE_TIME: ""}), task_type, self._door)
+        if declared.name in self.periodic_tasks:
+            raise OptionError(
+                f"a periodic task {declared.name!r} is declared already; give each a name of its own: name="
+            )
+        self.periodic_tasks[declared.name] = declared
+        return declared
 
     def publish(
         self,

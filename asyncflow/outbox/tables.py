@@ -30,7 +30,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import declared_attr
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from asyncflow.outbox.clock import DatabaseTime
+from asyncflow.outbox.clock import DatabaseTime, Instant
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Mapped
@@ -43,6 +43,9 @@ CONSUMER_LENGTH = 100
 MESSAGE_ID_LENGTH = 255
 SCHEDULE_LOG_LENGTH = 2000
 STAGE_LENGTH = 100
+PERIODIC_NAME_LENGTH = 100
+CRON_LENGTH = 200
+TIMEZONE_LENGTH = 64
 WORKER_COLUMNS = frozenset({"stage", "context", "owner", "claim_token"})  # an enqueue leaves them out
 
 
@@ -234,6 +237,22 @@ def dedupe_table(metadata: MetaData, name: str = "asyncflow_dedupe", schema: str
         Column("task_id", TaskId(), nullable=False),
         Column("created_at", DatabaseTime(), nullable=False),
         Index(f"ix_{name}_created_at", "created_at"),
+        schema=schema,
+        keep_existing=True,
+    )
+
+
+def periodic_table(metadata: MetaData, name: str = "asyncflow_periodic", schema: str | None = None) -> Table:
+    """Add the table of periodic tasks: by which plan each is due, when next, and which due time got its task last."""
+    return Table(
+        name,
+        metadata,
+        Column("name", _exact(PERIODIC_NAME_LENGTH), primary_key=True),
+        Column("cron", _exact(CRON_LENGTH), nullable=False),
+        Column("timezone", _exact(TIMEZONE_LENGTH), nullable=False),
+        Column("next_due", Instant(), nullable=False),
+        Column("last_due", Instant(), nullable=True),
+        Column("modified_at", DatabaseTime(), nullable=False),
         schema=schema,
         keep_existing=True,
     )

@@ -35,6 +35,7 @@ from asyncflow.scheduler.relay import OUTBOX_JOB, Relay
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.strategies import strategy_of
 from asyncflow.scheduler.table_check import require_tables
+from asyncflow.scheduler.timetable import Timetable
 from asyncflow.scheduler.unknown_types import UnknownTypes
 from asyncflow.scheduler.worker import Worker
 
@@ -86,6 +87,7 @@ class Scheduler:
         claims = OwnedClaims(outbox, engine, self.ownership, self.settings)
         self.worker = Worker(outbox, claims, engine, self.settings, self.hooks)
         self._monitor = Monitor(outbox, engine, self.ownership, self.settings, self.hooks)
+        self._timetable = Timetable(outbox, engine, self.settings, self.hooks)
         self._roster = Roster(jobs, engine, outbox, self.cluster, self.hooks)
         self._cleaner = Cleaner(outbox, engine, self.ownership, self.settings, self.hooks)
         self._lifecycle = threading.RLock()  # a hook on our thread may call back
@@ -173,6 +175,8 @@ class Scheduler:
             for relay in self.relays:
                 while relay.step() == 0:
                     self._beat_if_due()
+            while self._timetable.step() == 0:
+                self._beat_if_due()
             self._monitor.step()
             self.worker.drain(self._beat_if_due)
             for runner in self._roster.runners:
@@ -204,6 +208,7 @@ class Scheduler:
         self._handler_loop = Loop("handlers", self.worker.step, self.hooks, self.worker.close)
         self.worker.on_finished = self._handler_loop.latch.wake
         self._monitor_loop = Loop("monitor", self._monitor.step, self.hooks, self._monitor.close)
+        self._timetable_loop = Loop("periodic", self._timetable.step, self.hooks, self._timetable.close)
         # Stopped last: while the others finish what they have in hand, the leases must not run out.
         self._cluster_loop = Loop("cluster", self.cluster.step, self.hooks)
         self.cluster.on_drained = self._cluster_loop.latch.wake
@@ -218,7 +223,8 @@ class Scheduler:
     def _working_loops(self) -> list[Loop]:
         """Return the loops that do the work; the jobs' are there from the start on."""
         runners = (*self.relay_runners, *self._roster.runners)
-        return [*(runner.loop for runner in runners), self._handler_loop, self._monitor_loop, self._cleaner_loop]
+        own = (self._handler_loop, self._monitor_loop, self._timetable_loop, self._cleaner_loop)
+        return [*(runner.loop for runner in runners), *own]
 
     @property
     def relay_loops(self) -> list[Loop]:

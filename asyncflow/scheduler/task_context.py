@@ -12,6 +12,7 @@ import orjson
 
 from asyncflow.errors import InvalidStageError, PayloadNotSerializableError
 from asyncflow.outbox import payload as payloads
+from asyncflow.outbox.periodic_task import DUE_TIME
 from asyncflow.outbox.tables import STAGE_LENGTH
 from asyncflow.outbox.text import require_text
 
@@ -50,6 +51,12 @@ class TaskContext:
         self._save = save
         self._max_context_bytes = max_context_bytes
         self._is_cancelled = False
+
+    @property
+    def due_time(self) -> datetime | None:
+        """Return the time for which a periodic task was enqueued, in UTC; None for another task."""
+        text = self.headers.get(DUE_TIME)
+        return None if text is None else datetime.fromisoformat(text)
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -19,7 +19,7 @@ from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually
 
 LONG = 30.0
-TABLES = tuple(f"asyncflow_{name}" for name in ("task", "shard", "instance", "parked_key", "job", "dedupe"))
+TABLES = tuple(f"asyncflow_{name}" for name in ("task", "shard", "instance", "parked_key", "job", "dedupe", "periodic"))
 ASYNCFLOW = str(Path(sys.executable).with_name("asyncflow"))
 
 WIRING = """

@@ -161,6 +161,7 @@ def test_tables_in_a_schema_serve_every_statement(engine: Engine, schema: str, m
         "asyncflow_instance",
         "asyncflow_job",
         "asyncflow_parked_key",
+        "asyncflow_periodic",
         "asyncflow_shard",
         "asyncflow_task",
     }

@@ -179,6 +179,15 @@ def test_on_success_keeps_or_deletes(
     assert application.signals.of(SettleFenced) == []
 
 
+def test_periodic_interval_seconds_is_between_two_looks(application: Application, schedule: Schedule) -> None:
+    application.outbox.task("report.send")
+    application.outbox.periodic("report.send", "0 0 1 1 *")
+    timetable = schedule(periodic_interval_seconds=7)._timetable
+    while (pause := timetable.step()) == 0:
+        pass
+    assert pause == 7
+
+
 def retained(application: Application, schedule: Schedule, status: Status, **options: Any) -> int:
     """Return how many of 3 rows settled years ago are left after cleaning."""
     publish_many(application, 3)
@@ -340,6 +349,7 @@ SHOWN: dict[str, Callable[..., None]] = {
     "on_success": test_on_success_keeps_or_deletes,
     "claim_lease_seconds": test_claim_lease_seconds_is_how_long_a_claim_lasts,
     "monitor_interval_seconds": test_monitor_interval_seconds_is_between_two_looks,
+    "periodic_interval_seconds": test_periodic_interval_seconds_is_between_two_looks,
     "success_retention_seconds": test_success_retention_seconds_keeps_or_not,
     "failed_retention_seconds": test_failed_retention_seconds_keeps_or_not,
     "dedupe_retention_seconds": test_dedupe_retention_seconds_forgets_keys_or_not,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from datetime import datetime, timezone
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -43,6 +44,11 @@ CASES: list[tuple[Event, int, str]] = [
         events.TasksSettled("kafka", 9, 1, 0, 0.25),
         logging.DEBUG,
         "TasksSettled destination=kafka succeeded=9 retried=1 failed=0 seconds=0.250",
+    ),
+    (
+        events.PeriodicTasksEnqueued("nightly", "close_books", datetime(2026, 3, 1, 3, tzinfo=timezone.utc), 2),
+        logging.INFO,
+        "PeriodicTasksEnqueued name=nightly task_type=close_books due_time=2026-03-01T03:00:00+00:00 tasks=2",
     ),
     (
         events.ClaimsRanOut("issue_coupon", 2, 1),

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncflow.errors import OptionError
-from asyncflow.scheduler.crontab import trigger_of, weekdays
+from asyncflow.outbox.crontab import weekdays
+from asyncflow.scheduler.crontab import trigger_of
 
 SUNDAY = datetime(2026, 3, 1)  # midnight, in the trigger's own time zone
 NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")

@@ -1,0 +1,107 @@
+"""Plans: the due times of crontab lines in time zones."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncflow.errors import OptionError
+from asyncflow.outbox.plan import Plan
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
+
+
+def due(plan: Plan, after: str, count: int) -> list[str]:
+    moment, times = utc(after), []
+    for _ in range(count):
+        moment = plan.next_after(moment)
+        times.append(moment.strftime("%m-%d %H:%M:%S"))
+    return times
+
+
+def test_a_due_time_is_after_the_moment_and_never_the_moment_itself() -> None:
+    plan = Plan("*/5 * * * *")
+    assert due(plan, "2026-03-01 12:00:00", 2) == ["03-01 12:05:00", "03-01 12:10:00"]
+    assert due(plan, "2026-03-01 11:59:59.999999", 1) == ["03-01 12:00:00"]
+
+
+def test_a_sixth_field_of_seconds_stands_first() -> None:
+    assert due(Plan("*/20 0 12 * * *"), "2026-03-01 00:00:00", 3) == [
+        "03-01 12:00:00",
+        "03-01 12:00:20",
+        "03-01 12:00:40",
+    ]
+
+
+def test_sunday_is_0_as_in_crontab() -> None:
+    assert due(Plan("0 0 * * 0"), "2026-03-02 00:00:00", 1) == ["03-08 00:00:00"]
+
+
+def test_the_line_is_meant_in_the_zones_local_time() -> None:
+    assert due(Plan("0 9 * * *", "Asia/Tokyo"), "2026-03-01 12:00:00", 1) == ["03-02 00:00:00"]
+    assert due(Plan("0 9 * * *", "America/New_York"), "2026-03-01 12:00:00", 1) == ["03-01 14:00:00"]
+
+
+def test_a_time_that_the_change_to_summer_time_leaves_out_is_due_an_hour_later() -> None:
+    plan = Plan("30 2 * * *", "Europe/Berlin")
+    assert due(plan, "2026-03-28 00:00:00", 3) == ["03-28 01:30:00", "03-29 01:30:00", "03-30 00:30:00"]
+
+
+def test_a_time_that_comes_twice_when_summer_time_ends_is_due_twice() -> None:
+    plan = Plan("30 2 * * *", "Europe/Berlin")
+    assert due(plan, "2026-10-24 12:00:00", 3) == ["10-25 00:30:00", "10-25 01:30:00", "10-26 01:30:00"]
+
+
+def test_every_half_hour_goes_on_through_the_changes() -> None:
+    plan = Plan("*/30 * * * *", "Europe/Berlin")
+    for night in ("2026-03-28 23:00:00", "2026-10-24 23:00:00"):
+        moment = utc(night)
+        for _ in range(10):
+            following = plan.next_after(moment)
+            assert following - moment == timedelta(minutes=30)
+            moment = following
+
+
+@given(
+    st.sampled_from(["* * * * * *", "*/7 * * * *", "30 2 * * *", "0 0 1 * *", "15 4 * * fri", "0 0 29 2 *"]),
+    st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Apia", "Australia/Lord_Howe"]),
+    st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1), timezones=st.just(timezone.utc)),
+)
+def test_due_times_go_forward(line: str, zone: str, moment: datetime) -> None:
+    plan = Plan(line, zone)
+    first = plan.next_after(moment)
+    second = plan.next_after(first)
+    assert moment < first < second
+    assert first.tzinfo is timezone.utc
+    assert plan.next_after(first - timedelta(microseconds=1)) == first
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("* * * *", "of 4 fields; give a crontab line of 5 fields"),
+        ("61 * * * *", "higher than the maximum"),
+        ("a * * * *", "give a crontab line"),
+        ("* * * * 8", "'8' is no weekday"),
+        ("0 0 30 2 *", "never due"),
+        ("", "empty"),
+        (5, "not text"),
+        (None, "not text"),
+        ("0 " * 120, "characters"),
+    ],
+)
+def test_a_bad_line_is_refused(line: Any, fault: str) -> None:
+    with pytest.raises(OptionError, match=f"^cron is .*{fault}"):
+        Plan(line)
+
+
+@pytest.mark.parametrize("zone", ["Mars", "Europe", "../etc/passwd", "", "UTC ", None, 5, "CEST+2"])
+def test_an_unknown_zone_is_refused(zone: Any) -> None:
+    with pytest.raises(OptionError, match=r"^timezone is "):
+        Plan("* * * * *", zone)
