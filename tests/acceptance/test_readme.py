@@ -118,8 +118,8 @@ def test_the_guides_snippets_run_in_their_order(tmp_path: Path, monkeypatch: pyt
     engine = create_engine(f"sqlite:///{tmp_path / 'guide.db'}")
     names: dict[str, Any] = {}
     exec(compile(_IMPORTS, "imports", "exec", dont_inherit=True), names)
-    put_in, mixin, misspelt, once, builder, handlers, client, order, job, clusters, consume, alembic = snippets(
-        "docs/guide.md"
+    put_in, mixin, misspelt, once, builder, handlers, periodic, client, order, job, clusters, consume, alembic = (
+        snippets("docs/guide.md")
     )
     names["engine"] = engine
     exec(put_in, names)
@@ -132,6 +132,7 @@ def test_the_guides_snippets_run_in_their_order(tmp_path: Path, monkeypatch: pyt
     _assert_built(names, engine)
     exec(once, names)
     exec(handlers, names)
+    exec(periodic, names)
     exec(client, names)
     with Session(engine) as session, session.begin():
         exec(order, names | {"session": session})

@@ -20,7 +20,7 @@ from tests.chaos.process import CHECKOUT
 from tests.support.faketime import faketime_library
 
 _OFFSETS = ["+0", "+1h", "-1h"]
-_SECONDS = {"short": 12.0, "long": 120.0}
+_SECONDS = {"short": 8.0, "long": 120.0}
 
 
 def instance(engine: Engine, offset: str) -> subprocess.Popen[bytes]:

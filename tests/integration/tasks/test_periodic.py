@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import delete, event, select, update
+from sqlalchemy import MetaData, delete, event, select, update
 from sqlalchemy.exc import OperationalError
 
 from asyncflow import Outbox, TaskContext
@@ -64,8 +64,6 @@ def due_times(application: Application) -> list[datetime]:
 
 def deployment(application: Application, cron: str, **options: Any) -> Outbox:
     """Return the outbox of an instance that was deployed with this plan."""
-    from sqlalchemy import MetaData
-
     outbox = Outbox(MetaData())
     outbox.task("report.send")
     outbox.periodic("report.send", cron, **options)
