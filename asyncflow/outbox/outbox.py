@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 from uuid import UUID
 
 from sqlalchemy import Connection, MetaData, event
@@ -16,7 +16,7 @@ from asyncflow.outbox import queries
 from asyncflow.outbox.dedupe import Dedupe, Enqueued, idempotency_key_of
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.events import Hook, Hooks, TaskEnqueued
-from asyncflow.outbox.handler_type import HandlerType, HandlerTypes
+from asyncflow.outbox.handler_type import HandlerT, HandlerType, HandlerTypes
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.message import Call, Door, Message, call_row_of, row_of
 from asyncflow.outbox.options import refuse_unknown, require_place, require_whole
@@ -141,6 +141,15 @@ class Outbox:
         options.setdefault("destination", self.default_destination)
         options.setdefault("topic", task_type)
         return self.task_types.declare(MessageType(name=task_type, **options))
+
+    @overload
+    def task(self, task_type: HandlerT) -> HandlerT: ...
+
+    @overload
+    def task(self, task_type: str, **options: Any) -> HandlerType: ...
+
+    @overload
+    def task(self, **options: Any) -> Callable[[HandlerT], HandlerT]: ...
 
     def task(self, task_type: Any = None, **options: Any) -> Any:
         """Declare a task type whose tasks a function or coroutine of this application handles.
