@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import psycopg
 import pymysql
 
 from benchmarks.ground import TASK_TYPE, Ground
 
-Row = tuple[bytes, str, bytes]  # id, key, payload
+Row = Sequence[Any]  # id, key, payload
 Send = Callable[[Sequence[Row]], None]
 
 _SHARDS = 64
@@ -23,9 +24,20 @@ _PAGE = (
 )
 
 
-def drain_by_hand(ground: Ground, send: Send) -> int:
-    """Relay everything that is pending by PyMySQL and ``send``; return how many rows moved."""
-    url = ground.engine.url
+def drain_by_hand(ground: Ground, send: Send, *, delete: bool = False) -> int:
+    """Relay everything that is pending by the plain driver and ``send``; return how many rows moved."""
+    is_postgresql = ground.engine.dialect.name == "postgresql"
+    drain = _drain_postgresql if is_postgresql else _drain_mariadb
+    fetch = " UNION ALL ".join(
+        _PAGE.format(table=ground.table, task_type=TASK_TYPE, shard=shard, limit=_ROWS_A_SHARD)
+        for shard in range(_SHARDS)
+    )
+    settle = f"DELETE FROM {ground.table}" if delete else f"UPDATE {ground.table} SET status = 2"
+    return drain(ground, send, fetch, settle)
+
+
+def _drain_mariadb(ground: Ground, send: Send, fetch: str, settle: str) -> int:
+    url = ground.url
     connection = pymysql.connect(
         host=url.host or "",
         port=url.port or 0,
@@ -33,17 +45,25 @@ def drain_by_hand(ground: Ground, send: Send) -> int:
         password=url.password or "",
         database=url.database,
     )
-    fetch = " UNION ALL ".join(
-        _PAGE.format(table=ground.outbox.tasks.fullname, task_type=TASK_TYPE, shard=shard, limit=_ROWS_A_SHARD)
-        for shard in range(_SHARDS)
-    )
     moved = 0
     with connection, connection.cursor() as cursor:
         while rows := _fetch(connection, cursor, fetch):
             send(rows)
             marks = ",".join(["%s"] * len(rows))
-            settle = f"UPDATE {ground.outbox.tasks.fullname} SET status = 2 WHERE id IN ({marks})"
-            cursor.execute(settle, [row[0] for row in rows])
+            cursor.execute(f"{settle} WHERE id IN ({marks})", [row[0] for row in rows])
+            connection.commit()
+            moved += len(rows)
+    return moved
+
+
+def _drain_postgresql(ground: Ground, send: Send, fetch: str, settle: str) -> int:
+    url = ground.url
+    address: dict[str, Any] = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
+    moved = 0
+    with psycopg.connect(dbname=url.database, **address) as connection, connection.cursor() as cursor:
+        while rows := _fetch(connection, cursor, fetch):
+            send([(task_id.bytes, key, payload) for task_id, key, payload in rows])
+            cursor.execute(f"{settle} WHERE id = ANY(%s)", ([row[0] for row in rows],))
             connection.commit()
             moved += len(rows)
     return moved

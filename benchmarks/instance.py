@@ -1,0 +1,80 @@
+"""One process of a benchmark: an instance of asyncflow, or the same work by hand, until SIGTERM.
+
+``python -m benchmarks.instance KIND``, with a Job as JSON on stdin. It prints "ready" once it has started.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import make_url
+
+from asyncflow import Scheduler
+from asyncflow.integrations.kafka import ConfluentKafkaPublisher
+from benchmarks.claims_by_hand import claims_by_hand
+from benchmarks.ground import Ground
+
+HANDLER = "benchmark.nothing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Tell a process where and how to work."""
+
+    url: str
+    kafka: str
+    topic: str
+    share: tuple[int, int] = (0, 1)  # by hand: which part of the shards, of how many
+    concurrency: int = 1000
+    options: dict[str, Any] = field(default_factory=dict)  # of the scheduler
+
+    def ground(self) -> Ground:
+        """Return the ground that the parent made."""
+        return Ground(make_url(self.url), self.kafka, self.topic)
+
+
+def nothing() -> None:
+    """Be a handler that does nothing."""
+
+
+def declare_handler(ground: Ground, concurrency: int) -> None:
+    """Declare the handler that does nothing."""
+    ground.outbox.task(HANDLER, concurrency=concurrency)(nothing)
+
+
+def _scheduler(job: Job, *, handles: bool) -> Scheduler:
+    ground = job.ground()
+    if handles:
+        declare_handler(ground, job.concurrency)
+    return Scheduler(ground.engine, ground.outbox, {"kafka": ConfluentKafkaPublisher(job.kafka)}, **job.options)
+
+
+def _by_hand(job: Job) -> AbstractContextManager[object]:
+    return claims_by_hand(job.ground(), HANDLER, *job.share)
+
+
+KINDS: dict[str, Callable[[Job], AbstractContextManager[object]]] = {
+    "relay": lambda job: _scheduler(job, handles=False),
+    "tasks": lambda job: _scheduler(job, handles=True),
+    "tasks by hand": _by_hand,
+}
+
+
+def main() -> None:
+    """Work until SIGTERM."""
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    with KINDS[sys.argv[1]](Job(**orjson.loads(sys.stdin.readline()))):
+        print("ready", flush=True)
+        ended.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Handlers that do nothing, claimed and completed, beside claiming and completing by hand; tasks a second."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+from benchmarks.figure import Figure, Goal, faster
+from benchmarks.ground import GROUNDS, Ground
+from benchmarks.instance import HANDLER, Job, declare_handler
+from benchmarks.plan import Plan
+from benchmarks.processes import await_shares, running, settling_speed
+
+_ROWS = 20_000
+_WHERE = "two round trips more for a batch (heads, what the claim got), and a thread's wake-up for each handler"
+
+
+def tasks(plan: Plan) -> list[Figure]:
+    """Measure 1 process and 4, on both databases."""
+    cases = [(database, processes) for database in ("postgresql", "mariadb") for processes in (1, 4)]
+    return [_beside_hand(*case, plan.part(1 / len(cases))) for case in cases]
+
+
+def _beside_hand(database: str, processes: int, plan: Plan) -> Figure:
+    rows = plan.scaled(_ROWS)
+    with ExitStack() as stack:
+        ours, by_hand = (stack.enter_context(GROUNDS[database]()) for _ in range(2))
+        for ground in (ours, by_hand):
+            declare_handler(ground, 1)
+        stack.enter_context(running("tasks", [job_on(ours)] * processes))
+        jobs = [job_on(by_hand, share=(number, processes)) for number in range(processes)]
+        stack.enter_context(running("tasks by hand", jobs))
+        await_shares(ours, processes)
+        for ground in (ours, by_hand):
+            settling_speed(ground, plan.scaled(2000), HANDLER)
+        speeds = plan.alternate(
+            {
+                "ours": lambda: settling_speed(ours, rows, HANDLER),
+                "by hand": lambda: settling_speed(by_hand, rows, HANDLER),
+            }
+        )
+    is_whole = processes == 4
+    goal = Goal(
+        text=">= 0.8, >= 10,000/s" if is_whole else ">= 0.8",
+        least_ratio=0.8,
+        least_value=10_000 if is_whole else None,
+    )
+    return faster(
+        f"{database}, {processes} process{'es' if is_whole else ''}",
+        speeds["ours"],
+        "claim and complete by hand",
+        speeds["by hand"],
+        unit="tasks/s",
+        goal=goal,
+        where=_WHERE,
+        details={"rows": rows},
+    )
+
+
+def job_on(ground: Ground, **values: Any) -> Job:
+    """Return the job of a process on a ground."""
+    url = ground.url.render_as_string(hide_password=False)
+    return Job(url=url, kafka=ground.kafka, topic=ground.topic, **values)
