@@ -15,7 +15,7 @@ from benchmarks.ground import TASK_TYPE, Ground, mariadb_ground, payload
 from benchmarks.plan import Plan
 
 _WRITERS = 4
-_WARM_UP_SECONDS = 2.0  # not measured: connections, topic metadata, compiled statements
+_WARM_UP_SECONDS = 1.0  # not measured: connections, topic metadata, compiled statements
 _ALLOWED = {50: 5.0, 99: 25.0}  # milliseconds beyond the bare client's, by percentile
 _PATIENCE_SECONDS = 30.0
 _CASES = ((50, False), (1000, True), (50, True))  # messages a second, wake-up on commit
@@ -46,7 +46,7 @@ class _Timed:
 def latency(plan: Plan) -> list[Figure]:
     """Measure both rates with the wake-up on, the lower one with it off, too; the bare client beside each."""
     with mariadb_ground() as ground:
-        return [figure for case in _CASES for figure in _measure(ground, *case, plan.part(1 / len(_CASES)))]
+        return [figure for case in plan.cases(_CASES) for figure in _measure(ground, *case, plan.part(1 / len(_CASES)))]
 
 
 def _measure(ground: Ground, per_second: int, wake_on_commit: bool, plan: Plan) -> list[Figure]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import TypeVar
 
+T = TypeVar("T")
 Side = Callable[[], float]
 _SMOKE_SECONDS = 1.0  # a plan as short as this shows that a benchmark runs, not what it measures
 
@@ -29,6 +31,10 @@ class Plan:
     def scaled(self, rows: int) -> int:
         """Return ``rows``, or few of them in a smoke."""
         return min(rows, 500) if self.is_smoke else rows
+
+    def cases(self, all_: Sequence[T]) -> Sequence[T]:
+        """Return all cases, the last of them in a smoke."""
+        return all_[-1:] if self.is_smoke else all_
 
     def part(self, share: float) -> Plan:
         """Return a plan of a share of the time."""

@@ -89,7 +89,7 @@ def settling_speed(ground: Ground, rows: int, task_type: str) -> float:
     settled = ground.count("status = 2")
     if settled != rows:
         raise RuntimeError(f"{settled} of {rows} tasks ended as SUCCESS on {'MariaDB' if is_mysql else 'PostgreSQL'}")
-    return float(max(1, counted) / max((last - first).total_seconds(), 1e-6))
+    return float(max(1, counted) / max((last - first).total_seconds(), 1e-3))
 
 
 def _await(condition: object, trouble: str) -> None:

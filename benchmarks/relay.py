@@ -36,7 +36,7 @@ def relay(plan: Plan) -> list[Figure]:
     """Measure both clients, settling by UPDATE and by DELETE, payloads of 300 bytes and 4 KiB."""
     part = plan.part(1 / len(_CASES))
     with mariadb_ground() as ground:
-        return [figure for case in _CASES for figure in beside_hand(ground, *case, part)]
+        return [figure for case in plan.cases(_CASES) for figure in beside_hand(ground, *case, part)]
 
 
 def beside_hand(ground: Ground, client: str, on_success: Any, size: int, plan: Plan) -> list[Figure]:

@@ -20,7 +20,7 @@ def relay_pg(plan: Plan) -> list[Figure]:
     """Measure the loop by hand for half of the time, the peer for the other half."""
     part = plan.part(1 / 2 / len(_CASES))
     with postgresql_ground() as ground:
-        figures = [figure for case in _CASES for figure in beside_hand(ground, *case, part)]
+        figures = [figure for case in plan.cases(_CASES) for figure in beside_hand(ground, *case, part)]
         return [*figures, *_beside_peer(ground, plan.part(1 / 2))]
 
 

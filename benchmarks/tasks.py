@@ -17,8 +17,8 @@ _WHERE = "two round trips more for a batch (heads, what the claim got), and a th
 
 def tasks(plan: Plan) -> list[Figure]:
     """Measure 1 process and 4, on both databases."""
-    cases = [(database, processes) for database in ("postgresql", "mariadb") for processes in (1, 4)]
-    return [_beside_hand(*case, plan.part(1 / len(cases))) for case in cases]
+    cases = [(database, processes) for database in ("postgresql", "mariadb") for processes in (4, 1)]
+    return [_beside_hand(*case, plan.part(1 / len(cases))) for case in plan.cases(cases)]
 
 
 def _beside_hand(database: str, processes: int, plan: Plan) -> Figure:
