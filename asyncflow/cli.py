@@ -1,4 +1,4 @@
-"""The command line: ``asyncflow run``, ``worker``, ``init-db``, ``status`` and ``reshard``.
+"""The command line: ``asyncflow run``, ``worker``, ``init-db``, ``status``, ``config`` and ``reshard``.
 
 Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 3 stopped, but work had to be left behind.
 """
@@ -20,12 +20,13 @@ from typing import Any, Protocol
 from sqlalchemy import Engine, MetaData, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from asyncflow.commands import config as config_command
 from asyncflow.errors import AsyncflowError, TargetNotFoundError
 from asyncflow.integrations.logging import LoggingHook
 from asyncflow.outbox import Inbox, Outbox
 from asyncflow.scheduler import Scheduler
 from asyncflow.scheduler.jobs.sources import options_from_environment, options_from_toml
-from asyncflow.scheduler.report import COUNT_LIMIT, Report, report
+from asyncflow.scheduler.report import COUNT_LIMIT, Report, TypeReport, report
 from asyncflow.scheduler.reshard import reshard
 
 _LEFT_BEHIND = 3
@@ -91,12 +92,17 @@ def _parser() -> argparse.ArgumentParser:
         ("status", _status, "show what waits, what failed and who owns the shards"),
     ):
         sub = commands.add_parser(name, help=text)
-        sub.add_argument("target", metavar="module:attribute", nargs="?", help="a Scheduler; or use the options")
-        sub.add_argument("--database-url", help="SQLAlchemy URL; default: $ASYNCFLOW_DATABASE_URL")
-        sub.add_argument("--prefix", default="asyncflow_", help="of the tables' names (default: %(default)s)")
-        sub.add_argument("--schema", help="of the tables")
+        _add_database_options(sub)
         sub.set_defaults(command=command)
+    config_command.add_to(commands, _add_database_options, _database)
     return parser
+
+
+def _add_database_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("target", metavar="module:attribute", nargs="?", help="a Scheduler; or use the options")
+    sub.add_argument("--database-url", help="SQLAlchemy URL; default: $ASYNCFLOW_DATABASE_URL")
+    sub.add_argument("--prefix", default="asyncflow_", help="of the tables' names (default: %(default)s)")
+    sub.add_argument("--schema", help="of the tables")
 
 
 # -- run -------------------------------------------------------------------------------------------------
@@ -254,7 +260,7 @@ def render(state: Report) -> str:
     lines = [f"{'TASK TYPE':<32} {'PENDING':>8} {'OLDEST DUE':>11} {'NEXT DUE':>9} {'SUCCESS':>8} {'FAILED':>7}"]
     for one in state.types:
         lines.append(
-            f"{one.task_type:<32} {_count(one.pending):>8} {_seconds(one.oldest_due_seconds):>11} "
+            f"{_named(one):<32} {_count(one.pending):>8} {_seconds(one.oldest_due_seconds):>11} "
             f"{_seconds(one.next_due_seconds):>9} {_count(one.succeeded):>8} {_count(one.failed):>7}"
         )
     if not state.types:
@@ -270,6 +276,10 @@ def render(state: Report) -> str:
         lines.append(f"{letter.task_id}  {letter.task_type}  key={letter.key}  retries={letter.retry_count}")
         lines.append(f"    {last_error}")
     return "\n".join(lines)
+
+
+def _named(one: TypeReport) -> str:
+    return one.task_type if one.enabled else f"{one.task_type} (off)"
 
 
 def _count(count: int) -> str:

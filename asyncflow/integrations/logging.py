@@ -24,6 +24,7 @@ _LOUD: tuple[type[events.Event], ...] = (
     events.SettleFenced,
     events.ClaimsRanOut,
     events.UnknownTypeSeen,
+    events.ConfigurationIgnored,
     events.StepFailed,
     events.LoopRestarted,
     events.JobFailed,

@@ -16,6 +16,7 @@ from asyncflow.outbox.tables import (
     job_table,
     parked_key_table,
     periodic_table,
+    schedule_cfg_table,
     shard_table,
     task_table,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "job_table",
     "parked_key_table",
     "periodic_table",
+    "schedule_cfg_table",
     "shard_table",
     "task_table",
 ]

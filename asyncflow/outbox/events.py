@@ -155,6 +155,22 @@ class UnknownTypeSeen(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationChanged(Event):
+    """The options of ``task_type`` that the configuration table sets are ``options`` from now on, in this process."""
+
+    task_type: str
+    options: tuple[tuple[str, object], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationIgnored(Event):
+    """A row of the configuration table is at fault; ``task_type`` goes on as declared until the row is mended."""
+
+    task_type: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class SettledRowsDeleted(Event):
     """The cleaner deleted rows whose retention is over."""
 

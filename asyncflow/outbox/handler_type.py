@@ -10,13 +10,12 @@ from typing import Any, TypeVar
 from asyncflow.errors import InvalidArgumentsError, OptionError, UnknownTaskTypeError
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.signature import Signature
-from asyncflow.outbox.task_type import TaskType, TaskTypes, require_seconds
+from asyncflow.outbox.task_type import TaskType, TaskTypes, require_limit, require_seconds
 from asyncflow.outbox.text import shown
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 
 MAX_CONCURRENCY = 1000
-MAX_LIMIT = 10_000
 
 
 @dataclass(kw_only=True)
@@ -32,6 +31,7 @@ class HandlerType(TaskType):
     max_processing_time_seconds: float = 300.0  # an attempt that takes longer is given up and counts as failed
     concurrency: int = 10  # handlers of this type at work at once, in each process
     limit: int | None = None  # tasks of this type claimed at once, in each process; None: as many as concurrency
+    interval_seconds: float = 0.0  # least time between two claims of this type, in each process
     transactional: bool = False  # the handler gets a Session, whose commit also settles the task
     handler: Callable[..., Any] | None = field(default=None, repr=False)
     signature: Signature | None = field(default=None, repr=False, compare=False)
@@ -41,8 +41,8 @@ class HandlerType(TaskType):
         super().__post_init__()
         require_seconds("max_processing_time_seconds", self.max_processing_time_seconds, 0.001)
         require_whole("concurrency", self.concurrency, 1, MAX_CONCURRENCY)
-        if self.limit is not None:
-            require_whole("limit", self.limit, 1, MAX_LIMIT)
+        require_limit(self.limit)
+        require_seconds("interval_seconds", self.interval_seconds, 0)
         if not isinstance(self.transactional, bool):
             raise OptionError(f"transactional is {shown(self.transactional)}; give True or False")
         if self.handler is not None:

@@ -28,6 +28,7 @@ from asyncflow.outbox.tables import (
     job_table,
     parked_key_table,
     periodic_table,
+    schedule_cfg_table,
     shard_table,
     task_table,
 )
@@ -56,6 +57,8 @@ _TYPE_OPTIONS = (
     "when_exhausted",
     "retry_factor",
     "retry_jitter",
+    "limit",
+    "enabled",
 )
 _HANDLER_OPTIONS = (
     "max_retries",
@@ -66,7 +69,9 @@ _HANDLER_OPTIONS = (
     "max_processing_time_seconds",
     "concurrency",
     "limit",
+    "interval_seconds",
     "transactional",
+    "enabled",
 )
 _PERIODIC_OPTIONS = ("name", "timezone", "arguments", "misfire", "grace_seconds")
 
@@ -106,6 +111,7 @@ class Outbox:
         self._dedupe = Dedupe(dedupe_table(metadata, f"{prefix}dedupe", schema))
         self.dedupe_entries = self._dedupe.entries
         self.periodic_entries = periodic_table(metadata, f"{prefix}periodic", schema)
+        self.schedule_cfgs = schedule_cfg_table(metadata, f"{prefix}schedule_cfg", schema)
         self.tables = (
             self.tasks,
             self.shards,
@@ -114,6 +120,7 @@ class Outbox:
             self.jobs,
             self.dedupe_entries,
             self.periodic_entries,
+            self.schedule_cfgs,
         )
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
@@ -132,8 +139,9 @@ class Outbox:
 
         Options: ``destination`` (a publisher's name), ``topic`` (the type's name), ``max_retries`` (10),
         ``retry_interval_seconds`` (1), ``max_retry_interval_seconds`` (10), ``retry_factor`` (2), ``retry_jitter``
-        (0), ``rate_limit_per_second`` (None), ``ordered`` (False), ``when_exhausted`` ("block"). As a decorator it
-        takes the function ``(session, tasks) -> payloads`` that builds payloads when they are sent.
+        (0), ``rate_limit_per_second`` (None), ``ordered`` (False), ``when_exhausted`` ("block"), ``limit`` (None),
+        ``enabled`` (True). As a decorator it takes the function ``(session, tasks) -> payloads`` that builds payloads
+        when they are sent.
 
         Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
         """

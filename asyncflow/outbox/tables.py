@@ -16,6 +16,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Dialect,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -207,6 +208,30 @@ def job_table(metadata: MetaData, name: str = "asyncflow_job", schema: str | Non
         Column("config", _any_text(), nullable=False),
         Column("sharding_total_count", Integer, nullable=False),
         Column("disabled", Boolean, nullable=False),
+        Column("modified_at", DatabaseTime(), nullable=False),
+        schema=schema,
+        keep_existing=True,
+    )
+
+
+def schedule_cfg_table(metadata: MetaData, name: str = "asyncflow_schedule_cfg", schema: str | None = None) -> Table:
+    """Add the configuration table: options of a task type that replace those of its declaration, NULL as declared.
+
+    A row for a type that no code declares registers that type. ``schedule_limit`` is the option ``limit``, a reserved
+    word.
+    """
+    return Table(
+        name,
+        metadata,
+        Column("task_type", _exact(TASK_TYPE_LENGTH), primary_key=True),
+        Column("schedule_limit", Integer, nullable=True),
+        Column("interval_seconds", Double, nullable=True),
+        Column("max_processing_time_seconds", Double, nullable=True),
+        Column("max_retries", Integer, nullable=True),
+        Column("retry_interval_seconds", Double, nullable=True),
+        Column("max_retry_interval_seconds", Double, nullable=True),
+        Column("enabled", Boolean, nullable=True),
+        Column("concurrency", Integer, nullable=True),
         Column("modified_at", DatabaseTime(), nullable=False),
         schema=schema,
         keep_existing=True,

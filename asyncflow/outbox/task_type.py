@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Builder = Callable[[Session, Sequence[Task]], Iterable[Any]]
 
 MAX_RETRIES = 2**31 - 1  # the column's bound
+MAX_LIMIT = 10_000
 WhenExhausted = Literal["block", "skip"]
 _LEAST_RATE, _MOST_RATE = 0.001, 1e9
 
@@ -37,6 +38,8 @@ class TaskType:
     max_retry_interval_seconds: float = 10.0  # where the growth ends
     retry_factor: float = 2.0  # of the growth: 2 doubles, 1 keeps the interval fixed
     retry_jitter: float = 0.0  # the part of an interval that chance may take away, from 0 to 1
+    enabled: bool = True  # False: its tasks wait, and may still be enqueued
+    configured_max_retries: int | None = field(default=None, repr=False)  # set while running; goes before the row's
 
     def __post_init__(self) -> None:
         self.name = require_text("task_type", self.name, TASK_TYPE_LENGTH, InvalidTaskTypeError)
@@ -45,6 +48,8 @@ class TaskType:
         require_seconds("max_retry_interval_seconds", self.max_retry_interval_seconds, self.retry_interval_seconds)
         require_number("retry_factor", self.retry_factor, 1, 100)
         require_number("retry_jitter", self.retry_jitter, 0, 1)
+        if not isinstance(self.enabled, bool):
+            raise OptionError(f"enabled is {shown(self.enabled)}; give True or False")
 
     @property
     def retry_policy(self) -> RetryPolicy:
@@ -60,6 +65,10 @@ class TaskType:
         """Return the seconds to wait after failure number ``retry_count`` (1 for the first)."""
         return self.retry_policy.delay(retry_count)
 
+    def most_retries(self, of_row: int) -> int:
+        """Return how many retries a task has: those written at its enqueue, unless the configuration tells others."""
+        return of_row if self.configured_max_retries is None else self.configured_max_retries
+
 
 @dataclass(kw_only=True)
 class MessageType(TaskType):
@@ -73,6 +82,7 @@ class MessageType(TaskType):
     rate_limit_per_second: float | None = None  # messages sent by all instances together; None: no limit
     ordered: bool = False  # one key's messages arrive in the order of their enqueueing
     when_exhausted: WhenExhausted = "block"  # ordered: after max_retries a key waits for a person, or its next goes on
+    limit: int | None = None  # messages of this type in one round of an instance; None: as many as there is room for
     builder: Builder | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +90,7 @@ class MessageType(TaskType):
         self.destination = require_text("destination", self.destination, TASK_TYPE_LENGTH, OptionError)
         self.topic = require_text("topic", self.topic, 249, OptionError)  # 249 is Kafka's limit
         _require_rate("rate_limit_per_second", self.rate_limit_per_second)
+        require_limit(self.limit)
         if not isinstance(self.ordered, bool):
             raise OptionError(f"ordered is {shown(self.ordered)}; give True or False")
         if self.when_exhausted not in get_args(WhenExhausted):
@@ -101,6 +112,12 @@ def require_seconds(name: str, value: Any, least: float) -> None:
     """Raise OptionError unless ``value`` is a number of seconds of at least ``least``."""
     if not _is_number(value) or not least <= value <= MAX_DELAY_SECONDS:
         raise OptionError(f"{name} is {shown(value)}; give seconds from {least:g} to {MAX_DELAY_SECONDS:.0f}")
+
+
+def require_limit(value: Any) -> None:
+    """Raise OptionError unless ``value`` is a number of tasks taken at once, or None."""
+    if value is not None:
+        require_whole("limit", value, 1, MAX_LIMIT)
 
 
 def _require_rate(name: str, value: Any) -> None:

@@ -1,14 +1,17 @@
 """The run side: what is deployed once per instance."""
 
+from asyncflow.scheduler.configuration import Configurations
 from asyncflow.scheduler.counters import Counters
 from asyncflow.scheduler.jobs import DataflowJob, JobSettings, ShardingContext, SimpleJob
 from asyncflow.scheduler.publisher import SENT, Outcome, Publisher, Record, Rejected, Retry, Sent, Unavailable
 from asyncflow.scheduler.scheduler import Scheduler
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.task_context import TaskContext
+from asyncflow.scheduler.type_config import TypeConfig
 
 __all__ = [
     "SENT",
+    "Configurations",
     "Counters",
     "DataflowJob",
     "JobSettings",
@@ -23,5 +26,6 @@ __all__ = [
     "ShardingContext",
     "SimpleJob",
     "TaskContext",
+    "TypeConfig",
     "Unavailable",
 ]

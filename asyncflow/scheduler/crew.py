@@ -49,6 +49,11 @@ class Crew:
         """Tell whether so few tasks wait that more should be claimed."""
         return len(self._waiting) <= self.task_type.most_claimed // 2
 
+    def adopt(self, task_type: HandlerType) -> None:
+        """Go on with other options; attempts that have begun keep theirs."""
+        self.task_type = task_type
+        self.resume()
+
     def take(self, claims: Iterable[Claim]) -> None:
         """Let claimed tasks be done, in their order."""
         with self._lock:

@@ -24,6 +24,7 @@ from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.rate_limit import RateLimit
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.turns import Turns
+from asyncflow.scheduler.types_in_force import with_retries_in_force
 from asyncflow.scheduler.unknown_types import UnknownTypes
 
 _MOST_PAGES = 64  # in one round: more branches cost the planner more than another round costs
@@ -63,12 +64,14 @@ class Fetcher:
         database: Database,
         breakers: Breakers,
         settings: SchedulerSettings,
+        types: Mapping[str, MessageType],
         unknown_types: UnknownTypes,
         hooks: Hooks,
     ) -> None:
-        self.parking = Parking(outbox, self._is_ordered_here)
+        self.parking = Parking(outbox, types, self._is_ordered_here)
         self._destination = destination
         self._outbox = outbox
+        self._types = types
         self._database = database
         self._breakers = breakers
         self._unknown_types = unknown_types
@@ -102,7 +105,7 @@ class Fetcher:
 
     def _type_here(self, name: str) -> MessageType | None:
         """Return the type if its tasks come here; it may have been declared after the relay was made."""
-        task_type = self._outbox.task_types.get(name)
+        task_type = self._types.get(name)
         return task_type if task_type is not None and task_type.destination == self._destination else None
 
     def _is_ordered_here(self, name: str) -> bool:
@@ -110,11 +113,16 @@ class Fetcher:
         return task_type is not None and task_type.ordered
 
     def _any_is_ordered(self) -> bool:
-        return any(map(self._is_ordered_here, self._outbox.task_types))
+        return any(map(self._is_ordered_here, self._types))
 
     def _seconds_closed(self, name: str, epochs: Mapping[int, int]) -> float:
-        """Return 0 if tasks of the type may go now, or how long they may not: its topic is away, or its rate spent."""
-        task_type = self._outbox.task_types[name]
+        """Return 0 if tasks of the type may go now, or how long they may not.
+
+        It is switched off, its topic is away, or its rate is spent.
+        """
+        task_type = self._types[name]
+        if not task_type.enabled:
+            return _LONG
         wait = self._breakers.seconds_until_probe(task_type.topic)
         if wait == 0 and task_type.rate_limit_per_second is not None and self._allowance(task_type, epochs) < 1:
             return max(0.001, self._limit_of(name).seconds_until_next(self._rate(task_type, epochs)))
@@ -150,6 +158,7 @@ class Fetcher:
     def _read_rows(self, connection: Connection, served: list[Head], limit: int, epochs: Mapping[int, int]) -> Round:
         tasks = queries.read_pages(connection, self._outbox.tasks, served, limit) if served else []
         tasks += self._newest_behind_retries(connection, served, tasks, limit)
+        tasks = with_retries_in_force(tasks, self._types)
         if not self._any_is_ordered():
             return Round(tasks)
         self.parking.learn(connection, epochs)
@@ -161,6 +170,9 @@ class Fetcher:
             most_keys, most_of_one = (0, 0) if free else (1, 1)
         closed = partial(self._seconds_closed, epochs=epochs)
         pages = self.parking.read_due(connection, most_keys, most_of_one, closed)
+        pages = {
+            key: page._replace(tasks=with_retries_in_force(page.tasks, self._types)) for key, page in pages.items()
+        }
         by_key = [task for page in pages.values() for task in page.tasks]
         return Round([*self._first_of_keys(free), *by_key], pages, _without(met, by_key))
 
@@ -179,7 +191,7 @@ class Fetcher:
         retries = Counter((task.task_type, task.shard) for task in tasks if task.retry_count)
         for head in served:
             pair = (head.task_type, head.shard)
-            is_crowded = retries[pair] * 2 > limit and not self._outbox.task_types[head.task_type].ordered
+            is_crowded = retries[pair] * 2 > limit and not self._types[head.task_type].ordered
             (self._crowded.add if is_crowded else self._crowded.discard)(pair)
 
     def _first_of_keys(self, tasks: list[Task]) -> list[Task]:
@@ -198,14 +210,16 @@ class Fetcher:
     # -- rate limits and probes --------------------------------------------------------------------------
 
     def _within_limits(self, tasks: list[Task], epochs: Mapping[int, int]) -> list[Task]:
-        """Leave what is beyond its type's rate, and all but one of a topic that is only probed."""
+        """Leave what is beyond its type's rate or limit, and all but one of a topic that is only probed."""
         allowed: dict[str, int] = {}
         for name in {task.task_type for task in tasks}:
-            task_type = self._outbox.task_types[name]
+            task_type = self._types[name]
             if self._breakers.is_probing_topic(task_type.topic):
                 allowed[name] = 1
             elif task_type.rate_limit_per_second is not None:
                 allowed[name] = self._allowance(task_type, epochs)
+            if task_type.limit is not None:
+                allowed[name] = min(task_type.limit, allowed.get(name, task_type.limit))
         if not allowed:
             return tasks
         return [task for task in tasks if self._spend(task.task_type, allowed)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -32,9 +33,16 @@ class Monitor:
     """
 
     def __init__(
-        self, outbox: Outbox, engine: Engine, ownership: Ownership, settings: SchedulerSettings, hooks: Hooks
+        self,
+        outbox: Outbox,
+        engine: Engine,
+        ownership: Ownership,
+        settings: SchedulerSettings,
+        types: Mapping[str, HandlerType],
+        hooks: Hooks,
     ) -> None:
         self._outbox = outbox
+        self._types = types
         self._database = Database(engine)
         self._ownership = ownership
         self._settings = settings
@@ -42,11 +50,11 @@ class Monitor:
 
     def step(self) -> float:
         """Rescue what ran out; return the seconds until the next look."""
-        if not self._outbox.handler_types:
+        if not self._types:
             return self._settings.monitor_interval_seconds
         is_full = False
         for head in self._ran_out_heads():
-            is_full |= self._rescue(head, self._outbox.handler_types[head.task_type])
+            is_full |= self._rescue(head, self._types[head.task_type])
         return 0.0 if is_full else self._settings.monitor_interval_seconds
 
     def close(self) -> None:
@@ -58,7 +66,7 @@ class Monitor:
         heads = self._database.run(
             lambda connection: queries.read_heads(connection, dialect, tasks, int(Status.PROCESSING))
         )
-        known = self._outbox.handler_types
+        known = self._types
         return [head for head in heads if head.shard in owned and head.due_in_seconds <= 0 and head.task_type in known]
 
     def _rescue(self, head: Head, task_type: HandlerType) -> bool:
@@ -81,7 +89,7 @@ class Monitor:
         again: dict[float, list[Any]] = defaultdict(list)
         failed = []
         for raw_id, attempts, max_retries in rows:
-            if attempts <= max_retries:
+            if attempts <= task_type.most_retries(max_retries):
                 again[task_type.retry_delay(attempts)].append(raw_id)
                 continue
             # One by one: each that is failed is told of, and one renewed meanwhile is not.

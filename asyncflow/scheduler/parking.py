@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from asyncflow.outbox import Outbox, Task
+from asyncflow.outbox import MessageType, Outbox, Task
 from asyncflow.scheduler import parking_queries as queries
 from asyncflow.scheduler.publisher import Outcome, Rejected, Retry, Sent, Unavailable
 
@@ -76,9 +76,14 @@ class Parking:
     """Know the parked keys of the shards that one relay reads; lives as long as it, used by its thread alone."""
 
     def __init__(
-        self, outbox: Outbox, concerns: Callable[[str], bool], clock: Callable[[], float] = time.monotonic
+        self,
+        outbox: Outbox,
+        types: Mapping[str, MessageType],
+        concerns: Callable[[str], bool],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
+        self._types = types
         self._concerns = concerns  # whether a task type is one of this relay's
         self._clock = clock
         self._keys: dict[Key, ParkedKey] = {}
@@ -191,7 +196,7 @@ class Parking:
 
     def _take_in(self, change: ParkingChange, key: Key, task: Task, outcome: Outcome | None) -> bool:
         """Note what the outcome changes; return whether the task has made way for the next of its key."""
-        task_type = self._outbox.task_types[task.task_type]
+        task_type = self._types[task.task_type]
         if outcome is None:
             if key not in self._keys:
                 change.aside.append(task)

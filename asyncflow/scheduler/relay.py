@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import Engine
 
-from asyncflow.outbox import Outbox
+from asyncflow.outbox import MessageType, Outbox
 from asyncflow.outbox.events import Hooks
 from asyncflow.scheduler.breaker import Breaker
 from asyncflow.scheduler.breakers import Breakers
@@ -44,16 +46,19 @@ class Relay(DataflowJob[ShareContext, Round]):
         engine: Engine,
         ownership: Ownership,
         settings: SchedulerSettings,
+        types: Mapping[str, MessageType],
         unknown_types: UnknownTypes,
         hooks: Hooks,
     ) -> None:
         super().__init__(OUTBOX_JOB, settings=_job_settings(destination, outbox, settings))
         self.destination = destination
         self.breakers = Breakers(destination, settings, hooks)
-        self._outbox = outbox
+        self._types = types
         self._ownership = ownership
         self._database = Database(engine)
-        self._fetcher = Fetcher(destination, outbox, self._database, self.breakers, settings, unknown_types, hooks)
+        self._fetcher = Fetcher(
+            destination, outbox, self._database, self.breakers, settings, types, unknown_types, hooks
+        )
         self._delivery = Delivery(destination, publisher, outbox, engine, self.breakers, hooks)
         self._settler = Settler(destination, outbox, self._database, ownership, self._fetcher.parking, settings, hooks)
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
@@ -119,7 +124,7 @@ class Relay(DataflowJob[ShareContext, Round]):
         """Deliver the round; return what is to be written, if anything is."""
         outcomes = list(zip(found.tasks, self._delivery.deliver(found.tasks, lambda: hold.lasts), strict=True))
         known = ((task, outcome) for task, outcome in outcomes if outcome is not None)
-        settlement = Settlement.of(known, self._outbox.task_types)
+        settlement = Settlement.of(known, self._types)
         change = self._fetcher.parking.change_of(outcomes, found.key_pages, found.met)
         return Unsettled(settlement, change, hold) if len(settlement) or len(change) else None
 

@@ -12,6 +12,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import ownership_queries, queries
+from asyncflow.scheduler.configuration import read_configuration
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.table_check import require_tables
@@ -30,6 +31,7 @@ class TypeReport:
     next_due_seconds: float | None  # until the next delayed or retried task; None if there is none
     succeeded: int
     failed: int
+    enabled: bool = True  # as far as the configuration and this process's declarations tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,14 @@ def report(engine: Engine, outbox: Outbox) -> Report:
 
 def _read(connection: Connection, outbox: Outbox) -> Report:
     heads = {status: _heads(connection, outbox, status) for status in _SHOWN}
-    names = sorted({head.task_type for found in heads.values() for head in found})
+    off = _switched_off(connection, outbox)
+    names = sorted({head.task_type for found in heads.values() for head in found} | off)
     owners: dict[str | None, int] = {}
     for row in connection.execute(ownership_queries.read_owners(outbox.shards)):
         owner = row.owner if row.owner and row.seconds_left > 0 else None
         owners[owner] = owners.get(owner, 0) + 1
     return Report(
-        [_type_report(connection, outbox, name, heads[Status.PENDING]) for name in names],
+        [_type_report(connection, outbox, name, heads[Status.PENDING], name not in off) for name in names],
         owners,
         _dead_letters(connection, outbox, heads[Status.FAILED]),
     )
@@ -84,7 +87,7 @@ def _heads(connection: Connection, outbox: Outbox, status: Status) -> list[Head]
     return queries.read_heads(connection, dialect_of(connection.dialect.name), outbox.tasks, int(status))
 
 
-def _type_report(connection: Connection, outbox: Outbox, name: str, pending: list[Head]) -> TypeReport:
+def _type_report(connection: Connection, outbox: Outbox, name: str, pending: list[Head], enabled: bool) -> TypeReport:
     waits = [head.due_in_seconds for head in pending if head.task_type == name]
     due = [wait for wait in waits if wait <= 0]
     later = [wait for wait in waits if wait > 0]
@@ -96,7 +99,18 @@ def _type_report(connection: Connection, outbox: Outbox, name: str, pending: lis
         min(later) if later else None,
         next(counts),
         next(counts),
+        enabled,
     )
+
+
+def _switched_off(connection: Connection, outbox: Outbox) -> set[str]:
+    """Return the names of types that are not fetched."""
+    types = (*outbox.task_types.values(), *outbox.handler_types.values())
+    enabled = {kind.name: kind.enabled for kind in types}
+    for name, config in read_configuration(connection, outbox).items():
+        if config.enabled is not None:
+            enabled[name] = config.enabled
+    return {name for name, is_enabled in enabled.items() if not is_enabled}
 
 
 def _count(connection: Connection, outbox: Outbox, status: Status, name: str) -> int:

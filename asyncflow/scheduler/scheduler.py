@@ -36,6 +36,7 @@ from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.strategies import strategy_of
 from asyncflow.scheduler.table_check import require_tables
 from asyncflow.scheduler.timetable import Timetable
+from asyncflow.scheduler.types_in_force import TypesInForce
 from asyncflow.scheduler.unknown_types import UnknownTypes
 from asyncflow.scheduler.worker import Worker
 
@@ -80,13 +81,24 @@ class Scheduler:
             OUTBOX_JOB, outbox.shard_count, _allocation(self.settings, registry.instance)
         )
         unknown_types = UnknownTypes(ChainMap[str, Any](outbox.task_types, outbox.handler_types), self.hooks)
+        self.types = types = TypesInForce(outbox, engine, self.settings.configuration_interval_seconds, self.hooks)
         self.relays = [
-            Relay(name, publisher, outbox, engine, self.ownership, self.settings, unknown_types, self.hooks)
+            Relay(
+                name,
+                publisher,
+                outbox,
+                engine,
+                self.ownership,
+                self.settings,
+                types.messages,
+                unknown_types,
+                self.hooks,
+            )
             for name, publisher in publishers.items()
         ]
         claims = OwnedClaims(outbox, engine, self.ownership, self.settings)
-        self.worker = Worker(outbox, claims, engine, self.settings, self.hooks)
-        self._monitor = Monitor(outbox, engine, self.ownership, self.settings, self.hooks)
+        self.worker = Worker(outbox, claims, engine, self.settings, self.hooks, types.handlers)
+        self._monitor = Monitor(outbox, engine, self.ownership, self.settings, types.handlers, self.hooks)
         self._timetable = Timetable(outbox, engine, self.settings, self.hooks)
         self._roster = Roster(jobs, engine, outbox, self.cluster, self.hooks)
         self._cleaner = Cleaner(outbox, engine, self.ownership, self.settings, self.hooks)
@@ -207,6 +219,8 @@ class Scheduler:
         self._cleaner_loop = Loop("cleaner", self._cleaner.step, self.hooks, self._cleaner.close)
         self._handler_loop = Loop("handlers", self.worker.step, self.hooks, self.worker.close)
         self.worker.on_finished = self._handler_loop.latch.wake
+        self._configuration_loop = Loop("configuration", self.types.step, self.hooks)
+        self.types.on_change = self._look_at_shards
         self._monitor_loop = Loop("monitor", self._monitor.step, self.hooks, self._monitor.close)
         self._timetable_loop = Loop("periodic", self._timetable.step, self.hooks, self._timetable.close)
         # Stopped last: while the others finish what they have in hand, the leases must not run out.
@@ -224,7 +238,7 @@ class Scheduler:
         """Return the loops that do the work; the jobs' are there from the start on."""
         runners = (*self.relay_runners, *self._roster.runners)
         own = (self._handler_loop, self._monitor_loop, self._timetable_loop, self._cleaner_loop)
-        return [*(runner.loop for runner in runners), *own]
+        return [*(runner.loop for runner in runners), *own, self._configuration_loop]
 
     @property
     def relay_loops(self) -> list[Loop]:
@@ -277,6 +291,7 @@ class Scheduler:
         # Types may have been declared since the scheduler was made.
         _require_routes(self.outbox, self._destinations)
         require_tables(self.engine, self.outbox)
+        self.types.read()
         self.ownership.acquire()
         self._roster.enter()
 

@@ -32,6 +32,7 @@ class SchedulerSettings:
     claim_lease_seconds: float = 30.0  # after which the tasks of a worker that was killed are given back; renewed
     monitor_interval_seconds: float = 5.0  # between two looks for claims that ran out
     periodic_interval_seconds: float = 30.0  # between two looks at the periodic tasks while none is due
+    configuration_interval_seconds: float = 5.0  # between two readings of the task types' configuration
     success_retention_seconds: float | None = 3 * _DAY  # SUCCESS rows are deleted after it; None keeps them
     failed_retention_seconds: float | None = 30 * _DAY  # FAILED and CANCELLED rows likewise
     dedupe_retention_seconds: float | None = 7 * _DAY  # idempotency keys are forgotten after it; None keeps them
@@ -81,6 +82,7 @@ _SECONDS = (
     "claim_lease_seconds",
     "monitor_interval_seconds",
     "periodic_interval_seconds",
+    "configuration_interval_seconds",
     "cleaning_interval_seconds",
     "cleaning_pause_seconds",
     "breaker_pause_seconds",

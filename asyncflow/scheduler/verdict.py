@@ -25,6 +25,7 @@ class Verdict:
 
 
 SUCCEEDED = Verdict(Status.SUCCESS)
+SWITCHED_OFF = Verdict(Status.PENDING, 0.0, "given back: its task type is switched off", is_spent=False)
 GIVEN_BACK = Verdict(Status.PENDING, 0.0, "given back: the worker stops", is_spent=False)
 
 
@@ -38,7 +39,7 @@ def verdict_of(error: BaseException | None, task_type: TaskType, attempt: int, m
         return Verdict(Status.CANCELLED, error=_told(error))
     if isinstance(error, RejectTask):
         return Verdict(Status.FAILED, error=_told(error))
-    if attempt > max_retries:
+    if attempt > task_type.most_retries(max_retries):
         return Verdict(Status.FAILED, error=_told(error), by_policy=True)
     own_delay = error.delay_seconds if isinstance(error, RetryTask) else None
     if own_delay is not None:

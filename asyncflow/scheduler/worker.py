@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 from sqlalchemy import Engine
@@ -19,7 +19,7 @@ from asyncflow.scheduler.claim_source import Claim, ClaimSource, WorkerSettings,
 from asyncflow.scheduler.crew import Crew
 from asyncflow.scheduler.pause import AdaptivePause
 from asyncflow.scheduler.threads import EventLoop, Threads
-from asyncflow.scheduler.verdict import GIVEN_BACK, Verdict, verdict_of
+from asyncflow.scheduler.verdict import GIVEN_BACK, SWITCHED_OFF, Verdict, verdict_of
 
 DESTINATION = "handlers"  # under which the events tell of it
 _LONG = 86400.0
@@ -32,13 +32,21 @@ class Worker:
 
     Holds no more claims of a type than its ``limit``, by default its ``concurrency``: a claimed task has spent an
     attempt, and one that only waits pays for a neighbour that ends the process. Closes its ``source``.
+
+    ``types`` are the declared ones as they are in force.
     """
 
     def __init__(
-        self, outbox: Outbox, source: ClaimSource, engine: Engine | None, settings: WorkerSettings, hooks: Hooks
+        self,
+        outbox: Outbox,
+        source: ClaimSource,
+        engine: Engine | None,
+        settings: WorkerSettings,
+        hooks: Hooks,
+        types: Mapping[str, HandlerType] | None = None,
     ) -> None:
         self.on_finished: Callable[[], None] = lambda: None
-        self._outbox = outbox
+        self._types = outbox.handler_types if types is None else types
         self._source = source
         self._tools = Tools(source, engine, outbox.max_message_bytes)
         self._settings = settings
@@ -48,6 +56,7 @@ class Worker:
         self._event_loop = EventLoop()
         self._crews: dict[str, Crew] = {}
         self._held: Counter[str] = Counter()  # claims of each task type that are not judged
+        self._claimed_at: dict[str, float] = {}  # on the monotonic clock, the last claim of each task type
         self._finished: deque[tuple[Attempt, BaseException | None]] = deque()
         self._judged: list[tuple[Claim, Verdict]] = []  # kept until they are written
         self._some_finished = threading.Event()
@@ -57,9 +66,10 @@ class Worker:
     def step(self) -> float:
         """Do one round; return the seconds until the next look, 0 after one that found work."""
         self._tend()
-        types = {name: kind for name, kind in self._outbox.handler_types.items() if kind.handler is not None}
+        types = {name: kind for name, kind in self._types.items() if kind.handler is not None}
         if not types:
             return self._settings.max_pause_seconds
+        self._adopt(types)
         wait = self._claim(types)
         if wait == 0:
             self._pause.reset()
@@ -99,17 +109,34 @@ class Worker:
 
     # -- claiming ----------------------------------------------------------------------------------------
 
+    def _adopt(self, types: Mapping[str, HandlerType]) -> None:
+        """Let the crews go on as their types are configured now; give back what waits for a type that is off."""
+        for name, crew in self._crews.items():
+            if name not in types or crew.task_type is types[name]:
+                continue
+            for claim in crew.withdraw() if not types[name].enabled else ():
+                self._judge(claim, SWITCHED_OFF)
+            crew.adopt(types[name])
+
     def _claim(self, types: dict[str, HandlerType]) -> float:
         """Claim and begin what there is room for; return 0, or the seconds until something else may be due."""
-        free = {name: room for name, kind in types.items() if (room := self._room(kind)) > 0}
+        enabled = [kind for kind in types.values() if kind.enabled]
+        paces = {kind.name: self._seconds_until_claim(kind) for kind in enabled if kind.interval_seconds}
+        free = {kind.name: room for kind in enabled if not paces.get(kind.name) and (room := self._room(kind)) > 0}
+        next_pace = min(filter(None, paces.values()), default=_LONG)
         if not free:
-            return _LONG
+            return next_pace
         found = self._source.claim_due(free)
         if found.claims and not self._is_busy:
             self._renew_at = time.monotonic() + self._settings.claim_lease_seconds / 3
         for name, claims in groupby(found.claims, lambda claim: claim.task.task_type):
             self._take(types[name], list(claims))
-        return 0.0 if found.claims else found.look_in_seconds
+        return 0.0 if found.claims else min(found.look_in_seconds, next_pace)
+
+    def _seconds_until_claim(self, task_type: HandlerType) -> float:
+        """Return how long no task of the type may be claimed, for some were a moment ago."""
+        claimed_at = self._claimed_at.get(task_type.name)
+        return 0.0 if claimed_at is None else max(0.0, claimed_at + task_type.interval_seconds - time.monotonic())
 
     def _room(self, task_type: HandlerType) -> int:
         """Return how many tasks to claim: none while many wait, so that few statements claim many."""
@@ -124,6 +151,7 @@ class Worker:
             crew = Crew(task_type, self._tools, self._threads, self._event_loop, self._finish)
             self._crews[task_type.name] = crew
         self._held[task_type.name] += len(claims)
+        self._claimed_at[task_type.name] = time.monotonic()
         crew.take(claims)
 
     def _finish(self, attempt: Attempt, error: BaseException | None) -> None:

@@ -118,9 +118,8 @@ def test_the_guides_snippets_run_in_their_order(tmp_path: Path, monkeypatch: pyt
     engine = create_engine(f"sqlite:///{tmp_path / 'guide.db'}")
     names: dict[str, Any] = {}
     exec(compile(_IMPORTS, "imports", "exec", dont_inherit=True), names)
-    put_in, mixin, misspelt, once, builder, handlers, periodic, client, order, job, clusters, consume, alembic = (
-        snippets("docs/guide.md")
-    )
+    put_in, mixin, misspelt, once, builder, handlers, periodic, options, *others = snippets("docs/guide.md")
+    client, order, job, clusters, consume, alembic = others
     names["engine"] = engine
     exec(put_in, names)
     exec(mixin, names)
@@ -133,6 +132,7 @@ def test_the_guides_snippets_run_in_their_order(tmp_path: Path, monkeypatch: pyt
     exec(once, names)
     exec(handlers, names)
     exec(periodic, names)
+    exec(options, names)
     exec(client, names)
     with Session(engine) as session, session.begin():
         exec(order, names | {"session": session})

@@ -19,7 +19,17 @@ from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually
 
 LONG = 30.0
-TABLES = tuple(f"asyncflow_{name}" for name in ("task", "shard", "instance", "parked_key", "job", "dedupe", "periodic"))
+NAMES = (
+    "task",
+    "shard",
+    "instance",
+    "parked_key",
+    "job",
+    "dedupe",
+    "periodic",
+    "schedule_cfg",
+)
+TABLES = tuple(f"asyncflow_{name}" for name in NAMES)
 ASYNCFLOW = str(Path(sys.executable).with_name("asyncflow"))
 
 WIRING = """

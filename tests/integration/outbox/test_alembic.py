@@ -75,6 +75,7 @@ def test_an_empty_database_lacks_the_tables_and_their_indexes(engine: Engine, me
         ("add_table", "asyncflow_job"),
         ("add_table", "asyncflow_parked_key"),
         ("add_table", "asyncflow_periodic"),
+        ("add_table", "asyncflow_schedule_cfg"),
         ("add_table", "asyncflow_shard"),
         ("add_table", "asyncflow_task"),
     ]

@@ -162,6 +162,7 @@ def test_tables_in_a_schema_serve_every_statement(engine: Engine, schema: str, m
         "asyncflow_job",
         "asyncflow_parked_key",
         "asyncflow_periodic",
+        "asyncflow_schedule_cfg",
         "asyncflow_shard",
         "asyncflow_task",
     }

@@ -283,6 +283,11 @@ def test_monitor_interval_seconds_is_between_two_looks(application: Application,
         assert schedule(monitor_interval_seconds=seconds)._monitor.step() == seconds
 
 
+def test_configuration_interval_seconds_is_between_two_readings(schedule: Schedule) -> None:
+    for seconds in (0.25, 0.75):
+        assert schedule(configuration_interval_seconds=seconds).types.step() == seconds
+
+
 def away(_: Record) -> Outcome:
     return Unavailable("refused")
 
@@ -350,6 +355,7 @@ SHOWN: dict[str, Callable[..., None]] = {
     "claim_lease_seconds": test_claim_lease_seconds_is_how_long_a_claim_lasts,
     "monitor_interval_seconds": test_monitor_interval_seconds_is_between_two_looks,
     "periodic_interval_seconds": test_periodic_interval_seconds_is_between_two_looks,
+    "configuration_interval_seconds": test_configuration_interval_seconds_is_between_two_readings,
     "success_retention_seconds": test_success_retention_seconds_keeps_or_not,
     "failed_retention_seconds": test_failed_retention_seconds_keeps_or_not,
     "dedupe_retention_seconds": test_dedupe_retention_seconds_forgets_keys_or_not,

@@ -100,6 +100,16 @@ CASES: list[tuple[Event, int, str]] = [
     (events.JobFenced("send", 1), logging.WARNING, "JobFenced job=send item=1"),
     (events.JobStopped("send", FAULT), logging.ERROR, "JobStopped job=send error=ValueError: 'no such thing'"),
     (events.UnknownTypeSeen("points"), logging.WARNING, "UnknownTypeSeen task_type=points"),
+    (
+        events.ConfigurationChanged("render", (("limit", 50),)),
+        logging.INFO,
+        "ConfigurationChanged task_type=render options=(('limit', 50),)",
+    ),
+    (
+        events.ConfigurationIgnored("render", "limit is 0"),
+        logging.WARNING,
+        "ConfigurationIgnored task_type=render error='limit is 0'",
+    ),
     (events.SettledRowsDeleted(2, 500), logging.DEBUG, "SettledRowsDeleted status=2 rows=500"),
     (events.IdempotencyKeysForgotten(500), logging.DEBUG, "IdempotencyKeysForgotten keys=500"),
     (events.TickMisfired("relay"), logging.DEBUG, "TickMisfired loop=relay"),

@@ -1,0 +1,125 @@
+"""``asyncflow config``: show and change the configuration of task types."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Engine
+
+from asyncflow.errors import OptionError
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.text import shown
+from asyncflow.scheduler import Configurations, TypeConfig
+from asyncflow.scheduler.type_config import OPTIONS
+
+Database = Callable[[argparse.Namespace], "tuple[Engine, Outbox]"]
+_WORDS = {"true": True, "false": False, "none": None}
+_HEADINGS = {
+    "limit": "LIMIT",
+    "interval_seconds": "INTERVAL",
+    "max_processing_time_seconds": "PROCESSING",
+    "max_retries": "RETRIES",
+    "retry_interval_seconds": "RETRY AFTER",
+    "max_retry_interval_seconds": "CEILING",
+    "enabled": "ENABLED",
+    "concurrency": "CONCURRENCY",
+}
+
+
+def add_to(commands: Any, add_database_options: Callable[[argparse.ArgumentParser], None], database: Database) -> None:
+    """Add the command and its own commands ``list``, ``set`` and ``unset``."""
+    config = commands.add_parser("config", help="show and change the options of task types, while schedulers run")
+    actions = config.add_subparsers(required=True, metavar="ACTION")
+    for name, command, text in (
+        ("list", _list, "show what is in force; * marks what the table sets, - what is as declared elsewhere"),
+        ("set", _set, "set options of a task type"),
+        ("unset", _unset, "let options of a task type, or all of them, be as declared"),
+    ):
+        sub = actions.add_parser(name, help=text)
+        add_database_options(sub)
+        if name != "list":
+            sub.add_argument("--type", required=True, dest="task_type", metavar="NAME", help="the task type")
+            given = "NAME=VALUE" if name == "set" else "NAME"
+            sub.add_argument(
+                "--option", nargs="+", action="extend", default=[], metavar=given, help=f"of {', '.join(OPTIONS)}"
+            )
+        if name == "set":
+            sub.add_argument("--register", action="store_true", help="the type is declared by no code here")
+        sub.set_defaults(command=lambda options, run=command: run(options, *database(options)))
+
+
+def _list(_: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
+    print(render(outbox, Configurations(engine, outbox).all()))
+    return 0
+
+
+def _set(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
+    values = dict(map(_parsed, options.option))
+    config = Configurations(engine, outbox).put(options.task_type, registered=options.register, **values)
+    print(_told(config))
+    return 0
+
+
+def _unset(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
+    configurations = Configurations(engine, outbox)
+    if options.option:
+        cleared: dict[str, Any] = dict.fromkeys(options.option)
+        print(_told(configurations.put(options.task_type, **cleared)))
+        return 0
+    configurations.get(options.task_type)
+    configurations.remove(options.task_type)
+    print(f"{options.task_type} is as declared")
+    return 0
+
+
+def _parsed(given: str) -> tuple[str, Any]:
+    name, is_there, value = given.partition("=")
+    if not is_there:
+        raise OptionError(f"the option is {shown(given)}; give NAME=VALUE, such as limit=50")
+    if value.lower() in _WORDS:
+        return name, _WORDS[value.lower()]
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    return name, value
+
+
+def _told(config: TypeConfig) -> str:
+    options = " ".join(f"{name}={_text(value)}" for name, value in config.options().items())
+    return f"{config.task_type}: {options or 'as declared'}"
+
+
+def render(outbox: Outbox, configs: dict[str, TypeConfig]) -> str:
+    """Return the configuration as text for a terminal."""
+    heading = " ".join(f"{text:>{_width(text)}}" for text in _HEADINGS.values())
+    lines = [f"{'TASK TYPE':<32} {'KIND':<10} {heading}"]
+    lines += [_line(outbox, config) for config in configs.values()]
+    return "\n".join(lines if configs else [*lines, "(no task types)"])
+
+
+def _line(outbox: Outbox, config: TypeConfig) -> str:
+    name = config.task_type
+    declared = outbox.handler_types.get(name) or outbox.task_types.get(name)
+    kind = "message" if name in outbox.task_types else "handler" if declared else "registered"
+    cells = []
+    for option, heading in _HEADINGS.items():
+        value = getattr(config, option)
+        text = _text(getattr(declared, option, None)) if value is None else f"{_text(value)}*"
+        cells.append(f"{text:>{_width(heading)}}")
+    return f"{name:<32} {kind:<10} {' '.join(cells)}"
+
+
+def _width(heading: str) -> int:
+    return max(8, len(heading))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)
