@@ -337,7 +337,7 @@ class Outbox:
         statement, mapper = queries.insert_task(self.tasks), self._row_class.__mapper__
         if isinstance(target, Session) and not at_once:
             require_transactional(bind_of(target, statement, mapper))
-            target.add_all([self._row_class(**row) for row in rows])
+            target.add_all([self._row_class(row) for row in rows])
             return
         connection = connection_of(target, statement, mapper)
         if any(isinstance(row["order_time"], ClauseElement) for row in rows):
@@ -353,9 +353,9 @@ def _map_rows(tasks: Any) -> type[Any]:
     """Map a private class to the table, so that a Session can hold rows whatever the application maps."""
 
     class TaskRow:
-        def __init__(self, **values: Any) -> None:
-            for name, value in values.items():
-                setattr(self, name, value)
+        def __init__(self, values: dict[str, Any]) -> None:
+            # A flush inserts what stands in __dict__; fifteen attribute events would tell nobody anything.
+            self.__dict__.update(values)
 
     # Without the columns of the workers: the ORM would write a NULL for each that is mapped.
     registry().map_imperatively(TaskRow, tasks, eager_defaults=False, exclude_properties=WORKER_COLUMNS)
