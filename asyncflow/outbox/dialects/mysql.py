@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -57,6 +57,10 @@ class MySQL:
         for chunk in _chunks(rows):
             parameters = tuple(_bound(row[column]) for row in chunk for column in columns)
             connection.exec_driver_sql(prefix + ", ".join([values] * len(chunk)), parameters)
+
+    def id_literals(self, raw_ids: Iterable[Any]) -> str:
+        """Write binary literals."""
+        return ",".join(f"0x{bytes(raw_id).hex()}" for raw_id in raw_ids)
 
     def is_contention(self, error: DBAPIError) -> bool:
         """Know deadlocks, lock waits and MariaDB's snapshot conflicts."""

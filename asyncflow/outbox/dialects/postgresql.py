@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Insert, Select, Table, insert, union_all
@@ -35,6 +35,10 @@ class PostgreSQL:
     def insert_many(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert by executemany, which psycopg sends as one pipeline."""
         connection.execute(insert(table), [dict(row) for row in rows])
+
+    def id_literals(self, raw_ids: Iterable[Any]) -> str:
+        """Write text, which takes on the column's type: psycopg returns UUID objects."""
+        return ",".join(f"'{raw_id}'" for raw_id in raw_ids)
 
     def is_contention(self, error: DBAPIError) -> bool:
         """Know serialization failures, deadlocks and lock waits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Executable, Insert, Select, Table
@@ -36,6 +36,10 @@ class DatabaseDialect(Protocol):
 
     def insert_many(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows of the same columns in as few round trips as the driver allows."""
+        ...
+
+    def id_literals(self, raw_ids: Iterable[Any]) -> str:
+        """Write task ids, as the driver returned them, as literals with commas between them."""
         ...
 
     def is_contention(self, error: DBAPIError) -> bool:

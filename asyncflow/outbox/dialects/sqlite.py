@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Insert, Select, Table, insert, select, union_all
@@ -35,6 +35,10 @@ class SQLite:
     def insert_many(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert by executemany, which SQLite runs as one prepared statement."""
         connection.execute(insert(table), [dict(row) for row in rows])
+
+    def id_literals(self, raw_ids: Iterable[Any]) -> str:
+        """Write blob literals."""
+        return ",".join(f"X'{bytes(raw_id).hex()}'" for raw_id in raw_ids)
 
     def is_contention(self, error: DBAPIError) -> bool:
         """Know SQLITE_BUSY and SQLITE_LOCKED by their texts: error codes came with Python 3.11."""
