@@ -144,7 +144,7 @@ _IDS = "/* ids */"  # where the ids stand in a statement that is sent as text
 
 
 def settle_succeeded(connection: Connection, tasks: Table, raw_ids: Sequence[Any]) -> int:
-    """Mark PENDING rows SUCCESS and return how many; order_time becomes the time of settling, by which the cleaner goes."""
+    """Mark PENDING rows SUCCESS, order_time the time of settling, by which the cleaner goes; return how many."""
     return _run_on_ids(connection, _settle_succeeded(tasks, connection.dialect), raw_ids)
 
 
