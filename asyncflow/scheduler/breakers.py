@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from asyncflow.outbox.events import Hooks
 from asyncflow.scheduler.breaker import HALF_OPEN, Breaker
-from asyncflow.scheduler.publisher import Outcome, Record, Sent, Unavailable
+from asyncflow.scheduler.publisher import SENT, Outcome, Record, Sent, Unavailable
 from asyncflow.scheduler.settings import SchedulerSettings
 
 _PAUSE_PER_SECOND_LOST = 9.0  # so that probes of a topic that lets us wait cost the others a tenth of the time
@@ -53,7 +53,7 @@ class Breakers:
         """Take in what became of a batch, which took ``seconds``."""
         troubles: dict[str, Unavailable] = {}
         for record, outcome in zip(records, outcomes, strict=True):
-            if isinstance(outcome, Unavailable):
+            if outcome is not SENT and isinstance(outcome, Unavailable):
                 troubles.setdefault(record.topic, outcome)
         if not troubles:
             self._answered({record.topic for record in records} if self._of_topics else ())

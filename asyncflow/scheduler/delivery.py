@@ -16,7 +16,7 @@ from asyncflow.scheduler.breakers import Breakers
 from asyncflow.scheduler.builder import Body, build
 from asyncflow.scheduler.envelope import Envelope
 from asyncflow.scheduler.parking import Key, goes_on
-from asyncflow.scheduler.publisher import Outcome, Publisher, Record, Rejected, Retry, Sent, Unavailable
+from asyncflow.scheduler.publisher import SENT, Outcome, Publisher, Record, Rejected, Retry, Unavailable
 
 Prepared = Record | Outcome
 
@@ -39,12 +39,14 @@ class Delivery:
         self._hooks = hooks
         self._envelopes: dict[str, Envelope] = {}
 
-    def deliver(self, tasks: Sequence[Task], may_go_on: Callable[[], bool] = lambda: True) -> list[Outcome | None]:
+    def deliver(self, tasks: Sequence[Task], may_go_on: Callable[[], bool] = lambda: True) -> Sequence[Outcome | None]:
         """Return one outcome for each task, in order; None for one that waits behind another of its key.
 
         ``may_go_on`` is asked before each wave but the first.
         """
         prepared = self._prepare(tasks)
+        if not any(self._outbox.task_types[name].ordered for name in {task.task_type for task in tasks}):
+            return self._publish_wave(prepared)
         outcomes: list[Outcome | None] = [None] * len(tasks)
         wave, lines = self._lines(tasks)
         while wave:
@@ -92,13 +94,14 @@ class Delivery:
         to_build: dict[str, list[int]] = {}
         prepared: list[Prepared] = []
         for index, task in enumerate(tasks):
-            if self._outbox.task_types[task.task_type].builder is not None:
-                to_build.setdefault(task.task_type, []).append(index)
+            name, payload = task.task_type, task.payload
+            if self._outbox.task_types[name].builder is not None:
+                to_build.setdefault(name, []).append(index)
                 prepared.append(Retry("not built"))
-            elif task.payload is None:
-                prepared.append(Retry(f"there is no builder for {task.task_type!r} in this process, and no payload"))
+            elif payload is None:
+                prepared.append(Retry(f"there is no builder for {name!r} in this process, and no payload"))
             else:
-                prepared.append(self._wrap(task, task.payload))
+                prepared.append(self._wrap(task, payload))
         for name, indexes in to_build.items():
             self._build(name, [tasks[index] for index in indexes], indexes, prepared)
         return prepared
@@ -121,16 +124,19 @@ class Delivery:
 
     # -- publishing --------------------------------------------------------------------------------------
 
-    def _publish_wave(self, prepared: Sequence[Prepared]) -> list[Outcome]:
+    def _publish_wave(self, prepared: Sequence[Prepared]) -> Sequence[Outcome]:
         records = [record for record in prepared if isinstance(record, Record)]
-        published = iter(self._publish_and_tell(records) if records else ())
+        outcomes = self._publish_and_tell(records) if records else ()
+        if len(records) == len(prepared):
+            return outcomes
+        published = iter(outcomes)
         return [next(published) if isinstance(record, Record) else record for record in prepared]
 
     def _publish_and_tell(self, records: Sequence[Record]) -> Sequence[Outcome]:
         began = time.perf_counter()
         outcomes = self._publish(records)
         seconds = time.perf_counter() - began
-        sent = sum(isinstance(outcome, Sent) for outcome in outcomes)
+        sent = outcomes.count(SENT)
         self._hooks.emit(TasksPublished(self._destination, len(records), sent, seconds))
         self._breakers.report(records, outcomes, seconds)
         return outcomes
@@ -147,7 +153,9 @@ class Delivery:
 
 
 def _require_outcomes(destination: str, outcomes: Sequence[Outcome], records: Sequence[Record]) -> None:
-    if len(outcomes) != len(records) or not all(isinstance(outcome, Outcome) for outcome in outcomes):
+    if len(outcomes) != len(records) or not all(
+        outcome is SENT or isinstance(outcome, Outcome) for outcome in outcomes
+    ):
         raise PublisherError(
             f"the publisher of {destination!r} returned {outcomes!r:.80} for {len(records)} records; "
             f"return one of Sent, Retry, Unavailable and Rejected for each, in order"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -44,6 +44,7 @@ class Round:
     key_pages: dict[Key, KeyPage] = field(default_factory=dict)
     met: list[Task] = field(default_factory=list)  # rows of parked keys that stood in the pages
     wait_seconds: float = _LONG
+    leaves_others: bool = False  # other pairs are due, or in hand, so the next round need not wait for this one
     hold: Hold | None = None  # on its shards
 
     def __len__(self) -> int:
@@ -76,19 +77,24 @@ class Fetcher:
         self._breakers = breakers
         self._unknown_types = unknown_types
         self._hooks = hooks
-        self._size = RoundSize(settings.round_size, settings.round_bytes)
+        # Two rounds can be in hand.
+        self._size = RoundSize(settings.round_size, max(1, settings.round_bytes // 2))
+        self._streams = False
         self._turns = Turns()
         self._limits: dict[str, RateLimit] = {}
         self._crowded: set[tuple[str, int]] = set()  # pairs whose last page was full, of retries mostly
 
-    def fetch(self, epochs: Mapping[int, int]) -> Round:
-        """Read the next round of the owned shards."""
+    def fetch(self, epochs: Mapping[int, int], in_hand: Set[tuple[str, int]] = frozenset()) -> Round:
+        """Read the next round of the owned shards, without the (task type, shard) pairs ``in_hand``.
+
+        Of a backlog it takes half of the pairs, so that the next round finds others while this one is settled.
+        """
         if not epochs:
             return Round()
-        heads = self._heads(epochs)
+        heads = [head for head in self._heads(epochs) if (head.task_type, head.shard) not in in_hand]
         open_heads = [head for head in heads if self._seconds_closed(head.task_type, epochs) == 0]
         due = [head for head in open_heads if head.due_in_seconds <= 0]
-        found = self._read(due, epochs) if due or self._keys_are_due(epochs) else Round()
+        found = self._read(due, len(in_hand), epochs) if due or self._keys_are_due(epochs) else Round()
         found.wait_seconds = self._seconds_until_due(heads, epochs)
         return found
 
@@ -140,14 +146,18 @@ class Fetcher:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    def _read(self, due: list[Head], epochs: Mapping[int, int]) -> Round:
+    def _read(self, due: list[Head], in_hand: int, epochs: Mapping[int, int]) -> Round:
         began = time.perf_counter()
         most = 1 if self._breakers.is_probing else min(_MOST_PAGES, self._size.rows)
+        if self._streams and self._database.dialect.locks_rows:
+            most = min(most, -(-(len(due) + in_hand) // 2))
         served = self._turns.next(due, most)
         limit = max(1, (1 if self._breakers.is_probing else self._size.rows) // max(1, len(served)))
         found = self._database.run(lambda connection: self._read_rows(connection, served, limit, epochs))
         rows = [*found.tasks, *found.met]
         self._size.observe(len(rows), sum(len(task.payload or b"") for task in rows))
+        self._streams = len(rows) >= limit * len(served) > 1
+        found.leaves_others = len(served) < len(due) + in_hand
         self._remember_crowded(served, found.tasks, limit)
         found.tasks = self._within_limits(found.tasks, epochs)
         if rows:

@@ -174,7 +174,8 @@ class Parking:
 
     def change_of(
         self,
-        outcomes: Iterable[tuple[Task, Outcome | None]],
+        tasks: Sequence[Task],
+        outcomes: Sequence[Outcome | None],
         pages: Mapping[Key, KeyPage],
         met: Iterable[Task],
     ) -> ParkingChange:
@@ -185,8 +186,9 @@ class Parking:
         """
         change = ParkingChange(aside=list(met))
         gone: Counter[Key] = Counter()
-        for task, outcome in outcomes:
-            if self._outbox.task_types[task.task_type].ordered:
+        ordered = {name for name in {task.task_type for task in tasks} if self._outbox.task_types[name].ordered}
+        for task, outcome in zip(tasks, outcomes, strict=True) if ordered else ():
+            if task.task_type in ordered:
                 key = Key(task.task_type, task.key or "")
                 gone[key] += self._take_in(change, key, task, outcome)
         for key, page in pages.items():

@@ -30,8 +30,9 @@ OUTBOX_JOB = "outbox"  # the name under which the relays share the task table ou
 class Relay(DataflowJob[ShareContext, Round]):
     """Fetch, deliver and settle round after round; lives as long as its scheduler, one thread runs it.
 
-    No transaction is open while the publisher works. What was published and could not be settled, because the
-    database went away, is settled before anything else is fetched.
+    No transaction is open while the publisher works. While a backlog streams, a round is settled beside the next one,
+    which reads other (task type, shard) pairs. What was published and could not be settled, because the database
+    went away, is settled before anything else is fetched.
     """
 
     takes_whole_share = True
@@ -60,9 +61,10 @@ class Relay(DataflowJob[ShareContext, Round]):
             destination, outbox, self._database, self.breakers, settings, types, unknown_types, hooks
         )
         self._delivery = Delivery(destination, publisher, outbox, engine, self.breakers, hooks)
-        self._settler = Settler(destination, outbox, self._database, ownership, self._fetcher.parking, settings, hooks)
+        self._settler = Settler(
+            destination, outbox, engine, self._database, ownership, self._fetcher.parking, settings, hooks
+        )
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
-        self._unsettled: Unsettled | None = None
         self._wait_seconds = 0.0
 
     @property
@@ -76,36 +78,27 @@ class Relay(DataflowJob[ShareContext, Round]):
 
     def fetch_data(self, context: ShareContext) -> Round | None:
         """Fetch the next round, unless the destination is closed off; hold its shards until it is settled."""
-        if self._unsettled is not None:
-            self._settle(self._unsettled)
+        if self._settler.is_behind:
+            self._settler.settle_all()
         self._wait_seconds = self.breakers.seconds_until_probe()
-        if self._wait_seconds > 0:
-            return None
-        hold = self._ownership.in_use()
-        try:
-            found = self._fetcher.fetch(hold)
-        except BaseException:
-            hold.release()
-            raise
-        if not found:
-            hold.release()
-            self._wait_seconds = self._pause.after_nothing(found.wait_seconds)
-            return None
-        hold.keep_only(found.shards())
-        self._pause.reset()
-        found.hold = hold
+        found = self._fetch() if self._wait_seconds == 0 else None
+        if found is None and self._settler:
+            self._settler.settle_all()
+            # There may be more where rows were in hand.
+            found = self._fetch() if self._wait_seconds == 0 else None
         return found
 
     def process_data(self, context: ShareContext, found: Round) -> None:
         """Deliver a round and settle it."""
         assert found.hold is not None
+        unsettled = None
         try:
-            self._unsettled = self._deliver(found, found.hold)
+            unsettled = self._deliver(found, found.hold)
         finally:
-            if self._unsettled is None:
+            if unsettled is None:
                 found.hold.release()
-        if self._unsettled is not None:
-            self._settle(self._unsettled)
+        if unsettled is not None:
+            self._settler.settle(unsettled, beside=found.leaves_others)
 
     def seconds_until_next_fetch(self) -> float:
         """Return how long to wait after a fetch that found nothing."""
@@ -116,22 +109,36 @@ class Relay(DataflowJob[ShareContext, Round]):
         self._pause.reset()
 
     def close(self) -> None:
-        """Give the connection back and close the publisher."""
-        self._database.close()
-        self._delivery.publisher.close()
+        """Settle what is in hand, give the connections back and close the publisher."""
+        try:
+            self._settler.close()
+        finally:
+            self._database.close()
+            self._delivery.publisher.close()
+
+    def _fetch(self) -> Round | None:
+        """Fetch a round and hold its shards, or note how long to wait."""
+        hold = self._ownership.in_use()
+        try:
+            found = self._fetcher.fetch(hold, self._settler.pairs())
+        except BaseException:
+            hold.release()
+            raise
+        if not found:
+            hold.release()
+            self._wait_seconds = 0.0 if self._settler else self._pause.after_nothing(found.wait_seconds)
+            return None
+        hold.keep_only(found.shards())
+        self._pause.reset()
+        found.hold = hold
+        return found
 
     def _deliver(self, found: Round, hold: Hold) -> Unsettled | None:
         """Deliver the round; return what is to be written, if anything is."""
-        outcomes = list(zip(found.tasks, self._delivery.deliver(found.tasks, lambda: hold.lasts), strict=True))
-        known = ((task, outcome) for task, outcome in outcomes if outcome is not None)
-        settlement = Settlement.of(known, self._types)
-        change = self._fetcher.parking.change_of(outcomes, found.key_pages, found.met)
+        outcomes = self._delivery.deliver(found.tasks, lambda: hold.lasts)
+        settlement = Settlement.of(found.tasks, outcomes, self._types)
+        change = self._fetcher.parking.change_of(found.tasks, outcomes, found.key_pages, found.met)
         return Unsettled(settlement, change, hold) if len(settlement) or len(change) else None
-
-    def _settle(self, unsettled: Unsettled) -> None:
-        self._settler.settle(unsettled)
-        self._unsettled = None
-        unsettled.hold.release()
 
 
 def _job_settings(destination: str, outbox: Outbox, settings: SchedulerSettings) -> JobSettings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from itertools import chain
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table
 from asyncflow.outbox.task import Task
 from asyncflow.outbox.task_type import MessageType
 from asyncflow.scheduler import queries
-from asyncflow.scheduler.publisher import Outcome, Rejected, Retry, Sent
+from asyncflow.scheduler.publisher import SENT, Outcome, Rejected, Retry, Sent
 
 _LONGEST_ERROR = 300
 
@@ -30,10 +30,14 @@ class Settlement:
     failed: dict[str, list[Task]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, outcomes: Iterable[tuple[Task, Outcome]], task_types: Mapping[str, MessageType]) -> Settlement:
-        """Sort the tasks by their outcomes and by their types' retry policies."""
+    def of(
+        cls, tasks: Sequence[Task], outcomes: Sequence[Outcome | None], task_types: Mapping[str, MessageType]
+    ) -> Settlement:
+        """Sort the tasks by their outcomes and by their types' retry policies; one without an outcome is in none."""
+        if outcomes.count(SENT) == len(tasks):
+            return cls(list(tasks))
         settlement = cls()
-        for task, outcome in outcomes:
+        for task, outcome in zip(tasks, outcomes, strict=True):
             if isinstance(outcome, Sent):
                 settlement.succeeded.append(task)
             elif isinstance(outcome, Rejected) or (isinstance(outcome, Retry) and task.retry_count >= task.max_retries):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.events import Hooks, SettleFenced, TaskFailed, TaskRetried, TasksSettled
@@ -15,6 +17,8 @@ from asyncflow.scheduler.ownership import Hold, Ownership
 from asyncflow.scheduler.parking import Parking, ParkingChange
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.settlement import Settlement
+
+Pair = tuple[str, int]  # a task type and a shard
 
 
 @dataclass(slots=True)
@@ -32,14 +36,32 @@ class Unsettled:
         """Return the shards whose owner alone may write this."""
         return {task.shard for task in self.settlement.tasks()} | self.change.shards()
 
+    def pairs(self) -> set[Pair]:
+        """Return the task types and shards of the rows whose status changes."""
+        return {(task.task_type, task.shard) for task in self.settlement.tasks()}
+
+
+class _Written(NamedTuple):
+    """Tell what was written, how many rows were fenced off, and how long it took."""
+
+    settlement: Settlement
+    change: ParkingChange
+    fenced: int
+    seconds: float
+
 
 class Settler:
-    """Settle the rounds of one destination; lives as long as its relay, used by its thread alone."""
+    """Settle the rounds of one destination; lives as long as its relay, used by its thread alone.
+
+    While a backlog streams, a round is written on a thread beside, with a connection of its own, as the next one is
+    fetched and published. What could not be written, because the database went away, is kept and written first.
+    """
 
     def __init__(
         self,
         destination: str,
         outbox: Outbox,
+        engine: Engine,
         database: Database,
         ownership: Ownership,
         parking: Parking,
@@ -49,21 +71,78 @@ class Settler:
         self._destination = destination
         self._outbox = outbox
         self._database = database
+        self._database_beside = Database(engine)
+        self._thread = ThreadPoolExecutor(1, f"asyncflow-settle-{destination}")
         self._ownership = ownership
         self._parking = parking
         self._deletes = settings.on_success == "delete"
         self._hooks = hooks
+        self._unsettled: list[Unsettled] = []  # at most the round that is written beside, and the one after it
+        self._beside: Future[_Written] | None = None
 
-    def settle(self, unsettled: Unsettled) -> None:
-        """Write the outcomes in one transaction, and tell; raises what the database raises, and nothing is written."""
-        began = time.perf_counter()
-        written, change, fenced = self._database.run(lambda connection: self._write(connection, unsettled))
-        self._parking.adopt(change)
-        self._tell(written, time.perf_counter() - began)
-        if fenced:
-            self._hooks.emit(SettleFenced(self._destination, fenced))
+    def __bool__(self) -> bool:
+        return bool(self._unsettled)
+
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether something could not be written and is to be tried again."""
+        return bool(self._unsettled) and self._beside is None
+
+    @property
+    def can_write_beside(self) -> bool:
+        """Tell whether the database has room for a second writer: SQLite has one, and in memory one connection."""
+        return self._database.dialect.locks_rows
+
+    def pairs(self) -> set[Pair]:
+        """Return the task types and shards in which rows stand as pending that were published."""
+        return set().union(*(unsettled.pairs() for unsettled in self._unsettled))
+
+    def settle(self, unsettled: Unsettled, *, beside: bool) -> None:
+        """Write the outcomes in one transaction, here or ``beside``, and tell of what was written.
+
+        Returns with at most this round unwritten. Raises what the database raises, and that part is kept.
+        """
+        self._unsettled.append(unsettled)
+        self._end_beside()
+        # What is parked decides on what is read next.
+        if beside and self.can_write_beside and not len(unsettled.change):
+            self._beside = self._thread.submit(self._write_out, self._database_beside, unsettled)
+        else:
+            self.settle_all()
+
+    def settle_all(self) -> None:
+        """Leave nothing unwritten; raises what the database raises."""
+        self._end_beside()
+        while self._unsettled:
+            self._take_in(self._write_out(self._database, self._unsettled[0]))
+
+    def close(self) -> None:
+        """Write what is left, give the connection back and end the thread."""
+        try:
+            self.settle_all()
+        finally:
+            self._thread.shutdown()
+            self._database_beside.close()
+
+    def _end_beside(self) -> None:
+        beside, self._beside = self._beside, None
+        if beside is not None:
+            self._take_in(beside.result())
+
+    def _take_in(self, written: _Written) -> None:
+        """Know that the earliest round is settled, and tell of it."""
+        self._unsettled.pop(0).hold.release()
+        self._parking.adopt(written.change)
+        self._tell(written.settlement, written.seconds)
+        if written.fenced:
+            self._hooks.emit(SettleFenced(self._destination, written.fenced))
             self._parking.forget()
             self._ownership.refresh()
+
+    def _write_out(self, database: Database, unsettled: Unsettled) -> _Written:
+        began = time.perf_counter()
+        written = database.run(lambda connection: self._write(connection, unsettled))
+        return _Written(*written, time.perf_counter() - began)
 
     def _write(self, connection: Connection, unsettled: Unsettled) -> tuple[Settlement, ParkingChange, int]:
         """Write the outcomes of the shards still owned in the epoch of the fetch; count the others."""

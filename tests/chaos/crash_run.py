@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, deque
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -110,11 +110,11 @@ class CrashRun:
 
 
 def in_flight(events: list[dict[str, Any]]) -> int:
-    """Return the size of the round that was fetched last, 0 if it was settled."""
-    rows = 0
+    """Return the size of the rounds that were fetched and not settled: of a backlog, two can be."""
+    rounds: deque[int] = deque()
     for event in events:
         if event["kind"] == "fetched":
-            rows = event["tasks"]
+            rounds.append(event["tasks"])
         elif event["kind"] == "settled":
-            rows = 0
-    return rows
+            rounds.popleft()
+    return sum(rounds)

@@ -18,7 +18,8 @@ def task(retry_count: int = 0, shard: int = 0) -> Task:
 
 
 def settle(*outcomes: tuple[Task, Outcome]) -> Settlement:
-    return Settlement.of(outcomes, {"coupon": KIND})
+    tasks, known = zip(*outcomes, strict=True)
+    return Settlement.of(tasks, known, {"coupon": KIND})
 
 
 def test_each_outcome_has_its_place() -> None:
