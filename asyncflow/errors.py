@@ -34,6 +34,7 @@ AsyncflowError
 ├── TaskServiceError           what a task service answered, or that it did not
 │   ├── ServiceAwayError       it cannot be reached, or asks to come back later
 │   └── ServiceRefusedError    it refused a request: wrong token, unknown type, a field at fault
+├── ServiceBusyError           the task service had no thread or database for a request in time
 ├── MissingExtraError          an optional client library is not installed
 └── TargetNotFoundError        the command line names a module or attribute that is not there
 """
@@ -204,6 +205,10 @@ class ServiceRefusedError(TaskServiceError):
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class ServiceBusyError(AsyncflowError):
+    """The task service could not serve a request in time; try again, or run more replicas."""
 
 
 class MissingExtraError(AsyncflowError, ImportError):

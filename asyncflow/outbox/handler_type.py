@@ -79,11 +79,16 @@ class HandlerTypes(TaskTypes[HandlerType]):
     """Hold the declared handler types by name; the handler itself names its type, too."""
 
     def require(self, name: Any) -> HandlerType:
-        """Return the type of that name, of that handler, or the type itself; raises UnknownTaskTypeError."""
+        """Return the type of that name, of that handler, or the type itself; raises UnknownTaskTypeError.
+
+        A type may be one that is declared nowhere, but was registered while the application runs.
+        """
+        if isinstance(name, HandlerType):
+            return name
         if isinstance(name, str) or not callable(name):
             return super().require(name)
         for known in self.values():
-            if known is name or known.handler is name:
+            if known.handler is name:
                 return known
         text = getattr(name, "__qualname__", shown(name))
         raise UnknownTaskTypeError(f"{text} is no handler of this outbox; decorate it with @outbox.task()")

@@ -77,16 +77,30 @@ def renew(tasks: Table) -> Update:
 @lru_cache(maxsize=32)
 def checkpoint(tasks: Table) -> Update:
     """Write how far the work of a held row has come; its claim lasts for another lease."""
+    return mark(tasks).values(order_time=_time(tasks, "lease"))
+
+
+@lru_cache(maxsize=32)
+def mark(tasks: Table) -> Update:
+    """Write how far the work of a held row has come; its claim runs out when it did before."""
     return (
         update(tasks)
         .where(_held(tasks))
         .values(
             stage=bindparam("its_stage", type_=tasks.c.stage.type),
             context=bindparam("its_context", type_=tasks.c.context.type),
-            order_time=_time(tasks, "lease"),
             modified_at=_NO_TIME,
         )
     )
+
+
+@lru_cache(maxsize=32)
+def processing(tasks: Table, *, locks: bool) -> Select[Any]:
+    """Read those of the rows that anybody holds, in the order of ids; ``locks`` keeps them so until the commit."""
+    t = tasks.c
+    columns = (type_coerce(t.id, RawId()), t.claim_token, t.task_type, t.retry_count, t.max_retries)
+    rows = select(*columns).where(t.id.in_(_ALL), t.status == int(Status.PROCESSING)).order_by(t.id)
+    return rows.with_for_update() if locks else rows
 
 
 @lru_cache(maxsize=32)

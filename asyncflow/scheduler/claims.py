@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Table
 
 from asyncflow.errors import ClaimLostError
 from asyncflow.outbox import Outbox, Task
@@ -42,7 +42,7 @@ class Claims:
 
     def claim(self, pages: Iterable[tuple[Sequence[Head], int]]) -> list[Claim]:
         """Claim up to a number of due rows of each group of heads, and commit; those that others took are left out."""
-        return self._database.run(lambda connection: self._claim(connection, list(pages)))
+        return self._database.run(lambda connection: self.claim_in(connection, list(pages)))
 
     def renew(self, claims: Collection[Claim]) -> set[UUID]:
         """Let the claims last for another lease; return the ids of the tasks whose claims are lost."""
@@ -59,7 +59,7 @@ class Claims:
 
     def settle_in(self, connection: Connection, claim: Claim) -> None:
         """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
-        if connection.execute(self._succeed(), _values([claim])).rowcount != 1:
+        if connection.execute(succeed(self._tasks, deletes=self._deletes), _values([claim])).rowcount != 1:
             raise _lost(claim)
 
     def checkpoint(self, claim: Claim, stage: str, context: str | None) -> None:
@@ -81,7 +81,8 @@ class Claims:
         """Return an id as this database's driver takes it unprocessed."""
         return task_id if self._engine.dialect.name == "postgresql" else task_id.bytes
 
-    def _claim(self, connection: Connection, pages: list[tuple[Sequence[Head], int]]) -> list[Claim]:
+    def claim_in(self, connection: Connection, pages: Iterable[tuple[Sequence[Head], int]]) -> list[Claim]:
+        """Claim as ``claim`` does, in the transaction of the connection given."""
         found = [task for heads, most in pages for task in self._read(connection, heads, most)]
         if not found:
             return []
@@ -126,19 +127,25 @@ class Claims:
         ]
 
     def _write(self, connection: Connection, verdict: Verdict, claims: Sequence[Claim]) -> int:
-        values = _values(claims)
-        if verdict.status is Status.SUCCESS:
-            return connection.execute(self._succeed(), values).rowcount
-        values["line"] = log_line(verdict.error) if verdict.error else ""
-        if verdict.status is Status.PENDING:
-            values |= {"delay": timedelta(seconds=verdict.delay_seconds), "refund": int(not verdict.is_spent)}
-            return connection.execute(claim_queries.postpone(self._tasks), values).rowcount
-        values["its_status"] = int(verdict.status)
-        return connection.execute(claim_queries.end(self._tasks), values).rowcount
+        return write_verdict(connection, self._tasks, verdict, _values(claims), deletes=self._deletes)
 
-    def _succeed(self) -> Any:
-        succeed = claim_queries.delete_succeeded if self._deletes else claim_queries.succeed
-        return succeed(self._tasks)
+
+def write_verdict(
+    connection: Connection, tasks: Table, verdict: Verdict, held: Mapping[str, Any], *, deletes: bool
+) -> int:
+    """Write one verdict on tasks held under a token, ``{"ids": raw ids, "token": token}``; return how many changed."""
+    if verdict.status is Status.SUCCESS:
+        return connection.execute(succeed(tasks, deletes=deletes), held).rowcount
+    values = {**held, "line": log_line(verdict.error) if verdict.error else ""}
+    if verdict.status is Status.PENDING:
+        values |= {"delay": timedelta(seconds=verdict.delay_seconds), "refund": int(not verdict.is_spent)}
+        return connection.execute(claim_queries.postpone(tasks), values).rowcount
+    return connection.execute(claim_queries.end(tasks), {**values, "its_status": int(verdict.status)}).rowcount
+
+
+def succeed(tasks: Table, *, deletes: bool) -> Any:
+    """Return the statement for held tasks that were handled."""
+    return (claim_queries.delete_succeeded if deletes else claim_queries.succeed)(tasks)
 
 
 def _claim_of(task: Task, token: UUID, row: Any, held_until: float) -> Claim:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +16,6 @@ from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import claim_queries, queries
 from asyncflow.scheduler.database import Database
-from asyncflow.scheduler.ownership import Ownership
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.settlement import log_line
@@ -26,7 +25,7 @@ _ERROR = "the claim ran out: the worker died, hung or was cut off"
 
 
 class Monitor:
-    """Rescue one page a step, of owned shards and known types; one thread steps it.
+    """Rescue one page a step, of the ``shards`` to look after and of known types; one thread steps it.
 
     Any number may look at once: each write asks again whether the claim has run out. The attempt was counted when the
     task was claimed, so a task that kills its worker each time spends its retries like any other.
@@ -36,7 +35,7 @@ class Monitor:
         self,
         outbox: Outbox,
         engine: Engine,
-        ownership: Ownership,
+        shards: Callable[[], Collection[int]],
         settings: SchedulerSettings,
         types: Mapping[str, HandlerType],
         hooks: Hooks,
@@ -44,7 +43,7 @@ class Monitor:
         self._outbox = outbox
         self._types = types
         self._database = Database(engine)
-        self._ownership = ownership
+        self._shards = shards
         self._settings = settings
         self._hooks = hooks
 
@@ -62,7 +61,7 @@ class Monitor:
         self._database.close()
 
     def _ran_out_heads(self) -> list[Head]:
-        tasks, dialect, owned = self._outbox.tasks, self._database.dialect, self._ownership.epochs()
+        tasks, dialect, owned = self._outbox.tasks, self._database.dialect, self._shards()
         heads = self._database.run(
             lambda connection: queries.read_heads(connection, dialect, tasks, int(Status.PROCESSING))
         )

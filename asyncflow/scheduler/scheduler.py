@@ -98,7 +98,8 @@ class Scheduler:
         ]
         claims = OwnedClaims(outbox, engine, self.ownership, self.settings)
         self.worker = Worker(outbox, claims, engine, self.settings, self.hooks, types.handlers)
-        self._monitor = Monitor(outbox, engine, self.ownership, self.settings, types.handlers, self.hooks)
+        shards = self.ownership.epochs
+        self._monitor = Monitor(outbox, engine, shards, self.settings, types.handlers, self.hooks)
         self._timetable = Timetable(outbox, engine, self.settings, self.hooks)
         self._roster = Roster(jobs, engine, outbox, self.cluster, self.hooks)
         self._cleaner = Cleaner(outbox, engine, self.ownership, self.settings, self.hooks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from asyncflow.outbox.signals import CancelTask, NotDone, RejectTask, RetryTask
 from asyncflow.outbox.status import Status
@@ -28,6 +29,22 @@ SUCCEEDED = Verdict(Status.SUCCESS)
 SWITCHED_OFF = Verdict(Status.PENDING, 0.0, "given back: its task type is switched off", is_spent=False)
 GIVEN_BACK = Verdict(Status.PENDING, 0.0, "given back: the worker stops", is_spent=False)
 
+OUTCOMES = {
+    "success": (Status.SUCCESS, True),
+    "retry": (Status.PENDING, True),
+    "not_done": (Status.PENDING, False),
+    "given_back": (Status.PENDING, False),
+    "failed": (Status.FAILED, True),
+    "cancelled": (Status.CANCELLED, True),
+}  # by name: what becomes of the task, and whether the attempt counts
+
+
+class Spent(NamedTuple):
+    """Tell which attempt this is, 1 for the first, and how many may follow the first."""
+
+    attempt: int
+    max_retries: int
+
 
 def verdict_of(error: BaseException | None, task_type: TaskType, attempt: int, max_retries: int) -> Verdict:
     """Judge attempt number ``attempt`` (1 for the first) by what the handler raised; None if it returned."""
@@ -45,6 +62,16 @@ def verdict_of(error: BaseException | None, task_type: TaskType, attempt: int, m
     if own_delay is not None:
         return Verdict(Status.PENDING, own_delay, _told(error))
     return Verdict(Status.PENDING, task_type.retry_delay(attempt), _told(error), by_policy=True)
+
+
+def judged(outcome: str, delay_seconds: float | None, error: str, kind: TaskType, spent: Spent) -> Verdict:
+    """Judge by the outcome that a worker elsewhere names; a delay replaces the policy's. Raises KeyError for others."""
+    if outcome == "retry" and spent.attempt > spent.max_retries:
+        return Verdict(Status.FAILED, error=short_error(error), by_policy=True)
+    if outcome == "retry" and delay_seconds is None:
+        return Verdict(Status.PENDING, kind.retry_delay(spent.attempt), short_error(error), by_policy=True)
+    status, is_spent = OUTCOMES[outcome]
+    return Verdict(status, (delay_seconds or 0.0) if status is Status.PENDING else 0.0, short_error(error), is_spent)
 
 
 def _told(error: BaseException) -> str:

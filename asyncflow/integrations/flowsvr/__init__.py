@@ -1,1 +1,12 @@
-"""The task service over HTTP, with its client and workers in ``client``."""
+"""Serve tasks over HTTP, to programs that cannot reach the database; their side of it is in ``client``.
+
+FastAPI and uvicorn are imported when a service is made, not when this package is.
+"""
+
+from __future__ import annotations
+
+from asyncflow.integrations.flowsvr.extras import make_app
+from asyncflow.integrations.flowsvr.settings import ServiceSettings
+from asyncflow.integrations.flowsvr.tokens import Token, Tokens
+
+__all__ = ["ServiceSettings", "Token", "Tokens", "make_app"]

@@ -1,0 +1,55 @@
+"""The ASGI application: the routes around one service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+import asyncflow
+from asyncflow.integrations.flowsvr.access import Meter
+from asyncflow.integrations.flowsvr.limits import AccessLog, BodyLimit
+from asyncflow.integrations.flowsvr.problems import ProblemBody, answer_problems
+from asyncflow.integrations.flowsvr.routes import health, tasks, work
+from asyncflow.integrations.flowsvr.service import TaskService
+
+_ROUTERS = (tasks.router, work.router, health.router)
+_TEXT = "Create tasks, hold and settle them, and look at them. Faults are application/problem+json (RFC 9457)."
+
+
+def app_of(service: TaskService) -> FastAPI:
+    """Return the application; its lifespan starts and stops the service."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        try:
+            yield
+        finally:
+            await service.stop()
+
+    app = FastAPI(title="asyncflow task service", version=asyncflow.__version__, description=_TEXT, lifespan=lifespan)
+    app.state.service = service
+    app.state.meter = Meter(service.settings.rate_limit_per_second)
+    for router in _ROUTERS:
+        app.include_router(router)
+    answer_problems(app)
+    app.add_middleware(BodyLimit, most=service.settings.max_body_bytes)
+    app.add_middleware(AccessLog)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, with the schema of problems in place of FastAPI's own of errors."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        schemas["Problem"] = ProblemBody.model_json_schema()
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,59 @@
+"""The task types that the service knows: those declared, and those registered while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from asyncflow.errors import UnknownTaskTypeError
+from asyncflow.outbox.handler_type import HandlerType
+from asyncflow.outbox.text import nearest
+
+Load = Callable[[], Mapping[str, HandlerType]]
+
+
+class Catalogue:
+    """Know the types in force as last read; any thread may ask, and a refresh replaces all at once."""
+
+    def __init__(self, load: Load, refresh_seconds: float) -> None:
+        self._load = load
+        self._refresh_seconds = refresh_seconds
+        self._stale_at = 0.0
+        self.types: Mapping[str, HandlerType] = {}
+
+    def refresh(self) -> None:
+        """Read the types anew; raises what the database raises."""
+        self.types = self._load()
+        self._stale_at = time.monotonic() + self._refresh_seconds
+
+    def refresh_if_stale(self) -> None:
+        """Read the types anew if that was long ago."""
+        if self.is_stale:
+            self.refresh()
+
+    @property
+    def is_stale(self) -> bool:
+        """Tell whether the types were read longer than ``type_refresh_seconds`` ago."""
+        return time.monotonic() >= self._stale_at
+
+    def require(self, name: str) -> HandlerType:
+        """Return the type, reading anew if it is unknown: another replica may have registered it just now.
+
+        Raises UnknownTaskTypeError with the nearest name.
+        """
+        if name not in self.types:
+            self.refresh()
+        if name not in self.types:
+            raise UnknownTaskTypeError(
+                f"the task type {name!r} is neither declared nor registered{nearest(name, self.types)}; "
+                f"register it: PUT /v2/task-types/{name}"
+            )
+        return self.types[name]
+
+    def type_of(self, name: str) -> HandlerType:
+        """Return the type, or one with the default policy: a type that was forgotten may have tasks left."""
+        return self.types.get(name) or HandlerType(name=name)
+
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Return those names that are no types."""
+        return sorted(name for name in names if name not in self.types)

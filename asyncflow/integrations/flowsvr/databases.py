@@ -1,0 +1,80 @@
+"""The database as an event loop reaches it: short transactions, on a bounded number of threads."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import anyio
+from anyio.to_thread import run_sync
+from sqlalchemy import Connection, Engine
+
+from asyncflow.errors import ServiceBusyError
+from asyncflow.scheduler.database import Database
+
+T = TypeVar("T")
+_LONGEST_IDLE_SECONDS = 30.0  # servers and proxies drop connections that are idle for long
+
+
+class _Idle(NamedTuple):
+    database: Database
+    since: float
+
+
+class Databases:
+    """Run transactions for requests; lives as long as the service, one event loop uses it.
+
+    A request that finds all threads at work waits for one, but not for ever.
+    """
+
+    def __init__(self, engine: Engine, threads: int, busy_timeout_seconds: float) -> None:
+        self._engine = engine
+        self._busy_timeout = busy_timeout_seconds
+        self._free = anyio.Semaphore(threads)
+        self._limiter: anyio.CapacityLimiter | None = None
+        self._threads = threads
+        self._idle: deque[_Idle] = deque()
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction on another thread and commit.
+
+        Raises ServiceBusyError if no thread was free in time, or what the database raises.
+        """
+        await self._acquire()
+        database = self._take()
+        try:
+            return await run_sync(database.run, work, limiter=self._own_limiter())
+        finally:
+            self._idle.append(_Idle(database, time.monotonic()))
+            self._free.release()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        while self._idle:
+            self._idle.pop().database.close()
+
+    async def _acquire(self) -> None:
+        try:
+            with anyio.fail_after(self._busy_timeout):
+                await self._free.acquire()
+        except TimeoutError:
+            raise ServiceBusyError(
+                f"all {self._threads} threads of the service were at work for {self._busy_timeout:g} seconds; "
+                f"try again, or run more replicas"
+            ) from None
+
+    def _take(self) -> Database:
+        # The one used last: the others grow old and are closed.
+        if not self._idle:
+            return Database(self._engine)
+        database, since = self._idle.pop()
+        if time.monotonic() - since > _LONGEST_IDLE_SECONDS:
+            database.close()
+        return database
+
+    def _own_limiter(self) -> anyio.CapacityLimiter:
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(self._threads)
+        return self._limiter

@@ -1,0 +1,46 @@
+"""Make the application, or say how to get what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from asyncflow.errors import MissingExtraError
+from asyncflow.integrations.flowsvr.settings import ServiceSettings
+from asyncflow.integrations.flowsvr.tokens import Tokens
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.events import Hook
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+
+def make_app(
+    engine: Engine,
+    outbox: Outbox,
+    tokens: Tokens,
+    settings: ServiceSettings | None = None,
+    hooks: Iterable[Hook] = (),
+) -> FastAPI:
+    """Return the service as an ASGI application, to be run by ``asyncflow serve`` or any ASGI server.
+
+    Its lifespan starts and stops the monitor. Raises MissingExtraError when FastAPI is not installed.
+    """
+    require_extra()
+    from asyncflow.integrations.flowsvr.app import app_of
+    from asyncflow.integrations.flowsvr.service import TaskService
+
+    return app_of(TaskService(engine, outbox, tokens, settings or ServiceSettings(), hooks))
+
+
+def require_extra() -> None:
+    """Raise MissingExtraError unless the service's libraries are installed."""
+    for module in ("fastapi", "uvicorn"):
+        try:
+            import_module(module)
+        except ImportError as error:
+            line = 'pip install "asyncflow-outbox[flowsvr]"'
+            raise MissingExtraError(f"the task service needs {module}, which is not installed: {line}") from error

@@ -1,0 +1,147 @@
+"""Faults as the client sees them: application/problem+json of RFC 9457."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from asyncflow.errors import (
+    AsyncflowError,
+    ClaimLostError,
+    OptionError,
+    PayloadTooLargeError,
+    RefusedError,
+    ServiceBusyError,
+    TablesMissingError,
+    UnknownTaskTypeError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+_RETRY = {"Retry-After": "1"}
+_LOG = logging.getLogger("asyncflow.flowsvr")
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
+    """Be raised by a route to answer with a problem; ``fields`` are its own."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None, **fields: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers
+        self.fields = fields
+
+
+class ProblemBody(BaseModel):
+    """Tell what is wrong, as RFC 9457 has it; more fields may follow."""
+
+    model_config = ConfigDict(extra="allow", title="Problem")
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class Json(Response):
+    """Answer with JSON by orjson, which also passes stored JSON on unparsed."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Return the content as bytes."""
+        return orjson.dumps(content)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Document the problems that a route may answer with, beside those that all have in common."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in sorted({400, 401, 403, 413, 422, 429, 503, *statuses})
+    }
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **fields: Any) -> Response:
+    """Return the response for a problem."""
+    title = HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": title, "status": status, "detail": _sendable(detail), **fields}
+    return Response(orjson.dumps(body), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return the problem that an error is to the client."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, RequestValidationError):
+        return _of_fields(error)
+    if isinstance(error, HTTPException):
+        return Problem(error.status_code, str(error.detail), error.headers)
+    if isinstance(error, SQLAlchemyError) and not isinstance(error, (DataError, IntegrityError)):
+        return Problem(503, "the database does not serve; try again", _RETRY)
+    if isinstance(error, AsyncflowError):
+        return _of_ours(error)
+    return Problem(500, "the service is at fault; its log tells more")
+
+
+def _of_ours(error: AsyncflowError) -> Problem:
+    if isinstance(error, PayloadTooLargeError):
+        return Problem(413, str(error))
+    if isinstance(error, UnknownTaskTypeError):
+        return Problem(422, str(error), field="task_type")
+    if isinstance(error, (RefusedError, OptionError)):
+        return Problem(422, str(error), field=_first_word(str(error)))
+    if isinstance(error, ClaimLostError):
+        return Problem(409, str(error))
+    if isinstance(error, (ServiceBusyError, TablesMissingError)):
+        return Problem(503, str(error), _RETRY)
+    # InvalidStageError and the like: what was given cannot be taken.
+    return Problem(422, str(error)) if isinstance(error, ValueError) else Problem(500, str(error))
+
+
+def _of_fields(error: RequestValidationError) -> Problem:
+    faults = [
+        {"field": ".".join(_sendable(str(part)) for part in fault["loc"][1:]), "problem": _sendable(fault["msg"])}
+        for fault in error.errors()[:20]
+    ]
+    detail = "; ".join(f"{fault['field'] or 'the body'}: {fault['problem']}" for fault in faults)
+    return Problem(422, detail[:2000], field=faults[0]["field"] if faults else "", faults=faults)
+
+
+def _first_word(text: str) -> str:
+    """Return the field that an error of the outbox names first."""
+    return text.partition(" ")[0].rstrip(":")
+
+
+def _sendable(text: str) -> str:
+    """Return the text without halves of surrogate pairs, which a client may have sent."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def answer_problems(app: FastAPI) -> None:
+    """Let every error of a route become a problem."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        found = problem_of(error)
+        request.state.problem = found.status
+        if found.status >= 500:
+            report(request, error, found.status)
+        return problem(found.status, str(found), found.headers, **found.fields)
+
+    for kind in (Problem, RequestValidationError, HTTPException, SQLAlchemyError, AsyncflowError, Exception):
+        app.add_exception_handler(kind, answer)
+
+
+def report(request: Request, error: Exception, status: int) -> None:
+    """Log an error that is not the client's; with a traceback if it may be ours."""
+    text = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+    trace = error if status == 500 else None
+    _LOG.error("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, text, exc_info=trace)

@@ -1,0 +1,92 @@
+"""Routes that create tasks and look at them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
+
+from asyncflow.integrations.flowsvr.access import Anyone, Producer, Service
+from asyncflow.integrations.flowsvr.bodies import CreateTask, CreateTasks
+from asyncflow.integrations.flowsvr.checks import require_few
+from asyncflow.integrations.flowsvr.problems import Json, Problem, responses
+from asyncflow.integrations.flowsvr.wire import read_cursor, state_json, whole_json, written
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.tables import KEY_LENGTH, TASK_TYPE_LENGTH
+from asyncflow.scheduler.task_view import Filter
+
+COUNT_LIMIT = 10_000
+STATUSES = tuple(status.name for status in Status)
+TaskId = Annotated[UUID, Path(description="of the task, as its creation told")]
+_Text = Annotated[str | None, Query(min_length=1)]
+
+router = APIRouter(tags=["tasks"])
+
+
+@router.post("/v2/tasks", status_code=201, responses=responses())
+async def create_task(body: CreateTask, service: Service, _: Producer) -> Response:
+    """Create one task; 200 in place of 201 if the idempotency key was used before."""
+    (task_id,) = await service.create(body.task_type, [body.call()])
+    return Json({"id": str(task_id), "created": True}, 201)
+
+
+@router.post("/v2/tasks/bulk", status_code=201, responses=responses())
+async def create_tasks(body: CreateTasks, service: Service, _: Producer) -> Response:
+    """Create several tasks of one type in one transaction, all or none."""
+    require_few("tasks", body.tasks, service.settings.max_batch)
+    ids = await service.create(body.task_type, [task.call() for task in body.tasks])
+    return Json({"ids": [str(task_id) for task_id in ids]}, 201)
+
+
+@router.get("/v2/tasks/{task_id}", responses=responses(404))
+async def get_task(task_id: TaskId, service: Service, _: Anyone) -> Response:
+    """Return one task whole."""
+    row = await service.databases.run(partial(service.view.one, task_id=task_id))
+    if row is None:
+        raise Problem(404, f"there is no task {task_id}; its row may have been cleaned")
+    return Json(whole_json(row))
+
+
+@router.get("/v2/tasks", responses=responses())
+async def list_tasks(
+    service: Service,
+    _: Anyone,
+    task_type: Annotated[str | None, Query(min_length=1, max_length=TASK_TYPE_LENGTH)] = None,
+    status: Annotated[str | None, Query(description=", ".join(STATUSES))] = None,
+    key: Annotated[str | None, Query(min_length=1, max_length=KEY_LENGTH)] = None,
+    limit: Annotated[int, Query(ge=1)] = 100,
+    cursor: Annotated[str | None, Query(max_length=2000)] = None,
+) -> Response:
+    """Return a page of tasks and the cursor of the next one; without arguments and context."""
+    chosen = Filter(task_type=_text("task_type", task_type), status=_status(status), key=_text("key", key))
+    most = min(limit, service.settings.max_batch)
+    look = partial(service.view.page, chosen=chosen, most=most, cursor=read_cursor(cursor))
+    page = await service.databases.run(look)
+    return Json({"tasks": [state_json(row) for row in page.rows], "next": written(page.next)})
+
+
+@router.get("/v2/counts", responses=responses())
+async def count_tasks(service: Service, _: Anyone) -> Response:
+    """Return how many tasks of each type are in each status, none counted beyond ``counted_up_to``."""
+    counts = await service.databases.run(partial(service.view.counts, most=COUNT_LIMIT))
+    named: dict[str, Any] = {
+        name: {status.name: found.get(status, 0) for status in Status} for name, found in counts.items()
+    }
+    return Json({"counts": named, "counted_up_to": COUNT_LIMIT})
+
+
+def _status(name: str | None) -> Status | None:
+    if name is None:
+        return None
+    if name.upper() not in STATUSES:
+        raise Problem(422, f"status is {name!r:.40}; give one of {', '.join(STATUSES)}", field="status")
+    return Status[name.upper()]
+
+
+def _text(name: str, value: str | None) -> str | None:
+    if value is not None and "\0" in value:
+        raise Problem(422, f"{name} holds a character that no {name} has", field=name)
+    return value

@@ -1,0 +1,135 @@
+"""Routes of workers: hold, renew, set, checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from sqlalchemy import Row
+from starlette.responses import Response
+
+from asyncflow.errors import ClaimLostError, InvalidStageError
+from asyncflow.integrations.flowsvr.access import Service, Worker
+from asyncflow.integrations.flowsvr.bodies import HoldTasks, OneOutcome, RenewClaims, SetTasks, WriteCheckpoint
+from asyncflow.integrations.flowsvr.checks import lease_of, require_few, require_once, worker_name
+from asyncflow.integrations.flowsvr.problems import Json, Problem, responses
+from asyncflow.integrations.flowsvr.routes.tasks import TaskId
+from asyncflow.integrations.flowsvr.service import TaskService
+from asyncflow.integrations.flowsvr.wire import claim_json, state_json
+from asyncflow.outbox import payload as payloads
+from asyncflow.outbox.tables import STAGE_LENGTH
+from asyncflow.outbox.text import require_text
+from asyncflow.scheduler.claim_source import Claim
+from asyncflow.scheduler.shared_claims import Held, Settled
+
+router = APIRouter(tags=["work"])
+
+
+@router.post("/v2/tasks/hold", responses=responses())
+async def hold_tasks(body: HoldTasks, request: Request, service: Service, _: Worker) -> Response:
+    """Claim due tasks for this worker alone; wait for some if there are none."""
+    worker, lease = worker_name(body.worker), lease_of(body.lease_seconds, service.settings)
+    unknown = await service.sort_out(body.limits)
+    limits = _limits(body.limits, unknown, service.settings.max_hold)
+    if body.wait_seconds > service.settings.max_wait_seconds:
+        most = service.settings.max_wait_seconds
+        raise Problem(422, f"wait_seconds is {body.wait_seconds:g}; give at most {most:g}", field="wait_seconds")
+    until = time.monotonic() + body.wait_seconds
+    while not (claims := await _hold(service, worker, limits, lease)):
+        seconds = until - time.monotonic()
+        if seconds <= 0 or service.lookout.is_stopping:
+            break
+        await service.lookout.wait(limits.keys(), seconds)
+        if service.lookout.is_stopping or await request.is_disconnected():
+            break  # what nobody receives should be claimed by nobody
+    return Json({"tasks": [claim_json(claim) for claim in claims], "lease_seconds": lease, "unknown": unknown})
+
+
+@router.post("/v2/tasks/renew", responses=responses())
+async def renew_claims(body: RenewClaims, service: Service, _: Worker) -> Response:
+    """Let claims last for another lease; name those that are lost."""
+    require_few("claims", body.claims, service.settings.max_batch)
+    require_once("claims", [claim.id for claim in body.claims])
+    held = [claim.held() for claim in body.claims]
+    lease = lease_of(body.lease_seconds, service.settings)
+    lost = await service.databases.run(partial(service.claims.renew, held=held, lease_seconds=lease))
+    return Json({"lost": [str(task_id) for task_id in lost]})
+
+
+@router.post("/v2/tasks/set", responses=responses())
+async def set_tasks(body: SetTasks, service: Service, _: Worker) -> Response:
+    """Write what became of tasks, in one transaction; those whose claim is lost are left as they are."""
+    require_few("outcomes", body.outcomes, service.settings.max_batch)
+    require_once("outcomes", [outcome.id for outcome in body.outcomes])
+    settled, states = await service.settle([outcome.told(outcome.id) for outcome in body.outcomes])
+    return Json({"results": [_result(one, states) for one in settled]})
+
+
+@router.put("/v2/tasks/{task_id}/outcome", responses=responses(409))
+async def set_task(task_id: TaskId, body: OneOutcome, service: Service, _: Worker) -> Response:
+    """Write what became of one task; 409 with its current state if the claim is lost."""
+    (settled,), states = await service.settle([body.told(task_id)])
+    if settled.verdict is None:
+        raise _lost(task_id, states.get(task_id))
+    return Json(_result(settled, states))
+
+
+@router.put("/v2/tasks/{task_id}/checkpoint", responses=responses(409))
+async def write_checkpoint(task_id: TaskId, body: WriteCheckpoint, service: Service, _: Worker) -> Response:
+    """Write how far the work has come; 409 with the current state if the claim is lost."""
+    stage = require_text("stage", body.stage, STAGE_LENGTH, InvalidStageError)
+    lease = None if body.lease_seconds is None else lease_of(body.lease_seconds, service.settings)
+    held, context = Held(task_id, body.token), context_text(service, body.context)
+    save = partial(service.claims.checkpoint, held=held, stage=stage, context=context, lease_seconds=lease)
+    try:
+        await service.databases.run(save)
+    except ClaimLostError:
+        states = await service.databases.run(partial(service.view.states, ids=[task_id]))
+        raise _lost(task_id, states.get(task_id)) from None
+    return Json({"id": str(task_id), "stage": stage})
+
+
+async def _hold(service: TaskService, worker: str, limits: Mapping[str, int], lease: float) -> list[Claim]:
+    return await service.hold(worker, limits, lease) if limits else []
+
+
+def _limits(wanted: Mapping[str, int], unknown: Collection[str], room: int) -> dict[str, int]:
+    """Return the limits of known types, together no more than there is room for."""
+    limits = {}
+    for name, most in wanted.items():
+        if name not in unknown and room > 0:
+            limits[name] = min(most, room)
+            room -= limits[name]
+    return limits
+
+
+def context_text(service: TaskService, context: Any) -> str | None:
+    """Return a context as the row holds it; raises InvalidStageError."""
+    if context is None:
+        return None
+    text, most = payloads.encode(context)[0].decode(), service.outbox.max_message_bytes
+    if len(text.encode()) > most:
+        raise InvalidStageError(f"context is larger than {most} bytes; store it elsewhere and keep a reference")
+    return text
+
+
+def _result(settled: Settled, states: Mapping[UUID, Row[Any]]) -> dict[str, Any]:
+    task_id = settled.held.id
+    if settled.verdict is not None:
+        return {"id": str(task_id), "settled": True, "status": settled.verdict.status.name}
+    row = states.get(task_id)
+    state = {"status": None} if row is None else state_json(row)
+    return {**state, "id": str(task_id), "settled": False}
+
+
+def _lost(task_id: UUID, row: Row[Any] | None) -> Problem:
+    if row is None:
+        return Problem(409, f"there is no task {task_id} any more; nothing was written", id=str(task_id))
+    state = state_json(row)
+    now = state.pop("status")
+    detail = f"the claim on task {task_id} is lost: it is {now} now; nothing was written"
+    return Problem(409, detail, state={**state, "status": now}, id=str(task_id))

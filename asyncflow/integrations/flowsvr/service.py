@@ -1,0 +1,145 @@
+"""The service behind the routes: what it holds while it runs, and the transactions that they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import anyio
+from anyio.to_thread import run_sync
+from sqlalchemy import Connection, Engine, Row
+
+from asyncflow.errors import InvalidArgumentsError, ServiceBusyError
+from asyncflow.integrations.flowsvr.catalogue import Catalogue
+from asyncflow.integrations.flowsvr.databases import Databases
+from asyncflow.integrations.flowsvr.lookout import Lookout
+from asyncflow.integrations.flowsvr.settings import ServiceSettings
+from asyncflow.integrations.flowsvr.tell import tell
+from asyncflow.integrations.flowsvr.tokens import Tokens
+from asyncflow.outbox import Call, Outbox
+from asyncflow.outbox.events import Hook, Hooks
+from asyncflow.outbox.handler_type import HandlerType
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler import SchedulerSettings
+from asyncflow.scheduler.claim_source import Claim
+from asyncflow.scheduler.loop import Loop
+from asyncflow.scheduler.monitor import Monitor
+from asyncflow.scheduler.shared_claims import Outcome, Settled, SharedClaims
+from asyncflow.scheduler.table_check import require_tables
+from asyncflow.scheduler.task_view import TaskView
+
+_READY_SECONDS = 2.0
+
+
+class TaskService:
+    """Serve one database; lives from the start to the end of its process, and keeps nothing that another one lacks.
+
+    ``hooks`` receive the events of settled tasks and of the monitor.
+    """
+
+    def __init__(
+        self, engine: Engine, outbox: Outbox, tokens: Tokens, settings: ServiceSettings, hooks: Iterable[Hook] = ()
+    ) -> None:
+        self.outbox = outbox
+        self.tokens = tokens
+        self.settings = settings
+        self.hooks = Hooks(hooks)
+        self.view = TaskView(outbox)
+        self.claims = SharedClaims(outbox, engine, deletes=settings.on_success == "delete")
+        self.databases = Databases(engine, settings.threads, settings.busy_timeout_seconds)
+        self.lookout = Lookout(partial(self.databases.run, self.claims.heads), settings.look_interval_seconds)
+        self.catalogue = Catalogue(lambda: dict(outbox.handler_types), settings.type_refresh_seconds)
+        self._engine = engine
+        self._has_tables = False
+        every_shard = range(outbox.shard_count)
+        monitoring = SchedulerSettings(monitor_interval_seconds=settings.monitor_interval_seconds)
+        self._monitor = Monitor(outbox, engine, lambda: every_shard, monitoring, self.hooks)
+        self._monitor_loop = Loop("monitor", self._step, self.hooks, self._monitor.close)
+
+    def start(self) -> None:
+        """Start the monitor."""
+        self._monitor_loop.start()
+
+    async def stop(self) -> None:
+        """Let waiting holds return, end the monitor, give the connections back."""
+        self.lookout.stop()
+        await run_sync(self._monitor_loop.stop, self.settings.stop_timeout_seconds)
+        self.databases.close()
+
+    async def is_ready(self) -> None:
+        """Raise what keeps the service from serving: TablesMissingError, ServiceBusyError, or the database's error."""
+        try:
+            with anyio.fail_after(_READY_SECONDS):
+                await run_sync(self._require_database, abandon_on_cancel=True)
+        except TimeoutError:
+            raise ServiceBusyError(f"the database did not answer within {_READY_SECONDS:g} seconds") from None
+
+    # -- creating ----------------------------------------------------------------------------------------
+
+    async def create(self, name: str, calls: Sequence[Call]) -> list[UUID]:
+        """Enqueue tasks of one type; return their ids in order. Raises a RefusedError."""
+        ids = await self.databases.run(partial(self._create, name=name, calls=calls))
+        self.lookout.ring()
+        return ids
+
+    def _create(self, connection: Connection, name: str, calls: Sequence[Call]) -> list[UUID]:
+        kind = self.catalogue.require(name)
+        return self.outbox.enqueue_many(connection, kind, [revived(kind, call) for call in calls])
+
+    # -- working -----------------------------------------------------------------------------------------
+
+    async def sort_out(self, names: Collection[str]) -> list[str]:
+        """Return those names that are no known types; looks for new ones if the last look was long ago."""
+        if self.catalogue.unknown(names) and self.catalogue.is_stale:
+            await self.databases.run(lambda _: self.catalogue.refresh())
+        return self.catalogue.unknown(names)
+
+    async def hold(self, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:
+        """Claim due tasks of each type up to its limit."""
+        return await self.databases.run(
+            partial(self.claims.hold, worker=worker, limits=limits, lease_seconds=lease_seconds)
+        )
+
+    async def settle(self, outcomes: Sequence[Outcome]) -> tuple[list[Settled], dict[UUID, Row[Any]]]:
+        """Write outcomes in one transaction; return them, and the rows of those that were not written."""
+        settled, states = await self.databases.run(partial(self._settle, outcomes=outcomes))
+        tell(self.hooks, settled)
+        if any(one.verdict is not None and one.verdict.status is Status.PENDING for one in settled):
+            self.lookout.ring()
+        return settled, states
+
+    def _settle(
+        self, connection: Connection, outcomes: Sequence[Outcome]
+    ) -> tuple[list[Settled], dict[UUID, Row[Any]]]:
+        settled = self.claims.settle(connection, outcomes, self.catalogue.type_of)
+        lost = [one.held.id for one in settled if one.verdict is None]
+        return settled, self.view.states(connection, lost) if lost else {}
+
+    # -- the monitor and the check -----------------------------------------------------------------------
+
+    def _step(self) -> float:
+        self.catalogue.refresh_if_stale()
+        return min(self._monitor.step(), self.settings.type_refresh_seconds)
+
+    def _require_database(self) -> None:
+        if not self._has_tables:
+            require_tables(self._engine, self.outbox)
+            self._has_tables = True
+        with self._engine.connect() as connection:
+            self.claims.heads(connection)
+
+
+def revived(kind: HandlerType, call: Call) -> Call:
+    """Return the call with the arguments as the handler takes them, from their JSON; raises InvalidArgumentsError."""
+    if kind.signature is None:
+        return call
+    arguments: dict[str, Any] = {}
+    for name, value in call.arguments.items():
+        try:
+            arguments |= kind.signature.revive({name: value})
+        except Exception as error:
+            text = " ".join(str(error).split())[:300]
+            raise InvalidArgumentsError(f"arguments.{name} does not fit {kind.name}(): {text}") from error
+    return Call(arguments, call.key, call.headers, call.priority, call.delay_seconds, call.run_at)

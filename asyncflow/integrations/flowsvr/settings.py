@@ -1,0 +1,71 @@
+"""The service's settings: one table of defaults, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from asyncflow.errors import OptionError, UnknownOptionError
+from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.task_type import require_number
+
+OnSuccess = Literal["keep", "delete"]
+_DAY = 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings:
+    """Configure one process of the service. Raises OptionError, naming the option, its value and what is allowed."""
+
+    claim_lease_seconds: float = 30.0  # of a claim, where the worker names none
+    max_lease_seconds: float = 3600.0  # that a worker may name
+    max_wait_seconds: float = 30.0  # that a hold may wait for tasks
+    look_interval_seconds: float = 0.1  # between two looks for due tasks, while a hold waits
+    max_hold: int = 1000  # tasks given by one hold
+    max_batch: int = 1000  # tasks in one bulk, set or renewal, and in a page of a list
+    max_body_bytes: int = 8 * 1024 * 1024  # of one request
+    rate_limit_per_second: float | None = None  # requests of one token, in each process; None: no limit
+    threads: int = 8  # at work on the database at once, each with a connection
+    busy_timeout_seconds: float = 5.0  # that a request waits for one of them before it is turned away
+    monitor_interval_seconds: float = 5.0  # between two looks for claims that ran out
+    type_refresh_seconds: float = 5.0  # between two looks for task types that were registered elsewhere
+    on_success: OnSuccess = "keep"  # a handled row is kept as SUCCESS, or deleted as it is settled
+    stop_timeout_seconds: float = 10.0  # that requests in hand get when the process is asked to stop
+
+    def __post_init__(self) -> None:
+        for name in _SECONDS:
+            require_number(name, getattr(self, name), 0.001, _DAY)
+        for name in ("max_hold", "max_batch"):
+            require_whole(name, getattr(self, name), 1, 10_000)
+        require_whole("max_body_bytes", self.max_body_bytes, 1024, 2**31 - 1)
+        require_whole("threads", self.threads, 1, 1000)
+        if self.rate_limit_per_second is not None:
+            require_number("rate_limit_per_second", self.rate_limit_per_second, 0.001, 1e9)
+        if self.claim_lease_seconds > self.max_lease_seconds:
+            raise OptionError(
+                f"claim_lease_seconds is {self.claim_lease_seconds!r}; give at most max_lease_seconds, which is "
+                f"{self.max_lease_seconds!r}"
+            )
+        if self.on_success not in get_args(OnSuccess):
+            raise OptionError(f"on_success is {self.on_success!r}; give 'keep' or 'delete'")
+
+    @classmethod
+    def of(cls, **options: Any) -> ServiceSettings:
+        """Make settings from keyword options; raises UnknownOptionError with the nearest name."""
+        known = [field.name for field in fields(cls)]
+        unknown = options.keys() - set(known)
+        if unknown:
+            raise UnknownOptionError.among("the task service", sorted(unknown), known)
+        return cls(**options)
+
+
+_SECONDS = (
+    "claim_lease_seconds",
+    "max_lease_seconds",
+    "max_wait_seconds",
+    "look_interval_seconds",
+    "busy_timeout_seconds",
+    "monitor_interval_seconds",
+    "type_refresh_seconds",
+    "stop_timeout_seconds",
+)

@@ -1,0 +1,173 @@
+"""Claims for workers elsewhere: on tasks of any shard, by whoever asks, whoever owns the shards."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from asyncflow.errors import ClaimLostError
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.tables import TaskId
+from asyncflow.outbox.task_type import TaskType
+from asyncflow.scheduler import claim_queries, ownership_queries, queries
+from asyncflow.scheduler.claim_source import Claim
+from asyncflow.scheduler.claims import Claims, write_verdict
+from asyncflow.scheduler.queries import Head
+from asyncflow.scheduler.verdict import Spent, Verdict, judged
+
+_MOST_PAGES = 16  # read in one statement
+_ROUNDS = 4  # of reading and claiming, in one hold
+
+TypeOf = Callable[[str], TaskType]
+
+
+class Held(NamedTuple):
+    """Name one claim: a task, and the token that its worker was given."""
+
+    id: UUID
+    token: UUID
+
+
+class Outcome(NamedTuple):
+    """Tell what became of a claimed task: a name of OUTCOMES, and what the worker says of it."""
+
+    held: Held
+    name: str
+    delay_seconds: float | None = None  # for a retry: replaces the policy's interval
+    error: str = ""
+
+
+class Settled(NamedTuple):
+    """Tell of one outcome what was written; without a verdict the claim was lost and nothing was."""
+
+    held: Held
+    verdict: Verdict | None
+    task_type: str = ""
+    attempt: int = 0
+
+
+class SharedClaims:
+    """Hold, renew, checkpoint and settle, each in the transaction of the connection given; any thread uses it.
+
+    Any number of processes may do so at once: a row is claimed by an UPDATE that asks once more whether it is due, and
+    all that follows asks for the token. Each hold begins at another shard, so that two that hold at once rarely meet.
+    """
+
+    def __init__(self, outbox: Outbox, engine: Engine, *, deletes: bool) -> None:
+        self._outbox = outbox
+        self._tasks = outbox.tasks
+        self._engine = engine
+        self._dialect = engine.dialect
+        self._deletes = deletes
+        self._turn = itertools.count(random.randrange(outbox.shard_count))
+
+    def heads(self, connection: Connection) -> list[Head]:
+        """Read the first PENDING row of each task type and shard."""
+        return queries.read_heads(connection, dialect_of(self._dialect.name), self._tasks, int(Status.PENDING))
+
+    def hold(self, connection: Connection, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:
+        """Claim due tasks, of each type up to its limit, in order_time within each shard."""
+        claims = Claims(self._outbox, self._engine, worker, lease_seconds, deletes=self._deletes)
+        due: dict[str, list[Head]] = defaultdict(list)
+        for head in self._in_turn(self.heads(connection)):
+            if head.task_type in limits and head.due_in_seconds <= 0:
+                due[head.task_type].append(head)
+        return [claim for name, heads in due.items() for claim in _hold_type(claims, connection, heads, limits[name])]
+
+    def renew(self, connection: Connection, held: Iterable[Held], lease_seconds: float) -> list[UUID]:
+        """Let the claims last for another lease; return the ids of the tasks whose claims are lost."""
+        lost: list[UUID] = []
+        for token, ids in _by_token(held).items():
+            values = {"ids": [self._raw(task_id) for task_id in ids], "token": token}
+            lease = timedelta(seconds=lease_seconds)
+            if connection.execute(claim_queries.renew(self._tasks), {**values, "lease": lease}).rowcount != len(ids):
+                kept = {_key(row[0]) for row in connection.execute(claim_queries.held(self._tasks), values)}
+                lost += [task_id for task_id in ids if task_id.bytes not in kept]
+        return lost
+
+    def checkpoint(
+        self, connection: Connection, held: Held, stage: str, context: str | None, lease_seconds: float | None
+    ) -> None:
+        """Write how far the work has come; a lease renews the claim as well. Raises ClaimLostError."""
+        values = {"ids": [self._raw(held.id)], "token": held.token, "its_stage": stage, "its_context": context}
+        statement = claim_queries.mark(self._tasks)
+        if lease_seconds is not None:
+            statement = claim_queries.checkpoint(self._tasks)
+            values["lease"] = timedelta(seconds=lease_seconds)
+        if connection.execute(statement, values).rowcount != 1:
+            raise ClaimLostError(f"the claim on task {held.id} ran out or the task is settled; nothing was written")
+
+    def settle(self, connection: Connection, outcomes: Sequence[Outcome], type_of: TypeOf) -> list[Settled]:
+        """Write the outcomes, a statement for those that are alike; tell of each what was written, in order."""
+        rows = self._lock(connection, [outcome.held for outcome in outcomes])
+        settled = [_judge(outcome, rows.get(outcome.held.id.bytes), type_of) for outcome in outcomes]
+        groups: dict[tuple[UUID, Verdict], list[Any]] = defaultdict(list)
+        for one in settled:
+            if one.verdict is not None:
+                groups[one.held.token, one.verdict].append(self._raw(one.held.id))
+        for (token, verdict), raw_ids in groups.items():
+            write_verdict(connection, self._tasks, verdict, {"ids": raw_ids, "token": token}, deletes=self._deletes)
+        return settled
+
+    def _lock(self, connection: Connection, held: Sequence[Held]) -> dict[bytes, Any]:
+        """Read the rows that are held under these tokens, and keep them so until the commit."""
+        locks = dialect_of(self._dialect.name).locks_rows
+        if not locks:
+            connection.execute(ownership_queries.exclude_writers(self._outbox.shards))
+        tokens = {one.id.bytes: one.token for one in held}
+        values = {"ids": [self._raw(one.id) for one in held]}
+        rows = connection.execute(claim_queries.processing(self._tasks, locks=locks), values)
+        return {_key(row[0]): row for row in rows if row.claim_token == tokens[_key(row[0])]}
+
+    def _in_turn(self, heads: Iterable[Head]) -> list[Head]:
+        count = self._outbox.shard_count
+        first = next(self._turn) % count
+        return sorted(heads, key=lambda head: (head.task_type, (head.shard - first) % count))
+
+    def _raw(self, task_id: UUID) -> Any:
+        """Return the id as the driver gives it."""
+        return TaskId().process_bind_param(task_id, self._dialect)
+
+
+def _hold_type(claims: Claims, connection: Connection, heads: list[Head], most: int) -> list[Claim]:
+    """Claim up to ``most`` rows; again where others took some, or where there was more than a page."""
+    held: list[Claim] = []
+    for _ in range(_ROUNDS):
+        room = most - len(held)
+        served, heads = heads[:_MOST_PAGES], heads[_MOST_PAGES:]
+        if not room or not served:
+            break
+        found = claims.claim_in(connection, [(served, room)])
+        held += found
+        # Rows may be left in these, but those that were not read come first.
+        heads += served if found else []
+    return held
+
+
+def _judge(outcome: Outcome, row: Any, type_of: TypeOf) -> Settled:
+    if row is None:
+        return Settled(outcome.held, None)
+    spent = Spent(row.retry_count, row.max_retries)
+    verdict = judged(outcome.name, outcome.delay_seconds, outcome.error, type_of(row.task_type), spent)
+    return Settled(outcome.held, verdict, row.task_type, row.retry_count)
+
+
+def _by_token(held: Iterable[Held]) -> dict[UUID, list[UUID]]:
+    groups: dict[UUID, list[UUID]] = defaultdict(list)
+    for task_id, token in held:
+        groups[token].append(task_id)
+    return groups
+
+
+def _key(raw_id: Any) -> bytes:
+    return raw_id.bytes if isinstance(raw_id, uuid.UUID) else bytes(raw_id)
