@@ -1,4 +1,4 @@
-"""The command line: ``asyncflow run``, ``worker``, ``init-db``, ``status``, ``config`` and ``reshard``.
+"""The command line: ``asyncflow run``, ``serve``, ``worker``, ``init-db``, ``status``, ``config`` and ``reshard``.
 
 Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 3 stopped, but work had to be left behind.
 """
@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from asyncflow.commands import config as config_command
 from asyncflow.errors import AsyncflowError, TargetNotFoundError
+from asyncflow.integrations.flowsvr import command as flowsvr
 from asyncflow.integrations.logging import LoggingHook
 from asyncflow.outbox import Inbox, Outbox
 from asyncflow.scheduler import Scheduler
@@ -87,6 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     reshard_command = commands.add_parser("reshard", help="give every task its shard by a new shard_count")
     reshard_command.add_argument("target", metavar="module:attribute", help="the Scheduler, with the new shard_count")
     reshard_command.set_defaults(command=_reshard)
+    serve = commands.add_parser("serve", help="serve tasks over HTTP until SIGTERM or SIGINT")
+    _add_database_options(serve)
+    flowsvr.add_options(serve)
+    serve.set_defaults(command=_serve)
     for name, command, text in (
         ("init-db", _init_db, "create asyncflow's tables where they are missing"),
         ("status", _status, "show what waits, what failed and who owns the shards"),
@@ -172,6 +177,16 @@ def _token(file: str | None) -> str | None:
         raise TargetNotFoundError(f"the token file cannot be read: {_one_line(error)}") from error
 
 
+# -- serve -----------------------------------------------------------------------------------------------
+
+
+def _serve(options: argparse.Namespace) -> int:
+    _log(verbose=options.verbose)
+    # A dead connection is found before a request meets it, and a pool that is spent is told in time.
+    engine, outbox = _database(options, pool_pre_ping=True)
+    return flowsvr.run(engine, outbox, options, LoggingHook())
+
+
 # -- init-db and status ----------------------------------------------------------------------------------
 
 
@@ -199,7 +214,7 @@ def _status(options: argparse.Namespace) -> int:
     return 0
 
 
-def _database(options: argparse.Namespace) -> tuple[Engine, Outbox]:
+def _database(options: argparse.Namespace, **engine_options: Any) -> tuple[Engine, Outbox]:
     if options.target:
         scheduler = _scheduler_at(options.target)
         return scheduler.engine, scheduler.outbox
@@ -207,7 +222,7 @@ def _database(options: argparse.Namespace) -> tuple[Engine, Outbox]:
     if not url:
         raise TargetNotFoundError("no database named; give --database-url URL, or module:attribute of a Scheduler")
     try:
-        engine = create_engine(url)
+        engine = create_engine(url, **engine_options)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         # Without the URL: what cannot be parsed cannot be shown without its password either.
         raise TargetNotFoundError(f"the database URL cannot be used: {_one_line(error)}") from error

@@ -22,9 +22,10 @@ from asyncflow.errors import (
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS, Instant
 from asyncflow.outbox.ids import new_id, shard_of, shard_of_key
+from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH
-from asyncflow.outbox.task_type import MessageType, TaskType
+from asyncflow.outbox.task_type import MAX_RETRIES, MessageType, TaskType
 from asyncflow.outbox.text import require_text, shown
 
 MAX_PRIORITY = 31_104_000  # seconds: 360 days, asyncflow's bound
@@ -60,6 +61,7 @@ class Call:
     delay_seconds: float | timedelta = 0  # not started before that
     run_at: datetime | None = None  # not started before that moment, in place of a delay
     idempotency_key: str | None = None  # a second task of its type with this key is not written; up to 255 characters
+    max_retries: int | None = None  # attempts after the first; None: as many as its type has
 
 
 class Door(NamedTuple):
@@ -73,6 +75,9 @@ def call_row_of(call: Call, task_type: TaskType, door: Door) -> dict[str, Any]:
     """Return the column values of a new PENDING task with the call's arguments; raises a RefusedError."""
     message = Message(call.arguments, call.key, call.headers, call.priority, call.delay_seconds)
     row = row_of(message, task_type, door)
+    if call.max_retries is not None:
+        require_whole("max_retries", call.max_retries, 0, MAX_RETRIES)
+        row["max_retries"] = call.max_retries
     if call.run_at is not None:
         # An expression, not an offset: the moment is the caller's, and no clock has to be asked for it.
         row["order_time"] = row["next_select_time"] = literal(_moment(call), Instant())

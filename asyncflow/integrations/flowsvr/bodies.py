@@ -58,7 +58,16 @@ class NewTask(Body):
 
     def call(self) -> Call:
         """Return the task as the outbox takes it."""
-        return Call(self.arguments, self.key, self.headers, self.priority, self.delay_seconds, self.run_at)
+        return Call(
+            self.arguments,
+            self.key,
+            self.headers,
+            self.priority,
+            self.delay_seconds,
+            self.run_at,
+            self.idempotency_key,
+            self.max_retries,
+        )
 
 
 class CreateTask(NewTask):

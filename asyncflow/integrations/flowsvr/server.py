@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import signal
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
-from asyncflow.errors import OptionError
 from asyncflow.integrations.flowsvr.service import TaskService
 
 
@@ -53,15 +51,3 @@ def serve(app: FastAPI, host: str, port: int) -> bool:
         signal.signal(number, lambda *_: None)
     server.run()
     return bool(server.started)
-
-
-def require_loopback(host: str) -> None:
-    """Raise OptionError if others than this machine could reach the host."""
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise OptionError(
-            f"without tokens anybody who reaches {host!r} could do everything; give --tokens FILE, or --host 127.0.0.1"
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.integrations.flowsvr.tell import tell
 from asyncflow.integrations.flowsvr.tokens import Tokens
 from asyncflow.outbox import Call, Outbox
+from asyncflow.outbox.dedupe import Enqueued
 from asyncflow.outbox.events import Hook, Hooks
 from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.status import Status
@@ -78,15 +80,27 @@ class TaskService:
 
     # -- creating ----------------------------------------------------------------------------------------
 
-    async def create(self, name: str, calls: Sequence[Call]) -> list[UUID]:
-        """Enqueue tasks of one type; return their ids in order. Raises a RefusedError."""
-        ids = await self.databases.run(partial(self._create, name=name, calls=calls))
+    async def create(self, name: str, call: Call) -> Enqueued:
+        """Enqueue one task; tell whether its idempotency key was used before. Raises a RefusedError."""
+        enqueued = await self.databases.run(
+            lambda connection: self.outbox.enqueue_once(connection, *self._checked(name, call))
+        )
+        self.lookout.ring()
+        return enqueued
+
+    async def create_many(self, name: str, calls: Sequence[Call]) -> list[UUID]:
+        """Enqueue tasks of one type, all or none; return their ids in order. Raises a RefusedError."""
+        ids = await self.databases.run(partial(self._create_many, name=name, calls=calls))
         self.lookout.ring()
         return ids
 
-    def _create(self, connection: Connection, name: str, calls: Sequence[Call]) -> list[UUID]:
+    def _create_many(self, connection: Connection, name: str, calls: Sequence[Call]) -> list[UUID]:
         kind = self.catalogue.require(name)
         return self.outbox.enqueue_many(connection, kind, [revived(kind, call) for call in calls])
+
+    def _checked(self, name: str, call: Call) -> tuple[HandlerType, Call]:
+        kind = self.catalogue.require(name)
+        return kind, revived(kind, call)
 
     # -- working -----------------------------------------------------------------------------------------
 
@@ -142,4 +156,4 @@ def revived(kind: HandlerType, call: Call) -> Call:
         except Exception as error:
             text = " ".join(str(error).split())[:300]
             raise InvalidArgumentsError(f"arguments.{name} does not fit {kind.name}(): {text}") from error
-    return Call(arguments, call.key, call.headers, call.priority, call.delay_seconds, call.run_at)
+    return replace(call, arguments=arguments)

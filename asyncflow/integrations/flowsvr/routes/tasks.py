@@ -29,15 +29,15 @@ router = APIRouter(tags=["tasks"])
 @router.post("/v2/tasks", status_code=201, responses=responses())
 async def create_task(body: CreateTask, service: Service, _: Producer) -> Response:
     """Create one task; 200 in place of 201 if the idempotency key was used before."""
-    (task_id,) = await service.create(body.task_type, [body.call()])
-    return Json({"id": str(task_id), "created": True}, 201)
+    enqueued = await service.create(body.task_type, body.call())
+    return Json({"id": str(enqueued.id), "created": enqueued.is_new}, 201 if enqueued.is_new else 200)
 
 
 @router.post("/v2/tasks/bulk", status_code=201, responses=responses())
 async def create_tasks(body: CreateTasks, service: Service, _: Producer) -> Response:
     """Create several tasks of one type in one transaction, all or none."""
     require_few("tasks", body.tasks, service.settings.max_batch)
-    ids = await service.create(body.task_type, [task.call() for task in body.tasks])
+    ids = await service.create_many(body.task_type, [task.call() for task in body.tasks])
     return Json({"ids": [str(task_id) for task_id in ids]}, 201)
 
 

@@ -1,0 +1,84 @@
+"""The command ``asyncflow serve``: its options, and what it does with them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Engine
+
+from asyncflow.errors import OptionError
+from asyncflow.integrations.flowsvr.extras import make_app, require_extra
+from asyncflow.integrations.flowsvr.settings import ServiceSettings
+from asyncflow.integrations.flowsvr.tokens import Tokens
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.events import Hook
+
+TOKENS_VARIABLE = "ASYNCFLOW_TOKENS"
+_NEVER_STARTED = 1
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the service's own options; each setting is one, with dashes."""
+    parser.add_argument("--host", default="127.0.0.1", help="to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--tokens", metavar="FILE|env", help=f"TOML with [[tokens]]; env: the same, in ${TOKENS_VARIABLE}"
+    )
+    parser.add_argument(
+        "--insecure-no-auth", action="store_true", help="let anybody do everything; only on the loopback interface"
+    )
+    parser.add_argument("--verbose", action="store_true", help="also log what workers do all the time")
+    for field in dataclasses.fields(ServiceSettings):
+        kind = _KINDS.get(str(field.type), str)
+        option = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(option, type=kind, metavar=kind.__name__.upper(), help=f"default: {field.default}")
+
+
+_KINDS: dict[str, Callable[[str], Any]] = {"float": float, "int": int, "float | None": float}
+
+
+def settings_of(options: argparse.Namespace) -> ServiceSettings:
+    """Return the settings that the options name; raises OptionError."""
+    names = [field.name for field in dataclasses.fields(ServiceSettings)]
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    return ServiceSettings.of(**given)
+
+
+def tokens_of(options: argparse.Namespace) -> Tokens:
+    """Read the tokens; raises OptionError if there are none, or if anybody could reach a service without."""
+    if options.insecure_no_auth:
+        if options.tokens:
+            raise OptionError("--tokens and --insecure-no-auth are both given; give one of them")
+        _require_loopback(options.host)
+        return Tokens.none()
+    if options.tokens is None:
+        raise OptionError("no tokens are named; give --tokens FILE, or --insecure-no-auth on the loopback interface")
+    if options.tokens != "env":
+        return Tokens.from_file(options.tokens)
+    text = os.environ.get(TOKENS_VARIABLE)
+    if not text:
+        raise OptionError(f"--tokens is env, but ${TOKENS_VARIABLE} is empty; put the TOML of [[tokens]] there")
+    return Tokens.from_toml(text, f"${TOKENS_VARIABLE}")
+
+
+def run(engine: Engine, outbox: Outbox, options: argparse.Namespace, hook: Hook) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code. Raises OptionError or MissingExtraError."""
+    require_extra()
+    from asyncflow.integrations.flowsvr.server import serve
+
+    if not 0 <= options.port <= 65_535:
+        raise OptionError(f"--port is {options.port}; give 0 to 65535")
+    app = make_app(engine, outbox, tokens_of(options), settings_of(options), [hook])
+    return 0 if serve(app, options.host, options.port) else _NEVER_STARTED
+
+
+def _require_loopback(host: str) -> None:
+    if host not in ("localhost", "::1") and not host.startswith("127."):
+        raise OptionError(
+            f"--insecure-no-auth lets anybody who reaches {host!r} do everything; "
+            f"give --tokens FILE, or --host 127.0.0.1"
+        )

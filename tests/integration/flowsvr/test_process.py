@@ -1,0 +1,131 @@
+"""``asyncflow serve`` in a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import URL, create_engine
+
+from asyncflow import cli
+from tests.support.databases import drop_everything
+from tests.unit.scheduler.waiting import eventually
+
+ASYNCFLOW = str(Path(sys.executable).with_name("asyncflow"))
+SECRET = "a-secret-of-some-length"
+TOKENS = f'[[tokens]]\nname = "all"\ntoken = "{SECRET}"\nroles = ["admin"]\n'
+WIRING = """
+from sqlalchemy import MetaData, create_engine
+from asyncflow import Outbox, Scheduler
+from asyncflow.testing import MemoryPublisher
+
+outbox = Outbox(MetaData())
+outbox.task("mail")
+scheduler = Scheduler(create_engine({url!r}), outbox, {{"kafka": MemoryPublisher()}})
+"""
+
+
+class Process:
+    """Be one ``asyncflow serve``, with its client."""
+
+    def __init__(self, directory: Path, url: str, *options: str) -> None:
+        (directory / "wiring.py").write_text(WIRING.format(url=url))
+        (directory / "tokens.toml").write_text(TOKENS)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [ASYNCFLOW, "serve", "wiring:scheduler", "--port", str(port), "--tokens", "tokens.toml", *options]
+        self.popen = subprocess.Popen(command, cwd=directory, stderr=subprocess.PIPE, text=True)
+        headers = {"Authorization": f"Bearer {SECRET}"}
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30)
+
+    def is_up(self) -> bool:
+        assert self.popen.poll() is None, self.popen.stderr and self.popen.stderr.read()
+        try:
+            return self.client.get("/healthz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def hold(self, most: int = 10, **fields: Any) -> Any:
+        body = {"worker": "w", "limits": {"mail": most}, **fields}
+        return self.client.post("/v2/tasks/hold", json=body).json()["tasks"]
+
+    def stop(self) -> tuple[int, str]:
+        self.popen.send_signal(signal.SIGTERM)
+        _, log = self.popen.communicate(timeout=30)
+        return self.popen.returncode, log
+
+
+@pytest.fixture
+def serve(tmp_path: Path, database_url: URL) -> Iterator[Callable[..., list[Process]]]:
+    """Start replicas of the service on an empty database with its tables; end them with the test."""
+    url = database_url.render_as_string(hide_password=False)
+    assert cli.main(["init-db", "--database-url", url]) == 0
+    started: list[Process] = []
+
+    def begin(count: int, *options: str) -> list[Process]:
+        started.extend(Process(tmp_path, url, *options) for _ in range(count))
+        for process in started:
+            eventually(process.is_up, 30)
+        return started
+
+    yield begin
+    for process in started:
+        process.client.close()
+        process.popen.kill()
+        process.popen.communicate(timeout=30)
+    engine = create_engine(database_url)
+    drop_everything(engine)
+    engine.dispose()
+
+
+def test_a_sigterm_lets_waiting_holds_return_at_once_and_ends_the_process_cleanly(
+    serve: Callable[..., list[Process]],
+) -> None:
+    (process,) = serve(1)
+    held: list[Any] = []
+    waiting = threading.Thread(target=lambda: held.append(process.hold(wait_seconds=25)))
+    waiting.start()
+    time.sleep(1)  # nothing tells from outside that a hold waits
+    began = time.monotonic()
+    code, log = process.stop()
+    waiting.join(10)
+    assert (code, held) == (0, [[]])
+    assert time.monotonic() - began < 8
+    assert SECRET not in log
+    assert "Traceback" not in log
+
+
+def test_three_replicas_give_each_task_to_one_worker_and_a_dead_one_loses_nothing(
+    serve: Callable[..., list[Process]],
+) -> None:
+    replicas = serve(3, "--monitor-interval-seconds", "0.2")
+    body = {"task_type": "mail", "tasks": [{"max_retries": 100}] * 100}
+    ids = replicas[0].client.post("/v2/tasks/bulk", json=body).json()["ids"]
+    lost = replicas[0].hold(most=20, lease_seconds=0.5)
+    replicas[0].popen.kill()
+    held: list[list[str]] = [[], []]
+
+    def work(number: int) -> None:
+        while tasks := replicas[1 + number].hold(most=9, wait_seconds=3):
+            held[number] += [task["id"] for task in tasks]
+            outcomes = [{"id": task["id"], "token": task["token"], "outcome": "success"} for task in tasks]
+            replicas[1 + number].client.post("/v2/tasks/set", json={"outcomes": outcomes})
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(lost) == 20
+    assert sorted(held[0] + held[1]) == sorted(ids)
+    assert replicas[1].client.get("/v2/counts").json()["counts"]["mail"]["SUCCESS"] == 100
