@@ -157,8 +157,9 @@ def _hold_type(claims: Claims, connection: Connection, heads: list[Head], most: 
 def _judge(outcome: Outcome, row: Any, type_of: TypeOf) -> Settled:
     if row is None:
         return Settled(outcome.held, None)
-    spent = Spent(row.retry_count, row.max_retries)
-    verdict = judged(outcome.name, outcome.delay_seconds, outcome.error, type_of(row.task_type), spent)
+    kind = type_of(row.task_type)
+    spent = Spent(row.retry_count, kind.most_retries(row.max_retries))
+    verdict = judged(outcome.name, outcome.delay_seconds, outcome.error, kind, spent)
     return Settled(outcome.held, verdict, row.task_type, row.retry_count)
 
 

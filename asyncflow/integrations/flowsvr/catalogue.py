@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from asyncflow.errors import UnknownTaskTypeError
 from asyncflow.outbox.handler_type import HandlerType
@@ -12,18 +12,27 @@ from asyncflow.outbox.text import nearest
 Load = Callable[[], Mapping[str, HandlerType]]
 
 
-class Catalogue:
+class Catalogue(Mapping[str, HandlerType]):
     """Know the types in force as last read; any thread may ask, and a refresh replaces all at once."""
 
     def __init__(self, load: Load, refresh_seconds: float) -> None:
         self._load = load
         self._refresh_seconds = refresh_seconds
         self._stale_at = 0.0
-        self.types: Mapping[str, HandlerType] = {}
+        self._types: Mapping[str, HandlerType] = {}
+
+    def __getitem__(self, name: str) -> HandlerType:
+        return self._types[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._types)
+
+    def __len__(self) -> int:
+        return len(self._types)
 
     def refresh(self) -> None:
         """Read the types anew; raises what the database raises."""
-        self.types = self._load()
+        self._types = self._load()
         self._stale_at = time.monotonic() + self._refresh_seconds
 
     def refresh_if_stale(self) -> None:
@@ -41,19 +50,23 @@ class Catalogue:
 
         Raises UnknownTaskTypeError with the nearest name.
         """
-        if name not in self.types:
+        if name not in self._types:
             self.refresh()
-        if name not in self.types:
+        if name not in self._types:
             raise UnknownTaskTypeError(
-                f"the task type {name!r} is neither declared nor registered{nearest(name, self.types)}; "
+                f"the task type {name!r} is neither declared nor registered{nearest(name, self._types)}; "
                 f"register it: PUT /v2/task-types/{name}"
             )
-        return self.types[name]
+        return self._types[name]
 
     def type_of(self, name: str) -> HandlerType:
         """Return the type, or one with the default policy: a type that was forgotten may have tasks left."""
-        return self.types.get(name) or HandlerType(name=name)
+        return self._types.get(name) or HandlerType(name=name)
+
+    def is_held(self, name: str) -> bool:
+        """Tell whether tasks of the type are given to workers: not while it is switched off."""
+        return name in self._types and self._types[name].enabled
 
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Return those names that are no types."""
-        return sorted(name for name in names if name not in self.types)
+        return sorted(name for name in names if name not in self._types)

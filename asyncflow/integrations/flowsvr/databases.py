@@ -50,6 +50,14 @@ class Databases:
             self._idle.append(_Idle(database, time.monotonic()))
             self._free.release()
 
+    async def call(self, work: Callable[[], T]) -> T:
+        """Run ``work``, which makes transactions of its own, on another thread; raises as ``run`` does."""
+        await self._acquire()
+        try:
+            return await run_sync(work, limiter=self._own_limiter())
+        finally:
+            self._free.release()
+
     def close(self) -> None:
         """Give the connections back."""
         while self._idle:

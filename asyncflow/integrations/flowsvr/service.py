@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import anyio
@@ -26,12 +26,14 @@ from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import SchedulerSettings
 from asyncflow.scheduler.claim_source import Claim
+from asyncflow.scheduler.configuration import Configurations
 from asyncflow.scheduler.loop import Loop
 from asyncflow.scheduler.monitor import Monitor
 from asyncflow.scheduler.shared_claims import Outcome, Settled, SharedClaims
 from asyncflow.scheduler.table_check import require_tables
 from asyncflow.scheduler.task_view import TaskView
 
+T = TypeVar("T")
 _READY_SECONDS = 2.0
 
 
@@ -52,12 +54,13 @@ class TaskService:
         self.claims = SharedClaims(outbox, engine, deletes=settings.on_success == "delete")
         self.databases = Databases(engine, settings.threads, settings.busy_timeout_seconds)
         self.lookout = Lookout(partial(self.databases.run, self.claims.heads), settings.look_interval_seconds)
-        self.catalogue = Catalogue(lambda: dict(outbox.handler_types), settings.type_refresh_seconds)
+        self.configurations = Configurations(engine, outbox)
+        self.catalogue = Catalogue(self.configurations.handler_types, settings.type_refresh_seconds)
         self._engine = engine
         self._has_tables = False
         every_shard = range(outbox.shard_count)
         monitoring = SchedulerSettings(monitor_interval_seconds=settings.monitor_interval_seconds)
-        self._monitor = Monitor(outbox, engine, lambda: every_shard, monitoring, self.hooks)
+        self._monitor = Monitor(outbox, engine, lambda: every_shard, monitoring, self.catalogue, self.hooks)
         self._monitor_loop = Loop("monitor", self._step, self.hooks, self._monitor.close)
 
     def start(self) -> None:
@@ -77,6 +80,10 @@ class TaskService:
                 await run_sync(self._require_database, abandon_on_cancel=True)
         except TimeoutError:
             raise ServiceBusyError(f"the database did not answer within {_READY_SECONDS:g} seconds") from None
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Run what makes transactions of its own on another thread; raises as ``Databases.run`` does."""
+        return await self.databases.call(work)
 
     # -- creating ----------------------------------------------------------------------------------------
 
@@ -105,9 +112,9 @@ class TaskService:
     # -- working -----------------------------------------------------------------------------------------
 
     async def sort_out(self, names: Collection[str]) -> list[str]:
-        """Return those names that are no known types; looks for new ones if the last look was long ago."""
-        if self.catalogue.unknown(names) and self.catalogue.is_stale:
-            await self.databases.run(lambda _: self.catalogue.refresh())
+        """Return those names that are no known types; looks anew if the last look was long ago."""
+        if self.catalogue.is_stale:
+            await self.call(self.catalogue.refresh)
         return self.catalogue.unknown(names)
 
     async def hold(self, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:

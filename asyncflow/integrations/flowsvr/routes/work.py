@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -34,7 +34,8 @@ async def hold_tasks(body: HoldTasks, request: Request, service: Service, _: Wor
     """Claim due tasks for this worker alone; wait for some if there are none."""
     worker, lease = worker_name(body.worker), lease_of(body.lease_seconds, service.settings)
     unknown = await service.sort_out(body.limits)
-    limits = _limits(body.limits, unknown, service.settings.max_hold)
+    wanted = {name: most for name, most in body.limits.items() if service.catalogue.is_held(name)}
+    limits = _limits(wanted, service.settings.max_hold)
     if body.wait_seconds > service.settings.max_wait_seconds:
         most = service.settings.max_wait_seconds
         raise Problem(422, f"wait_seconds is {body.wait_seconds:g}; give at most {most:g}", field="wait_seconds")
@@ -97,11 +98,11 @@ async def _hold(service: TaskService, worker: str, limits: Mapping[str, int], le
     return await service.hold(worker, limits, lease) if limits else []
 
 
-def _limits(wanted: Mapping[str, int], unknown: Collection[str], room: int) -> dict[str, int]:
-    """Return the limits of known types, together no more than there is room for."""
+def _limits(wanted: Mapping[str, int], room: int) -> dict[str, int]:
+    """Return the limits, together no more than there is room for."""
     limits = {}
     for name, most in wanted.items():
-        if name not in unknown and room > 0:
+        if room > 0:
             limits[name] = min(most, room)
             room -= limits[name]
     return limits

@@ -1,0 +1,101 @@
+"""Routes of task types and their configuration."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from pydantic import Field
+from starlette.responses import Response
+
+from asyncflow.integrations.flowsvr.access import Admin, Anyone, Service
+from asyncflow.integrations.flowsvr.bodies import Body, Whole
+from asyncflow.integrations.flowsvr.problems import Json, responses
+from asyncflow.integrations.flowsvr.service import TaskService
+from asyncflow.outbox.handler_type import HandlerType
+from asyncflow.outbox.tables import TASK_TYPE_LENGTH
+from asyncflow.scheduler.type_config import OPTIONS, TypeConfig
+
+Name = Annotated[str, Path(min_length=1, max_length=TASK_TYPE_LENGTH)]
+_Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+router = APIRouter(tags=["task types"])
+
+
+class Options(Body):
+    """Set options of a task type; null lets one be as declared, and those left out stay as they are."""
+
+    limit: Whole | None = None
+    interval_seconds: _Seconds | None = None
+    max_processing_time_seconds: _Seconds | None = None
+    max_retries: Whole | None = None
+    retry_interval_seconds: _Seconds | None = None
+    max_retry_interval_seconds: _Seconds | None = None
+    enabled: Annotated[bool, Field(strict=True)] | None = None
+    concurrency: Whole | None = None
+
+
+@router.put("/v2/task-types/{name}", status_code=201, responses={200: {}, **responses()})
+async def register_type(name: Name, body: Options, service: Service, _: Admin) -> Response:
+    """Register a task type that no code declares, or change the options of a known one; 200 if it was known."""
+    is_known = name in await _types(service)
+    config = await _put(service, name, body, registered=True)
+    return Json(
+        {"task_type": name, "created": not is_known, "configuration": _config_json(config)}, 200 if is_known else 201
+    )
+
+
+@router.get("/v2/task-types", responses=responses())
+async def list_types(service: Service, _: Anyone) -> Response:
+    """Return the task types that can be created and held, with the options in force."""
+    types = await _types(service)
+    return Json({"task_types": [_type_json(service, types[name]) for name in sorted(types)]})
+
+
+@router.get("/v2/configuration", responses=responses())
+async def list_configuration(service: Service, _: Anyone) -> Response:
+    """Return what is set for each task type; null is as declared."""
+    configs = await service.call(service.configurations.all)
+    return Json({"configuration": [_config_json(config) for config in configs.values()]})
+
+
+@router.get("/v2/configuration/{name}", responses=responses(404))
+async def get_configuration(name: Name, service: Service, _: Anyone) -> Response:
+    """Return what is set for one task type; null is as declared."""
+    return Json(_config_json(await service.call(partial(service.configurations.get, name))))
+
+
+@router.put("/v2/configuration/{name}", responses=responses(404))
+async def change_configuration(name: Name, body: Options, service: Service, _: Admin) -> Response:
+    """Change options of a known task type, for all processes that run; returns all that are set."""
+    return Json(_config_json(await _put(service, name, body, registered=False)))
+
+
+@router.delete("/v2/configuration/{name}", responses=responses())
+async def remove_configuration(name: Name, service: Service, _: Admin) -> Response:
+    """Let a task type be as declared again, or forget one that was registered."""
+    removed = await service.call(partial(service.configurations.remove, name))
+    await _types(service)
+    return Json({"task_type": name, "removed": removed})
+
+
+async def _put(service: TaskService, name: str, body: Options, *, registered: bool) -> TypeConfig:
+    put = partial(service.configurations.put, name, registered=registered, **body.model_dump(exclude_unset=True))
+    config = await service.call(put)
+    await _types(service)
+    return config
+
+
+async def _types(service: TaskService) -> dict[str, HandlerType]:
+    await service.call(service.catalogue.refresh)
+    return dict(service.catalogue)
+
+
+def _type_json(service: TaskService, kind: HandlerType) -> dict[str, Any]:
+    options = {name: getattr(kind, name) for name in OPTIONS}
+    return {"task_type": kind.name, "is_declared": kind.name in service.outbox.handler_types, **options}
+
+
+def _config_json(config: TypeConfig) -> dict[str, Any]:
+    return {"task_type": config.task_type, **{name: getattr(config, name) for name in OPTIONS}}
