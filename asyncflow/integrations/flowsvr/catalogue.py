@@ -46,12 +46,7 @@ class Catalogue(Mapping[str, HandlerType]):
         return time.monotonic() >= self._stale_at
 
     def require(self, name: str) -> HandlerType:
-        """Return the type, reading anew if it is unknown: another replica may have registered it just now.
-
-        Raises UnknownTaskTypeError with the nearest name.
-        """
-        if name not in self._types:
-            self.refresh()
+        """Return the type; raises UnknownTaskTypeError with the nearest name."""
         if name not in self._types:
             raise UnknownTaskTypeError(
                 f"the task type {name!r} is neither declared nor registered{nearest(name, self._types)}; "

@@ -89,25 +89,28 @@ class TaskService:
 
     async def create(self, name: str, call: Call) -> Enqueued:
         """Enqueue one task; tell whether its idempotency key was used before. Raises a RefusedError."""
-        enqueued = await self.databases.run(
-            lambda connection: self.outbox.enqueue_once(connection, *self._checked(name, call))
-        )
+        kind = await self.require(name)
+        checked = revived(kind, call)
+        enqueued = await self.databases.run(lambda connection: self.outbox.enqueue_once(connection, kind, checked))
         self.lookout.ring()
         return enqueued
 
     async def create_many(self, name: str, calls: Sequence[Call]) -> list[UUID]:
         """Enqueue tasks of one type, all or none; return their ids in order. Raises a RefusedError."""
-        ids = await self.databases.run(partial(self._create_many, name=name, calls=calls))
+        kind = await self.require(name)
+        checked = [revived(kind, call) for call in calls]
+        ids = await self.databases.run(lambda connection: self.outbox.enqueue_many(connection, kind, checked))
         self.lookout.ring()
         return ids
 
-    def _create_many(self, connection: Connection, name: str, calls: Sequence[Call]) -> list[UUID]:
-        kind = self.catalogue.require(name)
-        return self.outbox.enqueue_many(connection, kind, [revived(kind, call) for call in calls])
+    async def require(self, name: str) -> HandlerType:
+        """Return the type, looking anew if it is unknown: another replica may have registered it just now.
 
-    def _checked(self, name: str, call: Call) -> tuple[HandlerType, Call]:
-        kind = self.catalogue.require(name)
-        return kind, revived(kind, call)
+        Raises UnknownTaskTypeError.
+        """
+        if name not in self.catalogue or self.catalogue.is_stale:
+            await self.call(self.catalogue.refresh)
+        return self.catalogue.require(name)
 
     # -- working -----------------------------------------------------------------------------------------
 
