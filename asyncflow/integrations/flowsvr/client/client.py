@@ -58,8 +58,8 @@ class TaskServiceClient:
         It is created once, however often the request must be repeated: an ``idempotency_key`` of the caller's own
         also covers repeated calls.
         """
-        body = {"task_type": task_type, **_json_of(Call(arguments or {}, **options))}
-        body["idempotency_key"] = idempotency_key or str(uuid.uuid4())
+        key = idempotency_key or str(uuid.uuid4())
+        body = {"task_type": task_type, **_json_of(Call(arguments or {}, idempotency_key=key, **options))}
         if max_retries is not None:
             body["max_retries"] = max_retries
         answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks", body))
@@ -68,10 +68,12 @@ class TaskServiceClient:
     def create_many(self, task_type: str, calls: Iterable[Call]) -> Sequence[UUID]:
         """Create tasks of one type, all or none; return their ids in order.
 
-        Not repeated when the answer got lost, for the tasks may be there.
+        Not repeated when the answer got lost, for the tasks may be there, unless each has an idempotency key.
         """
+        calls = list(calls)
         body = {"task_type": task_type, "tasks": [_json_of(call) for call in calls]}
-        answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks/bulk", body), safe=False)
+        safe = all(call.idempotency_key is not None for call in calls)
+        answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks/bulk", body), safe=safe)
         return [UUID(one) for one in answer["ids"]]
 
     # -- workers -----------------------------------------------------------------------------------------
@@ -113,10 +115,17 @@ class TaskServiceClient:
         return status
 
     def checkpoint(
-        self, task_id: UUID, token: UUID, stage: str, context: Any = None, *, retry_for_seconds: float | None = None
+        self,
+        task_id: UUID,
+        token: UUID,
+        stage: str,
+        context: Any = None,
+        *,
+        lease_seconds: float | None = None,
+        retry_for_seconds: float | None = None,
     ) -> None:
-        """Write how far the work on a held task has come; its claim lasts for another lease. Raises ClaimLostError."""
-        body = {"token": token, "stage": stage, "context": context}
+        """Write how far the work on a held task has come; with a lease, renew its claim. Raises ClaimLostError."""
+        body = _given({"token": token, "stage": stage, "context": context, "lease_seconds": lease_seconds})
         path = f"/v2/tasks/{task_id}/checkpoint"
         self._repeat(lambda: self._link.request("PUT", path, body), retry_for_seconds)
 
@@ -242,6 +251,7 @@ def _json_of(call: Call) -> dict[str, Any]:
     delay = call.delay_seconds.total_seconds() if isinstance(call.delay_seconds, timedelta) else call.delay_seconds
     fields: dict[str, Any] = {"arguments": orjson.Fragment(arguments)}
     fields |= _given({"key": call.key, "headers": call.headers and dict(call.headers), "run_at": _moment(call.run_at)})
+    fields |= _given({"idempotency_key": call.idempotency_key})
     fields |= {"priority": call.priority} if call.priority else {}
     return fields | ({"delay_seconds": delay} if delay else {})
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
+from typing import TypeVar
 from uuid import UUID
 
 import orjson
@@ -24,6 +25,7 @@ from asyncflow.scheduler.claims import Claims
 from asyncflow.scheduler.pause import AdaptivePause
 from asyncflow.scheduler.verdict import GIVEN_BACK, Verdict
 
+T = TypeVar("T")
 _UNAUTHORIZED = (401, 403)
 _PART_OF_STOP = 0.2  # of the time to stop: what the worker leaves of it
 _NO_POLICY: dict[Status, OutcomeName] = {
@@ -69,27 +71,21 @@ class HttpClaims:
         """Renew; return None, to be asked again soon, while the service is away."""
         if self._backoff.seconds_left():
             return None
-        held_until = time.monotonic() + self._settings.claim_lease_seconds
-        pairs = [(claim.task.id, claim.token) for claim in claims]
         try:
-            lost = self._client.renew(pairs, lease_seconds=self._settings.claim_lease_seconds)
+            lost = self._renew_in_batches(list(claims))
         except TaskServiceError as error:
             self._fail(error)
             return None
         self._backoff.reset()
-        for claim in claims:
-            if claim.task.id not in lost:
-                claim.held_until = held_until
         return lost
 
     def settle(self, judged: Sequence[tuple[Claim, Verdict]]) -> Sequence[Written]:
         """Tell the service, in batches; leave out what it did not take, to be given again."""
         written: list[Written] = []
-        size = self._settings.settle_batch
-        for first in range(0, len(judged), size):
+        for batch in _batches(judged, self._settings.settle_batch):
             if self._backoff.seconds_left():
                 break
-            written += self._tell(judged[first : first + size])
+            written += self._tell(batch)
         return written
 
     def settle_in(self, connection: Connection, claim: Claim) -> None:
@@ -100,8 +96,8 @@ class HttpClaims:
     def checkpoint(self, claim: Claim, stage: str, context: str | None) -> None:
         """Write a checkpoint; ask for as long as the claim lasts while the service is away."""
         value = None if context is None else orjson.loads(context)
-        left = max(0.0, claim.held_until - time.monotonic())
-        self._client.checkpoint(claim.task.id, claim.token, stage, value, retry_for_seconds=left)
+        left, lease = max(0.0, claim.held_until - time.monotonic()), self._settings.claim_lease_seconds
+        self._client.checkpoint(claim.task.id, claim.token, stage, value, lease_seconds=lease, retry_for_seconds=left)
 
     def stop_asking(self) -> None:
         """Ask for no more tasks: the worker stops."""
@@ -143,6 +139,20 @@ class HttpClaims:
         context = None if held.context is None else orjson.dumps(held.context).decode()
         return Claim(task, held.token, held.stage, context, held_until)
 
+    def _renew_in_batches(self, claims: Sequence[Claim]) -> set[UUID]:
+        lost: set[UUID] = set()
+        for batch in _batches(claims, self._settings.settle_batch):
+            held_until, pairs = self._held_until(), [(claim.task.id, claim.token) for claim in batch]
+            lost |= self._client.renew(pairs, lease_seconds=self._settings.claim_lease_seconds)
+            for claim in batch:
+                if claim.task.id not in lost:
+                    claim.held_until = held_until
+        return lost
+
+    def _held_until(self) -> float:
+        """Return when a lease that the service begins from now on will not have run out yet."""
+        return time.monotonic() + self._settings.claim_lease_seconds
+
     # -- settling ----------------------------------------------------------------------------------------
 
     def _tell(self, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
@@ -166,6 +176,11 @@ class HttpClaims:
             return [written for pair in judged for written in self._tell([pair])]
         self._hooks.emit(StepFailed("task-service", error, 0.0))
         return [_written(*judged[0], None)]
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
 
 
 def _outcome_of(claim: Claim, verdict: Verdict) -> Outcome:

@@ -29,7 +29,7 @@ class ClientSettings:
     claim_lease_seconds: float = 30.0  # after which the tasks of a worker that was killed are given back; renewed
     min_pause_seconds: float = 0.05  # after an answer without tasks that came at once; doubles
     max_pause_seconds: float = 5.0  # where that doubling ends
-    settle_batch: int = 500  # outcomes sent in one request
+    settle_batch: int = 500  # outcomes, or claims to renew, sent in one request
     stop_timeout_seconds: float = 30.0  # how long stop() waits for work in hand
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
 from asyncflow.errors import OptionError, SchedulerStoppedError, ServiceAwayError
 from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
@@ -138,7 +139,7 @@ class ServiceWorker:
         if transactional and self._engine is not None:
             require_tables(self._engine, self._outbox)
         with suppress(ServiceAwayError):  # it is asked again, and told of, as the worker asks for tasks
-            self._client.task_types()
+            self._client.renew([(uuid4(), uuid4())])  # changes nothing, and needs the worker's role
 
     def _watch(self) -> float:
         self._loop.revive()

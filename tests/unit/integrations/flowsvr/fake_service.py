@@ -142,8 +142,8 @@ class FakeService:
         return task["status"] == "PENDING" and task["due"] <= time.monotonic()
 
     def _is_held(self, task_id: str, token: str) -> bool:
-        task = self.tasks[task_id]
-        return bool(task["status"] == "PROCESSING" and task["token"] == token)
+        task = self.tasks.get(task_id)
+        return bool(task and task["status"] == "PROCESSING" and task["token"] == token)
 
     def _settle(self, one: dict[str, Any]) -> dict[str, Any]:
         task = self.tasks[one["id"]]
