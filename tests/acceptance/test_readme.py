@@ -8,10 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import String, create_engine, select
+from sqlalchemy import String, create_engine, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from asyncflow import Inbox, Outbox
+from asyncflow import Inbox, Outbox, Scheduler
 from asyncflow.scheduler import Record
 from asyncflow.testing import MemoryPublisher
 from tests.support.snippets import snippets
@@ -33,7 +33,7 @@ def namespace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]
 
 
 def test_the_program_delivers_its_message(namespace: dict[str, Any]) -> None:
-    _, _, program, _ = snippets("README.md")
+    _, _, program, _, _ = snippets("README.md")
     exec(program, namespace)
     tasks = namespace["outbox"].tasks
     with namespace["engine"].connect() as connection:
@@ -63,7 +63,7 @@ class _CrashedProducer:
 
 
 def test_the_broken_lines_lose_the_message_and_the_mended_ones_keep_it() -> None:
-    broken, mended, _, _ = snippets("README.md")
+    broken, mended, *_ = snippets("README.md")
     engine = create_engine("sqlite://")
     outbox = Outbox(_Base.metadata)
     outbox.message("user.registered")
@@ -81,7 +81,7 @@ def test_the_broken_lines_lose_the_message_and_the_mended_ones_keep_it() -> None
 
 
 def test_the_consumer_takes_a_message_once() -> None:
-    _, _, _, consumer = snippets("README.md")
+    _, _, _, consumer, _ = snippets("README.md")
     engine = create_engine("sqlite://")
     names: dict[str, Any] = {"Session": Session, "engine": engine, "Inbox": Inbox, "Base": _Base, "Coupon": _Coupon}
     names |= {"message_id": "01a2", "event": {"account_no": "A1001"}}
@@ -91,6 +91,22 @@ def test_the_consumer_takes_a_message_once() -> None:
     exec(consumer, names)
     with Session(engine) as session:
         assert session.scalars(select(_Coupon.account_no)).all() == ["A1001"]
+
+
+def test_the_task_is_enqueued_with_the_row_and_done(tmp_path: Path) -> None:
+    *_, task = snippets("README.md")
+    engine = create_engine(f"sqlite:///{tmp_path}/app.db")
+    outbox = Outbox(_Base.metadata)
+    names: dict[str, Any] = {"Session": Session, "engine": engine, "outbox": outbox, "User": _User, "Coupon": _Coupon}
+    _Base.metadata.create_all(engine)
+    exec(task, names)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE asyncflow_task SET order_time = '2020-01-01 00:00:00.000000'")
+        )  # a minute later
+    Scheduler(engine, outbox, {}).drain()
+    with Session(engine) as session:
+        assert session.scalars(select(_Coupon.account_no)).all() == ["A1002"]
 
 
 _IMPORTS = """
