@@ -1,4 +1,4 @@
-"""The command line: ``asyncflow run``, ``serve``, ``worker``, ``init-db``, ``status``, ``config`` and ``reshard``.
+"""The command line: ``asyncflow run``, ``serve``, ``worker``, and what a person does: ``asyncflow --help`` lists it.
 
 Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 3 stopped, but work had to be left behind.
 """
@@ -20,7 +20,9 @@ from typing import Any, Protocol
 from sqlalchemy import Engine, MetaData, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from asyncflow.commands import audit as audit_command
 from asyncflow.commands import config as config_command
+from asyncflow.commands import dead_letters as dead_letters_command
 from asyncflow.errors import AsyncflowError, TargetNotFoundError
 from asyncflow.integrations.flowsvr import command as flowsvr
 from asyncflow.integrations.logging import LoggingHook
@@ -99,7 +101,8 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text)
         _add_database_options(sub)
         sub.set_defaults(command=command)
-    config_command.add_to(commands, _add_database_options, _database)
+    for module in (config_command, dead_letters_command, audit_command):
+        module.add_to(commands, _add_database_options, _database)
     return parser
 
 

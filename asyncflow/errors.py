@@ -25,6 +25,7 @@ AsyncflowError
 ├── TablesMissingError         the database lacks asyncflow's tables
 ├── ShardCountMismatchError    rows were sharded by another count
 ├── SchedulersRunError         what was asked needs that no scheduler runs
+├── TaskNotFoundError          there is no task with this id
 ├── UnroutedDestinationError   a task type names a destination without a publisher
 ├── SchedulerStartedError      drain() after start()
 ├── SchedulerStoppedError      start() after stop()
@@ -155,6 +156,10 @@ class ShardCountMismatchError(AsyncflowError):
 
 class SchedulersRunError(AsyncflowError):
     """Schedulers run that own shards; stop them all first."""
+
+
+class TaskNotFoundError(AsyncflowError):
+    """There is no task with this id; it was deleted when its retention was over, or the id is another outbox's."""
 
 
 class UnroutedDestinationError(AsyncflowError):

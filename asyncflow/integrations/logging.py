@@ -15,6 +15,7 @@ _QUIET: tuple[type[events.Event], ...] = (
     events.TasksPublished,
     events.TasksSettled,
     events.SettledRowsDeleted,
+    events.AuditEntriesDeleted,
     events.IdempotencyKeysForgotten,
     events.TickMisfired,
     events.JobItemFinished,

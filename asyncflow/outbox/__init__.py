@@ -10,6 +10,7 @@ from asyncflow.outbox.signals import CancelTask, NotDone, RejectTask, RetryTask
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import (
     TaskMixin,
+    audit_table,
     dedupe_table,
     inbox_table,
     instance_table,
@@ -39,6 +40,7 @@ __all__ = [
     "Status",
     "Task",
     "TaskMixin",
+    "audit_table",
     "dedupe_table",
     "inbox_table",
     "instance_table",

@@ -171,6 +171,22 @@ class ConfigurationIgnored(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TasksChanged(Event):
+    """Somebody, ``actor``, changed tasks on purpose; the ``action`` is ``replay``, ``cancel`` or ``discard``."""
+
+    action: str
+    actor: str
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntriesDeleted(Event):
+    """The cleaner deleted audit rows whose retention is over."""
+
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class SettledRowsDeleted(Event):
     """The cleaner deleted rows whose retention is over."""
 

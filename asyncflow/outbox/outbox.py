@@ -23,6 +23,7 @@ from asyncflow.outbox.options import refuse_unknown, require_place, require_whol
 from asyncflow.outbox.periodic_task import DUE_TIME, PeriodicTask
 from asyncflow.outbox.tables import (
     WORKER_COLUMNS,
+    audit_table,
     dedupe_table,
     instance_table,
     job_table,
@@ -112,6 +113,7 @@ class Outbox:
         self.dedupe_entries = self._dedupe.entries
         self.periodic_entries = periodic_table(metadata, f"{prefix}periodic", schema)
         self.schedule_cfgs = schedule_cfg_table(metadata, f"{prefix}schedule_cfg", schema)
+        self.audit_entries = audit_table(metadata, f"{prefix}audit", schema)
         self.tables = (
             self.tasks,
             self.shards,
@@ -121,6 +123,7 @@ class Outbox:
             self.dedupe_entries,
             self.periodic_entries,
             self.schedule_cfgs,
+            self.audit_entries,
         )
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes

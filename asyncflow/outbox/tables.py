@@ -44,6 +44,10 @@ CONSUMER_LENGTH = 100
 MESSAGE_ID_LENGTH = 255
 SCHEDULE_LOG_LENGTH = 2000
 STAGE_LENGTH = 100
+ACTOR_LENGTH = 120
+ACTION_LENGTH = 20
+REASON_LENGTH = 500
+DETAIL_LENGTH = 200
 PERIODIC_NAME_LENGTH = 100
 CRON_LENGTH = 200
 TIMEZONE_LENGTH = 64
@@ -233,6 +237,27 @@ def schedule_cfg_table(metadata: MetaData, name: str = "asyncflow_schedule_cfg",
         Column("enabled", Boolean, nullable=True),
         Column("concurrency", Integer, nullable=True),
         Column("modified_at", DatabaseTime(), nullable=False),
+        schema=schema,
+        keep_existing=True,
+    )
+
+
+def audit_table(metadata: MetaData, name: str = "asyncflow_audit", schema: str | None = None) -> Table:
+    """Add the audit table: who changed which task on purpose, when by the database's clock, how and why."""
+    return Table(
+        name,
+        metadata,
+        Column("id", TaskId(), primary_key=True),
+        Column("at", DatabaseTime(), nullable=False),
+        Column("actor", _exact(ACTOR_LENGTH), nullable=False),
+        Column("action", _exact(ACTION_LENGTH), nullable=False),
+        Column("task_id", TaskId(), nullable=False),
+        Column("task_type", _exact(TASK_TYPE_LENGTH), nullable=False),
+        Column("task_key", _exact(KEY_LENGTH), nullable=True),
+        Column("reason", _exact(REASON_LENGTH), nullable=True),
+        Column("detail", _exact(DETAIL_LENGTH), nullable=True),
+        Index(f"ix_{name}_at", "at"),
+        Index(f"ix_{name}_task", "task_id"),
         schema=schema,
         keep_existing=True,
     )

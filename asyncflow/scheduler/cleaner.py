@@ -1,4 +1,4 @@
-"""The cleaner: deletes settled rows and idempotency keys whose retention is over, little by little."""
+"""The cleaner: deletes settled rows, idempotency keys and audit rows whose retention is over, little by little."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from datetime import timedelta
 from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.events import Hooks, IdempotencyKeysForgotten, SettledRowsDeleted
+from asyncflow.outbox.events import AuditEntriesDeleted, Hooks, IdempotencyKeysForgotten, SettledRowsDeleted
 from asyncflow.outbox.queries import delete_dedupe_key, expired_dedupe_keys
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import queries
+from asyncflow.scheduler.audit import delete_expired
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.ownership import Ownership
 from asyncflow.scheduler.queries import Head
@@ -54,7 +55,7 @@ class Cleaner:
             if deleted:
                 self._hooks.emit(SettledRowsDeleted(int(status), deleted))
                 return self._settings.cleaning_pause_seconds
-        if self._forget_keys():
+        if self._forget_keys() or self._delete_audit():
             return self._settings.cleaning_pause_seconds
         # Not held until the next run: servers drop connections that are idle for long.
         self._database.close()
@@ -84,6 +85,17 @@ class Cleaner:
         if forgotten:
             self._hooks.emit(IdempotencyKeysForgotten(forgotten))
         return forgotten
+
+    def _delete_audit(self) -> int:
+        """Delete a batch of audit rows; who owns the first shard does, for all."""
+        retention = self._settings.audit_retention_seconds
+        if retention is None or 0 not in self._ownership.epochs():
+            return 0
+        entries, limit = self._outbox.audit_entries, self._settings.cleaning_batch
+        deleted = self._database.run(lambda connection: delete_expired(connection, entries, retention, limit))
+        if deleted:
+            self._hooks.emit(AuditEntriesDeleted(deleted))
+        return deleted
 
     def _delete_keys(self, connection: Connection, retention: float) -> int:
         entries = self._outbox.dedupe_entries

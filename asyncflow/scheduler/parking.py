@@ -166,9 +166,9 @@ class Parking:
             return
         self._look_at_blocked_at = now + _LOOK_AT_BLOCKED_SECONDS
         statement = queries.read_unblocked(self._outbox.parked_keys, self._outbox.tasks)
-        for name, key in connection.execute(statement, {"shards": sorted(blocked)}):
+        for name, key, seconds in connection.execute(statement, {"shards": sorted(blocked)}):
             if (parked := self._keys.get(Key(name, key))) is not None:
-                parked.due_at = now
+                parked.due_at = now + max(0.0, float(seconds or 0))
 
     # -- changing ----------------------------------------------------------------------------------------
 

@@ -53,12 +53,16 @@ def read_parked(parked: Table) -> Select[Any]:
 
 @lru_cache(maxsize=32)
 def read_unblocked(parked: Table, tasks: Table) -> Select[Any]:
-    """Read the blocked keys of ``shards`` whose dead letter is none any more, or is gone."""
+    """Read the blocked keys of ``shards`` whose dead letter is none any more, or is gone: type, key, seconds until due.
+
+    The seconds, None without a row, are until its next_select_time, for its order_time may have been set aside.
+    """
     p = parked.c
     wanted = p.shard.in_(bindparam("shards", expanding=True, type_=Integer()))
     blocking = parked.outerjoin(tasks, tasks.c.id == p.blocked_by)
     is_over = or_(tasks.c.status.is_(None), tasks.c.status != int(Status.FAILED))
-    return select(p.task_type, p.task_key).select_from(blocking).where(wanted, p.due.is_(None), is_over)
+    due = seconds_until(tasks.c.next_select_time)
+    return select(p.task_type, p.task_key, due).select_from(blocking).where(wanted, p.due.is_(None), is_over)
 
 
 @lru_cache(maxsize=32)

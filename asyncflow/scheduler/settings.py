@@ -35,6 +35,7 @@ class SchedulerSettings:
     configuration_interval_seconds: float = 5.0  # between two readings of the task types' configuration
     success_retention_seconds: float | None = 3 * _DAY  # SUCCESS rows are deleted after it; None keeps them
     failed_retention_seconds: float | None = 30 * _DAY  # FAILED and CANCELLED rows likewise
+    audit_retention_seconds: float | None = 365 * _DAY  # audit rows are deleted after it; None keeps them
     dedupe_retention_seconds: float | None = 7 * _DAY  # idempotency keys are forgotten after it; None keeps them
     cleaning_interval_seconds: float = 60.0  # between two runs of the cleaner
     cleaning_batch: int = 500  # rows deleted in one transaction
@@ -49,7 +50,7 @@ class SchedulerSettings:
             _require_whole(self, name, 1)
         for name in _SECONDS:
             _require_seconds(name, getattr(self, name))
-        for name in ("success_retention_seconds", "failed_retention_seconds", "dedupe_retention_seconds"):
+        for name in _RETENTIONS:
             if getattr(self, name) is not None:
                 _require_seconds(name, getattr(self, name))
         if round(self.heartbeat_seconds * 3 - self.lease_seconds, 9) > 0:  # 3 * 0.1 > 0.3, as floats go
@@ -74,6 +75,12 @@ class SchedulerSettings:
         return cls(**options)
 
 
+_RETENTIONS = (
+    "success_retention_seconds",
+    "failed_retention_seconds",
+    "audit_retention_seconds",
+    "dedupe_retention_seconds",
+)
 _SECONDS = (
     "lease_seconds",
     "heartbeat_seconds",

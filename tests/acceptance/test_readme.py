@@ -135,7 +135,7 @@ def test_the_guides_snippets_run_in_their_order(tmp_path: Path, monkeypatch: pyt
     names: dict[str, Any] = {}
     exec(compile(_IMPORTS, "imports", "exec", dont_inherit=True), names)
     put_in, mixin, misspelt, once, builder, handlers, periodic, options, *others = snippets("docs/guide.md")
-    client, order, job, clusters, consume, alembic = others
+    client, order, job, clusters, letters, consume, alembic = others
     names["engine"] = engine
     exec(put_in, names)
     exec(mixin, names)
@@ -152,6 +152,7 @@ def test_the_guides_snippets_run_in_their_order(tmp_path: Path, monkeypatch: pyt
     exec(client, names)
     with Session(engine) as session, session.begin():
         exec(order, names | {"session": session})
+    exec(letters, names)
     exec(job, names | {"publishers": {"kafka": MemoryPublisher()}})
     names["outbox"] = Outbox(names["Base"].metadata)
     exec(clusters, names)

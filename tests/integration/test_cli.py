@@ -28,6 +28,7 @@ NAMES = (
     "dedupe",
     "periodic",
     "schedule_cfg",
+    "audit",
 )
 TABLES = tuple(f"asyncflow_{name}" for name in NAMES)
 ASYNCFLOW = str(Path(sys.executable).with_name("asyncflow"))

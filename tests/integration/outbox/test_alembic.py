@@ -64,11 +64,14 @@ def test_a_created_database_differs_in_nothing(engine: Engine, metadata: Any) ->
 def test_an_empty_database_lacks_the_tables_and_their_indexes(engine: Engine, metadata: Any) -> None:
     lacking = [(step[0], getattr(step[1], "name", None)) for step in difference(engine, metadata())]
     assert sorted(lacking) == [
+        ("add_index", "ix_asyncflow_audit_at"),
+        ("add_index", "ix_asyncflow_audit_task"),
         ("add_index", "ix_asyncflow_dedupe_created_at"),
         ("add_index", "ix_asyncflow_inbox_processed_at"),
         ("add_index", "ix_asyncflow_parked_key_shard"),
         ("add_index", "ix_asyncflow_task_head"),
         ("add_index", "ix_asyncflow_task_key"),
+        ("add_table", "asyncflow_audit"),
         ("add_table", "asyncflow_dedupe"),
         ("add_table", "asyncflow_inbox"),
         ("add_table", "asyncflow_instance"),

@@ -109,7 +109,12 @@ def test_none_keeps_the_rows_for_ever(kept: str, application: Application, sched
 
 def test_without_any_retention_the_database_is_not_asked(application: Application, schedule: Schedule) -> None:
     settled(application, 3, Status.SUCCESS)
-    names = ("success_retention_seconds", "failed_retention_seconds", "dedupe_retention_seconds")
+    names = (
+        "success_retention_seconds",
+        "failed_retention_seconds",
+        "dedupe_retention_seconds",
+        "audit_retention_seconds",
+    )
     one = cleaner(schedule, **dict.fromkeys(names))
     with statements(application.engine) as sent:
         one.step()

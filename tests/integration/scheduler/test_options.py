@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 
 from asyncflow import Scheduler, SchedulerSettings, Status
 from asyncflow.outbox.events import BreakerChanged, SettledRowsDeleted, SettleFenced
-from asyncflow.scheduler import Outcome, Record, Unavailable
+from asyncflow.scheduler import DeadLetters, Outcome, Record, Selection, Unavailable
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.conftest import Schedule, scheduling
 from tests.integration.scheduler.publishers import Gate, Switch
@@ -215,6 +215,21 @@ def test_failed_retention_seconds_keeps_or_not(
 
 
 @pytest.mark.parametrize(("seconds", "left"), [(HOUR, 0), (10 * 365 * 24 * HOUR, 1), (None, 1)])
+def test_audit_retention_seconds_deletes_entries_or_not(
+    seconds: float | None, left: int, application: Application, schedule: Schedule
+) -> None:
+    publish(application)
+    DeadLetters(application.engine, application.outbox).cancel(Selection(task_type="user.registered"), actor="ann")
+    entries = application.outbox.audit_entries
+    with application.engine.begin() as connection:
+        connection.execute(text(f"UPDATE {entries.fullname} SET at = '2020-01-01 00:00:00.000000'"))
+    scheduler = schedule(audit_retention_seconds=seconds)
+    scheduler.ownership.acquire()
+    scheduler._cleaner.step()
+    assert len(application.rows(select(entries))) == left
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(HOUR, 0), (10 * 365 * 24 * HOUR, 1), (None, 1)])
 def test_dedupe_retention_seconds_forgets_keys_or_not(
     seconds: float | None, left: int, application: Application, schedule: Schedule
 ) -> None:
@@ -358,6 +373,7 @@ SHOWN: dict[str, Callable[..., None]] = {
     "configuration_interval_seconds": test_configuration_interval_seconds_is_between_two_readings,
     "success_retention_seconds": test_success_retention_seconds_keeps_or_not,
     "failed_retention_seconds": test_failed_retention_seconds_keeps_or_not,
+    "audit_retention_seconds": test_audit_retention_seconds_deletes_entries_or_not,
     "dedupe_retention_seconds": test_dedupe_retention_seconds_forgets_keys_or_not,
     "cleaning_interval_seconds": test_cleaning_interval_seconds_is_between_two_runs,
     "cleaning_batch": test_cleaning_batch_bounds_a_transaction,

@@ -110,6 +110,8 @@ CASES: list[tuple[Event, int, str]] = [
         logging.WARNING,
         "ConfigurationIgnored task_type=render error='limit is 0'",
     ),
+    (events.TasksChanged("replay", "ann", 3), logging.INFO, "TasksChanged action=replay actor=ann tasks=3"),
+    (events.AuditEntriesDeleted(500), logging.DEBUG, "AuditEntriesDeleted rows=500"),
     (events.SettledRowsDeleted(2, 500), logging.DEBUG, "SettledRowsDeleted status=2 rows=500"),
     (events.IdempotencyKeysForgotten(500), logging.DEBUG, "IdempotencyKeysForgotten keys=500"),
     (events.TickMisfired("relay"), logging.DEBUG, "TickMisfired loop=relay"),

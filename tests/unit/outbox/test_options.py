@@ -74,7 +74,7 @@ def test_prefix_and_schema_name_the_tables() -> None:
     metadata = MetaData()
     outbox = Outbox(metadata, prefix="app_", schema="shop")
     inbox = Inbox(metadata, prefix="app_", schema="shop")
-    names = ("task", "shard", "instance", "parked_key", "job", "dedupe", "periodic", "schedule_cfg", "inbox")
+    names = ("task", "shard", "instance", "parked_key", "job", "dedupe", "periodic", "schedule_cfg", "audit", "inbox")
     assert set(metadata.tables) == {f"shop.app_{name}" for name in names}
     assert {*outbox.tables, inbox.entries} == set(metadata.tables.values())
 

@@ -12,7 +12,12 @@ from asyncflow.errors import AsyncflowError, OptionError, UnknownOptionError
 
 NAMES = [field.name for field in fields(SchedulerSettings)]
 WHOLE = ["instance_count", "round_size", "round_bytes", "cleaning_batch"]
-RETENTIONS = ["success_retention_seconds", "failed_retention_seconds", "dedupe_retention_seconds"]
+RETENTIONS = [
+    "success_retention_seconds",
+    "failed_retention_seconds",
+    "audit_retention_seconds",
+    "dedupe_retention_seconds",
+]
 SECONDS = [name for name in NAMES if name.endswith("_seconds")]
 BAD_NUMBERS: list[Any] = [0, -1, "1", None, True, [], float("nan"), float("inf"), 1e300]
 

@@ -1,0 +1,40 @@
+"""``asyncflow audit``: who changed which task on purpose."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Engine
+
+from asyncflow.outbox import Outbox
+from asyncflow.scheduler import Audit, AuditEntry
+from asyncflow.scheduler.selection import task_id_of
+
+Database = Callable[[argparse.Namespace], "tuple[Engine, Outbox]"]
+
+
+def add_to(commands: Any, add_database_options: Callable[[argparse.ArgumentParser], None], database: Database) -> None:
+    """Add the command."""
+    audit = commands.add_parser("audit", help="show who replayed, cancelled or discarded tasks, latest first")
+    add_database_options(audit)
+    audit.add_argument("--id", metavar="TASK", help="of one task")
+    audit.add_argument("--limit", type=int, default=50, help="entries shown (default: %(default)s)")
+    audit.set_defaults(command=lambda options: _audit(options, *database(options)))
+
+
+def _audit(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
+    task_id = None if options.id is None else task_id_of(options.id)
+    print(render(Audit(engine, outbox).entries(task_id=task_id, limit=options.limit)))
+    return 0
+
+
+def render(entries: Sequence[AuditEntry]) -> str:
+    """Return the entries as text for a terminal."""
+    lines = [f"{'AT (UTC)':<19} {'ACTION':<8} {'ACTOR':<20} {'TASK':<36} TASK TYPE"]
+    for entry in entries:
+        head = f"{entry.at:%Y-%m-%d %H:%M:%S} {entry.action:<8} {entry.actor:<20} {entry.task_id} {entry.task_type}"
+        told = [f"key={entry.task_key}" if entry.task_key else "", entry.detail or "", entry.reason or ""]
+        lines += [head, f"    {'; '.join(filter(None, told))}"]
+    return "\n".join(lines if entries else [*lines, "(nothing)"])

@@ -1,0 +1,158 @@
+"""``asyncflow dead-letters``: list, show, replay, cancel and discard."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Engine
+
+from asyncflow.outbox import Outbox, Status
+from asyncflow.scheduler import DeadLetters, Selection
+from asyncflow.scheduler.dead_letters import Changed, TaskState
+from asyncflow.scheduler.report import DeadLetter
+
+Database = Callable[[argparse.Namespace], "tuple[Engine, Outbox]"]
+_USAGE = 2
+_SHOWN = 10  # before a change that was not confirmed
+_MOST_PAYLOAD = 2000  # characters shown
+_ACTIONS = {
+    "replay": "let dead letters be PENDING again, with all their retries",
+    "cancel": "make tasks that wait or have failed CANCELLED",
+    "discard": "delete dead letters",
+}
+
+
+def add_to(commands: Any, add_database_options: Callable[[argparse.ArgumentParser], None], database: Database) -> None:
+    """Add the command and its own commands."""
+    letters = commands.add_parser("dead-letters", help="look at FAILED tasks, replay, cancel or discard them")
+    actions = letters.add_subparsers(required=True, metavar="ACTION")
+
+    def add(name: str, text: str, run: Callable[[argparse.Namespace, DeadLetters], int]) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = actions.add_parser(name, help=text)
+        add_database_options(sub)
+        sub.set_defaults(command=lambda options: run(options, DeadLetters(*database(options))), action=name)
+        return sub
+
+    listing = add("list", "show dead letters, page by page", _list)
+    _add_filter(listing)
+    listing.add_argument("--limit", type=int, default=50, help="of a page (default: %(default)s)")
+    listing.add_argument("--after", metavar="CURSOR", help="as the page before told")
+    showing = add("show", "show all of one task", _show)
+    showing.add_argument("--id", required=True, metavar="TASK")
+    for name, text in _ACTIONS.items():
+        _add_change(add(name, text, _change), name)
+
+
+def _add_filter(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--type", dest="task_type", metavar="NAME", help="of this task type")
+    sub.add_argument("--key", help="with this key")
+
+
+def _add_change(sub: argparse.ArgumentParser, name: str) -> None:
+    _add_filter(sub)
+    sub.add_argument("--id", nargs="+", action="extend", metavar="TASK", help="these tasks")
+    sub.add_argument("--all", action="store_true", help="of all task types")
+    sub.add_argument("--limit", type=int, help="change at most so many")
+    sub.add_argument("--actor", default=_user(), help="who does it, for the audit (default: %(default)s)")
+    sub.add_argument("--reason", help="why, for the audit")
+    sub.add_argument("--yes", action="store_true", help="do it; without, show what would be changed")
+    if name == "replay":
+        sub.add_argument("--per-second", type=float, metavar="N", help="let so many come due in each second")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return "unknown"
+
+
+def _list(options: argparse.Namespace, letters: DeadLetters) -> int:
+    page = letters.list(task_type=options.task_type, key=options.key, limit=options.limit, after=options.after)
+    print(render(page.letters))
+    if page.next is not None:
+        print(f"\nmore: --after {page.next}")
+    return 0
+
+
+def _show(options: argparse.Namespace, letters: DeadLetters) -> int:
+    print(render_state(letters.inspect(options.id)))
+    return 0
+
+
+def _change(options: argparse.Namespace, letters: DeadLetters) -> int:
+    selection = Selection(
+        ids=options.id, task_type=options.task_type, key=options.key, everything=options.all, limit=options.limit
+    )
+    if not options.yes:
+        return _preview(options, selection, letters)
+    who = {"actor": options.actor, "reason": options.reason}
+    if options.action == "replay":
+        changed = letters.replay(selection, per_second=options.per_second, **who)
+    else:
+        changed = getattr(letters, options.action)(selection, **who)
+    print(_told(options.action, changed))
+    return 0
+
+
+def _preview(options: argparse.Namespace, selection: Selection, letters: DeadLetters) -> int:
+    if selection.wanted_ids is None:
+        page = letters.list(task_type=options.task_type, key=options.key, limit=_SHOWN)
+        print(render(page.letters))
+        if page.next is not None:
+            print("…")
+        if options.action == "cancel":
+            print("and those that wait")
+    print(f"nothing was changed; add --yes to {options.action} them")
+    return _USAGE
+
+
+def _told(action: str, changed: Changed) -> str:
+    done = {"replay": "replayed", "cancel": "cancelled", "discard": "discarded"}[action]
+    lines = [f"{changed.count} tasks {done}"]
+    lines += [f"left alone: {task_id} is {status}" for task_id, status in changed.left.items()]
+    return "\n".join(lines)
+
+
+def render(letters: Sequence[DeadLetter]) -> str:
+    """Return dead letters as text for a terminal, two lines each."""
+    lines = [f"{'TASK':<36} {'FAILED AT (UTC)':<19} {'RETRIES':>7} TASK TYPE"]
+    for letter in letters:
+        key = f" key={letter.key}" if letter.key else ""
+        lines.append(
+            f"{letter.task_id} {letter.failed_at:%Y-%m-%d %H:%M:%S} {letter.retry_count:>7} {letter.task_type}{key}"
+        )
+        lines.append(f"    {letter.log.splitlines()[0] if letter.log else '(no log)'}")
+    return "\n".join(lines if letters else [*lines, "(no dead letters)"])
+
+
+def render_state(state: TaskState) -> str:
+    """Return all of one task as text for a terminal."""
+    fields = {
+        "task": state.task_id,
+        "type": state.task_type,
+        "key": state.key,
+        "status": Status(state.status).name,
+        "attempts": f"{state.retry_count}, of {state.max_retries} retries",
+        "stage": state.stage,
+        "context": state.context,
+        "owner": state.owner,
+        "enqueued": state.created_at,
+        "changed": state.modified_at,
+        "due": state.next_select_time,
+        "headers": state.headers or None,
+        "payload": _payload(state.payload),
+    }
+    lines = [f"{name:<10}{value}" for name, value in fields.items() if value is not None]
+    return "\n".join([*lines, "log", *(f"    {line}" for line in state.log.splitlines())])
+
+
+def _payload(payload: bytes | None) -> str | None:
+    if payload is None:
+        return None
+    text = payload[: _MOST_PAYLOAD * 4].decode(errors="backslashreplace")
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:_MOST_PAYLOAD])
+    return shown + (f" … ({len(payload)} bytes)" if len(text) > _MOST_PAYLOAD else "")

@@ -1,0 +1,275 @@
+"""Dead letters: looked at, replayed, cancelled and discarded on purpose, with a trace of who did it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any, TypeVar
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection, Engine
+
+from asyncflow.errors import TaskNotFoundError
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.clock import MAX_DELAY_SECONDS
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.events import Hook, Hooks, TasksChanged
+from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.task_type import require_number
+from asyncflow.scheduler import dead_letter_queries as queries
+from asyncflow.scheduler import ownership_queries
+from asyncflow.scheduler.audit import MOST_READ, Act
+from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.report import DeadLetter
+from asyncflow.scheduler.selection import Place, Selection, place_of, task_id_of, walk_of
+from asyncflow.scheduler.settlement import log_line, short_error
+
+T = TypeVar("T")
+_PAGE = 500
+_STEP_SECONDS = 0.1  # tasks that are replayed at a rate come due together in steps of it
+_MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterPage:
+    """Hold a page of dead letters; ``next`` is what to give as ``after`` for the page behind it, None at the end."""
+
+    letters: list[DeadLetter]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """Tell all of one task; ``context`` is the last checkpoint's."""
+
+    task_id: UUID
+    task_type: str
+    key: str | None
+    status: Status
+    priority: int
+    retry_count: int
+    max_retries: int
+    stage: str | None
+    context: Any
+    owner: str | None
+    created_at: datetime
+    modified_at: datetime
+    next_select_time: datetime
+    headers: dict[str, str]
+    payload: bytes | None
+    log: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Tell how many tasks were changed, and of those named by id and left alone their status, or ``missing``."""
+
+    count: int
+    left: dict[UUID, str] = field(default_factory=dict)
+
+
+class DeadLetters:
+    """Look at dead letters and change them; safe beside running schedulers, and for many at once.
+
+    Each batch of tasks is locked, changed and entered into the audit in one transaction. A PROCESSING task is left
+    alone: its handler is at work, and what it does could not be called back. Any thread may call.
+    """
+
+    def __init__(self, engine: Engine, outbox: Outbox, *, hooks: Iterable[Hook] = ()) -> None:
+        self._engine = engine
+        self._outbox = outbox
+        self._tasks = outbox.tasks
+        self._hooks = Hooks(hooks)
+
+    def list(
+        self, *, task_type: str | None = None, key: str | None = None, limit: int = 100, after: str | None = None
+    ) -> DeadLetterPage:
+        """Return a page, of a type or key if given; pages repeat and skip nothing, whatever changes meanwhile.
+
+        Raises OptionError.
+        """
+        require_whole("limit", limit, 1, MOST_READ)
+        is_filter = task_type is not None or key is not None
+        selection = Selection(task_type=task_type, key=key, everything=not is_filter)
+        place = None if after is None else place_of(after)
+        return self._run(lambda connection: self._list(connection, selection, limit, place))
+
+    def inspect(self, task_id: UUID | str) -> TaskState:
+        """Return all of one task, whatever its status; raises TaskNotFoundError or OptionError."""
+        wanted = task_id_of(task_id)
+        row = self._run(lambda connection: connection.execute(queries.whole(self._tasks, wanted)).one_or_none())
+        if row is None:
+            raise TaskNotFoundError(f"there is no task {wanted}; is it another outbox's, or was it deleted?")
+        return _state_of(row)
+
+    def replay(
+        self, selection: Selection, *, actor: str, reason: str | None = None, per_second: float | None = None
+    ) -> Changed:
+        """Let dead letters be PENDING again with all their retries; ``per_second`` spreads when they come due.
+
+        Of an ordered type, a key that waited for its dead letter goes on with it. Raises OptionError.
+        """
+        act = Act("replay", actor, reason)
+        if per_second is not None:
+            require_number("per_second", per_second, 0.001, 1e6)
+        pace = _Pace(per_second)
+
+        def write(connection: Connection, rows: Sequence[Any], done: int) -> list[str]:
+            delays = pace.delays(done, len(rows))
+            for delay, several in groupby(zip(delays, rows, strict=True), key=lambda pair: pair[0]):
+                values = {"delay": timedelta(seconds=delay), "line": _line(act)}
+                connection.execute(queries.replay(self._tasks, [row.id for _, row in several]), values)
+            return [f"due after {delay:g} s" if delay else "due at once" for delay in delays]
+
+        return self._change(selection, act, [Status.FAILED], write)
+
+    def cancel(self, selection: Selection, *, actor: str, reason: str | None = None) -> Changed:
+        """Make tasks that wait or have failed CANCELLED; raises OptionError.
+
+        A message that a relay has in hand at this moment may still be sent.
+        """
+        act = Act("cancel", actor, reason)
+
+        def write(connection: Connection, rows: Sequence[Any], _: int) -> list[str]:
+            connection.execute(queries.cancel(self._tasks, [row.id for row in rows]), {"line": _line(act)})
+            return [f"was {Status(row.status).name}" for row in rows]
+
+        return self._change(selection, act, [Status.FAILED, Status.PENDING], write)
+
+    def discard(self, selection: Selection, *, actor: str, reason: str | None = None) -> Changed:
+        """Delete dead letters; only the audit remembers them. Raises OptionError."""
+        act = Act("discard", actor, reason)
+
+        def write(connection: Connection, rows: Sequence[Any], _: int) -> list[str]:
+            connection.execute(queries.discard(self._tasks, [row.id for row in rows]))
+            return ["deleted"] * len(rows)
+
+        return self._change(selection, act, [Status.FAILED], write)
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def _list(self, connection: Connection, selection: Selection, limit: int, after: Place | None) -> DeadLetterPage:
+        until = connection.execute(queries.now()).scalar_one()
+        places = walk_of(selection, self._outbox, Status.FAILED, until).page(connection, after, limit + 1)
+        shown = places[:limit]
+        rows = connection.execute(queries.summaries(self._tasks, [place.id for place in shown]))
+        letters = {row[0]: DeadLetter(row[0], row[1], row[2], row[3], row[4], row[5] or "") for row in rows}
+        is_more = len(places) > limit
+        return DeadLetterPage(
+            [letters[place.id] for place in shown if place.id in letters], shown[-1].as_cursor() if is_more else None
+        )
+
+    # -- changing ----------------------------------------------------------------------------------------
+
+    def _change(self, selection: Selection, act: Act, statuses: Sequence[Status], write: _Write) -> Changed:
+        done = 0
+        left: dict[UUID, str] = {}
+        database = Database(self._engine)
+        try:
+            for ids in self._batches(database, selection, statuses):
+                room = None if selection.limit is None else selection.limit - done
+                if room == 0:
+                    break
+                changed = database.run(lambda c, i=ids[:room], d=done: self._batch(c, i, d, act, statuses, write))  # type: ignore[misc]
+                done += len(changed)
+                if changed:
+                    self._hooks.emit(TasksChanged(act.action, act.actor, len(changed)))
+                if selection.wanted_ids is not None:
+                    left |= self._left(database, set(ids) - changed)
+        finally:
+            database.close()
+        return Changed(done, left)
+
+    def _batches(
+        self, database: Database, selection: Selection, statuses: Sequence[Status]
+    ) -> Iterator[Sequence[UUID]]:
+        """Give the ids of selected rows, page by page."""
+        if (wanted := selection.wanted_ids) is not None:
+            for start in range(0, len(wanted), _PAGE):
+                yield wanted[start : start + _PAGE]
+            return
+        until = database.run(lambda connection: connection.execute(queries.now()).scalar_one())
+        for status in statuses:
+            walk, after = walk_of(selection, self._outbox, status, until), None
+            while places := database.run(lambda connection, w=walk, a=after: w.page(connection, a, _PAGE)):  # type: ignore[misc]
+                yield [place.id for place in places]
+                after = places[-1]
+
+    def _batch(
+        self,
+        connection: Connection,
+        ids: Sequence[UUID],
+        done: int,
+        act: Act,
+        statuses: Sequence[Status],
+        write: _Write,
+    ) -> set[UUID]:
+        """Lock, change and enter into the audit; return the ids of the rows that were changed."""
+        if not dialect_of(connection.dialect.name).locks_rows:
+            connection.execute(ownership_queries.exclude_writers(self._outbox.shards))
+        rows = connection.execute(queries.lock(self._tasks, ids, map(int, statuses))).all()
+        if rows:
+            act.write(connection, self._outbox.audit_entries, rows, write(connection, rows, done))
+        return {row.id for row in rows}
+
+    def _left(self, database: Database, ids: set[UUID]) -> dict[UUID, str]:
+        if not ids:
+            return {}
+        rows = database.run(lambda connection: connection.execute(queries.statuses_of(self._tasks, ids)).all())
+        return dict.fromkeys(ids, _MISSING) | {row.id: Status(row.status).name for row in rows}
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        database = Database(self._engine)
+        try:
+            return database.run(work)
+        finally:
+            database.close()
+
+
+_Write = Callable[[Connection, Sequence[Any], int], "list[str]"]
+
+
+class _Pace:
+    """Spread tasks over time from now on, ``per_second`` of them; None lets all be due at once."""
+
+    def __init__(self, per_second: float | None) -> None:
+        self._per_second = per_second
+        self._began = time.monotonic()
+
+    def delays(self, done: int, count: int) -> list[float]:
+        """Return the delays in seconds of the ``count`` tasks behind the first ``done``, in whole steps."""
+        if self._per_second is None:
+            return [0.0] * count
+        passed = time.monotonic() - self._began
+        due = (number / self._per_second - passed for number in range(done, done + count))
+        return [min(MAX_DELAY_SECONDS, max(0.0, -(-seconds // _STEP_SECONDS) * _STEP_SECONDS)) for seconds in due]
+
+
+def _line(act: Act) -> str:
+    return log_line(short_error(act.told()))
+
+
+def _state_of(row: Any) -> TaskState:
+    return TaskState(
+        row.id,
+        row.task_type,
+        row.task_key,
+        Status(row.status),
+        row.priority,
+        row.retry_count,
+        row.max_retries,
+        row.stage,
+        None if row.context is None else orjson.loads(row.context),
+        row.owner,
+        row.created_at,
+        row.modified_at,
+        row.next_select_time,
+        {} if row.headers is None else orjson.loads(row.headers),
+        row.payload,
+        row.schedule_log or "",
+    )

@@ -1,0 +1,120 @@
+"""``asyncflow dead-letters`` and ``asyncflow audit`` in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import URL
+
+from asyncflow import Message, Status, cli
+from asyncflow.scheduler import Rejected
+from asyncflow.testing import MemoryPublisher
+from tests.support.application import Application
+
+Run = Callable[..., "tuple[int, str, str]"]
+
+
+@pytest.fixture
+def run(database_url: URL, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command on the test's database."""
+    monkeypatch.setenv("ASYNCFLOW_DATABASE_URL", database_url.render_as_string(hide_password=False))
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        return cli.main(arguments), *capfd.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def failed(application: Application) -> list[UUID]:
+    """Have three dead letters."""
+
+    class Rejecting(MemoryPublisher):
+        def publish(self, batch: object) -> list[Rejected]:
+            return [Rejected("too large") for _ in batch]  # type: ignore[attr-defined]
+
+    with application.session() as session, session.begin():
+        messages = [Message({"n": number}, key=f"A{number}") for number in range(3)]
+        ids = application.outbox.publish_many(session, "user.registered", messages)
+    application.scheduler(Rejecting()).drain()
+    return ids
+
+
+def test_dead_letters_are_listed_page_by_page_and_shown(run: Run, failed: list[UUID]) -> None:
+    code, out, _ = run("dead-letters", "list", "--type", "user.registered", "--limit", "2")
+    assert code == 0
+    assert out.count("too large") == 2
+    cursor = out.split("--after ")[1].strip()
+    rest = run("dead-letters", "list", "--type", "user.registered", "--after", cursor)[1]
+    assert all(f"{task_id} " in out + rest for task_id in failed)
+    assert "--after" not in rest
+    assert "(no dead letters)" in run("dead-letters", "list", "--key", "B1")[1]
+
+    code, out, _ = run("dead-letters", "show", "--id", str(failed[0]))
+    assert code == 0
+    for told in (str(failed[0]), "FAILED", '{"n":0}', "A0", "too large"):
+        assert told in out
+    code, _, errors = run("dead-letters", "show", "--id", str(uuid4()))
+    assert (code, "there is no task" in errors) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("action", "done", "statuses"),
+    [
+        ("replay", "replayed", [Status.PENDING] * 3),
+        ("cancel", "cancelled", [Status.CANCELLED] * 3),
+        ("discard", "discarded", []),
+    ],
+)
+def test_a_change_is_shown_first_and_done_with_yes(
+    application: Application, run: Run, failed: list[UUID], action: str, done: str, statuses: list[int]
+) -> None:
+    words = ("dead-letters", action, "--type", "user.registered", "--actor", "ann", "--reason", "broker mended")
+    code, out, _ = run(*words)
+    assert code == 2
+    assert f"nothing was changed; add --yes to {action} them" in out
+    assert application.statuses() == [Status.FAILED] * 3
+
+    code, out, _ = run(*words, "--yes")
+    assert (code, out) == (0, f"3 tasks {done}\n")
+    assert application.statuses() == statuses
+
+    code, out, _ = run("audit")
+    assert code == 0
+    assert out.count("broker mended") == 3
+    assert all(str(task_id) in out for task_id in failed)
+    assert run("audit", "--id", str(failed[0]))[1].count("ann") == 1
+    assert run("audit", "--limit", "1")[1].count("ann") == 1
+
+
+def test_ids_are_changed_and_what_is_left_alone_is_told(application: Application, run: Run, failed: list[UUID]) -> None:
+    other = str(uuid4())
+    code, out, _ = run("dead-letters", "replay", "--id", str(failed[0]), other, "--yes", "--per-second", "5")
+    assert (code, out) == (0, f"1 tasks replayed\nleft alone: {other} is missing\n")
+    assert application.statuses() == [Status.PENDING, Status.FAILED, Status.FAILED]
+
+
+def test_no_more_than_the_limit_is_changed(application: Application, run: Run, failed: list[UUID]) -> None:
+    assert run("dead-letters", "discard", "--all", "--limit", "2", "--yes")[1] == "2 tasks discarded\n"
+    assert application.statuses() == [Status.FAILED]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--yes"], "none of them is given"),
+        (["--all", "--type", "x", "--yes"], "more than one"),
+        (["--id", "x", "--yes"], "give a UUID"),
+        (["--all", "--yes", "--per-second", "0"], "per_second is 0.0"),
+        (["--all", "--yes", "--actor", ""], "actor is ''"),
+    ],
+)
+def test_what_is_wrong_is_told_and_changes_nothing(
+    application: Application, run: Run, failed: list[UUID], words: list[str], told: str
+) -> None:
+    code, _, errors = run("dead-letters", "replay", *words)
+    assert code == 1
+    assert told in errors
+    assert application.statuses() == [Status.FAILED] * 3
