@@ -13,7 +13,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
@@ -25,6 +24,7 @@ from asyncflow.commands import config as config_command
 from asyncflow.commands import dead_letters as dead_letters_command
 from asyncflow.errors import AsyncflowError, TargetNotFoundError
 from asyncflow.integrations.flowsvr import command as flowsvr
+from asyncflow.integrations.flowsvr.client import command as worker_command
 from asyncflow.integrations.logging import LoggingHook
 from asyncflow.outbox import Inbox, Outbox
 from asyncflow.scheduler import Scheduler
@@ -82,9 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     worker = commands.add_parser("worker", help="do the tasks of a task service until SIGTERM or SIGINT")
     worker.add_argument("target", metavar="module:attribute", help="the Outbox; or a Scheduler, for its engine")
-    worker.add_argument("--server", required=True, metavar="URL", help="of the task service")
-    worker.add_argument("--token-file", metavar="FILE", help="with the bearer token; default: $ASYNCFLOW_TOKEN")
-    worker.add_argument("--name", help="of the worker, for the service's list (default: host and process)")
+    worker_command.add_options(worker)
     worker.add_argument("--verbose", action="store_true", help="also log every settle")
     worker.set_defaults(command=_worker)
     reshard_command = commands.add_parser("reshard", help="give every task its shard by a new shard_count")
@@ -162,22 +160,9 @@ def _until_signalled(scheduler: Runnable) -> int:
 
 
 def _worker(options: argparse.Namespace) -> int:
-    from asyncflow.integrations.flowsvr.client import ServiceWorker  # with httpx, which the others do not need
-
     _log(verbose=options.verbose)
     target = _made_at(options.target, (Outbox, Scheduler), "an Outbox or a Scheduler, or a function that makes one")
-    token, hooks = _token(options.token_file), [LoggingHook()]
-    return _until_signalled(ServiceWorker(target, options.server, token=token, name=options.name, hooks=hooks))
-
-
-def _token(file: str | None) -> str | None:
-    """Return the token of the file, or of the environment; never of the command line, which others can read."""
-    if file is None:
-        return os.environ.get("ASYNCFLOW_TOKEN")
-    try:
-        return Path(file).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TargetNotFoundError(f"the token file cannot be read: {_one_line(error)}") from error
+    return _until_signalled(worker_command.worker_of(target, options, LoggingHook()))
 
 
 # -- serve -----------------------------------------------------------------------------------------------

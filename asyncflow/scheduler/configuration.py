@@ -76,7 +76,8 @@ class Configurations:
             if name in self._outbox.task_types:
                 continue
             try:
-                found[name] = config.over(found.get(name) or HandlerType(name=name))
+                # Not from ``found``: the type may have been declared since.
+                found[name] = config.over(self._outbox.handler_types.get(name) or HandlerType(name=name))
             except OptionError:
                 found.setdefault(name, HandlerType(name=name))
         return found

@@ -11,7 +11,6 @@ import pytest
 
 from asyncflow import cli
 from asyncflow.errors import OptionError
-from asyncflow.integrations.flowsvr.client import ServiceWorker
 from asyncflow.scheduler.report import COUNT_LIMIT, DeadLetter, Report, TypeReport
 
 WIRING = """
@@ -192,21 +191,21 @@ def test_a_worker_gets_its_token_from_a_file_or_the_environment(
 ) -> None:
     given: list[tuple[object, ...]] = []
 
-    class Recorded(ServiceWorker):
-        def __init__(self, target: object, server: str, **options: object) -> None:
-            given.append((type(target).__name__, server, options["token"], options["name"]))
-            raise OptionError("enough")
+    def record(target: object, server: str, **options: object) -> None:
+        del options["hooks"]
+        given.append((type(target).__name__, server, options))
+        raise OptionError("enough")
 
-    monkeypatch.setattr("asyncflow.integrations.flowsvr.client.ServiceWorker", Recorded)
+    monkeypatch.setattr("asyncflow.integrations.flowsvr.client.command.ServiceWorker", record)
     monkeypatch.setenv("ASYNCFLOW_TOKEN", "from-environment")
     (here / "token").write_text("from-file\n")
     target, server = f"{module(here)}:outbox", ("--server", "http://service")
 
-    for more in ((), ("--token-file", "token", "--name", "w1")):
+    for more in ((), ("--token-file", "token", "--name", "w1", "--settle-batch", "7", "--wait-seconds", "2.5")):
         assert refusal(capsys, "worker", target, *server, *more) == "asyncflow: enough\n"
     assert given == [
-        ("Outbox", "http://service", "from-environment", None),
-        ("Outbox", "http://service", "from-file", "w1"),
+        ("Outbox", "http://service", {"token": "from-environment", "name": None}),
+        ("Outbox", "http://service", {"token": "from-file", "name": "w1", "settle_batch": 7, "wait_seconds": 2.5}),
     ]
     assert "token file" in refusal(capsys, "worker", target, *server, "--token-file", "missing")
     assert "an Outbox or a Scheduler" in refusal(capsys, "worker", f"{module(here)}:number", *server)

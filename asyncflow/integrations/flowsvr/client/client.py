@@ -49,19 +49,16 @@ class TaskServiceClient:
         task_type: str,
         arguments: Mapping[str, Any] | None = None,
         *,
-        max_retries: int | None = None,
         idempotency_key: str | None = None,
         **options: Any,
     ) -> Created:
-        """Create a task; ``options`` are those of ``Call``: key, headers, priority, delay_seconds, run_at.
+        """Create a task; ``options`` are those of ``Call``: key, headers, priority, delay_seconds, run_at, max_retries.
 
         It is created once, however often the request must be repeated: an ``idempotency_key`` of the caller's own
         also covers repeated calls.
         """
         key = idempotency_key or str(uuid.uuid4())
         body = {"task_type": task_type, **_json_of(Call(arguments or {}, idempotency_key=key, **options))}
-        if max_retries is not None:
-            body["max_retries"] = max_retries
         answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks", body))
         return Created(UUID(answer["id"]), answer["created"])
 
@@ -251,7 +248,7 @@ def _json_of(call: Call) -> dict[str, Any]:
     delay = call.delay_seconds.total_seconds() if isinstance(call.delay_seconds, timedelta) else call.delay_seconds
     fields: dict[str, Any] = {"arguments": orjson.Fragment(arguments)}
     fields |= _given({"key": call.key, "headers": call.headers and dict(call.headers), "run_at": _moment(call.run_at)})
-    fields |= _given({"idempotency_key": call.idempotency_key})
+    fields |= _given({"idempotency_key": call.idempotency_key, "max_retries": call.max_retries})
     fields |= {"priority": call.priority} if call.priority else {}
     return fields | ({"delay_seconds": delay} if delay else {})
 
