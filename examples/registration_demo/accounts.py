@@ -1,4 +1,4 @@
-"""accounts: the web API. POST /users registers a user and announces it, in one transaction."""
+"""accounts: the web API. POST /users registers a user, announces it and owes it a voucher, in one transaction."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ class Registration(BaseModel):
 
 @app.post("/users", status_code=201)
 def register(registration: Registration, session: Annotated[Session, Depends(open_session)]) -> Registration:
-    """Register a user: the row and the message are committed together, or neither is."""
+    """Register a user: the row, the message and the task are committed together, or neither is."""
     try:
         with session.begin():
             session.add(User(account_no=registration.account_no, name=registration.name))
             outbox.publish(session, "user.registered", registration, key=registration.account_no)
+            outbox.enqueue(session, "voucher.issue", account_no=registration.account_no)
     except IntegrityError as error:
         raise HTTPException(409, f"the account {registration.account_no} is taken") from error
     return registration

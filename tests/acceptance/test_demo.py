@@ -23,6 +23,7 @@ from examples.registration_demo.show.databases import Urls, sqlite_files
 from examples.registration_demo.show.outage import stopped
 from examples.registration_demo.show.reconciliation import Reconciliation
 from examples.registration_demo.users import Base, User
+from examples.registration_demo.voucher import Voucher
 from tests.support.databases import url_of
 from tools.services import load
 from tools.services.process import wait_until
@@ -110,7 +111,7 @@ def _require_the_whole_story(output: str) -> None:
     assert killed, output
     assert int(killed[1]) > 0, output
     assert "scheduler started again" in output
-    assert f"✓ {USERS} users = {USERS} coupons = {USERS} points grants: 0 lost, 0 twice" in output
+    assert f"✓ {USERS} users = {USERS} coupons = {USERS} points grants = {USERS} vouchers: 0 lost, 0 twice" in output
     assert f"{USERS // 20} double clicks were refused" in output
     assert re.search(r"\d+ deliveries were duplicates", output), output
 
@@ -280,6 +281,7 @@ class Tables:
                 session.add(User(account_no=account_no, name="somebody"))
                 outbox.publish(session, "user.registered", {"account_no": account_no}, key=account_no)
         self.do(self.accounts, update(outbox.tasks).values(status=int(Status.SUCCESS)))
+        self.do(self.accounts, insert(Voucher), [{"account_no": account_no, "amount": 5} for account_no in ACCOUNTS])
         gifts = [{"account_no": account_no} for account_no in ACCOUNTS]
         duplicates = [{"message_id": "one"}, {"message_id": "two"}]
         self.do(self.coupon, insert(coupon.Coupon), [{**gift, "percent_off": 10} for gift in gifts])
@@ -321,6 +323,10 @@ def _double_a_grant(tables: Tables) -> None:
     tables.do(tables.points, insert(points.Grant), {"account_no": "A4", "points": 100})
 
 
+def _lose_a_voucher(tables: Tables) -> None:
+    tables.do(tables.accounts, delete(Voucher).where(Voucher.account_no == "A2"))
+
+
 def _move_a_coupon(tables: Tables) -> None:
     """Take it from one account and give it to another: the totals agree all the same."""
     moved = update(coupon.Coupon).where(coupon.Coupon.account_no == "A5").values(account_no="A6")
@@ -355,6 +361,7 @@ def _set_one(tables: Tables, status: Status) -> None:
     ("harm", "fault"),
     [
         (_lose_a_coupon, "coupons: 1 lost (A3)"),
+        (_lose_a_voucher, "vouchers: 1 lost (A2)"),
         (_double_a_grant, "points grants: 1 given twice (A4)"),
         (_move_a_coupon, "coupons: 1 lost (A5)"),
         (_move_a_coupon, "coupons: 1 given twice (A6)"),

@@ -13,8 +13,10 @@ from examples.registration_demo.database import open_engine
 from examples.registration_demo.show.databases import Urls
 from examples.registration_demo.show.reconciliation import Gifts, Reconciliation, Tasks
 from examples.registration_demo.users import User
+from examples.registration_demo.voucher import Voucher
 
 TASKS = task_table(MetaData())
+MESSAGES, VOUCHERS = "user.registered", "voucher.issue"
 
 
 class Tally(NamedTuple):
@@ -26,6 +28,7 @@ class Tally(NamedTuple):
     users: int = 0
     pending: int = 0
     settled: int = 0
+    owed: int = 0  # vouchers that are not issued yet
 
     @property
     def deliveries(self) -> int:
@@ -54,10 +57,15 @@ class Books:
         """
         coupons, absorbed_coupons = self._row(self._coupon, _count(coupon.Coupon), _count(coupon.Duplicate))
         grants, absorbed_grants = self._row(self._points, _count(points.Grant), _count(points.Duplicate))
-        users, pending, settled = self._row(
-            self._accounts, _count(User), _tasks(Status.PENDING), _tasks(Status.SUCCESS)
+        users, pending, settled, waiting, held = self._row(
+            self._accounts,
+            _count(User),
+            _tasks(Status.PENDING),
+            _tasks(Status.SUCCESS),
+            _tasks(Status.PENDING, VOUCHERS),
+            _tasks(Status.PROCESSING, VOUCHERS),
         )
-        return Tally(coupons, grants, absorbed_coupons + absorbed_grants, users, pending, settled)
+        return Tally(coupons, grants, absorbed_coupons + absorbed_grants, users, pending, settled, waiting + held)
 
     def reconcile(self, *, expected: int, refused: int, messages: int) -> Reconciliation:
         """Read everything, and compare it with the answers to the registrations and with what the topic holds."""
@@ -70,6 +78,7 @@ class Books:
                 self._gifts("coupons", self._coupon, users, coupon.Coupon, coupon.Duplicate),
                 self._gifts("points grants", self._points, users, points.Grant, points.Duplicate),
             ),
+            vouchers=Gifts.compare("vouchers", users, self._column(self._accounts, select(Voucher.account_no)), 0),
             tasks=self._tasks(),
             messages=messages,
         )
@@ -80,7 +89,7 @@ class Books:
         return Gifts.compare(name, users, given_to, absorbed)
 
     def _tasks(self) -> Tasks:
-        retries = select(func.coalesce(func.sum(TASKS.c.retry_count), 0))
+        retries = select(func.coalesce(func.sum(TASKS.c.retry_count), 0)).where(TASKS.c.task_type == MESSAGES)
         counts = (_tasks(status) for status in (Status.SUCCESS, Status.PENDING, Status.FAILED))
         succeeded, pending, failed, spent = self._row(self._accounts, *counts, retries)
         return Tasks(succeeded=succeeded, pending=pending, failed=failed, retries=spent)
@@ -99,5 +108,5 @@ def _count(table: Any) -> Select[Any]:
     return select(func.count()).select_from(table)
 
 
-def _tasks(status: Status) -> Select[Any]:
-    return _count(TASKS).where(TASKS.c.status == int(status))
+def _tasks(status: Status, task_type: str = MESSAGES) -> Select[Any]:
+    return _count(TASKS).where(TASKS.c.status == int(status), TASKS.c.task_type == task_type)

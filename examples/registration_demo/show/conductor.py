@@ -49,7 +49,7 @@ async def _register(stage: Stage, crowd: Crowd) -> None:
 
 
 async def _calm(stage: Stage, crowd: Crowd) -> int:
-    """Wait until no row is pending and both services have taken every message; return how many the topic holds.
+    """Wait until no row is pending and both services took every message; return how many the topic holds.
 
     Gives up after a while: the tables tell what is missing.
     """
@@ -57,8 +57,8 @@ async def _calm(stage: Stage, crowd: Crowd) -> int:
     while monotonic() < end:
         tally = await asyncio.to_thread(stage.books.tally)
         messages = await asyncio.to_thread(stage.broker.messages)
-        if messages is not None and tally.pending == 0 and tally.deliveries >= len(CONSUMERS) * messages:
-            stage.screen.tell(Tone.GOOD, "every message was sent, and read by both services")
+        if messages is not None and tally.pending == tally.owed == 0 and tally.deliveries >= len(CONSUMERS) * messages:
+            stage.screen.tell(Tone.GOOD, "every message was sent, and read by both services; every voucher is issued")
             return messages
         await asyncio.sleep(LOOK_EVERY_SECONDS)
     stage.screen.tell(Tone.BAD, "something is still missing")

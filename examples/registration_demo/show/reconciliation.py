@@ -46,7 +46,7 @@ class Gifts:
 
 @dataclass(frozen=True, kw_only=True)
 class Tasks:
-    """Count the rows of the outbox."""
+    """Count the messages' rows of the outbox."""
 
     succeeded: int
     pending: int
@@ -61,7 +61,8 @@ class Reconciliation:
     expected: int  # users whose registration was answered with 201
     refused: int  # registrations that were answered with 409, and rolled back
     users: int
-    gifts: tuple[Gifts, ...]
+    gifts: tuple[Gifts, ...]  # by way of the broker
+    vouchers: Gifts  # by the handler
     tasks: Tasks
     messages: int  # in the topic, those that were sent twice included
 
@@ -72,7 +73,7 @@ class Reconciliation:
 
     def faults(self) -> list[str]:
         """Tell everything that is off; nothing if the numbers agree."""
-        faults = [fault for gifts in self.gifts for fault in gifts.faults()]
+        faults = [fault for gifts in (*self.gifts, self.vouchers) for fault in gifts.faults()]
         faults += [
             f"{gifts.name}: {self.messages - gifts.deliveries:,} of {self.messages:,} messages were not taken"
             for gifts in self.gifts

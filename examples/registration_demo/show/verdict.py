@@ -24,7 +24,7 @@ def _table(reconciliation: Reconciliation) -> Table:
     table.add_column("")
     for column in ("users", "given", "lost", "twice", "unasked", "duplicates absorbed"):
         table.add_column(column, justify="right")
-    for gifts in reconciliation.gifts:
+    for gifts in (*reconciliation.gifts, reconciliation.vouchers):
         faults = (len(gifts.lost), len(gifts.twice), len(gifts.strangers))
         table.add_row(
             gifts.name,
@@ -44,8 +44,8 @@ def _lines(reconciliation: Reconciliation) -> Iterator[str]:
         return
     coupons, grants = (gifts.given for gifts in reconciliation.gifts)
     yield (
-        f"[bold green]✓ {reconciliation.users:,} users = {coupons:,} coupons = {grants:,} points grants: "
-        f"0 lost, 0 twice[/]"
+        f"[bold green]✓ {reconciliation.users:,} users = {coupons:,} coupons = {grants:,} points grants = "
+        f"{reconciliation.vouchers.given:,} vouchers: 0 lost, 0 twice[/]"
     )
     yield f"  {_duplicates(reconciliation.absorbed)}"
     yield f"  {reconciliation.refused:,} double clicks were refused: the row rolled back, and its message with it"
