@@ -172,6 +172,23 @@ def slow(number: int, ctx) -> None:
     while not ctx.cancelled:
         threading.Event().wait(0.02)
 """
+
+
+def test_an_administrator_registers_and_configures_task_types(application: Application, server: str) -> None:
+    with client(server, "admin") as admin:
+        assert admin.register("pdf.render", max_retries=4)["created"]
+        assert "pdf.render" in [one["task_type"] for one in admin.task_types()["task_types"]]
+        admin.configure("pdf.render", enabled=False, limit=7)
+        assert admin.configuration("pdf.render")["limit"] == 7
+        assert admin.configuration()["configuration"]
+        assert admin.hold("w1", {"pdf.render": 1}).tasks == []
+        created = admin.create("pdf.render", {"page": 1}, max_retries=1)
+        assert admin.get(created.id)["max_retries"] == 1
+        admin.forget_configuration("pdf.render")
+        with pytest.raises(ServiceRefusedError):
+            admin.configuration("pdf.render")
+
+
 _COMMAND = (sys.executable, "-m", "asyncflow.cli", "worker", "wiring:outbox")
 
 
