@@ -11,6 +11,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import (
     TaskMixin,
     audit_table,
+    context_table,
     dedupe_table,
     inbox_table,
     instance_table,
@@ -41,6 +42,7 @@ __all__ = [
     "Task",
     "TaskMixin",
     "audit_table",
+    "context_table",
     "dedupe_table",
     "inbox_table",
     "instance_table",

@@ -22,8 +22,10 @@ from asyncflow.outbox.message import Call, Door, Message, call_row_of, row_of
 from asyncflow.outbox.options import refuse_unknown, require_place, require_whole
 from asyncflow.outbox.periodic_task import DUE_TIME, PeriodicTask
 from asyncflow.outbox.tables import (
+    MOST_CONTEXT_ROW_BYTES,
     WORKER_COLUMNS,
     audit_table,
+    context_table,
     dedupe_table,
     instance_table,
     job_table,
@@ -46,6 +48,16 @@ if TYPE_CHECKING:
     Target = Session | AsyncSession | Connection | scoped_session[Any] | async_scoped_session[Any]
 
 MAX_MESSAGE_BYTES = 1024 * 1024  # Kafka's default limit, less what its record format adds
+CONTEXT_ROW_BYTES = 16 * 1024
+_OUTBOX_OPTIONS = (
+    "prefix",
+    "schema",
+    "shard_count",
+    "max_message_bytes",
+    "context_row_bytes",
+    "default_destination",
+    "hooks",
+)
 _MESSAGE_OPTIONS = ("key", "headers", "priority", "delay_seconds", "content_type", "idempotency_key")
 _TYPE_OPTIONS = (
     "destination",
@@ -84,6 +96,7 @@ class Outbox:
 
     ``shard_count``: shares of the table, 1 to 32,767; recorded in the database by the first scheduler.
     ``max_message_bytes``: limit of payload, key and headers together.
+    ``context_row_bytes``: how large a checkpoint's context may be in the task's row; a larger one has a table.
     ``default_destination``: where types go that name no destination.
     """
 
@@ -95,15 +108,16 @@ class Outbox:
         schema: str | None = None,
         shard_count: int = SHARD_COUNT,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        context_row_bytes: int = CONTEXT_ROW_BYTES,
         default_destination: str = "kafka",
         hooks: Iterable[Hook] = (),
         **unknown: Never,
     ) -> None:
-        known = ("prefix", "schema", "shard_count", "max_message_bytes", "default_destination", "hooks")
-        refuse_unknown("Outbox", unknown, known)
+        refuse_unknown("Outbox", unknown, _OUTBOX_OPTIONS)
         require_place(metadata, prefix, schema)
         require_whole("shard_count", shard_count, 1, 32_767)
         require_whole("max_message_bytes", max_message_bytes, 1, 2**31 - 1)
+        require_whole("context_row_bytes", context_row_bytes, 0, MOST_CONTEXT_ROW_BYTES)
         self.tasks = task_table(metadata, f"{prefix}task", schema)
         self.shards = shard_table(metadata, f"{prefix}shard", schema)
         self.instances = instance_table(metadata, f"{prefix}instance", schema)
@@ -114,6 +128,7 @@ class Outbox:
         self.periodic_entries = periodic_table(metadata, f"{prefix}periodic", schema)
         self.schedule_cfgs = schedule_cfg_table(metadata, f"{prefix}schedule_cfg", schema)
         self.audit_entries = audit_table(metadata, f"{prefix}audit", schema)
+        self.contexts = context_table(metadata, f"{prefix}context", schema)
         self.tables = (
             self.tasks,
             self.shards,
@@ -124,9 +139,11 @@ class Outbox:
             self.periodic_entries,
             self.schedule_cfgs,
             self.audit_entries,
+            self.contexts,
         )
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
+        self.context_row_bytes = context_row_bytes
         self.default_destination = default_destination
         self.task_types: TaskTypes[MessageType] = TaskTypes("publish()", "outbox.message")
         self.handler_types = HandlerTypes("enqueue()", "outbox.task")

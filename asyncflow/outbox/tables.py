@@ -44,6 +44,8 @@ CONSUMER_LENGTH = 100
 MESSAGE_ID_LENGTH = 255
 SCHEDULE_LOG_LENGTH = 2000
 STAGE_LENGTH = 100
+OVERFLOWN = "@"  # no JSON text begins so
+MOST_CONTEXT_ROW_BYTES = 65_000  # MySQL's TEXT ends at 65,535
 ACTOR_LENGTH = 120
 ACTION_LENGTH = 20
 REASON_LENGTH = 500
@@ -118,7 +120,7 @@ def task_columns() -> list[Column[Any]]:
         Column("modified_at", DatabaseTime(), nullable=False),
         # The WORKER_COLUMNS.
         Column("stage", _exact(STAGE_LENGTH), nullable=True),
-        Column("context", _unbounded_text(), nullable=True),
+        Column("context", _any_text(), nullable=True),  # OVERFLOWN: it is in the context table
         Column("owner", _exact(OWNER_LENGTH), nullable=True),
         Column("claim_token", TaskId(), nullable=True),
     ]
@@ -237,6 +239,18 @@ def schedule_cfg_table(metadata: MetaData, name: str = "asyncflow_schedule_cfg",
         Column("enabled", Boolean, nullable=True),
         Column("concurrency", Integer, nullable=True),
         Column("modified_at", DatabaseTime(), nullable=False),
+        schema=schema,
+        keep_existing=True,
+    )
+
+
+def context_table(metadata: MetaData, name: str = "asyncflow_context", schema: str | None = None) -> Table:
+    """Add the table of contexts that are too large for the task's row, each for as long as the task is there."""
+    return Table(
+        name,
+        metadata,
+        Column("task_id", TaskId(), primary_key=True),
+        Column("context", _unbounded_text(), nullable=False),
         schema=schema,
         keep_existing=True,
     )

@@ -30,6 +30,7 @@ from sqlalchemy.sql import ColumnElement
 from asyncflow.outbox.clock import database_now
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
+from asyncflow.scheduler.context_queries import context_of
 from asyncflow.scheduler.queries import RawId, logged
 
 _NO_TIME = timedelta(0)
@@ -62,10 +63,11 @@ def claim_fresh(tasks: Table) -> Update:
 
 
 @lru_cache(maxsize=32)
-def held(tasks: Table) -> Select[Any]:
+def held(tasks: Table, contexts: Table) -> Select[Any]:
     """Read which of the rows are held under the token, how far their work has come, and their attempts."""
     t = tasks.c
-    return select(type_coerce(t.id, RawId()), t.stage, t.context, t.retry_count).where(_held(tasks))
+    context = context_of(tasks, contexts)
+    return select(type_coerce(t.id, RawId()), t.stage, context, t.retry_count).where(_held(tasks))
 
 
 @lru_cache(maxsize=32)
@@ -98,7 +100,7 @@ def mark(tasks: Table) -> Update:
 def processing(tasks: Table, *, locks: bool) -> Select[Any]:
     """Read those of the rows that anybody holds, in the order of ids; ``locks`` keeps them so until the commit."""
     t = tasks.c
-    columns = (type_coerce(t.id, RawId()), t.claim_token, t.task_type, t.retry_count, t.max_retries)
+    columns = (type_coerce(t.id, RawId()), t.claim_token, t.task_type, t.retry_count, t.max_retries, t.stage)
     rows = select(*columns).where(t.id.in_(_ALL), t.status == int(Status.PROCESSING)).order_by(t.id)
     return rows.with_for_update() if locks else rows
 

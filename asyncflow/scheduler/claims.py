@@ -16,6 +16,7 @@ from asyncflow.outbox import Outbox, Task
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import claim_queries, queries
 from asyncflow.scheduler.claim_source import Claim, Written
+from asyncflow.scheduler.contexts import Contexts
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settlement import log_line
@@ -27,6 +28,8 @@ class Claims:
 
     def __init__(self, outbox: Outbox, engine: Engine, owner: str, lease_seconds: float, *, deletes: bool) -> None:
         self._tasks = outbox.tasks
+        self._contexts = Contexts(outbox)
+        self._overflow = outbox.contexts
         self._engine = engine
         self._database = Database(engine)
         self._owner = owner
@@ -61,15 +64,17 @@ class Claims:
         """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
         if connection.execute(succeed(self._tasks, deletes=self._deletes), _values([claim])).rowcount != 1:
             raise _lost(claim)
+        self._forget_contexts(connection, [claim])
 
     def checkpoint(self, claim: Claim, stage: str, context: str | None) -> None:
         """Write how far the work has come, in a transaction of its own, on any thread; raises ClaimLostError."""
-        values = {**_values([claim]), "its_stage": stage, "its_context": context, "lease": self._lease}
+        values = {**_values([claim]), "its_stage": stage, "lease": self._lease}
+        task_id, statement = claim.task.id, claim_queries.checkpoint(self._tasks)
         database = Database(self._engine)
         try:
-            statement = claim_queries.checkpoint(self._tasks)
-            if database.run(lambda connection: connection.execute(statement, values).rowcount) != 1:
+            if not database.run(lambda c: self._contexts.save(c, statement, values, task_id, context)):
                 raise _lost(claim)
+            claim.stage = stage  # that there is one tells that there may be a context to forget
         finally:
             database.close()
 
@@ -96,7 +101,7 @@ class Claims:
             if fresh == len(found):
                 return [Claim(task, token, None, None, held_until) for task in found]
         connection.execute(claim_queries.claim(self._tasks), values)
-        held = {row[0]: row for row in connection.execute(claim_queries.held(self._tasks), key)}
+        held = {row[0]: row for row in connection.execute(claim_queries.held(self._tasks, self._overflow), key)}
         return [_claim_of(task, token, held[task.raw_id], held_until) for task in found if task.raw_id in held]
 
     def _held_until(self) -> float:
@@ -113,7 +118,7 @@ class Claims:
             values = _values(claims)
             renewed = connection.execute(claim_queries.renew(self._tasks), {**values, "lease": self._lease}).rowcount
             if renewed != len(claims):
-                held = connection.execute(claim_queries.held(self._tasks), values)
+                held = connection.execute(claim_queries.held(self._tasks, self._overflow), values)
                 lost |= {claim.task.raw_id for claim in claims} - {row[0] for row in held}
         return lost
 
@@ -127,7 +132,14 @@ class Claims:
         ]
 
     def _write(self, connection: Connection, verdict: Verdict, claims: Sequence[Claim]) -> int:
-        return write_verdict(connection, self._tasks, verdict, _values(claims), deletes=self._deletes)
+        changed = write_verdict(connection, self._tasks, verdict, _values(claims), deletes=self._deletes)
+        if verdict.status is Status.SUCCESS:
+            self._forget_contexts(connection, claims)
+        return changed
+
+    def _forget_contexts(self, connection: Connection, claims: Iterable[Claim]) -> None:
+        if self._deletes:
+            self._contexts.forget(connection, [claim.task.raw_id for claim in claims if claim.stage is not None])
 
 
 def write_verdict(

@@ -13,6 +13,7 @@ from asyncflow.outbox.queries import delete_dedupe_key, expired_dedupe_keys
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import queries
 from asyncflow.scheduler.audit import delete_expired
+from asyncflow.scheduler.contexts import Contexts
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.ownership import Ownership
 from asyncflow.scheduler.queries import Head
@@ -34,6 +35,7 @@ class Cleaner:
         hooks: Hooks,
     ) -> None:
         self._outbox = outbox
+        self._contexts = Contexts(outbox)
         self._database = Database(engine)
         self._ownership = ownership
         self._settings = settings
@@ -117,4 +119,7 @@ class Cleaner:
         ids = connection.execute(queries.expired_ids(tasks, int(status)), values).scalars().all()
         if not ids:
             return 0
-        return connection.execute(queries.delete_settled(tasks, int(status)), {"ids": list(ids)}).rowcount
+        deleted = connection.execute(queries.delete_settled(tasks, int(status)), {"ids": list(ids)}).rowcount
+        if head.task_type not in self._outbox.task_types:  # messages have none
+            self._contexts.forget(connection, ids)
+        return deleted

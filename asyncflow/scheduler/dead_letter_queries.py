@@ -20,6 +20,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    type_coerce,
     update,
 )
 from sqlalchemy.sql import ColumnElement
@@ -27,7 +28,8 @@ from sqlalchemy.sql import ColumnElement
 from asyncflow.outbox.clock import Instant, database_now
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
-from asyncflow.scheduler.queries import logged
+from asyncflow.scheduler.context_queries import context_of
+from asyncflow.scheduler.queries import RawId, logged
 
 _NO_TIME = timedelta(0)
 _UNTIL: Any = bindparam("until", type_=Instant())
@@ -88,9 +90,10 @@ def summaries(tasks: Table, ids: Iterable[Any]) -> Select[Any]:
     return select(*columns).where(t.id.in_(list(ids)))
 
 
-def whole(tasks: Table, task_id: Any) -> Select[Any]:
-    """Read a whole row."""
-    return select(tasks).where(tasks.c.id == task_id)
+def whole(tasks: Table, contexts: Table, task_id: Any) -> Select[Any]:
+    """Read a whole row, with its context wherever that is."""
+    columns = [column for column in tasks.c if column.name != "context"]
+    return select(*columns, context_of(tasks, contexts)).where(tasks.c.id == task_id)
 
 
 def statuses_of(tasks: Table, ids: Iterable[Any]) -> Select[Any]:
@@ -101,7 +104,8 @@ def statuses_of(tasks: Table, ids: Iterable[Any]) -> Select[Any]:
 def lock(tasks: Table, ids: Iterable[Any], statuses: Iterable[int]) -> Select[Any]:
     """Read and hold the rows among ``ids`` that are in one of the statuses, in one order for all who do."""
     t = tasks.c
-    held = select(t.id, t.task_type, t.task_key, t.status).where(_among(tasks, ids, statuses))
+    raw_id = type_coerce(t.id, RawId()).label("raw_id")
+    held = select(t.id, t.task_type, t.task_key, t.status, raw_id).where(_among(tasks, ids, statuses))
     return held.order_by(t.id).with_for_update()
 
 

@@ -24,6 +24,7 @@ from asyncflow.outbox.task_type import require_number
 from asyncflow.scheduler import dead_letter_queries as queries
 from asyncflow.scheduler import ownership_queries
 from asyncflow.scheduler.audit import MOST_READ, Act
+from asyncflow.scheduler.contexts import Contexts
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.report import DeadLetter
 from asyncflow.scheduler.selection import Place, Selection, place_of, task_id_of, walk_of
@@ -102,7 +103,8 @@ class DeadLetters:
     def inspect(self, task_id: UUID | str) -> TaskState:
         """Return all of one task, whatever its status; raises TaskNotFoundError or OptionError."""
         wanted = task_id_of(task_id)
-        row = self._run(lambda connection: connection.execute(queries.whole(self._tasks, wanted)).one_or_none())
+        statement = queries.whole(self._tasks, self._outbox.contexts, wanted)
+        row = self._run(lambda connection: connection.execute(statement).one_or_none())
         if row is None:
             raise TaskNotFoundError(f"there is no task {wanted}; is it another outbox's, or was it deleted?")
         return _state_of(row)
@@ -147,6 +149,7 @@ class DeadLetters:
 
         def write(connection: Connection, rows: Sequence[Any], _: int) -> list[str]:
             connection.execute(queries.discard(self._tasks, [row.id for row in rows]))
+            Contexts(self._outbox).forget(connection, [row.raw_id for row in rows])
             return ["deleted"] * len(rows)
 
         return self._change(selection, act, [Status.FAILED], write)

@@ -22,6 +22,7 @@ from asyncflow.outbox.task_type import TaskType
 from asyncflow.scheduler import claim_queries, ownership_queries, queries
 from asyncflow.scheduler.claim_source import Claim
 from asyncflow.scheduler.claims import Claims, write_verdict
+from asyncflow.scheduler.contexts import Contexts
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.verdict import Spent, Verdict, judged
 
@@ -66,6 +67,7 @@ class SharedClaims:
     def __init__(self, outbox: Outbox, engine: Engine, *, deletes: bool) -> None:
         self._outbox = outbox
         self._tasks = outbox.tasks
+        self._contexts = Contexts(outbox)
         self._engine = engine
         self._dialect = engine.dialect
         self._deletes = deletes
@@ -91,7 +93,10 @@ class SharedClaims:
             values = {"ids": [self._raw(task_id) for task_id in ids], "token": token}
             lease = timedelta(seconds=lease_seconds)
             if connection.execute(claim_queries.renew(self._tasks), {**values, "lease": lease}).rowcount != len(ids):
-                kept = {_key(row[0]) for row in connection.execute(claim_queries.held(self._tasks), values)}
+                kept = {
+                    _key(row[0])
+                    for row in connection.execute(claim_queries.held(self._tasks, self._outbox.contexts), values)
+                }
                 lost += [task_id for task_id in ids if task_id.bytes not in kept]
         return lost
 
@@ -99,12 +104,12 @@ class SharedClaims:
         self, connection: Connection, held: Held, stage: str, context: str | None, lease_seconds: float | None
     ) -> None:
         """Write how far the work has come; a lease renews the claim as well. Raises ClaimLostError."""
-        values = {"ids": [self._raw(held.id)], "token": held.token, "its_stage": stage, "its_context": context}
+        values = {"ids": [self._raw(held.id)], "token": held.token, "its_stage": stage}
         statement = claim_queries.mark(self._tasks)
         if lease_seconds is not None:
             statement = claim_queries.checkpoint(self._tasks)
             values["lease"] = timedelta(seconds=lease_seconds)
-        if connection.execute(statement, values).rowcount != 1:
+        if not self._contexts.save(connection, statement, values, held.id, context):
             raise ClaimLostError(f"the claim on task {held.id} ran out or the task is settled; nothing was written")
 
     def settle(self, connection: Connection, outcomes: Sequence[Outcome], type_of: TypeOf) -> list[Settled]:
@@ -117,6 +122,8 @@ class SharedClaims:
                 groups[one.held.token, one.verdict].append(self._raw(one.held.id))
         for (token, verdict), raw_ids in groups.items():
             write_verdict(connection, self._tasks, verdict, {"ids": raw_ids, "token": token}, deletes=self._deletes)
+        if self._deletes:
+            self._contexts.forget(connection, [row[0] for row in rows.values() if row.stage is not None])
         return settled
 
     def _lock(self, connection: Connection, held: Sequence[Held]) -> dict[bytes, Any]:

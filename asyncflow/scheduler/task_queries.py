@@ -15,6 +15,7 @@ from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import Instant
 from asyncflow.outbox.tables import TaskId
+from asyncflow.scheduler.context_queries import context_of
 from asyncflow.scheduler.queries import RawId
 
 WALK = ("task_type", "shard", "order_time", "id")  # behind a status, in the order of the index
@@ -22,16 +23,18 @@ _TYPES: dict[str, Any] = {"task_type": String(), "shard": Integer(), "order_time
 
 
 @lru_cache(maxsize=32)
-def whole(tasks: Table) -> Select[Any]:
+def whole(tasks: Table, contexts: Table) -> Select[Any]:
     """Read one task with everything but its claim token."""
-    return select(*_shown(tasks, brief=False)).where(tasks.c.id == bindparam("its_id", type_=TaskId()))
+    return select(*_shown(tasks), tasks.c.payload, context_of(tasks, contexts)).where(
+        tasks.c.id == bindparam("its_id", type_=TaskId())
+    )
 
 
 @lru_cache(maxsize=32)
 def states(tasks: Table) -> Select[Any]:
     """Read several tasks without their payloads and contexts."""
     ids: Any = bindparam("ids", expanding=True, type_=RawId())
-    return select(*_shown(tasks, brief=True)).where(tasks.c.id.in_(ids))
+    return select(*_shown(tasks)).where(tasks.c.id.in_(ids))
 
 
 @lru_cache(maxsize=32)
@@ -68,7 +71,7 @@ def of_key(tasks: Table, *, of_type: bool, of_status: bool, behind: bool) -> Sel
 
 
 def _page(tasks: Table, conditions: list[ColumnElement[bool]], order: Sequence[Any]) -> Select[Any]:
-    rows = select(*_shown(tasks, brief=True)).where(*conditions).order_by(*order)
+    rows = select(*_shown(tasks)).where(*conditions).order_by(*order)
     return rows.limit(bindparam("most", type_=Integer()))
 
 
@@ -76,6 +79,5 @@ def _at(name: str) -> Any:
     return bindparam(f"at_{name}", type_=_TYPES[name])
 
 
-def _shown(tasks: Table, *, brief: bool) -> list[Any]:
-    hidden = {"claim_token", "payload", "context"} if brief else {"claim_token"}
-    return [column for column in tasks.c if column.name not in hidden]
+def _shown(tasks: Table) -> list[Any]:
+    return [column for column in tasks.c if column.name not in ("claim_token", "payload", "context")]

@@ -47,10 +47,11 @@ class TaskView:
 
     def __init__(self, outbox: Outbox) -> None:
         self._tasks = outbox.tasks
+        self._contexts = outbox.contexts
 
     def one(self, connection: Connection, task_id: UUID) -> Row[Any] | None:
         """Read one task whole."""
-        return connection.execute(task_queries.whole(self._tasks), {"its_id": task_id}).one_or_none()
+        return connection.execute(task_queries.whole(self._tasks, self._contexts), {"its_id": task_id}).one_or_none()
 
     def states(self, connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Row[Any]]:
         """Read several tasks without payload and context, by id."""

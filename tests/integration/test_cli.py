@@ -29,6 +29,7 @@ NAMES = (
     "periodic",
     "schedule_cfg",
     "audit",
+    "context",
 )
 TABLES = tuple(f"asyncflow_{name}" for name in NAMES)
 ASYNCFLOW = str(Path(sys.executable).with_name("asyncflow"))

@@ -27,7 +27,19 @@ def test_create_all_makes_tables_and_indexes(engine: Engine) -> None:
     Inbox(metadata)
     metadata.create_all(engine)
     inspector = inspect(engine)
-    names = ("audit", "dedupe", "inbox", "instance", "job", "parked_key", "periodic", "schedule_cfg", "shard", "task")
+    names = (
+        "audit",
+        "context",
+        "dedupe",
+        "inbox",
+        "instance",
+        "job",
+        "parked_key",
+        "periodic",
+        "schedule_cfg",
+        "shard",
+        "task",
+    )
     assert sorted(inspector.get_table_names()) == [f"asyncflow_{name}" for name in names]
     indexes = {index["name"]: index["column_names"] for index in inspector.get_indexes("asyncflow_task")}
     assert indexes == {

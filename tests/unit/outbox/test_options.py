@@ -28,6 +28,8 @@ from asyncflow.errors import OptionError, UnknownOptionError
         ("max_message_bytes", 0),
         ("max_message_bytes", 2**31),
         ("max_message_bytes", None),
+        ("context_row_bytes", -1),
+        ("context_row_bytes", 65_001),
         ("hooks", None),
         ("hooks", print),
         ("hooks", [5]),
@@ -74,7 +76,19 @@ def test_prefix_and_schema_name_the_tables() -> None:
     metadata = MetaData()
     outbox = Outbox(metadata, prefix="app_", schema="shop")
     inbox = Inbox(metadata, prefix="app_", schema="shop")
-    names = ("task", "shard", "instance", "parked_key", "job", "dedupe", "periodic", "schedule_cfg", "audit", "inbox")
+    names = (
+        "task",
+        "shard",
+        "instance",
+        "parked_key",
+        "job",
+        "dedupe",
+        "periodic",
+        "schedule_cfg",
+        "audit",
+        "context",
+        "inbox",
+    )
     assert set(metadata.tables) == {f"shop.app_{name}" for name in names}
     assert {*outbox.tables, inbox.entries} == set(metadata.tables.values())
 
