@@ -6,9 +6,11 @@ import dataclasses
 import inspect
 import re
 
+from asyncflow import HandlerType, MessageType
 from asyncflow.integrations.flowsvr.client import ClientSettings
-from asyncflow.outbox import events
+from asyncflow.outbox import events, outbox
 from asyncflow.scheduler import JobSettings, SchedulerSettings
+from asyncflow.scheduler.type_config import OPTIONS
 from tests.support.snippets import ROOT
 
 
@@ -46,3 +48,18 @@ def test_every_setting_of_the_client_is_in_the_reference_with_its_default() -> N
         for name, default in _rows("docs/reference/client.md").items()
     }
     assert shown == {field.name: field.default for field in dataclasses.fields(ClientSettings)}
+
+
+def test_every_option_of_a_task_type_is_in_the_reference_with_its_default_and_its_kind() -> None:
+    text = (ROOT / "docs/reference/tasks.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (\w+) \| (\w*) ?\|", text, re.MULTILINE)
+    of_kinds = {
+        kind: {field.name: field.default for field in dataclasses.fields(kind)} for kind in (HandlerType, MessageType)
+    }
+    known = {"both": of_kinds.values(), "handlers": [of_kinds[HandlerType]], "messages": [of_kinds[MessageType]]}
+    for name, default, kind, _ in rows:
+        if default.startswith("`"):
+            assert {fields[name] for fields in known[kind]} == {eval(default.strip("`"))}, name
+    for kind, options in (("handlers", outbox._HANDLER_OPTIONS), ("messages", outbox._TYPE_OPTIONS)):
+        assert {row[0] for row in rows if row[2] in ("both", kind)} == set(options)
+    assert {row[0] for row in rows if row[3] == "yes"} == set(OPTIONS)
