@@ -37,6 +37,7 @@ class Cleaner:
         self._outbox = outbox
         self._contexts = Contexts(outbox)
         self._database = Database(engine)
+        self._looks = Database(engine, autocommit=True)
         self._ownership = ownership
         self._settings = settings
         self._hooks = hooks
@@ -60,12 +61,13 @@ class Cleaner:
         if self._forget_keys() or self._delete_audit():
             return self._settings.cleaning_pause_seconds
         # Not held until the next run: servers drop connections that are idle for long.
-        self._database.close()
+        self.close()
         return self._settings.cleaning_interval_seconds
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Give the connections back."""
         self._database.close()
+        self._looks.close()
 
     def _expired_heads(self) -> Iterator[tuple[Status, Head]]:
         owned = self._ownership.epochs()
@@ -76,7 +78,7 @@ class Cleaner:
 
     def _heads(self, status: Status) -> list[Head]:
         tasks, dialect = self._outbox.tasks, self._database.dialect
-        return self._database.run(lambda connection: queries.read_heads(connection, dialect, tasks, int(status)))
+        return self._looks.run(lambda connection: queries.read_heads(connection, dialect, tasks, int(status)))
 
     def _forget_keys(self) -> int:
         """Delete a batch of idempotency keys; who owns the first shard does, for all."""

@@ -17,8 +17,8 @@ from asyncflow.scheduler.pause import AdaptivePause
 from asyncflow.scheduler.registry import Registry, View
 
 _SHORTEST_PAUSE_SECONDS = 0.05  # while a hand-over is under way
-_LOOKS_A_HEARTBEAT = 4  # while items are awaited
-_RENEWALS_A_LEASE = 3
+_LOOKS_A_HEARTBEAT = 8  # while items are awaited
+_RENEWALS_A_LEASE = 2
 
 
 class Cluster:

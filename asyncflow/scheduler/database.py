@@ -21,11 +21,12 @@ class Database:
     """Hold one connection for one loop; used by one thread at a time, usable again after ``close``.
 
     Kept between transactions: a check-out, its isolation level and the reset at its return would cost five
-    round trips each time.
+    round trips each time. With ``autocommit`` each statement is a transaction by itself, which saves the COMMIT.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, autocommit: bool = False) -> None:
         self.engine = engine
+        self._autocommit = autocommit
         self.dialect = dialect_of(engine.dialect.name)
         self._connection: Connection | None = None
 
@@ -53,6 +54,8 @@ class Database:
     def _run_once(self, work: Callable[[Connection], T]) -> T:
         try:
             connection = self._connection or self._open()
+            if self._autocommit:
+                return work(connection)
             with connection.begin():
                 return work(connection)
         except BaseException:
@@ -63,5 +66,7 @@ class Database:
         connection = self.engine.connect()
         if self.dialect.isolation_level:
             connection = connection.execution_options(isolation_level=self.dialect.isolation_level)
+        if self._autocommit:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
         self._connection = connection
         return connection

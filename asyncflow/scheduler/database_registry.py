@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Collection
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Row
 
@@ -12,18 +14,28 @@ from asyncflow.errors import ShardCountMismatchError
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import ownership_queries as queries
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.lookout import STATUSES, Lookout
+from asyncflow.scheduler.ownership_queries import HEAD, MEMBER, SHARD
+from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.registry import Holding, View
 
 T = TypeVar("T")
-_MEMBER = -1  # in place of a shard
 
 
 class DatabaseRegistry:
     """Keep members and shards in ``asyncflow_instance`` and ``asyncflow_shard``, by the database's clock."""
 
-    def __init__(self, engine: Engine, outbox: Outbox, instance: str, lease_seconds: float) -> None:
+    def __init__(
+        self, engine: Engine, outbox: Outbox, instance: str, lease_seconds: float, lookout: Lookout | None = None
+    ) -> None:
         self.instance = instance
         self._engine = engine
+        # Kept, for it is used with each heartbeat; each statement is a transaction by itself.
+        self._looks = Database(engine, autocommit=True)
+        self._looking = threading.Lock()
+        self._lookout = lookout
+        self._tasks = outbox.tasks
+        self._joined: set[str] = set()
         self._shards = outbox.shards
         self._instances = outbox.instances
         self._lease = timedelta(seconds=lease_seconds)
@@ -32,19 +44,26 @@ class DatabaseRegistry:
     def join(self, job: str, item_count: int, *, is_candidate: bool, changed: Callable[[], None]) -> None:
         """Record the shards unless they are, and become a member. Nothing is pushed: ``changed`` is never called."""
         self._run(lambda connection: self._record_shards(connection, job, item_count))
+        self._joined.add(job)
         if is_candidate:
             self._candidacies.add(job)
             self._run(lambda connection: self._insert_member(connection, job))
 
     def views(self, jobs: Collection[str]) -> dict[str, View]:
-        """Read all of them in one statement."""
-        statement = queries.read_views(self._shards, self._instances)
-        rows = self._run(lambda connection: connection.execute(statement, {"jobs": sorted(jobs)}).all())
-        return {job: _view([row for row in rows if row.job == job]) for job in jobs}
+        """Read all of them in one statement, and what the lookout wants to know with it."""
+        lookout = self._lookout if self._lookout is not None and self._lookout.is_wanted else None
+        statement, looked_at = self._statement(with_heads=lookout is not None), time.monotonic()
+        rows = self._look(lambda connection: connection.execute(statement, {"jobs": sorted(jobs)}).all())
+        if lookout is not None:
+            for status in STATUSES:
+                heads = [Head(row.job, row.shard, row.seconds_left) for row in rows if row.kind == HEAD + int(status)]
+                lookout.take_in(status, heads, looked_at)
+        seen = [row for row in rows if row.kind < HEAD]
+        return {job: _view([row for row in seen if row.job == job]) for job in jobs}
 
     def renew(self) -> None:
         """Renew in two statements; a membership that was forgotten meanwhile is entered again."""
-        self._run(self._renew)
+        self._look(self._renew)
 
     def acquire(self, job: str, items: Collection[int]) -> None:
         """Take what is free by the database's clock."""
@@ -69,8 +88,26 @@ class DatabaseRegistry:
         """Leave the shards without an owner, their epochs as they are, and delete the membership."""
         self._candidacies.discard(job)
         self._run(lambda connection: self._leave(connection, job))
+        self._joined.discard(job)
+        if not self._joined:
+            self.close()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        with self._looking:
+            self._looks.close()
 
     # -- work of one transaction -------------------------------------------------------------------------
+
+    def _statement(self, *, with_heads: bool) -> Any:
+        if not with_heads:
+            return queries.read_views(self._shards, self._instances)
+        statuses = tuple(map(int, STATUSES))
+        return queries.read_views_and_heads(self._shards, self._instances, self._tasks, self._looks.dialect, statuses)
+
+    def _look(self, work: Callable[[Connection], T]) -> T:
+        with self._looking:
+            return self._looks.run(work)
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         # A connection for each call: several threads may ask at once.
@@ -128,8 +165,8 @@ class DatabaseRegistry:
 
 
 def _view(rows: list[Row[tuple[object, ...]]]) -> View:
-    members = [row.owner for row in rows if row.shard == _MEMBER and row.seconds_left > 0 and not row.disabled]
-    items = {row.shard: _holding(row) for row in rows if row.shard != _MEMBER}
+    members = [row.owner for row in rows if row.kind == MEMBER and row.seconds_left > 0 and not row.disabled]
+    items = {row.shard: _holding(row) for row in rows if row.kind == SHARD}
     return View(tuple(sorted(members)), items)
 
 

@@ -16,11 +16,13 @@ from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import claim_queries, queries
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.lookout import Lookout, Rest
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.settlement import log_line
 
 _PAGE = 500
+_LONG = 86400.0
 _ERROR = "the claim ran out: the worker died, hung or was cut off"
 
 
@@ -46,15 +48,22 @@ class Monitor:
         self._shards = shards
         self._settings = settings
         self._hooks = hooks
+        self._rest: Rest | None = None
 
     def step(self) -> float:
         """Rescue what ran out; return the seconds until the next look."""
-        if not self._types:
+        shards = frozenset(self._shards())
+        if not self._types or (self._rest is not None and self._rest.lasts(shards)):
             return self._settings.monitor_interval_seconds
-        is_full = False
-        for head in self._ran_out_heads():
-            is_full |= self._rescue(head, self._types[head.task_type])
-        return 0.0 if is_full else self._settings.monitor_interval_seconds
+        heads = self._ran_out_heads()
+        is_full = [self._rescue(head, self._types[head.task_type]) for head in heads]
+        if self._rest is not None:
+            self._rest.after_work() if heads else self._rest.after_nothing(shards, _LONG)
+        return 0.0 if any(is_full) else self._settings.monitor_interval_seconds
+
+    def rely_on(self, lookout: Lookout) -> None:
+        """Do without looks of its own while the lookout looks."""
+        self._rest = lookout.rest_for(lambda head: head.task_type in self._types, Status.PROCESSING)
 
     def close(self) -> None:
         """Give the connection back."""

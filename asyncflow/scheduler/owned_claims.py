@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler.claim_source import Found
 from asyncflow.scheduler.claims import Claims
+from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership import Ownership
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settings import SchedulerSettings
@@ -20,18 +21,29 @@ _LONG = 86400.0
 class OwnedClaims(Claims):
     """Be a worker's source of claims in its scheduler; a claim outlives the hand-over of its shard."""
 
-    def __init__(self, outbox: Outbox, engine: Engine, ownership: Ownership, settings: SchedulerSettings) -> None:
+    def __init__(
+        self, outbox: Outbox, engine: Engine, ownership: Ownership, settings: SchedulerSettings, lookout: Lookout
+    ) -> None:
         deletes = settings.on_success == "delete"
         super().__init__(outbox, engine, ownership.owner, settings.claim_lease_seconds, deletes=deletes)
         self._ownership = ownership
+        self.rest = lookout.rest_for(lambda head: head.task_type in outbox.handler_types)
 
     def claim_due(self, free: Mapping[str, int]) -> Found:
         """Claim from the pages whose heads are due."""
         with self._ownership.in_use() as hold:
+            state = (frozenset(hold.items()), frozenset(free))
+            if self.rest.lasts(state):
+                return Found([], self.rest.seconds)
             heads = [head for head in self.heads() if head.shard in hold and head.task_type in free]
             due = [head for head in heads if head.due_in_seconds <= 0]
             claims = self.claim(_pages(due, free)) if due else []
-        return Found(claims, min((head.due_in_seconds for head in heads), default=_LONG))
+        wait = min((head.due_in_seconds for head in heads), default=_LONG)
+        if claims:
+            self.rest.after_work()
+        else:
+            self.rest.after_nothing(state, wait)
+        return Found(claims, wait)
 
 
 def _pages(due: Iterable[Head], free: Mapping[str, int]) -> Iterable[tuple[list[Head], int]]:

@@ -37,6 +37,7 @@ from asyncflow.outbox.dialects import DatabaseDialect
 _NO_TIME = timedelta(0)
 _FORGOTTEN_AFTER = timedelta(minutes=10)
 _ROWS_A_STATEMENT = 500
+SHARD, MEMBER, HEAD = 0, 1, 2  # the kinds of what is seen; of a head its status is added
 
 
 def _wanted(name: str, kind: Any) -> Any:
@@ -48,18 +49,41 @@ def _wanted(name: str, kind: Any) -> Any:
 
 @lru_cache(maxsize=32)
 def read_views(shards: Table, instances: Table) -> CompoundSelect[Any]:
-    """Read the shards and the members of ``jobs``, in one statement: a member has shard -1.
+    """Read the shards and the members of ``jobs``, in one statement, told apart by ``kind``.
 
-    Columns: job, shard, name of the owner or member, epoch, seconds of its lease left, disabled (of a member:
+    Columns: kind, job, shard, name of the owner or member, epoch, seconds of its lease left, disabled (of a member:
     leaving), misfire, running.
     """
     jobs = _wanted("jobs", String())
     s, i = shards.c, instances.c
     left = seconds_until(s.lease_until).label("seconds_left")
-    of_shards = select(s.job, s.shard, s.owner, s.epoch, left, s.disabled, s.misfire, s.running).where(s.job.in_(jobs))
-    nothing: list[ColumnElement[Any]] = [literal_column("-1", Integer()), i.instance, literal_column("0", Integer())]
-    of_members = select(i.job, *nothing, seconds_until(i.lease_until), i.leaving, false(), false())
-    return union_all(of_shards, of_members.where(i.job.in_(jobs)))
+    of_shards = select(_number(SHARD).label("kind"), s.job, s.shard, s.owner, s.epoch, left)
+    of_shards = of_shards.add_columns(s.disabled, s.misfire, s.running).where(s.job.in_(jobs))
+    of_members = select(_number(MEMBER), i.job, _number(-1), i.instance, _number(0), seconds_until(i.lease_until))
+    of_members = of_members.add_columns(i.leaving, false(), false()).where(i.job.in_(jobs))
+    return union_all(of_shards, of_members)
+
+
+@lru_cache(maxsize=32)
+def read_views_and_heads(
+    shards: Table, instances: Table, tasks: Table, dialect: DatabaseDialect, statuses: tuple[int, ...]
+) -> CompoundSelect[Any]:
+    """Read the views, and the heads of the task types in each status with them.
+
+    A head has its task type in the place of the job, and the seconds until it is due in that of the lease.
+    """
+    return union_all(read_views(shards, instances), *(_heads(tasks, dialect, status) for status in statuses))
+
+
+def _heads(tasks: Table, dialect: DatabaseDialect, status: int) -> Select[Any]:
+    statement: Any = dialect.heads(tasks, status)
+    task_type, shard, due = statement.subquery().columns
+    nothing = (null(), _number(0), due, false(), false(), false())
+    return select(_number(HEAD + status), task_type, shard, *nothing)
+
+
+def _number(value: int) -> ColumnElement[int]:
+    return literal_column(str(value), Integer())
 
 
 @lru_cache(maxsize=32)

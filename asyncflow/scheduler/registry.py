@@ -77,6 +77,10 @@ class Registry(Protocol):
         """Be a candidate no more; the items stay until they are handed over or given up."""
         ...
 
+    def close(self) -> None:
+        """Give back what is held between two calls; a later call may take it again."""
+        ...
+
     def leave(self, job: str) -> None:
         """Give up every item of the job, and the membership."""
         ...

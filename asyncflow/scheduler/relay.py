@@ -16,6 +16,7 @@ from asyncflow.scheduler.fetcher import Fetcher, Round
 from asyncflow.scheduler.jobs.context import ShareContext
 from asyncflow.scheduler.jobs.job import DataflowJob
 from asyncflow.scheduler.jobs.settings import JobSettings
+from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership import Hold, Ownership
 from asyncflow.scheduler.pause import AdaptivePause
 from asyncflow.scheduler.publisher import Publisher
@@ -49,6 +50,7 @@ class Relay(DataflowJob[ShareContext, Round]):
         settings: SchedulerSettings,
         types: Mapping[str, MessageType],
         unknown_types: UnknownTypes,
+        lookout: Lookout,
         hooks: Hooks,
     ) -> None:
         super().__init__(OUTBOX_JOB, settings=_job_settings(destination, outbox, settings))
@@ -66,6 +68,7 @@ class Relay(DataflowJob[ShareContext, Round]):
         )
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
         self._wait_seconds = 0.0
+        self.rest = lookout.rest_for(lambda head: self._is_mine(head.task_type))
 
     @property
     def breaker(self) -> Breaker:
@@ -119,6 +122,11 @@ class Relay(DataflowJob[ShareContext, Round]):
     def _fetch(self) -> Round | None:
         """Fetch a round and hold its shards, or note how long to wait."""
         hold = self._ownership.in_use()
+        owned = frozenset(hold.items())
+        if not self._settler and self.rest.lasts(owned):
+            hold.release()
+            self._wait_seconds = self._pause.after_nothing(self.rest.seconds)
+            return None
         try:
             found = self._fetcher.fetch(hold, self._settler.pairs())
         except BaseException:
@@ -126,12 +134,19 @@ class Relay(DataflowJob[ShareContext, Round]):
             raise
         if not found:
             hold.release()
+            if not self._settler:
+                self.rest.after_nothing(owned, found.wait_seconds)
             self._wait_seconds = 0.0 if self._settler else self._pause.after_nothing(found.wait_seconds)
             return None
         hold.keep_only(found.shards())
+        self.rest.after_work()
         self._pause.reset()
         found.hold = hold
         return found
+
+    def _is_mine(self, task_type: str) -> bool:
+        declared = self._types.get(task_type)
+        return declared is not None and declared.destination == self.destination
 
     def _deliver(self, found: Round, hold: Hold) -> Unsettled | None:
         """Deliver the round; return what is to be written, if anything is."""

@@ -24,6 +24,7 @@ from asyncflow.scheduler.database_registry import DatabaseRegistry
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.jobs.roster import Roster
 from asyncflow.scheduler.jobs.runner import JobRunner
+from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.loop import Loop
 from asyncflow.scheduler.metronome import Metronome
 from asyncflow.scheduler.monitor import Monitor
@@ -75,31 +76,27 @@ class Scheduler:
         self._destinations = frozenset(publishers)
         _require_routes(outbox, self._destinations)
         _require_share(self.settings, outbox)
-        registry = registry or DatabaseRegistry(engine, outbox, instance_name(), self.settings.lease_seconds)
+        unknown_types = UnknownTypes(ChainMap[str, Any](outbox.task_types, outbox.handler_types), self.hooks)
+        self.lookout = Lookout(self.settings, unknown_types)
+        if registry is None:
+            lease_seconds = self.settings.lease_seconds
+            registry = DatabaseRegistry(engine, outbox, instance_name(), lease_seconds, self.lookout)
         self.cluster = Cluster(registry, self.settings.lease_seconds, self.settings.heartbeat_seconds, self.hooks)
         self.ownership = self.cluster.ownership_of(
             OUTBOX_JOB, outbox.shard_count, _allocation(self.settings, registry.instance)
         )
-        unknown_types = UnknownTypes(ChainMap[str, Any](outbox.task_types, outbox.handler_types), self.hooks)
+        self.lookout.ownership = self.ownership
+        its = (outbox, engine, self.ownership, self.settings)
         self.types = types = TypesInForce(outbox, engine, self.settings.configuration_interval_seconds, self.hooks)
         self.relays = [
-            Relay(
-                name,
-                publisher,
-                outbox,
-                engine,
-                self.ownership,
-                self.settings,
-                types.messages,
-                unknown_types,
-                self.hooks,
-            )
+            Relay(name, publisher, *its, types.messages, unknown_types, self.lookout, self.hooks)
             for name, publisher in publishers.items()
         ]
-        claims = OwnedClaims(outbox, engine, self.ownership, self.settings)
-        self.worker = Worker(outbox, claims, engine, self.settings, self.hooks, types.handlers)
+        self._claims = OwnedClaims(*its, self.lookout)
+        self.worker = Worker(outbox, self._claims, engine, self.settings, self.hooks, types.handlers)
         shards = self.ownership.epochs
         self._monitor = Monitor(outbox, engine, shards, self.settings, types.handlers, self.hooks)
+        self._monitor.rely_on(self.lookout)
         self._timetable = Timetable(outbox, engine, self.settings, self.hooks)
         self._roster = Roster(jobs, engine, outbox, self.cluster, self.hooks)
         self._cleaner = Cleaner(outbox, engine, self.ownership, self.settings, self.hooks)
@@ -183,6 +180,7 @@ class Scheduler:
         if self._started and not self._ended.is_set():
             raise SchedulerStartedError("the scheduler's own threads relay already; call drain() instead of start()")
         self._take_shards()
+        self.lookout.disturb()
         try:
             self.ownership.await_share()
             for relay in self.relays:
@@ -222,10 +220,13 @@ class Scheduler:
         self.worker.on_finished = self._handler_loop.latch.wake
         self._configuration_loop = Loop("configuration", self.types.step, self.hooks)
         self.types.on_change = self._look_at_shards
+        self._claims.rest.wake = self._handler_loop.latch.wake
+        for relay, runner in zip(self.relays, self.relay_runners, strict=True):
+            relay.rest.wake = runner.wake
         self._monitor_loop = Loop("monitor", self._monitor.step, self.hooks, self._monitor.close)
         self._timetable_loop = Loop("periodic", self._timetable.step, self.hooks, self._timetable.close)
         # Stopped last: while the others finish what they have in hand, the leases must not run out.
-        self._cluster_loop = Loop("cluster", self.cluster.step, self.hooks)
+        self._cluster_loop = Loop("cluster", self.cluster.step, self.hooks, self.cluster.registry.close)
         self.cluster.on_drained = self._cluster_loop.latch.wake
         self._watchdog = Loop("watchdog", self._watch, self.hooks)
         self.metronome = Metronome()
@@ -247,10 +248,12 @@ class Scheduler:
         return [runner.loop for runner in self.relay_runners]
 
     def _look_at_shards(self) -> None:
+        self.lookout.disturb()
         for loop in (*self.relay_loops, self._handler_loop):
             loop.latch.wake()
 
     def _wake(self, task_types: frozenset[str]) -> None:
+        self.lookout.disturb()
         types = self.outbox.task_types
         destinations = {types[name].destination for name in task_types if name in types}
         if not task_types.isdisjoint(self.outbox.handler_types):

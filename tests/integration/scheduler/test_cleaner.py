@@ -149,8 +149,10 @@ def test_rows_of_undeclared_types_are_cleaned_as_well(application: Application, 
 
 def test_between_two_runs_no_connection_is_held(application: Application, schedule: Schedule) -> None:
     settled(application, 3, Status.SUCCESS)
-    clean(cleaner(schedule))
-    assert application.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    its_cleaner = cleaner(schedule)
+    of_the_heartbeat: int = application.engine.pool.checkedout()  # type: ignore[attr-defined]
+    clean(its_cleaner)
+    assert application.engine.pool.checkedout() == of_the_heartbeat == 1  # type: ignore[attr-defined]
 
 
 @contextmanager

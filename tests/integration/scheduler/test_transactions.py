@@ -32,11 +32,11 @@ def open_transactions(engine: Engine) -> Iterator[Callable[[], int]]:
     """Count the transactions that are open on an engine."""
     began = [0]
 
-    def begin(_: Any) -> None:
-        began[0] += 1
+    def begin(connection: Any) -> None:
+        began[0] += is_transactional(connection)
 
-    def end(_: Any) -> None:
-        began[0] -= 1
+    def end(connection: Any) -> None:
+        began[0] -= is_transactional(connection)
 
     hooks: Sequence[tuple[str, Any]] = [("begin", begin), ("commit", end), ("rollback", end)]
     for name, hook in hooks:
@@ -44,6 +44,11 @@ def open_transactions(engine: Engine) -> Iterator[Callable[[], int]]:
     yield lambda: began[0]
     for name, hook in hooks:
         event.remove(engine, name, hook)
+
+
+def is_transactional(connection: Any) -> bool:
+    """Tell whether statements wait for a commit: SQLAlchemy tells of a transaction where none is open, too."""
+    return connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT"
 
 
 def open_on_the_server(engine: Engine) -> int:
