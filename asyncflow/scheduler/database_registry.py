@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -52,7 +51,7 @@ class DatabaseRegistry:
     def views(self, jobs: Collection[str]) -> dict[str, View]:
         """Read all of them in one statement, and what the lookout wants to know with it."""
         lookout = self._lookout if self._lookout is not None and self._lookout.is_wanted else None
-        statement, looked_at = self._statement(with_heads=lookout is not None), time.monotonic()
+        statement, looked_at = self._statement(with_heads=lookout is not None), lookout.clock() if lookout else 0.0
         rows = self._look(lambda connection: connection.execute(statement, {"jobs": sorted(jobs)}).all())
         if lookout is not None:
             for status in STATUSES:

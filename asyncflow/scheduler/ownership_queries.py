@@ -54,6 +54,10 @@ def read_views(shards: Table, instances: Table) -> CompoundSelect[Any]:
     Columns: kind, job, shard, name of the owner or member, epoch, seconds of its lease left, disabled (of a member:
     leaving), misfire, running.
     """
+    return union_all(*_views(shards, instances))
+
+
+def _views(shards: Table, instances: Table) -> tuple[Select[Any], Select[Any]]:
     jobs = _wanted("jobs", String())
     s, i = shards.c, instances.c
     left = seconds_until(s.lease_until).label("seconds_left")
@@ -61,7 +65,7 @@ def read_views(shards: Table, instances: Table) -> CompoundSelect[Any]:
     of_shards = of_shards.add_columns(s.disabled, s.misfire, s.running).where(s.job.in_(jobs))
     of_members = select(_number(MEMBER), i.job, _number(-1), i.instance, _number(0), seconds_until(i.lease_until))
     of_members = of_members.add_columns(i.leaving, false(), false()).where(i.job.in_(jobs))
-    return union_all(of_shards, of_members)
+    return of_shards, of_members
 
 
 @lru_cache(maxsize=32)
@@ -72,7 +76,8 @@ def read_views_and_heads(
 
     A head has its task type in the place of the job, and the seconds until it is due in that of the lease.
     """
-    return union_all(read_views(shards, instances), *(_heads(tasks, dialect, status) for status in statuses))
+    # All on one level: SQLite knows no unions in unions.
+    return union_all(*_views(shards, instances), *(_heads(tasks, dialect, status) for status in statuses))
 
 
 def _heads(tasks: Table, dialect: DatabaseDialect, status: int) -> Select[Any]:

@@ -16,7 +16,8 @@ from asyncflow.outbox.clock import seconds_until
 
 def skip_scan_heads(tasks: Table, status: int) -> Select[Any]:
     """Return the heads statement over the index (status, task_type, shard, order_time)."""
-    found = select(_first(tasks, status).label("id")).cte("heads", recursive=True)
+    # Named after the status: the heads of two may stand in one statement.
+    found = select(_first(tasks, status).label("id")).cte(f"heads_{status}", recursive=True)
     head = tasks.alias("head")
     # Not (task_type, shard) > (…, …): SQLite would use the type alone and walk over all its rows for each shard.
     next_shard = _first(tasks, status, tasks.c.task_type == head.c.task_type, tasks.c.shard > head.c.shard)
