@@ -5,13 +5,23 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from asyncflow import Status
 from asyncflow.integrations.logging import LoggingHook
 from asyncflow.outbox import events
 from asyncflow.outbox.events import Event
-from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry, Unavailable
+from asyncflow.scheduler import (
+    SENT,
+    Configurations,
+    DeadLetters,
+    Outcome,
+    Record,
+    Rejected,
+    Retry,
+    Selection,
+    Unavailable,
+)
 from asyncflow.scheduler import scheduler as scheduler_module
 from asyncflow.testing import MemoryPublisher, Signals
 from tests.integration.scheduler.conftest import Schedule
@@ -20,14 +30,13 @@ from tests.integration.scheduler.writing import long_ago, publish, publish_forei
 from tests.support.application import Application
 
 EVERY = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)} - {Event}
-# Of what this run has none of: the user's own jobs, periodic tasks, configured types, and workers of a task service.
+# Of what this run has none of: the user's own jobs, periodic tasks, and workers of a task service.
 OF_OTHERS = {
     *(events.JobFailed, events.JobFailedOver, events.JobFenced, events.JobStopped),
-    *(events.PeriodicTasksEnqueued, events.ConfigurationChanged, events.ConfigurationIgnored),
-    *(events.WorkerStarted, events.WorkerStopped),
+    *(events.PeriodicTasksEnqueued, events.WorkerStarted, events.WorkerStopped),
 }
 
-CLEANING = {"cleaning_interval_seconds": 0.02, "dedupe_retention_seconds": 0.001}
+CLEANING = {"cleaning_interval_seconds": 0.02, "dedupe_retention_seconds": 0.001, "audit_retention_seconds": 0.001}
 
 ANSWERS: dict[bytes, Outcome] = {b'"busy"': Retry("busy"), b'"never"': Rejected("too large")}
 
@@ -65,6 +74,7 @@ def test_a_real_run_emits_every_event(
     long_ago(application)
     publish_foreign(application.engine, "from.tomorrow")
     claim_and_die(application)
+    configure_and_cancel(application)
     publish(application, idempotency_key="long ago")
     for mood in ("away", "die", "busy", "never"):
         publish(application, mood)
@@ -92,6 +102,16 @@ def claim_and_die(application: Application) -> None:
 
 
 def handled() -> None: ...
+
+
+def configure_and_cancel(application: Application) -> None:
+    """Configure one type well and one badly, by hand; cancel a task, which leaves a row of audit."""
+    Configurations(application.engine, application.outbox).put("user.registered", limit=1000)
+    with application.engine.begin() as connection:
+        wrong = {"task_type": "handled", "concurrency": 0, "modified_at": timedelta(0)}
+        connection.execute(insert(application.outbox.schedule_cfgs), wrong)
+    letters = DeadLetters(application.engine, application.outbox, hooks=[application.signals])
+    letters.cancel(Selection(ids=[publish(application)]), actor="ann")
 
 
 def fence_and_fail(application: Application) -> None:
