@@ -32,7 +32,7 @@ class Job:
     kafka: str
     topic: str
     share: tuple[int, int] = (0, 1)  # by hand: which part of the shards, of how many
-    concurrency: int = 1000
+    limit: int = 1000
     options: dict[str, Any] = field(default_factory=dict)  # of the scheduler
 
     def ground(self) -> Ground:
@@ -44,15 +44,15 @@ def nothing() -> None:
     """Be a handler that does nothing."""
 
 
-def declare_handler(ground: Ground, concurrency: int) -> None:
-    """Declare the handler that does nothing."""
-    ground.outbox.task(HANDLER, concurrency=concurrency)(nothing)
+def declare_handler(ground: Ground, limit: int) -> None:
+    """Declare the handler that does nothing; as short as it is, few threads do what is claimed by the hundred."""
+    ground.outbox.task(HANDLER, concurrency=4, limit=limit)(nothing)
 
 
 def _scheduler(job: Job, *, handles: bool) -> Scheduler:
     ground = job.ground()
     if handles:
-        declare_handler(ground, job.concurrency)
+        declare_handler(ground, job.limit)
     return Scheduler(ground.engine, ground.outbox, {"kafka": ConfluentKafkaPublisher(job.kafka)}, **job.options)
 
 

@@ -12,7 +12,7 @@ from benchmarks.plan import Plan
 from benchmarks.processes import await_shares, running, settling_speed
 
 _ROWS = 20_000
-_WHERE = "two round trips more for a batch (heads, what the claim got), and a thread's wake-up for each handler"
+_WHERE = "a look at the heads more for a batch, and the way of each task through a thread and its outcome"
 
 
 def tasks(plan: Plan) -> list[Figure]:
