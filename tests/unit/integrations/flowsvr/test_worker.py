@@ -24,6 +24,7 @@ from asyncflow.outbox.events import (
 )
 from asyncflow.testing import Signals
 from tests.unit.integrations.flowsvr.fake_service import FakeService, problem, small_outbox
+from tests.unit.scheduler.waiting import eventually
 
 
 def test_handlers_run_unchanged_and_what_they_raise_is_told_to_the_service() -> None:
@@ -170,16 +171,16 @@ def test_a_stop_finishes_what_is_at_work_and_gives_back_what_is_not() -> None:
 def test_what_arrives_while_the_worker_stops_is_given_back() -> None:
     service, outbox = FakeService(), small_outbox()
     outbox.task("working")(lambda: None)
-    worker = service.worker(outbox, wait_seconds=2.0)
-    service.most_wait_seconds = 2.0
+    worker = service.worker(outbox, wait_seconds=10.0, stop_timeout_seconds=60.0)
+    service.most_wait_seconds = 10.0
     worker.start()
     with service.changed:
         assert service.changed.wait_for(lambda: service.sent("/v2/tasks/hold") != [], 10)
-    adding = threading.Timer(0.2, lambda: service.add("working"))
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
-    adding.start()
-    stopping.join(10)
+    eventually(lambda: worker._source._holds._is_closed)
+    service.add("working")
+    stopping.join(20)
 
     assert service.statuses() == ["PENDING"]
     assert [task["attempt"] for task in service.tasks.values()] == [0]
