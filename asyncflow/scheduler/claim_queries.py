@@ -31,7 +31,7 @@ from asyncflow.outbox.clock import database_now
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.context_queries import context_of
-from asyncflow.scheduler.queries import RawId, logged
+from asyncflow.scheduler.queries import RawId, by_primary_key, logged
 
 _NO_TIME = timedelta(0)
 _ALL: Any = bindparam("ids", expanding=True, type_=RawId())
@@ -118,7 +118,7 @@ def succeed(tasks: Table) -> Update:
 @lru_cache(maxsize=32)
 def delete_succeeded(tasks: Table) -> Delete:
     """Delete held rows that were handled."""
-    return delete(tasks).where(_held(tasks))
+    return by_primary_key(delete(tasks).where(_held(tasks)))
 
 
 @lru_cache(maxsize=32)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, text
 from sqlalchemy.exc import DBAPIError
 
-from asyncflow import Scheduler, Status
+from asyncflow import Call, Scheduler, Status
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.events import StepFailed
 from asyncflow.testing import MemoryPublisher
@@ -193,3 +194,28 @@ def test_a_relay_outlives_the_loss_of_its_connection_while_it_is_idle(
         eventually(lambda: set(application.statuses()) == {Status.SUCCESS})
     assert texts(ids) <= set(ids_of(publisher))
     assert len(publisher.records) == 10
+
+
+@on_servers
+@pytest.mark.parametrize("count", [3, 200])
+def test_an_open_transaction_of_the_application_holds_up_nothing_that_is_deleted(
+    application: Application, database_url: URL, count: int
+) -> None:
+    @application.outbox.task
+    def nothing() -> None: ...
+
+    with application.session() as session, session.begin():
+        application.outbox.enqueue_many(session, nothing, [Call({})] * count)
+    publish_many(application, count)
+    with application.session() as open_one, engine_like(database_url, PATIENT) as engine:
+        application.outbox.publish(open_one, "user.registered", {})
+        application.outbox.enqueue(open_one, nothing)
+        open_one.flush()
+        scheduler = Scheduler(engine, application.outbox, {"kafka": MemoryPublisher()}, on_success="delete")
+        began = time.monotonic()
+        scheduler.drain()
+        scheduler.stop()
+        took = time.monotonic() - began
+        open_one.commit()
+    assert len(application.rows()) == 2
+    assert took < 15, "it waited for the lock"
