@@ -22,6 +22,8 @@ class RetryPolicy:
 
     def delay(self, failures: int, chance: Callable[[], float] = random.random) -> float:
         """Return the seconds to wait after failure number ``failures`` (1 for the first)."""
+        if not self.interval_seconds:
+            return 0.0
         try:
             grown = self.interval_seconds * self.factor ** (failures - 1)
         except OverflowError:

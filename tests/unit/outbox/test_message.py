@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asyncflow.errors import (
     InvalidDelayError,
@@ -72,6 +74,19 @@ def test_delay_moves_both_times() -> None:
 def test_a_delayed_task_is_not_ordered_before_it_may_be_fetched() -> None:
     values = row(delay_seconds=60, priority=3600)
     assert values["order_time"] == values["next_select_time"] == timedelta(seconds=60)
+
+
+@given(st.integers(0, 31_104_000))
+def test_order_time_is_the_time_of_the_enqueue_less_the_priority(priority: int) -> None:
+    values = row(priority=priority)
+    assert values["order_time"] == -timedelta(seconds=priority)
+    assert values["next_select_time"] == timedelta(0)
+
+
+@given(st.integers(0, 31_104_000), st.floats(1e-6, 3650 * 86400))
+def test_order_time_is_never_before_a_delayed_task_may_be_fetched(priority: int, delay: float) -> None:
+    values = row(priority=priority, delay_seconds=delay)
+    assert values["order_time"] == values["next_select_time"] == timedelta(seconds=delay)
 
 
 def test_delay_may_be_a_timedelta() -> None:
