@@ -123,7 +123,7 @@ class SharedClaims:
         for (token, verdict), raw_ids in groups.items():
             write_verdict(connection, self._tasks, verdict, {"ids": raw_ids, "token": token}, deletes=self._deletes)
         if self._deletes:
-            self._contexts.forget(connection, [row[0] for row in rows.values() if row.stage is not None])
+            self._contexts.forget(connection, [rows[task_id][0] for task_id in _done(settled) if rows[task_id].stage])
         return settled
 
     def _lock(self, connection: Connection, held: Sequence[Held]) -> dict[bytes, Any]:
@@ -168,6 +168,10 @@ def _judge(outcome: Outcome, row: Any, type_of: TypeOf) -> Settled:
     spent = Spent(row.retry_count, kind.most_retries(row.max_retries))
     verdict = judged(outcome.name, outcome.delay_seconds, outcome.error, kind, spent)
     return Settled(outcome.held, verdict, row.task_type, row.retry_count)
+
+
+def _done(settled: Iterable[Settled]) -> list[bytes]:
+    return [one.held.id.bytes for one in settled if one.verdict is not None and one.verdict.status is Status.SUCCESS]
 
 
 def _by_token(held: Iterable[Held]) -> dict[UUID, list[UUID]]:

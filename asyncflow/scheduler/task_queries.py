@@ -38,7 +38,7 @@ def states(tasks: Table) -> Select[Any]:
 
 
 @lru_cache(maxsize=32)
-def of_status(tasks: Table, *, of_type: bool, behind: int | None) -> Select[Any]:
+def of_status(tasks: Table, *, of_type: bool, behind: int | None, contexts: Table | None) -> Select[Any]:
     """List tasks of a status, and of a type, in the order of the index.
 
     ``behind`` lists those that share the first ``behind`` columns of WALK with the cursor and lie behind it in the next
@@ -52,11 +52,11 @@ def of_status(tasks: Table, *, of_type: bool, behind: int | None) -> Select[Any]
     if of_type:
         conditions.append(t.task_type == bindparam("its_type", type_=String()))
     order = [t[name] for name in WALK[behind or 0 :]]
-    return _page(tasks, conditions, order)
+    return _page(tasks, conditions, order, contexts)
 
 
 @lru_cache(maxsize=32)
-def of_key(tasks: Table, *, of_type: bool, of_status: bool, behind: bool) -> Select[Any]:
+def of_key(tasks: Table, *, of_type: bool, of_status: bool, behind: bool, contexts: Table | None) -> Select[Any]:
     """List tasks of a key in the order of their enqueueing."""
     t = tasks.c
     conditions: list[ColumnElement[bool]] = [t.task_key == bindparam("its_key", type_=String())]
@@ -67,12 +67,16 @@ def of_key(tasks: Table, *, of_type: bool, of_status: bool, behind: bool) -> Sel
     if behind:
         at, its_id = bindparam("at_created_at", type_=Instant()), _at("id")
         conditions += [t.created_at >= at, or_(t.created_at > at, and_(t.created_at == at, t.id > its_id))]
-    return _page(tasks, conditions, [t.created_at, t.id])
+    return _page(tasks, conditions, [t.created_at, t.id], contexts)
 
 
-def _page(tasks: Table, conditions: list[ColumnElement[bool]], order: Sequence[Any]) -> Select[Any]:
-    rows = select(*_shown(tasks)).where(*conditions).order_by(*order)
-    return rows.limit(bindparam("most", type_=Integer()))
+def _page(
+    tasks: Table, conditions: list[ColumnElement[bool]], order: Sequence[Any], contexts: Table | None
+) -> Select[Any]:
+    columns = _shown(tasks)
+    if contexts is not None:
+        columns += [tasks.c.payload, context_of(tasks, contexts)]
+    return select(*columns).where(*conditions).order_by(*order).limit(bindparam("most", type_=Integer()))
 
 
 def _at(name: str) -> Any:

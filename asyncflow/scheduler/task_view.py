@@ -58,13 +58,16 @@ class TaskView:
         raw_ids = [TaskId().process_bind_param(task_id, connection.dialect) for task_id in ids]
         return {row.id: row for row in connection.execute(task_queries.states(self._tasks), {"ids": raw_ids})}
 
-    def page(self, connection: Connection, chosen: Filter, most: int, cursor: Cursor | None) -> Page:
+    def page(
+        self, connection: Connection, chosen: Filter, most: int, cursor: Cursor | None, *, brief: bool = True
+    ) -> Page:
         """Read up to ``most`` tasks behind the cursor.
 
-        A task that is enqueued or settled between two pages may be in none or in both; any other is in exactly one.
+        ``brief`` leaves payloads and contexts out. A task that is enqueued or settled between two pages may be in
+        none or in both; any other is in exactly one.
         """
         found: list[Row[Any]] = []
-        for statement, values in self._statements(chosen, cursor):
+        for statement, values in self._statements(chosen, cursor, None if brief else self._contexts):
             found += connection.execute(statement, {**values, "most": most + 1 - len(found)}).all()
             if len(found) > most:
                 break
@@ -83,41 +86,49 @@ class TaskView:
                 counts.setdefault(name, {})[status] = connection.execute(statement, values).scalar_one()
         return counts
 
-    def _statements(self, chosen: Filter, cursor: Cursor | None) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+    def _statements(
+        self, chosen: Filter, cursor: Cursor | None, brief: bool
+    ) -> Iterator[tuple[Any, Mapping[str, Any]]]:
         values = {
             "its_type": chosen.task_type,
             "its_status": None if chosen.status is None else int(chosen.status),
             "its_key": chosen.key,
         }
         if chosen.key is not None:
-            yield _by_key(self._tasks, chosen, values, cursor)
+            yield _by_key(self._tasks, chosen, values, cursor, contexts)
             return
         for status in [chosen.status] if chosen.status is not None else list(Status):
             if cursor is None or status > cursor.status:
-                statement = task_queries.of_status(self._tasks, of_type=chosen.task_type is not None, behind=None)
+                statement = task_queries.of_status(
+                    self._tasks, of_type=chosen.task_type is not None, behind=None, contexts=contexts
+                )
                 yield statement, _used({**values, "its_status": int(status)}, chosen.task_type is not None)
             elif status == cursor.status:
-                yield from _behind(self._tasks, chosen, {**values, "its_status": int(status)}, cursor)
+                yield from _behind(self._tasks, chosen, {**values, "its_status": int(status)}, cursor, contexts)
 
 
 def _behind(
-    tasks: Table, chosen: Filter, values: Mapping[str, Any], cursor: Cursor
+    tasks: Table, chosen: Filter, values: Mapping[str, Any], cursor: Cursor, contexts: Table | None
 ) -> Iterator[tuple[Any, Mapping[str, Any]]]:
     at = dict(zip(task_queries.WALK, cursor[1:], strict=True))
     is_fixed = chosen.task_type is not None
     for depth in range(len(task_queries.WALK) - 1, 0 if is_fixed else -1, -1):
         used = {f"at_{name}": at[name] for name in task_queries.WALK[: depth + 1]}
-        yield task_queries.of_status(tasks, of_type=is_fixed, behind=depth), {**_used(values, is_fixed), **used}
+        yield (
+            task_queries.of_status(tasks, of_type=is_fixed, behind=depth, contexts=contexts),
+            {**_used(values, is_fixed), **used},
+        )
 
 
 def _by_key(
-    tasks: Table, chosen: Filter, values: Mapping[str, Any], cursor: Cursor | None
+    tasks: Table, chosen: Filter, values: Mapping[str, Any], cursor: Cursor | None, contexts: Table | None
 ) -> tuple[Any, Mapping[str, Any]]:
     statement = task_queries.of_key(
         tasks,
         of_type=chosen.task_type is not None,
         of_status=chosen.status is not None,
         behind=cursor is not None,
+        contexts=contexts,
     )
     at = {} if cursor is None else {"at_created_at": cursor.moment, "at_id": cursor.id}
     return statement, {**{name: value for name, value in values.items() if value is not None}, **at}

@@ -27,6 +27,7 @@ from asyncflow.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
+ORIGINAL_CODE = 8020  # of the original's codes, the first: the input is at fault, or the service
 _RETRY = {"Retry-After": "1"}
 _LOG = logging.getLogger("asyncflow.flowsvr")
 
@@ -134,7 +135,11 @@ def answer_problems(app: FastAPI) -> None:
         request.state.problem = found.status
         if found.status >= 500:
             report(request, error, found.status)
-        return problem(found.status, str(found), found.headers, **found.fields)
+        fields = found.fields
+        if request.url.path.startswith("/v1/"):
+            # Whoever speaks the original names reads these two.
+            fields = {**fields, "code": ORIGINAL_CODE, "msg": _sendable(str(found))}
+        return problem(found.status, str(found), found.headers, **fields)
 
     for kind in (Problem, RequestValidationError, HTTPException, SQLAlchemyError, AsyncflowError, Exception):
         app.add_exception_handler(kind, answer)

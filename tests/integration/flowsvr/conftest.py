@@ -83,3 +83,18 @@ async def replicas(application: Application) -> AsyncIterator[Callable[..., Serv
 def service(replicas: Callable[..., Service]) -> Service:
     """Give one replica with its defaults."""
     return replicas()
+
+
+@pytest.fixture
+async def alone(sqlite_application: Application) -> AsyncIterator[Callable[..., Service]]:
+    """Make replicas on SQLite, for what concerns no database in particular."""
+    made: list[Service] = []
+    sqlite_application.outbox.task("mail", max_retries=2, retry_interval_seconds=5)
+
+    def make(**options: Any) -> Service:
+        made.append(Service(sqlite_application, **options))
+        return made[-1]
+
+    yield make
+    for service in made:
+        await service.close()

@@ -21,7 +21,6 @@ from asyncflow.scheduler.task_view import Filter
 COUNT_LIMIT = 10_000
 STATUSES = tuple(status.name for status in Status)
 TaskId = Annotated[UUID, Path(description="of the task, as its creation told")]
-_Text = Annotated[str | None, Query(min_length=1)]
 
 router = APIRouter(tags=["tasks"])
 
@@ -61,7 +60,7 @@ async def list_tasks(
     cursor: Annotated[str | None, Query(max_length=2000)] = None,
 ) -> Response:
     """Return a page of tasks and the cursor of the next one; without arguments and context."""
-    chosen = Filter(task_type=_text("task_type", task_type), status=_status(status), key=_text("key", key))
+    chosen = Filter(task_type=plain_text("task_type", task_type), status=_status(status), key=plain_text("key", key))
     most = min(limit, service.settings.max_batch)
     look = partial(service.view.page, chosen=chosen, most=most, cursor=read_cursor(cursor))
     page = await service.databases.run(look)
@@ -86,7 +85,8 @@ def _status(name: str | None) -> Status | None:
     return Status[name.upper()]
 
 
-def _text(name: str, value: str | None) -> str | None:
+def plain_text(name: str, value: str | None) -> str | None:
+    """Return text for a query; raises Problem 422 for what PostgreSQL would not take."""
     if value is not None and "\0" in value:
         raise Problem(422, f"{name} holds a character that no {name} has", field=name)
     return value
