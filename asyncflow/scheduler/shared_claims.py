@@ -123,7 +123,8 @@ class SharedClaims:
         for (token, verdict), raw_ids in groups.items():
             write_verdict(connection, self._tasks, verdict, {"ids": raw_ids, "token": token}, deletes=self._deletes)
         if self._deletes:
-            self._contexts.forget(connection, [rows[task_id][0] for task_id in _done(settled) if rows[task_id].stage])
+            done = [rows[task_id] for task_id in _done(settled)]
+            self._contexts.forget(connection, [row[0] for row in done if row.stage is not None])
         return settled
 
     def _lock(self, connection: Connection, held: Sequence[Held]) -> dict[bytes, Any]:

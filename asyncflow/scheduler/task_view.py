@@ -87,7 +87,7 @@ class TaskView:
         return counts
 
     def _statements(
-        self, chosen: Filter, cursor: Cursor | None, brief: bool
+        self, chosen: Filter, cursor: Cursor | None, contexts: Table | None
     ) -> Iterator[tuple[Any, Mapping[str, Any]]]:
         values = {
             "its_type": chosen.task_type,

@@ -13,10 +13,10 @@ import asyncflow
 from asyncflow.integrations.flowsvr.access import Meter
 from asyncflow.integrations.flowsvr.limits import AccessLog, BodyLimit
 from asyncflow.integrations.flowsvr.problems import ProblemBody, answer_problems
-from asyncflow.integrations.flowsvr.routes import health, tasks, types, v1, work
+from asyncflow.integrations.flowsvr.routes import dead_letters, health, tasks, types, v1, work
 from asyncflow.integrations.flowsvr.service import TaskService
 
-_ROUTERS = (types.router, tasks.router, work.router, v1.router, health.router)
+_ROUTERS = (types.router, tasks.router, work.router, dead_letters.router, v1.router, health.router)
 _TEXT = "Create tasks, hold and settle them, and look at them. Faults are application/problem+json (RFC 9457)."
 
 

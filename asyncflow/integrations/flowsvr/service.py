@@ -27,6 +27,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler import SchedulerSettings
 from asyncflow.scheduler.claim_source import Claim
 from asyncflow.scheduler.configuration import Configurations
+from asyncflow.scheduler.dead_letters import DeadLetters
 from asyncflow.scheduler.loop import Loop
 from asyncflow.scheduler.monitor import Monitor
 from asyncflow.scheduler.shared_claims import Outcome, Settled, SharedClaims
@@ -55,6 +56,7 @@ class TaskService:
         self.databases = Databases(engine, settings.threads, settings.busy_timeout_seconds)
         self.lookout = Lookout(partial(self.databases.run, self.claims.heads), settings.look_interval_seconds)
         self.configurations = Configurations(engine, outbox)
+        self.dead_letters = DeadLetters(engine, outbox, hooks=[self.hooks.emit])
         self.catalogue = Catalogue(self.configurations.handler_types, settings.type_refresh_seconds)
         self._engine = engine
         self._has_tables = False

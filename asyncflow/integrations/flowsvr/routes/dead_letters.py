@@ -1,0 +1,114 @@
+"""Routes of dead letters: look at them, replay, cancel, discard. The audit names the token."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from asyncflow.integrations.flowsvr.access import Admin, Service
+from asyncflow.integrations.flowsvr.bodies import Body, Key, TypeName, Whole
+from asyncflow.integrations.flowsvr.checks import require_few
+from asyncflow.integrations.flowsvr.problems import Json, Problem, responses
+from asyncflow.integrations.flowsvr.routes.tasks import TaskId, plain_text
+from asyncflow.integrations.flowsvr.service import TaskService
+from asyncflow.integrations.flowsvr.wire import whole_json
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.tables import KEY_LENGTH, TASK_TYPE_LENGTH
+from asyncflow.scheduler.audit import MOST_READ
+from asyncflow.scheduler.dead_letters import Changed
+from asyncflow.scheduler.selection import Selection
+
+router = APIRouter(prefix="/v2/dead-letters", tags=["dead letters"])
+
+
+class Which(Body):
+    """Choose dead letters: by ids, by type or key, or everything."""
+
+    ids: list[UUID] | None = Field(None, min_length=1)
+    task_type: TypeName | None = None
+    key: Key | None = None
+    everything: Annotated[bool, Field(strict=True)] = False
+    limit: Annotated[Whole, Field(ge=1, le=2**31 - 1)] | None = Field(None, description="of tasks that are changed")
+    reason: Annotated[str, Field(strict=True, min_length=1, max_length=300)] | None = Field(
+        None, description="for the audit"
+    )
+
+    def selection(self, service: TaskService) -> Selection:
+        """Return the choice; raises OptionError, or Problem 422 for too many ids."""
+        require_few("ids", self.ids or (), service.settings.max_batch)
+        return Selection(
+            ids=self.ids, task_type=self.task_type, key=self.key, everything=self.everything, limit=self.limit
+        )
+
+
+class Replay(Which):
+    """Choose dead letters to replay, and how fast they come due."""
+
+    per_second: Annotated[float, Field(strict=True, allow_inf_nan=False)] | None = None
+
+
+@router.get("", responses=responses())
+async def list_dead_letters(
+    service: Service,
+    _: Admin,
+    task_type: Annotated[str | None, Query(min_length=1, max_length=TASK_TYPE_LENGTH)] = None,
+    key: Annotated[str | None, Query(min_length=1, max_length=KEY_LENGTH)] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_READ)] = 100,
+    cursor: Annotated[str | None, Query(max_length=2000)] = None,
+) -> Response:
+    """Return a page of dead letters and the cursor of the next one."""
+    plain_text("task_type", task_type), plain_text("key", key)
+    look = partial(service.dead_letters.list, task_type=task_type, key=key, limit=limit, after=cursor)
+    page = await service.call(look)
+    letters = [
+        {
+            "id": str(letter.task_id),
+            "task_type": letter.task_type,
+            "key": letter.key,
+            "retry_count": letter.retry_count,
+            "failed_at": letter.failed_at,
+            "log": letter.log.splitlines(),
+        }
+        for letter in page.letters
+    ]
+    return Json({"dead_letters": letters, "next": page.next})
+
+
+@router.get("/{task_id}", responses=responses(404))
+async def get_dead_letter(task_id: TaskId, service: Service, _: Admin) -> Response:
+    """Return one dead letter whole."""
+    row = await service.databases.run(partial(service.view.one, task_id=task_id))
+    if row is None or row.status != Status.FAILED:
+        raise Problem(404, f"there is no dead letter {task_id}")
+    return Json(whole_json(row))
+
+
+@router.post("/replay", responses=responses())
+async def replay(body: Replay, service: Service, token: Admin) -> Response:
+    """Let dead letters be PENDING again with all their retries; ``per_second`` spreads when they come due."""
+    work = partial(service.dead_letters.replay, per_second=body.per_second)
+    return await _change(service, work, body, token.name)
+
+
+@router.post("/cancel", responses=responses())
+async def cancel(body: Which, service: Service, token: Admin) -> Response:
+    """Make tasks that wait or have failed CANCELLED."""
+    return await _change(service, service.dead_letters.cancel, body, token.name)
+
+
+@router.post("/discard", responses=responses())
+async def discard(body: Which, service: Service, token: Admin) -> Response:
+    """Delete dead letters; only the audit remembers them."""
+    return await _change(service, service.dead_letters.discard, body, token.name)
+
+
+async def _change(service: TaskService, work: Any, body: Which, actor: str) -> Response:
+    selection = body.selection(service)
+    changed: Changed = await service.call(partial(work, selection, actor=actor, reason=body.reason))
+    service.lookout.ring()
+    return Json({"count": changed.count, "left": {str(task_id): told for task_id, told in changed.left.items()}})
