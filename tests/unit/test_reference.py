@@ -8,6 +8,7 @@ import re
 
 from asyncflow import HandlerType, MessageType
 from asyncflow.integrations.flowsvr.client import ClientSettings
+from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.outbox import events, outbox
 from asyncflow.scheduler import JobSettings, SchedulerSettings
 from asyncflow.scheduler.type_config import OPTIONS
@@ -48,6 +49,11 @@ def test_every_setting_of_the_client_is_in_the_reference_with_its_default() -> N
         for name, default in _rows("docs/reference/client.md").items()
     }
     assert shown == {field.name: field.default for field in dataclasses.fields(ClientSettings)}
+
+
+def test_every_setting_of_the_task_service_is_in_the_reference_with_its_default() -> None:
+    shown = {name: eval(default.strip("`")) for name, default in _rows("docs/reference/flowsvr.md").items()}
+    assert shown == {field.name: field.default for field in dataclasses.fields(ServiceSettings)}
 
 
 def test_every_option_of_a_task_type_is_in_the_reference_with_its_default_and_its_kind() -> None:

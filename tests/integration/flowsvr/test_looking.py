@@ -186,3 +186,12 @@ async def test_openapi_documents_problems_and_security(alone: Make) -> None:
     for path, methods in document["paths"].items():
         for route in methods.values():
             assert ("security" in route) != (path in ("/healthz", "/readyz", "/v1/ping")), path
+
+
+async def test_the_name_of_a_task_type_may_hold_a_slash(alone: Make) -> None:
+    service = alone()
+    assert (await service.admin("PUT", "/v2/task-types/mail/welcome", {"max_retries": 7})).status_code == 201
+    task_id = await service.create("mail/welcome")
+    assert (await service.state(task_id))["task_type"] == "mail/welcome"
+    options = (await service.admin("GET", "/v2/configuration/mail/welcome")).json()
+    assert options["max_retries"] == 7

@@ -36,7 +36,7 @@ class Options(Body):
     concurrency: Whole | None = None
 
 
-@router.put("/v2/task-types/{name}", status_code=201, responses={200: {}, **responses()})
+@router.put("/v2/task-types/{name:path}", status_code=201, responses={200: {}, **responses()})
 async def register_type(name: Name, body: Options, service: Service, _: Admin) -> Response:
     """Register a task type that no code declares, or change the options of a known one; 200 if it was known."""
     is_known = name in await _types(service)
@@ -60,19 +60,19 @@ async def list_configuration(service: Service, _: Anyone) -> Response:
     return Json({"configuration": [_config_json(config) for config in configs.values()]})
 
 
-@router.get("/v2/configuration/{name}", responses=responses(404))
+@router.get("/v2/configuration/{name:path}", responses=responses(404))
 async def get_configuration(name: Name, service: Service, _: Anyone) -> Response:
     """Return what is set for one task type; null is as declared."""
     return Json(_config_json(await service.call(partial(service.configurations.get, name))))
 
 
-@router.put("/v2/configuration/{name}", responses=responses(404))
+@router.put("/v2/configuration/{name:path}", responses=responses(404))
 async def change_configuration(name: Name, body: Options, service: Service, _: Admin) -> Response:
     """Change options of a known task type, for all processes that run; returns all that are set."""
     return Json(_config_json(await _put(service, name, body, registered=False)))
 
 
-@router.delete("/v2/configuration/{name}", responses=responses())
+@router.delete("/v2/configuration/{name:path}", responses=responses())
 async def remove_configuration(name: Name, service: Service, _: Admin) -> Response:
     """Let a task type be as declared again, or forget one that was registered."""
     removed = await service.call(partial(service.configurations.remove, name))
