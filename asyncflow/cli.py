@@ -31,6 +31,7 @@ from asyncflow.scheduler import Scheduler
 from asyncflow.scheduler.jobs.sources import options_from_environment, options_from_toml
 from asyncflow.scheduler.report import COUNT_LIMIT, Report, TypeReport, report
 from asyncflow.scheduler.reshard import reshard
+from asyncflow.scheduler.table_check import recorded_shard_count
 
 _LEFT_BEHIND = 3
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -172,6 +173,8 @@ def _serve(options: argparse.Namespace) -> int:
     _log(verbose=options.verbose)
     # A dead connection is found before a request meets it, and a pool that is spent is told in time.
     engine, outbox = _database(options, pool_pre_ping=True)
+    if not options.target and (count := recorded_shard_count(engine, outbox)) is not None:
+        outbox = Outbox(MetaData(), prefix=options.prefix, schema=options.schema, shard_count=count)
     return flowsvr.run(engine, outbox, options, LoggingHook())
 
 

@@ -1,11 +1,13 @@
-"""A look at the database's tables before the first task is fetched."""
+"""A look at the database's tables before the first task is written or fetched."""
 
 from __future__ import annotations
 
 from sqlalchemy import Engine, inspect
 
-from asyncflow.errors import TablesMissingError
+from asyncflow.errors import ShardCountMismatchError, TablesMissingError
 from asyncflow.outbox import Outbox
+from asyncflow.scheduler import ownership_queries
+from asyncflow.scheduler.relay import OUTBOX_JOB
 
 
 def require_tables(engine: Engine, outbox: Outbox) -> None:
@@ -25,3 +27,22 @@ def require_tables(engine: Engine, outbox: Outbox) -> None:
             raise TablesMissingError(
                 f"the table {table.fullname} lacks {', '.join(sorted(missing))}; bring it up to date with Alembic"
             )
+
+
+def recorded_shard_count(engine: Engine, outbox: Outbox) -> int | None:
+    """Return the number of shards that schedulers share out; None if none has started yet."""
+    if not inspect(engine).has_table(outbox.shards.name, schema=outbox.shards.schema):
+        return None
+    with engine.connect() as connection:
+        shards = connection.execute(ownership_queries.recorded_shards(outbox.shards), {"its_job": OUTBOX_JOB}).all()
+    return len(shards) or None
+
+
+def require_shard_count(engine: Engine, outbox: Outbox) -> None:
+    """Raise ShardCountMismatchError if tasks would be written to shards that no scheduler reads."""
+    recorded = recorded_shard_count(engine, outbox)
+    if recorded not in (None, outbox.shard_count):
+        raise ShardCountMismatchError(
+            f"shard_count is {outbox.shard_count}, but {outbox.shards.fullname} records {recorded}; "
+            f"use {recorded} in every process, or change it by `asyncflow reshard`"
+        )

@@ -22,6 +22,7 @@ from asyncflow.errors import (
     PayloadTooLargeError,
     RefusedError,
     ServiceBusyError,
+    ShardCountMismatchError,
     TablesMissingError,
     UnknownTaskTypeError,
 )
@@ -102,7 +103,7 @@ def _of_ours(error: AsyncflowError) -> Problem:
         return Problem(422, str(error), field=_first_word(str(error)))
     if isinstance(error, ClaimLostError):
         return Problem(409, str(error))
-    if isinstance(error, (ServiceBusyError, TablesMissingError)):
+    if isinstance(error, (ServiceBusyError, ShardCountMismatchError, TablesMissingError)):
         return Problem(503, str(error), _RETRY)
     # InvalidStageError and the like: what was given cannot be taken.
     return Problem(422, str(error)) if isinstance(error, ValueError) else Problem(500, str(error))

@@ -31,7 +31,7 @@ from asyncflow.scheduler.dead_letters import DeadLetters
 from asyncflow.scheduler.loop import Loop
 from asyncflow.scheduler.monitor import Monitor
 from asyncflow.scheduler.shared_claims import Outcome, Settled, SharedClaims
-from asyncflow.scheduler.table_check import require_tables
+from asyncflow.scheduler.table_check import require_shard_count, require_tables
 from asyncflow.scheduler.task_view import TaskView
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ class TaskService:
         self.databases.close()
 
     async def is_ready(self) -> None:
-        """Raise what keeps the service from serving: TablesMissingError, ServiceBusyError, or the database's error."""
+        """Raise what keeps the service from serving, such as TablesMissingError or what the database raises."""
         try:
             with anyio.fail_after(_READY_SECONDS):
                 await run_sync(self._require_database, abandon_on_cancel=True)
@@ -108,8 +108,10 @@ class TaskService:
     async def require(self, name: str) -> HandlerType:
         """Return the type, looking anew if it is unknown: another replica may have registered it just now.
 
-        Raises UnknownTaskTypeError.
+        Raises UnknownTaskTypeError, or ShardCountMismatchError: no scheduler would find what is written.
         """
+        if not self._has_tables:
+            await self.call(self._require_tables)
         if name not in self.catalogue or self.catalogue.is_stale:
             await self.call(self.catalogue.refresh)
         return self.catalogue.require(name)
@@ -149,10 +151,14 @@ class TaskService:
         self.catalogue.refresh_if_stale()
         return min(self._monitor.step(), self.settings.type_refresh_seconds)
 
+    def _require_tables(self) -> None:
+        require_tables(self._engine, self.outbox)
+        require_shard_count(self._engine, self.outbox)
+        self._has_tables = True
+
     def _require_database(self) -> None:
         if not self._has_tables:
-            require_tables(self._engine, self.outbox)
-            self._has_tables = True
+            self._require_tables()
         with self._engine.connect() as connection:
             self.claims.heads(connection)
 

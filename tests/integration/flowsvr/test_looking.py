@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, delete
 
-from asyncflow import Status
+from asyncflow import Status, cli
 from tests.integration.flowsvr.conftest import Service
+from tests.support.application import Application
 
 Make = Callable[..., Service]
 
@@ -195,3 +198,27 @@ async def test_the_name_of_a_task_type_may_hold_a_slash(alone: Make) -> None:
     assert (await service.state(task_id))["task_type"] == "mail/welcome"
     options = (await service.admin("GET", "/v2/configuration/mail/welcome")).json()
     assert options["max_retries"] == 7
+
+
+async def test_nothing_is_written_to_shards_that_no_scheduler_reads(alone: Make) -> None:
+    service = alone()
+    application = service.application
+    application.scheduler().drain()  # records 64 shards
+    shards = application.outbox.shards
+    with application.engine.begin() as connection:
+        connection.execute(delete(shards).where(shards.c.shard >= 16))
+    reply = await service.producer("POST", "/v2/tasks", {"task_type": "mail"})
+    assert reply.status_code == 503
+    assert "records 16" in reply.json()["detail"]
+    assert (await service.client.get("/readyz")).status_code == 503
+    assert application.statuses() == []
+
+
+def test_a_service_on_a_url_uses_the_recorded_shard_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/service.db"
+    application = Application(create_engine(url), shard_count=16)
+    application.scheduler().drain()
+    served: list[int] = []
+    monkeypatch.setattr(cli.flowsvr, "run", lambda _, outbox, *__: served.append(outbox.shard_count) or 0)
+    assert cli.main(["serve", "--database-url", url, "--insecure-no-auth"]) == 0
+    assert served == [16]
