@@ -52,20 +52,28 @@ class Poisoned:
 def test_1_poison_key_among_1000_leaves_the_latency_of_the_others_as_it_was(
     ordered: bool, form: str, engine: Engine, topic: str, finding: Tell
 ):
-    rounds, seconds = (8, 8.0) if form == "long" else (2, 2.5)
+    fewest, most, seconds = (8, 8, 8.0) if form == "long" else (2, 6, 2.5)
     p99s: dict[bool, list[float]] = {False: [], True: []}
-    for number in range(rounds):
+    for number in range(most):
         for refuses in (False, True) if number % 2 else (True, False):
             p99s[refuses].append(p99_of_the_others(engine, topic, seconds, ordered=ordered, refuses=refuses))
+        if number + 1 >= fewest and unhindered(p99s):
+            break
     clean, poisoned = median(p99s[False]), median(p99s[True])
     finding(
         f"p99 of the other keys, {'ordered' if ordered else 'unordered'}: {poisoned * 1000:.1f} ms beside "
         f"{clean * 1000:.1f} ms without the poison key, ratio {poisoned / clean:.2f} (goal: at most {_GOAL})"
     )
-    if form == "long":
-        assert poisoned / clean <= _GOAL
-    else:  # too short for a ratio on a machine that others use; a key that held up others would cost a retry interval
-        assert min(p99s[True]) <= 2 * min(p99s[False]) + _RETRY_SECONDS / 4
+    assert poisoned / clean <= _GOAL if form == "long" else unhindered(p99s)
+
+
+def unhindered(p99s: dict[bool, list[float]]) -> bool:
+    """Return whether a round beside the poison key was as quick as one without it, give or take.
+
+    The short form is too short for a ratio on a machine that others use: it looks for one quiet round among a few. A
+    key that held up others would cost them a retry interval in every round.
+    """
+    return min(p99s[True]) <= 2 * min(p99s[False]) + _RETRY_SECONDS / 4
 
 
 def p99_of_the_others(engine: Engine, topic: str, seconds: float, *, ordered: bool, refuses: bool) -> float:

@@ -178,7 +178,7 @@ def test_what_arrives_while_the_worker_stops_is_given_back() -> None:
         assert service.changed.wait_for(lambda: service.sent("/v2/tasks/hold") != [], 10)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
-    eventually(lambda: worker._source._holds._is_closed)
+    eventually(worker._loop._stopping.is_set)  # what came before it would be done
     service.add("working")
     stopping.join(20)
 
