@@ -52,6 +52,7 @@ class Demo:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_heed_signals,
         )
 
     def wait_for(self, words: str) -> None:
@@ -88,6 +89,12 @@ def demo(directory: Path, *options: str) -> Iterator[Demo]:
             running.process.communicate()
         for pid in running.processes():
             os.kill(pid, signal.SIGKILL)
+
+
+def _heed_signals() -> None:
+    """Undo what a shell's ``&`` or ``nohup`` leaves to its children: signals that are ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _pids() -> list[int]:
