@@ -31,19 +31,19 @@ from asyncflow.outbox.clock import database_now
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.context_queries import context_of
-from asyncflow.scheduler.queries import RawId, by_primary_key, logged
+from asyncflow.scheduler.queries import RawId, by_primary_key, has_status, is_named, logged
 
 _NO_TIME = timedelta(0)
-_ALL: Any = bindparam("ids", expanding=True, type_=RawId())
 
 
 def _held(tasks: Table) -> ColumnElement[bool]:
     token: Any = bindparam("token", type_=TaskId())
-    return and_(tasks.c.id.in_(_ALL), tasks.c.claim_token == token, tasks.c.status == int(Status.PROCESSING))
+    return and_(is_named(tasks.c.id), tasks.c.claim_token == token, has_status(tasks, Status.PROCESSING))
 
 
-def _ran_out(tasks: Table) -> ColumnElement[bool]:
-    return and_(tasks.c.status == int(Status.PROCESSING), tasks.c.order_time <= database_now())
+def _ran_out_still(tasks: Table) -> ColumnElement[bool]:
+    its_time = tasks.c.order_time <= database_now()
+    return and_(is_named(tasks.c.id), has_status(tasks, Status.PROCESSING), its_time)
 
 
 def _time(tasks: Table, name: str) -> Any:
@@ -101,7 +101,7 @@ def processing(tasks: Table, *, locks: bool) -> Select[Any]:
     """Read those of the rows that anybody holds, in the order of ids; ``locks`` keeps them so until the commit."""
     t = tasks.c
     columns = (type_coerce(t.id, RawId()), t.claim_token, t.task_type, t.retry_count, t.max_retries, t.stage)
-    rows = select(*columns).where(t.id.in_(_ALL), t.status == int(Status.PROCESSING)).order_by(t.id)
+    rows = select(*columns).where(is_named(t.id), has_status(tasks, Status.PROCESSING)).order_by(t.id)
     return rows.with_for_update() if locks else rows
 
 
@@ -140,7 +140,8 @@ def ran_out(tasks: Table) -> Select[Any]:
     return (
         select(type_coerce(t.id, RawId()), t.retry_count, t.max_retries)
         .where(
-            _ran_out(tasks),
+            t.status == int(Status.PROCESSING),
+            t.order_time <= database_now(),
             t.task_type == bindparam("task_type", type_=String()),
             t.shard == bindparam("shard", type_=Integer()),
         )
@@ -152,17 +153,17 @@ def ran_out(tasks: Table) -> Select[Any]:
 @lru_cache(maxsize=32)
 def give_back(tasks: Table) -> Update:
     """Let rows whose claim has run out, and was not renewed since, be due again after ``delay``."""
-    return update(tasks).where(tasks.c.id.in_(_ALL), _ran_out(tasks)).values(_pending_again(tasks))
+    return update(tasks).where(_ran_out_still(tasks)).values(_pending_again(tasks))
 
 
 @lru_cache(maxsize=32)
 def end_ran_out(tasks: Table) -> Update:
     """Give rows whose claim has run out, and was not renewed since, a last status."""
-    return update(tasks).where(tasks.c.id.in_(_ALL), _ran_out(tasks)).values(_ended(tasks))
+    return update(tasks).where(_ran_out_still(tasks)).values(_ended(tasks))
 
 
 def _due(tasks: Table) -> ColumnElement[bool]:
-    return and_(tasks.c.id.in_(_ALL), tasks.c.status == int(Status.PENDING), tasks.c.order_time <= database_now())
+    return and_(is_named(tasks.c.id), has_status(tasks, Status.PENDING), tasks.c.order_time <= database_now())
 
 
 def _claimed(tasks: Table) -> dict[str, Any]:

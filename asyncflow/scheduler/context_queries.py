@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from asyncflow.outbox.tables import OVERFLOWN, TaskId
-from asyncflow.scheduler.queries import RawId
+from asyncflow.scheduler.queries import is_named
 
 _ID: Any = bindparam("its_id", type_=TaskId())
 
@@ -48,6 +48,5 @@ def add(contexts: Table) -> Insert:
 @lru_cache(maxsize=32)
 def forget(contexts: Table, tasks: Table) -> Delete:
     """Delete the contexts of those of the tasks that are there no more."""
-    ids: Any = bindparam("ids", expanding=True, type_=RawId())
     is_there = exists(select(tasks.c.id).where(tasks.c.id == contexts.c.task_id).correlate(contexts))
-    return delete(contexts).where(contexts.c.task_id.in_(ids), ~is_there)
+    return delete(contexts).where(is_named(contexts.c.task_id), ~is_there)

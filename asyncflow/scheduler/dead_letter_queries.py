@@ -29,7 +29,7 @@ from asyncflow.outbox.clock import Instant, database_now
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.context_queries import context_of
-from asyncflow.scheduler.queries import RawId, logged
+from asyncflow.scheduler.queries import RawId, has_status, logged
 
 _NO_TIME = timedelta(0)
 _UNTIL: Any = bindparam("until", type_=Instant())
@@ -80,7 +80,7 @@ def key_page(tasks: Table, status: int, of_type: bool, first: bool = False) -> S
 
 
 def _among(tasks: Table, ids: Iterable[Any], statuses: Iterable[int]) -> ColumnElement[bool]:
-    return and_(tasks.c.id.in_(list(ids)), tasks.c.status.in_(list(statuses)))
+    return and_(tasks.c.id.in_(list(ids)), or_(*(has_status(tasks, status) for status in statuses)))
 
 
 def summaries(tasks: Table, ids: Iterable[Any]) -> Select[Any]:

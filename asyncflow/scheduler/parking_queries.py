@@ -30,13 +30,9 @@ from sqlalchemy.sql import ColumnElement
 from asyncflow.outbox.clock import seconds_until
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
-from asyncflow.scheduler.queries import RawId
+from asyncflow.scheduler.queries import RawId, has_status, is_named
 
 ASIDE = timedelta(hours=1)  # how long a row that waits behind its key's first is out of the pages' way
-
-
-def _ids() -> ColumnElement[Any]:
-    return bindparam("ids", expanding=True, type_=RawId())
 
 
 def _its_key(parked: Table) -> ColumnElement[bool]:
@@ -119,7 +115,7 @@ def set_aside(tasks: Table) -> Update:
     """Take pending rows of parked keys out of the pages' way: they are read by their keys."""
     return (
         update(tasks)
-        .where(tasks.c.id.in_(_ids()), tasks.c.status == int(Status.PENDING))
+        .where(is_named(tasks.c.id), has_status(tasks, Status.PENDING))
         .values(order_time=ASIDE, modified_at=timedelta(0))
     )
 
@@ -128,7 +124,7 @@ def set_aside(tasks: Table) -> Update:
 def begin_earlier(parked: Table, tasks: Table) -> Update:
     """Let parked keys reach back to rows of theirs that were committed late, among ``ids``."""
     t, p = tasks.c, parked.c
-    its = (t.id.in_(_ids()), t.task_type == p.task_type, t.task_key == p.task_key)
+    its = (is_named(t.id), t.task_type == p.task_type, t.task_key == p.task_key)
     earliest = select(func.min(t.created_at)).where(*its).correlate(parked).scalar_subquery()
     is_earlier = exists(select(t.id).where(*its, t.created_at < p.since).correlate(parked))
     in_shards = p.shard.in_(bindparam("shards", expanding=True, type_=Integer()))

@@ -51,6 +51,31 @@ class RawId(UserDefinedType[Any]):
     cache_ok = True
 
 
+class _RawIds(UserDefinedType[Any]):
+    """Write ids into the statement, as the driver gave them: binding thousands of them takes several times as long."""
+
+    cache_ok = True
+
+    def literal_processor(self, dialect: Any) -> Callable[[Any], str]:
+        """Write all at once."""
+        literals = dialect_of(dialect.name).id_literals
+        return lambda raw_ids: f"({literals(raw_ids) or 'NULL'})"
+
+
+def is_named(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Tell whether an id is among the statement's ``ids``."""
+    return column.op("IN", is_comparison=True)(bindparam("ids", literal_execute=True, type_=_RawIds()))
+
+
+def has_status(tasks: Table, status: int) -> ColumnElement[bool]:
+    """Tell which of some rows, named by their ids, have a status.
+
+    PostgreSQL has no index for IS NOT DISTINCT FROM. With ``=``, and with statistics from before a backlog, it would
+    walk over all rows of the status to find a thousand ids: a quarter of a second among 20,000 rows.
+    """
+    return tasks.c.status.is_not_distinct_from(literal_column(str(int(status)), Integer()))
+
+
 # -- reading ---------------------------------------------------------------------------------------------
 
 
@@ -180,12 +205,11 @@ def _compiled_on_ids(statement: Update | Delete, dialect: Any) -> str:
 
 
 def _pending_literally(tasks: Table) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return tasks.c.id.op("IN", is_comparison=True)(literal_column(f"({_IDS})")), tasks.c.status == int(Status.PENDING)
+    return tasks.c.id.op("IN", is_comparison=True)(literal_column(f"({_IDS})")), has_status(tasks, Status.PENDING)
 
 
 def _pending(tasks: Table) -> ColumnElement[bool]:
-    ids = bindparam("ids", expanding=True, type_=RawId())
-    return and_(tasks.c.id.in_(ids), tasks.c.status == int(Status.PENDING))
+    return and_(is_named(tasks.c.id), has_status(tasks, Status.PENDING))
 
 
 @lru_cache(maxsize=32)
@@ -247,8 +271,7 @@ def expired_ids(tasks: Table, status: int) -> Select[Any]:
 
 def delete_settled(tasks: Table, status: int) -> Delete:
     """Delete rows by primary key, if they are still in ``status``."""
-    ids = bindparam("ids", expanding=True, type_=RawId())
-    return by_primary_key(delete(tasks).where(tasks.c.id.in_(ids), tasks.c.status == status))
+    return by_primary_key(delete(tasks).where(is_named(tasks.c.id), has_status(tasks, status)))
 
 
 def by_primary_key(statement: Delete) -> Delete:

@@ -16,7 +16,7 @@ from sqlalchemy.sql import ColumnElement
 from asyncflow.outbox.clock import Instant
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.context_queries import context_of
-from asyncflow.scheduler.queries import RawId
+from asyncflow.scheduler.queries import is_named
 
 WALK = ("task_type", "shard", "order_time", "id")  # behind a status, in the order of the index
 _TYPES: dict[str, Any] = {"task_type": String(), "shard": Integer(), "order_time": Instant(), "id": TaskId()}
@@ -33,8 +33,7 @@ def whole(tasks: Table, contexts: Table) -> Select[Any]:
 @lru_cache(maxsize=32)
 def states(tasks: Table) -> Select[Any]:
     """Read several tasks without their payloads and contexts."""
-    ids: Any = bindparam("ids", expanding=True, type_=RawId())
-    return select(*_shown(tasks)).where(tasks.c.id.in_(ids))
+    return select(*_shown(tasks)).where(is_named(tasks.c.id))
 
 
 @lru_cache(maxsize=32)
