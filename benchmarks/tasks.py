@@ -11,7 +11,8 @@ from benchmarks.instance import HANDLER, Job, declare_handler
 from benchmarks.plan import Plan
 from benchmarks.processes import await_shares, running, settling_speed
 
-_ROWS = 20_000
+_ROWS = 40_000
+_WARM_UP = 2000
 _WHERE = "a look at the heads more for a batch, and the way of each task through a thread and its outcome"
 
 
@@ -28,17 +29,17 @@ def _beside_hand(database: str, processes: int, plan: Plan) -> Figure:
         for ground in (ours, by_hand):
             declare_handler(ground, 1)
         stack.enter_context(running("tasks", [job_on(ours)] * processes))
-        jobs = [job_on(by_hand, share=(number, processes)) for number in range(processes)]
-        stack.enter_context(running("tasks by hand", jobs))
         await_shares(ours, processes)
-        for ground in (ours, by_hand):
-            settling_speed(ground, plan.scaled(2000), HANDLER)
-        speeds = plan.alternate(
-            {
-                "ours": lambda: settling_speed(ours, rows, HANDLER),
-                "by hand": lambda: settling_speed(by_hand, rows, HANDLER),
-            }
-        )
+        settling_speed(ours, plan.scaled(_WARM_UP), HANDLER)
+
+        def speed_by_hand() -> float:
+            # They look fifty times a second while they have nothing to do, which would cost the others.
+            jobs = [job_on(by_hand, share=(number, processes)) for number in range(processes)]
+            with running("tasks by hand", jobs):
+                settling_speed(by_hand, plan.scaled(_WARM_UP), HANDLER)
+                return settling_speed(by_hand, rows, HANDLER)
+
+        speeds = plan.alternate({"ours": lambda: settling_speed(ours, rows, HANDLER), "by hand": speed_by_hand})
     is_whole = processes == 4
     goal = Goal(
         text=">= 0.8, >= 10,000/s" if is_whole else ">= 0.8",

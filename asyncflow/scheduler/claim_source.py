@@ -50,8 +50,15 @@ class Found(NamedTuple):
 class ClaimSource(Protocol):
     """Give claims to one worker; its thread calls all but ``settle_in`` and ``checkpoint``, which handlers do.
 
+    One that ``can_settle_beside`` is asked to ``settle`` on another thread, too, while its own claims or renews.
+
     What raises for a while, as the database or the service is away, is called again after a pause.
     """
+
+    @property
+    def can_settle_beside(self) -> bool:
+        """Tell whether there is room for a second writer."""
+        ...
 
     def claim_due(self, free: Mapping[str, int]) -> Found:
         """Claim due tasks, of each task type up to the number there is room for; their attempts count from here on."""

@@ -24,7 +24,7 @@ from asyncflow.scheduler.verdict import Verdict
 
 
 class Claims:
-    """Claim, renew and settle for one worker; used by its thread alone, but for ``checkpoint`` and ``settle_in``."""
+    """Claim, renew and settle for one worker, as a ClaimSource: ``settle`` may be called beside the others."""
 
     def __init__(self, outbox: Outbox, engine: Engine, owner: str, lease_seconds: float, *, deletes: bool) -> None:
         self._tasks = outbox.tasks
@@ -32,6 +32,9 @@ class Claims:
         self._overflow = outbox.contexts
         self._engine = engine
         self._database = Database(engine)
+        # SQLite has one writer, and in memory one connection.
+        self.can_settle_beside = self._database.dialect.locks_rows
+        self._settling = Database(engine) if self.can_settle_beside else self._database
         self._owner = owner
         self._lease = timedelta(seconds=lease_seconds)
         self._deletes = deletes
@@ -58,7 +61,7 @@ class Claims:
 
     def settle(self, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
         """Write the verdicts in one transaction, a statement for those that are alike; tell what each changed."""
-        return self._database.run(lambda connection: self._settle(connection, judged))
+        return self._settling.run(lambda connection: self._settle(connection, judged))
 
     def settle_in(self, connection: Connection, claim: Claim) -> None:
         """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
@@ -79,8 +82,9 @@ class Claims:
             database.close()
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Give the connections back."""
         self._database.close()
+        self._settling.close()
 
     def raw_id_of(self, task_id: UUID) -> Any:
         """Return an id as this database's driver takes it unprocessed."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import Engine
 
@@ -16,6 +17,7 @@ from asyncflow.scheduler.settings import SchedulerSettings
 
 _MOST_PAGES = 64  # in one claim, of each type
 _LONG = 86400.0
+_HEADS_LAST_SECONDS = 0.1  # at most, while a backlog streams
 
 
 class OwnedClaims(Claims):
@@ -28,6 +30,8 @@ class OwnedClaims(Claims):
         super().__init__(outbox, engine, ownership.owner, settings.claim_lease_seconds, deletes=deletes)
         self._ownership = ownership
         self.rest = lookout.rest_for(lambda head: head.task_type in outbox.handler_types)
+        self._heads: list[Head] = []  # while a backlog streams: those whose pages gave all that there was room for
+        self._looked_at = 0.0
 
     def claim_due(self, free: Mapping[str, int]) -> Found:
         """Claim from the pages whose heads are due."""
@@ -35,18 +39,29 @@ class OwnedClaims(Claims):
             state = (frozenset(hold.items()), frozenset(free))
             if self.rest.lasts(state):
                 return Found([], self.rest.seconds)
-            heads = [head for head in self.heads() if head.shard in hold and head.task_type in free]
-            due = [head for head in heads if head.due_in_seconds <= 0]
-            claims = self.claim(_pages(due, free)) if due else []
-        wait = min((head.due_in_seconds for head in heads), default=_LONG)
-        if claims:
+            found = Found([], 0.0)
+            if self._heads and time.monotonic() - self._looked_at < _HEADS_LAST_SECONDS:
+                found = self._claim_from(self._heads, hold, free)
+            if not found.claims:
+                self._heads, self._looked_at = self.heads(), time.monotonic()
+                found = self._claim_from(self._heads, hold, free)
+        if found.claims:
             self.rest.after_work()
         else:
-            self.rest.after_nothing(state, wait)
-        return Found(claims, wait)
+            self.rest.after_nothing(state, found.look_in_seconds)
+        return found
+
+    def _claim_from(self, heads: Iterable[Head], owned: Collection[int], free: Mapping[str, int]) -> Found:
+        """Claim from the pages of heads that are due, and forget the heads if the pages had less than was wanted."""
+        mine = [head for head in heads if head.shard in owned and head.task_type in free]
+        pages = _pages([head for head in mine if head.due_in_seconds <= 0], free)
+        claims = self.claim(pages) if pages else []
+        if len(claims) < sum(room for _, room in pages):
+            self._heads = []
+        return Found(claims, min((head.due_in_seconds for head in mine), default=_LONG))
 
 
-def _pages(due: Iterable[Head], free: Mapping[str, int]) -> Iterable[tuple[list[Head], int]]:
+def _pages(due: Iterable[Head], free: Mapping[str, int]) -> list[tuple[list[Head], int]]:
     """Return the heads to read of each type, earliest order_time first, with the number of rows there is room for."""
     of_types: dict[str, list[Head]] = {}
     for head in sorted(due, key=lambda head: head.due_in_seconds):

@@ -5,21 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import groupby
 
 from sqlalchemy import Engine
 
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.events import Hooks, SettleFenced, TaskFailed, TaskRetried, TasksSettled
+from asyncflow.outbox.events import Hooks, SettleFenced, TasksSettled
 from asyncflow.outbox.handler_type import HandlerType
-from asyncflow.outbox.status import Status
 from asyncflow.scheduler.attempt import Attempt, Tools
-from asyncflow.scheduler.claim_source import Claim, ClaimSource, WorkerSettings, Written
+from asyncflow.scheduler.claim_source import Claim, ClaimSource, WorkerSettings
 from asyncflow.scheduler.crew import Crew
 from asyncflow.scheduler.pause import AdaptivePause
 from asyncflow.scheduler.threads import EventLoop, Threads
 from asyncflow.scheduler.verdict import GIVEN_BACK, SWITCHED_OFF, Verdict, verdict_of
+from asyncflow.scheduler.verdict_writer import VerdictWriter
 
 DESTINATION = "handlers"  # under which the events tell of it
 _LONG = 86400.0
@@ -58,7 +58,8 @@ class Worker:
         self._held: Counter[str] = Counter()  # claims of each task type that are not judged
         self._claimed_at: dict[str, float] = {}  # on the monotonic clock, the last claim of each task type
         self._finished: deque[tuple[Attempt, BaseException | None]] = deque()
-        self._judged: list[tuple[Claim, Verdict]] = []  # kept until they are written
+        self._verdicts = VerdictWriter(source, hooks, DESTINATION)
+        self._streams = False  # the last claim took as many tasks of a type as there was room for
         self._some_finished = threading.Event()
         self._is_told = False  # of finished ones that were not taken in yet
         self._renew_at = 0.0
@@ -82,7 +83,7 @@ class Worker:
 
     def drain(self, beat: Callable[[], None]) -> None:
         """Work until nothing is due and no handler is at work; ``beat`` is called between the rounds."""
-        while self.step() == 0 or self._is_busy:
+        while self.step() == 0 or self._is_busy or self._verdicts:
             beat()
             self._await_some()
 
@@ -94,11 +95,12 @@ class Worker:
             for attempt in crew.at_work():
                 attempt.cancel()
         until = time.monotonic() + self._settings.stop_timeout_seconds * _PART_OF_STOP
-        while (self._is_busy or self._judged) and time.monotonic() < until:
+        while (self._is_busy or self._verdicts) and time.monotonic() < until:
             self._await_some()
             self._tend()
         self._give_up(lambda _: True, lambda _: GIVEN_BACK)
-        self._settle()
+        self._verdicts.write(beside=False)
+        self._verdicts.close()
         self._threads.close()
         self._event_loop.close()
         self._source.close()
@@ -126,11 +128,14 @@ class Worker:
         next_pace = min(filter(None, paces.values()), default=_LONG)
         if not free:
             return next_pace
+        self._streams = False
         found = self._source.claim_due(free)
         if found.claims and not self._is_busy:
             self._renew_at = time.monotonic() + self._settings.claim_lease_seconds / 3
-        for name, claims in groupby(found.claims, lambda claim: claim.task.task_type):
-            self._take(types[name], list(claims))
+        for name, group in groupby(found.claims, lambda claim: claim.task.task_type):
+            claims = list(group)
+            self._streams |= len(claims) == free[name]
+            self._take(types[name], claims)
         return 0.0 if found.claims else min(found.look_in_seconds, next_pace)
 
     def _seconds_until_claim(self, task_type: HandlerType) -> float:
@@ -167,7 +172,7 @@ class Worker:
     def _tend(self) -> None:
         self._take_in_finished()
         self._give_up_overdue()
-        self._settle()
+        self._verdicts.write(beside=self._streams)
         self._renew_if_due()
 
     def _take_in_finished(self) -> None:
@@ -200,16 +205,7 @@ class Worker:
 
     def _judge(self, claim: Claim, verdict: Verdict) -> None:
         self._held[claim.task.task_type] -= 1
-        self._judged.append((claim, verdict))
-
-    def _settle(self) -> None:
-        if not self._judged:
-            return
-        began = time.perf_counter()
-        written = self._source.settle(self._judged)
-        done = {claim for each in written for claim in each.claims}
-        self._judged = [pair for pair in self._judged if pair[0] not in done]
-        self._tell(written, time.perf_counter() - began)
+        self._verdicts.add(claim, verdict)
 
     def _renew_if_due(self) -> None:
         if not self._is_busy or time.monotonic() < self._renew_at:
@@ -226,7 +222,7 @@ class Worker:
             crew.resume()
 
     def _seconds_until_care(self) -> float:
-        if self._judged or any(crew.waiting() for crew in self._crews.values()):
+        if self._verdicts or any(crew.waiting() for crew in self._crews.values()):
             return _LOOK_SECONDS
         if not self._is_busy:
             return _LONG
@@ -236,27 +232,6 @@ class Worker:
     def _await_some(self) -> None:
         self._some_finished.wait(_LOOK_SECONDS)
         self._some_finished.clear()
-
-    def _tell(self, written: Sequence[Written], seconds: float) -> None:
-        counts: Counter[Status] = Counter()
-        fenced = 0
-        for verdict, claims, changed in written:
-            counts[verdict.status] += changed
-            fenced += len(claims) - changed
-            if changed == len(claims):
-                self._tell_of_each(verdict, claims)
-        if fenced:
-            self._hooks.emit(SettleFenced(DESTINATION, fenced))
-        done, retried, failed = (counts[status] for status in (Status.SUCCESS, Status.PENDING, Status.FAILED))
-        self._hooks.emit(TasksSettled(DESTINATION, done, retried, failed, seconds))
-
-    def _tell_of_each(self, verdict: Verdict, claims: Sequence[Claim]) -> None:
-        for claim in claims:
-            task, attempt, error = claim.task, claim.attempt, verdict.error
-            if verdict.status is Status.FAILED:
-                self._hooks.emit(TaskFailed(task.id, task.task_type, attempt, error))
-            elif verdict.status is Status.PENDING and verdict.is_spent:
-                self._hooks.emit(TaskRetried(task.id, task.task_type, attempt, verdict.delay_seconds, error))
 
 
 def _too_late(attempt: Attempt) -> Verdict:

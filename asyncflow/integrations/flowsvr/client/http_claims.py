@@ -43,6 +43,8 @@ class HttpClaims:
     called, on a thread of the holds, when there is something to do.
     """
 
+    can_settle_beside = False  # tasks arrive on threads of the holds, beside whatever is settled
+
     def __init__(self, client: TaskServiceClient, name: str, claims: Claims | None, hooks: Hooks) -> None:
         self.on_arrival: Callable[[], None] = lambda: None
         self.known: Collection[str] = ()  # the types with a handler here
