@@ -50,7 +50,7 @@ class Found(NamedTuple):
 class ClaimSource(Protocol):
     """Give claims to one worker; its thread calls all but ``settle_in`` and ``checkpoint``, which handlers do.
 
-    One that ``can_settle_beside`` is asked to ``settle`` on another thread, too, while its own claims or renews.
+    One that ``can_settle_beside`` is also called to ``settle`` on another thread, while the worker's claims or renews.
 
     What raises for a while, as the database or the service is away, is called again after a pause.
     """
@@ -71,7 +71,7 @@ class ClaimSource(Protocol):
         """
         ...
 
-    def settle(self, judged: Sequence[tuple[Claim, Verdict]]) -> Sequence[Written]:
+    def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, beside: bool) -> Sequence[Written]:
         """Write the verdicts; tell what each changed. Those it leaves out, or all if it raises, are given again."""
         ...
 

@@ -24,7 +24,7 @@ from asyncflow.scheduler.verdict import Verdict
 
 
 class Claims:
-    """Claim, renew and settle for one worker, as a ClaimSource: ``settle`` may be called beside the others."""
+    """Claim, renew and settle for one worker, as a ClaimSource."""
 
     def __init__(self, outbox: Outbox, engine: Engine, owner: str, lease_seconds: float, *, deletes: bool) -> None:
         self._tasks = outbox.tasks
@@ -34,7 +34,7 @@ class Claims:
         self._database = Database(engine)
         # SQLite has one writer, and in memory one connection.
         self.can_settle_beside = self._database.dialect.locks_rows
-        self._settling = Database(engine) if self.can_settle_beside else self._database
+        self._database_beside = Database(engine)
         self._owner = owner
         self._lease = timedelta(seconds=lease_seconds)
         self._deletes = deletes
@@ -59,9 +59,10 @@ class Claims:
                 claim.held_until = held_until
         return {claim.task.id for claim in claims if claim.task.raw_id in lost}
 
-    def settle(self, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
+    def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, beside: bool = False) -> list[Written]:
         """Write the verdicts in one transaction, a statement for those that are alike; tell what each changed."""
-        return self._settling.run(lambda connection: self._settle(connection, judged))
+        database = self._database_beside if beside else self._database
+        return database.run(lambda connection: self._settle(connection, judged))
 
     def settle_in(self, connection: Connection, claim: Claim) -> None:
         """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
@@ -84,7 +85,7 @@ class Claims:
     def close(self) -> None:
         """Give the connections back."""
         self._database.close()
-        self._settling.close()
+        self._database_beside.close()
 
     def raw_id_of(self, task_id: UUID) -> Any:
         """Return an id as this database's driver takes it unprocessed."""

@@ -53,9 +53,9 @@ class VerdictWriter:
         self._end_beside()
         if self._judged and beside and self._source.can_settle_beside:
             judged, self._judged = self._judged, []
-            self._beside = judged, self._thread.submit(self._settle, judged)
+            self._beside = judged, self._thread.submit(self._settle, judged, beside=True)
         elif self._judged:
-            self._take_in(self._settle(self._judged))
+            self._take_in(self._settle(self._judged, beside=False))
 
     def close(self) -> None:
         """End the thread."""
@@ -67,9 +67,9 @@ class VerdictWriter:
             self._judged = judged + self._judged
             self._take_in(settled.result())
 
-    def _settle(self, judged: Sequence[Judged]) -> _Settled:
+    def _settle(self, judged: Sequence[Judged], *, beside: bool) -> _Settled:
         began = time.perf_counter()
-        return _Settled(self._source.settle(judged), time.perf_counter() - began)
+        return _Settled(self._source.settle(judged, beside=beside), time.perf_counter() - began)
 
     def _take_in(self, settled: _Settled) -> None:
         """Know what is written, and tell of it."""

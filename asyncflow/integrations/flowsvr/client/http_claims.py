@@ -81,7 +81,7 @@ class HttpClaims:
         self._backoff.reset()
         return lost
 
-    def settle(self, judged: Sequence[tuple[Claim, Verdict]]) -> Sequence[Written]:
+    def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, beside: bool = False) -> Sequence[Written]:
         """Tell the service, in batches; leave out what it did not take, to be given again."""
         written: list[Written] = []
         for batch in _batches(judged, self._settings.settle_batch):
