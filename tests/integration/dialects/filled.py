@@ -21,7 +21,7 @@ LIMIT = 20
 Statement = tuple[str, Any]
 
 
-def fill(store: Store) -> None:
+def fill(store: Store, *, analyzes: bool = True) -> None:
     """Write 20,000 due tasks and 10,000 settled ones, and let the planner look at them."""
     chance = random.Random(7)
     rows = []
@@ -31,9 +31,15 @@ def fill(store: Store) -> None:
             row["status"] = int(chance.choice([Status.SUCCESS, Status.SUCCESS, Status.FAILED]))
         rows.append(row)
     store.put_all(rows)
-    analyze = "ANALYZE TABLE" if store.engine.dialect.name == "mysql" else "ANALYZE"
+    if analyzes:
+        analyze(store)
+
+
+def analyze(store: Store) -> None:
+    """Let the planner look at the table as it is now."""
+    words = "ANALYZE TABLE" if store.engine.dialect.name == "mysql" else "ANALYZE"
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"{analyze} {store.tasks.fullname}"))
+        connection.execute(text(f"{words} {store.tasks.fullname}"))
 
 
 def _built(number: int) -> MessageType:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text, type_coerce
 
-from tests.integration.dialects.filled import LIMIT, PAIRS, Plans, Statement, fill
-from tests.integration.dialects.store import Store
+from asyncflow.scheduler import claim_queries
+from asyncflow.scheduler.queries import RawId, settle_succeeded
+from tests.integration.dialects.filled import LIMIT, PAIRS, Plans, Statement, analyze, fill
+from tests.integration.dialects.store import Statements, Store
 
 PARAMETER = re.compile(r"%\((\w+)\)s")
 INDEX = "ix_asyncflow_task_head"
@@ -161,3 +165,60 @@ def sqlite_steps(plans: Plans, statement: Statement) -> int:
 
 READERS = {"mysql": read_mysql_plan, "postgresql": read_postgresql_plan, "sqlite": read_sqlite_plan}
 COSTS = {"mysql": count_mysql_reads, "postgresql": count_postgresql_reads, "sqlite": count_sqlite_reads}
+
+
+# -- rows that are named by their ids --------------------------------------------------------------------
+
+
+def test_statistics_from_before_a_backlog_lead_no_statement_on_ids_through_the_backlog(made_store: Store) -> None:
+    """The planner believes that hardly any row is pending, and would walk over them all to find the thousand."""
+    analyze(made_store)
+    fill(made_store, analyzes=False)
+    try:
+        sent = statements_on_ids(made_store)
+        assert len(sent) == 4
+        for statement in sent:
+            LOOKUPS[made_store.engine.dialect.name](made_store, statement)
+    finally:
+        made_store.empty()
+
+
+NAMED = 1000
+
+
+def statements_on_ids(store: Store) -> list[Statement]:
+    """Return what is sent to claim, renew and settle a thousand tasks, and to settle a thousand messages."""
+    with store.engine.connect() as connection:
+        ids = [row[0] for row in connection.execute(select(type_coerce(store.tasks.c.id, RawId())).limit(NAMED))]
+    held = {"ids": ids, "token": UUID(int=1)}
+    lease = {"lease": timedelta(seconds=60)}
+    with Statements(store.engine) as sent, store.engine.connect() as connection:
+        connection.execute(claim_queries.claim(store.tasks), {**held, **lease, "its_owner": "worker"})
+        connection.execute(claim_queries.renew(store.tasks), {**held, **lease})
+        connection.execute(claim_queries.succeed(store.tasks), held)
+        settle_succeeded(connection, store.tasks, ids)
+        connection.rollback()
+    return list(sent)
+
+
+def require_postgresql_lookup(store: Store, statement: Statement) -> None:
+    with store.engine.connect() as connection:
+        (((plan,),),) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement[0]}", statement[1]).all()
+        indexes = {node.get("Index Name") for node in nodes_of(plan["Plan"])} - {None}
+    assert indexes <= {"asyncflow_task_pkey"}, plan
+
+
+def require_mysql_lookup(store: Store, statement: Statement) -> None:
+    """Its planner counts in the index itself, so it may go by the index if fewer rows have the status."""
+    with store.engine.connect() as connection:
+        lines = connection.exec_driver_sql(f"EXPLAIN {statement[0]}", statement[1]).all()
+    assert not [line for line in lines if line.key != "PRIMARY" and int(line.rows) > NAMED], lines
+
+
+def require_sqlite_lookup(store: Store, statement: Statement) -> None:
+    with store.engine.connect() as connection:
+        lines = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement[0]}", statement[1]).all()
+    assert not [line.detail for line in lines if INDEX in line.detail], lines
+
+
+LOOKUPS = {"mysql": require_mysql_lookup, "postgresql": require_postgresql_lookup, "sqlite": require_sqlite_lookup}

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from asyncflow import Outbox, Status, Task
 from asyncflow.scheduler import Outcome, Record
 from asyncflow.testing import MemoryPublisher
-from tests.integration.scheduler.conftest import Schedule
+from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import values_of
 from tests.integration.scheduler.writing import statements
 from tests.support.application import Application

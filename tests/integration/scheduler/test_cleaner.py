@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, create_engine, select, text
 from asyncflow import Outbox, Status
 from asyncflow.outbox.events import SettledRowsDeleted
 from asyncflow.scheduler.cleaner import Cleaner
-from tests.integration.scheduler.conftest import Schedule
+from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import LONG
 from tests.integration.scheduler.waiters import somebody_waits
 from tests.integration.scheduler.writing import alter, long_ago, publish_many, statements

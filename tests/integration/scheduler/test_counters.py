@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry, Unavailable
 from asyncflow.testing import MemoryPublisher
-from tests.integration.scheduler.conftest import Schedule
+from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import Gate, Meanwhile
 from tests.integration.scheduler.writing import alter, publish_many
 from tests.support.application import Application

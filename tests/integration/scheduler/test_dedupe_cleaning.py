@@ -9,7 +9,7 @@ from sqlalchemy import insert, select
 
 from asyncflow.outbox.events import IdempotencyKeysForgotten
 from asyncflow.scheduler.cleaner import Cleaner
-from tests.integration.scheduler.conftest import Schedule
+from tests.integration.conftest import Schedule
 from tests.integration.scheduler.test_cleaner import clean, cleaner
 from tests.integration.scheduler.writing import publish
 from tests.support.application import Application

@@ -24,7 +24,7 @@ from asyncflow.scheduler import (
 )
 from asyncflow.scheduler import scheduler as scheduler_module
 from asyncflow.testing import MemoryPublisher, Signals
-from tests.integration.scheduler.conftest import Schedule
+from tests.integration.conftest import Schedule
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.integration.scheduler.writing import long_ago, publish, publish_foreign, publish_many
 from tests.support.application import Application

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from asyncflow import Scheduler
 from asyncflow.testing import MemoryPublisher
-from tests.integration.scheduler.conftest import Schedule
+from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import Gate, ids_of
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.integration.scheduler.writing import publish, publish_many, texts

@@ -12,7 +12,7 @@ from asyncflow.outbox.events import OwnershipChanged, SettleFenced, TasksSettled
 from asyncflow.scheduler import Rejected
 from asyncflow.scheduler.settlement import Settlement
 from asyncflow.testing import MemoryPublisher, Signals
-from tests.integration.scheduler.conftest import Schedule
+from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import LONG, Gate, Meanwhile, ids_of
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.integration.scheduler.writing import alter, publish, publish_many, texts

@@ -13,7 +13,7 @@ from asyncflow.errors import OptionError
 from asyncflow.outbox.events import BreakerChanged, PageFetched
 from asyncflow.scheduler import SENT, Outcome, Record, Retry, Unavailable
 from asyncflow.testing import MemoryPublisher
-from tests.integration.scheduler.conftest import Schedule
+from tests.integration.conftest import Schedule
 from tests.integration.scheduler.writing import publish, publish_many
 from tests.support.application import Application
 

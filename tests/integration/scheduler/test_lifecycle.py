@@ -23,7 +23,7 @@ from asyncflow.outbox.events import (
 from asyncflow.scheduler import Outcome, Record
 from asyncflow.scheduler import scheduler as scheduler_module
 from asyncflow.testing import MemoryPublisher
-from tests.integration.scheduler.conftest import Schedule
+from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import LONG, Gate, Switch, ids_of
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.integration.scheduler.writing import publish, publish_many, texts

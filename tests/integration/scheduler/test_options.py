@@ -15,7 +15,7 @@ from asyncflow import Scheduler, SchedulerSettings, Status
 from asyncflow.outbox.events import BreakerChanged, SettledRowsDeleted, SettleFenced
 from asyncflow.scheduler import DeadLetters, Outcome, Record, Selection, Unavailable
 from asyncflow.testing import MemoryPublisher
-from tests.integration.scheduler.conftest import Schedule, scheduling
+from tests.integration.conftest import Schedule, scheduling
 from tests.integration.scheduler.publishers import Gate, Switch
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.integration.scheduler.writing import alter, long_ago, publish, publish_many, statements

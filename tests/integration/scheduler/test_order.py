@@ -16,7 +16,7 @@ from asyncflow.errors import InvalidDelayError, InvalidKeyError, InvalidPriority
 from asyncflow.outbox.events import SettleFenced, TaskFailed
 from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry, Unavailable
 from asyncflow.testing import MemoryPublisher
-from tests.integration.scheduler.conftest import Schedule
+from tests.integration.conftest import Schedule
 from tests.support.application import Application
 
 MOVED = "account.moved"

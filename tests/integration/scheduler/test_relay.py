@@ -11,7 +11,7 @@ from asyncflow import Status
 from asyncflow.errors import UnroutedDestinationError
 from asyncflow.outbox.events import TaskFailed, UnknownTypeSeen
 from asyncflow.testing import MemoryPublisher
-from tests.integration.scheduler.conftest import Schedule
+from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import ids_of, values_of
 from tests.integration.scheduler.writing import alter, publish, publish_foreign, publish_many, statements, texts
 from tests.support.application import Application

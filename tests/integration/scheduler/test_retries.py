@@ -12,7 +12,7 @@ from asyncflow.outbox.clock import seconds_until
 from asyncflow.outbox.events import TaskFailed, TaskRetried, TasksSettled
 from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry
 from asyncflow.testing import MemoryPublisher
-from tests.integration.scheduler.conftest import Schedule
+from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import ids_of, values_of
 from tests.integration.scheduler.writing import publish, publish_many
 from tests.support.application import Application

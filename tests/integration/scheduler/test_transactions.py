@@ -8,7 +8,7 @@ from sqlalchemy import Engine, create_engine, event, text
 
 from asyncflow import Status
 from asyncflow.testing import MemoryPublisher
-from tests.integration.scheduler.conftest import Schedule
+from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import Meanwhile, ids_of
 from tests.integration.scheduler.writing import publish, publish_many
 from tests.support.application import Application

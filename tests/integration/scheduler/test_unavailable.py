@@ -9,7 +9,7 @@ from asyncflow import Scheduler, Status
 from asyncflow.outbox.events import BreakerChanged, TasksSettled
 from asyncflow.scheduler import SENT, Outcome, Record, Unavailable
 from asyncflow.testing import MemoryPublisher
-from tests.integration.scheduler.conftest import Schedule
+from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import Switch, ids_of
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.integration.scheduler.writing import publish, publish_many, statements, texts

@@ -1,0 +1,133 @@
+"""A backlog of tasks: what was done is settled on a thread beside, as the next tasks are claimed."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from asyncflow import Call, Status
+from asyncflow.outbox.events import StepFailed, TasksSettled
+from tests.integration.conftest import Schedule
+from tests.integration.scheduler.settled import wait_for_settled
+from tests.support.application import Application
+
+MANY, LIMIT = 400, 40
+LONG = 20.0
+
+
+class Work:
+    """Count what was done with each number, and tell of it."""
+
+    def __init__(self) -> None:
+        self.done: Counter[int] = Counter()
+        self.some = threading.Semaphore(0)
+
+    def __call__(self, number: int) -> None:
+        self.done[number] += 1
+        self.some.release()
+
+
+@contextmanager
+def noting(engine: Engine, do: Callable[[str, bool], None]) -> Iterator[None]:
+    """Call ``do`` before each UPDATE of tasks with its text, and whether the thread beside sends it."""
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE asyncflow_task"):
+            do(statement, "asyncflow-settle" in threading.current_thread().name)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def can_settle_beside(engine: Engine) -> bool:
+    return engine.dialect.name != "sqlite"
+
+
+def enqueue(application: Application, numbers: Iterable[int]) -> None:
+    with application.engine.begin() as connection:
+        application.outbox.enqueue_many(connection, "count", [Call({"number": number}) for number in numbers])
+
+
+@pytest.fixture
+def backlog(application: Application) -> Work:
+    work = Work()
+    application.outbox.task("count", concurrency=1, limit=LIMIT)(work.__call__)
+    enqueue(application, range(MANY))
+    return work
+
+
+def test_the_next_tasks_are_claimed_while_some_are_settled_and_each_is_done_once(
+    application: Application, backlog: Work, schedule: Schedule
+) -> None:
+    claims = threading.Semaphore(0)
+    waited: list[bool] = []
+
+    def watch(_: str, is_beside: bool) -> None:
+        if not is_beside:
+            claims.release()
+        elif not waited:
+            waited.append(all(claims.acquire(timeout=LONG) for _ in ("the first", "the next")))
+
+    with noting(application.engine, watch):
+        schedule().drain()
+
+    assert waited == [True] * can_settle_beside(application.engine)
+    assert backlog.done == Counter(range(MANY))
+    assert set(application.statuses()) == {Status.SUCCESS}
+
+
+def test_what_could_not_be_settled_beside_is_kept_and_settled(
+    application: Application, backlog: Work, schedule: Schedule
+) -> None:
+    if not can_settle_beside(application.engine):
+        pytest.skip("SQLite has one writer at a time")
+    failures = [OSError("the line is cut"), OSError("and again")]
+
+    def fail(_: str, is_beside: bool) -> None:
+        if is_beside and failures:
+            raise failures.pop()
+
+    with noting(application.engine, fail):
+        schedule().start()
+        wait_for_settled(application.signals, "handlers", MANY)
+
+    assert [str(failed.error) for failed in application.signals.of(StepFailed)] == ["and again", "the line is cut"]
+    assert backlog.done == Counter(range(MANY))
+    assert set(application.statuses()) == {Status.SUCCESS}
+
+
+def test_a_scheduler_that_stops_in_the_middle_of_a_backlog_settles_what_it_has_done(
+    application: Application, backlog: Work, schedule: Schedule
+) -> None:
+    scheduler = schedule()
+    scheduler.start()
+    for _ in range(3 * LIMIT):
+        assert backlog.some.acquire(timeout=LONG)
+    assert scheduler.stop()
+    counts = Counter(application.statuses())
+    assert counts == {Status.SUCCESS: len(backlog.done), Status.PENDING: MANY - len(backlog.done)}
+    assert sum(settled.succeeded for settled in application.signals.of(TasksSettled)) == len(backlog.done)
+
+
+def test_what_comes_while_a_backlog_streams_is_found(
+    application: Application, backlog: Work, schedule: Schedule
+) -> None:
+    late = iter([range(MANY, MANY + 7)])
+
+    def enqueue_late(_: str, is_beside: bool) -> None:
+        if len(backlog.done) > MANY // 2 and not is_beside:
+            enqueue(application, next(late, ()))
+
+    with noting(application.engine, enqueue_late):
+        schedule().drain()
+    assert backlog.done == Counter(range(MANY + 7))
+    assert set(application.statuses()) == {Status.SUCCESS}
