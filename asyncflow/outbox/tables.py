@@ -32,6 +32,7 @@ from sqlalchemy.orm import declared_attr
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from asyncflow.outbox.clock import DatabaseTime, Instant
+from asyncflow.outbox.task import uuid_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Mapped
@@ -71,16 +72,12 @@ class TaskId(TypeDecorator[uuid.UUID]):
         """Accept a UUID, its bytes or its text."""
         if value is None:
             return None
-        task_id = value if isinstance(value, uuid.UUID) else _parse(value)
+        task_id = uuid_of(value)
         return task_id if dialect.name == "postgresql" else task_id.bytes
 
     def process_result_value(self, value: Any, dialect: Dialect) -> uuid.UUID | None:
         """Return a UUID."""
-        return value if value is None or isinstance(value, uuid.UUID) else uuid.UUID(bytes=bytes(value))
-
-
-def _parse(value: str | bytes) -> uuid.UUID:
-    return uuid.UUID(bytes=value) if isinstance(value, bytes) else uuid.UUID(value)
+        return value if value is None or isinstance(value, uuid.UUID) else uuid_of(value)
 
 
 def _exact(length: int) -> String:

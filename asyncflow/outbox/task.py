@@ -11,8 +11,8 @@ import orjson
 class Task(NamedTuple):
     """Hold one fetched row; the fields are in the order of the fetch statement's columns.
 
-    ``raw_id`` is the id as the driver returned it and goes back to the database unchanged: converting
-    thousands of ids a second would cost more than settling them.
+    ``raw_id`` is the id in the form in which it goes back to the database, bytes or text, as the driver returned it:
+    converting thousands of ids a second would cost more than settling them.
     """
 
     raw_id: Any
@@ -27,9 +27,16 @@ class Task(NamedTuple):
     @property
     def id(self) -> uuid.UUID:
         """Return the task's id, which is the message id downstream."""
-        return self.raw_id if isinstance(self.raw_id, uuid.UUID) else uuid.UUID(bytes=bytes(self.raw_id))
+        return uuid_of(self.raw_id)
 
     @property
     def headers(self) -> dict[str, str]:
         """Return the headers given at the enqueue."""
         return {} if self.headers_json is None else orjson.loads(self.headers_json)
+
+
+def uuid_of(raw_id: Any) -> uuid.UUID:
+    """Return the UUID of an id in any form that a driver gives it: a UUID, its text or its bytes."""
+    if isinstance(raw_id, uuid.UUID):
+        return raw_id
+    return uuid.UUID(raw_id) if isinstance(raw_id, str) else uuid.UUID(bytes=bytes(raw_id))

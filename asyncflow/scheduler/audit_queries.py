@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Delete, Integer, Select, Table, bindparam, delete, select, type_coerce
 
-from asyncflow.scheduler.queries import RawId
+from asyncflow.scheduler.raw_ids import Raw
 
 
 def latest(entries: Table, task_id: UUID | None, limit: int) -> Select[Any]:
@@ -22,9 +22,9 @@ def expired(entries: Table) -> Select[Any]:
     """Read ids of entries older than ``age``, oldest first."""
     e = entries.c
     old = e.at < bindparam("age", type_=e.at.type)
-    return select(type_coerce(e.id, RawId())).where(old).order_by(e.at).limit(bindparam("limit", type_=Integer()))
+    return select(type_coerce(e.id, Raw())).where(old).order_by(e.at).limit(bindparam("limit", type_=Integer()))
 
 
 def delete_entries(entries: Table) -> Delete:
     """Delete entries by primary key."""
-    return delete(entries).where(entries.c.id.in_(bindparam("ids", expanding=True, type_=RawId())))
+    return delete(entries).where(entries.c.id.in_(bindparam("ids", expanding=True, type_=Raw())))

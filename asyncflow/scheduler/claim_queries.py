@@ -22,7 +22,6 @@ from sqlalchemy import (
     delete,
     null,
     select,
-    type_coerce,
     update,
 )
 from sqlalchemy.sql import ColumnElement
@@ -31,7 +30,8 @@ from asyncflow.outbox.clock import database_now
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.context_queries import context_of
-from asyncflow.scheduler.queries import RawId, by_primary_key, has_status, is_named, logged
+from asyncflow.scheduler.queries import by_primary_key, has_status, logged
+from asyncflow.scheduler.raw_ids import is_named, raw_id
 
 _NO_TIME = timedelta(0)
 
@@ -67,7 +67,7 @@ def held(tasks: Table, contexts: Table) -> Select[Any]:
     """Read which of the rows are held under the token, how far their work has come, and their attempts."""
     t = tasks.c
     context = context_of(tasks, contexts)
-    return select(type_coerce(t.id, RawId()), t.stage, context, t.retry_count).where(_held(tasks))
+    return select(raw_id(t.id), t.stage, context, t.retry_count).where(_held(tasks))
 
 
 @lru_cache(maxsize=32)
@@ -100,7 +100,7 @@ def mark(tasks: Table) -> Update:
 def processing(tasks: Table, *, locks: bool) -> Select[Any]:
     """Read those of the rows that anybody holds, in the order of ids; ``locks`` keeps them so until the commit."""
     t = tasks.c
-    columns = (type_coerce(t.id, RawId()), t.claim_token, t.task_type, t.retry_count, t.max_retries, t.stage)
+    columns = (raw_id(t.id), t.claim_token, t.task_type, t.retry_count, t.max_retries, t.stage)
     rows = select(*columns).where(is_named(t.id), has_status(tasks, Status.PROCESSING)).order_by(t.id)
     return rows.with_for_update() if locks else rows
 
@@ -138,7 +138,7 @@ def ran_out(tasks: Table) -> Select[Any]:
     """Read rows of a (task type, shard) whose claim ran out, longest ago first."""
     t = tasks.c
     return (
-        select(type_coerce(t.id, RawId()), t.retry_count, t.max_retries)
+        select(raw_id(t.id), t.retry_count, t.max_retries)
         .where(
             t.status == int(Status.PROCESSING),
             t.order_time <= database_now(),

@@ -88,8 +88,8 @@ class Claims:
         self._database_beside.close()
 
     def raw_id_of(self, task_id: UUID) -> Any:
-        """Return an id as this database's driver takes it unprocessed."""
-        return task_id if self._engine.dialect.name == "postgresql" else task_id.bytes
+        """Return an id in the form in which pages have it."""
+        return str(task_id) if self._engine.dialect.name == "postgresql" else task_id.bytes
 
     def claim_in(self, connection: Connection, pages: Iterable[tuple[Sequence[Head], int]]) -> list[Claim]:
         """Claim as ``claim`` does, in the transaction of the connection given."""

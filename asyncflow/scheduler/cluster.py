@@ -112,7 +112,9 @@ class Cluster:
         """Step until the share is complete, or a dead owner's lease must have run out."""
         deadline = self.clock() + self._lease_seconds + 2 * self._heartbeat_seconds
         while not one.is_at_rest and self.clock() < deadline:
-            time.sleep(min(self.step(), _SHORTEST_PAUSE_SECONDS))
+            pause = self.step()
+            if not one.is_at_rest:
+                time.sleep(min(pause, _SHORTEST_PAUSE_SECONDS))
 
     def look_at(self, one: LeasedOwnership) -> None:
         """Let one ownership know what it owns now."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Delete, Select, Table, Update, bindparam, delete, select, type_coerce, update
 
-from asyncflow.scheduler.queries import RawId
+from asyncflow.scheduler.raw_ids import Raw
 
 _OWN_COLUMNS = {"limit": "schedule_limit"}  # of options that are reserved words
 
@@ -25,7 +25,7 @@ def read_all(cfgs: Table, options: tuple[str, ...]) -> Select[Any]:
 
     Unprocessed, for what a person wrote by hand may be of no type that a column's decoder takes.
     """
-    values = (type_coerce(cfgs.c[column_of(option)], RawId()).label(option) for option in options)
+    values = (type_coerce(cfgs.c[column_of(option)], Raw()).label(option) for option in options)
     return select(cfgs.c.task_type, *values).order_by(cfgs.c.task_type)
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from asyncflow.outbox.tables import OVERFLOWN, TaskId
-from asyncflow.scheduler.queries import is_named
+from asyncflow.scheduler.raw_ids import is_named
 
 _ID: Any = bindparam("its_id", type_=TaskId())
 

@@ -20,7 +20,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    type_coerce,
     update,
 )
 from sqlalchemy.sql import ColumnElement
@@ -29,7 +28,8 @@ from asyncflow.outbox.clock import Instant, database_now
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.context_queries import context_of
-from asyncflow.scheduler.queries import RawId, has_status, logged
+from asyncflow.scheduler.queries import has_status, logged
+from asyncflow.scheduler.raw_ids import raw_id
 
 _NO_TIME = timedelta(0)
 _UNTIL: Any = bindparam("until", type_=Instant())
@@ -104,8 +104,8 @@ def statuses_of(tasks: Table, ids: Iterable[Any]) -> Select[Any]:
 def lock(tasks: Table, ids: Iterable[Any], statuses: Iterable[int]) -> Select[Any]:
     """Read and hold the rows among ``ids`` that are in one of the statuses, in one order for all who do."""
     t = tasks.c
-    raw_id = type_coerce(t.id, RawId()).label("raw_id")
-    held = select(t.id, t.task_type, t.task_key, t.status, raw_id).where(_among(tasks, ids, statuses))
+    columns = (t.id, t.task_type, t.task_key, t.status, raw_id(t.id).label("raw_id"))
+    held = select(*columns).where(_among(tasks, ids, statuses))
     return held.order_by(t.id).with_for_update()
 
 

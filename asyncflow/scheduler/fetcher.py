@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -22,6 +22,7 @@ from asyncflow.scheduler.parking import Key, KeyPage, Parking
 from asyncflow.scheduler.pause import RoundSize
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.rate_limit import RateLimit
+from asyncflow.scheduler.recent_heads import RecentHeads
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.turns import Turns
 from asyncflow.scheduler.types_in_force import with_retries_in_force
@@ -80,6 +81,7 @@ class Fetcher:
         # Two rounds can be in hand.
         self._size = RoundSize(settings.round_size, max(1, settings.round_bytes // 2))
         self._streams = False
+        self._recent = RecentHeads(self._look)
         self._turns = Turns()
         self._limits: dict[str, RateLimit] = {}
         self._crowded: set[tuple[str, int]] = set()  # pairs whose last page was full, of retries mostly
@@ -91,7 +93,12 @@ class Fetcher:
         """
         if not epochs:
             return Round()
-        heads = [head for head in self._heads(epochs) if (head.task_type, head.shard) not in in_hand]
+        remembered = self._recent.remembered()
+        found = self._fetch(remembered, epochs, in_hand) if remembered else Round()
+        return found or self._fetch(self._recent.look(), epochs, in_hand)
+
+    def _fetch(self, seen: Sequence[Head], epochs: Mapping[int, int], in_hand: Set[tuple[str, int]]) -> Round:
+        heads = [head for head in self._mine(seen, epochs) if (head.task_type, head.shard) not in in_hand]
         open_heads = [head for head in heads if self._seconds_closed(head.task_type, epochs) == 0]
         due = [head for head in open_heads if head.due_in_seconds <= 0]
         found = self._read(due, len(in_hand), epochs) if due or self._keys_are_due(epochs) else Round()
@@ -100,11 +107,13 @@ class Fetcher:
 
     # -- what is due -------------------------------------------------------------------------------------
 
-    def _heads(self, epochs: Mapping[int, int]) -> list[Head]:
+    def _look(self) -> list[Head]:
         tasks, dialect = self._outbox.tasks, self._database.dialect
-        heads = self._database.run(
+        return self._database.run(
             lambda connection: queries.read_heads(connection, dialect, tasks, int(Status.PENDING))
         )
+
+    def _mine(self, heads: Iterable[Head], epochs: Mapping[int, int]) -> list[Head]:
         mine = [head for head in heads if head.shard in epochs]
         self._unknown_types.notice(head.task_type for head in mine)
         return [head for head in mine if self._type_here(head.task_type) is not None]
@@ -157,6 +166,8 @@ class Fetcher:
         rows = [*found.tasks, *found.met]
         self._size.observe(len(rows), sum(len(task.payload or b"") for task in rows))
         self._streams = len(rows) >= limit * len(served) > 1
+        if not self._streams:
+            self._recent.forget()
         found.leaves_others = len(served) < len(due) + in_hand
         self._remember_crowded(served, found.tasks, limit)
         found.tasks = self._within_limits(found.tasks, epochs)

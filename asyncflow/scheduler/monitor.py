@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
@@ -14,6 +13,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.events import ClaimsRanOut, Hooks, TaskFailed
 from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.status import Status
+from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler import claim_queries, queries
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.lookout import Lookout, Rest
@@ -81,8 +81,7 @@ class Monitor:
         """Rescue a page; return whether there may be more."""
         found, given_back, failed = self._database.run(lambda connection: self._write(connection, head, task_type))
         for raw_id, attempts in failed:
-            task_id = raw_id if isinstance(raw_id, uuid.UUID) else uuid.UUID(bytes=bytes(raw_id))
-            self._hooks.emit(TaskFailed(task_id, head.task_type, attempts, _ERROR))
+            self._hooks.emit(TaskFailed(uuid_of(raw_id), head.task_type, attempts, _ERROR))
         if given_back or failed:
             self._hooks.emit(ClaimsRanOut(head.task_type, given_back, len(failed)))
         return found == _PAGE

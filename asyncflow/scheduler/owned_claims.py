@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import Engine
@@ -13,11 +12,11 @@ from asyncflow.scheduler.claims import Claims
 from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership import Ownership
 from asyncflow.scheduler.queries import Head
+from asyncflow.scheduler.recent_heads import RecentHeads
 from asyncflow.scheduler.settings import SchedulerSettings
 
 _MOST_PAGES = 64  # in one claim, of each type
 _LONG = 86400.0
-_HEADS_LAST_SECONDS = 0.1  # at most, while a backlog streams
 
 
 class OwnedClaims(Claims):
@@ -30,8 +29,7 @@ class OwnedClaims(Claims):
         super().__init__(outbox, engine, ownership.owner, settings.claim_lease_seconds, deletes=deletes)
         self._ownership = ownership
         self.rest = lookout.rest_for(lambda head: head.task_type in outbox.handler_types)
-        self._heads: list[Head] = []  # while a backlog streams: those whose pages gave all that there was room for
-        self._looked_at = 0.0
+        self._recent = RecentHeads(self.heads)
 
     def claim_due(self, free: Mapping[str, int]) -> Found:
         """Claim from the pages whose heads are due."""
@@ -39,12 +37,9 @@ class OwnedClaims(Claims):
             state = (frozenset(hold.items()), frozenset(free))
             if self.rest.lasts(state):
                 return Found([], self.rest.seconds)
-            found = Found([], 0.0)
-            if self._heads and time.monotonic() - self._looked_at < _HEADS_LAST_SECONDS:
-                found = self._claim_from(self._heads, hold, free)
+            found = self._claim_from(self._recent.remembered(), hold, free)
             if not found.claims:
-                self._heads, self._looked_at = self.heads(), time.monotonic()
-                found = self._claim_from(self._heads, hold, free)
+                found = self._claim_from(self._recent.look(), hold, free)
         if found.claims:
             self.rest.after_work()
         else:
@@ -57,7 +52,7 @@ class OwnedClaims(Claims):
         pages = _pages([head for head in mine if head.due_in_seconds <= 0], free)
         claims = self.claim(pages) if pages else []
         if len(claims) < sum(room for _, room in pages):
-            self._heads = []
+            self._recent.forget()
         return Found(claims, min((head.due_in_seconds for head in mine), default=_LONG))
 
 

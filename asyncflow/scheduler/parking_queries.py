@@ -22,7 +22,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    type_coerce,
     update,
 )
 from sqlalchemy.sql import ColumnElement
@@ -30,7 +29,8 @@ from sqlalchemy.sql import ColumnElement
 from asyncflow.outbox.clock import seconds_until
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
-from asyncflow.scheduler.queries import RawId, has_status, is_named
+from asyncflow.scheduler.queries import has_status
+from asyncflow.scheduler.raw_ids import is_named, raw_id
 
 ASIDE = timedelta(hours=1)  # how long a row that waits behind its key's first is out of the pages' way
 
@@ -71,7 +71,7 @@ def read_key(parked: Table, tasks: Table) -> Select[Any]:
     columns = (t.task_type, t.shard, t.task_key, t.headers, t.payload, t.retry_count, t.max_retries)
     same = and_(t.task_key == p.task_key, t.created_at >= p.since)
     return (
-        select(type_coerce(t.id, RawId()), *columns)
+        select(raw_id(t.id), *columns)
         .select_from(parked.join(tasks, same))
         .where(_its_key(parked), t.task_type == p.task_type, t.status == int(Status.PENDING))
         .order_by(t.created_at, t.id)
@@ -85,7 +85,7 @@ def park(parked: Table, tasks: Table) -> Insert:
     t, p = tasks.c, parked.c
     delay = bindparam("delay", type_=p.due.type)
     row = select(t.task_type, t.task_key, t.shard, t.created_at, delay, null()).where(
-        t.id == bindparam("first", type_=RawId())
+        t.id == bindparam("first", type_=TaskId())
     )
     return insert(parked).from_select([p.task_type, p.task_key, p.shard, p.since, p.due, p.blocked_by], row)
 
@@ -100,8 +100,8 @@ def postpone(parked: Table) -> Update:
 @lru_cache(maxsize=32)
 def block(parked: Table) -> Update:
     """Let a parked key wait for its dead letter, ``first``."""
-    first = bindparam("first", type_=RawId())
-    return update(parked).where(_its_key(parked)).values(due=null(), blocked_by=type_coerce(first, TaskId()))
+    first = bindparam("first", type_=TaskId())
+    return update(parked).where(_its_key(parked)).values(due=null(), blocked_by=first)
 
 
 @lru_cache(maxsize=32)

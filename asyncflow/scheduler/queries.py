@@ -22,17 +22,16 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
-    type_coerce,
     update,
 )
 from sqlalchemy.sql import ColumnElement
-from sqlalchemy.types import UserDefinedType
 
 from asyncflow.outbox.clock import database_now
 from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import SCHEDULE_LOG_LENGTH
 from asyncflow.outbox.task import Task
+from asyncflow.scheduler.raw_ids import is_named, raw_id
 
 _NO_TIME = timedelta(0)
 
@@ -43,28 +42,6 @@ class Head(NamedTuple):
     task_type: str
     shard: int
     due_in_seconds: float
-
-
-class RawId(UserDefinedType[Any]):
-    """Pass ids back as the driver gave them, unprocessed."""
-
-    cache_ok = True
-
-
-class _RawIds(UserDefinedType[Any]):
-    """Write ids into the statement, as the driver gave them: binding thousands of them takes several times as long."""
-
-    cache_ok = True
-
-    def literal_processor(self, dialect: Any) -> Callable[[Any], str]:
-        """Write all at once."""
-        literals = dialect_of(dialect.name).id_literals
-        return lambda raw_ids: f"({literals(raw_ids) or 'NULL'})"
-
-
-def is_named(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Tell whether an id is among the statement's ``ids``."""
-    return column.op("IN", is_comparison=True)(bindparam("ids", literal_execute=True, type_=_RawIds()))
 
 
 def has_status(tasks: Table, status: int) -> ColumnElement[bool]:
@@ -106,9 +83,9 @@ def read_pages(
     rows = connection.exec_driver_sql(text, parameters).all()
     marks = _Marks(heads)
     tasks_read = []
-    for raw_id, mark, key, headers, payload in rows:
+    for task_id, mark, key, headers, payload in rows:
         task_type, shard, retry_count, max_retries = marks[mark]
-        tasks_read.append(_task((raw_id, task_type, shard, key, headers, payload, retry_count, max_retries)))
+        tasks_read.append(_task((task_id, task_type, shard, key, headers, payload, retry_count, max_retries)))
     return tasks_read
 
 
@@ -148,7 +125,7 @@ def page(tasks: Table, number: int, *, newest: bool = False) -> Select[Any]:
     """Return the select of one page: the due rows of a (task type, shard), in the index's own order."""
     t = tasks.c
     return (
-        select(t.id, _mark(tasks, number), t.task_key, t.headers, t.payload)
+        select(raw_id(t.id), _mark(tasks, number), t.task_key, t.headers, t.payload)
         .where(
             t.status == literal_column(str(int(Status.PENDING)), Integer()),
             t.task_type == bindparam(f"task_type_{number}", type_=String()),
@@ -257,7 +234,7 @@ def expired_ids(tasks: Table, status: int) -> Select[Any]:
     """Read ids of rows of a (task type, shard) settled longer than ``age`` ago, oldest first."""
     t = tasks.c
     return (
-        select(type_coerce(t.id, RawId()))
+        select(raw_id(t.id))
         .where(
             t.status == status,
             t.task_type == bindparam("task_type", type_=String()),

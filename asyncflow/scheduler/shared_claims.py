@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -18,6 +17,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
+from asyncflow.outbox.task import uuid_of
 from asyncflow.outbox.task_type import TaskType
 from asyncflow.scheduler import claim_queries, ownership_queries, queries
 from asyncflow.scheduler.claim_source import Claim
@@ -183,4 +183,4 @@ def _by_token(held: Iterable[Held]) -> dict[UUID, list[UUID]]:
 
 
 def _key(raw_id: Any) -> bytes:
-    return raw_id.bytes if isinstance(raw_id, uuid.UUID) else bytes(raw_id)
+    return uuid_of(raw_id).bytes

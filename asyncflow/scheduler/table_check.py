@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, inspect
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Engine, Inspector, Table, inspect
 
 from asyncflow.errors import ShardCountMismatchError, TablesMissingError
 from asyncflow.outbox import Outbox
@@ -13,20 +17,35 @@ from asyncflow.scheduler.relay import OUTBOX_JOB
 def require_tables(engine: Engine, outbox: Outbox) -> None:
     """Raise TablesMissingError, naming tables, columns or indexes that the database lacks."""
     inspector = inspect(engine)
-    for table in outbox.tables:
-        if not inspector.has_table(table.name, schema=table.schema):
+    for schema, tables in groupby(sorted(outbox.tables, key=_schema), _schema):
+        _require_in(inspector, schema or None, list(tables))
+
+
+def _schema(table: Table) -> str:
+    return table.schema or ""
+
+
+def _require_in(inspector: Inspector, schema: str | None, tables: list[Table]) -> None:
+    names = [table.name for table in tables]
+    columns = inspector.get_multi_columns(schema, filter_names=names)
+    indexes = inspector.get_multi_indexes(schema, filter_names=names)
+    for table in tables:
+        place = (schema, table.name)
+        if place not in columns:
             raise TablesMissingError(
                 f"the database has no table {table.fullname}; run `asyncflow init-db --database-url ...`, "
                 f"metadata.create_all(engine), or your Alembic migration"
             )
-        found = {column["name"] for column in inspector.get_columns(table.name, schema=table.schema)}
-        missing = [column.name for column in table.columns if column.name not in found]
-        indexes = {index["name"] for index in inspector.get_indexes(table.name, schema=table.schema)}
-        missing += [str(index.name) for index in table.indexes if index.name not in indexes]
+        missing = _absent(table.columns, columns[place]) + _absent(table.indexes, indexes.get(place, ()))
         if missing:
             raise TablesMissingError(
                 f"the table {table.fullname} lacks {', '.join(sorted(missing))}; bring it up to date with Alembic"
             )
+
+
+def _absent(wanted: Iterable[Any], found: Iterable[Any]) -> list[str]:
+    known = {one["name"] for one in found}
+    return [str(one.name) for one in wanted if one.name not in known]
 
 
 def recorded_shard_count(engine: Engine, outbox: Outbox) -> int | None:

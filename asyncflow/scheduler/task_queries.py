@@ -16,7 +16,7 @@ from sqlalchemy.sql import ColumnElement
 from asyncflow.outbox.clock import Instant
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.context_queries import context_of
-from asyncflow.scheduler.queries import is_named
+from asyncflow.scheduler.raw_ids import is_named
 
 WALK = ("task_type", "shard", "order_time", "id")  # behind a status, in the order of the index
 _TYPES: dict[str, Any] = {"task_type": String(), "shard": Integer(), "order_time": Instant(), "id": TaskId()}

@@ -82,7 +82,7 @@ class ConfluentSession:
             topic, key, value, headers = record
             try:
                 # librdkafka's binding takes a list, and no other sequence.
-                produce(topic, value, key, -1, note, headers=headers if type(headers) is list else list(headers))
+                produce(topic, value, key, -1, note, headers=list(headers))
             except BufferError:
                 self._wait_for_room(record, note, deadline)
             except self._library.KafkaException as error:

@@ -84,7 +84,7 @@ class PythonSession:
                 continue
             try:
                 # kafka-python takes a list, and no other sequence.
-                handed.append(send(topic, value, key, headers if type(headers) is list else list(headers)))
+                handed.append(send(topic, value, key, list(headers)))
             except self._library.errors.KafkaTimeoutError as error:
                 # The topic is gone since it was looked up; it would keep each of its records waiting.
                 unusable[topic] = error

@@ -10,10 +10,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, select, text, type_coerce
+from sqlalchemy import Engine, select, text
 
 from asyncflow.scheduler import claim_queries
-from asyncflow.scheduler.queries import RawId, settle_succeeded
+from asyncflow.scheduler.queries import settle_succeeded
+from asyncflow.scheduler.raw_ids import raw_id
 from tests.integration.dialects.filled import LIMIT, PAIRS, Plans, Statement, analyze, fill
 from tests.integration.dialects.store import Statements, Store
 
@@ -189,7 +190,7 @@ NAMED = 1000
 def statements_on_ids(store: Store) -> list[Statement]:
     """Return what is sent to claim, renew and settle a thousand tasks, and to settle a thousand messages."""
     with store.engine.connect() as connection:
-        ids = [row[0] for row in connection.execute(select(type_coerce(store.tasks.c.id, RawId())).limit(NAMED))]
+        ids = [row[0] for row in connection.execute(select(raw_id(store.tasks.c.id)).limit(NAMED))]
     held = {"ids": ids, "token": UUID(int=1)}
     lease = {"lease": timedelta(seconds=60)}
     with Statements(store.engine) as sent, store.engine.connect() as connection:

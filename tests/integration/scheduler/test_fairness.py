@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 from math import ceil
 from typing import Any
 
 from sqlalchemy import Engine
 
-from asyncflow import Scheduler
+from asyncflow import Scheduler, Status
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import Gate, ids_of
@@ -34,6 +35,34 @@ def test_a_single_row_is_served_in_the_round_of_a_huge_backlog(engine: Engine, m
     made.append(application.scheduler(publisher, round_size=64))
     assert rounds_until(made[0], publisher, "coupon", 1) == 1
     assert 1 < len(publisher.records) <= 64
+
+
+def test_what_appears_while_a_backlog_streams_is_served_a_moment_later(engine: Engine, made: list[Scheduler]) -> None:
+    application = Application(engine, shard_count=8)
+    application.outbox.message("coupon")
+    publish_many(application, 2000)
+    publisher = MemoryPublisher()
+    made.append(application.scheduler(publisher, round_size=64))
+    made[0].ownership.acquire()
+    made[0].relays[0].step()
+    publish(application, task_type="coupon")
+    time.sleep(0.11)  # as long as what is due is remembered
+    # The first one may find that a round is still being settled, and take the other half.
+    assert rounds_until(made[0], publisher, "coupon", 2) <= 2
+
+
+def test_a_backlog_that_vanished_hides_nothing_that_is_there(engine: Engine, made: list[Scheduler]) -> None:
+    application = Application(engine, shard_count=8)
+    application.outbox.message("coupon")
+    publish_many(application, 2000)
+    publisher = MemoryPublisher()
+    made.append(application.scheduler(publisher, round_size=64))
+    made[0].ownership.acquire()
+    made[0].relays[0].step()
+    with engine.begin() as connection:
+        connection.execute(application.outbox.tasks.delete().where(application.outbox.tasks.c.status == Status.PENDING))
+    publish(application, task_type="coupon")
+    assert rounds_until(made[0], publisher, "coupon", 1) == 1
 
 
 def test_no_pair_starves_where_more_are_due_than_a_round_serves(application: Application, schedule: Schedule) -> None:

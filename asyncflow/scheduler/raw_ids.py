@@ -1,0 +1,55 @@
+"""Ids as they travel between the run side and its database: read, and named again, without becoming UUIDs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import bindparam
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import UserDefinedType
+
+from asyncflow.outbox.dialects import dialect_of
+
+
+class Raw(UserDefinedType[Any]):
+    """Pass values as the driver gives and takes them."""
+
+    cache_ok = True
+
+
+class raw_id(FunctionElement[Any]):  # noqa: N801 - a SQL function's name
+    """Compile to an id as text on PostgreSQL, whose drivers would make an object of it, as bytes elsewhere."""
+
+    type = Raw()
+    inherit_cache = True
+    name = "raw_id"
+
+
+@compiles(raw_id)
+def _bytes(element: raw_id, compiler: Any, **kw: Any) -> str:
+    text: str = compiler.process(element.clauses, **kw)
+    return text
+
+
+@compiles(raw_id, "postgresql")
+def _text(element: raw_id, compiler: Any, **kw: Any) -> str:
+    return f"CAST({_bytes(element, compiler, **kw)} AS TEXT)"
+
+
+class _RawIds(UserDefinedType[Any]):
+    """Write ids into the statement: binding thousands of them takes several times as long."""
+
+    cache_ok = True
+
+    def literal_processor(self, dialect: Any) -> Callable[[Any], str]:
+        """Write all at once."""
+        literals = dialect_of(dialect.name).id_literals
+        return lambda raw_ids: f"({literals(raw_ids) or 'NULL'})"
+
+
+def is_named(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Tell whether an id is among the statement's ``ids``."""
+    return column.op("IN", is_comparison=True)(bindparam("ids", literal_execute=True, type_=_RawIds()))

@@ -1,0 +1,39 @@
+"""The heads of the last look, good for a moment more while a backlog streams."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from asyncflow.scheduler.queries import Head
+
+_LAST_SECONDS = 0.1
+
+
+class RecentHeads:
+    """Look at the heads, and remember them; used by one thread.
+
+    A look costs the database a descent for each (task type, shard), and walks over what was settled since it last
+    cleaned up: a tenth of a round. Who finds less in a page than it had room for forgets them; what became due since
+    the look is found a moment later.
+    """
+
+    def __init__(self, look: Callable[[], Sequence[Head]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._look = look
+        self._clock = clock
+        self._heads: Sequence[Head] = ()
+        self._looked_at = 0.0
+
+    def remembered(self) -> Sequence[Head]:
+        """Return the heads of the last look; none if it is too long ago, or was forgotten."""
+        return self._heads if self._clock() - self._looked_at < _LAST_SECONDS else ()
+
+    def look(self) -> Sequence[Head]:
+        """Look, and remember."""
+        self._looked_at = self._clock()
+        self._heads = self._look()
+        return self._heads
+
+    def forget(self) -> None:
+        """Let the next one look."""
+        self._heads = ()
