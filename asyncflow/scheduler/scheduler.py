@@ -218,7 +218,7 @@ class Scheduler:
         self._cleaner_loop = Loop("cleaner", self._cleaner.step, self.hooks, self._cleaner.close)
         self._handler_loop = Loop("handlers", self.worker.step, self.hooks, self.worker.close)
         self.worker.on_finished = self._handler_loop.latch.wake
-        self._configuration_loop = Loop("configuration", self.types.step, self.hooks)
+        self._configuration_loop = Loop("configuration", self.types.step, self.hooks, self.types.close)
         self.types.on_change = self._look_at_shards
         self._claims.rest.wake = self._handler_loop.latch.wake
         for relay, runner in zip(self.relays, self.relay_runners, strict=True):

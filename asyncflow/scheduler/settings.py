@@ -20,7 +20,7 @@ class SchedulerSettings:
     instance_index: int = 0  # with instance_count: which of the instances this is, from 0
     instance_count: int | None = None  # fixed shares: instance i owns shard % count == i; None: whoever is there shares
     sharding_strategy: str | Strategy = MINIMAL_MOVEMENT  # or AVG_ALLOCATION, ODEVITY, ROUND_ROBIN, or a function
-    lease_seconds: float = 6.0  # after which the shards of an instance that was killed are taken over
+    lease_seconds: float = 7.0  # after which the shards of an instance that was killed are taken over
     heartbeat_seconds: float = 0.8  # between two looks at the other instances
     tick: float | str = 1.0  # seconds between two ticks, or a crontab line such as "*/5 * * * *"
     min_pause_seconds: float = 0.005  # before the first look after nothing was found; doubles with each

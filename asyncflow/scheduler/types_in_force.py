@@ -13,6 +13,7 @@ from asyncflow.outbox.events import ConfigurationChanged, ConfigurationIgnored, 
 from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.task_type import MessageType, TaskType
 from asyncflow.scheduler.configuration import read_configuration
+from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.type_config import TypeConfig
 
 TypeT = TypeVar("TypeT", bound=TaskType)
@@ -63,6 +64,7 @@ class TypesInForce:
         self.on_change: Callable[[], None] = lambda: None
         self._outbox = outbox
         self._engine = engine
+        self._database = Database(engine, autocommit=True)  # kept: a reading is one statement, and no ROLLBACK
         self._interval = interval_seconds
         self._hooks = hooks
         self._known: dict[str, TypeConfig] = {}
@@ -70,14 +72,20 @@ class TypesInForce:
 
     def step(self) -> float:
         """Read once; return the seconds until the next reading. Raises what the database raises."""
-        self.read()
+        self._adopt(self._database.run(lambda connection: read_configuration(connection, self._outbox)))
         return self._interval
 
     def read(self) -> None:
-        """Read the table, in one statement, and let what it says be in force."""
-        # A connection for the moment, with the engine's own isolation: one statement needs no other.
+        """Read the table on a connection for the moment, on any thread, and let what it says be in force."""
         with self._engine.connect() as connection:
             configs = read_configuration(connection, self._outbox)
+        self._adopt(configs)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._database.close()
+
+    def _adopt(self, configs: dict[str, TypeConfig]) -> None:
         before, self._known = self._known, configs
         told, self._ignored = self._ignored, {}
         # Also if nothing changed: types may have been declared, or got their handlers, since.

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import NullPool, create_engine, select
 
-from asyncflow import Status
+from asyncflow import SchedulerSettings, Status
 from asyncflow.outbox.clock import database_now
 from tests.chaos.bank import Bank
 from tests.chaos.cluster_run import ClusterRun, StartClusterRun, owner_of
@@ -23,7 +23,7 @@ from tests.chaos.publishers import AFTER_ACKNOWLEDGEMENT
 from tests.support.faketime import faketime_library
 from tools.services.mariadb import MariaDB
 
-DEFAULT_LEASE_SECONDS = 6.0
+DEFAULT_LEASE_SECONDS = SchedulerSettings().lease_seconds
 
 
 @on_mariadb
