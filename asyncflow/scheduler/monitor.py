@@ -59,7 +59,11 @@ class Monitor:
         is_full = [self._rescue(head, self._types[head.task_type]) for head in heads]
         if self._rest is not None:
             self._rest.after_work() if heads else self._rest.after_nothing(shards, _LONG)
-        return 0.0 if any(is_full) else self._settings.monitor_interval_seconds
+        if any(is_full):
+            return 0.0
+        # Looks are seconds apart; the application has other uses for a connection.
+        self.close()
+        return self._settings.monitor_interval_seconds
 
     def rely_on(self, lookout: Lookout) -> None:
         """Do without looks of its own while the lookout looks."""

@@ -30,6 +30,7 @@ from asyncflow.scheduler.metronome import Metronome
 from asyncflow.scheduler.monitor import Monitor
 from asyncflow.scheduler.owned_claims import OwnedClaims
 from asyncflow.scheduler.ownership import instance_name
+from asyncflow.scheduler.pool_check import require_connections
 from asyncflow.scheduler.publisher import Publisher
 from asyncflow.scheduler.registry import Registry
 from asyncflow.scheduler.relay import OUTBOX_JOB, Relay
@@ -109,11 +110,13 @@ class Scheduler:
     def start(self) -> None:
         """Check the tables, take the shards, start the loops; a second call does nothing.
 
-        Raises TablesMissingError, ShardCountMismatchError, SchedulerStoppedError, or what the database raises.
+        Raises OptionError for a pool that is too small, TablesMissingError, ShardCountMismatchError,
+        SchedulerStoppedError, or what the database raises.
         """
         with self._lifecycle:
             if self._started and not self._ended.is_set():
                 return
+            require_connections(self.engine, len(self.relays) + bool(self.outbox.handler_types))
             self._take_shards()
             self._started = True
             if self.settings.wake_on_commit:

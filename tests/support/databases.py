@@ -49,8 +49,8 @@ def fresh_database(name: str, directory: Path) -> Iterator[URL]:
 
 
 def open_engine(url: URL) -> Engine:
-    """Return an engine as an application would set it up for several processes."""
-    engine = create_engine(url, pool_pre_ping=False)
+    """Return an engine as an application would set it up, with connections for several schedulers in one process."""
+    engine = create_engine(url, pool_pre_ping=False, max_overflow=30)
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
     return engine

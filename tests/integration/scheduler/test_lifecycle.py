@@ -3,10 +3,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 import pytest
 from apscheduler.triggers.base import BaseTrigger
-from sqlalchemy import Engine, MetaData
+from sqlalchemy import Engine, MetaData, NullPool, create_engine
 
 from asyncflow import Outbox, Scheduler, Status
 from asyncflow.errors import OptionError, SchedulerStartedError, SchedulerStoppedError, TablesMissingError
@@ -49,6 +50,39 @@ def test_a_scheduler_delivers_what_is_committed_while_it_runs(application: Appli
         ids = [publish(application) for _ in range(5)]
         wait_for_settled(application.signals, "kafka", 5)
     assert sorted(ids_of(publisher)) == sorted(texts(ids))
+
+
+def test_an_idle_scheduler_keeps_four_connections(application: Application) -> None:
+    @application.outbox.task
+    def nothing() -> None: ...
+
+    with application.scheduler(MemoryPublisher()):
+        publish(application)
+        wait_for_settled(application.signals, "kafka", 1)
+        # The relay, the handlers, the heartbeat and the configuration.
+        eventually(lambda: checked_out(application.engine) == 4)
+
+
+def test_a_pool_that_is_too_small_is_refused_before_anything_is_written(application: Application) -> None:
+    one_too_small = create_engine(application.engine.url, pool_size=2, max_overflow=1)
+    scheduler = Scheduler(one_too_small, application.outbox, {"kafka": MemoryPublisher()})
+    with pytest.raises(OptionError, match="at most 3 connections, .* at least 4; .*pool_size=8"):
+        scheduler.start()
+    scheduler.stop()
+    one_too_small.dispose()
+    with application.engine.connect() as connection:
+        assert connection.execute(application.outbox.instances.select()).all() == []
+
+
+@pytest.mark.parametrize("pool", [{"pool_size": 1, "max_overflow": 3}, {"max_overflow": -1}, {"poolclass": NullPool}])
+def test_a_scheduler_works_with_the_smallest_pool_that_is_taken(application: Application, pool: dict[str, Any]) -> None:
+    engine = create_engine(application.engine.url, **pool)
+    publisher = MemoryPublisher()
+    with Scheduler(engine, application.outbox, {"kafka": publisher}, hooks=[application.signals]):
+        ids = publish_many(application, 10)
+        wait_for_settled(application.signals, "kafka", 10)
+    assert sorted(ids_of(publisher)) == sorted(texts(ids))
+    engine.dispose()
 
 
 @pytest.mark.usefixtures("no_threads_left")
