@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from asyncflow.integrations.kafka import ConfluentKafkaPublisher, KafkaPublisher, KafkaSettings
@@ -10,6 +11,7 @@ from tests.chaos.telling import die, freeze, tell
 
 BEFORE_PUBLISH = "before publish"
 AFTER_ACKNOWLEDGEMENT = "after acknowledgement"
+_SETTLES_BESIDE_SECONDS = 1.0
 
 
 def publisher_of(
@@ -43,5 +45,7 @@ class LethalPublisher:
 
     def _die_if(self, point: str, records: int) -> None:
         if point == self._die_at and self._batches == self._die_on:
+            # The round before may be settled beside; this end is to concern this batch alone.
+            time.sleep(_SETTLES_BESIDE_SECONDS)
             tell("dying", point=point, records=records)
             self._end()
