@@ -75,6 +75,10 @@ class ClaimSource(Protocol):
         """Write the verdicts; tell what each changed. Those it leaves out, or all if it raises, are given again."""
         ...
 
+    def end_settling_beside(self) -> None:
+        """Give back what settling beside needs, until the next time; called while nothing is settled."""
+        ...
+
     def settle_in(self, connection: Connection, claim: Claim) -> None:
         """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
         ...

@@ -18,7 +18,7 @@ from asyncflow.scheduler.registry import Registry, View
 
 _SHORTEST_PAUSE_SECONDS = 0.05  # while a hand-over is under way
 _LOOKS_A_HEARTBEAT = 8  # while items are awaited
-_RENEWALS_A_LEASE = 2
+_PART_OF_LEASE = 2 / 3  # after which it is renewed at the latest; a stall of the rest costs nothing
 
 
 class Cluster:
@@ -67,7 +67,7 @@ class Cluster:
             present = [one for one in self._ownerships.values() if one.takes_part]
             if not present:
                 return self._heartbeat_seconds
-            if self.clock() - self._renewed_at >= self._lease_seconds / _RENEWALS_A_LEASE:
+            if self.clock() + self._heartbeat_seconds - self._renewed_at > self._lease_seconds * _PART_OF_LEASE:
                 self._renew()
             if self._act(present):
                 self._pause.reset()

@@ -31,6 +31,7 @@ class Loop:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._failures = 0
+        self._has_closed_well = True
 
     def start(self) -> None:
         """Start the thread unless it runs."""
@@ -43,12 +44,12 @@ class Loop:
         self.latch.wake()
 
     def stop(self, timeout_seconds: float) -> bool:
-        """Stop and wait for the end; return False if the step in hand took longer."""
+        """Stop and wait for the end; return False if it took longer, or could not give back what it held."""
         self.ask_to_stop()
         if self._thread is None or self.is_current():
             return True
         self._thread.join(max(0.0, timeout_seconds))
-        return not self._thread.is_alive()
+        return not self._thread.is_alive() and self._has_closed_well
 
     def is_current(self) -> bool:
         """Tell whether the caller runs on the loop's own thread."""
@@ -61,6 +62,7 @@ class Loop:
             if at_end is not None:
                 at_end()
         except Exception as error:  # noqa: BLE001 - the database or the broker may be gone
+            self._has_closed_well = False
             self._hooks.emit(StepFailed(self.name, error, 0.0))
 
     def revive(self) -> None:

@@ -6,12 +6,13 @@ from sqlalchemy import Engine, QueuePool
 
 from asyncflow.errors import OptionError
 
+_OF_A_LOOP = 2  # one settles beside the other while there is a backlog
 _HEARTBEAT, _CONFIGURATION, _FOR_MOMENTS = 1, 1, 1
 
 
 def require_connections(engine: Engine, loops: int) -> None:
-    """Raise OptionError if the pool has fewer connections than the ``loops`` that relay or handle keep, and the rest."""
-    least = loops + _HEARTBEAT + _CONFIGURATION + _FOR_MOMENTS
+    """Raise OptionError if the pool has too few for ``loops`` that relay or handle, and for what runs beside them."""
+    least = loops * _OF_A_LOOP + _HEARTBEAT + _CONFIGURATION + _FOR_MOMENTS
     most = _most_connections(engine)
     if most is not None and most < least:
         raise OptionError(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sqlalchemy import Engine
 
 from asyncflow.outbox import MessageType, Outbox
-from asyncflow.outbox.events import Hooks
+from asyncflow.outbox.events import Hooks, StepFailed
 from asyncflow.scheduler.breaker import Breaker
 from asyncflow.scheduler.breakers import Breakers
 from asyncflow.scheduler.database import Database
@@ -57,10 +57,11 @@ class Relay(DataflowJob[ShareContext, Round]):
         self.destination = destination
         self.breakers = Breakers(destination, settings, hooks)
         self._types = types
+        self._hooks = hooks
         self._ownership = ownership
         self._database = Database(engine)
         self._fetcher = Fetcher(
-            destination, outbox, self._database, self.breakers, settings, types, unknown_types, hooks
+            destination, outbox, self._database, self.breakers, settings, types, unknown_types, lookout, hooks
         )
         self._delivery = Delivery(destination, publisher, outbox, engine, self.breakers, hooks)
         self._settler = Settler(
@@ -117,7 +118,13 @@ class Relay(DataflowJob[ShareContext, Round]):
             self._settler.close()
         finally:
             self._database.close()
+            self._close_publisher()
+
+    def _close_publisher(self) -> None:
+        try:
             self._delivery.publisher.close()
+        except Exception as error:  # noqa: BLE001 - everything is settled; a client that is stuck spoils no clean end
+            self._hooks.emit(StepFailed(f"relay-{self.destination}", error, 0.0))
 
     def _fetch(self) -> Round | None:
         """Fetch a round and hold its shards, or note how long to wait."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from sqlalchemy import Connection, Engine
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.events import Hooks, SettleFenced, TaskFailed, TaskRetried, TasksSettled
 from asyncflow.scheduler import ownership_queries
+from asyncflow.scheduler.beside import Beside
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.ownership import Hold, Ownership
 from asyncflow.scheduler.parking import Parking, ParkingChange
@@ -72,13 +72,12 @@ class Settler:
         self._outbox = outbox
         self._database = database
         self._database_beside = Database(engine)
-        self._thread = ThreadPoolExecutor(1, f"asyncflow-settle-{destination}")
         self._ownership = ownership
         self._parking = parking
         self._deletes = settings.on_success == "delete"
         self._hooks = hooks
         self._unsettled: list[Unsettled] = []  # at most the round that is written beside, and the one after it
-        self._beside: Future[_Written] | None = None
+        self._beside: Beside[_Written] = Beside(f"relay-{destination}", hooks)
 
     def __bool__(self) -> bool:
         return bool(self._unsettled)
@@ -86,7 +85,7 @@ class Settler:
     @property
     def is_behind(self) -> bool:
         """Tell whether something could not be written and is to be tried again."""
-        return bool(self._unsettled) and self._beside is None
+        return bool(self._unsettled) and not self._beside
 
     @property
     def can_write_beside(self) -> bool:
@@ -104,15 +103,17 @@ class Settler:
         """
         self._unsettled.append(unsettled)
         self._end_beside()
-        # What is parked decides on what is read next.
-        if beside and self.can_write_beside and not len(unsettled.change):
-            self._beside = self._thread.submit(self._write_out, self._database_beside, unsettled)
+        # What is parked decides on what is read next; and what could not be written beside is written first.
+        is_next = len(self._unsettled) == 1
+        if beside and is_next and self.can_write_beside and self._beside.is_free and not len(unsettled.change):
+            self._beside.begin(lambda: self._write_out(self._database_beside, unsettled))
         else:
             self.settle_all()
 
     def settle_all(self) -> None:
-        """Leave nothing unwritten; raises what the database raises."""
+        """Leave nothing unwritten, and give the second connection back; raises what the database raises."""
         self._end_beside()
+        self._database_beside.close()
         while self._unsettled:
             self._take_in(self._write_out(self._database, self._unsettled[0]))
 
@@ -121,13 +122,13 @@ class Settler:
         try:
             self.settle_all()
         finally:
-            self._thread.shutdown()
+            self._beside.close()
             self._database_beside.close()
 
     def _end_beside(self) -> None:
-        beside, self._beside = self._beside, None
-        if beside is not None:
-            self._take_in(beside.result())
+        written = self._beside.end()
+        if written is not None:
+            self._take_in(written)
 
     def _take_in(self, written: _Written) -> None:
         """Know that the earliest round is settled, and tell of it."""

@@ -17,7 +17,8 @@ class Threads:
     Daemon threads, for one that hangs for ever must not keep the process from its end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "asyncflow-handler") -> None:
+        self._name = name
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
@@ -30,7 +31,7 @@ class Threads:
                 self._idle -= 1
             else:
                 self._count += 1
-                threading.Thread(target=self._serve, name=f"asyncflow-handler-{self._count}", daemon=True).start()
+                threading.Thread(target=self._serve, name=f"{self._name}-{self._count}", daemon=True).start()
         self._queue.put(work)
 
     def close(self) -> None:

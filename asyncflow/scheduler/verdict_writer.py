@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from asyncflow.outbox.events import Hooks, SettleFenced, TaskFailed, TaskRetried, TasksSettled
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler.beside import Beside
 from asyncflow.scheduler.claim_source import Claim, ClaimSource, Written
 from asyncflow.scheduler.verdict import Verdict
 
@@ -34,9 +34,9 @@ class VerdictWriter:
         self._source = source
         self._hooks = hooks
         self._destination = destination
-        self._thread = ThreadPoolExecutor(1, f"asyncflow-settle-{destination}")
         self._judged: list[Judged] = []
-        self._beside: tuple[list[Judged], Future[_Settled]] | None = None
+        self._beside: Beside[_Settled] = Beside(destination, hooks)
+        self._judged_beside: list[Judged] = []  # those that it writes
 
     def __bool__(self) -> bool:
         return bool(self._judged or self._beside)
@@ -48,24 +48,30 @@ class VerdictWriter:
     def write(self, *, beside: bool) -> None:
         """Write all verdicts, here or ``beside``; then these may be unwritten when it returns, and no others.
 
-        Raises what the source raises, and what that left unwritten is kept.
+        Raises what the source raises, and what that left unwritten is kept. What could not be written beside is
+        written here.
         """
         self._end_beside()
-        if self._judged and beside and self._source.can_settle_beside:
+        if not self._source.can_settle_beside:
+            beside = False
+        elif not beside:
+            self._source.end_settling_beside()
+        if self._judged and beside and self._beside.is_free:
             judged, self._judged = self._judged, []
-            self._beside = judged, self._thread.submit(self._settle, judged, beside=True)
+            self._judged_beside = judged
+            self._beside.begin(lambda: self._settle(judged, beside=True))
         elif self._judged:
             self._take_in(self._settle(self._judged, beside=False))
 
     def close(self) -> None:
         """End the thread."""
-        self._thread.shutdown()
+        self._beside.close()
 
     def _end_beside(self) -> None:
-        if self._beside is not None:
-            (judged, settled), self._beside = self._beside, None
-            self._judged = judged + self._judged
-            self._take_in(settled.result())
+        settled = self._beside.end()
+        self._judged, self._judged_beside = self._judged_beside + self._judged, []
+        if settled is not None:
+            self._take_in(settled)
 
     def _settle(self, judged: Sequence[Judged], *, beside: bool) -> _Settled:
         began = time.perf_counter()

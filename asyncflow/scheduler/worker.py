@@ -11,7 +11,7 @@ from itertools import groupby
 from sqlalchemy import Engine
 
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.events import Hooks, SettleFenced, TasksSettled
+from asyncflow.outbox.events import Hooks, SettleFenced, StepFailed, TasksSettled
 from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.scheduler.attempt import Attempt, Tools
 from asyncflow.scheduler.claim_source import Claim, ClaimSource, WorkerSettings
@@ -24,6 +24,7 @@ from asyncflow.scheduler.verdict_writer import VerdictWriter
 DESTINATION = "handlers"  # under which the events tell of it
 _LONG = 86400.0
 _LOOK_SECONDS = 0.05  # while a stop or a drain waits for handlers, and between two settles while tasks wait
+_PAUSE_IN_STOP_SECONDS = 0.2  # after a failure
 _PART_OF_STOP = 0.8  # of the time to stop that handlers get; the rest is for writing what became of them
 
 
@@ -89,21 +90,13 @@ class Worker:
 
     def close(self) -> None:
         """Give back what has not begun, let the handlers at work end, give back what does not; release everything."""
-        for crew in self._crews.values():
-            for claim in crew.withdraw():
-                self._judge(claim, GIVEN_BACK)
-            for attempt in crew.at_work():
-                attempt.cancel()
-        until = time.monotonic() + self._settings.stop_timeout_seconds * _PART_OF_STOP
-        while (self._is_busy or self._verdicts) and time.monotonic() < until:
-            self._await_some()
-            self._tend()
-        self._give_up(lambda _: True, lambda _: GIVEN_BACK)
-        self._verdicts.write(beside=False)
-        self._verdicts.close()
-        self._threads.close()
-        self._event_loop.close()
-        self._source.close()
+        try:
+            self._wind_up()
+        finally:
+            self._verdicts.close()
+            self._threads.close()
+            self._event_loop.close()
+            self._source.close()
 
     @property
     def _is_busy(self) -> bool:
@@ -168,6 +161,25 @@ class Worker:
             self.on_finished()
 
     # -- looking after what is at work ---------------------------------------------------------------------
+
+    def _wind_up(self) -> None:
+        """Leave nothing at work and nothing unwritten; raises what the last attempt to write raises."""
+        self._streams = False
+        for crew in self._crews.values():
+            for claim in crew.withdraw():
+                self._judge(claim, GIVEN_BACK)
+            for attempt in crew.at_work():
+                attempt.cancel()
+        until = time.monotonic() + self._settings.stop_timeout_seconds * _PART_OF_STOP
+        while (self._is_busy or self._verdicts) and time.monotonic() < until:
+            self._await_some()
+            try:
+                self._tend()
+            except Exception as error:  # noqa: BLE001 - the handlers at work may end well, and the database come back
+                self._hooks.emit(StepFailed(DESTINATION, error, _PAUSE_IN_STOP_SECONDS))
+                time.sleep(_PAUSE_IN_STOP_SECONDS)
+        self._give_up(lambda _: True, lambda _: GIVEN_BACK)
+        self._verdicts.write(beside=False)
 
     def _tend(self) -> None:
         self._take_in_finished()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import URL, Engine, MetaData, create_engine, event, make_url, text
@@ -48,9 +49,9 @@ def fresh_database(name: str, directory: Path) -> Iterator[URL]:
         server.dispose()
 
 
-def open_engine(url: URL) -> Engine:
+def open_engine(url: URL, **options: Any) -> Engine:
     """Return an engine as an application would set it up, with connections for several schedulers in one process."""
-    engine = create_engine(url, pool_pre_ping=False, max_overflow=30)
+    engine = create_engine(url, **(options or {"max_overflow": 30}))
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
     return engine

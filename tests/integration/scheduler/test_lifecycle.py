@@ -9,7 +9,7 @@ import pytest
 from apscheduler.triggers.base import BaseTrigger
 from sqlalchemy import Engine, MetaData, NullPool, create_engine
 
-from asyncflow import Outbox, Scheduler, Status
+from asyncflow import Call, Outbox, Scheduler, Status
 from asyncflow.errors import OptionError, SchedulerStartedError, SchedulerStoppedError, TablesMissingError
 from asyncflow.outbox.events import (
     Event,
@@ -29,6 +29,7 @@ from tests.integration.scheduler.publishers import LONG, Gate, Switch, ids_of
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.integration.scheduler.writing import publish, publish_many, texts
 from tests.support.application import Application
+from tests.support.databases import open_engine
 from tests.unit.scheduler.waiting import eventually
 
 
@@ -54,19 +55,23 @@ def test_a_scheduler_delivers_what_is_committed_while_it_runs(application: Appli
 
 def test_an_idle_scheduler_keeps_four_connections(application: Application) -> None:
     @application.outbox.task
-    def nothing() -> None: ...
+    def nothing() -> None:
+        """Be done."""
 
     with application.scheduler(MemoryPublisher()):
-        publish(application)
-        wait_for_settled(application.signals, "kafka", 1)
+        publish_many(application, 2000)
+        with application.engine.begin() as connection:
+            application.outbox.enqueue_many(connection, nothing, [Call({})] * 200)
+        wait_for_settled(application.signals, "kafka", 2000)
+        wait_for_settled(application.signals, "handlers", 200)
         # The relay, the handlers, the heartbeat and the configuration.
         eventually(lambda: checked_out(application.engine) == 4)
 
 
 def test_a_pool_that_is_too_small_is_refused_before_anything_is_written(application: Application) -> None:
-    one_too_small = create_engine(application.engine.url, pool_size=2, max_overflow=1)
+    one_too_small = create_engine(application.engine.url, pool_size=2, max_overflow=2)
     scheduler = Scheduler(one_too_small, application.outbox, {"kafka": MemoryPublisher()})
-    with pytest.raises(OptionError, match="at most 3 connections, .* at least 4; .*pool_size=8"):
+    with pytest.raises(OptionError, match=r"at most 4 connections, .* at least 5; .*pool_size=10"):
         scheduler.start()
     scheduler.stop()
     one_too_small.dispose()
@@ -74,14 +79,23 @@ def test_a_pool_that_is_too_small_is_refused_before_anything_is_written(applicat
         assert connection.execute(application.outbox.instances.select()).all() == []
 
 
-@pytest.mark.parametrize("pool", [{"pool_size": 1, "max_overflow": 3}, {"max_overflow": -1}, {"poolclass": NullPool}])
-def test_a_scheduler_works_with_the_smallest_pool_that_is_taken(application: Application, pool: dict[str, Any]) -> None:
-    engine = create_engine(application.engine.url, **pool)
-    publisher = MemoryPublisher()
-    with Scheduler(engine, application.outbox, {"kafka": publisher}, hooks=[application.signals]):
-        ids = publish_many(application, 10)
-        wait_for_settled(application.signals, "kafka", 10)
+@pytest.mark.parametrize("pool", [{"pool_size": 1, "max_overflow": 6}, {"max_overflow": -1}, {"poolclass": NullPool}])
+def test_a_backlog_is_done_and_cleaned_with_the_smallest_pool_that_is_taken(
+    application: Application, pool: dict[str, Any]
+) -> None:
+    application.outbox.task("nothing", concurrency=2, limit=40)(lambda: None)
+    engine = open_engine(application.engine.url, **pool)
+    publisher, signals = MemoryPublisher(), application.signals
+    options = {"success_retention_seconds": 0.1, "cleaning_interval_seconds": 0.2}
+    with Scheduler(engine, application.outbox, {"kafka": publisher}, hooks=[signals], **options):
+        ids = publish_many(application, 2000)
+        with application.engine.begin() as connection:
+            application.outbox.enqueue_many(connection, "nothing", [Call({})] * 400)
+        wait_for_settled(signals, "kafka", 2000)
+        wait_for_settled(signals, "handlers", 400)
+        eventually(lambda: application.rows() == [])
     assert sorted(ids_of(publisher)) == sorted(texts(ids))
+    assert signals.of(StepFailed) == []
     engine.dispose()
 
 

@@ -30,8 +30,10 @@ class World:
         self.owners: dict[int, tuple[str | None, int, float]] = dict.fromkeys(range(ITEMS), (None, 0, 0.0))
         self.instances: list[Instance] = []
 
-    def instance(self, name: str, fixed: tuple[int, int] | None = None) -> Instance:
-        self.instances.append(Instance(self, name, fixed))
+    def instance(
+        self, name: str, fixed: tuple[int, int] | None = None, heartbeat_seconds: float = HEARTBEAT
+    ) -> Instance:
+        self.instances.append(Instance(self, name, fixed, heartbeat_seconds))
         return self.instances[-1]
 
     def beat(self, times: int = 8) -> None:
@@ -109,11 +111,11 @@ class FakeRegistry:
 class Instance:
     """Be one process of the world."""
 
-    def __init__(self, world: World, name: str, fixed: tuple[int, int] | None) -> None:
+    def __init__(self, world: World, name: str, fixed: tuple[int, int] | None, heartbeat_seconds: float) -> None:
         self.signals = Signals()
         self.lives = True
         self.registry = FakeRegistry(world, name)
-        self.cluster = Cluster(self.registry, LEASE, HEARTBEAT, Hooks([self.signals]), lambda: world.now)
+        self.cluster = Cluster(self.registry, LEASE, heartbeat_seconds, Hooks([self.signals]), lambda: world.now)
         allocation = SharedOut(JOB, minimal_movement) if fixed is None else Fixed(name, *fixed)
         self.ownership: LeasedOwnership = self.cluster.ownership_of(JOB, ITEMS, allocation)
         self.ownership.acquire()
@@ -176,7 +178,7 @@ def test_one_who_was_paused_past_its_lease_works_on_nothing_and_gets_a_new_share
 def test_one_whose_registry_is_away_works_on_until_its_lease_ends_and_on_when_it_is_back():
     world = World()
     a = world.instance("a")
-    world.beat()
+    world.beat(5)  # at the last of which it renews its lease
     a.registry.is_away = True
     for _ in range(int(LEASE / HEARTBEAT) - 3):
         with pytest.raises(ConnectionError):
@@ -189,6 +191,16 @@ def test_one_whose_registry_is_away_works_on_until_its_lease_ends_and_on_when_it
     a.registry.is_away = False
     world.beat(2)
     assert len(a.items) == ITEMS
+
+
+@pytest.mark.parametrize(("heartbeat", "late"), [(LEASE / 3, LEASE / 3), (0.7, LEASE / 3), (0.1, LEASE / 3 - 0.1)])
+def test_one_late_heartbeat_costs_no_lease(heartbeat: float, late: float):
+    world = World()
+    one = world.instance("a", heartbeat_seconds=heartbeat)
+    for number in range(30):
+        world.now += heartbeat + 0.001 + (late if number % 10 == 9 else 0)
+        assert len(one.items) == ITEMS
+        one.cluster.step()
 
 
 def test_one_who_leaves_hands_everything_over_at_once():

@@ -243,3 +243,14 @@ def test_a_hook_that_raises_does_not_end_the_loop() -> None:
     loop.start()
     steps.wait_for(3)
     assert loop.stop(LONG)
+
+
+def test_what_could_not_be_given_back_is_no_clean_end() -> None:
+    def give_back() -> None:
+        raise OSError("the line is cut")
+
+    signals = Signals()
+    loop = Loop("relay", Steps(0.01), Hooks([signals]), give_back)
+    loop.start()
+    assert loop.stop(LONG) is False
+    assert [str(failed.error) for failed in signals.of(StepFailed)] == ["the line is cut"]
