@@ -14,7 +14,7 @@ from benchmarks.plan import Plan
 from benchmarks.processes import await_shares, running, settling_speed
 from benchmarks.tasks import job_on
 
-_ROWS = 40_000
+_ROWS = 80_000
 _COUNTS = (1, 2, 4, 8)
 _WHERE = "smaller rounds: a share of the shards is a share of the pages; and processes that wait for each other's cores"
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
     delete,
     null,
     select,
+    true,
     update,
 )
 from sqlalchemy.sql import ColumnElement
@@ -42,8 +43,7 @@ def _held(tasks: Table) -> ColumnElement[bool]:
 
 
 def _ran_out_still(tasks: Table) -> ColumnElement[bool]:
-    its_time = tasks.c.order_time <= database_now()
-    return and_(is_named(tasks.c.id), has_status(tasks, Status.PROCESSING), its_time)
+    return and_(is_named(tasks.c.id), has_status(tasks, Status.PROCESSING), _its_time_has_come(tasks))
 
 
 def _time(tasks: Table, name: str) -> Any:
@@ -163,7 +163,12 @@ def end_ran_out(tasks: Table) -> Update:
 
 
 def _due(tasks: Table) -> ColumnElement[bool]:
-    return and_(is_named(tasks.c.id), has_status(tasks, Status.PENDING), tasks.c.order_time <= database_now())
+    return and_(is_named(tasks.c.id), has_status(tasks, Status.PENDING), _its_time_has_come(tasks))
+
+
+def _its_time_has_come(tasks: Table) -> ColumnElement[bool]:
+    # IS TRUE, for which there is no index: only the ids are to lead to the rows.
+    return (tasks.c.order_time <= database_now()).is_(true())
 
 
 def _claimed(tasks: Table) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from asyncflow.scheduler import claim_queries, queries
 from asyncflow.scheduler.claim_source import Claim, Written
 from asyncflow.scheduler.contexts import Contexts
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settlement import log_line
 from asyncflow.scheduler.verdict import Verdict
@@ -30,6 +31,7 @@ class Claims:
         self._tasks = outbox.tasks
         self._contexts = Contexts(outbox)
         self._overflow = outbox.contexts
+        self._statistics = PlannerStatistics(outbox.tasks)
         self._engine = engine
         self._database = Database(engine)
         # SQLite has one writer, and in memory one connection.
@@ -64,6 +66,10 @@ class Claims:
         database = self._database_beside if beside else self._database
         return database.run(lambda connection: self._settle(connection, judged))
 
+    def end_settling_beside(self) -> None:
+        """Give the second connection back."""
+        self._database_beside.close()
+
     def settle_in(self, connection: Connection, claim: Claim) -> None:
         """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
         if connection.execute(succeed(self._tasks, deletes=self._deletes), _values([claim])).rowcount != 1:
@@ -96,6 +102,7 @@ class Claims:
         found = [task for heads, most in pages for task in self._read(connection, heads, most)]
         if not found:
             return []
+        self._statistics.after_reading(connection, len(found))
         # One token for all: what is guarded is a pair of token and id.
         token, held_until = uuid4(), self._held_until()
         key = {"ids": [task.raw_id for task in found], "token": token}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -29,6 +30,7 @@ class Database:
         self._autocommit = autocommit
         self.dialect = dialect_of(engine.dialect.name)
         self._connection: Connection | None = None
+        self._undo: Callable[[], None] = lambda: None
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a transaction and commit; after a deadlock or lock wait, run it again.
@@ -46,10 +48,12 @@ class Database:
         raise AssertionError("unreachable")
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Give the connection back; there is nothing to lose on one that the server has dropped."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            self._undo()
+            with suppress(DBAPIError):
+                connection.close()
 
     def _run_once(self, work: Callable[[Connection], T]) -> T:
         try:
@@ -68,5 +72,6 @@ class Database:
             connection = connection.execution_options(isolation_level=self.dialect.isolation_level)
         if self._autocommit:
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        self._undo = self.dialect.plan_anew(connection.connection.driver_connection)
         self._connection = connection
         return connection

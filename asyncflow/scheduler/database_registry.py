@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Engine, Row
 
 from asyncflow.errors import ShardCountMismatchError
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.status import Status
 from asyncflow.scheduler import ownership_queries as queries
 from asyncflow.scheduler.database import Database
-from asyncflow.scheduler.lookout import STATUSES, Lookout
+from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership_queries import HEAD, MEMBER, SHARD
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.registry import Holding, View
@@ -50,11 +51,12 @@ class DatabaseRegistry:
 
     def views(self, jobs: Collection[str]) -> dict[str, View]:
         """Read all of them in one statement, and what the lookout wants to know with it."""
-        lookout = self._lookout if self._lookout is not None and self._lookout.is_wanted else None
-        statement, looked_at = self._statement(with_heads=lookout is not None), lookout.clock() if lookout else 0.0
+        lookout = self._lookout
+        wanted, looked_at = (lookout.wanted(), lookout.clock()) if lookout is not None else ((), 0.0)
+        statement = self._statement(wanted)
         rows = self._look(lambda connection: connection.execute(statement, {"jobs": sorted(jobs)}).all())
         if lookout is not None:
-            for status in STATUSES:
+            for status in wanted:
                 heads = [Head(row.job, row.shard, row.seconds_left) for row in rows if row.kind == HEAD + int(status)]
                 lookout.take_in(status, heads, looked_at)
         seen = [row for row in rows if row.kind < HEAD]
@@ -98,10 +100,10 @@ class DatabaseRegistry:
 
     # -- work of one transaction -------------------------------------------------------------------------
 
-    def _statement(self, *, with_heads: bool) -> Any:
-        if not with_heads:
+    def _statement(self, wanted: tuple[Status, ...]) -> Any:
+        if not wanted:
             return queries.read_views(self._shards, self._instances)
-        statuses = tuple(map(int, STATUSES))
+        statuses = tuple(map(int, wanted))
         return queries.read_views_and_heads(self._shards, self._instances, self._tasks, self._looks.dialect, statuses)
 
     def _look(self, work: Callable[[Connection], T]) -> T:

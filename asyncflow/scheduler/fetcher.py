@@ -17,9 +17,11 @@ from asyncflow.outbox.task_type import MessageType
 from asyncflow.scheduler import queries
 from asyncflow.scheduler.breakers import Breakers
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership import Hold
 from asyncflow.scheduler.parking import Key, KeyPage, Parking
 from asyncflow.scheduler.pause import RoundSize
+from asyncflow.scheduler.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.rate_limit import RateLimit
 from asyncflow.scheduler.recent_heads import RecentHeads
@@ -68,6 +70,7 @@ class Fetcher:
         settings: SchedulerSettings,
         types: Mapping[str, MessageType],
         unknown_types: UnknownTypes,
+        lookout: Lookout,
         hooks: Hooks,
     ) -> None:
         self.parking = Parking(outbox, types, self._is_ordered_here)
@@ -81,7 +84,8 @@ class Fetcher:
         # Two rounds can be in hand.
         self._size = RoundSize(settings.round_size, max(1, settings.round_bytes // 2))
         self._streams = False
-        self._recent = RecentHeads(self._look)
+        self._recent = RecentHeads(lambda: lookout.seen_by(self._look))
+        self._statistics = PlannerStatistics(outbox.tasks)
         self._turns = Turns()
         self._limits: dict[str, RateLimit] = {}
         self._crowded: set[tuple[str, int]] = set()  # pairs whose last page was full, of retries mostly
@@ -178,6 +182,7 @@ class Fetcher:
 
     def _read_rows(self, connection: Connection, served: list[Head], limit: int, epochs: Mapping[int, int]) -> Round:
         tasks = queries.read_pages(connection, self._outbox.tasks, served, limit) if served else []
+        self._statistics.after_reading(connection, len(tasks))
         tasks += self._newest_behind_retries(connection, served, tasks, limit)
         tasks = with_retries_in_force(tasks, self._types)
         if not self._any_is_ordered():

@@ -1,7 +1,8 @@
 """The lookout: what is pending and where, for loops that rest, by a statement that is sent anyway.
 
 A loop that has found nothing for a while asks the database no more. The registry's look at the other instances
-brings the heads of all task types along, in the same statement, and whoever has something due is woken.
+brings the heads of all task types along, in the same statement, and whoever has something due is woken. What a loop
+at work sees, the others need not look at.
 """
 
 from __future__ import annotations
@@ -38,17 +39,28 @@ class Lookout:
         self.ownership: Ownership | None = None
         self._unknown_types = unknown_types
         self._rests: list[Rest] = []
-        self._looked_at = float("-inf")
+        self._looked_at = dict.fromkeys(STATUSES, float("-inf"))
 
-    @property
-    def is_wanted(self) -> bool:
-        """Tell whether any loop rests, and wants to know what is pending."""
-        return any(rest.is_on for rest in self._rests)
+    def wanted(self) -> tuple[Status, ...]:
+        """Return the statuses of which a loop that rests wants to know the heads, and nobody looked a moment ago.
 
-    @property
-    def is_fresh(self) -> bool:
-        """Tell whether the last look is no older than a tick."""
-        return self.clock() - self._looked_at < self.fresh_seconds
+        What is PROCESSING only where all rest: under load that look walks over much that is settled already, and the
+        monitor, which alone wants it, is content with one of its own now and then.
+        """
+        statuses = STATUSES if all(rest.is_on for rest in self._rests) else (Status.PENDING,)
+        resting = {rest.status for rest in self._rests if rest.is_on}
+        return tuple(one for one in statuses if one in resting and self._age(one) >= self.fresh_seconds / 2)
+
+    def is_fresh(self, status: Status) -> bool:
+        """Tell whether the last look at a status is no older than a tick."""
+        return self._age(status) < self.fresh_seconds
+
+    def seen_by(self, look: Callable[[], Sequence[Head]]) -> Sequence[Head]:
+        """Let a loop that is at work look at what is PENDING, and know what it saw."""
+        looked_at = self.clock()
+        heads = look()
+        self.take_in(Status.PENDING, heads, looked_at)
+        return heads
 
     def rest_for(self, wants: Callable[[Head], bool], status: Status = Status.PENDING) -> Rest:
         """Return the rest of a loop, which does not rest yet; it concerns the heads that ``wants`` accepts."""
@@ -62,7 +74,7 @@ class Lookout:
 
     def take_in(self, status: Status, heads: Sequence[Head], looked_at: float) -> None:
         """Know the heads of a status as the database had them at ``looked_at``, and wake whoever has one due."""
-        self._looked_at = looked_at
+        self._looked_at[status] = looked_at
         owned = self.ownership.epochs() if self.ownership is not None else {}
         mine = [head for head in heads if head.shard in owned]
         if status is Status.PENDING:
@@ -72,6 +84,9 @@ class Lookout:
             if rest.is_on and rest.status is status and any(rest.wants(head) for head in due):
                 rest.end()
                 rest.wake()
+
+    def _age(self, status: Status) -> float:
+        return self.clock() - self._looked_at[status]
 
 
 class Rest:
@@ -99,7 +114,7 @@ class Rest:
         """
         out = self._lookout
         calls = (out.calls, self._ends)
-        if self.is_on and out.is_fresh and calls == self._before_look and out.clock() < self._until:
+        if self.is_on and out.is_fresh(self.status) and calls == self._before_look and out.clock() < self._until:
             return self._state == state
         self._before_look = calls  # what is called from now on, the look may have missed
         return False

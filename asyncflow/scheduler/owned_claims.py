@@ -29,7 +29,7 @@ class OwnedClaims(Claims):
         super().__init__(outbox, engine, ownership.owner, settings.claim_lease_seconds, deletes=deletes)
         self._ownership = ownership
         self.rest = lookout.rest_for(lambda head: head.task_type in outbox.handler_types)
-        self._recent = RecentHeads(self.heads)
+        self._recent = RecentHeads(lambda: lookout.seen_by(self.heads))
 
     def claim_due(self, free: Mapping[str, int]) -> Found:
         """Claim from the pages whose heads are due."""

@@ -31,7 +31,7 @@ from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import SCHEDULE_LOG_LENGTH
 from asyncflow.outbox.task import Task
-from asyncflow.scheduler.raw_ids import is_named, raw_id
+from asyncflow.scheduler.raw_ids import is_among, is_named, raw_id
 
 _NO_TIME = timedelta(0)
 
@@ -161,8 +161,8 @@ def delete_succeeded(connection: Connection, tasks: Table, raw_ids: Sequence[Any
 
 def _run_on_ids(connection: Connection, text: str, raw_ids: Sequence[Any]) -> int:
     """Send a compiled statement with the ids written into it: binding thousands of them takes ten times as long."""
-    literals = dialect_of(connection.dialect.name).id_literals(raw_ids)
-    return connection.exec_driver_sql(text.replace(_IDS, literals)).rowcount
+    among = dialect_of(connection.dialect.name).among(raw_ids)
+    return connection.exec_driver_sql(text.replace(_IDS, among)).rowcount
 
 
 @lru_cache(maxsize=32)
@@ -182,7 +182,7 @@ def _compiled_on_ids(statement: Update | Delete, dialect: Any) -> str:
 
 
 def _pending_literally(tasks: Table) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return tasks.c.id.op("IN", is_comparison=True)(literal_column(f"({_IDS})")), has_status(tasks, Status.PENDING)
+    return is_among(tasks.c.id, literal_column(_IDS)), has_status(tasks, Status.PENDING)
 
 
 def _pending(tasks: Table) -> ColumnElement[bool]:

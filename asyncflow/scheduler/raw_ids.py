@@ -46,10 +46,14 @@ class _RawIds(UserDefinedType[Any]):
 
     def literal_processor(self, dialect: Any) -> Callable[[Any], str]:
         """Write all at once."""
-        literals = dialect_of(dialect.name).id_literals
-        return lambda raw_ids: f"({literals(raw_ids) or 'NULL'})"
+        return dialect_of(dialect.name).among
 
 
 def is_named(column: ColumnElement[Any]) -> ColumnElement[bool]:
     """Tell whether an id is among the statement's ``ids``."""
-    return column.op("IN", is_comparison=True)(bindparam("ids", literal_execute=True, type_=_RawIds()))
+    return is_among(column, bindparam("ids", literal_execute=True, type_=_RawIds()))
+
+
+def is_among(column: ColumnElement[Any], ids: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Tell whether a column is one of ``ids``, which are written with the operator before them."""
+    return column.op("", is_comparison=True)(ids)

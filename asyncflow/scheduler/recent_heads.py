@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from asyncflow.scheduler.queries import Head
 
-_LAST_SECONDS = 0.1
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.1, 0.5
+_PART_OF_TIME = 0.03  # that looks may take
 
 
 class RecentHeads:
@@ -22,17 +23,20 @@ class RecentHeads:
         self._look = look
         self._clock = clock
         self._heads: Sequence[Head] = ()
-        self._looked_at = 0.0
+        self._last_until = 0.0
 
     def remembered(self) -> Sequence[Head]:
         """Return the heads of the last look; none if it is too long ago, or was forgotten."""
-        return self._heads if self._clock() - self._looked_at < _LAST_SECONDS else ()
+        return self._heads if self._clock() < self._last_until else ()
 
     def look(self) -> Sequence[Head]:
-        """Look, and remember."""
-        self._looked_at = self._clock()
-        self._heads = self._look()
-        return self._heads
+        """Look, and remember: the longer, the longer the look took, so that a slow database is asked more seldom."""
+        self._heads = ()
+        began = self._clock()
+        heads = self._look()
+        seconds = (self._clock() - began) / _PART_OF_TIME
+        self._heads, self._last_until = heads, began + min(max(seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS)
+        return heads
 
     def forget(self) -> None:
         """Let the next one look."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -58,9 +58,17 @@ class MySQL:
             parameters = tuple(_bound(row[column]) for row in chunk for column in columns)
             connection.exec_driver_sql(prefix + ", ".join([values] * len(chunk)), parameters)
 
-    def id_literals(self, raw_ids: Iterable[Any]) -> str:
+    def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
+        """Do nothing: it is what the driver does."""
+        return lambda: None
+
+    def correct_statistics(self, connection: Connection, table: Table, rows: int) -> None:
+        """Do nothing: the planner counts in the index itself, or has one plan."""
+
+    def among(self, raw_ids: Iterable[Any]) -> str:
         """Write binary literals."""
-        return ",".join(f"0x{bytes(raw_id).hex()}" for raw_id in raw_ids)
+        literals = ",".join(f"0x{bytes(raw_id).hex()}" for raw_id in raw_ids)
+        return f"IN ({literals or 'NULL'})"
 
     def is_contention(self, error: DBAPIError) -> bool:
         """Know deadlocks, lock waits and MariaDB's snapshot conflicts."""

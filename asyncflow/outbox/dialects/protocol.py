@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Executable, Insert, Select, Table
@@ -38,8 +38,16 @@ class DatabaseDialect(Protocol):
         """Insert rows of the same columns in as few round trips as the driver allows."""
         ...
 
-    def id_literals(self, raw_ids: Iterable[Any]) -> str:
-        """Write task ids, as the driver returned them, as literals with commas between them."""
+    def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
+        """Let a connection keep no plans of statements, which grow old as tables grow; return what undoes it."""
+        ...
+
+    def correct_statistics(self, connection: Connection, table: Table, rows: int) -> None:
+        """Let the planner count a table anew that it believes to have fewer than ``rows``; none if it counts itself."""
+        ...
+
+    def among(self, raw_ids: Iterable[Any]) -> str:
+        """Write what follows a column that is to be one of these ids, as the driver returned them, as literals."""
         ...
 
     def is_contention(self, error: DBAPIError) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Insert, Select, Table, insert, select, union_all
@@ -36,9 +36,17 @@ class SQLite:
         """Insert by executemany, which SQLite runs as one prepared statement."""
         connection.execute(insert(table), [dict(row) for row in rows])
 
-    def id_literals(self, raw_ids: Iterable[Any]) -> str:
+    def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
+        """Do nothing: it is what the driver does."""
+        return lambda: None
+
+    def correct_statistics(self, connection: Connection, table: Table, rows: int) -> None:
+        """Do nothing: the planner counts in the index itself, or has one plan."""
+
+    def among(self, raw_ids: Iterable[Any]) -> str:
         """Write blob literals."""
-        return ",".join(f"X'{bytes(raw_id).hex()}'" for raw_id in raw_ids)
+        literals = ",".join(f"X'{bytes(raw_id).hex()}'" for raw_id in raw_ids)
+        return f"IN ({literals})"
 
     def is_contention(self, error: DBAPIError) -> bool:
         """Know SQLITE_BUSY and SQLITE_LOCKED by their texts: error codes came with Python 3.11."""

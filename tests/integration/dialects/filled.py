@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import text
@@ -21,7 +22,7 @@ LIMIT = 20
 Statement = tuple[str, Any]
 
 
-def fill(store: Store, *, analyzes: bool = True) -> None:
+def fill(store: Store, *, analyzes: bool = True, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Write 20,000 due tasks and 10,000 settled ones, and let the planner look at them."""
     chance = random.Random(7)
     rows = []
@@ -30,7 +31,7 @@ def fill(store: Store, *, analyzes: bool = True) -> None:
         if number % 3 == 2:
             row["status"] = int(chance.choice([Status.SUCCESS, Status.SUCCESS, Status.FAILED]))
         rows.append(row)
-    store.put_all(rows)
+    store.put_all(rows, meanwhile)
     if analyzes:
         analyze(store)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -38,9 +38,11 @@ class Store:
         row = row_of(Message({"shard": shard}), declared, DOOR)
         return {**row, "shard": shard, "order_time": timedelta(seconds=at_seconds), **values}
 
-    def put_all(self, rows: Sequence[dict[str, Any]]) -> None:
+    def put_all(self, rows: Sequence[dict[str, Any]], meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Write rows in one transaction, and do something before its commit."""
         with self.engine.begin() as connection:
             self.dialect.insert_many(connection, self.tasks, rows)
+            meanwhile()
 
     def heads(self, status: int = 0) -> list[Head]:
         with self.engine.connect() as connection:

@@ -109,7 +109,9 @@ def test_an_idle_instance_asks_one_question(counted: Counting) -> None:
     now[0] = 0.7
     for loop in loops:
         loop.step()
+    now[0] = 1.3
     scheduler.cluster.step()  # the first look that brings the heads along
+    now[0] = 2.1
     with counted.counting() as counts:
         scheduler.cluster.step()
         for loop in loops:
@@ -117,6 +119,7 @@ def test_an_idle_instance_asks_one_question(counted: Counting) -> None:
     assert sum(counts.values()) == 1
     assert of(counts, *READ) == 1
     publish(counted, 1)
+    now[0] = 2.9
     scheduler.cluster.step()
     scheduler.relays[0].step()
     assert counted.application.statuses() == [Status.SUCCESS]

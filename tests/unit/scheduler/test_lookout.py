@@ -65,9 +65,9 @@ def resting(**settings: Any) -> tuple[Place, Rest]:
 def test_a_loop_rests_after_a_while_without_work_and_not_before() -> None:
     place = Place()
     place.look()
-    assert not place.lookout.is_wanted
+    assert not place.lookout.wanted()
     place.look(seconds=0.7)
-    assert place.lookout.is_wanted
+    assert place.lookout.wanted() == (Status.PENDING,)
     place.see()
     assert place.rest.lasts(OWNED)
 
@@ -117,7 +117,7 @@ def test_work_ends_a_rest_until_there_was_none_for_a_while() -> None:
     place, rest = resting()
     rest.after_work()
     place.look()
-    assert not place.lookout.is_wanted
+    assert not place.lookout.wanted()
 
 
 def test_nobody_rests_where_ticks_are_quicker_than_heartbeats_or_far_apart() -> None:
@@ -125,4 +125,33 @@ def test_nobody_rests_where_ticks_are_quicker_than_heartbeats_or_far_apart() -> 
         place = Place(tick=tick)
         place.look()
         place.look(seconds=0.7)
-        assert not place.lookout.is_wanted
+        assert not place.lookout.wanted()
+
+
+def test_what_a_loop_at_work_has_just_seen_is_not_looked_at_again() -> None:
+    place, rest = resting()
+    place.clock.now += 0.6
+    assert place.lookout.wanted() == (Status.PENDING,)
+    assert place.lookout.seen_by(lambda: [Head("b", 0, -1.0)]) == [Head("b", 0, -1.0)]
+    assert place.lookout.wanted() == ()
+    place.clock.now += 0.6
+    assert rest.lasts(OWNED)
+    assert place.lookout.wanted() == (Status.PENDING,)
+    place.lookout.seen_by(lambda: [Head("a", 0, -1.0)])
+    assert not rest.lasts(OWNED)
+    assert place.woken == 1
+
+
+def test_what_is_at_work_is_looked_at_only_where_all_rest() -> None:
+    place = Place()
+    monitor = place.lookout.rest_for(lambda head: True, Status.PROCESSING)
+    place.look()
+    assert not monitor.lasts(OWNED)
+    monitor.after_nothing(OWNED, 86400.0)
+    place.clock.now += 0.7
+    monitor.after_nothing(OWNED, 86400.0)
+    assert place.lookout.wanted() == ()
+    place.look(seconds=0.0)
+    assert place.lookout.wanted() == (Status.PENDING, Status.PROCESSING)
+    place.rest.after_work()
+    assert place.lookout.wanted() == ()
