@@ -16,7 +16,7 @@ from benchmarks.tasks import job_on
 
 _ROWS = 80_000
 _COUNTS = (1, 2, 4, 8)
-_WHERE = "smaller rounds: a share of the shards is a share of the pages; and processes that wait for each other's cores"
+_WHERE = "smaller rounds: a share of the shards is a share of the pages; and the heartbeats of each"
 
 
 def instances(plan: Plan) -> list[Figure]:

@@ -58,4 +58,6 @@ def _peak(ground: Ground, messages: int, top_up: int = 0) -> float:
             ground.add(top_up)
         time.sleep(_LOOK_SECONDS)
         sent = ground.count("status = 2")
-    return process.end().ru_maxrss / _KIB
+    peak = process.peak_memory()
+    process.end()
+    return peak / _KIB

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -40,15 +39,22 @@ class Process:
         if self._process.stdout.readline() != b"ready\n":
             raise RuntimeError("a process of the benchmark did not start; its error is above")
 
-    def end(self) -> resource.struct_rusage:
-        """End it by SIGTERM; return its peak memory and its processor time."""
+    def peak_memory(self) -> int:
+        """Return the most memory that it has had so far, in KiB.
+
+        Not ``ru_maxrss``: that of a child begins with what its parent had when it was started.
+        """
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+        return int(peak)
+
+    def end(self) -> None:
+        """End it by SIGTERM."""
         self._process.terminate()
-        _, status, usage = os.wait4(self._process.pid, 0)
-        self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()
-        return usage
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from benchmarks.processes import await_shares, running, settling_speed
 _ROWS = 120_000  # to last for seconds: instances that rest begin up to a second apart
 _WARM_UP = 2000
 _WHERE = (
-    "pages of all columns, decoded in the driver and handed through threads: two to three times the Python of a task"
+    "pages of all columns, decoded in the driver and handed through threads: twice the Python of a task; "
+    "and twice as many connections that write"
 )
 
 
