@@ -59,11 +59,11 @@ class MySQL:
             connection.exec_driver_sql(prefix + ", ".join([values] * len(chunk)), parameters)
 
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
-        """Do nothing: it is what the driver does."""
+        """Do nothing: its drivers prepare nothing by themselves."""
         return lambda: None
 
     def correct_statistics(self, connection: Connection, table: Table, rows: int) -> None:
-        """Do nothing: the planner counts in the index itself, or has one plan."""
+        """Do nothing: the planner counts in the index itself."""
 
     def among(self, raw_ids: Iterable[Any]) -> str:
         """Write binary literals."""

@@ -37,11 +37,11 @@ class SQLite:
         connection.execute(insert(table), [dict(row) for row in rows])
 
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
-        """Do nothing: it is what the driver does."""
+        """Do nothing: without ANALYZE its plans go by no counts."""
         return lambda: None
 
     def correct_statistics(self, connection: Connection, table: Table, rows: int) -> None:
-        """Do nothing: the planner counts in the index itself, or has one plan."""
+        """Do nothing: without ANALYZE its plans go by no counts."""
 
     def among(self, raw_ids: Iterable[Any]) -> str:
         """Write blob literals."""
