@@ -34,7 +34,7 @@ class Signals:
         kind: type[EventT],
         where: Callable[[EventT], bool] = lambda _: True,
         *,
-        timeout_seconds: float = 10.0,
+        timeout_seconds: float = 60.0,
     ) -> EventT:
         """Return the first event of a kind that fits, waiting for it; raises AssertionError after the time-out."""
         found: list[EventT] = []

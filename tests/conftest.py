@@ -15,9 +15,10 @@ from tests.support.databases import NAMES, drop_everything, fresh_database, open
 from tools.services import load
 
 # On CI the examples are the same in each run: what is found by chance is found where somebody can look.
+# Without deadlines everywhere: how long an example takes, a busy machine decides.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
-if os.environ.get("CI"):
-    hypothesis.settings.load_profile("ci")
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 def pytest_report_header() -> list[str]:

@@ -19,10 +19,13 @@ from asyncflow.scheduler.ownership import Ownership
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settings import SchedulerSettings
 
+_MOST_PAGES = 64  # that a batch is taken from
+
 
 class Cleaner:
     """Delete one batch a step, of owned shards only; one thread steps it.
 
+    A batch is taken from many shards at once: one of each would be as many transactions and pauses as there are shards.
     Rows are found by an unlocked read and deleted by primary key, so that no gap is locked against an enqueue.
     """
 
@@ -53,8 +56,8 @@ class Cleaner:
 
     def step(self) -> float:
         """Delete a batch; return the pause until the next batch, or until the next run if none was left."""
-        for status, head in self._expired_heads():
-            deleted = self._database.run(lambda connection, s=status, h=head: self._delete(connection, s, h))  # type: ignore[misc]
+        for status, heads in self._expired_heads():
+            deleted = self._database.run(lambda connection, s=status, h=heads: self._delete(connection, s, h))  # type: ignore[misc]
             if deleted:
                 self._hooks.emit(SettledRowsDeleted(int(status), deleted))
                 return self._settings.cleaning_pause_seconds
@@ -69,12 +72,15 @@ class Cleaner:
         self._database.close()
         self._looks.close()
 
-    def _expired_heads(self) -> Iterator[tuple[Status, Head]]:
+    def _expired_heads(self) -> Iterator[tuple[Status, list[Head]]]:
+        """Yield what to take a batch from: messages and tasks of handlers apart, for these may have contexts."""
         owned = self._ownership.epochs()
         for status, retention in self._retentions.items():
-            for head in self._heads(status):
-                if head.shard in owned and head.due_in_seconds < -retention:
-                    yield status, head
+            mine = [head for head in self._heads(status) if head.shard in owned and head.due_in_seconds < -retention]
+            for is_message in (True, False):
+                heads = [head for head in mine if (head.task_type in self._outbox.task_types) is is_message]
+                if heads:
+                    yield status, heads[: min(_MOST_PAGES, self._settings.cleaning_batch)]
 
     def _heads(self, status: Status) -> list[Head]:
         tasks, dialect = self._outbox.tasks, self._database.dialect
@@ -110,18 +116,13 @@ class Cleaner:
             connection.execute(delete_dedupe_key(entries), parameters)
         return len(keys)
 
-    def _delete(self, connection: Connection, status: Status, head: Head) -> int:
-        tasks = self._outbox.tasks
-        values = {
-            "task_type": head.task_type,
-            "shard": head.shard,
-            "age": timedelta(seconds=-self._retentions[status]),
-            "limit": self._settings.cleaning_batch,
-        }
-        ids = connection.execute(queries.expired_ids(tasks, int(status)), values).scalars().all()
+    def _delete(self, connection: Connection, status: Status, heads: list[Head]) -> int:
+        tasks, most = self._outbox.tasks, self._settings.cleaning_batch
+        age, of_each = timedelta(seconds=-self._retentions[status]), -(-most // len(heads))
+        ids = queries.read_expired_ids(connection, tasks, int(status), heads, age, of_each)[:most]
         if not ids:
             return 0
-        deleted = connection.execute(queries.delete_settled(tasks, int(status)), {"ids": list(ids)}).rowcount
-        if head.task_type not in self._outbox.task_types:  # messages have none
+        deleted = connection.execute(queries.delete_settled(tasks, int(status)), {"ids": ids}).rowcount
+        if heads[0].task_type not in self._outbox.task_types:
             self._contexts.forget(connection, ids)
         return deleted

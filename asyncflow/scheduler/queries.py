@@ -230,15 +230,30 @@ def logged(tasks: Table) -> ColumnElement[str]:
 # -- cleaning --------------------------------------------------------------------------------------------
 
 
-def expired_ids(tasks: Table, status: int) -> Select[Any]:
-    """Read ids of rows of a (task type, shard) settled longer than ``age`` ago, oldest first."""
+def read_expired_ids(
+    connection: Connection, tasks: Table, status: int, heads: Sequence[Head], age: timedelta, limit: int
+) -> list[Any]:
+    """Read ids of rows of each head settled longer than ``age`` ago, oldest first, up to ``limit`` of each."""
+    values: dict[str, Any] = {"age": age, "limit": limit}
+    for number, head in enumerate(heads):
+        values |= {f"task_type_{number}": head.task_type, f"shard_{number}": head.shard}
+    dialect = dialect_of(connection.dialect.name)
+    return list(connection.execute(_expired_ids(dialect, tasks, status, len(heads)), values).scalars())
+
+
+@lru_cache(maxsize=256)
+def _expired_ids(dialect: DatabaseDialect, tasks: Table, status: int, count: int) -> Any:
+    return dialect.pages([_expired_page(tasks, status, number) for number in range(count)])
+
+
+def _expired_page(tasks: Table, status: int, number: int) -> Select[Any]:
     t = tasks.c
     return (
-        select(raw_id(t.id))
+        select(raw_id(t.id).label("id"))
         .where(
             t.status == status,
-            t.task_type == bindparam("task_type", type_=String()),
-            t.shard == bindparam("shard", type_=Integer()),
+            t.task_type == bindparam(f"task_type_{number}", type_=String()),
+            t.shard == bindparam(f"shard_{number}", type_=Integer()),
             t.order_time < bindparam("age", type_=t.order_time.type),
         )
         .order_by(t.order_time)

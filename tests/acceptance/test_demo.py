@@ -31,7 +31,7 @@ from tools.services.process import wait_until
 CHECKOUT = Path(__file__).resolve().parents[2]
 USERS = 200
 DEADLINE_SECONDS = 120.0
-ENDED_WITHIN_SECONDS = 10.0
+ENDED_WITHIN_SECONDS = 60.0
 MARK = "ASYNCFLOW_DEMO_TEST"
 
 
@@ -247,7 +247,7 @@ def test_an_outage_ends_even_if_the_demo_is_killed_during_it(sleeper: int) -> No
         "import os, signal, sys; from examples.registration_demo.show.outage import stopped\n"
         "with stopped(int(sys.argv[1]), 1.0): os.kill(os.getpid(), signal.SIGKILL)"
     )
-    subprocess.run([sys.executable, "-c", killed, str(sleeper)], cwd=CHECKOUT, check=False, timeout=30)
+    subprocess.run([sys.executable, "-c", killed, str(sleeper)], cwd=CHECKOUT, check=False, timeout=60)
     assert wait_until(lambda: _state(sleeper) == "T", ENDED_WITHIN_SECONDS)
     assert wait_until(lambda: _state(sleeper) == "S", ENDED_WITHIN_SECONDS)
 

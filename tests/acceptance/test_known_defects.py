@@ -74,7 +74,7 @@ def monitored(application: Application, count: int = 1) -> None:
         scheduler.ownership.acquire()
     # The last one to take the shards owns them; to all of them they must be theirs, as while a lease is disputed.
     owned = schedulers[-1].ownership.epochs()
-    start = threading.Barrier(count, timeout=20)
+    start = threading.Barrier(count, timeout=60)
 
     def look(scheduler: Scheduler) -> None:
         scheduler._monitor._ownership = _Owning(owned)  # type: ignore[assignment]
@@ -105,7 +105,7 @@ def handled(application: Application, done: Callable[[], bool], **options: Any) 
     scheduler = application.scheduler(**options)
     scheduler.start()
     try:
-        eventually(done, timeout_seconds=30)
+        eventually(done)
     finally:
         scheduler.stop()
 
@@ -273,7 +273,7 @@ def test_6_a_late_set_of_a_lost_claim_changes_nothing(application: Application) 
 def test_7_many_that_hold_at_once_never_get_the_same_task(application: Application) -> None:
     application.outbox.task("issue")
     ids = enqueue_numbers(application, "issue", 240)
-    start = threading.Barrier(6, timeout=20)
+    start = threading.Barrier(6, timeout=60)
 
     def take(number: int) -> list[UUID]:
         start.wait()
@@ -396,10 +396,10 @@ def test_11_a_task_that_is_committed_late_is_not_passed_by(application: Applicat
         assert early < min(later)
         scheduler.start()
         try:
-            eventually(lambda: len(seen) == 100, timeout_seconds=30)
-            eventually(lambda: application.rows() == [], timeout_seconds=30)  # all that was newer is done and gone
+            eventually(lambda: len(seen) == 100)
+            eventually(lambda: application.rows() == [])  # all that was newer is done and gone
             late.commit()
-            eventually(lambda: -1 in seen, timeout_seconds=30)
+            eventually(lambda: -1 in seen)
         finally:
             scheduler.stop()
     assert sorted(seen) == list(range(-1, 100))

@@ -18,7 +18,7 @@ from tests.integration.scheduler.writing import alter, publish, publish_many
 from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually
 
-LONG = 30.0
+LONG = 60.0
 NAMES = (
     "task",
     "shard",

@@ -48,7 +48,8 @@ class Application:
             return list(connection.execute(statement if statement is not None else select(tasks).order_by(tasks.c.id)))
 
     def statuses(self) -> list[int]:
-        return [row.status for row in self.rows()]
+        tasks = self.outbox.tasks
+        return [row.status for row in self.rows(select(tasks.c.status).order_by(tasks.c.id))]
 
     def make_due(self) -> None:
         """Let every pending task be due now, in place of waiting."""

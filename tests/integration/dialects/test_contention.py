@@ -49,7 +49,7 @@ def test_waiting_for_a_lock_in_vain_is_contention(store: Store) -> None:
 
 def test_a_deadlock_is_contention_and_one_of_both_wins(store: Store) -> None:
     rows = [store.put(), store.put()]
-    first_row_locked = threading.Barrier(2, timeout=20)
+    first_row_locked = threading.Barrier(2, timeout=60)
     errors: list[DBAPIError] = []
 
     def cross(first: dict[str, Any], second: dict[str, Any]) -> None:

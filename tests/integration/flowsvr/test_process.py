@@ -46,7 +46,7 @@ class Process:
         command = [ASYNCFLOW, "serve", "wiring:scheduler", "--port", str(port), "--tokens", "tokens.toml", *options]
         self.popen = subprocess.Popen(command, cwd=directory, stderr=subprocess.PIPE, text=True)
         headers = {"Authorization": f"Bearer {SECRET}"}
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60)
 
     def is_up(self) -> bool:
         assert self.popen.poll() is None, self.popen.stderr and self.popen.stderr.read()
@@ -61,7 +61,7 @@ class Process:
 
     def stop(self) -> tuple[int, str]:
         self.popen.send_signal(signal.SIGTERM)
-        _, log = self.popen.communicate(timeout=30)
+        _, log = self.popen.communicate(timeout=60)
         return self.popen.returncode, log
 
 
@@ -82,7 +82,7 @@ def serve(tmp_path: Path, database_url: URL) -> Iterator[Callable[..., list[Proc
     for process in started:
         process.client.close()
         process.popen.kill()
-        process.popen.communicate(timeout=30)
+        process.popen.communicate(timeout=60)
     engine = create_engine(database_url)
     drop_everything(engine)
     engine.dispose()
@@ -98,7 +98,7 @@ def test_a_sigterm_lets_waiting_holds_return_at_once_and_ends_the_process_cleanl
     time.sleep(1)  # nothing tells from outside that a hold waits
     began = time.monotonic()
     code, log = process.stop()
-    waiting.join(10)
+    waiting.join(60)
     assert (code, held) == (0, [[]])
     assert time.monotonic() - began < 8
     assert SECRET not in log

@@ -49,7 +49,7 @@ def serving(application: Application) -> Iterator[str]:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(60)
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def test_the_command_works_until_sigterm_and_gives_back_what_has_not_begun(
         assert {row.owner for row in application.rows() if row.status == Status.PROCESSING} == {"w1"}
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
-READ_WITHIN_SECONDS = 30.0
+READ_WITHIN_SECONDS = 60.0
 
 
 class Stored(NamedTuple):

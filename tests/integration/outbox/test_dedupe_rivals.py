@@ -39,7 +39,7 @@ class Repeater(Rival):
                 session.connection(execution_options={"isolation_level": self._level})
                 session.execute(select(application.User)).all()
             self.has_read.set()
-            assert self.may_write.wait(10)
+            assert self.may_write.wait(60)
             event.listen(session.connection(), "before_cursor_execute", lambda *_: self.asked.set())
             return application.outbox.publish(session, REGISTERED, 1, idempotency_key="k")
 
@@ -49,7 +49,7 @@ def race(application: Application, end: Callable[[Session], None], level: str) -
     rival = Repeater(application, level)
     with ThreadPoolExecutor(1) as threads, application.session() as session:
         answer = threads.submit(rival.publish)
-        assert rival.has_read.wait(10)
+        assert rival.has_read.wait(60)
         first = application.outbox.publish(session, REGISTERED, 1, idempotency_key="k")
         rival.may_write.set()
         await_its_wait(application.engine, rival)
@@ -80,7 +80,7 @@ def test_the_later_one_waits_and_enqueues_if_the_first_rolls_back(application: A
 
 def test_of_many_rivals_one_enqueues_each_key(application: Application) -> None:
     keys = [f"k{number}" for number in range(12)]
-    start = threading.Barrier(4, timeout=20)
+    start = threading.Barrier(4, timeout=60)
 
     def publish_all(seed: int) -> dict[str, UUID]:
         start.wait()
@@ -96,7 +96,7 @@ def test_of_many_rivals_one_enqueues_each_key(application: Application) -> None:
 
 def test_of_many_rival_bulks_one_enqueues_each_key(application: Application) -> None:
     keys = [f"k{number}" for number in range(50)]
-    start = threading.Barrier(4, timeout=20)
+    start = threading.Barrier(4, timeout=60)
 
     def publish_shuffled(seed: int) -> dict[str, UUID]:
         start.wait()

@@ -35,9 +35,9 @@ class Rival:
 
 def await_its_wait(engine: Engine, rival: Rival) -> None:
     """Return when the rival waits for a lock, as far as the database can tell."""
-    assert rival.asked.wait(10)
+    assert rival.asked.wait(60)
     statement = WAITING.get(engine.dialect.name)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while statement and time.monotonic() < deadline:
         with engine.connect() as connection:
             if connection.execute(text(statement)).scalar_one():
@@ -78,7 +78,7 @@ def test_another_message_does_not_wait(application: Application) -> None:
 
 def test_of_many_rivals_one_has_each_message(application: Application) -> None:
     messages = [f"m{number}" for number in range(10)]
-    start = threading.Barrier(4, timeout=20)
+    start = threading.Barrier(4, timeout=60)
 
     def take_all() -> list[str]:
         start.wait()

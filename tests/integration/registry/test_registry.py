@@ -208,7 +208,7 @@ def at_once(works: list[Callable[[], None]]) -> None:
     barrier, errors = threading.Barrier(len(works)), []
 
     def run(work: Callable[[], None]) -> None:
-        barrier.wait(20)
+        barrier.wait(60)
         try:
             work()
         except Exception as error:  # noqa: BLE001 - raised by the test

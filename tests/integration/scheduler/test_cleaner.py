@@ -134,6 +134,13 @@ def test_rows_go_in_small_batches_with_pauses_between(engine: Any, made: list[An
     assert max(deleted) == 4
 
 
+def test_a_batch_is_taken_from_many_shards_at_once(application: Application, schedule: Schedule) -> None:
+    settled(application, 600, Status.SUCCESS)
+    pauses = clean(cleaner(schedule))
+    assert application.rows() == []
+    assert len(pauses) <= 4, "a pause for each shard"
+
+
 def test_the_shards_of_others_are_left_to_them(application: Application, schedule: Schedule) -> None:
     settled(application, 100, Status.SUCCESS)
     clean(cleaner(schedule, instance_index=1, instance_count=3))

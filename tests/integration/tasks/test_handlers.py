@@ -166,7 +166,7 @@ def test_a_hanging_handler_is_given_up_and_its_place_is_free_again(
 
     def hanging(ctx: TaskContext, hangs: bool) -> None:
         if hangs:
-            released.wait(10)
+            released.wait(60)
             seen.append(ctx.cancelled)
 
     async def hanging_coroutine(hangs: bool) -> None:
@@ -194,7 +194,7 @@ def test_no_more_of_a_type_are_at_work_than_its_concurrency_allows(application: 
         with lock:
             at_work += 1
             most = max(most, at_work)
-        together.wait(10)
+        together.wait(60)
         with lock:
             at_work -= 1
 
@@ -377,7 +377,7 @@ def test_a_commit_starts_the_handler_at_once(sqlite_application: Application) ->
 
     with application.scheduler(tick=60.0, min_pause_seconds=60.0, max_pause_seconds=60.0):
         enqueue(application, working)
-        assert done.wait(10)
+        assert done.wait(60)
         application.signals.wait_for(TasksSettled, lambda settled: settled.succeeded == 1)
 
 
@@ -389,12 +389,12 @@ def test_a_stop_gives_back_what_does_not_end_and_spends_no_attempt(sqlite_applic
     def endless(ctx: TaskContext) -> None:
         contexts.append(ctx)
         begun.set()
-        released.wait(20)
+        released.wait(60)
 
     enqueue(application, endless)
     scheduler = application.scheduler(stop_timeout_seconds=2.0)
     scheduler.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     assert scheduler.stop()
     released.set()
 

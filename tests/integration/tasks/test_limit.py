@@ -37,7 +37,7 @@ class Gate:
             self.at_work += 1
             self.most = max(self.most, self.at_work)
             self.changed.notify_all()
-        assert self.opened.wait(20)
+        assert self.opened.wait(60)
         with self.changed:
             self.at_work -= 1
 
@@ -90,7 +90,7 @@ def test_a_task_behind_one_that_hangs_begins_when_that_is_given_up(sqlite_applic
     @application.outbox.task(concurrency=1, limit=COUNT, max_retries=0, max_processing_time_seconds=0.3)
     def working(number: int) -> None:
         if number == 0:
-            hanging.wait(20)
+            hanging.wait(60)
 
     enqueue(application, working)
     application.scheduler().drain()
@@ -120,7 +120,7 @@ def test_a_stop_gives_back_what_has_not_begun_and_spends_no_attempt(application:
         rows = [(row.status, row.retry_count) for row in application.rows()]
     finally:
         gate.opened.set()
-        stopping.join(20)
+        stopping.join(60)
 
     assert sorted(rows) == [(Status.PENDING, 0)] * (COUNT - 2) + [(Status.PROCESSING, 1)] * 2
     assert sorted(application.statuses()) == [Status.PENDING] * (COUNT - 2) + [Status.SUCCESS] * 2

@@ -144,7 +144,7 @@ def test_many_instances_at_once_enqueue_one_task_for_each_due_time(application: 
         let_be_due(application, timedelta(minutes=2))
         with application.engine.begin() as connection:
             connection.execute(delete(application.outbox.tasks))
-        start = threading.Barrier(len(instances), timeout=20)
+        start = threading.Barrier(len(instances), timeout=60)
 
         def race(one: Timetable, start: threading.Barrier = start) -> None:
             start.wait()
@@ -159,7 +159,7 @@ def test_many_instances_at_once_enqueue_one_task_for_each_due_time(application: 
 
 def test_many_instances_at_once_record_one_entry(application: Application, declare: Declare) -> None:
     declare()
-    start = threading.Barrier(6, timeout=20)
+    start = threading.Barrier(6, timeout=60)
 
     def begin(one: Timetable) -> None:
         start.wait()
@@ -220,7 +220,7 @@ def test_two_versions_side_by_side_go_by_the_later_start_and_enqueue_once(applic
     new = timetable(application, deployment(application, "* * * * *", misfire="all"))
     look(new)
     let_be_due(application, timedelta(minutes=3))
-    start = threading.Barrier(2, timeout=20)
+    start = threading.Barrier(2, timeout=60)
 
     def race(one: Timetable) -> None:
         start.wait()

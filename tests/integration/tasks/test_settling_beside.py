@@ -19,7 +19,7 @@ from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually
 
 MANY, LIMIT = 400, 40
-LONG = 20.0
+LONG = 60.0
 
 
 class Work:

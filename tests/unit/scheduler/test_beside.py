@@ -50,7 +50,7 @@ def test_nothing_was_begun_and_nothing_is_returned(beside: Beside[str]) -> None:
 
 def test_a_write_goes_on_while_its_loop_does_and_tells_what_it_wrote(beside: Beside[str]) -> None:
     go_on = threading.Event()
-    beside.begin(lambda: f"written: {go_on.wait(10)}")
+    beside.begin(lambda: f"written: {go_on.wait(60)}")
     assert beside
     assert not beside.is_free
     go_on.set()

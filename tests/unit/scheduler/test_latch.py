@@ -11,7 +11,7 @@ from asyncflow.testing import Signals
 from tests.unit.scheduler.waiting import eventually
 
 SOON = 0.0005
-LONG = 10.0
+LONG = 60.0
 
 
 def idle_latch(signals: Signals | None = None) -> Latch:

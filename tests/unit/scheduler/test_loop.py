@@ -10,7 +10,7 @@ from asyncflow.scheduler import loop as loops
 from asyncflow.scheduler.loop import Loop
 from asyncflow.testing import Signals
 
-LONG = 10.0
+LONG = 60.0
 
 
 class Steps:

@@ -11,7 +11,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from asyncflow.scheduler.metronome import Metronome
 
-LONG = 10.0
+LONG = 60.0
 
 
 class Beats:

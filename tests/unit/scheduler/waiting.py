@@ -6,9 +6,16 @@ import time
 from collections.abc import Callable
 
 
-def eventually(condition: Callable[[], object], timeout_seconds: float = 10.0) -> None:
-    """Return as soon as ``condition`` holds; raises AssertionError after the time-out."""
+def eventually(condition: Callable[[], object], timeout_seconds: float = 60.0) -> None:
+    """Return as soon as ``condition`` holds; raises AssertionError after the time-out.
+
+    What takes long to ask is asked less often: a test that polls must not starve what it waits for.
+    """
     deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"still not so after {timeout_seconds} s: {condition}"
-        time.sleep(0.002)
+    while True:
+        asked_at = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        assert now < deadline, f"still not so after {timeout_seconds} s: {condition}"
+        time.sleep(max(0.002, 4 * (now - asked_at)))

@@ -54,7 +54,7 @@ class FakeService:
     def statuses(self) -> list[str]:
         return [task["status"] for task in self.tasks.values()]
 
-    def wait_for(self, *statuses: str, timeout_seconds: float = 10.0) -> None:
+    def wait_for(self, *statuses: str, timeout_seconds: float = 60.0) -> None:
         with self.changed:
             assert self.changed.wait_for(lambda: self.statuses() == list(statuses), timeout_seconds), self.tasks
 

@@ -131,7 +131,7 @@ def test_a_lost_claim_is_fenced_and_cancels_its_handler() -> None:
 
 def test_a_claim_is_renewed_while_its_handler_works() -> None:
     service, outbox, released = FakeService(), small_outbox(), threading.Event()
-    outbox.task("working")(lambda: released.wait(20))
+    outbox.task("working")(lambda: released.wait(60))
     service.add("working")
     with service.worker(outbox, claim_lease_seconds=0.2):
         service.wait_for("PROCESSING")
@@ -157,7 +157,7 @@ def test_a_stop_finishes_what_is_at_work_and_gives_back_what_is_not() -> None:
     worker.start()
     worker.start()  # does nothing
     service.wait_for(*["PROCESSING"] * 3, *["PENDING"] * 2)
-    assert begun.wait(10)
+    assert begun.wait(60)
     assert worker.stop()
     assert worker.stop()
     assert worker.wait(0)
@@ -180,7 +180,7 @@ def test_what_arrives_while_the_worker_stops_is_given_back() -> None:
     stopping.start()
     eventually(worker._loop._stopping.is_set)  # what came before it would be done
     service.add("working")
-    stopping.join(20)
+    stopping.join(60)
 
     assert service.statuses() == ["PENDING"]
     assert [task["attempt"] for task in service.tasks.values()] == [0]
@@ -189,7 +189,7 @@ def test_what_arrives_while_the_worker_stops_is_given_back() -> None:
 def test_one_outcome_that_is_refused_does_not_hold_up_the_others() -> None:
     service, outbox, signals = FakeService(), small_outbox(), Signals()
     together = threading.Barrier(2)
-    outbox.task("working")(lambda: together.wait(10) and None)
+    outbox.task("working")(lambda: together.wait(60) and None)
     for _ in range(2):
         service.add("working")
     service.fail("/v2/tasks/set", *[problem(422, "error is too long")] * 2)
@@ -206,13 +206,13 @@ def test_one_outcome_that_is_refused_does_not_hold_up_the_others() -> None:
 
 def test_types_with_room_are_asked_for_while_another_is_full() -> None:
     service, outbox, released, done = FakeService(), small_outbox(), threading.Event(), threading.Event()
-    outbox.task("full", concurrency=1)(lambda: released.wait(20))
+    outbox.task("full", concurrency=1)(lambda: released.wait(60))
     outbox.task("free")(lambda: done.set())
     service.add("full")
     with service.worker(outbox, wait_seconds=5.0):
         service.wait_for("PROCESSING")
         service.add("free")
-        assert done.wait(10)
+        assert done.wait(60)
         released.set()
         service.wait_for("SUCCESS", "SUCCESS")
     limits = [set(body["limits"]) for body in service.sent("/v2/tasks/hold")]
