@@ -126,11 +126,45 @@ class Delivery:
 
     def _publish_wave(self, prepared: Sequence[Prepared]) -> Sequence[Outcome]:
         records = [record for record in prepared if isinstance(record, Record)]
-        outcomes = self._publish_and_tell(records) if records else ()
+        outcomes = self._publish_apart(records) if records else ()
         if len(records) == len(prepared):
             return outcomes
         published = iter(outcomes)
         return [next(published) if isinstance(record, Record) else record for record in prepared]
+
+    def _publish_apart(self, records: Sequence[Record]) -> Sequence[Outcome]:
+        """Publish in one batch what is under no suspicion, and then each topic that is apart by itself.
+
+        One that fails may have taken long, so it is the last of this wave: what else is apart comes in the next.
+        """
+        apart = self._breakers.apart(records)
+        if not apart:
+            return self._publish_and_tell(records)
+        places: dict[str | None, list[int]] = {None: []}
+        for place, record in enumerate(records):
+            places.setdefault(record.topic if record.topic in apart else None, []).append(place)
+        outcomes: list[Outcome] = [Unavailable("not sent, for another topic did not answer")] * len(records)
+        self._publish_places(records, places.pop(None), outcomes)
+        for topic, its_places in places.items():
+            assert topic is not None
+            is_shut = self._breakers.seconds_until_probe(topic) > 0
+            if self._breakers.is_open or not (is_shut or self._publish_topic(topic, records, its_places, outcomes)):
+                break
+        return outcomes
+
+    def _publish_topic(self, topic: str, records: Sequence[Record], places: list[int], outcomes: list[Outcome]) -> bool:
+        """Publish the records of one topic, first one alone if it is probed; return whether it answered."""
+        first = 1 if self._breakers.is_probing_topic(topic) else 0
+        self._publish_places(records, places[:first], outcomes)
+        if not self._breakers.is_probing_topic(topic):
+            self._publish_places(records, places[first:], outcomes)
+        return not self._breakers.is_probing_topic(topic)
+
+    def _publish_places(self, records: Sequence[Record], places: list[int], outcomes: list[Outcome]) -> None:
+        if places:
+            published = self._publish_and_tell([records[place] for place in places])
+            for place, outcome in zip(places, published, strict=True):
+                outcomes[place] = outcome
 
     def _publish_and_tell(self, records: Sequence[Record]) -> Sequence[Outcome]:
         began = time.perf_counter()

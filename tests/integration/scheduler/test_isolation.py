@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from asyncflow import Status
 from asyncflow.errors import OptionError
-from asyncflow.outbox.events import BreakerChanged, PageFetched
+from asyncflow.outbox.events import BreakerChanged, PageFetched, TasksPublished
 from asyncflow.scheduler import SENT, Outcome, Record, Retry, Unavailable
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
@@ -77,6 +78,67 @@ def test_a_topic_is_tried_again_with_one_message_and_then_with_all(
     assert publisher.offered.total() == 1
     scheduler.drain()
     assert set(application.statuses()) == {Status.SUCCESS}
+
+
+class Stalling(MemoryPublisher):
+    """Answer for the first few records of a batch and for none behind them, late, as often as told."""
+
+    def __init__(self, stalls: int) -> None:
+        super().__init__()
+        self.stalls = stalls
+        self.delivered: Counter[str] = Counter()
+
+    def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
+        sent = len(batch)
+        if self.stalls and len(batch) > 1:
+            self.stalls -= 1
+            sent = len(batch) // 3
+            time.sleep(0.5)
+        self.delivered.update(record.topic for record in batch[:sent])
+        return [SENT] * sent + [Unavailable("no answer in time")] * (len(batch) - sent)
+
+
+def test_a_destination_that_stalls_in_mid_batch_shuts_no_topic(application: Application, schedule: Schedule) -> None:
+    names = ["user.registered", "invoice.issued", "user.left"]
+    for name in names[1:]:
+        application.outbox.message(name)
+    for name in names:
+        publish_many(application, 20, name)
+    publisher = Stalling(stalls=1)
+    scheduler = schedule(publisher)
+    scheduler.drain()
+    assert publisher.stalls == 0
+    assert publisher.delivered == dict.fromkeys(names, 20)
+    assert application.signals.of(BreakerChanged) == []
+    assert {row.retry_count for row in application.rows()} == {0}
+
+
+class Silent(Topics):
+    """Let the topics that are away answer nothing, after a while, as a client tells that knows no reason."""
+
+    def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
+        outcomes = [one if one is SENT else Unavailable("no answer in time") for one in super().publish(batch)]
+        time.sleep(0.1 if any(outcome is not SENT for outcome in outcomes) else 0.0)
+        return outcomes
+
+
+def test_a_topic_that_answers_nothing_takes_a_tenth_of_the_time_of_others(
+    application: Application, schedule: Schedule
+) -> None:
+    application.outbox.message("invoice.issued")
+    publish_many(application, 200, "invoice.issued")
+    publish_many(application, 200)
+    publisher = Silent("invoice.issued")
+    scheduler = schedule(publisher, breaker_pause_seconds=0.01, max_breaker_pause_seconds=0.01, round_size=20)
+    scheduler.ownership.acquire()
+    began = time.monotonic()
+    while publisher.offered["user.registered"] < 200:
+        scheduler.relays[0].step()
+        assert time.monotonic() - began < 30
+    # Of the mixed batches of the first rounds, and of its own: each takes a tenth of a second.
+    assert sum(1 for event in application.signals.of(TasksPublished) if event.sent < event.tasks) <= 4
+    assert {row.retry_count for row in application.rows()} == {0}
+    assert scheduler.counters().breakers["kafka"] == "closed"
 
 
 def test_rate_limit_per_second_bounds_a_type_and_no_other(application: Application, schedule: Schedule) -> None:
