@@ -25,6 +25,8 @@ class Claim:
     stage: str | None
     context: str | None  # as JSON
     held_until: float
+    may_be_settled: bool = False  # a settle of it has failed, and perhaps its answer alone
+    may_be_done: bool = False  # the handler's own transaction has marked it SUCCESS, and may have committed
 
     @property
     def attempt(self) -> int:

@@ -10,18 +10,20 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.exc import DBAPIError
 
 from asyncflow.errors import ClaimLostError
 from asyncflow.outbox import Outbox, Task
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import claim_queries, queries
+from asyncflow.scheduler.again import run_again
 from asyncflow.scheduler.claim_source import Claim, Written
 from asyncflow.scheduler.contexts import Contexts
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settlement import log_line
-from asyncflow.scheduler.verdict import Verdict
+from asyncflow.scheduler.verdict import SUCCEEDED, UNANSWERED, Verdict
 
 
 class Claims:
@@ -40,6 +42,7 @@ class Claims:
         self._owner = owner
         self._lease = timedelta(seconds=lease_seconds)
         self._deletes = deletes
+        self._left: list[Claim] = []  # by a claim whose COMMIT was not answered
 
     def heads(self) -> list[Head]:
         """Read what is due, and where."""
@@ -49,8 +52,33 @@ class Claims:
         )
 
     def claim(self, pages: Iterable[tuple[Sequence[Head], int]]) -> list[Claim]:
-        """Claim up to a number of due rows of each group of heads, and commit; those that others took are left out."""
-        return self._database.run(lambda connection: self.claim_in(connection, list(pages)))
+        """Claim up to a number of due rows of each group of heads, and commit; those that others took are left out.
+
+        When it raises, the claim may have happened: ``claim_left`` returns what was.
+        """
+        served = list(pages)
+        self._left = []
+
+        def work(connection: Connection) -> list[Claim]:
+            claims = self.claim_in(connection, served)
+            self._left = claims
+            return claims
+
+        claims = self._database.run(work)
+        self._left = []
+        return claims
+
+    def claim_left(self) -> list[Claim]:
+        """Return, renewed, the claims of a ``claim`` that raised and happened all the same."""
+        if not self._left:
+            return []
+        held_until = self._held_until()
+        lost = self._database.run(lambda connection: self._renew(connection, _by_token(self._left)))
+        kept = [claim for claim in self._left if claim.task.raw_id not in lost]
+        self._left = []
+        for claim in kept:
+            claim.held_until = held_until
+        return kept
 
     def renew(self, claims: Collection[Claim]) -> set[UUID]:
         """Let the claims last for another lease; return the ids of the tasks whose claims are lost."""
@@ -62,9 +90,17 @@ class Claims:
         return {claim.task.id for claim in claims if claim.task.raw_id in lost}
 
     def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, beside: bool = False) -> list[Written]:
-        """Write the verdicts in one transaction, a statement for those that are alike; tell what each changed."""
+        """Write the verdicts in one transaction, a statement for those that are alike; tell what each changed.
+
+        What is given again because it raised may have been written then: it counts as changed.
+        """
         database = self._database_beside if beside else self._database
-        return database.run(lambda connection: self._settle(connection, judged))
+        try:
+            return database.run(lambda connection: self._settle(connection, judged))
+        except BaseException:
+            for claim, _ in judged:
+                claim.may_be_settled = True
+            raise
 
     def end_settling_beside(self) -> None:
         """Give the second connection back."""
@@ -75,6 +111,7 @@ class Claims:
         if connection.execute(succeed(self._tasks, deletes=self._deletes), _values([claim])).rowcount != 1:
             raise _lost(claim)
         self._forget_contexts(connection, [claim])
+        claim.may_be_settled = claim.may_be_done = True  # whatever the handler's COMMIT tells us
 
     def checkpoint(self, claim: Claim, stage: str, context: str | None) -> None:
         """Write how far the work has come, in a transaction of its own, on any thread; raises ClaimLostError."""
@@ -82,14 +119,19 @@ class Claims:
         task_id, statement = claim.task.id, claim_queries.checkpoint(self._tasks)
         database = Database(self._engine)
         try:
-            if not database.run(lambda c: self._contexts.save(c, statement, values, task_id, context)):
+            if not run_again(database, lambda c: self._contexts.save(c, statement, values, task_id, context)):
                 raise _lost(claim)
             claim.stage = stage  # that there is one tells that there may be a context to forget
         finally:
             database.close()
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Give back claims that nobody took over, as far as the database lets us, and the connections."""
+        try:
+            if left := self.claim_left():
+                self.settle([(claim, UNANSWERED) for claim in left])
+        except DBAPIError:
+            pass  # they run out by themselves
         self._database.close()
         self._database_beside.close()
 
@@ -136,7 +178,7 @@ class Claims:
 
     def _settle(self, connection: Connection, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
         groups: dict[tuple[UUID, Verdict], list[Claim]] = defaultdict(list)
-        for claim, verdict in judged:
+        for claim, verdict in self._as_they_stand(connection, judged):
             groups[claim.token, verdict].append(claim)
         return [
             Written(verdict, claims, self._write(connection, verdict, claims))
@@ -145,9 +187,42 @@ class Claims:
 
     def _write(self, connection: Connection, verdict: Verdict, claims: Sequence[Claim]) -> int:
         changed = write_verdict(connection, self._tasks, verdict, _values(claims), deletes=self._deletes)
+        if changed != len(claims) and any(claim.may_be_settled for claim in claims):
+            changed = max(changed, self._standing(connection, verdict, claims))
         if verdict.status is Status.SUCCESS:
             self._forget_contexts(connection, claims)
         return changed
+
+    def _as_they_stand(
+        self, connection: Connection, judged: Sequence[tuple[Claim, Verdict]]
+    ) -> Sequence[tuple[Claim, Verdict]]:
+        """Let what is done be done, whatever its handler raised: it was told of no commit that happened."""
+        ids = [claim.task.raw_id for claim, _ in judged if claim.may_be_done]
+        if not ids:
+            return judged
+        rows = {row[0]: row for row in connection.execute(queries.standing(self._tasks), {"ids": ids})}
+        return [
+            (claim, SUCCEEDED)
+            if claim.may_be_done and self._stands(rows.get(claim.task.raw_id), claim, SUCCEEDED)
+            else (claim, verdict)
+            for claim, verdict in judged
+        ]
+
+    def _standing(self, connection: Connection, verdict: Verdict, claims: Sequence[Claim]) -> int:
+        """Return of how many tasks the rows are as the verdict leaves them, or beyond that."""
+        ids = {"ids": [claim.task.raw_id for claim in claims]}
+        rows = {row[0]: row for row in connection.execute(queries.standing(self._tasks), ids)}
+        return sum(self._stands(rows.get(claim.task.raw_id), claim, verdict) for claim in claims)
+
+    def _stands(self, row: Any, claim: Claim, verdict: Verdict) -> bool:
+        if row is None:
+            return verdict.status is Status.SUCCESS and self._deletes
+        _, status, spent = row
+        if verdict.status is not Status.PENDING:
+            return bool(status == int(verdict.status))
+        # Somebody may have claimed it since.
+        left_with = claim.attempt - (not verdict.is_spent)
+        return bool(spent == left_with if status == int(Status.PENDING) else spent > left_with)
 
     def _forget_contexts(self, connection: Connection, claims: Iterable[Claim]) -> None:
         if self._deletes:

@@ -13,6 +13,7 @@ from asyncflow.errors import ShardCountMismatchError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import ownership_queries as queries
+from asyncflow.scheduler.again import run_again
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership_queries import HEAD, MEMBER, SHARD
@@ -108,13 +109,13 @@ class DatabaseRegistry:
 
     def _look(self, work: Callable[[Connection], T]) -> T:
         with self._looking:
-            return self._looks.run(work)
+            return run_again(self._looks, work)
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         # A connection for each call: several threads may ask at once.
         database = Database(self._engine)
         try:
-            return database.run(work)
+            return run_again(database, work)
         finally:
             database.close()
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import Engine
 
 from asyncflow.outbox import Outbox
-from asyncflow.scheduler.claim_source import Found
+from asyncflow.scheduler.claim_source import Claim, Found
 from asyncflow.scheduler.claims import Claims
 from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership import Ownership
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.recent_heads import RecentHeads
 from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.verdict import UNANSWERED
 
 _MOST_PAGES = 64  # in one claim, of each type
 _LONG = 86400.0
@@ -32,7 +34,9 @@ class OwnedClaims(Claims):
         self._recent = RecentHeads(lambda: lookout.seen_by(self.heads))
 
     def claim_due(self, free: Mapping[str, int]) -> Found:
-        """Claim from the pages whose heads are due."""
+        """Claim from the pages whose heads are due; first take over what an unanswered claim may have brought."""
+        if left := self._take_over(free):
+            return Found(left, 0.0)
         with self._ownership.in_use() as hold:
             state = (frozenset(hold.items()), frozenset(free))
             if self.rest.lasts(state):
@@ -45,6 +49,25 @@ class OwnedClaims(Claims):
         else:
             self.rest.after_nothing(state, found.look_in_seconds)
         return found
+
+    def _take_over(self, free: Mapping[str, int]) -> list[Claim]:
+        """Return claims that were made without an answer; those there is no room for any more are given back."""
+        room = Counter(free)
+        taken: list[Claim] = []
+        beyond: list[Claim] = []
+        for claim in self.claim_left():
+            room[claim.task.task_type] -= 1
+            (taken if room[claim.task.task_type] >= 0 else beyond).append(claim)
+        if beyond:
+            self._give_back(beyond, taken)
+        return taken
+
+    def _give_back(self, beyond: list[Claim], taken: list[Claim]) -> None:
+        try:
+            self.settle([(claim, UNANSWERED) for claim in beyond])
+        except BaseException:
+            self._left = [*taken, *beyond]
+            raise
 
     def _claim_from(self, heads: Iterable[Head], owned: Collection[int], free: Mapping[str, int]) -> Found:
         """Claim from the pages of heads that are due, and forget the heads if the pages had less than was wanted."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from asyncflow.outbox import MessageType, Outbox, Task
 from asyncflow.scheduler import parking_queries as queries
 from asyncflow.scheduler.publisher import Outcome, Rejected, Retry, Sent, Unavailable
 
+Pair = tuple[str, int]  # a task type and a shard
 _LOOK_AT_BLOCKED_SECONDS = 5.0
 
 
@@ -57,18 +58,19 @@ class ParkingChange:
     def __len__(self) -> int:
         return len(self.parked) + len(self.blocked) + len(self.released) + len(self.aside)
 
-    def shards(self) -> set[int]:
-        """Return the shards that are concerned."""
+    def pairs(self) -> set[Pair]:
+        """Return the task types and shards that are concerned."""
         firsts = (first for first, _ in self.parked.values())
-        return {task.shard for task in (*firsts, *self.blocked.values(), *self.aside)} | set(self.released.values())
+        tasks = {(task.task_type, task.shard) for task in (*firsts, *self.blocked.values(), *self.aside)}
+        return tasks | {(key.task_type, shard) for key, shard in self.released.items()}
 
-    def keeping(self, shards: set[int]) -> ParkingChange:
-        """Return the part of these shards."""
+    def keeping(self, pairs: Collection[Pair]) -> ParkingChange:
+        """Return the part of these task types and shards."""
         return ParkingChange(
-            {key: (first, delay) for key, (first, delay) in self.parked.items() if first.shard in shards},
-            {key: first for key, first in self.blocked.items() if first.shard in shards},
-            {key: shard for key, shard in self.released.items() if shard in shards},
-            [task for task in self.aside if task.shard in shards],
+            {key: (first, delay) for key, (first, delay) in self.parked.items() if _pair_of(first) in pairs},
+            {key: first for key, first in self.blocked.items() if _pair_of(first) in pairs},
+            {key: shard for key, shard in self.released.items() if (key.task_type, shard) in pairs},
+            [task for task in self.aside if _pair_of(task) in pairs],
         )
 
 
@@ -213,13 +215,15 @@ class Parking:
         return False
 
     def write(self, connection: Connection, change: ParkingChange) -> None:
-        """Write the change, in the transaction of the settlement."""
+        """Write the change, in the transaction of the settlement.
+
+        Whether a key is parked the table tells, not the memory: this may be written for the second time.
+        """
         tasks, parked = self._outbox.tasks, self._outbox.parked_keys
         for key, (first, delay) in change.parked.items():
             self._park(connection, key, first, timedelta(seconds=delay))
         for key, first in change.blocked.items():
-            if key not in self._keys:
-                self._park(connection, key, first, timedelta(0))
+            self._park(connection, key, first, timedelta(0))
             connection.execute(queries.block(parked), {**_named(key), "first": first.raw_id})
         if change.aside:
             ids = [task.raw_id for task in change.aside]
@@ -231,10 +235,11 @@ class Parking:
 
     def _park(self, connection: Connection, key: Key, first: Task, delay: timedelta) -> None:
         tasks, parked = self._outbox.tasks, self._outbox.parked_keys
-        if key in self._keys:
-            connection.execute(queries.postpone(parked), {**_named(key), "delay": delay})
-        else:
+        if not connection.execute(queries.postpone(parked), {**_named(key), "delay": delay}).rowcount:
             connection.execute(queries.park(parked, tasks), {"first": first.raw_id, "delay": delay})
+        elif key not in self._keys:  # parked by a write whose answer was lost, or left behind: it reaches back to here
+            reach = {"ids": [first.raw_id], "shards": [first.shard]}
+            connection.execute(queries.begin_earlier(parked, tasks), reach)
 
     def adopt(self, change: ParkingChange) -> None:
         """Know what was written."""
@@ -245,6 +250,10 @@ class Parking:
             self._keys[key] = ParkedKey(first.shard, None)
         for key in change.released:
             self._keys.pop(key, None)
+
+
+def _pair_of(task: Task) -> Pair:
+    return task.task_type, task.shard
 
 
 def is_final(task: Task, outcome: Outcome) -> bool:

@@ -189,15 +189,20 @@ def _pending(tasks: Table) -> ColumnElement[bool]:
     return and_(is_named(tasks.c.id), has_status(tasks, Status.PENDING))
 
 
+def _as_read(tasks: Table) -> ColumnElement[bool]:
+    """Tell which rows have spent no attempt since they were read: what is written twice counts one."""
+    return and_(_pending(tasks), tasks.c.retry_count == bindparam("its_count", type_=Integer()))
+
+
 @lru_cache(maxsize=32)
 def settle_retried(tasks: Table) -> Update:
-    """Let PENDING rows be due again after ``delay``, one attempt poorer."""
+    """Let PENDING rows that were read with ``its_count`` be due again after ``delay``, one attempt poorer."""
     delay = bindparam("delay", type_=tasks.c.order_time.type)
     return (
         update(tasks)
-        .where(_pending(tasks))
+        .where(_as_read(tasks))
         .values(
-            retry_count=tasks.c.retry_count + 1,
+            retry_count=bindparam("its_count", type_=Integer()) + 1,
             order_time=delay,
             next_select_time=delay,
             schedule_log=logged(tasks),
@@ -208,10 +213,10 @@ def settle_retried(tasks: Table) -> Update:
 
 @lru_cache(maxsize=32)
 def settle_failed(tasks: Table) -> Update:
-    """Make PENDING rows dead letters."""
+    """Make PENDING rows that were read with ``its_count`` dead letters."""
     return (
         update(tasks)
-        .where(_pending(tasks))
+        .where(_as_read(tasks))
         .values(
             status=int(Status.FAILED),
             order_time=_NO_TIME,
@@ -219,6 +224,12 @@ def settle_failed(tasks: Table) -> Update:
             modified_at=_NO_TIME,
         )
     )
+
+
+@lru_cache(maxsize=32)
+def standing(tasks: Table) -> Select[Any]:
+    """Read raw id, status and count of retries of rows."""
+    return select(raw_id(tasks.c.id), tasks.c.status, tasks.c.retry_count).where(is_named(tasks.c.id))
 
 
 def logged(tasks: Table) -> ColumnElement[str]:

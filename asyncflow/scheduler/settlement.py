@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 
 from sqlalchemy import Connection, Table
 
+from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
 from asyncflow.outbox.task_type import MessageType
 from asyncflow.scheduler import queries
@@ -82,11 +83,39 @@ class Settlement:
             changed += _run(connection, queries.settle_failed(table), tasks, {"line": log_line(error)})
         return changed
 
+    def standing(self, connection: Connection, table: Table, *, delete_succeeded: bool) -> set[Any]:
+        """Return the raw ids of the tasks whose rows are as an earlier ``write`` would have left them."""
+        ids = [task.raw_id for task in self.tasks()]
+        rows = {row[0]: row for row in connection.execute(queries.standing(table), {"ids": ids})} if ids else {}
+        succeeded, retried, failed = (
+            self.succeeded,
+            chain.from_iterable(self.retried.values()),
+            chain.from_iterable(self.failed.values()),
+        )
+        gone = {task.raw_id for task in succeeded if task.raw_id not in rows} if delete_succeeded else set()
+        return (
+            gone
+            | {task.raw_id for task in succeeded if _has(rows.get(task.raw_id), Status.SUCCESS)}
+            | {task.raw_id for task in failed if _has(rows.get(task.raw_id), Status.FAILED)}
+            | {task.raw_id for task in retried if task.raw_id in rows and rows[task.raw_id][2] > task.retry_count}
+        )
 
-def _run(connection: Connection, statement: Any, tasks: list[Task], values: Mapping[str, Any] = {}) -> int:
-    if not tasks:
-        return 0
-    return connection.execute(statement, {"ids": [task.raw_id for task in tasks], **values}).rowcount
+
+def _has(row: Any, status: Status) -> bool:
+    return row is not None and row[1] == int(status)
+
+
+def _run(connection: Connection, statement: Any, tasks: list[Task], values: Mapping[str, Any]) -> int:
+    """Run a guarded statement on tasks, once for each count of retries that they were read with."""
+    changed = 0
+    for count, same in groupby(sorted(tasks, key=_retry_count), _retry_count):
+        parameters = {"ids": [task.raw_id for task in same], "its_count": count, **values}
+        changed += connection.execute(statement, parameters).rowcount
+    return changed
+
+
+def _retry_count(task: Task) -> int:
+    return task.retry_count
 
 
 def short_error(error: str) -> str:

@@ -3,42 +3,57 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.events import Hooks, SettleFenced, TaskFailed, TaskRetried, TasksSettled
+from asyncflow.outbox.events import Hooks, SettleFenced, StepFailed, TaskFailed, TaskRetried, TasksSettled
 from asyncflow.scheduler import ownership_queries
 from asyncflow.scheduler.beside import Beside
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.ownership import Hold, Ownership
-from asyncflow.scheduler.parking import Parking, ParkingChange
+from asyncflow.scheduler.parking import Pair, Parking, ParkingChange
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.settlement import Settlement
 
-Pair = tuple[str, int]  # a task type and a shard
+_MOST_REFUSALS = 5  # of one round, by a database that writes other things
 
 
 @dataclass(slots=True)
 class Unsettled:
-    """Hold outcomes that are known and not written yet, and the shards for them."""
+    """Hold outcomes that are known and not written yet, and the shards for them.
+
+    ``may_be_written``: a write of it has failed, and perhaps the answer to its COMMIT alone.
+    """
 
     settlement: Settlement
     change: ParkingChange
     hold: Hold
+    may_be_written: bool = False
+    refusals: int = 0
 
     def __len__(self) -> int:
         return len(self.settlement) + len(self.change)
 
     def shards(self) -> set[int]:
         """Return the shards whose owner alone may write this."""
-        return {task.shard for task in self.settlement.tasks()} | self.change.shards()
+        return {shard for _, shard in self.all_pairs()}
 
     def pairs(self) -> set[Pair]:
         """Return the task types and shards of the rows whose status changes."""
         return {(task.task_type, task.shard) for task in self.settlement.tasks()}
+
+    def all_pairs(self) -> set[Pair]:
+        """Return the task types and shards of all that is to be written."""
+        return self.pairs() | self.change.pairs()
+
+    def keeping(self, pairs: set[Pair]) -> Unsettled:
+        """Return the part of these task types and shards."""
+        settlement = self.settlement.keeping(lambda task: (task.task_type, task.shard) in pairs)
+        return replace(self, settlement=settlement, change=self.change.keeping(pairs))
 
 
 class _Written(NamedTuple):
@@ -115,7 +130,7 @@ class Settler:
         self._end_beside()
         self._database_beside.close()
         while self._unsettled:
-            self._take_in(self._write_out(self._database, self._unsettled[0]))
+            self._write_first()
 
     def close(self) -> None:
         """Write what is left, give the connection back and end the thread."""
@@ -126,13 +141,59 @@ class Settler:
             self._database_beside.close()
 
     def _end_beside(self) -> None:
+        was_begun = bool(self._beside)
         written = self._beside.end()
         if written is not None:
             self._take_in(written)
+            self._unsettled.pop(0).hold.release()
+        elif was_begun:
+            self._doubt(self._unsettled[0])
+
+    def _write_first(self) -> None:
+        first = self._unsettled[0]
+        try:
+            self._take_in(self._write_out(self._database, first))
+        except Exception as error:
+            self._doubt(first)
+            first.refusals += self._is_refusal(error)
+            if first.refusals < _MOST_REFUSALS:
+                raise
+            self._write_in_pieces(first)
+        self._unsettled.pop(0).hold.release()
+
+    def _doubt(self, unsettled: Unsettled) -> None:
+        """Believe nothing after a write that failed: neither that it happened, nor that it did not."""
+        unsettled.may_be_written = True
+        self._parking.forget()
+
+    def _is_refusal(self, error: Exception) -> bool:
+        """Tell whether it is this write that the database does not take, for it takes others."""
+        lost = isinstance(error, DBAPIError) and (
+            error.connection_invalidated or self._database.dialect.is_contention(error)
+        )
+        if lost:
+            return False
+        try:
+            self._database.run(lambda c: c.execute(ownership_queries.exclude_writers(self._outbox.shards)))
+        except Exception:  # noqa: BLE001 - it takes nothing at present: the error in hand is raised
+            return False
+        return True
+
+    def _write_in_pieces(self, whole: Unsettled) -> None:
+        """Write what can be written, so that one part holds up no other; that part will be read and sent again."""
+        for pair in sorted(whole.all_pairs()):
+            try:
+                self._take_in(self._write_out(self._database, whole.keeping({pair})))
+            except Exception as error:
+                self._doubt(whole)
+                if not self._is_refusal(error):
+                    raise
+                self._hooks.emit(StepFailed(f"relay-{self._destination}", error, 0.0))
+            rest = whole.keeping(whole.all_pairs() - {pair})
+            whole.settlement, whole.change = rest.settlement, rest.change
 
     def _take_in(self, written: _Written) -> None:
-        """Know that the earliest round is settled, and tell of it."""
-        self._unsettled.pop(0).hold.release()
+        """Know what is settled, and tell of it."""
         self._parking.adopt(written.change)
         self._tell(written.settlement, written.seconds)
         if written.fenced:
@@ -150,12 +211,29 @@ class Settler:
         shards = unsettled.shards()
         owned = self._still_owned(connection, shards, unsettled.hold)
         settlement, change = unsettled.settlement, unsettled.change
+        if unsettled.may_be_written:
+            return self._write_again(connection, unsettled, owned)
         if owned != shards:
-            settlement, change = settlement.keeping(lambda task: task.shard in owned), change.keeping(owned)
+            settlement = settlement.keeping(lambda task: task.shard in owned)
+            change = change.keeping({pair for pair in change.pairs() if pair[1] in owned})
         changed = settlement.write(connection, self._outbox.tasks, delete_succeeded=self._deletes)
         if change:
             self._parking.write(connection, change)
         return settlement, change, len(unsettled.settlement) - changed
+
+    def _write_again(
+        self, connection: Connection, unsettled: Unsettled, owned: set[int]
+    ) -> tuple[Settlement, ParkingChange, int]:
+        """Write what an earlier attempt may have written; what it did write counts as settled, whoever owns it now."""
+        whole, tasks = unsettled.settlement, self._outbox.tasks
+        standing = whole.standing(connection, tasks, delete_succeeded=self._deletes)
+        left = whole.keeping(lambda task: task.shard in owned and task.raw_id not in standing)
+        changed = left.write(connection, tasks, delete_succeeded=self._deletes)
+        change = unsettled.change.keeping({pair for pair in unsettled.change.pairs() if pair[1] in owned})
+        if change:
+            self._parking.write(connection, change)
+        told = whole.keeping(lambda task: task.shard in owned or task.raw_id in standing)
+        return told, change, len(whole) - changed - len(standing)
 
     def _still_owned(self, connection: Connection, shards: set[int], hold: Hold) -> set[int]:
         if not self._database.dialect.locks_rows:

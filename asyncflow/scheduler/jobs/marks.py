@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, Table
 
+from asyncflow.scheduler.again import run_again
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.jobs import queries
 
@@ -72,4 +73,4 @@ class Marks:
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         with self._lock:
-            return self._database.run(work)
+            return run_again(self._database, work)

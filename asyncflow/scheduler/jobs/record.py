@@ -12,6 +12,7 @@ from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.scheduler import ownership_queries
+from asyncflow.scheduler.again import run_again
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.jobs import queries
 from asyncflow.scheduler.jobs.error_handlers import HANDLERS
@@ -32,7 +33,7 @@ def record(engine: Engine, outbox: Outbox, job: Job) -> JobSettings:
     """
     database = Database(engine)
     try:
-        return database.run(lambda connection: _record(connection, outbox, job))
+        return run_again(database, lambda connection: _record(connection, outbox, job))
     finally:
         database.close()
 

@@ -49,8 +49,9 @@ class Roster:
 
     def enter(self) -> None:
         """Make the runners, once, and let each take part; raises OptionError or ShardCountMismatchError."""
-        if not self.runners:
-            self.runners = [self._runner(job) for job in self._jobs.values()]
+        # One by one: a start that failed at one of them may be repeated.
+        for job in list(self._jobs.values())[len(self.runners) :]:
+            self.runners.append(self._runner(job))
         for runner in self.runners:
             runner.share.acquire()
 

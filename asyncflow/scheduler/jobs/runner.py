@@ -69,6 +69,7 @@ class JobRunner:
         self._handler = error_handler_of(settings.error_handler)
         self._runs = count(1)
         self._contexts: dict[int, Context] = {}
+        self._owed: set[Place] = set()  # marks of runs that ended, and could not be written
         self._seen: dict[int, int] = {}
         self._pool: ThreadPoolExecutor | None = None
         self._free = threading.Semaphore(settings.thread_count)
@@ -100,6 +101,7 @@ class JobRunner:
         self._adopt()
         self._look_at_switches()
         self._reconcile()
+        self._write_owed()
         self._deal_out()
         wait = self.board.seconds_until_due(self._clock())
         # What is due and waits for a thread is dealt out when one is free, which wakes the loop.
@@ -238,10 +240,11 @@ class JobRunner:
 
     def _begin(self, place: Place, epochs: Mapping[int, int]) -> bool:
         """Begin a run, unless it has begun; return False if the database knows another owner."""
-        if place.batches > 1:
+        if place.item in self._contexts:
             return True
         if not self._write_marks(place, running=True, misfire=False):
             return False
+        place.batches = 1
         own = epochs if place.item == WHOLE_SHARE else {place.item: place.epoch}
         self._contexts[place.item] = self._context(None if place.item == WHOLE_SHARE else place.item, own)
         return True
@@ -291,10 +294,25 @@ class JobRunner:
                 listener.after(context)  # type: ignore[arg-type]
             except Exception as error:  # noqa: BLE001 - one listener's fault must not keep the next from its call
                 self._handle(context, place.item, error, 0.0)  # type: ignore[arg-type]
-        self._write_marks(place, running=False)
+        self._unmark(place)
         if self._threaded or place.batches > 1:  # a look of the relay that found nothing is no news
             item = None if place.item == WHOLE_SHARE else place.item
             self._hooks.emit(JobItemFinished(self.job.name, item, place.batches, self._clock() - place.began_at))
+
+    def _unmark(self, place: Place) -> None:
+        """Mark the item as at rest; what cannot be written now is, later: the run has ended all the same."""
+        try:
+            self._write_marks(place, running=False)
+        except Exception as error:  # noqa: BLE001 - not the job's: it must not run once more for this
+            self._owed.add(place)
+            self._hooks.emit(StepFailed(self.loop.name, error, 0.0))
+
+    def _write_owed(self) -> None:
+        """Mark items as at rest whose runs ended while the database was away, unless they run again."""
+        for place in list(self._owed):
+            if not place.at_work and place in self.board.places():
+                self._write_marks(place, running=False)
+            self._owed.discard(place)
 
     def _write_marks(self, place: Place, **marks: bool) -> bool:
         if self._marks is None or not self.settings.monitor_execution:

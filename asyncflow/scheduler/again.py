@@ -1,0 +1,49 @@
+"""Writes that are made again when the connection is lost: nobody knows then whether the COMMIT happened."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from asyncflow.scheduler.database import Database
+
+T = TypeVar("T")
+_ATTEMPTS = 4
+_PAUSE_SECONDS = 0.05  # after the first; doubles
+
+
+def run_again(database: Database, work: Callable[[Connection], T]) -> T:
+    """Run ``work``, which may take effect twice without harm; again if the connection is lost, a few times.
+
+    Raises what the last attempt raises.
+    """
+    return _run(database, work, None)
+
+
+def run_once(database: Database, work: Callable[[Connection], T], trace: Callable[[Connection], T | None]) -> T:
+    """Run ``work`` so that it takes effect once: after a lost connection, again only if it left no ``trace``.
+
+    ``trace`` looks for what an earlier attempt has written, in a transaction of its own, and returns what that
+    returned, None if nothing of it is there. Raises what the last attempt raises.
+    """
+    return _run(database, work, trace)
+
+
+def _run(database: Database, work: Callable[[Connection], T], trace: Callable[[Connection], T | None] | None) -> T:
+    for attempt in range(_ATTEMPTS):
+        try:
+            if attempt:
+                time.sleep(_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1))
+                # Not in one transaction with the work, which locks rows in an order of its own.
+                if trace is not None and (found := database.run(trace)) is not None:
+                    return found
+            return database.run(work)
+        except DBAPIError as error:
+            if not error.connection_invalidated or attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")

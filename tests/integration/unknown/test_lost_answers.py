@@ -1,0 +1,88 @@
+"""Whatever COMMIT's answer goes astray: nothing is lost, doubled, counted twice or out of order, and nothing stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import URL, select
+
+from asyncflow import Message
+from asyncflow.outbox.events import SettleFenced, TaskRetried, TasksSettled
+from tests.support.application import Application
+from tests.support.databases import drop_everything, open_engine
+from tests.support.lost_answers import Broker, live
+from tests.support.proxy import Proxy, proxy_to
+
+on_servers = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+SPREAD = 5  # of a day's commits; `make chaos` loses the answer of each
+
+
+@pytest.fixture
+def network(database_url: URL) -> Iterator[tuple[Proxy, URL]]:
+    with proxy_to(database_url) as network:
+        yield network
+
+
+@on_servers
+@pytest.mark.parametrize("on_success", ["keep", "delete"])
+def test_a_day_ends_well_though_the_answer_of_a_commit_is_lost(
+    database_url: URL, network: tuple[Proxy, URL], on_success: str
+) -> None:
+    engine = open_engine(database_url)
+    commits = live(engine, *network, None, on_success=on_success)
+    first = 1 if on_success == "keep" else commits // SPREAD // 2
+    for number in range(first, commits, -(-commits // SPREAD)):
+        live(engine, *network, number, on_success=on_success)
+    engine.dispose()
+
+
+@on_servers
+@pytest.mark.parametrize("lost", [1, 2, 3, 4])
+def test_a_round_that_is_settled_twice_counts_once_and_holds_up_no_other_type(
+    database_url: URL, network: tuple[Proxy, URL], lost: int
+) -> None:
+    proxy, url = network
+    engine, through = open_engine(database_url), open_engine(url)
+    application = Application(engine)
+    for name in ("ordered", "blocked"):
+        application.outbox.message(
+            name,
+            ordered=True,
+            max_retries=int(name == "ordered"),
+            retry_interval_seconds=600,
+            max_retry_interval_seconds=600,
+        )
+    broker = Broker()
+    application.engine = through
+    scheduler = application.scheduler(broker)
+    scheduler.ownership.acquire()
+    with application.session() as session, session.begin():
+        application.outbox.publish_many(session, "ordered", [Message(b"1 1", key="A"), Message(b"2 0", key="A")])
+        application.outbox.publish_many(session, "blocked", [Message(b"1 9", key="B")])
+        application.outbox.publish_many(session, "user.registered", [Message(b"1 0"), Message(b"2 1")])
+    before = proxy.commits
+    proxy.lose_answers(lambda number: number == before + lost)
+    for _ in range(8):
+        try:
+            scheduler.relays[0].step()
+        except Exception:  # noqa: BLE001 - the loop would step again, too
+            continue
+    rows = {(row.task_type, row.payload): row for row in application.rows()}
+    assert sorted(row.retry_count for row in rows.values()) == [0, 0, 0, 1, 1]
+    assert {row.task_key for row in application.rows(select(application.outbox.parked_keys))} == {"A", "B"}
+    application.outbox.message("later")
+    with application.session() as session, session.begin():
+        application.outbox.publish(session, "later", b"3 0")
+    for _ in range(3):
+        scheduler.relays[0].step()
+    assert broker.arrived["later/"] == [3]
+    settled = application.signals.of(TasksSettled)
+    counts = [sum(getattr(event, name) for event in settled) for name in ("succeeded", "retried", "failed")]
+    assert counts == [2, 2, 1]
+    assert len(application.signals.of(TaskRetried)) == 2
+    assert application.signals.of(SettleFenced) == []
+    scheduler.stop()
+    through.dispose()
+    drop_everything(engine)
+    engine.dispose()
