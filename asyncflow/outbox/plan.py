@@ -8,40 +8,34 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from apscheduler.triggers.cron import CronTrigger
-
 from asyncflow.errors import OptionError
-from asyncflow.outbox.crontab import cron_trigger
+from asyncflow.outbox.crontab import Crontab
+from asyncflow.outbox.due_times import DueTimes
 from asyncflow.outbox.tables import CRON_LENGTH, TIMEZONE_LENGTH
 from asyncflow.outbox.text import require_text, shown
 
 RESOLUTION = timedelta(microseconds=1)
-_SOME_DAY = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
 class Plan:
     """Know the due times of a crontab line, in the local time of a zone such as "Europe/Berlin".
 
-    Where clocks are put forward, a time that is left out is due an hour later; where they are put back, one that
-    comes twice is due twice. Raises OptionError.
+    Where clocks are put forward, a time that is left out is due an hour later (by as much as they are put forward);
+    where they are put back, one that comes twice is due twice. Raises OptionError.
     """
 
     cron: str  # a crontab line of 5 fields, or of 6 with seconds first
     timezone: str = "UTC"  # in whose local time the line is meant
-    _trigger: CronTrigger = field(init=False, repr=False, compare=False)
+    _due_times: DueTimes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require_text("cron", self.cron, CRON_LENGTH, OptionError)
-        object.__setattr__(self, "_trigger", cron_trigger(self.cron, "cron", _zone(self.timezone)))
-        if self._trigger.get_next_fire_time(None, _SOME_DAY) is None:
-            raise OptionError(f"cron is {self.cron!r}, which is never due; give a day that its months have")
+        object.__setattr__(self, "_due_times", DueTimes(Crontab(self.cron), _zone(self.timezone)))
 
     def next_after(self, moment: datetime) -> datetime:
         """Return the first due time after ``moment``, in UTC."""
-        # The trigger answers with the moment itself if that is a due time.
-        following: datetime = self._trigger.get_next_fire_time(None, moment + RESOLUTION)
-        return following.astimezone(timezone.utc)
+        return self._due_times.after(moment)
 
 
 @lru_cache(maxsize=1024)

@@ -58,6 +58,21 @@ def test_a_time_that_comes_twice_when_summer_time_ends_is_due_twice() -> None:
     assert due(plan, "2026-10-24 12:00:00", 3) == ["10-25 00:30:00", "10-25 01:30:00", "10-26 01:30:00"]
 
 
+def test_a_time_that_is_left_out_and_falls_on_another_due_time_is_due_once() -> None:
+    plan = Plan("30 2,3 * * *", "Europe/Berlin")
+    assert due(plan, "2026-03-28 12:00:00", 3) == ["03-29 01:30:00", "03-30 00:30:00", "03-30 01:30:00"]
+
+
+def test_a_whole_day_that_a_zone_leaves_out_is_due_with_the_next() -> None:
+    plan = Plan("0 12 * * *", "Pacific/Apia")  # the 30th of December 2011 did not exist
+    assert due(plan, "2011-12-28 23:00:00", 3) == ["12-29 22:00:00", "12-30 22:00:00", "12-31 22:00:00"]
+
+
+def test_the_night_after_clocks_were_put_forward_is_not_skipped() -> None:
+    plan = Plan("0 0 * * *", "Europe/Berlin")
+    assert due(plan, "2026-03-28 22:00:00", 3) == ["03-28 23:00:00", "03-29 22:00:00", "03-30 22:00:00"]
+
+
 def test_every_half_hour_goes_on_through_the_changes() -> None:
     plan = Plan("*/30 * * * *", "Europe/Berlin")
     for night in ("2026-03-28 23:00:00", "2026-10-24 23:00:00"):

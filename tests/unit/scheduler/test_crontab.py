@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 from apscheduler.triggers.base import BaseTrigger
@@ -9,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.crontab import weekdays
+from asyncflow.outbox.cron_fields import WEEKDAY
 from asyncflow.scheduler.crontab import trigger_of
 
-SUNDAY = datetime(2026, 3, 1)  # midnight, in the trigger's own time zone
+SUNDAY = datetime(2026, 3, 1)  # midnight, in the metronome's time zone
 NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
 def fire_times(trigger: BaseTrigger, count: int, after: datetime = SUNDAY) -> list[datetime]:
     """Return the next times, without a time zone, from ``after`` on."""
-    now = after.replace(tzinfo=trigger.timezone)  # type: ignore[attr-defined]
+    now = after.replace(tzinfo=timezone.utc)
     times: list[datetime] = []
     for _ in range(count):
         following = trigger.get_next_fire_time(times[-1] if times else None, now)
@@ -50,6 +51,8 @@ def days(line: str, count: int) -> list[str]:
         ("1/2", ["mon", "wed", "fri"]),
         ("SAT,Sun", ["sun", "sat"]),
         ("0,7,sun", ["sun"]),
+        ("7/2", ["sun", "tue", "thu", "sat"]),
+        ("*/9", ["sun"]),
         ("mon,3,5-6", ["mon", "wed", "fri", "sat"]),
         ("*", list(NAMES)),
     ],
@@ -60,9 +63,8 @@ def test_a_weekday_field_fires_on_the_days_of_crontab(field: str, expected: list
 
 @given(st.integers(0, 7), st.integers(0, 7))
 def test_any_range_of_weekdays_holds_its_ends_and_runs_forward(first: int, last: int) -> None:
-    named = weekdays(f"{first}-{last}").split(",")
-    expected = {NAMES[day % 7] for day in range(first, (last if last >= first else last + 7) + 1)}
-    assert set(named) == expected
+    expected = {day % 7 for day in range(first, (last if last >= first else last + 7) + 1)}
+    assert set(WEEKDAY.values(f"{first}-{last}")) == expected
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,13 @@ def test_any_range_of_weekdays_holds_its_ends_and_runs_forward(first: int, last:
         ("30 4 * * *", [SUNDAY + timedelta(days=day, hours=4, minutes=30) for day in (0, 1, 2)]),
         ("0 0 1 jan *", [datetime(2027, 1, 1), datetime(2028, 1, 1)]),
         ("0 0 29 2 *", [datetime(2028, 2, 29), datetime(2032, 2, 29)]),
+        ("0 0 last * *", [datetime(2026, 3, 31), datetime(2026, 4, 30), datetime(2026, 5, 31)]),
+        ("0 0 15,LAST feb *", [datetime(2027, 2, 15), datetime(2027, 2, 28), datetime(2028, 2, 15)]),
+        ("0 0 1 Nov-DEC/1 *", [datetime(2026, 11, 1), datetime(2026, 12, 1), datetime(2027, 11, 1)]),
+        ("5/20 1 * * *", [SUNDAY + timedelta(hours=1, minutes=minutes) for minutes in (5, 25, 45)]),
+        ("0 0-12/6 * * *", [SUNDAY + timedelta(hours=hours) for hours in (0, 6, 12, 24)]),
+        ("0 0 13 * fri", [datetime(2026, 3, 13), datetime(2026, 11, 13), datetime(2027, 8, 13)]),
+        ("0 0 29 2 mon", [datetime(2044, 2, 29), datetime(2072, 2, 29), datetime(2112, 2, 29)]),
         ("*/20 * * * * *", [SUNDAY + timedelta(seconds=seconds) for seconds in (0, 20, 40, 60)]),
         ("30 0 12 * * 0", [datetime(2026, 3, 1, 12, 0, 30), datetime(2026, 3, 8, 12, 0, 30)]),
         ("15,45 8-9 * * mon", [datetime(2026, 3, 2, 8, 15), datetime(2026, 3, 2, 8, 45), datetime(2026, 3, 2, 9, 15)]),
@@ -79,6 +88,25 @@ def test_any_range_of_weekdays_holds_its_ends_and_runs_forward(first: int, last:
 )
 def test_a_line_fires_at_its_times(line: str, expected: list[datetime]) -> None:
     assert fire_times(trigger_of(line), len(expected)) == expected
+
+
+def test_a_line_ticks_in_the_metronomes_time_zone_and_no_night_is_left_out() -> None:
+    trigger, berlin = trigger_of("0 0 * * *"), ZoneInfo("Europe/Berlin")
+    times = [datetime(2026, 3, 28, tzinfo=berlin)]
+    for _ in range(3):
+        times.append(trigger.get_next_fire_time(times[-1], times[-1]))
+    assert [time.isoformat() for time in times[1:]] == [
+        "2026-03-29T00:00:00+01:00",
+        "2026-03-30T00:00:00+02:00",
+        "2026-03-31T00:00:00+02:00",
+    ]
+
+
+def test_ticks_go_on_when_the_clock_is_put_back() -> None:
+    trigger = trigger_of("*/10 * * * * *")
+    now = SUNDAY.replace(tzinfo=timezone.utc)
+    following = trigger.get_next_fire_time(now + timedelta(hours=1), now)
+    assert following - now <= timedelta(seconds=10)
 
 
 @pytest.mark.parametrize("seconds", [0.001, 1, 1.5, 86400])
@@ -111,6 +139,20 @@ def test_a_number_out_of_bounds_is_refused_by_name(tick: object) -> None:
         "* * 32 * *",
         "* * * 13 *",
         "* * * foo *",
+        "50-10 * * * *",
+        "* 22-2 * * *",
+        "* * * nov-feb *",
+        "*/60 * * * *",
+        "* * 0 * *",
+        "* * L * *",
+        "* * 15W * *",
+        "* * * * 5L",
+        "* * * * 5#2",
+        "* * ? * *",
+        "mon * * * *",
+        "1,,2 * * * *",
+        "99999999999999999999 * * * *",
+        "\u0661 * * * *",
     ],
 )
 def test_a_bad_line_is_refused_with_what_a_line_needs(line: str) -> None:
