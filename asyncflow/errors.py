@@ -35,6 +35,7 @@ AsyncflowError
 ├── TaskServiceError           what a task service answered, or that it did not
 │   ├── ServiceAwayError       it cannot be reached, or asks to come back later
 │   └── ServiceRefusedError    it refused a request: wrong token, unknown type, a field at fault
+├── ConnectionSilentError      the pool, the server or the network gave no connection in time
 ├── ServiceBusyError           the task service had no thread or database for a request in time
 ├── MissingExtraError          an optional client library is not installed
 └── TargetNotFoundError        the command line names a module or attribute that is not there
@@ -210,6 +211,10 @@ class ServiceRefusedError(TaskServiceError):
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class ConnectionSilentError(AsyncflowError):
+    """Nothing came of asking for a connection within the limit; it is tried again."""
 
 
 class ServiceBusyError(AsyncflowError):

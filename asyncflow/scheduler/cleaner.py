@@ -15,6 +15,7 @@ from asyncflow.scheduler import queries
 from asyncflow.scheduler.audit import delete_expired
 from asyncflow.scheduler.contexts import Contexts
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.limits import Limits
 from asyncflow.scheduler.ownership import Ownership
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settings import SchedulerSettings
@@ -39,8 +40,8 @@ class Cleaner:
     ) -> None:
         self._outbox = outbox
         self._contexts = Contexts(outbox)
-        self._database = Database(engine)
-        self._looks = Database(engine, autocommit=True)
+        self._database = Database(engine, limits=Limits.within(settings.lease_seconds))
+        self._looks = Database(engine, autocommit=True, limits=Limits.within(settings.lease_seconds))
         self._ownership = ownership
         self._settings = settings
         self._hooks = hooks

@@ -8,14 +8,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, NullPool
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.scheduler.connecting import connect_within
+from asyncflow.scheduler.limits import LIMITS, Limits
+from asyncflow.scheduler.line import Line
+from asyncflow.scheduler.moves import has_moved_since, is_left, note_move
 
 T = TypeVar("T")
 _ATTEMPTS = 10
 _LONGEST_BACKOFF_SECONDS = 0.5
+_LOCK_WAITS = 3  # in a row, of those that have no other way than to wait
+_MOST_PATIENCE = 16  # times the limit
+_CLOSE_SECONDS = 2.0
 
 
 class Database:
@@ -23,55 +30,171 @@ class Database:
 
     Kept between transactions: a check-out, its isolation level and the reset at its return would cost five
     round trips each time. With ``autocommit`` each statement is a transaction by itself, which saves the COMMIT.
+
+    Nothing is waited for without a limit: its session has short lock waits, and a connection of which nothing comes is
+    cut. What is set on a connection is put back before the pool gets it again.
     """
 
-    def __init__(self, engine: Engine, *, autocommit: bool = False) -> None:
+    def __init__(self, engine: Engine, *, autocommit: bool = False, limits: Limits = LIMITS) -> None:
         self.engine = engine
         self._autocommit = autocommit
+        self._limits = limits
         self.dialect = dialect_of(engine.dialect.name)
         self._connection: Connection | None = None
-        self._undo: Callable[[], None] = lambda: None
+        self._line: Line | None = None
+        self._undo: list[Callable[[], None]] = []
+        self._at_begin: str | None = None
+        self._taken_at = 0.0
+        self._patience = 1
 
-    def run(self, work: Callable[[Connection], T]) -> T:
+    @property
+    def skips_locked(self) -> bool:
+        """Tell whether rows that others have locked can be stepped over."""
+        return self.dialect.skips_locked(self.engine.dialect)
+
+    def run(self, work: Callable[[Connection], T], when_locked: Callable[[Connection], T] | None = None) -> T:
         """Run ``work`` in a transaction and commit; after a deadlock or lock wait, run it again.
 
-        Raises what the database raises otherwise; the next call then begins with a fresh connection.
+        After a lock wait, ``when_locked`` is run in its place: what waits for nobody. Raises what the database raises
+        otherwise; the next call then begins with a fresh connection.
         """
+        waits = 0
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._run_once(work)
             except DBAPIError as error:
-                if attempt == _ATTEMPTS or not self.dialect.is_contention(error):
+                is_wait = self.dialect.is_lock_wait(error)
+                waits += is_wait
+                if attempt == _ATTEMPTS or waits == _LOCK_WAITS or not self._may_run_again(error):
                     raise
+            if is_wait and when_locked is not None:
+                work = when_locked
             # Jitter, so that two that met do not meet again.
             time.sleep(random.uniform(0, min(0.005 * 2**attempt, _LONGEST_BACKOFF_SECONDS)))
         raise AssertionError("unreachable")
 
     def close(self) -> None:
-        """Give the connection back; there is nothing to lose on one that the server has dropped."""
+        """Give the connection back as it was; there is nothing to lose on one that the server has dropped."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            self._undo()
-            with suppress(DBAPIError):
-                connection.close()
+        line, self._line = self._line, None
+        if connection is None:
+            return
+        try:
+            if line is None:
+                self._give_back(connection)
+            else:
+                with line.within(_CLOSE_SECONDS):
+                    self._give_back(connection)
+        finally:
+            if line is not None:
+                line.close()
+
+    def _may_run_again(self, error: DBAPIError) -> bool:
+        return self.dialect.is_contention(error) or self.dialect.is_refused_write(error)
 
     def _run_once(self, work: Callable[[Connection], T]) -> T:
+        line = None
         try:
+            if self._connection is not None and has_moved_since(self.engine, self._taken_at):
+                self._drop()
             connection = self._connection or self._open()
-            if self._autocommit:
-                return work(connection)
-            with connection.begin():
-                return work(connection)
-        except BaseException:
-            self.close()
+            line = self._line
+            if line is None:
+                return self._transact(connection, work)
+            with line.within(self._limits.silence_seconds * self._patience):
+                done = self._transact(connection, work)
+            self._patience = 1
+            return done
+        except BaseException as error:
+            if line is not None and line.was_cut:
+                # It may be slow, and not silent: what takes long is given longer.
+                self._patience = min(2 * self._patience, _MOST_PATIENCE)
+            self._leave_after(error)
             raise
 
-    def _open(self) -> Connection:
-        connection = self.engine.connect()
-        if self.dialect.isolation_level:
-            connection = connection.execution_options(isolation_level=self.dialect.isolation_level)
+    def _transact(self, connection: Connection, work: Callable[[Connection], T]) -> T:
         if self._autocommit:
-            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-        self._undo = self.dialect.plan_anew(connection.connection.driver_connection)
-        self._connection = connection
+            return work(connection)
+        with connection.begin():
+            if self._at_begin is not None:
+                connection.exec_driver_sql(self._at_begin)
+            return work(connection)
+
+    def _leave_after(self, error: BaseException) -> None:
+        """Give the connection back, or throw it away if its server is not the one to be asked any more."""
+        if isinstance(error, DBAPIError) and self.dialect.is_elsewhere(error):
+            note_move(self.engine)
+            self._drop()
+        elif self._line is not None and self._line.was_cut:
+            self._drop()
+        elif self.dialect.locks_rows and self._lost_against_another(error):
+            pass  # rolled back, and the connection is as good as before
+        else:
+            self.close()
+
+    def _lost_against_another(self, error: BaseException) -> bool:
+        return isinstance(error, DBAPIError) and self.dialect.is_contention(error) and not error.connection_invalidated
+
+    def _drop(self) -> None:
+        """End the connection without a word, and let the pool open another one."""
+        connection, self._connection = self._connection, None
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
+        if connection is not None:
+            _end(connection)
+
+    def _open(self) -> Connection:
+        connection = self._connect()
+        try:
+            return self._prepare(connection)
+        except BaseException:
+            self._connection = self._connection or connection
+            self._drop()
+            raise
+
+    def _connect(self) -> Connection:
+        if not self.dialect.locks_rows:
+            return self.engine.connect()  # a file; and one in memory belongs to its thread
+        while True:
+            connection = connect_within(self.engine, self._limits.silence_seconds)
+            if not is_left(self.engine, connection):
+                return connection
+            _end(connection)
+
+    def _prepare(self, connection: Connection) -> Connection:
+        """Set the session up, with the connection watched from the first statement on."""
+        driver = connection.connection.driver_connection
+        self._connection, self._taken_at = connection, time.monotonic()
+        if not self.dialect.locks_rows:
+            return self._isolated(connection)
+        self._line = Line(driver)
+        with self._line.within(self._limits.silence_seconds * self._patience):
+            connection = self._isolated(connection)
+            limited = self.dialect.limit_session(driver, self.engine.dialect, self._limits.session)
+        self._undo = [limited.undo, self.dialect.plan_anew(driver)]
+        self._at_begin = limited.at_begin
         return connection
+
+    def _isolated(self, connection: Connection) -> Connection:
+        level = "AUTOCOMMIT" if self._autocommit else self.dialect.isolation_level
+        return connection.execution_options(isolation_level=level) if level else connection
+
+    def _give_back(self, connection: Connection) -> None:
+        undo, self._undo = self._undo, []
+        try:
+            if not isinstance(self.engine.pool, NullPool):  # which ends the connection, and its session
+                for step in undo:
+                    step()
+        except Exception:  # noqa: BLE001 - the drivers' own errors: a session that cannot be put back is ended
+            _end(connection)
+            return
+        with suppress(DBAPIError):
+            connection.close()
+
+
+def _end(connection: Connection) -> None:
+    with suppress(Exception):
+        connection.invalidate()
+    with suppress(Exception):
+        connection.close()

@@ -15,6 +15,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler import ownership_queries as queries
 from asyncflow.scheduler.again import run_again
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.limits import Limits
 from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership_queries import HEAD, MEMBER, SHARD
 from asyncflow.scheduler.queries import Head
@@ -31,8 +32,9 @@ class DatabaseRegistry:
     ) -> None:
         self.instance = instance
         self._engine = engine
+        self._limits = Limits.within(lease_seconds)
         # Kept, for it is used with each heartbeat; each statement is a transaction by itself.
-        self._looks = Database(engine, autocommit=True)
+        self._looks = Database(engine, autocommit=True, limits=self._limits)
         self._looking = threading.Lock()
         self._lookout = lookout
         self._tasks = outbox.tasks
@@ -113,7 +115,7 @@ class DatabaseRegistry:
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         # A connection for each call: several threads may ask at once.
-        database = Database(self._engine)
+        database = Database(self._engine, limits=self._limits)
         try:
             return run_again(database, work)
         finally:

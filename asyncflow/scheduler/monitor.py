@@ -16,6 +16,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler import claim_queries, queries
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.limits import Limits
 from asyncflow.scheduler.lookout import Lookout, Rest
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settings import SchedulerSettings
@@ -44,7 +45,7 @@ class Monitor:
     ) -> None:
         self._outbox = outbox
         self._types = types
-        self._database = Database(engine)
+        self._database = Database(engine, limits=Limits.within(settings.lease_seconds))
         self._shards = shards
         self._settings = settings
         self._hooks = hooks

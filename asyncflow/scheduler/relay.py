@@ -16,6 +16,7 @@ from asyncflow.scheduler.fetcher import Fetcher, Round
 from asyncflow.scheduler.jobs.context import ShareContext
 from asyncflow.scheduler.jobs.job import DataflowJob
 from asyncflow.scheduler.jobs.settings import JobSettings
+from asyncflow.scheduler.limits import Limits
 from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership import Hold, Ownership
 from asyncflow.scheduler.pause import AdaptivePause
@@ -59,7 +60,7 @@ class Relay(DataflowJob[ShareContext, Round]):
         self._types = types
         self._hooks = hooks
         self._ownership = ownership
-        self._database = Database(engine)
+        self._database = Database(engine, limits=Limits.within(settings.lease_seconds))
         self._fetcher = Fetcher(
             destination, outbox, self._database, self.breakers, settings, types, unknown_types, lookout, hooks
         )

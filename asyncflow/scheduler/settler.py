@@ -14,6 +14,7 @@ from asyncflow.outbox.events import Hooks, SettleFenced, StepFailed, TaskFailed,
 from asyncflow.scheduler import ownership_queries
 from asyncflow.scheduler.beside import Beside
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.limits import Limits
 from asyncflow.scheduler.ownership import Hold, Ownership
 from asyncflow.scheduler.parking import Pair, Parking, ParkingChange
 from asyncflow.scheduler.settings import SchedulerSettings
@@ -86,7 +87,7 @@ class Settler:
         self._destination = destination
         self._outbox = outbox
         self._database = database
-        self._database_beside = Database(engine)
+        self._database_beside = Database(engine, limits=Limits.within(settings.lease_seconds))
         self._ownership = ownership
         self._parking = parking
         self._deletes = settings.on_success == "delete"

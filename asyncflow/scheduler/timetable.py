@@ -15,6 +15,7 @@ from asyncflow.outbox.periodic_task import DUE_TIME, Advance, PeriodicTask
 from asyncflow.outbox.plan import Plan, plan_of
 from asyncflow.scheduler import timetable_queries as queries
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.limits import Limits
 from asyncflow.scheduler.settings import SchedulerSettings
 
 _LEAST_PAUSE_SECONDS = 0.005
@@ -33,7 +34,7 @@ class Timetable:
 
     def __init__(self, outbox: Outbox, engine: Engine, settings: SchedulerSettings, hooks: Hooks) -> None:
         self._outbox = outbox
-        self._database = Database(engine)
+        self._database = Database(engine, limits=Limits.within(settings.lease_seconds))
         self._interval = settings.periodic_interval_seconds
         self._hooks = hooks
         self._recorded: set[str] = set()

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from asyncflow.errors import (
     AsyncflowError,
     ClaimLostError,
+    ConnectionSilentError,
     OptionError,
     PayloadTooLargeError,
     RefusedError,
@@ -103,7 +104,7 @@ def _of_ours(error: AsyncflowError) -> Problem:
         return Problem(422, str(error), field=_first_word(str(error)))
     if isinstance(error, ClaimLostError):
         return Problem(409, str(error))
-    if isinstance(error, (ServiceBusyError, ShardCountMismatchError, TablesMissingError)):
+    if isinstance(error, (ConnectionSilentError, ServiceBusyError, ShardCountMismatchError, TablesMissingError)):
         return Problem(503, str(error), _RETRY)
     # InvalidStageError and the like: what was given cannot be taken.
     return Problem(422, str(error)) if isinstance(error, ValueError) else Problem(500, str(error))

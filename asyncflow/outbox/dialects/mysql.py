@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +13,13 @@ from sqlalchemy import Connection, Dialect, Executable, Insert, Select, Table, f
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.outbox.clock import seconds_until
+from asyncflow.outbox.dialects.protocol import Limited, SessionLimits
 
 _LOCK_WAIT_TIMEOUT, _DEADLOCK, _CHANGED_SINCE_READ = 1205, 1213, 1020
+_READ_ONLY = frozenset({1290, 1792, 1836})  # --read-only, in a READ ONLY transaction, in read-only mode
+# Shutting down, Galera's node that is not synced, a killed connection, offline mode, dropped for inactivity.
+_ELSEWHERE = _READ_ONLY | {1053, 1047, 1927, 3032, 4031}
+_UNKNOWN_VARIABLE = 1193
 _MOST_ROWS = 500
 _MOST_BYTES = 512 * 1024  # of one statement: half of the smallest max_allowed_packet in use
 _NAMED = re.compile(r"%\((\w+)\)s")
@@ -58,6 +63,26 @@ class MySQL:
             parameters = tuple(_bound(row[column]) for row in chunk for column in columns)
             connection.exec_driver_sql(prefix + ", ".join([values] * len(chunk)), parameters)
 
+    def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
+        """Set variables of the session, and keep their old values in variables of the user's."""
+        values = {"innodb_lock_wait_timeout": limits.lock_wait_seconds, "lock_wait_timeout": limits.lock_wait_seconds}
+        if getattr(dialect, "is_mariadb", False):
+            values["idle_transaction_timeout"] = limits.idle_transaction_seconds
+        kept = ", ".join(f"@asyncflow_{name} = @@SESSION.{name}" for name in values)
+        try:
+            _run(driver_connection, f"SET {kept}, " + ", ".join(f"@@SESSION.{n} = {v}" for n, v in values.items()))
+        except Exception as error:
+            if error.args[:1] != (_UNKNOWN_VARIABLE,):
+                raise
+            return Limited()  # a relative of MySQL that has no such limits
+        undo = "SET " + ", ".join(f"@@SESSION.{name} = @asyncflow_{name}" for name in values)
+        return Limited(partial(_run, driver_connection, undo))
+
+    def skips_locked(self, dialect: Any) -> bool:
+        """Know MariaDB from 10.6, MySQL from 8.0."""
+        least = (10, 6) if getattr(dialect, "is_mariadb", False) else (8,)
+        return bool(dialect.server_version_info and tuple(dialect.server_version_info) >= least)
+
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Do nothing: its drivers prepare nothing by themselves."""
         return lambda: None
@@ -72,8 +97,31 @@ class MySQL:
 
     def is_contention(self, error: DBAPIError) -> bool:
         """Know deadlocks, lock waits and MariaDB's snapshot conflicts."""
-        code = error.orig.args[0] if error.orig is not None and error.orig.args else None
-        return code in (_LOCK_WAIT_TIMEOUT, _DEADLOCK, _CHANGED_SINCE_READ)
+        return _code_of(error) in (_LOCK_WAIT_TIMEOUT, _DEADLOCK, _CHANGED_SINCE_READ)
+
+    def is_lock_wait(self, error: DBAPIError) -> bool:
+        """Know InnoDB's lock waits, and those for metadata."""
+        return bool(_code_of(error) == _LOCK_WAIT_TIMEOUT)
+
+    def is_elsewhere(self, error: DBAPIError) -> bool:
+        """Know servers that are read-only, shut down or have left their cluster."""
+        return _code_of(error) in _ELSEWHERE
+
+    def is_refused_write(self, error: DBAPIError) -> bool:
+        """Know read-only servers."""
+        return _code_of(error) in _READ_ONLY
+
+
+def _code_of(error: DBAPIError) -> Any:
+    return error.orig.args[0] if error.orig is not None and error.orig.args else None
+
+
+def _run(driver_connection: Any, statement: str) -> None:
+    cursor = driver_connection.cursor()
+    try:
+        cursor.execute(statement)
+    finally:
+        cursor.close()
 
 
 @lru_cache(maxsize=32)

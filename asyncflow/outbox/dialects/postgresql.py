@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Executable, Insert, Select, Table, insert, te
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
+from asyncflow.outbox.dialects.protocol import Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import lateral_heads
 
 # Its own estimate: the density that it last saw, in the pages of now. It has none of a table that was never looked at.
@@ -17,6 +18,10 @@ _BELIEVED_ROWS = text(
     "SELECT reltuples / relpages * pg_relation_size(oid) / current_setting('block_size')::int "
     "FROM pg_class WHERE oid = CAST(:name AS regclass) AND relpages > 0 AND reltuples >= 0"
 )
+_LOCK_NOT_AVAILABLE = "55P03"
+_READ_ONLY = "25006"
+# Besides: shut down by the administrator or a crash, not up yet, connections that are none any more.
+_ELSEWHERE = frozenset({_READ_ONLY, "57P01", "57P02", "57P03", "57P05", "25P03", "08000", "08003", "08006"})
 _CONTENTION = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock not available
 
 
@@ -42,6 +47,31 @@ class PostgreSQL:
         """Insert by executemany, which psycopg sends as one pipeline."""
         connection.execute(insert(table), [dict(row) for row in rows])
 
+    def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
+        """Set parameters of the session; of each transaction, where a pooler stands between that changes sessions."""
+        version = tuple(dialect.server_version_info or ())
+        values = {"lock_timeout": limits.lock_wait_seconds * 1000}
+        if version >= (9, 6):
+            values["idle_in_transaction_session_timeout"] = limits.idle_transaction_seconds * 1000
+        if version >= (12,):
+            values["tcp_user_timeout"] = limits.user_timeout_seconds * 1000
+        pid = _pid_of(driver_connection)
+        here = f"pg_backend_pid() = {pid}" if pid else "true"
+        columns = (
+            f"current_setting('{n}'), CASE WHEN {here} THEN set_config('{n}', '{v}', false) END"
+            for n, v in values.items()
+        )
+        row = _run(driver_connection, f"SELECT {', '.join(columns)}")
+        if row[1] is None:
+            return Limited(at_begin=f"SET LOCAL lock_timeout = '{limits.lock_wait_seconds}s'")
+        old = zip(values, row[::2], strict=True)
+        undo = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in old)
+        return Limited(partial(_run, driver_connection, undo))
+
+    def skips_locked(self, dialect: Any) -> bool:
+        """Know PostgreSQL from 9.5."""
+        return True
+
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Switch off what psycopg prepares by itself: a plan made for an empty table reads all of a backlog."""
         if (threshold := getattr(driver_connection, "prepare_threshold", None)) is None:
@@ -63,5 +93,42 @@ class PostgreSQL:
 
     def is_contention(self, error: DBAPIError) -> bool:
         """Know serialization failures, deadlocks and lock waits."""
-        state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)  # psycopg 3, psycopg2
-        return state in _CONTENTION
+        return bool(_state_of(error) in _CONTENTION)
+
+    def is_lock_wait(self, error: DBAPIError) -> bool:
+        """Know lock_timeout."""
+        return bool(_state_of(error) == _LOCK_NOT_AVAILABLE)
+
+    def is_elsewhere(self, error: DBAPIError) -> bool:
+        """Know standbys, and servers that shut down or start."""
+        return _state_of(error) in _ELSEWHERE
+
+    def is_refused_write(self, error: DBAPIError) -> bool:
+        """Know standbys and read-only transactions."""
+        return bool(_state_of(error) == _READ_ONLY)
+
+
+def _state_of(error: DBAPIError) -> Any:
+    return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)  # psycopg 3, psycopg2
+
+
+def _pid_of(driver_connection: Any) -> int | None:
+    """Return the process that the driver believes to be connected to; a pooler gives it a number of its own."""
+    info = getattr(driver_connection, "info", None)
+    pid = getattr(info, "backend_pid", None)
+    return pid if isinstance(pid, int) else None
+
+
+def _run(driver_connection: Any, statement: str) -> Any:
+    """Run a SELECT that changes settings, which a rollback would take back, outside of any transaction."""
+    before = driver_connection.autocommit
+    if not before:
+        driver_connection.autocommit = True
+    cursor = driver_connection.cursor()
+    try:
+        cursor.execute(statement)
+        return cursor.fetchone()
+    finally:
+        cursor.close()
+        if not before:
+            driver_connection.autocommit = before

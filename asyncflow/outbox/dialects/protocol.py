@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Executable, Insert, Select, Table
 from sqlalchemy.exc import DBAPIError
+
+
+@dataclass(frozen=True)
+class SessionLimits:
+    """Limit what a session waits for; whole seconds."""
+
+    lock_wait_seconds: int
+    idle_transaction_seconds: int
+    user_timeout_seconds: int  # without an answer from our host, after which the server ends the session
+
+
+@dataclass(frozen=True)
+class Limited:
+    """Hold what puts a session back as it was, in one round trip, and what is to be sent first in each transaction."""
+
+    undo: Callable[[], None] = lambda: None
+    at_begin: str | None = None
 
 
 class DatabaseDialect(Protocol):
@@ -38,6 +56,17 @@ class DatabaseDialect(Protocol):
         """Insert rows of the same columns in as few round trips as the driver allows."""
         ...
 
+    def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
+        """Limit in one round trip how long the session waits for locks, and idles in a transaction, before it ends.
+
+        Raises what the driver raises.
+        """
+        ...
+
+    def skips_locked(self, dialect: Any) -> bool:
+        """Tell whether the server that was connected to knows SKIP LOCKED."""
+        ...
+
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Let a connection keep no plans of statements, which grow old as tables grow; return what undoes it."""
         ...
@@ -48,6 +77,18 @@ class DatabaseDialect(Protocol):
 
     def among(self, raw_ids: Iterable[Any]) -> str:
         """Write what follows a column that is to be one of these ids, as the driver returned them, as literals."""
+        ...
+
+    def is_lock_wait(self, error: DBAPIError) -> bool:
+        """Tell whether a lock was waited for too long: whoever holds it may hold it for long."""
+        ...
+
+    def is_elsewhere(self, error: DBAPIError) -> bool:
+        """Tell whether the server of this connection is not, or not any more, the one that can be written to."""
+        ...
+
+    def is_refused_write(self, error: DBAPIError) -> bool:
+        """Tell whether it answered so before it did anything, so that the transaction has surely not happened."""
         ...
 
     def is_contention(self, error: DBAPIError) -> bool:

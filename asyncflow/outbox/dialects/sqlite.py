@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Executable, Insert, Select, Table, insert, se
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
+from asyncflow.outbox.dialects.protocol import Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import skip_scan_heads
 
 
@@ -36,6 +37,14 @@ class SQLite:
         """Insert by executemany, which SQLite runs as one prepared statement."""
         connection.execute(insert(table), [dict(row) for row in rows])
 
+    def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
+        """Do nothing: it waits as long as its own time-out says, and nobody is between."""
+        return Limited()
+
+    def skips_locked(self, dialect: Any) -> bool:
+        """Tell that it has no row locks to skip."""
+        return False
+
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Do nothing: without ANALYZE its plans go by no counts."""
         return lambda: None
@@ -47,6 +56,18 @@ class SQLite:
         """Write blob literals."""
         literals = ",".join(f"X'{bytes(raw_id).hex()}'" for raw_id in raw_ids)
         return f"IN ({literals})"
+
+    def is_lock_wait(self, error: DBAPIError) -> bool:
+        """Tell that no row's lock is waited for: its one lock is given back soon."""
+        return False
+
+    def is_elsewhere(self, error: DBAPIError) -> bool:
+        """Tell that its file is nowhere else."""
+        return False
+
+    def is_refused_write(self, error: DBAPIError) -> bool:
+        """Tell that its file is nowhere else."""
+        return False
 
     def is_contention(self, error: DBAPIError) -> bool:
         """Know SQLITE_BUSY and SQLITE_LOCKED by their texts: error codes came with Python 3.11."""

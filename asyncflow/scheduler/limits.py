@@ -1,0 +1,31 @@
+"""How long the run side waits for locks, for answers and for connections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asyncflow.outbox.dialects.protocol import SessionLimits
+
+_PART_OF_LEASE = 2 / 3
+_SESSION = SessionLimits(lock_wait_seconds=1, idle_transaction_seconds=15, user_timeout_seconds=10)
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 2.0, 10.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limit waits; one who asks for more than a connection can do in ``silence_seconds`` is given longer each time.
+
+    ``session`` is what the server is told: how long our statements wait for locks, and when it ends a session of ours
+    that is in the middle of a transaction and says nothing, with its locks.
+    """
+
+    silence_seconds: float = _LONGEST_SECONDS  # from the begin of a transaction to its end, and of a connect
+    session: SessionLimits = _SESSION
+
+    @classmethod
+    def within(cls, lease_seconds: float) -> Limits:
+        """Return limits with which a loop that hung is at work again before a lease has run out."""
+        return cls(min(max(lease_seconds * _PART_OF_LEASE, _SHORTEST_SECONDS), _LONGEST_SECONDS))
+
+
+LIMITS = Limits()
