@@ -1,0 +1,99 @@
+"""Connections of which nothing comes any more, and that nobody resets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, Engine, create_engine
+
+from asyncflow import Scheduler, Status
+from asyncflow.errors import ConnectionSilentError
+from asyncflow.outbox.events import StepFailed
+from asyncflow.scheduler.connecting import connect_within
+from asyncflow.testing import MemoryPublisher
+from tests.integration.scheduler.publishers import ids_of
+from tests.integration.scheduler.writing import publish_many, texts
+from tests.support.application import Application
+from tests.support.proxy import Proxy, proxy_to
+from tests.unit.scheduler.waiting import eventually
+
+LEASE_SECONDS = 3.0
+SLACK_SECONDS = 5.0
+OPTIONS: dict[str, Any] = {"lease_seconds": LEASE_SECONDS, "heartbeat_seconds": 0.5, "tick": 0.2}
+pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+DRIVERS = {"mysql": ("pymysql", "mysqldb"), "postgresql": ("psycopg", "psycopg2")}
+
+
+@pytest.fixture(params=[0, 1])
+def line(request: pytest.FixtureRequest, database_url: URL) -> Iterator[tuple[Proxy, Engine]]:
+    """Give a network to the database, and an engine that goes through it, with each driver."""
+    name = database_url.get_backend_name()
+    driver = DRIVERS[name][request.param]
+    pytest.importorskip({"mysqldb": "MySQLdb"}.get(driver, driver))
+    with proxy_to(database_url) as (proxy, url):
+        engine = create_engine(url.set(drivername=f"{name}+{driver}"), max_overflow=30, pool_pre_ping=True)
+        yield proxy, engine
+        engine.dispose()
+
+
+def is_done(application: Application) -> bool:
+    return set(application.statuses()) == {Status.SUCCESS}
+
+
+def test_commits_whose_answers_never_come_hold_nothing_up_for_longer_than_a_lease(
+    application: Application, line: tuple[Proxy, Engine]
+) -> None:
+    proxy, engine = line
+    publisher = MemoryPublisher()
+    with Scheduler(engine, application.outbox, {"kafka": publisher}, hooks=[application.signals], **OPTIONS):
+        ids = publish_many(application, 10)
+        eventually(lambda: is_done(application))
+        next_one = proxy.commits + 1
+        proxy.lose_answers(lambda number: number in range(next_one, next_one + 2), silent=True)
+        ids += publish_many(application, 10)
+        eventually(lambda: len(proxy.lost) == 2)
+        began = time.monotonic()
+        more = publish_many(application, 10)
+        eventually(lambda: is_done(application))
+        assert time.monotonic() - began < LEASE_SECONDS + SLACK_SECONDS
+    assert set(ids_of(publisher)) == texts(ids + more)
+
+
+def test_a_network_that_stood_still_is_gone_on_with_and_left_cleanly(
+    application: Application, line: tuple[Proxy, Engine]
+) -> None:
+    proxy, engine = line
+    hooks = [application.signals]
+    scheduler = Scheduler(engine, application.outbox, {"kafka": MemoryPublisher()}, hooks=hooks, **OPTIONS)
+    with scheduler:
+        publish_many(application, 10)
+        eventually(lambda: is_done(application))
+        proxy.stall()
+        publish_many(application, 10)
+        for loop in ("cluster", "relay-kafka"):  # which have waited in vain, and tell it
+            application.signals.wait_for(StepFailed, lambda failed, loop=loop: failed.loop == loop)  # type: ignore[misc]
+        proxy.resume()
+        began = time.monotonic()
+        eventually(lambda: is_done(application))
+        assert time.monotonic() - began < LEASE_SECONDS + SLACK_SECONDS
+        proxy.stall()
+        began = time.monotonic()
+        scheduler.stop(timeout_seconds=4)
+        assert time.monotonic() - began < 30
+        proxy.resume()
+
+
+def test_nothing_waits_for_ever_for_a_server_that_takes_the_call_and_says_nothing(line: tuple[Proxy, Engine]) -> None:
+    proxy, engine = line
+    engine.connect().close()
+    proxy.stall()
+    for _ in range(2):
+        with pytest.raises(ConnectionSilentError):
+            connect_within(engine, 0.5)  # a pooled one that is asked whether it lives, then a new one
+    proxy.resume()
+    eventually(lambda: engine.pool.checkedout() == 0)  # type: ignore[attr-defined]
+    with connect_within(engine, 30):
+        pass
