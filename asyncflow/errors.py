@@ -15,6 +15,7 @@ AsyncflowError
 │   └── PayloadTooLargeError
 ├── InvalidStageError          a stage's name or context that the row cannot hold
 ├── ClaimLostError             somebody else has the task by now, or it is settled
+├── UnsettledEffectError       a transactional handler changed what could not commit with its task's outcome
 ├── InvalidMessageIdError      an inbox id or consumer name that cannot be told apart safely
 ├── WrongTargetError           publish() was given something that is no Session or Connection
 ├── NotTransactionalError      the connection commits each statement by itself
@@ -105,6 +106,10 @@ class InvalidStageError(AsyncflowError, ValueError):
 
 class ClaimLostError(AsyncflowError):
     """The claim ran out and the task was given back, or it is settled; nothing was written."""
+
+
+class UnsettledEffectError(AsyncflowError):
+    """A transactional handler's statement could not commit together with its task's outcome; it was not sent."""
 
 
 class InvalidMessageIdError(AsyncflowError, ValueError):

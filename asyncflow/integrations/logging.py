@@ -23,6 +23,7 @@ _QUIET: tuple[type[events.Event], ...] = (
 _LOUD: tuple[type[events.Event], ...] = (
     events.TaskRetried,
     events.SettleFenced,
+    events.HandlerFailedLate,
     events.ClaimsRanOut,
     events.UnknownTypeSeen,
     events.ConfigurationIgnored,
@@ -50,7 +51,7 @@ class LoggingHook:
         """Log the event."""
         level = level_of(event)
         if self._logger.isEnabledFor(level):
-            told = (events.StepFailed, events.JobFailed, events.JobStopped)
+            told = (events.StepFailed, events.HandlerFailedLate, events.JobFailed, events.JobStopped)
             error = event.error if isinstance(event, told) else None
             self._logger.log(level, "%s", line_of(event), extra={"event": event}, exc_info=_traced(error))
 

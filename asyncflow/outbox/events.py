@@ -91,6 +91,15 @@ class SettleFenced(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class HandlerFailedLate(Event):
+    """A transactional handler raised after the commit that settled its task: the task is done, the rest is not."""
+
+    task_id: UUID
+    task_type: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
 class PeriodicTasksEnqueued(Event):
     """A periodic task was due: ``tasks`` of it were enqueued, the first of them for ``due_time``."""
 

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Engine, event
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine
 
 from asyncflow.errors import InvalidStageError
 from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.scheduler.claim_source import Claim, ClaimSource
+from asyncflow.scheduler.joint_commit import JointCommit
 from asyncflow.scheduler.task_context import Save, TaskContext
 
 
@@ -96,23 +96,13 @@ class Attempt:
         return arguments
 
     def _call_in_session(self) -> None:
-        """Give the handler a Session whose first commit, the handler's own or ours, settles the task as well."""
-        is_written = False
-
-        def settle(session: Session) -> None:
-            nonlocal is_written
-            if not is_written and not session.in_nested_transaction():
-                self.tools.source.settle_in(session.connection(), self.claim)
-                is_written = True
-
-        def confirm(_: Session) -> None:
-            self.is_settled = is_written
-
-        with Session(self.tools.engine) as session:
-            event.listen(session, "before_commit", settle)
-            event.listen(session, "after_commit", confirm)
-            self._handler(**self._arguments(), session=session)
-            session.commit()
+        """Give the handler a Session whose commit, the handler's own or ours, settles the task as well."""
+        assert self.tools.engine is not None
+        joint = JointCommit(self.tools.source, self.tools.engine, self.claim)
+        try:
+            joint.run(lambda session: self._handler(**self._arguments(), session=session))
+        finally:
+            self.is_settled = joint.is_committed
 
 
 def _context_of(claim: Claim, task_type: HandlerType, tools: Tools) -> TaskContext:

@@ -50,7 +50,7 @@ class Found(NamedTuple):
 
 
 class ClaimSource(Protocol):
-    """Give claims to one worker; its thread calls all but ``settle_in`` and ``checkpoint``, which handlers do.
+    """Give claims to one worker; its thread calls all but ``settle_in``, ``still_holds`` and ``checkpoint``.
 
     One that ``can_settle_beside`` is also called to ``settle`` on another thread, while the worker's claims or renews.
 
@@ -83,6 +83,10 @@ class ClaimSource(Protocol):
 
     def settle_in(self, connection: Connection, claim: Claim) -> None:
         """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
+        ...
+
+    def still_holds(self, connection: Connection, claim: Claim) -> bool:
+        """Tell whether the task is held under the claim's token, so is not settled; on the handler's thread."""
         ...
 
     def checkpoint(self, claim: Claim, stage: str, context: str | None) -> None:

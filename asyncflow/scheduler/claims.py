@@ -113,6 +113,11 @@ class Claims:
         self._forget_contexts(connection, [claim])
         claim.may_be_settled = claim.may_be_done = True  # whatever the handler's COMMIT tells us
 
+    def still_holds(self, connection: Connection, claim: Claim) -> bool:
+        """Read whether the claim is neither settled nor lost."""
+        held = claim_queries.held(self._tasks, self._overflow)
+        return connection.execute(held, _values([claim])).first() is not None
+
     def checkpoint(self, claim: Claim, stage: str, context: str | None) -> None:
         """Write how far the work has come, in a transaction of its own, on any thread; raises ClaimLostError."""
         values = {**_values([claim]), "its_stage": stage, "lease": self._lease}

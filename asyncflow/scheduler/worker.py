@@ -11,7 +11,7 @@ from itertools import groupby
 from sqlalchemy import Engine
 
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.events import Hooks, SettleFenced, StepFailed, TasksSettled
+from asyncflow.outbox.events import HandlerFailedLate, Hooks, SettleFenced, StepFailed, TasksSettled
 from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.scheduler.attempt import Attempt, Tools
 from asyncflow.scheduler.claim_source import Claim, ClaimSource, WorkerSettings
@@ -193,6 +193,9 @@ class Worker:
         while self._finished:
             attempt, error = self._finished.popleft()
             own_commits += attempt.is_settled
+            if attempt.is_settled and error is not None:
+                task = attempt.claim.task
+                self._hooks.emit(HandlerFailedLate(task.id, task.task_type, error))
             if attempt.is_over:
                 fenced += not attempt.is_settled
             elif attempt.is_settled:

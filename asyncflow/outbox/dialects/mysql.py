@@ -95,6 +95,9 @@ class MySQL:
         literals = ",".join(f"0x{bytes(raw_id).hex()}" for raw_id in raw_ids)
         return f"IN ({literals or 'NULL'})"
 
+    def begin_before_savepoint(self, connection: Connection) -> None:
+        """Do nothing: a savepoint is part of the transaction."""
+
     def is_contention(self, error: DBAPIError) -> bool:
         """Know deadlocks, lock waits and MariaDB's snapshot conflicts."""
         return _code_of(error) in (_LOCK_WAIT_TIMEOUT, _DEADLOCK, _CHANGED_SINCE_READ)

@@ -91,6 +91,9 @@ class PostgreSQL:
         ids = ",".join(map(str, raw_ids))
         return f"= ANY(ARRAY(SELECT unnest('{{{ids}}}'::uuid[])))"
 
+    def begin_before_savepoint(self, connection: Connection) -> None:
+        """Do nothing: a savepoint is part of the transaction."""
+
     def is_contention(self, error: DBAPIError) -> bool:
         """Know serialization failures, deadlocks and lock waits."""
         return bool(_state_of(error) in _CONTENTION)

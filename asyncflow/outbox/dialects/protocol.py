@@ -91,6 +91,10 @@ class DatabaseDialect(Protocol):
         """Tell whether it answered so before it did anything, so that the transaction has surely not happened."""
         ...
 
+    def begin_before_savepoint(self, connection: Connection) -> None:
+        """See to it that a savepoint is inside a transaction, so that its release commits nothing."""
+        ...
+
     def is_contention(self, error: DBAPIError) -> bool:
         """Tell whether the transaction lost against another one and may simply be run again."""
         ...

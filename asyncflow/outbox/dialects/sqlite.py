@@ -69,6 +69,11 @@ class SQLite:
         """Tell that its file is nowhere else."""
         return False
 
+    def begin_before_savepoint(self, connection: Connection) -> None:
+        """Begin, or the driver would let the release of the first savepoint commit."""
+        if not getattr(connection.connection.driver_connection, "in_transaction", True):
+            connection.exec_driver_sql("BEGIN")
+
     def is_contention(self, error: DBAPIError) -> bool:
         """Know SQLITE_BUSY and SQLITE_LOCKED by their texts: error codes came with Python 3.11."""
         return any(text in str(error.orig) for text in ("is locked", "busy"))

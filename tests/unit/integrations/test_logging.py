@@ -55,6 +55,11 @@ CASES: list[tuple[Event, int, str]] = [
         logging.WARNING,
         "ClaimsRanOut task_type=issue_coupon given_back=2 failed=1",
     ),
+    (
+        events.HandlerFailedLate(ID, "mail", ValueError("x")),
+        logging.WARNING,
+        f"HandlerFailedLate task_id={ID} task_type=mail error=ValueError: 'x'",
+    ),
     (events.SettleFenced("kafka", 3), logging.WARNING, "SettleFenced destination=kafka tasks=3"),
     (
         events.BreakerChanged("kafka", "open", 1.0, "refused\nby:broker"),

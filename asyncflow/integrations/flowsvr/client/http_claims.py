@@ -98,6 +98,11 @@ class HttpClaims:
         assert self._claims is not None  # a worker without an engine starts with no transactional handler
         self._claims.settle_in(connection, claim)
 
+    def still_holds(self, connection: Connection, claim: Claim) -> bool:
+        """Read from the table, past the service, whether the task is neither settled nor lost."""
+        assert self._claims is not None
+        return self._claims.still_holds(connection, claim)
+
     def checkpoint(self, claim: Claim, stage: str, context: str | None) -> None:
         """Write a checkpoint; ask for as long as the claim lasts while the service is away."""
         value = None if context is None else orjson.loads(context)
