@@ -137,3 +137,27 @@ def _postgresql_until(element: seconds_until, compiler: Any, **kw: Any) -> str:
 @compiles(seconds_until, "sqlite")
 def _sqlite_until(element: seconds_until, compiler: Any, **kw: Any) -> str:
     return f"((julianday({_argument(element, compiler, kw)}) - julianday('now')) * 86400.0)"
+
+
+class epoch_seconds(FunctionElement[float]):  # noqa: N801 - a SQL function's name
+    """Compile to the seconds from 1970 to a time, the same for the same stored value."""
+
+    type = Float()
+    inherit_cache = True
+    name = "epoch_seconds"
+
+
+@compiles(epoch_seconds, "mysql")
+@compiles(epoch_seconds, "mariadb")
+def _mysql_epoch(element: epoch_seconds, compiler: Any, **kw: Any) -> str:
+    return f"TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', {_argument(element, compiler, kw)}) / 1e6"
+
+
+@compiles(epoch_seconds, "postgresql")
+def _postgresql_epoch(element: epoch_seconds, compiler: Any, **kw: Any) -> str:
+    return f"EXTRACT(EPOCH FROM {_argument(element, compiler, kw)})::float8"
+
+
+@compiles(epoch_seconds, "sqlite")
+def _sqlite_epoch(element: epoch_seconds, compiler: Any, **kw: Any) -> str:
+    return f"((julianday({_argument(element, compiler, kw)}) - 2440587.5) * 86400.0)"

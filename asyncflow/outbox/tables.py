@@ -147,6 +147,8 @@ def task_table(metadata: MetaData, name: str = "asyncflow_task", schema: str | N
 def shard_table(metadata: MetaData, name: str = "asyncflow_shard", schema: str | None = None) -> Table:
     """Add the shard table: who owns each shard of each job, until when, and by ``epoch`` how often that changed.
 
+    ``acquired_at`` is when the lease was written last: so it also tells for how long, whatever became of the clock.
+
     ``disabled``, ``misfire`` and ``running`` are those of the ElasticJob sharding item.
     """
     return Table(
@@ -167,7 +169,10 @@ def shard_table(metadata: MetaData, name: str = "asyncflow_shard", schema: str |
 
 
 def instance_table(metadata: MetaData, name: str = "asyncflow_instance", schema: str | None = None) -> Table:
-    """Add the instance table: which running processes share each job, each by a lease that it renews."""
+    """Add the instance table: which running processes share each job, each by a lease that it renews.
+
+    ``joined_at`` is when the lease was written last.
+    """
     return Table(
         name,
         metadata,

@@ -34,6 +34,16 @@ def run_once(database: Database, work: Callable[[Connection], T], trace: Callabl
     return _run(database, work, trace)
 
 
+def insist(step: Callable[[], None]) -> None:
+    """Call a last ``step`` again if it fails, a few times: nobody calls it later. Raises what the last call raises."""
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return step()
+        except Exception:  # noqa: BLE001 - the last call raises
+            time.sleep(_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1))
+    return step()
+
+
 def _run(database: Database, work: Callable[[Connection], T], trace: Callable[[Connection], T | None] | None) -> T:
     for attempt in range(_ATTEMPTS):
         try:

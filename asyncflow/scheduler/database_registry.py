@@ -15,6 +15,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler import ownership_queries as queries
 from asyncflow.scheduler.again import run_again
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.lease_watch import Lease, LeaseWatch
 from asyncflow.scheduler.limits import Limits
 from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership_queries import HEAD, MEMBER, SHARD
@@ -22,6 +23,7 @@ from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.registry import Holding, View
 
 T = TypeVar("T")
+_Row = Row[Any]
 
 
 class DatabaseRegistry:
@@ -43,6 +45,7 @@ class DatabaseRegistry:
         self._instances = outbox.instances
         self._lease = timedelta(seconds=lease_seconds)
         self._candidacies: set[str] = set()
+        self._watch = LeaseWatch()
 
     def join(self, job: str, item_count: int, *, is_candidate: bool, changed: Callable[[], None]) -> None:
         """Record the shards unless they are, and become a member. Nothing is pushed: ``changed`` is never called."""
@@ -63,7 +66,7 @@ class DatabaseRegistry:
                 heads = [Head(row.job, row.shard, row.seconds_left) for row in rows if row.kind == HEAD + int(status)]
                 lookout.take_in(status, heads, looked_at)
         seen = [row for row in rows if row.kind < HEAD]
-        return {job: _view([row for row in seen if row.job == job]) for job in jobs}
+        return {job: self._view(job, [row for row in seen if row.job == job]) for job in jobs}
 
     def renew(self) -> None:
         """Renew in two statements; a membership that was forgotten meanwhile is entered again."""
@@ -100,6 +103,12 @@ class DatabaseRegistry:
         """Give the connection back."""
         with self._looking:
             self._looks.close()
+
+    def _view(self, job: str, rows: list[_Row]) -> View:
+        left = self._watch.seconds_left(job, map(_lease, rows))
+        members = [row.owner for row in rows if row.kind == MEMBER and left[_leased(row)] > 0 and not row.disabled]
+        items = {row.shard: _holding(row, left[_leased(row)]) for row in rows if row.kind == SHARD}
+        return View(tuple(sorted(members)), items)
 
     # -- work of one transaction -------------------------------------------------------------------------
 
@@ -168,12 +177,14 @@ class DatabaseRegistry:
         connection.execute(queries.delete_member(self._instances), self._of(job))
 
 
-def _view(rows: list[Row[tuple[object, ...]]]) -> View:
-    members = [row.owner for row in rows if row.kind == MEMBER and row.seconds_left > 0 and not row.disabled]
-    items = {row.shard: _holding(row) for row in rows if row.kind == SHARD}
-    return View(tuple(sorted(members)), items)
+def _lease(row: _Row) -> Lease:
+    ends_at, began_at = (None if moment is None else float(moment) for moment in (row.ends_at, row.began_at))
+    return Lease(_leased(row), ends_at, began_at, float(row.seconds_left or 0.0))
 
 
-def _holding(row: Row[tuple[object, ...]]) -> Holding:
-    left = row.seconds_left or 0.0
-    return Holding(row.owner, row.epoch, float(left), bool(row.disabled), bool(row.misfire), bool(row.running))
+def _leased(row: _Row) -> tuple[object, ...]:
+    return row.kind, row.shard, row.owner, row.epoch
+
+
+def _holding(row: _Row, seconds_left: float) -> Holding:
+    return Holding(row.owner, row.epoch, seconds_left, bool(row.disabled), bool(row.misfire), bool(row.running))

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import database_now, seconds_until
+from asyncflow.outbox.clock import database_now, epoch_seconds, seconds_until
 from asyncflow.outbox.dialects import DatabaseDialect
 
 _NO_TIME = timedelta(0)
@@ -52,7 +52,7 @@ def read_views(shards: Table, instances: Table) -> CompoundSelect[Any]:
     """Read the shards and the members of ``jobs``, in one statement, told apart by ``kind``.
 
     Columns: kind, job, shard, name of the owner or member, epoch, seconds of its lease left, disabled (of a member:
-    leaving), misfire, running.
+    leaving), misfire, running, ends_at and began_at of the lease in seconds since 1970.
     """
     return union_all(*_views(shards, instances))
 
@@ -62,9 +62,11 @@ def _views(shards: Table, instances: Table) -> tuple[Select[Any], Select[Any]]:
     s, i = shards.c, instances.c
     left = seconds_until(s.lease_until).label("seconds_left")
     of_shards = select(_number(SHARD).label("kind"), s.job, s.shard, s.owner, s.epoch, left)
-    of_shards = of_shards.add_columns(s.disabled, s.misfire, s.running).where(s.job.in_(jobs))
+    lease = (epoch_seconds(s.lease_until).label("ends_at"), epoch_seconds(s.acquired_at).label("began_at"))
+    of_shards = of_shards.add_columns(s.disabled, s.misfire, s.running, *lease).where(s.job.in_(jobs))
     of_members = select(_number(MEMBER), i.job, _number(-1), i.instance, _number(0), seconds_until(i.lease_until))
-    of_members = of_members.add_columns(i.leaving, false(), false()).where(i.job.in_(jobs))
+    its_lease = (epoch_seconds(i.lease_until), epoch_seconds(i.joined_at))
+    of_members = of_members.add_columns(i.leaving, false(), false(), *its_lease).where(i.job.in_(jobs))
     return of_shards, of_members
 
 
@@ -83,7 +85,7 @@ def read_views_and_heads(
 def _heads(tasks: Table, dialect: DatabaseDialect, status: int) -> Select[Any]:
     statement: Any = dialect.heads(tasks, status)
     task_type, shard, due = statement.subquery().columns
-    nothing = (null(), _number(0), due, false(), false(), false())
+    nothing = (null(), _number(0), due, false(), false(), false(), _number(0), _number(0))
     return select(_number(HEAD + status), task_type, shard, *nothing)
 
 
@@ -147,8 +149,14 @@ def recorded_shards(shards: Table) -> Select[Any]:
 
 @lru_cache(maxsize=32)
 def acquire_shards(shards: Table) -> Update:
-    """Make ``its_owner`` the owner of those of ``shards`` that nobody owns any more, and raise their epochs."""
-    free = or_(shards.c.owner.is_(None), shards.c.lease_until.is_(None), shards.c.lease_until <= database_now())
+    """Make ``its_owner`` the owner of those of ``shards`` that nobody owns any more, and raise their epochs.
+
+    A lease that begins later than now was written before the clock was set back. Its owner, if it lives, renews it
+    sooner than who asks has seen it run out; if it does not, the lease must not stand until the clock has come so far.
+    """
+    s = shards.c
+    has_no_lease = or_(s.owner.is_(None), s.lease_until.is_(None))
+    free = or_(has_no_lease, s.lease_until <= database_now(), s.acquired_at > database_now())
     return _change_owner(shards).where(free)
 
 
@@ -186,9 +194,10 @@ def _change_owner(shards: Table) -> Update:
 
 @lru_cache(maxsize=32)
 def renew_shards(shards: Table) -> Update:
-    """Let the leases of all shards of ``its_owner`` end ``lease`` from now."""
+    """Let the leases of all shards of ``its_owner`` begin now and end ``lease`` from now."""
     lease = bindparam("lease", type_=shards.c.lease_until.type)
-    return update(shards).where(shards.c.owner == bindparam("its_owner")).values(lease_until=lease)
+    mine = shards.c.owner == bindparam("its_owner")
+    return update(shards).where(mine).values(lease_until=lease, acquired_at=_NO_TIME)
 
 
 @lru_cache(maxsize=32)
@@ -210,9 +219,10 @@ def insert_member(connection: Connection, instances: Table, job: str, instance: 
 
 @lru_cache(maxsize=32)
 def renew_member(instances: Table) -> Update:
-    """Let the leases of ``its_instance`` end ``lease`` from now, in all jobs."""
+    """Let the leases of ``its_instance`` begin now and end ``lease`` from now, in all jobs."""
     lease = bindparam("lease", type_=instances.c.lease_until.type)
-    return update(instances).where(instances.c.instance == bindparam("its_instance")).values(lease_until=lease)
+    mine = instances.c.instance == bindparam("its_instance")
+    return update(instances).where(mine).values(lease_until=lease, joined_at=_NO_TIME)
 
 
 @lru_cache(maxsize=32)

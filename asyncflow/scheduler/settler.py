@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.events import Hooks, SettleFenced, StepFailed, TaskFailed, TaskRetried, TasksSettled
 from asyncflow.scheduler import ownership_queries
+from asyncflow.scheduler.again import insist
 from asyncflow.scheduler.beside import Beside
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.limits import Limits
@@ -136,7 +137,7 @@ class Settler:
     def close(self) -> None:
         """Write what is left, give the connection back and end the thread."""
         try:
-            self.settle_all()
+            insist(self.settle_all)
         finally:
             self._beside.close()
             self._database_beside.close()

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.events import HandlerFailedLate, Hooks, SettleFenced, StepFailed, TasksSettled
 from asyncflow.outbox.handler_type import HandlerType
+from asyncflow.scheduler.again import insist
 from asyncflow.scheduler.attempt import Attempt, Tools
 from asyncflow.scheduler.claim_source import Claim, ClaimSource, WorkerSettings
 from asyncflow.scheduler.crew import Crew
@@ -179,7 +180,7 @@ class Worker:
                 self._hooks.emit(StepFailed(DESTINATION, error, _PAUSE_IN_STOP_SECONDS))
                 time.sleep(_PAUSE_IN_STOP_SECONDS)
         self._give_up(lambda _: True, lambda _: GIVEN_BACK)
-        self._verdicts.write(beside=False)
+        insist(lambda: self._verdicts.write(beside=False))
 
     def _tend(self) -> None:
         self._take_in_finished()

@@ -9,6 +9,7 @@ import pytest
 
 from asyncflow.errors import ShardCountMismatchError
 from tests.integration.registry.conftest import ITEMS, JOB, LEASE_SECONDS, Realm, holding, owned_by, view
+from tests.unit.scheduler.waiting import eventually
 
 ALL = range(ITEMS)
 
@@ -220,3 +221,32 @@ def at_once(works: list[Callable[[], None]]) -> None:
     for thread in threads:
         thread.join(60)
     assert errors == []
+
+
+# -- the database's clock --------------------------------------------------------------------------------
+
+
+def test_what_a_dead_one_leased_before_the_clock_was_set_back_is_free_a_lease_later(realm: Realm) -> None:
+    lease = 1.0
+    a, b = (realm.registry(name, lease) for name in "ab")
+    for registry in (a, b):
+        registry.join(JOB, ITEMS, is_candidate=True, changed=lambda: None)
+    a.acquire(JOB, [0])
+    realm.set_clock_back(lease)
+    assert view(b).members == ("a", "b")
+    assert not holding(b, 0).is_free
+    eventually(lambda: holding(b, 0).is_free)
+    assert "a" not in view(b).members
+    b.acquire(JOB, [0])
+    assert owned_by(b) == {0: 2}
+
+
+def test_who_renews_keeps_what_it_has_though_the_clock_was_set_back(realm: Realm) -> None:
+    a, b = realm.member("a"), realm.member("b")
+    a.acquire(JOB, [0])
+    view(b)
+    realm.set_clock_back(LEASE_SECONDS)
+    a.renew()
+    b.acquire(JOB, [0])
+    assert owned_by(a) == {0: 1}
+    assert not holding(b, 0).is_free

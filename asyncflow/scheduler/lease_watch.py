@@ -1,0 +1,54 @@
+"""How long others' leases last, told by a clock that nobody can set."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+Key = tuple[Any, ...]
+
+
+class Lease(NamedTuple):
+    """Hold a lease as it is read: ``ends_at`` and ``began_at`` are moments in seconds, by the database's clock."""
+
+    key: Key  # what is leased, and to whom
+    ends_at: float | None
+    began_at: float | None
+    seconds_left: float  # by the database's clock
+
+
+class _Seen(NamedTuple):
+    ends_at: float | None
+    until: float  # on the monotonic clock
+
+
+class LeaseWatch:
+    """Time leases from when each was first seen until it is renewed; lives as long as its registry, thread-safe.
+
+    The database's clock is asked once for each renewal. When it is set afterwards, no lease becomes shorter, and none
+    longer; one that was written before it was set back lasts no longer than when it was written.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen: dict[str, dict[Key, _Seen]] = {}  # by job
+
+    def seconds_left(self, job: str, leases: Iterable[Lease]) -> dict[Key, float]:
+        """Return how long each lease of a job lasts, 0 or less if it has run out; the others of it are forgotten."""
+        now = self._clock()
+        with self._lock:
+            before = self._seen.get(job, {})
+            seen = {lease.key: self._look(before.get(lease.key), lease, now) for lease in leases}
+            self._seen[job] = seen
+        return {key: one.until - now for key, one in seen.items()}
+
+    def _look(self, known: _Seen | None, lease: Lease, now: float) -> _Seen:
+        if known is not None and known.ends_at == lease.ends_at:
+            return known
+        left = lease.seconds_left
+        if lease.ends_at is not None and lease.began_at is not None:
+            left = min(left, lease.ends_at - lease.began_at)
+        return _Seen(lease.ends_at, now + left)
