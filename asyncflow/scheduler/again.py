@@ -53,7 +53,15 @@ def _run(database: Database, work: Callable[[Connection], T], trace: Callable[[C
                 if trace is not None and (found := database.run(trace)) is not None:
                     return found
             return database.run(work)
-        except DBAPIError as error:
-            if not error.connection_invalidated or attempt == _ATTEMPTS - 1:
+        except Exception as error:
+            if attempt == _ATTEMPTS - 1 or not _is_lost(database, error):
                 raise
     raise AssertionError("unreachable")
+
+
+def _is_lost(database: Database, error: Exception) -> bool:
+    """Tell whether the connection was lost; a driver's own error comes from setting its session up."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    driver = database.engine.dialect.dbapi
+    return driver is not None and isinstance(error, driver.Error)

@@ -18,6 +18,7 @@ from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.tables import ACTOR_LENGTH, REASON_LENGTH
 from asyncflow.outbox.text import require_text
 from asyncflow.scheduler import audit_queries as queries
+from asyncflow.scheduler.again import run_again
 from asyncflow.scheduler.database import Database
 
 MOST_READ = 10_000
@@ -54,9 +55,9 @@ class Act:
         """Return a line for the log of a task."""
         return f"{self.action} by {self.actor}" + (f": {self.reason}" if self.reason else "")
 
-    def write(self, connection: Connection, entries: Table, tasks: Sequence[Any], details: Sequence[str]) -> None:
-        """Write an entry for each task, in the transaction that changes it."""
-        rows = [
+    def write(self, connection: Connection, entries: Table, tasks: Sequence[Any], details: Sequence[str]) -> list[UUID]:
+        """Write an entry for each task, in the transaction that changes it; return the entries' ids."""
+        rows: list[dict[str, Any]] = [
             {
                 "id": new_id(),
                 "at": timedelta(0),
@@ -72,6 +73,7 @@ class Act:
         ]
         if rows:
             dialect_of(connection.dialect.name).insert_many(connection, entries, rows)
+        return [row["id"] for row in rows]
 
 
 class Audit:
@@ -87,7 +89,7 @@ class Audit:
         database = Database(self._engine)
         statement = queries.latest(self._entries, task_id, limit)
         try:
-            return database.run(lambda connection: [AuditEntry(*row) for row in connection.execute(statement)])
+            return run_again(database, lambda connection: [AuditEntry(*row) for row in connection.execute(statement)])
         finally:
             database.close()
 

@@ -18,6 +18,11 @@ def latest(entries: Table, task_id: UUID | None, limit: int) -> Select[Any]:
     return statement if task_id is None else statement.where(e.task_id == task_id)
 
 
+def is_there(entries: Table, entry_id: UUID) -> Select[Any]:
+    """Read the id of an entry, if it is there."""
+    return select(entries.c.id).where(entries.c.id == entry_id)
+
+
 def expired(entries: Table) -> Select[Any]:
     """Read ids of entries older than ``age``, oldest first."""
     e = entries.c

@@ -17,6 +17,7 @@ from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.outbox.task_type import TaskType
 from asyncflow.outbox.text import nearest, require_text
 from asyncflow.scheduler import configuration_queries as queries
+from asyncflow.scheduler.again import run_again
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.type_config import OPTIONS, TypeConfig, refuse_unknown_options
 
@@ -61,10 +62,13 @@ class Configurations:
 
     def remove(self, name: str) -> bool:
         """Let a task type be as declared again, or forget one that was registered; return whether it had a row."""
-        return (
-            self._run(lambda connection: connection.execute(queries.remove(self._cfgs), {"its_type": name})).rowcount
-            > 0
-        )
+        had: list[bool] = []
+
+        def work(connection: Connection) -> None:
+            had.append(connection.execute(queries.remove(self._cfgs), {"its_type": name}).rowcount > 0)
+
+        self._run(work)
+        return any(had)  # at the first time, if the answer to that was lost
 
     def handler_types(self) -> dict[str, HandlerType]:
         """Return the types in force whose tasks are handled, by name: the declared ones, and those registered.
@@ -114,9 +118,10 @@ class Configurations:
         )
 
     def _run(self, work: Callable[[Connection], T]) -> T:
+        """Run what may take effect twice; again if the connection is lost."""
         database = Database(self._engine)
         try:
-            return database.run(work)
+            return run_again(database, work)
         finally:
             database.close()
 

@@ -189,8 +189,10 @@ class Database:
         except Exception:  # noqa: BLE001 - the drivers' own errors: a session that cannot be put back is ended
             _end(connection)
             return
-        with suppress(DBAPIError):
+        try:
             connection.close()
+        except Exception:  # noqa: BLE001 - the driver's own error, from resetting a session that is no more
+            _end(connection)
 
 
 def _end(connection: Connection) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import orjson
@@ -21,8 +21,9 @@ from asyncflow.outbox.events import Hook, Hooks, TasksChanged
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task_type import require_number
+from asyncflow.scheduler import audit_queries, ownership_queries
 from asyncflow.scheduler import dead_letter_queries as queries
-from asyncflow.scheduler import ownership_queries
+from asyncflow.scheduler.again import run_again, run_once
 from asyncflow.scheduler.audit import MOST_READ, Act
 from asyncflow.scheduler.contexts import Contexts
 from asyncflow.scheduler.database import Database
@@ -178,7 +179,7 @@ class DeadLetters:
                 room = None if selection.limit is None else selection.limit - done
                 if room == 0:
                     break
-                changed = database.run(lambda c, i=ids[:room], d=done: self._batch(c, i, d, act, statuses, write))  # type: ignore[misc]
+                changed = self._change_batch(database, _Batch(ids[:room], done, act, statuses, write))
                 done += len(changed)
                 if changed:
                     self._hooks.emit(TasksChanged(act.action, act.actor, len(changed)))
@@ -196,45 +197,66 @@ class DeadLetters:
             for start in range(0, len(wanted), _PAGE):
                 yield wanted[start : start + _PAGE]
             return
-        until = database.run(lambda connection: connection.execute(queries.now()).scalar_one())
+        until = run_again(database, lambda connection: connection.execute(queries.now()).scalar_one())
         for status in statuses:
             walk, after = walk_of(selection, self._outbox, status, until), None
-            while places := database.run(lambda connection, w=walk, a=after: w.page(connection, a, _PAGE)):  # type: ignore[misc]
+            while places := run_again(database, lambda connection, w=walk, a=after: w.page(connection, a, _PAGE)):  # type: ignore[misc]
                 yield [place.id for place in places]
                 after = places[-1]
 
-    def _batch(
-        self,
-        connection: Connection,
-        ids: Sequence[UUID],
-        done: int,
-        act: Act,
-        statuses: Sequence[Status],
-        write: _Write,
-    ) -> set[UUID]:
-        """Lock, change and enter into the audit; return the ids of the rows that were changed."""
+    def _change_batch(self, database: Database, batch: _Batch) -> set[UUID]:
+        """Change a batch once, though the answer to its COMMIT be lost; return the ids of the changed rows."""
+        tried: dict[UUID, set[UUID]] = {}  # by an entry of the audit, which tells whether it happened
+
+        def work(connection: Connection) -> set[UUID]:
+            entries, changed = self._write(connection, batch)
+            tried.update(dict.fromkeys(entries[:1], changed))
+            return changed
+
+        def trace(connection: Connection) -> set[UUID] | None:
+            for entry, changed in tried.items():
+                if connection.execute(audit_queries.is_there(self._outbox.audit_entries, entry)).first():
+                    return changed
+            return None
+
+        return run_once(database, work, trace)
+
+    def _write(self, connection: Connection, batch: _Batch) -> tuple[Sequence[UUID], set[UUID]]:
+        """Lock, change and enter into the audit; return the ids of the entries and of the rows that were changed."""
         if not dialect_of(connection.dialect.name).locks_rows:
             connection.execute(ownership_queries.exclude_writers(self._outbox.shards))
-        rows = connection.execute(queries.lock(self._tasks, ids, map(int, statuses))).all()
-        if rows:
-            act.write(connection, self._outbox.audit_entries, rows, write(connection, rows, done))
-        return {row.id for row in rows}
+        rows = connection.execute(queries.lock(self._tasks, batch.ids, map(int, batch.statuses))).all()
+        if not rows:
+            return [], set()
+        details = batch.write(connection, rows, batch.done)
+        entries = batch.act.write(connection, self._outbox.audit_entries, rows, details)
+        return entries, {row.id for row in rows}
 
     def _left(self, database: Database, ids: set[UUID]) -> dict[UUID, str]:
         if not ids:
             return {}
-        rows = database.run(lambda connection: connection.execute(queries.statuses_of(self._tasks, ids)).all())
+        rows = run_again(database, lambda connection: connection.execute(queries.statuses_of(self._tasks, ids)).all())
         return dict.fromkeys(ids, _MISSING) | {row.id: Status(row.status).name for row in rows}
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         database = Database(self._engine)
         try:
-            return database.run(work)
+            return run_again(database, work)
         finally:
             database.close()
 
 
 _Write = Callable[[Connection, Sequence[Any], int], "list[str]"]
+
+
+class _Batch(NamedTuple):
+    """Hold what is to happen to some tasks, when ``done`` others were changed before."""
+
+    ids: Sequence[UUID]
+    done: int
+    act: Act
+    statuses: Sequence[Status]
+    write: _Write
 
 
 class _Pace:

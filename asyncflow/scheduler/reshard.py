@@ -12,6 +12,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.ids import shard_of, shard_of_key
 from asyncflow.scheduler import ownership_queries, reshard_queries
+from asyncflow.scheduler.again import run_again
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.relay import OUTBOX_JOB
 from asyncflow.scheduler.table_check import require_tables
@@ -30,14 +31,14 @@ def reshard(engine: Engine, outbox: Outbox) -> int:
     require_tables(engine, outbox)
     database = Database(engine)
     try:
-        database.run(lambda connection: _require_rest(connection, outbox))
+        run_again(database, lambda connection: _require_rest(connection, outbox))
         changed, last = 0, None
         while True:
-            last, moved = database.run(lambda connection, after=last: _move_page(connection, outbox, after))  # type: ignore[misc]
+            last, moved = _move(database, outbox, last)
             changed += moved
             if last is None:
                 break
-        database.run(lambda connection: _record(connection, outbox))
+        run_again(database, lambda connection: _record(connection, outbox))
         return changed
     finally:
         database.close()
@@ -51,6 +52,19 @@ def _require_rest(connection: Connection, outbox: Outbox) -> None:
             f"shard_count cannot change while schedulers run: {', '.join(sorted(alive))}; stop them all first "
             f"(the lease of one that was killed runs out by itself)"
         )
+
+
+def _move(database: Database, outbox: Outbox, after: Any) -> tuple[Any, int]:
+    """Move a page; its second time, after an answer that was lost, finds what the first one has moved."""
+    moves: list[int] = []
+
+    def work(connection: Connection) -> Any:
+        last, moved = _move_page(connection, outbox, after)
+        moves.append(moved)
+        return last
+
+    last = run_again(database, work)
+    return last, max(moves)
 
 
 def _move_page(connection: Connection, outbox: Outbox, after: Any) -> tuple[Any, int]:
