@@ -33,29 +33,38 @@ from asyncflow.scheduler.unknown_types import UnknownTypes
 _MOST_PAGES = 64  # in one round: more branches cost the planner more than another round costs
 _MOST_KEYS = 32  # parked ones, tried in one round
 _MOST_OF_A_KEY = 32  # in one round: an ordered key's tasks are published one after the other
+_MOST_OF_A_LONE_KEY = 64  # where nothing else stood in the pages, which would wait for them
+_MOST_IN_THE_WAY = 5000  # rows of a parked key that are set aside in one round, for they fill the pages
 _LONG = 86400.0
+
+Lane = tuple[str, int]  # a task type and a shard
 
 
 @dataclass(slots=True)
 class Round:
     """Hold what was fetched: ``tasks`` to deliver, and what concerns parked keys.
 
+    ``surplus`` are rows of keys that fill a page beyond their share: from now on these keys are read by themselves.
+    ``in_the_way`` are further rows of parked keys that fill pages, without their payloads.
     ``wait_seconds`` tells how soon something else may be due, if there is nothing.
     """
 
     tasks: list[Task] = field(default_factory=list)
     key_pages: dict[Key, KeyPage] = field(default_factory=dict)
     met: list[Task] = field(default_factory=list)  # rows of parked keys that stood in the pages
+    surplus: list[Task] = field(default_factory=list)
+    in_the_way: list[Task] = field(default_factory=list)
     wait_seconds: float = _LONG
     leaves_others: bool = False  # other pairs are due, or in hand, so the next round need not wait for this one
     hold: Hold | None = None  # on its shards
 
     def __len__(self) -> int:
-        return len(self.tasks) + len(self.key_pages) + len(self.met)
+        return len(self.tasks) + len(self.key_pages) + len(self.met) + len(self.surplus)
 
     def shards(self) -> set[int]:
         """Return the shards of all its rows and keys."""
-        return {task.shard for task in (*self.tasks, *self.met)} | {page.shard for page in self.key_pages.values()}
+        rows = (*self.tasks, *self.met, *self.surplus)
+        return {task.shard for task in rows} | {page.shard for page in self.key_pages.values()}
 
 
 class Fetcher:
@@ -167,7 +176,7 @@ class Fetcher:
         served = self._turns.next(due, most)
         limit = max(1, (1 if self._breakers.is_probing else self._size.rows) // max(1, len(served)))
         found = self._database.run(lambda connection: self._read_rows(connection, served, limit, epochs))
-        rows = [*found.tasks, *found.met]
+        rows = [*found.tasks, *found.met, *found.surplus]
         self._size.observe(len(rows), sum(len(task.payload or b"") for task in rows))
         self._streams = len(rows) >= limit * len(served) > 1
         if not self._streams:
@@ -191,7 +200,10 @@ class Fetcher:
         met = [task for task in tasks if self.parking.is_parked(task)]
         free = [task for task in tasks if not self.parking.is_parked(task)] if met else tasks
         # After the pages: so a row that stands in them is seen here, too, and its key not released over its head.
-        most_keys, most_of_one = _MOST_KEYS, _MOST_OF_A_KEY
+        most_keys, most_of_one = _MOST_KEYS, _MOST_OF_A_KEY if free else _MOST_OF_A_LONE_KEY
+        in_the_way = self._in_the_way(connection, met, limit)
+        if in_the_way:
+            most_of_one = 1  # what stands behind has waited long enough
         if self._breakers.is_probing:
             most_keys, most_of_one = (0, 0) if free else (1, 1)
         closed = partial(self._seconds_closed, epochs=epochs)
@@ -200,7 +212,9 @@ class Fetcher:
             key: page._replace(tasks=with_retries_in_force(page.tasks, self._types)) for key, page in pages.items()
         }
         by_key = [task for page in pages.values() for task in page.tasks]
-        return Round([*self._first_of_keys(free), *by_key], pages, _without(met, by_key))
+        firsts, surplus = self._within_shares(free, limit, _full_pages(tasks, limit))
+        met = _without(met, by_key)
+        return Round([*firsts, *by_key], pages, met, surplus, _without(in_the_way, (*by_key, *met)))
 
     def _newest_behind_retries(
         self, connection: Connection, served: list[Head], oldest: list[Task], limit: int
@@ -220,18 +234,33 @@ class Fetcher:
             is_crowded = retries[pair] * 2 > limit and not self._types[head.task_type].ordered
             (self._crowded.add if is_crowded else self._crowded.discard)(pair)
 
-    def _first_of_keys(self, tasks: list[Task]) -> list[Task]:
-        """Leave tasks of an ordered key for a later round beyond the first few."""
+    def _within_shares(self, tasks: list[Task], limit: int, full: Set[Lane]) -> tuple[list[Task], list[Task]]:
+        """Return the tasks without those of an ordered key beyond its share, and what of these fills a page.
+
+        In a page that is not full nobody waits behind them: they are left for a later round.
+        """
         counts: Counter[Key] = Counter()
-        kept = []
+        kept, surplus = [], []
         for task in tasks:
-            if self._outbox.task_types[task.task_type].ordered:
-                key = Key(task.task_type, task.key or "")
-                counts[key] += 1
-                if counts[key] > _MOST_OF_A_KEY:
-                    continue
-            kept.append(task)
-        return kept
+            if not self._outbox.task_types[task.task_type].ordered:
+                kept.append(task)
+                continue
+            key = Key(task.task_type, task.key or "")
+            counts[key] += 1
+            fills = (task.task_type, task.shard) in full
+            if counts[key] <= (_share_of_a_key(limit) if fills else _MOST_OF_A_KEY):
+                kept.append(task)
+            elif fills:
+                surplus.append(task)
+        return kept, surplus
+
+    def _in_the_way(self, connection: Connection, met: list[Task], limit: int) -> list[Task]:
+        """Read further rows of the parked key that fills most of some page."""
+        met_of_keys = Counter(Key(task.task_type, task.key or "") for task in met)
+        for key, count in met_of_keys.most_common(1):
+            if count > _share_of_a_key(limit):
+                return self.parking.read_in_the_way(connection, key, _MOST_IN_THE_WAY)
+        return []
 
     # -- rate limits and probes --------------------------------------------------------------------------
 
@@ -269,6 +298,16 @@ class Fetcher:
         """Return this instance's part of the type's rate: as much as it has of the shards."""
         assert task_type.rate_limit_per_second is not None
         return task_type.rate_limit_per_second * len(epochs) / self._outbox.shard_count
+
+
+def _share_of_a_key(limit: int) -> int:
+    """Return how many rows of a full page one key may have."""
+    return min(_MOST_OF_A_KEY, max(1, limit // 2))
+
+
+def _full_pages(tasks: Iterable[Task], limit: int) -> set[Lane]:
+    counts = Counter((task.task_type, task.shard) for task in tasks)
+    return {lane for lane, count in counts.items() if count >= limit}
 
 
 def _without(tasks: list[Task], others: Iterable[Task]) -> list[Task]:

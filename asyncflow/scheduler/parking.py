@@ -1,7 +1,8 @@
-"""The parked keys of ordered task types: each waits for its first task, and holds up no other key.
+"""The parked keys of ordered task types: each is read by itself, and holds up no other key.
 
-While a key is parked its rows are not sent from the pages. They are set aside when they are met there, and read by
-their key, in the order of their enqueueing, whenever the key is due.
+A key is parked while it waits for its first task; and, due at once, while it has more rows than its share of a page.
+Its rows are not sent from the pages then. They are set aside when they are met there, and read by their key, in the
+order of their enqueueing, whenever the key is due.
 """
 
 from __future__ import annotations
@@ -48,21 +49,30 @@ class KeyPage(NamedTuple):
 
 @dataclass(slots=True)
 class ParkingChange:
-    """Hold what a round changes: keys to park or to postpone (by seconds), to block, to release; rows to set aside."""
+    """Hold what a round changes: keys to park or to postpone (by seconds), to block, to release; rows to set aside.
+
+    ``advanced`` are keys of which rows are gone and others are left; ``in_the_way`` rows to set aside that were read by
+    their key, which so reaches back to them.
+    """
 
     parked: dict[Key, tuple[Task, float]] = field(default_factory=dict)
     blocked: dict[Key, Task] = field(default_factory=dict)
     released: dict[Key, int] = field(default_factory=dict)
+    advanced: dict[Key, int] = field(default_factory=dict)
     aside: list[Task] = field(default_factory=list)
+    in_the_way: list[Task] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.parked) + len(self.blocked) + len(self.released) + len(self.aside)
+        keys = len(self.parked) + len(self.blocked) + len(self.released) + len(self.advanced)
+        return keys + len(self.aside) + len(self.in_the_way)
 
     def pairs(self) -> set[Pair]:
         """Return the task types and shards that are concerned."""
         firsts = (first for first, _ in self.parked.values())
-        tasks = {(task.task_type, task.shard) for task in (*firsts, *self.blocked.values(), *self.aside)}
-        return tasks | {(key.task_type, shard) for key, shard in self.released.items()}
+        changed = (*firsts, *self.blocked.values(), *self.aside, *self.in_the_way)
+        tasks = {(task.task_type, task.shard) for task in changed}
+        keys = (*self.released.items(), *self.advanced.items())
+        return tasks | {(key.task_type, shard) for key, shard in keys}
 
     def keeping(self, pairs: Collection[Pair]) -> ParkingChange:
         """Return the part of these task types and shards."""
@@ -70,7 +80,9 @@ class ParkingChange:
             {key: (first, delay) for key, (first, delay) in self.parked.items() if _pair_of(first) in pairs},
             {key: first for key, first in self.blocked.items() if _pair_of(first) in pairs},
             {key: shard for key, shard in self.released.items() if (key.task_type, shard) in pairs},
+            {key: shard for key, shard in self.advanced.items() if (key.task_type, shard) in pairs},
             [task for task in self.aside if _pair_of(task) in pairs],
+            [task for task in self.in_the_way if _pair_of(task) in pairs],
         )
 
 
@@ -160,6 +172,12 @@ class Parking:
         rows = connection.execute(statement, values).all()
         return KeyPage(self._keys[key].shard, [Task._make(row) for row in rows[:limit]], len(rows) <= limit)
 
+    def read_in_the_way(self, connection: Connection, key: Key, limit: int) -> list[Task]:
+        """Read rows of a parked key that stand before others in its pages, without their payloads."""
+        statement = queries.read_in_the_way(self._outbox.parked_keys, self._outbox.tasks)
+        rows = connection.execute(statement, {**_named(key), "limit": limit})
+        return [Task(raw_id, key.task_type, shard, key.key, None, None, 0, 0) for raw_id, shard in rows]
+
     def _look_at_blocked(self, connection: Connection) -> None:
         """Let keys go on whose dead letter was replayed, discarded or deleted."""
         now = self._clock()
@@ -180,11 +198,13 @@ class Parking:
         outcomes: Sequence[Outcome | None],
         pages: Mapping[Key, KeyPage],
         met: Iterable[Task],
+        surplus: Iterable[Task] = (),
     ) -> ParkingChange:
         """Return what a round's outcomes change.
 
         An outcome of None is that of a task that waits behind another of its key. ``pages`` are what was read by
-        parked keys, ``met`` the rows of parked keys that were met in the pages.
+        parked keys, ``met`` the rows of parked keys that were met in the pages, ``surplus`` those of keys that filled a
+        page beyond their share: such a key is parked, too, and due at once.
         """
         change = ParkingChange(aside=list(met))
         gone: Counter[Key] = Counter()
@@ -196,7 +216,19 @@ class Parking:
         for key, page in pages.items():
             if page.is_all and gone[key] == len(page.tasks):
                 change.released[key] = page.shard
+            elif gone[key]:
+                change.advanced[key] = page.shard
+        self._park_surplus(change, surplus)
         return change
+
+    @staticmethod
+    def _park_surplus(change: ParkingChange, surplus: Iterable[Task]) -> None:
+        """Set the surplus of hot keys aside, and let these keys be read by themselves."""
+        for task in surplus:
+            change.aside.append(task)
+            key = Key(task.task_type, task.key or "")
+            if key not in change.blocked:
+                change.parked.setdefault(key, (task, 0.0))
 
     def _take_in(self, change: ParkingChange, key: Key, task: Task, outcome: Outcome | None) -> bool:
         """Note what the outcome changes; return whether the task has made way for the next of its key."""
@@ -229,7 +261,10 @@ class Parking:
             ids = [task.raw_id for task in change.aside]
             shards = sorted({task.shard for task in change.aside})
             connection.execute(queries.begin_earlier(parked, tasks), {"ids": ids, "shards": shards})
-            connection.execute(queries.set_aside(tasks), {"ids": ids})
+        if change.aside or change.in_the_way:
+            queries.set_aside(connection, tasks, [task.raw_id for task in (*change.aside, *change.in_the_way)])
+        for key in change.advanced:
+            connection.execute(queries.begin_later(parked, tasks), _named(key))
         for key in change.released:
             connection.execute(queries.release(parked), _named(key))
 

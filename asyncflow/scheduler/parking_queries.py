@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
+    Connection,
     Delete,
     Insert,
     Integer,
@@ -19,6 +22,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal_column,
     null,
     or_,
     select,
@@ -26,12 +30,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import seconds_until
+from asyncflow.outbox.clock import after_now, database_now, seconds_until
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
-from asyncflow.scheduler.queries import has_status
+from asyncflow.scheduler.queries import compiled_on_ids, has_status, pending_literally, run_on_ids
 from asyncflow.scheduler.raw_ids import is_named, raw_id
 
+_MICROSECOND = timedelta(microseconds=1)
 ASIDE = timedelta(hours=1)  # how long a row that waits behind its key's first is out of the pages' way
 
 
@@ -80,6 +85,20 @@ def read_key(parked: Table, tasks: Table) -> Select[Any]:
 
 
 @lru_cache(maxsize=32)
+def read_in_the_way(parked: Table, tasks: Table) -> Select[Any]:
+    """Read id and shard of up to ``limit`` pending rows of one parked key that have not been set aside."""
+    t, p = tasks.c, parked.c
+    same = and_(t.task_key == p.task_key, t.created_at >= p.since)
+    return (
+        select(raw_id(t.id), t.shard)
+        .select_from(parked.join(tasks, same))
+        .where(_its_key(parked), t.task_type == p.task_type, has_status(tasks, Status.PENDING))
+        .where(t.order_time <= database_now())
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+@lru_cache(maxsize=32)
 def park(parked: Table, tasks: Table) -> Insert:
     """Park the key of the task ``first``, to be tried again after ``delay``."""
     t, p = tasks.c, parked.c
@@ -110,14 +129,25 @@ def release(parked: Table) -> Delete:
     return delete(parked).where(_its_key(parked))
 
 
-@lru_cache(maxsize=32)
-def set_aside(tasks: Table) -> Update:
+def set_aside(connection: Connection, tasks: Table, raw_ids: Sequence[Any]) -> None:
     """Take pending rows of parked keys out of the pages' way: they are read by their keys."""
-    return (
-        update(tasks)
-        .where(is_named(tasks.c.id), has_status(tasks, Status.PENDING))
-        .values(order_time=ASIDE, modified_at=timedelta(0))
-    )
+    run_on_ids(connection, _set_aside(tasks, connection.dialect), raw_ids)
+
+
+@lru_cache(maxsize=32)
+def _set_aside(tasks: Table, dialect: Any) -> str:
+    values = {"order_time": after_now(literal_column(str(ASIDE // _MICROSECOND), BigInteger()))}
+    return compiled_on_ids(update(tasks).where(*pending_literally(tasks)).values(values), dialect)
+
+
+@lru_cache(maxsize=32)
+def begin_later(parked: Table, tasks: Table) -> Update:
+    """Let a parked key begin at its earliest pending row: read past what is settled, it is read in no time."""
+    t, p = tasks.c, parked.c
+    its = (t.task_key == p.task_key, t.task_type == p.task_type, t.created_at >= p.since)
+    earliest = select(t.created_at).where(*its, has_status(tasks, Status.PENDING)).order_by(t.created_at).limit(1)
+    since = func.coalesce(earliest.correlate(parked).scalar_subquery(), p.since)
+    return update(parked).where(_its_key(parked)).values(since=since)
 
 
 @lru_cache(maxsize=32)

@@ -151,15 +151,15 @@ _IDS = "/* ids */"  # where the ids stand in a statement that is sent as text
 
 def settle_succeeded(connection: Connection, tasks: Table, raw_ids: Sequence[Any]) -> int:
     """Mark PENDING rows SUCCESS, order_time the time of settling, by which the cleaner goes; return how many."""
-    return _run_on_ids(connection, _settle_succeeded(tasks, connection.dialect), raw_ids)
+    return run_on_ids(connection, _settle_succeeded(tasks, connection.dialect), raw_ids)
 
 
 def delete_succeeded(connection: Connection, tasks: Table, raw_ids: Sequence[Any]) -> int:
     """Delete PENDING rows that were published and return how many."""
-    return _run_on_ids(connection, _delete_succeeded(tasks, connection.dialect), raw_ids)
+    return run_on_ids(connection, _delete_succeeded(tasks, connection.dialect), raw_ids)
 
 
-def _run_on_ids(connection: Connection, text: str, raw_ids: Sequence[Any]) -> int:
+def run_on_ids(connection: Connection, text: str, raw_ids: Sequence[Any]) -> int:
     """Send a compiled statement with the ids written into it: binding thousands of them takes ten times as long."""
     among = dialect_of(connection.dialect.name).among(raw_ids)
     return connection.exec_driver_sql(text.replace(_IDS, among)).rowcount
@@ -169,19 +169,21 @@ def _run_on_ids(connection: Connection, text: str, raw_ids: Sequence[Any]) -> in
 def _settle_succeeded(tasks: Table, dialect: Any) -> str:
     now = database_now()
     values = {"status": int(Status.SUCCESS), "order_time": now, "modified_at": now}
-    return _compiled_on_ids(update(tasks).where(*_pending_literally(tasks)).values(values), dialect)
+    return compiled_on_ids(update(tasks).where(*pending_literally(tasks)).values(values), dialect)
 
 
 @lru_cache(maxsize=32)
 def _delete_succeeded(tasks: Table, dialect: Any) -> str:
-    return _compiled_on_ids(by_primary_key(delete(tasks).where(*_pending_literally(tasks))), dialect)
+    return compiled_on_ids(by_primary_key(delete(tasks).where(*pending_literally(tasks))), dialect)
 
 
-def _compiled_on_ids(statement: Update | Delete, dialect: Any) -> str:
+def compiled_on_ids(statement: Update | Delete, dialect: Any) -> str:
+    """Return the text of a statement on ``pending_literally`` named rows, for ``run_on_ids``."""
     return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
-def _pending_literally(tasks: Table) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def pending_literally(tasks: Table) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Tell which of the rows with the ids that will be written in are PENDING."""
     return is_among(tasks.c.id, literal_column(_IDS)), has_status(tasks, Status.PENDING)
 
 

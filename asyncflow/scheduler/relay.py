@@ -160,7 +160,8 @@ class Relay(DataflowJob[ShareContext, Round]):
         """Deliver the round; return what is to be written, if anything is."""
         outcomes = self._delivery.deliver(found.tasks, lambda: hold.lasts)
         settlement = Settlement.of(found.tasks, outcomes, self._types)
-        change = self._fetcher.parking.change_of(found.tasks, outcomes, found.key_pages, found.met)
+        change = self._fetcher.parking.change_of(found.tasks, outcomes, found.key_pages, found.met, found.surplus)
+        change.in_the_way = found.in_the_way
         return Unsettled(settlement, change, hold) if len(settlement) or len(change) else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from sqlalchemy import select, text, update
 from asyncflow import Message, Scheduler, Status
 from asyncflow.errors import InvalidDelayError, InvalidKeyError, InvalidPriorityError
 from asyncflow.outbox.events import SettleFenced, TaskFailed
+from asyncflow.outbox.ids import shard_of_key
 from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry, Unavailable
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
@@ -273,3 +275,56 @@ def revive(application: Application, task_id: UUID) -> None:
 
 def look_at_blocked(scheduler: Scheduler) -> None:
     scheduler.relays[0]._fetcher.parking._look_at_blocked_at = 0.0
+
+
+def neighbours_of(key: str, count: int, shard_count: int) -> list[str]:
+    shard = shard_of_key(key, shard_count)
+    others = (f"n{number}" for number in itertools.count())
+    return list(itertools.islice((one for one in others if shard_of_key(one, shard_count) == shard), count))
+
+
+@pytest.mark.parametrize("round_size", [20, 2000])
+def test_a_key_with_a_backlog_holds_up_no_other_key_of_its_shard(
+    round_size: int, application: Application, schedule: Schedule
+) -> None:
+    declare(application)
+    enqueue(application, "hot", *range(1500))
+    neighbours = neighbours_of("hot", 5, application.outbox.shard_count)
+    for key in neighbours:
+        enqueue(application, key, 1, 2)
+    ledger = Ledger()
+    scheduler = schedule(ledger, round_size=round_size)
+    rounds(scheduler, 8)
+    assert {key: ledger.arrived[key] for key in neighbours} == {key: [1, 2] for key in neighbours}
+    assert len(ledger.arrived["hot"]) < 1500
+    enqueue(application, "hot", 1500)
+    enqueue(application, neighbours[0], 3)
+    rounds(scheduler, 2)
+    assert ledger.arrived[neighbours[0]] == [1, 2, 3]
+    scheduler.drain()
+    assert ledger.arrived["hot"] == list(range(1501))
+    assert parked(application) == []
+
+
+def test_a_key_with_a_backlog_goes_on_in_order_with_another_owner(application: Application, schedule: Schedule) -> None:
+    declare(application)
+    enqueue(application, "hot", *range(1000))
+    ledger = Ledger()
+    first = schedule(ledger, round_size=20)
+    rounds(first, 4)
+    first.stop()
+    assert [row.task_key for row in parked(application)] == ["hot"]
+    enqueue(application, "hot", 1000)
+    schedule(ledger, round_size=20).drain()
+    assert ledger.arrived["hot"] == list(range(1001))
+
+
+def test_a_key_with_a_backlog_waits_for_its_retry_like_any_other(application: Application, schedule: Schedule) -> None:
+    declare(application, retry_interval_seconds=600, max_retry_interval_seconds=600)
+    enqueue(application, "hot", *range(200))
+    (neighbour,) = neighbours_of("hot", 1, application.outbox.shard_count)
+    enqueue(application, neighbour, 1)
+    ledger = Ledger(lambda key, number: Retry("no") if (key, number) == ("hot", 0) else None)
+    rounds(schedule(ledger, round_size=20), 12)
+    assert ledger.arrived == {neighbour: [1]}
+    assert sum(("hot", 0) in batch for batch in ledger.batches) == 1
