@@ -37,6 +37,7 @@ AsyncflowError
 │   ├── ServiceAwayError       it cannot be reached, or asks to come back later
 │   └── ServiceRefusedError    it refused a request: wrong token, unknown type, a field at fault
 ├── ConnectionSilentError      the pool, the server or the network gave no connection in time
+├── OutcomeUnknownError        nobody knows whether a COMMIT happened
 ├── ServiceBusyError           the task service had no thread or database for a request in time
 ├── MissingExtraError          an optional client library is not installed
 └── TargetNotFoundError        the command line names a module or attribute that is not there
@@ -220,6 +221,10 @@ class ServiceRefusedError(TaskServiceError):
 
 class ConnectionSilentError(AsyncflowError):
     """Nothing came of asking for a connection within the limit; it is tried again."""
+
+
+class OutcomeUnknownError(AsyncflowError):
+    """The answer to a COMMIT was lost; look whether it happened before you ask again, or give an idempotency key."""
 
 
 class ServiceBusyError(AsyncflowError):

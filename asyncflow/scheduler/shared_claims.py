@@ -86,6 +86,18 @@ class SharedClaims:
                 due[head.task_type].append(head)
         return [claim for name, heads in due.items() for claim in _hold_type(claims, connection, heads, limits[name])]
 
+    def kept(self, connection: Connection, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
+        """Return those of the claims that are held, by a hold that may not have been answered; renew them."""
+        if not claims:
+            return []
+        lost = set(self.renew(connection, [Held(claim.task.id, claim.token) for claim in claims], lease_seconds))
+        return [claim for claim in claims if claim.task.id not in lost]
+
+    def are_written(self, connection: Connection, settled: Sequence[Settled]) -> bool:
+        """Tell whether a settle that judged so has committed: then what it settled is held no longer."""
+        judged = [one.held for one in settled if one.verdict is not None]
+        return not self._lock(connection, judged) if judged else False
+
     def renew(self, connection: Connection, held: Iterable[Held], lease_seconds: float) -> list[UUID]:
         """Let the claims last for another lease; return the ids of the tasks whose claims are lost."""
         lost: list[UUID] = []

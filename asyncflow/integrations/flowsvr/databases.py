@@ -12,6 +12,7 @@ from anyio.to_thread import run_sync
 from sqlalchemy import Connection, Engine
 
 from asyncflow.errors import ServiceBusyError
+from asyncflow.scheduler.again import run_again, run_once
 from asyncflow.scheduler.database import Database
 
 T = TypeVar("T")
@@ -38,14 +39,21 @@ class Databases:
         self._idle: deque[_Idle] = deque()
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction on another thread and commit.
+        """Run ``work`` in a transaction on another thread and commit; again if the connection is lost meanwhile.
 
-        Raises ServiceBusyError if no thread was free in time, or what the database raises.
+        So it must do no harm twice. Raises ServiceBusyError if no thread was free in time, or what the database raises.
         """
+        return await self._run(lambda database: run_again(database, work))
+
+    async def run_once(self, work: Callable[[Connection], T], trace: Callable[[Connection], T | None]) -> T:
+        """Do as ``run``, but run again only what left no ``trace``: see ``scheduler.again.run_once``."""
+        return await self._run(lambda database: run_once(database, work, trace))
+
+    async def _run(self, work: Callable[[Database], T]) -> T:
         await self._acquire()
         database = self._take()
         try:
-            return await run_sync(database.run, work, limiter=self._own_limiter())
+            return await run_sync(work, database, limiter=self._own_limiter())
         finally:
             self._idle.append(_Idle(database, time.monotonic()))
             self._free.release()

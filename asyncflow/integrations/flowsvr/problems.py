@@ -20,6 +20,7 @@ from asyncflow.errors import (
     ClaimLostError,
     ConnectionSilentError,
     OptionError,
+    OutcomeUnknownError,
     PayloadTooLargeError,
     RefusedError,
     ServiceBusyError,
@@ -102,6 +103,8 @@ def _of_ours(error: AsyncflowError) -> Problem:
         return Problem(422, str(error), field="task_type")
     if isinstance(error, (RefusedError, OptionError)):
         return Problem(422, str(error), field=_first_word(str(error)))
+    if isinstance(error, OutcomeUnknownError):
+        return Problem(504, str(error))
     if isinstance(error, ClaimLostError):
         return Problem(409, str(error))
     if isinstance(error, (ConnectionSilentError, ServiceBusyError, ShardCountMismatchError, TablesMissingError)):

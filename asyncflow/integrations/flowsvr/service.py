@@ -11,8 +11,9 @@ from uuid import UUID
 import anyio
 from anyio.to_thread import run_sync
 from sqlalchemy import Connection, Engine, Row
+from sqlalchemy.exc import SQLAlchemyError
 
-from asyncflow.errors import InvalidArgumentsError, ServiceBusyError
+from asyncflow.errors import InvalidArgumentsError, OutcomeUnknownError, ServiceBusyError
 from asyncflow.integrations.flowsvr.catalogue import Catalogue
 from asyncflow.integrations.flowsvr.databases import Databases
 from asyncflow.integrations.flowsvr.lookout import Lookout
@@ -35,6 +36,7 @@ from asyncflow.scheduler.table_check import require_shard_count, require_tables
 from asyncflow.scheduler.task_view import TaskView
 
 T = TypeVar("T")
+Made = TypeVar("Made", Enqueued, UUID)
 _READY_SECONDS = 2.0
 
 
@@ -50,6 +52,7 @@ class TaskService:
         self.outbox = outbox
         self.tokens = tokens
         self.settings = settings
+        self._deletes = settings.on_success == "delete"
         self.hooks = Hooks(hooks)
         self.view = TaskView(outbox)
         self.claims = SharedClaims(outbox, engine, deletes=settings.on_success == "delete")
@@ -90,20 +93,55 @@ class TaskService:
     # -- creating ----------------------------------------------------------------------------------------
 
     async def create(self, name: str, call: Call) -> Enqueued:
-        """Enqueue one task; tell whether its idempotency key was used before. Raises a RefusedError."""
+        """Enqueue one task; tell whether its idempotency key was used before.
+
+        Raises a RefusedError, or OutcomeUnknownError without an idempotency key.
+        """
         kind = await self.require(name)
         checked = revived(kind, call)
-        enqueued = await self.databases.run(lambda connection: self.outbox.enqueue_once(connection, kind, checked))
-        self.lookout.ring()
+        (enqueued,) = await self._enqueue(
+            lambda connection: [self.outbox.enqueue_once(connection, kind, checked)],
+            is_repeatable=call.idempotency_key is not None,
+        )
         return enqueued
 
     async def create_many(self, name: str, calls: Sequence[Call]) -> list[UUID]:
-        """Enqueue tasks of one type, all or none; return their ids in order. Raises a RefusedError."""
+        """Enqueue tasks of one type, all or none; return their ids in order.
+
+        Raises a RefusedError, or OutcomeUnknownError unless each has an idempotency key.
+        """
         kind = await self.require(name)
         checked = [revived(kind, call) for call in calls]
-        ids = await self.databases.run(lambda connection: self.outbox.enqueue_many(connection, kind, checked))
+        return await self._enqueue(
+            lambda connection: self.outbox.enqueue_many(connection, kind, checked),
+            is_repeatable=all(call.idempotency_key is not None for call in calls),
+        )
+
+    async def _enqueue(self, work: Callable[[Connection], list[Made]], *, is_repeatable: bool) -> list[Made]:
+        """Enqueue once, though the answer to a COMMIT be lost; what is ``is_repeatable`` has its idempotency keys."""
+        tried: list[list[Made]] = []
+
+        def enqueue(connection: Connection) -> list[Made]:
+            tried.append(work(connection))
+            return tried[-1]
+
+        def trace(connection: Connection) -> list[Made] | None:
+            for made in tried:
+                first = made[0].id if isinstance(made[0], Enqueued) else made[0]
+                if self.view.states(connection, [first]):
+                    return made
+            if tried and self._deletes and not is_repeatable:
+                raise _unknown()  # they may be done and deleted already
+            return None
+
+        try:
+            made = await self.databases.run_once(enqueue, trace)
+        except SQLAlchemyError as error:
+            if tried and not is_repeatable:
+                raise _unknown() from error
+            raise
         self.lookout.ring()
-        return ids
+        return made
 
     async def require(self, name: str) -> HandlerType:
         """Return the type, looking anew if it is unknown: another replica may have registered it just now.
@@ -126,13 +164,30 @@ class TaskService:
 
     async def hold(self, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:
         """Claim due tasks of each type up to its limit."""
-        return await self.databases.run(
-            partial(self.claims.hold, worker=worker, limits=limits, lease_seconds=lease_seconds)
-        )
+        tried: list[list[Claim]] = []
+
+        def hold(connection: Connection) -> list[Claim]:
+            tried.append(self.claims.hold(connection, worker, limits, lease_seconds))
+            return tried[-1]
+
+        def trace(connection: Connection) -> list[Claim] | None:
+            claims = [claim for made in tried for claim in made]
+            return self.claims.kept(connection, claims, lease_seconds) or None
+
+        return await self.databases.run_once(hold, trace)
 
     async def settle(self, outcomes: Sequence[Outcome]) -> tuple[list[Settled], dict[UUID, Row[Any]]]:
         """Write outcomes in one transaction; return them, and the rows of those that were not written."""
-        settled, states = await self.databases.run(partial(self._settle, outcomes=outcomes))
+        tried: list[tuple[list[Settled], dict[UUID, Row[Any]]]] = []
+
+        def settle(connection: Connection) -> tuple[list[Settled], dict[UUID, Row[Any]]]:
+            tried.append(self._settle(connection, outcomes))
+            return tried[-1]
+
+        def trace(connection: Connection) -> tuple[list[Settled], dict[UUID, Row[Any]]] | None:
+            return next((one for one in tried if self.claims.are_written(connection, one[0])), None)
+
+        settled, states = await self.databases.run_once(settle, trace)
         tell(self.hooks, settled)
         if any(one.verdict is not None and one.verdict.status is Status.PENDING for one in settled):
             self.lookout.ring()
@@ -161,6 +216,13 @@ class TaskService:
             self._require_tables()
         with self._engine.connect() as connection:
             self.claims.heads(connection)
+
+
+def _unknown() -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        "the answer to the COMMIT was lost: it is unknown whether tasks were created; look for them before you ask "
+        "again, or give each an idempotency_key, with which it is safe to ask again"
+    )
 
 
 def revived(kind: HandlerType, call: Call) -> Call:
