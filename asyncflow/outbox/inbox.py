@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, MetaData, insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from asyncflow.errors import InvalidMessageIdError, OptionError, WrongTargetError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
 _PAGE = 500
+_ATTEMPTS = 3  # at a page, while connections are lost
 
 
 class Inbox:
@@ -68,12 +70,24 @@ class Inbox:
         return deleted
 
     def _delete_page(self, engine: Engine, older_than: timedelta, limit: int) -> int:
+        page: list[dict[str, Any]] = []
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return self._delete(engine, older_than, limit, page)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+        return self._delete(engine, older_than, limit, page)
+
+    def _delete(self, engine: Engine, older_than: timedelta, limit: int, page: list[dict[str, Any]]) -> int:
+        """Delete a ``page``, which is read unless an earlier attempt did: that one may have deleted it."""
         with engine.begin() as connection:
-            keys = connection.execute(queries.expired_inbox_entries(self.entries, older_than, limit)).all()
-            if keys:
-                parameters = [{"its_consumer": key.consumer, "its_message_id": key.message_id} for key in keys]
-                connection.execute(queries.delete_inbox_entry(self.entries), parameters)
-            return len(keys)
+            if not page:
+                keys = connection.execute(queries.expired_inbox_entries(self.entries, older_than, limit)).all()
+                page += ({"its_consumer": key.consumer, "its_message_id": key.message_id} for key in keys)
+            if page:
+                connection.execute(queries.delete_inbox_entry(self.entries), page)
+        return len(page)
 
     def _remember(self, target: Session | Connection, entry: dict[str, Any]) -> bool:
         connection = connection_of(target, insert(self.entries))

@@ -14,6 +14,7 @@ from asyncflow.outbox.events import Hooks, PeriodicTasksEnqueued, StepFailed
 from asyncflow.outbox.periodic_task import DUE_TIME, Advance, PeriodicTask
 from asyncflow.outbox.plan import Plan, plan_of
 from asyncflow.scheduler import timetable_queries as queries
+from asyncflow.scheduler.again import run_again, run_once
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.limits import Limits
 from asyncflow.scheduler.settings import SchedulerSettings
@@ -44,7 +45,7 @@ class Timetable:
         if not self._outbox.periodic_tasks:
             return self._interval
         began = time.monotonic()
-        entries = self._database.run(self._read)
+        entries = run_again(self._database, self._read)
         waits = [self._tend(task, entries.get(task.name)) for task in self._outbox.periodic_tasks.values()]
         if min(waits) <= 0:
             return 0.0
@@ -70,7 +71,7 @@ class Timetable:
             return _PAUSE_AFTER_FAILURE_SECONDS
 
     def _record(self, task: PeriodicTask) -> float:
-        if self._database.run(lambda connection: self._insert(connection, task)):
+        if run_again(self._database, lambda connection: self._insert(connection, task)):
             self._recorded.add(task.name)
         return 0.0
 
@@ -97,7 +98,16 @@ class Timetable:
         return seconds
 
     def _move_on(self, task: PeriodicTask, plan: Plan, entry: Row[Any], advance: Advance) -> bool:
-        if not self._database.run(lambda connection: self._write(connection, task, plan, entry, advance)):
+        last_due = advance.due_times[-1] if advance.due_times else entry.last_due
+
+        def write(connection: Connection) -> bool:
+            return self._write(connection, task, plan, entry, advance)
+
+        def trace(connection: Connection) -> bool | None:
+            now = self._read(connection).get(task.name)
+            return (now is not None and (now.next_due, now.last_due) == (advance.next_due, last_due)) or None
+
+        if not run_once(self._database, write, trace):
             return False
         if advance.due_times:
             due, count = advance.due_times[0], len(advance.due_times)

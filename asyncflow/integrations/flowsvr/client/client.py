@@ -97,11 +97,20 @@ class TaskServiceClient:
     def set(self, outcomes: Iterable[Outcome]) -> Sequence[Settled]:
         """Tell what became of held tasks; return of each whether it was written, in order.
 
-        One that was written and is told again, because the answer got lost, is not settled a second time.
+        One that was written and is told again, because the answer got lost, is not settled a second time, and counts
+        as written if it is as the outcome leaves it.
         """
-        body = {"outcomes": [outcome.as_json() for outcome in outcomes]}
-        answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks/set", body))
-        return [Settled(UUID(one["id"]), one["settled"], one.get("status")) for one in answer["results"]]
+        told = list(outcomes)
+        body = {"outcomes": [outcome.as_json() for outcome in told]}
+        times = 0
+
+        def ask() -> Any:
+            nonlocal times
+            times += 1
+            return self._link.request("POST", "/v2/tasks/set", body)
+
+        results = self._repeat(ask)["results"]
+        return [_settled(one, outcome, is_repeated=times > 1) for one, outcome in zip(results, told, strict=True)]
 
     def set_one(self, outcome: Outcome) -> str:
         """Tell what became of one held task; return its status. Raises ClaimLostError."""
@@ -240,6 +249,21 @@ class TaskServiceClient:
                 if time.monotonic() + pause > until or (error.may_have_worked and not safe):
                     raise
             time.sleep(pause)
+
+
+def _settled(result: Mapping[str, Any], outcome: Outcome, *, is_repeated: bool) -> Settled:
+    status = result.get("status")
+    stands = is_repeated and status in _LEAVES.get(outcome.outcome, ("PENDING",))
+    return Settled(UUID(result["id"]), result["settled"] or stands, status)
+
+
+# A row that was done may be deleted.
+_LEAVES: Mapping[str, tuple[str | None, ...]] = {
+    "success": ("SUCCESS", None),
+    "failed": ("FAILED",),
+    "cancelled": ("CANCELLED",),
+    "retry": ("PENDING", "FAILED"),
+}
 
 
 def _json_of(call: Call) -> dict[str, Any]:
