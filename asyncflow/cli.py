@@ -9,11 +9,9 @@ import argparse
 import importlib
 import logging
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any, Protocol
 
 from sqlalchemy import Engine, MetaData, create_engine
@@ -22,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from asyncflow.commands import audit as audit_command
 from asyncflow.commands import config as config_command
 from asyncflow.commands import dead_letters as dead_letters_command
+from asyncflow.commands.stop_signals import StopHeard, StopSignals
 from asyncflow.errors import AsyncflowError, TargetNotFoundError
 from asyncflow.integrations.flowsvr import command as flowsvr
 from asyncflow.integrations.flowsvr.client import command as worker_command
@@ -34,7 +33,6 @@ from asyncflow.scheduler.reshard import reshard
 from asyncflow.scheduler.table_check import recorded_shard_count
 
 _LEFT_BEHIND = 3
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Runnable(Protocol):
@@ -62,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.command(options)
+    except StopHeard:
+        return 0  # before anything had begun
     except AsyncflowError as error:
         print(f"asyncflow: {error}", file=sys.stderr)
         return 1
@@ -116,11 +116,13 @@ def _add_database_options(sub: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    _log(verbose=options.verbose)
-    scheduler = _scheduler_at(options.target)
-    _configure_jobs(scheduler, options.config)
-    scheduler.hooks.add(LoggingHook())
-    return _until_signalled(scheduler)
+    with StopSignals() as signals:
+        with signals.cutting_short():
+            _log(verbose=options.verbose)
+            scheduler = _scheduler_at(options.target)
+            _configure_jobs(scheduler, options.config)
+            scheduler.hooks.add(LoggingHook())
+        return _until_stopped(scheduler, signals)
 
 
 def _log(*, verbose: bool) -> None:
@@ -139,20 +141,11 @@ def _configure_jobs(scheduler: Scheduler, config: str | None) -> None:
     scheduler.configure_jobs({name: options_from_environment(name, os.environ) for name in scheduler.job_names})
 
 
-def _until_signalled(scheduler: Runnable) -> int:
-    """Run until the first SIGTERM or SIGINT; a second one ends the process at once."""
-    received: list[int] = []
-
-    def stop(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        for either in _STOPPING:
-            signal.signal(either, signal.SIG_DFL)
-
-    for number in _STOPPING:
-        signal.signal(number, stop)
+def _until_stopped(scheduler: Runnable, signals: StopSignals) -> int:
+    """Run until the first signal; one that comes during the start is heard when it has ended."""
     with scheduler:
-        while not received:
-            # Bounded, so that the handler runs soon on every platform.
+        while not signals.is_heard:
+            # Bounded, so that the signal's handler runs soon on every platform.
             scheduler.wait(0.2)
         return 0 if scheduler.stop() else _LEFT_BEHIND
 
@@ -161,21 +154,28 @@ def _until_signalled(scheduler: Runnable) -> int:
 
 
 def _worker(options: argparse.Namespace) -> int:
-    _log(verbose=options.verbose)
-    target = _made_at(options.target, (Outbox, Scheduler), "an Outbox or a Scheduler, or a function that makes one")
-    return _until_signalled(worker_command.worker_of(target, options, LoggingHook()))
+    wanted = "an Outbox or a Scheduler, or a function that makes one"
+    with StopSignals() as signals:
+        with signals.cutting_short():
+            _log(verbose=options.verbose)
+            target = _made_at(options.target, (Outbox, Scheduler), wanted)
+            worker = worker_command.worker_of(target, options, LoggingHook())
+        return _until_stopped(worker, signals)
 
 
 # -- serve -----------------------------------------------------------------------------------------------
 
 
 def _serve(options: argparse.Namespace) -> int:
-    _log(verbose=options.verbose)
-    # A dead connection is found before a request meets it, and a pool that is spent is told in time.
-    engine, outbox = _database(options, pool_pre_ping=True)
-    if not options.target and (count := recorded_shard_count(engine, outbox)) is not None:
-        outbox = Outbox(MetaData(), prefix=options.prefix, schema=options.schema, shard_count=count)
-    return flowsvr.run(engine, outbox, options, LoggingHook())
+    with StopSignals() as signals:
+        with signals.cutting_short():
+            _log(verbose=options.verbose)
+            # A dead connection is found before a request meets it, and a pool that is spent is told in time.
+            engine, outbox = _database(options, pool_pre_ping=True)
+            if not options.target and (count := recorded_shard_count(engine, outbox)) is not None:
+                outbox = Outbox(MetaData(), prefix=options.prefix, schema=options.schema, shard_count=count)
+            serve = flowsvr.made(engine, outbox, options, LoggingHook())
+        return serve(lambda: signals.is_heard)
 
 
 # -- init-db and status ----------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ AsyncflowError
 ├── UnroutedDestinationError   a task type names a destination without a publisher
 ├── SchedulerStartedError      drain() after start()
 ├── SchedulerStoppedError      start() after stop()
+├── ForkedError                what the parent of a fork uses was asked for in the child
+├── EventLoopError             a coroutine handler uses the engine of another event loop
 ├── JobClockError              a host's clock is too far from the database's
 ├── BuilderError               a message builder broke its contract for a page or a task
 ├── PublisherError             a publisher broke its contract for a batch
@@ -179,6 +181,14 @@ class SchedulerStartedError(AsyncflowError):
 
 class SchedulerStoppedError(AsyncflowError):
     """A stopped scheduler cannot start again, for its publishers are closed; make a new one."""
+
+
+class ForkedError(AsyncflowError):
+    """The parent of this process uses it already; make one in the child, with clients of its own."""
+
+
+class EventLoopError(AsyncflowError):
+    """An AsyncEngine belongs to the event loop that used it first; give coroutine handlers an engine of their own."""
 
 
 class JobClockError(AsyncflowError):

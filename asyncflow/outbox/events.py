@@ -13,6 +13,7 @@ from typing import Protocol
 from uuid import UUID
 
 from asyncflow.errors import OptionError
+from asyncflow.outbox.leash import Leash
 from asyncflow.outbox.text import shown
 
 
@@ -345,6 +346,7 @@ class Hooks:
         """Hand ``event`` to each hook in the order of their addition."""
         for hook in self._hooks:
             try:
-                hook(event)
+                with Leash():
+                    hook(event)
             except Exception:
                 logging.getLogger("asyncflow").exception("The hook %r raised on %r", hook, event)

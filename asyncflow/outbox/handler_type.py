@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from asyncflow.errors import InvalidArgumentsError, OptionError, UnknownTaskTypeError
+from asyncflow.outbox import engine_loops
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.signature import Signature
 from asyncflow.outbox.task_type import TaskType, TaskTypes, require_limit, require_seconds
@@ -58,6 +59,8 @@ class HandlerType(TaskType):
                 f"the handler of {self.name!r} is a coroutine, but the session of a transactional handler is "
                 f"synchronous; make it a function, or leave transactional out"
             )
+        if self.is_coroutine:
+            engine_loops.watch()
         self.signature = Signature(self.name, handler, transactional=self.transactional)
         self.handler = handler
         return handler

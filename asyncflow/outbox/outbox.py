@@ -186,6 +186,9 @@ class Outbox:
         function behind it, ``outbox.task("name")`` declares a type that is worked elsewhere. Options: the fields of
         HandlerType.
 
+        A coroutine runs on an event loop of the scheduler's own. An AsyncEngine that another loop of the process uses
+        refuses it there, by EventLoopError: give it one of its own.
+
         Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
         """
         refuse_unknown("task()", options.keys() - set(_HANDLER_OPTIONS), _HANDLER_OPTIONS)

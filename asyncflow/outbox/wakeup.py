@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session, SessionTransaction
 
+from asyncflow.outbox.forks import leave_at_fork
+
 _NOTES = "asyncflow.committing"  # the key in info
 
 WakeUp = Callable[[frozenset[str]], None]
@@ -22,6 +24,11 @@ class Bell:
 
     def __init__(self) -> None:
         self._listeners: tuple[WakeUp, ...] = ()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Ring nobody: who listens is in the parent, and its locks here may be held for ever."""
+        self._listeners = ()
 
     def connect(self, listener: WakeUp) -> None:
         """Call ``listener`` with the task types of each commit from now on, on the committing thread."""

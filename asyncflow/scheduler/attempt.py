@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from asyncflow.errors import InvalidStageError
 from asyncflow.outbox.handler_type import HandlerType
+from asyncflow.outbox.leash import Leash, on_leash
 from asyncflow.scheduler.claim_source import Claim, ClaimSource
 from asyncflow.scheduler.joint_commit import JointCommit
 from asyncflow.scheduler.task_context import Save, TaskContext
@@ -59,7 +60,7 @@ class Attempt:
             if self.task_type.transactional:
                 self._call_in_session()
             else:
-                self._handler(**self._arguments())
+                self._call_handler()
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the worker's thread
             return error
         return None
@@ -77,7 +78,7 @@ class Attempt:
 
     async def _await_handler(self) -> BaseException | None:
         try:
-            await self._handler(**self._arguments())
+            await on_leash(self._handler(**self._arguments()))
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the event loop
             return error
         return None
@@ -86,6 +87,11 @@ class Attempt:
     def _handler(self) -> Callable[..., Any]:
         assert self.task_type.handler is not None
         return self.task_type.handler
+
+    def _call_handler(self, **given: Any) -> None:
+        arguments = self._arguments()
+        with Leash():
+            self._handler(**arguments, **given)
 
     def _arguments(self) -> dict[str, Any]:
         signature = self.task_type.signature
@@ -100,7 +106,7 @@ class Attempt:
         assert self.tools.engine is not None
         joint = JointCommit(self.tools.source, self.tools.engine, self.claim)
         try:
-            joint.run(lambda session: self._handler(**self._arguments(), session=session))
+            joint.run(lambda session: self._call_handler(session=session))
         finally:
             self.is_settled = joint.is_committed
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from asyncflow.errors import BuilderError, PayloadNotSerializableError
 from asyncflow.outbox import payload as payloads
+from asyncflow.outbox.leash import Leash
 from asyncflow.outbox.task import Task
 from asyncflow.outbox.task_type import MessageType
 from asyncflow.scheduler.publisher import Rejected, Retry
@@ -42,7 +43,7 @@ def build(engine: Engine, task_type: MessageType, tasks: Sequence[Task], max_byt
 def _call(engine: Engine, task_type: MessageType, tasks: Sequence[Task]) -> list[Any]:
     assert task_type.builder is not None
     # Closed before the broker is called: no transaction is held across it.
-    with Session(engine) as session:
+    with Session(engine) as session, Leash():
         built = list(task_type.builder(session, tasks))
     if len(built) != len(tasks):
         raise BuilderError(

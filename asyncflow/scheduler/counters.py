@@ -33,6 +33,10 @@ class Tally:
     """Be the hook that counts; events come on several threads, each kind of a destination on one."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin at nothing."""
         self.succeeded = self.retried = self.failed = self.fenced = self.handed_over = 0
 
     def __call__(self, event: Event) -> None:

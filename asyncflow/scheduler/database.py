@@ -12,7 +12,9 @@ from sqlalchemy import Connection, Engine, NullPool
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.forks import keep_for_ever, leave_at_fork
 from asyncflow.scheduler.connecting import connect_within
+from asyncflow.scheduler.inherited_pools import adopt
 from asyncflow.scheduler.limits import LIMITS, Limits
 from asyncflow.scheduler.line import Line
 from asyncflow.scheduler.moves import has_moved_since, is_left, note_move
@@ -36,6 +38,7 @@ class Database:
     """
 
     def __init__(self, engine: Engine, *, autocommit: bool = False, limits: Limits = LIMITS) -> None:
+        adopt(engine)
         self.engine = engine
         self._autocommit = autocommit
         self._limits = limits
@@ -46,6 +49,14 @@ class Database:
         self._at_begin: str | None = None
         self._taken_at = 0.0
         self._patience = 1
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Forget the connection: collected, it would roll back what the parent does on it."""
+        if self._connection is not None:
+            keep_for_ever((self._connection, self._line))
+        self._connection = self._line = self._at_begin = None
+        self._undo = []
 
     @property
     def skips_locked(self) -> bool:

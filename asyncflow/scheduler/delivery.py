@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from asyncflow.errors import PublisherError
 from asyncflow.outbox import Outbox, Task
 from asyncflow.outbox.events import Hooks, TasksPublished
+from asyncflow.outbox.leash import Leash
 from asyncflow.outbox.payload import JSON
 from asyncflow.scheduler.breakers import Breakers
 from asyncflow.scheduler.builder import Body, build
@@ -177,7 +178,8 @@ class Delivery:
 
     def _publish(self, records: Sequence[Record]) -> Sequence[Outcome]:
         try:
-            outcomes = self.publisher.publish(records)
+            with Leash():
+                outcomes = self.publisher.publish(records)
             _require_outcomes(self._destination, outcomes, records)
             return outcomes
         except Exception as error:  # noqa: BLE001 - a record that breaks the client must not hold up the others

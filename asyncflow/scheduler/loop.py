@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from asyncflow.outbox.events import Hooks, LoopRestarted, StepFailed
+from asyncflow.outbox.leash import Leash
 from asyncflow.scheduler.latch import Latch
 
 _FIRST_PAUSE_SECONDS = 0.1
@@ -84,7 +85,8 @@ class Loop:
 
     def _step_reporting(self) -> float:
         try:
-            pause = self._step()
+            with Leash():
+                pause = self._step()
         except Exception as error:  # noqa: BLE001 - the loop outlives every fault of a step, and tells it
             pause = min(_FIRST_PAUSE_SECONDS * 2 ** min(self._failures, 10), _LONGEST_PAUSE_SECONDS)
             self._failures += 1

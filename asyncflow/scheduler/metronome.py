@@ -7,11 +7,14 @@ itself, and a watchdog calls it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.executors.base import BaseExecutor, run_job
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
+
+from asyncflow.scheduler.threads import Threads
 
 
 class Metronome:
@@ -49,11 +52,34 @@ class Metronome:
         return thread is not None and thread.is_alive()
 
 
+class _Beats(BaseExecutor):  # type: ignore[misc]
+    """Run the beats on a thread of our own: APScheduler's pools take none once the main thread has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._threads = Threads("asyncflow-metronome", 1)
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Let the thread end."""
+        self._threads.close()
+
+    def _do_submit_job(self, job: Any, run_times: Any) -> None:
+        self._threads.run(lambda: self._beat(job, run_times))
+
+    def _beat(self, job: Any, run_times: Any) -> None:
+        try:
+            events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
+        except BaseException as error:  # noqa: BLE001 - told by APScheduler's own events
+            self._run_job_error(job.id, error, error.__traceback__)
+        else:
+            self._run_job_success(job.id, events)
+
+
 def _scheduler() -> BackgroundScheduler:
     # Every default that loses a tick is set: 1 s of grace drops ticks under load, and a job store in a
     # database deletes what it cannot import.
     return BackgroundScheduler(
         jobstores={"default": MemoryJobStore()},
-        executors={"default": ThreadPoolExecutor(1)},
+        executors={"default": _Beats()},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )

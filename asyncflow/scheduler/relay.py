@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from asyncflow.outbox import MessageType, Outbox
 from asyncflow.outbox.events import Hooks, StepFailed
+from asyncflow.outbox.leash import Leash
 from asyncflow.scheduler.breaker import Breaker
 from asyncflow.scheduler.breakers import Breakers
 from asyncflow.scheduler.database import Database
@@ -123,7 +124,8 @@ class Relay(DataflowJob[ShareContext, Round]):
 
     def _close_publisher(self) -> None:
         try:
-            self._delivery.publisher.close()
+            with Leash():
+                self._delivery.publisher.close()
         except Exception as error:  # noqa: BLE001 - everything is settled; a client that is stuck spoils no clean end
             self._hooks.emit(StepFailed(f"relay-{self.destination}", error, 0.0))
 

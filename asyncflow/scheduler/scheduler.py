@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import ChainMap
@@ -12,9 +13,16 @@ from typing import Any
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import Engine
 
-from asyncflow.errors import OptionError, SchedulerStartedError, SchedulerStoppedError, UnroutedDestinationError
+from asyncflow.errors import (
+    ForkedError,
+    OptionError,
+    SchedulerStartedError,
+    SchedulerStoppedError,
+    UnroutedDestinationError,
+)
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.events import Hook, Hooks, LoopRestarted, SchedulerStarted, SchedulerStopped, StepFailed
+from asyncflow.outbox.forks import leave_at_fork
 from asyncflow.scheduler.allocation import Allocation, Fixed, SharedOut
 from asyncflow.scheduler.cleaner import Cleaner
 from asyncflow.scheduler.cluster import Cluster
@@ -74,11 +82,33 @@ class Scheduler:
         self.engine = engine
         self._tally = Tally()
         self.hooks = Hooks([self._tally, *Hooks(hooks)])
-        self._destinations = frozenset(publishers)
-        _require_routes(outbox, self._destinations)
+        self._publishers = dict(publishers)
+        self._given_registry = registry
+        self._jobs = tuple(jobs)
+        _require_routes(outbox, self._publishers)
         _require_share(self.settings, outbox)
+        self._used_by: int | None = None  # the first process that started or drained it
+        self._is_copy = False  # of one that the parent made
+        self._make()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Be an instance of its own in the child of a fork, or nothing, if the parent has used it: called by the fork.
+
+        The publishers are those that the parent made; what it did with them before a start, they must bear.
+        """
+        self.outbox.bell.disconnect(self._wake)
+        self._is_copy = True
+        self._tally.clear()
+        self._make()
+
+    def _make(self) -> None:
+        """Make what belongs to one process: the instance's name, its connections, threads and locks."""
+        outbox, engine = self.outbox, self.engine
+        self._process = os.getpid()
         unknown_types = UnknownTypes(ChainMap[str, Any](outbox.task_types, outbox.handler_types), self.hooks)
         self.lookout = Lookout(self.settings, unknown_types)
+        registry = self._given_registry
         if registry is None:
             lease_seconds = self.settings.lease_seconds
             registry = DatabaseRegistry(engine, outbox, instance_name(), lease_seconds, self.lookout)
@@ -91,7 +121,7 @@ class Scheduler:
         self.types = types = TypesInForce(outbox, engine, self.settings.configuration_interval_seconds, self.hooks)
         self.relays = [
             Relay(name, publisher, *its, types.messages, unknown_types, self.lookout, self.hooks)
-            for name, publisher in publishers.items()
+            for name, publisher in self._publishers.items()
         ]
         self._claims = OwnedClaims(*its, self.lookout)
         self.worker = Worker(outbox, self._claims, engine, self.settings, self.hooks, types.handlers)
@@ -99,7 +129,7 @@ class Scheduler:
         self._monitor = Monitor(outbox, engine, shards, self.settings, types.handlers, self.hooks)
         self._monitor.rely_on(self.lookout)
         self._timetable = Timetable(outbox, engine, self.settings, self.hooks)
-        self._roster = Roster(jobs, engine, outbox, self.cluster, self.hooks)
+        self._roster = Roster(self._jobs, engine, outbox, self.cluster, self.hooks)
         self._cleaner = Cleaner(outbox, engine, self.ownership, self.settings, self.hooks)
         self._lifecycle = threading.RLock()  # a hook on our thread may call back
         self._started = self._stopping = False
@@ -110,13 +140,17 @@ class Scheduler:
     def start(self) -> None:
         """Check the tables, take the shards, start the loops; a second call does nothing.
 
+        After a fork each child may start what the parent made, as an instance of its own.
+
         Raises OptionError for a pool that is too small, TablesMissingError, ShardCountMismatchError,
-        SchedulerStoppedError, or what the database raises.
+        SchedulerStoppedError, ForkedError if the parent of this process started it, or what the database raises.
         """
+        self._require_process()
         with self._lifecycle:
             if self._started and not self._ended.is_set():
                 return
             require_connections(self.engine, len(self.relays) + bool(self.outbox.handler_types))
+            self._used_by = os.getpid()
             self._take_shards()
             self._started = True
             if self.settings.wake_on_commit:
@@ -133,8 +167,11 @@ class Scheduler:
         """Finish and settle the work in hand, give the shards back, close the publishers; return whether all ended.
 
         A second call does nothing, one before ``start`` only closes. A hook may call it: the step in hand then
-        ends on its own thread. Default: ``stop_timeout_seconds``.
+        ends on its own thread. In the child of a fork, which has not started it, it does nothing.
+        Default: ``stop_timeout_seconds``.
         """
+        if self._is_parents():
+            return True
         if self._stopping and any(loop.is_current() for loop in self._working_loops()):
             return True  # the one who stops waits for this very thread
         with self._lifecycle:
@@ -152,7 +189,11 @@ class Scheduler:
         return clean
 
     def counters(self) -> Counters:
-        """Return what was counted since the scheduler was made, and the states of the circuit breakers."""
+        """Return what was counted since the scheduler was made, and the states of the circuit breakers.
+
+        In the child of a fork: what was counted there.
+        """
+        self._is_parents()
         breakers = {name: state for relay in self.relays for name, state in relay.breakers.states().items()}
         return self._tally.counters((runner.board for runner in self.relay_runners), breakers)
 
@@ -172,6 +213,7 @@ class Scheduler:
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
         """Wait until the scheduler was stopped; return whether it was."""
+        self._is_parents()
         return self._ended.wait(timeout_seconds)
 
     def drain(self) -> None:
@@ -180,8 +222,10 @@ class Scheduler:
         Returns early for a destination that is unreachable. Raises what ``start`` raises, and
         SchedulerStartedError while the loops run.
         """
+        self._require_process()
         if self._started and not self._ended.is_set():
             raise SchedulerStartedError("the scheduler's own threads relay already; call drain() instead of start()")
+        self._used_by = os.getpid()
         self._take_shards()
         self.lookout.disturb()
         try:
@@ -292,11 +336,31 @@ class Scheduler:
         if time.monotonic() >= self._next_beat_at:
             self._next_beat_at = time.monotonic() + self.cluster.step()
 
+    def _is_parents(self) -> bool:
+        """Tell whether what is here is the parent's of this process, of which nothing is ours to end."""
+        if self._process != os.getpid():  # forked by something that calls no Python
+            self.leave_to_parent()
+        return self._is_copy and self._used_by != os.getpid()
+
+    def _require_process(self) -> None:
+        """Raise ForkedError for what the parent has used, or what cannot be made once more in this process."""
+        if self._is_parents() and self._used_by is not None:
+            raise ForkedError(
+                f"this scheduler was started by process {self._used_by}, of which process {os.getpid()} is a fork: its "
+                f"publishers are in use there. Make a scheduler with publishers of its own in the child, or start none "
+                f"before the fork"
+            )
+        if self._is_copy and self._given_registry is not None:
+            raise ForkedError(
+                f"this scheduler has the registry of the instance {self._given_registry.instance!r}, which was made "
+                f"before the fork; make the registry and the scheduler in the child"
+            )
+
     def _take_shards(self) -> None:
         if self._ended.is_set():
             raise SchedulerStoppedError("this scheduler was stopped; make a new one, with new publishers")
         # Types may have been declared since the scheduler was made.
-        _require_routes(self.outbox, self._destinations)
+        _require_routes(self.outbox, self._publishers)
         require_tables(self.engine, self.outbox)
         self.types.read()
         self.ownership.acquire()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 from asyncflow.errors import ClaimLostError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.forks import leave_at_fork
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.outbox.task import uuid_of
@@ -71,7 +72,12 @@ class SharedClaims:
         self._engine = engine
         self._dialect = engine.dialect
         self._deletes = deletes
-        self._turn = itertools.count(random.randrange(outbox.shard_count))
+        self._turn = self._any_turn()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Begin at a shard of its own: siblings that hold at once are to meet rarely."""
+        self._turn = self._any_turn()
 
     def heads(self, connection: Connection) -> list[Head]:
         """Read the first PENDING row of each task type and shard."""
@@ -153,6 +159,9 @@ class SharedClaims:
         count = self._outbox.shard_count
         first = next(self._turn) % count
         return sorted(heads, key=lambda head: (head.task_type, (head.shard - first) % count))
+
+    def _any_turn(self) -> Iterator[int]:
+        return itertools.count(random.randrange(self._outbox.shard_count))
 
     def _raw(self, task_id: UUID) -> Any:
         """Return the id as the driver gives it."""

@@ -20,6 +20,9 @@ from asyncflow.outbox.events import Hook
 TOKENS_VARIABLE = "ASYNCFLOW_TOKENS"
 _NEVER_STARTED = 1
 
+# Serves, and returns the exit code; it is given what tells whether a signal has come already.
+Serve = Callable[[Callable[[], bool]], int]
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the service's own options; each setting is one, with dashes."""
@@ -65,15 +68,15 @@ def tokens_of(options: argparse.Namespace) -> Tokens:
     return Tokens.from_toml(text, f"${TOKENS_VARIABLE}")
 
 
-def run(engine: Engine, outbox: Outbox, options: argparse.Namespace, hook: Hook) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit code. Raises OptionError or MissingExtraError."""
+def made(engine: Engine, outbox: Outbox, options: argparse.Namespace, hook: Hook) -> Serve:
+    """Make the service; return what serves until SIGTERM or SIGINT. Raises OptionError or MissingExtraError."""
     require_extra()
     from asyncflow.integrations.flowsvr.server import serve
 
     if not 0 <= options.port <= 65_535:
         raise OptionError(f"--port is {options.port}; give 0 to 65535")
     app = make_app(engine, outbox, tokens_of(options), settings_of(options), [hook])
-    return 0 if serve(app, options.host, options.port) else _NEVER_STARTED
+    return lambda is_stopping: 0 if serve(app, options.host, options.port, is_stopping) else _NEVER_STARTED
 
 
 def _require_loopback(host: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -32,8 +33,11 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def serve(app: FastAPI, host: str, port: int) -> bool:
-    """Serve until a signal; return whether the service came up."""
+def serve(app: FastAPI, host: str, port: int, is_stopping: Callable[[], bool] = lambda: False) -> bool:
+    """Serve until a signal; return whether the service came up, or was asked to stop before it did.
+
+    ``is_stopping`` tells of a signal that came before.
+    """
     service: TaskService = app.state.service
     config = uvicorn.Config(
         app,
@@ -46,8 +50,16 @@ def serve(app: FastAPI, host: str, port: int) -> bool:
         timeout_graceful_shutdown=max(1, round(service.settings.stop_timeout_seconds)),
     )
     server = _Server(config, service)
+    stops: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        stops.append(number)
+        server.should_exit = True
+
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal once more when it has stopped, for whoever handled it before.
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, stop)
+    if is_stopping() or stops:
+        return True
     server.run()
-    return bool(server.started)
+    return bool(server.started or stops)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ from anyio.to_thread import run_sync
 from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from asyncflow.errors import InvalidArgumentsError, OutcomeUnknownError, ServiceBusyError
+from asyncflow.errors import ForkedError, InvalidArgumentsError, OutcomeUnknownError, ServiceBusyError
 from asyncflow.integrations.flowsvr.catalogue import Catalogue
 from asyncflow.integrations.flowsvr.databases import Databases
 from asyncflow.integrations.flowsvr.lookout import Lookout
@@ -63,13 +64,20 @@ class TaskService:
         self.catalogue = Catalogue(self.configurations.handler_types, settings.type_refresh_seconds)
         self._engine = engine
         self._has_tables = False
+        self._started_by: int | None = None
         every_shard = range(outbox.shard_count)
         monitoring = SchedulerSettings(monitor_interval_seconds=settings.monitor_interval_seconds)
         self._monitor = Monitor(outbox, engine, lambda: every_shard, monitoring, self.catalogue, self.hooks)
         self._monitor_loop = Loop("monitor", self._step, self.hooks, self._monitor.close)
 
     def start(self) -> None:
-        """Start the monitor."""
+        """Start the monitor; raises ForkedError if the parent of this process has started it."""
+        if self._started_by not in (None, os.getpid()):
+            raise ForkedError(
+                f"this task service was started by process {self._started_by}, of which process {os.getpid()} is a "
+                f"fork; make the application in the child, or start it after the fork"
+            )
+        self._started_by = os.getpid()
         self._monitor_loop.start()
 
     async def stop(self) -> None:

@@ -17,8 +17,8 @@ class ConfluentKafkaPublisher:
     """Publish records to one Kafka cluster; live as long as the scheduler that was given it.
 
     The client is made by the first ``publish``, and anew after each failure that leaves it in doubt, so
-    neither an unreachable broker nor a fork before the first ``publish`` does harm. After a fork the child
-    needs its own publisher. The client's own log goes to the logger ``asyncflow.integrations.kafka``.
+    neither an unreachable broker nor a fork does harm: the child of a fork makes a client of its own. The
+    client's own log goes to the logger ``asyncflow.integrations.kafka``.
     """
 
     def __init__(

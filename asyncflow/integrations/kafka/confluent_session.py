@@ -63,6 +63,9 @@ class ConfluentSession:
         self._client.close()
         return True
 
+    def leave_to_parent(self) -> None:
+        """Do nothing: librdkafka ends a client when it is collected, and this one is kept."""
+
     def _settle(self, pending: int, deadline: float) -> None:
         """Let reports through until every record has an outcome, or is taken back."""
         while left := self._serve(self._client.flush, LOOK_EVERY_SECONDS):

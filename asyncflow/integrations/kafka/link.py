@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Protocol
 
 from asyncflow.integrations.kafka.suspects import Finding, deliver
+from asyncflow.outbox.forks import keep_for_ever, leave_at_fork
 from asyncflow.scheduler.publisher import Outcome, Record, Unavailable
 
 # publish() does not wait longer than this for the threads of a spent session; close() and later calls do the
@@ -29,6 +30,9 @@ class Session(Protocol):
     def end(self, patience_seconds: float) -> bool:
         """Drop what is unsent and end the client; return whether nothing of it is left. May be called again."""
 
+    def leave_to_parent(self) -> None:
+        """See to it that the client does not end itself at the end of a forked process."""
+
 
 class Link:
     """Publish through a session that ``connect`` makes, raising UnreachableError, whenever there is none."""
@@ -39,6 +43,15 @@ class Link:
         self._session: Session | None = None
         self._ending: list[Session] = []
         self._is_closed = False
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Begin without a session in the child of a fork: sockets and unsent records are the parent's."""
+        for session in (self._session, *self._ending):
+            if session is not None:
+                keep_for_ever(session)
+                session.leave_to_parent()
+        self._session, self._ending = None, []
 
     def publish(self, batch: Sequence[Record]) -> list[Outcome]:
         """Send the records and return one outcome for each, in order."""

@@ -18,8 +18,7 @@ class KafkaPublisher:
     """Publish records to one Kafka cluster; live as long as the scheduler that was given it.
 
     The client is made by the first ``publish``, and anew after each failure that leaves it in doubt, so
-    neither an unreachable broker nor a fork before the first ``publish`` does harm. After a fork the child
-    needs its own publisher.
+    neither an unreachable broker nor a fork does harm: the child of a fork makes a client of its own.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
@@ -68,6 +69,10 @@ class PythonSession:
             return False
         self._client.close(timeout=0)
         return True
+
+    def leave_to_parent(self) -> None:
+        """Take back what the client has told the interpreter to do at its end: to close, once its thread is done."""
+        atexit.unregister(self._client._cleanup)
 
     def _make_network(self, **options: Any) -> Any:
         network = self._library.KafkaProducer.DEFAULT_CONFIG["kafka_client"](**options)

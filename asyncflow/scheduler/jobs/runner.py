@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -21,6 +21,7 @@ from asyncflow.outbox.events import (
     StepFailed,
     TickMisfired,
 )
+from asyncflow.outbox.leash import Leash
 from asyncflow.scheduler.jobs.board import WHOLE_SHARE, Board, Place
 from asyncflow.scheduler.jobs.context import Context, ShardingContext, ShareContext
 from asyncflow.scheduler.jobs.error_handlers import IGNORE, LOG, THROW, error_handler_of
@@ -30,6 +31,7 @@ from asyncflow.scheduler.jobs.listeners import listeners_of
 from asyncflow.scheduler.jobs.marks import Marked, Marks
 from asyncflow.scheduler.loop import Loop
 from asyncflow.scheduler.ownership import Ownership
+from asyncflow.scheduler.threads import Threads
 
 _LOOK_SECONDS = 0.5  # at the latest, at what this instance owns: from memory
 _SWITCHES_SECONDS = 1.0  # between two readings of what is switched off, while something runs
@@ -71,7 +73,7 @@ class JobRunner:
         self._contexts: dict[int, Context] = {}
         self._owed: set[Place] = set()  # marks of runs that ended, and could not be written
         self._seen: dict[int, int] = {}
-        self._pool: ThreadPoolExecutor | None = None
+        self._threads = Threads(f"asyncflow-{self.loop.name}")
         self._free = threading.Semaphore(settings.thread_count)
         self._ticked = threading.Event()
         self._read_at = self._reconciled_at = clock()
@@ -203,9 +205,7 @@ class JobRunner:
             if place is None:
                 self._free.release()
                 return
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.settings.thread_count, f"asyncflow-{self.loop.name}")
-            self._pool.submit(self._work_on_thread, place)
+            self._threads.run(partial(self._work_on_thread, place))
 
     # -- a batch -----------------------------------------------------------------------------------------
 
@@ -254,8 +254,10 @@ class JobRunner:
         try:
             if place.batches == 1:
                 for listener in self._listeners:
-                    listener.before(context)
-            more = self.job.run_batch(context)
+                    with Leash():
+                        listener.before(context)
+            with Leash():
+                more = self.job.run_batch(context)
         except BaseException as error:  # noqa: BLE001 - the job's code may raise what it likes, SystemExit too
             self._failed(place, context, error)
             return
@@ -291,7 +293,8 @@ class JobRunner:
         context = self._contexts.pop(place.item, None)
         for listener in reversed(self._listeners) if context is not None else ():
             try:
-                listener.after(context)  # type: ignore[arg-type]
+                with Leash():
+                    listener.after(context)  # type: ignore[arg-type]
             except Exception as error:  # noqa: BLE001 - one listener's fault must not keep the next from its call
                 self._handle(context, place.item, error, 0.0)  # type: ignore[arg-type]
         self._unmark(place)
@@ -342,7 +345,8 @@ class JobRunner:
     def _handle(self, context: Context, item: int | None, error: BaseException, pause: float) -> None:
         if callable(self._handler):
             try:
-                self._handler(context, error)
+                with Leash():
+                    self._handler(context, error)
             except Exception as fault:  # noqa: BLE001 - told like the error of a job, for that is what it is
                 self._tell(item, fault, pause)
         elif self._handler != IGNORE:
@@ -363,8 +367,9 @@ class JobRunner:
 
     def _close(self) -> None:
         """Wait for the batches in hand, then give everything back."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
+        for _ in range(self.settings.thread_count):
+            self._free.acquire()
+        self._threads.close()
         if self._marks is not None:
             self._marks.close()
         self._at_end()

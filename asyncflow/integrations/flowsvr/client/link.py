@@ -10,6 +10,7 @@ import orjson
 
 from asyncflow.errors import ClaimLostError, MissingExtraError, ServiceAwayError, ServiceRefusedError
 from asyncflow.integrations.flowsvr.client.settings import ClientSettings
+from asyncflow.outbox.forks import keep_for_ever, leave_at_fork
 
 if TYPE_CHECKING:
     import httpx
@@ -25,8 +26,19 @@ class Link:
         self._httpx = _httpx()
         self._server = settings.server.rstrip("/")
         self._timeout_seconds = settings.request_timeout_seconds
-        headers = {"authorization": f"Bearer {settings.token}"} if settings.token else {}
-        self._client: httpx.Client = self._httpx.Client(base_url=self._server, headers=headers, transport=transport)
+        self._headers = {"authorization": f"Bearer {settings.token}"} if settings.token else {}
+        self._transport = transport
+        self._client = self._connected()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Open connections of its own in the child of a fork; a transport that was given is used as it is."""
+        keep_for_ever(self._client)
+        self._client = self._connected()
+
+    def _connected(self) -> httpx.Client:
+        made: httpx.Client = self._httpx.Client(base_url=self._server, headers=self._headers, transport=self._transport)
+        return made
 
     def request(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -9,11 +10,12 @@ from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
-from asyncflow.errors import OptionError, SchedulerStoppedError, ServiceAwayError
+from asyncflow.errors import ForkedError, OptionError, SchedulerStoppedError, ServiceAwayError
 from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
 from asyncflow.integrations.flowsvr.client.http_claims import HttpClaims
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.events import Hook, Hooks, WorkerStarted, WorkerStopped
+from asyncflow.outbox.forks import leave_at_fork
 from asyncflow.scheduler import Scheduler
 from asyncflow.scheduler.claims import Claims
 from asyncflow.scheduler.loop import Loop
@@ -47,12 +49,27 @@ class ServiceWorker:
             raise OptionError(f"target is {target!r:.60}; give an Outbox, or a Scheduler for transactional handlers")
         self._engine = target.engine if isinstance(target, Scheduler) else None
         self._outbox = target.outbox if isinstance(target, Scheduler) else target
+        self._target = target
+        self._server = server
+        self._transport = transport
         # Here nothing waits for one request: what the service does not take is kept and sent again with the rest.
-        options.setdefault("retry_for_seconds", 0.0)
-        self._client = TaskServiceClient(server, transport=transport, **options)
-        self.name = self._client.settings.name or instance_name()
+        self._options = {"retry_for_seconds": 0.0, **options}
         self.hooks = Hooks(hooks)
-        self._source = HttpClaims(self._client, self.name, self._claims_in(target), self.hooks)
+        self._used_by: int | None = None  # the process that started it
+        self._is_copy = False  # of one that the parent made
+        self._make()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Be a worker of its own in the child of a fork, or nothing, if the parent has started it."""
+        self._is_copy = True
+        self._make()
+
+    def _make(self) -> None:
+        """Make what belongs to one process: the worker's name, its connections, threads and locks."""
+        self._client = TaskServiceClient(self._server, transport=self._transport, **self._options)
+        self.name = self._client.settings.name or instance_name()
+        self._source = HttpClaims(self._client, self.name, self._claims_in(self._target), self.hooks)
         worker = Worker(self._outbox, self._source, self._engine, self._client.settings, self.hooks)
         self._loop = Loop("handlers", worker.step, self.hooks, worker.close)
         self._source.on_arrival = worker.on_finished = self._loop.latch.wake
@@ -65,13 +82,19 @@ class ServiceWorker:
         """Check the handlers and the token, and begin; a second call does nothing.
 
         A service that is away is no reason not to begin. Raises OptionError, TablesMissingError,
-        ServiceRefusedError or SchedulerStoppedError.
+        ServiceRefusedError, SchedulerStoppedError, or ForkedError if the parent of this process started it.
         """
+        if self._is_parents():
+            raise ForkedError(
+                f"this worker was started by process {self._used_by}, of which process {os.getpid()} is a fork; "
+                f"make a worker in the child, or start none before the fork"
+            )
         with self._lifecycle:
             if self._ended.is_set():
                 raise SchedulerStoppedError("this worker was stopped; make a new one")
             if self._started:
                 return
+            self._used_by = os.getpid()
             types = self._handled()
             self._require_reach(types)
             self._source.known = types
@@ -83,8 +106,10 @@ class ServiceWorker:
     def stop(self, timeout_seconds: float | None = None) -> bool:
         """Ask for no more, finish or give back the work in hand; return whether all ended in time.
 
-        A second call does nothing. Default: ``stop_timeout_seconds``.
+        A second call does nothing, nor does one in the child of a fork. Default: ``stop_timeout_seconds``.
         """
+        if self._is_parents():
+            return True
         with self._lifecycle:
             if self._ended.is_set():
                 return True
@@ -115,6 +140,9 @@ class ServiceWorker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _is_parents(self) -> bool:
+        return self._is_copy and self._used_by not in (None, os.getpid())
 
     def _claims_in(self, target: Outbox | Scheduler) -> Claims | None:
         if not isinstance(target, Scheduler):

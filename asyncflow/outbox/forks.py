@@ -1,0 +1,56 @@
+"""What a fork leaves in the child: copies of things that are the parent's, and that only the parent may use or end."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from contextlib import suppress
+from typing import Any, Protocol
+from weakref import WeakSet
+
+
+class OfOneProcess(Protocol):
+    """Hold connections, threads or an identity, which a child of a fork must not share."""
+
+    def leave_to_parent(self) -> None:
+        """Let go, in the child, of what the parent holds, so that it can begin anew; ends and closes nothing."""
+
+
+_known: WeakSet[Any] = WeakSet()
+_kept: list[object] = []
+_has_forked = False
+
+
+def leave_at_fork(thing: OfOneProcess) -> None:
+    """Call ``thing.leave_to_parent()`` in each child that is forked while it lives."""
+    _known.add(thing)
+
+
+def is_child() -> bool:
+    """Tell whether this process was forked, after this module was imported, from one that may use what it has."""
+    return _has_forked
+
+
+def keep_for_ever(thing: object) -> None:
+    """Let nothing collect what the parent holds, not even the end of this process.
+
+    A client that is collected says good-bye to the server, on the socket of the parent, or waits for threads that are
+    not here. A reference that nobody gives back keeps it from that, whatever the interpreter clears at its end.
+    """
+    _kept.append(thing)
+    with suppress(AttributeError):  # another interpreter than CPython clears nothing at its end
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+def _leave_all() -> None:
+    global _has_forked
+    _has_forked = True
+    for thing in list(_known):
+        try:
+            thing.leave_to_parent()
+        except Exception:
+            logging.getLogger("asyncflow").exception("%r could not be left to the process %d", thing, os.getppid())
+
+
+os.register_at_fork(after_in_child=_leave_all)

@@ -1,0 +1,101 @@
+"""The leash on foreign code: what it forks does not come back to us as a second one of our threads.
+
+A child that leaves a handler, by ``sys.exit()``, an error or plainly, would otherwise go on as the worker that the
+parent's thread is, on the parent's connections, with the parent's claims.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
+from functools import partial
+from os import getpid
+from types import TracebackType, coroutine
+from typing import Any, NoReturn, TypeVar
+
+from asyncflow.errors import ForkedError
+
+T = TypeVar("T")
+
+
+class Leash:
+    """End the process on the way out of foreign code, if it is another one than on the way in.
+
+    It stands directly around that code, so that nothing of ours runs in the child, neither an ``except`` nor the end of
+    a session.
+    """
+
+    __slots__ = ("_pid",)
+
+    def __enter__(self) -> None:
+        self._pid = getpid()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if getpid() != self._pid:
+            end_child(error)
+
+
+@coroutine
+def on_leash(work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+    """Await ``work``, on a leash from one ``await`` to the next: the event loop is the parent's as well."""
+    pid = getpid()
+    steps = work.__await__()
+    step: Callable[[], Any] = partial(next, steps)
+    while True:
+        if getpid() != pid:  # another one of this loop has forked, and the child goes round the loop
+            end_child(_lost())
+        try:
+            awaited = step()
+        except StopIteration as end:
+            if getpid() != pid:
+                end_child(None)
+            return end.value  # type: ignore[no-any-return]
+        except BaseException as error:
+            if getpid() != pid:
+                end_child(error)
+            raise
+        if getpid() != pid:
+            end_child(_lost())
+        try:
+            step = partial(steps.send, (yield awaited))
+        except GeneratorExit:
+            steps.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised where the work awaits
+            step = partial(steps.throw, error)
+
+
+def end_child(error: BaseException | None) -> NoReturn:
+    """End this process with the exit code that Python gives the error; tell of one that is no ``sys.exit()``."""
+    code = 1
+    try:
+        code = _code_of(error)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+    finally:
+        os._exit(code)
+
+
+def _code_of(error: BaseException | None) -> int:
+    if error is None:
+        return 0
+    if not isinstance(error, SystemExit):
+        traceback.print_exception(type(error), error, error.__traceback__)
+        return 1
+    if error.code is None or isinstance(error.code, int):
+        return (error.code or 0) & 0xFF
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+def _lost() -> ForkedError:
+    return ForkedError(
+        "a coroutine forked, and the child awaits on the event loop of its parent; "
+        "let the child end before it awaits, or use multiprocessing or a subprocess"
+    )
