@@ -40,6 +40,7 @@ AsyncflowError
 │   └── ServiceRefusedError    it refused a request: wrong token, unknown type, a field at fault
 ├── ConnectionSilentError      the pool, the server or the network gave no connection in time
 ├── OutcomeUnknownError        nobody knows whether a COMMIT happened
+├── RowsLockedError            somebody held locks on rows until the end
 ├── ServiceBusyError           the task service had no thread or database for a request in time
 ├── MissingExtraError          an optional client library is not installed
 └── TargetNotFoundError        the command line names a module or attribute that is not there
@@ -235,6 +236,10 @@ class ConnectionSilentError(AsyncflowError):
 
 class OutcomeUnknownError(AsyncflowError):
     """The answer to a COMMIT was lost; look whether it happened before you ask again, or give an idempotency key."""
+
+
+class RowsLockedError(AsyncflowError):
+    """Somebody held locks on rows of tasks until the scheduler ended; their outcomes could not be written."""
 
 
 class ServiceBusyError(AsyncflowError):

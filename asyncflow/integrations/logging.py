@@ -24,6 +24,7 @@ _LOUD: tuple[type[events.Event], ...] = (
     events.TaskRetried,
     events.SettleFenced,
     events.HandlerFailedLate,
+    events.RowsLocked,
     events.ClaimsRanOut,
     events.UnknownTypeSeen,
     events.ConfigurationIgnored,

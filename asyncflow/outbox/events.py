@@ -101,6 +101,14 @@ class HandlerFailedLate(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RowsLocked(Event):
+    """Somebody else holds locks on the rows of ``tasks``; these wait and are tried again, and nothing else waits."""
+
+    destination: str
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
 class PeriodicTasksEnqueued(Event):
     """A periodic task was due: ``tasks`` of it were enqueued, the first of them for ``due_time``."""
 

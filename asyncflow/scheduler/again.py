@@ -17,12 +17,14 @@ _ATTEMPTS = 4
 _PAUSE_SECONDS = 0.05  # after the first; doubles
 
 
-def run_again(database: Database, work: Callable[[Connection], T]) -> T:
+def run_again(
+    database: Database, work: Callable[[Connection], T], when_locked: Callable[[Connection], T] | None = None
+) -> T:
     """Run ``work``, which may take effect twice without harm; again if the connection is lost, a few times.
 
-    Raises what the last attempt raises.
+    ``when_locked`` is run in its place after a lock was waited for too long. Raises what the last attempt raises.
     """
-    return _run(database, work, None)
+    return _run(database, work, None, when_locked)
 
 
 def run_once(database: Database, work: Callable[[Connection], T], trace: Callable[[Connection], T | None]) -> T:
@@ -31,7 +33,7 @@ def run_once(database: Database, work: Callable[[Connection], T], trace: Callabl
     ``trace`` looks for what an earlier attempt has written, in a transaction of its own, and returns what that
     returned, None if nothing of it is there. Raises what the last attempt raises.
     """
-    return _run(database, work, trace)
+    return _run(database, work, trace, None)
 
 
 def insist(step: Callable[[], None]) -> None:
@@ -44,7 +46,12 @@ def insist(step: Callable[[], None]) -> None:
     return step()
 
 
-def _run(database: Database, work: Callable[[Connection], T], trace: Callable[[Connection], T | None] | None) -> T:
+def _run(
+    database: Database,
+    work: Callable[[Connection], T],
+    trace: Callable[[Connection], T | None] | None,
+    when_locked: Callable[[Connection], T] | None,
+) -> T:
     for attempt in range(_ATTEMPTS):
         try:
             if attempt:
@@ -52,7 +59,7 @@ def _run(database: Database, work: Callable[[Connection], T], trace: Callable[[C
                 # Not in one transaction with the work, which locks rows in an order of its own.
                 if trace is not None and (found := database.run(trace)) is not None:
                     return found
-            return database.run(work)
+            return database.run(work, when_locked)
         except Exception as error:
             if attempt == _ATTEMPTS - 1 or not _is_lost(database, error):
                 raise

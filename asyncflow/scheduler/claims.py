@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,9 +18,11 @@ from asyncflow.outbox import Outbox, Task
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import claim_queries, queries
 from asyncflow.scheduler.again import run_again
+from asyncflow.scheduler.caution import Caution
 from asyncflow.scheduler.claim_source import Claim, Written
 from asyncflow.scheduler.contexts import Contexts
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.locked_rows import sort_out
 from asyncflow.scheduler.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settlement import log_line
@@ -42,6 +45,7 @@ class Claims:
         self._owner = owner
         self._lease = timedelta(seconds=lease_seconds)
         self._deletes = deletes
+        self.caution = Caution()
         self._left: list[Claim] = []  # by a claim whose COMMIT was not answered
 
     def heads(self) -> list[Head]:
@@ -59,12 +63,12 @@ class Claims:
         served = list(pages)
         self._left = []
 
-        def work(connection: Connection) -> list[Claim]:
-            claims = self.claim_in(connection, served)
+        def work(connection: Connection, *, of_free: bool = False) -> list[Claim]:
+            claims = self.claim_in(connection, served, of_free=of_free)
             self._left = claims
             return claims
 
-        claims = self._database.run(work)
+        claims = self.caution.run(self._database, work, partial(work, of_free=True))
         self._left = []
         return claims
 
@@ -83,9 +87,13 @@ class Claims:
     def renew(self, claims: Collection[Claim]) -> set[UUID]:
         """Let the claims last for another lease; return the ids of the tasks whose claims are lost."""
         held_until = self._held_until()
-        lost = self._database.run(lambda connection: self._renew(connection, _by_token(claims)))
+        lost, locked = self.caution.run(
+            self._database,
+            lambda connection: (self._renew(connection, _by_token(claims)), frozenset[Any]()),
+            lambda connection: self._renew_free(connection, claims),
+        )
         for claim in claims:
-            if claim.task.raw_id not in lost:
+            if claim.task.raw_id not in lost and claim.task.raw_id not in locked:
                 claim.held_until = held_until
         return {claim.task.id for claim in claims if claim.task.raw_id in lost}
 
@@ -96,7 +104,11 @@ class Claims:
         """
         database = self._database_beside if beside else self._database
         try:
-            return database.run(lambda connection: self._settle(connection, judged))
+            return self.caution.run(
+                database,
+                lambda connection: self._settle(connection, judged),
+                lambda connection: self._settle_free(connection, judged),
+            )
         except BaseException:
             for claim, _ in judged:
                 claim.may_be_settled = True
@@ -144,9 +156,12 @@ class Claims:
         """Return an id in the form in which pages have it."""
         return str(task_id) if self._engine.dialect.name == "postgresql" else task_id.bytes
 
-    def claim_in(self, connection: Connection, pages: Iterable[tuple[Sequence[Head], int]]) -> list[Claim]:
-        """Claim as ``claim`` does, in the transaction of the connection given."""
-        found = [task for heads, most in pages for task in self._read(connection, heads, most)]
+    def claim_in(
+        self, connection: Connection, pages: Iterable[tuple[Sequence[Head], int]], *, of_free: bool = False
+    ) -> list[Claim]:
+        """Claim as ``claim`` does, in the transaction of the connection given; ``of_free`` rows alone, if so told."""
+        read = self._read_free if of_free else self._read
+        found = [task for heads, most in pages for task in read(connection, heads, most)]
         if not found:
             return []
         self._statistics.after_reading(connection, len(found))
@@ -170,6 +185,28 @@ class Claims:
     def _read(self, connection: Connection, heads: Sequence[Head], most: int) -> list[Task]:
         each = -(-most // len(heads))
         return queries.read_pages(connection, self._tasks, heads, each)[:most]
+
+    def _read_free(self, connection: Connection, heads: Sequence[Head], most: int) -> list[Task]:
+        """Read past rows that somebody else has locked."""
+        found = self._read(connection, heads, most + self.caution.rows * len(heads))
+        free, locked = sort_out(connection, self._tasks, [task.raw_id for task in found], Status.PENDING)
+        self.caution.note(len(locked))
+        return [task for task in found if task.raw_id in free][:most]
+
+    def _renew_free(self, connection: Connection, claims: Collection[Claim]) -> tuple[set[Any], Collection[Any]]:
+        """Renew what nobody else has locked; return the raw ids of the claims that are lost, and of locked rows."""
+        ids = {claim.task.raw_id for claim in claims}
+        free, locked = sort_out(connection, self._tasks, ids, Status.PROCESSING)
+        self.caution.note(len(locked))
+        renewed = [claim for claim in claims if claim.task.raw_id in free]
+        return self._renew(connection, _by_token(renewed)) | (ids - free - locked), locked
+
+    def _settle_free(self, connection: Connection, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
+        """Settle what nobody else has locked; the rest is given again."""
+        ids = [claim.task.raw_id for claim, _ in judged]
+        locked = sort_out(connection, self._tasks, ids, Status.PROCESSING).locked
+        self.caution.note(len(locked))
+        return self._settle(connection, [pair for pair in judged if pair[0].task.raw_id not in locked])
 
     def _renew(self, connection: Connection, by_token: dict[UUID, list[Claim]]) -> set[Any]:
         lost: set[Any] = set()

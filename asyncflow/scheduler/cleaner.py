@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import Connection, Engine
 
@@ -16,6 +17,7 @@ from asyncflow.scheduler.audit import delete_expired
 from asyncflow.scheduler.contexts import Contexts
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.limits import Limits
+from asyncflow.scheduler.locked_rows import sort_out
 from asyncflow.scheduler.ownership import Ownership
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settings import SchedulerSettings
@@ -58,7 +60,7 @@ class Cleaner:
     def step(self) -> float:
         """Delete a batch; return the pause until the next batch, or until the next run if none was left."""
         for status, heads in self._expired_heads():
-            deleted = self._database.run(lambda connection, s=status, h=heads: self._delete(connection, s, h))  # type: ignore[misc]
+            deleted = self._delete_batch(status, heads)
             if deleted:
                 self._hooks.emit(SettledRowsDeleted(int(status), deleted))
                 return self._settings.cleaning_pause_seconds
@@ -117,10 +119,16 @@ class Cleaner:
             connection.execute(delete_dedupe_key(entries), parameters)
         return len(keys)
 
-    def _delete(self, connection: Connection, status: Status, heads: list[Head]) -> int:
+    def _delete_batch(self, status: Status, heads: list[Head]) -> int:
+        delete, skips = partial(self._delete, status=status, heads=heads), self._database.skips_locked
+        return self._database.run(delete, partial(delete, of_free=True) if skips else None)
+
+    def _delete(self, connection: Connection, status: Status, heads: list[Head], *, of_free: bool = False) -> int:
         tasks, most = self._outbox.tasks, self._settings.cleaning_batch
         age, of_each = timedelta(seconds=-self._retentions[status]), -(-most // len(heads))
         ids = queries.read_expired_ids(connection, tasks, int(status), heads, age, of_each)[:most]
+        if of_free:
+            ids = sorted(sort_out(connection, tasks, ids, status).free)
         if not ids:
             return 0
         deleted = connection.execute(queries.delete_settled(tasks, int(status)), {"ids": ids}).rowcount

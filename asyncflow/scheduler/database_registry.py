@@ -14,6 +14,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import ownership_queries as queries
 from asyncflow.scheduler.again import run_again
+from asyncflow.scheduler.caution import Caution
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.lease_watch import Lease, LeaseWatch
 from asyncflow.scheduler.limits import Limits
@@ -34,6 +35,7 @@ class DatabaseRegistry:
     ) -> None:
         self.instance = instance
         self._engine = engine
+        self._caution = Caution()
         self._limits = Limits.within(lease_seconds)
         # Kept, for it is used with each heartbeat; each statement is a transaction by itself.
         self._looks = Database(engine, autocommit=True, limits=self._limits)
@@ -60,8 +62,13 @@ class DatabaseRegistry:
         lookout = self._lookout
         wanted, looked_at = (lookout.wanted(), lookout.clock()) if lookout is not None else ((), 0.0)
         statement = self._statement(wanted)
-        rows = self._look(lambda connection: connection.execute(statement, {"jobs": sorted(jobs)}).all())
-        if lookout is not None:
+        wanted_jobs = {"jobs": sorted(jobs)}
+        rows, has_heads = self._look(
+            lambda connection: (connection.execute(statement, wanted_jobs).all(), True),
+            # A locked task table must cost no lease.
+            lambda connection: (connection.execute(self._statement(()), wanted_jobs).all(), False),
+        )
+        if lookout is not None and has_heads:
             for status in wanted:
                 heads = [Head(row.job, row.shard, row.seconds_left) for row in rows if row.kind == HEAD + int(status)]
                 lookout.take_in(status, heads, looked_at)
@@ -70,7 +77,11 @@ class DatabaseRegistry:
 
     def renew(self) -> None:
         """Renew in two statements; a membership that was forgotten meanwhile is entered again."""
-        self._look(self._renew)
+        if self._caution.is_on:
+            self._run(self._renew_free)
+        elif not self._look(self._renew, (lambda _: False) if self._looks.skips_locked else None):
+            self._caution.note(1)
+            self._run(self._renew_free)
 
     def acquire(self, job: str, items: Collection[int]) -> None:
         """Take what is free by the database's clock."""
@@ -118,15 +129,15 @@ class DatabaseRegistry:
         statuses = tuple(map(int, wanted))
         return queries.read_views_and_heads(self._shards, self._instances, self._tasks, self._looks.dialect, statuses)
 
-    def _look(self, work: Callable[[Connection], T]) -> T:
+    def _look(self, work: Callable[[Connection], T], when_locked: Callable[[Connection], T] | None = None) -> T:
         with self._looking:
-            return run_again(self._looks, work)
+            return run_again(self._looks, work, when_locked)
 
-    def _run(self, work: Callable[[Connection], T]) -> T:
+    def _run(self, work: Callable[[Connection], T], when_locked: Callable[[Connection], T] | None = None) -> T:
         # A connection for each call: several threads may ask at once.
         database = Database(self._engine, limits=self._limits)
         try:
-            return run_again(database, work)
+            return run_again(database, work, when_locked if database.skips_locked else None)
         finally:
             database.close()
 
@@ -155,7 +166,7 @@ class DatabaseRegistry:
         connection.execute(queries.forget_members(self._instances), {"its_job": job})
         queries.insert_member(connection, self._instances, job, self.instance, self._lease)
 
-    def _renew(self, connection: Connection) -> None:
+    def _renew(self, connection: Connection) -> bool:
         member = {"its_instance": self.instance, "lease": self._lease}
         found = connection.execute(queries.renew_member(self._instances), member).rowcount
         if found < len(self._candidacies):
@@ -163,13 +174,37 @@ class DatabaseRegistry:
                 queries.insert_member(connection, self._instances, job, self.instance, self._lease)
         owner = {"its_owner": self.instance, "lease": self._lease}
         connection.execute(queries.renew_shards(self._shards), owner)
+        return True
 
     def _own(self, statement: object, job: str, items: Collection[int], owner: str = "", **guards: str) -> None:
         if not items:
             return
         # In order, the order in which everybody locks them.
         values = {"its_job": job, "shards": sorted(items), "its_owner": owner or self.instance, "lease": self._lease}
-        self._run(lambda connection: connection.execute(statement, {**values, **guards}))  # type: ignore[call-overload]
+
+        def own(connection: Connection, some: Collection[int]) -> None:
+            connection.execute(statement, {**values, **guards, "shards": sorted(some)})  # type: ignore[call-overload]
+
+        def own_free(connection: Connection) -> None:
+            free = connection.execute(queries.lock_free_shards(self._shards), values).scalars().all()
+            if free:
+                own(connection, free)
+
+        self._run(lambda connection: own(connection, items), own_free)
+
+    def _renew_free(self, connection: Connection) -> None:
+        """Renew the leases of those rows that nobody has locked: the others alone are lost, if it lasts.
+
+        Not with autocommit, which leaves the isolation as it is: there a look past a locked row waits for it.
+        """
+        owner = {"its_owner": self.instance, "lease": self._lease}
+        free = connection.execute(queries.lock_free_shards_of(self._shards), owner).all()
+        for job in {row.job for row in free}:
+            mine = {"its_job": job, "shards": [row.shard for row in free if row.job == job]}
+            connection.execute(queries.renew_some_shards(self._shards), {**owner, **mine})
+        member = {"its_instance": self.instance, "lease": self._lease}
+        if connection.execute(queries.lock_free_member(self._instances), member).first():
+            connection.execute(queries.renew_member(self._instances), member)
 
     def _leave(self, connection: Connection, job: str) -> None:
         owner = {"its_job": job, "its_owner": self.instance}

@@ -17,6 +17,7 @@ from asyncflow.outbox.task_type import MessageType
 from asyncflow.scheduler import queries
 from asyncflow.scheduler.breakers import Breakers
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.locked_rows import LockedRows
 from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership import Hold
 from asyncflow.scheduler.parking import Key, KeyPage, Parking
@@ -36,6 +37,7 @@ _MOST_OF_A_KEY = 32  # in one round: an ordered key's tasks are published one af
 _MOST_OF_A_LONE_KEY = 64  # where nothing else stood in the pages, which would wait for them
 _MOST_IN_THE_WAY = 5000  # rows of a parked key that are set aside in one round, for they fill the pages
 _LONG = 86400.0
+_LOOK_PAST_LOCKED_SECONDS = 0.1
 
 Lane = tuple[str, int]  # a task type and a shard
 
@@ -97,6 +99,7 @@ class Fetcher:
         self._statistics = PlannerStatistics(outbox.tasks)
         self._turns = Turns()
         self._limits: dict[str, RateLimit] = {}
+        self.locked = LockedRows(lambda _: False)  # its relay's
         self._crowded: set[tuple[str, int]] = set()  # pairs whose last page was full, of retries mostly
 
     def fetch(self, epochs: Mapping[int, int], in_hand: Set[tuple[str, int]] = frozenset()) -> Round:
@@ -116,6 +119,8 @@ class Fetcher:
         due = [head for head in open_heads if head.due_in_seconds <= 0]
         found = self._read(due, len(in_hand), epochs) if due or self._keys_are_due(epochs) else Round()
         found.wait_seconds = self._seconds_until_due(heads, epochs)
+        if self.locked:
+            found.wait_seconds = max(_LOOK_PAST_LOCKED_SECONDS, found.wait_seconds)  # they look as if they were due
         return found
 
     # -- what is due -------------------------------------------------------------------------------------
@@ -190,9 +195,12 @@ class Fetcher:
         return found
 
     def _read_rows(self, connection: Connection, served: list[Head], limit: int, epochs: Mapping[int, int]) -> Round:
+        limit += self.locked.most_in((head.task_type, head.shard) for head in served) if self.locked else 0
         tasks = queries.read_pages(connection, self._outbox.tasks, served, limit) if served else []
         self._statistics.after_reading(connection, len(tasks))
         tasks += self._newest_behind_retries(connection, served, tasks, limit)
+        if self.locked:
+            tasks = [task for task in tasks if task not in self.locked]
         tasks = with_retries_in_force(tasks, self._types)
         if not self._any_is_ordered():
             return Round(tasks)
@@ -209,7 +217,9 @@ class Fetcher:
         closed = partial(self._seconds_closed, epochs=epochs)
         pages = self.parking.read_due(connection, most_keys, most_of_one, closed)
         pages = {
-            key: page._replace(tasks=with_retries_in_force(page.tasks, self._types)) for key, page in pages.items()
+            key: page._replace(tasks=with_retries_in_force(page.tasks, self._types))
+            for key, page in pages.items()
+            if not self.locked.has_key(key)
         }
         by_key = [task for page in pages.values() for task in page.tasks]
         firsts, surplus = self._within_shares(free, limit, _full_pages(tasks, limit))

@@ -17,6 +17,7 @@ from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler import claim_queries, queries
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.limits import Limits
+from asyncflow.scheduler.locked_rows import sort_out
 from asyncflow.scheduler.lookout import Lookout, Rest
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settings import SchedulerSettings
@@ -25,6 +26,8 @@ from asyncflow.scheduler.settlement import log_line
 _PAGE = 500
 _LONG = 86400.0
 _ERROR = "the claim ran out: the worker died, hung or was cut off"
+
+_Rescued = tuple[int, int, list[tuple[Any, int]]]  # how many ran out, were given back; which failed, by attempts
 
 
 class Monitor:
@@ -82,21 +85,28 @@ class Monitor:
         known = self._types
         return [head for head in heads if head.shard in owned and head.due_in_seconds <= 0 and head.task_type in known]
 
+    def _when_locked(self, work: Callable[[Connection], _Rescued]) -> Callable[[Connection], _Rescued] | None:
+        return work if self._database.skips_locked else None
+
     def _rescue(self, head: Head, task_type: HandlerType) -> bool:
         """Rescue a page; return whether there may be more."""
-        found, given_back, failed = self._database.run(lambda connection: self._write(connection, head, task_type))
+        found, given_back, failed = self._database.run(
+            lambda connection: self._write(connection, head, task_type),
+            self._when_locked(lambda connection: self._write(connection, head, task_type, of_free=True)),
+        )
         for raw_id, attempts in failed:
             self._hooks.emit(TaskFailed(uuid_of(raw_id), head.task_type, attempts, _ERROR))
         if given_back or failed:
             self._hooks.emit(ClaimsRanOut(head.task_type, given_back, len(failed)))
         return found == _PAGE
 
-    def _write(
-        self, connection: Connection, head: Head, task_type: HandlerType
-    ) -> tuple[int, int, list[tuple[Any, int]]]:
+    def _write(self, connection: Connection, head: Head, task_type: HandlerType, *, of_free: bool = False) -> _Rescued:
         tasks = self._outbox.tasks
         wanted = {"task_type": head.task_type, "shard": head.shard, "limit": _PAGE}
-        rows = connection.execute(claim_queries.ran_out(tasks), wanted).all()
+        rows = list(connection.execute(claim_queries.ran_out(tasks), wanted))
+        if of_free:
+            free = sort_out(connection, tasks, [row[0] for row in rows], Status.PROCESSING).free
+            rows = [row for row in rows if row[0] in free]
         line = log_line(_ERROR)
         again: dict[float, list[Any]] = defaultdict(list)
         failed = []

@@ -104,11 +104,15 @@ def read_owners(shards: Table) -> Select[Any]:
 
 
 @lru_cache(maxsize=32)
-def hold_epochs(shards: Table) -> Select[Any]:
-    """Read owner and epoch of some ``shards`` of ``job`` and keep them from changing until the transaction ends."""
+def hold_epochs(shards: Table, *, skip_locked: bool = False) -> Select[Any]:
+    """Read owner and epoch of some ``shards`` of ``job`` and keep them from changing until the transaction ends.
+
+    Waits for those that somebody else changes, or skips them.
+    """
     s = shards.c
     wanted = s.shard.in_(_wanted("shards", Integer()))
-    return select(s.shard, s.owner, s.epoch).where(s.job == bindparam("its_job"), wanted).with_for_update(read=True)
+    rows = select(s.shard, s.owner, s.epoch).where(s.job == bindparam("its_job"), wanted)
+    return rows.with_for_update(read=True, skip_locked=skip_locked)
 
 
 @lru_cache(maxsize=32)
@@ -201,6 +205,28 @@ def renew_shards(shards: Table) -> Update:
 
 
 @lru_cache(maxsize=32)
+def lock_free_shards(shards: Table) -> Select[Any]:
+    """Lock those of ``shards`` of a job that nobody else has locked; read their numbers."""
+    wanted = shards.c.shard.in_(_wanted("shards", Integer()))
+    rows = select(shards.c.shard).where(shards.c.job == bindparam("its_job"), wanted)
+    return rows.with_for_update(skip_locked=True)
+
+
+@lru_cache(maxsize=32)
+def lock_free_shards_of(shards: Table) -> Select[Any]:
+    """Lock those shards of ``its_owner`` that nobody else has locked; read job and number."""
+    rows = select(shards.c.job, shards.c.shard).where(shards.c.owner == bindparam("its_owner"))
+    return rows.with_for_update(skip_locked=True)
+
+
+@lru_cache(maxsize=32)
+def renew_some_shards(shards: Table) -> Update:
+    """Let the leases of those of ``shards`` of a job that ``its_owner`` has end ``lease`` from now."""
+    wanted = (shards.c.job == bindparam("its_job"), shards.c.shard.in_(_wanted("shards", Integer())))
+    return renew_shards(shards).where(*wanted)
+
+
+@lru_cache(maxsize=32)
 def release_shards(shards: Table) -> Update:
     """Leave all shards of ``its_job`` that ``its_owner`` has without an owner; their epochs stay."""
     mine = (shards.c.job == bindparam("its_job"), shards.c.owner == bindparam("its_owner"))
@@ -223,6 +249,13 @@ def renew_member(instances: Table) -> Update:
     lease = bindparam("lease", type_=instances.c.lease_until.type)
     mine = instances.c.instance == bindparam("its_instance")
     return update(instances).where(mine).values(lease_until=lease, joined_at=_NO_TIME)
+
+
+@lru_cache(maxsize=32)
+def lock_free_member(instances: Table) -> Select[Any]:
+    """Read the membership of ``its_instance`` unless somebody else has locked it."""
+    its = instances.c.instance == bindparam("its_instance")
+    return select(instances.c.job).where(its).with_for_update(skip_locked=True)
 
 
 @lru_cache(maxsize=32)

@@ -85,6 +85,22 @@ class ParkingChange:
             [task for task in self.in_the_way if _pair_of(task) in pairs],
         )
 
+    def of_keys(self, wants: Callable[[Key], bool]) -> ParkingChange:
+        """Return the part of the keys that are wanted."""
+        return ParkingChange(
+            {key: parked for key, parked in self.parked.items() if wants(key)},
+            {key: first for key, first in self.blocked.items() if wants(key)},
+            {key: shard for key, shard in self.released.items() if wants(key)},
+            {key: shard for key, shard in self.advanced.items() if wants(key)},
+            [task for task in self.aside if wants(key_of(task))],
+            [task for task in self.in_the_way if wants(key_of(task))],
+        )
+
+
+def key_of(task: Task) -> Key:
+    """Return the key of a task of an ordered type."""
+    return Key(task.task_type, task.key or "")
+
 
 class Parking:
     """Know the parked keys of the shards that one relay reads; lives as long as it, used by its thread alone."""

@@ -53,6 +53,19 @@ def read_parked(parked: Table) -> Select[Any]:
 
 
 @lru_cache(maxsize=32)
+def read_keys(parked: Table, *, locks: bool) -> Select[Any]:
+    """Read type and key of parked keys of some ``types`` and ``keys``; ``locks`` leaves out what others have locked."""
+    p = parked.c
+    of_types = p.task_type.in_(bindparam("types", expanding=True, type_=p.task_type.type))
+    rows = select(p.task_type, p.task_key).where(of_types, p.task_key.in_(_keys(parked)))
+    return rows.with_for_update(skip_locked=True) if locks else rows
+
+
+def _keys(parked: Table) -> Any:
+    return bindparam("keys", expanding=True, type_=parked.c.task_key.type)
+
+
+@lru_cache(maxsize=32)
 def read_unblocked(parked: Table, tasks: Table) -> Select[Any]:
     """Read the blocked keys of ``shards`` whose dead letter is none any more, or is gone: type, key, seconds until due.
 

@@ -234,6 +234,23 @@ def standing(tasks: Table) -> Select[Any]:
     return select(raw_id(tasks.c.id), tasks.c.status, tasks.c.retry_count).where(is_named(tasks.c.id))
 
 
+@lru_cache(maxsize=32)
+def lock_free(tasks: Table) -> Select[Any]:
+    """Lock those of the rows in ``its_status`` that nobody else has locked; read their raw ids."""
+    rows = select(raw_id(tasks.c.id)).where(is_named(tasks.c.id), _is_in_its_status(tasks))
+    return rows.with_for_update(skip_locked=True)
+
+
+@lru_cache(maxsize=32)
+def in_status(tasks: Table) -> Select[Any]:
+    """Read the raw ids of those of the rows that are in ``its_status``, as it is committed."""
+    return select(raw_id(tasks.c.id)).where(is_named(tasks.c.id), _is_in_its_status(tasks))
+
+
+def _is_in_its_status(tasks: Table) -> ColumnElement[bool]:
+    return tasks.c.status.is_not_distinct_from(bindparam("its_status", type_=Integer()))
+
+
 def logged(tasks: Table) -> ColumnElement[str]:
     """Return the log with a new line before the older ones, cut to its bound."""
     line = bindparam("line", type_=String())

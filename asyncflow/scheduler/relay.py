@@ -24,8 +24,9 @@ from asyncflow.scheduler.pause import AdaptivePause
 from asyncflow.scheduler.publisher import Publisher
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.settlement import Settlement
-from asyncflow.scheduler.settler import Settler, Unsettled
+from asyncflow.scheduler.settler import Settler
 from asyncflow.scheduler.unknown_types import UnknownTypes
+from asyncflow.scheduler.unsettled import Unsettled
 
 OUTBOX_JOB = "outbox"  # the name under which the relays share the task table out
 
@@ -69,6 +70,7 @@ class Relay(DataflowJob[ShareContext, Round]):
         self._settler = Settler(
             destination, outbox, engine, self._database, ownership, self._fetcher.parking, settings, hooks
         )
+        self._fetcher.locked = self._settler.locked
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
         self._wait_seconds = 0.0
         self.rest = lookout.rest_for(lambda head: self._is_mine(head.task_type))
@@ -86,7 +88,10 @@ class Relay(DataflowJob[ShareContext, Round]):
         """Fetch the next round, unless the destination is closed off; hold its shards until it is settled."""
         if self._settler.is_behind:
             self._settler.settle_all()
+        self._settler.retry_locked()
         self._wait_seconds = self.breakers.seconds_until_probe()
+        if self._settler.locked.is_full:
+            self._wait_seconds = max(self._wait_seconds, self._settler.locked.seconds_until_retry)
         found = self._fetch() if self._wait_seconds == 0 else None
         if found is None and self._settler:
             self._settler.settle_all()
@@ -108,7 +113,7 @@ class Relay(DataflowJob[ShareContext, Round]):
 
     def seconds_until_next_fetch(self) -> float:
         """Return how long to wait after a fetch that found nothing."""
-        return self._wait_seconds
+        return min(self._wait_seconds, self._settler.locked.seconds_until_retry)
 
     def expect_work(self) -> None:
         """Look often again, for a commit was announced."""

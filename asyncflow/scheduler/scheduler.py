@@ -21,7 +21,15 @@ from asyncflow.errors import (
     UnroutedDestinationError,
 )
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.events import Hook, Hooks, LoopRestarted, SchedulerStarted, SchedulerStopped, StepFailed
+from asyncflow.outbox.events import (
+    Hook,
+    Hooks,
+    LoopRestarted,
+    RowsLocked,
+    SchedulerStarted,
+    SchedulerStopped,
+    StepFailed,
+)
 from asyncflow.outbox.forks import leave_at_fork
 from asyncflow.scheduler.allocation import Allocation, Fixed, SharedOut
 from asyncflow.scheduler.cleaner import Cleaner
@@ -48,6 +56,7 @@ from asyncflow.scheduler.table_check import require_tables
 from asyncflow.scheduler.timetable import Timetable
 from asyncflow.scheduler.types_in_force import TypesInForce
 from asyncflow.scheduler.unknown_types import UnknownTypes
+from asyncflow.scheduler.worker import DESTINATION as HANDLERS
 from asyncflow.scheduler.worker import Worker
 
 _WATCH_SECONDS = 1.0
@@ -124,6 +133,7 @@ class Scheduler:
             for name, publisher in self._publishers.items()
         ]
         self._claims = OwnedClaims(*its, self.lookout)
+        self._claims.caution.on_locked = lambda rows: self.hooks.emit(RowsLocked(HANDLERS, rows))
         self.worker = Worker(outbox, self._claims, engine, self.settings, self.hooks, types.handlers)
         shards = self.ownership.epochs
         self._monitor = Monitor(outbox, engine, shards, self.settings, types.handlers, self.hooks)

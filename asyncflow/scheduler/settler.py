@@ -3,75 +3,55 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from asyncflow.errors import RowsLockedError
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.events import Hooks, SettleFenced, StepFailed, TaskFailed, TaskRetried, TasksSettled
+from asyncflow.outbox.events import Hooks, RowsLocked, SettleFenced, StepFailed, TaskFailed, TaskRetried, TasksSettled
+from asyncflow.outbox.status import Status
 from asyncflow.scheduler import ownership_queries
 from asyncflow.scheduler.again import insist
 from asyncflow.scheduler.beside import Beside
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.limits import Limits
+from asyncflow.scheduler.locked_rows import LockedRows, free_part
 from asyncflow.scheduler.ownership import Hold, Ownership
 from asyncflow.scheduler.parking import Pair, Parking, ParkingChange
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.settlement import Settlement
+from asyncflow.scheduler.unsettled import Unsettled
 
 _MOST_REFUSALS = 5  # of one round, by a database that writes other things
 
 
-@dataclass(slots=True)
-class Unsettled:
-    """Hold outcomes that are known and not written yet, and the shards for them.
-
-    ``may_be_written``: a write of it has failed, and perhaps the answer to its COMMIT alone.
-    """
-
-    settlement: Settlement
-    change: ParkingChange
-    hold: Hold
-    may_be_written: bool = False
-    refusals: int = 0
-
-    def __len__(self) -> int:
-        return len(self.settlement) + len(self.change)
-
-    def shards(self) -> set[int]:
-        """Return the shards whose owner alone may write this."""
-        return {shard for _, shard in self.all_pairs()}
-
-    def pairs(self) -> set[Pair]:
-        """Return the task types and shards of the rows whose status changes."""
-        return {(task.task_type, task.shard) for task in self.settlement.tasks()}
-
-    def all_pairs(self) -> set[Pair]:
-        """Return the task types and shards of all that is to be written."""
-        return self.pairs() | self.change.pairs()
-
-    def keeping(self, pairs: set[Pair]) -> Unsettled:
-        """Return the part of these task types and shards."""
-        settlement = self.settlement.keeping(lambda task: (task.task_type, task.shard) in pairs)
-        return replace(self, settlement=settlement, change=self.change.keeping(pairs))
-
-
 class _Written(NamedTuple):
-    """Tell what was written, how many rows were fenced off, and how long it took."""
+    """Tell what was written, how many rows were fenced off, what is left for a lock, and how long it took."""
 
     settlement: Settlement
     change: ParkingChange
     fenced: int
-    seconds: float
+    left: Unsettled | None = None
+    seconds: float = 0.0
+
+
+class _ShardsLost(Exception):  # noqa: N818 - no error: the settler itself catches it
+    """Some of the shards are not owned any more; what was written to them is to be rolled back."""
+
+    def __init__(self, owned: set[int]) -> None:
+        super().__init__(owned)
+        self.owned = owned
 
 
 class Settler:
     """Settle the rounds of one destination; lives as long as its relay, used by its thread alone.
 
     While a backlog streams, a round is written on a thread beside, with a connection of its own, as the next one is
-    fetched and published. What could not be written, because the database went away, is kept and written first.
+    fetched and published. What could not be written, because the database went away, is kept and written first; what
+    somebody else has locked is kept aside, and holds up nothing else.
     """
 
     def __init__(
@@ -93,6 +73,7 @@ class Settler:
         self._parking = parking
         self._deletes = settings.on_success == "delete"
         self._hooks = hooks
+        self.locked = LockedRows(lambda name: outbox.task_types[name].ordered)
         self._unsettled: list[Unsettled] = []  # at most the round that is written beside, and the one after it
         self._beside: Beside[_Written] = Beside(f"relay-{destination}", hooks)
 
@@ -138,30 +119,87 @@ class Settler:
         """Write what is left, give the connection back and end the thread."""
         try:
             insist(self.settle_all)
+            insist(self._write_locked)
+            if self.locked:
+                raise RowsLockedError(
+                    f"{len(self.locked)} tasks were published and could not be settled, for somebody holds locks on "
+                    f"their rows; they will be published once more"
+                )
         finally:
+            for part in self.locked.parts:
+                part.hold.release()
             self._beside.close()
             self._database_beside.close()
+
+    def retry_locked(self) -> None:
+        """Write what somebody else had locked, if it is time to look whether it still is."""
+        if self.locked and self.locked.seconds_until_retry == 0:
+            self._let_go()
+            self._write_locked()
+
+    def _let_go(self) -> None:
+        """Give up locked rows of shards that are due to another instance: all others of the shard wait for it."""
+        owned = self._ownership.epochs()
+        if not owned:
+            return  # not by a hand-over: the lease is late
+        kept = list[Unsettled]()
+        for part in self.locked.parts:
+            pairs = {pair for pair in part.all_pairs() if pair[1] in owned}
+            if given_up := len(part.settlement) - len(part.keeping(pairs).settlement):
+                self._hooks.emit(SettleFenced(self._destination, given_up))
+                self._parking.forget()
+            part.hold.keep_only({shard for _, shard in pairs})
+            if pairs:
+                kept.append(part.keeping(pairs))
+            else:
+                part.hold.release()
+        self.locked.keep(kept)
+
+    def _write_locked(self) -> None:
+        parts, left, before = self.locked.parts, list[Unsettled](), len(self.locked)
+        for number, part in enumerate(parts):
+            try:
+                written = self._write_out(self._database, part, waits=False)
+            except Exception:
+                self._doubt(part)
+                self.locked.keep([*left, *parts[number:]], some_were_written=False)
+                raise
+            self._tell_of(written)
+            if written.left is None:
+                part.hold.release()
+            else:
+                left.append(written.left)
+        self.locked.keep(left, some_were_written=sum(map(len, left)) < before)
 
     def _end_beside(self) -> None:
         was_begun = bool(self._beside)
         written = self._beside.end()
         if written is not None:
             self._take_in(written)
-            self._unsettled.pop(0).hold.release()
+            self._finish_first(written)
         elif was_begun:
             self._doubt(self._unsettled[0])
 
     def _write_first(self) -> None:
-        first = self._unsettled[0]
+        first, written = self._unsettled[0], None
         try:
-            self._take_in(self._write_out(self._database, first))
+            written = self._write_out(self._database, first)
+            self._take_in(written)
         except Exception as error:
             self._doubt(first)
             first.refusals += self._is_refusal(error)
             if first.refusals < _MOST_REFUSALS:
                 raise
             self._write_in_pieces(first)
-        self._unsettled.pop(0).hold.release()
+        self._finish_first(written)
+
+    def _finish_first(self, written: _Written | None) -> None:
+        """Let go of the shards of the earliest round, but for those of rows that are locked."""
+        hold = self._unsettled.pop(0).hold
+        if written is None or written.left is None:
+            hold.release()
+        else:
+            hold.keep_only(written.left.shards())
 
     def _doubt(self, unsettled: Unsettled) -> None:
         """Believe nothing after a write that failed: neither that it happened, nor that it did not."""
@@ -195,33 +233,70 @@ class Settler:
             whole.settlement, whole.change = rest.settlement, rest.change
 
     def _take_in(self, written: _Written) -> None:
-        """Know what is settled, and tell of it."""
+        """Know what is settled and what is locked, and tell of it."""
+        if written.left is not None:
+            self.locked.keep([*self.locked.parts, written.left])
+            self._hooks.emit(RowsLocked(self._destination, sum(1 for _ in written.left.concerned())))
+        self._tell_of(written)
+
+    def _tell_of(self, written: _Written) -> None:
         self._parking.adopt(written.change)
-        self._tell(written.settlement, written.seconds)
+        if len(written.settlement) or written.left is None:
+            self._tell(written.settlement, written.seconds)
         if written.fenced:
             self._hooks.emit(SettleFenced(self._destination, written.fenced))
             self._parking.forget()
             self._ownership.refresh()
 
-    def _write_out(self, database: Database, unsettled: Unsettled) -> _Written:
-        began = time.perf_counter()
-        written = database.run(lambda connection: self._write(connection, unsettled))
-        return _Written(*written, time.perf_counter() - began)
+    def _write_out(self, database: Database, unsettled: Unsettled, *, waits: bool = True) -> _Written:
+        """Write the outcomes of the shards still owned in the epoch of the fetch; count the others.
 
-    def _write(self, connection: Connection, unsettled: Unsettled) -> tuple[Settlement, ParkingChange, int]:
-        """Write the outcomes of the shards still owned in the epoch of the fetch; count the others."""
-        shards = unsettled.shards()
-        owned = self._still_owned(connection, shards, unsettled.hold)
+        While some rows are known to be locked, and after having waited for one, it waits for no other.
+        """
+        began, owned = time.perf_counter(), None
+        skips = database.skips_locked
+        waits = waits and not (self.locked and skips)
+        while True:
+            try:
+                if waits or not skips:
+                    when_locked = partial(self._write_free, unsettled=unsettled) if skips else None
+                    written = database.run(partial(self._write, unsettled=unsettled, owned=owned), when_locked)
+                else:
+                    written = database.run(partial(self._write_free, unsettled=unsettled))
+                return written._replace(seconds=time.perf_counter() - began)
+            except _ShardsLost as lost:
+                owned = lost.owned
+
+    def _write(self, connection: Connection, unsettled: Unsettled, owned: set[int] | None) -> _Written:
+        """Write the rows first, and look last whether their shards are ``owned`` still: all are, as far as one knows.
+
+        So one that waits for a row holds no shard meanwhile, and no heartbeat waits for it.
+        """
+        if not self._database.dialect.locks_rows:
+            connection.execute(ownership_queries.exclude_writers(self._outbox.shards))
+        owned = unsettled.shards() if owned is None else owned
+        written = self._write_owned(connection, unsettled, owned)
+        still = self._still_owned(connection, owned, unsettled.hold)
+        if still != owned:
+            raise _ShardsLost(still)
+        return written
+
+    def _write_free(self, connection: Connection, unsettled: Unsettled) -> _Written:
+        """Write what nobody else has locked."""
+        free, owned, left = free_part(connection, self._outbox, self._ownership.job, unsettled, Status.PENDING)
+        return self._write_owned(connection, free, owned)._replace(left=left)
+
+    def _write_owned(self, connection: Connection, unsettled: Unsettled, owned: set[int]) -> _Written:
         settlement, change = unsettled.settlement, unsettled.change
         if unsettled.may_be_written:
-            return self._write_again(connection, unsettled, owned)
-        if owned != shards:
+            return _Written(*self._write_again(connection, unsettled, owned))
+        if owned != unsettled.shards():
             settlement = settlement.keeping(lambda task: task.shard in owned)
             change = change.keeping({pair for pair in change.pairs() if pair[1] in owned})
         changed = settlement.write(connection, self._outbox.tasks, delete_succeeded=self._deletes)
         if change:
             self._parking.write(connection, change)
-        return settlement, change, len(unsettled.settlement) - changed
+        return _Written(settlement, change, len(unsettled.settlement) - changed)
 
     def _write_again(
         self, connection: Connection, unsettled: Unsettled, owned: set[int]
@@ -238,8 +313,8 @@ class Settler:
         return told, change, len(whole) - changed - len(standing)
 
     def _still_owned(self, connection: Connection, shards: set[int], hold: Hold) -> set[int]:
-        if not self._database.dialect.locks_rows:
-            connection.execute(ownership_queries.exclude_writers(self._outbox.shards))
+        if not shards:
+            return set()
         wanted = {"its_job": self._ownership.job, "shards": sorted(shards)}
         held = connection.execute(ownership_queries.hold_epochs(self._outbox.shards), wanted)
         return {row.shard for row in held if hold.get(row.shard) == row.epoch}

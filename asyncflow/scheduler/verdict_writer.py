@@ -79,6 +79,8 @@ class VerdictWriter:
 
     def _take_in(self, settled: _Settled) -> None:
         """Know what is written, and tell of it."""
+        if not settled.written:
+            return  # all of it is left for a lock, or for the service
         done = {claim for each in settled.written for claim in each.claims}
         self._judged = [pair for pair in self._judged if pair[0] not in done]
         counts: Counter[Status] = Counter()

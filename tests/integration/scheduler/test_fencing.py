@@ -11,6 +11,7 @@ from asyncflow.errors import ShardCountMismatchError
 from asyncflow.outbox.events import OwnershipChanged, SettleFenced, TasksSettled
 from asyncflow.scheduler import Rejected
 from asyncflow.scheduler.settlement import Settlement
+from asyncflow.scheduler.settler import Settler
 from asyncflow.testing import MemoryPublisher, Signals
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import LONG, Gate, Meanwhile, ids_of
@@ -219,15 +220,35 @@ def test_nobody_takes_a_shard_between_the_look_at_its_epoch_and_the_settle(
         committed_before.append(set(application.statuses()))
 
     taking = threading.Thread(target=take, daemon=True)
-    write = Settlement.write
+    look = Settler._still_owned
 
-    def write_while_another_takes(*arguments: Any, **options: Any) -> int:
+    def look_and_let_another_take(*arguments: Any) -> set[int]:
+        owned = look(*arguments)
         taking.start()
         taking.join(0.2)
-        return write(*arguments, **options)
+        return owned
 
-    monkeypatch.setattr(Settlement, "write", write_while_another_takes)
+    monkeypatch.setattr(Settler, "_still_owned", look_and_let_another_take)
     schedule().drain()
     taking.join(LONG)
     assert committed_before == [{Status.SUCCESS}]
     assert application.signals.of(SettleFenced) == []
+
+
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+def test_rows_that_were_written_for_shards_taken_meanwhile_are_rolled_back(
+    application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_many(application, 5)
+    second = schedule(**ALONE)
+    write, took = Settlement.write, iter([second.ownership.acquire])
+
+    def write_and_let_another_take(*arguments: Any, **options: Any) -> int:
+        changed = write(*arguments, **options)
+        next(took, lambda: None)()
+        return changed
+
+    monkeypatch.setattr(Settlement, "write", write_and_let_another_take)
+    schedule().drain()
+    assert set(application.statuses()) == {Status.PENDING}
+    assert [event.tasks for event in application.signals.of(SettleFenced)] == [5]

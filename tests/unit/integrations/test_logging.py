@@ -60,6 +60,7 @@ CASES: list[tuple[Event, int, str]] = [
         logging.WARNING,
         f"HandlerFailedLate task_id={ID} task_type=mail error=ValueError: 'x'",
     ),
+    (events.RowsLocked("kafka", 3), logging.WARNING, "RowsLocked destination=kafka tasks=3"),
     (events.SettleFenced("kafka", 3), logging.WARNING, "SettleFenced destination=kafka tasks=3"),
     (
         events.BreakerChanged("kafka", "open", 1.0, "refused\nby:broker"),

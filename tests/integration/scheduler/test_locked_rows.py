@@ -1,0 +1,177 @@
+"""Somebody holds locks for long: a support query, a migration, a session that was lost. What is locked waits alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, Select, Table, select, text
+
+from asyncflow import Call, Message, Scheduler, Status
+from asyncflow.errors import RowsLockedError
+from asyncflow.outbox.events import OwnershipChanged, RowsLocked, StepFailed
+from asyncflow.testing import MemoryPublisher
+from tests.integration.scheduler.publishers import Meanwhile, ids_of
+from tests.integration.scheduler.writing import publish_many, texts
+from tests.support.application import Application
+from tests.unit.scheduler.waiting import eventually
+
+pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+OPTIONS: dict[str, Any] = {"lease_seconds": 3.0, "heartbeat_seconds": 0.5, "tick": 0.2}
+
+
+@contextmanager
+def locked(engine: Engine, rows: Select[Any]) -> Iterator[None]:
+    """Hold the locks of some rows in an open transaction."""
+    with engine.connect() as connection:
+        assert connection.execute(rows.with_for_update()).all()
+        yield
+        connection.rollback()
+
+
+@contextmanager
+def table_locked(engine: Engine, table: Table) -> Iterator[None]:
+    """Hold the lock of a whole table, as a migration does."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text(f"LOCK TABLE {table.name} IN ACCESS EXCLUSIVE MODE"))
+            yield
+            connection.rollback()
+        else:
+            connection.execute(text(f"LOCK TABLES {table.name} WRITE"))
+            yield
+            connection.execute(text("UNLOCK TABLES"))
+
+
+def settled(application: Application, count: int) -> bool:
+    tasks = application.outbox.tasks
+    done = select(tasks.c.id).where(tasks.c.status == int(Status.SUCCESS))
+    return len(application.rows(done)) == count
+
+
+def shards_lost(application: Application) -> list[int]:
+    return [shard for event in application.signals.of(OwnershipChanged) for shard in event.lost]
+
+
+def test_locked_rows_wait_and_nothing_else_does(application: Application) -> None:
+    application.outbox.message("coupon", destination="cluster_b")
+    application.outbox.task("nothing", concurrency=4)(lambda: None)
+    ids = publish_many(application, 300)
+    with application.engine.begin() as connection:
+        application.outbox.publish_many(connection, "coupon", [Message({})] * 300)
+        application.outbox.enqueue_many(connection, "nothing", [Call({})] * 300)
+    tasks = application.outbox.tasks
+    some = {rows[0].id: rows[0] for rows in map(list, _by_type(application).values())}
+    publishers = {"kafka": MemoryPublisher(), "cluster_b": MemoryPublisher()}
+    hooks = [application.signals]
+    its = (application.engine, application.outbox, publishers)
+    with (
+        locked(application.engine, select(tasks.c.id).where(tasks.c.id.in_(some))),
+        Scheduler(*its, hooks=hooks, **OPTIONS),
+        Scheduler(*its, hooks=hooks, **OPTIONS),
+    ):
+        eventually(lambda: settled(application, 900 - len(some)))
+        more = publish_many(application, 300)
+        eventually(lambda: settled(application, 1200 - len(some)))
+        assert shards_lost(application) == []
+    assert len(some) == 3
+    assert application.signals.of(RowsLocked)
+    assert texts(ids + more) == set(ids_of(publishers["kafka"]))
+
+
+def _by_type(application: Application) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for row in application.rows():
+        found.setdefault(row.task_type, []).append(row)
+    return found
+
+
+def test_what_was_locked_is_settled_when_it_is_free_and_not_published_again(application: Application) -> None:
+    ids = publish_many(application, 20)
+    tasks = application.outbox.tasks
+    publisher = MemoryPublisher()
+    one = select(tasks.c.id).where(tasks.c.id == ids[7])
+    with Scheduler(
+        application.engine, application.outbox, {"kafka": publisher}, hooks=[application.signals], **OPTIONS
+    ):
+        with locked(application.engine, one):
+            more = publish_many(application, 20)
+            eventually(lambda: settled(application, 39) or settled(application, 40))
+        eventually(lambda: settled(application, 40))
+    assert sorted(ids_of(publisher)) == sorted(texts(ids + more))
+    assert application.signals.of(StepFailed) == []
+
+
+def test_a_locked_row_of_an_ordered_key_holds_up_its_key_alone(application: Application) -> None:
+    application.outbox.message("ordered", ordered=True)
+    with application.engine.begin() as connection:
+        ids = [application.outbox.publish(connection, "ordered", {}, key=f"k{n % 4}") for n in range(40)]
+    tasks = application.outbox.tasks
+    publisher = MemoryPublisher()
+    held = locked(application.engine, select(tasks.c.id).where(tasks.c.id == ids[0]))
+    with Scheduler(
+        application.engine, application.outbox, {"kafka": publisher}, hooks=[application.signals], **OPTIONS
+    ):
+        with held:
+            with application.engine.begin() as connection:
+                later = [application.outbox.publish(connection, "ordered", {}, key=f"k{n % 4}") for n in range(40)]
+            eventually(lambda: settled_others(application, 60))
+        eventually(lambda: settled(application, 80))
+    sent = ids_of(publisher)
+    for number in range(4):
+        of_key = [str(one) for one in (*ids[number::4], *later[number::4])]
+        assert [one for one in sent if one in of_key] == of_key
+
+
+def settled_others(application: Application, least: int) -> bool:
+    return application.statuses().count(Status.SUCCESS) >= least
+
+
+def test_a_locked_shard_row_costs_no_other_shard(application: Application) -> None:
+    shards = application.outbox.shards
+    publisher = MemoryPublisher()
+    with Scheduler(
+        application.engine, application.outbox, {"kafka": publisher}, hooks=[application.signals], **OPTIONS
+    ) as scheduler:
+        eventually(lambda: len(scheduler.ownership.epochs()) == application.outbox.shard_count)
+        with locked(application.engine, select(shards.c.shard).where(shards.c.job == "outbox", shards.c.shard == 0)):
+            publish_many(application, 300)
+            here = sum(row.shard == 0 for row in application.rows())
+            eventually(lambda: settled(application, 300 - here))
+            seen = scheduler.cluster.clock()
+            eventually(lambda: scheduler.cluster.clock() > seen + OPTIONS["lease_seconds"])
+            assert len(scheduler.ownership.epochs()) >= application.outbox.shard_count - 1
+        eventually(lambda: settled(application, 300))
+    assert shards_lost(application) in ([], [0])
+
+
+def test_a_locked_table_costs_no_shard(application: Application) -> None:
+    publisher = MemoryPublisher()
+    with Scheduler(
+        application.engine, application.outbox, {"kafka": publisher}, hooks=[application.signals], **OPTIONS
+    ) as scheduler:
+        publish_many(application, 10)
+        eventually(lambda: settled(application, 10))
+        with table_locked(application.engine, application.outbox.tasks):
+            began = scheduler.cluster.clock()
+            eventually(lambda: scheduler.cluster.clock() > began + 2 * OPTIONS["lease_seconds"])
+            assert len(scheduler.ownership.epochs()) == application.outbox.shard_count
+        publish_many(application, 10)
+        eventually(lambda: settled(application, 20))
+    assert shards_lost(application) == []
+
+
+def test_a_row_that_stays_locked_is_told_of_at_the_end(application: Application) -> None:
+    publish_many(application, 5)
+    tasks = application.outbox.tasks
+    with application.engine.connect() as rival:
+        publisher = Meanwhile(lambda: rival.execute(select(tasks.c.id).with_for_update().limit(1)).all())
+        scheduler = Scheduler(application.engine, application.outbox, {"kafka": publisher}, hooks=[application.signals])
+        scheduler.drain()
+        scheduler.stop()
+        assert application.statuses().count(Status.SUCCESS) == 4
+        rival.rollback()
+    errors = [event.error for event in application.signals.of(StepFailed)]
+    assert [type(error) for error in errors] == [RowsLockedError]
