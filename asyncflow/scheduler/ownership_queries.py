@@ -95,9 +95,13 @@ def _number(value: int) -> ColumnElement[int]:
 
 @lru_cache(maxsize=32)
 def read_owners(shards: Table) -> Select[Any]:
-    """Read job, shard, owner and seconds of the lease left, of every shard."""
+    """Read job, shard, owner, seconds of the lease left and until it begins, of every shard.
+
+    One that is still to begin was written before the clock was set back.
+    """
     s = shards.c
-    return select(s.job, s.shard, s.owner, seconds_until(s.lease_until).label("seconds_left")).order_by(s.job, s.shard)
+    lease = (seconds_until(s.lease_until).label("seconds_left"), seconds_until(s.acquired_at).label("begins_in"))
+    return select(s.job, s.shard, s.owner, *lease).order_by(s.job, s.shard)
 
 
 # -- fencing ---------------------------------------------------------------------------------------------

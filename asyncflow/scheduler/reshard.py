@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from asyncflow.scheduler.relay import OUTBOX_JOB
 from asyncflow.scheduler.table_check import require_tables
 
 _PAGE = 1000
+_LONGEST_WAIT_SECONDS = 60.0
 
 
 def reshard(engine: Engine, outbox: Outbox) -> int:
@@ -31,7 +33,7 @@ def reshard(engine: Engine, outbox: Outbox) -> int:
     require_tables(engine, outbox)
     database = Database(engine)
     try:
-        run_again(database, lambda connection: _require_rest(connection, outbox))
+        _require_rest(database, outbox)
         changed, last = 0, None
         while True:
             last, moved = _move(database, outbox, last)
@@ -44,14 +46,26 @@ def reshard(engine: Engine, outbox: Outbox) -> int:
         database.close()
 
 
-def _require_rest(connection: Connection, outbox: Outbox) -> None:
-    rows = connection.execute(ownership_queries.read_owners(outbox.shards)).all()
-    alive = {row.owner for row in rows if row.job == OUTBOX_JOB and row.owner and (row.seconds_left or 0) > 0}
+def _require_rest(database: Database, outbox: Outbox) -> None:
+    leases = _running(database, outbox)
+    if set_back := [left - begins_in for left, begins_in in leases.values() if begins_in > 0]:
+        # The clock was set back: an owner that lives renews its lease before that is over.
+        time.sleep(min(_LONGEST_WAIT_SECONDS, max(set_back)))
+        leases = _running(database, outbox)
+    alive = {owner for owner, (_, begins_in) in leases.items() if begins_in <= 0}
     if alive:
         raise SchedulersRunError(
             f"shard_count cannot change while schedulers run: {', '.join(sorted(alive))}; stop them all first "
             f"(the lease of one that was killed runs out by itself)"
         )
+
+
+def _running(database: Database, outbox: Outbox) -> dict[str, tuple[float, float]]:
+    """Return of each owner whose lease runs how many seconds of it are left, and until it begins."""
+    statement = ownership_queries.read_owners(outbox.shards)
+    rows = run_again(database, lambda connection: connection.execute(statement).all())
+    owned = [row for row in rows if row.job == OUTBOX_JOB and row.owner and (row.seconds_left or 0) > 0]
+    return {row.owner: (float(row.seconds_left), float(row.begins_in or 0)) for row in owned}
 
 
 def _move(database: Database, outbox: Outbox, after: Any) -> tuple[Any, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from asyncflow import Scheduler
 from asyncflow.errors import SchedulersRunError, ShardCountMismatchError
@@ -53,6 +55,17 @@ def test_it_is_refused_while_a_scheduler_runs(engine: Engine, made: list[Schedul
     made[0].ownership.acquire()
     with pytest.raises(SchedulersRunError, match=f"while schedulers run: {made[0].ownership.owner}; stop them all"):
         reshard(engine, Application(engine, shard_count=8).outbox)
+
+
+def test_a_lease_from_before_the_clock_was_set_back_refuses_it_for_no_longer_than_it_was_written_for(
+    engine: Engine,
+) -> None:
+    application = Application(engine)
+    application.scheduler().ownership.acquire()
+    shards, an_hour = application.outbox.shards, timedelta(hours=1)
+    with engine.begin() as connection:
+        connection.execute(update(shards).values(acquired_at=an_hour, lease_until=an_hour + timedelta(seconds=0.5)))
+    assert reshard(engine, Application(engine, shard_count=8).outbox) == 0
 
 
 def is_moved(record: Record) -> bool:

@@ -22,6 +22,9 @@ SPREAD = 5  # of a day's commits; `make chaos` loses the answer of each
 def network(database_url: URL) -> Iterator[tuple[Proxy, URL]]:
     with proxy_to(database_url) as network:
         yield network
+    engine = open_engine(database_url)
+    drop_everything(engine)
+    engine.dispose()
 
 
 @on_servers
@@ -84,5 +87,4 @@ def test_a_round_that_is_settled_twice_counts_once_and_holds_up_no_other_type(
     assert application.signals.of(SettleFenced) == []
     scheduler.stop()
     through.dispose()
-    drop_everything(engine)
     engine.dispose()
