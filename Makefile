@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+LOWEST := .venv-lowest
+LOWEST_INSTALLED := $(LOWEST)/.installed
 SERVICES := $(PYTHON) -m tools.services
 
 # Passed on to pytest: make test PYTEST_ARGS="-k heads -x"
@@ -11,7 +13,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install services services-down test chaos check format bench demo demo-real clean
+.PHONY: help install services services-down test test-lowest chaos check format bench demo demo-real clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +44,19 @@ test: install services ## run every test but the long ones, against real service
 	done; \
 	echo "the services stay up for the next run: make services-down stops them"; exit $$status
 
+# pip gives up the search for tools that go with old libraries; uv finds them in seconds.
+$(LOWEST_INSTALLED): $(INSTALLED) pyproject.toml tools/lowest.py
+	$(RUN) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(RUN) -m tools.lowest >$(LOWEST)/constraints.txt
+	env $${PIP_INDEX_URL:+UV_DEFAULT_INDEX="$$PIP_INDEX_URL"} $${PIP_CERT:+SSL_CERT_FILE="$$PIP_CERT"} \
+		$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python \
+		--constraints $(LOWEST)/constraints.txt --editable '.[all]' --group dev
+	@touch $@
+
+test-lowest: $(LOWEST_INSTALLED) services ## run unit and integration tests with the lowest versions of all dependencies
+	@$(LOWEST)/bin/python -m pytest tests/unit tests/integration -n 2 --dist loadfile -m 'not long' $(PYTEST_ARGS)
+
 chaos: install services ## kill processes and services under load, for minutes
 	@$(RUN) -m pytest tests/chaos -m 'long or not long' $(PYTEST_ARGS)
 
@@ -67,5 +82,5 @@ demo-real: install services ## the same with the real databases and Kafka
 
 clean: ## stop the services; delete their data, .venv and what tools left behind
 	@$(SERVICES) remove
-	rm -rf $(VENV) .services build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) .services build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -43,6 +43,7 @@ AsyncflowError
 ├── RowsLockedError            somebody held locks on rows until the end
 ├── ServiceBusyError           the task service had no thread or database for a request in time
 ├── MissingExtraError          an optional client library is not installed
+├── LibraryTooOldError         a library is older than what this one works with
 └── TargetNotFoundError        the command line names a module or attribute that is not there
 """
 
@@ -248,6 +249,10 @@ class ServiceBusyError(AsyncflowError):
 
 class MissingExtraError(AsyncflowError, ImportError):
     """An optional client library is not installed; the message holds the pip line that mends it."""
+
+
+class LibraryTooOldError(AsyncflowError, ImportError):
+    """A library is older than the lower bound that pip was told; the message holds the pip line that mends it."""
 
 
 class TargetNotFoundError(AsyncflowError):

@@ -1,5 +1,6 @@
 """The write side: tables, the outbox, the inbox. What business code touches."""
 
+from asyncflow.outbox import library_versions as _checked_first  # noqa: F401 # isort: skip
 from asyncflow.outbox.dedupe import Enqueued
 from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.inbox import Inbox
