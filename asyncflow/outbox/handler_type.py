@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -70,12 +70,11 @@ class HandlerType(TaskType):
         """Return how many tasks of this type a process may hold: those at work and those that wait for it."""
         return self.concurrency if self.limit is None else self.limit
 
-    def check(self, arguments: Any) -> None:
-        """Raise InvalidArgumentsError unless a task of this type can carry the arguments."""
+    def check(self, arguments: Any) -> Mapping[str, Any]:
+        """Return the arguments as they are written; raise InvalidArgumentsError unless a task can carry them."""
         if not isinstance(arguments, dict) or not all(isinstance(name, str) for name in arguments):
             raise InvalidArgumentsError(f"arguments is {shown(arguments)}; give a dict of names to values")
-        if self.signature is not None:
-            self.signature.check(arguments)
+        return arguments if self.signature is None else self.signature.check(arguments)
 
 
 class HandlerTypes(TaskTypes[HandlerType]):

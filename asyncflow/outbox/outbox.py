@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, overload
 from uuid import UUID
@@ -218,8 +219,7 @@ class Outbox:
         refuse_unknown("periodic()", options.keys() - set(_PERIODIC_OPTIONS), _PERIODIC_OPTIONS)
         task_type = self.handler_types.require(task)
         declared = PeriodicTask(task_type=task_type.name, cron=cron, **{"name": task_type.name, **options})
-        task_type.check(declared.arguments)
-        call_row_of(Call(declared.arguments, headers={DUE_TIME: ""}), task_type, self._door)
+        call_row_of(_checked(Call(declared.arguments, headers={DUE_TIME: ""}), task_type), task_type, self._door)
         if declared.name in self.periodic_tasks:
             raise OptionError(
                 f"a periodic task {declared.name!r} is declared already; give each a name of its own: name="
@@ -308,8 +308,7 @@ class Outbox:
     def _call(self, given: Any, task: Any, calls: Sequence[Call], *, bulk: bool = False) -> list[Enqueued]:
         target = target_of(given)
         task_type = self.handler_types.require(task)
-        for call in calls:
-            task_type.check(call.arguments)
+        calls = [_checked(call, task_type) for call in calls]
         rows = [call_row_of(call, task_type, self._door) for call in calls]
         return self._add(given, target, task_type.name, rows, _keys_of(calls), bulk=bulk)
 
@@ -405,3 +404,8 @@ def _listed(given: Any, kind: type[Any]) -> list[Any]:
 
 
 _EXAMPLES = {Message: "Message(payload, key=...)", Call: "Call({'argument': value}, key=...)"}
+
+
+def _checked(call: Call, task_type: HandlerType) -> Call:
+    arguments = task_type.check(call.arguments)
+    return call if arguments is call.arguments else replace(call, arguments=arguments)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import deque
+from collections.abc import Callable
+from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -15,6 +17,9 @@ from asyncflow.errors import PayloadNotSerializableError
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
+
+# orjson 3.13 writes 10 milliseconds of a time of day as 100, and rounds an offset from UTC to minutes.
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME
 
 
 def encode(payload: Any) -> tuple[bytes, str]:
@@ -27,15 +32,37 @@ def encode(payload: Any) -> tuple[bytes, str]:
     """
     if isinstance(payload, (bytes, bytearray, memoryview)):
         return bytes(payload), BINARY
-    return _to_json(payload), JSON
+    return _to_json(payload, _default), JSON
 
 
-def _to_json(payload: Any) -> bytes:
+def encode_argument(value: Any) -> bytes:
+    """Return an argument as JSON: as ``encode`` does, and sets, named tuples and durations as well.
+
+    They come back by the handler's annotation; a message has none. Raises PayloadNotSerializableError.
+    """
+    return _to_json(value, _argument)
+
+
+def _argument(value: Any) -> Any:
+    if isinstance(value, (set, frozenset, tuple)):
+        return list(value)
+    if isinstance(value, timedelta):
+        return duration_text(value)
+    return _default(value)
+
+
+def duration_text(value: timedelta) -> str:
+    """Return a duration in ISO 8601, exactly: days, seconds and microseconds."""
+    sign, whole = ("-", -value) if value < timedelta(0) else ("", value)
+    return f"{sign}P{whole.days}DT{whole.seconds}.{whole.microseconds:06}S"
+
+
+def _to_json(payload: Any, default: Callable[[Any], Any]) -> bytes:
     try:
-        body = orjson.dumps(payload, _default)
+        body = orjson.dumps(payload, default, _OPTIONS)
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadNotSerializableError(
-            f"payload: {error.__cause__ or error}; give JSON-able values, a dataclass, a pydantic model or bytes"
+            f"payload: {_fault(error)}; give JSON-able values, a dataclass, a pydantic model or bytes"
         ) from error
     if b"null" in body:
         # orjson writes NaN and infinity as null, which would change an amount without a word.
@@ -43,7 +70,15 @@ def _to_json(payload: Any) -> bytes:
     return body
 
 
+def _fault(error: Exception) -> BaseException:
+    """Return the error that tells what is wrong: orjson's of a number beyond 64 bits, our own of all else."""
+    cause = error.__cause__
+    return error if cause is None or isinstance(cause, OverflowError) else cause
+
+
 def _default(value: Any) -> Any:
+    if isinstance(value, (date, time)):
+        return value.isoformat()
     if isinstance(value, Decimal):
         if not value.is_finite():
             raise TypeError(f"the decimal {value} is not finite")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints
+from typing import Any
+
+import orjson
 
 from asyncflow.errors import InvalidArgumentsError, OptionError
-from asyncflow.outbox.kinds import Kind, kind_of
+from asyncflow.outbox.annotations import kinds_of, told
+from asyncflow.outbox.exactness import is_same
+from asyncflow.outbox.payload import encode_argument
 from asyncflow.outbox.text import nearest, shown
 
 CONTEXT, SESSION = "ctx", "session"  # given by the worker, never by the caller
@@ -34,11 +38,16 @@ class Signature:
         self._open = any(one.kind is one.VAR_KEYWORD for one in own.values())
         self._names = frozenset(key for key, one in own.items() if one.kind in _KEYWORDS)
         self._required = frozenset(key for key in self._names if own[key].default is inspect.Parameter.empty)
-        self._kinds = _kinds(handler, self._names)
-        self._revivers = {key: kind.revive for key, (kind, _) in self._kinds.items() if kind.revive is not None}
+        self._kinds = kinds_of(name, handler, [one for one in own.values() if one.kind in _KEYWORDS])
+        self._revivers = {key: kind.revive for key, (kind, _) in self._kinds.items() if not kind.is_plain}
+        self._deep = frozenset(key for key, (kind, _) in self._kinds.items() if not kind.is_shallow)
 
-    def check(self, arguments: Mapping[str, Any]) -> None:
-        """Raise InvalidArgumentsError, naming the argument, unless the handler could be called with them."""
+    def check(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the arguments as they are to be written; those that hold others have been written already.
+
+        Raises InvalidArgumentsError, naming the argument, unless the handler could be called with them and each would
+        come back as it is.
+        """
         if not arguments.keys() >= self._required:
             missing = ", ".join(sorted(self._required - arguments.keys()))
             raise InvalidArgumentsError(f"{self._name}() needs {missing}; give {self._told(missing)}")
@@ -49,17 +58,39 @@ class Signature:
             )
         for key, (kind, annotation) in self._kinds.items():
             if key in arguments and not kind.fits(arguments[key]):
-                raise InvalidArgumentsError(
-                    f"{key} is {shown(arguments[key])}, a {type(arguments[key]).__qualname__}; "
-                    f"{self._name}() takes {_text(annotation)}"
-                )
+                raise self._unfit(key, arguments[key], annotation)
+        deep = self._deep & arguments.keys()
+        return {**arguments, **{key: self._written(key, arguments[key]) for key in deep}} if deep else arguments
 
     def revive(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return the arguments as the handler expects them, from those read from JSON."""
+        """Return the arguments as the handler expects them, from those read from JSON.
+
+        Raises InvalidArgumentsError for what does not fit: a row may be older than the handler's signature.
+        """
         for key, revive in self._revivers.items():
             if key in values:
-                values[key] = revive(values[key])
+                try:
+                    values[key] = revive(values[key])
+                except (ValueError, TypeError, ArithmeticError) as error:
+                    raise self._unfit(key, values[key], self._kinds[key][1], f": {_line(error)}") from error
         return values
+
+    def _written(self, key: str, value: Any) -> orjson.Fragment:
+        """Return an argument's JSON, from which the same value is made again."""
+        kind, annotation = self._kinds[key]
+        body = encode_argument(value)
+        try:
+            back = kind.revive(orjson.loads(body))
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise self._unfit(key, value, annotation, f": {_line(error)}") from error
+        if not is_same(value, back):
+            raise self._unfit(key, value, annotation, f": it would come back as {shown(back)}")
+        return orjson.Fragment(body)
+
+    def _unfit(self, key: str, value: Any, annotation: Any, why: str = "") -> InvalidArgumentsError:
+        return InvalidArgumentsError(
+            f"{key} is {shown(value)}, a {type(value).__qualname__}; {self._name}() takes {told(annotation)}{why}"
+        )
 
     def _told(self, missing: str) -> str:
         return f"{missing}=…" if "," not in missing else "each by its name"
@@ -88,14 +119,5 @@ def _require_session(name: str, *, takes: bool, transactional: bool) -> None:
         raise OptionError(f"{name}() is transactional, but has no parameter 'session' to work in; add one")
 
 
-def _kinds(handler: Any, names: frozenset[str]) -> dict[str, tuple[Kind, Any]]:
-    try:
-        hints = get_type_hints(handler)
-    except Exception:  # noqa: BLE001 - annotations imported for the type checker alone are no reason to refuse
-        return {}
-    found = {key: (kind_of(hint), hint) for key, hint in hints.items() if key in names}
-    return {key: (kind, hint) for key, (kind, hint) in found.items() if kind is not None}
-
-
-def _text(annotation: Any) -> str:
-    return annotation.__qualname__ if isinstance(annotation, type) else str(annotation)
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -238,3 +238,12 @@ def test_what_cannot_be_written_is_refused_with_field_fault_and_remedy(payload: 
 
 def test_a_payload_may_be_as_deep_as_any_business_object() -> None:
     assert decoded(nested(200)) == nested(200)
+
+
+@given(
+    st.times()
+    | st.datetimes(timezones=st.none() | st.timezones())
+    | st.datetimes(timezones=st.just(timezone(timedelta(hours=1, seconds=7))))
+)
+def test_times_are_written_exactly(moment: Any) -> None:
+    assert type(moment).fromisoformat(decoded(moment)).isoformat() == moment.isoformat()
