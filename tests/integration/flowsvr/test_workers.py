@@ -21,13 +21,14 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from asyncflow import Call, NotDone, Status, TaskContext
-from asyncflow.errors import ClaimLostError, ServiceRefusedError
+from asyncflow.errors import ClaimLostError, ForkedError, ServiceRefusedError
 from asyncflow.integrations.flowsvr import ServiceSettings, make_app
 from asyncflow.integrations.flowsvr.client import Outcome, ServiceWorker, TaskServiceClient
 from asyncflow.outbox.events import SettleFenced
 from tests.integration.flowsvr.conftest import SECRETS, TOKENS
 from tests.integration.tasks.test_handlers import take_away
 from tests.support.application import Application
+from tests.support.forking import Child
 from tests.support.snippets import ROOT
 from tests.unit.scheduler.waiting import eventually
 
@@ -226,3 +227,36 @@ def test_the_command_works_until_sigterm_and_gives_back_what_has_not_begun(
     assert "WorkerStarted worker=w1" in errors
     assert sorted(application.statuses()) == [Status.PENDING] * 3 + [Status.SUCCESS] * 2
     assert sorted(row.retry_count for row in application.rows()) == [0, 0, 0, 1, 1]
+
+
+def test_each_child_is_a_worker_of_its_own_and_one_of_a_started_worker_is_refused(
+    application: Application, server: str
+) -> None:
+    @application.outbox.task
+    def nothing(n: int) -> None:
+        """Be done."""
+
+    one = worker(application, server)
+    producer = client(server, "producer")
+    assert producer.create("nothing", {"n": 0}).created
+
+    def work(n: int) -> str:
+        assert producer.create("nothing", {"n": n}).created  # on a connection of the child's
+        with one:
+            eventually(lambda: set(application.statuses()) == {Status.SUCCESS})
+        return one.name
+
+    children = [Child(lambda n=n: work(n)) for n in (1, 2)]
+    names = {child.result() for child in children}
+    assert len({*names, one.name}) == 3
+
+    def refused() -> str:
+        with pytest.raises(ForkedError) as caught:
+            one.start()
+        assert one.stop()
+        return str(caught.value)
+
+    with one:
+        assert "make a worker in the child" in Child(refused).result()
+        assert producer.create("nothing", {"n": 3}).created
+        eventually(lambda: set(application.statuses()) == {Status.SUCCESS})

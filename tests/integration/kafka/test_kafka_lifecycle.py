@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+import os
 import subprocess
 import sys
 from time import monotonic
@@ -14,7 +17,9 @@ from asyncflow.scheduler.publisher import SENT, Unavailable
 from tests.integration.kafka.adapters import Adapter
 from tests.integration.kafka.conftest import MakePublisher
 from tests.integration.kafka.mock_cluster import MockCluster
+from tests.integration.kafka.reading import read
 from tests.integration.kafka.watching import batch, client_threads, eventually, open_files, publish_until_sent
+from tests.support.forking import exit_code_of
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -87,3 +92,23 @@ def test_a_missing_extra_is_named_with_its_pip_line(adapter: Adapter, monkeypatc
         adapter.publisher("localhost:9092")
     assert f'pip install "asyncflow-outbox[{adapter.extra}]"' in str(caught.value)
     assert caught.value.__cause__ is not None
+
+
+def test_after_a_fork_parent_and_child_each_publish_through_a_client_of_their_own(
+    make_publisher: MakePublisher, kafka: str, topic: str
+) -> None:
+    publisher = make_publisher(kafka)
+    assert publisher.publish(batch(topic)) == [SENT] * 100
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = 0 if list(publisher.publish(batch(topic))) == [SENT] * 100 else 2
+            publisher.close()
+            gc.collect()
+            atexit._run_exitfuncs()
+        finally:
+            os._exit(code)
+    assert exit_code_of(pid) == 0
+    assert publisher.publish(batch(topic)) == [SENT] * 100
+    assert len(read(kafka, topic, 300)) == 300
