@@ -12,17 +12,18 @@ AsyncflowError
 │   ├── InvalidArgumentsError
 │   ├── PayloadMissingError
 │   ├── PayloadNotSerializableError
-│   └── PayloadTooLargeError
+│   ├── PayloadTooLargeError
+│   └── CharacterSetError
 ├── InvalidStageError          a stage's name or context that the row cannot hold
 ├── ClaimLostError             somebody else has the task by now, or it is settled
 ├── UnsettledEffectError       a transactional handler changed what could not commit with its task's outcome
 ├── InvalidMessageIdError      an inbox id or consumer name that cannot be told apart safely
 ├── WrongTargetError           publish() was given something that is no Session or Connection
-├── NotTransactionalError      the connection commits each statement by itself
+├── NotTransactionalError      the connection commits each statement by itself, or the table has no transactions
 ├── OptionError                an option's value is at fault
 │   ├── UnknownOptionError
 │   └── DuplicateTaskTypeError
-├── UnsupportedDatabaseError   the dialect has no implementation here
+├── UnsupportedDatabaseError   the dialect has no implementation here, or the server is set otherwise than we can work
 ├── TablesMissingError         the database lacks asyncflow's tables
 ├── ShardCountMismatchError    rows were sharded by another count
 ├── SchedulersRunError         what was asked needs that no scheduler runs
@@ -105,6 +106,10 @@ class PayloadTooLargeError(RefusedError):
     """The message exceeds the limit; store the body elsewhere and publish a reference, or raise the limit."""
 
 
+class CharacterSetError(RefusedError):
+    """The connection's character set would alter a text; have utf8mb4, or UTF8 on PostgreSQL, for all of it."""
+
+
 class InvalidStageError(AsyncflowError, ValueError):
     """The stage is no short text, or its context is no JSON or too large."""
 
@@ -126,7 +131,7 @@ class WrongTargetError(AsyncflowError, TypeError):
 
 
 class NotTransactionalError(AsyncflowError):
-    """The connection is in AUTOCOMMIT, so the task would not share the fate of the business rows."""
+    """The connection or the table has no transactions: the task would not share the fate of the business rows."""
 
 
 class OptionError(AsyncflowError, ValueError):
@@ -154,7 +159,7 @@ class DuplicateTaskTypeError(OptionError):
 
 
 class UnsupportedDatabaseError(AsyncflowError):
-    """The database's dialect is not one of MySQL, MariaDB, PostgreSQL and SQLite."""
+    """The database's dialect is not one of MySQL, MariaDB, PostgreSQL and SQLite, or its server is set otherwise."""
 
 
 class TablesMissingError(AsyncflowError):

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from asyncflow.errors import InvalidMessageIdError, OptionError, WrongTargetError
 from asyncflow.outbox import queries
 from asyncflow.outbox.absent import insert_absent
+from asyncflow.outbox.carrying import require_exact, require_sound
 from asyncflow.outbox.options import require_place, require_whole
 from asyncflow.outbox.tables import CONSUMER_LENGTH, MESSAGE_ID_LENGTH, inbox_table
 from asyncflow.outbox.target import async_session_of, connection_of, is_async, target_of
@@ -41,7 +42,7 @@ class Inbox:
         The memory commits or rolls back with the caller's transaction, so do the work in the same one. While
         another transaction of the same message is open, this waits for its end.
 
-        Raises InvalidMessageIdError or WrongTargetError.
+        Raises InvalidMessageIdError, CharacterSetError, WrongTargetError or NotTransactionalError.
         """
         if is_async(session):
             raise WrongTargetError("an AsyncSession needs: await inbox.process_once_async(session, ...)")
@@ -91,6 +92,8 @@ class Inbox:
 
     def _remember(self, target: Session | Connection, entry: dict[str, Any]) -> bool:
         connection = connection_of(target, insert(self.entries))
+        require_sound(connection, (self.entries,))
+        require_exact(connection, (entry["consumer"], entry["message_id"]))
         return insert_absent(connection, self.entries, [entry]) == 1
 
 

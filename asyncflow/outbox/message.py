@@ -30,6 +30,10 @@ from asyncflow.outbox.text import require_text, shown
 
 MAX_PRIORITY = 31_104_000  # seconds: 360 days, asyncflow's bound
 MAX_HEADERS_BYTES = 32 * 1024  # with room to spare in MySQL's TEXT
+# Of a record beside what max_message_bytes counts: Kafka's record and batch, and the headers message-id, message-type
+# (100 characters of up to 4 bytes) and content-type (255), 1,600 bytes at most.
+RECORD_OVERHEAD_BYTES = 2048
+MAX_MESSAGE_BYTES = 1_000_000 - RECORD_OVERHEAD_BYTES  # librdkafka's limit by default, the least of those in use
 CONTENT_TYPE = "content-type"
 RESERVED_HEADERS = frozenset({"message-id", "message-type", CONTENT_TYPE})
 _NO_TIME = timedelta(0)
@@ -170,12 +174,21 @@ def _require_size(message: Message, body: bytes | None, headers: str | None, lim
         raise InvalidHeadersError(
             f"headers are {headers_bytes} bytes; at most {MAX_HEADERS_BYTES}, put the rest in the payload"
         )
-    size = len(body or b"") + headers_bytes + len((message.key or "").encode())
+    size = size_of(body, message.key, headers)
     if size > limit:
         raise PayloadTooLargeError(
             f"payload: the message is {size} bytes with its key and headers, the limit is {limit}; publish a reference "
-            f"to a stored body, or raise Outbox(max_message_bytes=...) and the broker's limit with it"
+            f"to a stored body, or raise Outbox(max_message_bytes=...), and the client's and broker's limits with it"
         )
+
+
+def size_of(body: bytes | None, key: str | None, headers: str | None) -> int:
+    """Return the bytes of a message that its limit counts: of the headers those given, as JSON, which is the longer."""
+    if headers is not None and f'"{CONTENT_TYPE}":' in headers:
+        given = orjson.loads(headers)
+        del given[CONTENT_TYPE]
+        headers = orjson.dumps(given).decode() if given else None
+    return len(body or b"") + len((key or "").encode()) + len((headers or "").encode())
 
 
 def _priority(priority: Any) -> int:

@@ -8,18 +8,19 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, overload
 from uuid import UUID
 
-from sqlalchemy import Connection, MetaData, event
+from sqlalchemy import Connection, MetaData, Table, event
 from sqlalchemy.orm import Session, registry
 from sqlalchemy.sql import ClauseElement
 
 from asyncflow.errors import OptionError, WrongTargetError
 from asyncflow.outbox import queries
+from asyncflow.outbox.carrying import require_carried, require_exact
 from asyncflow.outbox.dedupe import Dedupe, Enqueued, idempotency_key_of
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.events import Hook, Hooks, TaskEnqueued
 from asyncflow.outbox.handler_type import HandlerT, HandlerType, HandlerTypes
 from asyncflow.outbox.ids import SHARD_COUNT
-from asyncflow.outbox.message import Call, Door, Message, call_row_of, row_of
+from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, call_row_of, row_of
 from asyncflow.outbox.options import refuse_unknown, require_place, require_whole
 from asyncflow.outbox.periodic_task import DUE_TIME, PeriodicTask
 from asyncflow.outbox.tables import (
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
 
     Target = Session | AsyncSession | Connection | scoped_session[Any] | async_scoped_session[Any]
 
-MAX_MESSAGE_BYTES = 1024 * 1024  # Kafka's default limit, less what its record format adds
 CONTEXT_ROW_BYTES = 16 * 1024
 _OUTBOX_OPTIONS = (
     "prefix",
@@ -96,7 +96,8 @@ class Outbox:
     Adds its tables, ``<prefix>task`` and others, to ``metadata``. Thread-safe after the declarations.
 
     ``shard_count``: shares of the table, 1 to 32,767; recorded in the database by the first scheduler.
-    ``max_message_bytes``: limit of payload, key and headers together.
+    ``max_message_bytes``: limit of payload, key and the headers given, together. The default is what the clients of
+    Kafka take by their own defaults, less what we and the record format add.
     ``context_row_bytes``: how large a checkpoint's context may be in the task's row; a larger one has a table.
     ``default_destination``: where types go that name no destination.
     """
@@ -153,7 +154,8 @@ class Outbox:
         self.hooks = Hooks(hooks)
         self.bell = Bell()
         self._door = Door(shard_count, max_message_bytes)
-        self._row_class = _map_rows(self.tasks)
+        self._written = (self.tasks, self.dedupe_entries)  # by an enqueue
+        self._row_class = _map_rows(self._written)
 
     def message(self, task_type: str, **options: Any) -> MessageType:
         """Declare a task type whose tasks are published.
@@ -353,6 +355,8 @@ class Outbox:
                 "await session.run_sync(lambda sync: outbox.enqueue(sync, ..., idempotency_key=...))"
             )
         connection = connection_of(target, queries.insert_task(self.tasks), self._row_class.__mapper__)
+        require_carried(connection, self._written, rows)
+        require_exact(connection, keys)
         return self._dedupe.sift(connection, name, rows, keys)
 
     def _insert(self, target: Session | Connection, rows: list[dict[str, Any]], *, at_once: bool) -> None:
@@ -362,6 +366,7 @@ class Outbox:
             target.add_all([self._row_class(row) for row in rows])
             return
         connection = connection_of(target, statement, mapper)
+        require_carried(connection, self._written, rows)
         if any(isinstance(row["order_time"], ClauseElement) for row in rows):
             for row in rows:  # an expression of its own in each: no statement serves two of them
                 connection.execute(statement.values(row))
@@ -371,8 +376,8 @@ class Outbox:
             dialect_of(connection.dialect.name).insert_many(connection, self.tasks, rows)
 
 
-def _map_rows(tasks: Any) -> type[Any]:
-    """Map a private class to the table, so that a Session can hold rows whatever the application maps."""
+def _map_rows(written: tuple[Table, ...]) -> type[Any]:
+    """Map a private class to the first of the tables, so that a Session can hold rows whatever the application maps."""
 
     class TaskRow:
         def __init__(self, values: dict[str, Any]) -> None:
@@ -380,9 +385,14 @@ def _map_rows(tasks: Any) -> type[Any]:
             self.__dict__.update(values)
 
     # Without the columns of the workers: the ORM would write a NULL for each that is mapped.
-    registry().map_imperatively(TaskRow, tasks, eager_defaults=False, exclude_properties=WORKER_COLUMNS)
+    registry().map_imperatively(TaskRow, written[0], eager_defaults=False, exclude_properties=WORKER_COLUMNS)
+
     # A session can choose its isolation level after publish(), with the first statement.
-    event.listen(TaskRow, "before_insert", lambda _, connection, __: require_transactional(connection))
+    def require(_: Any, connection: Connection, row: Any) -> None:
+        require_transactional(connection)
+        require_carried(connection, written, (row.__dict__,))
+
+    event.listen(TaskRow, "before_insert", require)
     return TaskRow
 
 

@@ -56,6 +56,9 @@ CRON_LENGTH = 200
 TIMEZONE_LENGTH = 64
 WORKER_COLUMNS = frozenset({"stage", "context", "owner", "claim_token"})  # an enqueue leaves them out
 
+# A server's default engine may know no transactions.
+_TRANSACTIONAL: dict[str, Any] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
+
 
 class TaskId(TypeDecorator[uuid.UUID]):
     """Store a UUID in 16 bytes everywhere: BINARY(16), PostgreSQL's own uuid, or SQLite's blob."""
@@ -141,6 +144,7 @@ def task_table(metadata: MetaData, name: str = "asyncflow_task", schema: str | N
         Index(f"ix_{name}_head", "status", "task_type", "shard", "order_time", "id"),
         Index(f"ix_{name}_key", "task_key", "created_at"),
         schema=schema,
+        **_TRANSACTIONAL,
     )
 
 
@@ -165,6 +169,7 @@ def shard_table(metadata: MetaData, name: str = "asyncflow_shard", schema: str |
         Column("running", Boolean, nullable=False),
         schema=schema,
         keep_existing=True,
+        **_TRANSACTIONAL,
     )
 
 
@@ -183,6 +188,7 @@ def instance_table(metadata: MetaData, name: str = "asyncflow_instance", schema:
         Column("leaving", Boolean, nullable=False),
         schema=schema,
         keep_existing=True,
+        **_TRANSACTIONAL,
     )
 
 
@@ -204,6 +210,7 @@ def parked_key_table(metadata: MetaData, name: str = "asyncflow_parked_key", sch
         Index(f"ix_{name}_shard", "shard"),
         schema=schema,
         keep_existing=True,
+        **_TRANSACTIONAL,
     )
 
 
@@ -219,6 +226,7 @@ def job_table(metadata: MetaData, name: str = "asyncflow_job", schema: str | Non
         Column("modified_at", DatabaseTime(), nullable=False),
         schema=schema,
         keep_existing=True,
+        **_TRANSACTIONAL,
     )
 
 
@@ -243,6 +251,7 @@ def schedule_cfg_table(metadata: MetaData, name: str = "asyncflow_schedule_cfg",
         Column("modified_at", DatabaseTime(), nullable=False),
         schema=schema,
         keep_existing=True,
+        **_TRANSACTIONAL,
     )
 
 
@@ -255,6 +264,7 @@ def context_table(metadata: MetaData, name: str = "asyncflow_context", schema: s
         Column("context", _unbounded_text(), nullable=False),
         schema=schema,
         keep_existing=True,
+        **_TRANSACTIONAL,
     )
 
 
@@ -276,6 +286,7 @@ def audit_table(metadata: MetaData, name: str = "asyncflow_audit", schema: str |
         Index(f"ix_{name}_task", "task_id"),
         schema=schema,
         keep_existing=True,
+        **_TRANSACTIONAL,
     )
 
 
@@ -290,6 +301,7 @@ def inbox_table(metadata: MetaData, name: str = "asyncflow_inbox", schema: str |
         Index(f"ix_{name}_processed_at", "processed_at"),
         schema=schema,
         keep_existing=True,
+        **_TRANSACTIONAL,
     )
 
 
@@ -305,6 +317,7 @@ def dedupe_table(metadata: MetaData, name: str = "asyncflow_dedupe", schema: str
         Index(f"ix_{name}_created_at", "created_at"),
         schema=schema,
         keep_existing=True,
+        **_TRANSACTIONAL,
     )
 
 
@@ -321,6 +334,7 @@ def periodic_table(metadata: MetaData, name: str = "asyncflow_periodic", schema:
         Column("modified_at", DatabaseTime(), nullable=False),
         schema=schema,
         keep_existing=True,
+        **_TRANSACTIONAL,
     )
 
 

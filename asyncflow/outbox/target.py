@@ -10,6 +10,7 @@ from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Mapper, Session, scoped_session
 
 from asyncflow.errors import NotTransactionalError, WrongTargetError
+from asyncflow.outbox.driver import commits_by_itself
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -66,13 +67,21 @@ def connection_of(target: Session | Connection, statement: Insert, mapper: Mappe
 
 
 def require_transactional(bind: Engine | Connection) -> None:
-    """Raise NotTransactionalError if each statement is committed by itself there."""
+    """Raise NotTransactionalError if each statement is committed by itself there.
+
+    An Engine is judged by SQLAlchemy's options alone, a Connection by its driver as well.
+    """
     on_engine = getattr(bind.dialect, "_on_connect_isolation_level", None)
     level = bind.get_execution_options().get("isolation_level", on_engine)
     if level is not None and level.upper() == "AUTOCOMMIT":
         raise NotTransactionalError(
             "the connection is in AUTOCOMMIT: the task would be committed without the business rows; "
             "use one with a transaction, such as engine.begin()"
+        )
+    if isinstance(bind, Connection) and commits_by_itself(bind):
+        raise NotTransactionalError(
+            "the connection is in AUTOCOMMIT by its driver, which commits each statement whatever SQLAlchemy does; "
+            "leave autocommit out of connect_args and of the pool's events (sqlite3: isolation_level=None)"
         )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from asyncflow.errors import BuilderError, PayloadNotSerializableError
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.leash import Leash
+from asyncflow.outbox.message import size_of
 from asyncflow.outbox.task import Task
 from asyncflow.outbox.task_type import MessageType
 from asyncflow.scheduler.publisher import Rejected, Retry
@@ -37,7 +38,7 @@ def build(engine: Engine, task_type: MessageType, tasks: Sequence[Task], max_byt
         if len(tasks) == 1:
             return [_retry(error)]
         return [build(engine, task_type, [task], max_bytes)[0] for task in tasks]
-    return [_encoded(payload, task_type, max_bytes) for payload in built]
+    return [_encoded(payload, task, task_type, max_bytes) for payload, task in zip(built, tasks, strict=True)]
 
 
 def _call(engine: Engine, task_type: MessageType, tasks: Sequence[Task]) -> list[Any]:
@@ -53,7 +54,7 @@ def _call(engine: Engine, task_type: MessageType, tasks: Sequence[Task]) -> list
     return built
 
 
-def _encoded(payload: Any, task_type: MessageType, max_bytes: int) -> Built:
+def _encoded(payload: Any, task: Task, task_type: MessageType, max_bytes: int) -> Built:
     if payload is None:
         return Rejected(f"the builder of {task_type.name!r} found no payload: the business row is gone")
     if isinstance(payload, Exception):
@@ -64,8 +65,12 @@ def _encoded(payload: Any, task_type: MessageType, max_bytes: int) -> Built:
         return Rejected(str(error))
     except Exception as error:  # noqa: BLE001 - a model's own code runs in there
         return _retry(error)
-    if len(body.content) > max_bytes:
-        return Rejected(f"the builder of {task_type.name!r} made {len(body.content)} bytes; the limit is {max_bytes}")
+    size = size_of(body.content, task.key, task.headers_json)
+    if size > max_bytes:
+        return Rejected(
+            f"the builder of {task_type.name!r} made {len(body.content)} bytes; the limit is {max_bytes}, for key and "
+            f"headers as well"
+        )
     return body
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.errors import InvalidTaskTypeError, OptionError, UnknownTaskTypeError
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.absent import insert_absent
 from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.outbox.task_type import TaskType
@@ -91,8 +91,7 @@ class Configurations:
         if present is None and self._declared(name) is None and not registered:
             raise self._unknown(name)
         replace(present or TypeConfig(task_type=name), **options).over(self._type_of(name))
-        dialect = dialect_of(connection.dialect.name)
-        connection.execute(dialect.insert_once(self._cfgs), {"task_type": name, "modified_at": timedelta(0)})
+        insert_absent(connection, self._cfgs, [{"task_type": name, "modified_at": timedelta(0)}])
         values = {"its_type": name, **{f"new_{option}": value for option, value in options.items()}}
         connection.execute(queries.change(self._cfgs, options), values)
         written = self._read(connection, name)

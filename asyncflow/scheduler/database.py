@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.forks import keep_for_ever, leave_at_fork
 from asyncflow.scheduler.connecting import connect_within
+from asyncflow.scheduler.engine_check import require_connection, require_connections_of_its_own
 from asyncflow.scheduler.inherited_pools import adopt
 from asyncflow.scheduler.limits import LIMITS, Limits
 from asyncflow.scheduler.line import Line
@@ -40,9 +41,10 @@ class Database:
     def __init__(self, engine: Engine, *, autocommit: bool = False, limits: Limits = LIMITS) -> None:
         adopt(engine)
         self.engine = engine
-        self._autocommit = autocommit
         self._limits = limits
         self.dialect = dialect_of(engine.dialect.name)
+        # SQLite's COMMIT is no round trip, and an application's listener of "begin" may have opened a transaction.
+        self._autocommit = autocommit and self.dialect.locks_rows
         self._connection: Connection | None = None
         self._line: Line | None = None
         self._undo: list[Callable[[], None]] = []
@@ -165,6 +167,7 @@ class Database:
             raise
 
     def _connect(self) -> Connection:
+        require_connections_of_its_own(self.engine)
         if not self.dialect.locks_rows:
             return self.engine.connect()  # a file; and one in memory belongs to its thread
         while True:
@@ -188,6 +191,7 @@ class Database:
         return connection
 
     def _isolated(self, connection: Connection) -> Connection:
+        require_connection(connection)
         level = "AUTOCOMMIT" if self._autocommit else self.dialect.isolation_level
         return connection.execution_options(isolation_level=level) if level else connection
 

@@ -135,13 +135,7 @@ def insert_shards(connection: Connection, dialect: DatabaseDialect, shards: Tabl
     """Write the rows of all shards of ``job``, unowned; leave existing ones as they are; return how many are new."""
     marks = {"disabled": False, "misfire": False, "running": False}
     rows = ({"job": job, "shard": shard, "epoch": 0, **marks} for shard in range(count))
-    return sum(_insert_once(connection, dialect, shards, chunk) for chunk in _chunks(rows))
-
-
-def _insert_once(connection: Connection, dialect: DatabaseDialect, table: Table, rows: list[dict[str, Any]]) -> int:
-    # Without the option SQLAlchemy forgets the row count of an INSERT on PostgreSQL.
-    statement = dialect.insert_once(table).values(rows).execution_options(preserve_rowcount=True)
-    return connection.execute(statement).rowcount
+    return sum(dialect.insert_absent(connection, shards, chunk) for chunk in _chunks(rows))
 
 
 def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -49,7 +49,9 @@ SENT = Sent()
 class Publisher(Protocol):
     """Publish records to one destination; its lifetime is that of the scheduler that was given it.
 
-    One thread calls ``publish`` at a time. ``close`` may be called twice and ends every thread and socket.
+    One thread calls ``publish`` at a time. ``close`` may be called twice and ends every thread and socket. One that
+    takes no record above a size tells it by an attribute or property ``max_record_bytes``, which a publisher need not
+    have: the bytes of key, value, headers and what the record format adds.
     """
 
     def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:

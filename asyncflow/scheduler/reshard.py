@@ -15,6 +15,7 @@ from asyncflow.outbox.ids import shard_of, shard_of_key
 from asyncflow.scheduler import ownership_queries, reshard_queries
 from asyncflow.scheduler.again import run_again
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.engine_check import require_engine
 from asyncflow.scheduler.relay import OUTBOX_JOB
 from asyncflow.scheduler.table_check import require_tables
 
@@ -30,6 +31,7 @@ def reshard(engine: Engine, outbox: Outbox) -> int:
 
     Raises SchedulersRunError while any shard has an owner whose lease runs, and TablesMissingError.
     """
+    require_engine(engine, outbox)
     require_tables(engine, outbox)
     database = Database(engine)
     try:

@@ -37,6 +37,7 @@ from asyncflow.scheduler.cluster import Cluster
 from asyncflow.scheduler.counters import Counters, Tally
 from asyncflow.scheduler.crontab import trigger_of
 from asyncflow.scheduler.database_registry import DatabaseRegistry
+from asyncflow.scheduler.engine_check import require_engine
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.jobs.roster import Roster
 from asyncflow.scheduler.jobs.runner import JobRunner
@@ -51,6 +52,7 @@ from asyncflow.scheduler.publisher import Publisher
 from asyncflow.scheduler.registry import Registry
 from asyncflow.scheduler.relay import OUTBOX_JOB, Relay
 from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.size_check import require_sizes
 from asyncflow.scheduler.strategies import strategy_of
 from asyncflow.scheduler.table_check import require_tables
 from asyncflow.scheduler.timetable import Timetable
@@ -371,6 +373,8 @@ class Scheduler:
             raise SchedulerStoppedError("this scheduler was stopped; make a new one, with new publishers")
         # Types may have been declared since the scheduler was made.
         _require_routes(self.outbox, self._publishers)
+        require_sizes(self.outbox, self._publishers)
+        require_engine(self.engine, self.outbox)
         require_tables(self.engine, self.outbox)
         self.types.read()
         self.ownership.acquire()

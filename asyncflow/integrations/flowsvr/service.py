@@ -30,6 +30,7 @@ from asyncflow.scheduler import SchedulerSettings
 from asyncflow.scheduler.claim_source import Claim
 from asyncflow.scheduler.configuration import Configurations
 from asyncflow.scheduler.dead_letters import DeadLetters
+from asyncflow.scheduler.engine_check import require_engine
 from asyncflow.scheduler.loop import Loop
 from asyncflow.scheduler.monitor import Monitor
 from asyncflow.scheduler.shared_claims import Outcome, Settled, SharedClaims
@@ -215,6 +216,7 @@ class TaskService:
         return min(self._monitor.step(), self.settings.type_refresh_seconds)
 
     def _require_tables(self) -> None:
+        require_engine(self._engine, self.outbox)
         require_tables(self._engine, self.outbox)
         require_shard_count(self._engine, self.outbox)
         self._has_tables = True

@@ -12,6 +12,8 @@ from asyncflow.integrations.kafka.link import Link, UnreachableError
 from asyncflow.integrations.kafka.settings import KafkaSettings, server_list
 from asyncflow.scheduler.publisher import Outcome, Record
 
+_MESSAGE_MAX_BYTES = 1_000_000  # librdkafka's default
+
 
 class ConfluentKafkaPublisher:
     """Publish records to one Kafka cluster; live as long as the scheduler that was given it.
@@ -38,6 +40,11 @@ class ConfluentKafkaPublisher:
         servers = server_list(bootstrap_servers)
         self._configuration = configuration(self._library, servers, settings, client_options or {})
         self._link = Link(self._connect, settings.delivery_timeout_seconds)
+
+    @property
+    def max_record_bytes(self) -> int:
+        """Return librdkafka's ``message.max.bytes``."""
+        return int(str(self._configuration.get("message.max.bytes", _MESSAGE_MAX_BYTES)))
 
     def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
         """Send the records and return one outcome for each, in order, within about ``delivery_timeout_seconds``.

@@ -40,6 +40,12 @@ class KafkaPublisher:
         self._absent_topics: dict[str, float] = {}
         self._link = Link(self._connect, settings.delivery_timeout_seconds)
 
+    @property
+    def max_record_bytes(self) -> int:
+        """Return the client's ``max_request_size``."""
+        default = self._library.KafkaProducer.DEFAULT_CONFIG["max_request_size"]
+        return int(self._configuration.get("max_request_size", default))  # type: ignore[call-overload,no-any-return]
+
     def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
         """Send the records and return one outcome for each, in order, within about ``delivery_timeout_seconds``.
 

@@ -9,10 +9,12 @@ from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Dialect, Executable, Insert, Select, Table, func, insert, select, union_all
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Dialect, Executable, Select, Table, func, insert, select, tuple_, union_all
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from asyncflow.errors import AsyncflowError
 from asyncflow.outbox.clock import seconds_until
+from asyncflow.outbox.dialects import mysql_checks as checks
 from asyncflow.outbox.dialects.protocol import Limited, SessionLimits
 
 _LOCK_WAIT_TIMEOUT, _DEADLOCK, _CHANGED_SINCE_READ = 1205, 1213, 1020
@@ -20,6 +22,7 @@ _READ_ONLY = frozenset({1290, 1792, 1836})  # --read-only, in a READ ONLY transa
 # Shutting down, Galera's node that is not synced, a killed connection, offline mode, dropped for inactivity.
 _ELSEWHERE = _READ_ONLY | {1053, 1047, 1927, 3032, 4031}
 _UNKNOWN_VARIABLE = 1193
+_DUPLICATE = (1062, 1586)
 _MOST_ROWS = 500
 _MOST_BYTES = 512 * 1024  # of one statement: half of the smallest max_allowed_packet in use
 _NAMED = re.compile(r"%\((\w+)\)s")
@@ -49,9 +52,23 @@ class MySQL:
         """Join the selects by UNION ALL, which needs no temporary table here."""
         return union_all(*selects) if len(selects) > 1 else selects[0]
 
-    def insert_once(self, table: Table) -> Insert:
-        """Return INSERT IGNORE; the caller has checked what IGNORE would cut or hide."""
-        return insert(table).prefix_with("IGNORE")
+    def insert_absent(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Insert, and know the error of a duplicate key, which undoes the statement and leaves the transaction.
+
+        IGNORE would hide other errors, too, and alter what the column cannot hold; ON DUPLICATE KEY UPDATE counts a
+        row that was there like a new one, for SQLAlchemy has the server count what it found.
+        """
+        absent = list({tuple(row[key.name] for key in table.primary_key): row for row in rows}.values())
+        while absent:
+            try:
+                _insert(connection, table, absent)
+                return len(absent)
+            except IntegrityError as error:
+                if _code_of(error) not in _DUPLICATE:
+                    raise
+            # Anew for what others insert or delete between two statements.
+            absent = _absent(connection, table, absent) if len(absent) > 1 else []
+        return 0
 
     def insert_many(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert in multi-row statements.
@@ -66,6 +83,7 @@ class MySQL:
     def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
         """Set variables of the session, and keep their old values in variables of the user's."""
         values = {"innodb_lock_wait_timeout": limits.lock_wait_seconds, "lock_wait_timeout": limits.lock_wait_seconds}
+        values["sql_safe_updates"] = 0  # it refuses an UPDATE that names its rows by more than an index
         if getattr(dialect, "is_mariadb", False):
             values["idle_transaction_timeout"] = limits.idle_transaction_seconds
         kept = ", ".join(f"@asyncflow_{name} = @@SESSION.{name}" for name in values)
@@ -82,6 +100,18 @@ class MySQL:
         """Know MariaDB from 10.6, MySQL from 8.0."""
         least = (10, 6) if getattr(dialect, "is_mariadb", False) else (8,)
         return bool(dialect.server_version_info and tuple(dialect.server_version_info) >= least)
+
+    def text_fault(self, connection: Connection, text: str) -> str | None:
+        """Let the server tell the bytes that it got, and send some itself."""
+        return checks.text_fault(connection, text)
+
+    def table_faults(self, connection: Connection, tables: Sequence[Table]) -> list[AsyncflowError]:
+        """Know tables of an engine without transactions, and columns of another character set."""
+        return checks.table_faults(connection, tables)
+
+    def server_fault(self, connection: Connection, longest_value: int) -> AsyncflowError | None:
+        """Know binary logs that take no READ COMMITTED, and packets that are too small."""
+        return checks.server_fault(connection, longest_value)
 
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Do nothing: its drivers prepare nothing by themselves."""
@@ -125,6 +155,24 @@ def _run(driver_connection: Any, statement: str) -> None:
         cursor.execute(statement)
     finally:
         cursor.close()
+
+
+def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if len(rows) == 1:
+        connection.execute(insert(table), dict(rows[0]))
+    else:
+        # In one VALUES: PyMySQL's executemany would send a statement a row, for ours holds a function.
+        connection.execute(insert(table).values([dict(row) for row in rows]))
+
+
+def _absent(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows whose keys are not there; a locking read sees what others committed meanwhile."""
+    keys = list(table.primary_key)
+    by_key = {tuple(row[key.name] for key in keys): row for row in rows}
+    there = select(*keys).where(tuple_(*keys).in_(list(by_key))).with_for_update(read=True)
+    for found in connection.execute(there):
+        by_key.pop(tuple(found), None)
+    return list(by_key.values())
 
 
 @lru_cache(maxsize=32)

@@ -6,18 +6,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Insert, Select, Table, insert, text, union_all
+from sqlalchemy import Connection, Executable, Select, Table, insert, text, union_all
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
+from asyncflow.errors import AsyncflowError, UnsupportedDatabaseError
+from asyncflow.outbox.dialects.encodings import is_carried
 from asyncflow.outbox.dialects.protocol import Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import lateral_heads
+from asyncflow.outbox.dialects.upsert import insert_absent
 
 # Its own estimate: the density that it last saw, in the pages of now. It has none of a table that was never looked at.
 _BELIEVED_ROWS = text(
     "SELECT reltuples / relpages * pg_relation_size(oid) / current_setting('block_size')::int "
     "FROM pg_class WHERE oid = CAST(:name AS regclass) AND relpages > 0 AND reltuples >= 0"
 )
+_ENCODINGS = text("SELECT current_setting('server_encoding'), current_setting('client_encoding')")
+_MAY_NOT_WRITE = text("SELECT current_setting('transaction_read_only')")
 _LOCK_NOT_AVAILABLE = "55P03"
 _READ_ONLY = "25006"
 # Besides: shut down by the administrator or a crash, not up yet, connections that are none any more.
@@ -39,9 +44,9 @@ class PostgreSQL:
         """Join the selects by UNION ALL."""
         return union_all(*selects) if len(selects) > 1 else selects[0]
 
-    def insert_once(self, table: Table) -> Insert:
-        """Return INSERT … ON CONFLICT DO NOTHING."""
-        return upsert(table).on_conflict_do_nothing()
+    def insert_absent(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Insert by ON CONFLICT DO NOTHING."""
+        return insert_absent(connection, upsert(table).on_conflict_do_nothing(), rows)
 
     def insert_many(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert by executemany, which psycopg sends as one pipeline."""
@@ -50,7 +55,8 @@ class PostgreSQL:
     def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
         """Set parameters of the session; of each transaction, where a pooler stands between that changes sessions."""
         version = tuple(dialect.server_version_info or ())
-        values = {"lock_timeout": limits.lock_wait_seconds * 1000}
+        # The one style of dates that psycopg reads.
+        values: dict[str, object] = {"lock_timeout": limits.lock_wait_seconds * 1000, "DateStyle": "ISO"}
         if version >= (9, 6):
             values["idle_in_transaction_session_timeout"] = limits.idle_transaction_seconds * 1000
         if version >= (12,):
@@ -71,6 +77,26 @@ class PostgreSQL:
     def skips_locked(self, dialect: Any) -> bool:
         """Know PostgreSQL from 9.5."""
         return True
+
+    def text_fault(self, connection: Connection, text: str) -> str | None:
+        """Compare with both encodings: asking the server about one that it cannot take would end the transaction."""
+        server, client = connection.execute(_ENCODINGS).one()
+        if is_carried(text, server=server, client=client):
+            return None
+        return f"client_encoding is {client} and the database's encoding {server}; have UTF8 in both"
+
+    def table_faults(self, connection: Connection, tables: Sequence[Table]) -> list[AsyncflowError]:
+        """Find none: every table has transactions, and one encoding."""
+        return []
+
+    def server_fault(self, connection: Connection, longest_value: int) -> AsyncflowError | None:
+        """Know sessions that may not write."""
+        if connection.execute(_MAY_NOT_WRITE).scalar() == "on":
+            return UnsupportedDatabaseError(
+                "default_transaction_read_only is on, or the server is a standby: nothing can be written; "
+                "connect to the primary, with default_transaction_read_only=off"
+            )
+        return None
 
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Switch off what psycopg prepares by itself: a plan made for an empty table reads all of a backlog."""

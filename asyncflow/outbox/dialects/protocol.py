@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Executable, Insert, Select, Table
+from sqlalchemy import Connection, Executable, Select, Table
 from sqlalchemy.exc import DBAPIError
+
+from asyncflow.errors import AsyncflowError
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,11 @@ class DatabaseDialect(Protocol):
         """Join page selects, each with its own order and limit, into one statement."""
         ...
 
-    def insert_once(self, table: Table) -> Insert:
-        """Return an INSERT that leaves an existing primary key as it is and then counts no row."""
+    def insert_absent(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Insert the rows whose primary keys are not there, leave the others as they are; return how many are new.
+
+        Swallows the duplicate key and nothing else, and raises no error for it that would end the transaction.
+        """
         ...
 
     def insert_many(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -65,6 +70,21 @@ class DatabaseDialect(Protocol):
 
     def skips_locked(self, dialect: Any) -> bool:
         """Tell whether the server that was connected to knows SKIP LOCKED."""
+        ...
+
+    def text_fault(self, connection: Connection, text: str) -> str | None:
+        """Return why a text cannot be written and read here as it is, None if it can; raises no error for it."""
+        ...
+
+    def table_faults(self, connection: Connection, tables: Sequence[Table]) -> list[AsyncflowError]:
+        """Return what keeps tables that exist from holding rows of a transaction, or texts, as they are."""
+        ...
+
+    def server_fault(self, connection: Connection, longest_value: int) -> AsyncflowError | None:
+        """Return the error to raise for a setting of the server or the session that we cannot work under.
+
+        ``longest_value``: bytes of the largest value that is written.
+        """
         ...
 
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Insert, Select, Table, insert, select, union_all
+from sqlalchemy import Connection, Executable, Select, Table, insert, select, text, union_all
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
+from asyncflow.errors import AsyncflowError, OptionError
 from asyncflow.outbox.dialects.protocol import Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import skip_scan_heads
+from asyncflow.outbox.dialects.upsert import insert_absent
+
+_ECHO = text("SELECT :given")
+_MAIN_FILE = text("SELECT file FROM pragma_database_list WHERE name = 'main'")
 
 
 class SQLite:
@@ -29,9 +34,9 @@ class SQLite:
             return selects[0]
         return union_all(*(select(page.subquery(f"page_{number}")) for number, page in enumerate(selects)))
 
-    def insert_once(self, table: Table) -> Insert:
-        """Return INSERT … ON CONFLICT DO NOTHING."""
-        return upsert(table).on_conflict_do_nothing()
+    def insert_absent(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Insert by ON CONFLICT DO NOTHING."""
+        return insert_absent(connection, upsert(table).on_conflict_do_nothing(), rows)
 
     def insert_many(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert by executemany, which SQLite runs as one prepared statement."""
@@ -44,6 +49,25 @@ class SQLite:
     def skips_locked(self, dialect: Any) -> bool:
         """Tell that it has no row locks to skip."""
         return False
+
+    def text_fault(self, connection: Connection, text: str) -> str | None:
+        """Know a ``text_factory`` that makes something else of it; the file itself holds any text."""
+        read = connection.execute(_ECHO, {"given": text}).scalar()
+        return None if read == text else f"text is read as a {type(read).__name__}; leave text_factory as it is"
+
+    def table_faults(self, connection: Connection, tables: Sequence[Table]) -> list[AsyncflowError]:
+        """Find none: every table has transactions, and one encoding."""
+        return []
+
+    def server_fault(self, connection: Connection, longest_value: int) -> AsyncflowError | None:
+        """Know databases that no second connection sees as they are."""
+        file = connection.execute(_MAIN_FILE).scalar()
+        if file and not _is_in_memory(str(connection.engine.url)):
+            return None
+        return OptionError(
+            "the SQLite database is in memory, where a scheduler has no connection beside the application's; "
+            "give a file, such as create_engine('sqlite:///app.db')"
+        )
 
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Do nothing: without ANALYZE its plans go by no counts."""
@@ -76,4 +100,8 @@ class SQLite:
 
     def is_contention(self, error: DBAPIError) -> bool:
         """Know SQLITE_BUSY and SQLITE_LOCKED by their texts: error codes came with Python 3.11."""
-        return any(text in str(error.orig) for text in ("is locked", "busy"))
+        return any(sign in str(error.orig) for sign in ("is locked", "busy"))
+
+
+def _is_in_memory(url: str) -> bool:
+    return any(mark in url for mark in (":memory:", "mode=memory", "vfs=memdb"))

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.absent import insert_absent
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.scheduler import ownership_queries
 from asyncflow.scheduler.again import run_again
@@ -48,8 +49,7 @@ def _record(connection: Connection, outbox: Outbox, job: Job) -> JobSettings:
         "modified_at": timedelta(0),
     }
     # Two instances may start at once: the second one's row is left out, and it reads the first one's.
-    insert = dialect_of(connection.dialect.name).insert_once(jobs).execution_options(preserve_rowcount=True)
-    if connection.execute(insert, row).rowcount > 0:
+    if insert_absent(connection, jobs, [row]):
         return settings
     if settings.overwrite:
         values = {

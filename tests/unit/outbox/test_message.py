@@ -248,7 +248,7 @@ def test_a_message_up_to_the_limit_passes(size: int) -> None:
         Message("a" * 990, headers={"a": "b"}),
         Message("é" * 500),
         Message(b"a" * 1001, content_type="application/json"),
-        Message(b"a" * 990),
+        Message(b"a" * 1001),
         Message("a" * 990, key="😀😀😀"),
     ],
 )
@@ -259,6 +259,13 @@ def test_a_message_over_the_limit_is_refused_with_its_size(message: Message) -> 
     assert text.startswith("payload: the message is ")
     assert "the limit is 1000" in text
     assert "raise Outbox(max_message_bytes=...)" in text
+
+
+@pytest.mark.parametrize("content_type", [None, "application/avro", "x" * 255])
+def test_the_header_of_the_content_type_is_not_counted(content_type: str | None) -> None:
+    assert row_of(Message(b"a" * 1000, content_type=content_type), PLAIN, DOOR)["headers"]
+    with pytest.raises(PayloadTooLargeError, match="the message is 1001 bytes"):
+        row_of(Message(b"a" * 1001, content_type=content_type), PLAIN, DOOR)
 
 
 def test_a_payload_that_cannot_be_written_is_refused() -> None:

@@ -18,6 +18,7 @@ from asyncflow.outbox.events import Hook, Hooks, WorkerStarted, WorkerStopped
 from asyncflow.outbox.forks import leave_at_fork
 from asyncflow.scheduler import Scheduler
 from asyncflow.scheduler.claims import Claims
+from asyncflow.scheduler.engine_check import require_engine
 from asyncflow.scheduler.loop import Loop
 from asyncflow.scheduler.ownership import instance_name
 from asyncflow.scheduler.table_check import require_tables
@@ -166,6 +167,7 @@ class ServiceWorker:
             )
         if transactional and self._engine is not None:
             require_tables(self._engine, self._outbox)
+            require_engine(self._engine, self._outbox)
         with suppress(ServiceAwayError):  # it is asked again, and told of, as the worker asks for tasks
             self._client.renew([(uuid4(), uuid4())])  # changes nothing, and needs the worker's role
 
