@@ -14,6 +14,7 @@ from asyncflow.outbox.leash import Leash
 from asyncflow.outbox.message import size_of
 from asyncflow.outbox.task import Task
 from asyncflow.outbox.task_type import MessageType
+from asyncflow.scheduler.moves import end_left_ones, leaving
 from asyncflow.scheduler.publisher import Rejected, Retry
 
 
@@ -44,7 +45,8 @@ def build(engine: Engine, task_type: MessageType, tasks: Sequence[Task], max_byt
 def _call(engine: Engine, task_type: MessageType, tasks: Sequence[Task]) -> list[Any]:
     assert task_type.builder is not None
     # Closed before the broker is called: no transaction is held across it.
-    with Session(engine) as session, Leash():
+    end_left_ones(engine)
+    with Session(engine) as session, leaving(session, engine), Leash():
         built = list(task_type.builder(session, tasks))
     if len(built) != len(tasks):
         raise BuilderError(

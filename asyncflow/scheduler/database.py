@@ -171,8 +171,9 @@ class Database:
         if not self.dialect.locks_rows:
             return self.engine.connect()  # a file; and one in memory belongs to its thread
         while True:
+            asked_at = time.time()
             connection = connect_within(self.engine, self._limits.silence_seconds)
-            if not is_left(self.engine, connection):
+            if not is_left(self.engine, connection, asked_at):
                 return connection
             _end(connection)
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from asyncflow.errors import UnsettledEffectError
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.scheduler.claim_source import Claim, ClaimSource
+from asyncflow.scheduler.moves import end_left_ones, leaving
 from asyncflow.scheduler.statement_kind import StatementKind, kind_of
 
 
@@ -52,8 +53,9 @@ class JointCommit:
 
     def run(self, handle: Callable[[Session], None]) -> None:
         """Call ``handle`` with a Session, then commit unless that has happened; raises what either raises."""
+        end_left_ones(self._engine)
         try:
-            with _HandlerSession(self._engine) as session:
+            with _HandlerSession(self._engine) as session, leaving(session, self._engine):
                 session.joint = self
                 handle(session)
                 self._end(session)
