@@ -161,3 +161,28 @@ def _postgresql_epoch(element: epoch_seconds, compiler: Any, **kw: Any) -> str:
 @compiles(epoch_seconds, "sqlite")
 def _sqlite_epoch(element: epoch_seconds, compiler: Any, **kw: Any) -> str:
     return f"((julianday({_argument(element, compiler, kw)}) - 2440587.5) * 86400.0)"
+
+
+class moment_of(FunctionElement[int]):  # noqa: N801 - a SQL function's name
+    """Compile to a time as whole microseconds since 1970, UTC; to be compared with the database's other times only."""
+
+    type = BigInteger()
+    inherit_cache = True
+    name = "moment_of"
+
+
+@compiles(moment_of, "mysql")
+@compiles(moment_of, "mariadb")
+def _mysql_moment(element: moment_of, compiler: Any, **kw: Any) -> str:
+    return f"TIMESTAMPDIFF(MICROSECOND, '1970-01-01', {_argument(element, compiler, kw)})"
+
+
+@compiles(moment_of, "postgresql")
+def _postgresql_moment(element: moment_of, compiler: Any, **kw: Any) -> str:
+    return f"CAST(EXTRACT(EPOCH FROM {_argument(element, compiler, kw)}) * 1000000 AS BIGINT)"
+
+
+@compiles(moment_of, "sqlite")
+def _sqlite_moment(element: moment_of, compiler: Any, **kw: Any) -> str:
+    time = _argument(element, compiler, kw)
+    return f"(CAST(strftime('%s', {time}) AS INTEGER) * 1000000 + CAST(substr({time}, 21, 6) AS INTEGER))"

@@ -84,7 +84,7 @@ def read_views_and_heads(
 
 def _heads(tasks: Table, dialect: DatabaseDialect, status: int) -> Select[Any]:
     statement: Any = dialect.heads(tasks, status)
-    task_type, shard, due = statement.subquery().columns
+    task_type, shard, due, _ = statement.subquery().columns
     nothing = (null(), _number(0), due, false(), false(), false(), _number(0), _number(0))
     return select(_number(HEAD + status), task_type, shard, *nothing)
 

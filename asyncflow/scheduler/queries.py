@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import SCHEDULE_LOG_LENGTH
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.raw_ids import is_among, is_named, raw_id
+from asyncflow.scheduler.timed_ids import cut_of, timed_id
 
 _NO_TIME = timedelta(0)
 
@@ -42,6 +43,7 @@ class Head(NamedTuple):
     task_type: str
     shard: int
     due_in_seconds: float
+    moment: int = 0  # of its order_time, in microseconds; to be compared with others of the database only
 
 
 def has_status(tasks: Table, status: int) -> ColumnElement[bool]:
@@ -66,27 +68,43 @@ def _heads(dialect: DatabaseDialect, tasks: Table, status: int) -> Any:
     return dialect.heads(tasks, status)
 
 
+class Pages(list[Task]):
+    """Hold the rows of some pages, page by page, and in ``moments`` the order_time of each, in microseconds."""
+
+    __slots__ = ("moments",)
+
+    def __init__(self, tasks: Iterable[Task] = (), moments: Iterable[int] = ()) -> None:
+        super().__init__(tasks)
+        self.moments = list(moments)
+
+
 def read_pages(
-    connection: Connection, tasks: Table, heads: Sequence[Head], limit: int, *, newest: bool = False
-) -> list[Task]:
-    """Read up to ``limit`` due rows of each head, in order_time within each, or in reverse the ``newest``.
+    connection: Connection, tasks: Table, heads: Sequence[Head], limits: int | Sequence[int], *, newest: bool = False
+) -> Pages:
+    """Read due rows of each head up to its limit, in order_time within each, or in reverse the ``newest``.
 
     The statement is compiled once for each number of heads and then sent as text: building the union of 64
     selects anew would cost more than the database needs to answer it.
     """
     text, names, defaults = _compiled_pages(tasks, len(heads), connection.dialect, newest)
-    values: dict[str, Any] = {**defaults, "limit": limit}
-    for number, head in enumerate(heads):
+    limits = [limits] * len(heads) if isinstance(limits, int) else limits
+    values: dict[str, Any] = dict(defaults)
+    for number, (head, limit) in enumerate(zip(heads, limits, strict=True)):
         values[f"task_type_{number}"] = head.task_type
         values[f"shard_{number}"] = head.shard
+        values[f"limit_{number}"] = limit
     parameters = tuple(values[name] for name in names) if names is not None else values
     rows = connection.exec_driver_sql(text, parameters).all()
     marks = _Marks(heads)
-    tasks_read = []
-    for task_id, mark, key, headers, payload in rows:
+    length, moment, raw_id_of = cut_of(connection.dialect.name)
+    pages = Pages()
+    add, add_moment = pages.append, pages.moments.append
+    for timed, mark, key, headers, payload in rows:
         task_type, shard, retry_count, max_retries = marks[mark]
-        tasks_read.append(_task((task_id, task_type, shard, key, headers, payload, retry_count, max_retries)))
-    return tasks_read
+        task_id = timed[:length] if raw_id_of is None else raw_id_of(timed[:length])
+        add(_task((task_id, task_type, shard, key, headers, payload, retry_count, max_retries)))
+        add_moment(moment(timed[length:]))
+    return pages
 
 
 # What Task._make does, without a call in Python for each row.
@@ -125,7 +143,7 @@ def page(tasks: Table, number: int, *, newest: bool = False) -> Select[Any]:
     """Return the select of one page: the due rows of a (task type, shard), in the index's own order."""
     t = tasks.c
     return (
-        select(raw_id(t.id), _mark(tasks, number), t.task_key, t.headers, t.payload)
+        select(timed_id(t.id, t.order_time), _mark(tasks, number), t.task_key, t.headers, t.payload)
         .where(
             t.status == literal_column(str(int(Status.PENDING)), Integer()),
             t.task_type == bindparam(f"task_type_{number}", type_=String()),
@@ -133,7 +151,7 @@ def page(tasks: Table, number: int, *, newest: bool = False) -> Select[Any]:
             t.order_time <= database_now(),
         )
         .order_by(*((t.order_time.desc(), t.id.desc()) if newest else (t.order_time, t.id)))
-        .limit(bindparam("limit", type_=Integer()))
+        .limit(bindparam(f"limit_{number}", type_=Integer()))
     )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Dialect, Executable, Select, Table, func, ins
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from asyncflow.errors import AsyncflowError
-from asyncflow.outbox.clock import seconds_until
+from asyncflow.outbox.clock import moment_of, seconds_until
 from asyncflow.outbox.dialects import mysql_checks as checks
 from asyncflow.outbox.dialects.protocol import Limited, SessionLimits
 
@@ -43,7 +43,7 @@ class MySQL:
         """
         first = func.min(tasks.c.order_time, type_=tasks.c.order_time.type)
         return (
-            select(tasks.c.task_type, tasks.c.shard, seconds_until(first))
+            select(tasks.c.task_type, tasks.c.shard, seconds_until(first), moment_of(first))
             .where(tasks.c.status == status)
             .group_by(tasks.c.status, tasks.c.task_type, tasks.c.shard)
         )

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ScalarSelect, Select, Table, and_, func, select, true
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import seconds_until
+from asyncflow.outbox.clock import moment_of, seconds_until
 
 
 def skip_scan_heads(tasks: Table, status: int) -> Select[Any]:
@@ -25,7 +25,8 @@ def skip_scan_heads(tasks: Table, status: int) -> Select[Any]:
     next_type = _first(tasks, status, tasks.c.task_type > head.c.task_type)
     following = func.coalesce(next_shard.correlate(head), next_type.correlate(head))
     found = found.union_all(select(following).select_from(found.join(head, head.c.id == found.c.id)))
-    return select(head.c.task_type, head.c.shard, seconds_until(head.c.order_time)).select_from(
+    first = head.c.order_time
+    return select(head.c.task_type, head.c.shard, seconds_until(first), moment_of(first)).select_from(
         found.join(head, head.c.id == found.c.id)
     )
 
@@ -45,7 +46,8 @@ def lateral_heads(tasks: Table, status: int) -> Select[Any]:
     either = found.outerjoin(in_type, true()).outerjoin(behind_type, true())
     there_is_one = func.coalesce(in_type.c.shard, behind_type.c.shard).is_not(None)
     found = found.union_all(select(*following).select_from(either).where(there_is_one))
-    return select(found.c.task_type, found.c.shard, seconds_until(found.c.order_time))
+    first = found.c.order_time
+    return select(found.c.task_type, found.c.shard, seconds_until(first), moment_of(first))
 
 
 def _first(tasks: Table, status: int, *behind: ColumnElement[bool]) -> ScalarSelect[Any]:
