@@ -24,9 +24,12 @@ from asyncflow.scheduler.contexts import Contexts
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.locked_rows import sort_out
 from asyncflow.scheduler.planner_statistics import PlannerStatistics
+from asyncflow.scheduler.precedence import NEVER, Bounds, Precedence
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.settlement import log_line
 from asyncflow.scheduler.verdict import SUCCEEDED, UNANSWERED, Verdict
+
+MOST_PAGES = 64  # in one claim, of each type
 
 
 class Claims:
@@ -183,8 +186,17 @@ class Claims:
         return time.monotonic() + self._lease.total_seconds()
 
     def _read(self, connection: Connection, heads: Sequence[Head], most: int) -> list[Task]:
-        each = -(-most // len(heads))
-        return queries.read_pages(connection, self._tasks, heads, each)[:most]
+        precedence = self._precedence_of(heads[0].task_type)
+        shares = precedence.shares(heads[:MOST_PAGES], most)
+        rows = queries.read_pages(connection, self._tasks, [share.head for share in shares], [s.limit for s in shares])
+        read = {share.head.shard for share in shares}
+        elsewhere = min((head.moment for head in heads if head.shard not in read), default=NEVER)
+        ahead = most * -(-len(heads) // MOST_PAGES)
+        return precedence.take(rows, rows.moments, shares, Bounds(most, ahead, elsewhere))
+
+    def _precedence_of(self, task_type: str) -> Precedence:
+        """Return what knows the order of a type's rows; here each claim stands for itself."""
+        return Precedence()
 
     def _read_free(self, connection: Connection, heads: Sequence[Head], most: int) -> list[Task]:
         """Read past rows that somebody else has locked."""

@@ -23,7 +23,8 @@ from asyncflow.scheduler.ownership import Hold
 from asyncflow.scheduler.parking import Key, KeyPage, Parking
 from asyncflow.scheduler.pause import RoundSize
 from asyncflow.scheduler.planner_statistics import PlannerStatistics
-from asyncflow.scheduler.queries import Head
+from asyncflow.scheduler.priorities import Priorities, RoundPlan, in_no_order
+from asyncflow.scheduler.queries import Head, Pages
 from asyncflow.scheduler.rate_limit import RateLimit
 from asyncflow.scheduler.recent_heads import RecentHeads
 from asyncflow.scheduler.settings import SchedulerSettings
@@ -59,6 +60,8 @@ class Round:
     wait_seconds: float = _LONG
     leaves_others: bool = False  # other pairs are due, or in hand, so the next round need not wait for this one
     hold: Hold | None = None  # on its shards
+    read: int = 0  # rows of pages, of which those that come later than others were left
+    left_bytes: int = 0  # of the payloads of those
 
     def __len__(self) -> int:
         return len(self.tasks) + len(self.key_pages) + len(self.met) + len(self.surplus)
@@ -97,7 +100,8 @@ class Fetcher:
         self._streams = False
         self._recent = RecentHeads(lambda: lookout.seen_by(self._look))
         self._statistics = PlannerStatistics(outbox.tasks)
-        self._turns = Turns()
+        self._priorities = Priorities(self._is_ordered_here)
+        self._turns, self._newest_turns = Turns(), Turns()
         self._limits: dict[str, RateLimit] = {}
         self.locked = LockedRows(lambda _: False)  # its relay's
         self._crowded: set[tuple[str, int]] = set()  # pairs whose last page was full, of retries mostly
@@ -111,13 +115,18 @@ class Fetcher:
             return Round()
         remembered = self._recent.remembered()
         found = self._fetch(remembered, epochs, in_hand) if remembered else Round()
-        return found or self._fetch(self._recent.look(), epochs, in_hand)
+        if found or found.read:  # what was read and not taken comes after what is in hand
+            return found
+        return self._fetch(self._recent.look(), epochs, in_hand)
 
     def _fetch(self, seen: Sequence[Head], epochs: Mapping[int, int], in_hand: Set[tuple[str, int]]) -> Round:
-        heads = [head for head in self._mine(seen, epochs) if (head.task_type, head.shard) not in in_hand]
+        mine = self._mine(seen, epochs)
+        heads = [head for head in mine if (head.task_type, head.shard) not in in_hand]
         open_heads = [head for head in heads if self._seconds_closed(head.task_type, epochs) == 0]
-        due = [head for head in open_heads if head.due_in_seconds <= 0]
-        found = self._read(due, len(in_hand), epochs) if due or self._keys_are_due(epochs) else Round()
+        due = self._priorities.frontiers(head for head in open_heads if head.due_in_seconds <= 0)
+        held = self._priorities.frontiers(head for head in mine if (head.task_type, head.shard) in in_hand)
+        places = len(due) + len(in_hand)
+        found = self._read(due, held, places, epochs) if due or self._keys_are_due(epochs) else Round()
         found.wait_seconds = self._seconds_until_due(heads, epochs)
         if self.locked:
             found.wait_seconds = max(_LOOK_PAST_LOCKED_SECONDS, found.wait_seconds)  # they look as if they were due
@@ -173,73 +182,85 @@ class Fetcher:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    def _read(self, due: list[Head], in_hand: int, epochs: Mapping[int, int]) -> Round:
+    def _read(self, due: list[Head], held: list[Head], places: int, epochs: Mapping[int, int]) -> Round:
+        """Read of the ``due`` heads; ``held`` are those in hand, and there are ``places`` of both."""
         began = time.perf_counter()
         most = 1 if self._breakers.is_probing else min(_MOST_PAGES, self._size.rows)
         if self._streams and self._database.dialect.locks_rows:
-            most = min(most, -(-(len(due) + in_hand) // 2))
+            most = min(most, -(-places // 2))
         served = self._turns.next(due, most)
         limit = max(1, (1 if self._breakers.is_probing else self._size.rows) // max(1, len(served)))
-        found = self._database.run(lambda connection: self._read_rows(connection, served, limit, epochs))
+        plan = self._priorities.plan(served, limit, due, held)
+        if self.locked:
+            plan = plan.reading_further(self.locked.most_in(plan.lanes))
+        found = self._database.run(lambda connection: self._read_rows(connection, plan, due, epochs))
         rows = [*found.tasks, *found.met, *found.surplus]
-        self._size.observe(len(rows), sum(len(task.payload or b"") for task in rows))
-        self._streams = len(rows) >= limit * len(served) > 1
-        if not self._streams:
+        self._size.observe(len(rows), found.left_bytes + _bytes(rows))
+        self._streams = found.read >= plan.rows > 1
+        if self._streams:
+            self._recent.move(self._priorities.moved(plan))
+        else:
             self._recent.forget()
-        found.leaves_others = len(served) < len(due) + in_hand
-        self._remember_crowded(served, found.tasks, limit)
+        found.leaves_others = len(plan.shares) < places
         found.tasks = self._within_limits(found.tasks, epochs)
         if rows:
             seconds = time.perf_counter() - began
-            self._hooks.emit(PageFetched(self._destination, len(served), len(rows), seconds))
+            self._hooks.emit(PageFetched(self._destination, len(plan.shares), len(rows), seconds))
         return found
 
-    def _read_rows(self, connection: Connection, served: list[Head], limit: int, epochs: Mapping[int, int]) -> Round:
-        limit += self.locked.most_in((head.task_type, head.shard) for head in served) if self.locked else 0
-        tasks = queries.read_pages(connection, self._outbox.tasks, served, limit) if served else []
-        self._statistics.after_reading(connection, len(tasks))
-        tasks += self._newest_behind_retries(connection, served, tasks, limit)
+    def _read_rows(self, connection: Connection, plan: RoundPlan, due: list[Head], epochs: Mapping[int, int]) -> Round:
+        rows = queries.read_pages(connection, self._outbox.tasks, plan.heads, plan.limits) if plan.shares else Pages()
+        tasks = self._priorities.take(rows, plan)
+        found = Round(read=len(rows), left_bytes=_bytes(rows) - _bytes(tasks) if len(tasks) < len(rows) else 0)
+        self._statistics.after_reading(connection, len(rows))
+        tasks += self._newest_behind_retries(connection, due, tasks, plan)
+        self._remember_crowded(plan, rows)
         if self.locked:
             tasks = [task for task in tasks if task not in self.locked]
-        tasks = with_retries_in_force(tasks, self._types)
+        found.tasks = tasks = with_retries_in_force(tasks, self._types)
         if not self._any_is_ordered():
-            return Round(tasks)
+            return found
         self.parking.learn(connection, epochs)
         met = [task for task in tasks if self.parking.is_parked(task)]
         free = [task for task in tasks if not self.parking.is_parked(task)] if met else tasks
         # After the pages: so a row that stands in them is seen here, too, and its key not released over its head.
         most_keys, most_of_one = _MOST_KEYS, _MOST_OF_A_KEY if free else _MOST_OF_A_LONE_KEY
-        in_the_way = self._in_the_way(connection, met, limit)
+        in_the_way = self._in_the_way(connection, met, plan.limit)
         if in_the_way:
             most_of_one = 1  # what stands behind has waited long enough
         if self._breakers.is_probing:
             most_keys, most_of_one = (0, 0) if free else (1, 1)
         closed = partial(self._seconds_closed, epochs=epochs)
-        pages = self.parking.read_due(connection, most_keys, most_of_one, closed)
-        pages = {
+        key_pages = self.parking.read_due(connection, most_keys, most_of_one, closed)
+        key_pages = {
             key: page._replace(tasks=with_retries_in_force(page.tasks, self._types))
-            for key, page in pages.items()
+            for key, page in key_pages.items()
             if not self.locked.has_key(key)
         }
-        by_key = [task for page in pages.values() for task in page.tasks]
-        firsts, surplus = self._within_shares(free, limit, _full_pages(tasks, limit))
-        met = _without(met, by_key)
-        return Round([*firsts, *by_key], pages, met, surplus, _without(in_the_way, (*by_key, *met)))
+        by_key = [task for page in key_pages.values() for task in page.tasks]
+        firsts, found.surplus = self._within_shares(free, plan.limit, _full_pages(tasks, plan.limit))
+        found.tasks, found.key_pages, found.met = [*firsts, *by_key], key_pages, _without(met, by_key)
+        found.in_the_way = _without(in_the_way, (*by_key, *found.met))
+        return found
 
     def _newest_behind_retries(
-        self, connection: Connection, served: list[Head], oldest: list[Task], limit: int
+        self, connection: Connection, due: list[Head], taken: list[Task], plan: RoundPlan
     ) -> list[Task]:
-        """Read fresh rows past a crowd of retries that are due, so that a failing many hold up no newcomer."""
-        crowded = [head for head in served if (head.task_type, head.shard) in self._crowded]
+        """Read fresh rows past a crowd of retries that are due, so that a failing many hold up no newcomer.
+
+        Of all lanes of such a type in turn: the retries of others may be earlier for long.
+        """
+        crowded = {head.task_type for head in due if (head.task_type, head.shard) in self._crowded}
         if not crowded:
             return []
-        seen = {task.raw_id for task in oldest}
-        newest = queries.read_pages(connection, self._outbox.tasks, crowded, limit, newest=True)
+        lanes = self._newest_turns.next(in_no_order(due, crowded), len(plan.shares))
+        seen = {task.raw_id for task in taken}
+        newest = queries.read_pages(connection, self._outbox.tasks, lanes, plan.limit, newest=True)
         return [task for task in newest if task.raw_id not in seen]
 
-    def _remember_crowded(self, served: list[Head], tasks: list[Task], limit: int) -> None:
-        retries = Counter((task.task_type, task.shard) for task in tasks if task.retry_count)
-        for head in served:
+    def _remember_crowded(self, plan: RoundPlan, rows: list[Task]) -> None:
+        retries = Counter((task.task_type, task.shard) for task in rows if task.retry_count)
+        for head, _, limit in plan.shares:
             pair = (head.task_type, head.shard)
             is_crowded = retries[pair] * 2 > limit and not self._types[head.task_type].ordered
             (self._crowded.add if is_crowded else self._crowded.discard)(pair)
@@ -323,3 +344,7 @@ def _full_pages(tasks: Iterable[Task], limit: int) -> set[Lane]:
 def _without(tasks: list[Task], others: Iterable[Task]) -> list[Task]:
     known = {task.raw_id for task in others}
     return [task for task in tasks if task.raw_id not in known]
+
+
+def _bytes(tasks: Iterable[Task]) -> int:
+    return sum(len(task.payload or b"") for task in tasks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import Engine
@@ -12,12 +12,12 @@ from asyncflow.scheduler.claim_source import Claim, Found
 from asyncflow.scheduler.claims import Claims
 from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership import Ownership
+from asyncflow.scheduler.precedence import Precedence
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.recent_heads import RecentHeads
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.verdict import UNANSWERED
 
-_MOST_PAGES = 64  # in one claim, of each type
 _LONG = 86400.0
 
 
@@ -32,6 +32,7 @@ class OwnedClaims(Claims):
         self._ownership = ownership
         self.rest = lookout.rest_for(lambda head: head.task_type in outbox.handler_types)
         self._recent = RecentHeads(lambda: lookout.seen_by(self.heads))
+        self._precedences: defaultdict[str, Precedence] = defaultdict(Precedence)
 
     def claim_due(self, free: Mapping[str, int]) -> Found:
         """Claim from the pages whose heads are due; first take over what an unanswered claim may have brought."""
@@ -72,16 +73,25 @@ class OwnedClaims(Claims):
     def _claim_from(self, heads: Iterable[Head], owned: Collection[int], free: Mapping[str, int]) -> Found:
         """Claim from the pages of heads that are due, and forget the heads if the pages had less than was wanted."""
         mine = [head for head in heads if head.shard in owned and head.task_type in free]
-        pages = _pages([head for head in mine if head.due_in_seconds <= 0], free)
+        pages = self._pages([head for head in mine if head.due_in_seconds <= 0], free)
         claims = self.claim(pages) if pages else []
         if len(claims) < sum(room for _, room in pages):
             self._recent.forget()
+        else:
+            self._recent.move(self._moved(heads[0].task_type for heads, _ in pages))
         return Found(claims, min((head.due_in_seconds for head in mine), default=_LONG))
 
+    def _pages(self, due: Iterable[Head], free: Mapping[str, int]) -> list[tuple[list[Head], int]]:
+        """Return the lanes of each type as they go on, earliest first, with the number of rows there is room for."""
+        of_types: dict[str, list[Head]] = {}
+        for head in due:
+            frontier = self._precedences[head.task_type].frontier_of(head)
+            of_types.setdefault(head.task_type, []).append(head._replace(moment=frontier))
+        return [(sorted(heads, key=lambda head: head.moment), free[name]) for name, heads in of_types.items()]
 
-def _pages(due: Iterable[Head], free: Mapping[str, int]) -> list[tuple[list[Head], int]]:
-    """Return the heads to read of each type, earliest order_time first, with the number of rows there is room for."""
-    of_types: dict[str, list[Head]] = {}
-    for head in sorted(due, key=lambda head: head.due_in_seconds):
-        of_types.setdefault(head.task_type, []).append(head)
-    return [(heads[: min(_MOST_PAGES, free[name])], free[name]) for name, heads in of_types.items()]
+    def _moved(self, names: Iterable[str]) -> dict[tuple[str, int], int | None]:
+        lanes = ((name, self._precedences[name].moved) for name in names)
+        return {(name, shard): moment for name, moved in lanes for shard, moment in moved.items()}
+
+    def _precedence_of(self, task_type: str) -> Precedence:
+        return self._precedences[task_type]

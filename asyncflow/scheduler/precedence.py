@@ -7,18 +7,20 @@ again; so each is read about as far as the others, and what would then overtake 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, sqrt
 from typing import NamedTuple
 
 from asyncflow.outbox import Task
 from asyncflow.scheduler.queries import Head
 
-_FEW = 4  # rows for each lane: what fewer have in common with those behind them, nobody can tell
+FEW = 4  # rows for each lane: what fewer have in common with those behind them, nobody can tell
 _SHORT_PAGE = 16  # below, one row more is read, whose moment is where the lane goes on
-_STEP = 8  # lanes: each number of them is another statement to be compiled
-_NEVER = 1 << 62
+_MANY = 256  # rows
+_CLOSE = 1_000_000  # microseconds: priorities are whole seconds
+_FULL = 0.75  # of the rows that a round may have
+NEVER = 1 << 62
 
 
 class Share(NamedTuple):
@@ -39,7 +41,7 @@ class Bounds:
 
     rows: int
     ahead: int
-    elsewhere: int = _NEVER
+    elsewhere: int = NEVER
     least: int = 1  # 0: what is earlier is in hand, and will be out of the way soon
 
 
@@ -55,7 +57,7 @@ class Precedence:
         self._pages: dict[int, tuple[int, int]] = {}  # shard -> rows and length of its last page, in microseconds
         self._rows, self._span = 0.0, 0.0  # of the last pages together, the latest of them counting most
         self._passed: dict[int, tuple[int, int]] = {}  # shard -> the first moment of its last page, and its frontier
-        self._ahead: list[int] = []  # moments of rows that were taken before an earlier one
+        self._ahead: list[Sequence[int]] = []  # moments of rows that were taken before earlier ones, in ascending runs
 
     def frontier_of(self, head: Head) -> int:
         """Return where a lane goes on.
@@ -68,11 +70,14 @@ class Precedence:
     def shares(self, heads: Iterable[Head], rows: int) -> list[Share]:
         """Share ``rows`` out, so that all lanes that are read get as far as one moment; the earliest lane is first."""
         in_order = sorted(heads, key=lambda head: head.moment)
-        if rows < _FEW * len(in_order):
+        if rows < FEW * len(in_order):
             return _few(in_order[:rows], rows)
         sizes = self._sizes(in_order, rows)
-        lanes = in_order[: -(-len(sizes) // _STEP) * _STEP]
-        wanted = [min(rows, max(1, round(size))) for size in sizes] + [1] * (len(lanes) - len(sizes))
+        # Each number of pages is another statement to be compiled, so there are few numbers of them.
+        lanes = in_order[: 1 << (len(sizes) - 1).bit_length()]
+        wanted = [max(1, int(size)) for size in sizes] + [1] * (len(lanes) - len(sizes))
+        for place in range(min(rows - sum(wanted), len(wanted))):  # what the fractions came to
+            wanted[place] += 1
         return [Share(head, size, _page(size)) for head, size in zip(lanes, wanted, strict=True)]
 
     def _sizes(self, in_order: Sequence[Head], rows: int) -> list[float]:
@@ -98,53 +103,84 @@ class Precedence:
         count, span = self._pages.get(head.shard, (0, 0))
         return (count + _SHORT_PAGE) / (span + _SHORT_PAGE / common)
 
-    def take(self, tasks: Sequence[Task], moments: Sequence[int], shares: Sequence[Share], bounds: Bounds) -> list[Task]:
-        """Return the earliest of the rows that were read by the shares, in order_time; ``moved`` tells what is left."""
-        shards = [task.shard for task in tasks]
-        counts, last = Counter(shards), dict(zip(shards, moments, strict=True))
-        in_order = sorted(range(len(tasks)), key=moments.__getitem__)
-        sorted_moments = [moments[place] for place in in_order]
-        left = {share.head.shard: last[share.head.shard] for share in shares if counts[share.head.shard] == share.limit}
-        count = self._count(sorted_moments, min(left.values(), default=_NEVER), bounds)
-        for place in reversed(in_order[count:]):
-            left[shards[place]] = moments[place]
-        self._learn(shares, counts, last, left, dict(zip(reversed(shards), reversed(moments), strict=True)))
-        self._look_back(sorted_moments[:count], min([bounds.elsewhere, *left.values()]))
-        return [tasks[place] for place in in_order[:count]]
+    def take(
+        self, tasks: Sequence[Task], moments: Sequence[int], shares: Sequence[Share], bounds: Bounds
+    ) -> list[Task]:
+        """Return the earliest of the rows that were read by the shares, in order_time; ``moved`` tells what is left.
 
-    def _count(self, moments: Sequence[int], read_to: int, bounds: Bounds) -> int:
+        Many rows within a moment, so that no priority stands between them, stay as they were read.
+        """
+        pages = _pages_of(tasks, shares)
+        left = {shard: moments[end - 1] for shard, start, end, limit in pages if end - start == limit}
+        count = self._count(moments, pages, min(left.values(), default=NEVER), bounds)
+        if count == len(tasks) >= _MANY and max(moments) - min(moments) < _CLOSE:
+            places: Sequence[int] = range(count)
+            runs = [moments[start:end] for _, start, end, _ in pages]
+        else:
+            in_order = sorted(range(len(tasks)), key=moments.__getitem__)
+            places = in_order[:count]
+            runs = [[moments[place] for place in places]]
+            left |= {tasks[place].shard: moments[place] for place in reversed(in_order[count:])}
+        self._learn(shares, moments, pages, left)
+        earliest_left = min([bounds.elsewhere, *left.values()])
+        runs = [run[bisect_right(run, earliest_left) :] for run in (*self._ahead, *runs)]
+        self._ahead = [run for run in runs if run]
+        return [tasks[place] for place in places]
+
+    def _count(self, moments: Sequence[int], pages: Sequence[_Page], read_to: int, bounds: Bounds) -> int:
         """Return how many rows to take: all up to what is left, and of those behind it as many as may go ahead."""
         certain = min(read_to, bounds.elsewhere)
-        ahead = len(self._ahead) - bisect_right(self._ahead, certain)
-        return min(bounds.rows, max(bounds.least, bisect_right(moments, certain) + max(0, bounds.ahead - ahead)))
+        ahead = sum(len(run) - bisect_right(run, certain) for run in self._ahead)
+        count = _up_to(certain, moments, pages) + max(0, bounds.ahead - ahead)
+        if bounds.least and len(moments) < bounds.rows * _FULL:  # only full rounds are worth some disorder
+            count = min(count, _up_to(read_to, moments, pages))
+        return min(bounds.rows, len(moments), max(bounds.least, count))
 
     def _learn(
-        self,
-        shares: Iterable[Share],
-        counts: Mapping[int, int],
-        last: Mapping[int, int],
-        left: Mapping[int, int],
-        first: Mapping[int, int],
+        self, shares: Iterable[Share], moments: Sequence[int], pages: Iterable[_Page], left: Mapping[int, int]
     ) -> None:
-        self.moved = {share.head.shard: left.get(share.head.shard) for share in shares}
+        began = {share.head.shard: share.head.moment for share in shares}
+        self.moved = {shard: left.get(shard) for shard in began}
         self._rows, self._span = self._rows / 2, self._span / 2
-        for head, _, limit in shares:
-            shard, count = head.shard, counts[head.shard]
-            if count:
-                self._passed[shard] = first[shard], left.get(shard, last[shard])
-            if count == limit and count >= _FEW:
-                self._pages[shard] = count, max(0, last[shard] - head.moment)
-                self._rows, self._span = self._rows + count, self._span + max(0, last[shard] - head.moment)
+        for shard, start, end, limit in pages:
+            self._passed[shard] = moments[start], left.get(shard, moments[end - 1])
+            if FEW <= end - start == limit:
+                span = max(0, moments[end - 1] - began[shard])
+                self._pages[shard] = limit, span
+                self._rows, self._span = self._rows + limit, self._span + span
 
-    def _look_back(self, taken: Sequence[int], earliest_left: int) -> None:
-        ahead = self._ahead[bisect_right(self._ahead, earliest_left) :]
-        self._ahead = sorted([*ahead, *taken[bisect_right(taken, earliest_left) :]])
+
+class _Page(NamedTuple):
+    """Tell where the rows of a lane begin and end, and how many there might have been."""
+
+    shard: int
+    start: int
+    end: int
+    limit: int
+
+
+def _pages_of(tasks: Sequence[Task], shares: Iterable[Share]) -> list[_Page]:
+    """Return the pages that have rows; they come in the order of the shares."""
+    pages: list[_Page] = []
+    end = 0
+    for head, _, limit in shares:
+        start, end = end, min(end + limit, len(tasks))
+        while end > start and tasks[end - 1].shard != head.shard:
+            end -= 1
+        if end > start:
+            pages.append(_Page(head.shard, start, end, limit))
+    return pages
+
+
+def _up_to(moment: int, moments: Sequence[int], pages: Iterable[_Page]) -> int:
+    return sum(bisect_right(moments, moment, start, end) - start for _, start, end, _ in pages)
 
 
 def _few(lanes: Sequence[Head], rows: int) -> list[Share]:
-    """Let the earliest lane give them all, and each other what it would have to give if they were alike."""
+    """Let the earliest lane give them all, and each other what chance may ask of it if all are alike."""
     each = rows // len(lanes)
-    return [Share(head, each, _page(each if number else rows)) for number, head in enumerate(lanes)]
+    most = min(rows, each + ceil(2 * sqrt(each)))
+    return [Share(head, each, _page(most if number else rows)) for number, head in enumerate(lanes)]
 
 
 def _page(rows: int) -> int:

@@ -97,13 +97,12 @@ def read_pages(
     rows = connection.exec_driver_sql(text, parameters).all()
     marks = _Marks(heads)
     length, moment, raw_id_of = cut_of(connection.dialect.name)
-    pages = Pages()
-    add, add_moment = pages.append, pages.moments.append
+    pages = Pages(moments=[moment(row[0][length:]) for row in rows])
+    add = pages.append
     for timed, mark, key, headers, payload in rows:
         task_type, shard, retry_count, max_retries = marks[mark]
         task_id = timed[:length] if raw_id_of is None else raw_id_of(timed[:length])
         add(_task((task_id, task_type, shard, key, headers, payload, retry_count, max_retries)))
-        add_moment(moment(timed[length:]))
     return pages
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from asyncflow.scheduler.queries import Head
 
@@ -37,6 +37,15 @@ class RecentHeads:
         seconds = (self._clock() - began) / _PART_OF_TIME
         self._heads, self._last_until = heads, began + min(max(seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS)
         return heads
+
+    def move(self, moved: Mapping[tuple[str, int], int | None]) -> None:
+        """Remember where lanes go on that were read from; None: nothing was left in one."""
+        heads = []
+        for head in self._heads:
+            moment = moved.get((head.task_type, head.shard), head.moment)
+            if moment is not None:
+                heads.append(head if moment == head.moment else head._replace(moment=moment))
+        self._heads = heads
 
     def forget(self) -> None:
         """Let the next one look."""

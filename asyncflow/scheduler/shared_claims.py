@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import random
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -22,13 +23,13 @@ from asyncflow.outbox.task import uuid_of
 from asyncflow.outbox.task_type import TaskType
 from asyncflow.scheduler import claim_queries, ownership_queries, queries
 from asyncflow.scheduler.claim_source import Claim
-from asyncflow.scheduler.claims import Claims, write_verdict
+from asyncflow.scheduler.claims import MOST_PAGES, Claims, write_verdict
 from asyncflow.scheduler.contexts import Contexts
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.verdict import Spent, Verdict, judged
 
-_MOST_PAGES = 16  # read in one statement
 _ROUNDS = 4  # of reading and claiming, in one hold
+_SCATTER = 16  # places among which those choose that came too late
 
 TypeOf = Callable[[str], TaskType]
 
@@ -62,7 +63,8 @@ class SharedClaims:
     """Hold, renew, checkpoint and settle, each in the transaction of the connection given; any thread uses it.
 
     Any number of processes may do so at once: a row is claimed by an UPDATE that asks once more whether it is due, and
-    all that follows asks for the token. Each hold begins at another shard, so that two that hold at once rarely meet.
+    all that follows asks for the token. A hold begins with the earliest task, one beside others behind what they want,
+    and one that came too late goes on somewhere, so that those that hold at once rarely meet twice.
     """
 
     def __init__(self, outbox: Outbox, engine: Engine, *, deletes: bool) -> None:
@@ -72,25 +74,31 @@ class SharedClaims:
         self._engine = engine
         self._dialect = engine.dialect
         self._deletes = deletes
-        self._turn = self._any_turn()
+        self.leave_to_parent()
         leave_at_fork(self)
 
     def leave_to_parent(self) -> None:
-        """Begin at a shard of its own: siblings that hold at once are to meet rarely."""
-        self._turn = self._any_turn()
+        """Count the holds of this process alone: a forked child has none of its parent's at work."""
+        self._counting = threading.Lock()
+        self._at_work = 0  # holds
 
     def heads(self, connection: Connection) -> list[Head]:
         """Read the first PENDING row of each task type and shard."""
         return queries.read_heads(connection, dialect_of(self._dialect.name), self._tasks, int(Status.PENDING))
 
     def hold(self, connection: Connection, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:
-        """Claim due tasks, of each type up to its limit, in order_time within each shard."""
+        """Claim due tasks, of each type up to its limit, the earliest of all shards first."""
         claims = Claims(self._outbox, self._engine, worker, lease_seconds, deletes=self._deletes)
         due: dict[str, list[Head]] = defaultdict(list)
-        for head in self._in_turn(self.heads(connection)):
-            if head.task_type in limits and head.due_in_seconds <= 0:
-                due[head.task_type].append(head)
-        return [claim for name, heads in due.items() for claim in _hold_type(claims, connection, heads, limits[name])]
+        with self._beside() as others:
+            for head in sorted(self.heads(connection), key=lambda head: head.moment):
+                if head.task_type in limits and head.due_in_seconds <= 0:
+                    due[head.task_type].append(head)
+            return [
+                claim
+                for name, heads in sorted(due.items())
+                for claim in _hold_type(claims, connection, _behind(heads, others * limits[name]), limits[name])
+            ]
 
     def kept(self, connection: Connection, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
         """Return those of the claims that are held, by a hold that may not have been answered; renew them."""
@@ -155,13 +163,17 @@ class SharedClaims:
         rows = connection.execute(claim_queries.processing(self._tasks, locks=locks), values)
         return {_key(row[0]): row for row in rows if row.claim_token == tokens[_key(row[0])]}
 
-    def _in_turn(self, heads: Iterable[Head]) -> list[Head]:
-        count = self._outbox.shard_count
-        first = next(self._turn) % count
-        return sorted(heads, key=lambda head: (head.task_type, (head.shard - first) % count))
-
-    def _any_turn(self) -> Iterator[int]:
-        return itertools.count(random.randrange(self._outbox.shard_count))
+    @contextmanager
+    def _beside(self) -> Iterator[int]:
+        """Count this hold as one at work; tell how many others are."""
+        with self._counting:
+            others = self._at_work
+            self._at_work += 1
+        try:
+            yield others
+        finally:
+            with self._counting:
+                self._at_work -= 1
 
     def _raw(self, task_id: UUID) -> Any:
         """Return the id as the driver gives it."""
@@ -173,14 +185,23 @@ def _hold_type(claims: Claims, connection: Connection, heads: list[Head], most: 
     held: list[Claim] = []
     for _ in range(_ROUNDS):
         room = most - len(held)
-        served, heads = heads[:_MOST_PAGES], heads[_MOST_PAGES:]
+        pages = min(room, MOST_PAGES)
+        served, heads = heads[:pages], heads[pages:]
         if not room or not served:
             break
         found = claims.claim_in(connection, [(served, room)])
         held += found
+        if not found:
+            heads = _behind(heads, random.randrange(_SCATTER) * pages)
         # Rows may be left in these, but those that were not read come first.
         heads += served if found else []
     return held
+
+
+def _behind(heads: list[Head], count: int) -> list[Head]:
+    """Let the heads begin behind the first few, which come last."""
+    first = count % len(heads) if heads else 0
+    return heads[first:] + heads[:first]
 
 
 def _judge(outcome: Outcome, row: Any, type_of: TypeOf) -> Settled:

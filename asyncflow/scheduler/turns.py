@@ -1,4 +1,4 @@
-"""Whose pages are read next: every task type in turn, and of each type the shards in turn."""
+"""Whose pages are read next: every task type in turn, and of each type the lanes that begin the earliest."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Turns:
         self._last_shards: dict[str, int] = {}
 
     def next(self, due: Iterable[Head], most: int) -> list[Head]:
-        """Return up to ``most`` of the heads, beginning behind those served last."""
+        """Return up to ``most`` of the heads, of each type the earliest ones; those that are alike take turns."""
         of_types: dict[str, list[Head]] = {}
-        for head in sorted(due):
+        for head in sorted(due, key=lambda head: head[:2]):
             of_types.setdefault(head.task_type, []).append(head)
-        waiting = [self._rotated(name, of_types[name]) for name in self._types_in_turn(of_types)]
+        waiting = [self._in_order(name, of_types[name]) for name in self._types_in_turn(of_types)]
         served = _dealt(waiting, most)
         for head in served:
             self._last_type = head.task_type
@@ -33,9 +33,10 @@ class Turns:
         names = list(of_types)
         return [name for name in names if name > self._last_type] + [name for name in names if name <= self._last_type]
 
-    def _rotated(self, name: str, heads: Sequence[Head]) -> list[Head]:
+    def _in_order(self, name: str, heads: Sequence[Head]) -> list[Head]:
         last = self._last_shards.get(name, -1)
-        return [head for head in heads if head.shard > last] + [head for head in heads if head.shard <= last]
+        in_turn = [head for head in heads if head.shard > last] + [head for head in heads if head.shard <= last]
+        return sorted(in_turn, key=lambda head: head.moment)
 
 
 def _dealt(waiting: list[list[Head]], most: int) -> list[Head]:
