@@ -1,0 +1,94 @@
+"""Which rows come first: a model of lanes that are read until nothing is left."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asyncflow.outbox import Task
+from asyncflow.scheduler.precedence import NEVER, Bounds, Precedence
+from asyncflow.scheduler.queries import Head
+
+Lanes = dict[int, list[int]]
+
+lanes_of = st.dictionaries(
+    st.integers(0, 20), st.lists(st.integers(0, 10**9), min_size=1, max_size=30).map(sorted), min_size=1
+)
+crowded_lanes = st.tuples(lanes_of, st.lists(st.integers(0, 10**6), min_size=50, max_size=150).map(sorted)).map(
+    lambda parts: {**parts[0], 99: parts[1]}
+)
+
+
+def task(shard: int) -> Task:
+    return Task(b"", "a", shard, None, None, None, 0, 0)
+
+
+def read_all(lanes: Lanes, rows: int, most_lanes: int) -> tuple[list[int], int]:
+    """Read round after round; return the moments in the order in which they were taken, and how many were read."""
+    left = {shard: list(moments) for shard, moments in lanes.items()}
+    frontiers = {shard: moments[0] for shard, moments in lanes.items()}
+    precedence = Precedence()
+    taken: list[int] = []
+    read = 0
+    while any(left.values()):
+        heads = [Head("a", shard, -1.0, frontiers[shard]) for shard, moments in left.items() if moments]
+        shares = precedence.shares(sorted(heads, key=lambda head: head.moment)[:most_lanes], rows)
+        found = [(share.head.shard, moment) for share in shares for moment in left[share.head.shard][: share.limit]]
+        served = {share.head.shard for share in shares}
+        elsewhere = min((head.moment for head in heads if head.shard not in served), default=NEVER)
+        moments = [moment for _, moment in found]
+        got = precedence.take([task(shard) for shard, _ in found], moments, shares, Bounds(rows, rows, elsewhere))
+        assert 1 <= len(got) <= rows
+        read += len(found)
+        for one in got:
+            taken.append(left[one.shard].pop(0))
+        for shard, frontier in precedence.moved.items():
+            assert frontier is not None or not left[shard]
+            frontiers[shard] = NEVER if frontier is None else frontier
+    return taken, read
+
+
+def most_overtaken(taken: list[int]) -> int:
+    seen: list[int] = []
+    most = 0
+    for moment in taken:
+        most = max(most, len(seen) - bisect_right(seen, moment))
+        insort(seen, moment)
+    return most
+
+
+@settings(max_examples=50, deadline=None)
+@given(lanes_of, st.integers(1, 100), st.integers(1, 64))
+def test_everything_is_taken_once_and_nobody_is_overtaken_by_more_than_a_round(
+    lanes: Lanes, rows: int, most_lanes: int
+) -> None:
+    taken, _ = read_all(lanes, rows, most_lanes)
+    assert sorted(taken) == sorted(moment for moments in lanes.values() for moment in moments)
+    assert most_overtaken(taken) <= rows + 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(crowded_lanes, st.integers(1, 100))
+def test_a_lane_with_many_early_rows_is_overtaken_by_no_more_than_a_round(lanes: Lanes, rows: int) -> None:
+    taken, _ = read_all(lanes, rows, 64)
+    assert most_overtaken(taken) <= rows + 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(lanes_of)
+def test_one_at_a_time_is_in_order(lanes: Lanes) -> None:
+    taken, read = read_all(lanes, 1, 64)
+    assert taken == sorted(taken)
+    assert read <= 2 * len(taken)
+
+
+def test_a_head_that_was_taken_and_is_still_there_does_not_hold_its_lane_back() -> None:
+    precedence = Precedence()
+    head = Head("a", 1, -1.0, 5)
+    shares = precedence.shares([head], 2)
+    precedence.take([task(1)] * 3, [5, 7, 9], shares, Bounds(2, 2))
+    assert precedence.frontier_of(head) == 9
+    assert precedence.frontier_of(head._replace(moment=4)) == 4
+    assert precedence.frontier_of(head._replace(moment=7)) == 7
