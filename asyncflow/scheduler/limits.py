@@ -29,3 +29,4 @@ class Limits:
 
 
 LIMITS = Limits()
+OF_A_COMMAND = Limits(silence_seconds=120.0)  # which nobody runs again after it was cut, and no lease waits for

@@ -14,6 +14,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler import ownership_queries, queries
 from asyncflow.scheduler.configuration import read_configuration
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.limits import OF_A_COMMAND
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.table_check import require_tables
 
@@ -58,7 +59,7 @@ class Report:
 def report(engine: Engine, outbox: Outbox) -> Report:
     """Read the state of the outbox in one transaction, in bounded time; raises TablesMissingError."""
     require_tables(engine, outbox)
-    database = Database(engine)
+    database = Database(engine, limits=OF_A_COMMAND)
     try:
         return database.run(lambda connection: _read(connection, outbox))
     finally:

@@ -16,6 +16,7 @@ from asyncflow.scheduler import ownership_queries, reshard_queries
 from asyncflow.scheduler.again import run_again
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.engine_check import require_engine
+from asyncflow.scheduler.limits import OF_A_COMMAND
 from asyncflow.scheduler.relay import OUTBOX_JOB
 from asyncflow.scheduler.table_check import require_tables
 
@@ -33,7 +34,7 @@ def reshard(engine: Engine, outbox: Outbox) -> int:
     """
     require_engine(engine, outbox)
     require_tables(engine, outbox)
-    database = Database(engine)
+    database = Database(engine, limits=OF_A_COMMAND)
     try:
         _require_rest(database, outbox)
         changed, last = 0, None
