@@ -161,7 +161,6 @@ class Scheduler:
         with self._lifecycle:
             if self._started and not self._ended.is_set():
                 return
-            require_connections(self.engine, len(self.relays) + bool(self.outbox.handler_types))
             self._used_by = os.getpid()
             self._take_shards()
             self._started = True
@@ -374,6 +373,7 @@ class Scheduler:
         # Types may have been declared since the scheduler was made.
         _require_routes(self.outbox, self._publishers)
         require_sizes(self.outbox, self._publishers)
+        require_connections(self.engine, len(self.relays) + bool(self.outbox.handler_types))
         require_engine(self.engine, self.outbox)
         require_tables(self.engine, self.outbox)
         self.types.read()

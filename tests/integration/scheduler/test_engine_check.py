@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import AssertionPool, Engine, NullPool, SingletonThreadPool, StaticPool, create_engine
+from sqlalchemy import AssertionPool, Engine, NullPool, QueuePool, SingletonThreadPool, StaticPool, create_engine
 from sqlalchemy.orm import Session
 
 from asyncflow import Scheduler
 from asyncflow.errors import OptionError
+from asyncflow.outbox import Message
+from asyncflow.outbox.status import Status
 from asyncflow.scheduler import DeadLetters
 from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application
@@ -87,3 +89,20 @@ def test_a_file_is_taken(sqlite_application: Application) -> None:
     scheduler.drain()
     scheduler.stop()
     assert len(publisher.records) == 1
+
+
+@pytest.mark.parametrize("size", range(1, 6))
+def test_a_drain_does_all_that_is_due_or_is_refused_by_the_pool_s_size(application: Application, size: int) -> None:
+    engine = create_engine(application.engine.url, poolclass=QueuePool, pool_size=size, max_overflow=0)
+    least = 4 if engine.dialect.name == "sqlite" else 5
+    with application.session() as session, session.begin():
+        application.outbox.publish_many(session, "user.registered", [Message(1)] * 3000)
+    scheduler = Scheduler(engine, application.outbox, {"kafka": MemoryPublisher()})
+    if size < least:
+        with pytest.raises(OptionError, match=f"at most {size} connections?, .* at least {least};"):
+            scheduler.drain()
+    else:
+        scheduler.drain()
+        assert set(application.statuses()) == {int(Status.SUCCESS)}
+    scheduler.stop()
+    engine.dispose()
