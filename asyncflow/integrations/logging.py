@@ -26,6 +26,7 @@ _LOUD: tuple[type[events.Event], ...] = (
     events.HandlerFailedLate,
     events.RowsLocked,
     events.ClaimsRanOut,
+    events.AttemptsRefunded,
     events.UnknownTypeSeen,
     events.ConfigurationIgnored,
     events.StepFailed,

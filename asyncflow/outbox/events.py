@@ -120,11 +120,19 @@ class PeriodicTasksEnqueued(Event):
 
 @dataclass(frozen=True, slots=True)
 class ClaimsRanOut(Event):
-    """The monitor found tasks whose worker died or was cut off; each has spent an attempt."""
+    """The monitor found tasks whose worker died or was cut off; all but those of AttemptsRefunded have spent one."""
 
     task_type: str
     given_back: int
     failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptsRefunded(Event):
+    """Of ``tasks`` that the monitor gave back nobody had heard that they had begun: their attempts are not spent."""
+
+    task_type: str
+    tasks: int
 
 
 @dataclass(frozen=True, slots=True)

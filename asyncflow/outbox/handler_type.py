@@ -70,6 +70,11 @@ class HandlerType(TaskType):
         """Return how many tasks of this type a process may hold: those at work and those that wait for it."""
         return self.concurrency if self.limit is None else self.limit
 
+    @property
+    def lets_wait(self) -> bool:
+        """Tell whether claimed tasks may wait in the process before they begin."""
+        return self.most_claimed > self.concurrency
+
     def check(self, arguments: Any) -> Mapping[str, Any]:
         """Return the arguments as they are written; raise InvalidArgumentsError unless a task can carry them."""
         if not isinstance(arguments, dict) or not all(isinstance(name, str) for name in arguments):

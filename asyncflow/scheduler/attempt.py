@@ -12,12 +12,15 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Engine
 
-from asyncflow.errors import InvalidStageError
+from asyncflow.errors import ClaimLostError, InvalidStageError
 from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.leash import Leash, on_leash
+from asyncflow.outbox.signals import NotDone
 from asyncflow.scheduler.claim_source import Claim, ClaimSource
 from asyncflow.scheduler.joint_commit import JointCommit
 from asyncflow.scheduler.task_context import Save, TaskContext
+
+_PAUSE_SECONDS = 1.0  # before a task is tried again whose beginning could not be written
 
 
 class Tools(NamedTuple):
@@ -57,6 +60,7 @@ class Attempt:
     def call(self) -> BaseException | None:
         """Call the handler, a function; return what it raised. Nothing that it raises gets out."""
         try:
+            self._write_down()
             if self.task_type.transactional:
                 self._call_in_session()
             else:
@@ -78,10 +82,23 @@ class Attempt:
 
     async def _await_handler(self) -> BaseException | None:
         try:
+            if self.claim.is_suspect:
+                await asyncio.to_thread(self._write_down)
             await on_leash(self._handler(**self._arguments()))
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the event loop
             return error
         return None
+
+    def _write_down(self) -> None:
+        """Let the attempt count from here on, where the claim did not say so already."""
+        if not self.claim.is_suspect:
+            return
+        try:
+            self.tools.source.begin(self.claim)
+        except ClaimLostError:
+            raise
+        except Exception as error:
+            raise NotDone(_PAUSE_SECONDS, f"the beginning could not be written down: {error}") from error
 
     @property
     def _handler(self) -> Callable[..., Any]:

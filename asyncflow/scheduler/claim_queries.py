@@ -19,7 +19,11 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     delete,
+    func,
+    literal,
+    not_,
     null,
     select,
     true,
@@ -29,7 +33,8 @@ from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import database_now
 from asyncflow.outbox.status import Status
-from asyncflow.outbox.tables import TaskId
+from asyncflow.outbox.tables import OWNER_LENGTH, TaskId
+from asyncflow.scheduler.claim_owner import HEARD, MARKS, SUSPECT, WAITING_SUSPECT
 from asyncflow.scheduler.context_queries import context_of
 from asyncflow.scheduler.queries import by_primary_key, has_status, logged
 from asyncflow.scheduler.raw_ids import is_named, raw_id
@@ -51,15 +56,27 @@ def _time(tasks: Table, name: str) -> Any:
 
 
 @lru_cache(maxsize=32)
-def claim(tasks: Table) -> Update:
-    """Make rows that are still due PROCESSING under a token; each spends an attempt."""
-    return update(tasks).where(_due(tasks)).values(_claimed(tasks))
+def claim(tasks: Table, *, marks: bool = False) -> Update:
+    """Make rows that are still due PROCESSING under a token; each spends an attempt.
+
+    ``marks``: those of ``marked_types`` say in their owner that nobody knows yet whether the attempt begins.
+    """
+    return update(tasks).where(_due(tasks)).values(_claimed(tasks, marks=marks))
 
 
 @lru_cache(maxsize=32)
-def claim_fresh(tasks: Table) -> Update:
-    """Claim rows that are still due, have spent no attempt and reached no stage."""
-    return update(tasks).where(_due(tasks), tasks.c.retry_count == 0, tasks.c.stage.is_(None)).values(_claimed(tasks))
+def claim_fresh(tasks: Table, *, marks: bool = False) -> Update:
+    """Claim rows that are still due, have spent no attempt and reached no stage; with ``marks`` no suspects either."""
+    t = tasks.c
+    unmarked = (t.owner.is_(None),) if marks else ()
+    fresh = update(tasks).where(_due(tasks), t.retry_count == 0, t.stage.is_(None), *unmarked)
+    return fresh.values(_claimed(tasks, marks=marks))
+
+
+@lru_cache(maxsize=32)
+def begin(tasks: Table) -> Update:
+    """Write down that the work on held rows begins, so that the attempt counts whatever becomes of the worker."""
+    return update(tasks).where(_held(tasks)).values(owner=bindparam("its_owner", type_=String()), modified_at=_NO_TIME)
 
 
 @lru_cache(maxsize=32)
@@ -67,13 +84,19 @@ def held(tasks: Table, contexts: Table) -> Select[Any]:
     """Read which of the rows are held under the token, how far their work has come, and their attempts."""
     t = tasks.c
     context = context_of(tasks, contexts)
-    return select(raw_id(t.id), t.stage, context, t.retry_count).where(_held(tasks))
+    return select(raw_id(t.id), t.stage, context, t.retry_count, t.owner).where(_held(tasks))
 
 
 @lru_cache(maxsize=32)
 def renew(tasks: Table) -> Update:
     """Let the claim of held rows last for another lease."""
     return update(tasks).where(_held(tasks)).values(order_time=_time(tasks, "lease"))
+
+
+@lru_cache(maxsize=32)
+def renew_heard(tasks: Table) -> Update:
+    """Let the claim last for another lease, and know that its worker was given it."""
+    return renew(tasks).values(owner=_heard(tasks))
 
 
 @lru_cache(maxsize=32)
@@ -89,6 +112,7 @@ def mark(tasks: Table) -> Update:
         update(tasks)
         .where(_held(tasks))
         .values(
+            owner=_heard(tasks),
             stage=bindparam("its_stage", type_=tasks.c.stage.type),
             context=bindparam("its_context", type_=tasks.c.context.type),
             modified_at=_NO_TIME,
@@ -123,8 +147,13 @@ def delete_succeeded(tasks: Table) -> Delete:
 
 @lru_cache(maxsize=32)
 def postpone(tasks: Table) -> Update:
-    """Let held rows be due again after ``delay``; ``refund`` gives their attempt back."""
-    return update(tasks).where(_held(tasks)).values(_pending_again(tasks))
+    """Let held rows be due again after ``delay``; ``refund`` gives their attempt back.
+
+    A suspect that was given back before it began stays one.
+    """
+    waited = func.substr(tasks.c.owner, 1, len(WAITING_SUSPECT)) == WAITING_SUSPECT
+    owner = case((waited, SUSPECT), else_=null())
+    return update(tasks).where(_held(tasks)).values({**_pending_again(tasks), "owner": owner})
 
 
 @lru_cache(maxsize=32)
@@ -138,7 +167,7 @@ def ran_out(tasks: Table) -> Select[Any]:
     """Read rows of a (task type, shard) whose claim ran out, longest ago first."""
     t = tasks.c
     return (
-        select(raw_id(t.id), t.retry_count, t.max_retries)
+        select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token)
         .where(
             t.status == int(Status.PROCESSING),
             t.order_time <= database_now(),
@@ -153,13 +182,68 @@ def ran_out(tasks: Table) -> Select[Any]:
 @lru_cache(maxsize=32)
 def give_back(tasks: Table) -> Update:
     """Let rows whose claim has run out, and was not renewed since, be due again after ``delay``."""
-    return update(tasks).where(_ran_out_still(tasks)).values(_pending_again(tasks))
+    return update(tasks).where(_ran_out_still(tasks)).values({**_pending_again(tasks), "owner": SUSPECT})
 
 
 @lru_cache(maxsize=32)
 def end_ran_out(tasks: Table) -> Update:
     """Give rows whose claim has run out, and was not renewed since, a last status."""
     return update(tasks).where(_ran_out_still(tasks)).values(_ended(tasks))
+
+
+@lru_cache(maxsize=32)
+def live_owners(instances: Table) -> Select[Any]:
+    """Read which of ``owners`` are members of any job by a lease that runs."""
+    i = instances.c
+    its = i.instance.in_(bindparam("owners", expanding=True, type_=String()))
+    return select(i.instance).where(its, i.lease_until > database_now(), i.joined_at <= database_now())
+
+
+@lru_cache(maxsize=32)
+def held_by(tasks: Table) -> Select[Any]:
+    """Read rows of a (task type, shard) that ``owners`` hold, however long their claims last."""
+    t = tasks.c
+    return (
+        select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token)
+        .where(
+            t.status == int(Status.PROCESSING),
+            t.task_type == bindparam("task_type", type_=String()),
+            t.shard == bindparam("shard", type_=Integer()),
+            _is_owned_by(tasks),
+        )
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+@lru_cache(maxsize=32)
+def take_back(tasks: Table) -> Update:
+    """Let rows that ``owners`` still hold be due again after ``delay``."""
+    return update(tasks).where(_held_by_owners(tasks)).values({**_pending_again(tasks), "owner": SUSPECT})
+
+
+@lru_cache(maxsize=32)
+def end_taken(tasks: Table) -> Update:
+    """Give rows that ``owners`` still hold a last status."""
+    return update(tasks).where(_held_by_owners(tasks)).values(_ended(tasks))
+
+
+def _held_by_owners(tasks: Table) -> ColumnElement[bool]:
+    return and_(is_named(tasks.c.id), has_status(tasks, Status.PROCESSING), _is_owned_by(tasks))
+
+
+def _is_owned_by(tasks: Table) -> ColumnElement[bool]:
+    return tasks.c.owner.in_(bindparam("owners", expanding=True, type_=String()))
+
+
+def _heard(tasks: Table) -> ColumnElement[str]:
+    """Return the owner of a row whose worker is known to have been given it."""
+    owner = tasks.c.owner
+    name = case(
+        (func.substr(owner, 1, 2) == WAITING_SUSPECT, func.substr(owner, 3)),
+        (func.substr(owner, 1, 1).in_(MARKS), func.substr(owner, 2)),
+        else_=owner,
+    )
+    return func.substr(literal(HEARD, String()) + name, 1, OWNER_LENGTH, type_=String())
 
 
 def _due(tasks: Table) -> ColumnElement[bool]:
@@ -171,11 +255,16 @@ def _its_time_has_come(tasks: Table) -> ColumnElement[bool]:
     return (tasks.c.order_time <= database_now()).is_(true())
 
 
-def _claimed(tasks: Table) -> dict[str, Any]:
+def _claimed(tasks: Table, *, marks: bool) -> dict[str, Any]:
+    owner: Any = bindparam("its_owner", type_=String())
+    if marks:
+        is_marked = tasks.c.task_type.in_(bindparam("marked_types", expanding=True, type_=String()))
+        first, again = (bindparam(name, type_=String()) for name in ("its_first", "its_again"))
+        owner = case((not_(is_marked), owner), (tasks.c.owner.is_(None), first), else_=again)
     return {
         "status": int(Status.PROCESSING),
         "claim_token": bindparam("token", type_=TaskId()),
-        "owner": bindparam("its_owner", type_=String()),
+        "owner": owner,
         "retry_count": tasks.c.retry_count + 1,
         "order_time": _time(tasks, "lease"),
         "modified_at": _NO_TIME,

@@ -25,6 +25,7 @@ class Claim:
     stage: str | None
     context: str | None  # as JSON
     held_until: float
+    is_suspect: bool = False  # one that died before it was heard of: its beginning is written down
     may_be_settled: bool = False  # a settle of it has failed, and perhaps its answer alone
     may_be_done: bool = False  # the handler's own transaction has marked it SUCCESS, and may have committed
 
@@ -50,7 +51,8 @@ class Found(NamedTuple):
 
 
 class ClaimSource(Protocol):
-    """Give claims to one worker; its thread calls all but ``settle_in``, ``still_holds`` and ``checkpoint``.
+    """Give claims to one worker; its thread calls all but those that are a handler's: ``begin``,
+    ``settle_in``, ``still_holds`` and ``checkpoint``.
 
     One that ``can_settle_beside`` is also called to ``settle`` on another thread, while the worker's claims or renews.
 
@@ -79,6 +81,10 @@ class ClaimSource(Protocol):
 
     def end_settling_beside(self) -> None:
         """Give back what settling beside needs, until the next time; called while nothing is settled."""
+        ...
+
+    def begin(self, claim: Claim) -> None:
+        """Write down that the work on a suspect begins, on the handler's thread; raises ClaimLostError."""
         ...
 
     def settle_in(self, connection: Connection, claim: Claim) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
@@ -19,6 +19,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler import claim_queries, queries
 from asyncflow.scheduler.again import run_again
 from asyncflow.scheduler.caution import Caution
+from asyncflow.scheduler.claim_owner import ClaimOwner, waits_as_suspect
 from asyncflow.scheduler.claim_source import Claim, Written
 from asyncflow.scheduler.contexts import Contexts
 from asyncflow.scheduler.database import Database
@@ -35,7 +36,10 @@ MOST_PAGES = 64  # in one claim, of each type
 class Claims:
     """Claim, renew and settle for one worker, as a ClaimSource."""
 
-    def __init__(self, outbox: Outbox, engine: Engine, owner: str, lease_seconds: float, *, deletes: bool) -> None:
+    def __init__(
+        self, outbox: Outbox, engine: Engine, owner: ClaimOwner, lease_seconds: float, *, deletes: bool
+    ) -> None:
+        self.marked_types: Callable[[set[str]], Collection[str]] = lambda _: ()  # whose claims may wait unbegun
         self._tasks = outbox.tasks
         self._contexts = Contexts(outbox)
         self._overflow = outbox.contexts
@@ -121,6 +125,18 @@ class Claims:
         """Give the second connection back."""
         self._database_beside.close()
 
+    def begin(self, claim: Claim) -> None:
+        """Write, in a transaction of its own, on any thread, that the attempt counts; raises ClaimLostError."""
+        database = Database(self._engine)
+        values = {**_values([claim]), "its_owner": self._owner.name}
+        try:
+            if not database.run(
+                lambda connection: connection.execute(claim_queries.begin(self._tasks), values).rowcount
+            ):
+                raise _lost(claim)
+        finally:
+            database.close()
+
     def settle_in(self, connection: Connection, claim: Claim) -> None:
         """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
         if connection.execute(succeed(self._tasks, deletes=self._deletes), _values([claim])).rowcount != 1:
@@ -169,15 +185,19 @@ class Claims:
             return []
         self._statistics.after_reading(connection, len(found))
         # One token for all: what is guarded is a pair of token and id.
-        token, held_until = uuid4(), self._held_until()
+        token, held_until = self._owner.new_token(), self._held_until()
         key = {"ids": [task.raw_id for task in found], "token": token}
-        values = {**key, "its_owner": self._owner, "lease": self._lease}
+        values = {**key, "its_owner": self._owner.name, "lease": self._lease}
+        marked = self.marked_types({task.task_type for task in found})
+        if marked:
+            marks = {"marked_types": list(marked), "its_first": self._owner.first, "its_again": self._owner.again}
+            values |= marks
         if all(task.retry_count == 0 for task in found):
             # Its guards leave nothing to be read again: if all were claimed, none has a stage or another attempt.
-            fresh = connection.execute(claim_queries.claim_fresh(self._tasks), values).rowcount
+            fresh = connection.execute(claim_queries.claim_fresh(self._tasks, marks=bool(marked)), values).rowcount
             if fresh == len(found):
                 return [Claim(task, token, None, None, held_until) for task in found]
-        connection.execute(claim_queries.claim(self._tasks), values)
+        connection.execute(claim_queries.claim(self._tasks, marks=bool(marked)), values)
         held = {row[0]: row for row in connection.execute(claim_queries.held(self._tasks, self._overflow), key)}
         return [_claim_of(task, token, held[task.raw_id], held_until) for task in found if task.raw_id in held]
 
@@ -302,9 +322,10 @@ def succeed(tasks: Table, *, deletes: bool) -> Any:
 
 
 def _claim_of(task: Task, token: UUID, row: Any, held_until: float) -> Claim:
-    _, stage, context, attempts = row
+    _, stage, context, attempts, owner = row
     # The row may have been claimed and given back since its page was read.
-    return Claim(task._replace(retry_count=attempts - 1), token, stage, context, held_until)
+    task = task._replace(retry_count=attempts - 1)
+    return Claim(task, token, stage, context, held_until, is_suspect=waits_as_suspect(owner))
 
 
 def _values(claims: Sequence[Claim]) -> dict[str, Any]:

@@ -117,9 +117,12 @@ class DatabaseRegistry:
 
     def _view(self, job: str, rows: list[_Row]) -> View:
         left = self._watch.seconds_left(job, map(_lease, rows))
-        members = [row.owner for row in rows if row.kind == MEMBER and left[_leased(row)] > 0 and not row.disabled]
+        known = [row for row in rows if row.kind == MEMBER]
+        live = [row for row in known if left[_leased(row)] > 0]
+        members = sorted(row.owner for row in live if not row.disabled)
         items = {row.shard: _holding(row, left[_leased(row)]) for row in rows if row.kind == SHARD}
-        return View(tuple(sorted(members)), items)
+        leaving = frozenset(row.owner for row in live if row.disabled)
+        return View(tuple(members), items, leaving, frozenset(row.owner for row in known) - leaving - set(members))
 
     # -- work of one transaction -------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from asyncflow.scheduler import audit_queries, ownership_queries
 from asyncflow.scheduler import dead_letter_queries as queries
 from asyncflow.scheduler.again import run_again, run_once
 from asyncflow.scheduler.audit import MOST_READ, Act
+from asyncflow.scheduler.claim_owner import shown_owner
 from asyncflow.scheduler.contexts import Contexts
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.report import DeadLetter
@@ -290,7 +291,7 @@ def _state_of(row: Any) -> TaskState:
         row.max_retries,
         row.stage,
         None if row.context is None else orjson.loads(row.context),
-        row.owner,
+        shown_owner(row.owner),
         row.created_at,
         row.modified_at,
         row.next_select_time,

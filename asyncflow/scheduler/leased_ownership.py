@@ -31,7 +31,9 @@ class LeasedOwnership:
         self._cluster = cluster
         self._registry = registry
         self._hooks = hooks
+        self.on_view: Callable[[Collection[str], Collection[str]], None] = lambda present, gone: None
         self._members: tuple[str, ...] = ()
+        self._present: frozenset[str] = frozenset()
 
     # -- what the loops ask ------------------------------------------------------------------------------
 
@@ -71,9 +73,18 @@ class LeasedOwnership:
             lost = tuple(sorted(before.keys() - mine.keys()))
             self._hooks.emit(OwnershipChanged(self.job, self.owner, tuple(sorted(mine)), lost))
             self.on_change()
+        self._notice(view)
         if view.members != self._members:
             self._members = view.members
             self._hooks.emit(MembersChanged(self.job, view.members))
+
+    def _notice(self, view: View) -> None:
+        """Tell who is there, and who is not any more: also the owners of items whose leases have run out."""
+        present = view.leaving | frozenset(view.members) | {self.owner}
+        owners = {held.owner for held in view.items.values() if held.owner and held.is_free}
+        gone = ((self._present - present) | view.departed | owners) - present
+        self._present = present
+        self.on_view(present, gone)
 
     def act(self, view: View, leased_until: float) -> bool:
         """Take what is free and due to this instance, hand over what is due to others; return whether there was any."""

@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.events import ClaimsRanOut, Hooks, TaskFailed
+from asyncflow.outbox.events import AttemptsRefunded, ClaimsRanOut, Hooks, TaskFailed
 from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler import claim_queries, queries
 from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.departed import Departed
 from asyncflow.scheduler.limits import Limits
-from asyncflow.scheduler.locked_rows import sort_out
 from asyncflow.scheduler.lookout import Lookout, Rest
 from asyncflow.scheduler.queries import Head
+from asyncflow.scheduler.rescue import PAGE, Rescue, Rescued
 from asyncflow.scheduler.settings import SchedulerSettings
-from asyncflow.scheduler.settlement import log_line
 
-_PAGE = 500
 _LONG = 86400.0
-_ERROR = "the claim ran out: the worker died, hung or was cut off"
-
-_Rescued = tuple[int, int, list[tuple[Any, int]]]  # how many ran out, were given back; which failed, by attempts
 
 
 class Monitor:
     """Rescue one page a step, of the ``shards`` to look after and of known types; one thread steps it.
 
     Any number may look at once: each write asks again whether the claim has run out. The attempt was counted when the
-    task was claimed, so a task that kills its worker each time spends its retries like any other.
+    task was claimed, so a task that kills its worker each time spends its retries like any other. What ``departed``
+    instances held is rescued at once, before its claims run out.
     """
 
     def __init__(
@@ -45,25 +39,28 @@ class Monitor:
         settings: SchedulerSettings,
         types: Mapping[str, HandlerType],
         hooks: Hooks,
+        departed: Departed | None = None,
     ) -> None:
+        self.on_rescued: Callable[[], None] = lambda: None  # tasks are due again
         self._outbox = outbox
         self._types = types
         self._database = Database(engine, limits=Limits.within(settings.lease_seconds))
         self._shards = shards
         self._settings = settings
         self._hooks = hooks
+        self._departed = departed or Departed(0.0)
         self._rest: Rest | None = None
+        self._looked_for: tuple[frozenset[str], frozenset[int]] = (frozenset(), frozenset())
 
     def step(self) -> float:
-        """Rescue what ran out; return the seconds until the next look."""
+        """Rescue what ran out or lost its worker; return the seconds until the next look."""
         shards = frozenset(self._shards())
-        if not self._types or (self._rest is not None and self._rest.lasts(shards)):
+        lost = self._departed.names()
+        if not self._types or (self._rests(shards) and not self._is_news(lost, shards)):
             return self._settings.monitor_interval_seconds
-        heads = self._ran_out_heads()
-        is_full = [self._rescue(head, self._types[head.task_type]) for head in heads]
-        if self._rest is not None:
-            self._rest.after_work() if heads else self._rest.after_nothing(shards, _LONG)
-        if any(is_full):
+        heads = self._heads(shards)
+        is_full = self._rescue_ran_out(heads) | self._rescue_from(lost, shards, heads)
+        if is_full:
             return 0.0
         # Looks are seconds apart; the application has other uses for a connection.
         self.close()
@@ -77,49 +74,58 @@ class Monitor:
         """Give the connection back."""
         self._database.close()
 
-    def _ran_out_heads(self) -> list[Head]:
-        tasks, dialect, owned = self._outbox.tasks, self._database.dialect, self._shards()
+    def _rests(self, shards: frozenset[int]) -> bool:
+        return self._rest is not None and self._rest.lasts(shards)
+
+    def _is_news(self, lost: frozenset[str], shards: frozenset[int]) -> bool:
+        """Tell whether instances departed whose tasks in these shards were not looked for."""
+        return bool(lost) and (lost, shards) != self._looked_for
+
+    def _heads(self, shards: Collection[int]) -> list[Head]:
+        tasks, dialect = self._outbox.tasks, self._database.dialect
         heads = self._database.run(
             lambda connection: queries.read_heads(connection, dialect, tasks, int(Status.PROCESSING))
         )
-        known = self._types
-        return [head for head in heads if head.shard in owned and head.due_in_seconds <= 0 and head.task_type in known]
+        return [head for head in heads if head.shard in shards and head.task_type in self._types]
 
-    def _when_locked(self, work: Callable[[Connection], _Rescued]) -> Callable[[Connection], _Rescued] | None:
+    def _when_locked(self, work: Callable[[Connection], Rescued]) -> Callable[[Connection], Rescued] | None:
         return work if self._database.skips_locked else None
 
-    def _rescue(self, head: Head, task_type: HandlerType) -> bool:
-        """Rescue a page; return whether there may be more."""
-        found, given_back, failed = self._database.run(
-            lambda connection: self._write(connection, head, task_type),
-            self._when_locked(lambda connection: self._write(connection, head, task_type, of_free=True)),
-        )
-        for raw_id, attempts in failed:
-            self._hooks.emit(TaskFailed(uuid_of(raw_id), head.task_type, attempts, _ERROR))
-        if given_back or failed:
-            self._hooks.emit(ClaimsRanOut(head.task_type, given_back, len(failed)))
-        return found == _PAGE
+    def _rescue_ran_out(self, heads: Iterable[Head]) -> bool:
+        """Rescue a page of each; return whether there may be more."""
+        due = [head for head in heads if head.due_in_seconds <= 0]
+        is_full = [self._rescue(head, Rescue(self._outbox.tasks, self._types[head.task_type])) for head in due]
+        if self._rest is not None:
+            self._rest.after_work() if due else self._rest.after_nothing(frozenset(self._shards()), _LONG)
+        return any(is_full)
 
-    def _write(self, connection: Connection, head: Head, task_type: HandlerType, *, of_free: bool = False) -> _Rescued:
-        tasks = self._outbox.tasks
-        wanted = {"task_type": head.task_type, "shard": head.shard, "limit": _PAGE}
-        rows = list(connection.execute(claim_queries.ran_out(tasks), wanted))
-        if of_free:
-            free = sort_out(connection, tasks, [row[0] for row in rows], Status.PROCESSING).free
-            rows = [row for row in rows if row[0] in free]
-        line = log_line(_ERROR)
-        again: dict[float, list[Any]] = defaultdict(list)
-        failed = []
-        for raw_id, attempts, max_retries in rows:
-            if attempts <= task_type.most_retries(max_retries):
-                again[task_type.retry_delay(attempts)].append(raw_id)
-                continue
-            # One by one: each that is failed is told of, and one renewed meanwhile is not.
-            values = {"ids": [raw_id], "line": line, "its_status": int(Status.FAILED)}
-            if connection.execute(claim_queries.end_ran_out(tasks), values).rowcount:
-                failed.append((raw_id, attempts))
-        given_back = 0
-        for delay, ids in again.items():
-            values = {"ids": ids, "line": line, "delay": timedelta(seconds=delay), "refund": 0}
-            given_back += connection.execute(claim_queries.give_back(tasks), values).rowcount
-        return len(rows), given_back, failed
+    def _rescue_from(self, lost: frozenset[str], shards: frozenset[int], heads: Iterable[Head]) -> bool:
+        """Rescue a page of each of what those held that departed; return whether there may be more."""
+        if not self._is_news(lost, shards):
+            return False
+        live = claim_queries.live_owners(self._outbox.instances)
+        back = self._database.run(lambda connection: connection.scalars(live, {"owners": list(lost)}).all())
+        gone, waited = lost.difference(back), self._settings.lease_seconds
+        tasks, types = self._outbox.tasks, self._types
+        rescues = [(head, Rescue(tasks, types[head.task_type], gone, waited)) for head in heads] if gone else []
+        is_full = [self._rescue(*pair) for pair in rescues]
+        if not any(is_full):
+            self._looked_for = (lost, shards)
+        return any(is_full)
+
+    def _rescue(self, head: Head, rescue: Rescue) -> bool:
+        """Rescue a page; return whether there may be more."""
+        rescued = self._database.run(
+            lambda connection: rescue.write(connection, head),
+            self._when_locked(lambda connection: rescue.write(connection, head, of_free=True)),
+        )
+        for raw_id, attempts in rescued.failed:
+            self._hooks.emit(TaskFailed(uuid_of(raw_id), head.task_type, attempts, rescue.error))
+        if rescued.given_back or rescued.failed:
+            failed = len(rescued.failed)
+            self._hooks.emit(ClaimsRanOut(head.task_type, rescued.given_back, failed))
+        if rescued.unspent:
+            self._hooks.emit(AttemptsRefunded(head.task_type, rescued.unspent))
+        if rescued.given_back:
+            self.on_rescued()
+        return rescued.found == PAGE

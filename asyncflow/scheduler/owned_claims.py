@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 from sqlalchemy import Engine
 
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.handler_type import HandlerType
+from asyncflow.scheduler.claim_owner import ClaimOwner
 from asyncflow.scheduler.claim_source import Claim, Found
 from asyncflow.scheduler.claims import Claims
 from asyncflow.scheduler.lookout import Lookout
@@ -25,10 +27,17 @@ class OwnedClaims(Claims):
     """Be a worker's source of claims in its scheduler; a claim outlives the hand-over of its shard."""
 
     def __init__(
-        self, outbox: Outbox, engine: Engine, ownership: Ownership, settings: SchedulerSettings, lookout: Lookout
+        self,
+        outbox: Outbox,
+        engine: Engine,
+        ownership: Ownership,
+        settings: SchedulerSettings,
+        lookout: Lookout,
+        types: Mapping[str, HandlerType],
     ) -> None:
-        deletes = settings.on_success == "delete"
-        super().__init__(outbox, engine, ownership.owner, settings.claim_lease_seconds, deletes=deletes)
+        deletes, owner = settings.on_success == "delete", ClaimOwner.in_process(ownership.owner)
+        super().__init__(outbox, engine, owner, settings.claim_lease_seconds, deletes=deletes)
+        self.marked_types = lambda names: [name for name in names if name in types and types[name].lets_wait]
         self._ownership = ownership
         self.rest = lookout.rest_for(lambda head: head.task_type in outbox.handler_types)
         self._recent = RecentHeads(lambda: lookout.seen_by(self.heads))

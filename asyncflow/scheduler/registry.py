@@ -23,10 +23,15 @@ class Holding(NamedTuple):
 
 
 class View(NamedTuple):
-    """Hold what an instance sees of one job: its live members that want shards, sorted, and its items."""
+    """Hold what an instance sees of one job: its live members that want shards, sorted, and its items.
+
+    ``leaving`` are live ones that want none any more, ``departed`` those whose leases have run out, as far as known.
+    """
 
     members: tuple[str, ...]
     items: Mapping[int, Holding]
+    leaving: frozenset[str] = frozenset()
+    departed: frozenset[str] = frozenset()
 
     def owners(self) -> dict[int, str]:
         """Return the owner of each item that has one whose lease runs."""

@@ -37,6 +37,7 @@ from asyncflow.scheduler.cluster import Cluster
 from asyncflow.scheduler.counters import Counters, Tally
 from asyncflow.scheduler.crontab import trigger_of
 from asyncflow.scheduler.database_registry import DatabaseRegistry
+from asyncflow.scheduler.departed import Departed
 from asyncflow.scheduler.engine_check import require_engine
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.jobs.roster import Roster
@@ -134,11 +135,12 @@ class Scheduler:
             Relay(name, publisher, *its, types.messages, unknown_types, self.lookout, self.hooks)
             for name, publisher in self._publishers.items()
         ]
-        self._claims = OwnedClaims(*its, self.lookout)
+        self._claims = OwnedClaims(*its, self.lookout, types.handlers)
         self._claims.caution.on_locked = lambda rows: self.hooks.emit(RowsLocked(HANDLERS, rows))
         self.worker = Worker(outbox, self._claims, engine, self.settings, self.hooks, types.handlers)
         shards = self.ownership.epochs
-        self._monitor = Monitor(outbox, engine, shards, self.settings, types.handlers, self.hooks)
+        self._departed = Departed(self.settings.claim_lease_seconds)
+        self._monitor = Monitor(outbox, engine, shards, self.settings, types.handlers, self.hooks, self._departed)
         self._monitor.rely_on(self.lookout)
         self._timetable = Timetable(outbox, engine, self.settings, self.hooks)
         self._roster = Roster(self._jobs, engine, outbox, self.cluster, self.hooks)
@@ -273,6 +275,8 @@ class Scheduler:
             for relay in self.relays
         ]
         self.ownership.on_change = self._look_at_shards
+        self.ownership.on_view = self._look_at_instances
+        self._monitor.on_rescued = self._look_at_tasks
         self._cleaner_loop = Loop("cleaner", self._cleaner.step, self.hooks, self._cleaner.close)
         self._handler_loop = Loop("handlers", self.worker.step, self.hooks, self.worker.close)
         self.worker.on_finished = self._handler_loop.latch.wake
@@ -305,8 +309,19 @@ class Scheduler:
         """Return the loops of the relays, one for each destination."""
         return [runner.loop for runner in self.relay_runners]
 
+    def _look_at_instances(self, present: Collection[str], gone: Collection[str]) -> None:
+        if self._departed.see(present, gone):
+            self._monitor_loop.latch.wake()
+
+    def _look_at_tasks(self) -> None:
+        self.lookout.disturb()
+        self.worker.expect_work()
+        self._handler_loop.latch.wake()
+
     def _look_at_shards(self) -> None:
         self.lookout.disturb()
+        if self._departed.names():
+            self._monitor_loop.latch.wake()
         for loop in (*self.relay_loops, self._handler_loop):
             loop.latch.wake()
 

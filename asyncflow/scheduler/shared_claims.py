@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Update
 
 from asyncflow.errors import ClaimLostError
 from asyncflow.outbox import Outbox
@@ -22,6 +22,7 @@ from asyncflow.outbox.tables import TaskId
 from asyncflow.outbox.task import uuid_of
 from asyncflow.outbox.task_type import TaskType
 from asyncflow.scheduler import claim_queries, ownership_queries, queries
+from asyncflow.scheduler.claim_owner import ClaimOwner
 from asyncflow.scheduler.claim_source import Claim
 from asyncflow.scheduler.claims import MOST_PAGES, Claims, write_verdict
 from asyncflow.scheduler.contexts import Contexts
@@ -88,7 +89,9 @@ class SharedClaims:
 
     def hold(self, connection: Connection, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:
         """Claim due tasks, of each type up to its limit, the earliest of all shards first."""
-        claims = Claims(self._outbox, self._engine, worker, lease_seconds, deletes=self._deletes)
+        owner = ClaimOwner.elsewhere(worker)
+        claims = Claims(self._outbox, self._engine, owner, lease_seconds, deletes=self._deletes)
+        claims.marked_types = lambda names: names  # none is known to have reached its worker
         due: dict[str, list[Head]] = defaultdict(list)
         with self._beside() as others:
             for head in sorted(self.heads(connection), key=lambda head: head.moment):
@@ -104,7 +107,8 @@ class SharedClaims:
         """Return those of the claims that are held, by a hold that may not have been answered; renew them."""
         if not claims:
             return []
-        lost = set(self.renew(connection, [Held(claim.task.id, claim.token) for claim in claims], lease_seconds))
+        held = [Held(claim.task.id, claim.token) for claim in claims]
+        lost = set(self._renew(connection, held, lease_seconds, claim_queries.renew(self._tasks)))
         return [claim for claim in claims if claim.task.id not in lost]
 
     def are_written(self, connection: Connection, settled: Sequence[Settled]) -> bool:
@@ -113,12 +117,17 @@ class SharedClaims:
         return not self._lock(connection, judged) if judged else False
 
     def renew(self, connection: Connection, held: Iterable[Held], lease_seconds: float) -> list[UUID]:
-        """Let the claims last for another lease; return the ids of the tasks whose claims are lost."""
+        """Let the claims last for another lease, for their worker asks; return the ids of those that are lost."""
+        return self._renew(connection, held, lease_seconds, claim_queries.renew_heard(self._tasks))
+
+    def _renew(
+        self, connection: Connection, held: Iterable[Held], lease_seconds: float, statement: Update
+    ) -> list[UUID]:
         lost: list[UUID] = []
         for token, ids in _by_token(held).items():
             values = {"ids": [self._raw(task_id) for task_id in ids], "token": token}
             lease = timedelta(seconds=lease_seconds)
-            if connection.execute(claim_queries.renew(self._tasks), {**values, "lease": lease}).rowcount != len(ids):
+            if connection.execute(statement, {**values, "lease": lease}).rowcount != len(ids):
                 kept = {
                     _key(row[0])
                     for row in connection.execute(claim_queries.held(self._tasks, self._outbox.contexts), values)
@@ -137,6 +146,16 @@ class SharedClaims:
             values["lease"] = timedelta(seconds=lease_seconds)
         if not self._contexts.save(connection, statement, values, held.id, context):
             raise ClaimLostError(f"the claim on task {held.id} ran out or the task is settled; nothing was written")
+
+    def give_back(self, connection: Connection, claims: Iterable[Claim], verdict: Verdict) -> int:
+        """Give claims back that were made a moment ago; return how many."""
+        by_token: dict[UUID, list[Any]] = defaultdict(list)
+        for claim in claims:
+            by_token[claim.token].append(claim.task.raw_id)
+        return sum(
+            write_verdict(connection, self._tasks, verdict, {"ids": ids, "token": token}, deletes=self._deletes)
+            for token, ids in by_token.items()
+        )
 
     def settle(self, connection: Connection, outcomes: Sequence[Outcome], type_of: TypeOf) -> list[Settled]:
         """Write the outcomes, a statement for those that are alike; tell of each what was written, in order."""

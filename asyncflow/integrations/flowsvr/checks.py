@@ -9,6 +9,7 @@ from asyncflow.integrations.flowsvr.problems import Problem
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.outbox.tables import OWNER_LENGTH
 from asyncflow.outbox.text import require_text
+from asyncflow.scheduler.claim_owner import HEARD, MARKS
 
 
 def require_few(name: str, items: Sized, most: int) -> None:
@@ -26,9 +27,14 @@ def require_once(name: str, ids: Collection[UUID]) -> None:
 def worker_name(name: str) -> str:
     """Return the worker's name; raises Problem 422 for what a row cannot hold."""
     try:
-        return require_text("worker", name, OWNER_LENGTH, ValueError)
+        name = require_text("worker", name, OWNER_LENGTH - len(HEARD), ValueError)
     except ValueError as error:
         raise Problem(422, str(error), field="worker") from None
+    if name.startswith(MARKS):
+        raise Problem(
+            422, f"worker begins with {name[0]!r}, which marks claims in the table; leave it out", field="worker"
+        )
+    return name
 
 
 def lease_of(seconds: float | None, settings: ServiceSettings) -> float:

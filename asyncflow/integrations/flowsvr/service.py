@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from asyncflow.errors import ForkedError, InvalidArgumentsError, OutcomeUnknownError, ServiceBusyError
 from asyncflow.integrations.flowsvr.catalogue import Catalogue
 from asyncflow.integrations.flowsvr.databases import Databases
+from asyncflow.integrations.flowsvr.handover import Handover
 from asyncflow.integrations.flowsvr.lookout import Lookout
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.integrations.flowsvr.tell import tell
@@ -60,6 +61,7 @@ class TaskService:
         self.claims = SharedClaims(outbox, engine, deletes=settings.on_success == "delete")
         self.databases = Databases(engine, settings.threads, settings.busy_timeout_seconds)
         self.lookout = Lookout(partial(self.databases.run, self.claims.heads), settings.look_interval_seconds)
+        self.handover = Handover(self.databases, self.claims, self.hooks, self.lookout.ring)
         self.configurations = Configurations(engine, outbox)
         self.dead_letters = DeadLetters(engine, outbox, hooks=[self.hooks.emit])
         self.catalogue = Catalogue(self.configurations.handler_types, settings.type_refresh_seconds)
@@ -84,6 +86,7 @@ class TaskService:
     async def stop(self) -> None:
         """Let waiting holds return, end the monitor, give the connections back."""
         self.lookout.stop()
+        await self.handover.end(self.settings.stop_timeout_seconds)
         await run_sync(self._monitor_loop.stop, self.settings.stop_timeout_seconds)
         self.databases.close()
 
@@ -172,18 +175,8 @@ class TaskService:
         return self.catalogue.unknown(names)
 
     async def hold(self, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:
-        """Claim due tasks of each type up to its limit."""
-        tried: list[list[Claim]] = []
-
-        def hold(connection: Connection) -> list[Claim]:
-            tried.append(self.claims.hold(connection, worker, limits, lease_seconds))
-            return tried[-1]
-
-        def trace(connection: Connection) -> list[Claim] | None:
-            claims = [claim for made in tried for claim in made]
-            return self.claims.kept(connection, claims, lease_seconds) or None
-
-        return await self.databases.run_once(hold, trace)
+        """Claim due tasks of each type up to its limit; whoever cannot pass them on gives them back."""
+        return await self.handover.claim(worker, limits, lease_seconds)
 
     async def settle(self, outcomes: Sequence[Outcome]) -> tuple[list[Settled], dict[UUID, Row[Any]]]:
         """Write outcomes in one transaction; return them, and the rows of those that were not written."""

@@ -15,6 +15,7 @@ from asyncflow.integrations.flowsvr.problems import Problem
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.message import CONTENT_TYPE
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler.claim_owner import shown_owner
 from asyncflow.scheduler.claim_source import Claim
 from asyncflow.scheduler.task_view import Cursor
 
@@ -50,7 +51,7 @@ def state_json(row: Row[Any]) -> dict[str, Any]:
         "attempt": row.retry_count,
         "retry_count": row.retry_count,
         "max_retries": row.max_retries,
-        "owner": row.owner,
+        "owner": shown_owner(row.owner),
         "order_time": row.order_time,
         "next_select_time": row.next_select_time,
         "created_at": row.created_at,

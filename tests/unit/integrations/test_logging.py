@@ -61,6 +61,7 @@ CASES: list[tuple[Event, int, str]] = [
         f"HandlerFailedLate task_id={ID} task_type=mail error=ValueError: 'x'",
     ),
     (events.RowsLocked("kafka", 3), logging.WARNING, "RowsLocked destination=kafka tasks=3"),
+    (events.AttemptsRefunded("coupon", 2), logging.WARNING, "AttemptsRefunded task_type=coupon tasks=2"),
     (events.SettleFenced("kafka", 3), logging.WARNING, "SettleFenced destination=kafka tasks=3"),
     (
         events.BreakerChanged("kafka", "open", 1.0, "refused\nby:broker"),

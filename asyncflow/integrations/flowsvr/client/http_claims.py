@@ -93,6 +93,9 @@ class HttpClaims:
     def end_settling_beside(self) -> None:
         """Do nothing: nothing is settled beside."""
 
+    def begin(self, claim: Claim) -> None:
+        """Do nothing: the service has counted the attempt."""
+
     def settle_in(self, connection: Connection, claim: Claim) -> None:
         """Write SUCCESS into the handler's own transaction, past the service; raises ClaimLostError."""
         assert self._claims is not None  # a worker without an engine starts with no transactional handler

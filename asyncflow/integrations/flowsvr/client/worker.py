@@ -17,6 +17,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.events import Hook, Hooks, WorkerStarted, WorkerStopped
 from asyncflow.outbox.forks import leave_at_fork
 from asyncflow.scheduler import Scheduler
+from asyncflow.scheduler.claim_owner import ClaimOwner
 from asyncflow.scheduler.claims import Claims
 from asyncflow.scheduler.engine_check import require_engine
 from asyncflow.scheduler.loop import Loop
@@ -149,7 +150,7 @@ class ServiceWorker:
         if not isinstance(target, Scheduler):
             return None
         lease, deletes = self._client.settings.claim_lease_seconds, target.settings.on_success == "delete"
-        return Claims(target.outbox, target.engine, self.name, lease, deletes=deletes)
+        return Claims(target.outbox, target.engine, ClaimOwner.elsewhere(self.name), lease, deletes=deletes)
 
     def _handled(self) -> tuple[str, ...]:
         types = tuple(name for name, kind in self._outbox.handler_types.items() if kind.handler is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from asyncflow.errors import ClaimLostError, InvalidStageError
 from asyncflow.integrations.flowsvr.access import Admin, Anyone, Producer, Service, Worker
 from asyncflow.integrations.flowsvr.bodies import Key, TypeName, Whole
+from asyncflow.integrations.flowsvr.handover import HandedOver
 from asyncflow.integrations.flowsvr.original import (
     NUMBERS,
     STAGE_HEADER,
@@ -34,6 +36,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import STAGE_LENGTH, TASK_TYPE_LENGTH
 from asyncflow.outbox.task_type import MAX_RETRIES
 from asyncflow.outbox.text import require_text
+from asyncflow.scheduler.claim_source import Claim
 from asyncflow.scheduler.shared_claims import Held, Outcome
 from asyncflow.scheduler.task_view import Filter
 
@@ -118,7 +121,7 @@ async def hold_tasks(body: HoldTasks, service: Service, token: Worker) -> Respon
     most = min(body.limit or _MOST, service.settings.max_hold) if kind.enabled else 0
     lease = kind.max_processing_time_seconds + _LEASE_REST
     claims = await service.hold(token.name, {body.task_type: most}, lease) if most else []
-    return _ok(task_list=[task_of_claim(claim) for claim in claims])
+    return HandedOver(partial(_held, claims), claims, service.handover)
 
 
 @router.post("/set_task", responses=responses(409))
@@ -214,6 +217,10 @@ _OUTCOMES = {Status.SUCCESS: "success", Status.FAILED: "failed", Status.CANCELLE
 
 def _lost(held: Held, now: Status) -> Problem:
     return Problem(409, f"the claim on task {held.id} is lost: it is {now.name}; nothing was written")
+
+
+def _held(claims: Sequence[Claim]) -> dict[str, Any]:
+    return {"code": 0, "msg": "", "task_list": [task_of_claim(claim) for claim in claims]}
 
 
 def _ok(**fields: Any) -> Response:

@@ -16,6 +16,7 @@ from asyncflow.errors import ClaimLostError, InvalidStageError
 from asyncflow.integrations.flowsvr.access import Service, Worker
 from asyncflow.integrations.flowsvr.bodies import HoldTasks, OneOutcome, RenewClaims, SetTasks, WriteCheckpoint
 from asyncflow.integrations.flowsvr.checks import lease_of, require_few, require_once, worker_name
+from asyncflow.integrations.flowsvr.handover import HandedOver
 from asyncflow.integrations.flowsvr.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.routes.tasks import TaskId
 from asyncflow.integrations.flowsvr.service import TaskService
@@ -47,7 +48,8 @@ async def hold_tasks(body: HoldTasks, request: Request, service: Service, _: Wor
         await service.lookout.wait(limits.keys(), seconds)
         if service.lookout.is_stopping or await request.is_disconnected():
             break  # what nobody receives should be claimed by nobody
-    return Json({"tasks": [claim_json(claim) for claim in claims], "lease_seconds": lease, "unknown": unknown})
+    rest = {"lease_seconds": lease, "unknown": unknown}
+    return HandedOver(lambda: {"tasks": [claim_json(claim) for claim in claims], **rest}, claims, service.handover)
 
 
 @router.post("/v2/tasks/renew", responses=responses())

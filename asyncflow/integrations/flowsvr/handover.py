@@ -1,0 +1,130 @@
+"""Claims on their way to a worker: handed over with the last byte of an answer, or given back at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+
+from asyncflow.integrations.flowsvr.databases import Databases
+from asyncflow.integrations.flowsvr.problems import Json
+from asyncflow.outbox.events import Hooks, StepFailed
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.claim_source import Claim
+from asyncflow.scheduler.shared_claims import SharedClaims
+from asyncflow.scheduler.verdict import Verdict
+
+NOT_RECEIVED = Verdict(Status.PENDING, 0.0, "given back: its worker was gone before the answer", is_spent=False)
+
+
+class Handover:
+    """Claim for workers, and give back what does not reach them; lives as long as its service, on its event loop.
+
+    ``on_given_back`` is called when tasks are due again.
+    """
+
+    def __init__(
+        self, databases: Databases, claims: SharedClaims, hooks: Hooks, on_given_back: Callable[[], None]
+    ) -> None:
+        self._databases = databases
+        self._claims = claims
+        self._hooks = hooks
+        self._on_given_back = on_given_back
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def claim(self, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:
+        """Claim due tasks of each type up to its limit; what was claimed is given back if it cannot be returned."""
+        tried: list[list[Claim]] = []
+
+        def hold(connection: Connection) -> list[Claim]:
+            tried.append(self._claims.hold(connection, worker, limits, lease_seconds))
+            return tried[-1]
+
+        def trace(connection: Connection) -> list[Claim] | None:
+            return self._claims.kept(connection, list(chain.from_iterable(tried)), lease_seconds) or None
+
+        # The thread goes on when the request is cancelled; and a COMMIT that raised may have happened.
+        asked = asyncio.ensure_future(self._databases.run_once(hold, trace))
+        try:
+            return await asyncio.shield(asked)
+        except BaseException:
+            self._begin(self._give_back_after(asked, tried))
+            raise
+
+    def give_back(self, claims: Sequence[Claim]) -> None:
+        """Let the tasks be due again, their attempts unspent, as soon as the database takes it."""
+        if claims:
+            self._begin(self._give_back(claims))
+
+    async def end(self, timeout_seconds: float) -> None:
+        """Wait until everything is given back, no longer than that."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=timeout_seconds)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _give_back_after(self, asked: Awaitable[Any], tried: Sequence[Sequence[Claim]]) -> None:
+        with suppress(Exception):  # who asked was told
+            await asked
+        if claims := list(chain.from_iterable(tried)):
+            await self._give_back(claims)
+
+    async def _give_back(self, claims: Sequence[Claim]) -> None:
+        try:
+            await self._databases.run(lambda connection: self._claims.give_back(connection, claims, NOT_RECEIVED))
+        except Exception as error:  # noqa: BLE001 - the claims run out, and cost no attempt the first time
+            self._hooks.emit(StepFailed("hold", error, 0.0))
+        else:
+            self._on_given_back()
+
+
+class HandedOver(Json):
+    """Answer with claimed tasks; whoever is gone before the last byte has not received them.
+
+    ``content`` is called here, so that claims that cannot be written down as JSON are given back as well.
+    """
+
+    def __init__(self, content: Callable[[], Any], claims: Sequence[Claim], handover: Handover) -> None:
+        self._claims = claims
+        self._handover = handover
+        try:
+            super().__init__(content())
+        except BaseException:
+            handover.give_back(claims)
+            raise
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ) -> None:
+        """Send the answer, the last byte by itself."""
+        is_received = False
+        try:
+            is_received = await self._send(Request(scope, receive), send)
+        finally:
+            if not is_received:
+                self._handover.give_back(self._claims)
+
+    async def _send(self, request: Request, send: Callable[[MutableMapping[str, Any]], Awaitable[None]]) -> bool:
+        await asyncio.sleep(0)  # the loop may have heard by now that the client is gone
+        if self._claims and await request.is_disconnected():
+            return False
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if self._claims:
+            await send({"type": "http.response.body", "body": self.body[:-1], "more_body": True})
+            # A server waits for a slow client before it takes the next part, not after it took one.
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+            if await request.is_disconnected():
+                return False
+        await send({"type": "http.response.body", "body": self.body[-1:] if self._claims else self.body})
+        return True
