@@ -27,7 +27,9 @@ from asyncflow.integrations.flowsvr.client import command as worker_command
 from asyncflow.integrations.logging import LoggingHook
 from asyncflow.outbox import Inbox, Outbox
 from asyncflow.scheduler import Scheduler
+from asyncflow.scheduler.connecting import connected
 from asyncflow.scheduler.jobs.sources import options_from_environment, options_from_toml
+from asyncflow.scheduler.limits import OF_A_COMMAND
 from asyncflow.scheduler.report import COUNT_LIMIT, Report, TypeReport, report
 from asyncflow.scheduler.reshard import reshard
 from asyncflow.scheduler.table_check import recorded_shard_count
@@ -187,7 +189,9 @@ def _init_db(options: argparse.Namespace) -> int:
     tables = [*outbox.tables]
     if not options.target:
         tables.append(Inbox(metadata, prefix=options.prefix, schema=options.schema).entries)
-    metadata.create_all(engine, tables)
+    with connected(engine, OF_A_COMMAND) as connection:
+        metadata.create_all(connection, tables)
+        connection.commit()
     print(f"{', '.join(table.fullname for table in tables)} are in {engine.url.render_as_string()}")
     return 0
 

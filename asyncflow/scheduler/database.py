@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool
@@ -13,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.forks import keep_for_ever, leave_at_fork
-from asyncflow.scheduler.connecting import connect_within
+from asyncflow.scheduler.connecting import connect_within, end_connection
 from asyncflow.scheduler.engine_check import require_connection, require_connections_of_its_own
 from asyncflow.scheduler.inherited_pools import adopt
 from asyncflow.scheduler.limits import LIMITS, Limits
@@ -155,7 +154,7 @@ class Database:
         if line is not None:
             line.close()
         if connection is not None:
-            _end(connection)
+            end_connection(connection)
 
     def _open(self) -> Connection:
         connection = self._connect()
@@ -172,10 +171,10 @@ class Database:
             return self.engine.connect()  # a file; and one in memory belongs to its thread
         while True:
             asked_at = time.time()
-            connection = connect_within(self.engine, self._limits.silence_seconds)
+            connection = connect_within(self.engine, self._limits.connect_seconds)
             if not is_left(self.engine, connection, asked_at):
                 return connection
-            _end(connection)
+            end_connection(connection)
 
     def _prepare(self, connection: Connection) -> Connection:
         """Set the session up, with the connection watched from the first statement on."""
@@ -203,16 +202,9 @@ class Database:
                 for step in undo:
                     step()
         except Exception:  # noqa: BLE001 - the drivers' own errors: a session that cannot be put back is ended
-            _end(connection)
+            end_connection(connection)
             return
         try:
             connection.close()
         except Exception:  # noqa: BLE001 - the driver's own error, from resetting a session that is no more
-            _end(connection)
-
-
-def _end(connection: Connection) -> None:
-    with suppress(Exception):
-        connection.invalidate()
-    with suppress(Exception):
-        connection.close()
+            end_connection(connection)

@@ -11,6 +11,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.carrying import require_every_text
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.target import require_transactional
+from asyncflow.scheduler.connecting import connected
 
 _sound: WeakSet[Engine] = WeakSet()
 
@@ -18,11 +19,12 @@ _sound: WeakSet[Engine] = WeakSet()
 def require_engine(engine: Engine, outbox: Outbox) -> None:
     """Raise what is wrong with the engine, its server's settings or the tables that exist there, with the remedy.
 
-    OptionError for a pool or a database in memory, NotTransactionalError, CharacterSetError, UnsupportedDatabaseError.
+    OptionError for a pool or a database in memory, NotTransactionalError, CharacterSetError, UnsupportedDatabaseError,
+    ConnectionSilentError.
     """
     require_connections_of_its_own(engine)
     dialect = dialect_of(engine.dialect.name)
-    with engine.connect() as connection:
+    with connected(engine) as connection:
         if fault := dialect.server_fault(connection, outbox.max_message_bytes):
             raise fault
         require_transactional(connection)

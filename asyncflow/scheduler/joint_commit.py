@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session, SessionTransaction
 from asyncflow.errors import UnsettledEffectError
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.scheduler.claim_source import Claim, ClaimSource
+from asyncflow.scheduler.connecting import connected
+from asyncflow.scheduler.limits import LIMITS
 from asyncflow.scheduler.moves import end_left_ones, leaving
 from asyncflow.scheduler.statement_kind import StatementKind, kind_of
 
@@ -75,7 +77,7 @@ class JointCommit:
     def _make_sure(self) -> None:
         """Ask the table whether an unknown COMMIT happened; unsure it stays if that cannot be asked now."""
         if self._settle in (_Settle.SENT, _Settle.UNSURE):
-            with suppress(Exception), self._engine.connect() as connection:
+            with suppress(Exception), connected(self._engine, LIMITS) as connection:
                 self._ask(connection)
 
     def _ask(self, connection: Connection) -> None:

@@ -19,14 +19,17 @@ class Limits:
     that is in the middle of a transaction and says nothing, with its locks.
     """
 
-    silence_seconds: float = _LONGEST_SECONDS  # from the begin of a transaction to its end, and of a connect
+    silence_seconds: float = _LONGEST_SECONDS  # from the begin of a transaction to its end
     session: SessionLimits = _SESSION
+    connect_seconds: float = _LONGEST_SECONDS  # for the pool to give a connection that is alive
 
     @classmethod
     def within(cls, lease_seconds: float) -> Limits:
         """Return limits with which a loop that hung is at work again before a lease has run out."""
-        return cls(min(max(lease_seconds * _PART_OF_LEASE, _SHORTEST_SECONDS), _LONGEST_SECONDS))
+        seconds = min(max(lease_seconds * _PART_OF_LEASE, _SHORTEST_SECONDS), _LONGEST_SECONDS)
+        return cls(silence_seconds=seconds, connect_seconds=seconds)
 
 
 LIMITS = Limits()
+OF_A_LOOK = Limits(silence_seconds=30.0)  # before the loops start: at tables that a migration may have locked
 OF_A_COMMAND = Limits(silence_seconds=120.0)  # which nobody runs again after it was cut, and no lease waits for

@@ -15,6 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.scheduler.connecting import connected
+from asyncflow.scheduler.limits import LIMITS
 
 _LONGEST_KEPT_SECONDS = 600.0  # by a pool that is used at all
 _MOST_POOLED = 64  # connections that a pool is asked for until it gives one of now
@@ -50,7 +52,7 @@ def end_left_ones(engine: Engine) -> None:
         return
     for _ in range(_MOST_POOLED):
         asked_at = time.time()
-        with engine.connect() as connection:
+        with connected(engine, LIMITS) as connection:
             if not is_left(engine, connection, asked_at):
                 return
             connection.invalidate()

@@ -11,14 +11,16 @@ from sqlalchemy import Engine, Inspector, Table, inspect
 from asyncflow.errors import ShardCountMismatchError, TablesMissingError
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import ownership_queries
+from asyncflow.scheduler.connecting import connected
 from asyncflow.scheduler.relay import OUTBOX_JOB
 
 
 def require_tables(engine: Engine, outbox: Outbox) -> None:
-    """Raise TablesMissingError, naming tables, columns or indexes that the database lacks."""
-    inspector = inspect(engine)
-    for schema, tables in groupby(sorted(outbox.tables, key=_schema), _schema):
-        _require_in(inspector, schema or None, list(tables))
+    """Raise TablesMissingError, naming tables, columns or indexes that the database lacks; ConnectionSilentError."""
+    with connected(engine) as connection:
+        inspector = inspect(connection)
+        for schema, tables in groupby(sorted(outbox.tables, key=_schema), _schema):
+            _require_in(inspector, schema or None, list(tables))
 
 
 def _schema(table: Table) -> str:
@@ -50,9 +52,9 @@ def _absent(wanted: Iterable[Any], found: Iterable[Any]) -> list[str]:
 
 def recorded_shard_count(engine: Engine, outbox: Outbox) -> int | None:
     """Return the number of shards that schedulers share out; None if none has started yet."""
-    if not inspect(engine).has_table(outbox.shards.name, schema=outbox.shards.schema):
-        return None
-    with engine.connect() as connection:
+    with connected(engine) as connection:
+        if not inspect(connection).has_table(outbox.shards.name, schema=outbox.shards.schema):
+            return None
         shards = connection.execute(ownership_queries.recorded_shards(outbox.shards), {"its_job": OUTBOX_JOB}).all()
     return len(shards) or None
 

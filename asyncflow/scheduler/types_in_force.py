@@ -13,6 +13,7 @@ from asyncflow.outbox.events import ConfigurationChanged, ConfigurationIgnored, 
 from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.task_type import MessageType, TaskType
 from asyncflow.scheduler.configuration import read_configuration
+from asyncflow.scheduler.connecting import connected
 from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.type_config import TypeConfig
 
@@ -77,7 +78,7 @@ class TypesInForce:
 
     def read(self) -> None:
         """Read the table on a connection for the moment, on any thread, and let what it says be in force."""
-        with self._engine.connect() as connection:
+        with connected(self._engine) as connection:
             configs = read_configuration(connection, self._outbox)
         self._adopt(configs)
 

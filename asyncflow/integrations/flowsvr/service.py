@@ -30,8 +30,10 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler import SchedulerSettings
 from asyncflow.scheduler.claim_source import Claim
 from asyncflow.scheduler.configuration import Configurations
+from asyncflow.scheduler.connecting import connected
 from asyncflow.scheduler.dead_letters import DeadLetters
 from asyncflow.scheduler.engine_check import require_engine
+from asyncflow.scheduler.limits import LIMITS
 from asyncflow.scheduler.loop import Loop
 from asyncflow.scheduler.monitor import Monitor
 from asyncflow.scheduler.shared_claims import Outcome, Settled, SharedClaims
@@ -217,7 +219,7 @@ class TaskService:
     def _require_database(self) -> None:
         if not self._has_tables:
             self._require_tables()
-        with self._engine.connect() as connection:
+        with connected(self._engine, LIMITS) as connection:
             self.claims.heads(connection)
 
 
