@@ -20,7 +20,7 @@ from asyncflow.scheduler.database import Database
 from asyncflow.scheduler.locked_rows import LockedRows
 from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership import Hold
-from asyncflow.scheduler.parking import Key, KeyPage, Parking
+from asyncflow.scheduler.parking import Key, KeyPage, Parking, Surplus
 from asyncflow.scheduler.pause import RoundSize
 from asyncflow.scheduler.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.priorities import Priorities, RoundPlan, in_no_order
@@ -47,7 +47,7 @@ Lane = tuple[str, int]  # a task type and a shard
 class Round:
     """Hold what was fetched: ``tasks`` to deliver, and what concerns parked keys.
 
-    ``surplus`` are rows of keys that fill a page beyond their share: from now on these keys are read by themselves.
+    ``surplus`` are keys that fill a page beyond their share: from now on these are read by themselves.
     ``in_the_way`` are further rows of parked keys that fill pages, without their payloads.
     ``wait_seconds`` tells how soon something else may be due, if there is nothing.
     """
@@ -55,7 +55,7 @@ class Round:
     tasks: list[Task] = field(default_factory=list)
     key_pages: dict[Key, KeyPage] = field(default_factory=dict)
     met: list[Task] = field(default_factory=list)  # rows of parked keys that stood in the pages
-    surplus: list[Task] = field(default_factory=list)
+    surplus: dict[Key, Surplus] = field(default_factory=dict)
     in_the_way: list[Task] = field(default_factory=list)
     wait_seconds: float = _LONG
     leaves_others: bool = False  # other pairs are due, or in hand, so the next round need not wait for this one
@@ -66,9 +66,13 @@ class Round:
     def __len__(self) -> int:
         return len(self.tasks) + len(self.key_pages) + len(self.met) + len(self.surplus)
 
+    def beyond_shares(self) -> list[Task]:
+        """Return the rows of hot keys that stood in the pages and are not delivered."""
+        return [task for rows in self.surplus.values() for task in rows.beyond]
+
     def shards(self) -> set[int]:
         """Return the shards of all its rows and keys."""
-        rows = (*self.tasks, *self.met, *self.surplus)
+        rows = (*self.tasks, *self.met, *self.beyond_shares())
         return {task.shard for task in rows} | {page.shard for page in self.key_pages.values()}
 
 
@@ -194,7 +198,7 @@ class Fetcher:
         if self.locked:
             plan = plan.reading_further(self.locked.most_in(plan.lanes))
         found = self._database.run(lambda connection: self._read_rows(connection, plan, due, epochs))
-        rows = [*found.tasks, *found.met, *found.surplus]
+        rows = [*found.tasks, *found.met, *found.beyond_shares()]
         self._size.observe(len(rows), found.left_bytes + _bytes(rows))
         self._streams = found.read >= plan.rows > 1
         if self._streams:
@@ -265,25 +269,25 @@ class Fetcher:
             is_crowded = retries[pair] * 2 > limit and not self._types[head.task_type].ordered
             (self._crowded.add if is_crowded else self._crowded.discard)(pair)
 
-    def _within_shares(self, tasks: list[Task], limit: int, full: Set[Lane]) -> tuple[list[Task], list[Task]]:
-        """Return the tasks without those of an ordered key beyond its share, and what of these fills a page.
+    def _within_shares(self, tasks: list[Task], limit: int, full: Set[Lane]) -> tuple[list[Task], dict[Key, Surplus]]:
+        """Return the tasks without those of an ordered key beyond its share, and the keys that so fill a page.
 
         In a page that is not full nobody waits behind them: they are left for a later round.
         """
-        counts: Counter[Key] = Counter()
-        kept, surplus = [], []
+        kept: list[Task] = []
+        of_keys: dict[Key, Surplus] = {}
         for task in tasks:
             if not self._outbox.task_types[task.task_type].ordered:
                 kept.append(task)
                 continue
-            key = Key(task.task_type, task.key or "")
-            counts[key] += 1
+            rows = of_keys.setdefault(Key(task.task_type, task.key or ""), Surplus([], []))
             fills = (task.task_type, task.shard) in full
-            if counts[key] <= (_share_of_a_key(limit) if fills else _MOST_OF_A_KEY):
+            if len(rows.within) < (_share_of_a_key(limit) if fills else _MOST_OF_A_KEY):
+                rows.within.append(task)
                 kept.append(task)
             elif fills:
-                surplus.append(task)
-        return kept, surplus
+                rows.beyond.append(task)
+        return kept, {key: rows for key, rows in of_keys.items() if rows.beyond}
 
     def _in_the_way(self, connection: Connection, met: list[Task], limit: int) -> list[Task]:
         """Read further rows of the parked key that fills most of some page."""

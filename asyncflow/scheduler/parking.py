@@ -47,6 +47,13 @@ class KeyPage(NamedTuple):
     is_all: bool
 
 
+class Surplus(NamedTuple):
+    """Hold the rows of a hot key: those ``within`` its share of a page, and those ``beyond``, in their order."""
+
+    within: list[Task]
+    beyond: list[Task]
+
+
 @dataclass(slots=True)
 class ParkingChange:
     """Hold what a round changes: keys to park or to postpone (by seconds), to block, to release; rows to set aside.
@@ -214,7 +221,7 @@ class Parking:
         outcomes: Sequence[Outcome | None],
         pages: Mapping[Key, KeyPage],
         met: Iterable[Task],
-        surplus: Iterable[Task] = (),
+        surplus: Mapping[Key, Surplus] | None = None,
     ) -> ParkingChange:
         """Return what a round's outcomes change.
 
@@ -224,27 +231,22 @@ class Parking:
         """
         change = ParkingChange(aside=list(met))
         gone: Counter[Key] = Counter()
+        gone_ids: set[Any] = set()
         ordered = {name for name in {task.task_type for task in tasks} if self._outbox.task_types[name].ordered}
         for task, outcome in zip(tasks, outcomes, strict=True) if ordered else ():
             if task.task_type in ordered:
                 key = Key(task.task_type, task.key or "")
-                gone[key] += self._take_in(change, key, task, outcome)
+                if self._take_in(change, key, task, outcome):
+                    gone[key] += 1
+                    gone_ids.add(task.raw_id)
         for key, page in pages.items():
             if page.is_all and gone[key] == len(page.tasks):
                 change.released[key] = page.shard
             elif gone[key]:
                 change.advanced[key] = page.shard
-        self._park_surplus(change, surplus)
+        for key, rows in (surplus or {}).items():
+            _park_hot(change, key, rows, gone_ids)
         return change
-
-    @staticmethod
-    def _park_surplus(change: ParkingChange, surplus: Iterable[Task]) -> None:
-        """Set the surplus of hot keys aside, and let these keys be read by themselves."""
-        for task in surplus:
-            change.aside.append(task)
-            key = Key(task.task_type, task.key or "")
-            if key not in change.blocked:
-                change.parked.setdefault(key, (task, 0.0))
 
     def _take_in(self, change: ParkingChange, key: Key, task: Task, outcome: Outcome | None) -> bool:
         """Note what the outcome changes; return whether the task has made way for the next of its key."""
@@ -301,6 +303,15 @@ class Parking:
             self._keys[key] = ParkedKey(first.shard, None)
         for key in change.released:
             self._keys.pop(key, None)
+
+
+def _park_hot(change: ParkingChange, key: Key, rows: Surplus, gone_ids: Collection[Any]) -> None:
+    """Set the surplus of a hot key aside, and let the key be read by itself, from its first row that is not gone."""
+    change.aside += rows.beyond
+    if key not in change.blocked:
+        # Of its share some may be left, as no broker answered or a limit was reached: none may pass these.
+        first = next(task for task in (*rows.within, *rows.beyond) if task.raw_id not in gone_ids)
+        change.parked.setdefault(key, (first, 0.0))
 
 
 def _pair_of(task: Task) -> Pair:

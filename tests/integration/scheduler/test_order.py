@@ -20,6 +20,7 @@ from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry, Unavaila
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
 from tests.support.application import Application
+from tests.unit.scheduler.waiting import eventually
 
 MOVED = "account.moved"
 NO_WAIT = {"retry_interval_seconds": 0, "max_retry_interval_seconds": 0}
@@ -328,3 +329,28 @@ def test_a_key_with_a_backlog_waits_for_its_retry_like_any_other(application: Ap
     rounds(schedule(ledger, round_size=20), 12)
     assert ledger.arrived == {neighbour: [1]}
     assert sum(("hot", 0) in batch for batch in ledger.batches) == 1
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_a_key_with_a_backlog_begins_with_what_no_broker_answered(
+    number: int, application: Application, schedule: Schedule
+) -> None:
+    declare(application)
+    enqueue(application, "hot", *range(200))
+    answers = itertools.count()
+    ledger = Ledger(lambda key, its_number: Unavailable("gone") if its_number == number and next(answers) < 2 else None)
+    schedule(ledger, round_size=20, breaker_pause_seconds=0.01, max_breaker_pause_seconds=0.01).start()
+    eventually(lambda: len(ledger.arrived["hot"]) >= 200)
+    assert ledger.arrived["hot"] == list(range(200))
+
+
+@pytest.mark.parametrize("options", [{"limit": 3}, {"rate_limit_per_second": 200}])
+def test_a_key_with_a_backlog_begins_with_what_a_limit_left(
+    options: dict[str, Any], application: Application, schedule: Schedule
+) -> None:
+    declare(application, **options)
+    enqueue(application, "hot", *range(100))
+    ledger = Ledger()
+    schedule(ledger, round_size=20).start()
+    eventually(lambda: len(ledger.arrived["hot"]) >= 100)
+    assert ledger.arrived["hot"] == list(range(100))
