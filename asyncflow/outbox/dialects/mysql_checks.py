@@ -21,10 +21,16 @@ _VARIABLES = text("SHOW VARIABLES WHERE Variable_name IN :names").bindparams(
     bindparam("names", expanding=True, type_=String())
 )
 _TABLES = text(
-    "SELECT t.table_name, t.engine, c.column_name, c.collation_name "
+    "SELECT t.table_name, t.engine, c.column_name, c.collation_name, @@unique_checks "
     "FROM information_schema.tables t JOIN information_schema.columns c USING (table_schema, table_name) "
     "WHERE t.table_schema = COALESCE(:place, DATABASE()) AND t.table_name IN :names"
 ).bindparams(bindparam("names", expanding=True, type_=String()), bindparam("place", type_=String()))
+
+
+_UNCHECKED = UnsupportedDatabaseError(
+    "unique_checks is off, by which the server need not find duplicate keys, and undoes more than a statement for one; "
+    "SET unique_checks = 1"
+)
 
 
 def text_fault(connection: Connection, given: str) -> str | None:
@@ -51,9 +57,12 @@ def table_faults(connection: Connection, tables: Sequence[Table]) -> list[Asyncf
     for place, group in groupby(sorted(tables, key=_place), _place):
         its = {table.name.lower(): table for table in group}  # as some servers keep names
         names = [table.name for table in its.values()]
-        for name, engine, column, collation in _read_apart(connection, _TABLES, place=place or None, names=names):
+        for name, engine, column, collation, checks_keys in _read_apart(
+            connection, _TABLES, place=place or None, names=names
+        ):
             table = its[name.lower()]
             faults += _engine_fault(table, engine) + _collation_fault(table, column, collation)
+            faults += [] if checks_keys else [_UNCHECKED]
     return faults
 
 

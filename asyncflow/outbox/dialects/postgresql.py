@@ -55,8 +55,12 @@ class PostgreSQL:
     def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
         """Set parameters of the session; of each transaction, where a pooler stands between that changes sessions."""
         version = tuple(dialect.server_version_info or ())
-        # The one style of dates that psycopg reads.
-        values: dict[str, object] = {"lock_timeout": limits.lock_wait_seconds * 1000, "DateStyle": "ISO"}
+        # The one style of dates that psycopg reads; times as floats, with all their digits.
+        values: dict[str, object] = {
+            "lock_timeout": limits.lock_wait_seconds * 1000,
+            "DateStyle": "ISO",
+            "extra_float_digits": 3,
+        }
         if version >= (9, 6):
             values["idle_in_transaction_session_timeout"] = limits.idle_transaction_seconds * 1000
         if version >= (12,):
