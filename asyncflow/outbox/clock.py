@@ -115,6 +115,32 @@ def _argument(element: FunctionElement[Any], compiler: Any, kw: dict[str, Any]) 
     return text
 
 
+class now_in_microseconds(FunctionElement[int]):  # noqa: N801 - a SQL function's name
+    """Compile to the database's now as whole microseconds since 1970."""
+
+    type = BigInteger()
+    inherit_cache = True
+    name = "now_in_microseconds"
+
+
+@compiles(now_in_microseconds, "mysql")
+@compiles(now_in_microseconds, "mariadb")
+def _mysql_microseconds(element: now_in_microseconds, compiler: Any, **kw: Any) -> str:
+    return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+
+
+@compiles(now_in_microseconds, "postgresql")
+def _postgresql_microseconds(element: now_in_microseconds, compiler: Any, **kw: Any) -> str:
+    return "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint"
+
+
+@compiles(now_in_microseconds, "sqlite")
+def _sqlite_microseconds(element: now_in_microseconds, compiler: Any, **kw: Any) -> str:
+    return (
+        "(CAST(strftime('%s', 'now') AS INTEGER) * 1000000 + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER) * 1000)"
+    )
+
+
 class seconds_until(FunctionElement[float]):  # noqa: N801 - a SQL function's name
     """Compile to the seconds from the database's now until a time; negative for one that has passed."""
 

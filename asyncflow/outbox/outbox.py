@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, overload
 from uuid import UUID
 
-from sqlalchemy import Connection, MetaData, Table, event
+from sqlalchemy import Connection, MetaData, Table, event, literal
 from sqlalchemy.orm import Session, registry
 from sqlalchemy.sql import ClauseElement
 
 from asyncflow.errors import OptionError, WrongTargetError
-from asyncflow.outbox import queries
+from asyncflow.outbox import queries, turns
 from asyncflow.outbox.carrying import require_carried, require_exact
+from asyncflow.outbox.clock import Instant
 from asyncflow.outbox.dedupe import Dedupe, Enqueued, idempotency_key_of
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.events import Hook, Hooks, TaskEnqueued
@@ -36,6 +37,7 @@ from asyncflow.outbox.tables import (
     schedule_cfg_table,
     shard_table,
     task_table,
+    turn_table,
 )
 from asyncflow.outbox.target import bind_of, connection_of, is_async, require_transactional, target_of
 from asyncflow.outbox.task_type import MessageType, TaskTypes
@@ -131,6 +133,7 @@ class Outbox:
         self.schedule_cfgs = schedule_cfg_table(metadata, f"{prefix}schedule_cfg", schema)
         self.audit_entries = audit_table(metadata, f"{prefix}audit", schema)
         self.contexts = context_table(metadata, f"{prefix}context", schema)
+        self.turns = turn_table(metadata, f"{prefix}turn", schema)
         self.tables = (
             self.tasks,
             self.shards,
@@ -142,6 +145,7 @@ class Outbox:
             self.schedule_cfgs,
             self.audit_entries,
             self.contexts,
+            self.turns,
         )
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
@@ -156,6 +160,7 @@ class Outbox:
         self._door = Door(shard_count, max_message_bytes)
         self._written = (self.tasks, self.dedupe_entries)  # by an enqueue
         self._row_class = _map_rows(self._written)
+        event.listen(self._row_class, "before_insert", self._draw_turn)
 
     def message(self, task_type: str, **options: Any) -> MessageType:
         """Declare a task type whose tasks are published.
@@ -318,6 +323,10 @@ class Outbox:
         target = target_of(given)
         task_type = self.task_types.require(name)
         rows = [row_of(message, task_type, self._door) for message in messages]
+        if task_type.ordered:
+            # They share a turn, and go by their ids: of a process whose clock was set back, too.
+            for row, task_id in zip(rows, sorted(row["id"] for row in rows), strict=True):
+                row["id"] = task_id
         return self._add(given, target, name, rows, _keys_of(messages), bulk=bulk)
 
     def _add(
@@ -367,13 +376,30 @@ class Outbox:
             return
         connection = connection_of(target, statement, mapper)
         require_carried(connection, self._written, rows)
-        if any(isinstance(row["order_time"], ClauseElement) for row in rows):
+        if self._is_ordered(rows[0]["task_type"]):
+            turn = turns.draw(connection, self.turns)
+            rows = [{**_without_times(row), "turn": turn} for row in rows]
+            statement = queries.insert_ordered_task(self.tasks)
+        if any(isinstance(row.get("order_time"), ClauseElement) for row in rows):
             for row in rows:  # an expression of its own in each: no statement serves two of them
                 connection.execute(statement.values(row))
         elif len(rows) == 1:
             connection.execute(statement, rows[0])
         else:
-            dialect_of(connection.dialect.name).insert_many(connection, self.tasks, rows)
+            dialect_of(connection.dialect.name).insert_many(connection, self.tasks, rows, statement)
+
+    def _is_ordered(self, name: str) -> bool:
+        return name in self.task_types and self.task_types[name].ordered
+
+    def _draw_turn(self, _: Any, connection: Connection, row: Any) -> None:
+        """Give a row of an ordered type its turn as late as it is flushed: then its transaction has its locks."""
+        values = row.__dict__
+        if self._is_ordered(values["task_type"]):
+            values["order_time"] = values["created_at"] = literal(turns.draw(connection, self.turns), Instant())
+
+
+def _without_times(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ("order_time", "created_at")}
 
 
 def _map_rows(written: tuple[Table, ...]) -> type[Any]:

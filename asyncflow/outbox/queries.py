@@ -6,13 +6,51 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Delete, Insert, Integer, Select, String, Table, bindparam, delete, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Delete,
+    Insert,
+    Integer,
+    Select,
+    String,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+)
+
+from asyncflow.outbox.clock import Instant
 
 
 @lru_cache(maxsize=32)
 def insert_task(tasks: Table) -> Insert:
     """Write one task row with all its columns."""
     return insert(tasks)
+
+
+@lru_cache(maxsize=32)
+def insert_ordered_task(tasks: Table) -> Insert:
+    """Write one task row of an ordered type, with all its columns but those that are its ``turn``."""
+    turn = bindparam("turn", type_=Instant())
+    return insert(tasks).values(order_time=turn, created_at=turn)
+
+
+def spent_turns(turns: Table) -> Select[Any]:
+    """Read numbers of turns that were drawn, lowest first, but not the latest: the database counts on from that."""
+    latest = select(func.max(turns.c.number)).scalar_subquery()
+    return (
+        select(turns.c.number)
+        .where(turns.c.number < latest)
+        .order_by(turns.c.number)
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+def delete_turns(turns: Table) -> Delete:
+    """Delete turns by their ``numbers``."""
+    return delete(turns).where(turns.c.number.in_(bindparam("numbers", expanding=True, type_=BigInteger())))
 
 
 def expired_dedupe_keys(dedupe: Table) -> Select[Any]:

@@ -214,6 +214,21 @@ def parked_key_table(metadata: MetaData, name: str = "asyncflow_parked_key", sch
     )
 
 
+def turn_table(metadata: MetaData, name: str = "asyncflow_turn", schema: str | None = None) -> Table:
+    """Add the table of turns: numbers drawn by the database, by which the tasks of ordered types go.
+
+    Microseconds since 1970 that never step back, as long as the newest row stays. (SQLite counts in INTEGER alone.)
+    """
+    return Table(
+        name,
+        metadata,
+        Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+        schema=schema,
+        keep_existing=True,
+        sqlite_autoincrement=True,
+    )
+
+
 def job_table(metadata: MetaData, name: str = "asyncflow_job", schema: str | None = None) -> Table:
     """Add the job table: the recorded configuration of each job, and whether it is switched off."""
     return Table(

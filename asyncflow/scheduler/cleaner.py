@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.events import AuditEntriesDeleted, Hooks, IdempotencyKeysForgotten, SettledRowsDeleted
-from asyncflow.outbox.queries import delete_dedupe_key, expired_dedupe_keys
+from asyncflow.outbox.queries import delete_dedupe_key, delete_turns, expired_dedupe_keys, spent_turns
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import queries
 from asyncflow.scheduler.audit import delete_expired
@@ -64,7 +64,7 @@ class Cleaner:
             if deleted:
                 self._hooks.emit(SettledRowsDeleted(int(status), deleted))
                 return self._settings.cleaning_pause_seconds
-        if self._forget_keys() or self._delete_audit():
+        if self._forget_keys() or self._delete_audit() or self._forget_turns():
             return self._settings.cleaning_pause_seconds
         # Not held until the next run: servers drop connections that are idle for long.
         self.close()
@@ -109,6 +109,19 @@ class Cleaner:
         if deleted:
             self._hooks.emit(AuditEntriesDeleted(deleted))
         return deleted
+
+    def _forget_turns(self) -> int:
+        """Delete a batch of turns that were drawn: only the counter behind them is of use."""
+        if 0 not in self._ownership.epochs():
+            return 0
+        return self._database.run(self._delete_turns)
+
+    def _delete_turns(self, connection: Connection) -> int:
+        turns = self._outbox.turns
+        numbers = connection.execute(spent_turns(turns), {"limit": self._settings.cleaning_batch}).scalars().all()
+        if numbers:
+            connection.execute(delete_turns(turns), {"numbers": numbers})
+        return len(numbers)
 
     def _delete_keys(self, connection: Connection, retention: float) -> int:
         entries = self._outbox.dedupe_entries

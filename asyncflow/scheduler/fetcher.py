@@ -21,6 +21,7 @@ from asyncflow.scheduler.locked_rows import LockedRows
 from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership import Hold
 from asyncflow.scheduler.parking import Key, KeyPage, Parking, Surplus
+from asyncflow.scheduler.parking_queries import MOST_AHEAD
 from asyncflow.scheduler.pause import RoundSize
 from asyncflow.scheduler.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.priorities import Priorities, RoundPlan, in_no_order
@@ -124,7 +125,7 @@ class Fetcher:
         return self._fetch(self._recent.look(), epochs, in_hand)
 
     def _fetch(self, seen: Sequence[Head], epochs: Mapping[int, int], in_hand: Set[tuple[str, int]]) -> Round:
-        mine = self._mine(seen, epochs)
+        mine = [self._by_turn(head) for head in self._mine(seen, epochs)]
         heads = [head for head in mine if (head.task_type, head.shard) not in in_hand]
         open_heads = [head for head in heads if self._seconds_closed(head.task_type, epochs) == 0]
         due = self._priorities.frontiers(head for head in open_heads if head.due_in_seconds <= 0)
@@ -148,6 +149,17 @@ class Fetcher:
         mine = [head for head in heads if head.shard in epochs]
         self._unknown_types.notice(head.task_type for head in mine)
         return [head for head in mine if self._type_here(head.task_type) is not None]
+
+    def _by_turn(self, head: Head) -> Head:
+        """Let no row of an ordered type wait for a clock that was set back: all are due that are not set aside."""
+        if not self._is_ordered_here(head.task_type):
+            return head
+        ahead = MOST_AHEAD.total_seconds()
+        return head._replace(due_in_seconds=head.due_in_seconds - ahead, ahead_seconds=ahead)
+
+    def is_ahead(self, head: Head) -> bool:
+        """Tell whether the first row is due though the clock is not there yet."""
+        return self._by_turn(head).due_in_seconds <= 0 < head.due_in_seconds
 
     def _type_here(self, name: str) -> MessageType | None:
         """Return the type if its tasks come here; it may have been declared after the relay was made."""

@@ -79,9 +79,8 @@ class Lookout:
         mine = [head for head in heads if head.shard in owned]
         if status is Status.PENDING:
             self._unknown_types.notice(head.task_type for head in mine)
-        due = [head for head in mine if head.due_in_seconds <= 0]
         for rest in self._rests:
-            if rest.is_on and rest.status is status and any(rest.wants(head) for head in due):
+            if rest.is_on and rest.status is status and any(rest.has_due(head) for head in mine):
                 rest.end()
                 rest.wake()
 
@@ -98,6 +97,7 @@ class Rest:
     def __init__(self, lookout: Lookout, wants: Callable[[Head], bool], status: Status) -> None:
         self.wake: Callable[[], None] = lambda: None
         self.wants = wants
+        self.is_ahead: Callable[[Head], bool] = lambda head: False  # whether it may be due before its time
         self.status = status
         self.is_on = False
         self._lookout = lookout
@@ -106,6 +106,10 @@ class Rest:
         self._before_look = (-1, -1)
         self._state: Hashable = None
         self._until = 0.0
+
+    def has_due(self, head: Head) -> bool:
+        """Tell whether the head is a reason to look."""
+        return self.wants(head) and (head.due_in_seconds <= 0 or self.is_ahead(head))
 
     def lasts(self, state: Hashable) -> bool:
         """Tell whether the loop may do without a look; if not, it looks and tells by the other methods what it found.

@@ -30,14 +30,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import after_now, database_now, seconds_until
+from asyncflow.outbox.clock import after_now, seconds_until
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.queries import compiled_on_ids, has_status, pending_literally, run_on_ids
 from asyncflow.scheduler.raw_ids import is_named, raw_id
 
 _MICROSECOND = timedelta(microseconds=1)
-ASIDE = timedelta(hours=1)  # how long a row that waits behind its key's first is out of the pages' way
+ASIDE = timedelta(days=1)  # how long a row that waits behind its key's first is out of the pages' way
+MOST_AHEAD = ASIDE / 2  # of the database's clock, which was set back, what is due and not set aside may be
 
 
 def _its_key(parked: Table) -> ColumnElement[bool]:
@@ -106,7 +107,7 @@ def read_in_the_way(parked: Table, tasks: Table) -> Select[Any]:
         select(raw_id(t.id), t.shard)
         .select_from(parked.join(tasks, same))
         .where(_its_key(parked), t.task_type == p.task_type, has_status(tasks, Status.PENDING))
-        .where(t.order_time <= database_now())
+        .where(t.order_time <= after_now(literal_column(str(MOST_AHEAD // _MICROSECOND), BigInteger())))
         .limit(bindparam("limit", type_=Integer()))
     )
 

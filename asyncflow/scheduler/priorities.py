@@ -123,9 +123,9 @@ def _bounds(
     lanes = Counter(head.task_type for head in waiting)
     in_hand = {head.task_type for head in held}
     elsewhere: dict[str, int] = {}
-    for name, shard, _, moment in waiting:
-        if (name, shard) not in read:
-            elsewhere[name] = min(moment, elsewhere.get(name, NEVER))
+    for head in waiting:
+        if (head.task_type, head.shard) not in read:
+            elsewhere[head.task_type] = min(head.moment, elsewhere.get(head.task_type, NEVER))
     bounds = {}
     for name, count in Counter(head.task_type for head in served).items():
         rows, passes = limit * count, -(-lanes[name] // count)

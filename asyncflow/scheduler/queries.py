@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     Connection,
     Delete,
     Integer,
@@ -26,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import database_now
+from asyncflow.outbox.clock import after_now, database_now
 from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import SCHEDULE_LOG_LENGTH
@@ -38,12 +39,16 @@ _NO_TIME = timedelta(0)
 
 
 class Head(NamedTuple):
-    """Tell of one (task type, shard) how soon its first row is due; seconds, negative for overdue."""
+    """Tell of one (task type, shard) how soon its first row is due; seconds, negative for overdue.
+
+    ``ahead_seconds``: how far its rows may be ahead of the database's clock and are due all the same.
+    """
 
     task_type: str
     shard: int
     due_in_seconds: float
     moment: int = 0  # of its order_time, in microseconds; to be compared with others of the database only
+    ahead_seconds: float = 0.0
 
 
 def has_status(tasks: Table, status: int) -> ColumnElement[bool]:
@@ -93,6 +98,7 @@ def read_pages(
         values[f"task_type_{number}"] = head.task_type
         values[f"shard_{number}"] = head.shard
         values[f"limit_{number}"] = limit
+        values[f"ahead_{number}"] = round(head.ahead_seconds * 1e6)
     parameters = tuple(values[name] for name in names) if names is not None else values
     rows = connection.exec_driver_sql(text, parameters).all()
     marks = _Marks(heads)
@@ -147,7 +153,7 @@ def page(tasks: Table, number: int, *, newest: bool = False) -> Select[Any]:
             t.status == literal_column(str(int(Status.PENDING)), Integer()),
             t.task_type == bindparam(f"task_type_{number}", type_=String()),
             t.shard == bindparam(f"shard_{number}", type_=Integer()),
-            t.order_time <= database_now(),
+            t.order_time <= after_now(bindparam(f"ahead_{number}", type_=BigInteger())),
         )
         .order_by(*((t.order_time.desc(), t.id.desc()) if newest else (t.order_time, t.id)))
         .limit(bindparam(f"limit_{number}", type_=Integer()))

@@ -74,6 +74,7 @@ class Relay(DataflowJob[ShareContext, Round]):
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
         self._wait_seconds = 0.0
         self.rest = lookout.rest_for(lambda head: self._is_mine(head.task_type))
+        self.rest.is_ahead = self._fetcher.is_ahead
 
     @property
     def breaker(self) -> Breaker:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Dialect, Executable, Select, Table, func, insert, select, tuple_, union_all
+from sqlalchemy import Connection, Dialect, Executable, Insert, Select, Table, func, insert, select, tuple_, union_all
+from sqlalchemy.dialects.mysql import insert as upsert
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from asyncflow.errors import AsyncflowError
-from asyncflow.outbox.clock import moment_of, seconds_until
+from asyncflow.outbox.clock import moment_of, now_in_microseconds, seconds_until
 from asyncflow.outbox.dialects import mysql_checks as checks
+from asyncflow.outbox.dialects.counting import draw_by_insert
 from asyncflow.outbox.dialects.protocol import Limited, SessionLimits
 
 _LOCK_WAIT_TIMEOUT, _DEADLOCK, _CHANGED_SINCE_READ = 1205, 1213, 1020
@@ -70,12 +72,30 @@ class MySQL:
             absent = _absent(connection, table, absent) if len(absent) > 1 else []
         return 0
 
-    def insert_many(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    def draw(self, connection: Connection, turns: Table) -> int:
+        """Draw an AUTO_INCREMENT number: concurrent transactions wait for none of each other's."""
+        return draw_by_insert(connection, turns)
+
+    def catch_up(self, connection: Connection, turns: Table) -> None:
+        """Insert the database's now; nothing if it was drawn already."""
+        # Not IGNORE, which would hide more than the duplicate.
+        statement = upsert(turns).values(number=now_in_microseconds())
+        connection.execute(statement.on_duplicate_key_update(number=turns.c.number))
+
+    def insert_many(
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[Mapping[str, Any]],
+        statement: Insert | None = None,
+    ) -> None:
         """Insert in multi-row statements.
 
         PyMySQL's own executemany falls back to a statement a row when VALUES holds a function, as ours does.
         """
-        prefix, values, columns = _insert_parts(table, tuple(rows[0]), connection.dialect)
+        prefix, values, columns = _insert_parts(
+            insert(table) if statement is None else statement, tuple(rows[0]), connection.dialect
+        )
         for chunk in _chunks(rows):
             parameters = tuple(_bound(row[column]) for row in chunk for column in columns)
             connection.exec_driver_sql(prefix + ", ".join([values] * len(chunk)), parameters)
@@ -176,9 +196,9 @@ def _absent(connection: Connection, table: Table, rows: Sequence[Mapping[str, An
 
 
 @lru_cache(maxsize=32)
-def _insert_parts(table: Table, columns: tuple[str, ...], dialect: Dialect) -> tuple[str, str, tuple[str, ...]]:
+def _insert_parts(statement: Insert, columns: tuple[str, ...], dialect: Dialect) -> tuple[str, str, tuple[str, ...]]:
     """Return the statement up to VALUES, the group of one row with %s for each value, and the values' order."""
-    compiled: Any = insert(table).compile(dialect=dialect, column_keys=list(columns))
+    compiled: Any = statement.compile(dialect=dialect, column_keys=list(columns))
     prefix, _, values = str(compiled).partition(" VALUES ")
     if compiled.positional:
         return prefix + " VALUES ", values, tuple(compiled.positiontup)
@@ -188,6 +208,8 @@ def _insert_parts(table: Table, columns: tuple[str, ...], dialect: Dialect) -> t
 def _bound(value: Any) -> Any:
     if isinstance(value, UUID):
         return value.bytes
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).replace(tzinfo=None)
     return value // _MICROSECOND if isinstance(value, timedelta) else value
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Select, Table, insert, text, union_all
+from sqlalchemy import Connection, Executable, Insert, Select, Table, insert, text, union_all
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
@@ -27,6 +27,14 @@ _LOCK_NOT_AVAILABLE = "55P03"
 _READ_ONLY = "25006"
 # Besides: shut down by the administrator or a crash, not up yet, connections that are none any more.
 _ELSEWHERE = frozenset({_READ_ONLY, "57P01", "57P02", "57P03", "57P05", "25P03", "08000", "08003", "08006"})
+_NEXT_TEXT = "nextval(pg_get_serial_sequence(:name, 'number'))"
+_NOW_TEXT = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint"
+_NEXT = text(f"SELECT {_NEXT_TEXT}")
+_CATCHES_UP = text("SELECT pg_try_advisory_xact_lock(hashtext(:name)::bigint)")
+# By a second at least: in that many microseconds others draw a few numbers at most, before they are set.
+_CATCH_UP = text(
+    f"SELECT setval(pg_get_serial_sequence(:name, 'number'), {_NOW_TEXT}) WHERE {_NOW_TEXT} > {_NEXT_TEXT} + 1000000"
+)
 _CONTENTION = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock not available
 
 
@@ -48,9 +56,29 @@ class PostgreSQL:
         """Insert by ON CONFLICT DO NOTHING."""
         return insert_absent(connection, upsert(table).on_conflict_do_nothing(), rows)
 
-    def insert_many(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    def draw(self, connection: Connection, turns: Table) -> int:
+        """Draw from the sequence of the column; no row is written."""
+        number: int = connection.execute(_NEXT, {"name": _named(connection, turns)}).scalar_one()
+        return number
+
+    def catch_up(self, connection: Connection, turns: Table) -> None:
+        """Set the sequence to the database's now, one transaction at a time: it is never set lower than it stands.
+
+        The lock is held until the caller's transaction ends; who does not get it goes on from where the numbers are.
+        """
+        name = {"name": _named(connection, turns)}
+        if connection.execute(_CATCHES_UP, name).scalar_one():
+            connection.execute(_CATCH_UP, name)
+
+    def insert_many(
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[Mapping[str, Any]],
+        statement: Insert | None = None,
+    ) -> None:
         """Insert by executemany, which psycopg sends as one pipeline."""
-        connection.execute(insert(table), [dict(row) for row in rows])
+        connection.execute(insert(table) if statement is None else statement, [dict(row) for row in rows])
 
     def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
         """Set parameters of the session; of each transaction, where a pooler stands between that changes sessions."""
@@ -165,3 +193,7 @@ def _run(driver_connection: Any, statement: str) -> Any:
         cursor.close()
         if not before:
             driver_connection.autocommit = before
+
+
+def _named(connection: Connection, table: Table) -> str:
+    return connection.dialect.identifier_preparer.format_table(table)

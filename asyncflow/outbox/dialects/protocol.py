@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Executable, Select, Table
+from sqlalchemy import Connection, Executable, Insert, Select, Table
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.errors import AsyncflowError
@@ -57,8 +57,22 @@ class DatabaseDialect(Protocol):
         """
         ...
 
-    def insert_many(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert rows of the same columns in as few round trips as the driver allows."""
+    def draw(self, connection: Connection, turns: Table) -> int:
+        """Draw a number greater than all that were drawn before, also by transactions that were rolled back."""
+        ...
+
+    def catch_up(self, connection: Connection, turns: Table) -> None:
+        """Let numbers go on from the database's now, in microseconds since 1970, unless they are beyond that."""
+        ...
+
+    def insert_many(
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[Mapping[str, Any]],
+        statement: Insert | None = None,
+    ) -> None:
+        """Insert rows of the same columns in as few round trips as the driver allows, by a ``statement`` of theirs."""
         ...
 
     def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Select, Table, insert, select, text, union_all
+from sqlalchemy import Connection, Executable, Insert, Select, Table, insert, select, text, union_all
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.errors import AsyncflowError, OptionError
+from asyncflow.outbox.clock import now_in_microseconds
+from asyncflow.outbox.dialects.counting import draw_by_insert
 from asyncflow.outbox.dialects.protocol import Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import skip_scan_heads
 from asyncflow.outbox.dialects.upsert import insert_absent
@@ -38,9 +40,23 @@ class SQLite:
         """Insert by ON CONFLICT DO NOTHING."""
         return insert_absent(connection, upsert(table).on_conflict_do_nothing(), rows)
 
-    def insert_many(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    def draw(self, connection: Connection, turns: Table) -> int:
+        """Draw an AUTOINCREMENT number."""
+        return draw_by_insert(connection, turns)
+
+    def catch_up(self, connection: Connection, turns: Table) -> None:
+        """Insert the database's now; nothing if it was drawn already."""
+        connection.execute(upsert(turns).values(number=now_in_microseconds()).on_conflict_do_nothing())
+
+    def insert_many(
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[Mapping[str, Any]],
+        statement: Insert | None = None,
+    ) -> None:
         """Insert by executemany, which SQLite runs as one prepared statement."""
-        connection.execute(insert(table), [dict(row) for row in rows])
+        connection.execute(insert(table) if statement is None else statement, [dict(row) for row in rows])
 
     def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
         """Do nothing: it waits as long as its own time-out says, and nobody is between."""

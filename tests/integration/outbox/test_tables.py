@@ -39,6 +39,7 @@ def test_create_all_makes_tables_and_indexes(engine: Engine) -> None:
         "schedule_cfg",
         "shard",
         "task",
+        "turn",
     )
     assert sorted(inspector.get_table_names()) == [f"asyncflow_{name}" for name in names]
     indexes = {index["name"]: index["column_names"] for index in inspector.get_indexes("asyncflow_task")}

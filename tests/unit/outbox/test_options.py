@@ -87,6 +87,7 @@ def test_prefix_and_schema_name_the_tables() -> None:
         "schedule_cfg",
         "audit",
         "context",
+        "turn",
         "inbox",
     )
     assert set(metadata.tables) == {f"shop.app_{name}" for name in names}
