@@ -18,11 +18,13 @@ from asyncflow.scheduler.inherited_pools import adopt
 from asyncflow.scheduler.limits import LIMITS, Limits
 from asyncflow.scheduler.line import Line
 from asyncflow.scheduler.moves import has_moved_since, is_left, note_move
+from asyncflow.scheduler.stepping_over import LockMet, leave_out
 
 T = TypeVar("T")
 _ATTEMPTS = 10
 _LONGEST_BACKOFF_SECONDS = 0.5
 _LOCK_WAITS = 3  # in a row, of those that have no other way than to wait
+_LOCK_SEARCHES = 3  # each for one lock; then what was not tried is left out as well
 _MOST_PATIENCE = 16  # times the limit
 _CLOSE_SECONDS = 2.0
 
@@ -61,8 +63,8 @@ class Database:
 
     @property
     def skips_locked(self) -> bool:
-        """Tell whether rows that others have locked can be stepped over."""
-        return self.dialect.skips_locked(self.engine.dialect)
+        """Tell whether rows that others have locked can be stepped over: by the server, or as ``run`` finds them."""
+        return self.dialect.locks_rows
 
     def run(self, work: Callable[[Connection], T], when_locked: Callable[[Connection], T] | None = None) -> T:
         """Run ``work`` in a transaction and commit; after a deadlock or lock wait, run it again.
@@ -70,10 +72,16 @@ class Database:
         After a lock wait, ``when_locked`` is run in its place: what waits for nobody. Raises what the database raises
         otherwise; the next call then begins with a fresh connection.
         """
-        waits = 0
+        waits = searches = 0
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._run_once(work)
+            except LockMet as met:
+                if attempt == _ATTEMPTS:
+                    raise
+                searches += 1
+                leave_out(self.engine, met, untried=searches >= _LOCK_SEARCHES)
+                continue
             except DBAPIError as error:
                 is_wait = self.dialect.is_lock_wait(error)
                 waits += is_wait
@@ -139,7 +147,7 @@ class Database:
             self._drop()
         elif self._line is not None and self._line.was_cut:
             self._drop()
-        elif self.dialect.locks_rows and self._lost_against_another(error):
+        elif isinstance(error, LockMet) or (self.dialect.locks_rows and self._lost_against_another(error)):
             pass  # rolled back, and the connection is as good as before
         else:
             self.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from asyncflow.scheduler.lookout import Lookout
 from asyncflow.scheduler.ownership_queries import HEAD, MEMBER, SHARD
 from asyncflow.scheduler.queries import Head
 from asyncflow.scheduler.registry import Holding, View
+from asyncflow.scheduler.stepping_over import lock_those_free
 
 T = TypeVar("T")
 _Row = Row[Any]
@@ -189,8 +190,7 @@ class DatabaseRegistry:
             connection.execute(statement, {**values, **guards, "shards": sorted(some)})  # type: ignore[call-overload]
 
         def own_free(connection: Connection) -> None:
-            free = connection.execute(queries.lock_free_shards(self._shards), values).scalars().all()
-            if free:
+            if free := self._lock_free(connection, job, items):
                 own(connection, free)
 
         self._run(lambda connection: own(connection, items), own_free)
@@ -201,13 +201,28 @@ class DatabaseRegistry:
         Not with autocommit, which leaves the isolation as it is: there a look past a locked row waits for it.
         """
         owner = {"its_owner": self.instance, "lease": self._lease}
-        free = connection.execute(queries.lock_free_shards_of(self._shards), owner).all()
-        for job in {row.job for row in free}:
-            mine = {"its_job": job, "shards": [row.shard for row in free if row.job == job]}
-            connection.execute(queries.renew_some_shards(self._shards), {**owner, **mine})
-        member = {"its_instance": self.instance, "lease": self._lease}
-        if connection.execute(queries.lock_free_member(self._instances), member).first():
+        mine = connection.execute(queries.shards_of(self._shards), owner).all()
+        for job in sorted({row.job for row in mine}):
+            if free := self._lock_free(connection, job, [row.shard for row in mine if row.job == job]):
+                statement = queries.renew_some_shards(self._shards)
+                connection.execute(statement, {**owner, "its_job": job, "shards": sorted(free)})
+
+        def lock(connection: Connection, instances: Collection[str], skip_locked: bool) -> Sequence[Any]:
+            statement = queries.lock_member(self._instances, skip_locked=skip_locked)
+            return connection.execute(statement, {"its_instance": self.instance}).all()
+
+        if lock_those_free(connection, self._instances.fullname, [self.instance], lock):
+            member = {"its_instance": self.instance, "lease": self._lease}
             connection.execute(queries.renew_member(self._instances), member)
+
+    def _lock_free(self, connection: Connection, job: str, shards: Collection[int]) -> Sequence[int]:
+        """Lock those of a job's shards that nobody else has locked; return their numbers."""
+
+        def lock(connection: Connection, some: Collection[int], skip_locked: bool) -> Sequence[int]:
+            statement = queries.lock_shards(self._shards, skip_locked=skip_locked)
+            return connection.execute(statement, {"its_job": job, "shards": sorted(some)}).scalars().all()
+
+        return lock_those_free(connection, f"{self._shards.fullname} of {job}", shards, lock)
 
     def _leave(self, connection: Connection, job: str) -> None:
         owner = {"its_job": job, "its_owner": self.instance}

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Table
 from asyncflow.outbox import Outbox, Task
 from asyncflow.scheduler import ownership_queries, parking_queries, queries
 from asyncflow.scheduler.parking import Key, Pair, key_of
+from asyncflow.scheduler.stepping_over import lock_those_free
 from asyncflow.scheduler.unsettled import Unsettled
 
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
@@ -30,7 +31,12 @@ def sort_out(connection: Connection, tasks: Table, raw_ids: Collection[Any], sta
     if not raw_ids:
         return Sorted(set(), set())
     values = {"ids": sorted(raw_ids), "its_status": int(status)}
-    free = set(connection.execute(queries.lock_free(tasks), values).scalars())
+
+    def lock(connection: Connection, ids: Collection[Any], skip_locked: bool) -> Sequence[Any]:
+        statement = queries.lock_free(tasks, skip_locked=skip_locked)
+        return connection.execute(statement, {**values, "ids": sorted(ids)}).scalars().all()
+
+    free = set(lock_those_free(connection, tasks.fullname, raw_ids, lock))
     rest = sorted(set(raw_ids) - free)
     if not rest:
         return Sorted(free, set())
@@ -102,8 +108,12 @@ class FreePart(NamedTuple):
 def free_part(connection: Connection, outbox: Outbox, job: str, unsettled: Unsettled, status: int) -> FreePart:
     """Lock what can be locked of all that a settle writes, waiting for nobody."""
     shards = unsettled.shards()
-    wanted = {"its_job": job, "shards": sorted(shards)}
-    held = connection.execute(ownership_queries.hold_epochs(outbox.shards, skip_locked=True), wanted).all()
+
+    def hold(connection: Connection, some: Collection[int], skip_locked: bool) -> Sequence[Any]:
+        statement = ownership_queries.hold_epochs(outbox.shards, skip_locked=skip_locked)
+        return connection.execute(statement, {"its_job": job, "shards": sorted(some)}).all()
+
+    held = lock_those_free(connection, f"{outbox.shards.fullname} of {job}", shards, hold)
     owned = {row.shard for row in held if unsettled.hold.get(row.shard) == row.epoch}
     locked_shards = shards - {row.shard for row in held}
     tasks = list(unsettled.concerned())
@@ -132,8 +142,11 @@ def _locked_keys(connection: Connection, outbox: Outbox, unsettled: Unsettled) -
     if not keys:
         return set()
     values = {"types": sorted({key.task_type for key in keys}), "keys": sorted({key.key for key in keys})}
-    there, free = (
-        {Key(*row) for row in connection.execute(parking_queries.read_keys(outbox.parked_keys, locks=locks), values)}
-        for locks in (False, True)
-    )
-    return (there - free) & keys
+    there = keys & {Key(*row) for row in connection.execute(parking_queries.read_keys(outbox.parked_keys), values)}
+
+    def lock(connection: Connection, some: Collection[Key], skip_locked: bool) -> Sequence[Key]:
+        statement = parking_queries.lock_keys(outbox.parked_keys, skip_locked=skip_locked)
+        named = {"types": sorted({key.task_type for key in some}), "keys": sorted({key.key for key in some})}
+        return [Key(*row) for row in connection.execute(statement, named)]
+
+    return there - set(lock_those_free(connection, outbox.parked_keys.fullname, there, lock))

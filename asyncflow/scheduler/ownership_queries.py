@@ -203,18 +203,17 @@ def renew_shards(shards: Table) -> Update:
 
 
 @lru_cache(maxsize=32)
-def lock_free_shards(shards: Table) -> Select[Any]:
-    """Lock those of ``shards`` of a job that nobody else has locked; read their numbers."""
+def lock_shards(shards: Table, *, skip_locked: bool) -> Select[Any]:
+    """Lock ``shards`` of a job, waiting for those that others have locked, or not; read their numbers."""
     wanted = shards.c.shard.in_(_wanted("shards", Integer()))
     rows = select(shards.c.shard).where(shards.c.job == bindparam("its_job"), wanted)
-    return rows.with_for_update(skip_locked=True)
+    return rows.with_for_update(skip_locked=skip_locked)
 
 
 @lru_cache(maxsize=32)
-def lock_free_shards_of(shards: Table) -> Select[Any]:
-    """Lock those shards of ``its_owner`` that nobody else has locked; read job and number."""
-    rows = select(shards.c.job, shards.c.shard).where(shards.c.owner == bindparam("its_owner"))
-    return rows.with_for_update(skip_locked=True)
+def shards_of(shards: Table) -> Select[Any]:
+    """Read the shards of ``its_owner``: job and number."""
+    return select(shards.c.job, shards.c.shard).where(shards.c.owner == bindparam("its_owner"))
 
 
 @lru_cache(maxsize=32)
@@ -250,10 +249,10 @@ def renew_member(instances: Table) -> Update:
 
 
 @lru_cache(maxsize=32)
-def lock_free_member(instances: Table) -> Select[Any]:
-    """Read the membership of ``its_instance`` unless somebody else has locked it."""
+def lock_member(instances: Table, *, skip_locked: bool) -> Select[Any]:
+    """Lock the membership of ``its_instance``, waiting for it, or not; read the jobs."""
     its = instances.c.instance == bindparam("its_instance")
-    return select(instances.c.job).where(its).with_for_update(skip_locked=True)
+    return select(instances.c.job).where(its).with_for_update(skip_locked=skip_locked)
 
 
 @lru_cache(maxsize=32)

@@ -54,12 +54,17 @@ def read_parked(parked: Table) -> Select[Any]:
 
 
 @lru_cache(maxsize=32)
-def read_keys(parked: Table, *, locks: bool) -> Select[Any]:
-    """Read type and key of parked keys of some ``types`` and ``keys``; ``locks`` leaves out what others have locked."""
+def read_keys(parked: Table) -> Select[Any]:
+    """Read type and key of parked keys of some ``types`` and ``keys``."""
     p = parked.c
     of_types = p.task_type.in_(bindparam("types", expanding=True, type_=p.task_type.type))
-    rows = select(p.task_type, p.task_key).where(of_types, p.task_key.in_(_keys(parked)))
-    return rows.with_for_update(skip_locked=True) if locks else rows
+    return select(p.task_type, p.task_key).where(of_types, p.task_key.in_(_keys(parked)))
+
+
+@lru_cache(maxsize=32)
+def lock_keys(parked: Table, *, skip_locked: bool) -> Select[Any]:
+    """Lock parked keys of some ``types`` and ``keys``, waiting for those that others have locked, or not; read them."""
+    return read_keys(parked).with_for_update(skip_locked=skip_locked)
 
 
 def _keys(parked: Table) -> Any:

@@ -258,10 +258,10 @@ def standing(tasks: Table) -> Select[Any]:
 
 
 @lru_cache(maxsize=32)
-def lock_free(tasks: Table) -> Select[Any]:
-    """Lock those of the rows in ``its_status`` that nobody else has locked; read their raw ids."""
+def lock_free(tasks: Table, *, skip_locked: bool) -> Select[Any]:
+    """Lock the rows in ``its_status``, waiting for those that others have locked, or not; read their raw ids."""
     rows = select(raw_id(tasks.c.id)).where(is_named(tasks.c.id), _is_in_its_status(tasks))
-    return rows.with_for_update(skip_locked=True)
+    return rows.with_for_update(skip_locked=skip_locked)
 
 
 @lru_cache(maxsize=32)
