@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +17,15 @@ from tools.services.service import Service
 class PrivateServer:
     """Run one server on a port and a directory of its own, as often as it is started."""
 
-    def __init__(self, service: Service, home: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        home: Path,
+        environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
         self._service = service
+        self._options = list(options)
         self._environment = environment or {}
         self._home = home
         self._port = ports.choose()
@@ -32,6 +39,7 @@ class PrivateServer:
     def start(self) -> None:
         """Start the server on the data that it has, and wait until it serves."""
         launch = self._service.launch(self._home, self._port)
+        launch = replace(launch, command=[*launch.command, *self._options])
         if self._environment:
             assignments = [f"{name}={value}" for name, value in self._environment.items()]
             launch = replace(launch, command=["env", *assignments, *launch.command])
@@ -46,12 +54,14 @@ class PrivateServer:
 
 
 @contextmanager
-def private_server(service: Service, environment: Mapping[str, str] | None = None) -> Iterator[PrivateServer]:
-    """Start a server from this machine's programs; kill it and delete its data at the end."""
+def private_server(
+    service: Service, environment: Mapping[str, str] | None = None, options: Sequence[str] = ()
+) -> Iterator[PrivateServer]:
+    """Start a server from this machine's programs, with more options; kill it and delete its data at the end."""
     home = Path(tempfile.mkdtemp(prefix=f"asyncflow-{service.name}-"))
     if service.account:
         shutil.chown(home, service.account)
-    server = PrivateServer(service, home, environment)
+    server = PrivateServer(service, home, environment, options)
     try:
         server.start()
         yield server
