@@ -237,7 +237,7 @@ class ServiceRefusedError(TaskServiceError):
 
 
 class ConnectionSilentError(AsyncflowError):
-    """Nothing came of asking for a connection within the limit; it is tried again."""
+    """Nothing came of a connection within the limit; loops try again, and whoever begins something ends with this."""
 
 
 class OutcomeUnknownError(AsyncflowError):
