@@ -27,12 +27,12 @@ from asyncflow.integrations.flowsvr.client import command as worker_command
 from asyncflow.integrations.logging import LoggingHook
 from asyncflow.outbox import Inbox, Outbox
 from asyncflow.scheduler import Scheduler
-from asyncflow.scheduler.connecting import connected
+from asyncflow.scheduler.cluster.reshard import reshard
+from asyncflow.scheduler.cluster.shard_count import recorded_shard_count
+from asyncflow.scheduler.connections.connecting import connected
+from asyncflow.scheduler.connections.limits import OF_A_COMMAND
 from asyncflow.scheduler.jobs.sources import options_from_environment, options_from_toml
-from asyncflow.scheduler.limits import OF_A_COMMAND
-from asyncflow.scheduler.report import COUNT_LIMIT, Report, TypeReport, report
-from asyncflow.scheduler.reshard import reshard
-from asyncflow.scheduler.table_check import recorded_shard_count
+from asyncflow.scheduler.operator.report import COUNT_LIMIT, Report, TypeReport, report
 
 _LEFT_BEHIND = 3
 

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from asyncflow.outbox.events import Event
-from asyncflow.scheduler.publisher import SENT, Outcome, Record
+from asyncflow.events import Event
+from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record
 
 EventT = TypeVar("EventT", bound=Event)
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import Audit, AuditEntry
-from asyncflow.scheduler.selection import task_id_of
+from asyncflow.scheduler.operator.selection import task_id_of
 
 Database = Callable[[argparse.Namespace], "tuple[Engine, Outbox]"]
 

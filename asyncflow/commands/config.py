@@ -10,9 +10,9 @@ from sqlalchemy import Engine
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.text import shown
 from asyncflow.scheduler import Configurations, TypeConfig
-from asyncflow.scheduler.type_config import OPTIONS
+from asyncflow.scheduler.configuration.type_config import OPTIONS
+from asyncflow.text import shown
 
 Database = Callable[[argparse.Namespace], "tuple[Engine, Outbox]"]
 _WORDS = {"true": True, "false": False, "none": None}

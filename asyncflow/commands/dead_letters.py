@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 
 from asyncflow.outbox import Outbox, Status
 from asyncflow.scheduler import DeadLetters, Selection
-from asyncflow.scheduler.dead_letters import Changed, TaskState
-from asyncflow.scheduler.report import DeadLetter
+from asyncflow.scheduler.operator.dead_letters import Changed
+from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState
 
 Database = Callable[[argparse.Namespace], "tuple[Engine, Outbox]"]
 _USAGE = 2

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from asyncflow.outbox.forks import leave_at_fork
+from asyncflow.forks import leave_at_fork
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 

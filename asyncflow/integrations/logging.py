@@ -6,8 +6,8 @@ import dataclasses
 import logging
 from datetime import datetime
 
+from asyncflow import events
 from asyncflow.errors import TaskServiceError
-from asyncflow.outbox import events
 
 _QUIET: tuple[type[events.Event], ...] = (
     events.TaskEnqueued,

@@ -1,13 +1,14 @@
 """The write side: tables, the outbox, the inbox. What business code touches."""
 
-from asyncflow.outbox import library_versions as _checked_first  # noqa: F401 # isort: skip
+from asyncflow import library_versions as _checked_first  # noqa: F401 # isort: skip
+from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.declarations.periodic_task import PeriodicTask
+from asyncflow.outbox.declarations.signals import CancelTask, NotDone, RejectTask, RetryTask
+from asyncflow.outbox.declarations.task_type import MessageType
 from asyncflow.outbox.dedupe import Enqueued
-from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.inbox import Inbox
 from asyncflow.outbox.message import Call, Message
 from asyncflow.outbox.outbox import Outbox
-from asyncflow.outbox.periodic_task import PeriodicTask
-from asyncflow.outbox.signals import CancelTask, NotDone, RejectTask, RetryTask
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import (
     TaskMixin,
@@ -24,7 +25,6 @@ from asyncflow.outbox.tables import (
     task_table,
 )
 from asyncflow.outbox.task import Task
-from asyncflow.outbox.task_type import MessageType
 
 __all__ = [
     "Call",

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Table
 
 from asyncflow.errors import InvalidKeyError
 from asyncflow.outbox import queries
-from asyncflow.outbox.absent import insert_absent
+from asyncflow.outbox.queries import insert_absent
 from asyncflow.outbox.tables import KEY_LENGTH
-from asyncflow.outbox.text import require_text
+from asyncflow.text import require_text
 
 _PAGE = 200  # keys in a statement, of four values each: SQLite's old bound of variables is 999
 

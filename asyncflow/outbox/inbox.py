@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 
 from asyncflow.errors import InvalidMessageIdError, OptionError, WrongTargetError
 from asyncflow.outbox import queries
-from asyncflow.outbox.absent import insert_absent
-from asyncflow.outbox.carrying import require_exact, require_sound
 from asyncflow.outbox.options import require_place, require_whole
+from asyncflow.outbox.queries import insert_absent
 from asyncflow.outbox.tables import CONSUMER_LENGTH, MESSAGE_ID_LENGTH, inbox_table
-from asyncflow.outbox.target import async_session_of, connection_of, is_async, target_of
-from asyncflow.outbox.text import require_text, shown
+from asyncflow.outbox.transaction.carrying import require_exact, require_sound
+from asyncflow.outbox.transaction.target import async_session_of, connection_of, is_async, target_of
+from asyncflow.text import require_text, shown
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession

@@ -21,12 +21,12 @@ from asyncflow.errors import (
 )
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS, Instant
+from asyncflow.outbox.declarations.task_type import MAX_RETRIES, MessageType, TaskType
 from asyncflow.outbox.ids import new_id, shard_of, shard_of_key
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH
-from asyncflow.outbox.task_type import MAX_RETRIES, MessageType, TaskType
-from asyncflow.outbox.text import require_text, shown
+from asyncflow.text import require_text, shown
 
 MAX_PRIORITY = 31_104_000  # seconds: 360 days, asyncflow's bound
 MAX_HEADERS_BYTES = 32 * 1024  # with room to spare in MySQL's TEXT

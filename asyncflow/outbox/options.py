@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import MetaData
 
 from asyncflow.errors import OptionError, UnknownOptionError
-from asyncflow.outbox.text import shown
+from asyncflow.text import shown
 
 
 def refuse_unknown(where: str, unknown: Iterable[str], known: Sequence[str]) -> None:

@@ -13,17 +13,17 @@ from sqlalchemy.orm import Session, registry
 from sqlalchemy.sql import ClauseElement
 
 from asyncflow.errors import OptionError, WrongTargetError
+from asyncflow.events import Hook, Hooks, TaskEnqueued
 from asyncflow.outbox import queries, turns
-from asyncflow.outbox.carrying import require_carried, require_exact
 from asyncflow.outbox.clock import Instant
+from asyncflow.outbox.declarations.handler_type import HandlerT, HandlerType, HandlerTypes
+from asyncflow.outbox.declarations.periodic_task import DUE_TIME, PeriodicTask
+from asyncflow.outbox.declarations.task_type import MessageType, TaskTypes
 from asyncflow.outbox.dedupe import Dedupe, Enqueued, idempotency_key_of
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.outbox.events import Hook, Hooks, TaskEnqueued
-from asyncflow.outbox.handler_type import HandlerT, HandlerType, HandlerTypes
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, call_row_of, row_of
 from asyncflow.outbox.options import refuse_unknown, require_place, require_whole
-from asyncflow.outbox.periodic_task import DUE_TIME, PeriodicTask
 from asyncflow.outbox.tables import (
     MOST_CONTEXT_ROW_BYTES,
     WORKER_COLUMNS,
@@ -39,10 +39,10 @@ from asyncflow.outbox.tables import (
     task_table,
     turn_table,
 )
-from asyncflow.outbox.target import bind_of, connection_of, is_async, require_transactional, target_of
-from asyncflow.outbox.task_type import MessageType, TaskTypes
-from asyncflow.outbox.text import shown
-from asyncflow.outbox.wakeup import Bell
+from asyncflow.outbox.transaction.carrying import require_carried, require_exact
+from asyncflow.outbox.transaction.target import bind_of, connection_of, is_async, require_transactional, target_of
+from asyncflow.outbox.transaction.wakeup import Bell
+from asyncflow.text import shown
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session

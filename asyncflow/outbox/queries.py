@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Connection,
     Delete,
     Insert,
     Integer,
@@ -22,6 +24,7 @@ from sqlalchemy import (
 )
 
 from asyncflow.outbox.clock import Instant
+from asyncflow.outbox.dialects import dialect_of
 
 
 @lru_cache(maxsize=32)
@@ -102,3 +105,12 @@ def tasks_of_idempotency_keys(dedupe: Table) -> Select[Any]:
         )
         .with_for_update(read=True)
     )
+
+
+def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows whose primary keys are not there yet; return how many those were.
+
+    A key that another open transaction has inserted is waited for. No error is raised for one that is there, so a
+    transaction on PostgreSQL goes on.
+    """
+    return dialect_of(connection.dialect.name).insert_absent(connection, table, rows)

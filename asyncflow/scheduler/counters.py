@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from asyncflow.outbox.events import Event, SettleFenced, ShardsHandedOver, TaskFailed, TaskRetried, TasksSettled
+from asyncflow.events import Event, SettleFenced, ShardsHandedOver, TaskFailed, TaskRetried, TasksSettled
 from asyncflow.scheduler.jobs.board import Board
 
 

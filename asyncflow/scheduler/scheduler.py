@@ -20,47 +20,39 @@ from asyncflow.errors import (
     SchedulerStoppedError,
     UnroutedDestinationError,
 )
+from asyncflow.events import Hook, Hooks, LoopRestarted, RowsLocked, SchedulerStarted, SchedulerStopped, StepFailed
+from asyncflow.forks import leave_at_fork
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.events import (
-    Hook,
-    Hooks,
-    LoopRestarted,
-    RowsLocked,
-    SchedulerStarted,
-    SchedulerStopped,
-    StepFailed,
-)
-from asyncflow.outbox.forks import leave_at_fork
-from asyncflow.scheduler.allocation import Allocation, Fixed, SharedOut
-from asyncflow.scheduler.cleaner import Cleaner
-from asyncflow.scheduler.cluster import Cluster
+from asyncflow.scheduler.cluster.allocation import Allocation, Fixed, SharedOut
+from asyncflow.scheduler.cluster.cluster import Cluster
+from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
+from asyncflow.scheduler.cluster.departed import Departed
+from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB, instance_name
+from asyncflow.scheduler.cluster.registry import Registry
+from asyncflow.scheduler.cluster.strategies import strategy_of
+from asyncflow.scheduler.configuration.types_in_force import TypesInForce
+from asyncflow.scheduler.connections.engine_check import require_engine
 from asyncflow.scheduler.counters import Counters, Tally
-from asyncflow.scheduler.crontab import trigger_of
-from asyncflow.scheduler.database_registry import DatabaseRegistry
-from asyncflow.scheduler.departed import Departed
-from asyncflow.scheduler.engine_check import require_engine
+from asyncflow.scheduler.heads.lookout import Lookout
+from asyncflow.scheduler.heads.unknown_types import UnknownTypes
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.jobs.roster import Roster
 from asyncflow.scheduler.jobs.runner import JobRunner
-from asyncflow.scheduler.lookout import Lookout
-from asyncflow.scheduler.loop import Loop
-from asyncflow.scheduler.metronome import Metronome
-from asyncflow.scheduler.monitor import Monitor
-from asyncflow.scheduler.owned_claims import OwnedClaims
-from asyncflow.scheduler.ownership import instance_name
+from asyncflow.scheduler.loops.loop import Loop
+from asyncflow.scheduler.loops.metronome import Metronome
+from asyncflow.scheduler.loops.triggers import trigger_of
 from asyncflow.scheduler.pool_check import require_connections
-from asyncflow.scheduler.publisher import Publisher
-from asyncflow.scheduler.registry import Registry
-from asyncflow.scheduler.relay import OUTBOX_JOB, Relay
+from asyncflow.scheduler.publishing.publisher import Publisher
+from asyncflow.scheduler.publishing.size_check import require_sizes
+from asyncflow.scheduler.relay.relay import Relay
 from asyncflow.scheduler.settings import SchedulerSettings
-from asyncflow.scheduler.size_check import require_sizes
-from asyncflow.scheduler.strategies import strategy_of
-from asyncflow.scheduler.table_check import require_tables
-from asyncflow.scheduler.timetable import Timetable
-from asyncflow.scheduler.types_in_force import TypesInForce
-from asyncflow.scheduler.unknown_types import UnknownTypes
-from asyncflow.scheduler.worker import DESTINATION as HANDLERS
-from asyncflow.scheduler.worker import Worker
+from asyncflow.scheduler.table.table_check import require_tables
+from asyncflow.scheduler.upkeep.cleaner import Cleaner
+from asyncflow.scheduler.upkeep.timetable import Timetable
+from asyncflow.scheduler.worker.monitor import Monitor
+from asyncflow.scheduler.worker.shard_claims import OwnedClaims
+from asyncflow.scheduler.worker.worker import DESTINATION as HANDLERS
+from asyncflow.scheduler.worker.worker import Worker
 
 _WATCH_SECONDS = 1.0
 
@@ -119,7 +111,7 @@ class Scheduler:
         outbox, engine = self.outbox, self.engine
         self._process = os.getpid()
         unknown_types = UnknownTypes(ChainMap[str, Any](outbox.task_types, outbox.handler_types), self.hooks)
-        self.lookout = Lookout(self.settings, unknown_types)
+        self.lookout = Lookout(self.settings.tick, self.settings.heartbeat_seconds, unknown_types)
         registry = self._given_registry
         if registry is None:
             lease_seconds = self.settings.lease_seconds
@@ -128,7 +120,7 @@ class Scheduler:
         self.ownership = self.cluster.ownership_of(
             OUTBOX_JOB, outbox.shard_count, _allocation(self.settings, registry.instance)
         )
-        self.lookout.ownership = self.ownership
+        self.lookout.owned = self.ownership.epochs
         its = (outbox, engine, self.ownership, self.settings)
         self.types = types = TypesInForce(outbox, engine, self.settings.configuration_interval_seconds, self.hooks)
         self.relays = [

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from asyncflow.errors import OptionError, UnknownOptionError
-from asyncflow.scheduler.crontab import LONGEST_SECONDS, trigger_of
-from asyncflow.scheduler.strategies import MINIMAL_MOVEMENT, Strategy, strategy_of
+from asyncflow.scheduler.cluster.strategies import MINIMAL_MOVEMENT, Strategy, strategy_of
+from asyncflow.scheduler.loops.triggers import LONGEST_SECONDS, trigger_of
 
 OnSuccess = Literal["keep", "delete"]
 _DAY = 86400.0

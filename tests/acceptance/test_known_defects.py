@@ -22,10 +22,10 @@ from sqlalchemy.orm import Session
 
 from asyncflow import Call, RetryTask, Scheduler, Status, TaskContext
 from asyncflow.errors import ClaimLostError
-from asyncflow.outbox.events import ClaimsRanOut, SettledRowsDeleted, TaskFailed
-from asyncflow.scheduler.claim_source import Claim
-from asyncflow.scheduler.claims import Claims
-from asyncflow.scheduler.verdict import SUCCEEDED
+from asyncflow.events import ClaimsRanOut, SettledRowsDeleted, TaskFailed
+from asyncflow.scheduler.worker.claim_source import Claim
+from asyncflow.scheduler.worker.claims import Claims
+from asyncflow.scheduler.worker.verdict import SUCCEEDED
 from tests.integration.outbox.watch import statements_of
 from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import create_engine
 
 from asyncflow import Scheduler
-from asyncflow.outbox.events import (
+from asyncflow.events import (
     Event,
     OwnershipChanged,
     PageFetched,

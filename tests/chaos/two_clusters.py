@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import Engine, MetaData, func, select
 
 from asyncflow import Message, Outbox, Scheduler, Status
-from asyncflow.outbox.events import BreakerChanged, Event, TasksSettled
+from asyncflow.events import BreakerChanged, Event, TasksSettled
 from asyncflow.scheduler import Publisher
 
 CLUSTER_A, CLUSTER_B = "cluster_a", "cluster_b"

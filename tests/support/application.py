@@ -8,7 +8,7 @@ from sqlalchemy import Engine, Row, Select, String, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from asyncflow import Inbox, Outbox, Scheduler
-from asyncflow.outbox.events import Hook
+from asyncflow.events import Hook
 from asyncflow.testing import MemoryPublisher, Signals
 
 

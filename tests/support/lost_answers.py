@@ -12,7 +12,7 @@ from sqlalchemy import URL, Column, Engine, Integer, MetaData, String, Table, in
 from sqlalchemy.orm import Session
 
 from asyncflow import Call, Message, Outbox, Scheduler, SimpleJob, Status, TaskContext
-from asyncflow.outbox.events import SettleFenced, StepFailed, TaskFailed, TasksSettled
+from asyncflow.events import SettleFenced, StepFailed, TaskFailed, TasksSettled
 from asyncflow.scheduler import SENT, Outcome, Record, Retry
 from asyncflow.testing import MemoryPublisher, Signals
 from tests.support.databases import drop_everything, open_engine

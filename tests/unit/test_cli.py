@@ -11,7 +11,8 @@ import pytest
 
 from asyncflow import cli
 from asyncflow.errors import OptionError
-from asyncflow.scheduler.report import COUNT_LIMIT, DeadLetter, Report, TypeReport
+from asyncflow.scheduler.operator.report import COUNT_LIMIT, Report, TypeReport
+from asyncflow.scheduler.operator.task_view import DeadLetter
 
 WIRING = """
 from sqlalchemy import create_engine, MetaData

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asyncflow.errors import LibraryTooOldError
-from asyncflow.outbox.library_versions import LEAST_SQLALCHEMY, require_sqlalchemy
+from asyncflow.library_versions import LEAST_SQLALCHEMY, require_sqlalchemy
 from tools.lowest import PYPROJECT, constraints
 
 if sys.version_info >= (3, 11):

@@ -6,12 +6,12 @@ import dataclasses
 import inspect
 import re
 
-from asyncflow import HandlerType, MessageType
+from asyncflow import HandlerType, MessageType, events
 from asyncflow.integrations.flowsvr.client import ClientSettings
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
-from asyncflow.outbox import events, outbox
+from asyncflow.outbox import outbox
 from asyncflow.scheduler import JobSettings, SchedulerSettings
-from asyncflow.scheduler.type_config import OPTIONS
+from asyncflow.scheduler.configuration.type_config import OPTIONS
 from tests.support.snippets import ROOT
 
 

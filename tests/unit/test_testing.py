@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from asyncflow.outbox.events import LoopRestarted, TickMisfired, UnknownTypeSeen
+from asyncflow.events import LoopRestarted, TickMisfired, UnknownTypeSeen
 from asyncflow.scheduler import SENT, Outcome, Record, Retry
 from asyncflow.testing import MemoryPublisher, Signals
 

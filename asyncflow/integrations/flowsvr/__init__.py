@@ -5,8 +5,8 @@ FastAPI and uvicorn are imported when a service is made, not when this package i
 
 from __future__ import annotations
 
+from asyncflow.integrations.flowsvr.door.tokens import Token, Tokens
 from asyncflow.integrations.flowsvr.extras import make_app
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
-from asyncflow.integrations.flowsvr.tokens import Token, Tokens
 
 __all__ = ["ServiceSettings", "Token", "Tokens", "make_app"]

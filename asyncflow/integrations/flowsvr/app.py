@@ -10,11 +10,12 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 import asyncflow
-from asyncflow.integrations.flowsvr.access import Meter
-from asyncflow.integrations.flowsvr.limits import AccessLog, BodyLimit
-from asyncflow.integrations.flowsvr.problems import ProblemBody, answer_problems
-from asyncflow.integrations.flowsvr.routes import dead_letters, health, tasks, types, v1, work
+from asyncflow.integrations.flowsvr.door.access import Meter
+from asyncflow.integrations.flowsvr.door.limits import AccessLog, BodyLimit
+from asyncflow.integrations.flowsvr.door.problems import ProblemBody, answer_problems
+from asyncflow.integrations.flowsvr.routes import dead_letters, health, tasks, types, work
 from asyncflow.integrations.flowsvr.service import TaskService
+from asyncflow.integrations.flowsvr.v1 import routes as v1
 
 _ROUTERS = (types.router, tasks.router, work.router, dead_letters.router, v1.router, health.router)
 _TEXT = "Create tasks, hold and settle them, and look at them. Faults are application/problem+json (RFC 9457)."

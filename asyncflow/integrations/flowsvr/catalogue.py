@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from asyncflow.errors import UnknownTaskTypeError
-from asyncflow.outbox.handler_type import HandlerType
-from asyncflow.outbox.text import nearest
+from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.text import nearest
 
 Load = Callable[[], Mapping[str, HandlerType]]
 

@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Engine
 
 from asyncflow.errors import OptionError
+from asyncflow.events import Hook
+from asyncflow.integrations.flowsvr.door.tokens import Tokens
 from asyncflow.integrations.flowsvr.extras import make_app, require_extra
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
-from asyncflow.integrations.flowsvr.tokens import Tokens
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.events import Hook
 
 TOKENS_VARIABLE = "ASYNCFLOW_TOKENS"
 _NEVER_STARTED = 1

@@ -12,8 +12,8 @@ from anyio.to_thread import run_sync
 from sqlalchemy import Connection, Engine
 
 from asyncflow.errors import ServiceBusyError
-from asyncflow.scheduler.again import run_again, run_once
-from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.connections.again import run_again, run_once
+from asyncflow.scheduler.connections.database import Database
 
 T = TypeVar("T")
 _LONGEST_IDLE_SECONDS = 30.0  # servers and proxies drop connections that are idle for long

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from asyncflow.errors import MissingExtraError
+from asyncflow.events import Hook
+from asyncflow.integrations.flowsvr.door.tokens import Tokens
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
-from asyncflow.integrations.flowsvr.tokens import Tokens
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.events import Hook
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Connection
 from starlette.requests import Request
 
+from asyncflow.events import Hooks, StepFailed
 from asyncflow.integrations.flowsvr.databases import Databases
-from asyncflow.integrations.flowsvr.problems import Json
-from asyncflow.outbox.events import Hooks, StepFailed
+from asyncflow.integrations.flowsvr.door.problems import Json
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.claim_source import Claim
-from asyncflow.scheduler.shared_claims import SharedClaims
-from asyncflow.scheduler.verdict import Verdict
+from asyncflow.scheduler.worker.claim_source import Claim
+from asyncflow.scheduler.worker.service_claims import SharedClaims
+from asyncflow.scheduler.worker.verdict import Verdict
 
 NOT_RECEIVED = Verdict(Status.PENDING, 0.0, "given back: its worker was gone before the answer", is_spent=False)
 

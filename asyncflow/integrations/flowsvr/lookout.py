@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from asyncflow.scheduler.queries import Head
+from asyncflow.scheduler.heads.queries import Head
 
 
 @dataclass(eq=False)

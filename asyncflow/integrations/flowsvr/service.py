@@ -15,30 +15,31 @@ from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from asyncflow.errors import ForkedError, InvalidArgumentsError, OutcomeUnknownError, ServiceBusyError
+from asyncflow.events import Hook, Hooks
 from asyncflow.integrations.flowsvr.catalogue import Catalogue
 from asyncflow.integrations.flowsvr.databases import Databases
+from asyncflow.integrations.flowsvr.door.tokens import Tokens
 from asyncflow.integrations.flowsvr.handover import Handover
 from asyncflow.integrations.flowsvr.lookout import Lookout
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.integrations.flowsvr.tell import tell
-from asyncflow.integrations.flowsvr.tokens import Tokens
 from asyncflow.outbox import Call, Outbox
+from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.dedupe import Enqueued
-from asyncflow.outbox.events import Hook, Hooks
-from asyncflow.outbox.handler_type import HandlerType
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import SchedulerSettings
-from asyncflow.scheduler.claim_source import Claim
-from asyncflow.scheduler.configuration import Configurations
-from asyncflow.scheduler.connecting import connected
-from asyncflow.scheduler.dead_letters import DeadLetters
-from asyncflow.scheduler.engine_check import require_engine
-from asyncflow.scheduler.limits import LIMITS
-from asyncflow.scheduler.loop import Loop
-from asyncflow.scheduler.monitor import Monitor
-from asyncflow.scheduler.shared_claims import Outcome, Settled, SharedClaims
-from asyncflow.scheduler.table_check import require_shard_count, require_tables
-from asyncflow.scheduler.task_view import TaskView
+from asyncflow.scheduler.cluster.shard_count import require_shard_count
+from asyncflow.scheduler.configuration.configurations import Configurations
+from asyncflow.scheduler.connections.connecting import connected
+from asyncflow.scheduler.connections.engine_check import require_engine
+from asyncflow.scheduler.connections.limits import LIMITS
+from asyncflow.scheduler.loops.loop import Loop
+from asyncflow.scheduler.operator.dead_letters import DeadLetters
+from asyncflow.scheduler.operator.task_view import TaskView
+from asyncflow.scheduler.table.table_check import require_tables
+from asyncflow.scheduler.worker.claim_source import Claim
+from asyncflow.scheduler.worker.monitor import Monitor
+from asyncflow.scheduler.worker.service_claims import Outcome, Settled, SharedClaims
 
 T = TypeVar("T")
 Made = TypeVar("Made", Enqueued, UUID)

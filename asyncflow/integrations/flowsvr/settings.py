@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from asyncflow.errors import OptionError, UnknownOptionError
+from asyncflow.outbox.declarations.task_type import require_number
 from asyncflow.outbox.options import require_whole
-from asyncflow.outbox.task_type import require_number
 
 OnSuccess = Literal["keep", "delete"]
 _DAY = 86400.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from asyncflow.outbox.events import Hooks, SettleFenced, TaskFailed, TaskRetried, TasksSettled
+from asyncflow.events import Hooks, SettleFenced, TaskFailed, TaskRetried, TasksSettled
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.shared_claims import Settled
+from asyncflow.scheduler.worker.service_claims import Settled
 
 DESTINATION = "flowsvr"  # under which the events tell of it
 

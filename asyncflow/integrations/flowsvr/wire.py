@@ -11,13 +11,13 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Row
 
-from asyncflow.integrations.flowsvr.problems import Problem
+from asyncflow.integrations.flowsvr.door.problems import Problem
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.message import CONTENT_TYPE
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.claim_owner import shown_owner
-from asyncflow.scheduler.claim_source import Claim
-from asyncflow.scheduler.task_view import Cursor
+from asyncflow.scheduler.operator.task_view import Cursor
+from asyncflow.scheduler.table.claim_owner import shown_owner
+from asyncflow.scheduler.worker.claim_source import Claim
 
 _EMPTY = orjson.Fragment(b"{}")
 

@@ -5,8 +5,8 @@ The client libraries are imported when a publisher is made, not when this packag
 
 from __future__ import annotations
 
-from asyncflow.integrations.kafka.confluent_publisher import ConfluentKafkaPublisher
-from asyncflow.integrations.kafka.publisher import KafkaPublisher
+from asyncflow.integrations.kafka.confluent.publisher import ConfluentKafkaPublisher
+from asyncflow.integrations.kafka.python.publisher import KafkaPublisher
 from asyncflow.integrations.kafka.settings import KafkaSasl, KafkaSettings, KafkaTls
 
 __all__ = ["ConfluentKafkaPublisher", "KafkaPublisher", "KafkaSasl", "KafkaSettings", "KafkaTls"]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Protocol
 
+from asyncflow.forks import keep_for_ever, leave_at_fork
 from asyncflow.integrations.kafka.suspects import Finding, deliver
-from asyncflow.outbox.forks import keep_for_ever, leave_at_fork
-from asyncflow.scheduler.publisher import Outcome, Record, Unavailable
+from asyncflow.scheduler.publishing.publisher import Outcome, Record, Unavailable
 
 # publish() does not wait longer than this for the threads of a spent session; close() and later calls do the
 # rest.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import NamedTuple
 
-from asyncflow.scheduler.publisher import SENT, Outcome, Record, Rejected, Retry
+from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry
 
 
 class Suspect(NamedTuple):

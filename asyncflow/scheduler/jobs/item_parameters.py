@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.text import shown
+from asyncflow.text import shown
 
 
 def item_parameters(text: Any, item_count: int) -> dict[int, str]:

@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.tables import JOB_LENGTH
-from asyncflow.outbox.text import require_text, shown
 from asyncflow.scheduler.jobs.context import Context
 from asyncflow.scheduler.jobs.settings import JobSettings
+from asyncflow.text import require_text, shown
 
 ContextT = TypeVar("ContextT", bound=Context, contravariant=True)
 DataT = TypeVar("DataT", bound=Sized)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.text import shown
 from asyncflow.scheduler.jobs.context import Context
 from asyncflow.scheduler.jobs.references import is_reference, referred
+from asyncflow.text import shown
 
 
 @runtime_checkable

@@ -9,8 +9,8 @@ from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, Table
 
-from asyncflow.scheduler.again import run_again
-from asyncflow.scheduler.database import Database
+from asyncflow.scheduler.connections.again import run_again
+from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.jobs import queries
 
 T = TypeVar("T")

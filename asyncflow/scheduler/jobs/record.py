@@ -10,16 +10,16 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.absent import insert_absent
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.scheduler import ownership_queries
-from asyncflow.scheduler.again import run_again
-from asyncflow.scheduler.database import Database
+from asyncflow.outbox.queries import insert_absent
+from asyncflow.scheduler.cluster import queries as ownership_queries
+from asyncflow.scheduler.cluster.strategies import STRATEGIES
+from asyncflow.scheduler.connections.again import run_again
+from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.jobs import queries
 from asyncflow.scheduler.jobs.error_handlers import HANDLERS
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.jobs.settings import JobSettings
-from asyncflow.scheduler.strategies import STRATEGIES
 
 # What each start decides by itself; listeners are code.
 _NOT_RECORDED = ("overwrite", "disabled", "listeners")

@@ -8,15 +8,15 @@ from typing import Any
 from sqlalchemy import Engine
 
 from asyncflow.errors import OptionError, UnknownOptionError
+from asyncflow.events import Hooks, StepFailed
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.events import Hooks, StepFailed
-from asyncflow.outbox.text import shown
-from asyncflow.scheduler.allocation import SharedOut
-from asyncflow.scheduler.cluster import Cluster
+from asyncflow.scheduler.cluster.allocation import SharedOut
+from asyncflow.scheduler.cluster.cluster import Cluster
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.jobs.marks import Marks
 from asyncflow.scheduler.jobs.record import record
 from asyncflow.scheduler.jobs.runner import JobRunner
+from asyncflow.text import shown
 
 
 class Roster:

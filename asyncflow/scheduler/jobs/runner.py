@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from asyncflow.errors import JobClockError
-from asyncflow.outbox.events import (
+from asyncflow.events import (
     Hooks,
     JobFailed,
     JobFailedOver,
@@ -21,7 +21,8 @@ from asyncflow.outbox.events import (
     StepFailed,
     TickMisfired,
 )
-from asyncflow.outbox.leash import Leash
+from asyncflow.leash import Leash
+from asyncflow.scheduler.cluster.ownership import Ownership
 from asyncflow.scheduler.jobs.board import WHOLE_SHARE, Board, Place
 from asyncflow.scheduler.jobs.context import Context, ShardingContext, ShareContext
 from asyncflow.scheduler.jobs.error_handlers import IGNORE, LOG, THROW, error_handler_of
@@ -29,9 +30,8 @@ from asyncflow.scheduler.jobs.item_parameters import item_parameters
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.jobs.listeners import listeners_of
 from asyncflow.scheduler.jobs.marks import Marked, Marks
-from asyncflow.scheduler.loop import Loop
-from asyncflow.scheduler.ownership import Ownership
-from asyncflow.scheduler.threads import Threads
+from asyncflow.scheduler.loops.loop import Loop
+from asyncflow.scheduler.loops.threads import Threads
 
 _LOOK_SECONDS = 0.5  # at the latest, at what this instance owns: from memory
 _SWITCHES_SECONDS = 1.0  # between two readings of what is switched off, while something runs

@@ -10,13 +10,13 @@ from apscheduler.triggers.base import BaseTrigger
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.options import refuse_unknown, require_whole
-from asyncflow.outbox.text import shown
-from asyncflow.scheduler.crontab import LONGEST_SECONDS, trigger_of
+from asyncflow.scheduler.cluster.strategies import MINIMAL_MOVEMENT, Strategy, strategy_of
 from asyncflow.scheduler.jobs.error_handlers import LOG, ErrorHandler, error_handler_of
 from asyncflow.scheduler.jobs.item_parameters import item_parameters
 from asyncflow.scheduler.jobs.listeners import JobListener, listeners_of
 from asyncflow.scheduler.jobs.references import is_reference, referred
-from asyncflow.scheduler.strategies import MINIMAL_MOVEMENT, Strategy, strategy_of
+from asyncflow.scheduler.loops.triggers import LONGEST_SECONDS, trigger_of
+from asyncflow.text import shown
 
 MOST_ITEMS = 32767  # an item's number is a SMALLINT
 _LONGEST_TEXT = 10_000

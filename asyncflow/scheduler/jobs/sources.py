@@ -10,8 +10,8 @@ from typing import Any
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.options import refuse_unknown
-from asyncflow.outbox.text import shown
 from asyncflow.scheduler.jobs.settings import NAMES, JobSettings
+from asyncflow.text import shown
 
 if sys.version_info >= (3, 11):
     import tomllib

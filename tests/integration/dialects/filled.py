@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import text
 
 from asyncflow import Message, Status
+from asyncflow.outbox.declarations.task_type import MessageType
 from asyncflow.outbox.message import row_of
-from asyncflow.outbox.task_type import MessageType
-from asyncflow.scheduler.queries import read_heads, read_pages
+from asyncflow.scheduler.heads.queries import read_heads, read_pages
 from tests.integration.dialects.store import DOOR, Statements, Store
 
 TYPES = [MessageType(name=f"type.{number}", destination="kafka", topic="topic") for number in range(5)]

@@ -10,10 +10,10 @@ from sqlalchemy import Engine, Row, delete, event, select
 
 from asyncflow import Message, Outbox
 from asyncflow.outbox import Task
+from asyncflow.outbox.declarations.task_type import MessageType
 from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
 from asyncflow.outbox.message import Door, row_of
-from asyncflow.outbox.task_type import MessageType
-from asyncflow.scheduler.queries import Head, read_heads, read_pages
+from asyncflow.scheduler.heads.queries import Head, read_heads, read_pages
 
 DOOR = Door(64, 64 * 1024 * 1024)
 

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from asyncflow import Status
-from asyncflow.scheduler.database import Database
-from asyncflow.scheduler.queries import read_heads
+from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.heads.queries import read_heads
 from tests.integration.dialects.store import Store
 from tests.support.databases import open_engine
 

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import Connection
 
 from asyncflow import Status
-from asyncflow.scheduler import Selection, dead_letter_queries
-from asyncflow.scheduler.selection import walk_of
+from asyncflow.scheduler import Selection
+from asyncflow.scheduler.operator import queries as dead_letter_queries
+from asyncflow.scheduler.operator.walk import walk_of
 from tests.integration.dialects.filled import fill
 from tests.integration.dialects.store import Statements, Store
 

@@ -12,9 +12,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, select, text
 
-from asyncflow.scheduler import claim_queries
-from asyncflow.scheduler.queries import settle_succeeded
-from asyncflow.scheduler.raw_ids import raw_id
+from asyncflow.scheduler.relay.queries import settle_succeeded
+from asyncflow.scheduler.table.raw_ids import raw_id
+from asyncflow.scheduler.worker import queries as claim_queries
 from tests.integration.dialects.filled import LIMIT, PAIRS, PENDING, TYPES, Plans, Statement, analyze, fill
 from tests.integration.dialects.store import Statements, Store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from asyncflow.scheduler.planner_statistics import PlannerStatistics
+from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
 from tests.integration.dialects.filled import PENDING, SETTLED, analyze, fill
 from tests.integration.dialects.store import Statements, Store
 from tests.integration.dialects.test_plans import require_postgresql_lookup, statements_on_ids

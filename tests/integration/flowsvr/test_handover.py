@@ -16,7 +16,7 @@ import uvicorn
 from sqlalchemy import update
 
 from asyncflow import Call, Status
-from asyncflow.outbox.events import AttemptsRefunded
+from asyncflow.events import AttemptsRefunded
 from tests.integration.flowsvr.conftest import SECRETS, Service
 from tests.support.application import Application
 

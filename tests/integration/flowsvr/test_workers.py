@@ -22,9 +22,9 @@ from sqlalchemy.orm import Session
 
 from asyncflow import Call, NotDone, Status, TaskContext
 from asyncflow.errors import ClaimLostError, ForkedError, ServiceRefusedError
+from asyncflow.events import SettleFenced
 from asyncflow.integrations.flowsvr import ServiceSettings, make_app
 from asyncflow.integrations.flowsvr.client import Outcome, ServiceWorker, TaskServiceClient
-from asyncflow.outbox.events import SettleFenced
 from tests.integration.flowsvr.conftest import SECRETS, TOKENS
 from tests.integration.tasks.test_handlers import take_away
 from tests.support.application import Application

@@ -7,7 +7,7 @@ from collections import defaultdict
 import pytest
 
 from asyncflow.integrations.kafka import ConfluentKafkaPublisher, KafkaPublisher, KafkaSettings
-from asyncflow.scheduler.publisher import SENT, Record
+from asyncflow.scheduler.publishing.publisher import SENT, Record
 from tests.integration.kafka.adapters import KAFKA_PYTHON
 from tests.integration.kafka.conftest import MakePublisher
 from tests.integration.kafka.reading import Stored, read

@@ -13,7 +13,7 @@ import pytest
 
 from asyncflow.errors import MissingExtraError
 from asyncflow.integrations.kafka import KafkaSettings
-from asyncflow.scheduler.publisher import SENT, Unavailable
+from asyncflow.scheduler.publishing.publisher import SENT, Unavailable
 from tests.integration.kafka.adapters import Adapter
 from tests.integration.kafka.conftest import MakePublisher
 from tests.integration.kafka.mock_cluster import MockCluster

@@ -6,8 +6,8 @@ import pytest
 
 from asyncflow.errors import OptionError, UnknownOptionError
 from asyncflow.integrations.kafka import KafkaSasl, KafkaSettings, KafkaTls
-from asyncflow.integrations.kafka.confluent_options import RULES as CONFLUENT_RULES
-from asyncflow.integrations.kafka.confluent_properties import PROPERTIES
+from asyncflow.integrations.kafka.confluent.options import RULES as CONFLUENT_RULES
+from asyncflow.integrations.kafka.confluent.properties import PROPERTIES
 from tests.integration.kafka.adapters import CONFLUENT, KAFKA_PYTHON, Adapter
 
 confluent_kafka = pytest.importorskip("confluent_kafka")

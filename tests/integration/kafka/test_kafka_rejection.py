@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asyncflow.integrations.kafka import KafkaSettings
-from asyncflow.scheduler.publisher import SENT, Outcome, Record, Rejected, Retry
+from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry
 from tests.integration.kafka.adapters import Adapter
 from tests.integration.kafka.conftest import MakePublisher
 from tests.integration.kafka.mock_cluster import PRODUCE, MockCluster

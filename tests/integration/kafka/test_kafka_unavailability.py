@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asyncflow.integrations.kafka import KafkaSasl, KafkaSettings, KafkaTls
-from asyncflow.scheduler.publisher import SENT, Record
+from asyncflow.scheduler.publishing.publisher import SENT, Record
 from tests.integration.kafka.adapters import Adapter
 from tests.integration.kafka.conftest import MakePublisher
 from tests.integration.kafka.mock_cluster import INIT_PRODUCER_ID, PRODUCE, MockCluster

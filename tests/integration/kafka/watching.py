@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 
-from asyncflow.scheduler.publisher import SENT, Record, Unavailable
+from asyncflow.scheduler.publishing.publisher import SENT, Record, Unavailable
 from tests.integration.kafka.adapters import AnyPublisher
 
 # What a publish may take beyond its timeout: to take records back, on a busy machine.

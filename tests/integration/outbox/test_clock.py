@@ -103,7 +103,7 @@ def test_a_session_time_zone_changes_nothing(application: Application, shanghai:
 @pytest.mark.usefixtures("local_time_in_shanghai")
 def test_a_task_from_another_time_zone_is_due_at_once(application: Application, shanghai: Engine) -> None:
     from asyncflow.outbox.dialects import dialect_of
-    from asyncflow.scheduler.queries import read_heads, read_pages
+    from asyncflow.scheduler.heads.queries import read_heads, read_pages
 
     with Session(shanghai) as session:
         application.outbox.publish(session, "user.registered", 1)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_sessi
 
 from asyncflow import Call, Enqueued, Message
 from asyncflow.errors import InvalidArgumentsError, InvalidKeyError, WrongTargetError
-from asyncflow.outbox.events import TaskEnqueued
+from asyncflow.events import TaskEnqueued
 from asyncflow.testing import Signals
 from tests.integration.outbox.watch import checkouts_of, statements_of
 from tests.integration.outbox.ways import Way

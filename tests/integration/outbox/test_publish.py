@@ -144,7 +144,7 @@ def test_many_tasks_and_users_of_one_flush_are_all_written(application: Applicat
 
 
 def test_a_hook_is_told_of_each_task(application: Application) -> None:
-    from asyncflow.outbox.events import TaskEnqueued
+    from asyncflow.events import TaskEnqueued
 
     application.outbox.hooks.add(application.signals)
     with application.session() as session:

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine, MetaData, select, update
 
 from asyncflow import Outbox
-from asyncflow.scheduler.database_registry import DatabaseRegistry
-from asyncflow.scheduler.registry import Holding, Registry, View
+from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
+from asyncflow.scheduler.cluster.registry import Holding, Registry, View
 
 LEASE_SECONDS = 60.0
 _AN_HOUR = timedelta(hours=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncflow.outbox.events import TasksSettled
+from asyncflow.events import TasksSettled
 from asyncflow.testing import Signals
 
 

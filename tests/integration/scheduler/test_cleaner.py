@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import URL, Connection, create_engine, select, text
 
 from asyncflow import Outbox, Status
-from asyncflow.outbox.events import SettledRowsDeleted
-from asyncflow.scheduler.cleaner import Cleaner
+from asyncflow.events import SettledRowsDeleted
+from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import LONG
 from tests.integration.scheduler.waiters import somebody_waits

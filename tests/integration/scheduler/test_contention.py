@@ -11,8 +11,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, te
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow import Call, Scheduler, Status
+from asyncflow.events import StepFailed
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.outbox.events import StepFailed
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import LONG, Meanwhile, ids_of
 from tests.integration.scheduler.waiters import somebody_waits

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from sqlalchemy import insert, select
 
-from asyncflow.outbox.events import IdempotencyKeysForgotten
-from asyncflow.scheduler.cleaner import Cleaner
+from asyncflow.events import IdempotencyKeysForgotten
+from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.test_cleaner import clean, cleaner
 from tests.integration.scheduler.writing import publish

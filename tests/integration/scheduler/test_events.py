@@ -7,10 +7,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, update
 
-from asyncflow import Status
+from asyncflow import Status, events
+from asyncflow.events import Event
 from asyncflow.integrations.logging import LoggingHook
-from asyncflow.outbox import events
-from asyncflow.outbox.events import Event
 from asyncflow.scheduler import (
     SENT,
     Configurations,

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from asyncflow import Call, Scheduler, Status
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.scheduler.database import Database
-from asyncflow.scheduler.moves import note_move
+from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.moves import note_move
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.writing import publish_many
 from tests.support.application import Application

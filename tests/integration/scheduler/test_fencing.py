@@ -8,10 +8,10 @@ from sqlalchemy import Engine, delete, select
 
 from asyncflow import Scheduler, Status
 from asyncflow.errors import ShardCountMismatchError
-from asyncflow.outbox.events import OwnershipChanged, SettleFenced, TasksSettled
+from asyncflow.events import OwnershipChanged, SettleFenced, TasksSettled
 from asyncflow.scheduler import Rejected
-from asyncflow.scheduler.settlement import Settlement
-from asyncflow.scheduler.settler import Settler
+from asyncflow.scheduler.relay.settlement import Settlement
+from asyncflow.scheduler.relay.settler import Settler
 from asyncflow.testing import MemoryPublisher, Signals
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import LONG, Gate, Meanwhile, ids_of

@@ -16,12 +16,12 @@ from sqlalchemy import Engine, select, text
 
 from asyncflow import Scheduler, Status
 from asyncflow.errors import ForkedError
-from asyncflow.outbox.events import StepFailed
+from asyncflow.events import StepFailed
 from asyncflow.outbox.ids import new_id
 from asyncflow.scheduler import SENT, Outcome, Record
-from asyncflow.scheduler.configuration import Configurations
-from asyncflow.scheduler.dead_letters import DeadLetters
-from asyncflow.scheduler.shared_claims import SharedClaims
+from asyncflow.scheduler.configuration.configurations import Configurations
+from asyncflow.scheduler.operator.dead_letters import DeadLetters
+from asyncflow.scheduler.worker.service_claims import SharedClaims
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.integration.scheduler.writing import publish, publish_many, texts

@@ -11,7 +11,7 @@ import pytest
 
 from asyncflow import Status
 from asyncflow.errors import OptionError
-from asyncflow.outbox.events import BreakerChanged, PageFetched, TasksPublished
+from asyncflow.events import BreakerChanged, PageFetched, TasksPublished
 from asyncflow.scheduler import SENT, Outcome, Record, Retry, Unavailable
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, MetaData, NullPool, create_engine
 
 from asyncflow import Call, Outbox, Scheduler, Status
 from asyncflow.errors import OptionError, SchedulerStartedError, SchedulerStoppedError, TablesMissingError
-from asyncflow.outbox.events import (
+from asyncflow.events import (
     Event,
     LoopRestarted,
     OwnershipChanged,

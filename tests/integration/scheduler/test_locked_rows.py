@@ -11,7 +11,7 @@ from sqlalchemy import Engine, Select, Table, select, text
 
 from asyncflow import Call, Message, Scheduler, Status
 from asyncflow.errors import RowsLockedError
-from asyncflow.outbox.events import OwnershipChanged, RowsLocked, StepFailed
+from asyncflow.events import OwnershipChanged, RowsLocked, StepFailed
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import Meanwhile, ids_of
 from tests.integration.scheduler.writing import publish_many, texts

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, text
 
 from asyncflow import Scheduler, SchedulerSettings, Status
-from asyncflow.outbox.events import BreakerChanged, SettledRowsDeleted, SettleFenced
+from asyncflow.events import BreakerChanged, SettledRowsDeleted, SettleFenced
 from asyncflow.scheduler import DeadLetters, Outcome, Record, Selection, Unavailable
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule, scheduling

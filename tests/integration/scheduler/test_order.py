@@ -14,7 +14,7 @@ from sqlalchemy import select, text, update
 
 from asyncflow import Message, Scheduler, Status
 from asyncflow.errors import InvalidDelayError, InvalidKeyError, InvalidPriorityError
-from asyncflow.outbox.events import SettleFenced, TaskFailed
+from asyncflow.events import SettleFenced, TaskFailed
 from asyncflow.outbox.ids import shard_of_key
 from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry, Unavailable
 from asyncflow.testing import MemoryPublisher

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from asyncflow import Call, Message, Scheduler, Status
-from asyncflow.scheduler.shared_claims import SharedClaims
+from asyncflow.scheduler.worker.service_claims import SharedClaims
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import ids_of
 from tests.support.application import Application

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from asyncflow import Status
 from asyncflow.errors import UnroutedDestinationError
-from asyncflow.outbox.events import TaskFailed, UnknownTypeSeen
+from asyncflow.events import TaskFailed, UnknownTypeSeen
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import ids_of, values_of

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import URL, Engine, Row, select, text
 
 from asyncflow import Scheduler, Status
+from asyncflow.events import TaskFailed, TaskRetried, TasksSettled
 from asyncflow.outbox.clock import seconds_until
-from asyncflow.outbox.events import TaskFailed, TaskRetried, TasksSettled
 from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from asyncflow import Scheduler, Status
-from asyncflow.outbox.events import StepFailed, TasksSettled
+from asyncflow.events import StepFailed, TasksSettled
 from asyncflow.scheduler import Outcome, Record
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import LONG, ids_of

@@ -11,8 +11,8 @@ from sqlalchemy import URL, Engine, create_engine
 
 from asyncflow import Scheduler, Status
 from asyncflow.errors import ConnectionSilentError
-from asyncflow.outbox.events import StepFailed
-from asyncflow.scheduler.connecting import connect_within
+from asyncflow.events import StepFailed
+from asyncflow.scheduler.connections.connecting import connect_within
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import ids_of
 from tests.integration.scheduler.writing import publish_many, texts

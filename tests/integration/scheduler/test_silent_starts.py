@@ -11,14 +11,15 @@ from sqlalchemy import Engine, MetaData, create_engine, text
 from asyncflow import Outbox, Scheduler, cli
 from asyncflow.errors import ConnectionSilentError
 from asyncflow.integrations.flowsvr import make_app
-from asyncflow.scheduler.audit import Audit
-from asyncflow.scheduler.configuration import Configurations
-from asyncflow.scheduler.connecting import connected
-from asyncflow.scheduler.dead_letters import DeadLetters
-from asyncflow.scheduler.limits import Limits
-from asyncflow.scheduler.report import report
-from asyncflow.scheduler.reshard import reshard
-from asyncflow.scheduler.table_check import recorded_shard_count, require_shard_count, require_tables
+from asyncflow.scheduler.cluster.reshard import reshard
+from asyncflow.scheduler.cluster.shard_count import recorded_shard_count, require_shard_count
+from asyncflow.scheduler.configuration.configurations import Configurations
+from asyncflow.scheduler.connections.connecting import connected
+from asyncflow.scheduler.connections.limits import Limits
+from asyncflow.scheduler.operator.audit import Audit
+from asyncflow.scheduler.operator.dead_letters import DeadLetters
+from asyncflow.scheduler.operator.report import report
+from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.testing import MemoryPublisher
 from tests.integration.flowsvr.conftest import TOKENS
 from tests.support.application import Application

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from asyncflow import Scheduler, Status
-from asyncflow.outbox.events import BreakerChanged, TasksSettled
+from asyncflow.events import BreakerChanged, TasksSettled
 from asyncflow.scheduler import SENT, Outcome, Record, Unavailable
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import event, select
 
 from asyncflow import Call, Message, Scheduler, Status
+from asyncflow.events import OwnershipChanged, RowsLocked
 from asyncflow.outbox.dialects.mysql import MySQL
-from asyncflow.outbox.events import OwnershipChanged, RowsLocked
-from asyncflow.scheduler.database import Database
-from asyncflow.scheduler.locked_rows import sort_out
+from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import ids_of
 from tests.integration.scheduler.test_locked_rows import _by_type, locked, settled, shards_lost

@@ -13,7 +13,7 @@ from sqlalchemy import event, insert, text, update
 
 from asyncflow import RetryTask, Scheduler, Status, TaskContext
 from asyncflow.errors import OptionError, UnknownOptionError, UnknownTaskTypeError
-from asyncflow.outbox.events import (
+from asyncflow.events import (
     ClaimsRanOut,
     ConfigurationChanged,
     ConfigurationIgnored,
@@ -23,7 +23,7 @@ from asyncflow.outbox.events import (
     TaskRetried,
 )
 from asyncflow.scheduler import Configurations, Rejected, Retry, TypeConfig
-from asyncflow.scheduler.report import report
+from asyncflow.scheduler.operator.report import report
 from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually

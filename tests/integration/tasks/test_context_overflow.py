@@ -14,8 +14,8 @@ from asyncflow import NotDone, RejectTask, Status, TaskContext
 from asyncflow.errors import ClaimLostError
 from asyncflow.outbox.tables import OVERFLOWN
 from asyncflow.scheduler import DeadLetters, Selection
-from asyncflow.scheduler.shared_claims import Held, Outcome, SharedClaims
-from asyncflow.scheduler.task_view import TaskView
+from asyncflow.scheduler.operator.task_view import TaskView
+from asyncflow.scheduler.worker.service_claims import Held, Outcome, SharedClaims
 from tests.support.application import Application
 
 SMALL = {"job": "ö"}

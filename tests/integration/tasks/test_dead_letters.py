@@ -14,7 +14,7 @@ from sqlalchemy import select, text, update
 
 from asyncflow import Message, RejectTask, Status, TaskContext
 from asyncflow.errors import InvalidTaskTypeError, OptionError, TaskNotFoundError
-from asyncflow.outbox.events import Event, TasksChanged
+from asyncflow.events import Event, TasksChanged
 from asyncflow.scheduler import SENT, Audit, DeadLetters, Outcome, Record, Rejected, Selection
 from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from asyncflow.outbox.events import TaskFailed
+from asyncflow.events import TaskFailed
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.support.application import Application

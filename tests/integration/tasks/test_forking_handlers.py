@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from asyncflow import Call, Outbox, SimpleJob
-from asyncflow.outbox.events import StepFailed, TasksPublished
+from asyncflow.events import StepFailed, TasksPublished
 from asyncflow.scheduler import Outcome, Record
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule

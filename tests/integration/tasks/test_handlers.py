@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from asyncflow import Call, CancelTask, NotDone, RejectTask, RetryTask, Status, TaskContext
 from asyncflow.errors import ClaimLostError, InvalidArgumentsError, InvalidStageError, OptionError
-from asyncflow.outbox.events import ClaimsRanOut, SettleFenced, TaskFailed, TaskRetried, TasksSettled
+from asyncflow.events import ClaimsRanOut, SettleFenced, TaskFailed, TaskRetried, TasksSettled
 from tests.support.application import Application
 
 _LONG = timedelta(seconds=60)

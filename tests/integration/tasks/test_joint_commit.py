@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from asyncflow import Status, TaskContext
 from asyncflow.errors import ClaimLostError, UnsettledEffectError
-from asyncflow.outbox.events import HandlerFailedLate, TaskFailed, TasksSettled
+from asyncflow.events import HandlerFailedLate, TaskFailed, TasksSettled
 from tests.support.application import Application
 
 _AT_ONCE = {"max_retries": 3, "retry_interval_seconds": 0, "max_retry_interval_seconds": 0}

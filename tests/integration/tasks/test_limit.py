@@ -204,7 +204,7 @@ def test_a_row_that_moved_on_since_its_page_was_read_keeps_its_stage_and_attempt
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Let another worker claim, checkpoint and give back a row between our page and our claim."""
-    from asyncflow.scheduler import queries
+    from asyncflow.scheduler.heads import queries
 
     seen: list[Any] = []
     read_pages = queries.read_pages

@@ -14,10 +14,10 @@ from sqlalchemy import MetaData, delete, event, select, update
 from sqlalchemy.exc import OperationalError
 
 from asyncflow import Outbox, TaskContext
-from asyncflow.outbox.events import Hooks, PeriodicTasksEnqueued, StepFailed
+from asyncflow.events import Hooks, PeriodicTasksEnqueued, StepFailed
 from asyncflow.scheduler import SchedulerSettings
-from asyncflow.scheduler.timetable import Timetable
-from asyncflow.scheduler.timetable_queries import read_now
+from asyncflow.scheduler.upkeep.queries import read_now
+from asyncflow.scheduler.upkeep.timetable import Timetable
 from tests.integration.outbox.watch import statements_of
 from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import update
 
 from asyncflow import Call, Scheduler, Status
-from asyncflow.outbox.events import AttemptsRefunded, ClaimsRanOut
+from asyncflow.events import AttemptsRefunded, ClaimsRanOut
 from tests.support.application import Application
 
 _AT_ONCE = {"retry_interval_seconds": 0, "max_retry_interval_seconds": 0}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asyncflow import RetryTask, Status
-from asyncflow.outbox.events import TaskRetried
+from asyncflow.events import TaskRetried
 from tests.support.application import Application
 
 CASES: dict[str, tuple[dict[str, Any], list[float]]] = {

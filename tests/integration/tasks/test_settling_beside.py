@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from asyncflow import Call, Status
-from asyncflow.outbox.events import StepFailed, TasksSettled
+from asyncflow.events import StepFailed, TasksSettled
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.support.application import Application

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import URL, select
 
 from asyncflow import Message
-from asyncflow.outbox.events import SettleFenced, TaskRetried, TasksSettled
+from asyncflow.events import SettleFenced, TaskRetried, TasksSettled
 from tests.support.application import Application
 from tests.support.databases import drop_everything, open_engine
 from tests.support.lost_answers import Broker, live

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Engine, text
 
 from asyncflow import Status
-from asyncflow.outbox.events import StepFailed
+from asyncflow.events import StepFailed
 from tests.support.application import Application
 from tests.support.lost_answers import Broker
 

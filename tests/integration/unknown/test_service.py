@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import URL, delete
 
 from asyncflow import Status
-from asyncflow.outbox.events import SettleFenced, TasksSettled
+from asyncflow.events import SettleFenced, TasksSettled
 from tests.integration.flowsvr.conftest import Service
 from tests.support.application import Application
 from tests.support.databases import drop_everything, open_engine

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from sqlalchemy import URL, Engine, insert, update
 
-from asyncflow.outbox.events import Hooks, PeriodicTasksEnqueued
+from asyncflow.events import Hooks, PeriodicTasksEnqueued
 from asyncflow.scheduler.settings import SchedulerSettings
-from asyncflow.scheduler.timetable import Timetable
+from asyncflow.scheduler.upkeep.timetable import Timetable
 from asyncflow.testing import Signals
 from tests.support.application import Application
 from tests.support.databases import drop_everything, open_engine

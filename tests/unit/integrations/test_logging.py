@@ -7,9 +7,9 @@ from datetime import datetime, timezone
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from asyncflow import events
+from asyncflow.events import Event
 from asyncflow.integrations.logging import LoggingHook, level_of, line_of
-from asyncflow.outbox import events
-from asyncflow.outbox.events import Event
 
 ID = uuid.UUID("0190a5b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b")
 FAULT = ValueError("no\nsuch thing")

@@ -25,10 +25,10 @@ from sqlalchemy import MetaData
 
 from asyncflow import Outbox
 from asyncflow.errors import InvalidArgumentsError, OptionError, PayloadNotSerializableError
-from asyncflow.outbox.exactness import is_same
+from asyncflow.outbox.arguments.exactness import is_same
+from asyncflow.outbox.arguments.signature import Signature
 from asyncflow.outbox.message import Call, call_row_of
 from asyncflow.outbox.payload import encode
-from asyncflow.outbox.signature import Signature
 
 if TYPE_CHECKING:
     from collections import OrderedDict

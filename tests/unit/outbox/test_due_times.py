@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
-from asyncflow.outbox.plan import Plan
+from asyncflow.outbox.cron.plan import Plan
 
 Names = Callable[[datetime], bool]
 

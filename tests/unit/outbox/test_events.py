@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from asyncflow import events
 from asyncflow.errors import OptionError
-from asyncflow.outbox import events
-from asyncflow.outbox.events import Event, Hooks, TickMisfired, UnknownTypeSeen
+from asyncflow.events import Event, Hooks, TickMisfired, UnknownTypeSeen
 
 KINDS = [
     kind

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.plan import Plan
+from asyncflow.outbox.cron.plan import Plan
 
 
 def utc(text: str) -> datetime:

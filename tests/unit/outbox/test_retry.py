@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncflow import HandlerType
-from asyncflow.outbox.retry import RetryPolicy
+from asyncflow.outbox.declarations.retry import RetryPolicy
 
 seconds = st.floats(0.001, 1e6)
 bounds = st.tuples(seconds, seconds).map(sorted)

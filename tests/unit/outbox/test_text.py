@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asyncflow.errors import InvalidKeyError
-from asyncflow.outbox.text import nearest, require_text, shown
+from asyncflow.text import nearest, require_text, shown
 
 
 @pytest.mark.parametrize("text", ["A1001", "a b", "😀" * 255, "ключ", "a" * 255, "-", "a\x7fb"])

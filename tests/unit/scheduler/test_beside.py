@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from asyncflow.outbox.events import Hooks, StepFailed
-from asyncflow.scheduler.beside import Beside
+from asyncflow.events import Hooks, StepFailed
+from asyncflow.scheduler.loops.second_writer import Beside
 from asyncflow.testing import Signals
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncflow.outbox.events import BreakerChanged, Hooks
-from asyncflow.scheduler.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
+from asyncflow.events import BreakerChanged, Hooks
+from asyncflow.scheduler.publishing.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
 from asyncflow.testing import Signals
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from asyncflow.outbox.events import BreakerChanged, Hooks
+from asyncflow.events import BreakerChanged, Hooks
 from asyncflow.scheduler import SENT, Outcome, Record, Unavailable
-from asyncflow.scheduler.breakers import Breakers
+from asyncflow.scheduler.publishing.breakers import Breakers
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.testing import Signals
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.events import Hooks, MembersChanged, OwnershipChanged, ShardsHandedOver
-from asyncflow.scheduler.allocation import Fixed, SharedOut
-from asyncflow.scheduler.cluster import Cluster
-from asyncflow.scheduler.leased_ownership import LeasedOwnership
-from asyncflow.scheduler.registry import Holding, View
-from asyncflow.scheduler.strategies import minimal_movement
+from asyncflow.events import Hooks, MembersChanged, OwnershipChanged, ShardsHandedOver
+from asyncflow.scheduler.cluster.allocation import Fixed, SharedOut
+from asyncflow.scheduler.cluster.cluster import Cluster
+from asyncflow.scheduler.cluster.membership import LeasedOwnership
+from asyncflow.scheduler.cluster.registry import Holding, View
+from asyncflow.scheduler.cluster.strategies import minimal_movement
 from asyncflow.testing import Signals
 
 JOB, ITEMS, LEASE, HEARTBEAT = "send", 12, 6.0, 0.75

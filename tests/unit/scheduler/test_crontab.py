@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.cron_fields import WEEKDAY
-from asyncflow.scheduler.crontab import trigger_of
+from asyncflow.outbox.cron.fields import WEEKDAY
+from asyncflow.scheduler.loops.triggers import trigger_of
 
 SUNDAY = datetime(2026, 3, 1)  # midnight, in the metronome's time zone
 NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")

@@ -7,7 +7,7 @@ import pytest
 
 from asyncflow import MessageType, Task
 from asyncflow.scheduler import Record
-from asyncflow.scheduler.envelope import Envelope, message_id
+from asyncflow.scheduler.publishing.envelope import Envelope, message_id
 
 ID = uuid.UUID("0190a5b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b")
 KIND = MessageType(name="user.registered", destination="kafka", topic="users")

@@ -5,8 +5,8 @@ import threading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncflow.outbox.events import Hooks, TickMisfired
-from asyncflow.scheduler.latch import Latch
+from asyncflow.events import Hooks, TickMisfired
+from asyncflow.scheduler.loops.latch import Latch
 from asyncflow.testing import Signals
 from tests.unit.scheduler.waiting import eventually
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from asyncflow import Status
-from asyncflow.outbox.events import Hooks
+from asyncflow.events import Hooks
 from asyncflow.scheduler import SchedulerSettings
-from asyncflow.scheduler.lookout import Lookout, Rest
-from asyncflow.scheduler.queries import Head
-from asyncflow.scheduler.unknown_types import UnknownTypes
+from asyncflow.scheduler.heads.lookout import Lookout, Rest
+from asyncflow.scheduler.heads.queries import Head
+from asyncflow.scheduler.heads.unknown_types import UnknownTypes
 
 OWNED = frozenset({(0, 1)})
 
@@ -36,8 +36,10 @@ class Place:
     def __init__(self, **settings: Any) -> None:
         self.clock = Clock()
         self.woken = 0
-        self.lookout = Lookout(SchedulerSettings(**settings), UnknownTypes({"a": 0}, Hooks([])), self.clock)
-        self.lookout.ownership = Shards()  # type: ignore[assignment]
+        chosen = SchedulerSettings(**settings)
+        unknown_types = UnknownTypes({"a": 0}, Hooks([]))
+        self.lookout = Lookout(chosen.tick, chosen.heartbeat_seconds, unknown_types, self.clock)
+        self.lookout.owned = Shards().epochs
         self.rest = self.lookout.rest_for(lambda head: head.task_type == "a")
         self.rest.wake = self._wake
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from asyncflow.outbox.events import Hooks, LoopRestarted, StepFailed, TickMisfired
-from asyncflow.scheduler import loop as loops
-from asyncflow.scheduler.loop import Loop
+from asyncflow.events import Hooks, LoopRestarted, StepFailed, TickMisfired
+from asyncflow.scheduler.loops import loop as loops
+from asyncflow.scheduler.loops.loop import Loop
 from asyncflow.testing import Signals
 
 LONG = 60.0

@@ -9,7 +9,7 @@ import pytest
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from asyncflow.scheduler.metronome import Metronome
+from asyncflow.scheduler.loops.metronome import Metronome
 
 LONG = 60.0
 

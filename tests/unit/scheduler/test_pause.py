@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncflow.scheduler.pause import AdaptivePause, RoundSize
+from asyncflow.scheduler.loops.pause import AdaptivePause
+from asyncflow.scheduler.relay.round import RoundSize
 
 LONG = 86400.0
 

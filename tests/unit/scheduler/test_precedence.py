@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncflow.outbox import Task
-from asyncflow.scheduler.precedence import NEVER, Bounds, Precedence
-from asyncflow.scheduler.queries import Head
+from asyncflow.scheduler.heads.precedence import NEVER, Bounds, Precedence
+from asyncflow.scheduler.heads.queries import Head
 
 Lanes = dict[int, list[int]]
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from asyncflow.scheduler.queries import Head
-from asyncflow.scheduler.recent_heads import RecentHeads
+from asyncflow.scheduler.heads.queries import Head
+from asyncflow.scheduler.heads.recent_heads import RecentHeads
 
 
 class Look:

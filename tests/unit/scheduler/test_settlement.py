@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from asyncflow import MessageType, Task
 from asyncflow.scheduler import SENT, Outcome, Rejected, Retry, Unavailable
-from asyncflow.scheduler.settlement import Settlement
+from asyncflow.scheduler.relay.settlement import Settlement
 
 KIND = MessageType(name="coupon", destination="kafka", topic="coupon", max_retries=3)
 

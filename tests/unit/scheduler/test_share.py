@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncflow.scheduler.share import Share
+from asyncflow.scheduler.cluster.share import Share
 
 
 class Watched:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncflow.errors import OptionError
-from asyncflow.scheduler.strategies import STRATEGIES, java_hash, minimal_movement, strategy_of
+from asyncflow.scheduler.cluster.strategies import STRATEGIES, java_hash, minimal_movement, strategy_of
 
 LEAST_HASH = "polygenelubricants"  # whose hash is Java's Integer.MIN_VALUE
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from asyncflow.outbox.events import Hooks, UnknownTypeSeen
-from asyncflow.scheduler.unknown_types import UnknownTypes
+from asyncflow.events import Hooks, UnknownTypeSeen
+from asyncflow.scheduler.heads.unknown_types import UnknownTypes
 from asyncflow.testing import Signals
 
 

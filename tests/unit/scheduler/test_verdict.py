@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncflow.outbox.retry import RetryPolicy
-from asyncflow.outbox.signals import NotDone
+from asyncflow.outbox.declarations.retry import RetryPolicy
+from asyncflow.outbox.declarations.signals import NotDone
+from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.status import Status
-from asyncflow.outbox.task_type import TaskType
-from asyncflow.scheduler.verdict import verdict_of
+from asyncflow.scheduler.worker.verdict import verdict_of
 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(0, 12))

@@ -20,7 +20,7 @@ from asyncflow.integrations.flowsvr.client.link import Link
 from asyncflow.integrations.flowsvr.client.settings import ClientSettings
 from asyncflow.outbox import Call
 from asyncflow.outbox import payload as payloads
-from asyncflow.outbox.text import shown
+from asyncflow.text import shown
 
 if TYPE_CHECKING:
     import httpx

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from asyncflow.errors import OptionError
+from asyncflow.events import Hook
 from asyncflow.integrations.flowsvr.client.settings import ClientSettings
 from asyncflow.integrations.flowsvr.client.worker import ServiceWorker
-from asyncflow.outbox.events import Hook
 
 TOKEN_VARIABLE = "ASYNCFLOW_TOKEN"
 _APART = ("server", "token", "name")

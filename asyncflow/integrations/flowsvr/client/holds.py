@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from asyncflow.integrations.flowsvr.client.answers import Held
-from asyncflow.scheduler.pause import AdaptivePause
-from asyncflow.scheduler.threads import Threads
+from asyncflow.scheduler.loops.pause import AdaptivePause
+from asyncflow.scheduler.loops.threads import Threads
 
 Ask = Callable[[Mapping[str, int], float], Held]
 Arrive = Callable[[Held, float], None]

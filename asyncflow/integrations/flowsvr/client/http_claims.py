@@ -13,17 +13,17 @@ import orjson
 from sqlalchemy import Connection
 
 from asyncflow.errors import ServiceAwayError, ServiceRefusedError, TaskServiceError
+from asyncflow.events import Hooks, StepFailed, UnknownTypeSeen
 from asyncflow.integrations.flowsvr.client.answers import Held, HeldTask, Outcome, OutcomeName, Settled
 from asyncflow.integrations.flowsvr.client.backoff import Backoff
 from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
 from asyncflow.integrations.flowsvr.client.holds import Holds
 from asyncflow.outbox import Task
-from asyncflow.outbox.events import Hooks, StepFailed, UnknownTypeSeen
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.claim_source import Claim, Found, Written
-from asyncflow.scheduler.claims import Claims
-from asyncflow.scheduler.pause import AdaptivePause
-from asyncflow.scheduler.verdict import GIVEN_BACK, Verdict
+from asyncflow.scheduler.loops.pause import AdaptivePause
+from asyncflow.scheduler.worker.claim_source import Claim, Found, Written
+from asyncflow.scheduler.worker.claims import Claims
+from asyncflow.scheduler.worker.verdict import GIVEN_BACK, Verdict
 
 T = TypeVar("T")
 _UNAUTHORIZED = (401, 403)

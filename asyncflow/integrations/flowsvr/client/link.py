@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from asyncflow.errors import ClaimLostError, MissingExtraError, ServiceAwayError, ServiceRefusedError
+from asyncflow.forks import keep_for_ever, leave_at_fork
 from asyncflow.integrations.flowsvr.client.settings import ClientSettings
-from asyncflow.outbox.forks import keep_for_ever, leave_at_fork
 
 if TYPE_CHECKING:
     import httpx

@@ -8,7 +8,7 @@ from typing import Any
 from asyncflow.errors import OptionError, UnknownOptionError
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.tables import OWNER_LENGTH
-from asyncflow.outbox.text import require_text, shown
+from asyncflow.text import require_text, shown
 
 MAX_WAIT_SECONDS = 30.0  # the service holds no request longer
 _LONGEST_SECONDS = 86400.0

@@ -11,19 +11,19 @@ from typing import Any
 from uuid import uuid4
 
 from asyncflow.errors import ForkedError, OptionError, SchedulerStoppedError, ServiceAwayError
+from asyncflow.events import Hook, Hooks, WorkerStarted, WorkerStopped
+from asyncflow.forks import leave_at_fork
 from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
 from asyncflow.integrations.flowsvr.client.http_claims import HttpClaims
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.events import Hook, Hooks, WorkerStarted, WorkerStopped
-from asyncflow.outbox.forks import leave_at_fork
 from asyncflow.scheduler import Scheduler
-from asyncflow.scheduler.claim_owner import ClaimOwner
-from asyncflow.scheduler.claims import Claims
-from asyncflow.scheduler.engine_check import require_engine
-from asyncflow.scheduler.loop import Loop
-from asyncflow.scheduler.ownership import instance_name
-from asyncflow.scheduler.table_check import require_tables
-from asyncflow.scheduler.worker import Worker
+from asyncflow.scheduler.cluster.ownership import instance_name
+from asyncflow.scheduler.connections.engine_check import require_engine
+from asyncflow.scheduler.loops.loop import Loop
+from asyncflow.scheduler.table.claim_owner import ClaimOwner
+from asyncflow.scheduler.table.table_check import require_tables
+from asyncflow.scheduler.worker.claims import Claims
+from asyncflow.scheduler.worker.worker import Worker
 
 _WATCH_SECONDS = 1.0
 

@@ -10,18 +10,18 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from asyncflow.integrations.flowsvr.access import Admin, Service
-from asyncflow.integrations.flowsvr.bodies import Body, Key, TypeName, Whole
-from asyncflow.integrations.flowsvr.checks import require_few
-from asyncflow.integrations.flowsvr.problems import Json, Problem, responses
+from asyncflow.integrations.flowsvr.door.access import Admin, Service
+from asyncflow.integrations.flowsvr.door.bodies import Body, Key, TypeName, Whole
+from asyncflow.integrations.flowsvr.door.checks import require_few
+from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.routes.tasks import TaskId, plain_text
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.wire import whole_json
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH, TASK_TYPE_LENGTH
-from asyncflow.scheduler.audit import MOST_READ
-from asyncflow.scheduler.dead_letters import Changed
-from asyncflow.scheduler.selection import Selection
+from asyncflow.scheduler.operator.audit import MOST_READ
+from asyncflow.scheduler.operator.dead_letters import Changed
+from asyncflow.scheduler.operator.selection import Selection
 
 router = APIRouter(prefix="/v2/dead-letters", tags=["dead letters"])
 

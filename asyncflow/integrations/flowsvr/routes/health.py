@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from asyncflow.integrations.flowsvr.access import Service
-from asyncflow.integrations.flowsvr.problems import Json, responses
+from asyncflow.integrations.flowsvr.door.access import Service
+from asyncflow.integrations.flowsvr.door.problems import Json, responses
 
 router = APIRouter(tags=["health"])
 

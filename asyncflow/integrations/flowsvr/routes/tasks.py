@@ -9,14 +9,14 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from asyncflow.integrations.flowsvr.access import Anyone, Producer, Service
-from asyncflow.integrations.flowsvr.bodies import CreateTask, CreateTasks
-from asyncflow.integrations.flowsvr.checks import require_few
-from asyncflow.integrations.flowsvr.problems import Json, Problem, responses
+from asyncflow.integrations.flowsvr.door.access import Anyone, Producer, Service
+from asyncflow.integrations.flowsvr.door.bodies import CreateTask, CreateTasks
+from asyncflow.integrations.flowsvr.door.checks import require_few
+from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.wire import read_cursor, state_json, whole_json, written
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH, TASK_TYPE_LENGTH
-from asyncflow.scheduler.task_view import Filter
+from asyncflow.scheduler.operator.task_view import Filter
 
 COUNT_LIMIT = 10_000
 STATUSES = tuple(status.name for status in Status)

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 from starlette.responses import Response
 
-from asyncflow.integrations.flowsvr.access import Admin, Anyone, Service
-from asyncflow.integrations.flowsvr.bodies import Body, Whole
-from asyncflow.integrations.flowsvr.problems import Json, responses
+from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Service
+from asyncflow.integrations.flowsvr.door.bodies import Body, Whole
+from asyncflow.integrations.flowsvr.door.problems import Json, responses
 from asyncflow.integrations.flowsvr.service import TaskService
-from asyncflow.outbox.handler_type import HandlerType
+from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
-from asyncflow.scheduler.type_config import OPTIONS, TypeConfig
+from asyncflow.scheduler.configuration.type_config import OPTIONS, TypeConfig
 
 Name = Annotated[str, Path(min_length=1, max_length=TASK_TYPE_LENGTH)]
 _Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False)]

@@ -13,19 +13,19 @@ from sqlalchemy import Row
 from starlette.responses import Response
 
 from asyncflow.errors import ClaimLostError, InvalidStageError
-from asyncflow.integrations.flowsvr.access import Service, Worker
-from asyncflow.integrations.flowsvr.bodies import HoldTasks, OneOutcome, RenewClaims, SetTasks, WriteCheckpoint
-from asyncflow.integrations.flowsvr.checks import lease_of, require_few, require_once, worker_name
+from asyncflow.integrations.flowsvr.door.access import Service, Worker
+from asyncflow.integrations.flowsvr.door.bodies import HoldTasks, OneOutcome, RenewClaims, SetTasks, WriteCheckpoint
+from asyncflow.integrations.flowsvr.door.checks import lease_of, require_few, require_once, worker_name
+from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.handover import HandedOver
-from asyncflow.integrations.flowsvr.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.routes.tasks import TaskId
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.wire import claim_json, state_json
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.tables import STAGE_LENGTH
-from asyncflow.outbox.text import require_text
-from asyncflow.scheduler.claim_source import Claim
-from asyncflow.scheduler.shared_claims import Held, Settled
+from asyncflow.scheduler.worker.claim_source import Claim
+from asyncflow.scheduler.worker.service_claims import Held, Settled
+from asyncflow.text import require_text
 
 router = APIRouter(tags=["work"])
 

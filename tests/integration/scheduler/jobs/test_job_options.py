@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from asyncflow import DataflowJob, JobSettings, Scheduler, ShardingContext, SimpleJob
+from asyncflow import DataflowJob, JobSettings, Scheduler, ShardingContext, SimpleJob, events
 from asyncflow.errors import OptionError, UnknownOptionError
-from asyncflow.outbox import events
 from asyncflow.scheduler.jobs.sources import options_from_environment, options_from_toml
 from tests.integration.scheduler.publishers import LONG
 from tests.support.application import Application

@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session
 
 from asyncflow import CancelTask, NotDone, RejectTask, RetryTask, Scheduler, TaskContext
 from asyncflow.errors import ClaimLostError, OptionError, SchedulerStoppedError, ServiceRefusedError, TablesMissingError
-from asyncflow.integrations.flowsvr.client import ServiceWorker
-from asyncflow.outbox.events import (
+from asyncflow.events import (
     SettleFenced,
     StepFailed,
     TaskFailed,
@@ -22,6 +21,7 @@ from asyncflow.outbox.events import (
     WorkerStarted,
     WorkerStopped,
 )
+from asyncflow.integrations.flowsvr.client import ServiceWorker
 from asyncflow.testing import Signals
 from tests.unit.integrations.flowsvr.fake_service import FakeService, problem, small_outbox
 from tests.unit.scheduler.waiting import eventually

@@ -8,7 +8,7 @@ import pytest
 
 from asyncflow.integrations.kafka.link import Link, UnreachableError
 from asyncflow.integrations.kafka.suspects import Finding
-from asyncflow.scheduler.publisher import SENT, Record, Unavailable
+from asyncflow.scheduler.publishing.publisher import SENT, Record, Unavailable
 
 BATCH = [Record("t", None, b"v", [])] * 2
 

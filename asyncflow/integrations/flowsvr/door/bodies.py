@@ -1,0 +1,144 @@
+"""The bodies of requests, checked field by field before anything is written."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from asyncflow.outbox import Call
+from asyncflow.outbox.clock import MAX_DELAY_SECONDS
+from asyncflow.outbox.declarations.task_type import MAX_RETRIES
+from asyncflow.outbox.message import MAX_PRIORITY
+from asyncflow.outbox.tables import KEY_LENGTH, OWNER_LENGTH, STAGE_LENGTH, TASK_TYPE_LENGTH
+from asyncflow.scheduler.worker.service_claims import Held, Outcome
+from asyncflow.text import nearest
+
+TypeName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=TASK_TYPE_LENGTH)]
+Key = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=KEY_LENGTH)]
+WorkerName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=OWNER_LENGTH)]
+Stage = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=STAGE_LENGTH)]
+ErrorText = Annotated[str, StringConstraints(strict=True, max_length=10_000)]
+Whole = Annotated[int, Field(strict=True)]
+Delay = Annotated[float, Field(strict=True, ge=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False)]
+Lease = Annotated[float, Field(strict=True, ge=0.1, allow_inf_nan=False)]
+OutcomeName = Literal["success", "retry", "not_done", "failed", "cancelled", "given_back"]
+
+
+class Body(BaseModel):
+    """Be a body whose unknown fields are refused, with the nearest name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            for name in given:
+                if name not in cls.model_fields:
+                    raise ValueError(f"there is no field {name!r:.60}{nearest(str(name), cls.model_fields)}")
+        return given
+
+
+class NewTask(Body):
+    """Describe a task to be created."""
+
+    arguments: dict[str, Any] = Field(default_factory=dict, description="of the handler, by name")
+    key: Key | None = Field(None, description="business key, for look-up")
+    priority: Annotated[Whole, Field(ge=0, le=MAX_PRIORITY)] = Field(0, description="seconds by which it goes ahead")
+    delay_seconds: Delay = Field(0, description="not started before that")
+    run_at: datetime | None = Field(None, description="not started before that moment; in place of a delay")
+    headers: dict[str, str] | None = Field(None, description="kept with the task")
+    max_retries: Annotated[Whole, Field(ge=0, le=MAX_RETRIES)] | None = Field(
+        None, description="attempts after the first; by default those of the type"
+    )
+    idempotency_key: Key | None = Field(None, description="a second task of its type with this key is not created")
+
+    def call(self) -> Call:
+        """Return the task as the outbox takes it."""
+        return Call(
+            self.arguments,
+            self.key,
+            self.headers,
+            self.priority,
+            self.delay_seconds,
+            self.run_at,
+            self.idempotency_key,
+            self.max_retries,
+        )
+
+
+class CreateTask(NewTask):
+    """Create one task."""
+
+    task_type: TypeName
+
+
+class CreateTasks(Body):
+    """Create several tasks of one type, all or none."""
+
+    task_type: TypeName
+    tasks: list[NewTask] = Field(min_length=1)
+
+
+class HoldTasks(Body):
+    """Ask for due tasks, of each type up to a number."""
+
+    worker: WorkerName
+    limits: dict[TypeName, Annotated[Whole, Field(ge=1)]] = Field(min_length=1, max_length=1000)
+    lease_seconds: Lease | None = None
+    wait_seconds: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 0
+
+
+class ClaimName(Body):
+    """Name a claim: the task and the token that the hold gave."""
+
+    id: UUID
+    token: UUID
+
+    def held(self) -> Held:
+        """Return the claim's name."""
+        return Held(self.id, self.token)
+
+
+class RenewClaims(Body):
+    """Let claims last for another lease."""
+
+    claims: list[ClaimName] = Field(min_length=1)
+    lease_seconds: Lease | None = None
+
+
+class OneOutcome(Body):
+    """Tell what became of a task."""
+
+    token: UUID
+    outcome: OutcomeName
+    delay_seconds: Delay | None = None
+    error: ErrorText = ""
+
+    def told(self, task_id: UUID) -> Outcome:
+        """Return the outcome of that task."""
+        return Outcome(Held(task_id, self.token), self.outcome, self.delay_seconds, self.error)
+
+
+class NamedOutcome(OneOutcome):
+    """Tell what became of one of several tasks."""
+
+    id: UUID
+
+
+class SetTasks(Body):
+    """Tell what became of several tasks."""
+
+    outcomes: list[NamedOutcome] = Field(min_length=1)
+
+
+class WriteCheckpoint(Body):
+    """Tell how far the work on a task has come; a lease renews the claim, too."""
+
+    token: UUID
+    stage: Stage
+    context: Any = None
+    lease_seconds: Lease | None = None

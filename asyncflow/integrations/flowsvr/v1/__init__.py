@@ -1,0 +1,1 @@
+"""The original asyncflow's routes."""

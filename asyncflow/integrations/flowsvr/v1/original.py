@@ -1,0 +1,130 @@
+"""Tasks in the field names of the original task service, for its clients."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Row
+
+from asyncflow.integrations.flowsvr.door.problems import Problem
+from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.worker.claim_source import Claim
+from asyncflow.scheduler.worker.service_claims import Held
+
+# Its numbers begin at 1; it has no word for a task that was taken back.
+NUMBERS = {
+    Status.PENDING: 1,
+    Status.PROCESSING: 2,
+    Status.SUCCESS: 3,
+    Status.FAILED: 4,
+    Status.CANCELLED: 5,
+}
+STATUSES = {number: status for status, number in NUMBERS.items()}
+STAGE_HEADER, TEXT_ARGUMENT = "task-stage", "task_context"
+
+
+def task_of_row(row: Row[Any]) -> dict[str, Any]:
+    """Return a task as ``task_data``."""
+    attempts = row.retry_count - (row.status == Status.PROCESSING)
+    return {
+        "task_id": str(row.id),
+        **_work(row.task_type, row.task_key, row.stage, row.context, row.headers, row.payload),
+        "status": NUMBERS[Status(row.status)],
+        "priority": row.priority,
+        "crt_retry_num": attempts,
+        "max_retry_num": row.max_retries,
+        "schedule_log": row.schedule_log or "",
+        "order_time": _seconds(row.order_time),
+        "create_time": _seconds(row.created_at),
+        "modify_time": _seconds(row.modified_at),
+    }
+
+
+def task_of_claim(claim: Claim) -> dict[str, Any]:
+    """Return a held task; its ``task_id`` carries the claim token, which unchanged clients send back with it."""
+    task = claim.task
+    return {
+        "task_id": f"{task.id}_{claim.token}",
+        **_work(task.task_type, task.key, claim.stage, claim.context, task.headers_json, task.payload),
+        "status": NUMBERS[Status.PROCESSING],
+        "crt_retry_num": task.retry_count,
+        "max_retry_num": task.max_retries,
+    }
+
+
+def held_of(task_id: str) -> Held:
+    """Return the claim that a held task's ``task_id`` names; raises Problem 422."""
+    plain, _, token = task_id.partition("_")
+    try:
+        return Held(UUID(plain), UUID(token))
+    except ValueError:
+        raise Problem(422, "task_id carries no claim; send the task_id that hold_tasks gave", field="task_id") from None
+
+
+def id_of(task_id: str) -> UUID:
+    """Return the task's id, from what its creation or a hold gave; raises Problem 422."""
+    try:
+        return UUID(task_id.partition("_")[0])
+    except ValueError:
+        raise Problem(422, "task_id is no id; send the one that create_task gave", field="task_id") from None
+
+
+def json_or_text(context: str) -> Any:
+    """Return what a ``task_context`` holds: JSON, or the text itself."""
+    try:
+        return orjson.loads(context)
+    except orjson.JSONDecodeError:
+        return context
+
+
+def arguments_of(context: str) -> dict[str, Any]:
+    """Return the arguments that a ``task_context`` stands for: its own fields if it is a JSON object."""
+    held = json_or_text(context) if context else {}
+    return held if isinstance(held, dict) else {TEXT_ARGUMENT: context}
+
+
+def config_of(kind: HandlerType) -> dict[str, Any]:
+    """Return the options in force of a task type, in the names of ``t_schedule_cfg``."""
+    return {
+        "task_type": kind.name,
+        "schedule_limit": kind.most_claimed,
+        "schedule_interval": kind.interval_seconds,
+        "max_processing_time": kind.max_processing_time_seconds,
+        "max_retry_num": kind.max_retries,
+        "retry_interval": kind.retry_interval_seconds,
+        "max_retry_interval": kind.max_retry_interval_seconds,
+    }
+
+
+def _work(
+    task_type: str, key: str | None, stage: str | None, context: str | None, headers: str | None, payload: Any
+) -> dict[str, Any]:
+    first_stage = orjson.loads(headers).get(STAGE_HEADER, "") if headers else ""
+    return {
+        "user_id": key or "",
+        "task_type": task_type,
+        "task_stage": stage or first_stage,
+        "task_context": _text(context) if context is not None else _text_of_arguments(payload),
+    }
+
+
+def _text(context: str) -> str:
+    """Return a context as text: one that is text itself without its quotes."""
+    held = json_or_text(context)
+    return held if isinstance(held, str) else context
+
+
+def _text_of_arguments(payload: Any) -> str:
+    text = bytes(payload or b"").decode(errors="replace")
+    parsed = json_or_text(text)
+    if isinstance(parsed, dict) and parsed.keys() == {TEXT_ARGUMENT}:
+        return str(parsed[TEXT_ARGUMENT])
+    return "" if parsed == {} else text
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())

@@ -1,0 +1,123 @@
+"""A handler's signature: what a task of its type must carry, checked where it is enqueued."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from asyncflow.errors import InvalidArgumentsError, OptionError
+from asyncflow.outbox.arguments.annotations import kinds_of, told
+from asyncflow.outbox.arguments.exactness import is_same
+from asyncflow.outbox.payload import encode_argument
+from asyncflow.text import nearest, shown
+
+CONTEXT, SESSION = "ctx", "session"  # given by the worker, never by the caller
+RESERVED = ("priority", "delay_seconds", "run_at", "key", "headers", "idempotency_key")  # options of enqueue()
+_KEYWORDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+class Signature:
+    """Hold a handler's parameters by name; made once, when the handler is declared.
+
+    The parameters ``ctx`` and, for a transactional handler, ``session`` are given by the worker; all others are the
+    task's arguments. Raises OptionError for a signature that no task could serve.
+    """
+
+    def __init__(self, name: str, handler: Callable[..., Any], *, transactional: bool = False) -> None:
+        self._name = name
+        parameters = inspect.signature(handler).parameters
+        for parameter in parameters.values():
+            _require_usable(name, parameter)
+        self.takes_context = CONTEXT in parameters
+        self.takes_session = SESSION in parameters
+        _require_session(name, takes=self.takes_session, transactional=transactional)
+        own = {key: one for key, one in parameters.items() if key not in (CONTEXT, SESSION)}
+        self._open = any(one.kind is one.VAR_KEYWORD for one in own.values())
+        self._names = frozenset(key for key, one in own.items() if one.kind in _KEYWORDS)
+        self._required = frozenset(key for key in self._names if own[key].default is inspect.Parameter.empty)
+        self._kinds = kinds_of(name, handler, [one for one in own.values() if one.kind in _KEYWORDS])
+        self._revivers = {key: kind.revive for key, (kind, _) in self._kinds.items() if not kind.is_plain}
+        self._deep = frozenset(key for key, (kind, _) in self._kinds.items() if not kind.is_shallow)
+
+    def check(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the arguments as they are to be written; those that hold others have been written already.
+
+        Raises InvalidArgumentsError, naming the argument, unless the handler could be called with them and each would
+        come back as it is.
+        """
+        if not arguments.keys() >= self._required:
+            missing = ", ".join(sorted(self._required - arguments.keys()))
+            raise InvalidArgumentsError(f"{self._name}() needs {missing}; give {self._told(missing)}")
+        if not self._open and not arguments.keys() <= self._names:
+            unknown = sorted(arguments.keys() - self._names)[0]
+            raise InvalidArgumentsError(
+                f"{self._name}() has no argument {unknown!r}{nearest(unknown, self._names)}; it takes {self._all()}"
+            )
+        for key, (kind, annotation) in self._kinds.items():
+            if key in arguments and not kind.fits(arguments[key]):
+                raise self._unfit(key, arguments[key], annotation)
+        deep = self._deep & arguments.keys()
+        return {**arguments, **{key: self._written(key, arguments[key]) for key in deep}} if deep else arguments
+
+    def revive(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments as the handler expects them, from those read from JSON.
+
+        Raises InvalidArgumentsError for what does not fit: a row may be older than the handler's signature.
+        """
+        for key, revive in self._revivers.items():
+            if key in values:
+                try:
+                    values[key] = revive(values[key])
+                except (ValueError, TypeError, ArithmeticError) as error:
+                    raise self._unfit(key, values[key], self._kinds[key][1], f": {_line(error)}") from error
+        return values
+
+    def _written(self, key: str, value: Any) -> orjson.Fragment:
+        """Return an argument's JSON, from which the same value is made again."""
+        kind, annotation = self._kinds[key]
+        body = encode_argument(value)
+        try:
+            back = kind.revive(orjson.loads(body))
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise self._unfit(key, value, annotation, f": {_line(error)}") from error
+        if not is_same(value, back):
+            raise self._unfit(key, value, annotation, f": it would come back as {shown(back)}")
+        return orjson.Fragment(body)
+
+    def _unfit(self, key: str, value: Any, annotation: Any, why: str = "") -> InvalidArgumentsError:
+        return InvalidArgumentsError(
+            f"{key} is {shown(value)}, a {type(value).__qualname__}; {self._name}() takes {told(annotation)}{why}"
+        )
+
+    def _told(self, missing: str) -> str:
+        return f"{missing}=…" if "," not in missing else "each by its name"
+
+    def _all(self) -> str:
+        return ", ".join(sorted(self._names)) or "none"
+
+
+def _require_usable(name: str, parameter: inspect.Parameter) -> None:
+    if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
+        raise OptionError(f"the parameter {parameter} of {name}() has no name for a task; make it a keyword parameter")
+    if parameter.name in RESERVED:
+        raise OptionError(
+            f"the parameter {parameter.name!r} of {name}() is called as an option of enqueue(); rename the parameter "
+            f"(reserved: {', '.join(RESERVED)})"
+        )
+
+
+def _require_session(name: str, *, takes: bool, transactional: bool) -> None:
+    if takes and not transactional:
+        raise OptionError(
+            f"the parameter 'session' of {name}() is given to transactional handlers; "
+            f"declare it with transactional=True, or rename the parameter"
+        )
+    if transactional and not takes:
+        raise OptionError(f"{name}() is transactional, but has no parameter 'session' to work in; add one")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

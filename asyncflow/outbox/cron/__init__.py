@@ -1,0 +1,1 @@
+"""Crontab lines, and the due times that they name in a time zone."""

@@ -1,0 +1,1 @@
+"""What an application declares: task types, handlers, retries, periodic tasks."""

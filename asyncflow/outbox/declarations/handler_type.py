@@ -1,0 +1,101 @@
+"""Task types whose tasks are handled: a function of the application does the work."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from asyncflow.errors import InvalidArgumentsError, OptionError, UnknownTaskTypeError
+from asyncflow.outbox.arguments.signature import Signature
+from asyncflow.outbox.declarations.task_type import TaskType, TaskTypes, require_limit, require_seconds
+from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.transaction import engine_loops
+from asyncflow.text import shown
+
+HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
+
+MAX_CONCURRENCY = 1000
+
+
+@dataclass(kw_only=True)
+class HandlerType(TaskType):
+    """Declare a task type whose tasks are handled by a function or coroutine; made once, by ``Outbox.task``.
+
+    Without a handler it can be enqueued here and is worked elsewhere. Used as a decorator, it takes the handler.
+
+    A ``limit`` above ``concurrency`` saves statements: short tasks are claimed by the hundred and wait in the process.
+    One that kills the process then costs each of them an attempt.
+    """
+
+    max_processing_time_seconds: float = 300.0  # an attempt that takes longer is given up and counts as failed
+    concurrency: int = 10  # handlers of this type at work at once, in each process
+    limit: int | None = None  # tasks of this type claimed at once, in each process; None: as many as concurrency
+    interval_seconds: float = 0.0  # least time between two claims of this type, in each process
+    transactional: bool = False  # the handler gets a Session, whose commit also settles the task
+    handler: Callable[..., Any] | None = field(default=None, repr=False)
+    signature: Signature | None = field(default=None, repr=False, compare=False)
+    is_coroutine: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_seconds("max_processing_time_seconds", self.max_processing_time_seconds, 0.001)
+        require_whole("concurrency", self.concurrency, 1, MAX_CONCURRENCY)
+        require_limit(self.limit)
+        require_seconds("interval_seconds", self.interval_seconds, 0)
+        if not isinstance(self.transactional, bool):
+            raise OptionError(f"transactional is {shown(self.transactional)}; give True or False")
+        if self.handler is not None:
+            self(self.handler)
+
+    def __call__(self, handler: HandlerT) -> HandlerT:
+        """Let ``handler`` do this type's tasks; return it unchanged. Raises OptionError."""
+        if not callable(handler):
+            raise OptionError(f"the handler of {self.name!r} is {shown(handler)}; give a function or coroutine")
+        self.is_coroutine = inspect.iscoroutinefunction(handler)
+        if self.is_coroutine and self.transactional:
+            raise OptionError(
+                f"the handler of {self.name!r} is a coroutine, but the session of a transactional handler is "
+                f"synchronous; make it a function, or leave transactional out"
+            )
+        if self.is_coroutine:
+            engine_loops.watch()
+        self.signature = Signature(self.name, handler, transactional=self.transactional)
+        self.handler = handler
+        return handler
+
+    @property
+    def most_claimed(self) -> int:
+        """Return how many tasks of this type a process may hold: those at work and those that wait for it."""
+        return self.concurrency if self.limit is None else self.limit
+
+    @property
+    def lets_wait(self) -> bool:
+        """Tell whether claimed tasks may wait in the process before they begin."""
+        return self.most_claimed > self.concurrency
+
+    def check(self, arguments: Any) -> Mapping[str, Any]:
+        """Return the arguments as they are written; raise InvalidArgumentsError unless a task can carry them."""
+        if not isinstance(arguments, dict) or not all(isinstance(name, str) for name in arguments):
+            raise InvalidArgumentsError(f"arguments is {shown(arguments)}; give a dict of names to values")
+        return arguments if self.signature is None else self.signature.check(arguments)
+
+
+class HandlerTypes(TaskTypes[HandlerType]):
+    """Hold the declared handler types by name; the handler itself names its type, too."""
+
+    def require(self, name: Any) -> HandlerType:
+        """Return the type of that name, of that handler, or the type itself; raises UnknownTaskTypeError.
+
+        A type may be one that is declared nowhere, but was registered while the application runs.
+        """
+        if isinstance(name, HandlerType):
+            return name
+        if isinstance(name, str) or not callable(name):
+            return super().require(name)
+        for known in self.values():
+            if known.handler is name:
+                return known
+        text = getattr(name, "__qualname__", shown(name))
+        raise UnknownTaskTypeError(f"{text} is no handler of this outbox; decorate it with @outbox.task()")

@@ -1,0 +1,179 @@
+"""Task types: the unit of configuration and of isolation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
+
+from asyncflow.errors import DuplicateTaskTypeError, InvalidTaskTypeError, OptionError, UnknownTaskTypeError
+from asyncflow.outbox.clock import MAX_DELAY_SECONDS
+from asyncflow.outbox.declarations.retry import RetryPolicy
+from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.tables import TASK_TYPE_LENGTH
+from asyncflow.text import nearest, require_text, shown
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from asyncflow.outbox.task import Task
+
+    Builder = Callable[[Session, Sequence[Task]], Iterable[Any]]
+
+MAX_RETRIES = 2**31 - 1  # the column's bound
+MAX_LIMIT = 10_000
+WhenExhausted = Literal["block", "skip"]
+_LEAST_RATE, _MOST_RATE = 0.001, 1e9
+
+BuilderT = TypeVar("BuilderT", bound="Builder")
+
+
+@dataclass(kw_only=True)
+class TaskType:
+    """Declare what every kind of task type has: a name and a retry policy."""
+
+    name: str  # of the task type, up to 100 characters
+    max_retries: int = 10  # attempts after the first before the task is FAILED
+    retry_interval_seconds: float = 1.0  # before the first retry; grows with each
+    max_retry_interval_seconds: float = 10.0  # where the growth ends
+    retry_factor: float = 2.0  # of the growth: 2 doubles, 1 keeps the interval fixed
+    retry_jitter: float = 0.0  # the part of an interval that chance may take away, from 0 to 1
+    enabled: bool = True  # False: its tasks wait, and may still be enqueued
+    configured_max_retries: int | None = field(default=None, repr=False)  # set while running; goes before the row's
+
+    def __post_init__(self) -> None:
+        self.name = require_text("task_type", self.name, TASK_TYPE_LENGTH, InvalidTaskTypeError)
+        require_whole("max_retries", self.max_retries, 0, MAX_RETRIES)
+        require_seconds("retry_interval_seconds", self.retry_interval_seconds, 0)
+        require_seconds("max_retry_interval_seconds", self.max_retry_interval_seconds, self.retry_interval_seconds)
+        require_number("retry_factor", self.retry_factor, 1, 100)
+        require_number("retry_jitter", self.retry_jitter, 0, 1)
+        if not isinstance(self.enabled, bool):
+            raise OptionError(f"enabled is {shown(self.enabled)}; give True or False")
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """Return how long a failed task waits."""
+        return RetryPolicy(
+            interval_seconds=self.retry_interval_seconds,
+            max_interval_seconds=self.max_retry_interval_seconds,
+            factor=self.retry_factor,
+            jitter=self.retry_jitter,
+        )
+
+    def retry_delay(self, retry_count: int) -> float:
+        """Return the seconds to wait after failure number ``retry_count`` (1 for the first)."""
+        return self.retry_policy.delay(retry_count)
+
+    def most_retries(self, of_row: int) -> int:
+        """Return how many retries a task has: those written at its enqueue, unless the configuration tells others."""
+        return of_row if self.configured_max_retries is None else self.configured_max_retries
+
+
+@dataclass(kw_only=True)
+class MessageType(TaskType):
+    """Declare a task type whose tasks are published; made once, by ``Outbox.message``.
+
+    Used as a decorator, it takes the function that builds the payloads when they are sent.
+    """
+
+    destination: str  # the name of the publisher, as given to the scheduler
+    topic: str  # where the broker puts it
+    rate_limit_per_second: float | None = None  # messages sent by all instances together; None: no limit
+    ordered: bool = False  # one key's messages arrive in the order of their enqueueing
+    when_exhausted: WhenExhausted = "block"  # ordered: after max_retries a key waits for a person, or its next goes on
+    limit: int | None = None  # messages of this type in one round of an instance; None: as many as there is room for
+    builder: Builder | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.destination = require_text("destination", self.destination, TASK_TYPE_LENGTH, OptionError)
+        self.topic = require_text("topic", self.topic, 249, OptionError)  # 249 is Kafka's limit
+        _require_rate("rate_limit_per_second", self.rate_limit_per_second)
+        require_limit(self.limit)
+        if not isinstance(self.ordered, bool):
+            raise OptionError(f"ordered is {shown(self.ordered)}; give True or False")
+        if self.when_exhausted not in get_args(WhenExhausted):
+            raise OptionError(f"when_exhausted is {shown(self.when_exhausted)}; give 'block' or 'skip'")
+
+    def __call__(self, builder: BuilderT) -> BuilderT:
+        """Build this type's payloads with ``builder(session, tasks)``, one payload for each task, in order.
+
+        None for a task says that its business row is gone: the task fails. An Exception instance fails that
+        task's attempt. If the builder raises, it is asked again for each task alone.
+        """
+        if not callable(builder):
+            raise OptionError(f"the builder of {self.name!r} is {builder!r}; give a function (session, tasks)")
+        self.builder = builder
+        return builder
+
+
+def require_seconds(name: str, value: Any, least: float) -> None:
+    """Raise OptionError unless ``value`` is a number of seconds of at least ``least``."""
+    if not _is_number(value) or not least <= value <= MAX_DELAY_SECONDS:
+        raise OptionError(f"{name} is {shown(value)}; give seconds from {least:g} to {MAX_DELAY_SECONDS:.0f}")
+
+
+def require_limit(value: Any) -> None:
+    """Raise OptionError unless ``value`` is a number of tasks taken at once, or None."""
+    if value is not None:
+        require_whole("limit", value, 1, MAX_LIMIT)
+
+
+def _require_rate(name: str, value: Any) -> None:
+    if value is not None and not (_is_number(value) and _LEAST_RATE <= value <= _MOST_RATE):
+        raise OptionError(f"{name} is {shown(value)}; give {_LEAST_RATE:g} to {_MOST_RATE:g} a second, or None")
+
+
+def require_number(name: str, value: Any, least: float, most: float) -> None:
+    """Raise OptionError unless ``value`` is a number from ``least`` to ``most``."""
+    if not _is_number(value) or not least <= value <= most:
+        raise OptionError(f"{name} is {shown(value)}; give a number from {least:g} to {most:g}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+TypeT = TypeVar("TypeT", bound=TaskType)
+
+
+class TaskTypes(dict[str, TypeT], Generic[TypeT]):
+    """Hold the declared task types of one kind by name.
+
+    ``door`` is the method by which tasks of this kind are written and ``declaration`` the one by which their types
+    are declared, for the texts of errors.
+    """
+
+    def __init__(self, door: str, declaration: str) -> None:
+        super().__init__()
+        self._door = door
+        self._declaration = declaration
+        self._others: TaskTypes[Any] | None = None
+
+    def beside(self, others: TaskTypes[Any]) -> None:
+        """Share the names with ``others``: one name is one type."""
+        self._others, others._others = others, self
+
+    def declare(self, task_type: TypeT) -> TypeT:
+        """Add a type; a name can be declared once."""
+        if task_type.name in self or (self._others is not None and task_type.name in self._others):
+            raise DuplicateTaskTypeError(f"the task type {task_type.name!r} is declared already; declare it once")
+        self[task_type.name] = task_type
+        return task_type
+
+    def require(self, name: Any) -> TypeT:
+        """Return the declared type, or tell the nearest name."""
+        try:
+            return self[name]
+        except (KeyError, TypeError):
+            raise self._unknown(name) from None
+
+    def _unknown(self, name: Any) -> Exception:
+        require_text("task_type", name, TASK_TYPE_LENGTH, InvalidTaskTypeError)
+        if self._others is not None and name in self._others:
+            return UnknownTaskTypeError(f"the task type {name!r} is not for {self._door}; use {self._others._door}")
+        return UnknownTaskTypeError(
+            f"the task type {name!r} is not declared{nearest(name, self)}; "
+            f"declare it beside the outbox: {self._declaration}({name!r})"
+        )

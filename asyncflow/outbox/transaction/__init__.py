@@ -1,0 +1,1 @@
+"""The caller's transaction: what a task is written into, and what must be true of it."""

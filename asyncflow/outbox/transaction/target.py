@@ -1,0 +1,95 @@
+"""The caller's transaction: what a task can be written into."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, Insert
+from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.orm import Mapper, Session, scoped_session
+
+from asyncflow.errors import NotTransactionalError, WrongTargetError
+from asyncflow.outbox.transaction.driver import commits_by_itself
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+
+def target_of(given: Any) -> Session | Connection:
+    """Return the Session or Connection behind ``given``; raises WrongTargetError or NotTransactionalError."""
+    target = _sync_session_of(given)
+    if isinstance(target, Session):
+        return target
+    if isinstance(target, Connection):
+        require_transactional(target)
+        return target
+    raise WrongTargetError(_remedy(given))
+
+
+def is_async(given: Any) -> bool:
+    """Tell whether ``given`` is an AsyncSession, scoped or not."""
+    # Where the module was not imported, nobody holds one; importing it would demand greenlet.
+    asyncio = sys.modules.get("sqlalchemy.ext.asyncio")
+    return asyncio is not None and isinstance(given, (asyncio.AsyncSession, asyncio.async_scoped_session))
+
+
+def async_session_of(given: Any) -> AsyncSession:
+    """Return the AsyncSession itself; a scoped one has neither ``sync_session`` nor ``run_sync``."""
+    session: AsyncSession = given if hasattr(given, "sync_session") else given()
+    return session
+
+
+def _sync_session_of(given: Any) -> Any:
+    if isinstance(given, scoped_session):
+        return given()
+    return async_session_of(given).sync_session if is_async(given) else given
+
+
+def bind_of(session: Session, statement: Insert, mapper: Mapper[Any] | None = None) -> Engine | Connection:
+    """Return where the session would send ``statement``; raises WrongTargetError if nowhere."""
+    try:
+        return session.get_bind(mapper=mapper, clause=statement)
+    except UnboundExecutionError as error:
+        raise WrongTargetError(
+            f"the session has no bind for the table {statement.table.fullname}; give it one, "
+            f"such as Session(binds={{..., outbox.tasks: engine}})"
+        ) from error
+
+
+def connection_of(target: Session | Connection, statement: Insert, mapper: Mapper[Any] | None = None) -> Connection:
+    """Return the connection of the caller's transaction on which ``statement`` is to run."""
+    if isinstance(target, Connection):
+        return target
+    connection = target.connection({"bind": bind_of(target, statement, mapper)})
+    require_transactional(connection)
+    return connection
+
+
+def require_transactional(bind: Engine | Connection) -> None:
+    """Raise NotTransactionalError if each statement is committed by itself there.
+
+    An Engine is judged by SQLAlchemy's options alone, a Connection by its driver as well.
+    """
+    on_engine = getattr(bind.dialect, "_on_connect_isolation_level", None)
+    level = bind.get_execution_options().get("isolation_level", on_engine)
+    if level is not None and level.upper() == "AUTOCOMMIT":
+        raise NotTransactionalError(
+            "the connection is in AUTOCOMMIT: the task would be committed without the business rows; "
+            "use one with a transaction, such as engine.begin()"
+        )
+    if isinstance(bind, Connection) and commits_by_itself(bind):
+        raise NotTransactionalError(
+            "the connection is in AUTOCOMMIT by its driver, which commits each statement whatever SQLAlchemy does; "
+            "leave autocommit out of connect_args and of the pool's events (sqlite3: isolation_level=None)"
+        )
+
+
+def _remedy(given: Any) -> str:
+    kind = type(given).__name__
+    text = f"a {kind} cannot take a task; give the Session, AsyncSession or Connection of your transaction"
+    if kind == "AsyncConnection":
+        text += ": await connection.run_sync(lambda sync: outbox.publish(sync, ...))"
+    elif kind in ("Engine", "AsyncEngine", "sessionmaker", "async_sessionmaker"):
+        text += f", opened from this {kind} where the business rows are written"
+    return text

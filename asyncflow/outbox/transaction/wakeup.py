@@ -1,0 +1,93 @@
+"""The after-commit wake-up: a commit rings the scheduler in the same process, if there is one.
+
+A hint only: correctness rests on polling. So it never raises, and it may ring for nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.orm import Session, SessionTransaction
+
+from asyncflow.forks import leave_at_fork
+
+_NOTES = "asyncflow.committing"  # the key in info
+
+WakeUp = Callable[[frozenset[str]], None]
+
+
+class Bell:
+    """Ring the registered schedulers with the task types that were committed."""
+
+    def __init__(self) -> None:
+        self._listeners: tuple[WakeUp, ...] = ()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Ring nobody: who listens is in the parent, and its locks here may be held for ever."""
+        self._listeners = ()
+
+    def connect(self, listener: WakeUp) -> None:
+        """Call ``listener`` with the task types of each commit from now on, on the committing thread."""
+        self._listeners = (*self._listeners, listener)
+
+    def disconnect(self, listener: WakeUp) -> None:
+        """Stop calling ``listener``; unknown ones are ignored."""
+        self._listeners = tuple(known for known in self._listeners if known != listener)
+
+    def on_commit_of(self, target: Session | Connection, task_type: str) -> None:
+        """Ring for ``task_type`` when the target's outermost transaction commits."""
+        if self._listeners:
+            _noted(target, self).add(task_type)
+
+    def ring(self, task_types: frozenset[str]) -> None:
+        """Call every listener; one that raises is reported, for the data is committed already."""
+        for listener in self._listeners:
+            try:
+                listener(task_types)
+            except Exception:
+                logging.getLogger("asyncflow").exception("A wake-up listener raised")
+
+
+def _noted(target: Session | Connection, bell: Bell) -> set[str]:
+    """Return the target's notes of what to ring for; listens on this one object, never on a class."""
+    for identifier, listener in _LISTENERS[isinstance(target, Connection)]:
+        # A Connection's info outlives it in the pool, its listeners do not: ask for the listener.
+        if not event.contains(target, identifier, listener):
+            event.listen(target, identifier, listener)
+    noted: dict[Bell, set[str]] = target.info.setdefault(_NOTES, {})
+    return noted.setdefault(bell, set())
+
+
+def _ring_outermost(session: Session) -> None:
+    # SQLAlchemy calls this for the release of each savepoint as well.
+    if not session.in_nested_transaction():
+        _ring_noted(session)
+
+
+def _ring_noted(target: Any) -> None:
+    noted: dict[Bell, set[str]] = target.info.pop(_NOTES, {})
+    for bell, task_types in noted.items():
+        bell.ring(frozenset(task_types))
+
+
+def _forget(connection: Connection) -> None:
+    # The info of a connection that was lost is gone with it.
+    if not connection.closed and not connection.invalidated:
+        connection.info.pop(_NOTES, None)
+
+
+def _forget_outermost(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop(_NOTES, None)
+
+
+# By whether the target is a Connection. Its "commit" comes just before the COMMIT is sent; the scheduler's
+# pause starts small after a wake-up, so it looks again.
+_LISTENERS: dict[bool, tuple[tuple[str, Callable[..., None]], ...]] = {
+    True: (("commit", _ring_noted), ("rollback", _forget)),
+    False: (("after_commit", _ring_outermost), ("after_transaction_end", _forget_outermost)),
+}

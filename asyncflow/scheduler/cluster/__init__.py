@@ -1,0 +1,1 @@
+"""The instances of one application: members, leases, shards and who owns them."""

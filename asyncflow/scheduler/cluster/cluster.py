@@ -1,0 +1,135 @@
+"""The instances of one application, seen from one of them: leases renewed, shards taken, handed over, given back.
+
+Every instance computes the same allocation from the same view and acts on its own part alone; there is no leader.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from asyncflow.errors import OptionError
+from asyncflow.events import Hooks
+from asyncflow.scheduler.cluster.allocation import Allocation
+from asyncflow.scheduler.cluster.membership import LeasedOwnership
+from asyncflow.scheduler.cluster.registry import Registry, View
+from asyncflow.scheduler.loops.pause import AdaptivePause
+
+_SHORTEST_PAUSE_SECONDS = 0.05  # while a hand-over is under way
+_LOOKS_A_HEARTBEAT = 8  # while items are awaited
+_PART_OF_LEASE = 2 / 3  # after which it is renewed at the latest; a stall of the rest costs nothing
+
+
+class Cluster:
+    """Step the ownerships of all jobs of one instance; lives as long as its scheduler.
+
+    One loop calls ``step``; other threads may acquire, refresh and release ownerships meanwhile. ``on_drained``
+    is called, on a thread at work, when an item that another instance waits for may be free to go.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        lease_seconds: float,
+        heartbeat_seconds: float,
+        hooks: Hooks,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.registry = registry
+        self.clock = clock
+        self.on_drained: Callable[[], None] = lambda: None
+        self._lease_seconds = lease_seconds
+        self._heartbeat_seconds = heartbeat_seconds
+        self._hooks = hooks
+        # Others hand over within a heartbeat; what they hand over is not to wait for another one.
+        self._pause = AdaptivePause(_SHORTEST_PAUSE_SECONDS, heartbeat_seconds / _LOOKS_A_HEARTBEAT)
+        self._ownerships: dict[str, LeasedOwnership] = {}
+        self._beat = threading.RLock()  # a hook may call back
+        self._renewed_at = float("-inf")
+        self._leased_until = float("-inf")
+
+    def ownership_of(self, job: str, item_count: int, allocation: Allocation) -> LeasedOwnership:
+        """Return the ownership of a job's items, which has not taken part yet; raises OptionError for a second one."""
+        if job in self._ownerships:
+            raise OptionError(f"the job {job!r} is there already; give each job of a scheduler a name of its own")
+        made = LeasedOwnership(self, self.registry, job, item_count, allocation, self._hooks)
+        self._ownerships[job] = made
+        return made
+
+    def wake(self) -> None:
+        """Let the loop look soon."""
+        self.on_drained()
+
+    def step(self) -> float:
+        """Renew the leases when it is time, look, and act; return the seconds until the next look."""
+        with self._beat:
+            present = [one for one in self._ownerships.values() if one.takes_part]
+            if not present:
+                return self._heartbeat_seconds
+            if self.clock() + self._heartbeat_seconds - self._renewed_at > self._lease_seconds * _PART_OF_LEASE:
+                self._renew()
+            if self._act(present):
+                self._pause.reset()
+            if all(one.is_at_rest for one in present):
+                return self._heartbeat_seconds
+            return self._pause.after_nothing(self._heartbeat_seconds)
+
+    def _act(self, ownerships: list[LeasedOwnership]) -> bool:
+        """Let each act on what it sees, and look once more if any did; return whether any did."""
+        acted = [one for one, view in self._seen(ownerships) if one.act(view, self._leased_until)]
+        for one, view in self._seen(acted) if acted else ():
+            one.adopt(view, self._leased_until)
+        return bool(acted)
+
+    def _seen(self, ownerships: list[LeasedOwnership]) -> Iterator[tuple[LeasedOwnership, View]]:
+        views = self.registry.views([one.job for one in ownerships])
+        return ((one, views[one.job]) for one in ownerships)
+
+    def _renew(self) -> None:
+        """Renew the leases; what is owned by them, only the next view tells: the old ones may have run out."""
+        # The moment before: the lease may begin as soon as it is asked for.
+        asked_at = self.clock()
+        self.registry.renew()
+        self._renewed_at = asked_at
+        self._leased_until = asked_at + self._lease_seconds
+
+    # -- what the ownerships ask -------------------------------------------------------------------------
+
+    def enter(self, one: LeasedOwnership) -> None:
+        """Join, and act once."""
+        with self._beat:
+            shared = one.allocation.is_shared
+            self.registry.join(one.job, one.item_count, is_candidate=shared, changed=self.wake)
+            if not shared:
+                view = self.registry.views([one.job])[one.job]
+                self.registry.seize(one.job, one.allocation.shares(view)[one.owner])
+            one.takes_part = True
+            self._renew()
+            self._act([one])
+
+    def await_rest(self, one: LeasedOwnership) -> None:
+        """Step until the share is complete, or a dead owner's lease must have run out."""
+        deadline = self.clock() + self._lease_seconds + 2 * self._heartbeat_seconds
+        while not one.is_at_rest and self.clock() < deadline:
+            pause = self.step()
+            if not one.is_at_rest:
+                time.sleep(min(pause, _SHORTEST_PAUSE_SECONDS))
+
+    def look_at(self, one: LeasedOwnership) -> None:
+        """Let one ownership know what it owns now."""
+        with self._beat:
+            if one.takes_part:
+                for _, view in self._seen([one]):
+                    one.adopt(view, self._leased_until)
+
+    def exit(self, one: LeasedOwnership) -> None:
+        """Let one ownership hand over what it owns, then leave."""
+        with self._beat:
+            if not one.takes_part:
+                return
+            self.registry.retire(one.job)
+            for _, view in self._seen([one]):
+                one.hand_over_all(view, self._leased_until)
+            self.registry.leave(one.job)
+            one.forget()

@@ -1,0 +1,243 @@
+"""The registry that needs nothing but the database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Row
+
+from asyncflow.errors import ShardCountMismatchError
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.cluster import queries
+from asyncflow.scheduler.cluster.lease_watch import Lease, LeaseWatch
+from asyncflow.scheduler.cluster.queries import HEAD, MEMBER, SHARD
+from asyncflow.scheduler.cluster.registry import Holding, View
+from asyncflow.scheduler.connections.again import run_again
+from asyncflow.scheduler.connections.caution import Caution
+from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.limits import Limits
+from asyncflow.scheduler.connections.stepping_over import lock_those_free
+from asyncflow.scheduler.heads.lookout import Lookout
+from asyncflow.scheduler.heads.queries import Head
+
+T = TypeVar("T")
+_Row = Row[Any]
+
+
+class DatabaseRegistry:
+    """Keep members and shards in ``asyncflow_instance`` and ``asyncflow_shard``, by the database's clock."""
+
+    def __init__(
+        self, engine: Engine, outbox: Outbox, instance: str, lease_seconds: float, lookout: Lookout | None = None
+    ) -> None:
+        self.instance = instance
+        self._engine = engine
+        self._caution = Caution()
+        self._limits = Limits.within(lease_seconds)
+        # Kept, for it is used with each heartbeat; each statement is a transaction by itself.
+        self._looks = Database(engine, autocommit=True, limits=self._limits)
+        self._looking = threading.Lock()
+        self._lookout = lookout
+        self._tasks = outbox.tasks
+        self._joined: set[str] = set()
+        self._shards = outbox.shards
+        self._instances = outbox.instances
+        self._lease = timedelta(seconds=lease_seconds)
+        self._candidacies: set[str] = set()
+        self._watch = LeaseWatch()
+
+    def join(self, job: str, item_count: int, *, is_candidate: bool, changed: Callable[[], None]) -> None:
+        """Record the shards unless they are, and become a member. Nothing is pushed: ``changed`` is never called."""
+        self._run(lambda connection: self._record_shards(connection, job, item_count))
+        self._joined.add(job)
+        if is_candidate:
+            self._candidacies.add(job)
+            self._run(lambda connection: self._insert_member(connection, job))
+
+    def views(self, jobs: Collection[str]) -> dict[str, View]:
+        """Read all of them in one statement, and what the lookout wants to know with it."""
+        lookout = self._lookout
+        wanted, looked_at = (lookout.wanted(), lookout.clock()) if lookout is not None else ((), 0.0)
+        statement = self._statement(wanted)
+        wanted_jobs = {"jobs": sorted(jobs)}
+        rows, has_heads = self._look(
+            lambda connection: (connection.execute(statement, wanted_jobs).all(), True),
+            # A locked task table must cost no lease.
+            lambda connection: (connection.execute(self._statement(()), wanted_jobs).all(), False),
+        )
+        if lookout is not None and has_heads:
+            for status in wanted:
+                heads = [Head(row.job, row.shard, row.seconds_left) for row in rows if row.kind == HEAD + int(status)]
+                lookout.take_in(status, heads, looked_at)
+        seen = [row for row in rows if row.kind < HEAD]
+        return {job: self._view(job, [row for row in seen if row.job == job]) for job in jobs}
+
+    def renew(self) -> None:
+        """Renew in two statements; a membership that was forgotten meanwhile is entered again."""
+        if self._caution.is_on:
+            self._run(self._renew_free)
+        elif not self._look(self._renew, (lambda _: False) if self._looks.skips_locked else None):
+            self._caution.note(1)
+            self._run(self._renew_free)
+
+    def acquire(self, job: str, items: Collection[int]) -> None:
+        """Take what is free by the database's clock."""
+        self._own(queries.acquire_shards(self._shards), job, items)
+
+    def seize(self, job: str, items: Collection[int]) -> None:
+        """Take the items."""
+        self._own(queries.seize_shards(self._shards), job, items)
+
+    def hand_over(self, job: str, items: Collection[int], successor: str) -> None:
+        """Change the owner without a moment in which there is none."""
+        statement = queries.hand_over_shards(self._shards, self._instances)
+        self._own(statement, job, items, owner=successor, former=self.instance)
+
+    def retire(self, job: str) -> None:
+        """Mark the membership as leaving."""
+        self._candidacies.discard(job)
+        statement = queries.mark_leaving(self._instances)
+        self._run(lambda connection: connection.execute(statement, self._of(job)))
+
+    def leave(self, job: str) -> None:
+        """Leave the shards without an owner, their epochs as they are, and delete the membership."""
+        self._candidacies.discard(job)
+        self._run(lambda connection: self._leave(connection, job))
+        self._joined.discard(job)
+        if not self._joined:
+            self.close()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        with self._looking:
+            self._looks.close()
+
+    def _view(self, job: str, rows: list[_Row]) -> View:
+        left = self._watch.seconds_left(job, map(_lease, rows))
+        known = [row for row in rows if row.kind == MEMBER]
+        live = [row for row in known if left[_leased(row)] > 0]
+        members = sorted(row.owner for row in live if not row.disabled)
+        items = {row.shard: _holding(row, left[_leased(row)]) for row in rows if row.kind == SHARD}
+        leaving = frozenset(row.owner for row in live if row.disabled)
+        return View(tuple(members), items, leaving, frozenset(row.owner for row in known) - leaving - set(members))
+
+    # -- work of one transaction -------------------------------------------------------------------------
+
+    def _statement(self, wanted: tuple[Status, ...]) -> Any:
+        if not wanted:
+            return queries.read_views(self._shards, self._instances)
+        statuses = tuple(map(int, wanted))
+        return queries.read_views_and_heads(self._shards, self._instances, self._tasks, self._looks.dialect, statuses)
+
+    def _look(self, work: Callable[[Connection], T], when_locked: Callable[[Connection], T] | None = None) -> T:
+        with self._looking:
+            return run_again(self._looks, work, when_locked)
+
+    def _run(self, work: Callable[[Connection], T], when_locked: Callable[[Connection], T] | None = None) -> T:
+        # A connection for each call: several threads may ask at once.
+        database = Database(self._engine, limits=self._limits)
+        try:
+            return run_again(database, work, when_locked if database.skips_locked else None)
+        finally:
+            database.close()
+
+    def _of(self, job: str) -> dict[str, str]:
+        return {"its_job": job, "its_instance": self.instance}
+
+    def _record_shards(self, connection: Connection, job: str, expected: int) -> None:
+        recorded = self._recorded(connection, job)
+        if recorded == 0:
+            dialect = Database(self._engine).dialect
+            # Somebody else may do the same at this moment. What was there before ours tells another count, even a
+            # smaller one, which the rows that we added would hide.
+            new = queries.insert_shards(connection, dialect, self._shards, job, expected)
+            recorded = self._recorded(connection, job) - (new if new < expected else 0)
+        if recorded != expected:
+            raise ShardCountMismatchError(
+                f"shard_count of {job!r} is {expected}, but {self._shards.fullname} records {recorded}; "
+                f"use {recorded} in every process. To change it, stop them all: run `asyncflow reshard` for the "
+                f"outbox, or start a job of your own once with overwrite=True"
+            )
+
+    def _recorded(self, connection: Connection, job: str) -> int:
+        return len(connection.execute(queries.recorded_shards(self._shards), {"its_job": job}).all())
+
+    def _insert_member(self, connection: Connection, job: str) -> None:
+        connection.execute(queries.forget_members(self._instances), {"its_job": job})
+        queries.insert_member(connection, self._instances, job, self.instance, self._lease)
+
+    def _renew(self, connection: Connection) -> bool:
+        member = {"its_instance": self.instance, "lease": self._lease}
+        found = connection.execute(queries.renew_member(self._instances), member).rowcount
+        if found < len(self._candidacies):
+            for job in sorted(self._candidacies):
+                queries.insert_member(connection, self._instances, job, self.instance, self._lease)
+        owner = {"its_owner": self.instance, "lease": self._lease}
+        connection.execute(queries.renew_shards(self._shards), owner)
+        return True
+
+    def _own(self, statement: object, job: str, items: Collection[int], owner: str = "", **guards: str) -> None:
+        if not items:
+            return
+        # In order, the order in which everybody locks them.
+        values = {"its_job": job, "shards": sorted(items), "its_owner": owner or self.instance, "lease": self._lease}
+
+        def own(connection: Connection, some: Collection[int]) -> None:
+            connection.execute(statement, {**values, **guards, "shards": sorted(some)})  # type: ignore[call-overload]
+
+        def own_free(connection: Connection) -> None:
+            if free := self._lock_free(connection, job, items):
+                own(connection, free)
+
+        self._run(lambda connection: own(connection, items), own_free)
+
+    def _renew_free(self, connection: Connection) -> None:
+        """Renew the leases of those rows that nobody has locked: the others alone are lost, if it lasts.
+
+        Not with autocommit, which leaves the isolation as it is: there a look past a locked row waits for it.
+        """
+        owner = {"its_owner": self.instance, "lease": self._lease}
+        mine = connection.execute(queries.shards_of(self._shards), owner).all()
+        for job in sorted({row.job for row in mine}):
+            if free := self._lock_free(connection, job, [row.shard for row in mine if row.job == job]):
+                statement = queries.renew_some_shards(self._shards)
+                connection.execute(statement, {**owner, "its_job": job, "shards": sorted(free)})
+
+        def lock(connection: Connection, instances: Collection[str], skip_locked: bool) -> Sequence[Any]:
+            statement = queries.lock_member(self._instances, skip_locked=skip_locked)
+            return connection.execute(statement, {"its_instance": self.instance}).all()
+
+        if lock_those_free(connection, self._instances.fullname, [self.instance], lock):
+            member = {"its_instance": self.instance, "lease": self._lease}
+            connection.execute(queries.renew_member(self._instances), member)
+
+    def _lock_free(self, connection: Connection, job: str, shards: Collection[int]) -> Sequence[int]:
+        """Lock those of a job's shards that nobody else has locked; return their numbers."""
+
+        def lock(connection: Connection, some: Collection[int], skip_locked: bool) -> Sequence[int]:
+            statement = queries.lock_shards(self._shards, skip_locked=skip_locked)
+            return connection.execute(statement, {"its_job": job, "shards": sorted(some)}).scalars().all()
+
+        return lock_those_free(connection, f"{self._shards.fullname} of {job}", shards, lock)
+
+    def _leave(self, connection: Connection, job: str) -> None:
+        owner = {"its_job": job, "its_owner": self.instance}
+        connection.execute(queries.release_shards(self._shards), owner)
+        connection.execute(queries.delete_member(self._instances), self._of(job))
+
+
+def _lease(row: _Row) -> Lease:
+    ends_at, began_at = (None if moment is None else float(moment) for moment in (row.ends_at, row.began_at))
+    return Lease(_leased(row), ends_at, began_at, float(row.seconds_left or 0.0))
+
+
+def _leased(row: _Row) -> tuple[object, ...]:
+    return row.kind, row.shard, row.owner, row.epoch
+
+
+def _holding(row: _Row, seconds_left: float) -> Holding:
+    return Holding(row.owner, row.epoch, seconds_left, bool(row.disabled), bool(row.misfire), bool(row.running))

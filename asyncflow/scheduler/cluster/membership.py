@@ -1,0 +1,151 @@
+"""The ownership of one job's items by leases; what it does, its cluster's beat decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
+
+from asyncflow.events import Hooks, MembersChanged, OwnershipChanged, ShardsHandedOver
+from asyncflow.scheduler.cluster.allocation import Allocation
+from asyncflow.scheduler.cluster.ownership import Hold
+from asyncflow.scheduler.cluster.registry import Registry, View
+from asyncflow.scheduler.cluster.share import Share
+
+
+class Beat(Protocol):
+    """Keep an ownership in step with the other instances: what it asks of its cluster."""
+
+    clock: Callable[[], float]
+
+    def wake(self) -> None:
+        """Let the loop look soon."""
+        ...
+
+    def enter(self, one: LeasedOwnership) -> None:
+        """Join, and act once."""
+        ...
+
+    def await_rest(self, one: LeasedOwnership) -> None:
+        """Step until the share is complete."""
+        ...
+
+    def look_at(self, one: LeasedOwnership) -> None:
+        """Let one ownership know what it owns now."""
+        ...
+
+    def exit(self, one: LeasedOwnership) -> None:
+        """Let one ownership hand over what it owns, then leave."""
+        ...
+
+
+class LeasedOwnership:
+    """Own this instance's share of one job, from ``acquire`` to ``release``; made by ``Cluster.ownership_of``."""
+
+    def __init__(
+        self, cluster: Beat, registry: Registry, job: str, item_count: int, allocation: Allocation, hooks: Hooks
+    ) -> None:
+        self.owner = registry.instance
+        self.job = job
+        self.item_count = item_count
+        self.allocation = allocation
+        self.takes_part = self.is_at_rest = False
+        self.on_change: Callable[[], None] = lambda: None  # called when other items are owned
+        self.share = Share(cluster.wake, cluster.clock)
+        self._cluster = cluster
+        self._registry = registry
+        self._hooks = hooks
+        self.on_view: Callable[[Collection[str], Collection[str]], None] = lambda present, gone: None
+        self._members: tuple[str, ...] = ()
+        self._present: frozenset[str] = frozenset()
+
+    # -- what the loops ask ------------------------------------------------------------------------------
+
+    def acquire(self) -> None:
+        """Join the cluster, and own what is free of the share."""
+        self._cluster.enter(self)
+
+    def await_share(self) -> None:
+        """Step the cluster until the share is complete."""
+        self._cluster.await_rest(self)
+
+    def epochs(self) -> Mapping[int, int]:
+        """Return the items to work on; none once the lease may have run out."""
+        return self.share.epochs()
+
+    def in_use(self) -> Hold:
+        """Hold the items to work on."""
+        return self.share.hold()
+
+    def refresh(self) -> None:
+        """Look at once instead of at the next beat."""
+        self._cluster.look_at(self)
+
+    def release(self) -> None:
+        """Hand the items over to those that stay, and leave."""
+        self._cluster.exit(self)
+
+    # -- what the cluster asks, one thread at a time -----------------------------------------------------
+
+    def adopt(self, view: View, leased_until: float) -> None:
+        """Own what the view says is owned, until the monotonic clock shows ``leased_until``."""
+        mine = {item: held.epoch for item, held in view.items.items() if held.owner == self.owner}
+        before = self.share.owned()
+        self.share.own(mine, [item for item in mine if view.items[item].disabled])
+        self.share.last_until(leased_until)
+        if mine != before:
+            lost = tuple(sorted(before.keys() - mine.keys()))
+            self._hooks.emit(OwnershipChanged(self.job, self.owner, tuple(sorted(mine)), lost))
+            self.on_change()
+        self._notice(view)
+        if view.members != self._members:
+            self._members = view.members
+            self._hooks.emit(MembersChanged(self.job, view.members))
+
+    def _notice(self, view: View) -> None:
+        """Tell who is there, and who is not any more: also the owners of items whose leases have run out."""
+        present = view.leaving | frozenset(view.members) | {self.owner}
+        owners = {held.owner for held in view.items.values() if held.owner and held.is_free}
+        gone = ((self._present - present) | view.departed | owners) - present
+        self._present = present
+        self.on_view(present, gone)
+
+    def act(self, view: View, leased_until: float) -> bool:
+        """Take what is free and due to this instance, hand over what is due to others; return whether there was any."""
+        self.adopt(view, leased_until)
+        shares = self.allocation.shares(view)
+        due = set(shares.get(self.owner, ()))
+        owned = self.share.owned().keys()
+        free = [item for item in due if view.items[item].is_free and item not in owned]
+        if free:
+            self._registry.acquire(self.job, free)
+        handed_over = self._hand_over(shares, self.share.drain(owned - due))
+        self.is_at_rest = owned == due
+        return bool(free) or handed_over
+
+    def hand_over_all(self, view: View, leased_until: float) -> None:
+        """Hand over everything that no hold has, to those that are candidates still."""
+        self.adopt(view, leased_until)
+        self._hand_over(self.allocation.shares(view), self.share.drain(self.share.owned()))
+
+    def forget(self) -> None:
+        """Own nothing."""
+        self.takes_part = self.is_at_rest = False
+        self.share.own({})
+        self._hooks.emit(OwnershipChanged(self.job, self.owner, (), ()))
+
+    def _hand_over(self, shares: Mapping[str, Collection[int]], drained: set[int]) -> bool:
+        acted = False
+        for successor, items in shares.items():
+            given = drained.intersection(items) if successor != self.owner else set()
+            if given:
+                self._registry.hand_over(self.job, given, successor)
+                self._hooks.emit(ShardsHandedOver(self.job, successor, tuple(sorted(given))))
+                self._drop(given)
+                acted = True
+        return acted
+
+    def _drop(self, items: set[int]) -> None:
+        """Own these no more: not lost, for they were given away."""
+        kept = {item: epoch for item, epoch in self.share.owned().items() if item not in items}
+        self.share.own(kept)
+        self._hooks.emit(OwnershipChanged(self.job, self.owner, tuple(sorted(kept)), ()))

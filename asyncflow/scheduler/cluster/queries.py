@@ -1,0 +1,296 @@
+"""The statements about who owns what, each a named function. Leases are written and judged by the database's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import (
+    CompoundSelect,
+    Connection,
+    Delete,
+    Integer,
+    Select,
+    String,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    exists,
+    false,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.sql import ColumnElement
+
+from asyncflow.outbox.clock import database_now, epoch_seconds, seconds_until
+from asyncflow.outbox.dialects import DatabaseDialect
+
+_NO_TIME = timedelta(0)
+_FORGOTTEN_AFTER = timedelta(minutes=10)
+_ROWS_A_STATEMENT = 500
+SHARD, MEMBER, HEAD = 0, 1, 2  # the kinds of what is seen; of a head its status is added
+
+
+def _wanted(name: str, kind: Any) -> Any:
+    return bindparam(name, expanding=True, type_=kind)
+
+
+# -- looking ---------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=32)
+def read_views(shards: Table, instances: Table) -> CompoundSelect[Any]:
+    """Read the shards and the members of ``jobs``, in one statement, told apart by ``kind``.
+
+    Columns: kind, job, shard, name of the owner or member, epoch, seconds of its lease left, disabled (of a member:
+    leaving), misfire, running, ends_at and began_at of the lease in seconds since 1970.
+    """
+    return union_all(*_views(shards, instances))
+
+
+def _views(shards: Table, instances: Table) -> tuple[Select[Any], Select[Any]]:
+    jobs = _wanted("jobs", String())
+    s, i = shards.c, instances.c
+    left = seconds_until(s.lease_until).label("seconds_left")
+    of_shards = select(_number(SHARD).label("kind"), s.job, s.shard, s.owner, s.epoch, left)
+    lease = (epoch_seconds(s.lease_until).label("ends_at"), epoch_seconds(s.acquired_at).label("began_at"))
+    of_shards = of_shards.add_columns(s.disabled, s.misfire, s.running, *lease).where(s.job.in_(jobs))
+    of_members = select(_number(MEMBER), i.job, _number(-1), i.instance, _number(0), seconds_until(i.lease_until))
+    its_lease = (epoch_seconds(i.lease_until), epoch_seconds(i.joined_at))
+    of_members = of_members.add_columns(i.leaving, false(), false(), *its_lease).where(i.job.in_(jobs))
+    return of_shards, of_members
+
+
+@lru_cache(maxsize=32)
+def read_views_and_heads(
+    shards: Table, instances: Table, tasks: Table, dialect: DatabaseDialect, statuses: tuple[int, ...]
+) -> CompoundSelect[Any]:
+    """Read the views, and the heads of the task types in each status with them.
+
+    A head has its task type in the place of the job, and the seconds until it is due in that of the lease.
+    """
+    # All on one level: SQLite knows no unions in unions.
+    return union_all(*_views(shards, instances), *(_heads(tasks, dialect, status) for status in statuses))
+
+
+def _heads(tasks: Table, dialect: DatabaseDialect, status: int) -> Select[Any]:
+    statement: Any = dialect.heads(tasks, status)
+    task_type, shard, due, _ = statement.subquery().columns
+    nothing = (null(), _number(0), due, false(), false(), false(), _number(0), _number(0))
+    return select(_number(HEAD + status), task_type, shard, *nothing)
+
+
+def _number(value: int) -> ColumnElement[int]:
+    return literal_column(str(value), Integer())
+
+
+@lru_cache(maxsize=32)
+def read_owners(shards: Table) -> Select[Any]:
+    """Read job, shard, owner, seconds of the lease left and until it begins, of every shard.
+
+    One that is still to begin was written before the clock was set back.
+    """
+    s = shards.c
+    lease = (seconds_until(s.lease_until).label("seconds_left"), seconds_until(s.acquired_at).label("begins_in"))
+    return select(s.job, s.shard, s.owner, *lease).order_by(s.job, s.shard)
+
+
+# -- fencing ---------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=32)
+def hold_epochs(shards: Table, *, skip_locked: bool = False) -> Select[Any]:
+    """Read owner and epoch of some ``shards`` of ``job`` and keep them from changing until the transaction ends.
+
+    Waits for those that somebody else changes, or skips them.
+    """
+    s = shards.c
+    wanted = s.shard.in_(_wanted("shards", Integer()))
+    rows = select(s.shard, s.owner, s.epoch).where(s.job == bindparam("its_job"), wanted)
+    return rows.with_for_update(read=True, skip_locked=skip_locked)
+
+
+# -- shards ----------------------------------------------------------------------------------------------
+
+
+def insert_shards(connection: Connection, dialect: DatabaseDialect, shards: Table, job: str, count: int) -> int:
+    """Write the rows of all shards of ``job``, unowned; leave existing ones as they are; return how many are new."""
+    marks = {"disabled": False, "misfire": False, "running": False}
+    rows = ({"job": job, "shard": shard, "epoch": 0, **marks} for shard in range(count))
+    return sum(dialect.insert_absent(connection, shards, chunk) for chunk in _chunks(rows))
+
+
+def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while chunk := list(islice(rows, _ROWS_A_STATEMENT)):
+        yield chunk
+
+
+@lru_cache(maxsize=32)
+def recorded_shards(shards: Table) -> Select[Any]:
+    """Read the numbers of the shards of ``its_job``."""
+    return select(shards.c.shard).where(shards.c.job == bindparam("its_job"))
+
+
+@lru_cache(maxsize=32)
+def acquire_shards(shards: Table) -> Update:
+    """Make ``its_owner`` the owner of those of ``shards`` that nobody owns any more, and raise their epochs.
+
+    A lease that begins later than now was written before the clock was set back. Its owner, if it lives, renews it
+    sooner than who asks has seen it run out; if it does not, the lease must not stand until the clock has come so far.
+    """
+    s = shards.c
+    has_no_lease = or_(s.owner.is_(None), s.lease_until.is_(None))
+    free = or_(has_no_lease, s.lease_until <= database_now(), s.acquired_at > database_now())
+    return _change_owner(shards).where(free)
+
+
+@lru_cache(maxsize=32)
+def seize_shards(shards: Table) -> Update:
+    """Make ``its_owner`` the owner of ``shards``, whoever owns them, and raise their epochs."""
+    return _change_owner(shards)
+
+
+@lru_cache(maxsize=32)
+def hand_over_shards(shards: Table, instances: Table) -> Update:
+    """Make ``its_owner`` the owner of those of ``shards`` that ``former`` still owns, and raise their epochs.
+
+    Nothing changes for one that is leaving or has left: it would not see them any more, and nobody else could have
+    them before the lease ran out.
+    """
+    i = instances.c
+    its = (i.job == bindparam("its_job"), i.instance == bindparam("its_owner"), i.leaving == false())
+    return _change_owner(shards).where(shards.c.owner == bindparam("former"), exists().where(*its))
+
+
+def _change_owner(shards: Table) -> Update:
+    wanted = shards.c.shard.in_(_wanted("shards", Integer()))
+    return (
+        update(shards)
+        .where(shards.c.job == bindparam("its_job"), wanted)
+        .values(
+            owner=bindparam("its_owner"),
+            epoch=shards.c.epoch + 1,
+            lease_until=bindparam("lease", type_=shards.c.lease_until.type),
+            acquired_at=_NO_TIME,
+        )
+    )
+
+
+@lru_cache(maxsize=32)
+def renew_shards(shards: Table) -> Update:
+    """Let the leases of all shards of ``its_owner`` begin now and end ``lease`` from now."""
+    lease = bindparam("lease", type_=shards.c.lease_until.type)
+    mine = shards.c.owner == bindparam("its_owner")
+    return update(shards).where(mine).values(lease_until=lease, acquired_at=_NO_TIME)
+
+
+@lru_cache(maxsize=32)
+def lock_shards(shards: Table, *, skip_locked: bool) -> Select[Any]:
+    """Lock ``shards`` of a job, waiting for those that others have locked, or not; read their numbers."""
+    wanted = shards.c.shard.in_(_wanted("shards", Integer()))
+    rows = select(shards.c.shard).where(shards.c.job == bindparam("its_job"), wanted)
+    return rows.with_for_update(skip_locked=skip_locked)
+
+
+@lru_cache(maxsize=32)
+def shards_of(shards: Table) -> Select[Any]:
+    """Read the shards of ``its_owner``: job and number."""
+    return select(shards.c.job, shards.c.shard).where(shards.c.owner == bindparam("its_owner"))
+
+
+@lru_cache(maxsize=32)
+def renew_some_shards(shards: Table) -> Update:
+    """Let the leases of those of ``shards`` of a job that ``its_owner`` has end ``lease`` from now."""
+    wanted = (shards.c.job == bindparam("its_job"), shards.c.shard.in_(_wanted("shards", Integer())))
+    return renew_shards(shards).where(*wanted)
+
+
+@lru_cache(maxsize=32)
+def release_shards(shards: Table) -> Update:
+    """Leave all shards of ``its_job`` that ``its_owner`` has without an owner; their epochs stay."""
+    mine = (shards.c.job == bindparam("its_job"), shards.c.owner == bindparam("its_owner"))
+    return update(shards).where(*mine).values(owner=null(), lease_until=null())
+
+
+# -- members ---------------------------------------------------------------------------------------------
+
+
+def insert_member(connection: Connection, instances: Table, job: str, instance: str, lease: timedelta) -> None:
+    """Make ``instance`` a member of ``job``, whatever it was."""
+    connection.execute(delete_member(instances), {"its_job": job, "its_instance": instance})
+    values = {"job": job, "instance": instance, "joined_at": _NO_TIME, "lease_until": lease, "leaving": False}
+    connection.execute(insert(instances), values)
+
+
+@lru_cache(maxsize=32)
+def renew_member(instances: Table) -> Update:
+    """Let the leases of ``its_instance`` begin now and end ``lease`` from now, in all jobs."""
+    lease = bindparam("lease", type_=instances.c.lease_until.type)
+    mine = instances.c.instance == bindparam("its_instance")
+    return update(instances).where(mine).values(lease_until=lease, joined_at=_NO_TIME)
+
+
+@lru_cache(maxsize=32)
+def lock_member(instances: Table, *, skip_locked: bool) -> Select[Any]:
+    """Lock the membership of ``its_instance``, waiting for it, or not; read the jobs."""
+    its = instances.c.instance == bindparam("its_instance")
+    return select(instances.c.job).where(its).with_for_update(skip_locked=skip_locked)
+
+
+@lru_cache(maxsize=32)
+def mark_leaving(instances: Table) -> Update:
+    """Take ``its_instance`` from the candidates for the shards of ``its_job``."""
+    its = (instances.c.job == bindparam("its_job"), instances.c.instance == bindparam("its_instance"))
+    return update(instances).where(*its).values(leaving=True)
+
+
+@lru_cache(maxsize=32)
+def delete_member(instances: Table) -> Delete:
+    """End a membership."""
+    i = instances.c
+    return delete(instances).where(i.job == bindparam("its_job"), i.instance == bindparam("its_instance"))
+
+
+@lru_cache(maxsize=32)
+def forget_members(instances: Table) -> Delete:
+    """Delete the members of ``its_job`` whose leases ran out long ago."""
+    i = instances.c
+    return delete(instances).where(i.job == bindparam("its_job"), i.lease_until < -_FORGOTTEN_AFTER)
+
+
+def read_page(tasks: Table, after: Any, limit: int) -> Select[Any]:
+    """Read a page of all tasks in order of their ids, behind ``after``."""
+    t = tasks.c
+    page = select(t.id, t.task_type, t.task_key, t.shard).order_by(t.id).limit(limit)
+    return page if after is None else page.where(t.id > after)
+
+
+def move(tasks: Table) -> Update:
+    """Put tasks into ``its_shard``."""
+    ids = bindparam("ids", expanding=True, type_=tasks.c.id.type)
+    return update(tasks).where(tasks.c.id.in_(ids)).values(shard=bindparam("its_shard", type_=Integer()))
+
+
+def read_parked(parked: Table) -> Select[Any]:
+    """Read the parked keys."""
+    return select(parked.c.task_type, parked.c.task_key)
+
+
+def move_parked(parked: Table) -> Update:
+    """Put a parked key into ``its_shard``."""
+    its = (parked.c.task_type == bindparam("its_type"), parked.c.task_key == bindparam("its_key"))
+    return update(parked).where(*its).values(shard=bindparam("its_shard", type_=Integer()))
+
+
+def forget_shards(shards: Table) -> Delete:
+    """Delete the shards of a job."""
+    return delete(shards).where(shards.c.job == bindparam("its_job"))

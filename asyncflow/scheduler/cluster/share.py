@@ -1,0 +1,80 @@
+"""What one instance owns of one job, and which of it is at work."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+
+from asyncflow.scheduler.cluster.ownership import Hold
+
+
+class Share:
+    """Hold what is owned, from a beat of the cluster to the next; thread-safe.
+
+    Items that are ``leaving`` are kept from new holds, and are ``drained`` when the last old hold is released.
+    What is owned counts only until the lease that was last renewed may have run out, by this process's own
+    monotonic clock.
+    """
+
+    def __init__(self, drained: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._drained = drained
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._epochs: dict[int, int] = {}
+        self._disabled: frozenset[int] = frozenset()
+        self._leaving: frozenset[int] = frozenset()
+        self._holds: list[Hold] = []
+        self._ends_at = 0.0
+
+    def epochs(self) -> dict[int, int]:
+        """Return what may be worked on now."""
+        with self._lock:
+            return self._usable()
+
+    def hold(self) -> Hold:
+        """Hold what may be worked on now."""
+        with self._lock:
+            hold = Hold(self._usable(), self._let_go, self._lasts)
+            self._holds.append(hold)
+            return hold
+
+    def own(self, epochs: Mapping[int, int], disabled: Collection[int] = ()) -> None:
+        """Own exactly these from now on; ``disabled`` ones are owned and not worked on."""
+        with self._lock:
+            self._epochs, self._disabled = dict(epochs), frozenset(disabled)
+            self._leaving &= self._epochs.keys()
+
+    def owned(self) -> dict[int, int]:
+        """Return everything that is owned, whether it may be worked on or not."""
+        with self._lock:
+            return dict(self._epochs)
+
+    def last_until(self, moment: float) -> None:
+        """Let what is owned count until then, by the monotonic clock."""
+        with self._lock:
+            self._ends_at = moment
+
+    def drain(self, leaving: Collection[int]) -> set[int]:
+        """Keep these, and no others, from new holds; return those that no hold has."""
+        with self._lock:
+            self._leaving = frozenset(leaving)
+            held = {item for hold in self._holds for item in hold}
+            return set(leaving) - held
+
+    def _usable(self) -> dict[int, int]:
+        if self._clock() >= self._ends_at:
+            return {}
+        kept = self._leaving | self._disabled
+        return {item: epoch for item, epoch in self._epochs.items() if item not in kept} if kept else dict(self._epochs)
+
+    def _lasts(self, hold: Hold) -> bool:
+        with self._lock:
+            return self._clock() < self._ends_at and hold.items() <= self._epochs.items()
+
+    def _let_go(self, hold: Hold) -> None:
+        with self._lock:
+            self._holds = [one for one in self._holds if one is not hold]
+            is_awaited = bool(self._leaving)
+        if is_awaited:
+            self._drained()

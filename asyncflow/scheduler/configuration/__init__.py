@@ -1,0 +1,1 @@
+"""The configuration of task types in its table, and the types as they are in force."""

@@ -1,0 +1,131 @@
+"""The configuration of task types, kept in a table and read again while schedulers run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from asyncflow.errors import InvalidTaskTypeError, OptionError, UnknownTaskTypeError
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.declarations.task_type import TaskType
+from asyncflow.outbox.queries import insert_absent
+from asyncflow.outbox.tables import TASK_TYPE_LENGTH
+from asyncflow.scheduler.configuration import queries
+from asyncflow.scheduler.configuration.type_config import OPTIONS, TypeConfig, refuse_unknown_options
+from asyncflow.scheduler.connections.again import run_again
+from asyncflow.scheduler.connections.database import Database
+from asyncflow.text import nearest, require_text
+
+T = TypeVar("T")
+
+
+class Configurations:
+    """Read and change the configuration; each call is a transaction of its own, and any thread may call.
+
+    Running schedulers take a change over within ``configuration_interval_seconds``.
+    """
+
+    def __init__(self, engine: Engine, outbox: Outbox) -> None:
+        self._engine = engine
+        self._outbox = outbox
+        self._cfgs = outbox.schedule_cfgs
+
+    def get(self, name: str) -> TypeConfig:
+        """Return what is set for a task type; nothing if it has no row. Raises UnknownTaskTypeError."""
+        found = self._run(lambda connection: self._read(connection, name))
+        if found is None and self._declared(name) is None:
+            raise self._unknown(name)
+        return found or TypeConfig(task_type=name)
+
+    def all(self) -> dict[str, TypeConfig]:
+        """Return what is set for each type, by name: of all that are declared here, and all that have a row."""
+        rows = self._run(lambda connection: read_configuration(connection, self._outbox))
+        declared = (*self._outbox.task_types, *self._outbox.handler_types)
+        found = {name: TypeConfig(task_type=name) for name in declared} | rows
+        return dict(sorted(found.items()))
+
+    def put(self, name: str, *, registered: bool = False, **options: Any) -> TypeConfig:
+        """Set options of a task type, None for "as declared"; those not named stay. Return all that are set.
+
+        ``registered`` lets the name be one that no code here declares: a type that is registered at run time.
+
+        Raises UnknownTaskTypeError, InvalidTaskTypeError, OptionError or UnknownOptionError; nothing is written then.
+        """
+        require_text("task_type", name, TASK_TYPE_LENGTH, InvalidTaskTypeError)
+        refuse_unknown_options(options)
+        return self._run(lambda connection: self._put(connection, name, options, registered))
+
+    def remove(self, name: str) -> bool:
+        """Let a task type be as declared again, or forget one that was registered; return whether it had a row."""
+        had: list[bool] = []
+
+        def work(connection: Connection) -> None:
+            had.append(connection.execute(queries.remove(self._cfgs), {"its_type": name}).rowcount > 0)
+
+        self._run(work)
+        return any(had)  # at the first time, if the answer to that was lost
+
+    def handler_types(self) -> dict[str, HandlerType]:
+        """Return the types in force whose tasks are handled, by name: the declared ones, and those registered.
+
+        Rows that are at fault are left out of account.
+        """
+        found = {**self._outbox.handler_types}
+        for name, config in self.all().items():
+            if name in self._outbox.task_types:
+                continue
+            try:
+                # Not from ``found``: the type may have been declared since.
+                found[name] = config.over(self._outbox.handler_types.get(name) or HandlerType(name=name))
+            except OptionError:
+                found.setdefault(name, HandlerType(name=name))
+        return found
+
+    def _put(self, connection: Connection, name: str, options: Mapping[str, Any], registered: bool) -> TypeConfig:
+        present = self._read(connection, name)
+        if present is None and self._declared(name) is None and not registered:
+            raise self._unknown(name)
+        replace(present or TypeConfig(task_type=name), **options).over(self._type_of(name))
+        insert_absent(connection, self._cfgs, [{"task_type": name, "modified_at": timedelta(0)}])
+        values = {"its_type": name, **{f"new_{option}": value for option, value in options.items()}}
+        connection.execute(queries.change(self._cfgs, options), values)
+        written = self._read(connection, name)
+        assert written is not None
+        written.over(self._type_of(name))  # somebody may have set others since they were read
+        return written
+
+    def _read(self, connection: Connection, name: str) -> TypeConfig | None:
+        row = connection.execute(queries.read_one(self._cfgs, OPTIONS), {"its_type": name}).one_or_none()
+        return None if row is None else TypeConfig.of(name, dict(zip(OPTIONS, row[1:], strict=True)))
+
+    def _declared(self, name: str) -> TaskType | None:
+        return self._outbox.task_types.get(name) or self._outbox.handler_types.get(name)
+
+    def _type_of(self, name: str) -> TaskType:
+        return self._declared(name) or HandlerType(name=name)
+
+    def _unknown(self, name: str) -> UnknownTaskTypeError:
+        known = (*self._outbox.task_types, *self._outbox.handler_types)
+        return UnknownTaskTypeError(
+            f"the task type {name!r} is neither declared nor registered{nearest(name, known)}; "
+            f"declare it, or register it: put({name!r}, registered=True)"
+        )
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        """Run what may take effect twice; again if the connection is lost."""
+        database = Database(self._engine)
+        try:
+            return run_again(database, work)
+        finally:
+            database.close()
+
+
+def read_configuration(connection: Connection, outbox: Outbox) -> dict[str, TypeConfig]:
+    """Read all rows, unchecked, by task type."""
+    rows = connection.execute(queries.read_all(outbox.schedule_cfgs, OPTIONS))
+    return {row[0]: TypeConfig.of(row[0], dict(zip(OPTIONS, row[1:], strict=True))) for row in rows}

@@ -1,0 +1,74 @@
+"""Writes that are made again when the connection is lost: nobody knows then whether the COMMIT happened."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from asyncflow.scheduler.connections.database import Database
+
+T = TypeVar("T")
+_ATTEMPTS = 4
+_PAUSE_SECONDS = 0.05  # after the first; doubles
+
+
+def run_again(
+    database: Database, work: Callable[[Connection], T], when_locked: Callable[[Connection], T] | None = None
+) -> T:
+    """Run ``work``, which may take effect twice without harm; again if the connection is lost, a few times.
+
+    ``when_locked`` is run in its place after a lock was waited for too long. Raises what the last attempt raises.
+    """
+    return _run(database, work, None, when_locked)
+
+
+def run_once(database: Database, work: Callable[[Connection], T], trace: Callable[[Connection], T | None]) -> T:
+    """Run ``work`` so that it takes effect once: after a lost connection, again only if it left no ``trace``.
+
+    ``trace`` looks for what an earlier attempt has written, in a transaction of its own, and returns what that
+    returned, None if nothing of it is there. Raises what the last attempt raises.
+    """
+    return _run(database, work, trace, None)
+
+
+def insist(step: Callable[[], None]) -> None:
+    """Call a last ``step`` again if it fails, a few times: nobody calls it later. Raises what the last call raises."""
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return step()
+        except Exception:  # noqa: BLE001 - the last call raises
+            time.sleep(_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1))
+    return step()
+
+
+def _run(
+    database: Database,
+    work: Callable[[Connection], T],
+    trace: Callable[[Connection], T | None] | None,
+    when_locked: Callable[[Connection], T] | None,
+) -> T:
+    for attempt in range(_ATTEMPTS):
+        try:
+            if attempt:
+                time.sleep(_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1))
+                # Not in one transaction with the work, which locks rows in an order of its own.
+                if trace is not None and (found := database.run(trace)) is not None:
+                    return found
+            return database.run(work, when_locked)
+        except Exception as error:
+            if attempt == _ATTEMPTS - 1 or not _is_lost(database, error):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _is_lost(database: Database, error: Exception) -> bool:
+    """Tell whether the connection was lost; a driver's own error comes from setting its session up."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    driver = database.engine.dialect.dbapi
+    return driver is not None and isinstance(error, driver.Error)

@@ -1,0 +1,88 @@
+"""Getting a connection from the application's pool, within a limit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager, suppress
+
+from sqlalchemy import Connection, Engine
+
+from asyncflow.errors import ConnectionSilentError
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.scheduler.connections.driver_sockets import cut_lines_of
+from asyncflow.scheduler.connections.limits import OF_A_LOOK, Limits
+from asyncflow.scheduler.connections.line import Line
+
+
+def connect_within(engine: Engine, seconds: float) -> Connection:
+    """Return a connection of the engine; raises ConnectionSilentError, or what the engine raises.
+
+    On a thread for the moment, for the engine's own limits are the application's: most drivers wait for ever for a
+    server that took the call and says nothing. What comes too late goes back to the pool.
+    """
+    taken: Future[Connection] = Future()
+
+    def connect() -> None:
+        try:
+            connection = engine.connect()
+        except BaseException as error:  # noqa: BLE001 - told by the one who waits, if somebody still does
+            if taken.set_running_or_notify_cancel():
+                taken.set_exception(error)
+            return
+        if taken.set_running_or_notify_cancel():
+            taken.set_result(connection)
+        else:
+            with suppress(Exception):
+                connection.close()
+
+    thread = threading.Thread(target=connect, name="asyncflow-connect", daemon=True)
+    thread.start()
+    try:
+        return taken.result(seconds)
+    except FutureTimeoutError:
+        if not taken.cancel():
+            return taken.result()  # it came at this very moment
+        if thread.ident is not None:
+            cut_lines_of(thread.ident)
+        raise ConnectionSilentError(
+            f"no connection to {engine.url.render_as_string()} within {seconds:g} seconds: the pool has none left, or "
+            f"the server or the network says nothing; look at the pool's size, the address, and firewalls between"
+        ) from None
+
+
+@contextmanager
+def connected(engine: Engine, limits: Limits = OF_A_LOOK) -> Iterator[Connection]:
+    """Give a connection for a moment, outside the loops; what is not committed in the block is rolled back.
+
+    Raises ConnectionSilentError if nothing comes of it within the limits, and what the engine or the block raises.
+    """
+    if not dialect_of(engine.dialect.name).locks_rows:
+        with engine.connect() as connection:  # a file; and one in memory belongs to its thread
+            yield connection
+        return
+    connection = connect_within(engine, limits.connect_seconds)
+    line = Line(connection.connection.driver_connection)
+    try:
+        with line.within(limits.silence_seconds), connection:
+            yield connection
+    except Exception as error:
+        if not line.was_cut:
+            raise
+        end_connection(connection)
+        raise ConnectionSilentError(
+            f"nothing came of a connection to {engine.url.render_as_string()} within {limits.silence_seconds:g} "
+            f"seconds: the network says nothing, or somebody has locked what is to be read; try again"
+        ) from error
+    finally:
+        line.close()
+
+
+def end_connection(connection: Connection) -> None:
+    """End a connection without a word, and let the pool open another one."""
+    with suppress(Exception):
+        connection.invalidate()
+    with suppress(Exception):
+        connection.close()

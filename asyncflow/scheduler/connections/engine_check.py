@@ -1,0 +1,57 @@
+"""A look at an engine before we work on it: what its connections, its pool and its server may not be."""
+
+from __future__ import annotations
+
+from weakref import WeakSet
+
+from sqlalchemy import AssertionPool, Connection, Engine, SingletonThreadPool, StaticPool
+
+from asyncflow.errors import OptionError
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.transaction.carrying import require_every_text
+from asyncflow.outbox.transaction.target import require_transactional
+from asyncflow.scheduler.connections.connecting import connected
+
+_sound: WeakSet[Engine] = WeakSet()
+
+
+def require_engine(engine: Engine, outbox: Outbox) -> None:
+    """Raise what is wrong with the engine, its server's settings or the tables that exist there, with the remedy.
+
+    OptionError for a pool or a database in memory, NotTransactionalError, CharacterSetError, UnsupportedDatabaseError,
+    ConnectionSilentError.
+    """
+    require_connections_of_its_own(engine)
+    dialect = dialect_of(engine.dialect.name)
+    with connected(engine) as connection:
+        if fault := dialect.server_fault(connection, outbox.max_message_bytes):
+            raise fault
+        require_transactional(connection)
+        require_every_text(connection)
+        for fault in dialect.table_faults(connection, outbox.tables):
+            raise fault
+
+
+def require_connection(connection: Connection) -> None:
+    """Raise what is wrong with one of the engine's connections; no transaction is open afterwards.
+
+    What takes a question to the server is asked once for each engine.
+    """
+    engine = connection.engine
+    require_transactional(connection)
+    if engine not in _sound:
+        require_every_text(connection)
+        _sound.add(engine)
+    connection.rollback()
+
+
+def require_connections_of_its_own(engine: Engine) -> None:
+    """Refuse pools that hand one connection to several at once: we would commit what the application has begun."""
+    if isinstance(engine.pool, (StaticPool, SingletonThreadPool, AssertionPool)):
+        kind = type(engine.pool).__name__
+        raise OptionError(
+            f"the engine's pool is a {kind}, which has one connection for all; its transactions would be ended by "
+            f"one another. Give an engine with a QueuePool or NullPool, of SQLite one on a file: "
+            f"create_engine('sqlite:///app.db')"
+        )

@@ -1,0 +1,120 @@
+"""The line to a database server, which a watch cuts if nothing comes of it for too long."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from asyncflow.scheduler.connections.driver_sockets import socket_of
+
+_LOOK_SECONDS = 0.2
+_KEEPALIVE = {"SO_KEEPALIVE": 1, "TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
+
+
+class Line:
+    """Watch over one connection, from its check-out to its return; used by one thread at a time.
+
+    A driver that waits for an answer waits for ever, if nothing tells it that none will come: a firewall that forgot
+    the connection, a host that is gone. Shutting the socket down from outside ends the wait in every driver.
+    """
+
+    def __init__(self, driver_connection: Any) -> None:
+        self.was_cut = False
+        self._socket = socket_of(driver_connection)
+        self._lock = threading.Lock()
+        self._ends_at = float("inf")
+        self._before = _keep_alive(self._socket) if self._socket is not None else {}
+        if self._socket is not None:
+            _watch.add(self)
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Cut the line if the block takes longer; what it waits for then raises the driver's error."""
+        self._ends_at = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            with self._lock:  # a cut that has begun ends before the block does
+                self._ends_at = float("inf")
+
+    def cut_if_late(self, now: float) -> None:
+        """Shut the socket down if its time is over; called by the watch."""
+        if now < self._ends_at:
+            return
+        with self._lock:
+            if now >= self._ends_at and self._socket is not None:
+                self.was_cut = True
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Leave the socket as it was found, and watch it no more."""
+        _watch.discard(self)
+        with self._lock:
+            line, self._socket = self._socket, None
+        if line is not None:
+            for (level, option), value in self._before.items():
+                with suppress(OSError):
+                    line.setsockopt(level, option, value)
+            line.close()
+
+
+def _keep_alive(line: socket.socket) -> dict[tuple[int, int], int]:
+    """Let the kernel find out whether the other side is there; return the options as they were."""
+    before: dict[tuple[int, int], int] = {}
+    if line.family not in (socket.AF_INET, socket.AF_INET6):
+        return before
+    for name, value in _KEEPALIVE.items():
+        option = getattr(socket, name, None)
+        level = socket.SOL_SOCKET if name.startswith("SO_") else socket.IPPROTO_TCP
+        if option is not None:
+            with suppress(OSError):  # not on this system
+                before[level, option] = line.getsockopt(level, option)
+                line.setsockopt(level, option, value)
+    return before
+
+
+class _Watch:
+    """Look after all lines of this process, on one thread, which is there while there are any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lines: set[Line] = set()
+        self._thread: threading.Thread | None = None
+        # A child has none of its parent's threads, and its lines are not its own to cut.
+        os.register_at_fork(after_in_child=self._begin_anew)
+
+    def add(self, line: Line) -> None:
+        with self._lock:
+            self._lines.add(line)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="asyncflow-lines", daemon=True)
+                self._thread.start()
+
+    def discard(self, line: Line) -> None:
+        with self._lock:
+            self._lines.discard(line)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(_LOOK_SECONDS)
+            with self._lock:
+                lines = list(self._lines)
+                if not lines:
+                    self._thread = None
+                    return
+            now = time.monotonic()
+            for line in lines:
+                line.cut_if_late(now)
+
+    def _begin_anew(self) -> None:
+        self._lock = threading.Lock()
+        self._lines, self._thread = set(), None
+
+
+_watch = _Watch()

@@ -1,0 +1,1 @@
+"""The heads: what is due, where, since when, and in which order it is taken."""

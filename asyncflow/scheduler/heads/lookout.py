@@ -1,0 +1,148 @@
+"""The lookout: what is pending and where, for loops that rest, by a statement that is sent anyway.
+
+A loop that has found nothing for a while asks the database no more. The registry's look at the other instances
+brings the heads of all task types along, in the same statement, and whoever has something due is woken. What a loop
+at work sees, the others need not look at.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Container, Hashable, Sequence
+
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.heads.queries import Head
+from asyncflow.scheduler.heads.unknown_types import UnknownTypes
+
+_IDLE_SECONDS = 0.6  # without work, before a loop rests
+_LONGEST_TICK_SECONDS = 5.0
+STATUSES = (Status.PENDING, Status.PROCESSING)
+
+
+class Lookout:
+    """Keep the rests of one scheduler's loops; lives as long as the scheduler, any thread may call.
+
+    Loops rest only where ticks are about as frequent as heartbeats, so that nobody looks less often than it was told
+    to, nor more often.
+    """
+
+    def __init__(
+        self,
+        tick: float | str,
+        heartbeat_seconds: float,
+        unknown_types: UnknownTypes,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        is_even = not isinstance(tick, str) and heartbeat_seconds <= tick <= _LONGEST_TICK_SECONDS
+        self.fresh_seconds = float(tick) if is_even and not isinstance(tick, str) else 0.0
+        self.clock = clock
+        self.calls = 0  # how often rests were ended from outside
+        self.owned: Callable[[], Container[int]] = tuple  # the shards whose heads concern us
+        self._unknown_types = unknown_types
+        self._rests: list[Rest] = []
+        self._looked_at = dict.fromkeys(STATUSES, float("-inf"))
+
+    def wanted(self) -> tuple[Status, ...]:
+        """Return the statuses of which a loop that rests wants to know the heads, and nobody looked a moment ago.
+
+        What is PROCESSING only where all rest: under load that look walks over much that is settled already, and the
+        monitor, which alone wants it, is content with one of its own now and then.
+        """
+        statuses = STATUSES if all(rest.is_on for rest in self._rests) else (Status.PENDING,)
+        resting = {rest.status for rest in self._rests if rest.is_on}
+        return tuple(one for one in statuses if one in resting and self._age(one) >= self.fresh_seconds / 2)
+
+    def is_fresh(self, status: Status) -> bool:
+        """Tell whether the last look at a status is no older than a tick."""
+        return self._age(status) < self.fresh_seconds
+
+    def seen_by(self, look: Callable[[], Sequence[Head]]) -> Sequence[Head]:
+        """Let a loop that is at work look at what is PENDING, and know what it saw."""
+        looked_at = self.clock()
+        heads = look()
+        self.take_in(Status.PENDING, heads, looked_at)
+        return heads
+
+    def rest_for(self, wants: Callable[[Head], bool], status: Status = Status.PENDING) -> Rest:
+        """Return the rest of a loop, which does not rest yet; it concerns the heads that ``wants`` accepts."""
+        rest = Rest(self, wants, status)
+        self._rests.append(rest)
+        return rest
+
+    def disturb(self) -> None:
+        """End all rests: a commit was announced, or other shards are owned."""
+        self.calls += 1
+
+    def take_in(self, status: Status, heads: Sequence[Head], looked_at: float) -> None:
+        """Know the heads of a status as the database had them at ``looked_at``, and wake whoever has one due."""
+        self._looked_at[status] = looked_at
+        owned = self.owned()
+        mine = [head for head in heads if head.shard in owned]
+        if status is Status.PENDING:
+            self._unknown_types.notice(head.task_type for head in mine)
+        for rest in self._rests:
+            if rest.is_on and rest.status is status and any(rest.has_due(head) for head in mine):
+                rest.end()
+                rest.wake()
+
+    def _age(self, status: Status) -> float:
+        return self.clock() - self._looked_at[status]
+
+
+class Rest:
+    """Let one loop do without looking: after a while without work, until something is due for it or it is disturbed.
+
+    Used by the loop's thread; the lookout's thread may end it.
+    """
+
+    def __init__(self, lookout: Lookout, wants: Callable[[Head], bool], status: Status) -> None:
+        self.wake: Callable[[], None] = lambda: None
+        self.wants = wants
+        self.is_ahead: Callable[[Head], bool] = lambda head: False  # whether it may be due before its time
+        self.status = status
+        self.is_on = False
+        self._lookout = lookout
+        self._idle_since: float | None = None
+        self._ends = 0
+        self._before_look = (-1, -1)
+        self._state: Hashable = None
+        self._until = 0.0
+
+    def has_due(self, head: Head) -> bool:
+        """Tell whether the head is a reason to look."""
+        return self.wants(head) and (head.due_in_seconds <= 0 or self.is_ahead(head))
+
+    def lasts(self, state: Hashable) -> bool:
+        """Tell whether the loop may do without a look; if not, it looks and tells by the other methods what it found.
+
+        ``state`` is what else its looks depend on: the rest ends when that changes.
+        """
+        out = self._lookout
+        calls = (out.calls, self._ends)
+        if self.is_on and out.is_fresh(self.status) and calls == self._before_look and out.clock() < self._until:
+            return self._state == state
+        self._before_look = calls  # what is called from now on, the look may have missed
+        return False
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it lasts at most."""
+        return max(0.0, self._until - self._lookout.clock())
+
+    def after_nothing(self, state: Hashable, seconds_until_due: float) -> None:
+        """Begin to rest if there was no work for a while; ``seconds_until_due`` is when the look foresaw some."""
+        now = self._lookout.clock()
+        self._idle_since = now if self._idle_since is None else self._idle_since
+        self._state, self._until = state, now + seconds_until_due
+        is_long = self._lookout.fresh_seconds > 0 and now - self._idle_since >= _IDLE_SECONDS
+        self.is_on = is_long and self._before_look == (self._lookout.calls, self._ends)
+
+    def end(self) -> None:
+        """Look again: there is work, or may be."""
+        self._ends += 1
+        self.is_on = False
+
+    def after_work(self) -> None:
+        """End, and rest again only after a while without work."""
+        self.is_on = False
+        self._idle_since = None

@@ -1,0 +1,187 @@
+"""Which rows of a task type come first, over all of its lanes: those whose order_time is the earliest.
+
+A page tells the order within one lane only. Reading all lanes as far as to be certain would read most rows again and
+again; so each is read about as far as the others, and what would then overtake too many waits.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, sqrt
+from typing import NamedTuple
+
+from asyncflow.outbox import Task
+from asyncflow.scheduler.heads.queries import Head
+
+FEW = 4  # rows for each lane: what fewer have in common with those behind them, nobody can tell
+_SHORT_PAGE = 16  # below, one row more is read, whose moment is where the lane goes on
+_MANY = 256  # rows
+_CLOSE = 1_000_000  # microseconds: priorities are whole seconds
+_FULL = 0.75  # of the rows that a round may have
+NEVER = 1 << 62
+
+
+class Share(NamedTuple):
+    """Tell how many rows of a lane a round is to have, and how many its page may read."""
+
+    head: Head
+    rows: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Limit what is taken of the rows read.
+
+    Up to ``rows`` are, and of those later than a row that is left, no more than ``ahead`` before it, earlier rounds
+    counted in. ``elsewhere`` is the earliest moment of the lanes that were not read; at least ``least`` are taken.
+    """
+
+    rows: int
+    ahead: int
+    elsewhere: int = NEVER
+    least: int = 1  # 0: what is earlier is in hand, and will be out of the way soon
+
+
+class Precedence:
+    """Share a round out among the lanes of one type, and take the earliest rows of what was read.
+
+    Lives as long as the loop that reads, used by its thread. The moments in heads are the lanes' frontiers: a lane's
+    rows are not earlier than that.
+    """
+
+    def __init__(self) -> None:
+        self.moved: dict[int, int | None] = {}  # shard -> its frontier since the last page; None: nothing is left
+        self._pages: dict[int, tuple[int, int]] = {}  # shard -> rows and length of its last page, in microseconds
+        self._rows, self._span = 0.0, 0.0  # of the last pages together, the latest of them counting most
+        self._passed: dict[int, tuple[int, int]] = {}  # shard -> the first moment of its last page, and its frontier
+        self._ahead: list[Sequence[int]] = []  # moments of rows that were taken before earlier ones, in ascending runs
+
+    def frontier_of(self, head: Head) -> int:
+        """Return where a lane goes on.
+
+        A head that was taken and is still there is not settled yet, or cannot be: the lane is read on behind it.
+        """
+        first, frontier = self._passed.get(head.shard, (None, 0))
+        return frontier if head.moment == first else head.moment
+
+    def shares(self, heads: Iterable[Head], rows: int) -> list[Share]:
+        """Share ``rows`` out, so that all lanes that are read get as far as one moment; the earliest lane is first."""
+        in_order = sorted(heads, key=lambda head: head.moment)
+        if rows < FEW * len(in_order):
+            return _few(in_order[:rows], rows)
+        sizes = self._sizes(in_order, rows)
+        # Each number of pages is another statement to be compiled, so there are few numbers of them.
+        lanes = in_order[: 1 << (len(sizes) - 1).bit_length()]
+        wanted = [max(1, int(size)) for size in sizes] + [1] * (len(lanes) - len(sizes))
+        for place in range(min(rows - sum(wanted), len(wanted))):  # what the fractions came to
+            wanted[place] += 1
+        return [Share(head, size, _page(size)) for head, size in zip(lanes, wanted, strict=True)]
+
+    def _sizes(self, in_order: Sequence[Head], rows: int) -> list[float]:
+        """Return for the lanes that begin before the moment that all will have been read to, how many rows that takes.
+
+        That moment is where water would stand that is poured into vessels as wide as the lanes are dense.
+        """
+        start, width, depth = in_order[0].moment, 0.0, float(rows)
+        lanes: list[tuple[float, int]] = []
+        for head in in_order:
+            offset = head.moment - start
+            if lanes and offset >= depth / width:
+                break
+            density = self._density(head)
+            lanes.append((density, offset))
+            width += density
+            depth += density * offset
+        return [density * (depth / width - offset) for density, offset in lanes]
+
+    def _density(self, head: Head) -> float:
+        """Return the rows a microsecond of a lane: of its last page, as if a few rows of all lanes stood before it."""
+        common = self._rows / max(1.0, self._span) or 1e-9  # of nothing known: any number, for all are alike
+        count, span = self._pages.get(head.shard, (0, 0))
+        return (count + _SHORT_PAGE) / (span + _SHORT_PAGE / common)
+
+    def take(
+        self, tasks: Sequence[Task], moments: Sequence[int], shares: Sequence[Share], bounds: Bounds
+    ) -> list[Task]:
+        """Return the earliest of the rows that were read by the shares, in order_time; ``moved`` tells what is left.
+
+        Many rows within a moment, so that no priority stands between them, stay as they were read.
+        """
+        pages = _pages_of(tasks, shares)
+        left = {shard: moments[end - 1] for shard, start, end, limit in pages if end - start == limit}
+        count = self._count(moments, pages, min(left.values(), default=NEVER), bounds)
+        if count == len(tasks) >= _MANY and max(moments) - min(moments) < _CLOSE:
+            places: Sequence[int] = range(count)
+            runs = [moments[start:end] for _, start, end, _ in pages]
+        else:
+            in_order = sorted(range(len(tasks)), key=moments.__getitem__)
+            places = in_order[:count]
+            runs = [[moments[place] for place in places]]
+            left |= {tasks[place].shard: moments[place] for place in reversed(in_order[count:])}
+        self._learn(shares, moments, pages, left)
+        earliest_left = min([bounds.elsewhere, *left.values()])
+        runs = [run[bisect_right(run, earliest_left) :] for run in (*self._ahead, *runs)]
+        self._ahead = [run for run in runs if run]
+        return [tasks[place] for place in places]
+
+    def _count(self, moments: Sequence[int], pages: Sequence[_Page], read_to: int, bounds: Bounds) -> int:
+        """Return how many rows to take: all up to what is left, and of those behind it as many as may go ahead."""
+        certain = min(read_to, bounds.elsewhere)
+        ahead = sum(len(run) - bisect_right(run, certain) for run in self._ahead)
+        count = _up_to(certain, moments, pages) + max(0, bounds.ahead - ahead)
+        if bounds.least and len(moments) < bounds.rows * _FULL:  # only full rounds are worth some disorder
+            count = min(count, _up_to(read_to, moments, pages))
+        return min(bounds.rows, len(moments), max(bounds.least, count))
+
+    def _learn(
+        self, shares: Iterable[Share], moments: Sequence[int], pages: Iterable[_Page], left: Mapping[int, int]
+    ) -> None:
+        began = {share.head.shard: share.head.moment for share in shares}
+        self.moved = {shard: left.get(shard) for shard in began}
+        self._rows, self._span = self._rows / 2, self._span / 2
+        for shard, start, end, limit in pages:
+            self._passed[shard] = moments[start], left.get(shard, moments[end - 1])
+            if FEW <= end - start == limit:
+                span = max(0, moments[end - 1] - began[shard])
+                self._pages[shard] = limit, span
+                self._rows, self._span = self._rows + limit, self._span + span
+
+
+class _Page(NamedTuple):
+    """Tell where the rows of a lane begin and end, and how many there might have been."""
+
+    shard: int
+    start: int
+    end: int
+    limit: int
+
+
+def _pages_of(tasks: Sequence[Task], shares: Iterable[Share]) -> list[_Page]:
+    """Return the pages that have rows; they come in the order of the shares."""
+    pages: list[_Page] = []
+    end = 0
+    for head, _, limit in shares:
+        start, end = end, min(end + limit, len(tasks))
+        while end > start and tasks[end - 1].shard != head.shard:
+            end -= 1
+        if end > start:
+            pages.append(_Page(head.shard, start, end, limit))
+    return pages
+
+
+def _up_to(moment: int, moments: Sequence[int], pages: Iterable[_Page]) -> int:
+    return sum(bisect_right(moments, moment, start, end) - start for _, start, end, _ in pages)
+
+
+def _few(lanes: Sequence[Head], rows: int) -> list[Share]:
+    """Let the earliest lane give them all, and each other what chance may ask of it if all are alike."""
+    each = rows // len(lanes)
+    most = min(rows, each + ceil(2 * sqrt(each)))
+    return [Share(head, each, _page(most if number else rows)) for number, head in enumerate(lanes)]
+
+
+def _page(rows: int) -> int:
+    return rows + 1 if rows < _SHORT_PAGE else rows

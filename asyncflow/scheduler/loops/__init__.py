@@ -1,0 +1,1 @@
+"""The loops: threads that step, wait, stop and report, and what wakes them."""

@@ -1,0 +1,121 @@
+"""Where handlers run: threads that are used again, and one event loop for the coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from asyncflow.forks import keep_for_ever, leave_at_fork
+from asyncflow.leash import Leash
+from asyncflow.outbox.transaction import engine_loops
+
+T = TypeVar("T")
+Work = Callable[[], None]
+
+
+class Threads:
+    """Run functions on as many threads as are at work at once, at most ``most``; without it the caller bounds them.
+
+    Daemon threads, for one that hangs for ever must not keep the process from its end; and none of
+    ``concurrent.futures``, whose pools take no work any more once the main thread has ended, whoever else goes on.
+    """
+
+    def __init__(self, name: str = "asyncflow-handler", most: int | None = None) -> None:
+        self._name = name
+        self._most = most
+        self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._unfinished = 0
+        self._count = 0
+
+    def run(self, work: Work) -> None:
+        """Run ``work``, which must not raise, on an idle thread or a new one; later, where ``most`` are at work."""
+        with self._lock:
+            self._unfinished += 1
+            if self._unfinished > self._count and self._count != self._most:
+                self._count += 1
+                threading.Thread(target=self._serve, name=f"{self._name}-{self._count}", daemon=True).start()
+        self._queue.put(work)
+
+    def close(self) -> None:
+        """Let the threads end as they become idle."""
+        for _ in range(self._count):
+            self._queue.put(None)
+
+    def _serve(self) -> None:
+        while (work := self._queue.get()) is not None:
+            with Leash():
+                work()
+            with self._lock:
+                self._unfinished -= 1
+
+
+class DaemonExecutor(ThreadPoolExecutor):
+    """Be the executor of an event loop, which takes nothing but a ThreadPoolExecutor, on threads of our own."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._own = Threads(name, self._max_workers)
+
+    def submit(self, function: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
+        """Run the function, and put what it returns or raises into the future."""
+        future: Future[T] = Future()
+        self._own.run(partial(_fulfil, future, partial(function, *args, **options)))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let the threads end as they become idle."""
+        self._own.close()
+
+
+def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        with Leash():
+            result = work()
+    except BaseException as error:  # noqa: BLE001 - raised where the future is awaited
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+class EventLoop:
+    """Run coroutines on one event loop, on a thread of its own that starts with the first of them."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Begin another loop: what the old one waits on, its parent waits on as well."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            keep_for_ever(loop)
+            loop.stop()  # if it was on its thread that somebody forked
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work``, which must not raise."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            engine_loops.is_ours(self._loop)
+            self._loop.set_default_executor(DaemonExecutor("asyncflow-coroutines-thread"))
+            threading.Thread(target=self._serve, args=(self._loop,), name="asyncflow-coroutines", daemon=True).start()
+        asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def close(self) -> None:
+        """End the loop; what still runs there is left where it is."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
+
+    @staticmethod
+    def _serve(loop: asyncio.AbstractEventLoop) -> None:
+        with Leash():
+            loop.run_forever()
+        loop.close()

@@ -1,0 +1,45 @@
+"""Triggers of ticks, from intervals and crontab lines."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from asyncflow.errors import OptionError
+from asyncflow.outbox.cron.crontab import Crontab
+from asyncflow.outbox.cron.due_times import DueTimes
+from asyncflow.outbox.cron.plan import RESOLUTION
+
+LONGEST_SECONDS = 10 * 365 * 86400.0  # of any setting: clocks, dates and waits overflow far beyond it
+
+
+class CronTrigger(BaseTrigger):  # type: ignore[misc] # APScheduler has no types
+    """Let the metronome beat at the due times of a crontab line, in the metronome's own time zone, this machine's."""
+
+    def __init__(self, crontab: Crontab) -> None:
+        self._crontab = crontab
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """Return the due time after the previous one; at first, the one at or after ``now``."""
+        # Not only after the previous one: a clock that was put back must not silence the ticks until it is there again.
+        after = now - RESOLUTION if previous_fire_time is None else min(previous_fire_time, now)
+        zone = now.tzinfo or timezone.utc
+        return DueTimes(self._crontab, zone).after(after).astimezone(zone)
+
+
+def trigger_of(tick: Any, option: str = "tick") -> BaseTrigger:
+    """Return an interval trigger for a number of seconds, a cron trigger for a crontab line of 5 or 6 fields.
+
+    A sixth field, of seconds, stands before the others. Raises OptionError, which names the ``option``.
+    """
+    if isinstance(tick, str):
+        return CronTrigger(Crontab(tick, option))
+    if isinstance(tick, bool) or not isinstance(tick, (int, float)) or not 0.001 <= tick <= LONGEST_SECONDS:
+        raise OptionError(
+            f"{option} is {tick!r}; give seconds from 0.001 to {LONGEST_SECONDS:.0f}, "
+            f"or a crontab line such as '*/5 * * * *'"
+        )
+    return IntervalTrigger(seconds=tick)

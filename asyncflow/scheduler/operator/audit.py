@@ -1,0 +1,94 @@
+"""The audit: who changed which task on purpose, when, how and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Table
+
+from asyncflow.errors import OptionError
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.ids import new_id
+from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.tables import ACTOR_LENGTH, REASON_LENGTH
+from asyncflow.scheduler.connections.again import run_again
+from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.operator import queries
+from asyncflow.text import require_text
+
+MOST_READ = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Tell of one change of one task; ``at`` is by the database's clock."""
+
+    at: datetime
+    actor: str
+    action: str
+    task_id: UUID
+    task_type: str
+    task_key: str | None
+    reason: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Hold what a person does: it is written once for each task that it changes. Raises OptionError."""
+
+    action: str
+    actor: str
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        require_text("actor", self.actor, ACTOR_LENGTH, OptionError)
+        if self.reason is not None:
+            require_text("reason", self.reason, REASON_LENGTH, OptionError)
+
+    def told(self) -> str:
+        """Return a line for the log of a task."""
+        return f"{self.action} by {self.actor}" + (f": {self.reason}" if self.reason else "")
+
+    def write(self, connection: Connection, entries: Table, tasks: Sequence[Any], details: Sequence[str]) -> list[UUID]:
+        """Write an entry for each task, in the transaction that changes it; return the entries' ids."""
+        rows: list[dict[str, Any]] = [
+            {
+                "id": new_id(),
+                "at": timedelta(0),
+                "actor": self.actor,
+                "action": self.action,
+                "task_id": task.id,
+                "task_type": task.task_type,
+                "task_key": task.task_key,
+                "reason": self.reason,
+                "detail": detail,
+            }
+            for task, detail in zip(tasks, details, strict=True)
+        ]
+        if rows:
+            dialect_of(connection.dialect.name).insert_many(connection, entries, rows)
+        return [row["id"] for row in rows]
+
+
+class Audit:
+    """Read the audit; any thread may call."""
+
+    def __init__(self, engine: Engine, outbox: Outbox) -> None:
+        self._engine = engine
+        self._entries = outbox.audit_entries
+
+    def entries(self, *, task_id: UUID | None = None, limit: int = 100) -> list[AuditEntry]:
+        """Return the latest entries, or those of one task, latest first; raises OptionError."""
+        require_whole("limit", limit, 1, MOST_READ)
+        database = Database(self._engine)
+        statement = queries.latest(self._entries, task_id, limit)
+        try:
+            return run_again(database, lambda connection: [AuditEntry(*row) for row in connection.execute(statement)])
+        finally:
+            database.close()

@@ -1,0 +1,240 @@
+"""Dead letters: looked at, replayed, cancelled and discarded on purpose, with a trace of who did it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import groupby
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from asyncflow.errors import TaskNotFoundError
+from asyncflow.events import Hook, Hooks, TasksChanged
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.declarations.task_type import require_number
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.connections.again import run_again, run_once
+from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.operator import queries
+from asyncflow.scheduler.operator import queries as audit_queries
+from asyncflow.scheduler.operator.audit import MOST_READ, Act
+from asyncflow.scheduler.operator.pace import Pace
+from asyncflow.scheduler.operator.selection import Selection, task_id_of
+from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState, state_of
+from asyncflow.scheduler.operator.walk import Place, place_of, walk_of
+from asyncflow.scheduler.table import queries as ownership_queries
+from asyncflow.scheduler.table.contexts import Contexts
+from asyncflow.scheduler.table.log_lines import log_line, short_error
+
+T = TypeVar("T")
+_PAGE = 500
+_MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterPage:
+    """Hold a page of dead letters; ``next`` is what to give as ``after`` for the page behind it, None at the end."""
+
+    letters: list[DeadLetter]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Tell how many tasks were changed, and of those named by id and left alone their status, or ``missing``."""
+
+    count: int
+    left: dict[UUID, str] = field(default_factory=dict)
+
+
+class DeadLetters:
+    """Look at dead letters and change them; safe beside running schedulers, and for many at once.
+
+    Each batch of tasks is locked, changed and entered into the audit in one transaction. A PROCESSING task is left
+    alone: its handler is at work, and what it does could not be called back. Any thread may call.
+    """
+
+    def __init__(self, engine: Engine, outbox: Outbox, *, hooks: Iterable[Hook] = ()) -> None:
+        self._engine = engine
+        self._outbox = outbox
+        self._tasks = outbox.tasks
+        self._hooks = Hooks(hooks)
+
+    def list(
+        self, *, task_type: str | None = None, key: str | None = None, limit: int = 100, after: str | None = None
+    ) -> DeadLetterPage:
+        """Return a page, of a type or key if given; pages repeat and skip nothing, whatever changes meanwhile.
+
+        Raises OptionError.
+        """
+        require_whole("limit", limit, 1, MOST_READ)
+        is_filter = task_type is not None or key is not None
+        selection = Selection(task_type=task_type, key=key, everything=not is_filter)
+        place = None if after is None else place_of(after)
+        return self._run(lambda connection: self._list(connection, selection, limit, place))
+
+    def inspect(self, task_id: UUID | str) -> TaskState:
+        """Return all of one task, whatever its status; raises TaskNotFoundError or OptionError."""
+        wanted = task_id_of(task_id)
+        statement = queries.whole(self._tasks, self._outbox.contexts, wanted)
+        row = self._run(lambda connection: connection.execute(statement).one_or_none())
+        if row is None:
+            raise TaskNotFoundError(f"there is no task {wanted}; is it another outbox's, or was it deleted?")
+        return state_of(row)
+
+    def replay(
+        self, selection: Selection, *, actor: str, reason: str | None = None, per_second: float | None = None
+    ) -> Changed:
+        """Let dead letters be PENDING again with all their retries; ``per_second`` spreads when they come due.
+
+        Of an ordered type, a key that waited for its dead letter goes on with it. Raises OptionError.
+        """
+        act = Act("replay", actor, reason)
+        if per_second is not None:
+            require_number("per_second", per_second, 0.001, 1e6)
+        pace = Pace(per_second)
+
+        def write(connection: Connection, rows: Sequence[Any], done: int) -> list[str]:
+            delays = pace.delays(done, len(rows))
+            for delay, several in groupby(zip(delays, rows, strict=True), key=lambda pair: pair[0]):
+                values = {"delay": timedelta(seconds=delay), "line": _line(act)}
+                connection.execute(queries.replay(self._tasks, [row.id for _, row in several]), values)
+            return [f"due after {delay:g} s" if delay else "due at once" for delay in delays]
+
+        return self._change(selection, act, [Status.FAILED], write)
+
+    def cancel(self, selection: Selection, *, actor: str, reason: str | None = None) -> Changed:
+        """Make tasks that wait or have failed CANCELLED; raises OptionError.
+
+        A message that a relay has in hand at this moment may still be sent.
+        """
+        act = Act("cancel", actor, reason)
+
+        def write(connection: Connection, rows: Sequence[Any], _: int) -> list[str]:
+            connection.execute(queries.cancel(self._tasks, [row.id for row in rows]), {"line": _line(act)})
+            return [f"was {Status(row.status).name}" for row in rows]
+
+        return self._change(selection, act, [Status.FAILED, Status.PENDING], write)
+
+    def discard(self, selection: Selection, *, actor: str, reason: str | None = None) -> Changed:
+        """Delete dead letters; only the audit remembers them. Raises OptionError."""
+        act = Act("discard", actor, reason)
+
+        def write(connection: Connection, rows: Sequence[Any], _: int) -> list[str]:
+            connection.execute(queries.discard(self._tasks, [row.id for row in rows]))
+            Contexts(self._outbox).forget(connection, [row.raw_id for row in rows])
+            return ["deleted"] * len(rows)
+
+        return self._change(selection, act, [Status.FAILED], write)
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def _list(self, connection: Connection, selection: Selection, limit: int, after: Place | None) -> DeadLetterPage:
+        until = connection.execute(queries.now()).scalar_one()
+        places = walk_of(selection, self._outbox, Status.FAILED, until).page(connection, after, limit + 1)
+        shown = places[:limit]
+        rows = connection.execute(queries.summaries(self._tasks, [place.id for place in shown]))
+        letters = {row[0]: DeadLetter(row[0], row[1], row[2], row[3], row[4], row[5] or "") for row in rows}
+        is_more = len(places) > limit
+        return DeadLetterPage(
+            [letters[place.id] for place in shown if place.id in letters], shown[-1].as_cursor() if is_more else None
+        )
+
+    # -- changing ----------------------------------------------------------------------------------------
+
+    def _change(self, selection: Selection, act: Act, statuses: Sequence[Status], write: _Write) -> Changed:
+        done = 0
+        left: dict[UUID, str] = {}
+        database = Database(self._engine)
+        try:
+            for ids in self._batches(database, selection, statuses):
+                room = None if selection.limit is None else selection.limit - done
+                if room == 0:
+                    break
+                changed = self._change_batch(database, _Batch(ids[:room], done, act, statuses, write))
+                done += len(changed)
+                if changed:
+                    self._hooks.emit(TasksChanged(act.action, act.actor, len(changed)))
+                if selection.wanted_ids is not None:
+                    left |= self._left(database, set(ids) - changed)
+        finally:
+            database.close()
+        return Changed(done, left)
+
+    def _batches(
+        self, database: Database, selection: Selection, statuses: Sequence[Status]
+    ) -> Iterator[Sequence[UUID]]:
+        """Give the ids of selected rows, page by page."""
+        if (wanted := selection.wanted_ids) is not None:
+            for start in range(0, len(wanted), _PAGE):
+                yield wanted[start : start + _PAGE]
+            return
+        until = run_again(database, lambda connection: connection.execute(queries.now()).scalar_one())
+        for status in statuses:
+            walk, after = walk_of(selection, self._outbox, status, until), None
+            while places := run_again(database, lambda connection, w=walk, a=after: w.page(connection, a, _PAGE)):  # type: ignore[misc]
+                yield [place.id for place in places]
+                after = places[-1]
+
+    def _change_batch(self, database: Database, batch: _Batch) -> set[UUID]:
+        """Change a batch once, though the answer to its COMMIT be lost; return the ids of the changed rows."""
+        tried: dict[UUID, set[UUID]] = {}  # by an entry of the audit, which tells whether it happened
+
+        def work(connection: Connection) -> set[UUID]:
+            entries, changed = self._write(connection, batch)
+            tried.update(dict.fromkeys(entries[:1], changed))
+            return changed
+
+        def trace(connection: Connection) -> set[UUID] | None:
+            for entry, changed in tried.items():
+                if connection.execute(audit_queries.is_there(self._outbox.audit_entries, entry)).first():
+                    return changed
+            return None
+
+        return run_once(database, work, trace)
+
+    def _write(self, connection: Connection, batch: _Batch) -> tuple[Sequence[UUID], set[UUID]]:
+        """Lock, change and enter into the audit; return the ids of the entries and of the rows that were changed."""
+        if not dialect_of(connection.dialect.name).locks_rows:
+            connection.execute(ownership_queries.exclude_writers(self._outbox.shards))
+        rows = connection.execute(queries.lock(self._tasks, batch.ids, map(int, batch.statuses))).all()
+        if not rows:
+            return [], set()
+        details = batch.write(connection, rows, batch.done)
+        entries = batch.act.write(connection, self._outbox.audit_entries, rows, details)
+        return entries, {row.id for row in rows}
+
+    def _left(self, database: Database, ids: set[UUID]) -> dict[UUID, str]:
+        if not ids:
+            return {}
+        rows = run_again(database, lambda connection: connection.execute(queries.statuses_of(self._tasks, ids)).all())
+        return dict.fromkeys(ids, _MISSING) | {row.id: Status(row.status).name for row in rows}
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        database = Database(self._engine)
+        try:
+            return run_again(database, work)
+        finally:
+            database.close()
+
+
+_Write = Callable[[Connection, Sequence[Any], int], "list[str]"]
+
+
+class _Batch(NamedTuple):
+    """Hold what is to happen to some tasks, when ``done`` others were changed before."""
+
+    ids: Sequence[UUID]
+    done: int
+    act: Act
+    statuses: Sequence[Status]
+    write: _Write
+
+
+def _line(act: Act) -> str:
+    return log_line(short_error(act.told()))

@@ -1,0 +1,204 @@
+"""Tasks as people and services look at them: one, a page of them, how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection, Row, Table
+
+from asyncflow.outbox import Outbox, Status
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.tables import TaskId
+from asyncflow.scheduler.heads.queries import read_heads
+from asyncflow.scheduler.operator import queries
+from asyncflow.scheduler.operator import queries as task_queries
+from asyncflow.scheduler.table.claim_owner import shown_owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Choose tasks; None chooses all."""
+
+    task_type: str | None = None
+    status: Status | None = None
+    key: str | None = None
+
+
+class Cursor(NamedTuple):
+    """Mark the last task of a page: where its row stands in the index that the list follows."""
+
+    status: int
+    task_type: str
+    shard: int
+    moment: datetime  # order_time, or created_at in a list by key
+    id: UUID
+
+
+class Page(NamedTuple):
+    """Hold some rows, and where the next page begins; None behind the last one."""
+
+    rows: Sequence[Row[Any]]
+    next: Cursor | None
+
+
+class TaskView:
+    """Look at tasks in the transaction of the connection given; has no state, any thread uses it."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._tasks = outbox.tasks
+        self._contexts = outbox.contexts
+
+    def one(self, connection: Connection, task_id: UUID) -> Row[Any] | None:
+        """Read one task whole."""
+        statement = task_queries.shown_whole(self._tasks, self._contexts)
+        return connection.execute(statement, {"its_id": task_id}).one_or_none()
+
+    def states(self, connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Row[Any]]:
+        """Read several tasks without payload and context, by id."""
+        raw_ids = [TaskId().process_bind_param(task_id, connection.dialect) for task_id in ids]
+        return {row.id: row for row in connection.execute(task_queries.states(self._tasks), {"ids": raw_ids})}
+
+    def page(
+        self, connection: Connection, chosen: Filter, most: int, cursor: Cursor | None, *, brief: bool = True
+    ) -> Page:
+        """Read up to ``most`` tasks behind the cursor.
+
+        ``brief`` leaves payloads and contexts out. A task that is enqueued or settled between two pages may be in
+        none or in both; any other is in exactly one.
+        """
+        found: list[Row[Any]] = []
+        for statement, values in self._statements(chosen, cursor, None if brief else self._contexts):
+            found += connection.execute(statement, {**values, "most": most + 1 - len(found)}).all()
+            if len(found) > most:
+                break
+        rows = found[:most]
+        return Page(rows, _cursor(rows[-1], by_key=chosen.key is not None) if len(found) > most else None)
+
+    def counts(self, connection: Connection, most: int) -> dict[str, dict[Status, int]]:
+        """Count the tasks of each type and status, none beyond ``most``."""
+        dialect = dialect_of(connection.dialect.name)
+        statement = queries.count_up_to(self._tasks, most)
+        counts: dict[str, dict[Status, int]] = {}
+        for status in Status:
+            heads = read_heads(connection, dialect, self._tasks, int(status))
+            for name in sorted({head.task_type for head in heads}):
+                values = {"its_status": int(status), "its_type": name}
+                counts.setdefault(name, {})[status] = connection.execute(statement, values).scalar_one()
+        return counts
+
+    def _statements(
+        self, chosen: Filter, cursor: Cursor | None, contexts: Table | None
+    ) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+        values = {
+            "its_type": chosen.task_type,
+            "its_status": None if chosen.status is None else int(chosen.status),
+            "its_key": chosen.key,
+        }
+        if chosen.key is not None:
+            yield _by_key(self._tasks, chosen, values, cursor, contexts)
+            return
+        for status in [chosen.status] if chosen.status is not None else list(Status):
+            if cursor is None or status > cursor.status:
+                statement = task_queries.of_status(
+                    self._tasks, of_type=chosen.task_type is not None, behind=None, contexts=contexts
+                )
+                yield statement, _used({**values, "its_status": int(status)}, chosen.task_type is not None)
+            elif status == cursor.status:
+                yield from _behind(self._tasks, chosen, {**values, "its_status": int(status)}, cursor, contexts)
+
+
+def _behind(
+    tasks: Table, chosen: Filter, values: Mapping[str, Any], cursor: Cursor, contexts: Table | None
+) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+    at = dict(zip(task_queries.WALK, cursor[1:], strict=True))
+    is_fixed = chosen.task_type is not None
+    for depth in range(len(task_queries.WALK) - 1, 0 if is_fixed else -1, -1):
+        used = {f"at_{name}": at[name] for name in task_queries.WALK[: depth + 1]}
+        yield (
+            task_queries.of_status(tasks, of_type=is_fixed, behind=depth, contexts=contexts),
+            {**_used(values, is_fixed), **used},
+        )
+
+
+def _by_key(
+    tasks: Table, chosen: Filter, values: Mapping[str, Any], cursor: Cursor | None, contexts: Table | None
+) -> tuple[Any, Mapping[str, Any]]:
+    statement = task_queries.of_key(
+        tasks,
+        of_type=chosen.task_type is not None,
+        of_status=chosen.status is not None,
+        behind=cursor is not None,
+        contexts=contexts,
+    )
+    at = {} if cursor is None else {"at_created_at": cursor.moment, "at_id": cursor.id}
+    return statement, {**{name: value for name, value in values.items() if value is not None}, **at}
+
+
+def _used(values: Mapping[str, Any], of_type: bool) -> dict[str, Any]:
+    names = ("its_status", "its_type") if of_type else ("its_status",)
+    return {name: values[name] for name in names}
+
+
+def _cursor(row: Row[Any], *, by_key: bool) -> Cursor:
+    return Cursor(row.status, row.task_type, row.shard, row.created_at if by_key else row.order_time, row.id)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """Tell all of one task; ``context`` is the last checkpoint's."""
+
+    task_id: UUID
+    task_type: str
+    key: str | None
+    status: Status
+    priority: int
+    retry_count: int
+    max_retries: int
+    stage: str | None
+    context: Any
+    owner: str | None
+    created_at: datetime
+    modified_at: datetime
+    next_select_time: datetime
+    headers: dict[str, str]
+    payload: bytes | None
+    log: str
+
+
+def state_of(row: Any) -> TaskState:
+    """Return the state of a task from its whole row."""
+    return TaskState(
+        row.id,
+        row.task_type,
+        row.task_key,
+        Status(row.status),
+        row.priority,
+        row.retry_count,
+        row.max_retries,
+        row.stage,
+        None if row.context is None else orjson.loads(row.context),
+        shown_owner(row.owner),
+        row.created_at,
+        row.modified_at,
+        row.next_select_time,
+        {} if row.headers is None else orjson.loads(row.headers),
+        row.payload,
+        row.schedule_log or "",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Tell of one FAILED task."""
+
+    task_id: Any
+    task_type: str
+    key: str | None
+    retry_count: int
+    failed_at: datetime
+    log: str

@@ -1,0 +1,1 @@
+"""From tasks to outcomes: records, builders, publishers, breakers, the order of keys."""

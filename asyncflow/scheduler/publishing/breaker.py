@@ -1,0 +1,63 @@
+"""The circuit breaker of one destination, or of one topic there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from asyncflow.events import BreakerChanged, Hooks
+
+CLOSED, OPEN, HALF_OPEN = "closed", "open", "half-open"
+
+
+class Breaker:
+    """Keep a relay away from an unreachable destination; lives as long as its relay, used by its thread alone.
+
+    Opens at the first report of ``unavailable``. After a pause, which doubles from ``pause_seconds`` up to
+    ``longest_seconds``, it is half-open: one probe may pass. The clock is this process's monotonic one.
+    """
+
+    def __init__(
+        self,
+        destination: str,
+        pause_seconds: float,
+        longest_seconds: float,
+        hooks: Hooks,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        topic: str | None = None,
+    ) -> None:
+        self.state = CLOSED
+        self._topic = topic
+        self._destination = destination
+        self._first = self._pause = pause_seconds
+        self._longest = max(pause_seconds, longest_seconds)
+        self._hooks = hooks
+        self._clock = clock
+        self._probe_at = 0.0
+
+    def seconds_until_probe(self) -> float:
+        """Return 0 if work may pass, or how long to stay away; an open breaker whose pause is over half-opens."""
+        if self.state != OPEN:
+            return 0.0
+        wait = self._probe_at - self._clock()
+        if wait > 0:
+            return wait
+        self._change(HALF_OPEN, 0.0, "")
+        return 0.0
+
+    def available(self) -> None:
+        """Report that the destination answered."""
+        if self.state != CLOSED:
+            self._pause = self._first
+            self._change(CLOSED, 0.0, "")
+
+    def unavailable(self, error: str, at_least_seconds: float = 0.0) -> None:
+        """Report that the destination could not be reached; stay away ``at_least_seconds``."""
+        pause, self._pause = max(self._pause, at_least_seconds), min(self._pause * 2, self._longest)
+        self._probe_at = self._clock() + pause
+        self._change(OPEN, pause, error)
+
+    def _change(self, state: str, retry_in_seconds: float, error: str) -> None:
+        self.state = state
+        self._hooks.emit(BreakerChanged(self._destination, state, retry_in_seconds, error, self._topic))

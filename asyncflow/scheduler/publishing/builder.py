@@ -1,0 +1,80 @@
+"""Payloads made when they are sent: one call of a message builder for all tasks of its type in a round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from asyncflow.errors import BuilderError, PayloadNotSerializableError
+from asyncflow.leash import Leash
+from asyncflow.outbox import payload as payloads
+from asyncflow.outbox.declarations.task_type import MessageType
+from asyncflow.outbox.message import size_of
+from asyncflow.outbox.task import Task
+from asyncflow.scheduler.connections.moves import end_left_ones, leaving
+from asyncflow.scheduler.publishing.publisher import Rejected, Retry
+
+
+class Body(NamedTuple):
+    """Hold a payload as it travels."""
+
+    content: bytes
+    content_type: str
+
+
+Built = Body | Rejected | Retry
+
+
+def build(engine: Engine, task_type: MessageType, tasks: Sequence[Task], max_bytes: int) -> list[Built]:
+    """Return for each task its payload, or why it has none.
+
+    A builder that raises is asked again for each task alone, so that one task's fault stays its own.
+    """
+    try:
+        built = _call(engine, task_type, tasks)
+    except Exception as error:  # noqa: BLE001 - user code; the error goes into the task's log
+        if len(tasks) == 1:
+            return [_retry(error)]
+        return [build(engine, task_type, [task], max_bytes)[0] for task in tasks]
+    return [_encoded(payload, task, task_type, max_bytes) for payload, task in zip(built, tasks, strict=True)]
+
+
+def _call(engine: Engine, task_type: MessageType, tasks: Sequence[Task]) -> list[Any]:
+    assert task_type.builder is not None
+    # Closed before the broker is called: no transaction is held across it.
+    end_left_ones(engine)
+    with Session(engine) as session, leaving(session, engine), Leash():
+        built = list(task_type.builder(session, tasks))
+    if len(built) != len(tasks):
+        raise BuilderError(
+            f"the builder of {task_type.name!r} returned {len(built)} payloads for {len(tasks)} tasks; "
+            f"return one for each, in order, None where the row is gone"
+        )
+    return built
+
+
+def _encoded(payload: Any, task: Task, task_type: MessageType, max_bytes: int) -> Built:
+    if payload is None:
+        return Rejected(f"the builder of {task_type.name!r} found no payload: the business row is gone")
+    if isinstance(payload, Exception):
+        return _retry(payload)
+    try:
+        body = Body(*payloads.encode(payload))
+    except PayloadNotSerializableError as error:
+        return Rejected(str(error))
+    except Exception as error:  # noqa: BLE001 - a model's own code runs in there
+        return _retry(error)
+    size = size_of(body.content, task.key, task.headers_json)
+    if size > max_bytes:
+        return Rejected(
+            f"the builder of {task_type.name!r} made {len(body.content)} bytes; the limit is {max_bytes}, for key and "
+            f"headers as well"
+        )
+    return body
+
+
+def _retry(error: Exception) -> Retry:
+    return Retry(f"{type(error).__name__}: {error}")

@@ -1,0 +1,30 @@
+"""The order within a key: which outcome lets the next task of the key follow."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from asyncflow.outbox import Task
+from asyncflow.scheduler.publishing.publisher import Outcome, Rejected, Retry, Sent
+
+
+class Key(NamedTuple):
+    """Name a key within its task type: order is kept in there, and nowhere else."""
+
+    task_type: str
+    key: str
+
+
+def key_of(task: Task) -> Key:
+    """Return the key of a task of an ordered type."""
+    return Key(task.task_type, task.key or "")
+
+
+def is_final(task: Task, outcome: Outcome) -> bool:
+    """Tell whether the outcome makes the task a dead letter."""
+    return isinstance(outcome, Rejected) or (isinstance(outcome, Retry) and task.retry_count >= task.max_retries)
+
+
+def goes_on(task: Task, outcome: Outcome, when_exhausted: str) -> bool:
+    """Tell whether the next task of the key may follow."""
+    return isinstance(outcome, Sent) or (when_exhausted == "skip" and is_final(task, outcome))

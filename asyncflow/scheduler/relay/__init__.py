@@ -1,0 +1,1 @@
+"""The relay: fetches messages, has them delivered, settles the outcomes."""

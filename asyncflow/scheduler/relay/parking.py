@@ -1,0 +1,233 @@
+"""The parked keys of ordered task types: each is read by itself, and holds up no other key.
+
+A key is parked while it waits for its first task; and, due at once, while it has more rows than its share of a page.
+Its rows are not sent from the pages then. They are set aside when they are met there, and read by their key, in the
+order of their enqueueing, whenever the key is due.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from asyncflow.outbox import MessageType, Outbox, Task
+from asyncflow.scheduler.publishing.order import Key, goes_on, is_final
+from asyncflow.scheduler.publishing.publisher import Outcome, Unavailable
+from asyncflow.scheduler.relay import queries
+from asyncflow.scheduler.relay.parking_change import KeyPage, ParkingChange, Surplus, park_hot
+
+_LOOK_AT_BLOCKED_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class ParkedKey:
+    """Hold when a parked key is due, by the monotonic clock; a blocked one is not."""
+
+    shard: int
+    due_at: float | None
+
+
+class Parking:
+    """Know the parked keys of the shards that one relay reads; lives as long as it, used by its thread alone."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        types: Mapping[str, MessageType],
+        concerns: Callable[[str], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._outbox = outbox
+        self._types = types
+        self._concerns = concerns  # whether a task type is one of this relay's
+        self._clock = clock
+        self._keys: dict[Key, ParkedKey] = {}
+        self._known: dict[int, int] = {}  # shard -> the epoch in which its keys were read
+        self._look_at_blocked_at = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def is_parked(self, task: Task) -> bool:
+        """Tell whether the task's key waits."""
+        return Key(task.task_type, task.key or "") in self._keys
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def learn(self, connection: Connection, epochs: Mapping[int, int]) -> None:
+        """Read the parked keys of shards that are newly owned, and forget those of others."""
+        new = [shard for shard, epoch in epochs.items() if self._known.get(shard) != epoch]
+        kept = {shard: epoch for shard, epoch in epochs.items() if shard not in new}
+        if len(kept) < len(self._known) or new:
+            self._keys = {key: parked for key, parked in self._keys.items() if parked.shard in kept}
+        if new:
+            self._read(connection, new)
+        self._known = dict(epochs)
+
+    def forget(self) -> None:
+        """Know nothing, so that everything is read again: what was written last did not take effect."""
+        self._keys, self._known = {}, {}
+
+    def _read(self, connection: Connection, shards: Sequence[int]) -> None:
+        statement = queries.read_parked(self._outbox.parked_keys)
+        for name, key, shard, seconds in connection.execute(statement, {"shards": sorted(shards)}):
+            due_at = None if seconds is None else self._clock() + float(seconds)
+            if self._concerns(name):
+                self._keys[Key(name, key)] = ParkedKey(shard, due_at)
+
+    def is_stale(self, epochs: Mapping[int, int]) -> bool:
+        """Tell whether keys of these shards are still to be read."""
+        return any(self._known.get(shard) != epoch for shard, epoch in epochs.items())
+
+    def seconds_until_due(self, seconds_closed: Callable[[str], float]) -> float:
+        """Return how long until a key may be tried, or blocked ones are to be looked at again; infinity if none is.
+
+        ``seconds_closed`` tells how long a task type may not go.
+        """
+        now = self._clock()
+        waits = [
+            max(one.due_at - now, seconds_closed(key.task_type))
+            for key, one in self._keys.items()
+            if one.due_at is not None
+        ]
+        if len(waits) < len(self._keys):
+            waits.append(self._look_at_blocked_at - now)
+        return max(0.0, min(waits, default=float("inf")))
+
+    def read_due(
+        self, connection: Connection, most_keys: int, limit: int, seconds_closed: Callable[[str], float]
+    ) -> dict[Key, KeyPage]:
+        """Read up to ``limit`` rows of each of the keys that may be tried, those first that were due first."""
+        self._look_at_blocked(connection)
+        now = self._clock()
+        due = [key for key, one in self._keys.items() if one.due_at is not None and one.due_at <= now]
+        due = [key for key in sorted(due, key=self._due_at) if seconds_closed(key.task_type) == 0]
+        return {key: self._read_key(connection, key, limit) for key in due[:most_keys]}
+
+    def _due_at(self, key: Key) -> float:
+        return self._keys[key].due_at or 0.0
+
+    def _read_key(self, connection: Connection, key: Key, limit: int) -> KeyPage:
+        statement = queries.read_key(self._outbox.parked_keys, self._outbox.tasks)
+        values = {"its_type": key.task_type, "its_key": key.key, "limit": limit + 1}
+        rows = connection.execute(statement, values).all()
+        return KeyPage(self._keys[key].shard, [Task._make(row) for row in rows[:limit]], len(rows) <= limit)
+
+    def read_in_the_way(self, connection: Connection, key: Key, limit: int) -> list[Task]:
+        """Read rows of a parked key that stand before others in its pages, without their payloads."""
+        statement = queries.read_in_the_way(self._outbox.parked_keys, self._outbox.tasks)
+        rows = connection.execute(statement, {**_named(key), "limit": limit})
+        return [Task(raw_id, key.task_type, shard, key.key, None, None, 0, 0) for raw_id, shard in rows]
+
+    def _look_at_blocked(self, connection: Connection) -> None:
+        """Let keys go on whose dead letter was replayed, discarded or deleted."""
+        now = self._clock()
+        blocked = {one.shard for one in self._keys.values() if one.due_at is None}
+        if not blocked or now < self._look_at_blocked_at:
+            return
+        self._look_at_blocked_at = now + _LOOK_AT_BLOCKED_SECONDS
+        statement = queries.read_unblocked(self._outbox.parked_keys, self._outbox.tasks)
+        for name, key, seconds in connection.execute(statement, {"shards": sorted(blocked)}):
+            if (parked := self._keys.get(Key(name, key))) is not None:
+                parked.due_at = now + max(0.0, float(seconds or 0))
+
+    # -- changing ----------------------------------------------------------------------------------------
+
+    def change_of(
+        self,
+        tasks: Sequence[Task],
+        outcomes: Sequence[Outcome | None],
+        pages: Mapping[Key, KeyPage],
+        met: Iterable[Task],
+        surplus: Mapping[Key, Surplus] | None = None,
+    ) -> ParkingChange:
+        """Return what a round's outcomes change.
+
+        An outcome of None is that of a task that waits behind another of its key. ``pages`` are what was read by
+        parked keys, ``met`` the rows of parked keys that were met in the pages, ``surplus`` those of keys that filled a
+        page beyond their share: such a key is parked, too, and due at once.
+        """
+        change = ParkingChange(aside=list(met))
+        gone: Counter[Key] = Counter()
+        gone_ids: set[Any] = set()
+        ordered = {name for name in {task.task_type for task in tasks} if self._outbox.task_types[name].ordered}
+        for task, outcome in zip(tasks, outcomes, strict=True) if ordered else ():
+            if task.task_type in ordered:
+                key = Key(task.task_type, task.key or "")
+                if self._take_in(change, key, task, outcome):
+                    gone[key] += 1
+                    gone_ids.add(task.raw_id)
+        for key, page in pages.items():
+            if page.is_all and gone[key] == len(page.tasks):
+                change.released[key] = page.shard
+            elif gone[key]:
+                change.advanced[key] = page.shard
+        for key, rows in (surplus or {}).items():
+            park_hot(change, key, rows, gone_ids)
+        return change
+
+    def _take_in(self, change: ParkingChange, key: Key, task: Task, outcome: Outcome | None) -> bool:
+        """Note what the outcome changes; return whether the task has made way for the next of its key."""
+        task_type = self._types[task.task_type]
+        if outcome is None:
+            if key not in self._keys:
+                change.aside.append(task)
+        elif isinstance(outcome, Unavailable):
+            pass  # nothing is written: the same page comes again
+        elif goes_on(task, outcome, task_type.when_exhausted):
+            return True
+        elif is_final(task, outcome):
+            change.blocked[key] = task
+        else:
+            change.parked[key] = (task, task_type.retry_delay(task.retry_count + 1))
+        return False
+
+    def write(self, connection: Connection, change: ParkingChange) -> None:
+        """Write the change, in the transaction of the settlement.
+
+        Whether a key is parked the table tells, not the memory: this may be written for the second time.
+        """
+        tasks, parked = self._outbox.tasks, self._outbox.parked_keys
+        for key, (first, delay) in change.parked.items():
+            self._park(connection, key, first, timedelta(seconds=delay))
+        for key, first in change.blocked.items():
+            self._park(connection, key, first, timedelta(0))
+            connection.execute(queries.block(parked), {**_named(key), "first": first.raw_id})
+        if change.aside:
+            ids = [task.raw_id for task in change.aside]
+            shards = sorted({task.shard for task in change.aside})
+            connection.execute(queries.begin_earlier(parked, tasks), {"ids": ids, "shards": shards})
+        if change.aside or change.in_the_way:
+            queries.set_aside(connection, tasks, [task.raw_id for task in (*change.aside, *change.in_the_way)])
+        for key in change.advanced:
+            connection.execute(queries.begin_later(parked, tasks), _named(key))
+        for key in change.released:
+            connection.execute(queries.release(parked), _named(key))
+
+    def _park(self, connection: Connection, key: Key, first: Task, delay: timedelta) -> None:
+        tasks, parked = self._outbox.tasks, self._outbox.parked_keys
+        if not connection.execute(queries.postpone(parked), {**_named(key), "delay": delay}).rowcount:
+            connection.execute(queries.park(parked, tasks), {"first": first.raw_id, "delay": delay})
+        elif key not in self._keys:  # parked by a write whose answer was lost, or left behind: it reaches back to here
+            reach = {"ids": [first.raw_id], "shards": [first.shard]}
+            connection.execute(queries.begin_earlier(parked, tasks), reach)
+
+    def adopt(self, change: ParkingChange) -> None:
+        """Know what was written."""
+        now = self._clock()
+        for key, (first, delay) in change.parked.items():
+            self._keys[key] = ParkedKey(first.shard, now + delay)
+        for key, first in change.blocked.items():
+            self._keys[key] = ParkedKey(first.shard, None)
+        for key in change.released:
+            self._keys.pop(key, None)
+
+
+def _named(key: Key) -> dict[str, Any]:
+    return {"its_type": key.task_type, "its_key": key.key}

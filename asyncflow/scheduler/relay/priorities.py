@@ -1,0 +1,139 @@
+"""The precedence of every type that one loop reads, and what it means for a round of several types."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from asyncflow.outbox import Task
+from asyncflow.scheduler.heads.precedence import FEW, NEVER, Bounds, Precedence, Share
+from asyncflow.scheduler.heads.queries import Head, Lane, Pages
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPlan:
+    """Tell of a round which rows are read, and how many are taken of each type."""
+
+    shares: list[Share]
+    limit: int  # rows of a lane, were they all alike
+    bounds: Mapping[str, Bounds]
+
+    @property
+    def heads(self) -> list[Head]:
+        """Return the heads of the pages."""
+        return [share.head for share in self.shares]
+
+    @property
+    def limits(self) -> list[int]:
+        """Return how many rows each page may read."""
+        return [share.limit for share in self.shares]
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """Return the lanes of the pages."""
+        return [(share.head.task_type, share.head.shard) for share in self.shares]
+
+    def reading_further(self, rows: int) -> RoundPlan:
+        """Return the plan with pages that hold so many rows more, which are read and passed over."""
+        shares = [share._replace(limit=share.limit + rows) for share in self.shares]
+        more = rows * len(shares)
+        bounds = {name: replace(one, rows=one.rows + more, ahead=one.ahead + more) for name, one in self.bounds.items()}
+        return replace(self, shares=shares, limit=self.limit + rows, bounds=bounds)
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows fill the round."""
+        return sum(share.rows for share in self.shares)
+
+
+class Priorities:
+    """Put the rounds of one loop in order, each type by itself; lives as long as the loop, used by its thread.
+
+    A type that ``is_ordered`` keeps the order of its pages, and its lanes are read in turn.
+    """
+
+    def __init__(self, is_ordered: Callable[[str], bool]) -> None:
+        self._is_ordered = is_ordered
+        self._of_types: defaultdict[str, Precedence] = defaultdict(Precedence)
+
+    def frontiers(self, heads: Iterable[Head]) -> list[Head]:
+        """Return the heads with the moments at which their lanes go on, by which they take turns."""
+        return [self._moved(head) for head in heads]
+
+    def _moved(self, head: Head) -> Head:
+        moment = 0 if self._is_ordered(head.task_type) else self._of_types[head.task_type].frontier_of(head)
+        return head if moment == head.moment else head._replace(moment=moment)
+
+    def plan(self, served: Sequence[Head], limit: int, due: Iterable[Head], held: Sequence[Head]) -> RoundPlan:
+        """Share a round out: to each type as much as if each of the heads that are ``served`` had ``limit`` rows.
+
+        ``due`` are the heads of all that could be read, ``held`` those of what is in hand.
+        """
+        shares: list[Share] = []
+        for name, heads in _by_type(served).items():
+            if self._is_ordered(name):
+                shares += [Share(head, limit, limit) for head in heads]
+            else:
+                shares += self._of_types[name].shares(heads, limit * len(heads))
+        return RoundPlan(shares, limit, _bounds(shares, served, limit, [*due, *held], held))
+
+    def take(self, rows: Pages, plan: RoundPlan) -> list[Task]:
+        """Return what of the rows is taken, each type in its order."""
+        if len(plan.bounds) == 1:
+            (name,) = plan.bounds
+            return self._take(name, rows, rows.moments, plan)
+        tasks, moments = defaultdict[str, list[Task]](list), defaultdict[str, list[int]](list)
+        for task, moment in zip(rows, rows.moments, strict=True):
+            tasks[task.task_type].append(task)
+            moments[task.task_type].append(moment)
+        return [task for name in plan.bounds for task in self._take(name, tasks[name], moments[name], plan)]
+
+    def _take(self, name: str, tasks: Sequence[Task], moments: Sequence[int], plan: RoundPlan) -> list[Task]:
+        if self._is_ordered(name):
+            return list(tasks)
+        shares = [share for share in plan.shares if share.head.task_type == name]
+        return self._of_types[name].take(tasks, moments, shares, plan.bounds[name])
+
+    def moved(self, plan: RoundPlan) -> dict[Lane, int | None]:
+        """Return where the lanes that were read go on, None where nothing is left."""
+        moved: dict[Lane, int | None] = {}
+        for name in plan.bounds:
+            if not self._is_ordered(name):
+                moved |= {(name, shard): moment for shard, moment in self._of_types[name].moved.items()}
+        return moved
+
+
+def in_no_order(heads: Iterable[Head], names: Container[str]) -> list[Head]:
+    """Return the heads of some types without their moments, so that they take turns."""
+    return [head._replace(moment=0) for head in heads if head.task_type in names]
+
+
+def _bounds(
+    shares: Iterable[Share], served: Iterable[Head], limit: int, waiting: Sequence[Head], held: Iterable[Head]
+) -> dict[str, Bounds]:
+    """Return for each type that is served what a round may take of it.
+
+    A row may be overtaken by as many rounds as it takes to read each lane of its type once, by two at most if each
+    lane gives a few rows only.
+    """
+    read = {(share.head.task_type, share.head.shard) for share in shares}
+    lanes = Counter(head.task_type for head in waiting)
+    in_hand = {head.task_type for head in held}
+    elsewhere: dict[str, int] = {}
+    for head in waiting:
+        if (head.task_type, head.shard) not in read:
+            elsewhere[head.task_type] = min(head.moment, elsewhere.get(head.task_type, NEVER))
+    bounds = {}
+    for name, count in Counter(head.task_type for head in served).items():
+        rows, passes = limit * count, -(-lanes[name] // count)
+        rounds = passes if limit >= FEW else min(passes, 2)
+        bounds[name] = Bounds(rows, rows * rounds, elsewhere.get(name, NEVER), 0 if name in in_hand else 1)
+    return bounds
+
+
+def _by_type(heads: Iterable[Head]) -> dict[str, list[Head]]:
+    of_types: dict[str, list[Head]] = {}
+    for head in heads:
+        of_types.setdefault(head.task_type, []).append(head)
+    return of_types

@@ -1,0 +1,264 @@
+"""The statements about parked keys, each a named function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Delete,
+    Insert,
+    Integer,
+    Select,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.sql import ColumnElement
+
+from asyncflow.outbox.clock import after_now, database_now, seconds_until
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.tables import TaskId
+from asyncflow.scheduler.heads.queries import _NO_TIME
+from asyncflow.scheduler.table.queries import by_primary_key, has_status, logged
+from asyncflow.scheduler.table.raw_ids import is_among, is_named, raw_id
+
+_MICROSECOND = timedelta(microseconds=1)
+ASIDE = timedelta(days=1)  # how long a row that waits behind its key's first is out of the pages' way
+MOST_AHEAD = ASIDE / 2  # of the database's clock, which was set back, what is due and not set aside may be
+
+
+def _its_key(parked: Table) -> ColumnElement[bool]:
+    return and_(parked.c.task_type == bindparam("its_type"), parked.c.task_key == bindparam("its_key"))
+
+
+@lru_cache(maxsize=32)
+def read_parked(parked: Table) -> Select[Any]:
+    """Read the parked keys of ``shards``: type, key, shard, seconds until due, None for a blocked one."""
+    p = parked.c
+    wanted = p.shard.in_(bindparam("shards", expanding=True, type_=Integer()))
+    return select(p.task_type, p.task_key, p.shard, seconds_until(p.due)).where(wanted)
+
+
+@lru_cache(maxsize=32)
+def read_keys(parked: Table) -> Select[Any]:
+    """Read type and key of parked keys of some ``types`` and ``keys``."""
+    p = parked.c
+    of_types = p.task_type.in_(bindparam("types", expanding=True, type_=p.task_type.type))
+    return select(p.task_type, p.task_key).where(of_types, p.task_key.in_(_keys(parked)))
+
+
+@lru_cache(maxsize=32)
+def lock_keys(parked: Table, *, skip_locked: bool) -> Select[Any]:
+    """Lock parked keys of some ``types`` and ``keys``, waiting for those that others have locked, or not; read them."""
+    return read_keys(parked).with_for_update(skip_locked=skip_locked)
+
+
+def _keys(parked: Table) -> Any:
+    return bindparam("keys", expanding=True, type_=parked.c.task_key.type)
+
+
+@lru_cache(maxsize=32)
+def read_unblocked(parked: Table, tasks: Table) -> Select[Any]:
+    """Read the blocked keys of ``shards`` whose dead letter is none any more, or is gone: type, key, seconds until due.
+
+    The seconds, None without a row, are until its next_select_time, for its order_time may have been set aside.
+    """
+    p = parked.c
+    wanted = p.shard.in_(bindparam("shards", expanding=True, type_=Integer()))
+    blocking = parked.outerjoin(tasks, tasks.c.id == p.blocked_by)
+    is_over = or_(tasks.c.status.is_(None), tasks.c.status != int(Status.FAILED))
+    due = seconds_until(tasks.c.next_select_time)
+    return select(p.task_type, p.task_key, due).select_from(blocking).where(wanted, p.due.is_(None), is_over)
+
+
+@lru_cache(maxsize=32)
+def read_key(parked: Table, tasks: Table) -> Select[Any]:
+    """Read up to ``limit`` pending rows of one parked key, in the order of their enqueueing, late commits included.
+
+    Columns as ``Task`` has them.
+    """
+    t, p = tasks.c, parked.c
+    columns = (t.task_type, t.shard, t.task_key, t.headers, t.payload, t.retry_count, t.max_retries)
+    same = and_(t.task_key == p.task_key, t.created_at >= p.since)
+    return (
+        select(raw_id(t.id), *columns)
+        .select_from(parked.join(tasks, same))
+        .where(_its_key(parked), t.task_type == p.task_type, t.status == int(Status.PENDING))
+        .order_by(t.created_at, t.id)
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+@lru_cache(maxsize=32)
+def read_in_the_way(parked: Table, tasks: Table) -> Select[Any]:
+    """Read id and shard of up to ``limit`` pending rows of one parked key that have not been set aside."""
+    t, p = tasks.c, parked.c
+    same = and_(t.task_key == p.task_key, t.created_at >= p.since)
+    return (
+        select(raw_id(t.id), t.shard)
+        .select_from(parked.join(tasks, same))
+        .where(_its_key(parked), t.task_type == p.task_type, has_status(tasks, Status.PENDING))
+        .where(t.order_time <= after_now(literal_column(str(MOST_AHEAD // _MICROSECOND), BigInteger())))
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+@lru_cache(maxsize=32)
+def park(parked: Table, tasks: Table) -> Insert:
+    """Park the key of the task ``first``, to be tried again after ``delay``."""
+    t, p = tasks.c, parked.c
+    delay = bindparam("delay", type_=p.due.type)
+    row = select(t.task_type, t.task_key, t.shard, t.created_at, delay, null()).where(
+        t.id == bindparam("first", type_=TaskId())
+    )
+    return insert(parked).from_select([p.task_type, p.task_key, p.shard, p.since, p.due, p.blocked_by], row)
+
+
+@lru_cache(maxsize=32)
+def postpone(parked: Table) -> Update:
+    """Let a parked key be tried again after ``delay``."""
+    delay = bindparam("delay", type_=parked.c.due.type)
+    return update(parked).where(_its_key(parked)).values(due=delay, blocked_by=null())
+
+
+@lru_cache(maxsize=32)
+def block(parked: Table) -> Update:
+    """Let a parked key wait for its dead letter, ``first``."""
+    first = bindparam("first", type_=TaskId())
+    return update(parked).where(_its_key(parked)).values(due=null(), blocked_by=first)
+
+
+@lru_cache(maxsize=32)
+def release(parked: Table) -> Delete:
+    """Let a key's tasks go with all others again."""
+    return delete(parked).where(_its_key(parked))
+
+
+def set_aside(connection: Connection, tasks: Table, raw_ids: Sequence[Any]) -> None:
+    """Take pending rows of parked keys out of the pages' way: they are read by their keys."""
+    run_on_ids(connection, _set_aside(tasks, connection.dialect), raw_ids)
+
+
+@lru_cache(maxsize=32)
+def _set_aside(tasks: Table, dialect: Any) -> str:
+    values = {"order_time": after_now(literal_column(str(ASIDE // _MICROSECOND), BigInteger()))}
+    return compiled_on_ids(update(tasks).where(*pending_literally(tasks)).values(values), dialect)
+
+
+@lru_cache(maxsize=32)
+def begin_later(parked: Table, tasks: Table) -> Update:
+    """Let a parked key begin at its earliest pending row: read past what is settled, it is read in no time."""
+    t, p = tasks.c, parked.c
+    its = (t.task_key == p.task_key, t.task_type == p.task_type, t.created_at >= p.since)
+    earliest = select(t.created_at).where(*its, has_status(tasks, Status.PENDING)).order_by(t.created_at).limit(1)
+    since = func.coalesce(earliest.correlate(parked).scalar_subquery(), p.since)
+    return update(parked).where(_its_key(parked)).values(since=since)
+
+
+@lru_cache(maxsize=32)
+def begin_earlier(parked: Table, tasks: Table) -> Update:
+    """Let parked keys reach back to rows of theirs that were committed late, among ``ids``."""
+    t, p = tasks.c, parked.c
+    its = (is_named(t.id), t.task_type == p.task_type, t.task_key == p.task_key)
+    earliest = select(func.min(t.created_at)).where(*its).correlate(parked).scalar_subquery()
+    is_earlier = exists(select(t.id).where(*its, t.created_at < p.since).correlate(parked))
+    in_shards = p.shard.in_(bindparam("shards", expanding=True, type_=Integer()))
+    return update(parked).where(in_shards, is_earlier).values(since=earliest)
+
+
+_IDS = "/* ids */"  # where the ids stand in a statement that is sent as text
+
+
+def settle_succeeded(connection: Connection, tasks: Table, raw_ids: Sequence[Any]) -> int:
+    """Mark PENDING rows SUCCESS, order_time the time of settling, by which the cleaner goes; return how many."""
+    return run_on_ids(connection, _settle_succeeded(tasks, connection.dialect), raw_ids)
+
+
+def delete_succeeded(connection: Connection, tasks: Table, raw_ids: Sequence[Any]) -> int:
+    """Delete PENDING rows that were published and return how many."""
+    return run_on_ids(connection, _delete_succeeded(tasks, connection.dialect), raw_ids)
+
+
+def run_on_ids(connection: Connection, text: str, raw_ids: Sequence[Any]) -> int:
+    """Send a compiled statement with the ids written into it: binding thousands of them takes ten times as long."""
+    among = dialect_of(connection.dialect.name).among(raw_ids)
+    return connection.exec_driver_sql(text.replace(_IDS, among)).rowcount
+
+
+@lru_cache(maxsize=32)
+def _settle_succeeded(tasks: Table, dialect: Any) -> str:
+    now = database_now()
+    values = {"status": int(Status.SUCCESS), "order_time": now, "modified_at": now}
+    return compiled_on_ids(update(tasks).where(*pending_literally(tasks)).values(values), dialect)
+
+
+@lru_cache(maxsize=32)
+def _delete_succeeded(tasks: Table, dialect: Any) -> str:
+    return compiled_on_ids(by_primary_key(delete(tasks).where(*pending_literally(tasks))), dialect)
+
+
+def compiled_on_ids(statement: Update | Delete, dialect: Any) -> str:
+    """Return the text of a statement on ``pending_literally`` named rows, for ``run_on_ids``."""
+    return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+
+def pending_literally(tasks: Table) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Tell which of the rows with the ids that will be written in are PENDING."""
+    return is_among(tasks.c.id, literal_column(_IDS)), has_status(tasks, Status.PENDING)
+
+
+def _pending(tasks: Table) -> ColumnElement[bool]:
+    return and_(is_named(tasks.c.id), has_status(tasks, Status.PENDING))
+
+
+def _as_read(tasks: Table) -> ColumnElement[bool]:
+    """Tell which rows have spent no attempt since they were read: what is written twice counts one."""
+    return and_(_pending(tasks), tasks.c.retry_count == bindparam("its_count", type_=Integer()))
+
+
+@lru_cache(maxsize=32)
+def settle_retried(tasks: Table) -> Update:
+    """Let PENDING rows that were read with ``its_count`` be due again after ``delay``, one attempt poorer."""
+    delay = bindparam("delay", type_=tasks.c.order_time.type)
+    return (
+        update(tasks)
+        .where(_as_read(tasks))
+        .values(
+            retry_count=bindparam("its_count", type_=Integer()) + 1,
+            order_time=delay,
+            next_select_time=delay,
+            schedule_log=logged(tasks),
+            modified_at=_NO_TIME,
+        )
+    )
+
+
+@lru_cache(maxsize=32)
+def settle_failed(tasks: Table) -> Update:
+    """Make PENDING rows that were read with ``its_count`` dead letters."""
+    return (
+        update(tasks)
+        .where(_as_read(tasks))
+        .values(
+            status=int(Status.FAILED),
+            order_time=_NO_TIME,
+            schedule_log=logged(tasks),
+            modified_at=_NO_TIME,
+        )
+    )

@@ -1,0 +1,64 @@
+"""A round: what a relay has fetched, and how much that may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from asyncflow.outbox import Task
+from asyncflow.scheduler.cluster.ownership import Hold
+from asyncflow.scheduler.loops.pause import LONG_SECONDS
+from asyncflow.scheduler.publishing.order import Key
+from asyncflow.scheduler.relay.parking_change import KeyPage, Surplus
+
+
+class RoundSize:
+    """Choose how many rows a round may read, so that their payloads stay within ``most_bytes``.
+
+    Grows from a small first round by doubling: how large a row is, only reading tells.
+    """
+
+    _FIRST = 100
+
+    def __init__(self, most_rows: int, most_bytes: int) -> None:
+        self._most_rows = most_rows
+        self._most_bytes = most_bytes
+        self.rows = min(self._FIRST, most_rows)
+
+    def observe(self, rows: int, size: int) -> None:
+        """Take in that ``rows`` rows held ``size`` bytes."""
+        if rows:
+            fitting = int(self._most_bytes * rows / max(size, 1))
+            self.rows = max(1, min(self.rows * 2, fitting, self._most_rows))
+
+
+@dataclass(slots=True)
+class Round:
+    """Hold what was fetched: ``tasks`` to deliver, and what concerns parked keys.
+
+    ``surplus`` are keys that fill a page beyond their share: from now on these are read by themselves.
+    ``in_the_way`` are further rows of parked keys that fill pages, without their payloads.
+    ``wait_seconds`` tells how soon something else may be due, if there is nothing.
+    """
+
+    tasks: list[Task] = field(default_factory=list)
+    key_pages: dict[Key, KeyPage] = field(default_factory=dict)
+    met: list[Task] = field(default_factory=list)  # rows of parked keys that stood in the pages
+    surplus: dict[Key, Surplus] = field(default_factory=dict)
+    in_the_way: list[Task] = field(default_factory=list)
+    wait_seconds: float = LONG_SECONDS
+    leaves_others: bool = False  # other pairs are due, or in hand, so the next round need not wait for this one
+    hold: Hold | None = None  # on its shards
+    read: int = 0  # rows of pages, of which those that come later than others were left
+    left_bytes: int = 0  # of the payloads of those
+
+    def __len__(self) -> int:
+        return len(self.tasks) + len(self.key_pages) + len(self.met) + len(self.surplus)
+
+    def beyond_shares(self) -> list[Task]:
+        """Return the rows of hot keys that stood in the pages and are not delivered."""
+        return [task for rows in self.surplus.values() for task in rows.beyond]
+
+    def shards(self) -> set[int]:
+        """Return the shards of all its rows and keys."""
+        rows = (*self.tasks, *self.met, *self.beyond_shares())
+        return {task.shard for task in rows} | {page.shard for page in self.key_pages.values()}

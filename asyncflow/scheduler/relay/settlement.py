@@ -1,0 +1,118 @@
+"""The outcomes of one round, and the statements that write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import chain, groupby
+from typing import Any
+
+from sqlalchemy import Connection, Table
+
+from asyncflow.outbox.declarations.task_type import MessageType
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.task import Task
+from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Rejected, Retry, Sent
+from asyncflow.scheduler.relay import queries
+from asyncflow.scheduler.table.log_lines import log_line, short_error
+from asyncflow.scheduler.table.queries import standing
+
+
+@dataclass(slots=True)
+class Settlement:
+    """Sort tasks by what becomes of them; those of an unreachable destination are in none: nothing changes.
+
+    ``retried`` is grouped by (delay in seconds, error), ``failed`` by error, so that each group is one statement.
+    """
+
+    succeeded: list[Task] = field(default_factory=list)
+    retried: dict[tuple[float, str], list[Task]] = field(default_factory=dict)
+    failed: dict[str, list[Task]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, tasks: Sequence[Task], outcomes: Sequence[Outcome | None], task_types: Mapping[str, MessageType]
+    ) -> Settlement:
+        """Sort the tasks by their outcomes and by their types' retry policies; one without an outcome is in none."""
+        if outcomes.count(SENT) == len(tasks):
+            return cls(list(tasks))
+        settlement = cls()
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            if isinstance(outcome, Sent):
+                settlement.succeeded.append(task)
+            elif isinstance(outcome, Rejected) or (isinstance(outcome, Retry) and task.retry_count >= task.max_retries):
+                settlement.failed.setdefault(short_error(outcome.error), []).append(task)
+            elif isinstance(outcome, Retry):
+                delay = task_types[task.task_type].retry_delay(task.retry_count + 1)
+                settlement.retried.setdefault((delay, short_error(outcome.error)), []).append(task)
+        return settlement
+
+    def __len__(self) -> int:
+        return len(self.succeeded) + self.count(self.retried) + self.count(self.failed)
+
+    @staticmethod
+    def count(groups: Mapping[Any, list[Task]]) -> int:
+        """Return the number of tasks in all groups."""
+        return sum(map(len, groups.values()))
+
+    def tasks(self) -> Iterable[Task]:
+        """Return all tasks whose rows change."""
+        yield from self.succeeded
+        yield from chain.from_iterable(self.retried.values())
+        yield from chain.from_iterable(self.failed.values())
+
+    def keeping(self, kept: Callable[[Task], bool]) -> Settlement:
+        """Return the part of the settlement whose tasks are ``kept``."""
+        return Settlement(
+            list(filter(kept, self.succeeded)),
+            {group: list(filter(kept, tasks)) for group, tasks in self.retried.items()},
+            {group: list(filter(kept, tasks)) for group, tasks in self.failed.items()},
+        )
+
+    def write(self, connection: Connection, table: Table, *, delete_succeeded: bool) -> int:
+        """Write every outcome, a statement each; return how many rows changed."""
+        changed = 0
+        if self.succeeded:
+            succeed = queries.delete_succeeded if delete_succeeded else queries.settle_succeeded
+            changed += succeed(connection, table, [task.raw_id for task in self.succeeded])
+        for (delay, error), tasks in self.retried.items():
+            values = {"delay": timedelta(seconds=delay), "line": log_line(error)}
+            changed += _run(connection, queries.settle_retried(table), tasks, values)
+        for error, tasks in self.failed.items():
+            changed += _run(connection, queries.settle_failed(table), tasks, {"line": log_line(error)})
+        return changed
+
+    def standing(self, connection: Connection, table: Table, *, delete_succeeded: bool) -> set[Any]:
+        """Return the raw ids of the tasks whose rows are as an earlier ``write`` would have left them."""
+        ids = [task.raw_id for task in self.tasks()]
+        rows = {row[0]: row for row in connection.execute(standing(table), {"ids": ids})} if ids else {}
+        succeeded, retried, failed = (
+            self.succeeded,
+            chain.from_iterable(self.retried.values()),
+            chain.from_iterable(self.failed.values()),
+        )
+        gone = {task.raw_id for task in succeeded if task.raw_id not in rows} if delete_succeeded else set()
+        return (
+            gone
+            | {task.raw_id for task in succeeded if _has(rows.get(task.raw_id), Status.SUCCESS)}
+            | {task.raw_id for task in failed if _has(rows.get(task.raw_id), Status.FAILED)}
+            | {task.raw_id for task in retried if task.raw_id in rows and rows[task.raw_id][2] > task.retry_count}
+        )
+
+
+def _has(row: Any, status: Status) -> bool:
+    return row is not None and row[1] == int(status)
+
+
+def _run(connection: Connection, statement: Any, tasks: list[Task], values: Mapping[str, Any]) -> int:
+    """Run a guarded statement on tasks, once for each count of retries that they were read with."""
+    changed = 0
+    for count, same in groupby(sorted(tasks, key=_retry_count), _retry_count):
+        parameters = {"ids": [task.raw_id for task in same], "its_count": count, **values}
+        changed += connection.execute(statement, parameters).rowcount
+    return changed
+
+
+def _retry_count(task: Task) -> int:
+    return task.retry_count

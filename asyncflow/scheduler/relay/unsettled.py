@@ -1,0 +1,59 @@
+"""Outcomes that are known and not written yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from asyncflow.outbox import Task
+from asyncflow.scheduler.cluster.ownership import Hold
+from asyncflow.scheduler.heads.queries import Lane
+from asyncflow.scheduler.publishing.order import Key
+from asyncflow.scheduler.relay.parking_change import ParkingChange
+from asyncflow.scheduler.relay.settlement import Settlement
+
+
+@dataclass(slots=True)
+class Unsettled:
+    """Hold outcomes that are known and not written yet, and the shards for them.
+
+    ``may_be_written``: a write of it has failed, and perhaps the answer to its COMMIT alone.
+    """
+
+    settlement: Settlement
+    change: ParkingChange
+    hold: Hold
+    may_be_written: bool = False
+    refusals: int = 0
+
+    def __len__(self) -> int:
+        return len(self.settlement) + len(self.change)
+
+    def shards(self) -> set[int]:
+        """Return the shards whose owner alone may write this."""
+        return {shard for _, shard in self.all_pairs()}
+
+    def pairs(self) -> set[Lane]:
+        """Return the task types and shards of the rows whose status changes."""
+        return {(task.task_type, task.shard) for task in self.settlement.tasks()}
+
+    def all_pairs(self) -> set[Lane]:
+        """Return the task types and shards of all that is to be written."""
+        return self.pairs() | self.change.pairs()
+
+    def keeping(self, pairs: set[Lane]) -> Unsettled:
+        """Return the part of these task types and shards."""
+        settlement = self.settlement.keeping(lambda task: (task.task_type, task.shard) in pairs)
+        return replace(self, settlement=settlement, change=self.change.keeping(pairs))
+
+    def of_tasks(self, wants: Callable[[Task], bool], wants_key: Callable[[Key], bool]) -> Unsettled:
+        """Return the part of the tasks and the parked keys that are wanted."""
+        return replace(self, settlement=self.settlement.keeping(wants), change=self.change.of_keys(wants_key))
+
+    def concerned(self) -> Iterator[Task]:
+        """Yield the tasks whose rows are written, each at least once."""
+        yield from self.settlement.tasks()
+        yield from (first for first, _ in self.change.parked.values())
+        yield from self.change.blocked.values()
+        yield from self.change.aside
+        yield from self.change.in_the_way

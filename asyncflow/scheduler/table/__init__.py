@@ -1,0 +1,1 @@
+"""What all rooms do with rows of the task table."""

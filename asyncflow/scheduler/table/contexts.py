@@ -1,0 +1,50 @@
+"""The contexts of checkpoints: in the task's row, or in a table of their own where they are too large for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Update
+
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.tables import OVERFLOWN
+from asyncflow.scheduler.table import queries
+
+
+class Contexts:
+    """Write and forget contexts in the transaction of the connection given; has no state, any thread uses it.
+
+    They are read with their rows: see ``context_queries.context_of``.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._tasks = outbox.tasks
+        self._contexts = outbox.contexts
+        self._row_bytes = outbox.context_row_bytes
+
+    def save(
+        self, connection: Connection, checkpoint: Update, values: Mapping[str, Any], task_id: UUID, context: str | None
+    ) -> bool:
+        """Run a guarded checkpoint statement and write its context where it fits; return whether it changed the row.
+
+        The row, locked by the checkpoint, guards the other table as well. A context there that is out of date stays
+        until the task is deleted: the row does not speak of it.
+        """
+        is_large = context is not None and len(context.encode()) > self._row_bytes
+        in_row = OVERFLOWN if is_large else context
+        if connection.execute(checkpoint, {**values, "its_context": in_row}).rowcount != 1:
+            return False
+        if is_large:
+            self._write(connection, {"its_id": task_id, "its_text": context})
+        return True
+
+    def forget(self, connection: Connection, raw_ids: Sequence[Any]) -> None:
+        """Delete the contexts of those of the tasks that were deleted."""
+        if raw_ids:
+            connection.execute(queries.forget(self._contexts, self._tasks), {"ids": list(raw_ids)})
+
+    def _write(self, connection: Connection, values: Mapping[str, Any]) -> None:
+        if not connection.execute(queries.replace(self._contexts), values).rowcount:
+            connection.execute(queries.add(self._contexts), values)

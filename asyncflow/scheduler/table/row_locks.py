@@ -1,0 +1,35 @@
+"""Rows that somebody else has locked, found without waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Table
+
+from asyncflow.scheduler.connections.stepping_over import lock_those_free
+from asyncflow.scheduler.table import queries
+
+
+class Sorted(NamedTuple):
+    """Hold the raw ids of rows that are locked by us now, and of those that others have locked."""
+
+    free: set[Any]
+    locked: set[Any]
+
+
+def sort_out(connection: Connection, tasks: Table, raw_ids: Collection[Any], status: int) -> Sorted:
+    """Lock those rows in ``status`` that can be locked at once; rows in another status are in neither set."""
+    if not raw_ids:
+        return Sorted(set(), set())
+    values = {"ids": sorted(raw_ids), "its_status": int(status)}
+
+    def lock(connection: Connection, ids: Collection[Any], skip_locked: bool) -> Sequence[Any]:
+        statement = queries.lock_free(tasks, skip_locked=skip_locked)
+        return connection.execute(statement, {**values, "ids": sorted(ids)}).scalars().all()
+
+    free = set(lock_those_free(connection, tasks.fullname, raw_ids, lock))
+    rest = sorted(set(raw_ids) - free)
+    if not rest:
+        return Sorted(free, set())
+    return Sorted(free, set(connection.execute(queries.in_status(tasks), {**values, "ids": rest}).scalars()))

@@ -1,0 +1,1 @@
+"""What runs beside the work: cleaning, and the enqueueing of periodic tasks."""

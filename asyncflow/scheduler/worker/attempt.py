@@ -1,0 +1,155 @@
+"""One attempt at one task: the call of its handler, on a thread or on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import Engine
+
+from asyncflow.errors import ClaimLostError, InvalidStageError
+from asyncflow.leash import Leash, on_leash
+from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.declarations.signals import NotDone
+from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
+from asyncflow.scheduler.worker.joint_commit import JointCommit
+from asyncflow.scheduler.worker.task_context import Save, TaskContext
+
+_PAUSE_SECONDS = 1.0  # before a task is tried again whose beginning could not be written
+
+
+class Tools(NamedTuple):
+    """Hold what all attempts of one worker use; ``engine`` is where transactional handlers work."""
+
+    source: ClaimSource
+    engine: Engine | None
+    max_context_bytes: int
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """Hold a claim while its handler works; watched by the worker's thread."""
+
+    claim: Claim
+    task_type: HandlerType
+    tools: Tools
+    overdue_at: float  # on the monotonic clock
+    context: TaskContext | None = None  # for a handler that takes one
+    is_settled: bool = False  # by the handler's own transaction
+    is_over: bool = False  # judged: what the handler still does counts no more
+    interrupt: Callable[[], Any] = lambda: None  # ends a coroutine; a thread cannot be ended
+
+    @classmethod
+    def begin(cls, claim: Claim, task_type: HandlerType, tools: Tools) -> Attempt:
+        """Begin to count the time of an attempt."""
+        attempt = cls(claim, task_type, tools, time.monotonic() + task_type.max_processing_time_seconds)
+        if task_type.signature is not None and task_type.signature.takes_context:
+            attempt.context = _context_of(claim, task_type, tools)
+        return attempt
+
+    def cancel(self) -> None:
+        """Ask the handler to end."""
+        if self.context is not None:
+            self.context.cancel()
+
+    def call(self) -> BaseException | None:
+        """Call the handler, a function; return what it raised. Nothing that it raises gets out."""
+        try:
+            self._write_down()
+            if self.task_type.transactional:
+                self._call_in_session()
+            else:
+                self._call_handler()
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the worker's thread
+            return error
+        return None
+
+    async def call_async(self) -> BaseException | None:
+        """Await the handler, a coroutine, as a task of its own; return what it raised. Nothing of it gets out."""
+        loop, call = asyncio.get_running_loop(), asyncio.ensure_future(self._await_handler())
+        self.interrupt = lambda: loop.call_soon_threadsafe(call.cancel)
+        if self.is_over:
+            call.cancel()
+        try:
+            return await call
+        except asyncio.CancelledError as error:  # before its first step
+            return error
+
+    async def _await_handler(self) -> BaseException | None:
+        try:
+            if self.claim.is_suspect:
+                await asyncio.to_thread(self._write_down)
+            await on_leash(self._handler(**self._arguments()))
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the event loop
+            return error
+        return None
+
+    def _write_down(self) -> None:
+        """Let the attempt count from here on, where the claim did not say so already."""
+        if not self.claim.is_suspect:
+            return
+        try:
+            self.tools.source.begin(self.claim)
+        except ClaimLostError:
+            raise
+        except Exception as error:
+            raise NotDone(_PAUSE_SECONDS, f"the beginning could not be written down: {error}") from error
+
+    @property
+    def _handler(self) -> Callable[..., Any]:
+        assert self.task_type.handler is not None
+        return self.task_type.handler
+
+    def _call_handler(self, **given: Any) -> None:
+        arguments = self._arguments()
+        with Leash():
+            self._handler(**arguments, **given)
+
+    def _arguments(self) -> dict[str, Any]:
+        signature = self.task_type.signature
+        assert signature is not None
+        arguments = signature.revive(orjson.loads(self.claim.task.payload or b"{}"))
+        if signature.takes_context:
+            arguments["ctx"] = self.context
+        return arguments
+
+    def _call_in_session(self) -> None:
+        """Give the handler a Session whose commit, the handler's own or ours, settles the task as well."""
+        assert self.tools.engine is not None
+        joint = JointCommit(self.tools.source, self.tools.engine, self.claim)
+        try:
+            joint.run(lambda session: self._call_handler(session=session))
+        finally:
+            self.is_settled = joint.is_committed
+
+
+def _context_of(claim: Claim, task_type: HandlerType, tools: Tools) -> TaskContext:
+    task = claim.task
+    return TaskContext(
+        id=task.id,
+        task_type=task.task_type,
+        key=task.key,
+        headers=task.headers,
+        attempt=claim.attempt,
+        stage=claim.stage,
+        context=None if claim.context is None else orjson.loads(claim.context),
+        deadline=datetime.now(timezone.utc) + timedelta(seconds=task_type.max_processing_time_seconds),
+        save=_refuse_stage if task_type.transactional else _saving(claim, tools.source),
+        max_context_bytes=tools.max_context_bytes,
+    )
+
+
+def _saving(claim: Claim, source: ClaimSource) -> Save:
+    return lambda stage, context: source.checkpoint(claim, stage, context)
+
+
+def _refuse_stage(stage: str, _: str | None) -> None:
+    raise InvalidStageError(
+        f"stage {stage!r}: a transactional handler has one commit and no stages; "
+        f"leave transactional out, or enqueue a task for the next step in the session"
+    )

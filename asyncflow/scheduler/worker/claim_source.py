@@ -1,0 +1,128 @@
+"""The seam between a worker and where its claims come from: the database, or a task service."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from asyncflow.outbox import Task
+from asyncflow.scheduler.worker.verdict import Verdict
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """Hold one task under a token, from its claim to its settle.
+
+    ``held_until``, on this process's monotonic clock, is when it has certainly not run out yet; renewals move it.
+    """
+
+    task: Task
+    token: UUID
+    stage: str | None
+    context: str | None  # as JSON
+    held_until: float
+    is_suspect: bool = False  # one that died before it was heard of: its beginning is written down
+    may_be_settled: bool = False  # a settle of it has failed, and perhaps its answer alone
+    may_be_done: bool = False  # the handler's own transaction has marked it SUCCESS, and may have committed
+
+    @property
+    def attempt(self) -> int:
+        """Return the number of this attempt, 1 for the first."""
+        return self.task.retry_count + 1
+
+
+class Written(NamedTuple):
+    """Tell of one verdict on some claims how many rows it changed: fewer than all if claims were lost."""
+
+    verdict: Verdict
+    claims: Sequence[Claim]
+    changed: int
+
+
+class Found(NamedTuple):
+    """Hold new claims; without any, ``look_in_seconds`` tells when something else may be due."""
+
+    claims: Sequence[Claim]
+    look_in_seconds: float
+
+
+class ClaimSource(Protocol):
+    """Give claims to one worker; its thread calls all but those that are a handler's: ``begin``,
+    ``settle_in``, ``still_holds`` and ``checkpoint``.
+
+    One that ``can_settle_beside`` is also called to ``settle`` on another thread, while the worker's claims or renews.
+
+    What raises for a while, as the database or the service is away, is called again after a pause.
+    """
+
+    @property
+    def can_settle_beside(self) -> bool:
+        """Tell whether there is room for a second writer."""
+        ...
+
+    def claim_due(self, free: Mapping[str, int]) -> Found:
+        """Claim due tasks, of each task type up to the number there is room for; their attempts count from here on."""
+        ...
+
+    def renew(self, claims: Collection[Claim]) -> set[UUID] | None:
+        """Let the claims last for another lease; return the ids of the tasks whose claims are lost.
+
+        None: it could not be asked, and is to be asked again soon.
+        """
+        ...
+
+    def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, beside: bool) -> Sequence[Written]:
+        """Write the verdicts; tell what each changed. Those it leaves out, or all if it raises, are given again."""
+        ...
+
+    def end_settling_beside(self) -> None:
+        """Give back what settling beside needs, until the next time; called while nothing is settled."""
+        ...
+
+    def begin(self, claim: Claim) -> None:
+        """Write down that the work on a suspect begins, on the handler's thread; raises ClaimLostError."""
+        ...
+
+    def settle_in(self, connection: Connection, claim: Claim) -> None:
+        """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
+        ...
+
+    def still_holds(self, connection: Connection, claim: Claim) -> bool:
+        """Tell whether the task is held under the claim's token, so is not settled; on the handler's thread."""
+        ...
+
+    def checkpoint(self, claim: Claim, stage: str, context: str | None) -> None:
+        """Write how far the work has come, on any thread; raises ClaimLostError."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the source holds; no claim is used any more."""
+        ...
+
+
+class WorkerSettings(Protocol):
+    """Configure a worker; the scheduler's settings do, and those of the task service's client."""
+
+    @property
+    def claim_lease_seconds(self) -> float:
+        """Return how long a claim lasts; it is renewed at a third."""
+        ...
+
+    @property
+    def min_pause_seconds(self) -> float:
+        """Return the pause after the first look that found nothing; it doubles with each."""
+        ...
+
+    @property
+    def max_pause_seconds(self) -> float:
+        """Return where that doubling ends."""
+        ...
+
+    @property
+    def stop_timeout_seconds(self) -> float:
+        """Return how long a stop waits for handlers at work."""
+        ...

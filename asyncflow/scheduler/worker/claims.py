@@ -1,0 +1,347 @@
+"""Claims: tasks that this worker alone may settle, for as long as it renews them."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.exc import DBAPIError
+
+from asyncflow.errors import ClaimLostError
+from asyncflow.outbox import Outbox, Task
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.connections.again import run_again
+from asyncflow.scheduler.connections.caution import Caution
+from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.heads import queries
+from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
+from asyncflow.scheduler.heads.precedence import NEVER, Bounds, Precedence
+from asyncflow.scheduler.heads.queries import Head
+from asyncflow.scheduler.table.claim_owner import ClaimOwner, waits_as_suspect
+from asyncflow.scheduler.table.contexts import Contexts
+from asyncflow.scheduler.table.log_lines import log_line
+from asyncflow.scheduler.table.queries import standing
+from asyncflow.scheduler.table.row_locks import sort_out
+from asyncflow.scheduler.worker import queries as claim_queries
+from asyncflow.scheduler.worker.claim_source import Claim, Written
+from asyncflow.scheduler.worker.verdict import SUCCEEDED, UNANSWERED, Verdict
+
+MOST_PAGES = 64  # in one claim, of each type
+
+
+class Claims:
+    """Claim, renew and settle for one worker, as a ClaimSource."""
+
+    def __init__(
+        self, outbox: Outbox, engine: Engine, owner: ClaimOwner, lease_seconds: float, *, deletes: bool
+    ) -> None:
+        self.marked_types: Callable[[set[str]], Collection[str]] = lambda _: ()  # whose claims may wait unbegun
+        self._tasks = outbox.tasks
+        self._contexts = Contexts(outbox)
+        self._overflow = outbox.contexts
+        self._statistics = PlannerStatistics(outbox.tasks)
+        self._engine = engine
+        self._database = Database(engine)
+        # SQLite has one writer, and in memory one connection.
+        self.can_settle_beside = self._database.dialect.locks_rows
+        self._database_beside = Database(engine)
+        self._owner = owner
+        self._lease = timedelta(seconds=lease_seconds)
+        self._deletes = deletes
+        self.caution = Caution()
+        self._left: list[Claim] = []  # by a claim whose COMMIT was not answered
+
+    def heads(self) -> list[Head]:
+        """Read what is due, and where."""
+        dialect = self._database.dialect
+        return self._database.run(
+            lambda connection: queries.read_heads(connection, dialect, self._tasks, int(Status.PENDING))
+        )
+
+    def claim(self, pages: Iterable[tuple[Sequence[Head], int]]) -> list[Claim]:
+        """Claim up to a number of due rows of each group of heads, and commit; those that others took are left out.
+
+        When it raises, the claim may have happened: ``claim_left`` returns what was.
+        """
+        served = list(pages)
+        self._left = []
+
+        def work(connection: Connection, *, of_free: bool = False) -> list[Claim]:
+            claims = self.claim_in(connection, served, of_free=of_free)
+            self._left = claims
+            return claims
+
+        claims = self.caution.run(self._database, work, partial(work, of_free=True))
+        self._left = []
+        return claims
+
+    def claim_left(self) -> list[Claim]:
+        """Return, renewed, the claims of a ``claim`` that raised and happened all the same."""
+        if not self._left:
+            return []
+        held_until = self._held_until()
+        lost = self._database.run(lambda connection: self._renew(connection, _by_token(self._left)))
+        kept = [claim for claim in self._left if claim.task.raw_id not in lost]
+        self._left = []
+        for claim in kept:
+            claim.held_until = held_until
+        return kept
+
+    def renew(self, claims: Collection[Claim]) -> set[UUID]:
+        """Let the claims last for another lease; return the ids of the tasks whose claims are lost."""
+        held_until = self._held_until()
+        lost, locked = self.caution.run(
+            self._database,
+            lambda connection: (self._renew(connection, _by_token(claims)), frozenset[Any]()),
+            lambda connection: self._renew_free(connection, claims),
+        )
+        for claim in claims:
+            if claim.task.raw_id not in lost and claim.task.raw_id not in locked:
+                claim.held_until = held_until
+        return {claim.task.id for claim in claims if claim.task.raw_id in lost}
+
+    def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, beside: bool = False) -> list[Written]:
+        """Write the verdicts in one transaction, a statement for those that are alike; tell what each changed.
+
+        What is given again because it raised may have been written then: it counts as changed.
+        """
+        database = self._database_beside if beside else self._database
+        try:
+            return self.caution.run(
+                database,
+                lambda connection: self._settle(connection, judged),
+                lambda connection: self._settle_free(connection, judged),
+            )
+        except BaseException:
+            for claim, _ in judged:
+                claim.may_be_settled = True
+            raise
+
+    def end_settling_beside(self) -> None:
+        """Give the second connection back."""
+        self._database_beside.close()
+
+    def begin(self, claim: Claim) -> None:
+        """Write, in a transaction of its own, on any thread, that the attempt counts; raises ClaimLostError."""
+        database = Database(self._engine)
+        values = {**_values([claim]), "its_owner": self._owner.name}
+        try:
+            if not database.run(
+                lambda connection: connection.execute(claim_queries.begin(self._tasks), values).rowcount
+            ):
+                raise _lost(claim)
+        finally:
+            database.close()
+
+    def settle_in(self, connection: Connection, claim: Claim) -> None:
+        """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
+        if connection.execute(succeed(self._tasks, deletes=self._deletes), _values([claim])).rowcount != 1:
+            raise _lost(claim)
+        self._forget_contexts(connection, [claim])
+        claim.may_be_settled = claim.may_be_done = True  # whatever the handler's COMMIT tells us
+
+    def still_holds(self, connection: Connection, claim: Claim) -> bool:
+        """Read whether the claim is neither settled nor lost."""
+        held = claim_queries.held(self._tasks, self._overflow)
+        return connection.execute(held, _values([claim])).first() is not None
+
+    def checkpoint(self, claim: Claim, stage: str, context: str | None) -> None:
+        """Write how far the work has come, in a transaction of its own, on any thread; raises ClaimLostError."""
+        values = {**_values([claim]), "its_stage": stage, "lease": self._lease}
+        task_id, statement = claim.task.id, claim_queries.checkpoint(self._tasks)
+        database = Database(self._engine)
+        try:
+            if not run_again(database, lambda c: self._contexts.save(c, statement, values, task_id, context)):
+                raise _lost(claim)
+            claim.stage = stage  # that there is one tells that there may be a context to forget
+        finally:
+            database.close()
+
+    def close(self) -> None:
+        """Give back claims that nobody took over, as far as the database lets us, and the connections."""
+        try:
+            if left := self.claim_left():
+                self.settle([(claim, UNANSWERED) for claim in left])
+        except DBAPIError:
+            pass  # they run out by themselves
+        self._database.close()
+        self._database_beside.close()
+
+    def raw_id_of(self, task_id: UUID) -> Any:
+        """Return an id in the form in which pages have it."""
+        return str(task_id) if self._engine.dialect.name == "postgresql" else task_id.bytes
+
+    def claim_in(
+        self, connection: Connection, pages: Iterable[tuple[Sequence[Head], int]], *, of_free: bool = False
+    ) -> list[Claim]:
+        """Claim as ``claim`` does, in the transaction of the connection given; ``of_free`` rows alone, if so told."""
+        read = self._read_free if of_free else self._read
+        found = [task for heads, most in pages for task in read(connection, heads, most)]
+        if not found:
+            return []
+        self._statistics.after_reading(connection, len(found))
+        # One token for all: what is guarded is a pair of token and id.
+        token, held_until = self._owner.new_token(), self._held_until()
+        key = {"ids": [task.raw_id for task in found], "token": token}
+        values = {**key, "its_owner": self._owner.name, "lease": self._lease}
+        marked = self.marked_types({task.task_type for task in found})
+        if marked:
+            marks = {"marked_types": list(marked), "its_first": self._owner.first, "its_again": self._owner.again}
+            values |= marks
+        if all(task.retry_count == 0 for task in found):
+            # Its guards leave nothing to be read again: if all were claimed, none has a stage or another attempt.
+            fresh = connection.execute(claim_queries.claim_fresh(self._tasks, marks=bool(marked)), values).rowcount
+            if fresh == len(found):
+                return [Claim(task, token, None, None, held_until) for task in found]
+        connection.execute(claim_queries.claim(self._tasks, marks=bool(marked)), values)
+        held = {row[0]: row for row in connection.execute(claim_queries.held(self._tasks, self._overflow), key)}
+        return [_claim_of(task, token, held[task.raw_id], held_until) for task in found if task.raw_id in held]
+
+    def _held_until(self) -> float:
+        """Return when a lease that the database begins from now on will not have run out yet."""
+        return time.monotonic() + self._lease.total_seconds()
+
+    def _read(self, connection: Connection, heads: Sequence[Head], most: int) -> list[Task]:
+        precedence = self._precedence_of(heads[0].task_type)
+        shares = precedence.shares(heads[:MOST_PAGES], most)
+        rows = queries.read_pages(connection, self._tasks, [share.head for share in shares], [s.limit for s in shares])
+        read = {share.head.shard for share in shares}
+        elsewhere = min((head.moment for head in heads if head.shard not in read), default=NEVER)
+        ahead = most * -(-len(heads) // MOST_PAGES)
+        return precedence.take(rows, rows.moments, shares, Bounds(most, ahead, elsewhere))
+
+    def _precedence_of(self, task_type: str) -> Precedence:
+        """Return what knows the order of a type's rows; here each claim stands for itself."""
+        return Precedence()
+
+    def _read_free(self, connection: Connection, heads: Sequence[Head], most: int) -> list[Task]:
+        """Read past rows that somebody else has locked."""
+        found = self._read(connection, heads, most + self.caution.rows * len(heads))
+        free, locked = sort_out(connection, self._tasks, [task.raw_id for task in found], Status.PENDING)
+        self.caution.note(len(locked))
+        return [task for task in found if task.raw_id in free][:most]
+
+    def _renew_free(self, connection: Connection, claims: Collection[Claim]) -> tuple[set[Any], Collection[Any]]:
+        """Renew what nobody else has locked; return the raw ids of the claims that are lost, and of locked rows."""
+        ids = {claim.task.raw_id for claim in claims}
+        free, locked = sort_out(connection, self._tasks, ids, Status.PROCESSING)
+        self.caution.note(len(locked))
+        renewed = [claim for claim in claims if claim.task.raw_id in free]
+        return self._renew(connection, _by_token(renewed)) | (ids - free - locked), locked
+
+    def _settle_free(self, connection: Connection, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
+        """Settle what nobody else has locked; the rest is given again."""
+        ids = [claim.task.raw_id for claim, _ in judged]
+        locked = sort_out(connection, self._tasks, ids, Status.PROCESSING).locked
+        self.caution.note(len(locked))
+        return self._settle(connection, [pair for pair in judged if pair[0].task.raw_id not in locked])
+
+    def _renew(self, connection: Connection, by_token: dict[UUID, list[Claim]]) -> set[Any]:
+        lost: set[Any] = set()
+        for claims in by_token.values():
+            values = _values(claims)
+            renewed = connection.execute(claim_queries.renew(self._tasks), {**values, "lease": self._lease}).rowcount
+            if renewed != len(claims):
+                held = connection.execute(claim_queries.held(self._tasks, self._overflow), values)
+                lost |= {claim.task.raw_id for claim in claims} - {row[0] for row in held}
+        return lost
+
+    def _settle(self, connection: Connection, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
+        groups: dict[tuple[UUID, Verdict], list[Claim]] = defaultdict(list)
+        for claim, verdict in self._as_they_stand(connection, judged):
+            groups[claim.token, verdict].append(claim)
+        return [
+            Written(verdict, claims, self._write(connection, verdict, claims))
+            for (_, verdict), claims in groups.items()
+        ]
+
+    def _write(self, connection: Connection, verdict: Verdict, claims: Sequence[Claim]) -> int:
+        changed = write_verdict(connection, self._tasks, verdict, _values(claims), deletes=self._deletes)
+        if changed != len(claims) and any(claim.may_be_settled for claim in claims):
+            changed = max(changed, self._standing(connection, verdict, claims))
+        if verdict.status is Status.SUCCESS:
+            self._forget_contexts(connection, claims)
+        return changed
+
+    def _as_they_stand(
+        self, connection: Connection, judged: Sequence[tuple[Claim, Verdict]]
+    ) -> Sequence[tuple[Claim, Verdict]]:
+        """Let what is done be done, whatever its handler raised: it was told of no commit that happened."""
+        ids = [claim.task.raw_id for claim, _ in judged if claim.may_be_done]
+        if not ids:
+            return judged
+        rows = {row[0]: row for row in connection.execute(standing(self._tasks), {"ids": ids})}
+        return [
+            (claim, SUCCEEDED)
+            if claim.may_be_done and self._stands(rows.get(claim.task.raw_id), claim, SUCCEEDED)
+            else (claim, verdict)
+            for claim, verdict in judged
+        ]
+
+    def _standing(self, connection: Connection, verdict: Verdict, claims: Sequence[Claim]) -> int:
+        """Return of how many tasks the rows are as the verdict leaves them, or beyond that."""
+        ids = {"ids": [claim.task.raw_id for claim in claims]}
+        rows = {row[0]: row for row in connection.execute(standing(self._tasks), ids)}
+        return sum(self._stands(rows.get(claim.task.raw_id), claim, verdict) for claim in claims)
+
+    def _stands(self, row: Any, claim: Claim, verdict: Verdict) -> bool:
+        if row is None:
+            return verdict.status is Status.SUCCESS and self._deletes
+        _, status, spent = row
+        if verdict.status is not Status.PENDING:
+            return bool(status == int(verdict.status))
+        # Somebody may have claimed it since.
+        left_with = claim.attempt - (not verdict.is_spent)
+        return bool(spent == left_with if status == int(Status.PENDING) else spent > left_with)
+
+    def _forget_contexts(self, connection: Connection, claims: Iterable[Claim]) -> None:
+        if self._deletes:
+            self._contexts.forget(connection, [claim.task.raw_id for claim in claims if claim.stage is not None])
+
+
+def write_verdict(
+    connection: Connection, tasks: Table, verdict: Verdict, held: Mapping[str, Any], *, deletes: bool
+) -> int:
+    """Write one verdict on tasks held under a token, ``{"ids": raw ids, "token": token}``; return how many changed."""
+    if verdict.status is Status.SUCCESS:
+        return connection.execute(succeed(tasks, deletes=deletes), held).rowcount
+    values = {**held, "line": log_line(verdict.error) if verdict.error else ""}
+    if verdict.status is Status.PENDING:
+        values |= {"delay": timedelta(seconds=verdict.delay_seconds), "refund": int(not verdict.is_spent)}
+        return connection.execute(claim_queries.postpone(tasks), values).rowcount
+    return connection.execute(claim_queries.end(tasks), {**values, "its_status": int(verdict.status)}).rowcount
+
+
+def succeed(tasks: Table, *, deletes: bool) -> Any:
+    """Return the statement for held tasks that were handled."""
+    return (claim_queries.delete_succeeded if deletes else claim_queries.succeed)(tasks)
+
+
+def _claim_of(task: Task, token: UUID, row: Any, held_until: float) -> Claim:
+    _, stage, context, attempts, owner = row
+    # The row may have been claimed and given back since its page was read.
+    task = task._replace(retry_count=attempts - 1)
+    return Claim(task, token, stage, context, held_until, is_suspect=waits_as_suspect(owner))
+
+
+def _values(claims: Sequence[Claim]) -> dict[str, Any]:
+    return {"ids": [claim.task.raw_id for claim in claims], "token": claims[0].token}
+
+
+def _by_token(claims: Iterable[Claim]) -> dict[UUID, list[Claim]]:
+    groups: dict[UUID, list[Claim]] = defaultdict(list)
+    for claim in claims:
+        groups[claim.token].append(claim)
+    return groups
+
+
+def _lost(claim: Claim) -> ClaimLostError:
+    return ClaimLostError(
+        f"the claim on task {claim.task.id} ran out or the task is settled; nothing was written, leave it alone"
+    )

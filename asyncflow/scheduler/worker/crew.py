@@ -1,0 +1,128 @@
+"""The crew of a task type: those who do its claimed tasks, and the tasks that wait for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from uuid import UUID
+
+from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.scheduler.loops.threads import EventLoop, Threads
+from asyncflow.scheduler.worker.attempt import Attempt, Tools
+from asyncflow.scheduler.worker.claim_source import Claim
+
+Finish = Callable[[Attempt, "BaseException | None"], None]
+
+
+class Hand:
+    """Do task after task until none waits, on a thread or on the event loop."""
+
+    __slots__ = ("attempt",)
+
+    def __init__(self) -> None:
+        self.attempt: Attempt | None = None
+
+
+class Crew:
+    """Have up to ``concurrency`` tasks of one type at work; lives as long as its worker.
+
+    Handing over costs a batch, not each task: a hand that is done takes what waits by itself. ``finish`` is called on
+    the hand's thread; all methods are for the worker's.
+    """
+
+    def __init__(
+        self, task_type: HandlerType, tools: Tools, threads: Threads, event_loop: EventLoop, finish: Finish
+    ) -> None:
+        self.task_type = task_type
+        self._tools = tools
+        self._threads = threads
+        self._event_loop = event_loop
+        self._finish = finish
+        self._waiting: deque[Claim] = deque()
+        self._hands: set[Hand] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def runs_low(self) -> bool:
+        """Tell whether so few tasks wait that more should be claimed."""
+        return len(self._waiting) <= self.task_type.most_claimed // 2
+
+    def adopt(self, task_type: HandlerType) -> None:
+        """Go on with other options; attempts that have begun keep theirs."""
+        self.task_type = task_type
+        self.resume()
+
+    def take(self, claims: Iterable[Claim]) -> None:
+        """Let claimed tasks be done, in their order."""
+        with self._lock:
+            self._waiting.extend(claims)
+        self.resume()
+
+    def resume(self) -> None:
+        """Put hands to work, as many as there are tasks and places for."""
+        with self._lock:
+            count = min(len(self._waiting), self.task_type.concurrency - len(self._hands))
+            hands = [Hand() for _ in range(count)]
+            self._hands.update(hands)
+        for hand in hands:
+            self._start(hand)
+
+    def waiting(self) -> list[Claim]:
+        """Return the claims whose handlers have not begun."""
+        with self._lock:
+            return list(self._waiting)
+
+    def at_work(self) -> list[Attempt]:
+        """Return the attempts whose handlers have begun and not ended."""
+        with self._lock:
+            return [hand.attempt for hand in self._hands if hand.attempt is not None]
+
+    def withdraw(self, lost: Collection[UUID] | None = None) -> list[Claim]:
+        """Let the waiting tasks with these ids, by default all, not begin any more; return their claims."""
+        with self._lock:
+            kept, claims = deque[Claim](), list[Claim]()
+            for claim in self._waiting:
+                (claims if lost is None or claim.task.id in lost else kept).append(claim)
+            self._waiting = kept
+        return claims
+
+    def give_up(self, attempt: Attempt) -> None:
+        """Free the place of an attempt that is over although its handler has not ended."""
+        attempt.is_over = True
+        attempt.cancel()
+        attempt.interrupt()
+        with self._lock:
+            self._hands = {hand for hand in self._hands if hand.attempt is not attempt}
+        self.resume()
+
+    def _start(self, hand: Hand) -> None:
+        if self.task_type.is_coroutine:
+            self._event_loop.run(self._work_async(hand))
+        else:
+            self._threads.run(lambda: self._work(hand))
+
+    def _work(self, hand: Hand) -> None:
+        while (attempt := self._next(hand)) is not None:
+            self._end(hand, attempt, attempt.call())
+
+    async def _work_async(self, hand: Hand) -> None:
+        while (attempt := self._next(hand)) is not None:
+            self._end(hand, attempt, await attempt.call_async())
+
+    def _next(self, hand: Hand) -> Attempt | None:
+        """Begin the next attempt; None, which ends the hand, if there is none or its claim may have run out."""
+        with self._lock:
+            if hand not in self._hands:
+                return None
+            if not self._waiting or self._waiting[0].held_until < time.monotonic():
+                self._hands.discard(hand)
+                return None
+            hand.attempt = attempt = Attempt.begin(self._waiting.popleft(), self.task_type, self._tools)
+            return attempt
+
+    def _end(self, hand: Hand, attempt: Attempt, error: BaseException | None) -> None:
+        # First, so that no attempt that has ended is found overdue.
+        hand.attempt = None
+        self._finish(attempt, error)

@@ -1,0 +1,131 @@
+"""The monitor: finds PROCESSING tasks whose claim ran out, and gives them back or fails them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from sqlalchemy import Connection, Engine
+
+from asyncflow.events import AttemptsRefunded, ClaimsRanOut, Hooks, TaskFailed
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.task import uuid_of
+from asyncflow.scheduler.cluster.departed import Departed
+from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.limits import Limits
+from asyncflow.scheduler.heads import queries
+from asyncflow.scheduler.heads.lookout import Lookout, Rest
+from asyncflow.scheduler.heads.queries import Head
+from asyncflow.scheduler.loops.pause import LONG_SECONDS
+from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.worker import queries as claim_queries
+from asyncflow.scheduler.worker.rescue import PAGE, Rescue, Rescued
+
+
+class Monitor:
+    """Rescue one page a step, of the ``shards`` to look after and of known types; one thread steps it.
+
+    Any number may look at once: each write asks again whether the claim has run out. The attempt was counted when the
+    task was claimed, so a task that kills its worker each time spends its retries like any other. What ``departed``
+    instances held is rescued at once, before its claims run out.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        engine: Engine,
+        shards: Callable[[], Collection[int]],
+        settings: SchedulerSettings,
+        types: Mapping[str, HandlerType],
+        hooks: Hooks,
+        departed: Departed | None = None,
+    ) -> None:
+        self.on_rescued: Callable[[], None] = lambda: None  # tasks are due again
+        self._outbox = outbox
+        self._types = types
+        self._database = Database(engine, limits=Limits.within(settings.lease_seconds))
+        self._shards = shards
+        self._settings = settings
+        self._hooks = hooks
+        self._departed = departed or Departed(0.0)
+        self._rest: Rest | None = None
+        self._looked_for: tuple[frozenset[str], frozenset[int]] = (frozenset(), frozenset())
+
+    def step(self) -> float:
+        """Rescue what ran out or lost its worker; return the seconds until the next look."""
+        shards = frozenset(self._shards())
+        lost = self._departed.names()
+        if not self._types or (self._rests(shards) and not self._is_news(lost, shards)):
+            return self._settings.monitor_interval_seconds
+        heads = self._heads(shards)
+        is_full = self._rescue_ran_out(heads) | self._rescue_from(lost, shards, heads)
+        if is_full:
+            return 0.0
+        # Looks are seconds apart; the application has other uses for a connection.
+        self.close()
+        return self._settings.monitor_interval_seconds
+
+    def rely_on(self, lookout: Lookout) -> None:
+        """Do without looks of its own while the lookout looks."""
+        self._rest = lookout.rest_for(lambda head: head.task_type in self._types, Status.PROCESSING)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._database.close()
+
+    def _rests(self, shards: frozenset[int]) -> bool:
+        return self._rest is not None and self._rest.lasts(shards)
+
+    def _is_news(self, lost: frozenset[str], shards: frozenset[int]) -> bool:
+        """Tell whether instances departed whose tasks in these shards were not looked for."""
+        return bool(lost) and (lost, shards) != self._looked_for
+
+    def _heads(self, shards: Collection[int]) -> list[Head]:
+        tasks, dialect = self._outbox.tasks, self._database.dialect
+        heads = self._database.run(
+            lambda connection: queries.read_heads(connection, dialect, tasks, int(Status.PROCESSING))
+        )
+        return [head for head in heads if head.shard in shards and head.task_type in self._types]
+
+    def _when_locked(self, work: Callable[[Connection], Rescued]) -> Callable[[Connection], Rescued] | None:
+        return work if self._database.skips_locked else None
+
+    def _rescue_ran_out(self, heads: Iterable[Head]) -> bool:
+        """Rescue a page of each; return whether there may be more."""
+        due = [head for head in heads if head.due_in_seconds <= 0]
+        is_full = [self._rescue(head, Rescue(self._outbox.tasks, self._types[head.task_type])) for head in due]
+        if self._rest is not None:
+            self._rest.after_work() if due else self._rest.after_nothing(frozenset(self._shards()), LONG_SECONDS)
+        return any(is_full)
+
+    def _rescue_from(self, lost: frozenset[str], shards: frozenset[int], heads: Iterable[Head]) -> bool:
+        """Rescue a page of each of what those held that departed; return whether there may be more."""
+        if not self._is_news(lost, shards):
+            return False
+        live = claim_queries.live_owners(self._outbox.instances)
+        back = self._database.run(lambda connection: connection.scalars(live, {"owners": list(lost)}).all())
+        gone, waited = lost.difference(back), self._settings.lease_seconds
+        tasks, types = self._outbox.tasks, self._types
+        rescues = [(head, Rescue(tasks, types[head.task_type], gone, waited)) for head in heads] if gone else []
+        is_full = [self._rescue(*pair) for pair in rescues]
+        if not any(is_full):
+            self._looked_for = (lost, shards)
+        return any(is_full)
+
+    def _rescue(self, head: Head, rescue: Rescue) -> bool:
+        """Rescue a page; return whether there may be more."""
+        rescued = self._database.run(
+            lambda connection: rescue.write(connection, head),
+            self._when_locked(lambda connection: rescue.write(connection, head, of_free=True)),
+        )
+        for raw_id, attempts in rescued.failed:
+            self._hooks.emit(TaskFailed(uuid_of(raw_id), head.task_type, attempts, rescue.error))
+        if rescued.given_back or rescued.failed:
+            failed = len(rescued.failed)
+            self._hooks.emit(ClaimsRanOut(head.task_type, rescued.given_back, failed))
+        if rescued.unspent:
+            self._hooks.emit(AttemptsRefunded(head.task_type, rescued.unspent))
+        if rescued.given_back:
+            self.on_rescued()
+        return rescued.found == PAGE

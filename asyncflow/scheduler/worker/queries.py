@@ -1,0 +1,293 @@
+"""The statements of claims, each a named function.
+
+A claim is a token on a PROCESSING row whose ``order_time`` is the moment at which it runs out. Every later statement is
+guarded by the token, so that one who has lost the claim changes nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    Delete,
+    Integer,
+    Select,
+    String,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    not_,
+    null,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.sql import ColumnElement
+
+from asyncflow.outbox.clock import database_now
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.tables import OWNER_LENGTH, TaskId
+from asyncflow.scheduler.table.claim_owner import HEARD, MARKS, SUSPECT, WAITING_SUSPECT
+from asyncflow.scheduler.table.queries import by_primary_key, context_of, has_status, logged
+from asyncflow.scheduler.table.raw_ids import is_named, raw_id
+
+_NO_TIME = timedelta(0)
+
+
+def _held(tasks: Table) -> ColumnElement[bool]:
+    token: Any = bindparam("token", type_=TaskId())
+    return and_(is_named(tasks.c.id), tasks.c.claim_token == token, has_status(tasks, Status.PROCESSING))
+
+
+def _ran_out_still(tasks: Table) -> ColumnElement[bool]:
+    return and_(is_named(tasks.c.id), has_status(tasks, Status.PROCESSING), _its_time_has_come(tasks))
+
+
+def _time(tasks: Table, name: str) -> Any:
+    return bindparam(name, type_=tasks.c.order_time.type)
+
+
+@lru_cache(maxsize=32)
+def claim(tasks: Table, *, marks: bool = False) -> Update:
+    """Make rows that are still due PROCESSING under a token; each spends an attempt.
+
+    ``marks``: those of ``marked_types`` say in their owner that nobody knows yet whether the attempt begins.
+    """
+    return update(tasks).where(_due(tasks)).values(_claimed(tasks, marks=marks))
+
+
+@lru_cache(maxsize=32)
+def claim_fresh(tasks: Table, *, marks: bool = False) -> Update:
+    """Claim rows that are still due, have spent no attempt and reached no stage; with ``marks`` no suspects either."""
+    t = tasks.c
+    unmarked = (t.owner.is_(None),) if marks else ()
+    fresh = update(tasks).where(_due(tasks), t.retry_count == 0, t.stage.is_(None), *unmarked)
+    return fresh.values(_claimed(tasks, marks=marks))
+
+
+@lru_cache(maxsize=32)
+def begin(tasks: Table) -> Update:
+    """Write down that the work on held rows begins, so that the attempt counts whatever becomes of the worker."""
+    return update(tasks).where(_held(tasks)).values(owner=bindparam("its_owner", type_=String()), modified_at=_NO_TIME)
+
+
+@lru_cache(maxsize=32)
+def held(tasks: Table, contexts: Table) -> Select[Any]:
+    """Read which of the rows are held under the token, how far their work has come, and their attempts."""
+    t = tasks.c
+    context = context_of(tasks, contexts)
+    return select(raw_id(t.id), t.stage, context, t.retry_count, t.owner).where(_held(tasks))
+
+
+@lru_cache(maxsize=32)
+def renew(tasks: Table) -> Update:
+    """Let the claim of held rows last for another lease."""
+    return update(tasks).where(_held(tasks)).values(order_time=_time(tasks, "lease"))
+
+
+@lru_cache(maxsize=32)
+def renew_heard(tasks: Table) -> Update:
+    """Let the claim last for another lease, and know that its worker was given it."""
+    return renew(tasks).values(owner=_heard(tasks))
+
+
+@lru_cache(maxsize=32)
+def checkpoint(tasks: Table) -> Update:
+    """Write how far the work of a held row has come; its claim lasts for another lease."""
+    return mark(tasks).values(order_time=_time(tasks, "lease"))
+
+
+@lru_cache(maxsize=32)
+def mark(tasks: Table) -> Update:
+    """Write how far the work of a held row has come; its claim runs out when it did before."""
+    return (
+        update(tasks)
+        .where(_held(tasks))
+        .values(
+            owner=_heard(tasks),
+            stage=bindparam("its_stage", type_=tasks.c.stage.type),
+            context=bindparam("its_context", type_=tasks.c.context.type),
+            modified_at=_NO_TIME,
+        )
+    )
+
+
+@lru_cache(maxsize=32)
+def processing(tasks: Table, *, locks: bool) -> Select[Any]:
+    """Read those of the rows that anybody holds, in the order of ids; ``locks`` keeps them so until the commit."""
+    t = tasks.c
+    columns = (raw_id(t.id), t.claim_token, t.task_type, t.retry_count, t.max_retries, t.stage)
+    rows = select(*columns).where(is_named(t.id), has_status(tasks, Status.PROCESSING)).order_by(t.id)
+    return rows.with_for_update() if locks else rows
+
+
+@lru_cache(maxsize=32)
+def succeed(tasks: Table) -> Update:
+    """Mark held rows SUCCESS; order_time becomes the time of settling, by which the cleaner goes."""
+    return (
+        update(tasks)
+        .where(_held(tasks))
+        .values(status=int(Status.SUCCESS), claim_token=null(), order_time=_NO_TIME, modified_at=_NO_TIME)
+    )
+
+
+@lru_cache(maxsize=32)
+def delete_succeeded(tasks: Table) -> Delete:
+    """Delete held rows that were handled."""
+    return by_primary_key(delete(tasks).where(_held(tasks)))
+
+
+@lru_cache(maxsize=32)
+def postpone(tasks: Table) -> Update:
+    """Let held rows be due again after ``delay``; ``refund`` gives their attempt back.
+
+    A suspect that was given back before it began stays one.
+    """
+    waited = func.substr(tasks.c.owner, 1, len(WAITING_SUSPECT)) == WAITING_SUSPECT
+    owner = case((waited, SUSPECT), else_=null())
+    return update(tasks).where(_held(tasks)).values({**_pending_again(tasks), "owner": owner})
+
+
+@lru_cache(maxsize=32)
+def end(tasks: Table) -> Update:
+    """Give held rows a last status, FAILED or CANCELLED."""
+    return update(tasks).where(_held(tasks)).values(_ended(tasks))
+
+
+@lru_cache(maxsize=32)
+def ran_out(tasks: Table) -> Select[Any]:
+    """Read rows of a (task type, shard) whose claim ran out, longest ago first."""
+    t = tasks.c
+    return (
+        select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token)
+        .where(
+            t.status == int(Status.PROCESSING),
+            t.order_time <= database_now(),
+            t.task_type == bindparam("task_type", type_=String()),
+            t.shard == bindparam("shard", type_=Integer()),
+        )
+        .order_by(t.order_time)
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+@lru_cache(maxsize=32)
+def give_back(tasks: Table) -> Update:
+    """Let rows whose claim has run out, and was not renewed since, be due again after ``delay``."""
+    return update(tasks).where(_ran_out_still(tasks)).values({**_pending_again(tasks), "owner": SUSPECT})
+
+
+@lru_cache(maxsize=32)
+def end_ran_out(tasks: Table) -> Update:
+    """Give rows whose claim has run out, and was not renewed since, a last status."""
+    return update(tasks).where(_ran_out_still(tasks)).values(_ended(tasks))
+
+
+@lru_cache(maxsize=32)
+def live_owners(instances: Table) -> Select[Any]:
+    """Read which of ``owners`` are members of any job by a lease that runs."""
+    i = instances.c
+    its = i.instance.in_(bindparam("owners", expanding=True, type_=String()))
+    return select(i.instance).where(its, i.lease_until > database_now(), i.joined_at <= database_now())
+
+
+@lru_cache(maxsize=32)
+def held_by(tasks: Table) -> Select[Any]:
+    """Read rows of a (task type, shard) that ``owners`` hold, however long their claims last."""
+    t = tasks.c
+    return (
+        select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token)
+        .where(
+            t.status == int(Status.PROCESSING),
+            t.task_type == bindparam("task_type", type_=String()),
+            t.shard == bindparam("shard", type_=Integer()),
+            _is_owned_by(tasks),
+        )
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+@lru_cache(maxsize=32)
+def take_back(tasks: Table) -> Update:
+    """Let rows that ``owners`` still hold be due again after ``delay``."""
+    return update(tasks).where(_held_by_owners(tasks)).values({**_pending_again(tasks), "owner": SUSPECT})
+
+
+@lru_cache(maxsize=32)
+def end_taken(tasks: Table) -> Update:
+    """Give rows that ``owners`` still hold a last status."""
+    return update(tasks).where(_held_by_owners(tasks)).values(_ended(tasks))
+
+
+def _held_by_owners(tasks: Table) -> ColumnElement[bool]:
+    return and_(is_named(tasks.c.id), has_status(tasks, Status.PROCESSING), _is_owned_by(tasks))
+
+
+def _is_owned_by(tasks: Table) -> ColumnElement[bool]:
+    return tasks.c.owner.in_(bindparam("owners", expanding=True, type_=String()))
+
+
+def _heard(tasks: Table) -> ColumnElement[str]:
+    """Return the owner of a row whose worker is known to have been given it."""
+    owner = tasks.c.owner
+    name = case(
+        (func.substr(owner, 1, 2) == WAITING_SUSPECT, func.substr(owner, 3)),
+        (func.substr(owner, 1, 1).in_(MARKS), func.substr(owner, 2)),
+        else_=owner,
+    )
+    return func.substr(literal(HEARD, String()) + name, 1, OWNER_LENGTH, type_=String())
+
+
+def _due(tasks: Table) -> ColumnElement[bool]:
+    return and_(is_named(tasks.c.id), has_status(tasks, Status.PENDING), _its_time_has_come(tasks))
+
+
+def _its_time_has_come(tasks: Table) -> ColumnElement[bool]:
+    # IS TRUE, for which there is no index: only the ids are to lead to the rows.
+    return (tasks.c.order_time <= database_now()).is_(true())
+
+
+def _claimed(tasks: Table, *, marks: bool) -> dict[str, Any]:
+    owner: Any = bindparam("its_owner", type_=String())
+    if marks:
+        is_marked = tasks.c.task_type.in_(bindparam("marked_types", expanding=True, type_=String()))
+        first, again = (bindparam(name, type_=String()) for name in ("its_first", "its_again"))
+        owner = case((not_(is_marked), owner), (tasks.c.owner.is_(None), first), else_=again)
+    return {
+        "status": int(Status.PROCESSING),
+        "claim_token": bindparam("token", type_=TaskId()),
+        "owner": owner,
+        "retry_count": tasks.c.retry_count + 1,
+        "order_time": _time(tasks, "lease"),
+        "modified_at": _NO_TIME,
+    }
+
+
+def _pending_again(tasks: Table) -> dict[str, Any]:
+    return {
+        "status": int(Status.PENDING),
+        "claim_token": null(),
+        "owner": null(),
+        "retry_count": tasks.c.retry_count - bindparam("refund", type_=Integer()),
+        "order_time": _time(tasks, "delay"),
+        "next_select_time": _time(tasks, "delay"),
+        "schedule_log": logged(tasks),
+        "modified_at": _NO_TIME,
+    }
+
+
+def _ended(tasks: Table) -> dict[str, Any]:
+    return {
+        "status": bindparam("its_status", type_=Integer()),
+        "claim_token": null(),
+        "order_time": _NO_TIME,
+        "schedule_log": logged(tasks),
+        "modified_at": _NO_TIME,
+    }

@@ -1,0 +1,97 @@
+"""What becomes of claimed tasks that nobody works on any more, and the statements that write it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Table
+
+from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.heads.queries import Head
+from asyncflow.scheduler.table.claim_owner import is_unspent, names_in_rows
+from asyncflow.scheduler.table.log_lines import log_line
+from asyncflow.scheduler.table.row_locks import sort_out
+from asyncflow.scheduler.worker import queries as claim_queries
+
+PAGE = 500
+RAN_OUT = "the claim ran out: the worker died, hung or was cut off"
+DIED = "the claim's instance died or was cut off"
+_UNSPENT = "; it was not heard to have begun, and no attempt is spent"
+
+
+@dataclass
+class Rescued:
+    """Tell what was written of one page: ids and attempts of those that ``failed``, and how many were found."""
+
+    found: int = 0
+    given_back: int = 0
+    unspent: int = 0
+    failed: list[tuple[Any, int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """Give back or fail a page of one (task type, shard): what ran out, or with ``owners`` what these hold.
+
+    Each write asks again what was read. An attempt that is not known to have begun is not spent, and the row says so:
+    the next one counts. ``waited_seconds`` of the retry interval have passed already.
+    """
+
+    tasks: Table
+    task_type: HandlerType
+    owners: Collection[str] = ()
+    waited_seconds: float = 0.0
+
+    def write(self, connection: Connection, head: Head, *, of_free: bool = False) -> Rescued:
+        """Write it in the transaction of the connection; ``of_free`` only those rows that nobody has locked."""
+        rows = list(connection.execute(self._read, {**self._guard, **_page_of(head)}))
+        if of_free:
+            free = sort_out(connection, self.tasks, [row[0] for row in rows], Status.PROCESSING).free
+            rows = [row for row in rows if row[0] in free]
+        rescued, groups = Rescued(len(rows)), defaultdict[tuple[float, int], list[Any]](list)
+        for raw_id, attempts, max_retries, owner, token in rows:
+            if is_unspent(owner, token):
+                groups[0.0, 1].append(raw_id)
+            elif attempts <= self.task_type.most_retries(max_retries):
+                groups[max(0.0, self.task_type.retry_delay(attempts) - self.waited_seconds), 0].append(raw_id)
+            elif self._fail(connection, raw_id):
+                rescued.failed.append((raw_id, attempts))
+        for (delay, refund), ids in groups.items():
+            changed = self._give_back(connection, ids, delay, refund)
+            rescued.given_back += changed
+            rescued.unspent += changed if refund else 0
+        return rescued
+
+    @property
+    def error(self) -> str:
+        """Return what happened to their worker."""
+        return DIED if self.owners else RAN_OUT
+
+    @property
+    def _guard(self) -> Mapping[str, Any]:
+        return {"owners": names_in_rows(self.owners)} if self.owners else {}
+
+    @property
+    def _read(self) -> Any:
+        return (claim_queries.held_by if self.owners else claim_queries.ran_out)(self.tasks)
+
+    def _fail(self, connection: Connection, raw_id: Any) -> bool:
+        # One by one: each that is failed is told of, and one renewed meanwhile is not.
+        values = {**self._guard, "ids": [raw_id], "line": log_line(self.error), "its_status": int(Status.FAILED)}
+        statement = (claim_queries.end_taken if self.owners else claim_queries.end_ran_out)(self.tasks)
+        return bool(connection.execute(statement, values).rowcount)
+
+    def _give_back(self, connection: Connection, ids: list[Any], delay: float, refund: int) -> int:
+        line = log_line(self.error + (_UNSPENT if refund else ""))
+        values = {**self._guard, "ids": ids, "line": line, "delay": timedelta(seconds=delay), "refund": refund}
+        statement = (claim_queries.take_back if self.owners else claim_queries.give_back)(self.tasks)
+        return connection.execute(statement, values).rowcount
+
+
+def _page_of(head: Head) -> dict[str, Any]:
+    return {"task_type": head.task_type, "shard": head.shard, "limit": PAGE}

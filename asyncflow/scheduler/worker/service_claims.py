@@ -1,0 +1,249 @@
+"""Claims for workers elsewhere: on tasks of any shard, by whoever asks, whoever owns the shards."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Update
+
+from asyncflow.errors import ClaimLostError
+from asyncflow.forks import leave_at_fork
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.declarations.task_type import TaskType
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.tables import TaskId
+from asyncflow.outbox.task import uuid_of
+from asyncflow.scheduler.heads import queries
+from asyncflow.scheduler.heads.queries import Head
+from asyncflow.scheduler.table import queries as ownership_queries
+from asyncflow.scheduler.table.claim_owner import ClaimOwner
+from asyncflow.scheduler.table.contexts import Contexts
+from asyncflow.scheduler.worker import queries as claim_queries
+from asyncflow.scheduler.worker.claim_source import Claim
+from asyncflow.scheduler.worker.claims import MOST_PAGES, Claims, write_verdict
+from asyncflow.scheduler.worker.verdict import Spent, Verdict, judged
+
+_ROUNDS = 4  # of reading and claiming, in one hold
+_SCATTER = 16  # places among which those choose that came too late
+
+TypeOf = Callable[[str], TaskType]
+
+
+class Held(NamedTuple):
+    """Name one claim: a task, and the token that its worker was given."""
+
+    id: UUID
+    token: UUID
+
+
+class Outcome(NamedTuple):
+    """Tell what became of a claimed task: a name of OUTCOMES, and what the worker says of it."""
+
+    held: Held
+    name: str
+    delay_seconds: float | None = None  # for a retry: replaces the policy's interval
+    error: str = ""
+
+
+class Settled(NamedTuple):
+    """Tell of one outcome what was written; without a verdict the claim was lost and nothing was."""
+
+    held: Held
+    verdict: Verdict | None
+    task_type: str = ""
+    attempt: int = 0
+
+
+class SharedClaims:
+    """Hold, renew, checkpoint and settle, each in the transaction of the connection given; any thread uses it.
+
+    Any number of processes may do so at once: a row is claimed by an UPDATE that asks once more whether it is due, and
+    all that follows asks for the token. A hold begins with the earliest task, one beside others behind what they want,
+    and one that came too late goes on somewhere, so that those that hold at once rarely meet twice.
+    """
+
+    def __init__(self, outbox: Outbox, engine: Engine, *, deletes: bool) -> None:
+        self._outbox = outbox
+        self._tasks = outbox.tasks
+        self._contexts = Contexts(outbox)
+        self._engine = engine
+        self._dialect = engine.dialect
+        self._deletes = deletes
+        self.leave_to_parent()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Count the holds of this process alone: a forked child has none of its parent's at work."""
+        self._counting = threading.Lock()
+        self._at_work = 0  # holds
+
+    def heads(self, connection: Connection) -> list[Head]:
+        """Read the first PENDING row of each task type and shard."""
+        return queries.read_heads(connection, dialect_of(self._dialect.name), self._tasks, int(Status.PENDING))
+
+    def hold(self, connection: Connection, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:
+        """Claim due tasks, of each type up to its limit, the earliest of all shards first."""
+        owner = ClaimOwner.elsewhere(worker)
+        claims = Claims(self._outbox, self._engine, owner, lease_seconds, deletes=self._deletes)
+        claims.marked_types = lambda names: names  # none is known to have reached its worker
+        due: dict[str, list[Head]] = defaultdict(list)
+        with self._beside() as others:
+            for head in sorted(self.heads(connection), key=lambda head: head.moment):
+                if head.task_type in limits and head.due_in_seconds <= 0:
+                    due[head.task_type].append(head)
+            return [
+                claim
+                for name, heads in sorted(due.items())
+                for claim in _hold_type(claims, connection, _behind(heads, others * limits[name]), limits[name])
+            ]
+
+    def kept(self, connection: Connection, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
+        """Return those of the claims that are held, by a hold that may not have been answered; renew them."""
+        if not claims:
+            return []
+        held = [Held(claim.task.id, claim.token) for claim in claims]
+        lost = set(self._renew(connection, held, lease_seconds, claim_queries.renew(self._tasks)))
+        return [claim for claim in claims if claim.task.id not in lost]
+
+    def are_written(self, connection: Connection, settled: Sequence[Settled]) -> bool:
+        """Tell whether a settle that judged so has committed: then what it settled is held no longer."""
+        judged = [one.held for one in settled if one.verdict is not None]
+        return not self._lock(connection, judged) if judged else False
+
+    def renew(self, connection: Connection, held: Iterable[Held], lease_seconds: float) -> list[UUID]:
+        """Let the claims last for another lease, for their worker asks; return the ids of those that are lost."""
+        return self._renew(connection, held, lease_seconds, claim_queries.renew_heard(self._tasks))
+
+    def _renew(
+        self, connection: Connection, held: Iterable[Held], lease_seconds: float, statement: Update
+    ) -> list[UUID]:
+        lost: list[UUID] = []
+        for token, ids in _by_token(held).items():
+            values = {"ids": [self._raw(task_id) for task_id in ids], "token": token}
+            lease = timedelta(seconds=lease_seconds)
+            if connection.execute(statement, {**values, "lease": lease}).rowcount != len(ids):
+                kept = {
+                    _key(row[0])
+                    for row in connection.execute(claim_queries.held(self._tasks, self._outbox.contexts), values)
+                }
+                lost += [task_id for task_id in ids if task_id.bytes not in kept]
+        return lost
+
+    def checkpoint(
+        self, connection: Connection, held: Held, stage: str, context: str | None, lease_seconds: float | None
+    ) -> None:
+        """Write how far the work has come; a lease renews the claim as well. Raises ClaimLostError."""
+        values = {"ids": [self._raw(held.id)], "token": held.token, "its_stage": stage}
+        statement = claim_queries.mark(self._tasks)
+        if lease_seconds is not None:
+            statement = claim_queries.checkpoint(self._tasks)
+            values["lease"] = timedelta(seconds=lease_seconds)
+        if not self._contexts.save(connection, statement, values, held.id, context):
+            raise ClaimLostError(f"the claim on task {held.id} ran out or the task is settled; nothing was written")
+
+    def give_back(self, connection: Connection, claims: Iterable[Claim], verdict: Verdict) -> int:
+        """Give claims back that were made a moment ago; return how many."""
+        by_token: dict[UUID, list[Any]] = defaultdict(list)
+        for claim in claims:
+            by_token[claim.token].append(claim.task.raw_id)
+        return sum(
+            write_verdict(connection, self._tasks, verdict, {"ids": ids, "token": token}, deletes=self._deletes)
+            for token, ids in by_token.items()
+        )
+
+    def settle(self, connection: Connection, outcomes: Sequence[Outcome], type_of: TypeOf) -> list[Settled]:
+        """Write the outcomes, a statement for those that are alike; tell of each what was written, in order."""
+        rows = self._lock(connection, [outcome.held for outcome in outcomes])
+        settled = [_judge(outcome, rows.get(outcome.held.id.bytes), type_of) for outcome in outcomes]
+        groups: dict[tuple[UUID, Verdict], list[Any]] = defaultdict(list)
+        for one in settled:
+            if one.verdict is not None:
+                groups[one.held.token, one.verdict].append(self._raw(one.held.id))
+        for (token, verdict), raw_ids in groups.items():
+            write_verdict(connection, self._tasks, verdict, {"ids": raw_ids, "token": token}, deletes=self._deletes)
+        if self._deletes:
+            done = [rows[task_id] for task_id in _done(settled)]
+            self._contexts.forget(connection, [row[0] for row in done if row.stage is not None])
+        return settled
+
+    def _lock(self, connection: Connection, held: Sequence[Held]) -> dict[bytes, Any]:
+        """Read the rows that are held under these tokens, and keep them so until the commit."""
+        locks = dialect_of(self._dialect.name).locks_rows
+        if not locks:
+            connection.execute(ownership_queries.exclude_writers(self._outbox.shards))
+        tokens = {one.id.bytes: one.token for one in held}
+        values = {"ids": [self._raw(one.id) for one in held]}
+        rows = connection.execute(claim_queries.processing(self._tasks, locks=locks), values)
+        return {_key(row[0]): row for row in rows if row.claim_token == tokens[_key(row[0])]}
+
+    @contextmanager
+    def _beside(self) -> Iterator[int]:
+        """Count this hold as one at work; tell how many others are."""
+        with self._counting:
+            others = self._at_work
+            self._at_work += 1
+        try:
+            yield others
+        finally:
+            with self._counting:
+                self._at_work -= 1
+
+    def _raw(self, task_id: UUID) -> Any:
+        """Return the id as the driver gives it."""
+        return TaskId().process_bind_param(task_id, self._dialect)
+
+
+def _hold_type(claims: Claims, connection: Connection, heads: list[Head], most: int) -> list[Claim]:
+    """Claim up to ``most`` rows; again where others took some, or where there was more than a page."""
+    held: list[Claim] = []
+    for _ in range(_ROUNDS):
+        room = most - len(held)
+        pages = min(room, MOST_PAGES)
+        served, heads = heads[:pages], heads[pages:]
+        if not room or not served:
+            break
+        found = claims.claim_in(connection, [(served, room)])
+        held += found
+        if not found:
+            heads = _behind(heads, random.randrange(_SCATTER) * pages)
+        # Rows may be left in these, but those that were not read come first.
+        heads += served if found else []
+    return held
+
+
+def _behind(heads: list[Head], count: int) -> list[Head]:
+    """Let the heads begin behind the first few, which come last."""
+    first = count % len(heads) if heads else 0
+    return heads[first:] + heads[:first]
+
+
+def _judge(outcome: Outcome, row: Any, type_of: TypeOf) -> Settled:
+    if row is None:
+        return Settled(outcome.held, None)
+    kind = type_of(row.task_type)
+    spent = Spent(row.retry_count, kind.most_retries(row.max_retries))
+    verdict = judged(outcome.name, outcome.delay_seconds, outcome.error, kind, spent)
+    return Settled(outcome.held, verdict, row.task_type, row.retry_count)
+
+
+def _done(settled: Iterable[Settled]) -> list[bytes]:
+    return [one.held.id.bytes for one in settled if one.verdict is not None and one.verdict.status is Status.SUCCESS]
+
+
+def _by_token(held: Iterable[Held]) -> dict[UUID, list[UUID]]:
+    groups: dict[UUID, list[UUID]] = defaultdict(list)
+    for task_id, token in held:
+        groups[token].append(task_id)
+    return groups
+
+
+def _key(raw_id: Any) -> bytes:
+    return uuid_of(raw_id).bytes

@@ -1,0 +1,105 @@
+"""Claims on the tasks in the shards that this instance owns."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+from sqlalchemy import Engine
+
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.scheduler.cluster.ownership import Ownership
+from asyncflow.scheduler.heads.lookout import Lookout
+from asyncflow.scheduler.heads.precedence import Precedence
+from asyncflow.scheduler.heads.queries import Head
+from asyncflow.scheduler.heads.recent_heads import RecentHeads
+from asyncflow.scheduler.loops.pause import LONG_SECONDS
+from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.table.claim_owner import ClaimOwner
+from asyncflow.scheduler.worker.claim_source import Claim, Found
+from asyncflow.scheduler.worker.claims import Claims
+from asyncflow.scheduler.worker.verdict import UNANSWERED
+
+
+class OwnedClaims(Claims):
+    """Be a worker's source of claims in its scheduler; a claim outlives the hand-over of its shard."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        engine: Engine,
+        ownership: Ownership,
+        settings: SchedulerSettings,
+        lookout: Lookout,
+        types: Mapping[str, HandlerType],
+    ) -> None:
+        deletes, owner = settings.on_success == "delete", ClaimOwner.in_process(ownership.owner)
+        super().__init__(outbox, engine, owner, settings.claim_lease_seconds, deletes=deletes)
+        self.marked_types = lambda names: [name for name in names if name in types and types[name].lets_wait]
+        self._ownership = ownership
+        self.rest = lookout.rest_for(lambda head: head.task_type in outbox.handler_types)
+        self._recent = RecentHeads(lambda: lookout.seen_by(self.heads))
+        self._precedences: defaultdict[str, Precedence] = defaultdict(Precedence)
+
+    def claim_due(self, free: Mapping[str, int]) -> Found:
+        """Claim from the pages whose heads are due; first take over what an unanswered claim may have brought."""
+        if left := self._take_over(free):
+            return Found(left, 0.0)
+        with self._ownership.in_use() as hold:
+            state = (frozenset(hold.items()), frozenset(free))
+            if self.rest.lasts(state):
+                return Found([], self.rest.seconds)
+            found = self._claim_from(self._recent.remembered(), hold, free)
+            if not found.claims:
+                found = self._claim_from(self._recent.look(), hold, free)
+        if found.claims:
+            self.rest.after_work()
+        else:
+            self.rest.after_nothing(state, found.look_in_seconds)
+        return found
+
+    def _take_over(self, free: Mapping[str, int]) -> list[Claim]:
+        """Return claims that were made without an answer; those there is no room for any more are given back."""
+        room = Counter(free)
+        taken: list[Claim] = []
+        beyond: list[Claim] = []
+        for claim in self.claim_left():
+            room[claim.task.task_type] -= 1
+            (taken if room[claim.task.task_type] >= 0 else beyond).append(claim)
+        if beyond:
+            self._give_back(beyond, taken)
+        return taken
+
+    def _give_back(self, beyond: list[Claim], taken: list[Claim]) -> None:
+        try:
+            self.settle([(claim, UNANSWERED) for claim in beyond])
+        except BaseException:
+            self._left = [*taken, *beyond]
+            raise
+
+    def _claim_from(self, heads: Iterable[Head], owned: Collection[int], free: Mapping[str, int]) -> Found:
+        """Claim from the pages of heads that are due, and forget the heads if the pages had less than was wanted."""
+        mine = [head for head in heads if head.shard in owned and head.task_type in free]
+        pages = self._pages([head for head in mine if head.due_in_seconds <= 0], free)
+        claims = self.claim(pages) if pages else []
+        if len(claims) < sum(room for _, room in pages):
+            self._recent.forget()
+        else:
+            self._recent.move(self._moved(heads[0].task_type for heads, _ in pages))
+        return Found(claims, min((head.due_in_seconds for head in mine), default=LONG_SECONDS))
+
+    def _pages(self, due: Iterable[Head], free: Mapping[str, int]) -> list[tuple[list[Head], int]]:
+        """Return the lanes of each type as they go on, earliest first, with the number of rows there is room for."""
+        of_types: dict[str, list[Head]] = {}
+        for head in due:
+            frontier = self._precedences[head.task_type].frontier_of(head)
+            of_types.setdefault(head.task_type, []).append(head._replace(moment=frontier))
+        return [(sorted(heads, key=lambda head: head.moment), free[name]) for name, heads in of_types.items()]
+
+    def _moved(self, names: Iterable[str]) -> dict[tuple[str, int], int | None]:
+        lanes = ((name, self._precedences[name].moved) for name in names)
+        return {(name, shard): moment for name, moved in lanes for shard, moment in moved.items()}
+
+    def _precedence_of(self, task_type: str) -> Precedence:
+        return self._precedences[task_type]

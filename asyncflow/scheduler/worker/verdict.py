@@ -1,0 +1,83 @@
+"""What becomes of a task after an attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from asyncflow.outbox.declarations.signals import CancelTask, NotDone, RejectTask, RetryTask
+from asyncflow.outbox.declarations.task_type import TaskType
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.table.log_lines import short_error
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Name the status that a task gets; PENDING with a delay, and whether the attempt counts.
+
+    ``by_policy``: it is what the type's policy makes of an error, not what the handler asked for.
+    """
+
+    status: Status
+    delay_seconds: float = 0.0
+    error: str = ""
+    is_spent: bool = True
+    by_policy: bool = False
+
+
+SUCCEEDED = Verdict(Status.SUCCESS)
+SWITCHED_OFF = Verdict(Status.PENDING, 0.0, "given back: its task type is switched off", is_spent=False)
+GIVEN_BACK = Verdict(Status.PENDING, 0.0, "given back: the worker stops", is_spent=False)
+UNANSWERED = Verdict(Status.PENDING, 0.0, "given back: the answer to its claim was lost", is_spent=False)
+
+OUTCOMES = {
+    "success": (Status.SUCCESS, True),
+    "retry": (Status.PENDING, True),
+    "not_done": (Status.PENDING, False),
+    "given_back": (Status.PENDING, False),
+    "failed": (Status.FAILED, True),
+    "cancelled": (Status.CANCELLED, True),
+}  # by name: what becomes of the task, and whether the attempt counts
+
+
+class Spent(NamedTuple):
+    """Tell which attempt this is, 1 for the first, and how many may follow the first."""
+
+    attempt: int
+    max_retries: int
+
+
+def verdict_of(error: BaseException | None, task_type: TaskType, attempt: int, max_retries: int) -> Verdict:
+    """Judge attempt number ``attempt`` (1 for the first) by what the handler raised; None if it returned."""
+    if error is None:
+        return SUCCEEDED
+    if isinstance(error, NotDone):
+        return Verdict(Status.PENDING, error.delay_seconds, short_error(error.reason), is_spent=False)
+    if isinstance(error, CancelTask):
+        return Verdict(Status.CANCELLED, error=_told(error))
+    if isinstance(error, RejectTask):
+        return Verdict(Status.FAILED, error=_told(error))
+    if attempt > task_type.most_retries(max_retries):
+        return Verdict(Status.FAILED, error=_told(error), by_policy=True)
+    own_delay = error.delay_seconds if isinstance(error, RetryTask) else None
+    if own_delay is not None:
+        return Verdict(Status.PENDING, own_delay, _told(error))
+    return Verdict(Status.PENDING, task_type.retry_delay(attempt), _told(error), by_policy=True)
+
+
+def judged(outcome: str, delay_seconds: float | None, error: str, kind: TaskType, spent: Spent) -> Verdict:
+    """Judge by the outcome that a worker elsewhere names; a delay replaces the policy's. Raises KeyError for others."""
+    if outcome == "retry" and spent.attempt > spent.max_retries:
+        return Verdict(Status.FAILED, error=short_error(error), by_policy=True)
+    if outcome == "retry" and delay_seconds is None:
+        return Verdict(Status.PENDING, kind.retry_delay(spent.attempt), short_error(error), by_policy=True)
+    status, is_spent = OUTCOMES[outcome]
+    return Verdict(status, (delay_seconds or 0.0) if status is Status.PENDING else 0.0, short_error(error), is_spent)
+
+
+def _told(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an error that cannot be printed is still an error
+        text = ""
+    return short_error(f"{type(error).__name__}: {text}")

@@ -1,0 +1,255 @@
+"""The worker: claims tasks, has their handlers do them, and settles what became of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from itertools import groupby
+
+from sqlalchemy import Engine
+
+from asyncflow.events import HandlerFailedLate, Hooks, SettleFenced, StepFailed, TasksSettled
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.scheduler.connections.again import insist
+from asyncflow.scheduler.loops.pause import LONG_SECONDS, AdaptivePause
+from asyncflow.scheduler.loops.threads import EventLoop, Threads
+from asyncflow.scheduler.worker.attempt import Attempt, Tools
+from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource, WorkerSettings
+from asyncflow.scheduler.worker.crew import Crew
+from asyncflow.scheduler.worker.verdict import GIVEN_BACK, SWITCHED_OFF, Verdict, verdict_of
+from asyncflow.scheduler.worker.verdict_writer import VerdictWriter
+
+DESTINATION = "handlers"  # under which the events tell of it
+_LOOK_SECONDS = 0.05  # while a stop or a drain waits for handlers, and between two settles while tasks wait
+_PAUSE_IN_STOP_SECONDS = 0.2  # after a failure
+_PART_OF_STOP = 0.8  # of the time to stop that handlers get; the rest is for writing what became of them
+
+
+class Worker:
+    """Step by step settle, renew, give up and claim; lives as long as its scheduler, one thread steps it.
+
+    Holds no more claims of a type than its ``limit``, by default its ``concurrency``: a claimed task has spent an
+    attempt, and one that only waits pays for a neighbour that ends the process. Closes its ``source``.
+
+    ``types`` are the declared ones as they are in force.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        source: ClaimSource,
+        engine: Engine | None,
+        settings: WorkerSettings,
+        hooks: Hooks,
+        types: Mapping[str, HandlerType] | None = None,
+    ) -> None:
+        self.on_finished: Callable[[], None] = lambda: None
+        self._types = outbox.handler_types if types is None else types
+        self._source = source
+        self._tools = Tools(source, engine, outbox.max_message_bytes)
+        self._settings = settings
+        self._hooks = hooks
+        self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
+        self._threads = Threads()
+        self._event_loop = EventLoop()
+        self._crews: dict[str, Crew] = {}
+        self._held: Counter[str] = Counter()  # claims of each task type that are not judged
+        self._claimed_at: dict[str, float] = {}  # on the monotonic clock, the last claim of each task type
+        self._finished: deque[tuple[Attempt, BaseException | None]] = deque()
+        self._verdicts = VerdictWriter(source, hooks, DESTINATION)
+        self._streams = False  # the last claim took as many tasks of a type as there was room for
+        self._some_finished = threading.Event()
+        self._is_told = False  # of finished ones that were not taken in yet
+        self._renew_at = 0.0
+
+    def step(self) -> float:
+        """Do one round; return the seconds until the next look, 0 after one that found work."""
+        self._tend()
+        types = {name: kind for name, kind in self._types.items() if kind.handler is not None}
+        if not types:
+            return self._settings.max_pause_seconds
+        self._adopt(types)
+        wait = self._claim(types)
+        if wait == 0:
+            self._pause.reset()
+            return 0.0
+        return min(self._pause.after_nothing(wait), self._seconds_until_care())
+
+    def expect_work(self) -> None:
+        """Look often again, for a commit was announced."""
+        self._pause.reset()
+
+    def drain(self, beat: Callable[[], None]) -> None:
+        """Work until nothing is due and no handler is at work; ``beat`` is called between the rounds."""
+        while self.step() == 0 or self._is_busy or self._verdicts:
+            beat()
+            self._await_some()
+
+    def close(self) -> None:
+        """Give back what has not begun, let the handlers at work end, give back what does not; release everything."""
+        try:
+            self._wind_up()
+        finally:
+            self._verdicts.close()
+            self._threads.close()
+            self._event_loop.close()
+            self._source.close()
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._held.total() > 0
+
+    # -- claiming ----------------------------------------------------------------------------------------
+
+    def _adopt(self, types: Mapping[str, HandlerType]) -> None:
+        """Let the crews go on as their types are configured now; give back what waits for a type that is off."""
+        for name, crew in self._crews.items():
+            if name not in types or crew.task_type is types[name]:
+                continue
+            for claim in crew.withdraw() if not types[name].enabled else ():
+                self._judge(claim, SWITCHED_OFF)
+            crew.adopt(types[name])
+
+    def _claim(self, types: dict[str, HandlerType]) -> float:
+        """Claim and begin what there is room for; return 0, or the seconds until something else may be due."""
+        enabled = [kind for kind in types.values() if kind.enabled]
+        paces = {kind.name: self._seconds_until_claim(kind) for kind in enabled if kind.interval_seconds}
+        free = {kind.name: room for kind in enabled if not paces.get(kind.name) and (room := self._room(kind)) > 0}
+        next_pace = min(filter(None, paces.values()), default=LONG_SECONDS)
+        if not free:
+            return next_pace
+        self._streams = False
+        found = self._source.claim_due(free)
+        if found.claims and not self._is_busy:
+            self._renew_at = time.monotonic() + self._settings.claim_lease_seconds / 3
+        for name, group in groupby(found.claims, lambda claim: claim.task.task_type):
+            claims = list(group)
+            self._streams |= len(claims) == free[name]
+            self._take(types[name], claims)
+        return 0.0 if found.claims else min(found.look_in_seconds, next_pace)
+
+    def _seconds_until_claim(self, task_type: HandlerType) -> float:
+        """Return how long no task of the type may be claimed, for some were a moment ago."""
+        claimed_at = self._claimed_at.get(task_type.name)
+        return 0.0 if claimed_at is None else max(0.0, claimed_at + task_type.interval_seconds - time.monotonic())
+
+    def _room(self, task_type: HandlerType) -> int:
+        """Return how many tasks to claim: none while many wait, so that few statements claim many."""
+        crew = self._crews.get(task_type.name)
+        if crew is not None and not crew.runs_low:
+            return 0
+        return task_type.most_claimed - self._held[task_type.name]
+
+    def _take(self, task_type: HandlerType, claims: list[Claim]) -> None:
+        crew = self._crews.get(task_type.name)
+        if crew is None:
+            crew = Crew(task_type, self._tools, self._threads, self._event_loop, self._finish)
+            self._crews[task_type.name] = crew
+        self._held[task_type.name] += len(claims)
+        self._claimed_at[task_type.name] = time.monotonic()
+        crew.take(claims)
+
+    def _finish(self, attempt: Attempt, error: BaseException | None) -> None:
+        """Take in, on the handler's thread, that it is done; wake the worker if it may have to claim more."""
+        self._finished.append((attempt, error))
+        if not self._is_told and self._crews[attempt.task_type.name].runs_low:
+            self._is_told = True
+            self._some_finished.set()
+            self.on_finished()
+
+    # -- looking after what is at work ---------------------------------------------------------------------
+
+    def _wind_up(self) -> None:
+        """Leave nothing at work and nothing unwritten; raises what the last attempt to write raises."""
+        self._streams = False
+        for crew in self._crews.values():
+            for claim in crew.withdraw():
+                self._judge(claim, GIVEN_BACK)
+            for attempt in crew.at_work():
+                attempt.cancel()
+        until = time.monotonic() + self._settings.stop_timeout_seconds * _PART_OF_STOP
+        while (self._is_busy or self._verdicts) and time.monotonic() < until:
+            self._await_some()
+            try:
+                self._tend()
+            except Exception as error:  # noqa: BLE001 - the handlers at work may end well, and the database come back
+                self._hooks.emit(StepFailed(DESTINATION, error, _PAUSE_IN_STOP_SECONDS))
+                time.sleep(_PAUSE_IN_STOP_SECONDS)
+        self._give_up(lambda _: True, lambda _: GIVEN_BACK)
+        insist(lambda: self._verdicts.write(beside=False))
+
+    def _tend(self) -> None:
+        self._take_in_finished()
+        self._give_up_overdue()
+        self._verdicts.write(beside=self._streams)
+        self._renew_if_due()
+
+    def _take_in_finished(self) -> None:
+        self._is_told = False
+        own_commits = fenced = 0
+        while self._finished:
+            attempt, error = self._finished.popleft()
+            own_commits += attempt.is_settled
+            if attempt.is_settled and error is not None:
+                task = attempt.claim.task
+                self._hooks.emit(HandlerFailedLate(task.id, task.task_type, error))
+            if attempt.is_over:
+                fenced += not attempt.is_settled
+            elif attempt.is_settled:
+                self._held[attempt.task_type.name] -= 1
+            else:
+                claim = attempt.claim
+                self._judge(claim, verdict_of(error, attempt.task_type, claim.attempt, claim.task.max_retries))
+        if own_commits:
+            self._hooks.emit(TasksSettled(DESTINATION, own_commits, 0, 0, 0.0))
+        if fenced:
+            self._hooks.emit(SettleFenced(DESTINATION, fenced))
+
+    def _give_up_overdue(self) -> None:
+        now = time.monotonic()
+        self._give_up(lambda attempt: attempt.overdue_at <= now, _too_late)
+
+    def _give_up(self, which: Callable[[Attempt], bool], verdict: Callable[[Attempt], Verdict]) -> None:
+        for crew in self._crews.values():
+            for attempt in filter(which, crew.at_work()):
+                crew.give_up(attempt)
+                self._judge(attempt.claim, verdict(attempt))
+
+    def _judge(self, claim: Claim, verdict: Verdict) -> None:
+        self._held[claim.task.task_type] -= 1
+        self._verdicts.add(claim, verdict)
+
+    def _renew_if_due(self) -> None:
+        if not self._is_busy or time.monotonic() < self._renew_at:
+            return
+        at_work = [attempt for crew in self._crews.values() for attempt in crew.at_work() if not attempt.is_settled]
+        waiting = [claim for crew in self._crews.values() for claim in crew.waiting()]
+        lost = self._source.renew([*(attempt.claim for attempt in at_work), *waiting])
+        self._renew_at = time.monotonic() + (_LOOK_SECONDS if lost is None else self._settings.claim_lease_seconds / 3)
+        for attempt in at_work:
+            if lost and attempt.claim.task.id in lost:
+                attempt.cancel()
+        for name, crew in self._crews.items():
+            self._held[name] -= len(crew.withdraw(lost)) if lost else 0
+            crew.resume()
+
+    def _seconds_until_care(self) -> float:
+        if self._verdicts or any(crew.waiting() for crew in self._crews.values()):
+            return _LOOK_SECONDS
+        if not self._is_busy:
+            return LONG_SECONDS
+        overdue = [attempt.overdue_at for crew in self._crews.values() for attempt in crew.at_work()]
+        return max(0.001, min([self._renew_at, *overdue]) - time.monotonic())
+
+    def _await_some(self) -> None:
+        self._some_finished.wait(_LOOK_SECONDS)
+        self._some_finished.clear()
+
+
+def _too_late(attempt: Attempt) -> Verdict:
+    kind, claim = attempt.task_type, attempt.claim
+    error = TimeoutError(f"took longer than max_processing_time_seconds, {kind.max_processing_time_seconds:g}")
+    return verdict_of(error, kind, claim.attempt, claim.task.max_retries)
