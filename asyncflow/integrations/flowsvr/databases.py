@@ -46,7 +46,7 @@ class Databases:
         return await self._run(lambda database: run_again(database, work))
 
     async def run_once(self, work: Callable[[Connection], T], trace: Callable[[Connection], T | None]) -> T:
-        """Do as ``run``, but run again only what left no ``trace``: see ``scheduler.again.run_once``."""
+        """Do as ``run``, but run again only what left no ``trace``: see ``scheduler.connections.again.run_once``."""
         return await self._run(lambda database: run_once(database, work, trace))
 
     async def _run(self, work: Callable[[Database], T]) -> T:

@@ -1,0 +1,46 @@
+"""The pages lead to what is there: links, anchors and the paths that they name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.snippets import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+PATH = re.compile(r"`((?:asyncflow|tests|docs|tools|benchmarks|examples|\.ci)/[\w./-]+)`")
+MADE_LATER = {"benchmarks/results/"}  # by `make bench`
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def anchors_of(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def is_dead(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path) if path else page
+    return not target.exists() or bool(anchor and anchor not in anchors_of(target))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_link_of_a_page_is_dead(page: Path) -> None:
+    links = [link for link in LINK.findall(text_of(page)) if not re.match(r"https?://", link)]
+    assert [link for link in links if is_dead(page, link)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_that_a_page_names_is_there(page: Path) -> None:
+    named = set(PATH.findall(text_of(page))) - MADE_LATER
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
+def test_the_readme_has_no_link_that_a_package_index_cannot_follow() -> None:
+    assert [link for link in LINK.findall(text_of(ROOT / "README.md")) if not link.startswith(("https://", "#"))] == []
