@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from asyncflow import Call, RetryTask, Scheduler, Status, TaskContext
 from asyncflow.errors import ClaimLostError
 from asyncflow.events import ClaimsRanOut, SettledRowsDeleted, TaskFailed
+from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.worker.claim_source import Claim
 from asyncflow.scheduler.worker.claims import Claims
 from asyncflow.scheduler.worker.verdict import SUCCEEDED
@@ -46,7 +47,7 @@ def enqueue_numbers(application: Application, task: Any, count: int) -> list[UUI
 
 def hold(application: Application, most: int, owner: str = "worker", lease_seconds: float = 60) -> list[Claim]:
     """Claim due tasks, as a worker does that asks for some of them."""
-    claims = Claims(application.outbox, application.engine, owner, lease_seconds, deletes=False)
+    claims = Claims(application.outbox, application.engine, ClaimOwner.in_process(owner), lease_seconds, deletes=False)
     heads = [head for head in claims.heads() if head.due_in_seconds <= 0]
     held = claims.claim([(heads, most)]) if heads else []
     claims.close()
@@ -55,7 +56,7 @@ def hold(application: Application, most: int, owner: str = "worker", lease_secon
 
 def settle(application: Application, claim: Claim) -> int:
     """Write that a claimed task is done; return how many rows that changed."""
-    claims = Claims(application.outbox, application.engine, "worker", 60, deletes=False)
+    claims = Claims(application.outbox, application.engine, ClaimOwner.in_process("worker"), 60, deletes=False)
     (written,) = claims.settle([(claim, SUCCEEDED)])
     claims.close()
     return written.changed
@@ -259,7 +260,7 @@ def test_6_a_late_set_of_a_lost_claim_changes_nothing(application: Application) 
     (current,) = hold(application, 1, "current")
     before = application.rows()
     assert settle(application, late) == 0  # another one has it
-    claims = Claims(application.outbox, application.engine, "paused", 60, deletes=False)
+    claims = Claims(application.outbox, application.engine, ClaimOwner.in_process("paused"), 60, deletes=False)
     with pytest.raises(ClaimLostError, match="nothing was written"):
         claims.checkpoint(late, "uploaded", None)
     assert claims.renew([late]) == {late.task.id}

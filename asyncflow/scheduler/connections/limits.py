@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from asyncflow.outbox.dialects.protocol import SessionLimits
 
-_PART_OF_LEASE = 2 / 3
 _SESSION = SessionLimits(lock_wait_seconds=1, idle_transaction_seconds=15, user_timeout_seconds=10)
-_SHORTEST_SECONDS, _LONGEST_SECONDS = 2.0, 10.0
+# Not shorter: on a busy host a server that is well may take seconds for an answer, and a cut costs more than it saves.
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 4.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Limits:
 
     @classmethod
     def within(cls, lease_seconds: float) -> Limits:
-        """Return limits with which a loop that hung is at work again before a lease has run out."""
-        seconds = min(max(lease_seconds * _PART_OF_LEASE, _SHORTEST_SECONDS), _LONGEST_SECONDS)
+        """Return limits with which a loop that hung is at work again as soon as a lease has run out, or little later."""
+        seconds = min(max(lease_seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS)
         return cls(silence_seconds=seconds, connect_seconds=seconds)
 
 
