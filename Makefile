@@ -6,6 +6,8 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 LOWEST := .venv-lowest
 LOWEST_INSTALLED := $(LOWEST)/.installed
+# What test-lowest runs: make test-lowest LOWEST_TESTS=tests/integration/outbox
+LOWEST_TESTS ?= tests/unit tests/integration
 SERVICES := $(PYTHON) -m tools.services
 
 # Passed on to pytest: make test PYTEST_ARGS="-k heads -x"
@@ -55,7 +57,7 @@ $(LOWEST_INSTALLED): $(INSTALLED) pyproject.toml tools/lowest.py
 	@touch $@
 
 test-lowest: $(LOWEST_INSTALLED) services ## run unit and integration tests with the lowest versions of all dependencies
-	@$(LOWEST)/bin/python -m pytest tests/unit tests/integration -n 2 --dist loadfile -m 'not long' $(PYTEST_ARGS)
+	@$(LOWEST)/bin/python -m pytest $(LOWEST_TESTS) -n 2 --dist loadfile -m 'not long' $(PYTEST_ARGS)
 
 chaos: install services ## kill processes and services under load, for minutes
 	@$(RUN) -m pytest tests/chaos -m 'long or not long' $(PYTEST_ARGS)

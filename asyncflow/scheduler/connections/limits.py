@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from asyncflow.outbox.dialects.protocol import SessionLimits
 
 _SESSION = SessionLimits(lock_wait_seconds=1, idle_transaction_seconds=15, user_timeout_seconds=10)
-# Not shorter: on a busy host a server that is well may take seconds for an answer, and a cut costs more than it saves.
+# Not shorter: on a busy host a healthy server may take seconds to answer, and a cut costs more than it saves.
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 4.0, 10.0
 
 
@@ -25,7 +25,7 @@ class Limits:
 
     @classmethod
     def within(cls, lease_seconds: float) -> Limits:
-        """Return limits with which a loop that hung is at work again as soon as a lease has run out, or little later."""
+        """Return limits with which a loop that hung is at work again when a lease has run out, or little later."""
         seconds = min(max(lease_seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS)
         return cls(silence_seconds=seconds, connect_seconds=seconds)
 
