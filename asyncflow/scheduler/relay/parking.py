@@ -7,9 +7,10 @@ order of their enqueueing, whenever the key is due.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from asyncflow.outbox import MessageType, Outbox, Task
-from asyncflow.scheduler.publishing.order import Key, goes_on, is_final
+from asyncflow.scheduler.publishing.order import Key, goes_on, is_final, key_of
 from asyncflow.scheduler.publishing.publisher import Outcome, Unavailable
 from asyncflow.scheduler.relay import queries
 from asyncflow.scheduler.relay.parking_change import KeyPage, ParkingChange, Surplus, park_hot
@@ -156,6 +157,8 @@ class Parking:
         change = ParkingChange(aside=list(met))
         gone: Counter[Key] = Counter()
         gone_ids: set[Any] = set()
+        # A row that committed late stands in the lane's page, but not in its key's, which begins later.
+        late = {key_of(task) for task in change.aside}
         ordered = {name for name in {task.task_type for task in tasks} if self._outbox.task_types[name].ordered}
         for task, outcome in zip(tasks, outcomes, strict=True) if ordered else ():
             if task.task_type in ordered:
@@ -164,9 +167,9 @@ class Parking:
                     gone[key] += 1
                     gone_ids.add(task.raw_id)
         for key, page in pages.items():
-            if page.is_all and gone[key] == len(page.tasks):
+            if page.is_all and gone[key] == len(page.tasks) and key not in late:
                 change.released[key] = page.shard
-            elif gone[key]:
+            elif gone[key] and key not in change.blocked:  # else it begins with its dead letter, which may be replayed
                 change.advanced[key] = page.shard
         for key, rows in (surplus or {}).items():
             park_hot(change, key, rows, gone_ids)
@@ -205,10 +208,20 @@ class Parking:
             connection.execute(queries.begin_earlier(parked, tasks), {"ids": ids, "shards": shards})
         if change.aside or change.in_the_way:
             queries.set_aside(connection, tasks, [task.raw_id for task in (*change.aside, *change.in_the_way)])
+        for key in self._with_rows_aside(connection, change.released):
+            change.advanced[key] = change.released.pop(key)
         for key in change.advanced:
             connection.execute(queries.begin_later(parked, tasks), _named(key))
         for key in change.released:
             connection.execute(queries.release(parked), _named(key))
+
+    def _with_rows_aside(self, connection: Connection, keys: Collection[Key]) -> set[Key]:
+        """Return those of the keys that have rows which nobody would read for a day, were they released."""
+        if not keys:
+            return set()
+        statement = queries.read_keys_with_rows_aside(self._outbox.parked_keys, self._outbox.tasks)
+        values = {"types": sorted({key.task_type for key in keys}), "keys": sorted({key.key for key in keys})}
+        return {key for key in itertools.starmap(Key, connection.execute(statement, values)) if key in keys}
 
     def _park(self, connection: Connection, key: Key, first: Task, delay: timedelta) -> None:
         tasks, parked = self._outbox.tasks, self._outbox.parked_keys

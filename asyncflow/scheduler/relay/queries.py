@@ -69,6 +69,19 @@ def lock_keys(parked: Table, *, skip_locked: bool) -> Select[Any]:
     return read_keys(parked).with_for_update(skip_locked=skip_locked)
 
 
+@lru_cache(maxsize=32)
+def read_keys_with_rows_aside(parked: Table, tasks: Table) -> Select[Any]:
+    """Read type and key of those parked keys of some ``types`` and ``keys`` that have pending rows set aside."""
+    t, p = tasks.c, parked.c
+    its = (t.task_key == p.task_key, t.task_type == p.task_type, t.created_at >= p.since)
+    is_aside = exists(select(t.id).where(*its, has_status(tasks, Status.PENDING), ~_not_aside(tasks)).correlate(parked))
+    return read_keys(parked).where(is_aside)
+
+
+def _not_aside(tasks: Table) -> ColumnElement[bool]:
+    return tasks.c.order_time <= after_now(literal_column(str(MOST_AHEAD // _MICROSECOND), BigInteger()))
+
+
 def _keys(parked: Table) -> Any:
     return bindparam("keys", expanding=True, type_=parked.c.task_key.type)
 
@@ -114,7 +127,7 @@ def read_in_the_way(parked: Table, tasks: Table) -> Select[Any]:
         select(raw_id(t.id), t.shard)
         .select_from(parked.join(tasks, same))
         .where(_its_key(parked), t.task_type == p.task_type, has_status(tasks, Status.PENDING))
-        .where(t.order_time <= after_now(literal_column(str(MOST_AHEAD // _MICROSECOND), BigInteger())))
+        .where(_not_aside(tasks))
         .limit(bindparam("limit", type_=Integer()))
     )
 

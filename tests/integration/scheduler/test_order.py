@@ -173,6 +173,25 @@ def test_a_key_blocked_by_a_dead_letter_goes_on_when_it_is_replayed(
     assert parked(application) == []
 
 
+def test_a_replayed_dead_letter_is_passed_by_none_though_others_went_before_it(
+    application: Application, schedule: Schedule
+) -> None:
+    declare(application, **NO_WAIT)
+    once = iter([Retry("once")])
+    answers: dict[int, Callable[[], Outcome | None]] = {1: lambda: next(once, None), 2: lambda: Rejected("too large")}
+    ledger = Ledger(lambda key, number: answers.get(number, lambda: None)())
+    scheduler = schedule(ledger)
+    _, second, _ = (task_id for number in (1, 2, 3) for task_id in enqueue(application, "A", number))
+    rounds(scheduler)
+    assert ledger.arrived == {"A": [1]}
+    del answers[2]
+    revive(application, second)
+    look_at_blocked(scheduler)
+    rounds(scheduler)
+    assert ledger.arrived == {"A": [1, 2, 3]}
+    assert parked(application) == []
+
+
 @pytest.mark.parametrize("status", [Status.CANCELLED, Status.SUCCESS, None])
 def test_a_key_goes_on_when_its_dead_letter_is_taken_away(
     status: Status | None, application: Application, schedule: Schedule
@@ -250,6 +269,56 @@ def test_a_row_that_commits_late_with_an_early_time_is_not_lost_behind_its_parke
     ledger.refuse = lambda key, number: None
     rounds(scheduler)
     assert ledger.arrived == {"A": [1, 2]}
+
+
+def draw_an_earlier_turn(application: Application, task_id: UUID) -> None:
+    """Let the task be one whose transaction enqueued it first and committed it last."""
+    earlier, tasks = text("'2020-01-01 00:00:00.000000'"), application.outbox.tasks
+    with application.engine.begin() as connection:
+        connection.execute(update(tasks).where(tasks.c.id == task_id).values(created_at=earlier, order_time=earlier))
+
+
+def test_a_row_that_commits_late_while_its_key_goes_on_is_not_left_aside(
+    application: Application, schedule: Schedule
+) -> None:
+    declare(application, **NO_WAIT)
+    ledger = Ledger(lambda key, number: Retry("no"))
+    scheduler = schedule(ledger)
+    enqueue(application, "A", 2, 3)
+    rounds(scheduler, 2)
+    draw_an_earlier_turn(application, *enqueue(application, "A", 1))
+    ledger.refuse = lambda key, number: None
+    rounds(scheduler, 1)
+    enqueue(application, "A", 4)
+    rounds(scheduler)
+    assert sorted(ledger.arrived["A"]) == [1, 2, 3, 4]
+    assert [number for number in ledger.arrived["A"] if number in (1, 4)] == [1, 4]
+    assert parked(application) == []
+
+
+def test_no_key_is_released_over_the_head_of_a_row_that_stands_aside(
+    application: Application, schedule: Schedule
+) -> None:
+    declare(application, **NO_WAIT)
+    ledger = Ledger(lambda key, number: Retry("no"))
+    scheduler = schedule(ledger)
+    enqueue(application, "A", 1)
+    rounds(scheduler, 2)
+
+    def set_one_aside(key: str, number: int) -> None:
+        if number == 1:
+            (behind,) = enqueue(application, "A", 2)
+            far, tasks = text("'2999-01-01 00:00:00.000000'"), application.outbox.tasks
+            with application.engine.begin() as connection:
+                connection.execute(update(tasks).where(tasks.c.id == behind).values(order_time=far))
+
+    ledger.refuse = set_one_aside
+    rounds(scheduler, 1)
+    assert [row.task_key for row in parked(application)] == ["A"]
+    enqueue(application, "A", 3)
+    rounds(scheduler)
+    assert ledger.arrived == {"A": [1, 2, 3]}
+    assert parked(application) == []
 
 
 def test_a_late_owner_parks_nothing(application: Application, schedule: Schedule) -> None:
