@@ -26,7 +26,7 @@ class HandlerType(TaskType):
     Without a handler it can be enqueued here and is worked elsewhere. Used as a decorator, it takes the handler.
 
     A ``limit`` above ``concurrency`` saves statements: short tasks are claimed by the hundred and wait in the process.
-    One that kills the process then costs each of them an attempt.
+    One that kills the process makes them wait for its lease, and costs them no attempt the first time.
     """
 
     max_processing_time_seconds: float = 300.0  # an attempt that takes longer is given up and counts as failed

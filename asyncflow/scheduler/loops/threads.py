@@ -34,12 +34,16 @@ class Threads:
         self._count = 0
 
     def run(self, work: Work) -> None:
-        """Run ``work``, which must not raise, on an idle thread or a new one; later, where ``most`` are at work."""
+        """Run ``work``, which must not raise, on an idle thread or a new one; later, where ``most`` are at work.
+
+        Raises RuntimeError, and runs nothing, if the system gives no more threads.
+        """
         with self._lock:
-            self._unfinished += 1
-            if self._unfinished > self._count and self._count != self._most:
+            if self._unfinished >= self._count and self._count != self._most:
+                name = f"{self._name}-{self._count + 1}"
+                threading.Thread(target=self._serve, name=name, daemon=True).start()
                 self._count += 1
-                threading.Thread(target=self._serve, name=f"{self._name}-{self._count}", daemon=True).start()
+            self._unfinished += 1
         self._queue.put(work)
 
     def close(self) -> None:

@@ -42,14 +42,18 @@ class Attempt:
     context: TaskContext | None = None  # for a handler that takes one
     is_settled: bool = False  # by the handler's own transaction
     is_over: bool = False  # judged: what the handler still does counts no more
+    fault: Exception | None = None  # why it could not begin, judged as if its handler had raised it
     interrupt: Callable[[], Any] = lambda: None  # ends a coroutine; a thread cannot be ended
 
     @classmethod
     def begin(cls, claim: Claim, task_type: HandlerType, tools: Tools) -> Attempt:
         """Begin to count the time of an attempt."""
         attempt = cls(claim, task_type, tools, time.monotonic() + task_type.max_processing_time_seconds)
-        if task_type.signature is not None and task_type.signature.takes_context:
-            attempt.context = _context_of(claim, task_type, tools)
+        try:
+            if task_type.signature is not None and task_type.signature.takes_context:
+                attempt.context = _context_of(claim, task_type, tools)
+        except Exception as error:  # noqa: BLE001 - of one task; the hand that begins it goes on
+            attempt.fault = error
         return attempt
 
     def cancel(self) -> None:
@@ -82,7 +86,7 @@ class Attempt:
 
     async def _await_handler(self) -> BaseException | None:
         try:
-            if self.claim.is_suspect:
+            if self.claim.is_suspect or self.fault is not None:
                 await asyncio.to_thread(self._write_down)
             await on_leash(self._handler(**self._arguments()))
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the event loop
@@ -90,7 +94,9 @@ class Attempt:
         return None
 
     def _write_down(self) -> None:
-        """Let the attempt count from here on, where the claim did not say so already."""
+        """Let the attempt count from here on, where the claim did not say so already; raises its fault."""
+        if self.fault is not None:
+            raise self.fault
         if not self.claim.is_suspect:
             return
         try:

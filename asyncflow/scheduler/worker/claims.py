@@ -55,7 +55,7 @@ class Claims:
         self._lease = timedelta(seconds=lease_seconds)
         self._deletes = deletes
         self.caution = Caution()
-        self._left: list[Claim] = []  # by a claim whose COMMIT was not answered
+        self._left: list[Claim] = []  # by a claim that raised, before or after its COMMIT
 
     def heads(self) -> list[Head]:
         """Read what is due, and where."""

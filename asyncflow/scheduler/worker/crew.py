@@ -55,19 +55,25 @@ class Crew:
         self.resume()
 
     def take(self, claims: Iterable[Claim]) -> None:
-        """Let claimed tasks be done, in their order."""
+        """Let claimed tasks wait for their turn, in their order, which ``resume`` begins."""
         with self._lock:
             self._waiting.extend(claims)
-        self.resume()
 
     def resume(self) -> None:
-        """Put hands to work, as many as there are tasks and places for."""
+        """Put hands to work, as many as there are tasks and places for; raises if no thread can be had."""
         with self._lock:
             count = min(len(self._waiting), self.task_type.concurrency - len(self._hands))
             hands = [Hand() for _ in range(count)]
             self._hands.update(hands)
-        for hand in hands:
-            self._start(hand)
+        started = 0
+        try:
+            for hand in hands:
+                self._start(hand)
+                started += 1
+        finally:
+            if started < len(hands):
+                with self._lock:
+                    self._hands.difference_update(hands[started:])
 
     def waiting(self) -> list[Claim]:
         """Return the claims whose handlers have not begun."""
@@ -119,7 +125,8 @@ class Crew:
             if not self._waiting or self._waiting[0].held_until < time.monotonic():
                 self._hands.discard(hand)
                 return None
-            hand.attempt = attempt = Attempt.begin(self._waiting.popleft(), self.task_type, self._tools)
+            hand.attempt = attempt = Attempt.begin(self._waiting[0], self.task_type, self._tools)
+            self._waiting.popleft()
             return attempt
 
     def _end(self, hand: Hand, attempt: Attempt, error: BaseException | None) -> None:

@@ -43,7 +43,7 @@ class OwnedClaims(Claims):
         self._precedences: defaultdict[str, Precedence] = defaultdict(Precedence)
 
     def claim_due(self, free: Mapping[str, int]) -> Found:
-        """Claim from the pages whose heads are due; first take over what an unanswered claim may have brought."""
+        """Claim from the pages whose heads are due; first take over what one that raised may have brought."""
         if left := self._take_over(free):
             return Found(left, 0.0)
         with self._ownership.in_use() as hold:
@@ -57,6 +57,7 @@ class OwnedClaims(Claims):
             self.rest.after_work()
         else:
             self.rest.after_nothing(state, found.look_in_seconds)
+        self._left = []
         return found
 
     def _take_over(self, free: Mapping[str, int]) -> list[Claim]:
@@ -83,6 +84,7 @@ class OwnedClaims(Claims):
         mine = [head for head in heads if head.shard in owned and head.task_type in free]
         pages = self._pages([head for head in mine if head.due_in_seconds <= 0], free)
         claims = self.claim(pages) if pages else []
+        self._left = claims  # until they are returned to the worker
         if len(claims) < sum(room for _, room in pages):
             self._recent.forget()
         else:

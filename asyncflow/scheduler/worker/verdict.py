@@ -29,6 +29,7 @@ SUCCEEDED = Verdict(Status.SUCCESS)
 SWITCHED_OFF = Verdict(Status.PENDING, 0.0, "given back: its task type is switched off", is_spent=False)
 GIVEN_BACK = Verdict(Status.PENDING, 0.0, "given back: the worker stops", is_spent=False)
 UNANSWERED = Verdict(Status.PENDING, 0.0, "given back: the answer to its claim was lost", is_spent=False)
+NOT_TAKEN = Verdict(Status.PENDING, 0.0, "given back: the worker could not take it into its hands", is_spent=False)
 
 OUTCOMES = {
     "success": (Status.SUCCESS, True),

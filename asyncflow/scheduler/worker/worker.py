@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 from sqlalchemy import Engine
@@ -19,7 +19,7 @@ from asyncflow.scheduler.loops.threads import EventLoop, Threads
 from asyncflow.scheduler.worker.attempt import Attempt, Tools
 from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource, WorkerSettings
 from asyncflow.scheduler.worker.crew import Crew
-from asyncflow.scheduler.worker.verdict import GIVEN_BACK, SWITCHED_OFF, Verdict, verdict_of
+from asyncflow.scheduler.worker.verdict import GIVEN_BACK, NOT_TAKEN, SWITCHED_OFF, Verdict, verdict_of
 from asyncflow.scheduler.worker.verdict_writer import VerdictWriter
 
 DESTINATION = "handlers"  # under which the events tell of it
@@ -31,8 +31,8 @@ _PART_OF_STOP = 0.8  # of the time to stop that handlers get; the rest is for wr
 class Worker:
     """Step by step settle, renew, give up and claim; lives as long as its scheduler, one thread steps it.
 
-    Holds no more claims of a type than its ``limit``, by default its ``concurrency``: a claimed task has spent an
-    attempt, and one that only waits pays for a neighbour that ends the process. Closes its ``source``.
+    Holds no more claims of a type than its ``limit``, by default its ``concurrency``: what only waits here,
+    others could do. Closes its ``source``.
 
     ``types`` are the declared ones as they are in force.
     """
@@ -57,6 +57,8 @@ class Worker:
         self._event_loop = EventLoop()
         self._crews: dict[str, Crew] = {}
         self._held: Counter[str] = Counter()  # claims of each task type that are not judged
+        self._untaken: list[Sequence[Claim]] = []  # claimed, and in the hands of no crew yet
+        self._is_astray = False  # from a claim until each crew has its part, and hands for it
         self._claimed_at: dict[str, float] = {}  # on the monotonic clock, the last claim of each task type
         self._finished: deque[tuple[Attempt, BaseException | None]] = deque()
         self._verdicts = VerdictWriter(source, hooks, DESTINATION)
@@ -125,10 +127,9 @@ class Worker:
         found = self._source.claim_due(free)
         if found.claims and not self._is_busy:
             self._renew_at = time.monotonic() + self._settings.claim_lease_seconds / 3
-        for name, group in groupby(found.claims, lambda claim: claim.task.task_type):
-            claims = list(group)
-            self._streams |= len(claims) == free[name]
-            self._take(types[name], claims)
+        self._untaken, self._is_astray = [found.claims], True
+        self._hand_out(found.claims, types, free)
+        self._is_astray = False
         return 0.0 if found.claims else min(found.look_in_seconds, next_pace)
 
     def _seconds_until_claim(self, task_type: HandlerType) -> float:
@@ -143,14 +144,44 @@ class Worker:
             return 0
         return task_type.most_claimed - self._held[task_type.name]
 
-    def _take(self, task_type: HandlerType, claims: list[Claim]) -> None:
+    def _hand_out(self, claims: Sequence[Claim], types: Mapping[str, HandlerType], free: Mapping[str, int]) -> None:
+        """Let the crews take their claims; what one of them raises is raised when all others have theirs."""
+        self._untaken = [list(group) for _, group in groupby(claims, lambda claim: claim.task.task_type)]
+        fault: Exception | None = None
+        for group in list(self._untaken):
+            name = group[0].task.task_type
+            self._streams |= len(group) == free.get(name)
+            try:
+                self._take(types[name], group)
+            except Exception as error:  # noqa: BLE001 - raised below
+                fault = fault or error
+        if fault is not None:
+            raise fault
+
+    def _take(self, task_type: HandlerType, claims: Sequence[Claim]) -> None:
         crew = self._crews.get(task_type.name)
         if crew is None:
             crew = Crew(task_type, self._tools, self._threads, self._event_loop, self._finish)
             self._crews[task_type.name] = crew
-        self._held[task_type.name] += len(claims)
-        self._claimed_at[task_type.name] = time.monotonic()
         crew.take(claims)
+        self._held[task_type.name] += len(claims)
+        self._untaken.remove(claims)
+        self._claimed_at[task_type.name] = time.monotonic()
+        crew.resume()
+
+    def _recover(self) -> None:
+        """After a step that raised between claiming and handing out, leave nothing without hands."""
+        if self._is_astray:
+            self._give_back_untaken()
+            for crew in self._crews.values():
+                crew.resume()
+            self._is_astray = False
+
+    def _give_back_untaken(self) -> None:
+        while self._untaken:
+            for claim in self._untaken[-1]:
+                self._verdicts.add(claim, NOT_TAKEN)
+            self._untaken.pop()
 
     def _finish(self, attempt: Attempt, error: BaseException | None) -> None:
         """Take in, on the handler's thread, that it is done; wake the worker if it may have to claim more."""
@@ -165,6 +196,7 @@ class Worker:
     def _wind_up(self) -> None:
         """Leave nothing at work and nothing unwritten; raises what the last attempt to write raises."""
         self._streams = False
+        self._give_back_untaken()
         for crew in self._crews.values():
             for claim in crew.withdraw():
                 self._judge(claim, GIVEN_BACK)
@@ -182,6 +214,7 @@ class Worker:
         insist(lambda: self._verdicts.write(beside=False))
 
     def _tend(self) -> None:
+        self._recover()
         self._take_in_finished()
         self._give_up_overdue()
         self._verdicts.write(beside=self._streams)
