@@ -72,8 +72,9 @@ def _to_json(payload: Any, default: Callable[[Any], Any]) -> bytes:
 
 def _fault(error: Exception) -> BaseException:
     """Return the error that tells what is wrong: orjson's of a number beyond 64 bits, our own of all else."""
-    cause = error.__cause__
-    return error if cause is None or isinstance(cause, OverflowError) else cause
+    cause: object = error.__cause__
+    # Before 3.10 orjson gave a text for a cause.
+    return cause if isinstance(cause, Exception) and not isinstance(cause, OverflowError) else error
 
 
 def _default(value: Any) -> Any:
