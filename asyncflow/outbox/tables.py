@@ -226,6 +226,7 @@ def turn_table(metadata: MetaData, name: str = "asyncflow_turn", schema: str | N
         schema=schema,
         keep_existing=True,
         sqlite_autoincrement=True,
+        **_TRANSACTIONAL,
     )
 
 

@@ -30,6 +30,7 @@ NAMES = (
     "schedule_cfg",
     "audit",
     "context",
+    "turn",
 )
 TABLES = tuple(f"asyncflow_{name}" for name in NAMES)
 ASYNCFLOW = str(Path(sys.executable).with_name("asyncflow"))

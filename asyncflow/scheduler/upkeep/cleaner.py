@@ -111,8 +111,9 @@ class Cleaner:
         return deleted
 
     def _forget_turns(self) -> int:
-        """Delete a batch of turns that were drawn: only the counter behind them is of use."""
-        if 0 not in self._ownership.epochs():
+        """Delete a batch of turns that were drawn, as ordered types do: only the counter behind them is of use."""
+        draws = any(kind.ordered for kind in self._outbox.task_types.values())
+        if not draws or 0 not in self._ownership.epochs():
             return 0
         return self._database.run(self._delete_turns)
 

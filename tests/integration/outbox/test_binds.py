@@ -167,6 +167,7 @@ def test_tables_in_a_schema_serve_every_statement(engine: Engine, schema: str, m
         "asyncflow_schedule_cfg",
         "asyncflow_shard",
         "asyncflow_task",
+        "asyncflow_turn",
     }
     with Session(engine) as session:
         publish_three(session, outbox)

@@ -24,7 +24,9 @@ from tests.support.application import Application
 from tests.support.databases import fresh_database, open_engine, url_of
 
 NAMES = ["a", "é", "я", "€", "漢", "😀", "é😀", "ﬁ"]
-TEXTS = st.text(st.characters(min_codepoint=33, exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
+TEXTS = st.text(st.characters(min_codepoint=33, exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30).filter(
+    str.strip
+)
 WAYS = ("core", "orm", "many", "dedupe", "inbox")
 
 MYSQL = {

@@ -9,11 +9,10 @@ from sqlalchemy.orm import scoped_session, sessionmaker
 
 from asyncflow import Message
 from asyncflow.errors import InvalidKeyError
+from asyncflow.outbox.message import MAX_MESSAGE_BYTES
 from tests.integration.outbox.watch import checkouts_of, statements_of
 from tests.integration.outbox.ways import Way
 from tests.support.application import Application
-
-MEBIBYTE = 1024 * 1024
 
 
 def messages(count: int) -> list[Message]:
@@ -62,7 +61,7 @@ def test_messages_are_written_at_once_and_in_few_statements(application: Applica
 
 
 def test_large_payloads_travel_in_several_statements(application: Application) -> None:
-    bodies = [bytes([number]) * (MEBIBYTE - 100) for number in range(12)]
+    bodies = [bytes([number]) * (MAX_MESSAGE_BYTES - 100) for number in range(12)]
     with application.session() as session:
         ids = application.outbox.publish_many(session, "user.registered", [Message(body) for body in bodies])
         session.commit()

@@ -209,10 +209,15 @@ def test_what_reads_for_people_works_in_a_child(application: Application) -> Non
     assert Child(lambda: (configurations.all() == configured, list(letters.list().letters))).result() == (True, [])
 
 
-def test_siblings_hold_from_shards_of_their_own(sqlite_application: Application) -> None:
+def test_a_child_counts_none_of_the_holds_of_its_parent(sqlite_application: Application) -> None:
     claims = SharedClaims(sqlite_application.outbox, sqlite_application.engine, deletes=False)
-    firsts = {Child(lambda: next(claims._turn)).result() for _ in range(12)}
-    assert len(firsts) > 1
+
+    def beside() -> int:
+        with claims._beside() as others:
+            return others
+
+    with claims._beside():
+        assert (beside(), Child(beside).result()) == (1, 0)
 
 
 def test_ids_are_not_repeated_after_a_fork() -> None:

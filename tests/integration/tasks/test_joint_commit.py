@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,12 +30,17 @@ _script = st.tuples(st.lists(st.sampled_from(_STEPS), max_size=9), st.sampled_fr
 
 @contextmanager
 def do_commit_of(engine: Engine, replaced: Callable[[Any, Callable[[], None]], None]) -> Iterator[None]:
-    """Let the driver's COMMIT go otherwise, once; as a server that refuses it, or whose answer is lost."""
-    real = engine.dialect.do_commit
+    """Let the driver's COMMIT go otherwise, once; as a server that refuses it, or whose answer is lost.
+
+    That of this thread alone: others, such as the one that renews the leases, share the engine.
+    """
+    real, here = engine.dialect.do_commit, threading.get_ident()
 
     def do_commit(connection: Any) -> None:
+        if threading.get_ident() != here:
+            return real(connection)
         del engine.dialect.do_commit
-        replaced(connection, lambda: real(connection))
+        return replaced(connection, lambda: real(connection))
 
     engine.dialect.do_commit = do_commit  # type: ignore[method-assign]
     try:
