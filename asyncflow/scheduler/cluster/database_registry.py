@@ -119,7 +119,9 @@ class DatabaseRegistry:
     def _view(self, job: str, rows: list[_Row]) -> View:
         left = self._watch.seconds_left(job, map(_lease, rows))
         known = [row for row in rows if row.kind == MEMBER]
-        live = [row for row in known if left[_leased(row)] > 0]
+        # We live, for we look: somebody may hold the lock of our row, so that it is not renewed.
+        mine = self.instance if job in self._candidacies else None
+        live = [row for row in known if row.owner == mine or left[_leased(row)] > 0]
         members = sorted(row.owner for row in live if not row.disabled)
         items = {row.shard: _holding(row, left[_leased(row)]) for row in rows if row.kind == SHARD}
         leaving = frozenset(row.owner for row in live if row.disabled)

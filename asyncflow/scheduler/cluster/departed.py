@@ -31,5 +31,11 @@ class Departed:
         with self._lock:
             return frozenset(name for name, since in self._since.items() if self._lasts(since, now))
 
+    def departures(self) -> frozenset[tuple[str, float]]:
+        """Return these with the moments at which each was missed: who comes back and goes again has departed anew."""
+        now = self._clock()
+        with self._lock:
+            return frozenset(pair for pair in self._since.items() if self._lasts(pair[1], now))
+
     def _lasts(self, since: float, now: float) -> bool:
         return now - since < self._keep_seconds

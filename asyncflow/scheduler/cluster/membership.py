@@ -103,7 +103,8 @@ class LeasedOwnership:
 
     def _notice(self, view: View) -> None:
         """Tell who is there, and who is not any more: also the owners of items whose leases have run out."""
-        present = view.leaving | frozenset(view.members) | {self.owner}
+        # Whose shards are renewed is alive, also while somebody holds the lock of its membership.
+        present = view.leaving | frozenset(view.members) | {self.owner} | frozenset(view.owners().values())
         owners = {held.owner for held in view.items.values() if held.owner and held.is_free}
         gone = ((self._present - present) | view.departed | owners) - present
         self._present = present
@@ -118,9 +119,13 @@ class LeasedOwnership:
         free = [item for item in due if view.items[item].is_free and item not in owned]
         if free:
             self._registry.acquire(self.job, free)
-        handed_over = self._hand_over(shares, self.share.drain(owned - due))
+        handed_over = self._hand_over(shares, self.share.drain(owned - due if self._is_counted(view) else ()))
         self.is_at_rest = owned == due
         return bool(free) or handed_over
+
+    def _is_counted(self, view: View) -> bool:
+        """Tell whether the view knows what is due to this instance; one whose membership is lost keeps what it has."""
+        return not self.allocation.is_shared or self.owner in view.members or self.owner in view.leaving
 
     def hand_over_all(self, view: View, leased_until: float) -> None:
         """Hand over everything that no hold has, to those that are candidates still."""

@@ -151,12 +151,9 @@ class Settler:
             if given_up := len(part.settlement) - len(part.keeping(pairs).settlement):
                 self._hooks.emit(SettleFenced(self._destination, given_up))
                 self._parking.forget()
-            part.hold.keep_only({shard for _, shard in pairs})
             if pairs:
                 kept.append(part.keeping(pairs))
-            else:
-                part.hold.release()
-        self.locked.keep(kept)
+        self._keep_locked(kept)
 
     def _write_locked(self) -> None:
         parts, left, before = self.locked.parts, list[Unsettled](), len(self.locked)
@@ -165,44 +162,52 @@ class Settler:
                 written = self._write_out(self._database, part, waits=False)
             except Exception:
                 self._doubt(part)
-                self.locked.keep([*left, *parts[number:]], some_were_written=False)
+                self._keep_locked([*left, *parts[number:]], some_were_written=False)
                 raise
             self._tell_of(written)
-            if written.left is None:
-                part.hold.release()
-            else:
+            if written.left is not None:
                 left.append(written.left)
-        self.locked.keep(left, some_were_written=sum(map(len, left)) < before)
+        self._keep_locked(left, some_were_written=sum(map(len, left)) < before)
+
+    def _keep_locked(self, parts: list[Unsettled], *, some_were_written: bool = True) -> None:
+        """Keep these parts of those that are locked, and let go of the shards of the others."""
+        holds = [part.hold for part in self.locked.parts]
+        self.locked.keep(parts, some_were_written=some_were_written)
+        for hold in holds:
+            self._let_go_of(hold)
+
+    def _let_go_of(self, hold: Hold) -> None:
+        """Let go of the shards of a hold, but for those of rows that are still to be written: parts may share one."""
+        rest = [one.shards() for one in (*self._unsettled, *self.locked.parts) if one.hold is hold]
+        if rest:
+            hold.keep_only(set().union(*rest))
+        else:
+            hold.release()
 
     def _end_beside(self) -> None:
         was_begun = bool(self._beside)
         written = self._beside.end()
         if written is not None:
             self._take_in(written)
-            self._finish_first(written)
+            self._finish_first()
         elif was_begun:
             self._doubt(self._unsettled[0])
 
     def _write_first(self) -> None:
-        first, written = self._unsettled[0], None
+        first = self._unsettled[0]
         try:
-            written = self._write_out(self._database, first)
-            self._take_in(written)
+            self._take_in(self._write_out(self._database, first))
         except Exception as error:
             self._doubt(first)
             first.refusals += self._is_refusal(error)
             if first.refusals < _MOST_REFUSALS:
                 raise
             self._write_in_pieces(first)
-        self._finish_first(written)
+        self._finish_first()
 
-    def _finish_first(self, written: _Written | None) -> None:
+    def _finish_first(self) -> None:
         """Let go of the shards of the earliest round, but for those of rows that are locked."""
-        hold = self._unsettled.pop(0).hold
-        if written is None or written.left is None:
-            hold.release()
-        else:
-            hold.keep_only(written.left.shards())
+        self._let_go_of(self._unsettled.pop(0).hold)
 
     def _doubt(self, unsettled: Unsettled) -> None:
         """Believe nothing after a write that failed: neither that it happened, nor that it did not."""

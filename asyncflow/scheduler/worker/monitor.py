@@ -22,6 +22,8 @@ from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.worker import queries as claim_queries
 from asyncflow.scheduler.worker.rescue import PAGE, Rescue, Rescued
 
+_Departures = frozenset[tuple[str, float]]
+
 
 class Monitor:
     """Rescue one page a step, of the ``shards`` to look after and of known types; one thread steps it.
@@ -50,12 +52,12 @@ class Monitor:
         self._hooks = hooks
         self._departed = departed or Departed(0.0)
         self._rest: Rest | None = None
-        self._looked_for: tuple[frozenset[str], frozenset[int]] = (frozenset(), frozenset())
+        self._looked_for: tuple[_Departures, frozenset[int]] = (frozenset(), frozenset())
 
     def step(self) -> float:
         """Rescue what ran out or lost its worker; return the seconds until the next look."""
         shards = frozenset(self._shards())
-        lost = self._departed.names()
+        lost = self._departed.departures()
         if not self._types or (self._rests(shards) and not self._is_news(lost, shards)):
             return self._settings.monitor_interval_seconds
         heads = self._heads(shards)
@@ -77,7 +79,7 @@ class Monitor:
     def _rests(self, shards: frozenset[int]) -> bool:
         return self._rest is not None and self._rest.lasts(shards)
 
-    def _is_news(self, lost: frozenset[str], shards: frozenset[int]) -> bool:
+    def _is_news(self, lost: _Departures, shards: frozenset[int]) -> bool:
         """Tell whether instances departed whose tasks in these shards were not looked for."""
         return bool(lost) and (lost, shards) != self._looked_for
 
@@ -99,13 +101,14 @@ class Monitor:
             self._rest.after_work() if due else self._rest.after_nothing(frozenset(self._shards()), LONG_SECONDS)
         return any(is_full)
 
-    def _rescue_from(self, lost: frozenset[str], shards: frozenset[int], heads: Iterable[Head]) -> bool:
+    def _rescue_from(self, lost: _Departures, shards: frozenset[int], heads: Iterable[Head]) -> bool:
         """Rescue a page of each of what those held that departed; return whether there may be more."""
         if not self._is_news(lost, shards):
             return False
         live = claim_queries.live_owners(self._outbox.instances)
-        back = self._database.run(lambda connection: connection.scalars(live, {"owners": list(lost)}).all())
-        gone, waited = lost.difference(back), self._settings.lease_seconds
+        names = frozenset(name for name, _ in lost)
+        back = self._database.run(lambda connection: connection.scalars(live, {"owners": list(names)}).all())
+        gone, waited = names.difference(back), self._settings.lease_seconds
         tasks, types = self._outbox.tasks, self._types
         rescues = [(head, Rescue(tasks, types[head.task_type], gone, waited)) for head in heads] if gone else []
         is_full = [self._rescue(*pair) for pair in rescues]

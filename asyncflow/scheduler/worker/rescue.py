@@ -26,7 +26,10 @@ _UNSPENT = "; it was not heard to have begun, and no attempt is spent"
 
 @dataclass
 class Rescued:
-    """Tell what was written of one page: ids and attempts of those that ``failed``, and how many were found."""
+    """Tell what was written of one page: ids and attempts of those that ``failed``, and how many were found.
+
+    Locked ones count as well, unless all are locked.
+    """
 
     found: int = 0
     given_back: int = 0
@@ -50,10 +53,11 @@ class Rescue:
     def write(self, connection: Connection, head: Head, *, of_free: bool = False) -> Rescued:
         """Write it in the transaction of the connection; ``of_free`` only those rows that nobody has locked."""
         rows = list(connection.execute(self._read, {**self._guard, **_page_of(head)}))
+        found = len(rows)
         if of_free:
             free = sort_out(connection, self.tasks, [row[0] for row in rows], Status.PROCESSING).free
             rows = [row for row in rows if row[0] in free]
-        rescued, groups = Rescued(len(rows)), defaultdict[tuple[float, int], list[Any]](list)
+        rescued, groups = Rescued(found if rows else 0), defaultdict[tuple[float, int], list[Any]](list)
         for raw_id, attempts, max_retries, owner, token in rows:
             if is_unspent(owner, token):
                 groups[0.0, 1].append(raw_id)

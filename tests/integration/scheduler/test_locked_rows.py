@@ -11,7 +11,12 @@ from sqlalchemy import Engine, Select, Table, select, text
 
 from asyncflow import Call, Message, Scheduler, Status
 from asyncflow.errors import RowsLockedError
-from asyncflow.events import OwnershipChanged, RowsLocked, StepFailed
+from asyncflow.events import OwnershipChanged, RowsLocked, SettleFenced, StepFailed
+from asyncflow.outbox.task import Task
+from asyncflow.scheduler.relay.parking_change import ParkingChange
+from asyncflow.scheduler.relay.settlement import Settlement
+from asyncflow.scheduler.relay.unsettled import Unsettled
+from asyncflow.scheduler.table.raw_ids import raw_id
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import Meanwhile, ids_of
 from tests.integration.scheduler.writing import publish_many, texts
@@ -125,6 +130,12 @@ def test_a_locked_row_of_an_ordered_key_holds_up_its_key_alone(application: Appl
         assert [one for one in sent if one in of_key] == of_key
 
 
+def read_tasks(application: Application) -> list[Task]:
+    t = application.outbox.tasks.c
+    rows = application.rows(select(raw_id(t.id), t.task_type, t.shard, t.retry_count, t.max_retries))
+    return [Task(found, kind, shard, None, None, None, *retries) for found, kind, shard, *retries in rows]
+
+
 def settled_others(application: Application, least: int) -> bool:
     return application.statuses().count(Status.SUCCESS) >= least
 
@@ -145,6 +156,40 @@ def test_a_locked_shard_row_costs_no_other_shard(application: Application) -> No
             assert len(scheduler.ownership.epochs()) >= application.outbox.shard_count - 1
         eventually(lambda: settled(application, 300))
     assert shards_lost(application) in ([], [0])
+
+
+def test_a_locked_membership_costs_no_shard(application: Application) -> None:
+    instances = application.outbox.instances
+    with Scheduler(
+        application.engine, application.outbox, {"kafka": MemoryPublisher()}, hooks=[application.signals], **OPTIONS
+    ) as scheduler:
+        eventually(lambda: len(scheduler.ownership.epochs()) == application.outbox.shard_count)
+        with locked(application.engine, select(instances.c.instance)):
+            began = scheduler.cluster.clock()
+            eventually(lambda: scheduler.cluster.clock() > began + 2.5 * OPTIONS["lease_seconds"])
+            assert len(scheduler.ownership.epochs()) == application.outbox.shard_count
+            publish_many(application, 10)
+            eventually(lambda: settled(application, 10))
+    assert shards_lost(application) == []
+
+
+def test_parts_of_one_round_keep_their_shards_until_each_is_written(engine: Engine) -> None:
+    application = Application(engine, shard_count=2)
+    scheduler = application.scheduler(**OPTIONS)
+    scheduler.ownership.acquire()
+    settler = scheduler.relays[0]._settler
+    publish_many(application, 40)
+    hold = scheduler.ownership.in_use()
+    whole = Unsettled(Settlement(read_tasks(application)), ParkingChange(), hold)
+    parts = [whole.keeping({pair}) for pair in sorted(whole.pairs())]
+    tasks = application.outbox.tasks
+    settler.locked.keep(parts)
+    with locked(application.engine, select(tasks.c.id).where(tasks.c.shard == parts[1].settlement.succeeded[0].shard)):
+        settler._write_locked()
+    eventually(lambda: settler._write_locked() is None and settled(application, 40))
+    assert application.signals.of(SettleFenced) == []
+    assert dict(hold) == {}
+    scheduler.stop()
 
 
 def test_a_locked_table_costs_no_shard(application: Application) -> None:

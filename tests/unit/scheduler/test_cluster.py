@@ -203,6 +203,27 @@ def test_one_late_heartbeat_costs_no_lease(heartbeat: float, late: float):
         one.cluster.step()
 
 
+def test_one_whose_membership_is_not_seen_keeps_what_it_owns():
+    world = World()
+    a = world.instance("a")
+    del world.members["a"]
+    world.beat(int(LEASE / HEARTBEAT) * 2)
+    assert len(a.items) == ITEMS
+
+
+def test_one_whose_shards_are_renewed_is_present_though_its_membership_is_not_seen():
+    world = World()
+    a, b = world.instance("a"), world.instance("b")
+    world.beat()
+    seen: list[Collection[str]] = []
+    b.ownership.on_view = lambda present, gone: seen.append(gone)
+    del world.members["a"]
+    world.beat()
+    assert seen
+    assert not any(seen)
+    assert a.items
+
+
 def test_one_who_leaves_hands_everything_over_at_once():
     world = World()
     a, b = world.instance("a"), world.instance("b")
