@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from sqlalchemy import URL, Engine, MetaData, create_engine, event, make_url, te
 from tools.services import load
 
 NAMES = ("sqlite", "mariadb", "postgresql")
+_numbers = itertools.count(1)
 
 
 def url_of(name: str, directory: Path) -> URL:
@@ -35,7 +37,8 @@ def fresh_database(name: str, directory: Path) -> Iterator[URL]:
     if name == "sqlite":
         yield url
         return
-    own = f"asyncflow_test_{os.getpid()}"
+    # A name for each: fixtures of two scopes have databases at once, and neither may drop the other's.
+    own = f"asyncflow_test_{os.getpid()}_{next(_numbers)}"
     server = create_engine(url, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.execute(text(f"DROP DATABASE IF EXISTS {own}"))

@@ -29,8 +29,10 @@ from tests.integration.scheduler.writing import long_ago, publish, publish_forei
 from tests.support.application import Application
 
 EVERY = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)} - {Event}
-# Of what this run has none of: the user's own jobs, periodic tasks, and workers of a task service.
+# Of what this run has none of: the user's own jobs, periodic tasks, workers of a task service, locks of others,
+# transactional handlers that raise too late, and workers that died before they were heard to have begun.
 OF_OTHERS = {
+    *(events.RowsLocked, events.HandlerFailedLate, events.AttemptsRefunded),
     *(events.JobFailed, events.JobFailedOver, events.JobFenced, events.JobStopped),
     *(events.PeriodicTasksEnqueued, events.WorkerStarted, events.WorkerStopped),
 }
