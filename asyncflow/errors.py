@@ -38,6 +38,7 @@ AsyncflowError
 ├── PublisherError             a publisher broke its contract for a batch
 ├── TaskServiceError           what a task service answered, or that it did not
 │   ├── ServiceAwayError       it cannot be reached, or asks to come back later
+│   │   └── UnreadableAnswerError
 │   └── ServiceRefusedError    it refused a request: wrong token, unknown type, a field at fault
 ├── ConnectionSilentError      the pool, the server or the network gave no connection in time
 ├── OutcomeUnknownError        nobody knows whether a COMMIT happened
@@ -51,7 +52,9 @@ AsyncflowError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
 
 
 class AsyncflowError(Exception):
@@ -226,6 +229,22 @@ class ServiceAwayError(TaskServiceError):
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
         self.may_have_worked = may_have_worked
+
+
+class UnreadableAnswerError(ServiceAwayError):
+    """The task service, or who answered in its place, wrote what cannot be read; ``content`` is its body.
+
+    Of a hold, ``claims`` are the ids and tokens that could be read in it, which wait to be given back, and ``held`` is
+    the rest, which can be worked on; None if there is none.
+    """
+
+    def __init__(
+        self, message: str, *, content: bytes = b"", claims: Sequence[tuple[UUID, UUID]] = (), held: Any = None
+    ) -> None:
+        super().__init__(message, may_have_worked=True)
+        self.content = content
+        self.claims = claims
+        self.held = held
 
 
 class ServiceRefusedError(TaskServiceError):

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from asyncflow.text import shown
+
 OutcomeName = Literal["success", "retry", "not_done", "failed", "cancelled", "given_back"]
 
 
@@ -32,19 +34,26 @@ class HeldTask(NamedTuple):
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> HeldTask:
-        """Read one of the tasks of an answer."""
+        """Read one of the tasks of an answer; raises KeyError, ValueError, TypeError or AttributeError for another."""
         return cls(
             UUID(answer["id"]),
-            answer["task_type"],
+            _typed(answer, "task_type", str),
             answer.get("key"),
-            answer.get("arguments") or {},
-            answer.get("headers") or {},
-            answer["attempt"],
-            answer["max_retries"],
+            _typed(answer, "arguments", Mapping) if answer.get("arguments") else {},
+            _typed(answer, "headers", Mapping) if answer.get("headers") else {},
+            _typed(answer, "attempt", int),
+            _typed(answer, "max_retries", int),
             answer.get("stage"),
             answer.get("context"),
             UUID(answer["token"]),
         )
+
+
+def _typed(answer: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
+    value = answer[name]
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is {shown(value)}")
+    return value
 
 
 class Held(NamedTuple):

@@ -13,9 +13,10 @@ from uuid import UUID
 
 import orjson
 
-from asyncflow.errors import InvalidRunAtError, ServiceAwayError
-from asyncflow.integrations.flowsvr.client.answers import Created, Held, HeldTask, Outcome, Page, Settled
+from asyncflow.errors import InvalidRunAtError, ServiceAwayError, UnreadableAnswerError
+from asyncflow.integrations.flowsvr.client.answers import Created, Held, Outcome, Page, Settled
 from asyncflow.integrations.flowsvr.client.backoff import Backoff
+from asyncflow.integrations.flowsvr.client.hold_answer import claims_in_text, read_hold
 from asyncflow.integrations.flowsvr.client.link import Link
 from asyncflow.integrations.flowsvr.client.settings import ClientSettings
 from asyncflow.outbox import Call
@@ -80,12 +81,16 @@ class TaskServiceClient:
     ) -> Held:
         """Claim tasks, of each type up to its limit; without any, the service waits up to ``wait_seconds`` for one.
 
-        Asked once: tasks whose answer got lost are given back when their claims run out.
+        Asked once: tasks whose answer got lost are given back when their claims run out. Raises UnreadableAnswerError
+        with the claims of those that cannot be read, to be given back.
         """
         body = {"worker": worker, "limits": dict(limits), "wait_seconds": wait_seconds, "lease_seconds": lease_seconds}
-        answer = self._link.request("POST", "/v2/tasks/hold", _given(body), wait_seconds=wait_seconds)
-        tasks = [HeldTask.of(task) for task in answer["tasks"]]
-        return Held(tasks, answer["lease_seconds"], answer.get("unknown") or [])
+        try:
+            answer = self._link.request("POST", "/v2/tasks/hold", _given(body), wait_seconds=wait_seconds)
+        except UnreadableAnswerError as error:
+            error.claims = claims_in_text(error.content)
+            raise
+        return read_hold(answer)
 
     def renew(self, claims: Collection[tuple[UUID, UUID]], *, lease_seconds: float | None = None) -> Ids:
         """Let claims, pairs of id and token, last for another lease; return the ids of those that are lost."""

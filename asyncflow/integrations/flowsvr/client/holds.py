@@ -33,7 +33,8 @@ class Holds:
         self._pause = pause
         self._threads = Threads()
         self._changed = threading.Condition()
-        self._under_way: set[str] = set()
+        self._under_way: set[object] = set()  # the types that are asked for, and what is done aside
+        self._at_end: Callable[[], None] | None = None
         self._found_nothing: set[str] = set()
         self._next_at = 0.0
         self._is_closed = False
@@ -53,18 +54,40 @@ class Holds:
         self._threads.run(lambda: self._hold(wanted, wait))
         return _SHORT_WAIT_SECONDS
 
-    def close(self, timeout_seconds: float) -> bool:
-        """Ask no more; wait for the answers under way, and return whether all came."""
+    def aside(self, work: Callable[[], None]) -> None:
+        """Run ``work``, which must not raise, on a thread; ``close`` waits for it as for an answer."""
         with self._changed:
-            self._is_closed = True
-            is_done = self._changed.wait_for(lambda: not self._under_way, timeout_seconds)
+            self._under_way.add(work)
+        self._threads.run(lambda: self._work_aside(work))
+
+    def close(self, timeout_seconds: float, at_end: Callable[[], None]) -> None:
+        """Ask no more, and wait for the answers under way; call ``at_end`` once they are here, if need be later."""
+        with self._changed:
+            self._is_closed, self._at_end = True, at_end
+            self._changed.wait_for(lambda: not self._under_way, timeout_seconds)
+        self._end_if_done()
         self._threads.close()
-        return is_done
 
     def stop_asking(self) -> None:
         """Ask no more, and do not wait."""
         with self._changed:
             self._is_closed = True
+
+    def _work_aside(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            with self._changed:
+                self._under_way.discard(work)
+                self._changed.notify_all()
+            self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        with self._changed:
+            if self._under_way or self._at_end is None:
+                return
+            at_end, self._at_end = self._at_end, None
+        at_end()
 
     def _hold(self, limits: Mapping[str, int], wait_seconds: float) -> None:
         began = time.monotonic()
@@ -77,7 +100,7 @@ class Holds:
             if found:
                 self._pause.reset()
             elif time.monotonic() - began < wait_seconds / 2:
-                # Nobody waited there: the types are unknown, or the service is told not to.
+                # Nobody waited there: the types are unknown, what came was unreadable, or the service is told not to.
                 pause = self._pause.after_nothing(float("inf"))
         except Exception as error:  # noqa: BLE001 - an answer of another form is told and asked for again, too
             self._fail(error)
@@ -87,3 +110,4 @@ class Holds:
                 self._found_nothing = (self._found_nothing | limits.keys()) - found
                 self._next_at = time.monotonic() + pause
                 self._changed.notify_all()
+            self._end_if_done()

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
-from typing import TypeVar
 from uuid import UUID
 
 import orjson
 from sqlalchemy import Connection
 
-from asyncflow.errors import ServiceAwayError, ServiceRefusedError, TaskServiceError
+from asyncflow.errors import ServiceAwayError, ServiceRefusedError, TaskServiceError, UnreadableAnswerError
 from asyncflow.events import Hooks, StepFailed, UnknownTypeSeen
 from asyncflow.integrations.flowsvr.client.answers import Held, HeldTask, Outcome, OutcomeName, Settled
 from asyncflow.integrations.flowsvr.client.backoff import Backoff
 from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
 from asyncflow.integrations.flowsvr.client.holds import Holds
+from asyncflow.integrations.flowsvr.client.returns import STOPPING, UNREADABLE, Returns, batches
 from asyncflow.outbox import Task
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.loops.pause import AdaptivePause
 from asyncflow.scheduler.worker.claim_source import Claim, Found, Written
 from asyncflow.scheduler.worker.claims import Claims
 from asyncflow.scheduler.worker.verdict import GIVEN_BACK, Verdict
+from asyncflow.scheduler.worker.worker import DESTINATION
 
-T = TypeVar("T")
 _UNAUTHORIZED = (401, 403)
 _PART_OF_STOP = 0.2  # of the time to stop: what the worker leaves of it
 _NO_POLICY: dict[Status, OutcomeName] = {
@@ -54,7 +54,9 @@ class HttpClaims:
         self._claims = claims
         self._hooks = hooks
         self._arrived: list[Claim] = []
+        self._is_stopping = False
         self._lock = Lock()
+        self._returns = Returns(client, hooks, DESTINATION)
         self._backoff = Backoff(settings.min_backoff_seconds, settings.max_backoff_seconds)
         pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
         self._holds = Holds(self._hold, self._arrive, self._fail, wait_seconds=settings.wait_seconds, pause=pause)
@@ -84,7 +86,7 @@ class HttpClaims:
     def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, beside: bool = False) -> Sequence[Written]:
         """Tell the service, in batches; leave out what it did not take, to be given again."""
         written: list[Written] = []
-        for batch in _batches(judged, self._settings.settle_batch):
+        for batch in batches(judged, self._settings.settle_batch):
             if self._backoff.seconds_left():
                 break
             written += self._tell(batch)
@@ -113,32 +115,55 @@ class HttpClaims:
         self._client.checkpoint(claim.task.id, claim.token, stage, value, lease_seconds=lease, retry_for_seconds=left)
 
     def stop_asking(self) -> None:
-        """Ask for no more tasks: the worker stops."""
+        """Ask for no more tasks, for the worker stops; give back what it has not begun to look at."""
         self._holds.stop_asking()
+        with self._lock:
+            self._is_stopping = True
+            late, self._arrived = self._arrived, []
+        if late:
+            pairs = [(claim.task.id, claim.token) for claim in late]
+            self._holds.aside(lambda: self._returns.give_back(pairs, STOPPING))
 
     def close(self) -> None:
-        """Wait for the answers under way, no longer than they may take, and give back what they bring."""
-        self._holds.close(self._settings.stop_timeout_seconds * _PART_OF_STOP)
-        with self._lock:
-            late, self._arrived = self._arrived, []
-        self.settle([(claim, GIVEN_BACK) for claim in late])
-        self._client.close()
+        """Wait a while for the answers under way, whose threads give back what they bring, also when it is later."""
+        self.stop_asking()
+        self._holds.close(self._settings.stop_timeout_seconds * _PART_OF_STOP, self._client.close)
 
     # -- on a thread of the holds ------------------------------------------------------------------------
 
     def _hold(self, limits: Mapping[str, int], wait_seconds: float) -> Held:
         lease = self._settings.claim_lease_seconds
-        return self._client.hold(self._name, limits, lease_seconds=lease, wait_seconds=wait_seconds)
+        try:
+            return self._client.hold(self._name, limits, lease_seconds=lease, wait_seconds=wait_seconds)
+        except UnreadableAnswerError as error:
+            self._returns.give_back(error.claims, UNREADABLE)
+            if error.held is None:
+                raise
+            self._hooks.emit(StepFailed("task-service", error, 0.0))
+            held: Held = error.held
+            return held
 
     def _arrive(self, held: Held, began: float) -> None:
         self._backoff.reset()
+        try:
+            # The claims began at the earliest when the request did.
+            claims = [self._claim_of(task, began + held.lease_seconds) for task in held.tasks]
+        except BaseException:
+            self._give_back(held, UNREADABLE)
+            raise
+        with self._lock:
+            is_late = self._is_stopping
+            self._arrived += [] if is_late else claims
+        if is_late:
+            self._give_back(held, STOPPING)
         for name in set(held.unknown) - self._unknown:
             self._unknown.add(name)
             self._hooks.emit(UnknownTypeSeen(name))
-        # The claims began at the earliest when the request did.
-        with self._lock:
-            self._arrived += [self._claim_of(task, began + held.lease_seconds) for task in held.tasks]
         self.on_arrival()
+
+    def _give_back(self, held: Held, why: str) -> None:
+        if held.tasks:
+            self._returns.give_back([(task.id, task.token) for task in held.tasks], why)
 
     def _fail(self, error: Exception) -> None:
         self._hooks.emit(StepFailed("task-service", error, self._backoff.after(error)))
@@ -154,7 +179,7 @@ class HttpClaims:
 
     def _renew_in_batches(self, claims: Sequence[Claim]) -> set[UUID]:
         lost: set[UUID] = set()
-        for batch in _batches(claims, self._settings.settle_batch):
+        for batch in batches(claims, self._settings.settle_batch):
             held_until, pairs = self._held_until(), [(claim.task.id, claim.token) for claim in batch]
             lost |= self._client.renew(pairs, lease_seconds=self._settings.claim_lease_seconds)
             for claim in batch:
@@ -189,11 +214,6 @@ class HttpClaims:
             return [written for pair in judged for written in self._tell([pair])]
         self._hooks.emit(StepFailed("task-service", error, 0.0))
         return [_written(*judged[0], None)]
-
-
-def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for first in range(0, len(items), size):
-        yield items[first : first + size]
 
 
 def _outcome_of(claim: Claim, verdict: Verdict) -> Outcome:

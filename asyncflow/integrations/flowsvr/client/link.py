@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from asyncflow.errors import ClaimLostError, MissingExtraError, ServiceAwayError, ServiceRefusedError
+from asyncflow.errors import (
+    ClaimLostError,
+    MissingExtraError,
+    ServiceAwayError,
+    ServiceRefusedError,
+    UnreadableAnswerError,
+)
 from asyncflow.forks import keep_for_ever, leave_at_fork
 from asyncflow.integrations.flowsvr.client.settings import ClientSettings
 
@@ -91,9 +97,9 @@ class Link:
         try:
             return orjson.loads(answer.content) if answer.content else None
         except orjson.JSONDecodeError as error:
-            raise ServiceAwayError(
+            raise UnreadableAnswerError(
                 f"{self._server} answered what is no JSON: {answer.text[:100]!r}; is this URL a task service?",
-                may_have_worked=True,
+                content=answer.content,
             ) from error
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -26,6 +27,7 @@ class FakeService:
         self.tasks: dict[str, dict[str, Any]] = {}
         self.requests: list[tuple[str, str, Any]] = []
         self.faults: dict[str, deque[httpx.Response | Exception]] = {}
+        self.garblings: deque[Callable[[bytes], bytes]] = deque()
         self.is_away = False
         self.most_wait_seconds = 0.3
         self.changed = threading.Condition()
@@ -50,6 +52,13 @@ class FakeService:
     def fail(self, path: str, *faults: httpx.Response | Exception) -> None:
         """Answer the next requests to ``path`` with these."""
         self.faults.setdefault(path, deque()).extend(faults)
+
+    def garble(self, *garblings: Callable[[bytes], bytes]) -> None:
+        """Change the next answers that give tasks, which are claimed all the same."""
+        self.garblings.extend(garblings)
+
+    def attempts(self) -> list[int]:
+        return [task["attempt"] for task in self.tasks.values()]
 
     def statuses(self) -> list[str]:
         return [task["status"] for task in self.tasks.values()]
@@ -128,7 +137,10 @@ class FakeService:
                 task |= {"status": "PROCESSING", "attempt": task["attempt"] + 1, "token": str(uuid.uuid4())}
             self.changed.notify_all()
             tasks = [{**task, "status": None} for task in due]
-        return httpx.Response(200, json={"tasks": tasks, "lease_seconds": body.get("lease_seconds", 30.0)})
+        answer = httpx.Response(200, json={"tasks": tasks, "lease_seconds": body.get("lease_seconds", 30.0)})
+        if tasks and self.garblings:
+            return httpx.Response(200, content=self.garblings.popleft()(answer.content))
+        return answer
 
     def _due(self, limits: dict[str, int]) -> list[dict[str, Any]]:
         found = []
