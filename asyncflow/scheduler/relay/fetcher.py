@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from functools import partial
 
 from sqlalchemy import Connection
@@ -23,7 +23,8 @@ from asyncflow.scheduler.heads.recent_heads import RecentHeads
 from asyncflow.scheduler.heads.unknown_types import UnknownTypes
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.publishing.breakers import Breakers
-from asyncflow.scheduler.publishing.order import Key
+from asyncflow.scheduler.publishing.order import Key, key_of
+from asyncflow.scheduler.relay.alternation import Alternation
 from asyncflow.scheduler.relay.locked_rows import LockedRows
 from asyncflow.scheduler.relay.parking import Parking
 from asyncflow.scheduler.relay.parking_change import Surplus
@@ -73,6 +74,8 @@ class Fetcher:
         self._priorities = Priorities(self._is_ordered_here)
         self._turns, self._newest_turns = Turns(), Turns()
         self._limits: dict[str, RateLimit] = {}
+        self._alternation = Alternation()
+        self._probes_a_key = False  # rather than a row of the pages, as the last probe was one
         self.locked = LockedRows(lambda _: False)  # its relay's
         self._crowded: set[tuple[str, int]] = set()  # pairs whose last page was full, of retries mostly
 
@@ -205,20 +208,19 @@ class Fetcher:
         met = [task for task in tasks if self.parking.is_parked(task)]
         free = [task for task in tasks if not self.parking.is_parked(task)] if met else tasks
         # After the pages: so a row that stands in them is seen here, too, and its key not released over its head.
-        most_keys, most_of_one = _MOST_KEYS, _MOST_OF_A_KEY if free else _MOST_OF_A_LONE_KEY
         in_the_way = self._in_the_way(connection, met, plan.limit)
-        if in_the_way:
-            most_of_one = 1  # what stands behind has waited long enough
+        most_keys = _MOST_KEYS
         if self._breakers.is_probing:
-            most_keys, most_of_one = (0, 0) if free else (1, 1)
-        closed = partial(self._seconds_closed, epochs=epochs)
-        key_pages = self.parking.read_due(connection, most_keys, most_of_one, closed)
+            most_keys = 1 if self._probes_a_key or not free else 0
+        limit_of = partial(self._most_of, has_neighbours=bool(free), in_the_way={key_of(task) for task in in_the_way})
+        key_pages = self.parking.read_due(connection, most_keys, limit_of, partial(self._may_go, epochs=epochs))
         key_pages = {
-            key: page._replace(tasks=with_retries_in_force(page.tasks, self._types))
-            for key, page in key_pages.items()
-            if not self.locked.has_key(key)
+            key: page._replace(tasks=with_retries_in_force(page.tasks, self._types)) for key, page in key_pages.items()
         }
         by_key = [task for page in key_pages.values() for task in page.tasks]
+        if self._breakers.is_probing:
+            self._probes_a_key = not by_key
+            free = [] if by_key else free
         firsts, found.surplus = self._within_shares(free, plan.limit, _full_pages(tasks, plan.limit))
         found.tasks, found.key_pages, found.met = [*firsts, *by_key], key_pages, _without(met, by_key)
         found.in_the_way = _without(in_the_way, (*by_key, *found.met))
@@ -266,6 +268,16 @@ class Fetcher:
                 rows.beyond.append(task)
         return kept, {key: rows for key, rows in of_keys.items() if rows.beyond}
 
+    def _may_go(self, key: Key, epochs: Mapping[int, int]) -> bool:
+        """Tell whether tasks of a parked key may go now."""
+        return not self.locked.has_key(key) and self._seconds_closed(key.task_type, epochs) == 0
+
+    def _most_of(self, key: Key, has_neighbours: bool, in_the_way: Container[Key]) -> int:
+        """Return how many rows of a parked key that is due are read in a round."""
+        if self._breakers.is_probing or key in in_the_way:
+            return 1  # what stands behind a key that is in the way has waited long enough
+        return _MOST_OF_A_KEY if has_neighbours else _MOST_OF_A_LONE_KEY
+
     def _in_the_way(self, connection: Connection, met: list[Task], limit: int) -> list[Task]:
         """Read further rows of the parked key that fills most of some page."""
         met_of_keys = Counter(Key(task.task_type, task.key or "") for task in met)
@@ -289,6 +301,7 @@ class Fetcher:
                 allowed[name] = min(task_type.limit, allowed.get(name, task_type.limit))
         if not allowed:
             return tasks
+        tasks = self._alternation.mix(tasks, allowed, self.parking.is_parked)
         return [task for task in tasks if self._spend(task.task_type, allowed)]
 
     def _spend(self, name: str, allowed: dict[str, int]) -> bool:

@@ -22,6 +22,7 @@ from asyncflow.scheduler.publishing.order import Key, goes_on, is_final, key_of
 from asyncflow.scheduler.publishing.publisher import Outcome, Unavailable
 from asyncflow.scheduler.relay import queries
 from asyncflow.scheduler.relay.parking_change import KeyPage, ParkingChange, Surplus, park_hot
+from asyncflow.scheduler.relay.turns import dealt
 
 _LOOK_AT_BLOCKED_SECONDS = 5.0
 
@@ -102,14 +103,20 @@ class Parking:
         return max(0.0, min(waits, default=float("inf")))
 
     def read_due(
-        self, connection: Connection, most_keys: int, limit: int, seconds_closed: Callable[[str], float]
+        self, connection: Connection, most_keys: int, limit_of: Callable[[Key], int], may_go: Callable[[Key], bool]
     ) -> dict[Key, KeyPage]:
-        """Read up to ``limit`` rows of each of the keys that may be tried, those first that were due first."""
+        """Read up to ``limit_of`` rows of each of the keys that ``may_go``, of each type those first that wait longest.
+
+        What went takes its place behind the others.
+        """
         self._look_at_blocked(connection)
         now = self._clock()
-        due = [key for key, one in self._keys.items() if one.due_at is not None and one.due_at <= now]
-        due = [key for key in sorted(due, key=self._due_at) if seconds_closed(key.task_type) == 0]
-        return {key: self._read_key(connection, key, limit) for key in due[:most_keys]}
+        due = [key for key, one in self._keys.items() if one.due_at is not None and one.due_at <= now and may_go(key)]
+        of_types: dict[str, list[Key]] = {}
+        for key in sorted(due, key=self._due_at):
+            of_types.setdefault(key.task_type, []).append(key)
+        served = dealt(list(of_types.values()), most_keys)
+        return {key: self._read_key(connection, key, limit_of(key)) for key in served}
 
     def _due_at(self, key: Key) -> float:
         return self._keys[key].due_at or 0.0
@@ -240,6 +247,9 @@ class Parking:
             self._keys[key] = ParkedKey(first.shard, None)
         for key in change.released:
             self._keys.pop(key, None)
+        for key in change.advanced.keys() - change.parked.keys():
+            if (known := self._keys.get(key)) is not None and known.due_at is not None:
+                known.due_at = now  # others that are due come first
 
 
 def _named(key: Key) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from asyncflow.scheduler.heads.queries import Head
+
+_One = TypeVar("_One")
 
 
 class Turns:
@@ -23,7 +26,7 @@ class Turns:
         for head in sorted(due, key=lambda head: head[:2]):
             of_types.setdefault(head.task_type, []).append(head)
         waiting = [self._in_order(name, of_types[name]) for name in self._types_in_turn(of_types)]
-        served = _dealt(waiting, most)
+        served = dealt(waiting, most)
         for head in served:
             self._last_type = head.task_type
             self._last_shards[head.task_type] = head.shard
@@ -39,8 +42,8 @@ class Turns:
         return sorted(in_turn, key=lambda head: head.moment)
 
 
-def _dealt(waiting: list[list[Head]], most: int) -> list[Head]:
-    """Take one head of each type, round and round, until there are ``most`` or none are left."""
+def dealt(waiting: Sequence[Sequence[_One]], most: int) -> list[_One]:
+    """Take one of each type, round and round, until there are ``most`` or none are left."""
     places = range(max(map(len, waiting), default=0))
-    in_order = [heads[place] for place in places for heads in waiting if place < len(heads)]
+    in_order = [ones[place] for place in places for ones in waiting if place < len(ones)]
     return in_order[:most]

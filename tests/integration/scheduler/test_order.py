@@ -17,6 +17,7 @@ from asyncflow.errors import InvalidDelayError, InvalidKeyError, InvalidPriority
 from asyncflow.events import SettleFenced, TaskFailed
 from asyncflow.outbox.ids import shard_of_key
 from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry, Unavailable
+from asyncflow.scheduler.relay import fetcher
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
 from tests.support.application import Application
@@ -423,3 +424,62 @@ def test_a_key_with_a_backlog_begins_with_what_a_limit_left(
     schedule(ledger, round_size=20).start()
     eventually(lambda: len(ledger.arrived["hot"]) >= 100)
     assert ledger.arrived["hot"] == list(range(100))
+
+
+@pytest.mark.parametrize("options", [{"limit": 1}, {"limit": 3}])
+def test_a_parked_key_has_its_part_of_a_limit(
+    options: dict[str, Any], application: Application, schedule: Schedule
+) -> None:
+    declare(application, **options, **NO_WAIT)
+    once = iter([Retry("once")])
+    ledger = Ledger(lambda key, number: next(once, None) if key == "late" else None)
+    enqueue(application, "late", 1, 2)
+    scheduler = schedule(ledger)
+    rounds(scheduler, 1)
+    for number in range(60):
+        enqueue(application, f"k{number}", number)
+    rounds(scheduler, 8)
+    assert ledger.arrived["late"] == [1, 2]
+    assert len(ledger.arrived) > 2
+
+
+def test_keys_with_backlogs_hold_up_no_other_parked_key(
+    sqlite_application: Application, made: list[Scheduler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetcher, "_MOST_KEYS", 2)
+    application, ledger = sqlite_application, Ledger(lambda key, number: Retry("not yet"))
+    declare(application, **NO_WAIT)
+    application.outbox.message("other.moved", ordered=True, **NO_WAIT)
+    for key in ("a", "b", "c"):
+        enqueue(application, key, *range(300))
+    scheduler = application.scheduler(ledger)
+    made.append(scheduler)
+    rounds(scheduler, 4)
+    enqueue(application, "d", 1, 2)
+    enqueue(application, "e", 1, 2, task_type="other.moved")
+    rounds(scheduler, 4)
+    assert {row.task_key for row in parked(application)} == {"a", "b", "c", "d", "e"}
+    ledger.refuse = lambda key, number: None
+    rounds(scheduler, 4)
+    assert ledger.arrived["d"] == ledger.arrived["e"] == [1, 2]
+    assert min(len(ledger.arrived[key]) for key in "abc") > 0
+    assert all(ledger.arrived[key] == list(range(len(ledger.arrived[key]))) for key in "abc")
+
+
+def test_a_key_in_the_way_slows_no_other_parked_key(sqlite_application: Application, made: list[Scheduler]) -> None:
+    application, ledger = sqlite_application, Ledger()
+    declare(application, max_retries=1000, **NO_WAIT)
+    (other,) = neighbours_of("hot", 1, application.outbox.shard_count)
+    ledger.refuse = lambda key, number: Retry("not yet") if key == other else None
+    enqueue(application, other, *range(20))
+    scheduler = application.scheduler(ledger, round_size=20)
+    made.append(scheduler)
+    rounds(scheduler, 1)
+    enqueue(application, "hot", *range(6000))
+    rounds(scheduler, 1)
+    assert {row.task_key for row in parked(application)} == {"hot", other}
+    sent = len(ledger.arrived["hot"])
+    ledger.refuse = lambda key, number: None
+    rounds(scheduler, 1)
+    assert ledger.arrived[other] == list(range(20))
+    assert len(ledger.arrived["hot"]) == sent + 1  # it is in the way still
