@@ -27,6 +27,7 @@ _TABLES = text(
 ).bindparams(bindparam("names", expanding=True, type_=String()), bindparam("place", type_=String()))
 
 
+_REMEDY = "by the driver: '...?charset=utf8mb4'"
 _UNCHECKED = UnsupportedDatabaseError(
     "unique_checks is off, by which the server need not find duplicate keys, and undoes more than a statement for one; "
     "SET unique_checks = 1"
@@ -34,21 +35,30 @@ _UNCHECKED = UnsupportedDatabaseError(
 
 
 def text_fault(connection: Connection, given: str) -> str | None:
-    """Return the character sets of a connection by which ``given`` is altered on its way there or back."""
+    """Return the character sets of a connection by which ``given`` is altered on its way there or back.
+
+    Raises CharacterSetError, and ends the connection, if its driver could not read the answer.
+    """
     sent = given.encode().hex().upper()
     echo = text(f"SELECT HEX(CONVERT(:given USING utf8mb4)), CONVERT(0x{sent} USING utf8mb4)")
     try:
         arrived, returned = connection.execute(echo, {"given": given}).one()
         if (arrived, returned) == (sent, given):
             return None
-    except UnicodeError:  # the driver cannot write or read it in its own character set
+    except UnicodeDecodeError as error:  # and the rest of the answer is unread: nothing more can be asked there
+        connection.invalidate()
+        raise CharacterSetError(
+            f"this connection is sent texts in another character set than its driver reads; have utf8mb4 for all of "
+            f"it, {_REMEDY}"
+        ) from error
+    except UnicodeError:  # the driver cannot write it in its own character set
         pass
     except DBAPIError as error:
         if error.connection_invalidated:
             raise
     client, between, results = connection.execute(_CHARACTER_SETS).one()
     names = ", ".join(dict.fromkeys((client, between, results)))
-    return f"its character set is {names}; have utf8mb4 for all of it, by the driver: '...?charset=utf8mb4'"
+    return f"its character set is {names}; have utf8mb4 for all of it, {_REMEDY}"
 
 
 def table_faults(connection: Connection, tables: Sequence[Table]) -> list[AsyncflowError]:
