@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -59,3 +61,19 @@ class StopSignals:
         before: Any
         for number, before in self._before.items():
             signal.signal(number, before or signal.SIG_DFL)
+
+
+_forking = threading.local()
+
+
+def _hold() -> None:
+    """Let the child get no signal before its handlers are its own: it would be heard by ours there, or by nobody."""
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+
+
+def _let_come() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+# In the child after those of ``forks``, which was imported first.
+os.register_at_fork(before=_hold, after_in_parent=_let_come, after_in_child=_let_come)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -126,3 +127,21 @@ def test_a_process_that_a_handler_forks_can_be_ended_by_a_signal(start: Start, s
     assert line_from(process) == f"child {-signal.SIGTERM}"
     process.send_signal(signal.SIGTERM)
     assert process.wait(LONG) == 0
+
+
+HURRIED = """
+import os, signal, time
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))  # runs before what is imported later
+from asyncflow.commands.stop_signals import StopSignals
+with StopSignals():
+    child = os.fork()
+    if child == 0:
+        time.sleep(5)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), signal.pthread_sigmask(signal.SIG_BLOCK, []))
+"""
+
+
+def test_a_signal_ends_a_child_that_has_only_just_been_forked() -> None:
+    done = subprocess.run([sys.executable, "-c", HURRIED], capture_output=True, text=True, timeout=LONG, check=True)
+    assert done.stdout.strip() == f"{-signal.SIGTERM} set()"
