@@ -12,7 +12,7 @@ PROGRAM = """
 import asyncio, os, sys, time
 from sqlalchemy import MetaData, create_engine
 from asyncflow import Call, Outbox, Scheduler
-from asyncflow.outbox.events import StepFailed, LoopRestarted
+from asyncflow.events import StepFailed, LoopRestarted
 from asyncflow.testing import MemoryPublisher, Signals
 
 engine, outbox, publisher, signals = create_engine({url!r}), Outbox(MetaData()), MemoryPublisher(), Signals()

@@ -14,7 +14,7 @@ PROGRAM = """
 import asyncio, threading, time
 from sqlalchemy import MetaData, create_engine
 from asyncflow import Outbox, Scheduler, SimpleJob
-from asyncflow.outbox.events import LoopRestarted, StepFailed, JobFailed
+from asyncflow.events import LoopRestarted, StepFailed, JobFailed
 from asyncflow.testing import MemoryPublisher, Signals
 
 engine, outbox, publisher, signals = create_engine({url!r}), Outbox(MetaData()), MemoryPublisher(), Signals()
