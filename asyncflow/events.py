@@ -33,7 +33,7 @@ class TaskEnqueued(Event):
 
 @dataclass(frozen=True, slots=True)
 class PageFetched(Event):
-    """A round of pages was read: ``tasks`` rows of ``pages`` pairs of task type and shard."""
+    """A round of pages was read: ``tasks`` rows of ``pages`` lanes."""
 
     destination: str
     pages: int

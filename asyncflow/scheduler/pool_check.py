@@ -7,13 +7,15 @@ from sqlalchemy import Engine, QueuePool
 from asyncflow.errors import OptionError
 from asyncflow.outbox.dialects import dialect_of
 
-_OF_A_LOOP = 2  # one settles beside the other while there is a backlog
+_OF_A_LOOP = 2  # the second writer settles while there is a backlog
 _HEARTBEAT, _CONFIGURATION, _FOR_MOMENTS = 1, 1, 1
 
 
 def require_connections(engine: Engine, loops: int) -> None:
     """Raise OptionError if the pool has too few for ``loops`` that relay or handle, and for what runs beside them."""
-    of_a_loop = _OF_A_LOOP if dialect_of(engine.dialect.name).locks_rows else 1  # with one writer none settles beside
+    of_a_loop = (
+        _OF_A_LOOP if dialect_of(engine.dialect.name).locks_rows else 1
+    )  # where the database has one writer, so has each loop
     least = loops * of_a_loop + _HEARTBEAT + _CONFIGURATION + _FOR_MOMENTS
     most = _most_connections(engine)
     if most is not None and most < least:

@@ -50,7 +50,7 @@ from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from asyncflow.scheduler.upkeep.timetable import Timetable
 from asyncflow.scheduler.worker.monitor import Monitor
-from asyncflow.scheduler.worker.shard_claims import OwnedClaims
+from asyncflow.scheduler.worker.shard_claims import ShardClaims
 from asyncflow.scheduler.worker.worker import DESTINATION as HANDLERS
 from asyncflow.scheduler.worker.worker import Worker
 
@@ -127,7 +127,7 @@ class Scheduler:
             Relay(name, publisher, *its, types.messages, unknown_types, self.lookout, self.hooks)
             for name, publisher in self._publishers.items()
         ]
-        self._claims = OwnedClaims(*its, self.lookout, types.handlers)
+        self._claims = ShardClaims(*its, self.lookout, types.handlers)
         self._claims.caution.on_locked = lambda rows: self.hooks.emit(RowsLocked(HANDLERS, rows))
         self.worker = Worker(outbox, self._claims, engine, self.settings, self.hooks, types.handlers)
         shards = self.ownership.epochs

@@ -16,7 +16,7 @@ from asyncflow.integrations.flowsvr.databases import Databases
 from asyncflow.integrations.flowsvr.door.problems import Json
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.service_claims import SharedClaims
+from asyncflow.scheduler.worker.service_claims import ServiceClaims
 from asyncflow.scheduler.worker.verdict import Verdict
 
 NOT_RECEIVED = Verdict(Status.PENDING, 0.0, "given back: its worker was gone before the answer", is_spent=False)
@@ -29,7 +29,7 @@ class Handover:
     """
 
     def __init__(
-        self, databases: Databases, claims: SharedClaims, hooks: Hooks, on_given_back: Callable[[], None]
+        self, databases: Databases, claims: ServiceClaims, hooks: Hooks, on_given_back: Callable[[], None]
     ) -> None:
         self._databases = databases
         self._claims = claims

@@ -29,7 +29,7 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop what waits, then the server; a second signal ends the process at once."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._service.lookout.stop)
+            self._loop.call_soon_threadsafe(self._service.waiting_holds.stop)
         super().handle_exit(sig, frame)
 
 

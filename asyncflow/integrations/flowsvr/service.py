@@ -20,9 +20,9 @@ from asyncflow.integrations.flowsvr.catalogue import Catalogue
 from asyncflow.integrations.flowsvr.databases import Databases
 from asyncflow.integrations.flowsvr.door.tokens import Tokens
 from asyncflow.integrations.flowsvr.handover import Handover
-from asyncflow.integrations.flowsvr.lookout import Lookout
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.integrations.flowsvr.tell import tell
+from asyncflow.integrations.flowsvr.waiting_holds import WaitingHolds
 from asyncflow.outbox import Call, Outbox
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.dedupe import Enqueued
@@ -39,7 +39,7 @@ from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.scheduler.worker.claim_source import Claim
 from asyncflow.scheduler.worker.monitor import Monitor
-from asyncflow.scheduler.worker.service_claims import Outcome, Settled, SharedClaims
+from asyncflow.scheduler.worker.service_claims import ClaimOutcome, ServiceClaims, SettledClaim
 
 T = TypeVar("T")
 Made = TypeVar("Made", Enqueued, UUID)
@@ -61,10 +61,12 @@ class TaskService:
         self._deletes = settings.on_success == "delete"
         self.hooks = Hooks(hooks)
         self.view = TaskView(outbox)
-        self.claims = SharedClaims(outbox, engine, deletes=settings.on_success == "delete")
+        self.claims = ServiceClaims(outbox, engine, deletes=settings.on_success == "delete")
         self.databases = Databases(engine, settings.threads, settings.busy_timeout_seconds)
-        self.lookout = Lookout(partial(self.databases.run, self.claims.heads), settings.look_interval_seconds)
-        self.handover = Handover(self.databases, self.claims, self.hooks, self.lookout.ring)
+        self.waiting_holds = WaitingHolds(
+            partial(self.databases.run, self.claims.heads), settings.look_interval_seconds
+        )
+        self.handover = Handover(self.databases, self.claims, self.hooks, self.waiting_holds.ring)
         self.configurations = Configurations(engine, outbox)
         self.dead_letters = DeadLetters(engine, outbox, hooks=[self.hooks.emit])
         self.catalogue = Catalogue(self.configurations.handler_types, settings.type_refresh_seconds)
@@ -88,7 +90,7 @@ class TaskService:
 
     async def stop(self) -> None:
         """Let waiting holds return, end the monitor, give the connections back."""
-        self.lookout.stop()
+        self.waiting_holds.stop()
         await self.handover.end(self.settings.stop_timeout_seconds)
         await run_sync(self._monitor_loop.stop, self.settings.stop_timeout_seconds)
         self.databases.close()
@@ -155,7 +157,7 @@ class TaskService:
             if tried and not is_repeatable:
                 raise _unknown() from error
             raise
-        self.lookout.ring()
+        self.waiting_holds.ring()
         return made
 
     async def require(self, name: str) -> HandlerType:
@@ -181,26 +183,26 @@ class TaskService:
         """Claim due tasks of each type up to its limit; whoever cannot pass them on gives them back."""
         return await self.handover.claim(worker, limits, lease_seconds)
 
-    async def settle(self, outcomes: Sequence[Outcome]) -> tuple[list[Settled], dict[UUID, Row[Any]]]:
+    async def settle(self, outcomes: Sequence[ClaimOutcome]) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
         """Write outcomes in one transaction; return them, and the rows of those that were not written."""
-        tried: list[tuple[list[Settled], dict[UUID, Row[Any]]]] = []
+        tried: list[tuple[list[SettledClaim], dict[UUID, Row[Any]]]] = []
 
-        def settle(connection: Connection) -> tuple[list[Settled], dict[UUID, Row[Any]]]:
+        def settle(connection: Connection) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
             tried.append(self._settle(connection, outcomes))
             return tried[-1]
 
-        def trace(connection: Connection) -> tuple[list[Settled], dict[UUID, Row[Any]]] | None:
+        def trace(connection: Connection) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]] | None:
             return next((one for one in tried if self.claims.are_written(connection, one[0])), None)
 
         settled, states = await self.databases.run_once(settle, trace)
         tell(self.hooks, settled)
         if any(one.verdict is not None and one.verdict.status is Status.PENDING for one in settled):
-            self.lookout.ring()
+            self.waiting_holds.ring()
         return settled, states
 
     def _settle(
-        self, connection: Connection, outcomes: Sequence[Outcome]
-    ) -> tuple[list[Settled], dict[UUID, Row[Any]]]:
+        self, connection: Connection, outcomes: Sequence[ClaimOutcome]
+    ) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
         settled = self.claims.settle(connection, outcomes, self.catalogue.type_of)
         lost = [one.held.id for one in settled if one.verdict is None]
         return settled, self.view.states(connection, lost) if lost else {}

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from asyncflow.events import Hooks, SettleFenced, TaskFailed, TaskRetried, TasksSettled
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.worker.service_claims import Settled
+from asyncflow.scheduler.worker.service_claims import SettledClaim
 
 DESTINATION = "flowsvr"  # under which the events tell of it
 
 
-def tell(hooks: Hooks, settled: Sequence[Settled]) -> None:
+def tell(hooks: Hooks, settled: Sequence[SettledClaim]) -> None:
     """Emit what became of tasks that were written and committed."""
     counts: Counter[Status] = Counter()
     for one in settled:

@@ -40,9 +40,9 @@ class DatabaseDialect(Protocol):
     locks_rows: bool  # FOR SHARE and FOR UPDATE hold rows; without, only a write keeps other writers out
 
     def heads(self, tasks: Table, status: int) -> Executable:
-        """Return (task_type, shard, seconds until order_time, its moment) of the first row of each pair in ``status``.
+        """Return (task_type, shard, seconds until order_time, its moment) of the first row of each lane in ``status``.
 
-        Reads one index entry a pair, however many rows wait behind it.
+        Reads one index entry a lane, however many rows wait behind it.
         """
         ...
 

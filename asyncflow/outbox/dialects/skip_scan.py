@@ -1,6 +1,6 @@
 """Heads by a recursive skip scan, for databases whose planners have no loose index scan.
 
-Each step asks the index for the first row behind the pair just found, so the cost is one descent a pair,
+Each step asks the index for the first row behind the lane just found, so the cost is one descent a lane,
 whatever the number of rows (the PostgreSQL wiki knows it as "loose indexscan").
 """
 

@@ -23,7 +23,7 @@ _FULL = 0.75  # of the rows that a round may have
 NEVER = 1 << 62
 
 
-class Share(NamedTuple):
+class Portion(NamedTuple):
     """Tell how many rows of a lane a round is to have, and how many its page may read."""
 
     head: Head
@@ -67,7 +67,7 @@ class Precedence:
         first, frontier = self._passed.get(head.shard, (None, 0))
         return frontier if head.moment == first else head.moment
 
-    def shares(self, heads: Iterable[Head], rows: int) -> list[Share]:
+    def portions(self, heads: Iterable[Head], rows: int) -> list[Portion]:
         """Share ``rows`` out, so that all lanes that are read get as far as one moment; the earliest lane is first."""
         in_order = sorted(heads, key=lambda head: head.moment)
         if rows < FEW * len(in_order):
@@ -78,7 +78,7 @@ class Precedence:
         wanted = [max(1, int(size)) for size in sizes] + [1] * (len(lanes) - len(sizes))
         for place in range(min(rows - sum(wanted), len(wanted))):  # what the fractions came to
             wanted[place] += 1
-        return [Share(head, size, _page(size)) for head, size in zip(lanes, wanted, strict=True)]
+        return [Portion(head, size, _page(size)) for head, size in zip(lanes, wanted, strict=True)]
 
     def _sizes(self, in_order: Sequence[Head], rows: int) -> list[float]:
         """Return for the lanes that begin before the moment that all will have been read to, how many rows that takes.
@@ -104,13 +104,13 @@ class Precedence:
         return (count + _SHORT_PAGE) / (span + _SHORT_PAGE / common)
 
     def take(
-        self, tasks: Sequence[Task], moments: Sequence[int], shares: Sequence[Share], bounds: Bounds
+        self, tasks: Sequence[Task], moments: Sequence[int], portions: Sequence[Portion], bounds: Bounds
     ) -> list[Task]:
-        """Return the earliest of the rows that were read by the shares, in order_time; ``moved`` tells what is left.
+        """Return the earliest of the rows that were read by the portions, in order_time; ``moved`` tells what is left.
 
         Many rows within a moment, so that no priority stands between them, stay as they were read.
         """
-        pages = _pages_of(tasks, shares)
+        pages = _pages_of(tasks, portions)
         left = {shard: moments[end - 1] for shard, start, end, limit in pages if end - start == limit}
         count = self._count(moments, pages, min(left.values(), default=NEVER), bounds)
         if count == len(tasks) >= _MANY and max(moments) - min(moments) < _CLOSE:
@@ -121,13 +121,13 @@ class Precedence:
             places = in_order[:count]
             runs = [[moments[place] for place in places]]
             left |= {tasks[place].shard: moments[place] for place in reversed(in_order[count:])}
-        self._learn(shares, moments, pages, left)
+        self._learn(portions, moments, pages, left)
         earliest_left = min([bounds.elsewhere, *left.values()])
         runs = [run[bisect_right(run, earliest_left) :] for run in (*self._ahead, *runs)]
         self._ahead = [run for run in runs if run]
         return [tasks[place] for place in places]
 
-    def _count(self, moments: Sequence[int], pages: Sequence[_Page], read_to: int, bounds: Bounds) -> int:
+    def _count(self, moments: Sequence[int], pages: Sequence[_LanePage], read_to: int, bounds: Bounds) -> int:
         """Return how many rows to take: all up to what is left, and of those behind it as many as may go ahead."""
         certain = min(read_to, bounds.elsewhere)
         ahead = sum(len(run) - bisect_right(run, certain) for run in self._ahead)
@@ -137,9 +137,9 @@ class Precedence:
         return min(bounds.rows, len(moments), max(bounds.least, count))
 
     def _learn(
-        self, shares: Iterable[Share], moments: Sequence[int], pages: Iterable[_Page], left: Mapping[int, int]
+        self, portions: Iterable[Portion], moments: Sequence[int], pages: Iterable[_LanePage], left: Mapping[int, int]
     ) -> None:
-        began = {share.head.shard: share.head.moment for share in shares}
+        began = {portion.head.shard: portion.head.moment for portion in portions}
         self.moved = {shard: left.get(shard) for shard in began}
         self._rows, self._span = self._rows / 2, self._span / 2
         for shard, start, end, limit in pages:
@@ -150,7 +150,7 @@ class Precedence:
                 self._rows, self._span = self._rows + limit, self._span + span
 
 
-class _Page(NamedTuple):
+class _LanePage(NamedTuple):
     """Tell where the rows of a lane begin and end, and how many there might have been."""
 
     shard: int
@@ -159,28 +159,28 @@ class _Page(NamedTuple):
     limit: int
 
 
-def _pages_of(tasks: Sequence[Task], shares: Iterable[Share]) -> list[_Page]:
-    """Return the pages that have rows; they come in the order of the shares."""
-    pages: list[_Page] = []
+def _pages_of(tasks: Sequence[Task], portions: Iterable[Portion]) -> list[_LanePage]:
+    """Return the pages that have rows; they come in the order of the portions."""
+    pages: list[_LanePage] = []
     end = 0
-    for head, _, limit in shares:
+    for head, _, limit in portions:
         start, end = end, min(end + limit, len(tasks))
         while end > start and tasks[end - 1].shard != head.shard:
             end -= 1
         if end > start:
-            pages.append(_Page(head.shard, start, end, limit))
+            pages.append(_LanePage(head.shard, start, end, limit))
     return pages
 
 
-def _up_to(moment: int, moments: Sequence[int], pages: Iterable[_Page]) -> int:
+def _up_to(moment: int, moments: Sequence[int], pages: Iterable[_LanePage]) -> int:
     return sum(bisect_right(moments, moment, start, end) - start for _, start, end, _ in pages)
 
 
-def _few(lanes: Sequence[Head], rows: int) -> list[Share]:
+def _few(lanes: Sequence[Head], rows: int) -> list[Portion]:
     """Let the earliest lane give them all, and each other what chance may ask of it if all are alike."""
     each = rows // len(lanes)
     most = min(rows, each + ceil(2 * sqrt(each)))
-    return [Share(head, each, _page(most if number else rows)) for number, head in enumerate(lanes)]
+    return [Portion(head, each, _page(most if number else rows)) for number, head in enumerate(lanes)]
 
 
 def _page(rows: int) -> int:

@@ -34,7 +34,7 @@ Lane = tuple[str, int]  # a task type and a shard: what a page is read from
 
 
 class Head(NamedTuple):
-    """Tell of one (task type, shard) how soon its first row is due; seconds, negative for overdue.
+    """Tell of one lane how soon its first row is due; seconds, negative for overdue.
 
     ``ahead_seconds``: how far its rows may be ahead of the database's clock and are due all the same.
     """
@@ -46,11 +46,8 @@ class Head(NamedTuple):
     ahead_seconds: float = 0.0
 
 
-# -- reading ---------------------------------------------------------------------------------------------
-
-
 def read_heads(connection: Connection, dialect: DatabaseDialect, tasks: Table, status: int) -> list[Head]:
-    """Read the first row of each (task type, shard) in ``status``: what is due, where, and when to look again."""
+    """Read the first row of each lane in ``status``: what is due, where, and when to look again."""
     return [Head(*row) for row in connection.execute(_heads(dialect, tasks, status))]
 
 
@@ -87,7 +84,7 @@ def read_pages(
         values[f"ahead_{number}"] = round(head.ahead_seconds * 1e6)
     parameters = tuple(values[name] for name in names) if names is not None else values
     rows = connection.exec_driver_sql(text, parameters).all()
-    marks = _Marks(heads)
+    marks = _PageMarks(heads)
     length, moment, raw_id_of = cut_of(connection.dialect.name)
     pages = Pages(moments=[moment(row[0][length:]) for row in rows])
     add = pages.append
@@ -102,7 +99,7 @@ def read_pages(
 _task: Callable[[tuple[Any, ...]], Task] = partial(tuple.__new__, Task)
 
 
-class _Marks(dict[str, tuple[str, int, int, int]]):
+class _PageMarks(dict[str, tuple[str, int, int, int]]):
     """Turn the mark of a row, ``page:retry_count:max_retries``, into task type, shard and the two counts.
 
     Nearly all rows of a page bear the same mark. A driver in Python takes longer for each column it decodes
@@ -131,7 +128,7 @@ def _compiled_pages(
 
 
 def page(tasks: Table, number: int, *, newest: bool = False) -> Select[Any]:
-    """Return the select of one page: the due rows of a (task type, shard), in the index's own order."""
+    """Return the select of one page: the due rows of a lane, in the index's own order."""
     t = tasks.c
     return (
         select(timed_id(t.id, t.order_time), _mark(tasks, number), t.task_key, t.headers, t.payload)
@@ -150,12 +147,3 @@ def _mark(tasks: Table, number: int) -> ColumnElement[str]:
     retry_count, max_retries = (cast(count, String()) for count in (tasks.c.retry_count, tasks.c.max_retries))
     page_number, colon = literal_column(f"'{number}:'", String()), literal_column("':'", String())
     return (page_number + retry_count + colon + max_retries).label("mark")
-
-
-# -- settling --------------------------------------------------------------------------------------------
-
-
-# -- cleaning --------------------------------------------------------------------------------------------
-
-
-# -- looking ---------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from asyncflow.scheduler.heads.queries import Head
+from asyncflow.scheduler.heads.queries import Head, Lane
 
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.1, 0.5
 _PART_OF_TIME = 0.03  # that looks may take
@@ -14,7 +14,7 @@ _PART_OF_TIME = 0.03  # that looks may take
 class RecentHeads:
     """Look at the heads, and remember them; used by one thread.
 
-    A look costs the database a descent for each (task type, shard), and walks over what was settled since it last
+    A look costs the database a descent for each lane, and walks over what was settled since it last
     cleaned up: a tenth of a round. Who finds less in a page than it had room for forgets them; what became due since
     the look is found a moment later.
     """
@@ -38,7 +38,7 @@ class RecentHeads:
         self._heads, self._last_until = heads, began + min(max(seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS)
         return heads
 
-    def move(self, moved: Mapping[tuple[str, int], int | None]) -> None:
+    def move(self, moved: Mapping[Lane, int | None]) -> None:
         """Remember where lanes go on that were read from; None: nothing was left in one."""
         heads = []
         for head in self._heads:

@@ -1,4 +1,4 @@
-"""One write at a time on a thread beside the loop that began it."""
+"""The second writer of a loop: one write at a time, on a thread of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 _REST_AFTER_FAILURE_SECONDS = 60.0
 
 
-class Beside(Generic[T]):
+class SecondWriter(Generic[T]):
     """Do a write on a daemon thread while its loop goes on; used by that loop's thread alone.
 
     One that failed is told of as StepFailed and has written nothing, for all the loop knows. It then writes by itself

@@ -26,7 +26,7 @@ from asyncflow.scheduler.operator.audit import MOST_READ, Act
 from asyncflow.scheduler.operator.pace import Pace
 from asyncflow.scheduler.operator.selection import Selection, task_id_of
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState, state_of
-from asyncflow.scheduler.operator.walk import Place, place_of, walk_of
+from asyncflow.scheduler.operator.walk import RowPlace, place_of, walk_of
 from asyncflow.scheduler.table import queries as ownership_queries
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.log_lines import log_line, short_error
@@ -134,7 +134,7 @@ class DeadLetters:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    def _list(self, connection: Connection, selection: Selection, limit: int, after: Place | None) -> DeadLetterPage:
+    def _list(self, connection: Connection, selection: Selection, limit: int, after: RowPlace | None) -> DeadLetterPage:
         until = connection.execute(queries.now()).scalar_one()
         places = walk_of(selection, self._outbox, Status.FAILED, until).page(connection, after, limit + 1)
         shown = places[:limit]

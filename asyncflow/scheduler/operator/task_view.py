@@ -39,7 +39,7 @@ class Cursor(NamedTuple):
     id: UUID
 
 
-class Page(NamedTuple):
+class TaskPage(NamedTuple):
     """Hold some rows, and where the next page begins; None behind the last one."""
 
     rows: Sequence[Row[Any]]
@@ -65,7 +65,7 @@ class TaskView:
 
     def page(
         self, connection: Connection, chosen: Filter, most: int, cursor: Cursor | None, *, brief: bool = True
-    ) -> Page:
+    ) -> TaskPage:
         """Read up to ``most`` tasks behind the cursor.
 
         ``brief`` leaves payloads and contexts out. A task that is enqueued or settled between two pages may be in
@@ -77,7 +77,7 @@ class TaskView:
             if len(found) > most:
                 break
         rows = found[:most]
-        return Page(rows, _cursor(rows[-1], by_key=chosen.key is not None) if len(found) > most else None)
+        return TaskPage(rows, _cursor(rows[-1], by_key=chosen.key is not None) if len(found) > most else None)
 
     def counts(self, connection: Connection, most: int) -> dict[str, dict[Status, int]]:
         """Count the tasks of each type and status, none beyond ``most``."""

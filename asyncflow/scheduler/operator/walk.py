@@ -16,13 +16,13 @@ from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.heads.queries import read_heads
+from asyncflow.scheduler.heads.queries import Lane, read_heads
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.selection import Selection
 from asyncflow.text import shown
 
 
-class Place(NamedTuple):
+class RowPlace(NamedTuple):
     """Name a row by where a walk finds it: its lane, then its time and id."""
 
     task_type: str
@@ -35,7 +35,7 @@ class Place(NamedTuple):
         return base64.urlsafe_b64encode(orjson.dumps([self.task_type, self.shard, self.time, self.id])).decode()
 
 
-def place_of(cursor: str) -> Place:
+def place_of(cursor: str) -> RowPlace:
     """Return the place of a cursor; raises OptionError for one that was made elsewhere."""
     try:
         task_type, shard, time, task_id = orjson.loads(base64.urlsafe_b64decode(cursor))
@@ -44,7 +44,7 @@ def place_of(cursor: str) -> Place:
         moment = datetime.fromisoformat(time.replace("Z", "+00:00"))
         if moment.tzinfo is None:
             raise ValueError
-        return Place(task_type, shard, moment, UUID(task_id))
+        return RowPlace(task_type, shard, moment, UUID(task_id))
     except (ValueError, TypeError, AttributeError, binascii.Error):
         raise OptionError(f"after is {shown(cursor)}; give what the page before had as next") from None
 
@@ -52,7 +52,7 @@ def place_of(cursor: str) -> Place:
 class Walk(Protocol):
     """Read the places of rows in one order, page by page, none that came after the walk began."""
 
-    def page(self, connection: Connection, after: Place | None, limit: int) -> list[Place]:
+    def page(self, connection: Connection, after: RowPlace | None, limit: int) -> list[RowPlace]:
         """Return up to ``limit`` places behind ``after``; none at the end."""
         ...
 
@@ -65,19 +65,19 @@ def walk_of(selection: Selection, outbox: Outbox, status: Status, until: datetim
 
 
 class _LaneWalk:
-    """Walk along the one index: from (task type, shard) to (task type, shard), in each by order_time and id."""
+    """Walk along the one index: from lane to lane, in each by order_time and id."""
 
     def __init__(self, outbox: Outbox, status: Status, until: datetime, task_type: str | None) -> None:
         self._outbox = outbox
         self._status = status
         self._until = until
         self._task_type = task_type
-        self._lanes: Sequence[tuple[str, int]] | None = None
+        self._lanes: Sequence[Lane] | None = None
 
-    def page(self, connection: Connection, after: Place | None, limit: int) -> list[Place]:
+    def page(self, connection: Connection, after: RowPlace | None, limit: int) -> list[RowPlace]:
         if self._lanes is None:
             self._lanes = self._read_lanes(connection)
-        found: list[Place] = []
+        found: list[RowPlace] = []
         for lane in self._lanes:
             if after is None or lane >= after[:2]:
                 inside = after if after is not None and lane == after[:2] else None
@@ -86,18 +86,18 @@ class _LaneWalk:
                     break
         return found
 
-    def _read_lanes(self, connection: Connection) -> Sequence[tuple[str, int]]:
+    def _read_lanes(self, connection: Connection) -> Sequence[Lane]:
         heads = read_heads(connection, dialect_of(connection.dialect.name), self._outbox.tasks, int(self._status))
         return sorted(head[:2] for head in heads if self._task_type in (None, head.task_type))
 
-    def _read(self, connection: Connection, lane: tuple[str, int], after: Place | None, limit: int) -> list[Place]:
+    def _read(self, connection: Connection, lane: Lane, after: RowPlace | None, limit: int) -> list[RowPlace]:
         # What fails again while it is walked over has failed later than the walk began. What waits may be due later.
         by_enqueue = self._status is Status.PENDING
         statement = queries.lane_page(self._outbox.tasks, int(self._status), after is not None, by_enqueue)
         values = {"its_type": lane[0], "its_shard": lane[1], "until": self._until, "limit": limit}
         if after is not None:
             values |= {"after_time": after.time, "after_id": after.id}
-        return [Place(*lane, row.time, row.id) for row in connection.execute(statement, values)]
+        return [RowPlace(*lane, row.time, row.id) for row in connection.execute(statement, values)]
 
 
 class _KeyWalk:
@@ -110,9 +110,9 @@ class _KeyWalk:
         if task_type is None:
             del self._values["its_type"]
 
-    def page(self, connection: Connection, after: Place | None, limit: int) -> list[Place]:
+    def page(self, connection: Connection, after: RowPlace | None, limit: int) -> list[RowPlace]:
         values: dict[str, Any] = {**self._values, "limit": limit}
         if after is not None:
             values |= {"after_time": after.time, "after_id": after.id}
         rows = connection.execute(self._first if after is None else self._statement, values)
-        return [Place("", -1, row.time, row.id) for row in rows]
+        return [RowPlace("", -1, row.time, row.id) for row in rows]

@@ -77,12 +77,12 @@ class Fetcher:
         self._alternation = Alternation()
         self._probes_a_key = False  # rather than a row of the pages, as the last probe was one
         self.locked = LockedRows(lambda _: False)  # its relay's
-        self._crowded: set[tuple[str, int]] = set()  # pairs whose last page was full, of retries mostly
+        self._crowded: set[Lane] = set()  # whose last page was full, of retries mostly
 
-    def fetch(self, epochs: Mapping[int, int], in_hand: Set[tuple[str, int]] = frozenset()) -> Round:
-        """Read the next round of the owned shards, without the (task type, shard) pairs ``in_hand``.
+    def fetch(self, epochs: Mapping[int, int], in_hand: Set[Lane] = frozenset()) -> Round:
+        """Read the next round of the owned shards, without the lanes ``in_hand``.
 
-        Of a backlog it takes half of the pairs, so that the next round finds others while this one is settled.
+        Of a backlog it takes half of the lanes, so that the next round finds others while this one is settled.
         """
         if not epochs:
             return Round()
@@ -92,7 +92,7 @@ class Fetcher:
             return found
         return self._fetch(self._recent.look(), epochs, in_hand)
 
-    def _fetch(self, seen: Sequence[Head], epochs: Mapping[int, int], in_hand: Set[tuple[str, int]]) -> Round:
+    def _fetch(self, seen: Sequence[Head], epochs: Mapping[int, int], in_hand: Set[Lane]) -> Round:
         mine = [self._by_turn(head) for head in self._mine(seen, epochs)]
         heads = [head for head in mine if (head.task_type, head.shard) not in in_hand]
         open_heads = [head for head in heads if self._seconds_closed(head.task_type, epochs) == 0]
@@ -185,15 +185,15 @@ class Fetcher:
             self._recent.move(self._priorities.moved(plan))
         else:
             self._recent.forget()
-        found.leaves_others = len(plan.shares) < places
+        found.leaves_others = len(plan.portions) < places
         found.tasks = self._within_limits(found.tasks, epochs)
         if rows:
             seconds = time.perf_counter() - began
-            self._hooks.emit(PageFetched(self._destination, len(plan.shares), len(rows), seconds))
+            self._hooks.emit(PageFetched(self._destination, len(plan.portions), len(rows), seconds))
         return found
 
     def _read_rows(self, connection: Connection, plan: RoundPlan, due: list[Head], epochs: Mapping[int, int]) -> Round:
-        rows = queries.read_pages(connection, self._outbox.tasks, plan.heads, plan.limits) if plan.shares else Pages()
+        rows = queries.read_pages(connection, self._outbox.tasks, plan.heads, plan.limits) if plan.portions else Pages()
         tasks = self._priorities.take(rows, plan)
         found = Round(read=len(rows), left_bytes=_bytes(rows) - _bytes(tasks) if len(tasks) < len(rows) else 0)
         self._statistics.after_reading(connection, len(rows))
@@ -236,17 +236,17 @@ class Fetcher:
         crowded = {head.task_type for head in due if (head.task_type, head.shard) in self._crowded}
         if not crowded:
             return []
-        lanes = self._newest_turns.next(in_no_order(due, crowded), len(plan.shares))
+        lanes = self._newest_turns.next(in_no_order(due, crowded), len(plan.portions))
         seen = {task.raw_id for task in taken}
         newest = queries.read_pages(connection, self._outbox.tasks, lanes, plan.limit, newest=True)
         return [task for task in newest if task.raw_id not in seen]
 
     def _remember_crowded(self, plan: RoundPlan, rows: list[Task]) -> None:
         retries = Counter((task.task_type, task.shard) for task in rows if task.retry_count)
-        for head, _, limit in plan.shares:
-            pair = (head.task_type, head.shard)
-            is_crowded = retries[pair] * 2 > limit and not self._types[head.task_type].ordered
-            (self._crowded.add if is_crowded else self._crowded.discard)(pair)
+        for head, _, limit in plan.portions:
+            lane = (head.task_type, head.shard)
+            is_crowded = retries[lane] * 2 > limit and not self._types[head.task_type].ordered
+            (self._crowded.add if is_crowded else self._crowded.discard)(lane)
 
     def _within_shares(self, tasks: list[Task], limit: int, full: Set[Lane]) -> tuple[list[Task], dict[Key, Surplus]]:
         """Return the tasks without those of an ordered key beyond its share, and the keys that so fill a page.

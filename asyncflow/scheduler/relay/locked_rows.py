@@ -58,9 +58,9 @@ class LockedRows:
         """Return how long to wait before they are tried again; infinity if there are none."""
         return max(0.0, self._retry_at - self._clock())
 
-    def most_in(self, pairs: Iterable[Lane]) -> int:
-        """Return how many stand in the way in one of these pairs, at most."""
-        return max((self._counts[pair] for pair in pairs), default=0)
+    def most_in(self, lanes: Iterable[Lane]) -> int:
+        """Return how many stand in the way in one of these lanes, at most."""
+        return max((self._counts[lane] for lane in lanes), default=0)
 
     def keep(self, parts: Sequence[Unsettled], *, some_were_written: bool = True) -> None:
         """Keep these, and nothing else; the pause until they are tried doubles while none could be written."""

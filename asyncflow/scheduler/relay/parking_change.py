@@ -45,23 +45,23 @@ class ParkingChange:
         keys = len(self.parked) + len(self.blocked) + len(self.released) + len(self.advanced)
         return keys + len(self.aside) + len(self.in_the_way)
 
-    def pairs(self) -> set[Lane]:
-        """Return the task types and shards that are concerned."""
+    def lanes(self) -> set[Lane]:
+        """Return the lanes that are concerned."""
         firsts = (first for first, _ in self.parked.values())
         changed = (*firsts, *self.blocked.values(), *self.aside, *self.in_the_way)
         tasks = {(task.task_type, task.shard) for task in changed}
         keys = (*self.released.items(), *self.advanced.items())
         return tasks | {(key.task_type, shard) for key, shard in keys}
 
-    def keeping(self, pairs: Collection[Lane]) -> ParkingChange:
-        """Return the part of these task types and shards."""
+    def keeping(self, lanes: Collection[Lane]) -> ParkingChange:
+        """Return the part of these lanes."""
         return ParkingChange(
-            {key: (first, delay) for key, (first, delay) in self.parked.items() if lane_of(first) in pairs},
-            {key: first for key, first in self.blocked.items() if lane_of(first) in pairs},
-            {key: shard for key, shard in self.released.items() if (key.task_type, shard) in pairs},
-            {key: shard for key, shard in self.advanced.items() if (key.task_type, shard) in pairs},
-            [task for task in self.aside if lane_of(task) in pairs],
-            [task for task in self.in_the_way if lane_of(task) in pairs],
+            {key: (first, delay) for key, (first, delay) in self.parked.items() if lane_of(first) in lanes},
+            {key: first for key, first in self.blocked.items() if lane_of(first) in lanes},
+            {key: shard for key, shard in self.released.items() if (key.task_type, shard) in lanes},
+            {key: shard for key, shard in self.advanced.items() if (key.task_type, shard) in lanes},
+            [task for task in self.aside if lane_of(task) in lanes],
+            [task for task in self.in_the_way if lane_of(task) in lanes],
         )
 
     def of_keys(self, wants: Callable[[Key], bool]) -> ParkingChange:

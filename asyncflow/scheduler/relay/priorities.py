@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from asyncflow.outbox import Task
-from asyncflow.scheduler.heads.precedence import FEW, NEVER, Bounds, Precedence, Share
+from asyncflow.scheduler.heads.precedence import FEW, NEVER, Bounds, Portion, Precedence
 from asyncflow.scheduler.heads.queries import Head, Lane, Pages
 
 
@@ -15,36 +15,36 @@ from asyncflow.scheduler.heads.queries import Head, Lane, Pages
 class RoundPlan:
     """Tell of a round which rows are read, and how many are taken of each type."""
 
-    shares: list[Share]
+    portions: list[Portion]
     limit: int  # rows of a lane, were they all alike
     bounds: Mapping[str, Bounds]
 
     @property
     def heads(self) -> list[Head]:
         """Return the heads of the pages."""
-        return [share.head for share in self.shares]
+        return [portion.head for portion in self.portions]
 
     @property
     def limits(self) -> list[int]:
         """Return how many rows each page may read."""
-        return [share.limit for share in self.shares]
+        return [portion.limit for portion in self.portions]
 
     @property
     def lanes(self) -> list[Lane]:
         """Return the lanes of the pages."""
-        return [(share.head.task_type, share.head.shard) for share in self.shares]
+        return [(portion.head.task_type, portion.head.shard) for portion in self.portions]
 
     def reading_further(self, rows: int) -> RoundPlan:
         """Return the plan with pages that hold so many rows more, which are read and passed over."""
-        shares = [share._replace(limit=share.limit + rows) for share in self.shares]
-        more = rows * len(shares)
+        portions = [portion._replace(limit=portion.limit + rows) for portion in self.portions]
+        more = rows * len(portions)
         bounds = {name: replace(one, rows=one.rows + more, ahead=one.ahead + more) for name, one in self.bounds.items()}
-        return replace(self, shares=shares, limit=self.limit + rows, bounds=bounds)
+        return replace(self, portions=portions, limit=self.limit + rows, bounds=bounds)
 
     @property
     def rows(self) -> int:
         """Return how many rows fill the round."""
-        return sum(share.rows for share in self.shares)
+        return sum(portion.rows for portion in self.portions)
 
 
 class Priorities:
@@ -70,13 +70,13 @@ class Priorities:
 
         ``due`` are the heads of all that could be read, ``held`` those of what is in hand.
         """
-        shares: list[Share] = []
+        portions: list[Portion] = []
         for name, heads in _by_type(served).items():
             if self._is_ordered(name):
-                shares += [Share(head, limit, limit) for head in heads]
+                portions += [Portion(head, limit, limit) for head in heads]
             else:
-                shares += self._of_types[name].shares(heads, limit * len(heads))
-        return RoundPlan(shares, limit, _bounds(shares, served, limit, [*due, *held], held))
+                portions += self._of_types[name].portions(heads, limit * len(heads))
+        return RoundPlan(portions, limit, _bounds(portions, served, limit, [*due, *held], held))
 
     def take(self, rows: Pages, plan: RoundPlan) -> list[Task]:
         """Return what of the rows is taken, each type in its order."""
@@ -92,8 +92,8 @@ class Priorities:
     def _take(self, name: str, tasks: Sequence[Task], moments: Sequence[int], plan: RoundPlan) -> list[Task]:
         if self._is_ordered(name):
             return list(tasks)
-        shares = [share for share in plan.shares if share.head.task_type == name]
-        return self._of_types[name].take(tasks, moments, shares, plan.bounds[name])
+        portions = [portion for portion in plan.portions if portion.head.task_type == name]
+        return self._of_types[name].take(tasks, moments, portions, plan.bounds[name])
 
     def moved(self, plan: RoundPlan) -> dict[Lane, int | None]:
         """Return where the lanes that were read go on, None where nothing is left."""
@@ -110,14 +110,14 @@ def in_no_order(heads: Iterable[Head], names: Container[str]) -> list[Head]:
 
 
 def _bounds(
-    shares: Iterable[Share], served: Iterable[Head], limit: int, waiting: Sequence[Head], held: Iterable[Head]
+    portions: Iterable[Portion], served: Iterable[Head], limit: int, waiting: Sequence[Head], held: Iterable[Head]
 ) -> dict[str, Bounds]:
     """Return for each type that is served what a round may take of it.
 
     A row may be overtaken by as many rounds as it takes to read each lane of its type once, by two at most if each
     lane gives a few rows only.
     """
-    read = {(share.head.task_type, share.head.shard) for share in shares}
+    read = {(portion.head.task_type, portion.head.shard) for portion in portions}
     lanes = Counter(head.task_type for head in waiting)
     in_hand = {head.task_type for head in held}
     elsewhere: dict[str, int] = {}

@@ -33,8 +33,8 @@ from asyncflow.scheduler.settings import SchedulerSettings
 class Relay(DataflowJob[ShareContext, Round]):
     """Fetch, deliver and settle round after round; lives as long as its scheduler, one thread runs it.
 
-    No transaction is open while the publisher works. While a backlog streams, a round is settled beside the next one,
-    which reads other (task type, shard) pairs. What was published and could not be settled, because the database
+    No transaction is open while the publisher works. While a backlog streams, a second writer settles a round as the
+    next one goes on, which reads other lanes. What was published and could not be settled, because the database
     went away, is settled before anything else is fetched.
     """
 
@@ -109,7 +109,7 @@ class Relay(DataflowJob[ShareContext, Round]):
             if unsettled is None:
                 found.hold.release()
         if unsettled is not None:
-            self._settler.settle(unsettled, beside=found.leaves_others)
+            self._settler.settle(unsettled, by_second=found.leaves_others)
 
     def seconds_until_next_fetch(self) -> float:
         """Return how long to wait after a fetch that found nothing."""
@@ -143,7 +143,7 @@ class Relay(DataflowJob[ShareContext, Round]):
             self._wait_seconds = self._pause.after_nothing(self.rest.seconds)
             return None
         try:
-            found = self._fetcher.fetch(hold, self._settler.pairs())
+            found = self._fetcher.fetch(hold, self._settler.lanes())
         except BaseException:
             hold.release()
             raise

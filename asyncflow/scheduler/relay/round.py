@@ -46,7 +46,7 @@ class Round:
     surplus: dict[Key, Surplus] = field(default_factory=dict)
     in_the_way: list[Task] = field(default_factory=list)
     wait_seconds: float = LONG_SECONDS
-    leaves_others: bool = False  # other pairs are due, or in hand, so the next round need not wait for this one
+    leaves_others: bool = False  # other lanes are due, or in hand, so the next round need not wait for this one
     hold: Hold | None = None  # on its shards
     read: int = 0  # rows of pages, of which those that come later than others were left
     left_bytes: int = 0  # of the payloads of those

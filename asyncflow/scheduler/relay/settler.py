@@ -19,7 +19,7 @@ from asyncflow.scheduler.connections.again import insist
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.limits import Limits
 from asyncflow.scheduler.heads.queries import Lane
-from asyncflow.scheduler.loops.second_writer import Beside
+from asyncflow.scheduler.loops.second_writer import SecondWriter
 from asyncflow.scheduler.relay.locked_rows import LockedRows, free_part
 from asyncflow.scheduler.relay.parking import Parking
 from asyncflow.scheduler.relay.parking_change import ParkingChange
@@ -31,7 +31,7 @@ from asyncflow.scheduler.table.queries import exclude_writers
 _MOST_REFUSALS = 5  # of one round, by a database that writes other things
 
 
-class _Written(NamedTuple):
+class _WrittenRound(NamedTuple):
     """Tell what was written, how many rows were fenced off, what is left for a lock, and how long it took."""
 
     settlement: Settlement
@@ -52,7 +52,7 @@ class _ShardsLost(Exception):  # noqa: N818 - no error: the settler itself catch
 class Settler:
     """Settle the rounds of one destination; lives as long as its relay, used by its thread alone.
 
-    While a backlog streams, a round is written on a thread beside, with a connection of its own, as the next one is
+    While a backlog streams, a second writer writes a round, with a connection of its own, as the next one is
     fetched and published. What could not be written, because the database went away, is kept and written first; what
     somebody else has locked is kept aside, and holds up nothing else.
     """
@@ -71,14 +71,14 @@ class Settler:
         self._destination = destination
         self._outbox = outbox
         self._database = database
-        self._database_beside = Database(engine, limits=Limits.within(settings.lease_seconds))
+        self._second_database = Database(engine, limits=Limits.within(settings.lease_seconds))
         self._ownership = ownership
         self._parking = parking
         self._deletes = settings.on_success == "delete"
         self._hooks = hooks
         self.locked = LockedRows(lambda name: outbox.task_types[name].ordered)
-        self._unsettled: list[Unsettled] = []  # at most the round that is written beside, and the one after it
-        self._beside: Beside[_Written] = Beside(f"relay-{destination}", hooks)
+        self._unsettled: list[Unsettled] = []  # at most the round of the second writer, and the one after it
+        self._second_writer: SecondWriter[_WrittenRound] = SecondWriter(f"relay-{destination}", hooks)
 
     def __bool__(self) -> bool:
         return bool(self._unsettled)
@@ -86,35 +86,39 @@ class Settler:
     @property
     def is_behind(self) -> bool:
         """Tell whether something could not be written and is to be tried again."""
-        return bool(self._unsettled) and not self._beside
+        return bool(self._unsettled) and not self._second_writer
 
     @property
-    def can_write_beside(self) -> bool:
+    def takes_second_writer(self) -> bool:
         """Tell whether the database has room for a second writer: SQLite has one, and in memory one connection."""
         return self._database.dialect.locks_rows
 
-    def pairs(self) -> set[Lane]:
-        """Return the task types and shards in which rows stand as pending that were published."""
-        return set().union(*(unsettled.pairs() for unsettled in self._unsettled))
+    def lanes(self) -> set[Lane]:
+        """Return the lanes in which rows stand as pending that were published."""
+        return set().union(*(unsettled.lanes() for unsettled in self._unsettled))
 
-    def settle(self, unsettled: Unsettled, *, beside: bool) -> None:
-        """Write the outcomes in one transaction, here or ``beside``, and tell of what was written.
+    def settle(self, unsettled: Unsettled, *, by_second: bool) -> None:
+        """Write the outcomes in one transaction, here or ``by_second`` writer, and tell of what was written.
 
         Returns with at most this round unwritten. Raises what the database raises, and that part is kept.
         """
         self._unsettled.append(unsettled)
-        self._end_beside()
-        # What is parked decides on what is read next; and what could not be written beside is written first.
-        is_next = len(self._unsettled) == 1
-        if beside and is_next and self.can_write_beside and self._beside.is_free and not len(unsettled.change):
-            self._beside.begin(lambda: self._write_out(self._database_beside, unsettled))
+        self._end_second_writer()
+        if by_second and self._is_for_second(unsettled):
+            self._second_writer.begin(lambda: self._write_out(self._second_database, unsettled))
         else:
             self.settle_all()
 
+    def _is_for_second(self, unsettled: Unsettled) -> bool:
+        """Tell whether the second writer may write this round."""
+        # What is parked decides on what is read next; and what the second writer could not write is written first.
+        is_next = len(self._unsettled) == 1 and not len(unsettled.change)
+        return is_next and self.takes_second_writer and self._second_writer.is_free
+
     def settle_all(self) -> None:
         """Leave nothing unwritten, and give the second connection back; raises what the database raises."""
-        self._end_beside()
-        self._database_beside.close()
+        self._end_second_writer()
+        self._second_database.close()
         while self._unsettled:
             self._write_first()
 
@@ -131,8 +135,8 @@ class Settler:
         finally:
             for part in self.locked.parts:
                 part.hold.release()
-            self._beside.close()
-            self._database_beside.close()
+            self._second_writer.close()
+            self._second_database.close()
 
     def retry_locked(self) -> None:
         """Write what somebody else had locked, if it is time to look whether it still is."""
@@ -147,12 +151,12 @@ class Settler:
             return  # not by a hand-over: the lease is late
         kept = list[Unsettled]()
         for part in self.locked.parts:
-            pairs = {pair for pair in part.all_pairs() if pair[1] in owned}
-            if given_up := len(part.settlement) - len(part.keeping(pairs).settlement):
+            lanes = {lane for lane in part.all_lanes() if lane[1] in owned}
+            if given_up := len(part.settlement) - len(part.keeping(lanes).settlement):
                 self._hooks.emit(SettleFenced(self._destination, given_up))
                 self._parking.forget()
-            if pairs:
-                kept.append(part.keeping(pairs))
+            if lanes:
+                kept.append(part.keeping(lanes))
         self._keep_locked(kept)
 
     def _write_locked(self) -> None:
@@ -184,9 +188,9 @@ class Settler:
         else:
             hold.release()
 
-    def _end_beside(self) -> None:
-        was_begun = bool(self._beside)
-        written = self._beside.end()
+    def _end_second_writer(self) -> None:
+        was_begun = bool(self._second_writer)
+        written = self._second_writer.end()
         if written is not None:
             self._take_in(written)
             self._finish_first()
@@ -229,25 +233,25 @@ class Settler:
 
     def _write_in_pieces(self, whole: Unsettled) -> None:
         """Write what can be written, so that one part holds up no other; that part will be read and sent again."""
-        for pair in sorted(whole.all_pairs()):
+        for lane in sorted(whole.all_lanes()):
             try:
-                self._take_in(self._write_out(self._database, whole.keeping({pair})))
+                self._take_in(self._write_out(self._database, whole.keeping({lane})))
             except Exception as error:
                 self._doubt(whole)
                 if not self._is_refusal(error):
                     raise
                 self._hooks.emit(StepFailed(f"relay-{self._destination}", error, 0.0))
-            rest = whole.keeping(whole.all_pairs() - {pair})
+            rest = whole.keeping(whole.all_lanes() - {lane})
             whole.settlement, whole.change = rest.settlement, rest.change
 
-    def _take_in(self, written: _Written) -> None:
+    def _take_in(self, written: _WrittenRound) -> None:
         """Know what is settled and what is locked, and tell of it."""
         if written.left is not None:
             self.locked.keep([*self.locked.parts, written.left])
             self._hooks.emit(RowsLocked(self._destination, sum(1 for _ in written.left.concerned())))
         self._tell_of(written)
 
-    def _tell_of(self, written: _Written) -> None:
+    def _tell_of(self, written: _WrittenRound) -> None:
         self._parking.adopt(written.change)
         if len(written.settlement) or written.left is None:
             self._tell(written.settlement, written.seconds)
@@ -256,7 +260,7 @@ class Settler:
             self._parking.forget()
             self._ownership.refresh()
 
-    def _write_out(self, database: Database, unsettled: Unsettled, *, waits: bool = True) -> _Written:
+    def _write_out(self, database: Database, unsettled: Unsettled, *, waits: bool = True) -> _WrittenRound:
         """Write the outcomes of the shards still owned in the epoch of the fetch; count the others.
 
         While some rows are known to be locked, and after having waited for one, it waits for no other.
@@ -275,7 +279,7 @@ class Settler:
             except _ShardsLost as lost:
                 owned = lost.owned
 
-    def _write(self, connection: Connection, unsettled: Unsettled, owned: set[int] | None) -> _Written:
+    def _write(self, connection: Connection, unsettled: Unsettled, owned: set[int] | None) -> _WrittenRound:
         """Write the rows first, and look last whether their shards are ``owned`` still: all are, as far as one knows.
 
         So one that waits for a row holds no shard meanwhile, and no heartbeat waits for it.
@@ -289,22 +293,22 @@ class Settler:
             raise _ShardsLost(still)
         return written
 
-    def _write_free(self, connection: Connection, unsettled: Unsettled) -> _Written:
+    def _write_free(self, connection: Connection, unsettled: Unsettled) -> _WrittenRound:
         """Write what nobody else has locked."""
         free, owned, left = free_part(connection, self._outbox, self._ownership.job, unsettled, Status.PENDING)
         return self._write_owned(connection, free, owned)._replace(left=left)
 
-    def _write_owned(self, connection: Connection, unsettled: Unsettled, owned: set[int]) -> _Written:
+    def _write_owned(self, connection: Connection, unsettled: Unsettled, owned: set[int]) -> _WrittenRound:
         settlement, change = unsettled.settlement, unsettled.change
         if unsettled.may_be_written:
-            return _Written(*self._write_again(connection, unsettled, owned))
+            return _WrittenRound(*self._write_again(connection, unsettled, owned))
         if owned != unsettled.shards():
             settlement = settlement.keeping(lambda task: task.shard in owned)
-            change = change.keeping({pair for pair in change.pairs() if pair[1] in owned})
+            change = change.keeping({lane for lane in change.lanes() if lane[1] in owned})
         changed = settlement.write(connection, self._outbox.tasks, delete_succeeded=self._deletes)
         if change:
             self._parking.write(connection, change)
-        return _Written(settlement, change, len(unsettled.settlement) - changed)
+        return _WrittenRound(settlement, change, len(unsettled.settlement) - changed)
 
     def _write_again(
         self, connection: Connection, unsettled: Unsettled, owned: set[int]
@@ -314,7 +318,7 @@ class Settler:
         standing = whole.standing(connection, tasks, delete_succeeded=self._deletes)
         left = whole.keeping(lambda task: task.shard in owned and task.raw_id not in standing)
         changed = left.write(connection, tasks, delete_succeeded=self._deletes)
-        change = unsettled.change.keeping({pair for pair in unsettled.change.pairs() if pair[1] in owned})
+        change = unsettled.change.keeping({lane for lane in unsettled.change.lanes() if lane[1] in owned})
         if change:
             self._parking.write(connection, change)
         told = whole.keeping(lambda task: task.shard in owned or task.raw_id in standing)

@@ -31,20 +31,20 @@ class Unsettled:
 
     def shards(self) -> set[int]:
         """Return the shards whose owner alone may write this."""
-        return {shard for _, shard in self.all_pairs()}
+        return {shard for _, shard in self.all_lanes()}
 
-    def pairs(self) -> set[Lane]:
-        """Return the task types and shards of the rows whose status changes."""
+    def lanes(self) -> set[Lane]:
+        """Return the lanes of the rows whose status changes."""
         return {(task.task_type, task.shard) for task in self.settlement.tasks()}
 
-    def all_pairs(self) -> set[Lane]:
-        """Return the task types and shards of all that is to be written."""
-        return self.pairs() | self.change.pairs()
+    def all_lanes(self) -> set[Lane]:
+        """Return the lanes of all that is to be written."""
+        return self.lanes() | self.change.lanes()
 
-    def keeping(self, pairs: set[Lane]) -> Unsettled:
-        """Return the part of these task types and shards."""
-        settlement = self.settlement.keeping(lambda task: (task.task_type, task.shard) in pairs)
-        return replace(self, settlement=settlement, change=self.change.keeping(pairs))
+    def keeping(self, lanes: set[Lane]) -> Unsettled:
+        """Return the part of these lanes."""
+        settlement = self.settlement.keeping(lambda task: (task.task_type, task.shard) in lanes)
+        return replace(self, settlement=settlement, change=self.change.keeping(lanes))
 
     def of_tasks(self, wants: Callable[[Task], bool], wants_key: Callable[[Key], bool]) -> Unsettled:
         """Return the part of the tasks and the parked keys that are wanted."""

@@ -54,13 +54,13 @@ class ClaimSource(Protocol):
     """Give claims to one worker; its thread calls all but those that are a handler's: ``begin``,
     ``settle_in``, ``still_holds`` and ``checkpoint``.
 
-    One that ``can_settle_beside`` is also called to ``settle`` on another thread, while the worker's claims or renews.
+    One that ``takes_second_writer`` is also called to ``settle`` on its thread, while the worker's claims or renews.
 
     What raises for a while, as the database or the service is away, is called again after a pause.
     """
 
     @property
-    def can_settle_beside(self) -> bool:
+    def takes_second_writer(self) -> bool:
         """Tell whether there is room for a second writer."""
         ...
 
@@ -75,12 +75,12 @@ class ClaimSource(Protocol):
         """
         ...
 
-    def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, beside: bool) -> Sequence[Written]:
+    def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, by_second: bool) -> Sequence[Written]:
         """Write the verdicts; tell what each changed. Those it leaves out, or all if it raises, are given again."""
         ...
 
-    def end_settling_beside(self) -> None:
-        """Give back what settling beside needs, until the next time; called while nothing is settled."""
+    def end_second_writer(self) -> None:
+        """Give back what the second writer needs, until the next time; called while nothing is settled."""
         ...
 
     def begin(self, claim: Claim) -> None:

@@ -49,8 +49,8 @@ class Claims:
         self._engine = engine
         self._database = Database(engine)
         # SQLite has one writer, and in memory one connection.
-        self.can_settle_beside = self._database.dialect.locks_rows
-        self._database_beside = Database(engine)
+        self.takes_second_writer = self._database.dialect.locks_rows
+        self._second_database = Database(engine)
         self._owner = owner
         self._lease = timedelta(seconds=lease_seconds)
         self._deletes = deletes
@@ -106,12 +106,12 @@ class Claims:
                 claim.held_until = held_until
         return {claim.task.id for claim in claims if claim.task.raw_id in lost}
 
-    def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, beside: bool = False) -> list[Written]:
+    def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, by_second: bool = False) -> list[Written]:
         """Write the verdicts in one transaction, a statement for those that are alike; tell what each changed.
 
         What is given again because it raised may have been written then: it counts as changed.
         """
-        database = self._database_beside if beside else self._database
+        database = self._second_database if by_second else self._database
         try:
             return self.caution.run(
                 database,
@@ -123,9 +123,9 @@ class Claims:
                 claim.may_be_settled = True
             raise
 
-    def end_settling_beside(self) -> None:
+    def end_second_writer(self) -> None:
         """Give the second connection back."""
-        self._database_beside.close()
+        self._second_database.close()
 
     def begin(self, claim: Claim) -> None:
         """Write, in a transaction of its own, on any thread, that the attempt counts; raises ClaimLostError."""
@@ -171,7 +171,7 @@ class Claims:
         except DBAPIError:
             pass  # they run out by themselves
         self._database.close()
-        self._database_beside.close()
+        self._second_database.close()
 
     def raw_id_of(self, task_id: UUID) -> Any:
         """Return an id in the form in which pages have it."""
@@ -209,12 +209,14 @@ class Claims:
 
     def _read(self, connection: Connection, heads: Sequence[Head], most: int) -> list[Task]:
         precedence = self._precedence_of(heads[0].task_type)
-        shares = precedence.shares(heads[:MOST_PAGES], most)
-        rows = queries.read_pages(connection, self._tasks, [share.head for share in shares], [s.limit for s in shares])
-        read = {share.head.shard for share in shares}
+        portions = precedence.portions(heads[:MOST_PAGES], most)
+        rows = queries.read_pages(
+            connection, self._tasks, [portion.head for portion in portions], [s.limit for s in portions]
+        )
+        read = {portion.head.shard for portion in portions}
         elsewhere = min((head.moment for head in heads if head.shard not in read), default=NEVER)
         ahead = most * -(-len(heads) // MOST_PAGES)
-        return precedence.take(rows, rows.moments, shares, Bounds(most, ahead, elsewhere))
+        return precedence.take(rows, rows.moments, portions, Bounds(most, ahead, elsewhere))
 
     def _precedence_of(self, task_type: str) -> Precedence:
         """Return what knows the order of a type's rows; here each claim stands for itself."""

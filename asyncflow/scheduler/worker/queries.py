@@ -163,7 +163,7 @@ def end(tasks: Table) -> Update:
 
 @lru_cache(maxsize=32)
 def ran_out(tasks: Table) -> Select[Any]:
-    """Read rows of a (task type, shard) whose claim ran out, longest ago first."""
+    """Read rows of a lane whose claim ran out, longest ago first."""
     t = tasks.c
     return (
         select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token)
@@ -200,7 +200,7 @@ def live_owners(instances: Table) -> Select[Any]:
 
 @lru_cache(maxsize=32)
 def held_by(tasks: Table) -> Select[Any]:
-    """Read rows of a (task type, shard) that ``owners`` hold, however long their claims last."""
+    """Read rows of a lane that ``owners`` hold, however long their claims last."""
     t = tasks.c
     return (
         select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token)

@@ -39,7 +39,7 @@ class Rescued:
 
 @dataclass(frozen=True)
 class Rescue:
-    """Give back or fail a page of one (task type, shard): what ran out, or with ``owners`` what these hold.
+    """Give back or fail a page of one lane: what ran out, or with ``owners`` what these hold.
 
     Each write asks again what was read. An attempt that is not known to have begun is not spent, and the row says so:
     the next one counts. ``waited_seconds`` of the retry interval have passed already.

@@ -37,32 +37,32 @@ _SCATTER = 16  # places among which those choose that came too late
 TypeOf = Callable[[str], TaskType]
 
 
-class Held(NamedTuple):
+class HeldClaim(NamedTuple):
     """Name one claim: a task, and the token that its worker was given."""
 
     id: UUID
     token: UUID
 
 
-class Outcome(NamedTuple):
+class ClaimOutcome(NamedTuple):
     """Tell what became of a claimed task: a name of OUTCOMES, and what the worker says of it."""
 
-    held: Held
+    held: HeldClaim
     name: str
     delay_seconds: float | None = None  # for a retry: replaces the policy's interval
     error: str = ""
 
 
-class Settled(NamedTuple):
+class SettledClaim(NamedTuple):
     """Tell of one outcome what was written; without a verdict the claim was lost and nothing was."""
 
-    held: Held
+    held: HeldClaim
     verdict: Verdict | None
     task_type: str = ""
     attempt: int = 0
 
 
-class SharedClaims:
+class ServiceClaims:
     """Hold, renew, checkpoint and settle, each in the transaction of the connection given; any thread uses it.
 
     Any number of processes may do so at once: a row is claimed by an UPDATE that asks once more whether it is due, and
@@ -86,7 +86,7 @@ class SharedClaims:
         self._at_work = 0  # holds
 
     def heads(self, connection: Connection) -> list[Head]:
-        """Read the first PENDING row of each task type and shard."""
+        """Read the first PENDING row of each lane."""
         return queries.read_heads(connection, dialect_of(self._dialect.name), self._tasks, int(Status.PENDING))
 
     def hold(self, connection: Connection, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:
@@ -95,7 +95,7 @@ class SharedClaims:
         claims = Claims(self._outbox, self._engine, owner, lease_seconds, deletes=self._deletes)
         claims.marked_types = lambda names: names  # none is known to have reached its worker
         due: dict[str, list[Head]] = defaultdict(list)
-        with self._beside() as others:
+        with self._counted() as others:
             for head in sorted(self.heads(connection), key=lambda head: head.moment):
                 if head.task_type in limits and head.due_in_seconds <= 0:
                     due[head.task_type].append(head)
@@ -109,21 +109,21 @@ class SharedClaims:
         """Return those of the claims that are held, by a hold that may not have been answered; renew them."""
         if not claims:
             return []
-        held = [Held(claim.task.id, claim.token) for claim in claims]
+        held = [HeldClaim(claim.task.id, claim.token) for claim in claims]
         lost = set(self._renew(connection, held, lease_seconds, claim_queries.renew(self._tasks)))
         return [claim for claim in claims if claim.task.id not in lost]
 
-    def are_written(self, connection: Connection, settled: Sequence[Settled]) -> bool:
+    def are_written(self, connection: Connection, settled: Sequence[SettledClaim]) -> bool:
         """Tell whether a settle that judged so has committed: then what it settled is held no longer."""
         judged = [one.held for one in settled if one.verdict is not None]
         return not self._lock(connection, judged) if judged else False
 
-    def renew(self, connection: Connection, held: Iterable[Held], lease_seconds: float) -> list[UUID]:
+    def renew(self, connection: Connection, held: Iterable[HeldClaim], lease_seconds: float) -> list[UUID]:
         """Let the claims last for another lease, for their worker asks; return the ids of those that are lost."""
         return self._renew(connection, held, lease_seconds, claim_queries.renew_heard(self._tasks))
 
     def _renew(
-        self, connection: Connection, held: Iterable[Held], lease_seconds: float, statement: Update
+        self, connection: Connection, held: Iterable[HeldClaim], lease_seconds: float, statement: Update
     ) -> list[UUID]:
         lost: list[UUID] = []
         for token, ids in _by_token(held).items():
@@ -138,7 +138,7 @@ class SharedClaims:
         return lost
 
     def checkpoint(
-        self, connection: Connection, held: Held, stage: str, context: str | None, lease_seconds: float | None
+        self, connection: Connection, held: HeldClaim, stage: str, context: str | None, lease_seconds: float | None
     ) -> None:
         """Write how far the work has come; a lease renews the claim as well. Raises ClaimLostError."""
         values = {"ids": [self._raw(held.id)], "token": held.token, "its_stage": stage}
@@ -159,7 +159,7 @@ class SharedClaims:
             for token, ids in by_token.items()
         )
 
-    def settle(self, connection: Connection, outcomes: Sequence[Outcome], type_of: TypeOf) -> list[Settled]:
+    def settle(self, connection: Connection, outcomes: Sequence[ClaimOutcome], type_of: TypeOf) -> list[SettledClaim]:
         """Write the outcomes, a statement for those that are alike; tell of each what was written, in order."""
         rows = self._lock(connection, [outcome.held for outcome in outcomes])
         settled = [_judge(outcome, rows.get(outcome.held.id.bytes), type_of) for outcome in outcomes]
@@ -174,7 +174,7 @@ class SharedClaims:
             self._contexts.forget(connection, [row[0] for row in done if row.stage is not None])
         return settled
 
-    def _lock(self, connection: Connection, held: Sequence[Held]) -> dict[bytes, Any]:
+    def _lock(self, connection: Connection, held: Sequence[HeldClaim]) -> dict[bytes, Any]:
         """Read the rows that are held under these tokens, and keep them so until the commit."""
         locks = dialect_of(self._dialect.name).locks_rows
         if not locks:
@@ -185,7 +185,7 @@ class SharedClaims:
         return {_key(row[0]): row for row in rows if row.claim_token == tokens[_key(row[0])]}
 
     @contextmanager
-    def _beside(self) -> Iterator[int]:
+    def _counted(self) -> Iterator[int]:
         """Count this hold as one at work; tell how many others are."""
         with self._counting:
             others = self._at_work
@@ -225,20 +225,20 @@ def _behind(heads: list[Head], count: int) -> list[Head]:
     return heads[first:] + heads[:first]
 
 
-def _judge(outcome: Outcome, row: Any, type_of: TypeOf) -> Settled:
+def _judge(outcome: ClaimOutcome, row: Any, type_of: TypeOf) -> SettledClaim:
     if row is None:
-        return Settled(outcome.held, None)
+        return SettledClaim(outcome.held, None)
     kind = type_of(row.task_type)
     spent = Spent(row.retry_count, kind.most_retries(row.max_retries))
     verdict = judged(outcome.name, outcome.delay_seconds, outcome.error, kind, spent)
-    return Settled(outcome.held, verdict, row.task_type, row.retry_count)
+    return SettledClaim(outcome.held, verdict, row.task_type, row.retry_count)
 
 
-def _done(settled: Iterable[Settled]) -> list[bytes]:
+def _done(settled: Iterable[SettledClaim]) -> list[bytes]:
     return [one.held.id.bytes for one in settled if one.verdict is not None and one.verdict.status is Status.SUCCESS]
 
 
-def _by_token(held: Iterable[Held]) -> dict[UUID, list[UUID]]:
+def _by_token(held: Iterable[HeldClaim]) -> dict[UUID, list[UUID]]:
     groups: dict[UUID, list[UUID]] = defaultdict(list)
     for task_id, token in held:
         groups[token].append(task_id)

@@ -12,7 +12,7 @@ from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.scheduler.cluster.ownership import Ownership
 from asyncflow.scheduler.heads.lookout import Lookout
 from asyncflow.scheduler.heads.precedence import Precedence
-from asyncflow.scheduler.heads.queries import Head
+from asyncflow.scheduler.heads.queries import Head, Lane
 from asyncflow.scheduler.heads.recent_heads import RecentHeads
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.settings import SchedulerSettings
@@ -22,7 +22,7 @@ from asyncflow.scheduler.worker.claims import Claims
 from asyncflow.scheduler.worker.verdict import UNANSWERED
 
 
-class OwnedClaims(Claims):
+class ShardClaims(Claims):
     """Be a worker's source of claims in its scheduler; a claim outlives the hand-over of its shard."""
 
     def __init__(
@@ -99,7 +99,7 @@ class OwnedClaims(Claims):
             of_types.setdefault(head.task_type, []).append(head._replace(moment=frontier))
         return [(sorted(heads, key=lambda head: head.moment), free[name]) for name, heads in of_types.items()]
 
-    def _moved(self, names: Iterable[str]) -> dict[tuple[str, int], int | None]:
+    def _moved(self, names: Iterable[str]) -> dict[Lane, int | None]:
         lanes = ((name, self._precedences[name].moved) for name in names)
         return {(name, shard): moment for name, moved in lanes for shard, moment in moved.items()}
 

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from asyncflow.events import Hooks, SettleFenced, TaskFailed, TaskRetried, TasksSettled
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.loops.second_writer import Beside
+from asyncflow.scheduler.loops.second_writer import SecondWriter
 from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource, Written
 from asyncflow.scheduler.worker.verdict import Verdict
 
 Judged = tuple[Claim, Verdict]
 
 
-class _Settled(NamedTuple):
+class _WrittenVerdicts(NamedTuple):
     """Tell what was written, and how long it took."""
 
     written: Sequence[Written]
@@ -26,7 +26,7 @@ class _Settled(NamedTuple):
 class VerdictWriter:
     """Write verdicts and tell of them; lives as long as its worker, used by its thread alone.
 
-    While a backlog streams, some are written on a thread beside, as the next tasks are claimed. What could not be
+    While a backlog streams, some are written by a second writer, as the next tasks are claimed. What could not be
     written, because the database or the service is away, is kept and written first.
     """
 
@@ -35,49 +35,49 @@ class VerdictWriter:
         self._hooks = hooks
         self._destination = destination
         self._judged: list[Judged] = []
-        self._beside: Beside[_Settled] = Beside(destination, hooks)
-        self._judged_beside: list[Judged] = []  # those that it writes
+        self._second_writer: SecondWriter[_WrittenVerdicts] = SecondWriter(destination, hooks)
+        self._judged_by_second: list[Judged] = []  # those that the second writer writes
 
     def __bool__(self) -> bool:
-        return bool(self._judged or self._beside)
+        return bool(self._judged or self._second_writer)
 
     def add(self, claim: Claim, verdict: Verdict) -> None:
         """Take in a verdict, to be written by the next ``write``."""
         self._judged.append((claim, verdict))
 
-    def write(self, *, beside: bool) -> None:
-        """Write all verdicts, here or ``beside``; then these may be unwritten when it returns, and no others.
+    def write(self, *, by_second: bool) -> None:
+        """Write all verdicts, here or ``by_second`` writer; then these may be unwritten as it returns, and no others.
 
-        Raises what the source raises, and what that left unwritten is kept. What could not be written beside is
+        Raises what the source raises, and what that left unwritten is kept. What the second writer could not write is
         written here.
         """
-        self._end_beside()
-        if not self._source.can_settle_beside:
-            beside = False
-        elif not beside:
-            self._source.end_settling_beside()
-        if self._judged and beside and self._beside.is_free:
+        self._end_second_writer()
+        if not self._source.takes_second_writer:
+            by_second = False
+        elif not by_second:
+            self._source.end_second_writer()
+        if self._judged and by_second and self._second_writer.is_free:
             judged, self._judged = self._judged, []
-            self._judged_beside = judged
-            self._beside.begin(lambda: self._settle(judged, beside=True))
+            self._judged_by_second = judged
+            self._second_writer.begin(lambda: self._settle(judged, by_second=True))
         elif self._judged:
-            self._take_in(self._settle(self._judged, beside=False))
+            self._take_in(self._settle(self._judged, by_second=False))
 
     def close(self) -> None:
         """End the thread."""
-        self._beside.close()
+        self._second_writer.close()
 
-    def _end_beside(self) -> None:
-        settled = self._beside.end()
-        self._judged, self._judged_beside = self._judged_beside + self._judged, []
+    def _end_second_writer(self) -> None:
+        settled = self._second_writer.end()
+        self._judged, self._judged_by_second = self._judged_by_second + self._judged, []
         if settled is not None:
             self._take_in(settled)
 
-    def _settle(self, judged: Sequence[Judged], *, beside: bool) -> _Settled:
+    def _settle(self, judged: Sequence[Judged], *, by_second: bool) -> _WrittenVerdicts:
         began = time.perf_counter()
-        return _Settled(self._source.settle(judged, beside=beside), time.perf_counter() - began)
+        return _WrittenVerdicts(self._source.settle(judged, by_second=by_second), time.perf_counter() - began)
 
-    def _take_in(self, settled: _Settled) -> None:
+    def _take_in(self, settled: _WrittenVerdicts) -> None:
         """Know what is written, and tell of it."""
         if not settled.written:
             return  # all of it is left for a lock, or for the service

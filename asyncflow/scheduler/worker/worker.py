@@ -211,13 +211,13 @@ class Worker:
                 self._hooks.emit(StepFailed(DESTINATION, error, _PAUSE_IN_STOP_SECONDS))
                 time.sleep(_PAUSE_IN_STOP_SECONDS)
         self._give_up(lambda _: True, lambda _: GIVEN_BACK)
-        insist(lambda: self._verdicts.write(beside=False))
+        insist(lambda: self._verdicts.write(by_second=False))
 
     def _tend(self) -> None:
         self._recover()
         self._take_in_finished()
         self._give_up_overdue()
-        self._verdicts.write(beside=self._streams)
+        self._verdicts.write(by_second=self._streams)
         self._renew_if_due()
 
     def _take_in_finished(self) -> None:

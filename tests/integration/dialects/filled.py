@@ -16,7 +16,7 @@ from tests.integration.dialects.store import DOOR, Statements, Store
 
 TYPES = [MessageType(name=f"type.{number}", destination="kafka", topic="topic") for number in range(5)]
 PENDING, SETTLED = 20_000, 10_000
-PAIRS = len(TYPES) * 64
+LANES = len(TYPES) * 64
 LIMIT = 20
 
 Statement = tuple[str, Any]
@@ -56,7 +56,7 @@ class Plans:
         self.store = store
         with Statements(store.engine) as sent, store.engine.connect() as connection:
             heads = read_heads(connection, store.dialect, store.tasks, int(Status.PENDING))
-            assert len(heads) == PAIRS
+            assert len(heads) == LANES
             read_pages(connection, store.tasks, heads[:1], LIMIT)
             read_pages(connection, store.tasks, heads[:64], LIMIT)
         self.heads, self.page, self.pages = sent

@@ -48,13 +48,13 @@ class Store:
         with self.engine.connect() as connection:
             return read_heads(connection, self.dialect, self.tasks, status)
 
-    def pairs(self, status: int = 0) -> list[tuple[str, int]]:
+    def lanes(self, status: int = 0) -> list[tuple[str, int]]:
         """Return the heads' task types and shards, sorted."""
         return sorted((head.task_type, head.shard) for head in self.heads(status))
 
-    def pages(self, pairs: Sequence[tuple[str, int]], limit: int = 100) -> list[Task]:
+    def pages(self, lanes: Sequence[tuple[str, int]], limit: int = 100) -> list[Task]:
         with self.engine.connect() as connection:
-            return read_pages(connection, self.tasks, [Head(*pair, 0.0) for pair in pairs], limit)
+            return read_pages(connection, self.tasks, [Head(*lane, 0.0) for lane in lanes], limit)
 
     def rows(self) -> list[Row[Any]]:
         with self.engine.connect() as connection:

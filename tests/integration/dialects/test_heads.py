@@ -16,30 +16,30 @@ def test_an_empty_table_has_no_heads(store: Store) -> None:
 
 def test_one_row_is_one_head(store: Store) -> None:
     store.put("user.registered", 7)
-    assert store.pairs() == [("user.registered", 7)]
+    assert store.lanes() == [("user.registered", 7)]
 
 
 def test_many_rows_of_a_pair_are_one_head(store: Store) -> None:
     store.put_all([store.row("a", 3) for _ in range(50)])
-    assert store.pairs() == [("a", 3)]
+    assert store.lanes() == [("a", 3)]
 
 
 def test_every_pair_of_type_and_shard_is_a_head(store: Store) -> None:
-    pairs = [(f"type.{number}", shard) for number in range(6) for shard in range(64)]
-    store.put_all([store.row(*pair) for pair in pairs for _ in range(2)])
-    assert store.pairs() == sorted(pairs)
+    lanes = [(f"type.{number}", shard) for number in range(6) for shard in range(64)]
+    store.put_all([store.row(*lane) for lane in lanes for _ in range(2)])
+    assert store.lanes() == sorted(lanes)
 
 
 def test_sparse_pairs_are_all_found(store: Store) -> None:
-    pairs = [("a", 0), ("a", 63), ("b", 5), ("c", 0), ("z", 32_766)]
-    store.put_all([store.row(*pair) for pair in pairs])
-    assert store.pairs() == pairs
+    lanes = [("a", 0), ("a", 63), ("b", 5), ("c", 0), ("z", 32_766)]
+    store.put_all([store.row(*lane) for lane in lanes])
+    assert store.lanes() == lanes
 
 
 def test_types_that_differ_little_are_told_apart(store: Store) -> None:
     names = ["a", "A", "aa", "a.a", "a-a", "a_a", "a a", "á", "ä", "ß", "ss", "日本", "😀", "Z", "0", "10", "9"]
     store.put_all([store.row(name, shard) for name in names for shard in (1, 0)])
-    assert store.pairs() == sorted((name, shard) for name in names for shard in (0, 1))
+    assert store.lanes() == sorted((name, shard) for name in names for shard in (0, 1))
 
 
 def test_the_earliest_order_time_is_the_head_s(store: Store) -> None:
@@ -72,7 +72,7 @@ def test_rows_of_other_statuses_are_no_heads(store: Store) -> None:
     for status in Status:
         store.put(f"type.{status.name.lower()}", int(status), -9999, status=int(status))
     for status in Status:
-        assert store.pairs(status) == [(f"type.{status.name.lower()}", int(status))]
+        assert store.lanes(status) == [(f"type.{status.name.lower()}", int(status))]
 
 
 def test_a_settled_row_before_a_pending_one_does_not_hide_it(store: Store) -> None:

@@ -31,25 +31,25 @@ def test_a_task_without_key_headers_and_payload_is_read_as_such(store: Store) ->
 
 @pytest.mark.parametrize("count", [1, 2, 64])
 def test_any_number_of_pages_is_read_in_one_statement(store: Store, count: int) -> None:
-    pairs = [("a", shard) for shard in range(count)]
-    store.put_all([store.row(*pair) for pair in pairs for _ in range(3)])
+    lanes = [("a", shard) for shard in range(count)]
+    store.put_all([store.row(*lane) for lane in lanes for _ in range(3)])
     with Statements(store.engine) as sent:
-        tasks = store.pages(pairs)
+        tasks = store.pages(lanes)
     assert len(sent) == 1
-    assert [(task.task_type, task.shard) for task in tasks] == [pair for pair in pairs for _ in range(3)]
+    assert [(task.task_type, task.shard) for task in tasks] == [lane for lane in lanes for _ in range(3)]
 
 
 def test_pages_of_several_types_come_in_the_order_asked_for(store: Store) -> None:
-    pairs = [("b", 2), ("a", 1), ("a", 5)]
-    store.put_all([store.row(*pair) for pair in reversed(pairs)])
-    assert [(task.task_type, task.shard) for task in store.pages(pairs)] == pairs
+    lanes = [("b", 2), ("a", 1), ("a", 5)]
+    store.put_all([store.row(*lane) for lane in reversed(lanes)])
+    assert [(task.task_type, task.shard) for task in store.pages(lanes)] == lanes
 
 
 @pytest.mark.parametrize("count", [1, 2, 64])
 def test_the_limit_is_that_of_each_page(store: Store, count: int) -> None:
-    pairs = [("a", shard) for shard in range(count)]
-    store.put_all([store.row(*pair) for pair in pairs for _ in range(4)])
-    assert len(store.pages(pairs, limit=3)) == 3 * count
+    lanes = [("a", shard) for shard in range(count)]
+    store.put_all([store.row(*lane) for lane in lanes for _ in range(4)])
+    assert len(store.pages(lanes, limit=3)) == 3 * count
 
 
 def test_a_page_begins_with_the_earliest_order_time(store: Store) -> None:

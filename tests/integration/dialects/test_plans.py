@@ -15,7 +15,7 @@ from sqlalchemy import Engine, select, text
 from asyncflow.scheduler.relay.queries import settle_succeeded
 from asyncflow.scheduler.table.raw_ids import raw_id
 from asyncflow.scheduler.worker import queries as claim_queries
-from tests.integration.dialects.filled import LIMIT, PAIRS, PENDING, TYPES, Plans, Statement, analyze, fill
+from tests.integration.dialects.filled import LANES, LIMIT, PENDING, TYPES, Plans, Statement, analyze, fill
 from tests.integration.dialects.store import Statements, Store
 
 PARAMETER = re.compile(r"%\((\w+)\)s")
@@ -43,7 +43,7 @@ def test_the_one_index_serves_and_nothing_is_sorted(plans: Plans, name: str, dat
 
 def test_the_rows_read_are_about_the_rows_returned(plans: Plans, database: str) -> None:
     costs = COSTS[database](plans)
-    assert costs["heads"] <= 4 * PAIRS
+    assert costs["heads"] <= 4 * LANES
     assert costs["page"] <= LIMIT + 2
     assert costs["pages"] <= 64 * (LIMIT + 2)
 
@@ -192,7 +192,7 @@ def test_a_table_that_the_planner_believes_empty_is_not_read_again_and_again(mad
     try:
         plans = Plans(made_store)
         # At worst the rest of a type for each of its shards, never the whole table.
-        assert postgresql_reads(plans, plans.heads) <= PAIRS * PENDING / len(TYPES)
+        assert postgresql_reads(plans, plans.heads) <= LANES * PENDING / len(TYPES)
     finally:
         made_store.empty()
 

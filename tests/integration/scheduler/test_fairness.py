@@ -73,15 +73,15 @@ def test_no_pair_starves_where_more_are_due_than_a_round_serves(application: App
         publish_many(application, 700, name)
     publish(application)
     rows = application.rows()
-    pairs = {(row.task_type, row.shard): row.id for row in rows}
-    assert len(pairs) > 128
+    lanes = {(row.task_type, row.shard): row.id for row in rows}
+    assert len(lanes) > 128
     publisher = MemoryPublisher()
     scheduler = schedule(publisher, round_size=200)
     scheduler.drain()
     taken = ids_of(publisher)
     assert Counter(taken) == Counter(str(row.id) for row in rows)
     place = {task_id: number for number, task_id in enumerate(taken)}
-    rounds = ceil(len(pairs) / 64) + 1
+    rounds = ceil(len(lanes) / 64) + 1
     first = {(row.task_type, row.shard): row for row in sorted(rows, key=lambda row: row.order_time, reverse=True)}
     for row in first.values():
         before = sum(other.order_time <= row.order_time for other in rows if other.task_type == row.task_type)

@@ -21,7 +21,7 @@ from asyncflow.outbox.ids import new_id
 from asyncflow.scheduler import SENT, Outcome, Record
 from asyncflow.scheduler.configuration.configurations import Configurations
 from asyncflow.scheduler.operator.dead_letters import DeadLetters
-from asyncflow.scheduler.worker.service_claims import SharedClaims
+from asyncflow.scheduler.worker.service_claims import ServiceClaims
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.integration.scheduler.writing import publish, publish_many, texts
@@ -209,7 +209,7 @@ def test_what_reads_for_people_works_in_a_child(application: Application) -> Non
 
 
 def test_a_child_counts_none_of_the_holds_of_its_parent(sqlite_application: Application) -> None:
-    claims = SharedClaims(sqlite_application.outbox, sqlite_application.engine, deletes=False)
+    claims = ServiceClaims(sqlite_application.outbox, sqlite_application.engine, deletes=False)
 
     def beside() -> int:
         with claims._beside() as others:

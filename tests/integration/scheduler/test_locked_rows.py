@@ -181,7 +181,7 @@ def test_parts_of_one_round_keep_their_shards_until_each_is_written(engine: Engi
     publish_many(application, 40)
     hold = scheduler.ownership.in_use()
     whole = Unsettled(Settlement(read_tasks(application)), ParkingChange(), hold)
-    parts = [whole.keeping({pair}) for pair in sorted(whole.pairs())]
+    parts = [whole.keeping({lane}) for lane in sorted(whole.lanes())]
     tasks = application.outbox.tasks
     settler.locked.keep(parts)
     with locked(application.engine, select(tasks.c.id).where(tasks.c.shard == parts[1].settlement.succeeded[0].shard)):

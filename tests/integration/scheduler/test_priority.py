@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from asyncflow import Call, Message, Scheduler, Status
-from asyncflow.scheduler.worker.service_claims import SharedClaims
+from asyncflow.scheduler.worker.service_claims import ServiceClaims
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import ids_of
 from tests.support.application import Application
@@ -101,7 +101,7 @@ def test_a_hold_takes_the_most_urgent_ones(engine: Engine, shard_count: int, mos
     application = Application(engine, shard_count=shard_count)
     working(application)
     enqueue(application, shuffled(64))
-    claims = SharedClaims(application.outbox, engine, deletes=False)
+    claims = ServiceClaims(application.outbox, engine, deletes=False)
     held: list[int] = []
     while len(held) < 64:
         with engine.begin() as connection:

@@ -15,7 +15,7 @@ from asyncflow.errors import ClaimLostError
 from asyncflow.outbox.tables import OVERFLOWN
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.operator.task_view import TaskView
-from asyncflow.scheduler.worker.service_claims import Held, Outcome, SharedClaims
+from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim, ServiceClaims
 from tests.support.application import Application
 
 SMALL = {"job": "ö"}
@@ -180,19 +180,19 @@ def test_the_monitor_leaves_the_context_of_what_it_gives_back(application: Appli
 def test_shared_claims_keep_read_and_forget_large_contexts(application: Application, deletes: bool) -> None:
     application.outbox.task("staged")
     task_id = enqueue(application, "staged")
-    claims = SharedClaims(application.outbox, application.engine, deletes=deletes)
+    claims = ServiceClaims(application.outbox, application.engine, deletes=deletes)
     types = application.outbox.handler_types
     large = '{"job":"' + "x" * 100_000 + '"}'
     with application.engine.begin() as connection:
         (claim,) = claims.hold(connection, "ann", {"staged": 1}, 60)
-        held = Held(task_id, claim.token)
+        held = HeldClaim(task_id, claim.token)
         claims.checkpoint(connection, held, "one", large, None)
-        claims.settle(connection, [Outcome(held, "not_done", 0.0)], types.require)
+        claims.settle(connection, [ClaimOutcome(held, "not_done", 0.0)], types.require)
     with application.engine.begin() as connection:
         row = TaskView(application.outbox).one(connection, task_id)
         assert row is not None
         assert (row.stage, row.context) == ("one", large)
         (claim,) = claims.hold(connection, "ann", {"staged": 1}, 60)
         assert claim.context == large
-        claims.settle(connection, [Outcome(Held(task_id, claim.token), "success")], types.require)
+        claims.settle(connection, [ClaimOutcome(HeldClaim(task_id, claim.token), "success")], types.require)
     assert len(overflown(application)) == (0 if deletes else 1)

@@ -14,7 +14,7 @@ from asyncflow.scheduler.heads.recent_heads import RecentHeads
 from asyncflow.scheduler.loops.threads import Threads
 from asyncflow.scheduler.worker import attempt as attempts
 from asyncflow.scheduler.worker.crew import Crew
-from asyncflow.scheduler.worker.shard_claims import OwnedClaims
+from asyncflow.scheduler.worker.shard_claims import ShardClaims
 from asyncflow.scheduler.worker.worker import Worker
 from tests.support.application import Application
 
@@ -75,7 +75,7 @@ def raise_once(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, error: Ba
     ("place", "name"),
     [
         (RecentHeads, "move"),
-        (OwnedClaims, "_moved"),
+        (ShardClaims, "_moved"),
         (Worker, "_hand_out"),
         (Worker, "_take"),
         (Crew, "__init__"),

@@ -49,7 +49,7 @@ def noting(engine: Engine, do: Callable[[str, bool], None]) -> Iterator[None]:
         event.remove(engine, "before_cursor_execute", note)
 
 
-def can_settle_beside(engine: Engine) -> bool:
+def takes_second_writer(engine: Engine) -> bool:
     return engine.dialect.name != "sqlite"
 
 
@@ -81,7 +81,7 @@ def test_the_next_tasks_are_claimed_while_some_are_settled_and_each_is_done_once
     with noting(application.engine, watch):
         schedule().drain()
 
-    assert waited == [True] * can_settle_beside(application.engine)
+    assert waited == [True] * takes_second_writer(application.engine)
     assert backlog.done == Counter(range(MANY))
     assert set(application.statuses()) == {Status.SUCCESS}
 
@@ -89,7 +89,7 @@ def test_the_next_tasks_are_claimed_while_some_are_settled_and_each_is_done_once
 def test_what_could_not_be_settled_beside_is_kept_and_settled(
     application: Application, backlog: Work, schedule: Schedule
 ) -> None:
-    if not can_settle_beside(application.engine):
+    if not takes_second_writer(application.engine):
         pytest.skip("SQLite has one writer at a time")
 
     def fail(_: str, is_beside: bool) -> None:
@@ -122,7 +122,7 @@ def test_a_scheduler_that_stops_in_the_middle_of_a_backlog_settles_what_it_has_d
 def test_what_could_not_be_settled_beside_when_it_stops_is_settled_all_the_same(
     application: Application, backlog: Work, schedule: Schedule
 ) -> None:
-    if not can_settle_beside(application.engine):
+    if not takes_second_writer(application.engine):
         pytest.skip("SQLite has one writer at a time")
     before, scheduler = set(threading.enumerate()), schedule()
     fails, stopped = threading.Event(), threading.Event()

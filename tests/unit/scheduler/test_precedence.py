@@ -34,12 +34,14 @@ def read_all(lanes: Lanes, rows: int, most_lanes: int) -> tuple[list[int], int]:
     read = 0
     while any(left.values()):
         heads = [Head("a", shard, -1.0, frontiers[shard]) for shard, moments in left.items() if moments]
-        shares = precedence.shares(sorted(heads, key=lambda head: head.moment)[:most_lanes], rows)
-        found = [(share.head.shard, moment) for share in shares for moment in left[share.head.shard][: share.limit]]
-        served = {share.head.shard for share in shares}
+        portions = precedence.portions(sorted(heads, key=lambda head: head.moment)[:most_lanes], rows)
+        found = [
+            (portion.head.shard, moment) for portion in portions for moment in left[portion.head.shard][: portion.limit]
+        ]
+        served = {portion.head.shard for portion in portions}
         elsewhere = min((head.moment for head in heads if head.shard not in served), default=NEVER)
         moments = [moment for _, moment in found]
-        got = precedence.take([task(shard) for shard, _ in found], moments, shares, Bounds(rows, rows, elsewhere))
+        got = precedence.take([task(shard) for shard, _ in found], moments, portions, Bounds(rows, rows, elsewhere))
         assert 1 <= len(got) <= rows
         read += len(found)
         for one in got:
@@ -87,8 +89,8 @@ def test_one_at_a_time_is_in_order(lanes: Lanes) -> None:
 def test_a_head_that_was_taken_and_is_still_there_does_not_hold_its_lane_back() -> None:
     precedence = Precedence()
     head = Head("a", 1, -1.0, 5)
-    shares = precedence.shares([head], 2)
-    precedence.take([task(1)] * 3, [5, 7, 9], shares, Bounds(2, 2))
+    portions = precedence.portions([head], 2)
+    precedence.take([task(1)] * 3, [5, 7, 9], portions, Bounds(2, 2))
     assert precedence.frontier_of(head) == 9
     assert precedence.frontier_of(head._replace(moment=4)) == 4
     assert precedence.frontier_of(head._replace(moment=7)) == 7

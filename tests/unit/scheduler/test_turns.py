@@ -9,7 +9,7 @@ from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.relay.turns import Turns
 
 heads = st.sets(st.tuples(st.sampled_from("abcd"), st.integers(0, 7)), min_size=1).map(
-    lambda pairs: [Head(name, shard, -1.0) for name, shard in pairs]
+    lambda lanes: [Head(name, shard, -1.0) for name, shard in lanes]
 )
 
 

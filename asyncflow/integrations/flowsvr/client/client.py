@@ -17,7 +17,7 @@ from asyncflow.errors import InvalidRunAtError, ServiceAwayError, UnreadableAnsw
 from asyncflow.integrations.flowsvr.client.answers import Created, Held, Outcome, Page, Settled
 from asyncflow.integrations.flowsvr.client.backoff import Backoff
 from asyncflow.integrations.flowsvr.client.hold_answer import claims_in_text, read_hold
-from asyncflow.integrations.flowsvr.client.link import Link
+from asyncflow.integrations.flowsvr.client.link import ServiceLink
 from asyncflow.integrations.flowsvr.client.settings import ClientSettings
 from asyncflow.outbox import Call
 from asyncflow.outbox import payload as payloads
@@ -41,7 +41,7 @@ class TaskServiceClient:
 
     def __init__(self, server: str, *, transport: httpx.BaseTransport | None = None, **options: Any) -> None:
         self.settings = ClientSettings.of(server=server, **options)
-        self._link = Link(self.settings, transport)
+        self._link = ServiceLink(self.settings, transport)
 
     # -- producers ---------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ class HttpClaims:
     called, on a thread of the holds, when there is something to do.
     """
 
-    can_settle_beside = False  # tasks arrive on threads of the holds, beside whatever is settled
+    takes_second_writer = False  # tasks arrive on threads of the holds, whatever is settled meanwhile
 
     def __init__(self, client: TaskServiceClient, name: str, claims: Claims | None, hooks: Hooks) -> None:
         self.on_arrival: Callable[[], None] = lambda: None
@@ -83,7 +83,7 @@ class HttpClaims:
         self._backoff.reset()
         return lost
 
-    def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, beside: bool = False) -> Sequence[Written]:
+    def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, by_second: bool = False) -> Sequence[Written]:
         """Tell the service, in batches; leave out what it did not take, to be given again."""
         written: list[Written] = []
         for batch in batches(judged, self._settings.settle_batch):
@@ -92,8 +92,8 @@ class HttpClaims:
             written += self._tell(batch)
         return written
 
-    def end_settling_beside(self) -> None:
-        """Do nothing: nothing is settled beside."""
+    def end_second_writer(self) -> None:
+        """Do nothing: there is no second writer."""
 
     def begin(self, claim: Claim) -> None:
         """Do nothing: the service has counted the attempt."""

@@ -25,7 +25,7 @@ _CONFLICT, _TOO_MANY, _SERVER_FAULT = 409, 429, 500
 _MOST_RETRY_AFTER_SECONDS = 3600.0
 
 
-class Link:
+class ServiceLink:
     """Send requests and read answers; lives as long as its client, any thread may use it."""
 
     def __init__(self, settings: ClientSettings, transport: httpx.BaseTransport | None = None) -> None:

@@ -13,7 +13,7 @@ from asyncflow.outbox.clock import MAX_DELAY_SECONDS
 from asyncflow.outbox.declarations.task_type import MAX_RETRIES
 from asyncflow.outbox.message import MAX_PRIORITY
 from asyncflow.outbox.tables import KEY_LENGTH, OWNER_LENGTH, STAGE_LENGTH, TASK_TYPE_LENGTH
-from asyncflow.scheduler.worker.service_claims import Held, Outcome
+from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim
 from asyncflow.text import nearest
 
 TypeName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=TASK_TYPE_LENGTH)]
@@ -27,7 +27,7 @@ Lease = Annotated[float, Field(strict=True, ge=0.1, allow_inf_nan=False)]
 OutcomeName = Literal["success", "retry", "not_done", "failed", "cancelled", "given_back"]
 
 
-class Body(BaseModel):
+class RequestBody(BaseModel):
     """Be a body whose unknown fields are refused, with the nearest name."""
 
     model_config = ConfigDict(extra="forbid")
@@ -42,7 +42,7 @@ class Body(BaseModel):
         return given
 
 
-class NewTask(Body):
+class NewTask(RequestBody):
     """Describe a task to be created."""
 
     arguments: dict[str, Any] = Field(default_factory=dict, description="of the handler, by name")
@@ -76,14 +76,14 @@ class CreateTask(NewTask):
     task_type: TypeName
 
 
-class CreateTasks(Body):
+class CreateTasks(RequestBody):
     """Create several tasks of one type, all or none."""
 
     task_type: TypeName
     tasks: list[NewTask] = Field(min_length=1)
 
 
-class HoldTasks(Body):
+class HoldTasks(RequestBody):
     """Ask for due tasks, of each type up to a number."""
 
     worker: WorkerName
@@ -92,25 +92,25 @@ class HoldTasks(Body):
     wait_seconds: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 0
 
 
-class ClaimName(Body):
+class ClaimName(RequestBody):
     """Name a claim: the task and the token that the hold gave."""
 
     id: UUID
     token: UUID
 
-    def held(self) -> Held:
+    def held(self) -> HeldClaim:
         """Return the claim's name."""
-        return Held(self.id, self.token)
+        return HeldClaim(self.id, self.token)
 
 
-class RenewClaims(Body):
+class RenewClaims(RequestBody):
     """Let claims last for another lease."""
 
     claims: list[ClaimName] = Field(min_length=1)
     lease_seconds: Lease | None = None
 
 
-class OneOutcome(Body):
+class OneOutcome(RequestBody):
     """Tell what became of a task."""
 
     token: UUID
@@ -118,9 +118,9 @@ class OneOutcome(Body):
     delay_seconds: Delay | None = None
     error: ErrorText = ""
 
-    def told(self, task_id: UUID) -> Outcome:
+    def told(self, task_id: UUID) -> ClaimOutcome:
         """Return the outcome of that task."""
-        return Outcome(Held(task_id, self.token), self.outcome, self.delay_seconds, self.error)
+        return ClaimOutcome(HeldClaim(task_id, self.token), self.outcome, self.delay_seconds, self.error)
 
 
 class NamedOutcome(OneOutcome):
@@ -129,13 +129,13 @@ class NamedOutcome(OneOutcome):
     id: UUID
 
 
-class SetTasks(Body):
+class SetTasks(RequestBody):
     """Tell what became of several tasks."""
 
     outcomes: list[NamedOutcome] = Field(min_length=1)
 
 
-class WriteCheckpoint(Body):
+class WriteCheckpoint(RequestBody):
     """Tell how far the work on a task has come; a lease renews the claim, too."""
 
     token: UUID

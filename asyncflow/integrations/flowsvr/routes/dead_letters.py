@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from asyncflow.integrations.flowsvr.door.access import Admin, Service
-from asyncflow.integrations.flowsvr.door.bodies import Body, Key, TypeName, Whole
+from asyncflow.integrations.flowsvr.door.bodies import Key, RequestBody, TypeName, Whole
 from asyncflow.integrations.flowsvr.door.checks import require_few
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.routes.tasks import TaskId, plain_text
@@ -26,7 +26,7 @@ from asyncflow.scheduler.operator.selection import Selection
 router = APIRouter(prefix="/v2/dead-letters", tags=["dead letters"])
 
 
-class Which(Body):
+class Which(RequestBody):
     """Choose dead letters: by ids, by type or key, or everything."""
 
     ids: list[UUID] | None = Field(None, min_length=1)
@@ -110,5 +110,5 @@ async def discard(body: Which, service: Service, token: Admin) -> Response:
 async def _change(service: TaskService, work: Any, body: Which, actor: str) -> Response:
     selection = body.selection(service)
     changed: Changed = await service.call(partial(work, selection, actor=actor, reason=body.reason))
-    service.lookout.ring()
+    service.waiting_holds.ring()
     return Json({"count": changed.count, "left": {str(task_id): told for task_id, told in changed.left.items()}})

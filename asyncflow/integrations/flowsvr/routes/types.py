@@ -10,7 +10,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Service
-from asyncflow.integrations.flowsvr.door.bodies import Body, Whole
+from asyncflow.integrations.flowsvr.door.bodies import RequestBody, Whole
 from asyncflow.integrations.flowsvr.door.problems import Json, responses
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.outbox.declarations.handler_type import HandlerType
@@ -23,7 +23,7 @@ _Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 router = APIRouter(tags=["task types"])
 
 
-class Options(Body):
+class Options(RequestBody):
     """Set options of a task type; null lets one be as declared, and those left out stay as they are."""
 
     limit: Whole | None = None

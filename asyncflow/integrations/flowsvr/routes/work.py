@@ -24,7 +24,7 @@ from asyncflow.integrations.flowsvr.wire import claim_json, state_json
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.tables import STAGE_LENGTH
 from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.service_claims import Held, Settled
+from asyncflow.scheduler.worker.service_claims import HeldClaim, SettledClaim
 from asyncflow.text import require_text
 
 router = APIRouter(tags=["work"])
@@ -43,10 +43,10 @@ async def hold_tasks(body: HoldTasks, request: Request, service: Service, _: Wor
     until = time.monotonic() + body.wait_seconds
     while not (claims := await _hold(service, worker, limits, lease)):
         seconds = until - time.monotonic()
-        if seconds <= 0 or service.lookout.is_stopping:
+        if seconds <= 0 or service.waiting_holds.is_stopping:
             break
-        await service.lookout.wait(limits.keys(), seconds)
-        if service.lookout.is_stopping or await request.is_disconnected():
+        await service.waiting_holds.wait(limits.keys(), seconds)
+        if service.waiting_holds.is_stopping or await request.is_disconnected():
             break  # what nobody receives should be claimed by nobody
     rest = {"lease_seconds": lease, "unknown": unknown}
     return HandedOver(lambda: {"tasks": [claim_json(claim) for claim in claims], **rest}, claims, service.handover)
@@ -86,7 +86,7 @@ async def write_checkpoint(task_id: TaskId, body: WriteCheckpoint, service: Serv
     """Write how far the work has come; 409 with the current state if the claim is lost."""
     stage = require_text("stage", body.stage, STAGE_LENGTH, InvalidStageError)
     lease = None if body.lease_seconds is None else lease_of(body.lease_seconds, service.settings)
-    held, context = Held(task_id, body.token), context_text(service, body.context)
+    held, context = HeldClaim(task_id, body.token), context_text(service, body.context)
     save = partial(service.claims.checkpoint, held=held, stage=stage, context=context, lease_seconds=lease)
     try:
         await service.databases.run(save)
@@ -120,7 +120,7 @@ def context_text(service: TaskService, context: Any) -> str | None:
     return text
 
 
-def _result(settled: Settled, states: Mapping[UUID, Row[Any]]) -> dict[str, Any]:
+def _result(settled: SettledClaim, states: Mapping[UUID, Row[Any]]) -> dict[str, Any]:
     task_id = settled.held.id
     if settled.verdict is not None:
         return {"id": str(task_id), "settled": True, "status": settled.verdict.status.name}

@@ -13,7 +13,7 @@ from asyncflow.integrations.flowsvr.door.problems import Problem
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.service_claims import Held
+from asyncflow.scheduler.worker.service_claims import HeldClaim
 
 # Its numbers begin at 1; it has no word for a task that was taken back.
 NUMBERS = {
@@ -56,11 +56,11 @@ def task_of_claim(claim: Claim) -> dict[str, Any]:
     }
 
 
-def held_of(task_id: str) -> Held:
+def held_of(task_id: str) -> HeldClaim:
     """Return the claim that a held task's ``task_id`` names; raises Problem 422."""
     plain, _, token = task_id.partition("_")
     try:
-        return Held(UUID(plain), UUID(token))
+        return HeldClaim(UUID(plain), UUID(token))
     except ValueError:
         raise Problem(422, "task_id carries no claim; send the task_id that hold_tasks gave", field="task_id") from None
 

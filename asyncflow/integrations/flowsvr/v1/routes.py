@@ -37,7 +37,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import STAGE_LENGTH, TASK_TYPE_LENGTH
 from asyncflow.scheduler.operator.task_view import Filter
 from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.service_claims import Held, Outcome
+from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim
 from asyncflow.text import require_text
 
 _MOST = 2000  # the original's bound of a hold and of a list
@@ -65,13 +65,13 @@ class TaskData(BaseModel):
     max_retry_num: Annotated[Whole, Field(ge=0, le=MAX_RETRIES)] | None = None
 
 
-class CreateTask(BaseModel):
+class CreateOriginalTask(BaseModel):
     """Create one task."""
 
     task_data: TaskData
 
 
-class HoldTasks(BaseModel):
+class HoldOriginalTasks(BaseModel):
     """Ask for due tasks of one type; 0 stands for the most."""
 
     task_type: TypeName
@@ -104,7 +104,7 @@ async def register_task(body: RegisterTask, service: Service, _: Admin) -> Respo
 
 
 @router.post("/create_task", responses=responses())
-async def create_task(body: CreateTask, service: Service, _: Producer) -> Response:
+async def create_task(body: CreateOriginalTask, service: Service, _: Producer) -> Response:
     """Create one task; a ``task_context`` that is a JSON object becomes its arguments."""
     data = body.task_data
     headers = {STAGE_HEADER: data.task_stage} if data.task_stage else None
@@ -115,7 +115,7 @@ async def create_task(body: CreateTask, service: Service, _: Producer) -> Respon
 
 
 @router.post("/hold_tasks", responses=responses())
-async def hold_tasks(body: HoldTasks, service: Service, token: Worker) -> Response:
+async def hold_tasks(body: HoldOriginalTasks, service: Service, token: Worker) -> Response:
     """Claim due tasks of one type, for as long as its ``max_processing_time``."""
     kind = await service.require(body.task_type)
     most = min(body.limit or _MOST, service.settings.max_hold) if kind.enabled else 0
@@ -135,7 +135,7 @@ async def set_task(body: SetTask, service: Service, _: Worker) -> Response:
     await _checkpoint(service, held, data, row)
     name = _outcome(data, failures=row.retry_count - 1)
     if name is not None:
-        (settled,), _states = await service.settle([Outcome(held, name, error=data.schedule_log)])
+        (settled,), _states = await service.settle([ClaimOutcome(held, name, error=data.schedule_log)])
         if settled.verdict is None:
             raise _lost(held, Status(row.status))
     return _ok()
@@ -190,7 +190,7 @@ async def ping() -> Response:
     return Json({"code": 0, "msg": "pong"})
 
 
-async def _checkpoint(service: TaskService, held: Held, data: SettledData, row: Any) -> None:
+async def _checkpoint(service: TaskService, held: HeldClaim, data: SettledData, row: Any) -> None:
     """Write the stage and the context where they changed."""
     stage = data.task_stage or row.stage
     if not stage or (data.task_context is None and data.task_stage == row.stage):
@@ -215,7 +215,7 @@ def _outcome(data: SettledData, failures: int) -> str | None:
 _OUTCOMES = {Status.SUCCESS: "success", Status.FAILED: "failed", Status.CANCELLED: "cancelled"}
 
 
-def _lost(held: Held, now: Status) -> Problem:
+def _lost(held: HeldClaim, now: Status) -> Problem:
     return Problem(409, f"the claim on task {held.id} is lost: it is {now.name}; nothing was written")
 
 

@@ -16,7 +16,7 @@ _MESSAGE_MAX_BYTES = 1_000_000  # librdkafka's default
 
 
 class ConfluentKafkaPublisher:
-    """Publish records to one Kafka cluster; live as long as the scheduler that was given it.
+    """Publish records to one broker cluster of Kafka; live as long as the scheduler that was given it.
 
     The client is made by the first ``publish``, and anew after each failure that leaves it in doubt, so
     neither an unreachable broker nor a fork does harm: the child of a fork makes a client of its own. The

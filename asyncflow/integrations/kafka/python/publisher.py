@@ -15,7 +15,7 @@ from asyncflow.scheduler.publishing.publisher import Outcome, Record
 
 
 class KafkaPublisher:
-    """Publish records to one Kafka cluster; live as long as the scheduler that was given it.
+    """Publish records to one broker cluster of Kafka; live as long as the scheduler that was given it.
 
     The client is made by the first ``publish``, and anew after each failure that leaves it in doubt, so
     neither an unreachable broker nor a fork does harm: the child of a fork makes a client of its own.

@@ -1,4 +1,4 @@
-"""The lookout: tells waiting holds when there is something for them, by one look for all of them."""
+"""The waiting holds: told when there is something for them, by one look for all of them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class _Waiter:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Lookout:
+class WaitingHolds:
     """Let holds wait without a connection or a thread; one event loop uses it.
 
     While somebody waits, one task looks at the heads now and again, and wakes one waiter, the longest waiting first,
-    for each task type and shard where something is due. So a thousand waiting workers cost one small query a look.
+    for each lane where something is due. So a thousand waiting workers cost one small query a look.
     """
 
     def __init__(self, look: Callable[[], Awaitable[list[Head]]], interval_seconds: float) -> None:
