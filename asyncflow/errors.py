@@ -148,13 +148,14 @@ class UnknownOptionError(OptionError, TypeError):
     def among(cls, where: str, unknown: Iterable[str], known: Iterable[str]) -> UnknownOptionError:
         """Name the unknown options of ``where`` and, for each, the nearest known one."""
         known = sorted(known)
-        hints = [_hint(name, known) for name in unknown]
-        return cls(f"{where} has no option {'; no option '.join(hints)}. Known: {', '.join(known)}")
+        hints = "; no option ".join(f"{name!r}{nearest(name, known)}" for name in unknown)
+        return cls(f"{where} has no option {hints}. Known: {', '.join(known)}")
 
 
-def _hint(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the known name most like ``name``, or nothing."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"{name!r} (did you mean {near[0]!r}?)" if near else repr(name)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 class DuplicateTaskTypeError(OptionError):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Any
 
 
@@ -36,9 +34,3 @@ def shown(value: Any) -> str:
         return f"{value!r:.60}"
     except Exception:  # noqa: BLE001 - a foreign __repr__ must not replace the error that is being told
         return f"a {type(value).__qualname__}"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``" (did you mean 'x'?)"`` for the known name most like ``name``, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""

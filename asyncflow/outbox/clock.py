@@ -17,6 +17,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 MAX_DELAY_SECONDS = 3650 * 86400.0  # ten years: no database's calendar ends before
+NO_TIME = timedelta(0)  # from the database's now: the moment of writing
 _MICROSECOND = timedelta(microseconds=1)
 
 

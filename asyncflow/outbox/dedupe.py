@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, Table
 
 from asyncflow.errors import InvalidKeyError
 from asyncflow.outbox import queries
+from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.queries import insert_absent
 from asyncflow.outbox.tables import KEY_LENGTH
 from asyncflow.text import require_text
@@ -64,7 +64,7 @@ class Dedupe:
 
     def _remember(self, connection: Connection, task_type: str, wanted: dict[str, UUID]) -> dict[str, UUID]:
         entries = [
-            {"task_type": task_type, "idempotency_key": key, "task_id": task_id, "created_at": timedelta(0)}
+            {"task_type": task_type, "idempotency_key": key, "task_id": task_id, "created_at": NO_TIME}
             for key, task_id in wanted.items()
         ]
         if insert_absent(connection, self.entries, entries) == len(entries):

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from asyncflow.errors import InvalidMessageIdError, OptionError, WrongTargetError
 from asyncflow.outbox import queries
+from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.options import require_place, require_whole
 from asyncflow.outbox.queries import insert_absent
 from asyncflow.outbox.tables import CONSUMER_LENGTH, MESSAGE_ID_LENGTH, inbox_table
@@ -105,7 +106,7 @@ def _entry(message_id: Any, consumer: Any) -> dict[str, Any]:
     return {
         "consumer": require_text("consumer", consumer, CONSUMER_LENGTH, InvalidMessageIdError),
         "message_id": require_text("message_id", message_id, MESSAGE_ID_LENGTH, InvalidMessageIdError),
-        "processed_at": timedelta(0),
+        "processed_at": NO_TIME,
     }
 
 

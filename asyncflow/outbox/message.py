@@ -20,7 +20,7 @@ from asyncflow.errors import (
     PayloadTooLargeError,
 )
 from asyncflow.outbox import payload as payloads
-from asyncflow.outbox.clock import MAX_DELAY_SECONDS, Instant
+from asyncflow.outbox.clock import MAX_DELAY_SECONDS, NO_TIME, Instant
 from asyncflow.outbox.declarations.task_type import MAX_RETRIES, MessageType, TaskType
 from asyncflow.outbox.ids import new_id, shard_of, shard_of_key
 from asyncflow.outbox.options import require_whole
@@ -36,7 +36,6 @@ RECORD_OVERHEAD_BYTES = 2048
 MAX_MESSAGE_BYTES = 1_000_000 - RECORD_OVERHEAD_BYTES  # librdkafka's limit by default, the least of those in use
 CONTENT_TYPE = "content-type"
 RESERVED_HEADERS = frozenset({"message-id", "message-type", CONTENT_TYPE})
-_NO_TIME = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +112,8 @@ def row_of(message: Message, task_type: TaskType, door: Door) -> dict[str, Any]:
         "headers": headers,
         "payload": body,
         "schedule_log": None,
-        "created_at": _NO_TIME,
-        "modified_at": _NO_TIME,
+        "created_at": NO_TIME,
+        "modified_at": NO_TIME,
     }
 
 

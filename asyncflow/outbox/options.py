@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
 
 from sqlalchemy import MetaData
 
 from asyncflow.errors import OptionError, UnknownOptionError
 from asyncflow.text import shown
 
+T = TypeVar("T")
+NO_OPTION = {"is_option": False}  # metadata of a field that nobody is to give
 
-def refuse_unknown(where: str, unknown: Iterable[str], known: Sequence[str]) -> None:
-    """Raise UnknownOptionError, with the nearest known names, if anything is unknown."""
+
+def refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise UnknownOptionError, with the nearest of the ``known`` names for each, if ``given`` has others."""
+    known = tuple(known)
+    if unknown := sorted(set(given).difference(known)):
+        raise UnknownOptionError.among(where, unknown, known)
+
+
+def settings_of(kind: type[T], where: str, options: Mapping[str, Any]) -> T:
+    """Make settings, a dataclass, of options by name; raises UnknownOptionError with the nearest names."""
+    refuse_unknown(where, options, field_names(kind))
+    return kind(**options)
+
+
+def field_names(kind: Any, *, but: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the names of a dataclass's options, in order, ``but`` for those that are given otherwise."""
+    return tuple(
+        field.name for field in fields(kind) if field.metadata.get("is_option", True) and field.name not in but
+    )
+
+
+def refuse_keywords(where: str, unknown: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """Raise UnknownOptionError if anything is ``unknown`` of what a function was given by keyword."""
     if unknown:
+        parameters = inspect.signature(function).parameters.values()
+        known = [one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]
         raise UnknownOptionError.among(where, unknown, known)
 
 

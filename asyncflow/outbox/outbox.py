@@ -23,7 +23,7 @@ from asyncflow.outbox.dedupe import Dedupe, Enqueued, idempotency_key_of
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, call_row_of, row_of
-from asyncflow.outbox.options import refuse_unknown, require_place, require_whole
+from asyncflow.outbox.options import field_names, refuse_keywords, refuse_unknown, require_place, require_whole
 from asyncflow.outbox.tables import (
     MOST_CONTEXT_ROW_BYTES,
     WORKER_COLUMNS,
@@ -52,44 +52,9 @@ if TYPE_CHECKING:
     Target = Session | AsyncSession | Connection | scoped_session[Any] | async_scoped_session[Any]
 
 CONTEXT_ROW_BYTES = 16 * 1024
-_OUTBOX_OPTIONS = (
-    "prefix",
-    "schema",
-    "shard_count",
-    "max_message_bytes",
-    "context_row_bytes",
-    "default_destination",
-    "hooks",
-)
-_MESSAGE_OPTIONS = ("key", "headers", "priority", "delay_seconds", "content_type", "idempotency_key")
-_TYPE_OPTIONS = (
-    "destination",
-    "topic",
-    "max_retries",
-    "retry_interval_seconds",
-    "max_retry_interval_seconds",
-    "rate_limit_per_second",
-    "ordered",
-    "when_exhausted",
-    "retry_factor",
-    "retry_jitter",
-    "limit",
-    "enabled",
-)
-_HANDLER_OPTIONS = (
-    "max_retries",
-    "retry_interval_seconds",
-    "max_retry_interval_seconds",
-    "retry_factor",
-    "retry_jitter",
-    "max_processing_time_seconds",
-    "concurrency",
-    "limit",
-    "interval_seconds",
-    "transactional",
-    "enabled",
-)
-_PERIODIC_OPTIONS = ("name", "timezone", "arguments", "misfire", "grace_seconds")
+_TYPE_OPTIONS = field_names(MessageType, but=("name",))
+_HANDLER_OPTIONS = field_names(HandlerType, but=("name",))
+_PERIODIC_OPTIONS = field_names(PeriodicTask, but=("task_type", "cron"))
 
 
 class Outbox:
@@ -117,7 +82,7 @@ class Outbox:
         hooks: Iterable[Hook] = (),
         **unknown: Never,
     ) -> None:
-        refuse_unknown("Outbox", unknown, _OUTBOX_OPTIONS)
+        refuse_keywords("Outbox", unknown, Outbox)
         require_place(metadata, prefix, schema)
         require_whole("shard_count", shard_count, 1, 32_767)
         require_whole("max_message_bytes", max_message_bytes, 1, 2**31 - 1)
@@ -173,7 +138,7 @@ class Outbox:
 
         Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
         """
-        refuse_unknown("message()", options.keys() - set(_TYPE_OPTIONS), _TYPE_OPTIONS)
+        refuse_unknown("message()", options, _TYPE_OPTIONS)
         options.setdefault("destination", self.default_destination)
         options.setdefault("topic", task_type)
         return self.task_types.declare(MessageType(name=task_type, **options))
@@ -199,7 +164,7 @@ class Outbox:
 
         Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
         """
-        refuse_unknown("task()", options.keys() - set(_HANDLER_OPTIONS), _HANDLER_OPTIONS)
+        refuse_unknown("task()", options, _HANDLER_OPTIONS)
         if callable(task_type):
             return self.task(**options)(task_type)
         if task_type is not None:
@@ -223,7 +188,7 @@ class Outbox:
 
         Raises OptionError, UnknownOptionError or, as ``enqueue``, a RefusedError.
         """
-        refuse_unknown("periodic()", options.keys() - set(_PERIODIC_OPTIONS), _PERIODIC_OPTIONS)
+        refuse_unknown("periodic()", options, _PERIODIC_OPTIONS)
         task_type = self.handler_types.require(task)
         declared = PeriodicTask(task_type=task_type.name, cron=cron, **{"name": task_type.name, **options})
         call_row_of(_checked(Call(declared.arguments, headers={DUE_TIME: ""}), task_type), task_type, self._door)
@@ -261,7 +226,7 @@ class Outbox:
         Raises a RefusedError (nothing is written then), WrongTargetError, NotTransactionalError or
         UnknownOptionError.
         """
-        refuse_unknown("publish()", unknown, _MESSAGE_OPTIONS)
+        refuse_keywords("publish()", unknown, self.publish)
         message = Message(payload, key, headers, priority, delay_seconds, content_type, idempotency_key)
         return self._write(target, task_type, [message])[0].id
 

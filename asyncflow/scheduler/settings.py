@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from asyncflow.errors import OptionError, UnknownOptionError
+from asyncflow.errors import OptionError
+from asyncflow.outbox.options import settings_of
 from asyncflow.scheduler.cluster.strategies import MINIMAL_MOVEMENT, Strategy, strategy_of
 from asyncflow.scheduler.loops.triggers import LONGEST_SECONDS, trigger_of
 
@@ -68,11 +69,7 @@ class SchedulerSettings:
     @classmethod
     def of(cls, **options: Any) -> SchedulerSettings:
         """Make settings from keyword options; raises UnknownOptionError with the nearest name."""
-        known = [field.name for field in fields(cls)]
-        unknown = options.keys() - set(known)
-        if unknown:
-            raise UnknownOptionError.among("Scheduler", sorted(unknown), known)
-        return cls(**options)
+        return settings_of(cls, "Scheduler", options)
 
 
 _RETENTIONS = (

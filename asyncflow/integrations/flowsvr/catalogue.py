@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from asyncflow.errors import UnknownTaskTypeError
+from asyncflow.errors import UnknownTaskTypeError, nearest
 from asyncflow.outbox.declarations.handler_type import HandlerType
-from asyncflow.text import nearest
 
 Load = Callable[[], Mapping[str, HandlerType]]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from asyncflow.errors import OptionError, UnknownOptionError
+from asyncflow.errors import OptionError
 from asyncflow.outbox.declarations.task_type import require_number
-from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.options import require_whole, settings_of
 
 OnSuccess = Literal["keep", "delete"]
 _DAY = 86400.0
@@ -52,11 +52,7 @@ class ServiceSettings:
     @classmethod
     def of(cls, **options: Any) -> ServiceSettings:
         """Make settings from keyword options; raises UnknownOptionError with the nearest name."""
-        known = [field.name for field in fields(cls)]
-        unknown = options.keys() - set(known)
-        if unknown:
-            raise UnknownOptionError.among("the task service", sorted(unknown), known)
-        return cls(**options)
+        return settings_of(cls, "the task service", options)
 
 
 _SECONDS = (

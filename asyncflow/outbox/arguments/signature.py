@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
-from asyncflow.errors import InvalidArgumentsError, OptionError
+from asyncflow.errors import InvalidArgumentsError, OptionError, nearest
 from asyncflow.outbox.arguments.annotations import kinds_of, told
 from asyncflow.outbox.arguments.exactness import is_same
 from asyncflow.outbox.payload import encode_argument
-from asyncflow.text import nearest, shown
+from asyncflow.text import shown
 
 CONTEXT, SESSION = "ctx", "session"  # given by the worker, never by the caller
 RESERVED = ("priority", "delay_seconds", "run_at", "key", "headers", "idempotency_key")  # options of enqueue()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from asyncflow.errors import InvalidArgumentsError, OptionError, UnknownTaskTypeError
 from asyncflow.outbox.arguments.signature import Signature
 from asyncflow.outbox.declarations.task_type import TaskType, TaskTypes, require_limit, require_seconds
-from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.options import NO_OPTION, require_whole
 from asyncflow.outbox.transaction import engine_loops
 from asyncflow.text import shown
 
@@ -34,9 +34,9 @@ class HandlerType(TaskType):
     limit: int | None = None  # tasks of this type claimed at once, in each process; None: as many as concurrency
     interval_seconds: float = 0.0  # least time between two claims of this type, in each process
     transactional: bool = False  # the handler gets a Session, whose commit also settles the task
-    handler: Callable[..., Any] | None = field(default=None, repr=False)
-    signature: Signature | None = field(default=None, repr=False, compare=False)
-    is_coroutine: bool = False
+    handler: Callable[..., Any] | None = field(default=None, repr=False, metadata=NO_OPTION)
+    signature: Signature | None = field(default=None, repr=False, compare=False, metadata=NO_OPTION)
+    is_coroutine: bool = field(default=False, metadata=NO_OPTION)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
-from asyncflow.errors import DuplicateTaskTypeError, InvalidTaskTypeError, OptionError, UnknownTaskTypeError
+from asyncflow.errors import DuplicateTaskTypeError, InvalidTaskTypeError, OptionError, UnknownTaskTypeError, nearest
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
 from asyncflow.outbox.declarations.retry import RetryPolicy
-from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.options import NO_OPTION, require_whole
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
-from asyncflow.text import nearest, require_text, shown
+from asyncflow.text import require_text, shown
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -39,7 +39,9 @@ class TaskType:
     retry_factor: float = 2.0  # of the growth: 2 doubles, 1 keeps the interval fixed
     retry_jitter: float = 0.0  # the part of an interval that chance may take away, from 0 to 1
     enabled: bool = True  # False: its tasks wait, and may still be enqueued
-    configured_max_retries: int | None = field(default=None, repr=False)  # set while running; goes before the row's
+    configured_max_retries: int | None = field(  # set while running; goes before the row's
+        default=None, repr=False, metadata=NO_OPTION
+    )
 
     def __post_init__(self) -> None:
         self.name = require_text("task_type", self.name, TASK_TYPE_LENGTH, InvalidTaskTypeError)
@@ -83,7 +85,7 @@ class MessageType(TaskType):
     ordered: bool = False  # one key's messages arrive in the order of their enqueueing
     when_exhausted: WhenExhausted = "block"  # ordered: after max_retries a key waits for a person, or its next goes on
     limit: int | None = None  # messages of this type in one round of an instance; None: as many as there is room for
-    builder: Builder | None = field(default=None, repr=False)
+    builder: Builder | None = field(default=None, repr=False, metadata=NO_OPTION)
 
     def __post_init__(self) -> None:
         super().__post_init__()

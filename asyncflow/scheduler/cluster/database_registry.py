@@ -141,11 +141,8 @@ class DatabaseRegistry:
 
     def _run(self, work: Callable[[Connection], T], when_locked: Callable[[Connection], T] | None = None) -> T:
         # A connection for each call: several threads may ask at once.
-        database = Database(self._engine, limits=self._limits)
-        try:
+        with Database(self._engine, limits=self._limits) as database:
             return run_again(database, work, when_locked if database.skips_locked else None)
-        finally:
-            database.close()
 
     def _of(self, job: str) -> dict[str, str]:
         return {"its_job": job, "its_instance": self.instance}
@@ -153,10 +150,9 @@ class DatabaseRegistry:
     def _record_shards(self, connection: Connection, job: str, expected: int) -> None:
         recorded = self._recorded(connection, job)
         if recorded == 0:
-            dialect = Database(self._engine).dialect
             # Somebody else may do the same at this moment. What was there before ours tells another count, even a
             # smaller one, which the rows that we added would hide.
-            new = queries.insert_shards(connection, dialect, self._shards, job, expected)
+            new = queries.insert_shards(connection, self._shards, job, expected)
             recorded = self._recorded(connection, job) - (new if new < expected else 0)
         if recorded != expected:
             raise ShardCountMismatchError(

@@ -31,10 +31,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import database_now, epoch_seconds, seconds_until
+from asyncflow.outbox.clock import NO_TIME, database_now, epoch_seconds, seconds_until
 from asyncflow.outbox.dialects import DatabaseDialect
+from asyncflow.outbox.queries import insert_absent
 
-_NO_TIME = timedelta(0)
 _FORGOTTEN_AFTER = timedelta(minutes=10)
 _ROWS_A_STATEMENT = 500
 SHARD, MEMBER, HEAD = 0, 1, 2  # the kinds of what is seen; of a head its status is added
@@ -122,11 +122,11 @@ def hold_epochs(shards: Table, *, skip_locked: bool = False) -> Select[Any]:
 # -- shards ----------------------------------------------------------------------------------------------
 
 
-def insert_shards(connection: Connection, dialect: DatabaseDialect, shards: Table, job: str, count: int) -> int:
+def insert_shards(connection: Connection, shards: Table, job: str, count: int) -> int:
     """Write the rows of all shards of ``job``, unowned; leave existing ones as they are; return how many are new."""
     marks = {"disabled": False, "misfire": False, "running": False}
     rows = ({"job": job, "shard": shard, "epoch": 0, **marks} for shard in range(count))
-    return sum(dialect.insert_absent(connection, shards, chunk) for chunk in _chunks(rows))
+    return sum(insert_absent(connection, shards, chunk) for chunk in _chunks(rows))
 
 
 def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -180,7 +180,7 @@ def _change_owner(shards: Table) -> Update:
             owner=bindparam("its_owner"),
             epoch=shards.c.epoch + 1,
             lease_until=bindparam("lease", type_=shards.c.lease_until.type),
-            acquired_at=_NO_TIME,
+            acquired_at=NO_TIME,
         )
     )
 
@@ -190,7 +190,7 @@ def renew_shards(shards: Table) -> Update:
     """Let the leases of all shards of ``its_owner`` begin now and end ``lease`` from now."""
     lease = bindparam("lease", type_=shards.c.lease_until.type)
     mine = shards.c.owner == bindparam("its_owner")
-    return update(shards).where(mine).values(lease_until=lease, acquired_at=_NO_TIME)
+    return update(shards).where(mine).values(lease_until=lease, acquired_at=NO_TIME)
 
 
 @lru_cache(maxsize=32)
@@ -227,7 +227,7 @@ def release_shards(shards: Table) -> Update:
 def insert_member(connection: Connection, instances: Table, job: str, instance: str, lease: timedelta) -> None:
     """Make ``instance`` a member of ``job``, whatever it was."""
     connection.execute(delete_member(instances), {"its_job": job, "its_instance": instance})
-    values = {"job": job, "instance": instance, "joined_at": _NO_TIME, "lease_until": lease, "leaving": False}
+    values = {"job": job, "instance": instance, "joined_at": NO_TIME, "lease_until": lease, "leaving": False}
     connection.execute(insert(instances), values)
 
 
@@ -236,7 +236,7 @@ def renew_member(instances: Table) -> Update:
     """Let the leases of ``its_instance`` begin now and end ``lease`` from now, in all jobs."""
     lease = bindparam("lease", type_=instances.c.lease_until.type)
     mine = instances.c.instance == bindparam("its_instance")
-    return update(instances).where(mine).values(lease_until=lease, joined_at=_NO_TIME)
+    return update(instances).where(mine).values(lease_until=lease, joined_at=NO_TIME)
 
 
 @lru_cache(maxsize=32)

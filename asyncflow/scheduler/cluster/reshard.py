@@ -10,7 +10,6 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.errors import SchedulersRunError
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.ids import shard_of, shard_of_key
 from asyncflow.scheduler.cluster import queries as ownership_queries
 from asyncflow.scheduler.cluster import queries as reshard_queries
@@ -35,8 +34,7 @@ def reshard(engine: Engine, outbox: Outbox) -> int:
     """
     require_engine(engine, outbox)
     require_tables(engine, outbox)
-    database = Database(engine, limits=OF_A_COMMAND)
-    try:
+    with Database(engine, limits=OF_A_COMMAND) as database:
         _require_rest(database, outbox)
         changed, last = 0, None
         while True:
@@ -46,8 +44,6 @@ def reshard(engine: Engine, outbox: Outbox) -> int:
                 break
         run_again(database, lambda connection: _record(connection, outbox))
         return changed
-    finally:
-        database.close()
 
 
 def _require_rest(database: Database, outbox: Outbox) -> None:
@@ -108,8 +104,7 @@ def _shard_of(outbox: Outbox, row: Any) -> int:
 def _record(connection: Connection, outbox: Outbox) -> None:
     _move_parked(connection, outbox, connection.execute(reshard_queries.read_parked(outbox.parked_keys)).all())
     connection.execute(reshard_queries.forget_shards(outbox.shards), {"its_job": OUTBOX_JOB})
-    dialect = dialect_of(connection.dialect.name)
-    ownership_queries.insert_shards(connection, dialect, outbox.shards, OUTBOX_JOB, outbox.shard_count)
+    ownership_queries.insert_shards(connection, outbox.shards, OUTBOX_JOB, outbox.shard_count)
 
 
 def _move_parked(connection: Connection, outbox: Outbox, rows: Sequence[Any]) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, Protocol
 
-from asyncflow.errors import OptionError
-from asyncflow.text import nearest, shown
+from asyncflow.errors import OptionError, nearest
+from asyncflow.text import shown
 
 
 class Strategy(Protocol):

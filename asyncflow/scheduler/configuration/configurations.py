@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from asyncflow.errors import InvalidTaskTypeError, OptionError, UnknownTaskTypeError
+from asyncflow.errors import InvalidTaskTypeError, OptionError, UnknownTaskTypeError, nearest
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.queries import insert_absent
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.scheduler.configuration import queries
 from asyncflow.scheduler.configuration.type_config import OPTIONS, TypeConfig, refuse_unknown_options
-from asyncflow.scheduler.connections.again import run_again
-from asyncflow.scheduler.connections.database import Database
-from asyncflow.text import nearest, require_text
+from asyncflow.scheduler.connections.again import run_briefly
+from asyncflow.text import require_text
 
 T = TypeVar("T")
 
@@ -37,14 +36,14 @@ class Configurations:
 
     def get(self, name: str) -> TypeConfig:
         """Return what is set for a task type; nothing if it has no row. Raises UnknownTaskTypeError."""
-        found = self._run(lambda connection: self._read(connection, name))
+        found = run_briefly(self._engine, lambda connection: self._read(connection, name))
         if found is None and self._declared(name) is None:
             raise self._unknown(name)
         return found or TypeConfig(task_type=name)
 
     def all(self) -> dict[str, TypeConfig]:
         """Return what is set for each type, by name: of all that are declared here, and all that have a row."""
-        rows = self._run(lambda connection: read_configuration(connection, self._outbox))
+        rows = run_briefly(self._engine, lambda connection: read_configuration(connection, self._outbox))
         declared = (*self._outbox.task_types, *self._outbox.handler_types)
         found = {name: TypeConfig(task_type=name) for name in declared} | rows
         return dict(sorted(found.items()))
@@ -58,7 +57,7 @@ class Configurations:
         """
         require_text("task_type", name, TASK_TYPE_LENGTH, InvalidTaskTypeError)
         refuse_unknown_options(options)
-        return self._run(lambda connection: self._put(connection, name, options, registered))
+        return run_briefly(self._engine, lambda connection: self._put(connection, name, options, registered))
 
     def remove(self, name: str) -> bool:
         """Let a task type be as declared again, or forget one that was registered; return whether it had a row."""
@@ -67,7 +66,7 @@ class Configurations:
         def work(connection: Connection) -> None:
             had.append(connection.execute(queries.remove(self._cfgs), {"its_type": name}).rowcount > 0)
 
-        self._run(work)
+        run_briefly(self._engine, work)
         return any(had)  # at the first time, if the answer to that was lost
 
     def handler_types(self) -> dict[str, HandlerType]:
@@ -91,7 +90,7 @@ class Configurations:
         if present is None and self._declared(name) is None and not registered:
             raise self._unknown(name)
         replace(present or TypeConfig(task_type=name), **options).over(self._type_of(name))
-        insert_absent(connection, self._cfgs, [{"task_type": name, "modified_at": timedelta(0)}])
+        insert_absent(connection, self._cfgs, [{"task_type": name, "modified_at": NO_TIME}])
         values = {"its_type": name, **{f"new_{option}": value for option, value in options.items()}}
         connection.execute(queries.change(self._cfgs, options), values)
         written = self._read(connection, name)
@@ -115,14 +114,6 @@ class Configurations:
             f"the task type {name!r} is neither declared nor registered{nearest(name, known)}; "
             f"declare it, or register it: put({name!r}, registered=True)"
         )
-
-    def _run(self, work: Callable[[Connection], T]) -> T:
-        """Run what may take effect twice; again if the connection is lost."""
-        database = Database(self._engine)
-        try:
-            return run_again(database, work)
-        finally:
-            database.close()
 
 
 def read_configuration(connection: Connection, outbox: Outbox) -> dict[str, TypeConfig]:

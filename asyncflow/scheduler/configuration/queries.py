@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Delete, Select, Table, Update, bindparam, delete, select, type_coerce, update
 
+from asyncflow.outbox.clock import NO_TIME
 from asyncflow.scheduler.table.raw_ids import Raw
 
 _OWN_COLUMNS = {"limit": "schedule_limit"}  # of options that are reserved words
@@ -41,7 +41,7 @@ def change(cfgs: Table, options: Iterable[str]) -> Update:
         column_of(option): bindparam(f"new_{option}", type_=cfgs.c[column_of(option)].type) for option in options
     }
     wanted = cfgs.c.task_type == bindparam("its_type")
-    return update(cfgs).where(wanted).values(**values, modified_at=timedelta(0))
+    return update(cfgs).where(wanted).values(**values, modified_at=NO_TIME)
 
 
 @lru_cache(maxsize=32)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.task_type import TaskType
-from asyncflow.outbox.options import refuse_unknown
+from asyncflow.outbox.options import field_names, refuse_unknown
 from asyncflow.text import shown
 
 TypeT = TypeVar("TypeT", bound=TaskType)
@@ -52,7 +52,7 @@ class TypeConfig:
         return replace(declared, **options, configured_max_retries=self.max_retries)
 
 
-OPTIONS = tuple(field.name for field in fields(TypeConfig) if field.name != "task_type")
+OPTIONS = field_names(TypeConfig, but=("task_type",))
 _FOR_HANDLERS = {
     "interval_seconds": "declare rate_limit_per_second",
     "max_processing_time_seconds": "give the publisher's client a time-out",
@@ -72,4 +72,4 @@ def refuse_for_messages(name: str, options: Mapping[str, Any]) -> None:
 
 def refuse_unknown_options(options: Mapping[str, Any]) -> None:
     """Raise UnknownOptionError, with the nearest name, for what the table has no column for."""
-    refuse_unknown("the configuration", options.keys() - set(OPTIONS), OPTIONS)
+    refuse_unknown("the configuration", options, OPTIONS)

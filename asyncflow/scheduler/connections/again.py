@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.scheduler.connections.database import Database
@@ -25,6 +25,12 @@ def run_again(
     ``when_locked`` is run in its place after a lock was waited for too long. Raises what the last attempt raises.
     """
     return _run(database, work, None, when_locked)
+
+
+def run_briefly(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Run ``work`` as ``run_again`` does, on a connection for the moment; any thread may call."""
+    with Database(engine) as database:
+        return run_again(database, work)
 
 
 def run_once(database: Database, work: Callable[[Connection], T], trace: Callable[[Connection], T | None]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from types import TracebackType
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool
@@ -32,8 +33,9 @@ _CLOSE_SECONDS = 2.0
 class Database:
     """Hold one connection for one loop; used by one thread at a time, usable again after ``close``.
 
-    Kept between transactions: a check-out, its isolation level and the reset at its return would cost five
-    round trips each time. With ``autocommit`` each statement is a transaction by itself, which saves the COMMIT.
+    Kept between transactions, or in a ``with`` given back at its end: a check-out, its isolation level and the reset at
+    its return would cost five round trips each time. With ``autocommit`` each statement is a transaction by itself,
+    which saves the COMMIT.
 
     Nothing is waited for without a limit: its session has short lock waits, and a connection of which nothing comes is
     cut. What is set on a connection is put back before the pool gets it again.
@@ -92,6 +94,14 @@ class Database:
             # Jitter, so that two that met do not meet again.
             time.sleep(random.uniform(0, min(0.005 * 2**attempt, _LONGEST_BACKOFF_SECONDS)))
         raise AssertionError("unreachable")
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """Give the connection back as it was; there is nothing to lose on one that the server has dropped."""

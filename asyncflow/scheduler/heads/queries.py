@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -27,8 +26,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.table.timed_ids import cut_of, timed_id
 
-_NO_TIME = timedelta(0)
-
+MOST_PAGES = 64  # in one statement: more branches cost the planner more than another statement costs
 
 Lane = tuple[str, int]  # a task type and a shard: what a page is read from
 
@@ -46,9 +44,9 @@ class Head(NamedTuple):
     ahead_seconds: float = 0.0
 
 
-def read_heads(connection: Connection, dialect: DatabaseDialect, tasks: Table, status: int) -> list[Head]:
+def read_heads(connection: Connection, tasks: Table, status: Status) -> list[Head]:
     """Read the first row of each lane in ``status``: what is due, where, and when to look again."""
-    return [Head(*row) for row in connection.execute(_heads(dialect, tasks, status))]
+    return [Head(*row) for row in connection.execute(_heads(dialect_of(connection.dialect.name), tasks, int(status)))]
 
 
 @lru_cache(maxsize=64)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from asyncflow.errors import OptionError
+from asyncflow.errors import OptionError, nearest
 from asyncflow.scheduler.jobs.context import Context
 from asyncflow.scheduler.jobs.references import is_reference, referred
-from asyncflow.text import nearest, shown
+from asyncflow.text import shown
 
 LOG = "LOG"  # tell it as an event; the job goes on
 THROW = "THROW"  # tell it, stop the job in this instance and give its items back

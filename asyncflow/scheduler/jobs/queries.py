@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Delete, Select, Table, Update, and_, bindparam, delete, select, update
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import database_now
-
-_NO_TIME = timedelta(0)
+from asyncflow.outbox.clock import NO_TIME, database_now
 
 
 def read_clock() -> Select[Any]:
@@ -40,7 +37,7 @@ def overwrite_job(jobs: Table) -> Update:
             config=bindparam("its_config"),
             sharding_total_count=bindparam("its_count"),
             disabled=bindparam("its_disabled"),
-            modified_at=_NO_TIME,
+            modified_at=NO_TIME,
         )
     )
 

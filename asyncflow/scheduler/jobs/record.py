@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -10,12 +9,11 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.queries import insert_absent
 from asyncflow.scheduler.cluster import queries as ownership_queries
 from asyncflow.scheduler.cluster.strategies import STRATEGIES
-from asyncflow.scheduler.connections.again import run_again
-from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.jobs import queries
 from asyncflow.scheduler.jobs.error_handlers import HANDLERS
 from asyncflow.scheduler.jobs.job import Job
@@ -32,11 +30,7 @@ def record(engine: Engine, outbox: Outbox, job: Job) -> JobSettings:
 
     Raises OptionError if what is recorded cannot be used.
     """
-    database = Database(engine)
-    try:
-        return run_again(database, lambda connection: _record(connection, outbox, job))
-    finally:
-        database.close()
+    return run_briefly(engine, lambda connection: _record(connection, outbox, job))
 
 
 def _record(connection: Connection, outbox: Outbox, job: Job) -> JobSettings:
@@ -46,7 +40,7 @@ def _record(connection: Connection, outbox: Outbox, job: Job) -> JobSettings:
         "config": recorded(settings),
         "sharding_total_count": settings.sharding_total_count,
         "disabled": settings.disabled,
-        "modified_at": timedelta(0),
+        "modified_at": NO_TIME,
     }
     # Two instances may start at once: the second one's row is left out, and it reads the first one's.
     if insert_absent(connection, jobs, [row]):
@@ -71,8 +65,7 @@ def _resize(connection: Connection, outbox: Outbox, job_name: str, count: int) -
     known = connection.execute(ownership_queries.recorded_shards(outbox.shards), beyond).all()
     if known and len(known) != count:
         connection.execute(queries.forget_items(outbox.shards), beyond)
-        dialect = dialect_of(connection.dialect.name)
-        ownership_queries.insert_shards(connection, dialect, outbox.shards, job_name, count)
+        ownership_queries.insert_shards(connection, outbox.shards, job_name, count)
 
 
 def recorded(settings: JobSettings) -> str:

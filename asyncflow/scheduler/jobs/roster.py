@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from asyncflow.errors import OptionError, UnknownOptionError
+from asyncflow.errors import OptionError
 from asyncflow.events import Hooks, StepFailed
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.options import refuse_unknown
 from asyncflow.scheduler.cluster.allocation import SharedOut
 from asyncflow.scheduler.cluster.cluster import Cluster
 from asyncflow.scheduler.jobs.job import Job
@@ -37,9 +38,7 @@ class Roster:
 
     def configure(self, options: Mapping[str, Mapping[str, Any]]) -> None:
         """Lay options over those of the jobs, by their names; raises OptionError or UnknownOptionError."""
-        unknown = sorted(options.keys() - self._jobs.keys())
-        if unknown:
-            raise UnknownOptionError.among("the configuration", unknown, self._jobs)
+        refuse_unknown("the configuration", options, self._jobs)
         for name, values in options.items():
             self._jobs[name].with_options(values)
 

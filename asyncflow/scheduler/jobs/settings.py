@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from apscheduler.triggers.base import BaseTrigger
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.options import refuse_unknown, require_whole
+from asyncflow.outbox.options import field_names, refuse_unknown, require_whole
 from asyncflow.scheduler.cluster.strategies import MINIMAL_MOVEMENT, Strategy, strategy_of
 from asyncflow.scheduler.jobs.error_handlers import LOG, ErrorHandler, error_handler_of
 from asyncflow.scheduler.jobs.item_parameters import item_parameters
@@ -59,14 +59,14 @@ class JobSettings:
     @classmethod
     def of(cls, **options: Any) -> JobSettings:
         """Make settings from keyword options; raises UnknownOptionError with the nearest name."""
-        refuse_unknown("a job", sorted(options.keys() - set(NAMES)), NAMES)
+        refuse_unknown("a job", options, NAMES)
         if "cron" not in options:
             raise OptionError("cron is missing; give seconds, or a crontab line such as '*/5 * * * *'")
         return cls(**options)
 
     def with_options(self, options: Mapping[str, Any]) -> JobSettings:
         """Return these settings with some of them replaced; raises UnknownOptionError or OptionError."""
-        refuse_unknown("a job", sorted(options.keys() - set(NAMES)), NAMES)
+        refuse_unknown("a job", options, NAMES)
         return replace(self, **options)
 
     def as_options(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class JobSettings:
         return strategy_of(referred("sharding_strategy", given) if is_reference(given) else given)  # type: ignore[arg-type]
 
 
-NAMES = tuple(field.name for field in fields(JobSettings))
+NAMES = field_names(JobSettings)
 
 
 def _require_bool(name: str, value: Any) -> None:

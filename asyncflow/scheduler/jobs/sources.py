@@ -35,7 +35,7 @@ def options_from_toml(path: str | Path) -> dict[str, dict[str, Any]]:
     if not isinstance(jobs, dict) or not all(isinstance(options, dict) for options in jobs.values()):
         raise OptionError(f"jobs in {str(path)!r} is {shown(jobs)}; write tables such as [jobs.send-records]")
     for name, options in jobs.items():
-        refuse_unknown(f"[jobs.{name}] in {str(path)!r}", sorted(options.keys() - set(NAMES)), NAMES)
+        refuse_unknown(f"[jobs.{name}] in {str(path)!r}", options, NAMES)
     return jobs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +12,12 @@ from sqlalchemy import Connection, Engine, Table
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.ids import new_id
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.tables import ACTOR_LENGTH, REASON_LENGTH
-from asyncflow.scheduler.connections.again import run_again
-from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator import queries
 from asyncflow.text import require_text
 
@@ -60,7 +60,7 @@ class Act:
         rows: list[dict[str, Any]] = [
             {
                 "id": new_id(),
-                "at": timedelta(0),
+                "at": NO_TIME,
                 "actor": self.actor,
                 "action": self.action,
                 "task_id": task.id,
@@ -86,9 +86,5 @@ class Audit:
     def entries(self, *, task_id: UUID | None = None, limit: int = 100) -> list[AuditEntry]:
         """Return the latest entries, or those of one task, latest first; raises OptionError."""
         require_whole("limit", limit, 1, MOST_READ)
-        database = Database(self._engine)
         statement = queries.latest(self._entries, task_id, limit)
-        try:
-            return run_again(database, lambda connection: [AuditEntry(*row) for row in connection.execute(statement)])
-        finally:
-            database.close()
+        return run_briefly(self._engine, lambda connection: [AuditEntry(*row) for row in connection.execute(statement)])

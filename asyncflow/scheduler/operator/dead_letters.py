@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -15,21 +16,19 @@ from asyncflow.errors import TaskNotFoundError
 from asyncflow.events import Hook, Hooks, TasksChanged
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.declarations.task_type import require_number
-from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.connections.again import run_again, run_once
+from asyncflow.scheduler.connections.again import run_again, run_briefly, run_once
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.operator import queries
-from asyncflow.scheduler.operator import queries as audit_queries
 from asyncflow.scheduler.operator.audit import MOST_READ, Act
 from asyncflow.scheduler.operator.pace import Pace
 from asyncflow.scheduler.operator.selection import Selection, task_id_of
-from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState, state_of
+from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState, letter_of, state_of
 from asyncflow.scheduler.operator.walk import RowPlace, place_of, walk_of
-from asyncflow.scheduler.table import queries as ownership_queries
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.log_lines import log_line, short_error
+from asyncflow.scheduler.table.row_locks import hold_writers
 
 T = TypeVar("T")
 _PAGE = 500
@@ -76,13 +75,13 @@ class DeadLetters:
         is_filter = task_type is not None or key is not None
         selection = Selection(task_type=task_type, key=key, everything=not is_filter)
         place = None if after is None else place_of(after)
-        return self._run(lambda connection: self._list(connection, selection, limit, place))
+        return run_briefly(self._engine, lambda connection: self._list(connection, selection, limit, place))
 
     def inspect(self, task_id: UUID | str) -> TaskState:
         """Return all of one task, whatever its status; raises TaskNotFoundError or OptionError."""
         wanted = task_id_of(task_id)
         statement = queries.whole(self._tasks, self._outbox.contexts, wanted)
-        row = self._run(lambda connection: connection.execute(statement).one_or_none())
+        row = run_briefly(self._engine, lambda connection: connection.execute(statement).one_or_none())
         if row is None:
             raise TaskNotFoundError(f"there is no task {wanted}; is it another outbox's, or was it deleted?")
         return state_of(row)
@@ -139,7 +138,7 @@ class DeadLetters:
         places = walk_of(selection, self._outbox, Status.FAILED, until).page(connection, after, limit + 1)
         shown = places[:limit]
         rows = connection.execute(queries.summaries(self._tasks, [place.id for place in shown]))
-        letters = {row[0]: DeadLetter(row[0], row[1], row[2], row[3], row[4], row[5] or "") for row in rows}
+        letters = {row.id: letter_of(row) for row in rows}
         is_more = len(places) > limit
         return DeadLetterPage(
             [letters[place.id] for place in shown if place.id in letters], shown[-1].as_cursor() if is_more else None
@@ -150,8 +149,7 @@ class DeadLetters:
     def _change(self, selection: Selection, act: Act, statuses: Sequence[Status], write: _Write) -> Changed:
         done = 0
         left: dict[UUID, str] = {}
-        database = Database(self._engine)
-        try:
+        with Database(self._engine) as database:
             for ids in self._batches(database, selection, statuses):
                 room = None if selection.limit is None else selection.limit - done
                 if room == 0:
@@ -162,8 +160,6 @@ class DeadLetters:
                     self._hooks.emit(TasksChanged(act.action, act.actor, len(changed)))
                 if selection.wanted_ids is not None:
                     left |= self._left(database, set(ids) - changed)
-        finally:
-            database.close()
         return Changed(done, left)
 
     def _batches(
@@ -177,7 +173,7 @@ class DeadLetters:
         until = run_again(database, lambda connection: connection.execute(queries.now()).scalar_one())
         for status in statuses:
             walk, after = walk_of(selection, self._outbox, status, until), None
-            while places := run_again(database, lambda connection, w=walk, a=after: w.page(connection, a, _PAGE)):  # type: ignore[misc]
+            while places := run_again(database, partial(walk.page, after=after, limit=_PAGE)):
                 yield [place.id for place in places]
                 after = places[-1]
 
@@ -192,7 +188,7 @@ class DeadLetters:
 
         def trace(connection: Connection) -> set[UUID] | None:
             for entry, changed in tried.items():
-                if connection.execute(audit_queries.is_there(self._outbox.audit_entries, entry)).first():
+                if connection.execute(queries.is_there(self._outbox.audit_entries, entry)).first():
                     return changed
             return None
 
@@ -200,8 +196,7 @@ class DeadLetters:
 
     def _write(self, connection: Connection, batch: _Batch) -> tuple[Sequence[UUID], set[UUID]]:
         """Lock, change and enter into the audit; return the ids of the entries and of the rows that were changed."""
-        if not dialect_of(connection.dialect.name).locks_rows:
-            connection.execute(ownership_queries.exclude_writers(self._outbox.shards))
+        hold_writers(connection, self._outbox.shards)
         rows = connection.execute(queries.lock(self._tasks, batch.ids, map(int, batch.statuses))).all()
         if not rows:
             return [], set()
@@ -214,13 +209,6 @@ class DeadLetters:
             return {}
         rows = run_again(database, lambda connection: connection.execute(queries.statuses_of(self._tasks, ids)).all())
         return dict.fromkeys(ids, _MISSING) | {row.id: Status(row.status).name for row in rows}
-
-    def _run(self, work: Callable[[Connection], T]) -> T:
-        database = Database(self._engine)
-        try:
-            return run_again(database, work)
-        finally:
-            database.close()
 
 
 _Write = Callable[[Connection, Sequence[Any], int], "list[str]"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -26,13 +25,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import Instant, database_now
+from asyncflow.outbox.clock import NO_TIME, Instant, database_now
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.table.queries import context_of, has_status, logged
 from asyncflow.scheduler.table.raw_ids import is_named, raw_id
 
-_NO_TIME = timedelta(0)
 _UNTIL: Any = bindparam("until", type_=Instant())
 
 
@@ -124,7 +122,7 @@ def replay(tasks: Table, ids: Iterable[Any]) -> Update:
             order_time=delay,
             next_select_time=delay,
             schedule_log=logged(tasks),
-            modified_at=_NO_TIME,
+            modified_at=NO_TIME,
         )
     )
 
@@ -134,7 +132,7 @@ def cancel(tasks: Table, ids: Iterable[Any]) -> Update:
     return (
         update(tasks)
         .where(_among(tasks, ids, [int(Status.PENDING), int(Status.FAILED)]))
-        .values(status=int(Status.CANCELLED), order_time=_NO_TIME, schedule_log=logged(tasks), modified_at=_NO_TIME)
+        .values(status=int(Status.CANCELLED), order_time=NO_TIME, schedule_log=logged(tasks), modified_at=NO_TIME)
     )
 
 

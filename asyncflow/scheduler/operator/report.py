@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries as ownership_queries
 from asyncflow.scheduler.configuration.configurations import read_configuration
@@ -15,7 +14,7 @@ from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.limits import OF_A_COMMAND
 from asyncflow.scheduler.heads.queries import Head, read_heads
 from asyncflow.scheduler.operator import queries
-from asyncflow.scheduler.operator.task_view import DeadLetter
+from asyncflow.scheduler.operator.task_view import DeadLetter, letter_of
 from asyncflow.scheduler.table.table_check import require_tables
 
 COUNT_LIMIT = 10_000
@@ -47,15 +46,12 @@ class Report:
 def report(engine: Engine, outbox: Outbox) -> Report:
     """Read the state of the outbox in one transaction, in bounded time; raises TablesMissingError."""
     require_tables(engine, outbox)
-    database = Database(engine, limits=OF_A_COMMAND)
-    try:
+    with Database(engine, limits=OF_A_COMMAND) as database:
         return database.run(lambda connection: _read(connection, outbox))
-    finally:
-        database.close()
 
 
 def _read(connection: Connection, outbox: Outbox) -> Report:
-    heads = {status: _heads(connection, outbox, status) for status in _SHOWN}
+    heads = {status: read_heads(connection, outbox.tasks, status) for status in _SHOWN}
     off = _switched_off(connection, outbox)
     names = sorted({head.task_type for found in heads.values() for head in found} | off)
     owners: dict[str | None, int] = {}
@@ -63,7 +59,7 @@ def _read(connection: Connection, outbox: Outbox) -> Report:
         owner = row.owner if row.owner and row.seconds_left > 0 else None
         owners[owner] = owners.get(owner, 0) + 1
     return Report(
-        [_type_report(connection, outbox, name, heads[Status.PENDING], name not in off) for name in names],
+        [_type_report(connection, outbox, name, heads[Status.PENDING], enabled=name not in off) for name in names],
         owners,
         _dead_letters(connection, outbox, heads[Status.FAILED]),
     )
@@ -72,23 +68,21 @@ def _read(connection: Connection, outbox: Outbox) -> Report:
 _SHOWN = (Status.PENDING, Status.SUCCESS, Status.FAILED)
 
 
-def _heads(connection: Connection, outbox: Outbox, status: Status) -> list[Head]:
-    return read_heads(connection, dialect_of(connection.dialect.name), outbox.tasks, int(status))
-
-
-def _type_report(connection: Connection, outbox: Outbox, name: str, pending: list[Head], enabled: bool) -> TypeReport:
+def _type_report(
+    connection: Connection, outbox: Outbox, name: str, pending: list[Head], *, enabled: bool
+) -> TypeReport:
     waits = [head.due_in_seconds for head in pending if head.task_type == name]
     due = [wait for wait in waits if wait <= 0]
     later = [wait for wait in waits if wait > 0]
-    counts = (_count(connection, outbox, status, name) for status in _SHOWN)
+    counts = {status: _count(connection, outbox, status, name) for status in _SHOWN}
     return TypeReport(
-        name,
-        next(counts),
-        -min(due) if due else None,
-        min(later) if later else None,
-        next(counts),
-        next(counts),
-        enabled,
+        task_type=name,
+        pending=counts[Status.PENDING],
+        oldest_due_seconds=-min(due) if due else None,
+        next_due_seconds=min(later) if later else None,
+        succeeded=counts[Status.SUCCESS],
+        failed=counts[Status.FAILED],
+        enabled=enabled,
     )
 
 
@@ -112,5 +106,5 @@ def _dead_letters(connection: Connection, outbox: Outbox, failed: list[Head]) ->
     found: list[DeadLetter] = []
     for head in failed:
         rows = connection.execute(statement, {"its_type": head.task_type, "its_shard": head.shard})
-        found += [DeadLetter(*row) for row in rows]
+        found += map(letter_of, rows)
     return sorted(found, key=lambda letter: letter.failed_at, reverse=True)[:_LATEST]

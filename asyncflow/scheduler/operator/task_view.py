@@ -12,7 +12,6 @@ import orjson
 from sqlalchemy import Connection, Row, Table
 
 from asyncflow.outbox import Outbox, Status
-from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.heads.queries import read_heads
 from asyncflow.scheduler.operator import queries
@@ -81,11 +80,10 @@ class TaskView:
 
     def counts(self, connection: Connection, most: int) -> dict[str, dict[Status, int]]:
         """Count the tasks of each type and status, none beyond ``most``."""
-        dialect = dialect_of(connection.dialect.name)
         statement = queries.count_up_to(self._tasks, most)
         counts: dict[str, dict[Status, int]] = {}
         for status in Status:
-            heads = read_heads(connection, dialect, self._tasks, int(status))
+            heads = read_heads(connection, self._tasks, status)
             for name in sorted({head.task_type for head in heads}):
                 values = {"its_status": int(status), "its_type": name}
                 counts.setdefault(name, {})[status] = connection.execute(statement, values).scalar_one()
@@ -170,25 +168,25 @@ class TaskState:
     log: str
 
 
-def state_of(row: Any) -> TaskState:
+def state_of(row: Row[Any]) -> TaskState:
     """Return the state of a task from its whole row."""
     return TaskState(
-        row.id,
-        row.task_type,
-        row.task_key,
-        Status(row.status),
-        row.priority,
-        row.retry_count,
-        row.max_retries,
-        row.stage,
-        None if row.context is None else orjson.loads(row.context),
-        shown_owner(row.owner),
-        row.created_at,
-        row.modified_at,
-        row.next_select_time,
-        {} if row.headers is None else orjson.loads(row.headers),
-        row.payload,
-        row.schedule_log or "",
+        task_id=row.id,
+        task_type=row.task_type,
+        key=row.task_key,
+        status=Status(row.status),
+        priority=row.priority,
+        retry_count=row.retry_count,
+        max_retries=row.max_retries,
+        stage=row.stage,
+        context=None if row.context is None else orjson.loads(row.context),
+        owner=shown_owner(row.owner),
+        created_at=row.created_at,
+        modified_at=row.modified_at,
+        next_select_time=row.next_select_time,
+        headers={} if row.headers is None else orjson.loads(row.headers),
+        payload=row.payload,
+        log=row.schedule_log or "",
     )
 
 
@@ -202,3 +200,15 @@ class DeadLetter:
     retry_count: int
     failed_at: datetime
     log: str
+
+
+def letter_of(row: Row[Any]) -> DeadLetter:
+    """Return a dead letter from what a list shows of its row."""
+    return DeadLetter(
+        task_id=row.id,
+        task_type=row.task_type,
+        key=row.task_key,
+        retry_count=row.retry_count,
+        failed_at=row.modified_at,
+        log=row.schedule_log or "",
+    )

@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.heads.queries import Lane, read_heads
 from asyncflow.scheduler.operator import queries
@@ -87,7 +86,7 @@ class _LaneWalk:
         return found
 
     def _read_lanes(self, connection: Connection) -> Sequence[Lane]:
-        heads = read_heads(connection, dialect_of(connection.dialect.name), self._outbox.tasks, int(self._status))
+        heads = read_heads(connection, self._outbox.tasks, self._status)
         return sorted(head[:2] for head in heads if self._task_type in (None, head.task_type))
 
     def _read(self, connection: Connection, lane: Lane, after: RowPlace | None, limit: int) -> list[RowPlace]:

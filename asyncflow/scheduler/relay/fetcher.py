@@ -18,7 +18,7 @@ from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.lookout import Lookout
 from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
-from asyncflow.scheduler.heads.queries import Head, Lane, Pages
+from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Lane, Pages
 from asyncflow.scheduler.heads.recent_heads import RecentHeads
 from asyncflow.scheduler.heads.unknown_types import UnknownTypes
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
@@ -35,7 +35,6 @@ from asyncflow.scheduler.relay.round import Round, RoundSize
 from asyncflow.scheduler.relay.turns import Turns
 from asyncflow.scheduler.settings import SchedulerSettings
 
-_MOST_PAGES = 64  # in one round: more branches cost the planner more than another round costs
 _MOST_KEYS = 32  # parked ones, tried in one round
 _MOST_OF_A_KEY = 32  # in one round: an ordered key's tasks are published one after the other
 _MOST_OF_A_LONE_KEY = 64  # where nothing else stood in the pages, which would wait for them
@@ -108,10 +107,7 @@ class Fetcher:
     # -- what is due -------------------------------------------------------------------------------------
 
     def _look(self) -> list[Head]:
-        tasks, dialect = self._outbox.tasks, self._database.dialect
-        return self._database.run(
-            lambda connection: queries.read_heads(connection, dialect, tasks, int(Status.PENDING))
-        )
+        return self._database.run(partial(queries.read_heads, tasks=self._outbox.tasks, status=Status.PENDING))
 
     def _mine(self, heads: Iterable[Head], epochs: Mapping[int, int]) -> list[Head]:
         mine = [head for head in heads if head.shard in epochs]
@@ -169,7 +165,7 @@ class Fetcher:
     def _read(self, due: list[Head], held: list[Head], places: int, epochs: Mapping[int, int]) -> Round:
         """Read of the ``due`` heads; ``held`` are those in hand, and there are ``places`` of both."""
         began = time.perf_counter()
-        most = 1 if self._breakers.is_probing else min(_MOST_PAGES, self._size.rows)
+        most = 1 if self._breakers.is_probing else min(MOST_PAGES, self._size.rows)
         if self._streams and self._database.dialect.locks_rows:
             most = min(most, -(-places // 2))
         served = self._turns.next(due, most)

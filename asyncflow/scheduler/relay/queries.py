@@ -30,11 +30,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import after_now, database_now, seconds_until
+from asyncflow.outbox.clock import NO_TIME, after_now, database_now, seconds_until
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
-from asyncflow.scheduler.heads.queries import _NO_TIME
 from asyncflow.scheduler.table.queries import by_primary_key, has_status, logged
 from asyncflow.scheduler.table.raw_ids import is_among, is_named, raw_id
 
@@ -257,7 +256,7 @@ def settle_retried(tasks: Table) -> Update:
             order_time=delay,
             next_select_time=delay,
             schedule_log=logged(tasks),
-            modified_at=_NO_TIME,
+            modified_at=NO_TIME,
         )
     )
 
@@ -270,8 +269,8 @@ def settle_failed(tasks: Table) -> Update:
         .where(_as_read(tasks))
         .values(
             status=int(Status.FAILED),
-            order_time=_NO_TIME,
+            order_time=NO_TIME,
             schedule_log=logged(tasks),
-            modified_at=_NO_TIME,
+            modified_at=NO_TIME,
         )
     )

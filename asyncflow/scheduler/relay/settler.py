@@ -27,6 +27,7 @@ from asyncflow.scheduler.relay.settlement import Settlement
 from asyncflow.scheduler.relay.unsettled import Unsettled
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.queries import exclude_writers
+from asyncflow.scheduler.table.row_locks import hold_writers
 
 _MOST_REFUSALS = 5  # of one round, by a database that writes other things
 
@@ -284,8 +285,7 @@ class Settler:
 
         So one that waits for a row holds no shard meanwhile, and no heartbeat waits for it.
         """
-        if not self._database.dialect.locks_rows:
-            connection.execute(exclude_writers(self._outbox.shards))
+        hold_writers(connection, self._outbox.shards)
         owned = unsettled.shards() if owned is None else owned
         written = self._write_owned(connection, unsettled, owned)
         still = self._still_owned(connection, owned, unsettled.hold)

@@ -1,4 +1,4 @@
-"""Rows that somebody else has locked, found without waiting."""
+"""Rows that are locked: by somebody else, found without waiting, or by us, where there are no locks on rows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table
 
+from asyncflow.outbox.dialects import dialect_of
 from asyncflow.scheduler.connections.stepping_over import lock_those_free
 from asyncflow.scheduler.table import queries
 
@@ -16,6 +17,12 @@ class Sorted(NamedTuple):
 
     free: set[Any]
     locked: set[Any]
+
+
+def hold_writers(connection: Connection, shards: Table) -> None:
+    """Keep other writers out until the transaction ends, where the database locks no rows."""
+    if not dialect_of(connection.dialect.name).locks_rows:
+        connection.execute(queries.exclude_writers(shards))
 
 
 def sort_out(connection: Connection, tasks: Table, raw_ids: Collection[Any], status: int) -> Sorted:

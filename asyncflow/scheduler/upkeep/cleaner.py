@@ -15,14 +15,12 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster.ownership import Ownership
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.limits import Limits
-from asyncflow.scheduler.heads.queries import Head, read_heads
+from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, read_heads
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.upkeep import queries
 from asyncflow.scheduler.upkeep.queries import delete_entries, expired
-
-_MOST_PAGES = 64  # that a batch is taken from
 
 
 class Cleaner:
@@ -83,11 +81,10 @@ class Cleaner:
             for is_message in (True, False):
                 heads = [head for head in mine if (head.task_type in self._outbox.task_types) is is_message]
                 if heads:
-                    yield status, heads[: min(_MOST_PAGES, self._settings.cleaning_batch)]
+                    yield status, heads[: min(MOST_PAGES, self._settings.cleaning_batch)]
 
     def _heads(self, status: Status) -> list[Head]:
-        tasks, dialect = self._outbox.tasks, self._database.dialect
-        return self._looks.run(lambda connection: read_heads(connection, dialect, tasks, int(status)))
+        return self._looks.run(partial(read_heads, tasks=self._outbox.tasks, status=status))
 
     def _forget_keys(self) -> int:
         """Delete a batch of idempotency keys; who owns the first shard does, for all."""

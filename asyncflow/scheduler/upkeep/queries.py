@@ -22,13 +22,11 @@ from sqlalchemy import (
     update,
 )
 
-from asyncflow.outbox.clock import Instant, database_now
+from asyncflow.outbox.clock import NO_TIME, Instant, database_now
 from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.table.queries import by_primary_key, has_status
 from asyncflow.scheduler.table.raw_ids import Raw, is_named, raw_id
-
-_NO_TIME = timedelta(0)
 
 
 def read_now(connection: Connection) -> datetime:
@@ -65,7 +63,7 @@ def advance(periodic: Table) -> Update:
             timezone=bindparam("its_timezone", type_=String()),
             next_due=bindparam("its_next_due", type_=Instant()),
             last_due=bindparam("its_last_due", type_=Instant()),
-            modified_at=_NO_TIME,
+            modified_at=NO_TIME,
         )
     )
 

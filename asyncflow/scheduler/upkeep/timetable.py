@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
 
 from asyncflow.events import Hooks, PeriodicTasksEnqueued, StepFailed
 from asyncflow.outbox import Call, Outbox
+from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.cron.plan import Plan, plan_of
 from asyncflow.outbox.declarations.periodic_task import DUE_TIME, Advance, PeriodicTask
 from asyncflow.outbox.queries import insert_absent
@@ -82,7 +83,7 @@ class Timetable:
             "timezone": task.timezone,
             "next_due": task.plan.next_after(queries.read_now(connection)),
             "last_due": None,
-            "modified_at": timedelta(0),
+            "modified_at": NO_TIME,
         }
         return insert_absent(connection, self._outbox.periodic_entries, [entry])
 

@@ -16,13 +16,13 @@ from sqlalchemy.exc import DBAPIError
 from asyncflow.errors import ClaimLostError
 from asyncflow.outbox import Outbox, Task
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.connections.again import run_again
+from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.connections.caution import Caution
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.heads.precedence import NEVER, Bounds, Precedence
-from asyncflow.scheduler.heads.queries import Head
+from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
 from asyncflow.scheduler.table.claim_owner import ClaimOwner, waits_as_suspect
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.log_lines import log_line
@@ -31,8 +31,6 @@ from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.worker import queries as claim_queries
 from asyncflow.scheduler.worker.claim_source import Claim, Written
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, UNANSWERED, Verdict
-
-MOST_PAGES = 64  # in one claim, of each type
 
 
 class Claims:
@@ -59,10 +57,7 @@ class Claims:
 
     def heads(self) -> list[Head]:
         """Read what is due, and where."""
-        dialect = self._database.dialect
-        return self._database.run(
-            lambda connection: queries.read_heads(connection, dialect, self._tasks, int(Status.PENDING))
-        )
+        return self._database.run(partial(queries.read_heads, tasks=self._tasks, status=Status.PENDING))
 
     def claim(self, pages: Iterable[tuple[Sequence[Head], int]]) -> list[Claim]:
         """Claim up to a number of due rows of each group of heads, and commit; those that others took are left out.
@@ -129,15 +124,10 @@ class Claims:
 
     def begin(self, claim: Claim) -> None:
         """Write, in a transaction of its own, on any thread, that the attempt counts; raises ClaimLostError."""
-        database = Database(self._engine)
-        values = {**_values([claim]), "its_owner": self._owner.name}
-        try:
-            if not database.run(
-                lambda connection: connection.execute(claim_queries.begin(self._tasks), values).rowcount
-            ):
+        statement, values = claim_queries.begin(self._tasks), {**_values([claim]), "its_owner": self._owner.name}
+        with Database(self._engine) as database:
+            if not database.run(lambda connection: connection.execute(statement, values).rowcount):
                 raise _lost(claim)
-        finally:
-            database.close()
 
     def settle_in(self, connection: Connection, claim: Claim) -> None:
         """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
@@ -155,13 +145,9 @@ class Claims:
         """Write how far the work has come, in a transaction of its own, on any thread; raises ClaimLostError."""
         values = {**_values([claim]), "its_stage": stage, "lease": self._lease}
         task_id, statement = claim.task.id, claim_queries.checkpoint(self._tasks)
-        database = Database(self._engine)
-        try:
-            if not run_again(database, lambda c: self._contexts.save(c, statement, values, task_id, context)):
-                raise _lost(claim)
-            claim.stage = stage  # that there is one tells that there may be a context to forget
-        finally:
-            database.close()
+        if not run_briefly(self._engine, lambda c: self._contexts.save(c, statement, values, task_id, context)):
+            raise _lost(claim)
+        claim.stage = stage  # that there is one tells that there may be a context to forget
 
     def close(self) -> None:
         """Give back claims that nobody took over, as far as the database lets us, and the connections."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 
 from sqlalchemy import Connection, Engine
 
@@ -84,10 +85,7 @@ class Monitor:
         return bool(lost) and (lost, shards) != self._looked_for
 
     def _heads(self, shards: Collection[int]) -> list[Head]:
-        tasks, dialect = self._outbox.tasks, self._database.dialect
-        heads = self._database.run(
-            lambda connection: queries.read_heads(connection, dialect, tasks, int(Status.PROCESSING))
-        )
+        heads = self._database.run(partial(queries.read_heads, tasks=self._outbox.tasks, status=Status.PROCESSING))
         return [head for head in heads if head.shard in shards and head.task_type in self._types]
 
     def _when_locked(self, work: Callable[[Connection], Rescued]) -> Callable[[Connection], Rescued] | None:

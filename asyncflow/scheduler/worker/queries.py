@@ -6,7 +6,6 @@ guarded by the token, so that one who has lost the claim changes nothing.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -31,14 +30,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import database_now
+from asyncflow.outbox.clock import NO_TIME, database_now
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import OWNER_LENGTH, TaskId
 from asyncflow.scheduler.table.claim_owner import HEARD, MARKS, SUSPECT, WAITING_SUSPECT
 from asyncflow.scheduler.table.queries import by_primary_key, context_of, has_status, logged
 from asyncflow.scheduler.table.raw_ids import is_named, raw_id
-
-_NO_TIME = timedelta(0)
 
 
 def _held(tasks: Table) -> ColumnElement[bool]:
@@ -75,7 +72,7 @@ def claim_fresh(tasks: Table, *, marks: bool = False) -> Update:
 @lru_cache(maxsize=32)
 def begin(tasks: Table) -> Update:
     """Write down that the work on held rows begins, so that the attempt counts whatever becomes of the worker."""
-    return update(tasks).where(_held(tasks)).values(owner=bindparam("its_owner", type_=String()), modified_at=_NO_TIME)
+    return update(tasks).where(_held(tasks)).values(owner=bindparam("its_owner", type_=String()), modified_at=NO_TIME)
 
 
 @lru_cache(maxsize=32)
@@ -114,7 +111,7 @@ def mark(tasks: Table) -> Update:
             owner=_heard(tasks),
             stage=bindparam("its_stage", type_=tasks.c.stage.type),
             context=bindparam("its_context", type_=tasks.c.context.type),
-            modified_at=_NO_TIME,
+            modified_at=NO_TIME,
         )
     )
 
@@ -134,7 +131,7 @@ def succeed(tasks: Table) -> Update:
     return (
         update(tasks)
         .where(_held(tasks))
-        .values(status=int(Status.SUCCESS), claim_token=null(), order_time=_NO_TIME, modified_at=_NO_TIME)
+        .values(status=int(Status.SUCCESS), claim_token=null(), order_time=NO_TIME, modified_at=NO_TIME)
     )
 
 
@@ -266,7 +263,7 @@ def _claimed(tasks: Table, *, marks: bool) -> dict[str, Any]:
         "owner": owner,
         "retry_count": tasks.c.retry_count + 1,
         "order_time": _time(tasks, "lease"),
-        "modified_at": _NO_TIME,
+        "modified_at": NO_TIME,
     }
 
 
@@ -279,7 +276,7 @@ def _pending_again(tasks: Table) -> dict[str, Any]:
         "order_time": _time(tasks, "delay"),
         "next_select_time": _time(tasks, "delay"),
         "schedule_log": logged(tasks),
-        "modified_at": _NO_TIME,
+        "modified_at": NO_TIME,
     }
 
 
@@ -287,7 +284,7 @@ def _ended(tasks: Table) -> dict[str, Any]:
     return {
         "status": bindparam("its_status", type_=Integer()),
         "claim_token": null(),
-        "order_time": _NO_TIME,
+        "order_time": NO_TIME,
         "schedule_log": logged(tasks),
-        "modified_at": _NO_TIME,
+        "modified_at": NO_TIME,
     }

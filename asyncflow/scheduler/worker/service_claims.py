@@ -22,13 +22,13 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler.heads import queries
-from asyncflow.scheduler.heads.queries import Head
-from asyncflow.scheduler.table import queries as ownership_queries
+from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.table.contexts import Contexts
+from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.worker import queries as claim_queries
 from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.claims import MOST_PAGES, Claims, write_verdict
+from asyncflow.scheduler.worker.claims import Claims, write_verdict
 from asyncflow.scheduler.worker.verdict import Spent, Verdict, judged
 
 _ROUNDS = 4  # of reading and claiming, in one hold
@@ -87,7 +87,7 @@ class ServiceClaims:
 
     def heads(self, connection: Connection) -> list[Head]:
         """Read the first PENDING row of each lane."""
-        return queries.read_heads(connection, dialect_of(self._dialect.name), self._tasks, int(Status.PENDING))
+        return queries.read_heads(connection, self._tasks, Status.PENDING)
 
     def hold(self, connection: Connection, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:
         """Claim due tasks, of each type up to its limit, the earliest of all shards first."""
@@ -176,9 +176,8 @@ class ServiceClaims:
 
     def _lock(self, connection: Connection, held: Sequence[HeldClaim]) -> dict[bytes, Any]:
         """Read the rows that are held under these tokens, and keep them so until the commit."""
+        hold_writers(connection, self._outbox.shards)
         locks = dialect_of(self._dialect.name).locks_rows
-        if not locks:
-            connection.execute(ownership_queries.exclude_writers(self._outbox.shards))
         tokens = {one.id.bytes: one.token for one in held}
         values = {"ids": [self._raw(one.id) for one in held]}
         rows = connection.execute(claim_queries.processing(self._tasks, locks=locks), values)

@@ -55,7 +55,7 @@ class Plans:
     def __init__(self, store: Store) -> None:
         self.store = store
         with Statements(store.engine) as sent, store.engine.connect() as connection:
-            heads = read_heads(connection, store.dialect, store.tasks, int(Status.PENDING))
+            heads = read_heads(connection, store.tasks, Status.PENDING)
             assert len(heads) == LANES
             read_pages(connection, store.tasks, heads[:1], LIMIT)
             read_pages(connection, store.tasks, heads[:64], LIMIT)

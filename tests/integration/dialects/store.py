@@ -13,6 +13,7 @@ from asyncflow.outbox import Task
 from asyncflow.outbox.declarations.task_type import MessageType
 from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
 from asyncflow.outbox.message import Door, row_of
+from asyncflow.outbox.status import Status
 from asyncflow.scheduler.heads.queries import Head, read_heads, read_pages
 
 DOOR = Door(64, 64 * 1024 * 1024)
@@ -46,7 +47,7 @@ class Store:
 
     def heads(self, status: int = 0) -> list[Head]:
         with self.engine.connect() as connection:
-            return read_heads(connection, self.dialect, self.tasks, status)
+            return read_heads(connection, self.tasks, Status(status))
 
     def lanes(self, status: int = 0) -> list[tuple[str, int]]:
         """Return the heads' task types and shards, sorted."""

@@ -19,7 +19,7 @@ def test_no_plan_is_kept_that_was_made_for_an_empty_table(store: Store) -> None:
         pytest.skip("only PostgreSQL's driver prepares statements by itself")
     database = Database(store.engine)
     for _ in range(20):
-        database.run(lambda connection: read_heads(connection, store.dialect, store.tasks, int(Status.PENDING)))
+        database.run(lambda connection: read_heads(connection, store.tasks, Status.PENDING))
     prepared = text("SELECT statement FROM pg_prepared_statements")  # SQLAlchemy's look for tables may be among them
     statements = database.run(lambda connection: connection.execute(prepared).scalars().all())
     assert [statement for statement in statements if store.tasks.name in statement] == []

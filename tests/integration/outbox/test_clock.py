@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from asyncflow import Message
 from asyncflow.outbox.clock import database_now
+from asyncflow.outbox.status import Status
 from tests.integration.outbox.watch import statements_of
 from tests.integration.outbox.ways import Way
 from tests.support.application import Application
@@ -102,7 +103,6 @@ def test_a_session_time_zone_changes_nothing(application: Application, shanghai:
 
 @pytest.mark.usefixtures("local_time_in_shanghai")
 def test_a_task_from_another_time_zone_is_due_at_once(application: Application, shanghai: Engine) -> None:
-    from asyncflow.outbox.dialects import dialect_of
     from asyncflow.scheduler.heads.queries import read_heads, read_pages
 
     with Session(shanghai) as session:
@@ -110,8 +110,8 @@ def test_a_task_from_another_time_zone_is_due_at_once(application: Application, 
         session.commit()
     for reader in (application.engine, shanghai):
         with reader.connect() as connection:
-            tasks, dialect = application.outbox.tasks, dialect_of(reader.dialect.name)
-            (head,) = read_heads(connection, dialect, tasks, 0)
+            tasks = application.outbox.tasks
+            (head,) = read_heads(connection, tasks, Status.PENDING)
             assert -NEAR.total_seconds() < head.due_in_seconds <= 0.001
             assert len(read_pages(connection, tasks, [head], 10)) == 1
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from asyncflow.errors import InvalidKeyError
-from asyncflow.text import nearest, require_text, shown
+from asyncflow.errors import InvalidKeyError, nearest
+from asyncflow.text import require_text, shown
 
 
 @pytest.mark.parametrize("text", ["A1001", "a b", "😀" * 255, "ключ", "a" * 255, "-", "a\x7fb"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-from asyncflow.errors import OptionError, UnknownOptionError
-from asyncflow.outbox.options import require_whole
+from asyncflow.errors import OptionError
+from asyncflow.outbox.options import require_whole, settings_of
 from asyncflow.outbox.tables import OWNER_LENGTH
 from asyncflow.text import require_text, shown
 
@@ -48,11 +48,7 @@ class ClientSettings:
     @classmethod
     def of(cls, **options: Any) -> ClientSettings:
         """Make settings from keyword options; raises UnknownOptionError with the nearest name."""
-        known = [one.name for one in fields(cls)]
-        unknown = options.keys() - set(known)
-        if unknown:
-            raise UnknownOptionError.among("the task service's client", sorted(unknown), known)
-        return cls(**options)
+        return settings_of(cls, "the task service's client", options)
 
 
 _SECONDS = (

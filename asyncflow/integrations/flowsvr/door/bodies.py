@@ -8,13 +8,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from asyncflow.errors import nearest
 from asyncflow.outbox import Call
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
 from asyncflow.outbox.declarations.task_type import MAX_RETRIES
 from asyncflow.outbox.message import MAX_PRIORITY
 from asyncflow.outbox.tables import KEY_LENGTH, OWNER_LENGTH, STAGE_LENGTH, TASK_TYPE_LENGTH
 from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim
-from asyncflow.text import nearest
 
 TypeName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=TASK_TYPE_LENGTH)]
 Key = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=KEY_LENGTH)]

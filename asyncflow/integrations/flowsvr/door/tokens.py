@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asyncflow.errors import OptionError
+from asyncflow.errors import OptionError, nearest
 from asyncflow.outbox.options import refuse_unknown
-from asyncflow.text import nearest, require_text, shown
+from asyncflow.text import require_text, shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -78,7 +78,7 @@ class Tokens:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise OptionError(f"{where} is no TOML: {error}") from error
-        refuse_unknown(where, sorted(document.keys() - {"tokens"}), ("tokens",))
+        refuse_unknown(where, document, ("tokens",))
         tables = document.get("tokens")
         if not isinstance(tables, list):
             raise OptionError(f"{where} has no [[tokens]] table; write one for each caller: name, token, roles")
@@ -98,7 +98,7 @@ def token_of(table: Any, where: str) -> Token:
     """Check one table of a tokens file; raises OptionError, which never shows a secret."""
     if not isinstance(table, Mapping):
         raise OptionError(f"{where} is no table; write [[tokens]] above its name, token and roles")
-    refuse_unknown(where, sorted(table.keys() - set(_FIELDS)), _FIELDS)
+    refuse_unknown(where, table, _FIELDS)
     name = require_text(f"name of {where}", table.get("name"), 100, OptionError)
     return Token(name=name, roles=_roles(table.get("roles"), name), digest=_digest(table, name))
 

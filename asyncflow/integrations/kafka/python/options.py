@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from asyncflow.errors import MissingExtraError, UnknownOptionError
+from asyncflow.errors import MissingExtraError
 from asyncflow.integrations.kafka.guard import Rule, between, never, only, refuse
 from asyncflow.integrations.kafka.settings import KafkaSettings, KafkaTls
+from asyncflow.outbox.options import refuse_unknown
 
 WHERE = "KafkaPublisher"
 # A topic that the brokers do not know is given this long to appear, since creating one takes them a moment.
@@ -45,10 +46,7 @@ def configuration(
 ) -> dict[str, object]:
     """Return the client's configuration; raise OptionError or UnknownOptionError for a bad native option."""
     refuse(WHERE, client_options, RULES)
-    known = library.KafkaProducer.DEFAULT_CONFIG
-    unknown = [name for name in client_options if name not in known]
-    if unknown:
-        raise UnknownOptionError.among(WHERE, unknown, known)
+    refuse_unknown(WHERE, client_options, library.KafkaProducer.DEFAULT_CONFIG)
     _check_codec(library, settings.compression)
     return {**_own(servers, settings), **_security(settings), **client_options}
 
