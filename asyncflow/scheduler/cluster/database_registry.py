@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine, Executable, Row
 
 from asyncflow.errors import ShardCountMismatchError
 from asyncflow.outbox import Outbox
@@ -178,14 +178,14 @@ class DatabaseRegistry:
         connection.execute(queries.renew_shards(self._shards), owner)
         return True
 
-    def _own(self, statement: object, job: str, items: Collection[int], owner: str = "", **guards: str) -> None:
+    def _own(self, statement: Executable, job: str, items: Collection[int], owner: str = "", **guards: str) -> None:
         if not items:
             return
         # In order, the order in which everybody locks them.
         values = {"its_job": job, "shards": sorted(items), "its_owner": owner or self.instance, "lease": self._lease}
 
         def own(connection: Connection, some: Collection[int]) -> None:
-            connection.execute(statement, {**values, **guards, "shards": sorted(some)})  # type: ignore[call-overload]
+            connection.execute(statement, {**values, **guards, "shards": sorted(some)})
 
         def own_free(connection: Connection) -> None:
             if free := self._lock_free(connection, job, items):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row
 
 from asyncflow.errors import InvalidTaskTypeError, OptionError, UnknownTaskTypeError, nearest
 from asyncflow.outbox import Outbox
@@ -57,7 +57,7 @@ class Configurations:
         """
         require_text("task_type", name, TASK_TYPE_LENGTH, InvalidTaskTypeError)
         refuse_unknown_options(options)
-        return run_briefly(self._engine, lambda connection: self._put(connection, name, options, registered))
+        return run_briefly(self._engine, lambda connection: self._put(connection, name, options, registered=registered))
 
     def remove(self, name: str) -> bool:
         """Let a task type be as declared again, or forget one that was registered; return whether it had a row."""
@@ -85,7 +85,7 @@ class Configurations:
                 found.setdefault(name, HandlerType(name=name))
         return found
 
-    def _put(self, connection: Connection, name: str, options: Mapping[str, Any], registered: bool) -> TypeConfig:
+    def _put(self, connection: Connection, name: str, options: Mapping[str, Any], *, registered: bool) -> TypeConfig:
         present = self._read(connection, name)
         if present is None and self._declared(name) is None and not registered:
             raise self._unknown(name)
@@ -93,14 +93,14 @@ class Configurations:
         insert_absent(connection, self._cfgs, [{"task_type": name, "modified_at": NO_TIME}])
         values = {"its_type": name, **{f"new_{option}": value for option, value in options.items()}}
         connection.execute(queries.change(self._cfgs, options), values)
-        written = self._read(connection, name)
-        assert written is not None
-        written.over(self._type_of(name))  # somebody may have set others since they were read
+        # Read again, for somebody may have set others since they were read.
+        written = _config_of(connection.execute(queries.read_one(self._cfgs, OPTIONS), {"its_type": name}).one())
+        written.over(self._type_of(name))
         return written
 
     def _read(self, connection: Connection, name: str) -> TypeConfig | None:
         row = connection.execute(queries.read_one(self._cfgs, OPTIONS), {"its_type": name}).one_or_none()
-        return None if row is None else TypeConfig.of(name, dict(zip(OPTIONS, row[1:], strict=True)))
+        return None if row is None else _config_of(row)
 
     def _declared(self, name: str) -> TaskType | None:
         return self._outbox.task_types.get(name) or self._outbox.handler_types.get(name)
@@ -119,4 +119,8 @@ class Configurations:
 def read_configuration(connection: Connection, outbox: Outbox) -> dict[str, TypeConfig]:
     """Read all rows, unchecked, by task type."""
     rows = connection.execute(queries.read_all(outbox.schedule_cfgs, OPTIONS))
-    return {row[0]: TypeConfig.of(row[0], dict(zip(OPTIONS, row[1:], strict=True))) for row in rows}
+    return {row[0]: _config_of(row) for row in rows}
+
+
+def _config_of(row: Row[Any]) -> TypeConfig:
+    return TypeConfig.of(row[0], dict(zip(OPTIONS, row[1:], strict=True)))

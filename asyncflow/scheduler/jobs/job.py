@@ -71,11 +71,10 @@ class SimpleJob(Job):
             raise OptionError(f"the function of {name!r} is {shown(function)}; give one that takes a context")
         if function is None and type(self).execute is SimpleJob.execute:
             raise OptionError(f"{name!r} has nothing to execute; give a function, or subclass SimpleJob with execute()")
-        self._function = function
+        self._function = self.execute if function is None else function
 
     def execute(self, context: Any) -> None:
         """Do the work of one item."""
-        assert self._function is not None
         self._function(context)
 
     def run_batch(self, context: Any) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Any, TypeGuard
 
 from asyncflow.errors import OptionError
 
 
-def is_reference(given: Any) -> bool:
+def is_reference(given: Any) -> TypeGuard[str]:
     """Tell whether ``given`` is text of the form ``module:attribute``."""
     return isinstance(given, str) and ":" in given
 

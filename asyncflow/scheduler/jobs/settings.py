@@ -80,7 +80,7 @@ class JobSettings:
     def strategy(self) -> Strategy:
         """Return how items are shared out."""
         given = self.sharding_strategy
-        return strategy_of(referred("sharding_strategy", given) if is_reference(given) else given)  # type: ignore[arg-type]
+        return strategy_of(referred("sharding_strategy", given) if is_reference(given) else given)
 
 
 NAMES = field_names(JobSettings)

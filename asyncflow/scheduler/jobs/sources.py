@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_type_hints
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.options import refuse_unknown
+from asyncflow.scheduler.jobs.listeners import JobListener
 from asyncflow.scheduler.jobs.settings import NAMES, JobSettings
 from asyncflow.text import shown
 
@@ -60,11 +60,11 @@ def variable_part(job_name: str) -> str:
 
 
 def _value(variable: str, name: str, text: str) -> Any:
-    kind = _KINDS[name]
+    reading = _READINGS.get(_TYPES[name], _TEXT)
     try:
-        return _PARSERS[kind](text)
+        return reading.parse(text)
     except ValueError:
-        raise OptionError(f"the variable {variable} is {shown(text)}; give {_REMEDIES[kind]}") from None
+        raise OptionError(f"the variable {variable} is {shown(text)}; give {reading.remedy}") from None
 
 
 def _boolean(text: str) -> bool:
@@ -85,14 +85,19 @@ def _parts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-_KINDS = {field.name: str(field.type) for field in fields(JobSettings)}
-_TEXT_KINDS = {"str", "str | Strategy", "str | ErrorHandler"}
-_PARSERS: dict[str, Any] = {
-    "bool": _boolean,
-    "int": int,
-    "float": float,
-    "float | str": _number_or_text,
-    "Sequence[JobListener | str]": _parts,
-    **dict.fromkeys(_TEXT_KINDS, str),
+class _Reading(NamedTuple):
+    """Tell how an option is read from text, and what to give for it."""
+
+    parse: Callable[[str], Any]
+    remedy: str
+
+
+_TYPES = get_type_hints(JobSettings)
+_TEXT = _Reading(str, "text")
+_READINGS: dict[Any, _Reading] = {
+    bool: _Reading(_boolean, "true or false"),
+    int: _Reading(int, "a whole number"),
+    float: _Reading(float, "a number"),
+    float | str: _Reading(_number_or_text, "seconds or a crontab line"),
+    Sequence[JobListener | str]: _Reading(_parts, "module:attribute, with commas between them"),
 }
-_REMEDIES = {"bool": "true or false", "int": "a whole number", "float": "a number"}
