@@ -118,7 +118,7 @@ class Outbox:
         self.default_destination = default_destination
         self.task_types: TaskTypes[MessageType] = TaskTypes("publish()", "outbox.message")
         self.handler_types = HandlerTypes("enqueue()", "outbox.task")
-        self.task_types.beside(self.handler_types)
+        self.task_types.share_names_with(self.handler_types)
         self.periodic_tasks: dict[str, PeriodicTask] = {}
         self.hooks = Hooks(hooks)
         self.bell = Bell()

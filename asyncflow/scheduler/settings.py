@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.options import settings_of
+from asyncflow.outbox.options import field_names, settings_of
 from asyncflow.scheduler.cluster.strategies import MINIMAL_MOVEMENT, Strategy, strategy_of
 from asyncflow.scheduler.loops.triggers import LONGEST_SECONDS, trigger_of
 
@@ -50,9 +50,7 @@ class SchedulerSettings:
         for name in ("round_size", "round_bytes", "cleaning_batch"):
             _require_whole(self, name, 1)
         for name in _SECONDS:
-            _require_seconds(name, getattr(self, name))
-        for name in _RETENTIONS:
-            if getattr(self, name) is not None:
+            if not (name.endswith(_RETENTION) and getattr(self, name) is None):
                 _require_seconds(name, getattr(self, name))
         if round(self.heartbeat_seconds * 3 - self.lease_seconds, 9) > 0:  # 3 * 0.1 > 0.3, as floats go
             raise OptionError(
@@ -72,27 +70,8 @@ class SchedulerSettings:
         return settings_of(cls, "Scheduler", options)
 
 
-_RETENTIONS = (
-    "success_retention_seconds",
-    "failed_retention_seconds",
-    "audit_retention_seconds",
-    "dedupe_retention_seconds",
-)
-_SECONDS = (
-    "lease_seconds",
-    "heartbeat_seconds",
-    "min_pause_seconds",
-    "max_pause_seconds",
-    "claim_lease_seconds",
-    "monitor_interval_seconds",
-    "periodic_interval_seconds",
-    "configuration_interval_seconds",
-    "cleaning_interval_seconds",
-    "cleaning_pause_seconds",
-    "breaker_pause_seconds",
-    "max_breaker_pause_seconds",
-    "stop_timeout_seconds",
-)
+_SECONDS = tuple(name for name in field_names(SchedulerSettings) if name.endswith("_seconds"))
+_RETENTION = "_retention_seconds"  # which may be None
 
 
 def _require_share(settings: SchedulerSettings) -> None:

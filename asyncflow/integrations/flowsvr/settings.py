@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.declarations.task_type import require_number
-from asyncflow.outbox.options import require_whole, settings_of
+from asyncflow.outbox.options import field_names, require_whole, settings_of
 
 OnSuccess = Literal["keep", "delete"]
 _DAY = 86400.0
@@ -55,13 +55,4 @@ class ServiceSettings:
         return settings_of(cls, "the task service", options)
 
 
-_SECONDS = (
-    "claim_lease_seconds",
-    "max_lease_seconds",
-    "max_wait_seconds",
-    "look_interval_seconds",
-    "busy_timeout_seconds",
-    "monitor_interval_seconds",
-    "type_refresh_seconds",
-    "stop_timeout_seconds",
-)
+_SECONDS = tuple(name for name in field_names(ServiceSettings) if name.endswith("_seconds"))

@@ -149,12 +149,12 @@ class TaskTypes(dict[str, TypeT], Generic[TypeT]):
 
     def __init__(self, door: str, declaration: str) -> None:
         super().__init__()
-        self._door = door
+        self.door = door
         self._declaration = declaration
         self._others: TaskTypes[Any] | None = None
 
-    def beside(self, others: TaskTypes[Any]) -> None:
-        """Share the names with ``others``: one name is one type."""
+    def share_names_with(self, others: TaskTypes[Any]) -> None:
+        """Let one name be one type, here or among the ``others``."""
         self._others, others._others = others, self
 
     def declare(self, task_type: TypeT) -> TypeT:
@@ -174,7 +174,7 @@ class TaskTypes(dict[str, TypeT], Generic[TypeT]):
     def _unknown(self, name: Any) -> Exception:
         require_text("task_type", name, TASK_TYPE_LENGTH, InvalidTaskTypeError)
         if self._others is not None and name in self._others:
-            return UnknownTaskTypeError(f"the task type {name!r} is not for {self._door}; use {self._others._door}")
+            return UnknownTaskTypeError(f"the task type {name!r} is not for {self.door}; use {self._others.door}")
         return UnknownTaskTypeError(
             f"the task type {name!r} is not declared{nearest(name, self)}; "
             f"declare it beside the outbox: {self._declaration}({name!r})"

@@ -12,11 +12,11 @@ import orjson
 from sqlalchemy import Connection, Row, Table
 
 from asyncflow.outbox import Outbox, Status
-from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.heads.queries import read_heads
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator import queries as task_queries
 from asyncflow.scheduler.table.claim_owner import shown_owner
+from asyncflow.scheduler.table.raw_ids import raw_form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class TaskView:
 
     def states(self, connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Row[Any]]:
         """Read several tasks without payload and context, by id."""
-        raw_ids = [TaskId().process_bind_param(task_id, connection.dialect) for task_id in ids]
+        raw_ids = [raw_form(task_id, connection.dialect.name) for task_id in ids]
         return {row.id: row for row in connection.execute(task_queries.states(self._tasks), {"ids": raw_ids})}
 
     def page(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import bindparam
 from sqlalchemy.ext.compiler import compiles
@@ -12,6 +13,11 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import UserDefinedType
 
 from asyncflow.outbox.dialects import dialect_of
+
+
+def raw_form(task_id: UUID, dialect_name: str) -> Any:
+    """Return an id in the form in which rows are read: as text on PostgreSQL, as bytes elsewhere."""
+    return str(task_id) if dialect_name == "postgresql" else task_id.bytes
 
 
 class Raw(UserDefinedType[Any]):

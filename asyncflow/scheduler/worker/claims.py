@@ -27,6 +27,7 @@ from asyncflow.scheduler.table.claim_owner import ClaimOwner, waits_as_suspect
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.log_lines import log_line
 from asyncflow.scheduler.table.queries import standing
+from asyncflow.scheduler.table.raw_ids import raw_form
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.worker import queries as claim_queries
 from asyncflow.scheduler.worker.claim_source import Claim, Written
@@ -161,7 +162,7 @@ class Claims:
 
     def raw_id_of(self, task_id: UUID) -> Any:
         """Return an id in the form in which pages have it."""
-        return str(task_id) if self._engine.dialect.name == "postgresql" else task_id.bytes
+        return raw_form(task_id, self._engine.dialect.name)
 
     def claim_in(
         self, connection: Connection, pages: Iterable[tuple[Sequence[Head], int]], *, of_free: bool = False

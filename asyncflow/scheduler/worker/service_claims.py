@@ -19,12 +19,12 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.status import Status
-from asyncflow.outbox.tables import TaskId
 from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.table.contexts import Contexts
+from asyncflow.scheduler.table.raw_ids import raw_form
 from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.worker import queries as claim_queries
 from asyncflow.scheduler.worker.claim_source import Claim
@@ -196,8 +196,8 @@ class ServiceClaims:
                 self._at_work -= 1
 
     def _raw(self, task_id: UUID) -> Any:
-        """Return the id as the driver gives it."""
-        return TaskId().process_bind_param(task_id, self._dialect)
+        """Return the id as rows have it."""
+        return raw_form(task_id, self._dialect.name)
 
 
 def _hold_type(claims: Claims, connection: Connection, heads: list[Head], most: int) -> list[Claim]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.options import require_whole, settings_of
+from asyncflow.outbox.options import field_names, require_whole, settings_of
 from asyncflow.outbox.tables import OWNER_LENGTH
 from asyncflow.text import require_text, shown
 
@@ -41,8 +41,7 @@ class ClientSettings:
         if self.name is not None:
             require_text("name", self.name, OWNER_LENGTH, OptionError)
         for name in _SECONDS:
-            _require_seconds(name, getattr(self, name), _LONGEST_SECONDS)
-        _require_seconds("wait_seconds", self.wait_seconds, MAX_WAIT_SECONDS)
+            _require_seconds(name, getattr(self, name))
         require_whole("settle_batch", self.settle_batch, 1, 10_000)
 
     @classmethod
@@ -51,19 +50,12 @@ class ClientSettings:
         return settings_of(cls, "the task service's client", options)
 
 
-_SECONDS = (
-    "request_timeout_seconds",
-    "retry_for_seconds",
-    "min_backoff_seconds",
-    "max_backoff_seconds",
-    "claim_lease_seconds",
-    "min_pause_seconds",
-    "max_pause_seconds",
-    "stop_timeout_seconds",
-)
+_SECONDS = tuple(name for name in field_names(ClientSettings) if name.endswith("_seconds"))
+_LEAST_SECONDS = {"wait_seconds": 0.0, "retry_for_seconds": 0.0}  # of the others: 0.001
+_MOST_SECONDS = {"wait_seconds": MAX_WAIT_SECONDS}
 
 
-def _require_seconds(name: str, value: Any, most: float) -> None:
-    least = 0.0 if name in ("wait_seconds", "retry_for_seconds") else 0.001
+def _require_seconds(name: str, value: Any) -> None:
+    least, most = _LEAST_SECONDS.get(name, 0.001), _MOST_SECONDS.get(name, _LONGEST_SECONDS)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
         raise OptionError(f"{name} is {shown(value)}; give seconds from {least:g} to {most:g}")
