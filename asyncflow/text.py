@@ -1,4 +1,4 @@
-"""Checks of names and keys, shared by every door."""
+"""Checks of names and keys, shared by every door, and how a value is told."""
 
 from __future__ import annotations
 
@@ -34,3 +34,8 @@ def shown(value: Any) -> str:
         return f"{value!r:.60}"
     except Exception:  # noqa: BLE001 - a foreign __repr__ must not replace the error that is being told
         return f"a {type(value).__qualname__}"
+
+
+def on_one_line(value: object) -> str:
+    """Return the value's text with each run of white space as one space: for a terminal's line."""
+    return " ".join(str(value).split())

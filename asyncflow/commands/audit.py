@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Engine
 
+from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import Audit, AuditEntry
 from asyncflow.scheduler.operator.selection import task_id_of
 
-Database = Callable[[argparse.Namespace], "tuple[Engine, Outbox]"]
 
-
-def add_to(commands: Any, add_database_options: Callable[[argparse.ArgumentParser], None], database: Database) -> None:
+def add_to(commands: Any) -> None:
     """Add the command."""
     audit = commands.add_parser("audit", help="show who replayed, cancelled or discarded tasks, latest first")
     add_database_options(audit)
     audit.add_argument("--id", metavar="TASK", help="of one task")
     audit.add_argument("--limit", type=int, default=50, help="entries shown (default: %(default)s)")
-    audit.set_defaults(command=lambda options: _audit(options, *database(options)))
+    audit.set_defaults(command=lambda options: _audit(options, *database_of(options)))
 
 
 def _audit(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Engine
 
+from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import Configurations, TypeConfig
 from asyncflow.scheduler.configuration.type_config import OPTIONS
 from asyncflow.text import shown
 
-Database = Callable[[argparse.Namespace], "tuple[Engine, Outbox]"]
 _WORDS = {"true": True, "false": False, "none": None}
 _HEADINGS = {
     "limit": "LIMIT",
@@ -28,7 +27,7 @@ _HEADINGS = {
 }
 
 
-def add_to(commands: Any, add_database_options: Callable[[argparse.ArgumentParser], None], database: Database) -> None:
+def add_to(commands: Any) -> None:
     """Add the command and its own commands ``list``, ``set`` and ``unset``."""
     config = commands.add_parser("config", help="show and change the options of task types, while schedulers run")
     actions = config.add_subparsers(required=True, metavar="ACTION")
@@ -47,7 +46,7 @@ def add_to(commands: Any, add_database_options: Callable[[argparse.ArgumentParse
             )
         if name == "set":
             sub.add_argument("--register", action="store_true", help="the type is declared by no code here")
-        sub.set_defaults(command=lambda options, run=command: run(options, *database(options)))
+        sub.set_defaults(command=lambda options, run=command: run(options, *database_of(options)))
 
 
 def _list(_: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:

@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.outbox import Outbox, Status
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.operator.dead_letters import Changed
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState
 
-Database = Callable[[argparse.Namespace], "tuple[Engine, Outbox]"]
 _USAGE = 2
 _SHOWN = 10  # before a change that was not confirmed
 _MOST_PAYLOAD = 2000  # characters shown
@@ -25,7 +25,7 @@ _ACTIONS = {
 }
 
 
-def add_to(commands: Any, add_database_options: Callable[[argparse.ArgumentParser], None], database: Database) -> None:
+def add_to(commands: Any) -> None:
     """Add the command and its own commands."""
     letters = commands.add_parser("dead-letters", help="look at FAILED tasks, replay, cancel or discard them")
     actions = letters.add_subparsers(required=True, metavar="ACTION")
@@ -33,7 +33,7 @@ def add_to(commands: Any, add_database_options: Callable[[argparse.ArgumentParse
     def add(name: str, text: str, run: Callable[[argparse.Namespace, DeadLetters], int]) -> argparse.ArgumentParser:
         sub: argparse.ArgumentParser = actions.add_parser(name, help=text)
         add_database_options(sub)
-        sub.set_defaults(command=lambda options: run(options, DeadLetters(*database(options))), action=name)
+        sub.set_defaults(command=lambda options: run(options, DeadLetters(*database_of(options))), action=name)
         return sub
 
     listing = add("list", "show dead letters, page by page", _list)

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 import uuid
 from datetime import datetime, timezone
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
-from asyncflow import cli
+from asyncflow import cli, commands
+from asyncflow.commands import status
+from asyncflow.commands.target import scheduler_at
 from asyncflow.errors import OptionError
 from asyncflow.scheduler.operator.report import COUNT_LIMIT, Report, TypeReport
 from asyncflow.scheduler.operator.task_view import DeadLetter
@@ -61,7 +65,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 @pytest.mark.parametrize("attribute", ["scheduler", "make", "holder.nested"])
 def test_a_target_is_an_attribute_or_a_function_that_makes_it(here: Path, attribute: str) -> None:
-    assert cli._scheduler_at(f"{module(here)}:{attribute}").outbox is not None
+    assert scheduler_at(f"{module(here)}:{attribute}").outbox is not None
 
 
 @pytest.mark.parametrize("command", ["run", "status", "init-db"])
@@ -166,12 +170,18 @@ def test_help_names_the_commands() -> None:
     assert all(name in done.stdout for name in ("run", "init-db", "status"))
 
 
+def test_the_command_line_names_every_module_that_is_a_command() -> None:
+    modules = [importlib.import_module(f"{commands.__name__}.{found.name}") for found in iter_modules(commands.__path__)]
+    assert {module for module in modules if hasattr(module, "add_to")} == set(cli._COMMANDS)
+    assert len(set(cli._COMMANDS)) == len(cli._COMMANDS)
+
+
 def letter(log: str = "2026-01-01T00:00:00Z too large\nolder\n") -> DeadLetter:
     return DeadLetter(uuid.UUID(int=1), "coupon", "A1", 3, datetime(2026, 1, 1, tzinfo=timezone.utc), log)
 
 
 def test_an_empty_report_says_so() -> None:
-    text = cli.render(Report([], {}, []))
+    text = status.render(Report([], {}, []))
     assert "(no tasks)" in text
     assert "(no scheduler has started yet)" in text
     assert "DEAD LETTERS" not in text
@@ -179,7 +189,7 @@ def test_an_empty_report_says_so() -> None:
 
 def test_a_report_tells_counts_waits_owners_and_the_last_error() -> None:
     types = [TypeReport("coupon", 12, 3.21, None, COUNT_LIMIT, 1), TypeReport("points", 0, None, 7.0, 0, 0)]
-    lines = cli.render(Report(types, {"host:1": 60, None: 4}, [letter(), letter("")])).splitlines()
+    lines = status.render(Report(types, {"host:1": 60, None: 4}, [letter(), letter("")])).splitlines()
     assert lines[1].split() == ["coupon", "12", "3.2", "s", "-", f">={COUNT_LIMIT}", "1"]
     assert lines[2].split() == ["points", "0", "-", "7.0", "s", "0", "0"]
     assert [line.split(maxsplit=1) for line in lines[5:7]] == [["60", "host:1"], ["4", "(no owner)"]]

@@ -17,3 +17,11 @@ class ClientLog:
     def log(self, _: int, text: str, *arguments: object) -> None:
         """Write one line."""
         LOGGER.debug(text, *arguments)
+
+
+def show_client_lines(*, shown: bool) -> None:
+    """Let kafka-python write lines of its own, such as those of each reconnect attempt, only where they are asked for.
+
+    As for librdkafka, what a person needs of them is in the event BreakerChanged.
+    """
+    logging.getLogger("kafka").setLevel(logging.INFO if shown else logging.CRITICAL)

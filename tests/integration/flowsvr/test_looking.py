@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import create_engine, delete
 
 from asyncflow import Status, cli
+from asyncflow.integrations.flowsvr import command
 from tests.integration.flowsvr.conftest import Service
 from tests.support.application import Application
 
@@ -219,6 +220,6 @@ def test_a_service_on_a_url_uses_the_recorded_shard_count(monkeypatch: pytest.Mo
     application = Application(create_engine(url), shard_count=16)
     application.scheduler().drain()
     served: list[int] = []
-    monkeypatch.setattr(cli.flowsvr, "made", lambda _, outbox, *__: lambda ___: served.append(outbox.shard_count) or 0)
+    monkeypatch.setattr(command, "made", lambda _, outbox, *__: lambda ___: served.append(outbox.shard_count) or 0)
     assert cli.main(["serve", "--database-url", url, "--insecure-no-auth"]) == 0
     assert served == [16]

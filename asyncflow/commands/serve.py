@@ -1,0 +1,36 @@
+"""``asyncflow serve``: serve tasks over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sqlalchemy import MetaData
+
+from asyncflow.commands.database import add_database_options, database_of
+from asyncflow.commands.running import show_log
+from asyncflow.commands.stop_signals import StopSignals
+from asyncflow.integrations.flowsvr import command
+from asyncflow.integrations.logging import LoggingHook
+from asyncflow.outbox import Outbox
+from asyncflow.scheduler.cluster.shard_count import recorded_shard_count
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    serve = commands.add_parser("serve", help="serve tasks over HTTP until SIGTERM or SIGINT")
+    add_database_options(serve)
+    command.add_options(serve)
+    serve.set_defaults(command=_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    with StopSignals() as signals:
+        with signals.cutting_short():
+            show_log(verbose=options.verbose)
+            # A dead connection is found before a request meets it, and a pool that is spent is told in time.
+            engine, outbox = database_of(options, pool_pre_ping=True)
+            if not options.target and (count := recorded_shard_count(engine, outbox)) is not None:
+                outbox = Outbox(MetaData(), prefix=options.prefix, schema=options.schema, shard_count=count)
+            serve = command.made(engine, outbox, options, LoggingHook())
+        return serve(lambda: signals.is_heard)

@@ -1,0 +1,56 @@
+"""What a command works on: the application's own Scheduler or Outbox, named as ``module:attribute``."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from asyncflow.errors import AsyncflowError, TargetNotFoundError
+from asyncflow.scheduler import Scheduler
+from asyncflow.text import on_one_line
+
+
+def scheduler_at(target: str) -> Scheduler:
+    """Return the Scheduler that ``module:attribute`` names; raises TargetNotFoundError."""
+    made: Scheduler = made_at(target, Scheduler, "a Scheduler, or a function that makes one")
+    return made
+
+
+def made_at(target: str, kind: Any, wanted: str) -> Any:
+    """Import ``module:attribute``, with the working directory importable; call it if it is a function.
+
+    Raises TargetNotFoundError unless it is of the ``kind``, which ``wanted`` tells in words.
+    """
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        raise TargetNotFoundError(f"{target!r} is not module:attribute; give both, such as shop.wiring:scheduler")
+    sys.path.insert(0, os.getcwd())
+    try:
+        made = _made_by(module_name, attribute)
+    except (AsyncflowError, SQLAlchemyError):
+        raise  # their messages tell what is wrong
+    except Exception as error:
+        raise TargetNotFoundError(_import_fault(target, module_name, error)) from error
+    if not isinstance(made, kind):
+        raise TargetNotFoundError(f"{target!r} is {made!r:.80}; name {wanted}")
+    return made
+
+
+def _made_by(module_name: str, attribute: str) -> Any:
+    found: Any = importlib.import_module(module_name)
+    for name in attribute.split("."):
+        found = getattr(found, name, None)
+    return found() if callable(found) else found
+
+
+def _import_fault(target: str, module_name: str, error: Exception) -> str:
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing and f"{module_name}.".startswith(f"{missing}."):
+        return f"there is no module {missing!r}; give module:attribute, from here"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{target!r} cannot be loaded: {type(error).__name__}: {on_one_line(error)} ({frame.filename}:{frame.lineno})"
