@@ -1,27 +1,23 @@
 """What a publish adds to a business transaction, beside the same two inserts by hand.
 
-The rival writes the same rows into the same table, with plain types and the process's own clock, through
-statements that are made once: the least that does it.
+The rival writes the same rows into the same table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timezone
 from itertools import count
 from time import perf_counter
 from typing import Any
 
-import orjson
-import uuid_utils
-from sqlalchemy import BINARY, Column, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text, insert
-from sqlalchemy.dialects.mysql import DATETIME
+from sqlalchemy import Column, Integer, MetaData, String, Table, insert
 from sqlalchemy.orm import Session, registry
 
 from asyncflow import Message
 from benchmarks.figure import Figure, Goal, shorter
 from benchmarks.ground import TASK_TYPE, Ground, mariadb_ground, payload
 from benchmarks.plan import Plan
+from benchmarks.rivals.inserts_by_hand import InsertByHand
 
 _BULK = 1000
 _SINGLE = Goal(text="<= 1.10 of its time", least_ratio=1 / 1.10)
@@ -84,7 +80,7 @@ class _Shop:
         self._outbox = ground.outbox
         self._payload = payload(300)
         self._insert_user = insert(users)
-        self._insert_task = insert(Table(ground.table, MetaData(), *_task_columns()))
+        self._by_hand = InsertByHand(ground.table, self._payload)
 
     def on_connection(self, number: int) -> None:
         with self._engine.begin() as connection:
@@ -94,7 +90,7 @@ class _Shop:
     def on_connection_by_hand(self, number: int) -> None:
         with self._engine.begin() as connection:
             connection.execute(self._insert_user, _user(number))
-            connection.execute(self._insert_task, self._task(number))
+            connection.execute(self._by_hand.statement, self._by_hand.row(number))
 
     def in_session(self, number: int) -> None:
         with Session(self._engine) as session, session.begin():
@@ -104,7 +100,7 @@ class _Shop:
     def in_session_by_hand(self, number: int) -> None:
         with Session(self._engine) as session, session.begin():
             session.add(self._user(**_user(number)))
-            session.execute(self._insert_task, self._task(number))
+            session.execute(self._by_hand.statement, self._by_hand.row(number))
 
     def in_bulk(self, _: int) -> None:
         with self._engine.begin() as connection:
@@ -115,27 +111,7 @@ class _Shop:
     def in_bulk_by_hand(self, _: int) -> None:
         with self._engine.begin() as connection:
             connection.execute(self._insert_user, [_user(number) for number in range(_BULK)])
-            connection.execute(self._insert_task, [self._task(number) for number in range(_BULK)])
-
-    def _task(self, number: int) -> dict[str, Any]:
-        now, task_id = datetime.now(timezone.utc).replace(tzinfo=None), uuid_utils.uuid7()
-        return {
-            "id": task_id.bytes,
-            "task_type": TASK_TYPE,
-            "task_key": f"A{number}",
-            "shard": task_id.int % 64,
-            "status": 0,
-            "priority": 0,
-            "order_time": now,
-            "next_select_time": now,
-            "retry_count": 0,
-            "max_retries": 10,
-            "headers": None,
-            "payload": orjson.dumps(self._payload),
-            "schedule_log": None,
-            "created_at": now,
-            "modified_at": now,
-        }
+            connection.execute(self._by_hand.statement, [self._by_hand.row(number) for number in range(_BULK)])
 
 
 def _user(number: int) -> dict[str, Any]:
@@ -144,23 +120,3 @@ def _user(number: int) -> dict[str, Any]:
 
 def _user_columns() -> list[Column[Any]]:
     return [Column("id", Integer, primary_key=True), Column("account_no", String(40)), Column("name", String(100))]
-
-
-def _task_columns() -> list[Column[Any]]:
-    kinds: dict[str, Any] = {
-        "task_type": String(100),
-        "task_key": String(255),
-        "shard": SmallInteger,
-        "status": SmallInteger,
-        "priority": Integer,
-        "order_time": DATETIME(fsp=6),
-        "next_select_time": DATETIME(fsp=6),
-        "retry_count": Integer,
-        "max_retries": Integer,
-        "headers": Text,
-        "payload": LargeBinary,
-        "schedule_log": Text,
-        "created_at": DATETIME(fsp=6),
-        "modified_at": DATETIME(fsp=6),
-    }
-    return [Column("id", BINARY(16), primary_key=True), *(Column(name, kind) for name, kind in kinds.items())]

@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 
 from asyncflow import Scheduler
 from asyncflow.integrations.kafka import ConfluentKafkaPublisher
-from benchmarks.claims_by_hand import claims_by_hand
+from benchmarks.rivals.claims_by_hand import claims_by_hand
 from benchmarks.ground import Ground
 
 HANDLER = "benchmark.nothing"

@@ -10,7 +10,7 @@ from typing import Any
 from asyncflow import Scheduler
 from asyncflow.integrations.kafka import ConfluentKafkaPublisher, KafkaPublisher
 from asyncflow.scheduler import Publisher
-from benchmarks.by_hand import Send, confluent_sender, drain_by_hand, kafka_python_sender
+from benchmarks.rivals.by_hand import Send, confluent_sender, drain_by_hand, kafka_python_sender
 from benchmarks.figure import Figure, at_least, faster
 from benchmarks.ground import Ground, mariadb_ground, payload
 from benchmarks.plan import Plan
