@@ -30,10 +30,10 @@ from asyncflow.text import require_text, shown
 
 MAX_PRIORITY = 31_104_000  # seconds: 360 days, asyncflow's bound
 MAX_HEADERS_BYTES = 32 * 1024  # with room to spare in MySQL's TEXT
-# Of a record beside what max_message_bytes counts: Kafka's record and batch, and the headers message-id, message-type
-# (100 characters of up to 4 bytes) and content-type (255), 1,600 bytes at most.
+# Of a record beside what max_message_bytes counts: what the broker's format adds, and the headers message-id,
+# message-type (100 characters of up to 4 bytes) and content-type (255), 1,600 bytes at most.
 RECORD_OVERHEAD_BYTES = 2048
-MAX_MESSAGE_BYTES = 1_000_000 - RECORD_OVERHEAD_BYTES  # librdkafka's limit by default, the least of those in use
+MAX_MESSAGE_BYTES = 1_000_000 - RECORD_OVERHEAD_BYTES  # the least of the defaults of clients
 CONTENT_TYPE = "content-type"
 RESERVED_HEADERS = frozenset({"message-id", "message-type", CONTENT_TYPE})
 

@@ -63,8 +63,8 @@ class Outbox:
     Adds its tables, ``<prefix>task`` and others, to ``metadata``. Thread-safe after the declarations.
 
     ``shard_count``: shares of the table, 1 to 32,767; recorded in the database by the first scheduler.
-    ``max_message_bytes``: limit of payload, key and the headers given, together. The default is what the clients of
-    Kafka take by their own defaults, less what we and the record format add.
+    ``max_message_bytes``: limit of payload, key and the headers given, together. The default is what brokers and
+    their clients take by their own defaults, less what we and the record format add.
     ``context_row_bytes``: how large a checkpoint's context may be in the task's row; a larger one has a table.
     ``default_destination``: where types go that name no destination.
     """

@@ -43,7 +43,7 @@ from asyncflow.scheduler.loops.metronome import Metronome
 from asyncflow.scheduler.loops.triggers import trigger_of
 from asyncflow.scheduler.pool_check import require_connections
 from asyncflow.scheduler.publishing.publisher import Publisher
-from asyncflow.scheduler.publishing.size_check import require_sizes
+from asyncflow.scheduler.publishing.taken import require_taken
 from asyncflow.scheduler.relay.relay import Relay
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.table_check import require_tables
@@ -379,7 +379,7 @@ class Scheduler:
             raise SchedulerStoppedError("this scheduler was stopped; make a new one, with new publishers")
         # Types may have been declared since the scheduler was made.
         _require_routes(self.outbox, self._publishers)
-        require_sizes(self.outbox, self._publishers)
+        require_taken(self.outbox, self._publishers)
         require_connections(self.engine, len(self.relays) + bool(self.outbox.handler_types))
         require_engine(self.engine, self.outbox)
         require_tables(self.engine, self.outbox)

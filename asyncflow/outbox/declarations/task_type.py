@@ -24,6 +24,8 @@ MAX_RETRIES = 2**31 - 1  # the column's bound
 MAX_LIMIT = 10_000
 WhenExhausted = Literal["block", "skip"]
 _LEAST_RATE, _MOST_RATE = 0.001, 1e9
+# What the strictest broker takes. Its other rules only its publisher knows, which a process that writes does not have.
+_TOPIC_LENGTH = 249
 
 BuilderT = TypeVar("BuilderT", bound="Builder")
 
@@ -90,7 +92,7 @@ class MessageType(TaskType):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.destination = require_text("destination", self.destination, TASK_TYPE_LENGTH, OptionError)
-        self.topic = require_text("topic", self.topic, 249, OptionError)  # 249 is Kafka's limit
+        self.topic = require_text("topic", self.topic, _TOPIC_LENGTH, OptionError)
         _require_rate("rate_limit_per_second", self.rate_limit_per_second)
         require_limit(self.limit)
         if not isinstance(self.ordered, bool):

@@ -49,9 +49,14 @@ SENT = Sent()
 class Publisher(Protocol):
     """Publish records to one destination; its lifetime is that of the scheduler that was given it.
 
-    One thread calls ``publish`` at a time. ``close`` may be called twice and ends every thread and socket. One that
-    takes no record above a size tells it by an attribute or property ``max_record_bytes``, which a publisher need not
-    have: the bytes of key, value, headers and what the record format adds.
+    One thread calls ``publish`` at a time. ``close`` may be called twice and ends every thread and socket.
+
+    What the destination takes a publisher tells by attributes that it need not have; a scheduler whose declared types
+    go beyond them does not start:
+
+    ``topic_fault(topic)`` returns why a topic is not taken, or None for one that is. Default: all are.
+    ``max_record_bytes``: the largest record, with key, value, headers and what the format adds. Default: no limit.
+    ``keeps_key_order``: records of one key arrive in the order in which they were sent. Default: True.
     """
 
     def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:

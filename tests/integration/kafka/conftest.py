@@ -14,6 +14,7 @@ from tests.integration.kafka.mock_cluster import MockCluster
 from tools.services import load
 
 MakePublisher = Callable[..., AnyPublisher]
+MakeTopic = Callable[[str], str]
 
 
 @pytest.fixture(params=[KAFKA_PYTHON, CONFLUENT], ids=["kafka-python", "confluent-kafka"])
@@ -40,16 +41,25 @@ def kafka(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def topic(request: pytest.FixtureRequest) -> str:
-    """Give the name of a topic that nobody has used; Apache Kafka has it already, as creating one takes it a while."""
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    servers = load().kafka_bootstrap
-    if "kafka" in request.fixturenames and load().kafka_is_real and servers:
-        library = pytest.importorskip("confluent_kafka.admin")
-        admin = library.AdminClient({"bootstrap.servers": servers})
-        new = library.NewTopic(name, num_partitions=4, replication_factor=1)
-        admin.create_topics([new])[name].result(30)
-    return name
+def make_topic(request: pytest.FixtureRequest) -> MakeTopic:
+    """Give a function that makes a topic on Apache Kafka, which takes it a while, and returns the name."""
+
+    def make(name: str) -> str:
+        servers = load().kafka_bootstrap
+        if "kafka" in request.fixturenames and load().kafka_is_real and servers:
+            library = pytest.importorskip("confluent_kafka.admin")
+            admin = library.AdminClient({"bootstrap.servers": servers})
+            new = library.NewTopic(name, num_partitions=4, replication_factor=1)
+            admin.create_topics([new])[name].result(30)
+        return name
+
+    return make
+
+
+@pytest.fixture
+def topic(make_topic: MakeTopic) -> str:
+    """Give the name of a topic that nobody has used; Apache Kafka has it already."""
+    return make_topic(f"test-{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture

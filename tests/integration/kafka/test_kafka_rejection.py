@@ -7,7 +7,7 @@ import pytest
 from asyncflow.integrations.kafka import KafkaSettings
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry
 from tests.integration.kafka.adapters import Adapter
-from tests.integration.kafka.conftest import MakePublisher
+from tests.integration.kafka.conftest import MakePublisher, MakeTopic
 from tests.integration.kafka.mock_cluster import PRODUCE, MockCluster
 from tests.integration.kafka.reading import read
 
@@ -57,9 +57,19 @@ def test_an_invalid_topic_name_is_rejected_each_time(
     make_publisher: MakePublisher, kafka: str, topic: str, name: str
 ) -> None:
     publisher = make_publisher(kafka)
+    assert publisher.topic_fault(name)
     for _ in range(2):
         outcomes = publisher.publish([Record(topic, b"k", b"v", []), Record(name, b"k", b"v", [])])
         assert _kinds(outcomes) == ["Sent", "Rejected"]
+
+
+def test_a_topic_name_in_which_no_fault_is_told_is_taken(
+    make_publisher: MakePublisher, make_topic: MakeTopic, kafka: str, topic: str
+) -> None:
+    names = [make_topic(f"{topic}{more}") for more in (".Z_z-0", "..", "x" * (249 - len(topic)))]
+    publisher = make_publisher(kafka)
+    assert [publisher.topic_fault(name) for name in names] == [None] * len(names)
+    assert _kinds(publisher.publish([Record(name, b"k", b"v", []) for name in names])) == ["Sent"] * len(names)
 
 
 def test_a_topic_that_we_may_not_write_to_is_rejected_and_others_are_served(

@@ -10,6 +10,7 @@ from asyncflow.integrations.kafka.confluent.outcomes import judge
 from asyncflow.integrations.kafka.confluent.session import ConfluentSession
 from asyncflow.integrations.kafka.link import Link, UnreachableError
 from asyncflow.integrations.kafka.settings import KafkaSettings, server_list
+from asyncflow.integrations.kafka.topic_names import fault_of
 from asyncflow.scheduler.publishing.publisher import Outcome, Record
 
 _MESSAGE_MAX_BYTES = 1_000_000  # librdkafka's default
@@ -40,6 +41,12 @@ class ConfluentKafkaPublisher:
         servers = server_list(bootstrap_servers)
         self._configuration = configuration(self._library, servers, settings, client_options or {})
         self._link = Link(self._connect, settings.delivery_timeout_seconds)
+
+    keeps_key_order = True  # one partition a key, and idempotence
+
+    def topic_fault(self, topic: str) -> str | None:
+        """Return why Kafka takes no topic of this name, or None."""
+        return fault_of(topic)
 
     @property
     def max_record_bytes(self) -> int:

@@ -11,6 +11,7 @@ from asyncflow.integrations.kafka.python.outcomes import describe
 from asyncflow.integrations.kafka.python.session import PythonSession
 from asyncflow.integrations.kafka.reach import reach_any
 from asyncflow.integrations.kafka.settings import KafkaSettings, server_list
+from asyncflow.integrations.kafka.topic_names import fault_of
 from asyncflow.scheduler.publishing.publisher import Outcome, Record
 
 
@@ -39,6 +40,12 @@ class KafkaPublisher:
         self._configuration = configuration(self._library, self._servers, settings, client_options or {})
         self._absent_topics: dict[str, float] = {}
         self._link = Link(self._connect, settings.delivery_timeout_seconds)
+
+    keeps_key_order = True  # one partition a key, and idempotence
+
+    def topic_fault(self, topic: str) -> str | None:
+        """Return why Kafka takes no topic of this name, or None."""
+        return fault_of(topic)
 
     @property
     def max_record_bytes(self) -> int:
