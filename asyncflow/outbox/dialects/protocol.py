@@ -1,4 +1,4 @@
-"""The contract of a database dialect; ``tests/integration/dialects`` is its conformance suite."""
+"""The contract of a database dialect; ``tests/integration/outbox/dialects`` is its conformance suite."""
 
 from __future__ import annotations
 

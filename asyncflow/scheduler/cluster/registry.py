@@ -1,4 +1,7 @@
-"""The seam behind which instances know of each other; ``tests/integration/registry`` is its conformance suite."""
+"""The seam behind which instances know of each other.
+
+Its conformance suite is ``tests/integration/scheduler/cluster/test_registry.py``.
+"""
 
 from __future__ import annotations
 

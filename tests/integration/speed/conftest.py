@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.integration.dialects.store import Statements
+from tests.integration.outbox.dialects.store import Statements
 from tests.support.application import Application
 
 

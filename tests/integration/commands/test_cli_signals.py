@@ -1,0 +1,147 @@
+"""A stop that comes before the work has begun is a stop like any other."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.integration.commands.test_cli import ASYNCFLOW, LONG, line_from, plain
+from tests.support.application import Application
+
+WIRING = """
+import sys, time
+from multiprocessing import get_context
+from sqlalchemy import MetaData, create_engine, event
+from asyncflow import Outbox, Scheduler
+from asyncflow.testing import MemoryPublisher
+
+engine = create_engine({url!r})
+outbox = Outbox(MetaData())
+
+@outbox.task
+def nap():
+    child = get_context("fork").Process(target=time.sleep, args=(600,))
+    child.start()
+    child.terminate()
+    child.join()
+    print("child", child.exitcode, flush=True)
+
+scheduler = Scheduler(engine, outbox, {{"kafka": MemoryPublisher()}})
+"""
+SLOW_IMPORT = """
+print("there", flush=True)
+time.sleep(600)
+"""
+STUBBORN_IMPORT = """
+try:
+    print("there", flush=True)
+    time.sleep(600)
+except BaseException:
+    pass
+"""
+SLOW_START = """
+@event.listens_for(engine, "do_connect")
+def wait(*_):
+    print("there", flush=True)
+    sys.stdin.readline()
+"""
+COMMANDS = {
+    "run": ["run", "wiring:scheduler"],
+    "worker": ["worker", "wiring:scheduler", "--server", "http://127.0.0.1:1"],
+    "serve": ["serve", "wiring:scheduler", "--port", "0", "--insecure-no-auth"],
+}
+Start = Callable[[str, str], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path, sqlite_engine: Engine) -> Iterator[Start]:
+    """Start a command on a wiring with something added; end it with the test."""
+    Application(sqlite_engine)
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(command: str, added: str) -> subprocess.Popen[str]:
+        (tmp_path / "wiring.py").write_text(WIRING.format(url=plain(sqlite_engine.url)) + added)
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [ASYNCFLOW, *COMMANDS[command]], cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        )
+        processes.append(process)
+        return process
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate(timeout=LONG)
+
+
+@pytest.mark.parametrize(
+    ("command", "added", "number"),
+    [
+        ("run", SLOW_IMPORT, signal.SIGTERM),
+        ("run", STUBBORN_IMPORT, signal.SIGINT),
+        ("worker", SLOW_IMPORT, signal.SIGINT),
+        ("serve", STUBBORN_IMPORT, signal.SIGTERM),
+    ],
+)
+def test_a_stop_during_the_import_of_the_application_ends_with_0(
+    command: str, added: str, number: signal.Signals, start: Start
+) -> None:
+    process = start(command, added)
+    assert line_from(process) == "there"
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=LONG)
+    assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_during_the_start_of_a_scheduler_is_clean(number: signal.Signals, start: Start) -> None:
+    process = start("run", SLOW_START)
+    assert line_from(process) == "there"
+    process.send_signal(number)
+    _, errors = process.communicate("go on\n" * 100, timeout=LONG)
+    assert process.returncode == 0, errors
+    assert "clean=True" in errors
+
+
+def test_a_second_stop_during_the_import_ends_the_process_at_once(start: Start) -> None:
+    process = start("run", STUBBORN_IMPORT.replace("pass", 'print("caught", flush=True); time.sleep(600)'))
+    assert line_from(process) == "there"
+    process.send_signal(signal.SIGTERM)
+    assert line_from(process) == "caught"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LONG) == -signal.SIGTERM
+
+
+def test_a_process_that_a_handler_forks_can_be_ended_by_a_signal(start: Start, sqlite_engine: Engine) -> None:
+    application = Application(sqlite_engine)
+    application.outbox.task("nap")
+    with sqlite_engine.begin() as connection:
+        application.outbox.enqueue(connection, "nap")
+    process = start("run", "")
+    assert line_from(process) == f"child {-signal.SIGTERM}"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LONG) == 0
+
+
+HURRIED = """
+import os, signal, time
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))  # runs before what is imported later
+from asyncflow.commands.stop_signals import StopSignals
+with StopSignals():
+    child = os.fork()
+    if child == 0:
+        time.sleep(5)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), signal.pthread_sigmask(signal.SIG_BLOCK, []))
+"""
+
+
+def test_a_signal_ends_a_child_that_has_only_just_been_forked() -> None:
+    done = subprocess.run([sys.executable, "-c", HURRIED], capture_output=True, text=True, timeout=LONG, check=True)
+    assert done.stdout.strip() == f"{-signal.SIGTERM} set()"

@@ -1,0 +1,262 @@
+"""What the service refuses: nothing is written, and the answer tells what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import create_engine
+
+from asyncflow import Outbox
+from asyncflow.integrations.flowsvr import ServiceSettings, Tokens, make_app
+from tests.integration.integrations.flowsvr.conftest import SECRETS, Service
+
+Make = Callable[..., Service]
+ONE = "00000000-0000-7000-8000-000000000001"
+CLAIM = {"id": ONE, "token": ONE}
+
+
+def mail(**fields: Any) -> dict[str, Any]:
+    return {"task_type": "mail", **fields}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("POST", "/v2/tasks", {"task_type": "mial"}, "did you mean 'mail'"),
+        ("POST", "/v2/tasks", {"task_type": 7}, "task_type"),
+        ("POST", "/v2/tasks", mail(argument={}), "did you mean 'arguments'"),
+        ("POST", "/v2/tasks", mail(arguments=[1]), "arguments"),
+        ("POST", "/v2/tasks", mail(key=""), "key"),
+        ("POST", "/v2/tasks", mail(key="a\0b"), "key"),
+        ("POST", "/v2/tasks", mail(key="k" * 256), "key"),
+        ("POST", "/v2/tasks", mail(priority=-1), "priority"),
+        ("POST", "/v2/tasks", mail(priority="5"), "priority"),
+        ("POST", "/v2/tasks", mail(delay_seconds=-1), "delay_seconds"),
+        ("POST", "/v2/tasks", mail(delay_seconds=1, run_at="2030-01-01T00:00:00Z"), "run_at"),
+        ("POST", "/v2/tasks", mail(run_at="2030-01-01T00:00:00"), "run_at"),
+        ("POST", "/v2/tasks", mail(headers={"content-type": "x"}), "content-type"),
+        ("POST", "/v2/tasks", mail(max_retries=-1), "max_retries"),
+        ("POST", "/v2/tasks", mail(idempotency_key="x" * 256), "idempotency_key"),
+        ("POST", "/v2/tasks", mail(arguments={"n": 2**70}), "payload"),
+        ("POST", "/v2/tasks/bulk", mail(tasks=[]), "tasks"),
+        ("POST", "/v2/tasks/bulk", mail(tasks=[{}, {"delay_seconds": -1}]), "tasks.1.delay_seconds"),
+        ("POST", "/v2/tasks/bulk", mail(tasks=[{}] * 1001), "tasks"),
+        ("POST", "/v2/tasks/hold", {"limits": {"mail": 1}}, "worker"),
+        ("POST", "/v2/tasks/hold", {"worker": "w\n", "limits": {"mail": 1}}, "worker"),
+        ("POST", "/v2/tasks/hold", {"worker": "w", "limits": {}}, "limits"),
+        ("POST", "/v2/tasks/hold", {"worker": "w", "limits": {"mail": 0}}, "limits.mail"),
+        ("POST", "/v2/tasks/hold", {"worker": "w", "limits": {"mail": 1}, "wait_seconds": 31}, "wait_seconds"),
+        ("POST", "/v2/tasks/hold", {"worker": "w", "limits": {"mail": 1}, "lease_seconds": 9999}, "lease_seconds"),
+        ("POST", "/v2/tasks/renew", {"claims": [{"id": "x", "token": ONE}]}, "claims.0.id"),
+        ("POST", "/v2/tasks/renew", {"claims": [CLAIM, CLAIM]}, "claims"),
+        ("POST", "/v2/tasks/set", {"outcomes": [{**CLAIM, "outcome": "done"}]}, "outcomes.0.outcome"),
+        ("POST", "/v2/tasks/set", {"outcomes": [{**CLAIM, "outcome": "success"}] * 2}, "outcomes"),
+        ("PUT", f"/v2/tasks/{ONE}/outcome", {"token": ONE, "outcome": "retry", "delay_seconds": -1}, "delay_seconds"),
+        ("PUT", f"/v2/tasks/{ONE}/checkpoint", {"token": ONE, "stage": "s" * 101}, "stage"),
+        ("PUT", f"/v2/tasks/{ONE}/checkpoint", {"token": ONE, "stage": "a\0"}, "stage"),
+        ("GET", "/v2/tasks?status=DONE", None, "status"),
+        ("GET", "/v2/tasks?cursor=rubbish", None, "cursor"),
+        ("GET", "/v2/tasks?limit=0", None, "limit"),
+        ("GET", "/v2/tasks?key=%00", None, "key"),
+        ("PUT", "/v2/task-types/%20mail", {}, "task_type"),
+        ("PUT", "/v2/task-types/new", {"max_retries": -1}, "max_retries"),
+        ("PUT", "/v2/task-types/new", {"max_retry": 1}, "did you mean 'max_retries'"),
+        ("PUT", "/v2/configuration/mail", {"limit": 0}, "limit"),
+        ("POST", "/v1/create_task", {"task_data": {"task_type": "mail", "priority": -1}}, "task_data.priority"),
+        ("POST", "/v1/hold_tasks", {"task_type": "mail", "limit": 2001}, "limit"),
+        ("POST", "/v1/set_task", {"task_data": {"task_id": ONE, "status": 3}}, "task_id"),
+    ],
+)
+async def test_bad_input_is_refused_by_name_and_nothing_is_written(
+    alone: Make, method: str, path: str, body: Any, field: str
+) -> None:
+    service = alone()
+    reply = await service.admin(method, path, body)
+    assert (reply.status_code, reply.headers["content-type"]) == (422, "application/problem+json"), reply.text
+    problem = reply.json()
+    assert {"type", "title", "status", "detail"} <= problem.keys()
+    assert field in problem["detail"] or field == problem.get("field")
+    assert service.application.statuses() == []
+    assert not {"new", " mail"} & {one["task_type"] for one in (await types_of(service))}
+
+
+async def types_of(service: Service) -> Any:
+    return (await service.admin("GET", "/v2/task-types")).json()["task_types"]
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 100_000, b'{"task_type": NaN}', b"null", b'"\\ud800"'])
+async def test_what_is_no_json_object_is_refused(alone: Make, body: bytes) -> None:
+    headers = {"Authorization": f"Bearer {SECRETS['admin']}", "Content-Type": "application/json"}
+    reply = await alone().client.post("/v2/tasks", content=body, headers=headers)
+    assert reply.status_code in (400, 422)
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+async def test_halves_of_surrogate_pairs_are_refused_not_stumbled_over(alone: Make) -> None:
+    headers = {"Authorization": f"Bearer {SECRETS['admin']}", "Content-Type": "application/json"}
+    for body in (
+        '{"task_type": "mail", "key": "\\ud800"}',
+        '{"task_type": "mail", "\\ud800": 1}',
+        '{"task_type": "mail", "arguments": {"\\ud800": "\\ud800"}}',
+        '{"task_type": "\\ud800"}',
+    ):
+        reply = await alone().client.post("/v2/tasks", content=body, headers=headers)
+        assert (reply.status_code, reply.headers["content-type"]) == (422, "application/problem+json")
+
+
+ROLE_OF = {
+    ("POST", "/v2/tasks"): "producer",
+    ("POST", "/v2/tasks/bulk"): "producer",
+    ("POST", "/v2/tasks/hold"): "worker",
+    ("POST", "/v2/tasks/renew"): "worker",
+    ("POST", "/v2/tasks/set"): "worker",
+    ("PUT", f"/v2/tasks/{ONE}/outcome"): "worker",
+    ("PUT", f"/v2/tasks/{ONE}/checkpoint"): "worker",
+    ("PUT", "/v2/task-types/mail"): "admin",
+    ("PUT", "/v2/configuration/mail"): "admin",
+    ("DELETE", "/v2/configuration/mail"): "admin",
+    ("POST", "/v1/register_task"): "admin",
+    ("POST", "/v1/create_task"): "producer",
+    ("POST", "/v1/hold_tasks"): "worker",
+    ("POST", "/v1/set_task"): "worker",
+}
+
+
+@pytest.mark.parametrize(("method", "path"), ROLE_OF)
+async def test_each_route_that_writes_wants_its_role(alone: Make, method: str, path: str) -> None:
+    service = alone()
+    for role, call in (("producer", service.producer), ("worker", service.worker), ("admin", service.admin)):
+        reply = await call(method, path, {})
+        assert (reply.status_code == 403) == (role not in (ROLE_OF[method, path], "admin")), role
+    reply = await service.client.request(method, path, json={})
+    assert (reply.status_code, reply.headers["www-authenticate"]) == (401, "Bearer")
+    reply = await service.client.request(method, path, json={}, headers={"Authorization": "Bearer not-a-known-token"})
+    assert reply.status_code == 401
+    assert service.application.statuses() == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2/tasks", "/v2/counts", "/v2/task-types", "/v2/configuration", "/v1/get_task_list"]
+)
+async def test_reading_wants_any_token(alone: Make, path: str) -> None:
+    service = alone()
+    assert (await service.client.get(path)).status_code == 401
+    assert (await service.worker("GET", path + "?task_type=mail")).status_code == 200
+
+
+async def test_a_declared_signature_is_checked_and_dates_are_read_from_their_text(alone: Make) -> None:
+    service, got = alone(), []
+
+    @service.application.outbox.task()
+    def issue_coupon(account_no: str, expires: date, amount: int = 5) -> None:
+        got.append((account_no, expires, amount))
+
+    for arguments, named in (
+        ({"account_no": "A1"}, "expires"),
+        ({"account_no": "A1", "expires": "tomorrow"}, "expires"),
+        ({"account_no": 1, "expires": "2030-01-02"}, "account_no"),
+        ({"account_no": "A1", "expires": "2030-01-02", "amonut": 1}, "did you mean 'amount'"),
+    ):
+        reply = await service.producer("POST", "/v2/tasks", {"task_type": "issue_coupon", "arguments": arguments})
+        assert (reply.status_code, named in reply.json()["detail"]) == (422, True), reply.text
+    assert service.application.statuses() == []
+    await service.create("issue_coupon", arguments={"account_no": "A1", "expires": "2030-01-02"})
+    await asyncio.to_thread(service.application.scheduler().drain)
+    assert got == [("A1", date(2030, 1, 2), 5)]
+
+
+async def test_a_body_beyond_the_limit_is_refused_declared_or_not(alone: Make) -> None:
+    service = alone(max_body_bytes=2000)
+    headers = {"Authorization": f"Bearer {SECRETS['admin']}", "Content-Type": "application/json"}
+    body = b'{"task_type": "mail", "arguments": {"x": "' + b"y" * 3000 + b'"}}'
+
+    async def in_parts() -> Any:
+        for start in range(0, len(body), 500):
+            yield body[start : start + 500]
+
+    for content in (body, in_parts()):
+        reply = await service.client.post("/v2/tasks", content=content, headers=headers)
+        assert (reply.status_code, reply.headers["content-type"]) == (413, "application/problem+json")
+    assert (await service.admin("POST", "/v2/tasks", mail(arguments={"x": "y" * 1000}))).status_code == 201
+
+
+async def test_a_payload_beyond_the_outboxs_limit_is_refused(alone: Make) -> None:
+    reply = await alone().admin("POST", "/v2/tasks", mail(arguments={"x": "y" * 1_100_000}))
+    assert (reply.status_code, "limit" in reply.json()["detail"]) == (413, True)
+
+
+async def test_one_token_that_asks_too_often_waits_and_the_others_do_not(alone: Make) -> None:
+    service = alone(rate_limit_per_second=2)
+    replies = [await service.producer("GET", "/v2/counts") for _ in range(6)]
+    limited = [reply for reply in replies if reply.status_code == 429]
+    assert limited
+    assert limited[0].headers["retry-after"] == "1"
+    assert (await service.worker("GET", "/v2/counts")).status_code == 200
+
+
+async def test_a_dead_database_is_503_for_all_but_the_health_check(caplog: pytest.LogCaptureFixture) -> None:
+    from sqlalchemy import MetaData
+
+    url = "postgresql+psycopg://user:the-password@127.0.0.1:1/none?connect_timeout=1"
+    outbox = Outbox(MetaData())
+    outbox.task("mail")
+    app = make_app(create_engine(url), outbox, Tokens.none(), ServiceSettings())
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        assert (await client.get("/healthz")).status_code == 200
+        bodies = {"/v2/tasks": mail(), "/v2/tasks/hold": {"worker": "w", "limits": {"mail": 1}, "wait_seconds": 5}}
+        replies = [await client.get(path) for path in ("/readyz", "/v2/counts", "/v2/tasks", f"/v2/tasks/{uuid4()}")]
+        replies += [await client.post(path, json=body) for path, body in bodies.items()]
+    assert [reply.status_code for reply in replies] == [503] * 6
+    assert {reply.headers["content-type"] for reply in replies} == {"application/problem+json"}
+    assert "the-password" not in caplog.text + "".join(reply.text for reply in replies)
+
+
+async def test_missing_tables_make_the_service_not_ready(sqlite_engine: Any) -> None:
+    from sqlalchemy import MetaData
+
+    app = make_app(sqlite_engine, Outbox(MetaData()), Tokens.none())
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        reply = await client.get("/readyz")
+        assert (reply.status_code, "init-db" in reply.json()["detail"]) == (503, True)
+
+
+async def test_a_service_whose_threads_are_all_at_work_says_so(alone: Make) -> None:
+    service = alone(threads=1, busy_timeout_seconds=0.1)
+    databases = service.app.state.service.databases
+    release = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    busy = asyncio.create_task(databases.run(lambda _: asyncio.run_coroutine_threadsafe(release.wait(), loop).result()))
+    await asyncio.sleep(0)
+    reply = await service.producer("GET", "/v2/counts")
+    release.set()
+    await busy
+    assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+
+
+async def test_no_secret_is_ever_logged(alone: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    service = alone()
+    await service.create()
+    await service.producer("PUT", "/v2/task-types/mail", {})
+    told = [record.getMessage() for record in caplog.records if record.name == "asyncflow.flowsvr"]
+    assert any("POST /v2/tasks 201 producer" in line for line in told)
+    assert not any(secret in caplog.text for secret in SECRETS.values())
+
+
+async def test_an_unknown_task_is_404_and_an_unknown_claim_409(alone: Make) -> None:
+    service = alone()
+    assert (await service.worker("GET", f"/v2/tasks/{UUID(int=7)}")).status_code == 404
+    assert (await service.set({"id": ONE, "token": ONE}, "success")).status_code == 409
+    body = {"token": ONE, "stage": "s"}
+    assert (await service.worker("PUT", f"/v2/tasks/{ONE}/checkpoint", body)).status_code == 409
+    assert (await service.worker("POST", "/v2/tasks/renew", {"claims": [CLAIM]})).json() == {"lost": [ONE]}
+    assert (await service.worker("GET", "/v2/nothing")).headers["content-type"] == "application/problem+json"

@@ -1,0 +1,186 @@
+"""A claim that nobody received is given back at once, or costs no attempt the first time that it runs out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import uvicorn
+from sqlalchemy import update
+
+from asyncflow import Call, Status
+from asyncflow.events import AttemptsRefunded
+from tests.integration.integrations.flowsvr.conftest import SECRETS, Service
+from tests.support.application import Application
+
+HOLDS: dict[str, dict[str, Any]] = {
+    "/v2/tasks/hold": {"worker": "w1", "limits": {"mail": 10}},
+    "/v1/hold_tasks": {"task_type": "mail"},
+}
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)  # between two looks
+
+
+class Serving:
+    """Be one replica on a port of the loopback interface; ``claimed`` is called by its thread after each claim."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service.app.state.service
+        self.claimed: Callable[[], None] = lambda: None
+        hold = self.service.claims.hold
+
+        def claim(*given: Any) -> Any:
+            claims = hold(*given)
+            if claims:
+                self.claimed()
+            return claims
+
+        self.service.claims.hold = claim
+        config = uvicorn.Config(service.app, port=0, log_level="error", timeout_graceful_shutdown=1)
+        self.server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self.server.run, daemon=True)
+        self._thread.start()
+        eventually(lambda: self.server.started)
+        self.port = self.server.servers[0].sockets[0].getsockname()[1]
+
+    def ask(self, path: str, **fields: Any) -> socket.socket:
+        body = json.dumps({**HOLDS[path], **fields}).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRETS['worker']}\r\n"
+        client = socket.create_connection(("127.0.0.1", self.port))
+        kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.sendall(head.encode() + kind.encode() + body)
+        return client
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self._thread.join(60)
+
+
+@pytest.fixture
+def serving(application: Application) -> Iterator[Serving]:
+    application.outbox.task("mail", max_retries=0)
+    made = Serving(Service(application, monitor_interval_seconds=0.1))
+    yield made
+    made.stop()
+
+
+def enqueue(application: Application, count: int = 1, size: int = 1) -> None:
+    with application.engine.begin() as connection:
+        application.outbox.enqueue_many(connection, "mail", [Call({"text": "x" * size})] * count)
+
+
+def is_unspent(application: Application) -> bool:
+    return all((row.status, row.retry_count) == (Status.PENDING, 0) for row in application.rows())
+
+
+def is_given_back(application: Application) -> bool:
+    """Tell whether everything was claimed, and is due again with its attempt."""
+    logs = [row.schedule_log or "" for row in application.rows()]
+    return is_unspent(application) and all("its worker was gone" in log for log in logs)
+
+
+@pytest.mark.parametrize("path", HOLDS)
+def test_a_client_that_is_gone_while_its_tasks_are_claimed_has_not_received_them(
+    application: Application, serving: Serving, path: str
+) -> None:
+    enqueue(application, 3)
+    clients: list[socket.socket] = []
+    gone = threading.Event()
+
+    def leave() -> None:
+        clients[0].close()
+        gone.set()
+        time.sleep(0.1)  # for the server to hear of it; the later it does, the less is tested
+
+    asked = threading.Event()
+    serving.claimed = lambda: (asked.wait(60), leave())  # type: ignore[assignment, func-returns-value]
+    clients.append(serving.ask(path))
+    asked.set()
+    eventually(gone.is_set)
+    eventually(lambda: is_given_back(application))
+
+
+@pytest.mark.parametrize("path", HOLDS)
+def test_a_client_that_is_gone_while_the_answer_is_written_has_not_received_it(
+    application: Application, serving: Serving, path: str
+) -> None:
+    enqueue(application, 10, size=900_000)  # more than sockets hold
+    claimed = threading.Event()
+    serving.claimed = claimed.set
+    client = serving.ask(path)
+    assert claimed.wait(60)
+    client.recv(1000)
+    client.close()
+    eventually(lambda: is_given_back(application))
+
+
+@pytest.mark.parametrize("path", HOLDS)
+def test_a_service_that_stops_between_the_claim_and_the_answer_gives_back(
+    application: Application, serving: Serving, path: str
+) -> None:
+    enqueue(application)
+    claimed, stopping = threading.Event(), threading.Event()
+    serving.claimed = lambda: (claimed.set(), stopping.wait(60))  # type: ignore[assignment, func-returns-value]
+    client = serving.ask(path)
+    assert claimed.wait(60)
+    serving.server.should_exit = True
+    time.sleep(2)  # beyond its graceful second: requests are cancelled
+    stopping.set()
+    serving.stop()
+    client.close()
+    assert is_given_back(application), application.rows()
+
+
+async def test_an_answer_that_is_received_is_not_given_back(application: Application) -> None:
+    application.outbox.task("mail", max_retries=0)
+    service = Service(application)
+    enqueue(application)
+    (task,) = await service.hold()
+    assert task["attempt"] == 1
+    assert (await service.set(task, "success")).status_code == 200
+    await service.close()
+
+
+def run_out(application: Application) -> None:
+    with application.engine.begin() as connection:
+        its = application.outbox.tasks.c.status == int(Status.PROCESSING)
+        connection.execute(update(application.outbox.tasks).where(its).values(order_time=timedelta(seconds=-1)))
+
+
+@pytest.mark.parametrize("heard", [False, True])
+async def test_a_claim_of_which_nobody_heard_costs_an_attempt_from_the_second_time_on(
+    application: Application, heard: bool
+) -> None:
+    application.outbox.task("mail", max_retries=0)
+    service = Service(application)
+    monitor = service.app.state.service._monitor
+    enqueue(application)
+    (task,) = await service.hold()
+    if heard:
+        body = {"claims": [{"id": task["id"], "token": task["token"]}]}
+        assert (await service.worker("POST", "/v2/tasks/renew", body)).json() == {"lost": []}
+        assert (await service.state(task["id"]))["owner"] == "w1"
+    run_out(application)
+    await asyncio.to_thread(monitor.step)
+    if not heard:
+        assert is_unspent(application)
+        assert [refunded.tasks for refunded in application.signals.of(AttemptsRefunded)] == [1]
+        assert (await service.state(task["id"]))["owner"] is None
+        await service.hold()
+        run_out(application)
+        await asyncio.to_thread(monitor.step)
+    (row,) = application.rows()
+    assert (row.status, row.retry_count) == (Status.FAILED, 1)
+    await service.close()

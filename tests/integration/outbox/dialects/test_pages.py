@@ -1,0 +1,88 @@
+"""Pages: the due rows of some pairs in one statement, on every database."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from asyncflow import Status
+from asyncflow.outbox import Task
+from tests.integration.outbox.dialects.store import Statements, Store
+
+
+def test_a_page_holds_tasks_as_they_were_written(store: Store) -> None:
+    row = store.put(
+        "a", 3, task_key="A1001", headers='{"trace":"1"}', payload=b"\x00\xff", retry_count=2, max_retries=9
+    )
+    (task,) = store.pages([("a", 3)])
+    assert task == Task(task.raw_id, "a", 3, "A1001", '{"trace":"1"}', b"\x00\xff", 2, 9)
+    assert task.id == row["id"]
+    assert type(task.id) is uuid.UUID
+    assert task.headers == {"trace": "1"}
+
+
+def test_a_task_without_key_headers_and_payload_is_read_as_such(store: Store) -> None:
+    store.put("a", 3, payload=None)
+    (task,) = store.pages([("a", 3)])
+    assert (task.key, task.headers_json, task.payload) == (None, None, None)
+    assert task.headers == {}
+
+
+@pytest.mark.parametrize("count", [1, 2, 64])
+def test_any_number_of_pages_is_read_in_one_statement(store: Store, count: int) -> None:
+    lanes = [("a", shard) for shard in range(count)]
+    store.put_all([store.row(*lane) for lane in lanes for _ in range(3)])
+    with Statements(store.engine) as sent:
+        tasks = store.pages(lanes)
+    assert len(sent) == 1
+    assert [(task.task_type, task.shard) for task in tasks] == [lane for lane in lanes for _ in range(3)]
+
+
+def test_pages_of_several_types_come_in_the_order_asked_for(store: Store) -> None:
+    lanes = [("b", 2), ("a", 1), ("a", 5)]
+    store.put_all([store.row(*lane) for lane in reversed(lanes)])
+    assert [(task.task_type, task.shard) for task in store.pages(lanes)] == lanes
+
+
+@pytest.mark.parametrize("count", [1, 2, 64])
+def test_the_limit_is_that_of_each_page(store: Store, count: int) -> None:
+    lanes = [("a", shard) for shard in range(count)]
+    store.put_all([store.row(*lane) for lane in lanes for _ in range(4)])
+    assert len(store.pages(lanes, limit=3)) == 3 * count
+
+
+def test_a_page_begins_with_the_earliest_order_time(store: Store) -> None:
+    rows = [store.row("a", shard, -at) for shard in (1, 2) for at in (5, 5000, 1, 300)]
+    store.put_all(rows)
+    by_id = {row["id"]: row["order_time"].total_seconds() for row in rows}
+    tasks = store.pages([("a", 1), ("a", 2)])
+    assert [by_id[task.id] for task in tasks] == [-5000, -300, -5, -1] * 2
+    assert [by_id[task.id] for task in store.pages([("a", 1)], limit=2)] == [-5000, -300]
+
+
+def test_rows_that_are_not_due_are_not_fetched(store: Store) -> None:
+    due = store.put("a", 1, -1)
+    store.put("a", 1, 3600)
+    assert [task.id for task in store.pages([("a", 1)])] == [due["id"]]
+
+
+def test_rows_of_other_statuses_types_and_shards_are_not_fetched(store: Store) -> None:
+    wanted = store.put("a", 1)
+    for status in set(Status) - {Status.PENDING}:
+        store.put("a", 1, status=int(status))
+    store.put("A", 1)
+    store.put("a", 2)
+    assert [task.id for task in store.pages([("a", 1)])] == [wanted["id"]]
+
+
+def test_a_pair_without_rows_gives_nothing(store: Store) -> None:
+    store.put("a", 1)
+    tasks = store.pages([("a", 0), ("a", 1), ("b", 1)])
+    assert [(task.task_type, task.shard) for task in tasks] == [("a", 1)]
+
+
+def test_types_with_quotes_and_wildcards_are_plain_text(store: Store) -> None:
+    names = ["%s", "%(limit)s", ":limit", "it's", 'say "a"', "back\\slash", "100%", "?"]
+    store.put_all([store.row(name, 1) for name in names])
+    assert [task.task_type for task in store.pages([(name, 1) for name in names])] == names
