@@ -18,8 +18,8 @@ from sqlalchemy import make_url
 
 from asyncflow import Scheduler
 from asyncflow.integrations.kafka import ConfluentKafkaPublisher
-from benchmarks.rivals.claims_by_hand import claims_by_hand
 from benchmarks.ground import Ground
+from benchmarks.rivals.claims_by_hand import claims_by_hand
 
 HANDLER = "benchmark.nothing"
 

@@ -10,10 +10,10 @@ from typing import Any
 from asyncflow import Scheduler
 from asyncflow.integrations.kafka import ConfluentKafkaPublisher, KafkaPublisher
 from asyncflow.scheduler import Publisher
-from benchmarks.rivals.by_hand import Send, confluent_sender, drain_by_hand, kafka_python_sender
 from benchmarks.figure import Figure, at_least, faster
 from benchmarks.ground import Ground, mariadb_ground, payload
 from benchmarks.plan import Plan
+from benchmarks.rivals.by_hand import Send, confluent_sender, drain_by_hand, kafka_python_sender
 
 _ROWS = {"confluent-kafka": 100_000, "kafka-python": 40_000}  # to last for seconds: taking part and leaving count, too
 _ROWS_OF_4_KIB = 20_000

@@ -6,9 +6,9 @@ from asyncflow import Scheduler
 from asyncflow.integrations.kafka import ConfluentKafkaPublisher
 from benchmarks.figure import Figure, at_least, faster, not_measured
 from benchmarks.ground import Ground, postgresql_ground
-from benchmarks.rivals.peer import AS_IN_ITS_README, FOR_THROUGHPUT, peer_speed
 from benchmarks.plan import Plan
 from benchmarks.relay import beside_hand, drain_speed
+from benchmarks.rivals.peer import AS_IN_ITS_README, FOR_THROUGHPUT, peer_speed
 
 _ROWS = 20_000
 _PEER_ROWS = 4_000

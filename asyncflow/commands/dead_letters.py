@@ -7,10 +7,8 @@ import getpass
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Engine
-
 from asyncflow.commands.database import add_database_options, database_of
-from asyncflow.outbox import Outbox, Status
+from asyncflow.outbox import Status
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.operator.dead_letters import Changed
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState

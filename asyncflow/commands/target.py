@@ -53,4 +53,6 @@ def _import_fault(target: str, module_name: str, error: Exception) -> str:
     if missing and f"{module_name}.".startswith(f"{missing}."):
         return f"there is no module {missing!r}; give module:attribute, from here"
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{target!r} cannot be loaded: {type(error).__name__}: {on_one_line(error)} ({frame.filename}:{frame.lineno})"
+    return (
+        f"{target!r} cannot be loaded: {type(error).__name__}: {on_one_line(error)} ({frame.filename}:{frame.lineno})"
+    )

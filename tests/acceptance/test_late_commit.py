@@ -18,7 +18,7 @@ LATE_BY_SECONDS = 5.0
 @on_servers_and_clients
 def test_a_transaction_that_commits_5_seconds_after_later_ones_is_delivered(
     crash_run: StartRun, shop: Shop, topic: str, client: str, finding: Tell
-):
+) -> None:
     run = crash_run(client)
     run.start_scheduler()
     with TopicReader(topic) as reader, Session(shop.engine) as late:

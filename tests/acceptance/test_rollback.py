@@ -12,7 +12,7 @@ from tests.chaos.topics import TopicReader
 @on_servers_and_clients
 def test_a_rolled_back_transaction_and_a_rolled_back_savepoint_deliver_nothing(
     crash_run: StartRun, shop: Shop, topic: str, client: str
-):
+) -> None:
     run = crash_run(client)
     run.start_scheduler()
     rolled_back = {*_roll_back(shop), *_roll_back_in_bulk(shop)}

@@ -16,7 +16,7 @@ def _run_smoke(directory: Path, *options: str) -> subprocess.CompletedProcess[st
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_the_smoke_test_passes_with_this_environments_package_in_an_empty_directory(tmp_path: Path):
+def test_the_smoke_test_passes_with_this_environments_package_in_an_empty_directory(tmp_path: Path) -> None:
     done = _run_smoke(tmp_path, "--editable")
 
     assert done.returncode == 0, done.stderr
@@ -26,7 +26,7 @@ def test_the_smoke_test_passes_with_this_environments_package_in_an_empty_direct
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_smoke_test_refuses_a_package_that_is_not_installed(tmp_path: Path):
+def test_the_smoke_test_refuses_a_package_that_is_not_installed(tmp_path: Path) -> None:
     is_installed = "site-packages" in Path(asyncflow.__file__).parts
     done = _run_smoke(tmp_path)
 

@@ -19,7 +19,7 @@ from tools.services.command import find
 @in_short_and_long
 def test_a_dump_beside_the_load_holds_the_committed_tasks_and_disturbs_nothing(
     form: str, cluster_run: StartClusterRun, finding: Tell, tmp_path: Path
-):
+) -> None:
     run = cluster_run(lease_seconds=7.0)
     begin(run)
     for number in range(5 if form == "long" else 1):
@@ -33,7 +33,7 @@ def test_a_dump_beside_the_load_holds_the_committed_tasks_and_disturbs_nothing(
 @in_short_and_long
 def test_a_backup_that_locks_all_tables_past_the_lease_delays_and_harms_nothing(
     form: str, cluster_run: StartClusterRun, finding: Tell
-):
+) -> None:
     run = cluster_run(lease_seconds=1.0)
     begin(run)
     tables = ", ".join(f"{table.name} READ" for table in run.bank.metadata.sorted_tables)

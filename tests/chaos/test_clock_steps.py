@@ -55,7 +55,7 @@ def clock(request: pytest.FixtureRequest, topic: str, tmp_path: Path) -> Iterato
 @pytest.mark.parametrize("step", [-3600, *(pytest.param(step, marks=pytest.mark.long) for step in (-10, 3600))])
 def test_the_shards_of_one_who_dies_as_the_clock_is_set_are_taken_over_all_the_same(
     step: int, clock: tuple[ClusterRun, SetClock], finding: Tell
-):
+) -> None:
     run, set_clock = clock
     victim, *_ = run.start_cluster(3)
     run.start_writers()
@@ -73,7 +73,7 @@ def test_the_shards_of_one_who_dies_as_the_clock_is_set_are_taken_over_all_the_s
     assert run.bank.count(Status.FAILED) == 0
 
 
-def test_who_lives_loses_nothing_when_the_clock_is_set(clock: tuple[ClusterRun, SetClock]):
+def test_who_lives_loses_nothing_when_the_clock_is_set(clock: tuple[ClusterRun, SetClock]) -> None:
     run, set_clock = clock
     cluster = run.start_cluster(3)
     before = run.owners()

@@ -30,7 +30,7 @@ DEFAULT_LEASE_SECONDS = SchedulerSettings().lease_seconds
 @in_short_and_long
 def test_4_instances_killed_and_restarted_at_random_lose_nothing_and_keep_order(
     form: str, cluster_run: StartClusterRun, finding: Tell
-):
+) -> None:
     seconds, least = (300, 100_000) if form == "long" else (12, 1000)
     run = cluster_run()
     cluster = run.start_cluster(4)
@@ -58,7 +58,7 @@ def test_4_instances_killed_and_restarted_at_random_lose_nothing_and_keep_order(
 @on_mariadb
 def test_an_instance_frozen_past_its_lease_between_publish_and_settle_changes_nothing(
     cluster_run: StartClusterRun, finding: Tell
-):
+) -> None:
     run = cluster_run()
     frozen = run.start_scheduler(die_at=AFTER_ACKNOWLEDGEMENT, die_on=1, die_how="stop")
     frozen.wait_for(lambda: bool(frozen.of("started")))
@@ -85,7 +85,9 @@ def test_an_instance_frozen_past_its_lease_between_publish_and_settle_changes_no
 
 @on_mariadb
 @in_short_and_long
-def test_a_rolling_restart_of_4_instances_duplicates_nothing(form: str, cluster_run: StartClusterRun, finding: Tell):
+def test_a_rolling_restart_of_4_instances_duplicates_nothing(
+    form: str, cluster_run: StartClusterRun, finding: Tell
+) -> None:
     run = cluster_run(lease_seconds=DEFAULT_LEASE_SECONDS)
     cluster = run.start_cluster(4)
     run.start_writers(threads=8)
@@ -111,7 +113,7 @@ def test_a_rolling_restart_of_4_instances_duplicates_nothing(form: str, cluster_
 @on_mariadb
 def test_the_shards_of_one_of_3_that_is_killed_are_taken_over_within_its_lease_and_a_second(
     cluster_run: StartClusterRun, finding: Tell
-):
+) -> None:
     run = cluster_run(lease_seconds=DEFAULT_LEASE_SECONDS)
     victim, *_ = run.start_cluster(3)
     run.start_writers()
@@ -126,7 +128,9 @@ def test_the_shards_of_one_of_3_that_is_killed_are_taken_over_within_its_lease_a
 
 
 @on_mariadb
-def test_a_second_instance_has_its_share_within_a_second_of_its_start(cluster_run: StartClusterRun, finding: Tell):
+def test_a_second_instance_has_its_share_within_a_second_of_its_start(
+    cluster_run: StartClusterRun, finding: Tell
+) -> None:
     run = cluster_run(lease_seconds=DEFAULT_LEASE_SECONDS)
     run.start_cluster(1)
     run.start_writers()
@@ -144,7 +148,7 @@ def test_a_second_instance_has_its_share_within_a_second_of_its_start(cluster_ru
 @pytest.mark.parametrize("offset", ["-1h", "+1h"])
 def test_a_database_whose_clock_is_an_hour_off_the_hosts_makes_no_difference(
     offset: str, request: pytest.FixtureRequest, topic: str, finding: Tell
-):
+) -> None:
     with private_server(MariaDB(), shifted(offset)) as server:
         bank = Bank(create_engine(server.url, poolclass=NullPool), topic)
         bank.create_tables()
@@ -169,7 +173,7 @@ def test_a_database_whose_clock_is_an_hour_off_the_hosts_makes_no_difference(
 
 @on_mariadb
 @in_short_and_long
-def test_8_producers_and_4_schedulers_meet_no_deadlock(form: str, cluster_run: StartClusterRun, finding: Tell):
+def test_8_producers_and_4_schedulers_meet_no_deadlock(form: str, cluster_run: StartClusterRun, finding: Tell) -> None:
     run = cluster_run()
     cluster = run.start_cluster(4)
     run.start_writers(8, threads=2, breath_seconds=0.02)

@@ -12,7 +12,9 @@ from tests.chaos.loads import begin, end, end_connections, watch
 
 @on_servers
 @in_short_and_long
-def test_1000_killed_connections_lose_nothing_and_keep_order(form: str, cluster_run: StartClusterRun, finding: Tell):
+def test_1000_killed_connections_lose_nothing_and_keep_order(
+    form: str, cluster_run: StartClusterRun, finding: Tell
+) -> None:
     run = cluster_run()
     begin(run)
     wanted, killed = (1000 if form == "long" else 60), 0

@@ -33,7 +33,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[PrivateServer]:
 @with_each_client
 def test_a_database_killed_5_times_under_load_loses_no_order(
     request: pytest.FixtureRequest, server: PrivateServer, topic: str, client: str, finding: Tell
-):
+) -> None:
     shop = Shop(create_engine(server.url, poolclass=NullPool), topic)
     shop.create_tables()
     run = CrashRun(request.node.name, shop, plan_of(shop, topic, client))

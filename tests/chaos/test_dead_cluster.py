@@ -40,7 +40,7 @@ def topics() -> Iterator[Topics]:
 @pytest.mark.parametrize(("port", "client"), [("refusing", "confluent-kafka"), ("silent", "kafka-python")])
 def test_a_topic_flows_as_if_alone_beside_10000_rows_of_a_dead_cluster(
     engine: Engine, topics: Topics, port: str, client: str, finding: Tell
-):
+) -> None:
     _prove(Proof(engine, topics, client, finding), port, messages=10_000, rounds=6)
 
 
@@ -51,7 +51,7 @@ def test_a_topic_flows_as_if_alone_beside_10000_rows_of_a_dead_cluster(
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_topic_flows_as_if_alone_for_long_beside_10000_rows_of_a_dead_cluster(
     engine: Engine, topics: Topics, port: str, client: str, finding: Tell
-):
+) -> None:
     _prove(Proof(engine, topics, client, finding), port, messages=40_000, rounds=6)
 
 

@@ -21,7 +21,9 @@ _WHOLE_TABLE = {"postgresql": "LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", "mysql":
 
 @on_servers
 @in_short_and_long
-def test_a_row_that_is_locked_for_long_holds_up_itself_alone(form: str, cluster_run: StartClusterRun, finding: Tell):
+def test_a_row_that_is_locked_for_long_holds_up_itself_alone(
+    form: str, cluster_run: StartClusterRun, finding: Tell
+) -> None:
     run = cluster_run(lease_seconds=7.0)
     begin(run)
     seconds = 60.0 if form == "long" else 12.0
@@ -38,7 +40,7 @@ def test_a_row_that_is_locked_for_long_holds_up_itself_alone(form: str, cluster_
 
 @on_servers
 @in_short_and_long
-def test_a_table_that_is_locked_for_long_costs_no_shard(form: str, cluster_run: StartClusterRun, finding: Tell):
+def test_a_table_that_is_locked_for_long_costs_no_shard(form: str, cluster_run: StartClusterRun, finding: Tell) -> None:
     run = cluster_run(lease_seconds=7.0)
     begin(run)
     watch(run, 2)

@@ -15,7 +15,7 @@ from tests.support.proxy import proxy_to
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 @pytest.mark.parametrize("on_success", ["keep", "delete"])
-def test_each_commit_of_a_day_may_lose_its_answer(database_url: URL, on_success: str, finding: Tell):
+def test_each_commit_of_a_day_may_lose_its_answer(database_url: URL, on_success: str, finding: Tell) -> None:
     engine = open_engine(database_url)
     with proxy_to(database_url) as (proxy, url):
         commits = live(engine, proxy, url, None, on_success=on_success)

@@ -18,7 +18,7 @@ SECONDS_TO_MOVE_AGAIN = 60.0  # on a machine that does much else; what is promis
 @in_short_and_long
 def test_a_network_that_fails_in_every_way_loses_nothing_and_keeps_order(
     form: str, cluster_run: StartClusterRun, finding: Tell
-):
+) -> None:
     run = cluster_run()
     rounds = 8 if form == "long" else 1
     with proxy_to(run.bank.engine.url) as (proxy, url):
@@ -39,7 +39,7 @@ def test_a_network_that_fails_in_every_way_loses_nothing_and_keeps_order(
 @in_short_and_long
 def test_the_answer_of_each_commit_in_turn_is_lost_and_nothing_stands(
     form: str, cluster_run: StartClusterRun, finding: Tell
-):
+) -> None:
     run = cluster_run()
     with proxy_to(run.bank.engine.url) as (proxy, url):
         begin(run, 2, url)

@@ -122,7 +122,7 @@ class Broker:
 @in_short_and_long
 def test_the_order_of_each_key_holds_while_the_clock_steps(
     form: str, server_and_clock: tuple[PrivateServer, Path], finding: Tell
-):
+) -> None:
     server, offset = server_and_clock
     bank = Bank(create_engine(server.url, max_overflow=30))
     brokers = Broker()

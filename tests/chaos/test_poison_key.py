@@ -51,7 +51,7 @@ class Poisoned:
 @pytest.mark.parametrize("ordered", [True, False], ids=["ordered", "unordered"])
 def test_1_poison_key_among_1000_leaves_the_latency_of_the_others_as_it_was(
     ordered: bool, form: str, engine: Engine, topic: str, finding: Tell
-):
+) -> None:
     fewest, most, seconds = (8, 8, 8.0) if form == "long" else (2, 6, 2.5)
     p99s: dict[bool, list[float]] = {False: [], True: []}
     for number in range(most):

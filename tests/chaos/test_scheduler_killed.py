@@ -20,7 +20,7 @@ from tests.chaos.shop import Shop
 @with_each_client
 def test_a_scheduler_killed_at_20_random_points_under_load_loses_no_order(
     crash_run: StartRun, shop: Shop, client: str, finding: Tell
-):
+) -> None:
     run = crash_run(client)
     _kill_at_random(run, rounds=20)
     _expect_all_delivered(run, shop, finding)
@@ -32,7 +32,7 @@ def test_a_scheduler_killed_at_20_random_points_under_load_loses_no_order(
 @with_each_client
 def test_a_scheduler_that_deletes_and_is_killed_at_50_random_points_under_load_loses_no_order(
     crash_run: StartRun, shop: Shop, client: str, finding: Tell
-):
+) -> None:
     run = crash_run(client, on_success="delete")
     _kill_at_random(run, rounds=50)
     _expect_all_delivered(run, shop, finding)
@@ -41,7 +41,7 @@ def test_a_scheduler_that_deletes_and_is_killed_at_50_random_points_under_load_l
 @on_servers_and_clients
 def test_orders_whose_scheduler_died_between_their_commit_and_their_publish_are_delivered_once(
     crash_run: StartRun, shop: Shop, client: str, finding: Tell
-):
+) -> None:
     run = crash_run(client)
     _kill_at_point(run, BEFORE_PUBLISH)
     assert _expect_all_delivered(run, shop, finding).duplicates == 0
@@ -51,7 +51,7 @@ def test_orders_whose_scheduler_died_between_their_commit_and_their_publish_are_
 @pytest.mark.parametrize("on_success", ["keep", "delete"])
 def test_orders_whose_scheduler_died_between_publish_and_settle_come_again_and_no_others_do(
     crash_run: StartRun, shop: Shop, client: str, on_success: str, finding: Tell
-):
+) -> None:
     run = crash_run(client, on_success=on_success)
     acknowledged = _kill_at_point(run, AFTER_ACKNOWLEDGEMENT)
     assert _expect_all_delivered(run, shop, finding).duplicates == acknowledged

@@ -29,7 +29,7 @@ _ANSWER_SECONDS = 30.0
 @in_short_and_long
 def test_mariadb_killed_and_restarted_under_load_loses_nothing(
     form: str, request: pytest.FixtureRequest, topic: str, finding: Tell
-):
+) -> None:
     with private_server(MariaDB()) as server:
         bank = Bank(create_engine(server.url, poolclass=NullPool), topic)
         bank.create_tables()
@@ -48,7 +48,7 @@ def test_mariadb_killed_and_restarted_under_load_loses_nothing(
 
 @on_mariadb
 @in_short_and_long
-def test_kafka_killed_and_restarted_under_load_fails_no_row(form: str, bank: Bank, request: Any, finding: Tell):
+def test_kafka_killed_and_restarted_under_load_fails_no_row(form: str, bank: Bank, request: Any, finding: Tell) -> None:
     with private_server(Kafka()) as server, topic_on(server) as topic:
         own = Bank(bank.engine, topic)
         plan = plan_of(own, topic, "confluent-kafka", application="bank", lease_seconds=2.0)

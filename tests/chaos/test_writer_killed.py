@@ -15,7 +15,7 @@ from tests.chaos.writing_process import AFTER_COMMIT, AFTER_FLUSH
 @on_servers_and_clients
 def test_orders_whose_writer_died_between_flush_and_commit_are_not_delivered(
     crash_run: StartRun, topic: str, client: str, finding: Tell
-):
+) -> None:
     run = crash_run(client)
     flushed = _kill_writers(run, AFTER_FLUSH)
     _expect_clean(run, finding)
@@ -25,7 +25,7 @@ def test_orders_whose_writer_died_between_flush_and_commit_are_not_delivered(
 @on_servers_and_clients
 def test_orders_whose_writer_died_right_after_their_commit_are_delivered_once(
     crash_run: StartRun, shop: Shop, topic: str, client: str, finding: Tell
-):
+) -> None:
     run = crash_run(client)
     committed = _kill_writers(run, AFTER_COMMIT)
     assert _expect_clean(run, finding).duplicates == 0

@@ -171,7 +171,9 @@ def test_help_names_the_commands() -> None:
 
 
 def test_the_command_line_names_every_module_that_is_a_command() -> None:
-    modules = [importlib.import_module(f"{commands.__name__}.{found.name}") for found in iter_modules(commands.__path__)]
+    modules = [
+        importlib.import_module(f"{commands.__name__}.{found.name}") for found in iter_modules(commands.__path__)
+    ]
     assert {module for module in modules if hasattr(module, "add_to")} == set(cli._COMMANDS)
     assert len(set(cli._COMMANDS)) == len(cli._COMMANDS)
 

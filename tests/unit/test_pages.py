@@ -44,3 +44,11 @@ def test_every_path_that_a_page_names_is_there(page: Path) -> None:
 
 def test_the_readme_has_no_link_that_a_package_index_cannot_follow() -> None:
     assert [link for link in LINK.findall(text_of(ROOT / "README.md")) if not link.startswith(("https://", "#"))] == []
+
+
+@pytest.mark.parametrize(
+    "what", ["publisher", "registry", "dialect", "command", "event", "option", "room", "## Manners", "## Release"]
+)
+def test_contributing_tells_how_each_thing_is_done(what: str) -> None:
+    title = what if what.startswith("#") else f"- **A[n]? {what}.**"
+    assert re.search(rf"^{title.replace('*', '[*]')}", text_of(ROOT / "CONTRIBUTING.md"), re.MULTILINE)

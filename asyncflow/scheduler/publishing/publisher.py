@@ -19,7 +19,7 @@ class Record(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """Tell that every in-sync replica has the record."""
+    """Tell that the destination has the record and acknowledged it."""
 
 
 class Retry(NamedTuple):

@@ -18,7 +18,13 @@ from tests.integration.integrations.kafka.adapters import Adapter
 from tests.integration.integrations.kafka.conftest import MakePublisher
 from tests.integration.integrations.kafka.mock_cluster import MockCluster
 from tests.integration.integrations.kafka.reading import read
-from tests.integration.integrations.kafka.watching import batch, client_threads, eventually, open_files, publish_until_sent
+from tests.integration.integrations.kafka.watching import (
+    batch,
+    client_threads,
+    eventually,
+    open_files,
+    publish_until_sent,
+)
 from tests.support.forking import exit_code_of
 
 pytestmark = pytest.mark.timeout(90)

@@ -125,11 +125,11 @@ class Instance:
         return sorted(self.ownership.epochs())
 
 
-def test_one_alone_owns_everything_at_once():
+def test_one_alone_owns_everything_at_once() -> None:
     assert World().instance("a").items == list(range(ITEMS))
 
 
-def test_a_second_one_gets_its_half_and_nothing_is_owned_by_two():
+def test_a_second_one_gets_its_half_and_nothing_is_owned_by_two() -> None:
     world = World()
     a, b = world.instance("a"), world.instance("b")
     world.beat(2)
@@ -139,7 +139,7 @@ def test_a_second_one_gets_its_half_and_nothing_is_owned_by_two():
     assert not any(event.lost for event in a.signals.of(OwnershipChanged))
 
 
-def test_what_is_at_work_is_handed_over_when_it_is_done():
+def test_what_is_at_work_is_handed_over_when_it_is_done() -> None:
     world = World()
     a = world.instance("a")
     hold = a.ownership.in_use()
@@ -152,7 +152,7 @@ def test_what_is_at_work_is_handed_over_when_it_is_done():
     assert len(b.items) == ITEMS // 2
 
 
-def test_a_dead_ones_items_are_taken_over_when_its_lease_has_run_out():
+def test_a_dead_ones_items_are_taken_over_when_its_lease_has_run_out() -> None:
     world = World()
     a, b, c = (world.instance(name) for name in "abc")
     world.beat()
@@ -162,7 +162,7 @@ def test_a_dead_ones_items_are_taken_over_when_its_lease_has_run_out():
     assert b.signals.of(MembersChanged)[-1].members == ("b", "c")
 
 
-def test_one_who_was_paused_past_its_lease_works_on_nothing_and_gets_a_new_share():
+def test_one_who_was_paused_past_its_lease_works_on_nothing_and_gets_a_new_share() -> None:
     world = World()
     a, b = world.instance("a"), world.instance("b")
     world.beat()
@@ -175,7 +175,7 @@ def test_one_who_was_paused_past_its_lease_works_on_nothing_and_gets_a_new_share
     assert len(a.items) == len(b.items) == ITEMS // 2
 
 
-def test_one_whose_registry_is_away_works_on_until_its_lease_ends_and_on_when_it_is_back():
+def test_one_whose_registry_is_away_works_on_until_its_lease_ends_and_on_when_it_is_back() -> None:
     world = World()
     a = world.instance("a")
     world.beat(5)  # at the last of which it renews its lease
@@ -194,7 +194,7 @@ def test_one_whose_registry_is_away_works_on_until_its_lease_ends_and_on_when_it
 
 
 @pytest.mark.parametrize(("heartbeat", "late"), [(LEASE / 3, LEASE / 3), (0.7, LEASE / 3), (0.1, LEASE / 3 - 0.1)])
-def test_one_late_heartbeat_costs_no_lease(heartbeat: float, late: float):
+def test_one_late_heartbeat_costs_no_lease(heartbeat: float, late: float) -> None:
     world = World()
     one = world.instance("a", heartbeat_seconds=heartbeat)
     for number in range(30):
@@ -203,7 +203,7 @@ def test_one_late_heartbeat_costs_no_lease(heartbeat: float, late: float):
         one.cluster.step()
 
 
-def test_one_whose_membership_is_not_seen_keeps_what_it_owns():
+def test_one_whose_membership_is_not_seen_keeps_what_it_owns() -> None:
     world = World()
     a = world.instance("a")
     del world.members["a"]
@@ -211,7 +211,7 @@ def test_one_whose_membership_is_not_seen_keeps_what_it_owns():
     assert len(a.items) == ITEMS
 
 
-def test_one_whose_shards_are_renewed_is_present_though_its_membership_is_not_seen():
+def test_one_whose_shards_are_renewed_is_present_though_its_membership_is_not_seen() -> None:
     world = World()
     a, b = world.instance("a"), world.instance("b")
     world.beat()
@@ -224,7 +224,7 @@ def test_one_whose_shards_are_renewed_is_present_though_its_membership_is_not_se
     assert a.items
 
 
-def test_one_who_leaves_hands_everything_over_at_once():
+def test_one_who_leaves_hands_everything_over_at_once() -> None:
     world = World()
     a, b = world.instance("a"), world.instance("b")
     world.beat()
@@ -234,13 +234,13 @@ def test_one_who_leaves_hands_everything_over_at_once():
     assert len(b.items) == ITEMS
 
 
-def test_the_last_one_leaves_its_items_without_an_owner():
+def test_the_last_one_leaves_its_items_without_an_owner() -> None:
     world = World()
     world.instance("a").ownership.release()
     assert {owner for owner, _, _ in world.owners.values()} == {None}
 
 
-def test_a_fixed_share_is_seized_and_another_one_with_its_index_stands_by():
+def test_a_fixed_share_is_seized_and_another_one_with_its_index_stands_by() -> None:
     world = World()
     first = world.instance("first", fixed=(0, 2))
     second = world.instance("second", fixed=(0, 2))
@@ -252,7 +252,7 @@ def test_a_fixed_share_is_seized_and_another_one_with_its_index_stands_by():
     assert first.items == list(range(0, ITEMS, 2))
 
 
-def test_a_job_has_one_ownership_in_an_instance():
+def test_a_job_has_one_ownership_in_an_instance() -> None:
     a = World().instance("a")
     with pytest.raises(OptionError, match="the job 'send' is there already"):
         a.cluster.ownership_of(JOB, 3, SharedOut(JOB, minimal_movement))
@@ -260,7 +260,7 @@ def test_a_job_has_one_ownership_in_an_instance():
 
 @settings(max_examples=60)
 @given(st.lists(st.sampled_from(["join", "kill", "leave", "beat", "pause"]), max_size=25))
-def test_whatever_happens_no_item_is_worked_on_by_two_and_none_is_forgotten(happenings: list[str]):
+def test_whatever_happens_no_item_is_worked_on_by_two_and_none_is_forgotten(happenings: list[str]) -> None:
     world = World()
     world.instance("first")
     for number, happening in enumerate(happenings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncflow.scheduler.cluster.departed import Departed
 
 
-def test_who_comes_back_and_goes_again_has_departed_anew():
+def test_who_comes_back_and_goes_again_has_departed_anew() -> None:
     now = [0.0]
     departed = Departed(30.0, lambda: now[0])
     departed.see([], ["a", "b"])

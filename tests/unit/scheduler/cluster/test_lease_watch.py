@@ -40,7 +40,7 @@ class Table:
 
 @pytest.mark.parametrize("step", [-3600.0, -5.0, 5.0, 3600.0])
 @pytest.mark.parametrize("is_seen_before", [True, False])
-def test_a_dead_ones_lease_ends_a_lease_later_whatever_the_clock_is_set_to(step: float, is_seen_before: bool):
+def test_a_dead_ones_lease_ends_a_lease_later_whatever_the_clock_is_set_to(step: float, is_seen_before: bool) -> None:
     table = Table()
     if is_seen_before:
         table.left()
@@ -49,7 +49,7 @@ def test_a_dead_ones_lease_ends_a_lease_later_whatever_the_clock_is_set_to(step:
 
 
 @given(st.lists(st.floats(-7200, 7200), max_size=20))
-def test_one_who_renews_in_time_is_never_taken_for_dead(steps: list[float]):
+def test_one_who_renews_in_time_is_never_taken_for_dead(steps: list[float]) -> None:
     table = Table()
     for number, step in enumerate([0.0, *steps]):
         for _ in range(1 + number % 4):
@@ -60,7 +60,7 @@ def test_one_who_renews_in_time_is_never_taken_for_dead(steps: list[float]):
         table.renew()
 
 
-def test_what_is_looked_at_no_more_is_forgotten():
+def test_what_is_looked_at_no_more_is_forgotten() -> None:
     table = Table()
     table.left()
     assert table.watch.seconds_left("job", []) == {}

@@ -17,7 +17,7 @@ class Watched:
         self.drained += 1
 
 
-def test_what_is_owned_may_be_worked_on_until_the_lease_may_have_run_out():
+def test_what_is_owned_may_be_worked_on_until_the_lease_may_have_run_out() -> None:
     it = Watched()
     assert it.share.epochs() == {0: 1, 1: 1, 2: 5}
     it.now = 10.0
@@ -27,14 +27,14 @@ def test_what_is_owned_may_be_worked_on_until_the_lease_may_have_run_out():
     assert len(it.share.epochs()) == 3
 
 
-def test_what_is_disabled_is_owned_and_not_worked_on():
+def test_what_is_disabled_is_owned_and_not_worked_on() -> None:
     it = Watched()
     it.share.own({0: 1, 1: 1}, disabled=[1])
     assert it.share.epochs() == {0: 1}
     assert it.share.owned() == {0: 1, 1: 1}
 
 
-def test_what_is_held_is_not_drained_before_its_release():
+def test_what_is_held_is_not_drained_before_its_release() -> None:
     it = Watched()
     hold = it.share.hold()
     assert it.share.drain([0, 1]) == set()
@@ -43,7 +43,7 @@ def test_what_is_held_is_not_drained_before_its_release():
     assert it.share.drain([0, 1]) == {0, 1}
 
 
-def test_a_hold_that_keeps_only_some_lets_the_others_go():
+def test_a_hold_that_keeps_only_some_lets_the_others_go() -> None:
     it = Watched()
     hold = it.share.hold()
     hold.keep_only({2})
@@ -51,7 +51,7 @@ def test_a_hold_that_keeps_only_some_lets_the_others_go():
     assert it.share.drain([0, 1, 2]) == {0, 1}
 
 
-def test_what_is_leaving_is_in_no_new_hold_and_what_stays_after_all_is():
+def test_what_is_leaving_is_in_no_new_hold_and_what_stays_after_all_is() -> None:
     it = Watched()
     it.share.drain([0])
     assert dict(it.share.hold()) == {1: 1, 2: 5}
@@ -59,7 +59,7 @@ def test_what_is_leaving_is_in_no_new_hold_and_what_stays_after_all_is():
     assert len(it.share.hold()) == 3
 
 
-def test_two_equal_holds_are_two():
+def test_two_equal_holds_are_two() -> None:
     it = Watched()
     first, second = it.share.hold(), it.share.hold()
     first.release()
@@ -70,14 +70,14 @@ def test_two_equal_holds_are_two():
     assert it.share.drain([0]) == {0}
 
 
-def test_a_hold_that_nobody_awaits_is_released_in_silence():
+def test_a_hold_that_nobody_awaits_is_released_in_silence() -> None:
     it = Watched()
     with it.share.hold():
         pass
     assert it.drained == 0
 
 
-def test_a_hold_lasts_as_long_as_its_items_are_owned_in_their_epochs():
+def test_a_hold_lasts_as_long_as_its_items_are_owned_in_their_epochs() -> None:
     it = Watched()
     hold = it.share.hold()
     hold.keep_only({0, 1})

@@ -40,14 +40,14 @@ AWAY = Unavailable("no answer in time")
 NAMED = Unavailable("NOT_ENOUGH_REPLICAS", is_of_topic=True)
 
 
-def test_a_batch_of_which_nothing_was_sent_speaks_of_the_destination():
+def test_a_batch_of_which_nothing_was_sent_speaks_of_the_destination() -> None:
     it = Clocked()
     it.report(a=AWAY, b=AWAY)
     assert it.breakers.seconds_until_probe() == 1
     assert it.waits("a", "b") == [0, 0]
 
 
-def test_a_stall_in_mid_batch_shuts_no_topic():
+def test_a_stall_in_mid_batch_shuts_no_topic() -> None:
     it = Clocked()
     it.report(seconds=10, a=SENT, b=AWAY, c=AWAY)
     assert it.opened() == []
@@ -59,7 +59,7 @@ def test_a_stall_in_mid_batch_shuts_no_topic():
     assert it.opened() == []
 
 
-def test_a_stall_that_lasts_longer_than_a_batch_is_the_destinations():
+def test_a_stall_that_lasts_longer_than_a_batch_is_the_destinations() -> None:
     it = Clocked()
     it.report(seconds=10, a=SENT, b=AWAY)
     it.report(seconds=10, b=AWAY)  # no other was acknowledged just before
@@ -67,7 +67,7 @@ def test_a_stall_that_lasts_longer_than_a_batch_is_the_destinations():
     assert it.waits("a", "b") == [0, 0]
 
 
-def test_a_topic_whose_record_failed_alone_while_others_were_acknowledged_is_shut():
+def test_a_topic_whose_record_failed_alone_while_others_were_acknowledged_is_shut() -> None:
     it = Clocked()
     it.report(a=AWAY, b=SENT)
     it.report_probe("a", AWAY)
@@ -77,7 +77,7 @@ def test_a_topic_whose_record_failed_alone_while_others_were_acknowledged_is_shu
     assert (opened.destination, opened.topic, opened.state) == ("kafka", "a", "open")
 
 
-def test_a_topic_of_which_one_partition_is_away_is_shut_although_single_records_pass():
+def test_a_topic_of_which_one_partition_is_away_is_shut_although_single_records_pass() -> None:
     it = Clocked()
     it.report(seconds=10, a=AWAY, b=SENT)
     it.report_probe("a", SENT)
@@ -87,7 +87,7 @@ def test_a_topic_of_which_one_partition_is_away_is_shut_although_single_records_
     assert it.waits("a", "b") == [10, 0]
 
 
-def test_a_topic_that_answered_several_records_at_once_is_sent_with_the_others_again():
+def test_a_topic_that_answered_several_records_at_once_is_sent_with_the_others_again() -> None:
     it = Clocked()
     it.report(a=AWAY, b=SENT)
     it.report_probe("a", SENT)
@@ -95,20 +95,20 @@ def test_a_topic_that_answered_several_records_at_once_is_sent_with_the_others_a
     assert it.breakers.apart([Record("a", None, b"", ())]) == set()
 
 
-def test_a_failure_that_names_the_topic_leaves_the_destination_alone():
+def test_a_failure_that_names_the_topic_leaves_the_destination_alone() -> None:
     it = Clocked()
     it.report(a=NAMED)
     assert it.breakers.seconds_until_probe() == 0
     assert it.waits("a", "b") == [1, 0]
 
 
-def test_a_named_topic_is_not_charged_for_a_stall_beside_it():
+def test_a_named_topic_is_not_charged_for_a_stall_beside_it() -> None:
     it = Clocked()
     it.report(seconds=10, a=NAMED, b=AWAY, c=SENT)
     assert it.waits("a", "b", "c") == [1, 0, 0]
 
 
-def test_a_topic_half_opens_for_one_probe_and_closes_when_it_answers():
+def test_a_topic_half_opens_for_one_probe_and_closes_when_it_answers() -> None:
     it = Clocked()
     it.report(a=NAMED, b=SENT)
     assert it.breakers.is_probing_topic("a")
@@ -125,7 +125,7 @@ def test_a_topic_half_opens_for_one_probe_and_closes_when_it_answers():
     ]
 
 
-def test_the_pauses_of_a_topic_double():
+def test_the_pauses_of_a_topic_double() -> None:
     it = Clocked()
     it.report(a=AWAY, b=SENT)
     pauses = []
@@ -138,7 +138,7 @@ def test_the_pauses_of_a_topic_double():
     assert pauses == [1, 2, 4, 8, 8]
 
 
-def test_a_topic_whose_probes_take_long_is_probed_seldom():
+def test_a_topic_whose_probes_take_long_is_probed_seldom() -> None:
     it = Clocked()
     it.report(seconds=10, a=AWAY, b=SENT)
     it.report_probe("a", AWAY, seconds=10)
@@ -149,7 +149,7 @@ def test_a_topic_whose_probes_take_long_is_probed_seldom():
     assert it.waits("a") == [90]
 
 
-def test_a_topic_that_fails_again_when_nobody_else_has_anything_to_send_is_not_kept_away_for_long():
+def test_a_topic_that_fails_again_when_nobody_else_has_anything_to_send_is_not_kept_away_for_long() -> None:
     it = Clocked()
     it.report(a=NAMED)
     it.now += 1

@@ -18,7 +18,7 @@ class Clock:
 
 
 @given(st.floats(0.01, 1000), st.lists(st.floats(0.001, 5), max_size=50))
-def test_no_more_go_than_the_rate_allows_and_one_seconds_worth(rate: float, pauses: list[float]):
+def test_no_more_go_than_the_rate_allows_and_one_seconds_worth(rate: float, pauses: list[float]) -> None:
     clock = Clock()
     limit = RateLimit(clock)
     gone = 0
@@ -30,7 +30,7 @@ def test_no_more_go_than_the_rate_allows_and_one_seconds_worth(rate: float, paus
     assert gone <= sum(pauses) * rate + max(rate, 1.0) + 1e-6
 
 
-def test_with_a_low_rate_one_goes_when_its_time_has_come():
+def test_with_a_low_rate_one_goes_when_its_time_has_come() -> None:
     clock = Clock()
     limit = RateLimit(clock)
     limit.take(limit.allowance(0.1))
@@ -40,7 +40,7 @@ def test_with_a_low_rate_one_goes_when_its_time_has_come():
     assert limit.allowance(0.1) == 1
 
 
-def test_what_was_not_used_is_not_saved_beyond_a_second():
+def test_what_was_not_used_is_not_saved_beyond_a_second() -> None:
     clock = Clock()
     limit = RateLimit(clock)
     clock.now += 3600
