@@ -12,7 +12,7 @@ from tests.unit.test_import_law import ROOT
 
 BROKERS = re.compile(
     r"kafka|confluent|redpanda|rabbit|amqp|rocketmq|pulsar|activemq|artemis|\bnats\b|jetstream|kinesis|\bsqs\b|\bsns\b|"
-    r"pubsub|mqtt|event.?hub|service.?bus",
+    r"pubsub|mqtt|event.?hub|service.?bus\b",
     re.IGNORECASE,
 )
 
