@@ -43,7 +43,7 @@ from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from asyncflow.scheduler.upkeep.timetable import Timetable
 from asyncflow.scheduler.worker.attempt import Tools
-from asyncflow.scheduler.worker.monitor import Monitor, Watch
+from asyncflow.scheduler.worker.monitor import Monitor, Wards
 from asyncflow.scheduler.worker.shard_claims import ShardClaims
 from asyncflow.scheduler.worker.worker import Worker
 
@@ -90,7 +90,7 @@ class Machinery:
         self.relay_runners = [self._runner(relay) for relay in self.relays]
         tools = Tools(ShardClaims(instance, scope, self.alarms.handlers.wake), engine, outbox.max_message_bytes)
         self.worker = Worker(self.types.handlers, tools, settings, hooks, self.alarms.handlers.wake)
-        watch = Watch(
+        wards = Wards(
             shards=self.ownership.epochs,
             types=self.types.handlers,
             interval_seconds=settings.monitor_interval_seconds,
@@ -98,7 +98,7 @@ class Machinery:
             departed=self.alarms.departed,
             lookout=self.lookout,
         )
-        self.monitor = Monitor(outbox, engine, watch, hooks, self._on_rescued)
+        self.monitor = Monitor(outbox, engine, wards, hooks, self._on_rescued)
         self.timetable = Timetable(instance)
         self.cleaner = Cleaner(instance, self.ownership)
         self.roster = Roster(jobs, engine, outbox, self.cluster, hooks)

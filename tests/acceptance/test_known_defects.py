@@ -80,7 +80,7 @@ def monitored(application: Application, count: int = 1) -> None:
 
     def look(scheduler: Scheduler) -> None:
         monitor = scheduler.machinery.monitor
-        monitor._watch = replace(monitor._watch, shards=lambda: owned)
+        monitor._wards = replace(monitor._wards, shards=lambda: owned)
         start.wait()
         while scheduler.machinery.monitor.step() == 0:
             pass

@@ -37,7 +37,7 @@ from asyncflow.scheduler.operator.dead_letters import DeadLetters
 from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.monitor import Monitor, Watch
+from asyncflow.scheduler.worker.monitor import Monitor, Wards
 from asyncflow.scheduler.worker.service_claims import ClaimOutcome, ServiceClaims, SettledClaim
 
 T = TypeVar("T")
@@ -74,8 +74,8 @@ class TaskService:
         self._started_by: int | None = None
         every_shard = range(outbox.shard_count)
         interval = settings.monitor_interval_seconds
-        watch = Watch(shards=lambda: every_shard, types=self.catalogue, interval_seconds=interval)
-        self._monitor = Monitor(outbox, engine, watch, self.hooks)
+        wards = Wards(shards=lambda: every_shard, types=self.catalogue, interval_seconds=interval)
+        self._monitor = Monitor(outbox, engine, wards, self.hooks)
         self._monitor_loop = Loop("monitor", self._step, self.hooks, self._monitor.close)
 
     def start(self) -> None:

@@ -29,7 +29,7 @@ _Departures = frozenset[tuple[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watch:
+class Wards:
     """Say what a monitor looks after, and how often.
 
     ``departed`` are instances that died, each within ``lease_seconds`` of being missed; without, none is known of.
@@ -55,42 +55,42 @@ class Monitor:
         self,
         outbox: Outbox,
         engine: Engine,
-        watch: Watch,
+        wards: Wards,
         hooks: Hooks,
         on_rescued: Callable[[], None] = lambda: None,
     ) -> None:
         self._outbox = outbox
-        self._types = watch.types
-        self._database = Database(engine, limits=Limits.within(watch.lease_seconds))
-        self._watch = watch
+        self._types = wards.types
+        self._database = Database(engine, limits=Limits.within(wards.lease_seconds))
+        self._wards = wards
         self._hooks = hooks
         self._on_rescued = on_rescued  # tasks are due again
         self._rest: Rest | None = None
-        if watch.lookout is not None:
+        if wards.lookout is not None:
             # It does without looks of its own while the lookout looks.
-            self._rest = watch.lookout.rest_for(lambda head: head.task_type in self._types, Status.PROCESSING)
+            self._rest = wards.lookout.rest_for(lambda head: head.task_type in self._types, Status.PROCESSING)
         self._looked_for: tuple[_Departures, frozenset[int]] = (frozenset(), frozenset())
 
     def step(self) -> float:
         """Rescue what ran out or lost its worker; return the seconds until the next look."""
-        shards = frozenset(self._watch.shards())
+        shards = frozenset(self._wards.shards())
         lost = self._departures()
         if not self._types or (self._rests(shards) and not self._is_news(lost, shards)):
-            return self._watch.interval_seconds
+            return self._wards.interval_seconds
         heads = self._heads(shards)
         is_full = self._rescue_ran_out(heads) | self._rescue_from(lost, shards, heads)
         if is_full:
             return 0.0
         # Looks are seconds apart; the application has other uses for a connection.
         self.close()
-        return self._watch.interval_seconds
+        return self._wards.interval_seconds
 
     def close(self) -> None:
         """Give the connection back."""
         self._database.close()
 
     def _departures(self) -> _Departures:
-        return frozenset() if self._watch.departed is None else self._watch.departed.departures()
+        return frozenset() if self._wards.departed is None else self._wards.departed.departures()
 
     def _rests(self, shards: frozenset[int]) -> bool:
         return self._rest is not None and self._rest.lasts(shards)
@@ -113,7 +113,7 @@ class Monitor:
         if self._rest is not None and due:
             self._rest.after_work()
         elif self._rest is not None:
-            self._rest.after_nothing(frozenset(self._watch.shards()), LONG_SECONDS)
+            self._rest.after_nothing(frozenset(self._wards.shards()), LONG_SECONDS)
         return any(is_full)
 
     def _rescue_from(self, lost: _Departures, shards: frozenset[int], heads: Iterable[Head]) -> bool:
@@ -123,7 +123,7 @@ class Monitor:
         live = claim_queries.live_owners(self._outbox.instances)
         names = frozenset(name for name, _ in lost)
         back = self._database.run(lambda connection: connection.scalars(live, {"owners": list(names)}).all())
-        gone, waited = names.difference(back), self._watch.lease_seconds
+        gone, waited = names.difference(back), self._wards.lease_seconds
         tasks, types = self._outbox.tasks, self._types
         rescues = [(head, Rescue(tasks, types[head.task_type], gone, waited)) for head in heads] if gone else []
         is_full = [self._rescue(*pair) for pair in rescues]
