@@ -154,6 +154,8 @@ class UnknownOptionError(OptionError, TypeError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known name most like ``name``, or nothing."""
+    if len(name) > 200:
+        return ""  # a comparison takes as long as the name is
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {near[0]!r}?)" if near else ""
 

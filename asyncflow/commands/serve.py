@@ -29,7 +29,7 @@ def _serve(options: argparse.Namespace) -> int:
         with signals.cutting_short():
             show_log(verbose=options.verbose)
             # A dead connection is found before a request meets it, and a pool that is spent is told in time.
-            engine, outbox = database_of(options, pool_pre_ping=True)
+            engine, outbox = database_of(options, pool_pre_ping=True, hide_parameters=True)
             if not options.target and (count := recorded_shard_count(engine, outbox)) is not None:
                 outbox = Outbox(MetaData(), prefix=options.prefix, schema=options.schema, shard_count=count)
             serve = command.made(engine, outbox, options, LoggingHook())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 import orjson
@@ -211,4 +211,9 @@ def _moment(call: Call) -> datetime:
         raise InvalidRunAtError("run_at and delay_seconds are both given; give one of them")
     if not isinstance(call.run_at, datetime) or call.run_at.tzinfo is None:
         raise InvalidRunAtError(f"run_at is {shown(call.run_at)}; give a datetime with a time zone")
-    return call.run_at
+    try:
+        return call.run_at.astimezone(timezone.utc)
+    except OverflowError:
+        raise InvalidRunAtError(
+            f"run_at is {shown(call.run_at)}, which is no moment of the years 1 to 9999 in UTC"
+        ) from None

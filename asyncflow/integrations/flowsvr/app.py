@@ -11,8 +11,12 @@ from fastapi.openapi.utils import get_openapi
 
 import asyncflow
 from asyncflow.integrations.flowsvr.door.access import Meter
-from asyncflow.integrations.flowsvr.door.limits import AccessLog, BodyLimit
+from asyncflow.integrations.flowsvr.door.access_log import AccessLog
+from asyncflow.integrations.flowsvr.door.admission import Admission
+from asyncflow.integrations.flowsvr.door.hosts import OwnHost
 from asyncflow.integrations.flowsvr.door.problems import ProblemBody, answer_problems
+from asyncflow.integrations.flowsvr.door.reading import BodyReader
+from asyncflow.integrations.flowsvr.door.refusals import Refusals
 from asyncflow.integrations.flowsvr.routes import dead_letters, health, tasks, types, work
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.v1 import routes as v1
@@ -32,13 +36,23 @@ def app_of(service: TaskService) -> FastAPI:
         finally:
             await service.stop()
 
-    app = FastAPI(title="asyncflow task service", version=asyncflow.__version__, description=_TEXT, lifespan=lifespan)
+    app = FastAPI(
+        title="asyncflow task service",
+        version=asyncflow.__version__,
+        description=_TEXT,
+        lifespan=lifespan,
+        redirect_slashes=False,  # a redirect leads to whatever Host the client names
+    )
     app.state.service = service
     app.state.meter = Meter(service.settings.rate_limit_per_second)
+    app.state.admission = Admission()
+    app.state.refusals = Refusals()
+    app.state.bodies = BodyReader(service.settings)
     for router in _ROUTERS:
-        app.include_router(router)
+        app.router.routes.extend(router.routes)
     answer_problems(app)
-    app.add_middleware(BodyLimit, most=service.settings.max_body_bytes)
+    if not service.tokens.demanded:
+        app.add_middleware(OwnHost)
     app.add_middleware(AccessLog)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from asyncflow.errors import OptionError
 from asyncflow.events import Hook
+from asyncflow.integrations.flowsvr.door.loopback import is_loopback
 from asyncflow.integrations.flowsvr.door.tokens import Tokens
 from asyncflow.integrations.flowsvr.extras import make_app, require_extra
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
@@ -41,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, type=kind, metavar=kind.__name__.upper(), help=f"default: {field.default}")
 
 
-_KINDS: dict[str, Callable[[str], Any]] = {"float": float, "int": int, "float | None": float}
+_KINDS: dict[str, Callable[[str], Any]] = {"float": float, "int": int, "float | None": float, "int | None": int}
 
 
 def settings_of(options: argparse.Namespace) -> ServiceSettings:
@@ -80,7 +81,7 @@ def made(engine: Engine, outbox: Outbox, options: argparse.Namespace, hook: Hook
 
 
 def _require_loopback(host: str) -> None:
-    if host not in ("localhost", "::1") and not host.startswith("127."):
+    if not is_loopback(host):
         raise OptionError(
             f"--insecure-no-auth lets anybody who reaches {host!r} do everything; "
             f"give --tokens FILE, or --host 127.0.0.1"

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import resource
 import signal
+import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
+from asyncflow.errors import OptionError
+from asyncflow.integrations.flowsvr.door.connection import Connection, Crowd
+from asyncflow.integrations.flowsvr.door.loopback import is_loopback
 from asyncflow.integrations.flowsvr.service import TaskService
+from asyncflow.integrations.flowsvr.settings import ServiceSettings
+
+_LOG = logging.getLogger("asyncflow.flowsvr")
+_OWN_FILES = 64  # beside connections of clients and of the database: logs, libraries, the event loop's own
+_MOST_WAITING = 1024  # to be accepted; as many are accepted at once
+_TELL_SECONDS = 10.0
 
 
 class _Server(uvicorn.Server):
@@ -20,10 +34,12 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._told_at = -_TELL_SECONDS
 
     async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Serve until stopped."""
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._tell)
         await super().serve(sockets)  # type: ignore[arg-type]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -32,20 +48,39 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._service.waiting_holds.stop)
         super().handle_exit(sig, frame)
 
+    def hear_hangup(self, _: int, __: FrameType | None) -> None:
+        """Read the tokens anew, not amidst whatever runs at this moment."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(reload_tokens, self._service)
+
+    def _tell(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what the event loop tells; not a thousand times a second that no more files can be opened."""
+        if "socket" in context and isinstance(context.get("exception"), OSError):
+            if time.monotonic() - self._told_at < _TELL_SECONDS:
+                return
+            self._told_at = time.monotonic()
+            _LOG.error("no connection can be accepted: %s; raise ulimit -n", context["exception"])
+            return
+        loop.default_exception_handler(context)
+
 
 def serve(app: FastAPI, host: str, port: int, is_stopping: Callable[[], bool] = lambda: False) -> bool:
     """Serve until a signal; return whether the service came up, or was asked to stop before it did.
 
-    ``is_stopping`` tells of a signal that came before.
+    ``is_stopping`` tells of a signal that came before. SIGHUP has the tokens read anew.
     """
     service: TaskService = app.state.service
+    most, backlog = connections_of(service.settings, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
+        http=partial(Connection, Crowd(service.settings, most)),  # type: ignore[arg-type]
+        ws="none",
+        backlog=backlog,
         access_log=False,  # the application writes its own
         log_config=None,
-        log_level="warning",
+        log_level="error",  # it warns of each request that is none: a line for each that a stranger sends
         server_header=False,
         timeout_graceful_shutdown=max(1, round(service.settings.stop_timeout_seconds)),
     )
@@ -59,7 +94,36 @@ def serve(app: FastAPI, host: str, port: int, is_stopping: Callable[[], bool] = 
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal once more when it has stopped, for whoever handled it before.
         signal.signal(number, stop)
+    signal.signal(signal.SIGHUP, server.hear_hangup)
     if is_stopping() or stops:
         return True
+    if service.tokens.demanded and not is_loopback(host):
+        _LOG.warning("tokens travel to %s without encryption, for all on the way to read; put TLS in front of it", host)
     server.run()
     return bool(server.started or stops)
+
+
+def connections_of(settings: ServiceSettings, files: int) -> tuple[int, int]:
+    """Return how many connections there may be, and how many may wait to be accepted, within a limit of open files.
+
+    Those that wait are all accepted before the first of them is looked at. Warns if there may be fewer than the
+    settings say.
+    """
+    if files < 0:  # RLIM_INFINITY
+        return settings.max_connections, _MOST_WAITING
+    backlog = max(1, min(_MOST_WAITING, files // 4))
+    room = max(1, files - backlog - settings.threads - _OWN_FILES)
+    if room < settings.max_connections:
+        text = "max_connections is %d, but with %d open files there may be no more than %d; raise ulimit -n"
+        _LOG.warning(text, settings.max_connections, files, room)
+    return min(room, settings.max_connections), backlog
+
+
+def reload_tokens(service: TaskService) -> None:
+    """Read the tokens anew, and tell of it; those at fault are told of, and the old ones stay."""
+    try:
+        is_read = service.tokens.reload()
+    except OptionError as error:
+        _LOG.error("SIGHUP: the tokens stay as they are: %s", error)
+    else:
+        _LOG.info("SIGHUP: the tokens were read anew" if is_read else "SIGHUP: there is no tokens file to read anew")

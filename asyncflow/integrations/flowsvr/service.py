@@ -20,6 +20,7 @@ from asyncflow.integrations.flowsvr.catalogue import Catalogue
 from asyncflow.integrations.flowsvr.databases import Databases
 from asyncflow.integrations.flowsvr.door.tokens import Tokens
 from asyncflow.integrations.flowsvr.handover import Handover
+from asyncflow.integrations.flowsvr.idempotency import Bound, IdempotencyKeys
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.integrations.flowsvr.tell import tell
 from asyncflow.integrations.flowsvr.waiting_holds import WaitingHolds
@@ -27,6 +28,7 @@ from asyncflow.outbox import Call, Outbox
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.dedupe import Enqueued
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler import SchedulerSettings
 from asyncflow.scheduler.cluster.shard_count import require_shard_count
 from asyncflow.scheduler.configuration.configurations import Configurations
 from asyncflow.scheduler.connections.connecting import connected
@@ -37,11 +39,10 @@ from asyncflow.scheduler.operator.dead_letters import DeadLetters
 from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.monitor import Monitor, Wards
+from asyncflow.scheduler.worker.monitor import Monitor
 from asyncflow.scheduler.worker.service_claims import ClaimOutcome, ServiceClaims, SettledClaim
 
 T = TypeVar("T")
-Made = TypeVar("Made", Enqueued, UUID)
 _READY_SECONDS = 2.0
 
 
@@ -60,7 +61,8 @@ class TaskService:
         self._deletes = settings.on_success == "delete"
         self.hooks = Hooks(hooks)
         self.view = TaskView(outbox)
-        self.claims = ServiceClaims(outbox, engine, deletes=settings.on_success == "delete")
+        self._keys = IdempotencyKeys(outbox.dedupe_entries)
+        self.claims = ServiceClaims(outbox, engine, deletes=self._deletes, most_bytes=settings.max_answer_bytes)
         self.databases = Databases(engine, settings.threads, settings.busy_timeout_seconds)
         self.waiting_holds = WaitingHolds(
             partial(self.databases.run, self.claims.heads), settings.look_interval_seconds
@@ -73,9 +75,8 @@ class TaskService:
         self._has_tables = False
         self._started_by: int | None = None
         every_shard = range(outbox.shard_count)
-        interval = settings.monitor_interval_seconds
-        wards = Wards(shards=lambda: every_shard, types=self.catalogue, interval_seconds=interval)
-        self._monitor = Monitor(outbox, engine, wards, self.hooks)
+        monitoring = SchedulerSettings(monitor_interval_seconds=settings.monitor_interval_seconds)
+        self._monitor = Monitor(outbox, engine, lambda: every_shard, monitoring, self.catalogue, self.hooks)
         self._monitor_loop = Loop("monitor", self._step, self.hooks, self._monitor.close)
 
     def start(self) -> None:
@@ -109,43 +110,50 @@ class TaskService:
 
     # -- creating ----------------------------------------------------------------------------------------
 
-    async def create(self, name: str, call: Call) -> Enqueued:
-        """Enqueue one task; tell whether its idempotency key was used before.
+    async def create(self, name: str, call: Call, caller: str) -> Enqueued:
+        """Enqueue one task; tell whether the caller has used its idempotency key before.
 
-        Raises a RefusedError, or OutcomeUnknownError without an idempotency key.
+        Raises a RefusedError, Problem 409 for a key that was used for another task, or OutcomeUnknownError without one.
         """
         kind = await self.require(name)
-        checked = revived(kind, call)
+        bound = Bound.to(caller, revived(kind, call))
         (enqueued,) = await self._enqueue(
-            lambda connection: [self.outbox.enqueue_once(connection, kind, checked)],
+            lambda connection: self._keys.kept(
+                connection, name, [bound], [self.outbox.enqueue_once(connection, kind, bound.call)]
+            ),
             is_repeatable=call.idempotency_key is not None,
         )
         return enqueued
 
-    async def create_many(self, name: str, calls: Sequence[Call]) -> list[UUID]:
+    async def create_many(self, name: str, calls: Sequence[Call], caller: str) -> list[UUID]:
         """Enqueue tasks of one type, all or none; return their ids in order.
 
-        Raises a RefusedError, or OutcomeUnknownError unless each has an idempotency key.
+        Raises as ``create`` does; OutcomeUnknownError unless each has an idempotency key.
         """
         kind = await self.require(name)
-        checked = [revived(kind, call) for call in calls]
-        return await self._enqueue(
-            lambda connection: self.outbox.enqueue_many(connection, kind, checked),
+        bound = [Bound.to(caller, revived(kind, call)) for call in calls]
+        made = await self._enqueue(
+            lambda connection: self._keys.kept(
+                connection,
+                name,
+                bound,
+                self.outbox.enqueue_many_once(connection, kind, [one.call for one in bound]),
+            ),
             is_repeatable=all(call.idempotency_key is not None for call in calls),
         )
+        return [one.id for one in made]
 
-    async def _enqueue(self, work: Callable[[Connection], list[Made]], *, is_repeatable: bool) -> list[Made]:
+    async def _enqueue(self, work: Callable[[Connection], list[Enqueued]], *, is_repeatable: bool) -> list[Enqueued]:
         """Enqueue once, though the answer to a COMMIT be lost; what is ``is_repeatable`` has its idempotency keys."""
-        tried: list[list[Made]] = []
+        tried: list[list[Enqueued]] = []
 
-        def enqueue(connection: Connection) -> list[Made]:
+        def enqueue(connection: Connection) -> list[Enqueued]:
             tried.append(work(connection))
             return tried[-1]
 
-        def trace(connection: Connection) -> list[Made] | None:
+        def trace(connection: Connection) -> list[Enqueued] | None:
             for made in tried:
-                first = made[0].id if isinstance(made[0], Enqueued) else made[0]
-                if self.view.states(connection, [first]):
+                if self.view.states(connection, [made[0].id]):
                     return made
             if tried and self._deletes and not is_repeatable:
                 raise _unknown()  # they may be done and deleted already

@@ -24,6 +24,13 @@ class ServiceSettings:
     max_hold: int = 1000  # tasks given by one hold
     max_batch: int = 1000  # tasks in one bulk, set or renewal, and in a page of a list
     max_body_bytes: int = 8 * 1024 * 1024  # of one request
+    max_bytes_in_flight: int | None = (
+        None  # of large bodies at work, half of it for one token; None: 4 x max_body_bytes
+    )
+    max_answer_bytes: int = 8 * 1024 * 1024  # of tasks in one hold or page, beyond which no more are read
+    max_connections: int = 1000  # at once; fewer where the process may not open as many files
+    header_timeout_seconds: float = 10.0  # that a client may take to ask, once it is connected
+    body_timeout_seconds: float = 30.0  # that it may take to send a body, or to take on an answer
     rate_limit_per_second: float | None = None  # requests of one token, in each process; None: no limit
     threads: int = 8  # at work on the database at once, each with a connection
     busy_timeout_seconds: float = 5.0  # that a request waits for one of them before it is turned away
@@ -38,7 +45,11 @@ class ServiceSettings:
         for name in ("max_hold", "max_batch"):
             require_whole(name, getattr(self, name), 1, 10_000)
         require_whole("max_body_bytes", self.max_body_bytes, 1024, 2**31 - 1)
+        require_whole("max_answer_bytes", self.max_answer_bytes, 1024, 2**31 - 1)
+        require_whole("max_connections", self.max_connections, 1, 1_000_000)
         require_whole("threads", self.threads, 1, 1000)
+        if self.max_bytes_in_flight is not None:
+            require_whole("max_bytes_in_flight", self.max_bytes_in_flight, self.max_body_bytes, 2**40)
         if self.rate_limit_per_second is not None:
             require_number("rate_limit_per_second", self.rate_limit_per_second, 0.001, 1e9)
         if self.claim_lease_seconds > self.max_lease_seconds:
@@ -48,6 +59,11 @@ class ServiceSettings:
             )
         if self.on_success not in get_args(OnSuccess):
             raise OptionError(f"on_success is {self.on_success!r}; give 'keep' or 'delete'")
+
+    @property
+    def bytes_in_flight(self) -> int:
+        """Return how many bytes of large bodies may be at work at once."""
+        return 4 * self.max_body_bytes if self.max_bytes_in_flight is None else self.max_bytes_in_flight
 
     @classmethod
     def of(cls, **options: Any) -> ServiceSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID
 
@@ -88,6 +88,7 @@ def read_cursor(text: str | None) -> Cursor | None:
         parsed = datetime.fromisoformat(moment)
         if not isinstance(task_type, str) or "\0" in task_type or type(shard) is not int or parsed.tzinfo is None:
             raise ValueError(text)
-        return Cursor(Status(status), task_type, min(max(shard, 0), 32_767), parsed, UUID(task_id))
+        at = parsed.astimezone(timezone.utc)
+        return Cursor(Status(status), task_type, min(max(shard, 0), 32_767), at, UUID(task_id))
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
         raise Problem(422, "cursor is not one that a list has given; begin without one", field="cursor") from error

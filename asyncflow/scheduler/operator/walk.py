@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -41,10 +41,10 @@ def place_of(cursor: str) -> RowPlace:
         if not isinstance(task_type, str) or not isinstance(shard, int):
             raise ValueError
         moment = datetime.fromisoformat(time.replace("Z", "+00:00"))
-        if moment.tzinfo is None:
+        if moment.tzinfo is None or "\0" in task_type or not 0 <= shard < 2**15:
             raise ValueError
-        return RowPlace(task_type, shard, moment, UUID(task_id))
-    except (ValueError, TypeError, AttributeError, binascii.Error):
+        return RowPlace(task_type, shard, moment.astimezone(timezone.utc), UUID(task_id))
+    except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error):
         raise OptionError(f"after is {shown(cursor)}; give what the page before had as next") from None
 
 

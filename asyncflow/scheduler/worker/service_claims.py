@@ -11,8 +11,9 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Update
 
+from asyncflow.errors import ClaimLostError
 from asyncflow.forks import leave_at_fork
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.declarations.task_type import TaskType
@@ -22,15 +23,16 @@ from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
+from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.raw_ids import raw_form
 from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.worker import queries as claim_queries
-from asyncflow.scheduler.worker.claim_rows import Checkpoint, ClaimRows, claim_lost, grouped
 from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.claims import Claims
+from asyncflow.scheduler.worker.claims import Claims, write_verdict
 from asyncflow.scheduler.worker.verdict import Spent, Verdict, judged
 
-_ROUNDS = 4  # of reading and claiming, in one hold
+_ROUNDS = 4  # of reading and claiming without as many as there is room for, in one hold
+_STEP = 64  # rows read and claimed at once, each of a megabyte at most
 _SCATTER = 16  # places among which those choose that came too late
 
 TypeOf = Callable[[str], TaskType]
@@ -69,10 +71,11 @@ class ServiceClaims:
     and one that came too late goes on somewhere, so that those that hold at once rarely meet twice.
     """
 
-    def __init__(self, outbox: Outbox, engine: Engine, *, deletes: bool) -> None:
+    def __init__(self, outbox: Outbox, engine: Engine, *, deletes: bool, most_bytes: int = 2**31) -> None:
+        self._most_bytes = most_bytes  # of tasks in one hold, after which no more are claimed
         self._outbox = outbox
         self._tasks = outbox.tasks
-        self._rows = ClaimRows(outbox, deletes=deletes)
+        self._contexts = Contexts(outbox)
         self._engine = engine
         self._dialect = engine.dialect
         self._deletes = deletes
@@ -98,18 +101,19 @@ class ServiceClaims:
             for head in sorted(self.heads(connection), key=lambda head: head.moment):
                 if head.task_type in limits and head.due_in_seconds <= 0:
                     due[head.task_type].append(head)
-            return [
-                claim
-                for name, heads in sorted(due.items())
-                for claim in _hold_type(claims, connection, _behind(heads, others * limits[name]), limits[name])
-            ]
+            held: list[Claim] = []
+            for name, heads in sorted(due.items()):
+                room = self._most_bytes - _bytes_of(held)
+                if room > 0:
+                    held += _hold_type(claims, connection, _behind(heads, others * limits[name]), limits[name], room)
+            return held
 
     def kept(self, connection: Connection, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
         """Return those of the claims that are held, by a hold that may not have been answered; renew them."""
         if not claims:
             return []
         held = [HeldClaim(claim.task.id, claim.token) for claim in claims]
-        lost = set(self._renew(connection, held, lease_seconds, is_heard=False))
+        lost = set(self._renew(connection, held, lease_seconds, claim_queries.renew(self._tasks)))
         return [claim for claim in claims if claim.task.id not in lost]
 
     def are_written(self, connection: Connection, settled: Sequence[SettledClaim]) -> bool:
@@ -119,39 +123,58 @@ class ServiceClaims:
 
     def renew(self, connection: Connection, held: Iterable[HeldClaim], lease_seconds: float) -> list[UUID]:
         """Let the claims last for another lease, for their worker asks; return the ids of those that are lost."""
-        return self._renew(connection, held, lease_seconds, is_heard=True)
+        return self._renew(connection, held, lease_seconds, claim_queries.renew_heard(self._tasks))
 
     def _renew(
-        self, connection: Connection, held: Iterable[HeldClaim], lease_seconds: float, *, is_heard: bool
+        self, connection: Connection, held: Iterable[HeldClaim], lease_seconds: float, statement: Update
     ) -> list[UUID]:
-        claims = [(token, self._raw(task_id)) for task_id, token in held]
-        lost = self._rows.renew(connection, claims, timedelta(seconds=lease_seconds), is_heard=is_heard)
-        return [uuid_of(raw_id) for _, raw_id in claims if raw_id in lost]
+        lost: list[UUID] = []
+        for token, ids in _by_token(held).items():
+            values = {"ids": [self._raw(task_id) for task_id in ids], "token": token}
+            lease = timedelta(seconds=lease_seconds)
+            if connection.execute(statement, {**values, "lease": lease}).rowcount != len(ids):
+                kept = {
+                    _key(row[0])
+                    for row in connection.execute(claim_queries.held(self._tasks, self._outbox.contexts), values)
+                }
+                lost += [task_id for task_id in ids if task_id.bytes not in kept]
+        return lost
 
     def checkpoint(
         self, connection: Connection, held: HeldClaim, stage: str, context: str | None, lease_seconds: float | None
     ) -> None:
         """Write how far the work has come; a lease renews the claim as well. Raises ClaimLostError."""
-        lease = None if lease_seconds is None else timedelta(seconds=lease_seconds)
-        if not self._rows.checkpoint(connection, held.token, held.id, Checkpoint(stage, context, lease)):
-            raise claim_lost(held.id)
+        values = {"ids": [self._raw(held.id)], "token": held.token, "its_stage": stage}
+        statement = claim_queries.mark(self._tasks)
+        if lease_seconds is not None:
+            statement = claim_queries.checkpoint(self._tasks)
+            values["lease"] = timedelta(seconds=lease_seconds)
+        if not self._contexts.save(connection, statement, values, held.id, context):
+            raise ClaimLostError(f"the claim on task {held.id} ran out or the task is settled; nothing was written")
 
     def give_back(self, connection: Connection, claims: Iterable[Claim], verdict: Verdict) -> int:
         """Give claims back that were made a moment ago; return how many."""
-        by_token = grouped((claim.token, claim.task.raw_id) for claim in claims)
-        return sum(self._rows.write(connection, verdict, token, raw_ids) for token, raw_ids in by_token.items())
+        by_token: dict[UUID, list[Any]] = defaultdict(list)
+        for claim in claims:
+            by_token[claim.token].append(claim.task.raw_id)
+        return sum(
+            write_verdict(connection, self._tasks, verdict, {"ids": ids, "token": token}, deletes=self._deletes)
+            for token, ids in by_token.items()
+        )
 
     def settle(self, connection: Connection, outcomes: Sequence[ClaimOutcome], type_of: TypeOf) -> list[SettledClaim]:
         """Write the outcomes, a statement for those that are alike; tell of each what was written, in order."""
         rows = self._lock(connection, [outcome.held for outcome in outcomes])
         settled = [_judge(outcome, rows.get(outcome.held.id.bytes), type_of) for outcome in outcomes]
-        to_write = (
-            ((one.held.token, one.verdict), self._raw(one.held.id)) for one in settled if one.verdict is not None
-        )
-        for (token, verdict), raw_ids in grouped(to_write).items():
-            self._rows.write(connection, verdict, token, raw_ids)
-        done = [rows[task_id] for task_id in _done(settled)]
-        self._rows.forget_contexts(connection, [row[0] for row in done if row.stage is not None])
+        groups: dict[tuple[UUID, Verdict], list[Any]] = defaultdict(list)
+        for one in settled:
+            if one.verdict is not None:
+                groups[one.held.token, one.verdict].append(self._raw(one.held.id))
+        for (token, verdict), raw_ids in groups.items():
+            write_verdict(connection, self._tasks, verdict, {"ids": raw_ids, "token": token}, deletes=self._deletes)
+        if self._deletes:
+            done = [rows[task_id] for task_id in _done(settled)]
+            self._contexts.forget(connection, [row[0] for row in done if row.stage is not None])
         return settled
 
     def _lock(self, connection: Connection, held: Sequence[HeldClaim]) -> dict[bytes, Any]:
@@ -180,14 +203,14 @@ class ServiceClaims:
         return raw_form(task_id, self._dialect.name)
 
 
-def _hold_type(claims: Claims, connection: Connection, heads: list[Head], most: int) -> list[Claim]:
-    """Claim up to ``most`` rows; again where others took some, or where there was more than a page."""
+def _hold_type(claims: Claims, connection: Connection, heads: list[Head], most: int, most_bytes: int) -> list[Claim]:
+    """Claim up to ``most`` rows, no more after so many bytes; again where others took some, or for the next step."""
     held: list[Claim] = []
-    for _ in range(_ROUNDS):
-        room = most - len(held)
+    for _ in range(_ROUNDS + 2 * most // _STEP):
+        room = min(most - len(held), _STEP)
         pages = min(room, MOST_PAGES)
         served, heads = heads[:pages], heads[pages:]
-        if not room or not served:
+        if not room or not served or _bytes_of(held) >= most_bytes:
             break
         found = claims.claim_in(connection, [(served, room)])
         held += found
@@ -196,6 +219,10 @@ def _hold_type(claims: Claims, connection: Connection, heads: list[Head], most: 
         # Rows may be left in these, but those that were not read come first.
         heads += served if found else []
     return held
+
+
+def _bytes_of(claims: Iterable[Claim]) -> int:
+    return sum(len(claim.task.payload or b"") + len(claim.context or "") for claim in claims)
 
 
 def _behind(heads: list[Head], count: int) -> list[Head]:
@@ -215,6 +242,13 @@ def _judge(outcome: ClaimOutcome, row: Any, type_of: TypeOf) -> SettledClaim:
 
 def _done(settled: Iterable[SettledClaim]) -> list[bytes]:
     return [one.held.id.bytes for one in settled if one.verdict is not None and one.verdict.status is Status.SUCCESS]
+
+
+def _by_token(held: Iterable[HeldClaim]) -> dict[UUID, list[UUID]]:
+    groups: dict[UUID, list[UUID]] = defaultdict(list)
+    for task_id, token in held:
+        groups[token].append(task_id)
+    return groups
 
 
 def _key(raw_id: Any) -> bytes:

@@ -31,6 +31,7 @@ class ServiceLink:
     def __init__(self, settings: ClientSettings, transport: httpx.BaseTransport | None = None) -> None:
         self._httpx = _httpx()
         self._server = settings.server.rstrip("/")
+        self._shown = settings.shown_server
         self._timeout_seconds = settings.request_timeout_seconds
         self._headers = {"authorization": f"Bearer {settings.token}"} if settings.token else {}
         self._transport = transport
@@ -70,20 +71,20 @@ class ServiceLink:
             )
         except self._httpx.TransportError as error:
             raise ServiceAwayError(
-                f"the task service at {self._server} does not answer: {type(error).__name__}: {error}",
+                f"the task service at {self._shown} does not answer: {type(error).__name__}: {error}",
                 may_have_worked=not isinstance(error, (self._httpx.ConnectError, self._httpx.ConnectTimeout)),
             ) from error
-        return self._read(answer)
+        return self._read(answer, is_on_claim=path.endswith(("/outcome", "/checkpoint")))
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _read(self, answer: httpx.Response) -> Any:
+    def _read(self, answer: httpx.Response, *, is_on_claim: bool) -> Any:
         if answer.is_success:
             return self._json(answer)
-        told = f"the task service at {self._server} answered {answer.status_code}: {_problem(answer)}"
-        if answer.status_code == _CONFLICT:
+        told = f"the task service at {self._shown} answered {answer.status_code}: {_problem(answer)}"
+        if answer.status_code == _CONFLICT and is_on_claim:
             raise ClaimLostError(f"{told}; nothing was written, leave the task alone")
         if answer.status_code == _TOO_MANY or answer.status_code >= _SERVER_FAULT:
             raise ServiceAwayError(
@@ -98,7 +99,7 @@ class ServiceLink:
             return orjson.loads(answer.content) if answer.content else None
         except orjson.JSONDecodeError as error:
             raise UnreadableAnswerError(
-                f"{self._server} answered what is no JSON: {answer.text[:100]!r}; is this URL a task service?",
+                f"{self._shown} answered what is no JSON: {answer.text[:100]!r}; is this URL a task service?",
                 content=answer.content,
             ) from error
 

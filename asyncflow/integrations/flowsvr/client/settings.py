@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.options import field_names, require_whole, settings_of
@@ -18,7 +19,7 @@ _LONGEST_SECONDS = 86400.0
 class ClientSettings:
     """Configure a client or worker of a task service. Raises OptionError, naming the option and what is allowed."""
 
-    server: str  # the service's URL, such as "https://tasks.example.com"
+    server: str = field(repr=False)  # the service's URL, such as "https://tasks.example.com"
     token: str | None = field(default=None, repr=False)  # the bearer token; None sends none
     name: str | None = None  # of the worker, for the service's list; None: host, process and some luck
     request_timeout_seconds: float = 10.0  # for each answer, beyond the time that a hold may wait
@@ -34,7 +35,8 @@ class ClientSettings:
 
     def __post_init__(self) -> None:
         if not isinstance(self.server, str) or not self.server.startswith(("http://", "https://")):
-            raise OptionError(f"server is {shown(self.server)}; give a URL such as 'https://tasks.example.com'")
+            # Without its value: it may hold a password.
+            raise OptionError("server is no URL of http or https; give one such as 'https://tasks.example.com'")
         if self.token is not None and not (isinstance(self.token, str) and self.token.isascii() and self.token.strip()):
             # Without its value: errors are logged.
             raise OptionError("token is no ASCII text; give the token as the service's operator wrote it")
@@ -43,6 +45,17 @@ class ClientSettings:
         for name in _SECONDS:
             _require_seconds(name, getattr(self, name))
         require_whole("settle_batch", self.settle_batch, 1, 10_000)
+
+    @property
+    def shown_server(self) -> str:
+        """Return the URL as it may be shown: without the password that it may hold."""
+        parts = urlsplit(self.server)
+        host = parts.netloc.rpartition("@")[2]
+        return self.server if host == parts.netloc else parts._replace(netloc=f"***@{host}").geturl()
+
+    def __repr__(self) -> str:
+        shown = [f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.repr]
+        return f"ClientSettings(server={self.shown_server!r}, {', '.join(shown)})"
 
     @classmethod
     def of(cls, **options: Any) -> ClientSettings:

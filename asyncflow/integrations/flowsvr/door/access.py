@@ -7,14 +7,16 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
+from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from asyncflow.integrations.flowsvr.door.problems import Problem
 from asyncflow.integrations.flowsvr.door.tokens import ANYBODY, ROLES, Token
 from asyncflow.integrations.flowsvr.service import TaskService
-from asyncflow.scheduler.publishing.rate_limit import RateLimit
+from asyncflow.scheduler.relay.rate_limit import RateLimit
 
 _BEARER = HTTPBearer(auto_error=False, description="A token of the service's tokens file")
+_NO_TOKEN = "no token was sent; send Authorization: Bearer TOKEN"
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
 
 
@@ -49,26 +51,50 @@ class Meter:
         limit.take(1)
 
 
+async def admit(request: Request, roles: frozenset[str]) -> Token:
+    """Return who asks, before anything of the body is read; raises Problem 401, 403 or 429."""
+    service = service_of(request)
+    token = _token_of(service, request.headers.get("authorization"))
+    if token is None:
+        address = request.client.host if request.client else "-"
+        await request.app.state.refusals.note(request.method, request.url.path, address)
+        what = "the token is not known" if "authorization" in request.headers else _NO_TOKEN
+        raise Problem(401, what, {"WWW-Authenticate": "Bearer", "Connection": "close"})
+    request.state.caller = token.name
+    request.state.token = token
+    request.app.state.meter.spend(token.name)
+    if not any(token.may(role) for role in roles):
+        detail = f"the token {token.name!r} has not the role {' or '.join(sorted(roles))}"
+        raise Problem(403, detail, {"Connection": "close"})
+    return token
+
+
+def _token_of(service: TaskService, authorization: str | None) -> Token | None:
+    if not service.tokens.demanded:
+        return ANYBODY
+    scheme, _, secret = (authorization or "").partition(" ")
+    return service.tokens.find(secret.strip()) if scheme.lower() == "bearer" else None
+
+
 def _caller(roles: frozenset[str]) -> Callable[..., Token]:
-    async def caller(request: Request, service: Service, credentials: _Credentials) -> Token:
-        token = _token_of(service, credentials)
-        request.state.caller = token.name
-        request.app.state.meter.spend(token.name)
-        if not any(token.may(role) for role in roles):
-            raise Problem(403, f"the token {token.name!r} has not the role {' or '.join(sorted(roles))}")
+    async def caller(request: Request, _: _Credentials) -> Token:
+        token: Token = request.state.token
         return token
 
+    caller.roles = roles  # type: ignore[attr-defined]
     return caller  # type: ignore[return-value]
 
 
-def _token_of(service: TaskService, credentials: HTTPAuthorizationCredentials | None) -> Token:
-    if not service.tokens.demanded:
-        return ANYBODY
-    token = service.tokens.find(credentials.credentials) if credentials else None
-    if token is None:
-        what = "the token is not known" if credentials else "no token was sent; send Authorization: Bearer TOKEN"
-        raise Problem(401, what, {"WWW-Authenticate": "Bearer"})
-    return token
+def require_type(token: Token, task_type: str, field: str = "task_type") -> None:
+    """Raise Problem 403 unless the caller may use a task type."""
+    if not token.may_use(task_type):
+        raise Problem(403, f"the token {token.name!r} is not for the task type {task_type!r:.120}", field=field)
+
+
+def roles_of(dependant: Dependant) -> frozenset[str] | None:
+    """Return the roles of which a route wants one; None if it wants no token."""
+    found = [getattr(one.call, "roles", None) for one in dependant.dependencies]
+    return next((roles for roles in found if roles is not None), None)
 
 
 Anyone = Annotated[Token, Depends(_caller(ROLES))]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from asyncflow.errors import nearest
 from asyncflow.outbox import Call
@@ -14,12 +14,25 @@ from asyncflow.outbox.clock import MAX_DELAY_SECONDS
 from asyncflow.outbox.declarations.task_type import MAX_RETRIES
 from asyncflow.outbox.message import MAX_PRIORITY
 from asyncflow.outbox.tables import KEY_LENGTH, OWNER_LENGTH, STAGE_LENGTH, TASK_TYPE_LENGTH
+from asyncflow.scheduler.table.claim_owner import HEARD
 from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim
 
-TypeName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=TASK_TYPE_LENGTH)]
-Key = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=KEY_LENGTH)]
-WorkerName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=OWNER_LENGTH)]
-Stage = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=STAGE_LENGTH)]
+# What every database keeps exactly, as ``asyncflow.text`` has it: no control characters, no spaces around.
+PLAIN = r"^[^\s\x00-\x1f]([^\x00-\x1f]*[^\s\x00-\x1f])?$"
+
+
+def _plain(longest: int) -> Any:
+    return Annotated[str, StringConstraints(strict=True, min_length=1, max_length=longest, pattern=PLAIN)]
+
+
+if TYPE_CHECKING:
+    TypeName: TypeAlias = str
+    Key: TypeAlias = str
+    WorkerName: TypeAlias = str
+    Stage: TypeAlias = str
+else:
+    TypeName, Key, Stage = _plain(TASK_TYPE_LENGTH), _plain(KEY_LENGTH), _plain(STAGE_LENGTH)
+    WorkerName = _plain(OWNER_LENGTH - len(HEARD))
 ErrorText = Annotated[str, StringConstraints(strict=True, max_length=10_000)]
 Whole = Annotated[int, Field(strict=True)]
 Delay = Annotated[float, Field(strict=True, ge=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False)]
@@ -27,8 +40,22 @@ Lease = Annotated[float, Field(strict=True, ge=0.1, allow_inf_nan=False)]
 OutcomeName = Literal["success", "retry", "not_done", "failed", "cancelled", "given_back"]
 
 
+_MOST_ITEMS = 10_000  # of a list or a table, counted before any of them is looked at
+_FREE = ("arguments", "context")  # whose items nobody looks at
+
+
+def _first_fault(given: Any) -> Any:
+    """Refuse headers at the first that is no text, not with a fault for each."""
+    if isinstance(given, dict) and not all(isinstance(value, str) for value in given.values()):
+        raise ValueError("give a table of names and texts")
+    return given
+
+
+Headers = Annotated[dict[str, str], BeforeValidator(_first_fault)]
+
+
 class RequestBody(BaseModel):
-    """Be a body whose unknown fields are refused, with the nearest name."""
+    """Be a body whose unknown fields are refused, with the nearest name, and whose lists are short enough."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,9 +63,11 @@ class RequestBody(BaseModel):
     @classmethod
     def _refuse_unknown(cls, given: Any) -> Any:
         if isinstance(given, dict):
-            for name in given:
+            for name, value in given.items():
                 if name not in cls.model_fields:
                     raise ValueError(f"there is no field {name!r:.60}{nearest(str(name), cls.model_fields)}")
+                if isinstance(value, (list, dict)) and len(value) > _MOST_ITEMS and name not in _FREE:
+                    raise ValueError(f"{name} has {len(value)} items; send fewer at once")
         return given
 
 
@@ -50,7 +79,7 @@ class NewTask(RequestBody):
     priority: Annotated[Whole, Field(ge=0, le=MAX_PRIORITY)] = Field(0, description="seconds by which it goes ahead")
     delay_seconds: Delay = Field(0, description="not started before that")
     run_at: datetime | None = Field(None, description="not started before that moment; in place of a delay")
-    headers: dict[str, str] | None = Field(None, description="kept with the task")
+    headers: Headers | None = Field(None, description="kept with the task")
     max_retries: Annotated[Whole, Field(ge=0, le=MAX_RETRIES)] | None = Field(
         None, description="attempts after the first; by default those of the type"
     )

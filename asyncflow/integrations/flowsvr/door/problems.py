@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -11,7 +12,7 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -19,6 +20,7 @@ from asyncflow.errors import (
     AsyncflowError,
     ClaimLostError,
     ConnectionSilentError,
+    InvalidArgumentsError,
     OptionError,
     OutcomeUnknownError,
     PayloadTooLargeError,
@@ -28,10 +30,13 @@ from asyncflow.errors import (
     TablesMissingError,
     UnknownTaskTypeError,
 )
+from asyncflow.integrations.flowsvr.door.fields import field_of_route
+from asyncflow.integrations.flowsvr.door.methods import methods_of
 
 MEDIA_TYPE = "application/problem+json"
 ORIGINAL_CODE = 8020  # of the original's codes, the first: the input is at fault, or the service
 _RETRY = {"Retry-After": "1"}
+_ALL = (400, 401, 403, 408, 413, 415, 422, 429, 503)  # that any route may answer with
 _LOG = logging.getLogger("asyncflow.flowsvr")
 
 
@@ -69,8 +74,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Document the problems that a route may answer with, beside those that all have in common."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": content}
-        for status in sorted({400, 401, 403, 413, 422, 429, 503, *statuses})
+        status: {"description": HTTPStatus(status).phrase, "content": content} for status in sorted({*_ALL, *statuses})
     }
 
 
@@ -89,10 +93,24 @@ def problem_of(error: Exception) -> Problem:
         return _of_fields(error)
     if isinstance(error, HTTPException):
         return Problem(error.status_code, str(error.detail), error.headers)
-    if isinstance(error, SQLAlchemyError) and not isinstance(error, (DataError, IntegrityError)):
-        return Problem(503, "the database does not serve; try again", _RETRY)
+    if isinstance(error, SQLAlchemyError):
+        return _of_database(error)
     if isinstance(error, AsyncflowError):
         return _of_ours(error)
+    return _at_fault()
+
+
+def _of_database(error: SQLAlchemyError) -> Problem:
+    # What no driver or column takes will not be taken the next time either.
+    is_refused = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
+    if is_refused or isinstance(error, DataError):
+        return Problem(422, "a value that was given is none that the database can keep")
+    if isinstance(error, IntegrityError):
+        return _at_fault()
+    return Problem(503, "the database does not serve; try again", _RETRY)
+
+
+def _at_fault() -> Problem:
     return Problem(500, "the service is at fault; its log tells more")
 
 
@@ -101,6 +119,8 @@ def _of_ours(error: AsyncflowError) -> Problem:
         return Problem(413, str(error))
     if isinstance(error, UnknownTaskTypeError):
         return Problem(422, str(error), field="task_type")
+    if isinstance(error, InvalidArgumentsError):
+        return Problem(422, str(error), field="arguments")
     if isinstance(error, (RefusedError, OptionError)):
         return Problem(422, str(error), field=_first_word(str(error)))
     if isinstance(error, OutcomeUnknownError):
@@ -115,7 +135,10 @@ def _of_ours(error: AsyncflowError) -> Problem:
 
 def _of_fields(error: RequestValidationError) -> Problem:
     faults = [
-        {"field": ".".join(_sendable(str(part)) for part in fault["loc"][1:]), "problem": _sendable(fault["msg"])}
+        {
+            "field": ".".join(_sendable(f"{part!s:.100}") for part in fault["loc"][1:]),
+            "problem": _sendable(fault["msg"]),
+        }
         for fault in error.errors()[:20]
     ]
     detail = "; ".join(f"{fault['field'] or 'the body'}: {fault['problem']}" for fault in faults)
@@ -125,6 +148,11 @@ def _of_fields(error: RequestValidationError) -> Problem:
 def _first_word(text: str) -> str:
     """Return the field that an error of the outbox names first."""
     return text.partition(" ")[0].rstrip(":")
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """Return the text on one line of printable ASCII, whatever the client put into it."""
+    return text[:most].encode("unicode_escape").decode()[:most]
 
 
 def _sendable(text: str) -> str:
@@ -140,18 +168,25 @@ def answer_problems(app: FastAPI) -> None:
         request.state.problem = found.status
         if found.status >= 500:
             report(request, error, found.status)
-        fields = found.fields
+        fields = field_of_route(request, found.fields)
+        headers = dict(found.headers or {})
+        if found.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(methods_of(request))
         if request.url.path.startswith("/v1/"):
             # Whoever speaks the original names reads these two.
             fields = {**fields, "code": ORIGINAL_CODE, "msg": _sendable(str(found))}
-        return problem(found.status, str(found), found.headers, **fields)
+        return problem(found.status, str(found), headers, **fields)
 
     for kind in (Problem, RequestValidationError, HTTPException, SQLAlchemyError, AsyncflowError, Exception):
         app.add_exception_handler(kind, answer)
 
 
 def report(request: Request, error: Exception, status: int) -> None:
-    """Log an error that is not the client's; with a traceback if it may be ours."""
-    text = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
-    trace = error if status == 500 else None
-    _LOG.error("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, text, exc_info=trace)
+    """Log an error that is not the client's, escaped and without parameters; with a traceback if it may be ours."""
+    if isinstance(error, StatementError):
+        error.hide_parameters = True
+    text = one_line(" ".join(str(getattr(error, "orig", None) or error).split()), 300)
+    _LOG.error("%s %s: %s: %s", one_line(request.method), one_line(request.url.path), type(error).__name__, text)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        lines = "".join(traceback.format_exception(type(error), error, error.__traceback__)).splitlines()
+        _LOG.error("%s", "\n".join(f"  | {one_line(line, 500)}" for line in lines))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
+import re
+import stat
 import string
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from asyncflow.errors import OptionError, nearest
-from asyncflow.outbox.options import refuse_unknown
-from asyncflow.text import require_text, shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,7 +23,10 @@ else:
 
 ROLES = frozenset({"producer", "worker", "admin"})
 _SHORTEST, _LONGEST = 16, 1000
-_FIELDS = ("name", "token", "sha256", "roles")
+_LONGEST_NAME = 100
+_FIELDS = ("name", "token", "sha256", "roles", "task_types")
+_ANY = ("*",)
+_LOG = logging.getLogger("asyncflow.flowsvr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,22 +36,35 @@ class Token:
     name: str  # in logs and in the audit, up to 100 characters
     roles: frozenset[str]  # producer, worker, admin; an admin may do everything
     digest: bytes = field(repr=False)
+    task_types: tuple[str, ...] = _ANY  # that it may create, hold and see: names, in which * stands for anything
 
     @classmethod
-    def of(cls, name: str, secret: str, *roles: str) -> Token:
+    def of(cls, name: str, secret: str, *roles: str, task_types: Iterable[str] = _ANY) -> Token:
         """Make a token of its secret; raises OptionError."""
-        return token_of({"name": name, "token": secret, "roles": list(roles)}, "token")
+        table = {"name": name, "token": secret, "roles": list(roles), "task_types": list(task_types)}
+        return token_of(table, "token")
 
     def may(self, role: str) -> bool:
         """Tell whether the caller has the role."""
         return role in self.roles or "admin" in self.roles
+
+    @property
+    def is_bound(self) -> bool:
+        """Tell whether there are task types that the caller may not use."""
+        return "*" not in self.task_types
+
+    def may_use(self, task_type: str) -> bool:
+        """Tell whether the caller may create, hold and see tasks of a type."""
+        return any(_fits(pattern, task_type) for pattern in self.task_types)
 
 
 ANYBODY = Token(name="anybody", roles=ROLES, digest=b"")
 
 
 class Tokens:
-    """Know the tokens; read once at the start. ``Tokens.none()`` lets anybody do everything."""
+    """Know the tokens, until ``reload`` reads them anew. ``Tokens.none()`` lets anybody do everything."""
+
+    _path: str | None = None
 
     def __init__(self, tokens: Iterable[Token], *, demanded: bool = True) -> None:
         self._tokens = tuple(tokens)
@@ -64,12 +81,30 @@ class Tokens:
 
     @classmethod
     def from_file(cls, path: str) -> Tokens:
-        """Read a TOML file; raises OptionError, which never shows a secret."""
+        """Read a TOML file; raises OptionError, which never shows a secret. Warns of one that everybody can read."""
         try:
             text = Path(path).read_text(encoding="utf-8")
+            mode = Path(path).stat().st_mode
         except (OSError, UnicodeDecodeError) as error:
-            raise OptionError(f"the tokens file {path!r} cannot be read: {error}") from error
-        return cls.from_toml(text, f"the tokens file {path!r}")
+            told = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+            raise OptionError(f"the tokens file {path!r} cannot be read: {told}") from None
+        if mode & stat.S_IROTH:
+            _LOG.warning(
+                "everybody on this machine can read the tokens file %r; let it be its owner's: chmod 600", path
+            )
+        tokens = cls.from_toml(text, f"the tokens file {path!r}")
+        tokens._path = path
+        return tokens
+
+    def reload(self) -> bool:
+        """Read the file anew, for the next request on; raises OptionError, and the tokens stay as they are.
+
+        Return whether there was a file to read.
+        """
+        if self._path is None:
+            return False
+        self._tokens = Tokens.from_file(self._path)._tokens
+        return True
 
     @classmethod
     def from_toml(cls, text: str, where: str) -> Tokens:
@@ -77,8 +112,10 @@ class Tokens:
         try:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise OptionError(f"{where} is no TOML: {error}") from error
-        refuse_unknown(where, document, ("tokens",))
+            # Its place alone: the text around it may be a secret.
+            place = re.search(r"line \d+, column \d+", str(error))
+            raise OptionError(f"{where} is no TOML, at {place[0] if place else 'its end'}") from None
+        _refuse_unknown(where, document.keys(), ("tokens",))
         tables = document.get("tokens")
         if not isinstance(tables, list):
             raise OptionError(f"{where} has no [[tokens]] table; write one for each caller: name, token, roles")
@@ -98,20 +135,54 @@ def token_of(table: Any, where: str) -> Token:
     """Check one table of a tokens file; raises OptionError, which never shows a secret."""
     if not isinstance(table, Mapping):
         raise OptionError(f"{where} is no table; write [[tokens]] above its name, token and roles")
-    refuse_unknown(where, table, _FIELDS)
-    name = require_text(f"name of {where}", table.get("name"), 100, OptionError)
-    return Token(name=name, roles=_roles(table.get("roles"), name), digest=_digest(table, name))
+    _refuse_unknown(where, table.keys(), _FIELDS)
+    name = table.get("name")
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name.strip()) <= _LONGEST_NAME:
+        raise OptionError(f"name of {where} is no text of 1 to {_LONGEST_NAME} printable characters")
+    roles, task_types = _roles(table.get("roles"), name), _task_types(table.get("task_types"), name)
+    token = Token(name=name, roles=roles, digest=_digest(table, name), task_types=task_types)
+    if token.is_bound and "admin" in roles:
+        raise OptionError(
+            f"the token {name!r} is an admin's, who may do everything; leave task_types out, or give it other roles"
+        )
+    return token
+
+
+def _refuse_unknown(where: str, given: Iterable[str], known: tuple[str, ...]) -> None:
+    """Refuse fields that nothing reads; shows no name but one that is nearly known, as others may be secrets."""
+    for name in given:
+        if name not in known:
+            raise OptionError(
+                f"{where} has a field that nothing reads{nearest(name, known)}; known: {', '.join(known)}"
+            )
 
 
 def _roles(roles: Any, name: str) -> frozenset[str]:
+    known = ", ".join(sorted(ROLES))
     if not isinstance(roles, list) or not roles:
-        raise OptionError(f"roles of the token {name!r} is {shown(roles)}; give a list of {', '.join(sorted(ROLES))}")
+        raise OptionError(f"roles of the token {name!r} is no list with an item in it; give a list of {known}")
     for role in roles:
         if role not in ROLES:
             near = nearest(role, ROLES) if isinstance(role, str) else ""
-            known = ", ".join(sorted(ROLES))
-            raise OptionError(f"the token {name!r} has the role {shown(role)}{near}; give {known}")
+            raise OptionError(f"the token {name!r} has a role that is not known{near}; give {known}")
     return frozenset(roles)
+
+
+def _task_types(given: Any, name: str) -> tuple[str, ...]:
+    if given is None:
+        return _ANY
+    if not isinstance(given, list) or not given or not all(isinstance(one, str) and one for one in given):
+        raise OptionError(
+            f'task_types of the token {name!r} is no list of names; give such as ["mail.*"], in which * stands for '
+            f"anything, or leave it out"
+        )
+    return tuple(given)
+
+
+def _fits(pattern: str, name: str) -> bool:
+    """Tell whether a name is as a pattern says, in which nothing but ``*`` has a meaning of its own."""
+    parts = (re.escape(part) for part in pattern.split("*"))
+    return re.fullmatch(".*".join(parts), name, re.DOTALL) is not None
 
 
 def _digest(table: Mapping[str, Any], name: str) -> bytes:

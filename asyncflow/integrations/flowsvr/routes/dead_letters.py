@@ -11,19 +11,19 @@ from pydantic import Field
 from starlette.responses import Response
 
 from asyncflow.integrations.flowsvr.door.access import Admin, Service
-from asyncflow.integrations.flowsvr.door.bodies import Key, RequestBody, TypeName, Whole
+from asyncflow.integrations.flowsvr.door.bodies import PLAIN, Key, RequestBody, TypeName, Whole
 from asyncflow.integrations.flowsvr.door.checks import require_few
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
-from asyncflow.integrations.flowsvr.routes.tasks import TaskId, plain_text
+from asyncflow.integrations.flowsvr.door.route import GuardedRoute
+from asyncflow.integrations.flowsvr.routes.tasks import CursorQuery, KeyQuery, TaskId, TypeQuery
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.wire import whole_json
 from asyncflow.outbox.status import Status
-from asyncflow.outbox.tables import KEY_LENGTH, TASK_TYPE_LENGTH
 from asyncflow.scheduler.operator.audit import MOST_READ
 from asyncflow.scheduler.operator.dead_letters import Changed
 from asyncflow.scheduler.operator.selection import Selection
 
-router = APIRouter(prefix="/v2/dead-letters", tags=["dead letters"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v2/dead-letters", tags=["dead letters"])
 
 
 class Which(RequestBody):
@@ -34,7 +34,7 @@ class Which(RequestBody):
     key: Key | None = None
     everything: Annotated[bool, Field(strict=True)] = False
     limit: Annotated[Whole, Field(ge=1, le=2**31 - 1)] | None = Field(None, description="of tasks that are changed")
-    reason: Annotated[str, Field(strict=True, min_length=1, max_length=300)] | None = Field(
+    reason: Annotated[str, Field(strict=True, min_length=1, max_length=300, pattern=PLAIN)] | None = Field(
         None, description="for the audit"
     )
 
@@ -56,13 +56,12 @@ class Replay(Which):
 async def list_dead_letters(
     service: Service,
     _: Admin,
-    task_type: Annotated[str | None, Query(min_length=1, max_length=TASK_TYPE_LENGTH)] = None,
-    key: Annotated[str | None, Query(min_length=1, max_length=KEY_LENGTH)] = None,
+    task_type: TypeQuery = None,
+    key: KeyQuery = None,
     limit: Annotated[int, Query(ge=1, le=MOST_READ)] = 100,
-    cursor: Annotated[str | None, Query(max_length=2000)] = None,
+    cursor: CursorQuery = None,
 ) -> Response:
     """Return a page of dead letters and the cursor of the next one."""
-    plain_text("task_type", task_type), plain_text("key", key)
     look = partial(service.dead_letters.list, task_type=task_type, key=key, limit=limit, after=cursor)
     page = await service.call(look)
     letters = [
@@ -79,7 +78,7 @@ async def list_dead_letters(
     return Json({"dead_letters": letters, "next": page.next})
 
 
-@router.get("/{task_id}", responses=responses(404))
+@router.get("/{task_id:uuid}", responses=responses(404))
 async def get_dead_letter(task_id: TaskId, service: Service, _: Admin) -> Response:
     """Return one dead letter whole."""
     row = await service.databases.run(partial(service.view.one, task_id=task_id))

@@ -7,8 +7,9 @@ from starlette.responses import Response
 
 from asyncflow.integrations.flowsvr.door.access import Service
 from asyncflow.integrations.flowsvr.door.problems import Json, responses
+from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 
-router = APIRouter(tags=["health"])
+router = APIRouter(route_class=GuardedRoute, tags=["health"])
 
 
 @router.get("/healthz")

@@ -9,42 +9,50 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from asyncflow.integrations.flowsvr.door.access import Anyone, Producer, Service
-from asyncflow.integrations.flowsvr.door.bodies import CreateTask, CreateTasks
+from asyncflow.integrations.flowsvr.door.access import Anyone, Producer, Service, require_type
+from asyncflow.integrations.flowsvr.door.bodies import PLAIN, CreateTask, CreateTasks
 from asyncflow.integrations.flowsvr.door.checks import require_few
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
+from asyncflow.integrations.flowsvr.door.route import GuardedRoute
+from asyncflow.integrations.flowsvr.pages import PageBounds, page_of
 from asyncflow.integrations.flowsvr.wire import read_cursor, state_json, whole_json, written
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH, TASK_TYPE_LENGTH
 from asyncflow.scheduler.operator.task_view import Filter
 
 COUNT_LIMIT = 10_000
+_FOUND = "It was created before, with this idempotency key"
 STATUSES = tuple(status.name for status in Status)
 TaskId = Annotated[UUID, Path(description="of the task, as its creation told")]
+TypeQuery = Annotated[str | None, Query(min_length=1, max_length=TASK_TYPE_LENGTH, pattern=PLAIN)]
+KeyQuery = Annotated[str | None, Query(min_length=1, max_length=KEY_LENGTH, pattern=PLAIN)]
+CursorQuery = Annotated[str | None, Query(min_length=1, max_length=2000, description="the next of the page before")]
 
-router = APIRouter(tags=["tasks"])
+router = APIRouter(route_class=GuardedRoute, tags=["tasks"])
 
 
-@router.post("/v2/tasks", status_code=201, responses=responses())
-async def create_task(body: CreateTask, service: Service, _: Producer) -> Response:
-    """Create one task; 200 in place of 201 if the idempotency key was used before."""
-    enqueued = await service.create(body.task_type, body.call())
+@router.post("/v2/tasks", status_code=201, responses={200: {"description": _FOUND}, **responses(409, 504)})
+async def create_task(body: CreateTask, service: Service, token: Producer) -> Response:
+    """Create one task; 200 in place of 201 if the caller has used the idempotency key before."""
+    require_type(token, body.task_type)
+    enqueued = await service.create(body.task_type, body.call(), token.name)
     return Json({"id": str(enqueued.id), "created": enqueued.is_new}, 201 if enqueued.is_new else 200)
 
 
-@router.post("/v2/tasks/bulk", status_code=201, responses=responses())
-async def create_tasks(body: CreateTasks, service: Service, _: Producer) -> Response:
+@router.post("/v2/tasks/bulk", status_code=201, responses=responses(409, 504))
+async def create_tasks(body: CreateTasks, service: Service, token: Producer) -> Response:
     """Create several tasks of one type in one transaction, all or none."""
+    require_type(token, body.task_type)
     require_few("tasks", body.tasks, service.settings.max_batch)
-    ids = await service.create_many(body.task_type, [task.call() for task in body.tasks])
+    ids = await service.create_many(body.task_type, [task.call() for task in body.tasks], token.name)
     return Json({"ids": [str(task_id) for task_id in ids]}, 201)
 
 
-@router.get("/v2/tasks/{task_id}", responses=responses(404))
-async def get_task(task_id: TaskId, service: Service, _: Anyone) -> Response:
+@router.get("/v2/tasks/{task_id:uuid}", responses=responses(404))
+async def get_task(task_id: TaskId, service: Service, token: Anyone) -> Response:
     """Return one task whole."""
     row = await service.databases.run(partial(service.view.one, task_id=task_id))
-    if row is None:
+    if row is None or not token.may_use(row.task_type):
         raise Problem(404, f"there is no task {task_id}; its row may have been cleaned")
     return Json(whole_json(row))
 
@@ -52,27 +60,36 @@ async def get_task(task_id: TaskId, service: Service, _: Anyone) -> Response:
 @router.get("/v2/tasks", responses=responses())
 async def list_tasks(
     service: Service,
-    _: Anyone,
-    task_type: Annotated[str | None, Query(min_length=1, max_length=TASK_TYPE_LENGTH)] = None,
+    token: Anyone,
+    task_type: TypeQuery = None,
     status: Annotated[str | None, Query(description=", ".join(STATUSES))] = None,
-    key: Annotated[str | None, Query(min_length=1, max_length=KEY_LENGTH)] = None,
+    key: KeyQuery = None,
     limit: Annotated[int, Query(ge=1)] = 100,
-    cursor: Annotated[str | None, Query(max_length=2000)] = None,
+    cursor: CursorQuery = None,
 ) -> Response:
-    """Return a page of tasks and the cursor of the next one; without arguments and context."""
-    chosen = Filter(task_type=plain_text("task_type", task_type), status=_status(status), key=plain_text("key", key))
-    most = min(limit, service.settings.max_batch)
-    look = partial(service.view.page, chosen=chosen, most=most, cursor=read_cursor(cursor))
+    """Return a page of tasks and the cursor of the next one; without arguments and context.
+
+    A page may hold fewer than ``limit`` where tasks are large. A token that is bound to task types names one.
+    """
+    if task_type is not None:
+        require_type(token, task_type)
+    elif token.is_bound:
+        raise Problem(403, f"the token {token.name!r} is bound to task types; name one: ?task_type=", field="task_type")
+    chosen = Filter(task_type=task_type, status=_status(status), key=key)
+    bounds = PageBounds(min(limit, service.settings.max_batch), service.settings.max_answer_bytes)
+    look = partial(page_of, view=service.view, chosen=chosen, bounds=bounds, cursor=read_cursor(cursor))
     page = await service.databases.run(look)
     return Json({"tasks": [state_json(row) for row in page.rows], "next": written(page.next)})
 
 
 @router.get("/v2/counts", responses=responses())
-async def count_tasks(service: Service, _: Anyone) -> Response:
-    """Return how many tasks of each type are in each status, none counted beyond ``counted_up_to``."""
+async def count_tasks(service: Service, token: Anyone, task_type: TypeQuery = None) -> Response:
+    """Return how many tasks of each type, or of one, are in each status, none counted beyond ``counted_up_to``."""
     counts = await service.databases.run(partial(service.view.counts, most=COUNT_LIMIT))
     named: dict[str, Any] = {
-        name: {status.name: found.get(status, 0) for status in Status} for name, found in counts.items()
+        name: {status.name: found.get(status, 0) for status in Status}
+        for name, found in counts.items()
+        if task_type in (None, name) and token.may_use(name)
     }
     return Json({"counts": named, "counted_up_to": COUNT_LIMIT})
 
@@ -83,10 +100,3 @@ def _status(name: str | None) -> Status | None:
     if name.upper() not in STATUSES:
         raise Problem(422, f"status is {name!r:.40}; give one of {', '.join(STATUSES)}", field="status")
     return Status[name.upper()]
-
-
-def plain_text(name: str, value: str | None) -> str | None:
-    """Return text for a query; raises Problem 422 for what PostgreSQL would not take."""
-    if value is not None and "\0" in value:
-        raise Problem(422, f"{name} holds a character that no {name} has", field=name)
-    return value

@@ -9,18 +9,21 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 from starlette.responses import Response
 
-from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Service
-from asyncflow.integrations.flowsvr.door.bodies import RequestBody, Whole
-from asyncflow.integrations.flowsvr.door.problems import Json, responses
+from asyncflow.errors import UnknownTaskTypeError
+from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Service, require_type
+from asyncflow.integrations.flowsvr.door.bodies import PLAIN, RequestBody, Whole
+from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
+from asyncflow.integrations.flowsvr.door.route import GuardedRoute
+from asyncflow.integrations.flowsvr.routes.tasks import TypeQuery
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.scheduler.configuration.type_config import OPTIONS, TypeConfig
 
-Name = Annotated[str, Path(min_length=1, max_length=TASK_TYPE_LENGTH)]
+Name = Annotated[str, Path(min_length=1, max_length=TASK_TYPE_LENGTH, pattern=PLAIN)]
 _Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
-router = APIRouter(tags=["task types"])
+router = APIRouter(route_class=GuardedRoute, tags=["task types"])
 
 
 class Options(RequestBody):
@@ -36,48 +39,62 @@ class Options(RequestBody):
     concurrency: Whole | None = None
 
 
-@router.put("/v2/task-types/{name:path}", status_code=201, responses={200: {}, **responses()})
-async def register_type(name: Name, body: Options, service: Service, _: Admin) -> Response:
+@router.put(
+    "/v2/task-types/{task_type:path}",
+    status_code=201,
+    responses={200: {"description": "It was known, and has these options now"}, **responses()},
+)
+async def register_type(task_type: Name, body: Options, service: Service, _: Admin) -> Response:
     """Register a task type that no code declares, or change the options of a known one; 200 if it was known."""
-    is_known = name in await _types(service)
-    config = await _put(service, name, body, registered=True)
+    is_known = task_type in await _types(service)
+    config = await _put(service, task_type, body, registered=True)
     return Json(
-        {"task_type": name, "created": not is_known, "configuration": _config_json(config)}, 200 if is_known else 201
+        {"task_type": task_type, "created": not is_known, "configuration": _config_json(config)},
+        200 if is_known else 201,
     )
 
 
 @router.get("/v2/task-types", responses=responses())
-async def list_types(service: Service, _: Anyone) -> Response:
-    """Return the task types that can be created and held, with the options in force."""
+async def list_types(service: Service, token: Anyone, task_type: TypeQuery = None) -> Response:
+    """Return the task types that the caller can create and hold, or one, with the options in force."""
     types = await _types(service)
-    return Json({"task_types": [_type_json(service, types[name]) for name in sorted(types)]})
+    shown = [name for name in sorted(types) if task_type in (None, name) and token.may_use(name)]
+    return Json({"task_types": [_type_json(service, types[name]) for name in shown]})
 
 
 @router.get("/v2/configuration", responses=responses())
-async def list_configuration(service: Service, _: Anyone) -> Response:
-    """Return what is set for each task type; null is as declared."""
+async def list_configuration(service: Service, token: Anyone, task_type: TypeQuery = None) -> Response:
+    """Return what is set for each task type, or one; null is as declared."""
     configs = await service.call(service.configurations.all)
-    return Json({"configuration": [_config_json(config) for config in configs.values()]})
+    shown = [name for name in configs if task_type in (None, name) and token.may_use(name)]
+    return Json({"configuration": [_config_json(configs[name]) for name in shown]})
 
 
-@router.get("/v2/configuration/{name:path}", responses=responses(404))
-async def get_configuration(name: Name, service: Service, _: Anyone) -> Response:
+@router.get("/v2/configuration/{task_type:path}", responses=responses(404))
+async def get_configuration(task_type: Name, service: Service, token: Anyone) -> Response:
     """Return what is set for one task type; null is as declared."""
-    return Json(_config_json(await service.call(partial(service.configurations.get, name))))
+    require_type(token, task_type)
+    try:
+        return Json(_config_json(await service.call(partial(service.configurations.get, task_type))))
+    except UnknownTaskTypeError as error:
+        raise Problem(404, str(error)) from error
 
 
-@router.put("/v2/configuration/{name:path}", responses=responses(404))
-async def change_configuration(name: Name, body: Options, service: Service, _: Admin) -> Response:
+@router.put("/v2/configuration/{task_type:path}", responses=responses(404))
+async def change_configuration(task_type: Name, body: Options, service: Service, _: Admin) -> Response:
     """Change options of a known task type, for all processes that run; returns all that are set."""
-    return Json(_config_json(await _put(service, name, body, registered=False)))
+    try:
+        return Json(_config_json(await _put(service, task_type, body, registered=False)))
+    except UnknownTaskTypeError as error:
+        raise Problem(404, str(error)) from error
 
 
-@router.delete("/v2/configuration/{name:path}", responses=responses())
-async def remove_configuration(name: Name, service: Service, _: Admin) -> Response:
+@router.delete("/v2/configuration/{task_type:path}", responses=responses())
+async def remove_configuration(task_type: Name, service: Service, _: Admin) -> Response:
     """Let a task type be as declared again, or forget one that was registered."""
-    removed = await service.call(partial(service.configurations.remove, name))
+    removed = await service.call(partial(service.configurations.remove, task_type))
     await _types(service)
-    return Json({"task_type": name, "removed": removed})
+    return Json({"task_type": task_type, "removed": removed})
 
 
 async def _put(service: TaskService, name: str, body: Options, *, registered: bool) -> TypeConfig:

@@ -13,10 +13,12 @@ from sqlalchemy import Row
 from starlette.responses import Response
 
 from asyncflow.errors import ClaimLostError, InvalidStageError
-from asyncflow.integrations.flowsvr.door.access import Service, Worker
+from asyncflow.integrations.flowsvr.door.access import Service, Worker, require_type
 from asyncflow.integrations.flowsvr.door.bodies import HoldTasks, OneOutcome, RenewClaims, SetTasks, WriteCheckpoint
 from asyncflow.integrations.flowsvr.door.checks import lease_of, require_few, require_once, worker_name
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
+from asyncflow.integrations.flowsvr.door.route import GuardedRoute
+from asyncflow.integrations.flowsvr.door.tokens import Token
 from asyncflow.integrations.flowsvr.handover import HandedOver
 from asyncflow.integrations.flowsvr.routes.tasks import TaskId
 from asyncflow.integrations.flowsvr.service import TaskService
@@ -27,12 +29,14 @@ from asyncflow.scheduler.worker.claim_source import Claim
 from asyncflow.scheduler.worker.service_claims import HeldClaim, SettledClaim
 from asyncflow.text import require_text
 
-router = APIRouter(tags=["work"])
+router = APIRouter(route_class=GuardedRoute, tags=["work"])
 
 
 @router.post("/v2/tasks/hold", responses=responses())
-async def hold_tasks(body: HoldTasks, request: Request, service: Service, _: Worker) -> Response:
+async def hold_tasks(body: HoldTasks, request: Request, service: Service, token: Worker) -> Response:
     """Claim due tasks for this worker alone; wait for some if there are none."""
+    for name in body.limits:
+        require_type(token, name, "limits")
     worker, lease = worker_name(body.worker), lease_of(body.lease_seconds, service.settings)
     unknown = await service.sort_out(body.limits)
     wanted = {name: most for name, most in body.limits.items() if service.catalogue.is_held(name)}
@@ -64,25 +68,25 @@ async def renew_claims(body: RenewClaims, service: Service, _: Worker) -> Respon
 
 
 @router.post("/v2/tasks/set", responses=responses())
-async def set_tasks(body: SetTasks, service: Service, _: Worker) -> Response:
+async def set_tasks(body: SetTasks, service: Service, token: Worker) -> Response:
     """Write what became of tasks, in one transaction; those whose claim is lost are left as they are."""
     require_few("outcomes", body.outcomes, service.settings.max_batch)
     require_once("outcomes", [outcome.id for outcome in body.outcomes])
     settled, states = await service.settle([outcome.told(outcome.id) for outcome in body.outcomes])
-    return Json({"results": [_result(one, states) for one in settled]})
+    return Json({"results": [_result(one, seen_by(token, states)) for one in settled]})
 
 
-@router.put("/v2/tasks/{task_id}/outcome", responses=responses(409))
-async def set_task(task_id: TaskId, body: OneOutcome, service: Service, _: Worker) -> Response:
+@router.put("/v2/tasks/{task_id:uuid}/outcome", responses=responses(409))
+async def set_task(task_id: TaskId, body: OneOutcome, service: Service, token: Worker) -> Response:
     """Write what became of one task; 409 with its current state if the claim is lost."""
     (settled,), states = await service.settle([body.told(task_id)])
     if settled.verdict is None:
-        raise _lost(task_id, states.get(task_id))
+        raise _lost(task_id, seen_by(token, states).get(task_id))
     return Json(_result(settled, states))
 
 
-@router.put("/v2/tasks/{task_id}/checkpoint", responses=responses(409))
-async def write_checkpoint(task_id: TaskId, body: WriteCheckpoint, service: Service, _: Worker) -> Response:
+@router.put("/v2/tasks/{task_id:uuid}/checkpoint", responses=responses(409))
+async def write_checkpoint(task_id: TaskId, body: WriteCheckpoint, service: Service, token: Worker) -> Response:
     """Write how far the work has come; 409 with the current state if the claim is lost."""
     stage = require_text("stage", body.stage, STAGE_LENGTH, InvalidStageError)
     lease = None if body.lease_seconds is None else lease_of(body.lease_seconds, service.settings)
@@ -92,8 +96,13 @@ async def write_checkpoint(task_id: TaskId, body: WriteCheckpoint, service: Serv
         await service.databases.run(save)
     except ClaimLostError:
         states = await service.databases.run(partial(service.view.states, ids=[task_id]))
-        raise _lost(task_id, states.get(task_id)) from None
+        raise _lost(task_id, seen_by(token, states).get(task_id)) from None
     return Json({"id": str(task_id), "stage": stage})
+
+
+def seen_by(token: Token, states: Mapping[UUID, Row[Any]]) -> dict[UUID, Row[Any]]:
+    """Return those of some rows that the caller may see: whoever names a foreign task learns nothing of it."""
+    return {task_id: row for task_id, row in states.items() if token.may_use(row.task_type)}
 
 
 async def _hold(service: TaskService, worker: str, limits: Mapping[str, int], lease: float) -> list[Claim]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -27,33 +28,55 @@ STATUSES = {number: status for status, number in NUMBERS.items()}
 STAGE_HEADER, TEXT_ARGUMENT = "task-stage", "task_context"
 
 
-def task_of_row(row: Row[Any]) -> dict[str, Any]:
-    """Return a task as ``task_data``."""
-    attempts = row.retry_count - (row.status == Status.PROCESSING)
+def task_of_row(row: Row[Any], kind: HandlerType) -> dict[str, Any]:
+    """Return a task of a type as ``task_data``."""
     return {
         "task_id": str(row.id),
         **_work(row.task_type, row.task_key, row.stage, row.context, row.headers, row.payload),
-        "status": NUMBERS[Status(row.status)],
-        "priority": row.priority,
-        "crt_retry_num": attempts,
-        "max_retry_num": row.max_retries,
-        "schedule_log": row.schedule_log or "",
-        "order_time": _seconds(row.order_time),
-        "create_time": _seconds(row.created_at),
-        "modify_time": _seconds(row.modified_at),
+        **_course(row, kind),
     }
 
 
-def task_of_claim(claim: Claim) -> dict[str, Any]:
-    """Return a held task; its ``task_id`` carries the claim token, which unchanged clients send back with it."""
+def task_of_claim(claim: Claim, row: Row[Any], kind: HandlerType) -> dict[str, Any]:
+    """Return a held task and its row; its ``task_id`` carries the claim token, which its clients send back with it."""
     task = claim.task
     return {
         "task_id": f"{task.id}_{claim.token}",
         **_work(task.task_type, task.key, claim.stage, claim.context, task.headers_json, task.payload),
+        **_course(row, kind),
         "status": NUMBERS[Status.PROCESSING],
         "crt_retry_num": task.retry_count,
-        "max_retry_num": task.max_retries,
     }
+
+
+def _course(row: Row[Any], kind: HandlerType) -> dict[str, Any]:
+    """Return how it went with a task so far."""
+    failures = max(0, row.retry_count - (row.status == Status.PROCESSING))
+    return {
+        "status": NUMBERS[Status(row.status)],
+        "priority": row.priority,
+        "crt_retry_num": failures,
+        "max_retry_num": kind.most_retries(row.max_retries),
+        "max_retry_interval": _interval_after(failures, kind),
+        "schedule_log": row.schedule_log or "",
+        "order_time": int(_order_time(row).timestamp()),
+        "create_time": _moment(row.created_at),
+        "modify_time": _moment(row.modified_at),
+    }
+
+
+def _order_time(row: Row[Any]) -> datetime:
+    """Return by when a task goes; of a held one the table has the end of its claim there."""
+    if row.status != Status.PROCESSING:
+        moment: datetime = row.order_time
+        return moment
+    return row.modified_at - timedelta(seconds=row.priority)  # type: ignore[no-any-return]
+
+
+def _interval_after(failures: int, kind: HandlerType) -> int:
+    """Return the interval in force after so many failures; the original's worker doubles it before it waits."""
+    doubled = kind.retry_interval_seconds * 2.0 ** min(failures, 30)
+    return math.ceil(min(doubled, kind.max_retry_interval_seconds))
 
 
 def held_of(task_id: str) -> HeldClaim:
@@ -74,7 +97,7 @@ def id_of(task_id: str) -> UUID:
 
 
 def json_or_text(context: str) -> Any:
-    """Return what a ``task_context`` holds: JSON, or the text itself."""
+    """Return what a ``context`` holds: JSON, or the text itself."""
     try:
         return orjson.loads(context)
     except orjson.JSONDecodeError:
@@ -92,24 +115,33 @@ def config_of(kind: HandlerType) -> dict[str, Any]:
     return {
         "task_type": kind.name,
         "schedule_limit": kind.most_claimed,
-        "schedule_interval": kind.interval_seconds,
-        "max_processing_time": kind.max_processing_time_seconds,
+        "schedule_interval": math.ceil(kind.interval_seconds or 0),
+        "max_processing_time": math.ceil(kind.max_processing_time_seconds),
         "max_retry_num": kind.max_retries,
-        "retry_interval": kind.retry_interval_seconds,
-        "max_retry_interval": kind.max_retry_interval_seconds,
+        "retry_interval": math.ceil(kind.retry_interval_seconds),
+        "max_retry_interval": math.ceil(kind.max_retry_interval_seconds),
+        "create_time": None,
+        "modify_time": None,
     }
 
 
 def _work(
     task_type: str, key: str | None, stage: str | None, context: str | None, headers: str | None, payload: Any
 ) -> dict[str, Any]:
+    text = shown_context(context, payload)
     first_stage = orjson.loads(headers).get(STAGE_HEADER, "") if headers else ""
     return {
         "user_id": key or "",
         "task_type": task_type,
         "task_stage": stage or first_stage,
-        "task_context": _text(context) if context is not None else _text_of_arguments(payload),
+        "context": text,
+        "task_context": text,
     }
+
+
+def shown_context(context: str | None, payload: Any) -> str:
+    """Return a task's context as its clients see it: that of the last checkpoint, or its arguments."""
+    return _text(context) if context is not None else _text_of_arguments(payload)
 
 
 def _text(context: str) -> str:
@@ -126,5 +158,5 @@ def _text_of_arguments(payload: Any) -> str:
     return "" if parsed == {} else text
 
 
-def _seconds(moment: datetime) -> int:
-    return int(moment.timestamp())
+def _moment(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")

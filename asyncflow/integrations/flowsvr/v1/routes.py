@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
+from sqlalchemy import Connection, Row
 from starlette.responses import Response
 
-from asyncflow.errors import ClaimLostError, InvalidStageError
-from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Producer, Service, Worker
-from asyncflow.integrations.flowsvr.door.bodies import Key, TypeName, Whole
+from asyncflow.errors import ClaimLostError, InvalidStageError, InvalidTaskTypeError
+from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Producer, Service, Worker, require_type
+from asyncflow.integrations.flowsvr.door.bodies import PLAIN, TypeName, Whole
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
+from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 from asyncflow.integrations.flowsvr.handover import HandedOver
-from asyncflow.integrations.flowsvr.routes.tasks import COUNT_LIMIT, plain_text
+from asyncflow.integrations.flowsvr.pages import PageBounds, page_of
+from asyncflow.integrations.flowsvr.routes.tasks import COUNT_LIMIT, TypeQuery
 from asyncflow.integrations.flowsvr.routes.work import context_text
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.v1.original import (
@@ -27,14 +32,18 @@ from asyncflow.integrations.flowsvr.v1.original import (
     held_of,
     id_of,
     json_or_text,
+    shown_context,
     task_of_claim,
     task_of_row,
 )
 from asyncflow.outbox import Call
+from asyncflow.outbox.clock import MAX_DELAY_SECONDS
+from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.task_type import MAX_RETRIES
 from asyncflow.outbox.message import MAX_PRIORITY
 from asyncflow.outbox.status import Status
-from asyncflow.outbox.tables import STAGE_LENGTH, TASK_TYPE_LENGTH
+from asyncflow.outbox.tables import KEY_LENGTH, STAGE_LENGTH, TASK_TYPE_LENGTH
+from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.task_view import Filter
 from asyncflow.scheduler.worker.claim_source import Claim
 from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim
@@ -43,9 +52,10 @@ from asyncflow.text import require_text
 _MOST = 2000  # the original's bound of a hold and of a list
 _LEASE_REST = 5.0  # seconds that a claim outlives max_processing_time, for the answer to arrive
 _StageText = Annotated[str, Field(strict=True, max_length=STAGE_LENGTH)]
+_UserId = Annotated[str, StringConstraints(strict=True, max_length=KEY_LENGTH, pattern=f"^({PLAIN[1:-1]})?$")]
 _ContextText = Annotated[str, Field(strict=True)]
 
-router = APIRouter(prefix="/v1", tags=["original names"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["original names"])
 
 
 class RegisterTask(BaseModel):
@@ -58,11 +68,14 @@ class TaskData(BaseModel):
     """Describe a task to be created; fields of the original that are not here are ignored."""
 
     task_type: TypeName
-    user_id: Key | None = None
-    task_stage: _StageText = ""
-    task_context: _ContextText = ""
-    priority: Annotated[Whole, Field(ge=0, le=MAX_PRIORITY)] = 0
-    max_retry_num: Annotated[Whole, Field(ge=0, le=MAX_RETRIES)] | None = None
+    user_id: _UserId | None = None
+    task_stage: _StageText | None = ""
+    context: _ContextText | None = None
+    task_context: _ContextText | None = Field(None, description="the same as context")
+    priority: Annotated[Whole, Field(ge=0, le=MAX_PRIORITY)] | None = None
+    max_retry_num: Annotated[Whole, Field(ge=0, le=MAX_RETRIES)] | None = Field(
+        None, description="0 is as the task type has it: the original's clients send it where they mean nothing"
+    )
 
 
 class CreateOriginalTask(BaseModel):
@@ -81,12 +94,19 @@ class HoldOriginalTasks(BaseModel):
 class SettledData(BaseModel):
     """Tell what became of a held task; ``crt_retry_num`` above that of the hold says that an attempt failed."""
 
+    def work(self, shown: str) -> str | None:
+        """Return the context, by whichever name it came; of both the one that is not as it was ``shown``."""
+        given = [one for one in (self.context, self.task_context) if one is not None]
+        return next((one for one in given if one != shown), given[0] if given else None)
+
     task_id: str
     status: Annotated[Whole, Field(ge=1, le=5)]
-    task_stage: _StageText = ""
-    task_context: _ContextText | None = None
+    task_stage: _StageText | None = ""
+    context: _ContextText | None = None
+    task_context: _ContextText | None = Field(None, description="the same as context")
     crt_retry_num: Whole | None = None
-    schedule_log: Annotated[str, Field(strict=True, max_length=10_000)] = ""
+    order_time: Whole | None = Field(None, description="when it is due again, in seconds of 1970; 0 leaves it to us")
+    schedule_log: Annotated[str, Field(strict=True, max_length=10_000)] | None = ""
 
 
 class SetTask(BaseModel):
@@ -104,84 +124,110 @@ async def register_task(body: RegisterTask, service: Service, _: Admin) -> Respo
 
 
 @router.post("/create_task", responses=responses())
-async def create_task(body: CreateOriginalTask, service: Service, _: Producer) -> Response:
-    """Create one task; a ``task_context`` that is a JSON object becomes its arguments."""
+async def create_task(body: CreateOriginalTask, service: Service, token: Producer) -> Response:
+    """Create one task; a ``context`` that is a JSON object becomes its arguments."""
     data = body.task_data
+    require_type(token, data.task_type)
     headers = {STAGE_HEADER: data.task_stage} if data.task_stage else None
-    arguments = arguments_of(data.task_context)
-    call = Call(arguments, data.user_id, headers, data.priority, max_retries=data.max_retry_num)
-    enqueued = await service.create(data.task_type, call)
+    arguments = arguments_of(data.context or data.task_context or "")
+    call = Call(arguments, data.user_id or None, headers, data.priority or 0, max_retries=data.max_retry_num or None)
+    enqueued = await service.create(data.task_type, call, token.name)
     return _ok(task_id=str(enqueued.id))
 
 
 @router.post("/hold_tasks", responses=responses())
 async def hold_tasks(body: HoldOriginalTasks, service: Service, token: Worker) -> Response:
     """Claim due tasks of one type, for as long as its ``max_processing_time``."""
+    require_type(token, body.task_type)
     kind = await service.require(body.task_type)
     most = min(body.limit or _MOST, service.settings.max_hold) if kind.enabled else 0
     lease = kind.max_processing_time_seconds + _LEASE_REST
     claims = await service.hold(token.name, {body.task_type: most}, lease) if most else []
-    return HandedOver(partial(_held, claims), claims, service.handover)
+    rows: Mapping[UUID, Row[Any]] = {}
+    if claims:
+        try:
+            rows = await service.databases.run(partial(service.view.states, ids=[claim.task.id for claim in claims]))
+        except BaseException:
+            service.handover.give_back(claims)
+            raise
+    return HandedOver(partial(_held, claims, rows, kind), claims, service.handover)
 
 
 @router.post("/set_task", responses=responses(409))
-async def set_task(body: SetTask, service: Service, _: Worker) -> Response:
+async def set_task(body: SetTask, service: Service, token: Worker) -> Response:
     """Write the stage, the context and the outcome of a held task; 409 if its claim is lost."""
     data = body.task_data
     held = held_of(data.task_id)
-    row = await service.databases.run(partial(service.view.one, task_id=held.id))
-    if row is None:
+    row, now = await service.databases.run(partial(_row_and_time, service, held.id))
+    if row is None or not token.may_use(row.task_type):
         raise Problem(409, f"there is no task {held.id} any more; nothing was written")
     await _checkpoint(service, held, data, row)
     name = _outcome(data, failures=row.retry_count - 1)
     if name is not None:
-        (settled,), _states = await service.settle([ClaimOutcome(held, name, error=data.schedule_log)])
+        (settled,), _states = await service.settle(
+            [ClaimOutcome(held, name, _delay(data, now), data.schedule_log or "")]
+        )
         if settled.verdict is None:
             raise _lost(held, Status(row.status))
     return _ok()
 
 
 @router.get("/get_task", responses=responses(404))
-async def get_task(task_id: str, service: Service, _: Anyone) -> Response:
-    """Return one task."""
-    row = await service.databases.run(partial(service.view.one, task_id=id_of(task_id)))
-    if row is None:
+async def get_task(
+    service: Service,
+    token: Anyone,
+    task_id: str = "",
+    camel: Annotated[str, Query(alias="taskId", include_in_schema=False)] = "",
+) -> Response:
+    """Return one task; the original's Go client calls it ``taskId``."""
+    row = await service.databases.run(partial(service.view.one, task_id=id_of(task_id or camel)))
+    if row is None or not token.may_use(row.task_type):
         raise Problem(404, "there is no task of this task_id; its row may have been cleaned")
-    return _ok(task_data=task_of_row(row))
+    return _ok(task_data=task_of_row(row, service.catalogue.type_of(row.task_type)))
 
 
 @router.get("/get_task_list", responses=responses())
 async def get_task_list(
     service: Service,
-    _: Anyone,
-    task_type: Annotated[str, Query(min_length=1, max_length=TASK_TYPE_LENGTH)],
+    token: Anyone,
+    task_type: TypeQuery = None,
+    camel: Annotated[str | None, Query(alias="taskType", include_in_schema=False)] = None,
     status: Annotated[int | None, Query(ge=1, le=5)] = None,
     limit: Annotated[int, Query(ge=0, le=_MOST)] = 0,
 ) -> Response:
-    """Return the first tasks of a type, and of a status if one is given."""
-    chosen = Filter(task_type=plain_text("task_type", task_type), status=None if status is None else STATUSES[status])
-    most = min(limit or _MOST, service.settings.max_batch)
-    look = partial(service.view.page, chosen=chosen, most=most, cursor=None, brief=False)
+    """Return the first tasks of a type, and of a status if one is given; fewer where they are large."""
+    name = require_text("task_type", task_type or camel, TASK_TYPE_LENGTH, InvalidTaskTypeError)
+    require_type(token, name)
+    chosen = Filter(task_type=name, status=None if status is None else STATUSES[status])
+    bounds = PageBounds(min(limit or _MOST, service.settings.max_batch), service.settings.max_answer_bytes)
+    look = partial(page_of, view=service.view, chosen=chosen, bounds=bounds, cursor=None, brief=False)
     page = await service.databases.run(look)
-    return _ok(task_list=[task_of_row(row) for row in page.rows])
+    kind = service.catalogue.type_of(name)
+    return _ok(task_list=[task_of_row(row, kind) for row in page.rows])
 
 
 @router.get("/get_task_schedule_cfg_list", responses=responses())
-async def get_task_schedule_cfg_list(service: Service, _: Anyone) -> Response:
+async def get_task_schedule_cfg_list(service: Service, token: Anyone) -> Response:
     """Return the options in force of each task type."""
     await service.call(service.catalogue.refresh)
-    return _ok(schedule_cfg_list=[config_of(service.catalogue[name]) for name in sorted(service.catalogue)])
+    types = [service.catalogue[name] for name in sorted(service.catalogue) if token.may_use(name)]
+    configs = [config_of(kind) for kind in types]
+    return _ok(task_schedule_cfg_list=configs, schedule_cfg_list=configs)
 
 
 @router.get("/get_task_counts_by_type", responses=responses())
 async def get_task_counts_by_type(
-    service: Service, _: Anyone, task_type: Annotated[str, Query(min_length=1, max_length=TASK_TYPE_LENGTH)]
+    service: Service,
+    token: Anyone,
+    task_type: Annotated[str, Query(min_length=1, max_length=TASK_TYPE_LENGTH, pattern=PLAIN)],
 ) -> Response:
     """Return how many tasks of a type there are, none counted beyond 10,000 of a status."""
+    require_type(token, task_type)
     counts = await service.databases.run(partial(service.view.counts, most=COUNT_LIMIT))
     found = counts.get(task_type, {})
     by_status = {str(number): found.get(status, 0) for status, number in NUMBERS.items()}
-    return _ok(count=sum(found.values()), counts=by_status)
+    total = sum(found.values())
+    return _ok(count=total, counts=total, counts_by_status=by_status)
 
 
 @router.get("/ping")
@@ -192,11 +238,12 @@ async def ping() -> Response:
 
 async def _checkpoint(service: TaskService, held: HeldClaim, data: SettledData, row: Any) -> None:
     """Write the stage and the context where they changed."""
+    work = data.work(shown_context(row.context, row.payload))
     stage = data.task_stage or row.stage
-    if not stage or (data.task_context is None and data.task_stage == row.stage):
+    if not stage or (work is None and data.task_stage == row.stage):
         return
     stage = require_text("task_stage", stage, STAGE_LENGTH, InvalidStageError)
-    context = row.context if data.task_context is None else context_text(service, json_or_text(data.task_context))
+    context = row.context if work is None else context_text(service, json_or_text(work))
     save = partial(service.claims.checkpoint, held=held, stage=stage, context=context, lease_seconds=None)
     try:
         await service.databases.run(save)
@@ -219,8 +266,21 @@ def _lost(held: HeldClaim, now: Status) -> Problem:
     return Problem(409, f"the claim on task {held.id} is lost: it is {now.name}; nothing was written")
 
 
-def _held(claims: Sequence[Claim]) -> dict[str, Any]:
-    return {"code": 0, "msg": "", "task_list": [task_of_claim(claim) for claim in claims]}
+def _delay(data: SettledData, now: datetime) -> float | None:
+    """Return after how long the task is due again, by the database's clock; None leaves it to the type's policy."""
+    if not data.order_time:
+        return None
+    return min(max(0.0, data.order_time - now.timestamp()), MAX_DELAY_SECONDS)
+
+
+def _row_and_time(service: TaskService, task_id: UUID, connection: Connection) -> tuple[Row[Any] | None, datetime]:
+    return service.view.one(connection, task_id), connection.execute(queries.now()).scalar_one()
+
+
+def _held(claims: Sequence[Claim], rows: Mapping[UUID, Row[Any]], kind: HandlerType) -> dict[str, Any]:
+    # One whose row is gone by now was settled by nobody who received it: its claim is lost.
+    held = [task_of_claim(claim, rows[claim.task.id], kind) for claim in claims if claim.task.id in rows]
+    return {"code": 0, "msg": "", "task_list": held}
 
 
 def _ok(**fields: Any) -> Response:

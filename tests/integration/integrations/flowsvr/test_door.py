@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from collections.abc import Callable
 from datetime import date
 from typing import Any
 from uuid import UUID, uuid4
 
+import anyio
 import httpx
 import pytest
 from sqlalchemy import create_engine
+from sqlalchemy.exc import IntegrityError
 
 from asyncflow import Outbox
 from asyncflow.integrations.flowsvr import ServiceSettings, Tokens, make_app
@@ -20,6 +23,10 @@ from tests.integration.integrations.flowsvr.conftest import SECRETS, Service
 Make = Callable[..., Service]
 ONE = "00000000-0000-7000-8000-000000000001"
 CLAIM = {"id": ONE, "token": ONE}
+
+
+LATE = base64.urlsafe_b64encode(b'[0,"mail",1,"9999-12-31T23:59:59-01:00","%s"]' % ONE.encode()).decode()
+LATE_LETTER = base64.urlsafe_b64encode(b'["mail",1,"9999-12-31T23:59:59-01:00","%s"]' % ONE.encode()).decode()
 
 
 def mail(**fields: Any) -> dict[str, Any]:
@@ -45,7 +52,14 @@ def mail(**fields: Any) -> dict[str, Any]:
         ("POST", "/v2/tasks", mail(max_retries=-1), "max_retries"),
         ("POST", "/v2/tasks", mail(idempotency_key="x" * 256), "idempotency_key"),
         ("POST", "/v2/tasks", mail(arguments={"n": 2**70}), "payload"),
+        ("POST", "/v2/tasks", mail(run_at="9999-12-31T23:59:59-01:00"), "run_at"),
+        ("POST", "/v2/tasks", mail(run_at="0001-01-01T00:00:00+01:00"), "run_at"),
+        ("POST", "/v2/tasks", mail(key="a\x1bb"), "key"),
+        ("POST", "/v2/tasks", {"task_type": "a\0b"}, "task_type"),
+        ("POST", "/v2/tasks", mail(headers=dict.fromkeys("abc", 1)), "headers"),
+        ("POST", "/v2/tasks", {"x" * 1_000_000: 1}, "there is no field"),
         ("POST", "/v2/tasks/bulk", mail(tasks=[]), "tasks"),
+        ("POST", "/v2/tasks/bulk", mail(tasks=[{}] * 50_000), "tasks"),
         ("POST", "/v2/tasks/bulk", mail(tasks=[{}, {"delay_seconds": -1}]), "tasks.1.delay_seconds"),
         ("POST", "/v2/tasks/bulk", mail(tasks=[{}] * 1001), "tasks"),
         ("POST", "/v2/tasks/hold", {"limits": {"mail": 1}}, "worker"),
@@ -63,6 +77,23 @@ def mail(**fields: Any) -> dict[str, Any]:
         ("PUT", f"/v2/tasks/{ONE}/checkpoint", {"token": ONE, "stage": "a\0"}, "stage"),
         ("GET", "/v2/tasks?status=DONE", None, "status"),
         ("GET", "/v2/tasks?cursor=rubbish", None, "cursor"),
+        ("GET", "/v2/tasks?cursor=", None, "cursor"),
+        ("GET", f"/v2/tasks?cursor={LATE}", None, "cursor"),
+        ("GET", f"/v2/dead-letters?cursor={LATE_LETTER}", None, "cursor"),
+        ("GET", "/v2/dead-letters?cursor=", None, "cursor"),
+        ("GET", "/v2/dead-letters?after=", None, "after"),
+        ("GET", "/v2/tasks?statuss=FAILED", None, "did you mean 'status'"),
+        ("GET", "/v2/tasks?status=FAILED&status=PENDING", None, "status"),
+        ("GET", "/v2/counts?key=k", None, "key"),
+        ("GET", "/v2/configuration/a%00b", None, "task_type"),
+        ("PUT", "/v2/configuration/a%00b", {}, "task_type"),
+        ("DELETE", "/v2/configuration/a%00b", None, "task_type"),
+        ("PUT", "/v2/task-types/a%00b", {}, "task_type"),
+        ("GET", "/v1/get_task_list?task_type=a%00b", None, "task_type"),
+        ("GET", "/v1/get_task_counts_by_type?task_type=a%00b", None, "task_type"),
+        ("POST", "/v1/register_task", {"task_type": "a\0b"}, "task_type"),
+        ("POST", "/v2/dead-letters/replay", {"task_type": "a\0b"}, "task_type"),
+        ("POST", "/v2/dead-letters/replay", {"everything": True, "reason": "a\0b"}, "reason"),
         ("GET", "/v2/tasks?limit=0", None, "limit"),
         ("GET", "/v2/tasks?key=%00", None, "key"),
         ("PUT", "/v2/task-types/%20mail", {}, "task_type"),
@@ -140,6 +171,122 @@ async def test_each_route_that_writes_wants_its_role(alone: Make, method: str, p
     reply = await service.client.request(method, path, json={}, headers={"Authorization": "Bearer not-a-known-token"})
     assert reply.status_code == 401
     assert service.application.statuses() == []
+
+
+@pytest.mark.parametrize("path", ["/v2/tasks", "/v2/tasks/bulk", "/v2/tasks/hold", "/v2/dead-letters/replay"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None])
+async def test_only_json_is_taken_for_json(alone: Make, path: str, kind: str | None) -> None:
+    headers = {"Authorization": f"Bearer {SECRETS['admin']}"} | ({"Content-Type": kind} if kind else {})
+    reply = await alone().client.post(path, content=b'{"task_type": "mail", "tasks": [{}]}', headers=headers)
+    assert (reply.status_code, reply.headers["content-type"]) == (415, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/v2/tasks", "GET, POST"),
+        ("GET", "/v2/tasks/bulk", "POST"),
+        ("DELETE", "/v2/tasks/hold", "POST"),
+        ("PATCH", f"/v2/tasks/{ONE}", "GET"),
+        ("GET", f"/v2/tasks/{ONE}/outcome", "PUT"),
+        ("POST", "/v2/configuration/mail", "DELETE, GET, PUT"),
+        ("GET", "/v2/dead-letters/replay", "POST"),
+        ("OPTIONS", "/v2/counts", "GET"),
+        ("POST", "/healthz", "GET"),
+    ],
+)
+async def test_a_method_that_is_not_served_is_told_all_that_are(
+    alone: Make, method: str, path: str, allowed: str
+) -> None:
+    reply = await alone().admin(method, path)
+    assert (reply.status_code, reply.headers["allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_an_unknown_task_type_in_a_path_is_404(alone: Make, method: str) -> None:
+    reply = await alone().admin(method, "/v2/configuration/mial", {} if method == "PUT" else None)
+    assert (reply.status_code, "did you mean 'mail'" in reply.json()["detail"]) == (404, True)
+
+
+async def test_every_field_that_a_problem_names_is_one_of_the_route(alone: Make) -> None:
+    service = alone()
+
+    @service.application.outbox.task()
+    def issue_coupon(account_no: str) -> None: ...
+
+    many = {"x": 2**70}
+    for body, field in (
+        (mail(arguments=many), "arguments"),
+        (mail(headers={"content-type": "x"}), "headers"),
+        ({"task_type": "issue_coupon"}, "arguments"),
+        ({"task_type": "issue_coupon", "arguments": {"account": 1}}, "arguments"),
+        (mail(run_at="2030-01-01T00:00:00"), "run_at"),
+    ):
+        reply = await service.producer("POST", "/v2/tasks", body)
+        assert reply.json()["field"].partition(".")[0] == field, reply.text
+    reply = await service.producer("POST", "/v2/tasks/bulk", mail(tasks=[{"arguments": many}]))
+    assert reply.json()["field"] == "tasks"
+    data = {"task_type": "mail", "user_id": " x"}
+    reply = await service.producer("POST", "/v1/create_task", {"task_data": data})
+    assert reply.json()["field"] == "task_data.user_id"
+
+
+async def test_what_would_take_a_hundred_times_its_bytes_is_refused_unparsed(alone: Make) -> None:
+    service = alone()
+    headers = {"Authorization": f"Bearer {SECRETS['admin']}", "Content-Type": "application/json"}
+    for text in (b'{"task_type": "mail", "tasks": [' + b"{}," * 400_000 + b"{}]}", b"[" + b"[]," * 400_000 + b"[]]"):
+        reply = await service.client.post("/v2/tasks/bulk", content=text, headers=headers)
+        assert (reply.status_code, "objects and lists" in reply.text) == (413, True)
+    code = {"task_type": "mail", "arguments": {"text": '{[}] "\\' * 100_000}}
+    assert (await service.producer("POST", "/v2/tasks", code)).status_code == 201
+
+
+async def test_an_unknown_sql_error_is_logged_without_its_parameters_and_escaped(
+    alone: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = alone()
+
+    def fail(_: Any) -> None:
+        raise IntegrityError("INSERT INTO x VALUES (?)", ["the-" + "parameter"], RuntimeError("bad\x1b[31m\u202e\x9b"))
+
+    service.app.state.service.view.one = lambda *_, **__: fail(None)
+    reply = await service.admin("GET", f"/v2/tasks/{ONE}")
+    assert reply.status_code == 500
+    told = "".join(record.getMessage() for record in caplog.records if record.name == "asyncflow.flowsvr")
+    assert "the-parameter" not in caplog.text + told
+    assert "IntegrityError" in told
+    assert not {"\x1b", "\u202e", "\x9b"} & set(told)
+
+
+async def test_large_bodies_wait_for_no_one_tokens_bytes(alone: Make) -> None:
+    service = alone(max_body_bytes=200_000, max_bytes_in_flight=300_000)
+    headers = {"Content-Type": "application/json"}
+    may_end = asyncio.Event()
+
+    async def slowly() -> Any:
+        yield b'{"task_type": "mail", "arguments": {"x": "' + b"y" * 199_000
+        await may_end.wait()
+        yield b'"}}'
+
+    def post(role: str, content: Any) -> Any:
+        bearer = {"Authorization": f"Bearer {SECRETS[role]}"}
+        return service.client.post("/v2/tasks", content=content, headers={**headers, **bearer})
+
+    bodies = service.app.state.bodies
+    slow = asyncio.create_task(post("producer", slowly()))
+    with anyio.fail_after(60):
+        while not bodies._kept:
+            await asyncio.sleep(0.01)
+    large = b'{"task_type": "mail", "arguments": {"x": "' + b"y" * 199_000 + b'"}}'
+    replies = [
+        await post("producer", large),
+        await post("producer", b'{"task_type": "mail"}'),
+        await post("admin", large),
+    ]
+    may_end.set()
+    assert [reply.status_code for reply in replies] == [503, 201, 201]
+    assert (await slow).status_code == 201
+    assert not bodies._kept
 
 
 @pytest.mark.parametrize(

@@ -2,67 +2,19 @@
 
 from __future__ import annotations
 
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import URL, create_engine
 
 from asyncflow import cli
+from tests.integration.integrations.flowsvr.process import SECRET, Process
 from tests.support.databases import drop_everything
 from tests.unit.scheduler.waiting import eventually
-
-ASYNCFLOW = str(Path(sys.executable).with_name("asyncflow"))
-SECRET = "a-secret-of-some-length"
-TOKENS = f'[[tokens]]\nname = "all"\ntoken = "{SECRET}"\nroles = ["admin"]\n'
-WIRING = """
-from sqlalchemy import MetaData, create_engine
-from asyncflow import Outbox, Scheduler
-from asyncflow.testing import MemoryPublisher
-
-outbox = Outbox(MetaData())
-outbox.task("mail")
-scheduler = Scheduler(create_engine({url!r}), outbox, {{"kafka": MemoryPublisher()}})
-"""
-
-
-class Process:
-    """Be one ``asyncflow serve``, with its client."""
-
-    def __init__(self, directory: Path, url: str, *options: str) -> None:
-        (directory / "wiring.py").write_text(WIRING.format(url=url))
-        (directory / "tokens.toml").write_text(TOKENS)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        command = [ASYNCFLOW, "serve", "wiring:scheduler", "--port", str(port), "--tokens", "tokens.toml", *options]
-        self.popen = subprocess.Popen(command, cwd=directory, stderr=subprocess.PIPE, text=True)
-        headers = {"Authorization": f"Bearer {SECRET}"}
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60)
-
-    def is_up(self) -> bool:
-        assert self.popen.poll() is None, self.popen.stderr and self.popen.stderr.read()
-        try:
-            return self.client.get("/healthz").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def hold(self, most: int = 10, **fields: Any) -> Any:
-        body = {"worker": "w", "limits": {"mail": most}, **fields}
-        return self.client.post("/v2/tasks/hold", json=body).json()["tasks"]
-
-    def stop(self) -> tuple[int, str]:
-        self.popen.send_signal(signal.SIGTERM)
-        _, log = self.popen.communicate(timeout=60)
-        return self.popen.returncode, log
 
 
 @pytest.fixture
@@ -80,9 +32,7 @@ def serve(tmp_path: Path, database_url: URL) -> Iterator[Callable[..., list[Proc
 
     yield begin
     for process in started:
-        process.client.close()
-        process.popen.kill()
-        process.popen.communicate(timeout=60)
+        process.end()
     engine = create_engine(database_url)
     drop_everything(engine)
     engine.dispose()

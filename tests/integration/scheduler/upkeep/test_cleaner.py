@@ -11,7 +11,6 @@ from sqlalchemy import URL, Connection, create_engine, select, text
 
 from asyncflow import Outbox, Status
 from asyncflow.events import SettledRowsDeleted
-from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import LONG
@@ -28,7 +27,7 @@ def cleaner(schedule: Schedule, **options: Any) -> Cleaner:
     """Return the cleaner of a scheduler that owns its shards and runs nothing."""
     scheduler = schedule(**options)
     scheduler.ownership.acquire()
-    return scheduler.machinery.cleaner
+    return scheduler._cleaner
 
 
 def settled(application: Application, count: int, status: Status, *, old: bool = True) -> None:
@@ -95,7 +94,7 @@ def test_the_retention_begins_when_the_row_is_settled(application: Application, 
     long_ago(application)
     scheduler = schedule()
     scheduler.drain()
-    clean(scheduler.machinery.cleaner)
+    clean(scheduler._cleaner)
     assert application.statuses() == [Status.SUCCESS] * 5
 
 
@@ -127,7 +126,7 @@ def test_rows_go_in_small_batches_with_pauses_between(engine: Any, made: list[An
     settled(application, 30, Status.SUCCESS)
     made.append(application.scheduler(cleaning_batch=4, cleaning_pause_seconds=0.25, cleaning_interval_seconds=77))
     made[0].ownership.acquire()
-    pauses = clean(made[0].machinery.cleaner)
+    pauses = clean(made[0]._cleaner)
     assert set(pauses[:-1]) == {0.25}
     assert pauses[-1] == 77
     deleted = [event.rows for event in application.signals.of(SettledRowsDeleted)]
@@ -208,8 +207,7 @@ def test_an_enqueue_in_an_open_transaction_never_blocks_cleaning(
     cleaning_engine = create_engine(database_url, connect_args=IMPATIENT[database_url.get_backend_name()])
     scheduler = schedule()
     scheduler.ownership.acquire()
-    instance = Instance(application.outbox, cleaning_engine, scheduler.settings, scheduler.hooks)
-    one = Cleaner(instance, scheduler.ownership)
+    one = Cleaner(application.outbox, cleaning_engine, scheduler.ownership, scheduler.settings, scheduler.hooks)
     with application.engine.begin() as connection:
         enqueue_many(application.outbox, connection)
         clean(one)

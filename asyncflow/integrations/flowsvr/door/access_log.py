@@ -1,0 +1,52 @@
+"""The access log: a line for each request."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from asyncflow.integrations.flowsvr.door.problems import one_line
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_LOG = logging.getLogger("asyncflow.flowsvr")
+_QUIET = ("/healthz", "/readyz", "/v2/tasks/hold", "/v2/tasks/renew", "/v2/tasks/set")
+_UNKNOWN_CALLER, _AT_FAULT = 401, 500
+
+
+class AccessLog:
+    """Write a line for each request: what was asked, by whom, the answer's status and the time it took.
+
+    What workers do all the time, and what went well there, is logged at DEBUG; so is what came without a known token,
+    of which ``Refusals`` tells: strangers do not fill the log.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), [_AT_FAULT]
+
+        async def send_noting(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                status[0] = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting)
+        finally:
+            is_quiet = (scope["path"] in _QUIET and status[0] < _AT_FAULT) or status[0] == _UNKNOWN_CALLER
+            caller = scope.get("state", {}).get("caller", "-")
+            took = (time.perf_counter() - began) * 1000
+            level = logging.DEBUG if is_quiet else logging.INFO
+            path = one_line(scope["path"])
+            _LOG.log(level, "%s %s %d %s %.1f ms", one_line(scope["method"]), path, status[0], caller, took)

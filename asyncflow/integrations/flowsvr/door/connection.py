@@ -1,0 +1,137 @@
+"""Connections of clients, as uvicorn keeps them with h11: none waits for ever, and never more than the server bears."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from asyncflow.integrations.flowsvr.settings import ServiceSettings
+
+_LOG = logging.getLogger("asyncflow.flowsvr")
+_TELL_SECONDS = 10.0
+_LEAVE_SECONDS, _MOST_LEAVING = 1.0, 32  # so long some of those who are turned away may read why
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
+    b"content-type: text/plain\r\ncontent-length: 20\r\n\r\ntoo many connections"
+)
+
+
+class Crowd:
+    """Know the connections of a server that ask for nothing yet, the longest waiting first; one event loop uses it."""
+
+    def __init__(self, settings: ServiceSettings, most: int) -> None:
+        self.most = most
+        self.header_seconds = settings.header_timeout_seconds
+        self.answer_seconds = settings.body_timeout_seconds
+        self.idle: dict[Connection, None] = {}
+        self.leaving: set[Connection] = set()
+        self._closed = 0
+        self._told_at = -_TELL_SECONDS
+
+    def make_room(self) -> bool:
+        """Close the connection that has asked for nothing for the longest time; return whether there was one."""
+        self._closed += 1
+        now = time.monotonic()
+        if now - self._told_at >= _TELL_SECONDS:
+            text = "there are %d connections, as many as there may be; %d were closed to make room or not let in"
+            _LOG.warning(text, self.most, self._closed)
+            self._closed, self._told_at = 0, now
+        longest = next(iter(self.idle), None)
+        if longest is None:
+            return False
+        longest.leave()
+        return True
+
+
+class Connection(H11Protocol):
+    """Speak HTTP with one client, who has so long to ask, and so long to take on an answer.
+
+    A client that asks for nothing makes room for another when there are too many; one whose request is at work stays.
+    """
+
+    def __init__(self, crowd: Crowd, **uvicorns: Any) -> None:
+        super().__init__(**uvicorns)
+        self._crowd = crowd
+        self._asks_until: asyncio.TimerHandle | None = None
+        self._takes_until: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Let the client ask, or turn it away."""
+        super().connection_made(transport)
+        if len(self.connections) > self._crowd.most and not self._crowd.make_room():
+            self._turn_away()
+            return
+        self._await_request()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; a request whose head is whole is at work from now on."""
+        if self.transport.is_closing() or self in self._crowd.leaving:
+            return
+        super().data_received(data)
+        if self._is_at_work():
+            self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        """Let the client ask again."""
+        super().on_response_complete()
+        if not self._is_at_work():
+            self._await_request()
+
+    def pause_writing(self) -> None:
+        """Let the client take on what is waiting, in time."""
+        super().pause_writing()
+        if self._takes_until is None:
+            self._takes_until = self.loop.call_later(self._crowd.answer_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on with the answer."""
+        super().resume_writing()
+        self._stop_hurrying()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the client."""
+        self._crowd.leaving.discard(self)
+        self._stop_waiting()
+        self._stop_hurrying()
+        super().connection_lost(exc)
+
+    def _turn_away(self) -> None:
+        """Tell the client to come again, and leave; at once it might not read that, for what it has sent is unread."""
+        self.connections.discard(self)
+        if len(self._crowd.leaving) >= _MOST_LEAVING:
+            self.transport.abort()
+            return
+        self._crowd.leaving.add(self)
+        self.transport.write(_FULL)
+        self.transport.write_eof()
+        self.loop.call_later(_LEAVE_SECONDS, self.transport.abort)
+
+    def leave(self) -> None:
+        """Close the connection at once, whatever is unsent."""
+        self._stop_waiting()
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def _is_at_work(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _await_request(self) -> None:
+        self._stop_waiting()
+        if not self.transport.is_closing():
+            self._crowd.idle[self] = None
+            self._asks_until = self.loop.call_later(self._crowd.header_seconds, self.leave)
+
+    def _stop_waiting(self) -> None:
+        self._crowd.idle.pop(self, None)
+        if self._asks_until is not None:
+            self._asks_until.cancel()
+            self._asks_until = None
+
+    def _stop_hurrying(self) -> None:
+        if self._takes_until is not None:
+            self._takes_until.cancel()
+            self._takes_until = None

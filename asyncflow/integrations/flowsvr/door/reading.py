@@ -1,0 +1,166 @@
+"""Bodies, read whole before anything happens, within bounds of size, time and bytes in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+import anyio
+from starlette.requests import Request
+
+from asyncflow.integrations.flowsvr.door.problems import Problem
+from asyncflow.integrations.flowsvr.settings import ServiceSettings
+
+FREE_BYTES = 64 * 1024  # of each body, for which nobody waits: as much as a server keeps unread of each connection
+MOST_VALUES = 250_000  # objects and lists in one body: each takes a hundred times its two bytes
+_CLOSE = {"Connection": "close"}
+_TEXTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
+
+class BodyReader:
+    """Read the bodies of one application's requests; one event loop uses it.
+
+    A body that does not come in whole does nothing. A small one is free; of the bytes beyond ``FREE_BYTES`` no more
+    are kept at once than ``max_bytes_in_flight``, and no more than half of those, or one body, for one caller.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._most = settings.max_body_bytes
+        self._seconds = settings.body_timeout_seconds
+        self._in_flight = settings.bytes_in_flight
+        self._share = max(self._in_flight // 2, self._most)
+        self._kept: Counter[str] = Counter()
+        self._parsing = asyncio.Semaphore(1)
+
+    @asynccontextmanager
+    async def read(self, request: Request, caller: str) -> AsyncIterator[Request]:
+        """Give the request with its whole body, which counts until the end; raises Problem 400, 408, 413 or 503."""
+        kept = _Kept(self, caller)
+        try:
+            yield _Whole(request, await self._read(request, kept), self._parsing)
+        finally:
+            kept.release()
+
+    async def _read(self, request: Request, kept: _Kept) -> bytes:
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit():
+            self._require_room(int(declared))
+            kept.keep(int(declared))
+        body = bytearray()
+        try:
+            with anyio.fail_after(self._seconds):
+                await self._gather(request, body, kept)
+        except TimeoutError:
+            raise Problem(408, f"the body did not come within {self._seconds:g} seconds", _CLOSE) from None
+        if declared.isdigit() and len(body) != int(declared):
+            _cut_off()
+        _require_few_values(body)
+        return bytes(body)
+
+    async def _gather(self, request: Request, body: bytearray, kept: _Kept) -> None:
+        is_whole = False
+        while not is_whole:
+            message = await request.receive()
+            if message["type"] != "http.request":
+                _cut_off()
+            body += message.get("body", b"")
+            self._require_room(len(body))
+            kept.keep(len(body))
+            is_whole = not message.get("more_body", False)
+
+    def _require_room(self, size: int) -> None:
+        if size > self._most:
+            raise Problem(413, f"the body is larger than {self._most} bytes; send less at once", _CLOSE)
+
+    def take(self, caller: str, count: int) -> None:
+        """Count bytes as kept for a caller; raises Problem 503 if there is no room for them."""
+        if self._kept.total() + count > self._in_flight or self._kept[caller] + count > self._share:
+            raise Problem(
+                503,
+                "too many large bodies are at work; try again, or send less at once",
+                {"Retry-After": "1", **_CLOSE},
+            )
+        self._kept[caller] += count
+
+    def give_back(self, caller: str, count: int) -> None:
+        """Count bytes as kept no longer."""
+        self._kept[caller] -= count
+        if not self._kept[caller]:
+            del self._kept[caller]
+
+
+class _Kept:
+    """Count the bytes of one body."""
+
+    def __init__(self, reader: BodyReader, caller: str) -> None:
+        self._reader = reader
+        self._caller = caller
+        self._count = 0
+
+    def keep(self, size: int) -> None:
+        """Let the body be of this size at least."""
+        more = max(0, size - FREE_BYTES) - self._count
+        if more > 0:
+            self._reader.take(self._caller, more)
+            self._count += more
+
+    def release(self) -> None:
+        """Let the body be gone."""
+        if self._count:
+            self._reader.give_back(self._caller, self._count)
+
+
+class _Whole(Request):
+    """Be a request whose body is there; a large one is parsed alone, and others have their turn before the next."""
+
+    def __init__(self, request: Request, body: bytes, parsing: asyncio.Semaphore) -> None:
+        super().__init__(request.scope, _replaying(body, request.receive))
+        self._parsing = parsing
+
+    async def json(self) -> Any:
+        """Return the body as JSON; raises ValueError for what is none."""
+        body = await self.body()
+        if len(body) <= FREE_BYTES:
+            return _parsed(body)
+        async with self._parsing:
+            parsed = _parsed(body)
+            await asyncio.sleep(0)
+            return parsed
+
+
+def _parsed(body: bytes) -> Any:
+    return json.loads(body, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _replaying(
+    body: bytes, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]
+) -> Callable[[], Awaitable[MutableMapping[str, Any]]]:
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> MutableMapping[str, Any]:
+        return waiting.pop() if waiting else await receive()
+
+    return receive_again
+
+
+def _require_few_values(body: bytearray) -> None:
+    """Refuse what would take a hundred times its bytes once it is parsed, while it is bytes."""
+    if _openings(body) > MOST_VALUES and _openings(_TEXTS.sub(b"", body)) > MOST_VALUES:
+        raise Problem(413, f"the body holds more than {MOST_VALUES} objects and lists; send fewer at once")
+
+
+def _openings(text: bytes | bytearray) -> int:
+    return text.count(b"{") + text.count(b"[")
+
+
+def _cut_off() -> NoReturn:
+    raise Problem(400, "the request ended before its body was whole; nothing was done", _CLOSE)
