@@ -8,40 +8,21 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, overload
 from uuid import UUID
 
-from sqlalchemy import Connection, MetaData, Table, event, literal
-from sqlalchemy.orm import Session, registry
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy import Connection, MetaData
+from sqlalchemy.orm import Session
 
-from asyncflow.errors import OptionError, WrongTargetError
-from asyncflow.events import Hook, Hooks, TaskEnqueued
-from asyncflow.outbox import queries, turns
-from asyncflow.outbox.clock import Instant
+from asyncflow.errors import OptionError
+from asyncflow.events import Hook, Hooks
 from asyncflow.outbox.declarations.handler_type import HandlerT, HandlerType, HandlerTypes
 from asyncflow.outbox.declarations.periodic_task import DUE_TIME, PeriodicTask
 from asyncflow.outbox.declarations.task_type import MessageType, TaskTypes
-from asyncflow.outbox.dedupe import Dedupe, Enqueued, idempotency_key_of
-from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.dedupe import Enqueued, idempotency_key_of
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, call_row_of, row_of
 from asyncflow.outbox.options import field_names, refuse_keywords, refuse_unknown, require_place, require_whole
-from asyncflow.outbox.tables import (
-    MOST_CONTEXT_ROW_BYTES,
-    WORKER_COLUMNS,
-    audit_table,
-    context_table,
-    dedupe_table,
-    instance_table,
-    job_table,
-    parked_key_table,
-    periodic_table,
-    schedule_cfg_table,
-    shard_table,
-    task_table,
-    turn_table,
-)
-from asyncflow.outbox.transaction.carrying import require_carried, require_exact
-from asyncflow.outbox.transaction.target import bind_of, connection_of, is_async, require_transactional, target_of
+from asyncflow.outbox.tables import MOST_CONTEXT_ROW_BYTES, Tables
 from asyncflow.outbox.transaction.wakeup import Bell
+from asyncflow.outbox.writer import Caller, Writer
 from asyncflow.text import shown
 
 if TYPE_CHECKING:
@@ -87,31 +68,11 @@ class Outbox:
         require_whole("shard_count", shard_count, 1, 32_767)
         require_whole("max_message_bytes", max_message_bytes, 1, 2**31 - 1)
         require_whole("context_row_bytes", context_row_bytes, 0, MOST_CONTEXT_ROW_BYTES)
-        self.tasks = task_table(metadata, f"{prefix}task", schema)
-        self.shards = shard_table(metadata, f"{prefix}shard", schema)
-        self.instances = instance_table(metadata, f"{prefix}instance", schema)
-        self.parked_keys = parked_key_table(metadata, f"{prefix}parked_key", schema)
-        self.jobs = job_table(metadata, f"{prefix}job", schema)
-        self._dedupe = Dedupe(dedupe_table(metadata, f"{prefix}dedupe", schema))
-        self.dedupe_entries = self._dedupe.entries
-        self.periodic_entries = periodic_table(metadata, f"{prefix}periodic", schema)
-        self.schedule_cfgs = schedule_cfg_table(metadata, f"{prefix}schedule_cfg", schema)
-        self.audit_entries = audit_table(metadata, f"{prefix}audit", schema)
-        self.contexts = context_table(metadata, f"{prefix}context", schema)
-        self.turns = turn_table(metadata, f"{prefix}turn", schema)
-        self.tables = (
-            self.tasks,
-            self.shards,
-            self.instances,
-            self.parked_keys,
-            self.jobs,
-            self.dedupe_entries,
-            self.periodic_entries,
-            self.schedule_cfgs,
-            self.audit_entries,
-            self.contexts,
-            self.turns,
-        )
+        self.tables = its = Tables.of(metadata, prefix, schema)
+        self.tasks, self.contexts, self.turns, self.parked_keys = its.tasks, its.contexts, its.turns, its.parked_keys
+        self.shards, self.instances, self.jobs = its.shards, its.instances, its.jobs
+        self.dedupe_entries, self.periodic_entries = its.dedupe_entries, its.periodic_entries
+        self.schedule_cfgs, self.audit_entries = its.schedule_cfgs, its.audit_entries
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
         self.context_row_bytes = context_row_bytes
@@ -123,9 +84,7 @@ class Outbox:
         self.hooks = Hooks(hooks)
         self.bell = Bell()
         self._door = Door(shard_count, max_message_bytes)
-        self._written = (self.tasks, self.dedupe_entries)  # by an enqueue
-        self._row_class = _map_rows(self._written)
-        event.listen(self._row_class, "before_insert", self._draw_turn)
+        self._writer = Writer(self.tables, self.task_types, self.bell, self.hooks)
 
     def message(self, task_type: str, **options: Any) -> MessageType:
         """Declare a task type whose tasks are published.
@@ -282,113 +241,21 @@ class Outbox:
         return self._call(target, task, _listed(calls, Call), bulk=True)
 
     def _call(self, given: Any, task: Any, calls: Sequence[Call], *, bulk: bool = False) -> list[Enqueued]:
-        target = target_of(given)
+        caller = Caller.of(given)
         task_type = self.handler_types.require(task)
         calls = [_checked(call, task_type) for call in calls]
         rows = [call_row_of(call, task_type, self._door) for call in calls]
-        return self._add(given, target, task_type.name, rows, _keys_of(calls), bulk=bulk)
+        return self._writer.add(caller, task_type.name, rows, _keys_of(calls), bulk=bulk)
 
     def _write(self, given: Any, name: str, messages: Sequence[Message], *, bulk: bool = False) -> list[Enqueued]:
-        target = target_of(given)
+        caller = Caller.of(given)
         task_type = self.task_types.require(name)
         rows = [row_of(message, task_type, self._door) for message in messages]
         if task_type.ordered:
             # They share a turn, and go by their ids: of a process whose clock was set back, too.
             for row, task_id in zip(rows, sorted(row["id"] for row in rows), strict=True):
                 row["id"] = task_id
-        return self._add(given, target, name, rows, _keys_of(messages), bulk=bulk)
-
-    def _add(
-        self,
-        given: Any,
-        target: Session | Connection,
-        name: str,
-        rows: list[dict[str, Any]],
-        keys: list[str | None] | None,
-        *,
-        bulk: bool,
-    ) -> list[Enqueued]:
-        if keys is not None:
-            enqueued = self._sift(given, target, name, rows, keys)
-            rows = [row for row, one in zip(rows, enqueued, strict=True) if one.is_new]
-            bulk = True
-        else:
-            enqueued = [Enqueued(row["id"], True) for row in rows]
-        # What an AsyncSession holds can be flushed only where it awaits; the others take a bulk at once.
-        at_once = isinstance(target, Connection) or (bulk and not is_async(given))
-        if rows:
-            self._insert(target, rows, at_once=at_once)
-            self.bell.on_commit_of(target, name)
-        if self.hooks:
-            for row in rows:
-                self.hooks.emit(TaskEnqueued(row["id"], name, row["task_key"]))
-        return enqueued
-
-    def _sift(
-        self, given: Any, target: Session | Connection, name: str, rows: list[dict[str, Any]], keys: list[str | None]
-    ) -> list[Enqueued]:
-        if is_async(given):
-            raise WrongTargetError(
-                "an idempotency key is looked up at once, which an AsyncSession does only where it awaits: "
-                "await session.run_sync(lambda sync: outbox.enqueue(sync, ..., idempotency_key=...))"
-            )
-        connection = connection_of(target, queries.insert_task(self.tasks), self._row_class.__mapper__)
-        require_carried(connection, self._written, rows)
-        require_exact(connection, keys)
-        return self._dedupe.sift(connection, name, rows, keys)
-
-    def _insert(self, target: Session | Connection, rows: list[dict[str, Any]], *, at_once: bool) -> None:
-        statement, mapper = queries.insert_task(self.tasks), self._row_class.__mapper__
-        if isinstance(target, Session) and not at_once:
-            require_transactional(bind_of(target, statement, mapper))
-            target.add_all([self._row_class(row) for row in rows])
-            return
-        connection = connection_of(target, statement, mapper)
-        require_carried(connection, self._written, rows)
-        if self._is_ordered(rows[0]["task_type"]):
-            turn = turns.draw(connection, self.turns)
-            rows = [{**_without_times(row), "turn": turn} for row in rows]
-            statement = queries.insert_ordered_task(self.tasks)
-        if any(isinstance(row.get("order_time"), ClauseElement) for row in rows):
-            for row in rows:  # an expression of its own in each: no statement serves two of them
-                connection.execute(statement.values(row))
-        elif len(rows) == 1:
-            connection.execute(statement, rows[0])
-        else:
-            dialect_of(connection.dialect.name).insert_many(connection, self.tasks, rows, statement)
-
-    def _is_ordered(self, name: str) -> bool:
-        return name in self.task_types and self.task_types[name].ordered
-
-    def _draw_turn(self, _: Any, connection: Connection, row: Any) -> None:
-        """Give a row of an ordered type its turn as late as it is flushed: then its transaction has its locks."""
-        values = row.__dict__
-        if self._is_ordered(values["task_type"]):
-            values["order_time"] = values["created_at"] = literal(turns.draw(connection, self.turns), Instant())
-
-
-def _without_times(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in ("order_time", "created_at")}
-
-
-def _map_rows(written: tuple[Table, ...]) -> type[Any]:
-    """Map a private class to the first of the tables, so that a Session can hold rows whatever the application maps."""
-
-    class TaskRow:
-        def __init__(self, values: dict[str, Any]) -> None:
-            # A flush inserts what stands in __dict__; fifteen attribute events would tell nobody anything.
-            self.__dict__.update(values)
-
-    # Without the columns of the workers: the ORM would write a NULL for each that is mapped.
-    registry().map_imperatively(TaskRow, written[0], eager_defaults=False, exclude_properties=WORKER_COLUMNS)
-
-    # A session can choose its isolation level after publish(), with the first statement.
-    def require(_: Any, connection: Connection, row: Any) -> None:
-        require_transactional(connection)
-        require_carried(connection, written, (row.__dict__,))
-
-    event.listen(TaskRow, "before_insert", require)
-    return TaskRow
+        return self._writer.add(caller, name, rows, _keys_of(messages), bulk=bulk)
 
 
 def _keys_of(given: Sequence[Message] | Sequence[Call]) -> list[str | None] | None:

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
@@ -78,23 +79,16 @@ def monitored(application: Application, count: int = 1) -> None:
     start = threading.Barrier(count, timeout=60)
 
     def look(scheduler: Scheduler) -> None:
-        scheduler._monitor._ownership = _Owning(owned)  # type: ignore[assignment]
+        monitor = scheduler.machinery.monitor
+        monitor._wards = replace(monitor._wards, shards=lambda: owned)
         start.wait()
-        while scheduler._monitor.step() == 0:
+        while scheduler.machinery.monitor.step() == 0:
             pass
 
     with ThreadPoolExecutor(count) as threads:
         list(threads.map(look, schedulers))
     for scheduler in schedulers:
         scheduler.stop()
-
-
-class _Owning:
-    def __init__(self, epochs: Any) -> None:
-        self._epochs = epochs
-
-    def epochs(self) -> Any:
-        return self._epochs
 
 
 def statuses(application: Application) -> Counter[int]:

@@ -60,7 +60,7 @@ def crossings(importers: str, *forbidden: str) -> list[Import]:
 
 
 def test_the_imports_were_read() -> None:
-    assert Import("asyncflow.scheduler.relay.relay", "asyncflow.outbox") in IMPORTS
+    assert Import("asyncflow.scheduler.instance", "asyncflow.outbox") in IMPORTS
     assert len(IMPORTS) > 200
 
 

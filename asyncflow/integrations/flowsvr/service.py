@@ -28,7 +28,6 @@ from asyncflow.outbox import Call, Outbox
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.dedupe import Enqueued
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler import SchedulerSettings
 from asyncflow.scheduler.cluster.shard_count import require_shard_count
 from asyncflow.scheduler.configuration.configurations import Configurations
 from asyncflow.scheduler.connections.connecting import connected
@@ -39,7 +38,7 @@ from asyncflow.scheduler.operator.dead_letters import DeadLetters
 from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.monitor import Monitor
+from asyncflow.scheduler.worker.monitor import Monitor, Wards
 from asyncflow.scheduler.worker.service_claims import ClaimOutcome, ServiceClaims, SettledClaim
 
 T = TypeVar("T")
@@ -75,8 +74,9 @@ class TaskService:
         self._has_tables = False
         self._started_by: int | None = None
         every_shard = range(outbox.shard_count)
-        monitoring = SchedulerSettings(monitor_interval_seconds=settings.monitor_interval_seconds)
-        self._monitor = Monitor(outbox, engine, lambda: every_shard, monitoring, self.catalogue, self.hooks)
+        interval = settings.monitor_interval_seconds
+        wards = Wards(shards=lambda: every_shard, types=self.catalogue, interval_seconds=interval)
+        self._monitor = Monitor(outbox, engine, wards, self.hooks)
         self._monitor_loop = Loop("monitor", self._step, self.hooks, self._monitor.close)
 
     def start(self) -> None:

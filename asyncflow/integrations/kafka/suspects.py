@@ -28,13 +28,14 @@ def deliver(batch: Sequence[Record], attempt: Attempt, deadline: float) -> list[
     """Send the batch, then its suspects in ever smaller parts, in order, until ``deadline`` (monotonic)."""
     findings = attempt(batch)
     if findings.count(SENT) == len(batch):
-        return list(findings)  # type: ignore[arg-type]  # all of them are SENT
-    suspects = [index for index, finding in enumerate(findings) if isinstance(finding, Suspect)]
+        return [SENT] * len(batch)
+    suspects = {index: finding for index, finding in enumerate(findings) if isinstance(finding, Suspect)}
     outcomes = [_presumed(finding) for finding in findings]
     if len(suspects) == 1:
-        outcomes[suspects[0]] = Rejected(findings[suspects[0]].error)  # type: ignore[union-attr]
+        ((index, suspect),) = suspects.items()
+        outcomes[index] = Rejected(suspect.error)
     elif suspects and monotonic() < deadline:
-        for part in _halves(suspects):
+        for part in _halves(list(suspects)):
             again = deliver([batch[index] for index in part], attempt, deadline)
             for index, outcome in zip(part, again, strict=True):
                 outcomes[index] = outcome

@@ -30,3 +30,8 @@ class RetryPolicy:
             grown = self.max_interval_seconds
         delay = min(grown, self.max_interval_seconds)
         return delay * (1 - self.jitter * chance()) if self.jitter else delay
+
+
+def is_spent(attempts: int, max_retries: int) -> bool:
+    """Tell whether no retry is left after so many attempts: the first one is none."""
+    return attempts > max_retries

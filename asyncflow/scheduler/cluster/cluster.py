@@ -8,12 +8,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from asyncflow.errors import OptionError
 from asyncflow.events import Hooks
 from asyncflow.scheduler.cluster.allocation import Allocation
-from asyncflow.scheduler.cluster.membership import LeasedOwnership
+from asyncflow.scheduler.cluster.membership import NO_NEWS, LeasedOwnership, News, Stake
 from asyncflow.scheduler.cluster.registry import Registry, View
+from asyncflow.scheduler.cluster.share import Share
 from asyncflow.scheduler.loops.pause import AdaptivePause
 
 _SHORTEST_PAUSE_SECONDS = 0.05  # while a hand-over is under way
@@ -21,45 +23,57 @@ _LOOKS_A_HEARTBEAT = 8  # while items are awaited
 _PART_OF_LEASE = 2 / 3  # after which it is renewed at the latest; a stall of the rest costs nothing
 
 
+@dataclass(frozen=True)
+class Rhythm:
+    """Tell how long leases last, and how often the other instances are looked at, by this process's clock."""
+
+    lease_seconds: float
+    heartbeat_seconds: float
+    clock: Callable[[], float] = time.monotonic
+
+
 class Cluster:
     """Step the ownerships of all jobs of one instance; lives as long as its scheduler.
 
-    One loop calls ``step``; other threads may acquire, refresh and release ownerships meanwhile. ``on_drained``
-    is called, on a thread at work, when an item that another instance waits for may be free to go.
+    One loop calls ``step``; other threads may acquire, refresh and release ownerships meanwhile. ``wake`` lets the
+    loop look soon: it is called, on a thread at work, when an item that another instance waits for may be free to go.
     """
 
     def __init__(
-        self,
-        registry: Registry,
-        lease_seconds: float,
-        heartbeat_seconds: float,
-        hooks: Hooks,
-        clock: Callable[[], float] = time.monotonic,
+        self, registry: Registry, rhythm: Rhythm, hooks: Hooks, wake: Callable[[], None] = lambda: None
     ) -> None:
         self.registry = registry
-        self.clock = clock
-        self.on_drained: Callable[[], None] = lambda: None
-        self._lease_seconds = lease_seconds
-        self._heartbeat_seconds = heartbeat_seconds
+        self.clock = rhythm.clock
+        self.wake = wake
+        self._lease_seconds = rhythm.lease_seconds
+        self._heartbeat_seconds = rhythm.heartbeat_seconds
         self._hooks = hooks
         # Others hand over within a heartbeat; what they hand over is not to wait for another one.
-        self._pause = AdaptivePause(_SHORTEST_PAUSE_SECONDS, heartbeat_seconds / _LOOKS_A_HEARTBEAT)
+        self._pause = AdaptivePause(_SHORTEST_PAUSE_SECONDS, rhythm.heartbeat_seconds / _LOOKS_A_HEARTBEAT)
         self._ownerships: dict[str, LeasedOwnership] = {}
         self._beat = threading.RLock()  # a hook may call back
         self._renewed_at = float("-inf")
         self._leased_until = float("-inf")
 
-    def ownership_of(self, job: str, item_count: int, allocation: Allocation) -> LeasedOwnership:
-        """Return the ownership of a job's items, which has not taken part yet; raises OptionError for a second one."""
+    def ownership_of(
+        self,
+        job: str,
+        item_count: int,
+        allocation: Allocation,
+        *,
+        share: Share | None = None,
+        news: News = NO_NEWS,
+    ) -> LeasedOwnership:
+        """Return the ownership of a job's items, which has not taken part yet; raises OptionError for a second one.
+
+        ``news`` are told of what changes. A ``share`` that is given was made before, by who has others look at it.
+        """
         if job in self._ownerships:
             raise OptionError(f"the job {job!r} is there already; give each job of a scheduler a name of its own")
-        made = LeasedOwnership(self, self.registry, job, item_count, allocation, self._hooks)
+        stake = Stake(job, item_count, allocation)
+        made = LeasedOwnership(self, stake, share or Share(self.wake, self.clock), self._hooks, news)
         self._ownerships[job] = made
         return made
-
-    def wake(self) -> None:
-        """Let the loop look soon."""
-        self.on_drained()
 
     def step(self) -> float:
         """Renew the leases when it is time, look, and act; return the seconds until the next look."""

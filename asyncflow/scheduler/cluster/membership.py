@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from asyncflow.events import Hooks, MembersChanged, OwnershipChanged, ShardsHandedOver
@@ -15,11 +16,7 @@ from asyncflow.scheduler.cluster.share import Share
 class Beat(Protocol):
     """Keep an ownership in step with the other instances: what it asks of its cluster."""
 
-    clock: Callable[[], float]
-
-    def wake(self) -> None:
-        """Let the loop look soon."""
-        ...
+    registry: Registry
 
     def enter(self, one: LeasedOwnership) -> None:
         """Join, and act once."""
@@ -38,23 +35,40 @@ class Beat(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Stake:
+    """Name a job of which an instance wants a share, the number of its items, and who is to have which."""
+
+    job: str
+    item_count: int
+    allocation: Allocation
+
+
+@dataclass(frozen=True)
+class News:
+    """Hold whom an ownership tells, on the cluster's thread: that other items are owned, and who is there and gone."""
+
+    on_change: Callable[[], None] = lambda: None
+    on_view: Callable[[Collection[str], Collection[str]], None] = lambda present, gone: None
+
+
+NO_NEWS = News()
+
+
 class LeasedOwnership:
     """Own this instance's share of one job, from ``acquire`` to ``release``; made by ``Cluster.ownership_of``."""
 
-    def __init__(
-        self, cluster: Beat, registry: Registry, job: str, item_count: int, allocation: Allocation, hooks: Hooks
-    ) -> None:
-        self.owner = registry.instance
-        self.job = job
-        self.item_count = item_count
-        self.allocation = allocation
+    def __init__(self, cluster: Beat, stake: Stake, share: Share, hooks: Hooks, news: News = NO_NEWS) -> None:
+        self.owner = cluster.registry.instance
+        self.job = stake.job
+        self.item_count = stake.item_count
+        self.allocation = stake.allocation
         self.takes_part = self.is_at_rest = False
-        self.on_change: Callable[[], None] = lambda: None  # called when other items are owned
-        self.share = Share(cluster.wake, cluster.clock)
+        self.share = share
         self._cluster = cluster
-        self._registry = registry
+        self._registry = cluster.registry
         self._hooks = hooks
-        self.on_view: Callable[[Collection[str], Collection[str]], None] = lambda present, gone: None
+        self._news = news
         self._members: tuple[str, ...] = ()
         self._present: frozenset[str] = frozenset()
 
@@ -95,7 +109,7 @@ class LeasedOwnership:
         if mine != before:
             lost = tuple(sorted(before.keys() - mine.keys()))
             self._hooks.emit(OwnershipChanged(self.job, self.owner, tuple(sorted(mine)), lost))
-            self.on_change()
+            self._news.on_change()
         self._notice(view)
         if view.members != self._members:
             self._members = view.members
@@ -108,7 +122,7 @@ class LeasedOwnership:
         owners = {held.owner for held in view.items.values() if held.owner and held.is_free}
         gone = ((self._present - present) | view.departed | owners) - present
         self._present = present
-        self.on_view(present, gone)
+        self._news.on_view(present, gone)
 
     def act(self, view: View, leased_until: float) -> bool:
         """Take what is free and due to this instance, hand over what is due to others; return whether there was any."""

@@ -59,10 +59,17 @@ class TypesInForce:
     A row that is at fault is told of once, and its type goes on as declared.
     """
 
-    def __init__(self, outbox: Outbox, engine: Engine, interval_seconds: float, hooks: Hooks) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        engine: Engine,
+        interval_seconds: float,
+        hooks: Hooks,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
         self.messages: Overlay[MessageType] = Overlay(outbox.task_types)
         self.handlers: Overlay[HandlerType] = Overlay(outbox.handler_types)
-        self.on_change: Callable[[], None] = lambda: None
+        self._on_change = on_change
         self._outbox = outbox
         self._engine = engine
         self._database = Database(engine, autocommit=True)  # kept: a reading is one statement, and no ROLLBACK
@@ -94,7 +101,7 @@ class TypesInForce:
             overlay.lay_over(configs, lambda config, error: self._ignore(config, error, told))
         if configs != before:
             self._tell(before, configs)
-            self.on_change()
+            self._on_change()
 
     def _ignore(self, config: TypeConfig, error: OptionError, told: Mapping[str, TypeConfig]) -> None:
         self._ignored[config.task_type] = config

@@ -17,8 +17,10 @@ _SECONDS = 5.0
 class Caution:
     """Remember for a while that a row was locked, so that it is waited for once, and not by each statement."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.on_locked: Callable[[int], None] = lambda _: None  # told how many rows, when the first is met
+    def __init__(
+        self, on_locked: Callable[[int], None] = lambda _: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._on_locked = on_locked  # told how many rows, when the first is met
         self.rows = 0  # that were locked when it was last looked
         self._clock = clock
         self._until = float("-inf")
@@ -33,7 +35,7 @@ class Caution:
         if not rows:
             return
         if not self.is_on:
-            self.on_locked(rows)
+            self._on_locked(rows)
         self.rows, self._until = rows, self._clock() + _SECONDS
 
     def run(self, database: Database, work: Callable[[Connection], T], free: Callable[[Connection], T]) -> T:

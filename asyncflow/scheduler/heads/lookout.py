@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Hashable, Sequence
+from typing import NamedTuple
 
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.heads.queries import Head
@@ -31,13 +32,14 @@ class Lookout:
         tick: float | str,
         heartbeat_seconds: float,
         unknown_types: UnknownTypes,
+        owned: Callable[[], Container[int]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         is_even = not isinstance(tick, str) and heartbeat_seconds <= tick <= _LONGEST_TICK_SECONDS
         self.fresh_seconds = float(tick) if is_even and not isinstance(tick, str) else 0.0
         self.clock = clock
         self.calls = 0  # how often rests were ended from outside
-        self.owned: Callable[[], Container[int]] = tuple  # the shards whose heads concern us
+        self._owned = owned  # the shards whose heads concern us
         self._unknown_types = unknown_types
         self._rests: list[Rest] = []
         self._looked_at = dict.fromkeys(STATUSES, float("-inf"))
@@ -63,9 +65,19 @@ class Lookout:
         self.take_in(Status.PENDING, heads, looked_at)
         return heads
 
-    def rest_for(self, wants: Callable[[Head], bool], status: Status = Status.PENDING) -> Rest:
-        """Return the rest of a loop, which does not rest yet; it concerns the heads that ``wants`` accepts."""
-        rest = Rest(self, wants, status)
+    def rest_for(
+        self,
+        wants: Callable[[Head], bool],
+        status: Status = Status.PENDING,
+        *,
+        wake: Callable[[], None] = lambda: None,
+        is_ahead: Callable[[Head], bool] = lambda _: False,
+    ) -> Rest:
+        """Return the rest of a loop, which does not rest yet; it concerns the heads that ``wants`` accepts.
+
+        ``wake`` wakes the loop, on the lookout's thread. ``is_ahead`` tells whether a head may be due before its time.
+        """
+        rest = Rest(self, Concern(wants, status, is_ahead), wake)
         self._rests.append(rest)
         return rest
 
@@ -76,7 +88,7 @@ class Lookout:
     def take_in(self, status: Status, heads: Sequence[Head], looked_at: float) -> None:
         """Know the heads of a status as the database had them at ``looked_at``, and wake whoever has one due."""
         self._looked_at[status] = looked_at
-        owned = self.owned()
+        owned = self._owned()
         mine = [head for head in heads if head.shard in owned]
         if status is Status.PENDING:
             self._unknown_types.notice(head.task_type for head in mine)
@@ -89,17 +101,24 @@ class Lookout:
         return self.clock() - self._looked_at[status]
 
 
+class Concern(NamedTuple):
+    """Tell which heads of a status concern a loop, and which of them may be due before their time."""
+
+    wants: Callable[[Head], bool]
+    status: Status
+    is_ahead: Callable[[Head], bool]
+
+
 class Rest:
     """Let one loop do without looking: after a while without work, until something is due for it or it is disturbed.
 
     Used by the loop's thread; the lookout's thread may end it.
     """
 
-    def __init__(self, lookout: Lookout, wants: Callable[[Head], bool], status: Status) -> None:
-        self.wake: Callable[[], None] = lambda: None
-        self.wants = wants
-        self.is_ahead: Callable[[Head], bool] = lambda head: False  # whether it may be due before its time
-        self.status = status
+    def __init__(self, lookout: Lookout, concern: Concern, wake: Callable[[], None]) -> None:
+        self.wake = wake
+        self.concern = concern
+        self.status = concern.status
         self.is_on = False
         self._lookout = lookout
         self._idle_since: float | None = None
@@ -110,7 +129,7 @@ class Rest:
 
     def has_due(self, head: Head) -> bool:
         """Tell whether the head is a reason to look."""
-        return self.wants(head) and (head.due_in_seconds <= 0 or self.is_ahead(head))
+        return self.concern.wants(head) and (head.due_in_seconds <= 0 or self.concern.is_ahead(head))
 
     def lasts(self, state: Hashable) -> bool:
         """Tell whether the loop may do without a look; if not, it looks and tells by the other methods what it found.

@@ -13,10 +13,13 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.options import refuse_unknown
 from asyncflow.scheduler.cluster.allocation import SharedOut
 from asyncflow.scheduler.cluster.cluster import Cluster
+from asyncflow.scheduler.cluster.membership import News
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.jobs.marks import Marks
 from asyncflow.scheduler.jobs.record import record
+from asyncflow.scheduler.jobs.run import Assignment
 from asyncflow.scheduler.jobs.runner import JobRunner
+from asyncflow.scheduler.jobs.summons import Summons
 from asyncflow.text import shown
 
 
@@ -74,8 +77,8 @@ class Roster:
         job.configure(record(self._engine, self._outbox, job))
         settings = job.settings
         allocation = SharedOut(job.name, settings.strategy())
-        ownership = self._cluster.ownership_of(job.name, settings.sharding_total_count, allocation)
+        summons = Summons(f"job-{job.name}", self._hooks, latches_misfires=settings.misfire)
+        news = News(on_change=summons.latch.wake)
+        ownership = self._cluster.ownership_of(job.name, settings.sharding_total_count, allocation, news=news)
         marks = Marks(self._engine, self._outbox.shards, self._outbox.jobs, job.name, ownership.owner)
-        runner = JobRunner(job, ownership, self._hooks, marks)
-        ownership.on_change = runner.loop.latch.wake
-        return runner
+        return JobRunner(Assignment(job, ownership, summons, self._hooks, marks))

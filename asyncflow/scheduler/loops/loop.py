@@ -19,13 +19,19 @@ class Loop:
     ``step`` returns the seconds until it wants to look again, 0 for at once. One that raises is reported as
     StepFailed and run again after a pause that doubles. ``start`` and ``stop`` may each be called twice, and
     ``stop`` before ``start``. ``at_end`` gives back what the step holds: the thread itself calls it last.
+    A ``latch`` that is given was made before, by whoever gave it to those that wake the loop.
     """
 
     def __init__(
-        self, name: str, step: Callable[[], float], hooks: Hooks, at_end: Callable[[], None] = lambda: None
+        self,
+        name: str,
+        step: Callable[[], float],
+        hooks: Hooks,
+        at_end: Callable[[], None] = lambda: None,
+        latch: Latch | None = None,
     ) -> None:
         self.name = name
-        self.latch = Latch(name, hooks)
+        self.latch = latch or Latch(name, hooks)
         self._step = step
         self._at_end: Callable[[], None] | None = at_end
         self._hooks = hooks

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from asyncflow.events import BreakerChanged, Hooks
-
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half-open"
+Tell = Callable[[str, float, str], None]
 
 
 class Breaker:
@@ -15,24 +14,20 @@ class Breaker:
 
     Opens at the first report of ``unavailable``. After a pause, which doubles from ``pause_seconds`` up to
     ``longest_seconds``, it is half-open: one probe may pass. The clock is this process's monotonic one.
+    ``tell`` is called with each change: the state, the seconds until a probe, the error.
     """
 
     def __init__(
         self,
-        destination: str,
+        tell: Tell,
         pause_seconds: float,
         longest_seconds: float,
-        hooks: Hooks,
         clock: Callable[[], float] = time.monotonic,
-        *,
-        topic: str | None = None,
     ) -> None:
         self.state = CLOSED
-        self._topic = topic
-        self._destination = destination
+        self._tell = tell
         self._first = self._pause = pause_seconds
         self._longest = max(pause_seconds, longest_seconds)
-        self._hooks = hooks
         self._clock = clock
         self._probe_at = 0.0
 
@@ -60,4 +55,4 @@ class Breaker:
 
     def _change(self, state: str, retry_in_seconds: float, error: str) -> None:
         self.state = state
-        self._hooks.emit(BreakerChanged(self._destination, state, retry_in_seconds, error, self._topic))
+        self._tell(state, retry_in_seconds, error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from asyncflow.events import Hooks
+from asyncflow.events import BreakerChanged, Hooks
 from asyncflow.scheduler.publishing.breaker import HALF_OPEN, OPEN, Breaker
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Sent, Unavailable
 from asyncflow.scheduler.settings import SchedulerSettings
@@ -150,8 +150,11 @@ class Breakers:
 
     def _made(self, topic: str | None) -> Breaker:
         settings = self._settings
-        pauses = settings.breaker_pause_seconds, settings.max_breaker_pause_seconds
-        return Breaker(self._destination, *pauses, self._hooks, lambda: self.clock(), topic=topic)
+
+        def tell(state: str, retry_in_seconds: float, error: str) -> None:
+            self._hooks.emit(BreakerChanged(self._destination, state, retry_in_seconds, error, topic))
+
+        return Breaker(tell, settings.breaker_pause_seconds, settings.max_breaker_pause_seconds, lambda: self.clock())
 
 
 def _troubles(records: Sequence[Record], outcomes: Sequence[Outcome]) -> dict[str, Unavailable]:

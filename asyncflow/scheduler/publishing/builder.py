@@ -43,11 +43,12 @@ def build(engine: Engine, task_type: MessageType, tasks: Sequence[Task], max_byt
 
 
 def _call(engine: Engine, task_type: MessageType, tasks: Sequence[Task]) -> list[Any]:
-    assert task_type.builder is not None
+    if (builder := task_type.builder) is None:
+        raise BuilderError(f"the task type {task_type.name!r} has no builder; decorate one with its declaration")
     # Closed before the broker is called: no transaction is held across it.
     end_left_ones(engine)
     with Session(engine) as session, leaving(session, engine), Leash():
-        built = list(task_type.builder(session, tasks))
+        built = list(builder(session, tasks))
     if len(built) != len(tasks):
         raise BuilderError(
             f"the builder of {task_type.name!r} returned {len(built)} payloads for {len(tasks)} tasks; "

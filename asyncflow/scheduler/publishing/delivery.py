@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Engine
-
 from asyncflow.errors import PublisherError
-from asyncflow.events import Hooks, TasksPublished
+from asyncflow.events import TasksPublished
 from asyncflow.leash import Leash
-from asyncflow.outbox import Outbox, Task
+from asyncflow.outbox import Task
 from asyncflow.outbox.payload import JSON
-from asyncflow.scheduler.publishing.breakers import Breakers
+from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.publishing.builder import Body, build
 from asyncflow.scheduler.publishing.envelope import Envelope
-from asyncflow.scheduler.publishing.order import Key, goes_on
-from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Publisher, Record, Rejected, Retry, Unavailable
+from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry, Unavailable
+from asyncflow.scheduler.publishing.route import Route
+from asyncflow.scheduler.publishing.waves import Waves
 
 Prepared = Record | Outcome
 
@@ -29,15 +27,13 @@ class Delivery:
     client that gives up on a record would otherwise leave a gap that a later one passes.
     """
 
-    def __init__(
-        self, destination: str, publisher: Publisher, outbox: Outbox, engine: Engine, breakers: Breakers, hooks: Hooks
-    ) -> None:
-        self.publisher = publisher
-        self._destination = destination
-        self._outbox = outbox
-        self._engine = engine
-        self._breakers = breakers
-        self._hooks = hooks
+    def __init__(self, instance: Instance, route: Route) -> None:
+        self.route = route
+        self._types = instance.outbox.task_types
+        self._max_bytes = instance.outbox.max_message_bytes
+        self._engine = instance.engine
+        self._breakers = route.breakers
+        self._hooks = instance.hooks
         self._envelopes: dict[str, Envelope] = {}
 
     def deliver(self, tasks: Sequence[Task], may_go_on: Callable[[], bool] = lambda: True) -> Sequence[Outcome | None]:
@@ -46,71 +42,43 @@ class Delivery:
         ``may_go_on`` is asked before each wave but the first.
         """
         prepared = self._prepare(tasks)
-        if not any(self._outbox.task_types[name].ordered for name in {task.task_type for task in tasks}):
+        if not any(self._types[name].ordered for name in {task.task_type for task in tasks}):
             return self._publish_wave(prepared)
-        outcomes: list[Outcome | None] = [None] * len(tasks)
-        wave, lines = self._lines(tasks)
-        while wave:
-            for index, outcome in zip(wave, self._publish_wave([prepared[index] for index in wave]), strict=True):
-                outcomes[index] = outcome
-            wave = [line[0] for line in lines if self._moves_up(line, tasks, outcomes)]
-            lines = [line for line in lines if line]
-            if wave and not may_go_on():
-                # Another instance may have them in hand by now. Nothing is written of those that were not sent.
-                for index in (index for line in lines for index in line):
-                    outcomes[index] = Unavailable("the lease on the shard ran out")
-                break
-        return outcomes
-
-    def _lines(self, tasks: Sequence[Task]) -> tuple[list[int], list[deque[int]]]:
-        """Return the places of the first wave: what has no order, and the first of each key; and who stands behind."""
-        first: list[int] = []
-        lines: dict[Key, deque[int]] = {}
-        for index, task in enumerate(tasks):
-            if not self._outbox.task_types[task.task_type].ordered:
-                first.append(index)
-            else:
-                lines.setdefault(Key(task.task_type, task.key or ""), deque()).append(index)
-        # The one ahead stays at the front of its line until its outcome is known.
-        first += [line[0] for line in lines.values()]
-        return first, list(lines.values())
-
-    def _moves_up(self, line: deque[int], tasks: Sequence[Task], outcomes: list[Outcome | None]) -> bool:
-        """Let the one behind follow if the one ahead made way; else it and all others of the line wait."""
-        ahead = line.popleft()
-        outcome = outcomes[ahead]
-        assert outcome is not None
-        if line and goes_on(tasks[ahead], outcome, self._outbox.task_types[tasks[ahead].task_type].when_exhausted):
-            return True
-        if isinstance(outcome, Unavailable):
-            for index in line:
-                outcomes[index] = outcome
-        line.clear()
-        return False
+        waves = Waves(tasks, self._types)
+        while waves.places:
+            waves.take_in(self._publish_wave([prepared[place] for place in waves.places]))
+            if waves.places and not may_go_on():
+                # Another instance may have them in hand by now.
+                waves.end(Unavailable("the lease on the shard ran out"))
+        return waves.outcomes
 
     # -- preparing ---------------------------------------------------------------------------------------
 
     def _prepare(self, tasks: Sequence[Task]) -> list[Prepared]:
         """Wrap each task into its record, or tell why there is none."""
-        to_build: dict[str, list[int]] = {}
-        prepared: list[Prepared] = []
-        for index, task in enumerate(tasks):
-            name, payload = task.task_type, task.payload
-            if self._outbox.task_types[name].builder is not None:
-                to_build.setdefault(name, []).append(index)
-                prepared.append(Retry("not built"))
-            elif payload is None:
-                prepared.append(Retry(f"there is no builder for {name!r} in this process, and no payload"))
-            else:
-                prepared.append(self._wrap(task, payload))
-        for name, indexes in to_build.items():
-            self._build(name, [tasks[index] for index in indexes], indexes, prepared)
-        return prepared
+        built = self._built(tasks)
+        return [built[place] if place in built else self._wrapped(task) for place, task in enumerate(tasks)]
 
-    def _build(self, name: str, tasks: list[Task], indexes: list[int], prepared: list[Prepared]) -> None:
-        built = build(self._engine, self._outbox.task_types[name], tasks, self._outbox.max_message_bytes)
-        for index, task, payload in zip(indexes, tasks, built, strict=True):
-            prepared[index] = self._wrap(task, *payload) if isinstance(payload, Body) else payload
+    def _built(self, tasks: Sequence[Task]) -> dict[int, Prepared]:
+        """Return, by their places, the records of tasks whose payloads are built now: one call for each type."""
+        built: dict[int, Prepared] = {}
+        for name in dict.fromkeys(task.task_type for task in tasks):
+            if self._types[name].builder is not None:
+                places = [place for place, task in enumerate(tasks) if task.task_type == name]
+                built |= zip(places, self._build(name, [tasks[place] for place in places]), strict=True)
+        return built
+
+    def _build(self, name: str, tasks: list[Task]) -> list[Prepared]:
+        payloads = build(self._engine, self._types[name], tasks, self._max_bytes)
+        return [
+            self._wrap(task, *payload) if isinstance(payload, Body) else payload
+            for task, payload in zip(tasks, payloads, strict=True)
+        ]
+
+    def _wrapped(self, task: Task) -> Prepared:
+        if task.payload is None:
+            return Retry(f"there is no builder for {task.task_type!r} in this process, and no payload")
+        return self._wrap(task, task.payload)
 
     def _wrap(self, task: Task, payload: bytes, content_type: str = JSON) -> Prepared:
         try:
@@ -120,7 +88,7 @@ class Delivery:
 
     def _envelope(self, name: str) -> Envelope:
         if name not in self._envelopes:
-            self._envelopes[name] = Envelope(self._outbox.task_types[name])
+            self._envelopes[name] = Envelope(self._types[name])
         return self._envelopes[name]
 
     # -- publishing --------------------------------------------------------------------------------------
@@ -141,15 +109,13 @@ class Delivery:
         apart = self._breakers.apart(records)
         if not apart:
             return self._publish_and_tell(records)
-        places: dict[str | None, list[int]] = {None: []}
-        for place, record in enumerate(records):
-            places.setdefault(record.topic if record.topic in apart else None, []).append(place)
+        together = [place for place, record in enumerate(records) if record.topic not in apart]
         outcomes: list[Outcome] = [Unavailable("not sent, for another topic did not answer")] * len(records)
-        self._publish_places(records, places.pop(None), outcomes)
-        for topic, its_places in places.items():
-            assert topic is not None
+        self._publish_places(records, together, outcomes)
+        for topic in dict.fromkeys(record.topic for record in records if record.topic in apart):
+            places = [place for place, record in enumerate(records) if record.topic == topic]
             is_shut = self._breakers.seconds_until_probe(topic) > 0
-            if self._breakers.is_open or not (is_shut or self._publish_topic(topic, records, its_places, outcomes)):
+            if self._breakers.is_open or not (is_shut or self._publish_topic(topic, records, places, outcomes)):
                 break
         return outcomes
 
@@ -172,15 +138,15 @@ class Delivery:
         outcomes = self._publish(records)
         seconds = time.perf_counter() - began
         sent = outcomes.count(SENT)
-        self._hooks.emit(TasksPublished(self._destination, len(records), sent, seconds))
+        self._hooks.emit(TasksPublished(self.route.destination, len(records), sent, seconds))
         self._breakers.report(records, outcomes, seconds)
         return outcomes
 
     def _publish(self, records: Sequence[Record]) -> Sequence[Outcome]:
         try:
             with Leash():
-                outcomes = self.publisher.publish(records)
-            _require_outcomes(self._destination, outcomes, records)
+                outcomes = self.route.publisher.publish(records)
+            _require_outcomes(self.route.destination, outcomes, records)
             return outcomes
         except Exception as error:  # noqa: BLE001 - a record that breaks the client must not hold up the others
             if len(records) == 1:

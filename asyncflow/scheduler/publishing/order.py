@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from asyncflow.outbox import Task
+from asyncflow.outbox.declarations.retry import is_spent
 from asyncflow.scheduler.publishing.publisher import Outcome, Rejected, Retry, Sent
 
 
@@ -22,7 +23,9 @@ def key_of(task: Task) -> Key:
 
 def is_final(task: Task, outcome: Outcome) -> bool:
     """Tell whether the outcome makes the task a dead letter."""
-    return isinstance(outcome, Rejected) or (isinstance(outcome, Retry) and task.retry_count >= task.max_retries)
+    return isinstance(outcome, Rejected) or (
+        isinstance(outcome, Retry) and is_spent(task.retry_count + 1, task.max_retries)
+    )
 
 
 def goes_on(task: Task, outcome: Outcome, when_exhausted: str) -> bool:

@@ -10,19 +10,21 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
-from asyncflow.outbox import MessageType, Outbox, Task
+from asyncflow.outbox import Outbox, Task
+from asyncflow.scheduler.configuration.types_here import TypesHere
+from asyncflow.scheduler.heads.turns import dealt
 from asyncflow.scheduler.publishing.order import Key, goes_on, is_final, key_of
 from asyncflow.scheduler.publishing.publisher import Outcome, Unavailable
 from asyncflow.scheduler.relay import queries
-from asyncflow.scheduler.relay.parking_change import KeyPage, ParkingChange, Surplus, park_hot
-from asyncflow.scheduler.relay.turns import dealt
+from asyncflow.scheduler.relay.parking_change import KeyPage, ParkingChange, park_hot
+from asyncflow.scheduler.relay.round import Round
 
 _LOOK_AT_BLOCKED_SECONDS = 5.0
 
@@ -38,16 +40,9 @@ class ParkedKey:
 class Parking:
     """Know the parked keys of the shards that one relay reads; lives as long as it, used by its thread alone."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        types: Mapping[str, MessageType],
-        concerns: Callable[[str], bool],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, outbox: Outbox, types: TypesHere, clock: Callable[[], float] = time.monotonic) -> None:
         self._outbox = outbox
         self._types = types
-        self._concerns = concerns  # whether a task type is one of this relay's
         self._clock = clock
         self._keys: dict[Key, ParkedKey] = {}
         self._known: dict[int, int] = {}  # shard -> the epoch in which its keys were read
@@ -80,7 +75,7 @@ class Parking:
         statement = queries.read_parked(self._outbox.parked_keys)
         for name, key, shard, seconds in connection.execute(statement, {"shards": sorted(shards)}):
             due_at = None if seconds is None else self._clock() + float(seconds)
-            if self._concerns(name):
+            if self._types.is_ordered(name):
                 self._keys[Key(name, key)] = ParkedKey(shard, due_at)
 
     def is_stale(self, epochs: Mapping[int, int]) -> bool:
@@ -147,21 +142,14 @@ class Parking:
 
     # -- changing ----------------------------------------------------------------------------------------
 
-    def change_of(
-        self,
-        tasks: Sequence[Task],
-        outcomes: Sequence[Outcome | None],
-        pages: Mapping[Key, KeyPage],
-        met: Iterable[Task],
-        surplus: Mapping[Key, Surplus] | None = None,
-    ) -> ParkingChange:
-        """Return what a round's outcomes change.
+    def change_of(self, found: Round, outcomes: Sequence[Outcome | None]) -> ParkingChange:
+        """Return what the outcomes of a round's tasks change.
 
-        An outcome of None is that of a task that waits behind another of its key. ``pages`` are what was read by
-        parked keys, ``met`` the rows of parked keys that were met in the pages, ``surplus`` those of keys that filled a
-        page beyond their share: such a key is parked, too, and due at once.
+        An outcome of None is that of a task that waits behind another of its key. A key of which the round has a
+        surplus is parked, too, and due at once.
         """
-        change = ParkingChange(aside=list(met))
+        tasks = found.tasks
+        change = ParkingChange(aside=list(found.met), in_the_way=found.in_the_way)
         gone: Counter[Key] = Counter()
         gone_ids: set[Any] = set()
         # A row that committed late stands in the lane's page, but not in its key's, which begins later.
@@ -173,12 +161,12 @@ class Parking:
                 if self._take_in(change, key, task, outcome):
                     gone[key] += 1
                     gone_ids.add(task.raw_id)
-        for key, page in pages.items():
+        for key, page in found.key_pages.items():
             if page.is_all and gone[key] == len(page.tasks) and key not in late:
                 change.released[key] = page.shard
             elif gone[key] and key not in change.blocked:  # else it begins with its dead letter, which may be replayed
                 change.advanced[key] = page.shard
-        for key, rows in (surplus or {}).items():
+        for key, rows in found.surplus.items():
             park_hot(change, key, rows, gone_ids)
         return change
 

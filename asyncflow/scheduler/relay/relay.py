@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
-from sqlalchemy import Engine
-
-from asyncflow.events import Hooks, StepFailed
+from asyncflow.events import StepFailed
 from asyncflow.leash import Leash
-from asyncflow.outbox import MessageType, Outbox
-from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB, Hold, Ownership
-from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.connections.limits import Limits
-from asyncflow.scheduler.heads.lookout import Lookout
-from asyncflow.scheduler.heads.unknown_types import UnknownTypes
+from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB, Hold
+from asyncflow.scheduler.configuration.types_here import TypesHere
+from asyncflow.scheduler.heads.queries import Head
+from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.jobs.context import ShareContext
 from asyncflow.scheduler.jobs.job import DataflowJob
 from asyncflow.scheduler.jobs.settings import JobSettings
 from asyncflow.scheduler.loops.pause import AdaptivePause
 from asyncflow.scheduler.publishing.breaker import Breaker
-from asyncflow.scheduler.publishing.breakers import Breakers
 from asyncflow.scheduler.publishing.delivery import Delivery
-from asyncflow.scheduler.publishing.publisher import Publisher
+from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.relay.fetcher import Fetcher
+from asyncflow.scheduler.relay.locked_rows import LockedRows
+from asyncflow.scheduler.relay.parking import Parking
 from asyncflow.scheduler.relay.round import Round
 from asyncflow.scheduler.relay.settlement import Settlement
 from asyncflow.scheduler.relay.settler import Settler
+from asyncflow.scheduler.relay.shared import Shared
 from asyncflow.scheduler.relay.unsettled import Unsettled
-from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.scope import Scope
 
 
 class Relay(DataflowJob[ShareContext, Round]):
@@ -42,38 +40,24 @@ class Relay(DataflowJob[ShareContext, Round]):
     holds_its_items = True  # only those of the round in hand, and until it is settled
     starts_at_once = True
 
-    def __init__(
-        self,
-        destination: str,
-        publisher: Publisher,
-        outbox: Outbox,
-        engine: Engine,
-        ownership: Ownership,
-        settings: SchedulerSettings,
-        types: Mapping[str, MessageType],
-        unknown_types: UnknownTypes,
-        lookout: Lookout,
-        hooks: Hooks,
-    ) -> None:
-        super().__init__(OUTBOX_JOB, settings=_job_settings(destination, outbox, settings))
-        self.destination = destination
-        self.breakers = Breakers(destination, settings, hooks)
-        self._types = types
-        self._hooks = hooks
-        self._ownership = ownership
-        self._database = Database(engine, limits=Limits.within(settings.lease_seconds))
-        self._fetcher = Fetcher(
-            destination, outbox, self._database, self.breakers, settings, types, unknown_types, lookout, hooks
-        )
-        self._delivery = Delivery(destination, publisher, outbox, engine, self.breakers, hooks)
-        self._settler = Settler(
-            destination, outbox, engine, self._database, ownership, self._fetcher.parking, settings, hooks
-        )
-        self._fetcher.locked = self._settler.locked
+    def __init__(self, instance: Instance, route: Route, scope: Scope, wake: Callable[[], None] = lambda: None) -> None:
+        settings = instance.settings
+        super().__init__(OUTBOX_JOB, settings=_job_settings(route.destination, instance))
+        self.destination = route.destination
+        self.breakers = route.breakers
+        self._types = TypesHere(scope.types.messages, route.destination)
+        self._hooks = instance.hooks
+        self._ownership = scope.ownership
+        self._database = instance.database()
+        self._parking = Parking(instance.outbox, self._types)
+        locked = LockedRows(lambda name: instance.outbox.task_types[name].ordered)
+        shared = Shared(self._types, self._database, self._parking, locked)
+        self._fetcher = Fetcher(instance, route, shared, scope.lookout)
+        self._delivery = Delivery(instance, route)
+        self._settler = Settler(instance, route.destination, shared, scope.ownership)
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
-        self._wait_seconds = 0.0
-        self.rest = lookout.rest_for(lambda head: self._is_mine(head.task_type))
-        self.rest.is_ahead = self._fetcher.is_ahead
+        self._wait_seconds = 0.0  # after the last fetch, for who asks when to fetch next
+        self.rest = scope.lookout.rest_for(self._concerns, wake=wake, is_ahead=self._fetcher.is_ahead)
 
     @property
     def breaker(self) -> Breaker:
@@ -101,15 +85,12 @@ class Relay(DataflowJob[ShareContext, Round]):
 
     def process_data(self, context: ShareContext, found: Round) -> None:
         """Deliver a round and settle it."""
-        assert found.hold is not None
-        unsettled = None
         try:
-            unsettled = self._deliver(found, found.hold)
-        finally:
-            if unsettled is None:
-                found.hold.release()
-        if unsettled is not None:
-            self._settler.settle(unsettled, by_second=found.leaves_others)
+            unsettled = self._deliver(found)
+        except BaseException:
+            self._settler.let_go_of(found.hold)
+            raise
+        self._settler.settle(unsettled, by_second=found.leaves_others)
 
     def seconds_until_next_fetch(self) -> float:
         """Return how long to wait after a fetch that found nothing."""
@@ -130,52 +111,51 @@ class Relay(DataflowJob[ShareContext, Round]):
     def _close_publisher(self) -> None:
         try:
             with Leash():
-                self._delivery.publisher.close()
+                self._delivery.route.publisher.close()
         except Exception as error:  # noqa: BLE001 - everything is settled; a client that is stuck spoils no clean end
             self._hooks.emit(StepFailed(f"relay-{self.destination}", error, 0.0))
 
     def _fetch(self) -> Round | None:
         """Fetch a round and hold its shards, or note how long to wait."""
-        hold = self._ownership.in_use()
-        owned = frozenset(hold.items())
-        if not self._settler and self.rest.lasts(owned):
-            hold.release()
-            self._wait_seconds = self._pause.after_nothing(self.rest.seconds)
-            return None
+        hold, found = self._ownership.in_use(), None
         try:
-            found = self._fetcher.fetch(hold, self._settler.lanes())
-        except BaseException:
-            hold.release()
-            raise
-        if not found:
-            hold.release()
-            if not self._settler:
-                self.rest.after_nothing(owned, found.wait_seconds)
-            self._wait_seconds = 0.0 if self._settler else self._pause.after_nothing(found.wait_seconds)
-            return None
-        hold.keep_only(found.shards())
-        self.rest.after_work()
-        self._pause.reset()
-        found.hold = hold
+            found = self._look(hold)
+        finally:
+            self._settler.let_go_of(hold, but_for=found.shards() if found else ())
         return found
 
-    def _is_mine(self, task_type: str) -> bool:
-        declared = self._types.get(task_type)
-        return declared is not None and declared.destination == self.destination
+    def _look(self, hold: Hold) -> Round | None:
+        """Fetch a round of the shards held, unless nothing can be due; None if there is none."""
+        owned = frozenset(hold.items())
+        if not self._settler and self.rest.lasts(owned):
+            self._wait_seconds = self._pause.after_nothing(self.rest.seconds)
+            return None
+        found = self._fetcher.fetch(hold, self._settler.lanes())
+        if found:
+            self.rest.after_work()
+            self._pause.reset()
+            return found
+        if not self._settler:
+            self.rest.after_nothing(owned, found.wait_seconds)
+        self._wait_seconds = 0.0 if self._settler else self._pause.after_nothing(found.wait_seconds)
+        return None
 
-    def _deliver(self, found: Round, hold: Hold) -> Unsettled | None:
-        """Deliver the round; return what is to be written, if anything is."""
-        outcomes = self._delivery.deliver(found.tasks, lambda: hold.lasts)
-        settlement = Settlement.of(found.tasks, outcomes, self._types)
-        change = self._fetcher.parking.change_of(found.tasks, outcomes, found.key_pages, found.met, found.surplus)
-        change.in_the_way = found.in_the_way
-        return Unsettled(settlement, change, hold) if len(settlement) or len(change) else None
+    def _concerns(self, head: Head) -> bool:
+        return head.task_type in self._types
+
+    def _deliver(self, found: Round) -> Unsettled:
+        """Deliver the round; return what is to be written."""
+        outcomes = self._delivery.deliver(found.tasks, lambda: found.hold.lasts)
+        settlement = Settlement.of(found.tasks, outcomes, self._types.in_force)
+        change = self._parking.change_of(found, outcomes)
+        return Unsettled(settlement, change, found.hold)
 
 
-def _job_settings(destination: str, outbox: Outbox, settings: SchedulerSettings) -> JobSettings:
+def _job_settings(destination: str, instance: Instance) -> JobSettings:
+    settings = instance.settings
     return JobSettings(
         cron=settings.tick,
-        sharding_total_count=outbox.shard_count,
+        sharding_total_count=instance.outbox.shard_count,
         sharding_strategy=settings.sharding_strategy,
         streaming_process=True,
         monitor_execution=False,  # a row's status tells more exactly what was at work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from asyncflow.outbox import Task
@@ -35,11 +36,13 @@ class RoundSize:
 class Round:
     """Hold what was fetched: ``tasks`` to deliver, and what concerns parked keys.
 
+    ``hold`` keeps its shards, in the epochs in which they were read.
     ``surplus`` are keys that fill a page beyond their share: from now on these are read by themselves.
     ``in_the_way`` are further rows of parked keys that fill pages, without their payloads.
     ``wait_seconds`` tells how soon something else may be due, if there is nothing.
     """
 
+    hold: Hold
     tasks: list[Task] = field(default_factory=list)
     key_pages: dict[Key, KeyPage] = field(default_factory=dict)
     met: list[Task] = field(default_factory=list)  # rows of parked keys that stood in the pages
@@ -47,7 +50,6 @@ class Round:
     in_the_way: list[Task] = field(default_factory=list)
     wait_seconds: float = LONG_SECONDS
     leaves_others: bool = False  # other lanes are due, or in hand, so the next round need not wait for this one
-    hold: Hold | None = None  # on its shards
     read: int = 0  # rows of pages, of which those that come later than others were left
     left_bytes: int = 0  # of the payloads of those
 
@@ -62,3 +64,8 @@ class Round:
         """Return the shards of all its rows and keys."""
         rows = (*self.tasks, *self.met, *self.beyond_shares())
         return {task.shard for task in rows} | {page.shard for page in self.key_pages.values()}
+
+
+def payload_bytes(tasks: Iterable[Task]) -> int:
+    """Return how much the payloads hold in memory."""
+    return sum(len(task.payload or b"") for task in tasks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain, groupby
@@ -13,6 +13,8 @@ from sqlalchemy import Connection, Table
 from asyncflow.outbox.declarations.task_type import MessageType
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
+from asyncflow.scheduler.loops.settled_events import Ending
+from asyncflow.scheduler.publishing.order import is_final
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Rejected, Retry, Sent
 from asyncflow.scheduler.relay import queries
 from asyncflow.scheduler.table.log_lines import log_line, short_error
@@ -41,7 +43,7 @@ class Settlement:
         for task, outcome in zip(tasks, outcomes, strict=True):
             if isinstance(outcome, Sent):
                 settlement.succeeded.append(task)
-            elif isinstance(outcome, Rejected) or (isinstance(outcome, Retry) and task.retry_count >= task.max_retries):
+            elif isinstance(outcome, (Rejected, Retry)) and is_final(task, outcome):
                 settlement.failed.setdefault(short_error(outcome.error), []).append(task)
             elif isinstance(outcome, Retry):
                 delay = task_types[task.task_type].retry_delay(task.retry_count + 1)
@@ -49,12 +51,19 @@ class Settlement:
         return settlement
 
     def __len__(self) -> int:
-        return len(self.succeeded) + self.count(self.retried) + self.count(self.failed)
+        return sum(self.counts().values())
 
-    @staticmethod
-    def count(groups: Mapping[Any, list[Task]]) -> int:
-        """Return the number of tasks in all groups."""
-        return sum(map(len, groups.values()))
+    def counts(self) -> dict[Status, int]:
+        """Return how many tasks come to which status."""
+        retried, failed = (sum(map(len, groups.values())) for groups in (self.retried, self.failed))
+        return {Status.SUCCESS: len(self.succeeded), Status.PENDING: retried, Status.FAILED: failed}
+
+    def endings(self) -> Iterator[Ending]:
+        """Yield what is to be told of each task that was not published."""
+        for (delay, error), tasks in self.retried.items():
+            yield from (Ending(task.id, task.task_type, task.retry_count + 1, error, delay) for task in tasks)
+        for error, tasks in self.failed.items():
+            yield from (Ending(task.id, task.task_type, task.retry_count, error) for task in tasks)
 
     def tasks(self) -> Iterable[Task]:
         """Return all tasks whose rows change."""

@@ -1,53 +1,26 @@
-"""Outcomes written under the fence: by who still owns the shards in the epochs of the fetch."""
+"""The rounds of one relay that are settled: at once, by the second writer, or when somebody lets go of their rows."""
 
 from __future__ import annotations
 
-import time
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Collection
 
-from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.errors import RowsLockedError
-from asyncflow.events import Hooks, RowsLocked, SettleFenced, StepFailed, TaskFailed, TaskRetried, TasksSettled
-from asyncflow.outbox import Outbox
-from asyncflow.outbox.status import Status
-from asyncflow.scheduler.cluster import queries as ownership_queries
+from asyncflow.events import RowsLocked, StepFailed
 from asyncflow.scheduler.cluster.ownership import Hold, Ownership
 from asyncflow.scheduler.connections.again import insist
-from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.connections.limits import Limits
 from asyncflow.scheduler.heads.queries import Lane
+from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.loops.second_writer import SecondWriter
-from asyncflow.scheduler.relay.locked_rows import LockedRows, free_part
-from asyncflow.scheduler.relay.parking import Parking
-from asyncflow.scheduler.relay.parking_change import ParkingChange
+from asyncflow.scheduler.loops.settled_events import SettledEvents
+from asyncflow.scheduler.relay.round_writer import RoundWriter, WrittenRound
 from asyncflow.scheduler.relay.settlement import Settlement
+from asyncflow.scheduler.relay.shared import Shared
 from asyncflow.scheduler.relay.unsettled import Unsettled
-from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.queries import exclude_writers
-from asyncflow.scheduler.table.row_locks import hold_writers
 
 _MOST_REFUSALS = 5  # of one round, by a database that writes other things
-
-
-class _WrittenRound(NamedTuple):
-    """Tell what was written, how many rows were fenced off, what is left for a lock, and how long it took."""
-
-    settlement: Settlement
-    change: ParkingChange
-    fenced: int
-    left: Unsettled | None = None
-    seconds: float = 0.0
-
-
-class _ShardsLost(Exception):  # noqa: N818 - no error: the settler itself catches it
-    """Some of the shards are not owned any more; what was written to them is to be rolled back."""
-
-    def __init__(self, owned: set[int]) -> None:
-        super().__init__(owned)
-        self.owned = owned
 
 
 class Settler:
@@ -58,28 +31,19 @@ class Settler:
     somebody else has locked is kept aside, and holds up nothing else.
     """
 
-    def __init__(
-        self,
-        destination: str,
-        outbox: Outbox,
-        engine: Engine,
-        database: Database,
-        ownership: Ownership,
-        parking: Parking,
-        settings: SchedulerSettings,
-        hooks: Hooks,
-    ) -> None:
+    def __init__(self, instance: Instance, destination: str, shared: Shared, ownership: Ownership) -> None:
         self._destination = destination
-        self._outbox = outbox
-        self._database = database
-        self._second_database = Database(engine, limits=Limits.within(settings.lease_seconds))
+        self._outbox = instance.outbox
+        self._database = shared.database
+        self._second_database = instance.database()
         self._ownership = ownership
-        self._parking = parking
-        self._deletes = settings.on_success == "delete"
-        self._hooks = hooks
-        self.locked = LockedRows(lambda name: outbox.task_types[name].ordered)
+        self._parking = shared.parking
+        self._hooks = instance.hooks
+        self._events = SettledEvents(instance.hooks, destination)
+        self.locked = shared.locked
+        self._writer = RoundWriter(instance, shared, ownership.job)
         self._unsettled: list[Unsettled] = []  # at most the round of the second writer, and the one after it
-        self._second_writer: SecondWriter[_WrittenRound] = SecondWriter(f"relay-{destination}", hooks)
+        self._second_writer: SecondWriter[WrittenRound] = SecondWriter(f"relay-{destination}", instance.hooks)
 
     def __bool__(self) -> bool:
         return bool(self._unsettled)
@@ -101,12 +65,16 @@ class Settler:
     def settle(self, unsettled: Unsettled, *, by_second: bool) -> None:
         """Write the outcomes in one transaction, here or ``by_second`` writer, and tell of what was written.
 
-        Returns with at most this round unwritten. Raises what the database raises, and that part is kept.
+        Returns with at most this round unwritten, and its shards held until it is written. Raises what the database
+        raises, and that part is kept.
         """
+        if not len(unsettled):
+            self.let_go_of(unsettled.hold)
+            return
         self._unsettled.append(unsettled)
         self._end_second_writer()
         if by_second and self._is_for_second(unsettled):
-            self._second_writer.begin(lambda: self._write_out(self._second_database, unsettled))
+            self._second_writer.begin(lambda: self._writer.write(self._second_database, unsettled))
         else:
             self.settle_all()
 
@@ -134,8 +102,7 @@ class Settler:
                     f"their rows; they will be published once more"
                 )
         finally:
-            for part in self.locked.parts:
-                part.hold.release()
+            self._keep_locked([])
             self._second_writer.close()
             self._second_database.close()
 
@@ -154,7 +121,7 @@ class Settler:
         for part in self.locked.parts:
             lanes = {lane for lane in part.all_lanes() if lane[1] in owned}
             if given_up := len(part.settlement) - len(part.keeping(lanes).settlement):
-                self._hooks.emit(SettleFenced(self._destination, given_up))
+                self._events.of_fenced(given_up)
                 self._parking.forget()
             if lanes:
                 kept.append(part.keeping(lanes))
@@ -164,7 +131,7 @@ class Settler:
         parts, left, before = self.locked.parts, list[Unsettled](), len(self.locked)
         for number, part in enumerate(parts):
             try:
-                written = self._write_out(self._database, part, waits=False)
+                written = self._writer.write(self._database, part, waits=False)
             except Exception:
                 self._doubt(part)
                 self._keep_locked([*left, *parts[number:]], some_were_written=False)
@@ -179,13 +146,13 @@ class Settler:
         holds = [part.hold for part in self.locked.parts]
         self.locked.keep(parts, some_were_written=some_were_written)
         for hold in holds:
-            self._let_go_of(hold)
+            self.let_go_of(hold)
 
-    def _let_go_of(self, hold: Hold) -> None:
-        """Let go of the shards of a hold, but for those of rows that are still to be written: parts may share one."""
-        rest = [one.shards() for one in (*self._unsettled, *self.locked.parts) if one.hold is hold]
-        if rest:
-            hold.keep_only(set().union(*rest))
+    def let_go_of(self, hold: Hold, *, but_for: Collection[int] = ()) -> None:
+        """Let go of the shards of a hold, but for some, and those of rows still to be written: parts may share one."""
+        unwritten = (one.shards() for one in (*self._unsettled, *self.locked.parts) if one.hold is hold)
+        if kept := set(but_for).union(*unwritten):
+            hold.keep_only(kept)
         else:
             hold.release()
 
@@ -201,7 +168,7 @@ class Settler:
     def _write_first(self) -> None:
         first = self._unsettled[0]
         try:
-            self._take_in(self._write_out(self._database, first))
+            self._take_in(self._writer.write(self._database, first))
         except Exception as error:
             self._doubt(first)
             first.refusals += self._is_refusal(error)
@@ -212,7 +179,7 @@ class Settler:
 
     def _finish_first(self) -> None:
         """Let go of the shards of the earliest round, but for those of rows that are locked."""
-        self._let_go_of(self._unsettled.pop(0).hold)
+        self.let_go_of(self._unsettled.pop(0).hold)
 
     def _doubt(self, unsettled: Unsettled) -> None:
         """Believe nothing after a write that failed: neither that it happened, nor that it did not."""
@@ -236,7 +203,7 @@ class Settler:
         """Write what can be written, so that one part holds up no other; that part will be read and sent again."""
         for lane in sorted(whole.all_lanes()):
             try:
-                self._take_in(self._write_out(self._database, whole.keeping({lane})))
+                self._take_in(self._writer.write(self._database, whole.keeping({lane})))
             except Exception as error:
                 self._doubt(whole)
                 if not self._is_refusal(error):
@@ -245,98 +212,22 @@ class Settler:
             rest = whole.keeping(whole.all_lanes() - {lane})
             whole.settlement, whole.change = rest.settlement, rest.change
 
-    def _take_in(self, written: _WrittenRound) -> None:
+    def _take_in(self, written: WrittenRound) -> None:
         """Know what is settled and what is locked, and tell of it."""
         if written.left is not None:
             self.locked.keep([*self.locked.parts, written.left])
             self._hooks.emit(RowsLocked(self._destination, sum(1 for _ in written.left.concerned())))
         self._tell_of(written)
 
-    def _tell_of(self, written: _WrittenRound) -> None:
+    def _tell_of(self, written: WrittenRound) -> None:
         self._parking.adopt(written.change)
         if len(written.settlement) or written.left is None:
             self._tell(written.settlement, written.seconds)
         if written.fenced:
-            self._hooks.emit(SettleFenced(self._destination, written.fenced))
+            self._events.of_fenced(written.fenced)
             self._parking.forget()
             self._ownership.refresh()
 
-    def _write_out(self, database: Database, unsettled: Unsettled, *, waits: bool = True) -> _WrittenRound:
-        """Write the outcomes of the shards still owned in the epoch of the fetch; count the others.
-
-        While some rows are known to be locked, and after having waited for one, it waits for no other.
-        """
-        began, owned = time.perf_counter(), None
-        skips = database.skips_locked
-        waits = waits and not (self.locked and skips)
-        while True:
-            try:
-                if waits or not skips:
-                    when_locked = partial(self._write_free, unsettled=unsettled) if skips else None
-                    written = database.run(partial(self._write, unsettled=unsettled, owned=owned), when_locked)
-                else:
-                    written = database.run(partial(self._write_free, unsettled=unsettled))
-                return written._replace(seconds=time.perf_counter() - began)
-            except _ShardsLost as lost:
-                owned = lost.owned
-
-    def _write(self, connection: Connection, unsettled: Unsettled, owned: set[int] | None) -> _WrittenRound:
-        """Write the rows first, and look last whether their shards are ``owned`` still: all are, as far as one knows.
-
-        So one that waits for a row holds no shard meanwhile, and no heartbeat waits for it.
-        """
-        hold_writers(connection, self._outbox.shards)
-        owned = unsettled.shards() if owned is None else owned
-        written = self._write_owned(connection, unsettled, owned)
-        still = self._still_owned(connection, owned, unsettled.hold)
-        if still != owned:
-            raise _ShardsLost(still)
-        return written
-
-    def _write_free(self, connection: Connection, unsettled: Unsettled) -> _WrittenRound:
-        """Write what nobody else has locked."""
-        free, owned, left = free_part(connection, self._outbox, self._ownership.job, unsettled, Status.PENDING)
-        return self._write_owned(connection, free, owned)._replace(left=left)
-
-    def _write_owned(self, connection: Connection, unsettled: Unsettled, owned: set[int]) -> _WrittenRound:
-        settlement, change = unsettled.settlement, unsettled.change
-        if unsettled.may_be_written:
-            return _WrittenRound(*self._write_again(connection, unsettled, owned))
-        if owned != unsettled.shards():
-            settlement = settlement.keeping(lambda task: task.shard in owned)
-            change = change.keeping({lane for lane in change.lanes() if lane[1] in owned})
-        changed = settlement.write(connection, self._outbox.tasks, delete_succeeded=self._deletes)
-        if change:
-            self._parking.write(connection, change)
-        return _WrittenRound(settlement, change, len(unsettled.settlement) - changed)
-
-    def _write_again(
-        self, connection: Connection, unsettled: Unsettled, owned: set[int]
-    ) -> tuple[Settlement, ParkingChange, int]:
-        """Write what an earlier attempt may have written; what it did write counts as settled, whoever owns it now."""
-        whole, tasks = unsettled.settlement, self._outbox.tasks
-        standing = whole.standing(connection, tasks, delete_succeeded=self._deletes)
-        left = whole.keeping(lambda task: task.shard in owned and task.raw_id not in standing)
-        changed = left.write(connection, tasks, delete_succeeded=self._deletes)
-        change = unsettled.change.keeping({lane for lane in unsettled.change.lanes() if lane[1] in owned})
-        if change:
-            self._parking.write(connection, change)
-        told = whole.keeping(lambda task: task.shard in owned or task.raw_id in standing)
-        return told, change, len(whole) - changed - len(standing)
-
-    def _still_owned(self, connection: Connection, shards: set[int], hold: Hold) -> set[int]:
-        if not shards:
-            return set()
-        wanted = {"its_job": self._ownership.job, "shards": sorted(shards)}
-        held = connection.execute(ownership_queries.hold_epochs(self._outbox.shards), wanted)
-        return {row.shard for row in held if hold.get(row.shard) == row.epoch}
-
     def _tell(self, settled: Settlement, seconds: float) -> None:
-        for (delay, error), tasks in settled.retried.items():
-            for task in tasks:
-                self._hooks.emit(TaskRetried(task.id, task.task_type, task.retry_count + 1, delay, error))
-        for error, tasks in settled.failed.items():
-            for task in tasks:
-                self._hooks.emit(TaskFailed(task.id, task.task_type, task.retry_count, error))
-        counts = len(settled.succeeded), settled.count(settled.retried), settled.count(settled.failed)
-        self._hooks.emit(TasksSettled(self._destination, *counts, seconds))
+        self._events.of_each(settled.endings())
+        self._events.of_all(settled.counts(), seconds)

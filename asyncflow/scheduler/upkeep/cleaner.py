@@ -6,17 +6,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
-from sqlalchemy import Connection, Engine, Table
+from sqlalchemy import Connection, Table
 
-from asyncflow.events import AuditEntriesDeleted, Hooks, IdempotencyKeysForgotten, SettledRowsDeleted
-from asyncflow.outbox import Outbox
+from asyncflow.events import AuditEntriesDeleted, IdempotencyKeysForgotten, SettledRowsDeleted
 from asyncflow.outbox.queries import delete_dedupe_key, delete_turns, expired_dedupe_keys, spent_turns
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster.ownership import Ownership
-from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.connections.limits import Limits
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, read_heads
-from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.upkeep import queries
@@ -30,21 +27,14 @@ class Cleaner:
     Rows are found by an unlocked read and deleted by primary key, so that no gap is locked against an enqueue.
     """
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        engine: Engine,
-        ownership: Ownership,
-        settings: SchedulerSettings,
-        hooks: Hooks,
-    ) -> None:
-        self._outbox = outbox
-        self._contexts = Contexts(outbox)
-        self._database = Database(engine, limits=Limits.within(settings.lease_seconds))
-        self._looks = Database(engine, autocommit=True, limits=Limits.within(settings.lease_seconds))
+    def __init__(self, instance: Instance, ownership: Ownership) -> None:
+        self._outbox = instance.outbox
+        self._contexts = Contexts(instance.outbox)
+        self._database = instance.database()
+        self._looks = instance.database(autocommit=True)
         self._ownership = ownership
-        self._settings = settings
-        self._hooks = hooks
+        self._settings = settings = instance.settings
+        self._hooks = instance.hooks
         self._retentions = {
             status: seconds
             for status, seconds in (

@@ -6,18 +6,16 @@ import time
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Row
 
-from asyncflow.events import Hooks, PeriodicTasksEnqueued, StepFailed
-from asyncflow.outbox import Call, Outbox
+from asyncflow.events import PeriodicTasksEnqueued, StepFailed
+from asyncflow.outbox import Call
 from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.cron.plan import Plan, plan_of
 from asyncflow.outbox.declarations.periodic_task import DUE_TIME, Advance, PeriodicTask
 from asyncflow.outbox.queries import insert_absent
 from asyncflow.scheduler.connections.again import run_again, run_once
-from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.connections.limits import Limits
-from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.upkeep import queries
 
 _LEAST_PAUSE_SECONDS = 0.005
@@ -34,11 +32,11 @@ class Timetable:
     side have one plan, that of the later start.
     """
 
-    def __init__(self, outbox: Outbox, engine: Engine, settings: SchedulerSettings, hooks: Hooks) -> None:
-        self._outbox = outbox
-        self._database = Database(engine, limits=Limits.within(settings.lease_seconds))
-        self._interval = settings.periodic_interval_seconds
-        self._hooks = hooks
+    def __init__(self, instance: Instance) -> None:
+        self._outbox = instance.outbox
+        self._database = instance.database()
+        self._interval = instance.settings.periodic_interval_seconds
+        self._hooks = instance.hooks
         self._recorded: set[str] = set()
 
     def step(self) -> float:

@@ -12,6 +12,8 @@ from sqlalchemy import Connection
 from asyncflow.outbox import Task
 from asyncflow.scheduler.worker.verdict import Verdict
 
+DESTINATION = "handlers"  # under which the events tell of what a worker does
+
 
 @dataclass(slots=True, eq=False)
 class Claim:

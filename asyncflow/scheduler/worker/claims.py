@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Table
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from asyncflow.errors import ClaimLostError
 from asyncflow.outbox import Outbox, Task
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.connections.again import run_briefly
@@ -24,12 +22,11 @@ from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.heads.precedence import NEVER, Bounds, Precedence
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
 from asyncflow.scheduler.table.claim_owner import ClaimOwner, waits_as_suspect
-from asyncflow.scheduler.table.contexts import Contexts
-from asyncflow.scheduler.table.log_lines import log_line
 from asyncflow.scheduler.table.queries import standing
 from asyncflow.scheduler.table.raw_ids import raw_form
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.worker import queries as claim_queries
+from asyncflow.scheduler.worker.claim_rows import Checkpoint, ClaimRows, claim_lost, grouped
 from asyncflow.scheduler.worker.claim_source import Claim, Written
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, UNANSWERED, Verdict
 
@@ -42,8 +39,7 @@ class Claims:
     ) -> None:
         self.marked_types: Callable[[set[str]], Collection[str]] = lambda _: ()  # whose claims may wait unbegun
         self._tasks = outbox.tasks
-        self._contexts = Contexts(outbox)
-        self._overflow = outbox.contexts
+        self._rows = ClaimRows(outbox, deletes=deletes)
         self._statistics = PlannerStatistics(outbox.tasks)
         self._engine = engine
         self._database = Database(engine)
@@ -82,7 +78,7 @@ class Claims:
         if not self._left:
             return []
         held_until = self._held_until()
-        lost = self._database.run(lambda connection: self._renew(connection, _by_token(self._left)))
+        lost = self._database.run(lambda connection: self._renew(connection, self._left))
         kept = [claim for claim in self._left if claim.task.raw_id not in lost]
         self._left = []
         for claim in kept:
@@ -94,7 +90,7 @@ class Claims:
         held_until = self._held_until()
         lost, locked = self.caution.run(
             self._database,
-            lambda connection: (self._renew(connection, _by_token(claims)), frozenset[Any]()),
+            lambda connection: (self._renew(connection, claims), frozenset[Any]()),
             lambda connection: self._renew_free(connection, claims),
         )
         for claim in claims:
@@ -125,29 +121,28 @@ class Claims:
 
     def begin(self, claim: Claim) -> None:
         """Write, in a transaction of its own, on any thread, that the attempt counts; raises ClaimLostError."""
-        statement, values = claim_queries.begin(self._tasks), {**_values([claim]), "its_owner": self._owner.name}
+        token, raw_id = claim.token, claim.task.raw_id
         with Database(self._engine) as database:
-            if not database.run(lambda connection: connection.execute(statement, values).rowcount):
-                raise _lost(claim)
+            if not database.run(partial(self._rows.begin, token=token, raw_id=raw_id, owner=self._owner.name)):
+                raise claim_lost(claim.task.id)
 
     def settle_in(self, connection: Connection, claim: Claim) -> None:
         """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
-        if connection.execute(succeed(self._tasks, deletes=self._deletes), _values([claim])).rowcount != 1:
-            raise _lost(claim)
+        if self._rows.write(connection, SUCCEEDED, claim.token, [claim.task.raw_id]) != 1:
+            raise claim_lost(claim.task.id)
         self._forget_contexts(connection, [claim])
         claim.may_be_settled = claim.may_be_done = True  # whatever the handler's COMMIT tells us
 
     def still_holds(self, connection: Connection, claim: Claim) -> bool:
         """Read whether the claim is neither settled nor lost."""
-        held = claim_queries.held(self._tasks, self._overflow)
-        return connection.execute(held, _values([claim])).first() is not None
+        return bool(self._rows.held(connection, claim.token, [claim.task.raw_id]))
 
     def checkpoint(self, claim: Claim, stage: str, context: str | None) -> None:
         """Write how far the work has come, in a transaction of its own, on any thread; raises ClaimLostError."""
-        values = {**_values([claim]), "its_stage": stage, "lease": self._lease}
-        task_id, statement = claim.task.id, claim_queries.checkpoint(self._tasks)
-        if not run_briefly(self._engine, lambda c: self._contexts.save(c, statement, values, task_id, context)):
-            raise _lost(claim)
+        reached = Checkpoint(stage, context, self._lease)
+        write = partial(self._rows.checkpoint, token=claim.token, task_id=claim.task.id, reached=reached)
+        if not run_briefly(self._engine, write):
+            raise claim_lost(claim.task.id)
         claim.stage = stage  # that there is one tells that there may be a context to forget
 
     def close(self) -> None:
@@ -175,8 +170,8 @@ class Claims:
         self._statistics.after_reading(connection, len(found))
         # One token for all: what is guarded is a pair of token and id.
         token, held_until = self._owner.new_token(), self._held_until()
-        key = {"ids": [task.raw_id for task in found], "token": token}
-        values = {**key, "its_owner": self._owner.name, "lease": self._lease}
+        raw_ids = [task.raw_id for task in found]
+        values = {"ids": raw_ids, "token": token, "its_owner": self._owner.name, "lease": self._lease}
         marked = self.marked_types({task.task_type for task in found})
         if marked:
             marks = {"marked_types": list(marked), "its_first": self._owner.first, "its_again": self._owner.again}
@@ -187,7 +182,7 @@ class Claims:
             if fresh == len(found):
                 return [Claim(task, token, None, None, held_until) for task in found]
         connection.execute(claim_queries.claim(self._tasks, marks=bool(marked)), values)
-        held = {row[0]: row for row in connection.execute(claim_queries.held(self._tasks, self._overflow), key)}
+        held = self._rows.held(connection, token, raw_ids)
         return [_claim_of(task, token, held[task.raw_id], held_until) for task in found if task.raw_id in held]
 
     def _held_until(self) -> float:
@@ -222,7 +217,7 @@ class Claims:
         free, locked = sort_out(connection, self._tasks, ids, Status.PROCESSING)
         self.caution.note(len(locked))
         renewed = [claim for claim in claims if claim.task.raw_id in free]
-        return self._renew(connection, _by_token(renewed)) | (ids - free - locked), locked
+        return self._renew(connection, renewed) | (ids - free - locked), locked
 
     def _settle_free(self, connection: Connection, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
         """Settle what nobody else has locked; the rest is given again."""
@@ -231,27 +226,19 @@ class Claims:
         self.caution.note(len(locked))
         return self._settle(connection, [pair for pair in judged if pair[0].task.raw_id not in locked])
 
-    def _renew(self, connection: Connection, by_token: dict[UUID, list[Claim]]) -> set[Any]:
-        lost: set[Any] = set()
-        for claims in by_token.values():
-            values = _values(claims)
-            renewed = connection.execute(claim_queries.renew(self._tasks), {**values, "lease": self._lease}).rowcount
-            if renewed != len(claims):
-                held = connection.execute(claim_queries.held(self._tasks, self._overflow), values)
-                lost |= {claim.task.raw_id for claim in claims} - {row[0] for row in held}
-        return lost
+    def _renew(self, connection: Connection, claims: Iterable[Claim]) -> set[Any]:
+        return self._rows.renew(connection, ((claim.token, claim.task.raw_id) for claim in claims), self._lease)
 
     def _settle(self, connection: Connection, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
-        groups: dict[tuple[UUID, Verdict], list[Claim]] = defaultdict(list)
-        for claim, verdict in self._as_they_stand(connection, judged):
-            groups[claim.token, verdict].append(claim)
+        standing = self._as_they_stand(connection, judged)
+        groups = grouped(((claim.token, verdict), claim) for claim, verdict in standing)
         return [
             Written(verdict, claims, self._write(connection, verdict, claims))
             for (_, verdict), claims in groups.items()
         ]
 
     def _write(self, connection: Connection, verdict: Verdict, claims: Sequence[Claim]) -> int:
-        changed = write_verdict(connection, self._tasks, verdict, _values(claims), deletes=self._deletes)
+        changed = self._rows.write(connection, verdict, claims[0].token, [claim.task.raw_id for claim in claims])
         if changed != len(claims) and any(claim.may_be_settled for claim in claims):
             changed = max(changed, self._standing(connection, verdict, claims))
         if verdict.status is Status.SUCCESS:
@@ -290,26 +277,7 @@ class Claims:
         return bool(spent == left_with if status == int(Status.PENDING) else spent > left_with)
 
     def _forget_contexts(self, connection: Connection, claims: Iterable[Claim]) -> None:
-        if self._deletes:
-            self._contexts.forget(connection, [claim.task.raw_id for claim in claims if claim.stage is not None])
-
-
-def write_verdict(
-    connection: Connection, tasks: Table, verdict: Verdict, held: Mapping[str, Any], *, deletes: bool
-) -> int:
-    """Write one verdict on tasks held under a token, ``{"ids": raw ids, "token": token}``; return how many changed."""
-    if verdict.status is Status.SUCCESS:
-        return connection.execute(succeed(tasks, deletes=deletes), held).rowcount
-    values = {**held, "line": log_line(verdict.error) if verdict.error else ""}
-    if verdict.status is Status.PENDING:
-        values |= {"delay": timedelta(seconds=verdict.delay_seconds), "refund": int(not verdict.is_spent)}
-        return connection.execute(claim_queries.postpone(tasks), values).rowcount
-    return connection.execute(claim_queries.end(tasks), {**values, "its_status": int(verdict.status)}).rowcount
-
-
-def succeed(tasks: Table, *, deletes: bool) -> Any:
-    """Return the statement for held tasks that were handled."""
-    return (claim_queries.delete_succeeded if deletes else claim_queries.succeed)(tasks)
+        self._rows.forget_contexts(connection, [claim.task.raw_id for claim in claims if claim.stage is not None])
 
 
 def _claim_of(task: Task, token: UUID, row: Any, held_until: float) -> Claim:
@@ -317,20 +285,3 @@ def _claim_of(task: Task, token: UUID, row: Any, held_until: float) -> Claim:
     # The row may have been claimed and given back since its page was read.
     task = task._replace(retry_count=attempts - 1)
     return Claim(task, token, stage, context, held_until, is_suspect=waits_as_suspect(owner))
-
-
-def _values(claims: Sequence[Claim]) -> dict[str, Any]:
-    return {"ids": [claim.task.raw_id for claim in claims], "token": claims[0].token}
-
-
-def _by_token(claims: Iterable[Claim]) -> dict[UUID, list[Claim]]:
-    groups: dict[UUID, list[Claim]] = defaultdict(list)
-    for claim in claims:
-        groups[claim.token].append(claim)
-    return groups
-
-
-def _lost(claim: Claim) -> ClaimLostError:
-    return ClaimLostError(
-        f"the claim on task {claim.task.id} ran out or the task is settled; nothing was written, leave it alone"
-    )

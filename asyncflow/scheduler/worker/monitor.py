@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection, Engine
 
-from asyncflow.events import AttemptsRefunded, ClaimsRanOut, Hooks, TaskFailed
+from asyncflow.events import AttemptsRefunded, ClaimsRanOut, Hooks
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.status import Status
@@ -19,6 +20,7 @@ from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.lookout import Lookout, Rest
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
+from asyncflow.scheduler.loops.settled_events import Ending, tell_of_each
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.worker import queries as claim_queries
 from asyncflow.scheduler.worker.rescue import PAGE, Rescue, Rescued
@@ -26,8 +28,23 @@ from asyncflow.scheduler.worker.rescue import PAGE, Rescue, Rescued
 _Departures = frozenset[tuple[str, float]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wards:
+    """Say what a monitor looks after, and how often.
+
+    ``departed`` are instances that died, each within ``lease_seconds`` of being missed; without, none is known of.
+    """
+
+    shards: Callable[[], Collection[int]]
+    types: Mapping[str, HandlerType]
+    interval_seconds: float
+    lease_seconds: float = SchedulerSettings.lease_seconds
+    departed: Departed | None = None
+    lookout: Lookout | None = None
+
+
 class Monitor:
-    """Rescue one page a step, of the ``shards`` to look after and of known types; one thread steps it.
+    """Rescue one page a step, of the shards to look after and of known types; one thread steps it.
 
     Any number may look at once: each write asks again whether the claim has run out. The attempt was counted when the
     task was claimed, so a task that kills its worker each time spends its retries like any other. What ``departed``
@@ -38,44 +55,42 @@ class Monitor:
         self,
         outbox: Outbox,
         engine: Engine,
-        shards: Callable[[], Collection[int]],
-        settings: SchedulerSettings,
-        types: Mapping[str, HandlerType],
+        wards: Wards,
         hooks: Hooks,
-        departed: Departed | None = None,
+        on_rescued: Callable[[], None] = lambda: None,
     ) -> None:
-        self.on_rescued: Callable[[], None] = lambda: None  # tasks are due again
         self._outbox = outbox
-        self._types = types
-        self._database = Database(engine, limits=Limits.within(settings.lease_seconds))
-        self._shards = shards
-        self._settings = settings
+        self._types = wards.types
+        self._database = Database(engine, limits=Limits.within(wards.lease_seconds))
+        self._wards = wards
         self._hooks = hooks
-        self._departed = departed or Departed(0.0)
+        self._on_rescued = on_rescued  # tasks are due again
         self._rest: Rest | None = None
+        if wards.lookout is not None:
+            # It does without looks of its own while the lookout looks.
+            self._rest = wards.lookout.rest_for(lambda head: head.task_type in self._types, Status.PROCESSING)
         self._looked_for: tuple[_Departures, frozenset[int]] = (frozenset(), frozenset())
 
     def step(self) -> float:
         """Rescue what ran out or lost its worker; return the seconds until the next look."""
-        shards = frozenset(self._shards())
-        lost = self._departed.departures()
+        shards = frozenset(self._wards.shards())
+        lost = self._departures()
         if not self._types or (self._rests(shards) and not self._is_news(lost, shards)):
-            return self._settings.monitor_interval_seconds
+            return self._wards.interval_seconds
         heads = self._heads(shards)
         is_full = self._rescue_ran_out(heads) | self._rescue_from(lost, shards, heads)
         if is_full:
             return 0.0
         # Looks are seconds apart; the application has other uses for a connection.
         self.close()
-        return self._settings.monitor_interval_seconds
-
-    def rely_on(self, lookout: Lookout) -> None:
-        """Do without looks of its own while the lookout looks."""
-        self._rest = lookout.rest_for(lambda head: head.task_type in self._types, Status.PROCESSING)
+        return self._wards.interval_seconds
 
     def close(self) -> None:
         """Give the connection back."""
         self._database.close()
+
+    def _departures(self) -> _Departures:
+        return frozenset() if self._wards.departed is None else self._wards.departed.departures()
 
     def _rests(self, shards: frozenset[int]) -> bool:
         return self._rest is not None and self._rest.lasts(shards)
@@ -95,8 +110,10 @@ class Monitor:
         """Rescue a page of each; return whether there may be more."""
         due = [head for head in heads if head.due_in_seconds <= 0]
         is_full = [self._rescue(head, Rescue(self._outbox.tasks, self._types[head.task_type])) for head in due]
-        if self._rest is not None:
-            self._rest.after_work() if due else self._rest.after_nothing(frozenset(self._shards()), LONG_SECONDS)
+        if self._rest is not None and due:
+            self._rest.after_work()
+        elif self._rest is not None:
+            self._rest.after_nothing(frozenset(self._wards.shards()), LONG_SECONDS)
         return any(is_full)
 
     def _rescue_from(self, lost: _Departures, shards: frozenset[int], heads: Iterable[Head]) -> bool:
@@ -106,7 +123,7 @@ class Monitor:
         live = claim_queries.live_owners(self._outbox.instances)
         names = frozenset(name for name, _ in lost)
         back = self._database.run(lambda connection: connection.scalars(live, {"owners": list(names)}).all())
-        gone, waited = names.difference(back), self._settings.lease_seconds
+        gone, waited = names.difference(back), self._wards.lease_seconds
         tasks, types = self._outbox.tasks, self._types
         rescues = [(head, Rescue(tasks, types[head.task_type], gone, waited)) for head in heads] if gone else []
         is_full = [self._rescue(*pair) for pair in rescues]
@@ -120,13 +137,13 @@ class Monitor:
             lambda connection: rescue.write(connection, head),
             self._when_locked(lambda connection: rescue.write(connection, head, of_free=True)),
         )
-        for raw_id, attempts in rescued.failed:
-            self._hooks.emit(TaskFailed(uuid_of(raw_id), head.task_type, attempts, rescue.error))
-        if rescued.given_back or rescued.failed:
-            failed = len(rescued.failed)
-            self._hooks.emit(ClaimsRanOut(head.task_type, rescued.given_back, failed))
+        failed = rescued.failed
+        endings = (Ending(uuid_of(raw_id), head.task_type, spent, rescue.error) for raw_id, spent in failed)
+        tell_of_each(self._hooks, endings)
+        if rescued.given_back or failed:
+            self._hooks.emit(ClaimsRanOut(head.task_type, rescued.given_back, len(failed)))
         if rescued.unspent:
             self._hooks.emit(AttemptsRefunded(head.task_type, rescued.unspent))
         if rescued.given_back:
-            self.on_rescued()
+            self._on_rescued()
         return rescued.found == PAGE

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Table
 
 from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.declarations.retry import is_spent
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.table.claim_owner import is_unspent, names_in_rows
@@ -61,7 +62,7 @@ class Rescue:
         for raw_id, attempts, max_retries, owner, token in rows:
             if is_unspent(owner, token):
                 groups[0.0, 1].append(raw_id)
-            elif attempts <= self.task_type.most_retries(max_retries):
+            elif not is_spent(attempts, self.task_type.most_retries(max_retries)):
                 groups[max(0.0, self.task_type.retry_delay(attempts) - self.waited_seconds), 0].append(raw_id)
             elif self._fail(connection, raw_id):
                 rescued.failed.append((raw_id, attempts))

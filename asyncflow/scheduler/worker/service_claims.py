@@ -11,9 +11,8 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Update
+from sqlalchemy import Connection, Engine
 
-from asyncflow.errors import ClaimLostError
 from asyncflow.forks import leave_at_fork
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.declarations.task_type import TaskType
@@ -23,12 +22,12 @@ from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
-from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.raw_ids import raw_form
 from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.worker import queries as claim_queries
+from asyncflow.scheduler.worker.claim_rows import Checkpoint, ClaimRows, claim_lost, grouped
 from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.claims import Claims, write_verdict
+from asyncflow.scheduler.worker.claims import Claims
 from asyncflow.scheduler.worker.verdict import Spent, Verdict, judged
 
 _ROUNDS = 4  # of reading and claiming without as many as there is room for, in one hold
@@ -75,7 +74,7 @@ class ServiceClaims:
         self._most_bytes = most_bytes  # of tasks in one hold, after which no more are claimed
         self._outbox = outbox
         self._tasks = outbox.tasks
-        self._contexts = Contexts(outbox)
+        self._rows = ClaimRows(outbox, deletes=deletes)
         self._engine = engine
         self._dialect = engine.dialect
         self._deletes = deletes
@@ -113,7 +112,7 @@ class ServiceClaims:
         if not claims:
             return []
         held = [HeldClaim(claim.task.id, claim.token) for claim in claims]
-        lost = set(self._renew(connection, held, lease_seconds, claim_queries.renew(self._tasks)))
+        lost = set(self._renew(connection, held, lease_seconds, is_heard=False))
         return [claim for claim in claims if claim.task.id not in lost]
 
     def are_written(self, connection: Connection, settled: Sequence[SettledClaim]) -> bool:
@@ -123,58 +122,39 @@ class ServiceClaims:
 
     def renew(self, connection: Connection, held: Iterable[HeldClaim], lease_seconds: float) -> list[UUID]:
         """Let the claims last for another lease, for their worker asks; return the ids of those that are lost."""
-        return self._renew(connection, held, lease_seconds, claim_queries.renew_heard(self._tasks))
+        return self._renew(connection, held, lease_seconds, is_heard=True)
 
     def _renew(
-        self, connection: Connection, held: Iterable[HeldClaim], lease_seconds: float, statement: Update
+        self, connection: Connection, held: Iterable[HeldClaim], lease_seconds: float, *, is_heard: bool
     ) -> list[UUID]:
-        lost: list[UUID] = []
-        for token, ids in _by_token(held).items():
-            values = {"ids": [self._raw(task_id) for task_id in ids], "token": token}
-            lease = timedelta(seconds=lease_seconds)
-            if connection.execute(statement, {**values, "lease": lease}).rowcount != len(ids):
-                kept = {
-                    _key(row[0])
-                    for row in connection.execute(claim_queries.held(self._tasks, self._outbox.contexts), values)
-                }
-                lost += [task_id for task_id in ids if task_id.bytes not in kept]
-        return lost
+        claims = [(token, self._raw(task_id)) for task_id, token in held]
+        lost = self._rows.renew(connection, claims, timedelta(seconds=lease_seconds), is_heard=is_heard)
+        return [uuid_of(raw_id) for _, raw_id in claims if raw_id in lost]
 
     def checkpoint(
         self, connection: Connection, held: HeldClaim, stage: str, context: str | None, lease_seconds: float | None
     ) -> None:
         """Write how far the work has come; a lease renews the claim as well. Raises ClaimLostError."""
-        values = {"ids": [self._raw(held.id)], "token": held.token, "its_stage": stage}
-        statement = claim_queries.mark(self._tasks)
-        if lease_seconds is not None:
-            statement = claim_queries.checkpoint(self._tasks)
-            values["lease"] = timedelta(seconds=lease_seconds)
-        if not self._contexts.save(connection, statement, values, held.id, context):
-            raise ClaimLostError(f"the claim on task {held.id} ran out or the task is settled; nothing was written")
+        lease = None if lease_seconds is None else timedelta(seconds=lease_seconds)
+        if not self._rows.checkpoint(connection, held.token, held.id, Checkpoint(stage, context, lease)):
+            raise claim_lost(held.id)
 
     def give_back(self, connection: Connection, claims: Iterable[Claim], verdict: Verdict) -> int:
         """Give claims back that were made a moment ago; return how many."""
-        by_token: dict[UUID, list[Any]] = defaultdict(list)
-        for claim in claims:
-            by_token[claim.token].append(claim.task.raw_id)
-        return sum(
-            write_verdict(connection, self._tasks, verdict, {"ids": ids, "token": token}, deletes=self._deletes)
-            for token, ids in by_token.items()
-        )
+        by_token = grouped((claim.token, claim.task.raw_id) for claim in claims)
+        return sum(self._rows.write(connection, verdict, token, raw_ids) for token, raw_ids in by_token.items())
 
     def settle(self, connection: Connection, outcomes: Sequence[ClaimOutcome], type_of: TypeOf) -> list[SettledClaim]:
         """Write the outcomes, a statement for those that are alike; tell of each what was written, in order."""
         rows = self._lock(connection, [outcome.held for outcome in outcomes])
         settled = [_judge(outcome, rows.get(outcome.held.id.bytes), type_of) for outcome in outcomes]
-        groups: dict[tuple[UUID, Verdict], list[Any]] = defaultdict(list)
-        for one in settled:
-            if one.verdict is not None:
-                groups[one.held.token, one.verdict].append(self._raw(one.held.id))
-        for (token, verdict), raw_ids in groups.items():
-            write_verdict(connection, self._tasks, verdict, {"ids": raw_ids, "token": token}, deletes=self._deletes)
-        if self._deletes:
-            done = [rows[task_id] for task_id in _done(settled)]
-            self._contexts.forget(connection, [row[0] for row in done if row.stage is not None])
+        to_write = (
+            ((one.held.token, one.verdict), self._raw(one.held.id)) for one in settled if one.verdict is not None
+        )
+        for (token, verdict), raw_ids in grouped(to_write).items():
+            self._rows.write(connection, verdict, token, raw_ids)
+        done = [rows[task_id] for task_id in _done(settled)]
+        self._rows.forget_contexts(connection, [row[0] for row in done if row.stage is not None])
         return settled
 
     def _lock(self, connection: Connection, held: Sequence[HeldClaim]) -> dict[bytes, Any]:
@@ -242,13 +222,6 @@ def _judge(outcome: ClaimOutcome, row: Any, type_of: TypeOf) -> SettledClaim:
 
 def _done(settled: Iterable[SettledClaim]) -> list[bytes]:
     return [one.held.id.bytes for one in settled if one.verdict is not None and one.verdict.status is Status.SUCCESS]
-
-
-def _by_token(held: Iterable[HeldClaim]) -> dict[UUID, list[UUID]]:
-    groups: dict[UUID, list[UUID]] = defaultdict(list)
-    for task_id, token in held:
-        groups[token].append(task_id)
-    return groups
 
 
 def _key(raw_id: Any) -> bytes:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
-from sqlalchemy import Engine
-
-from asyncflow.outbox import Outbox
-from asyncflow.outbox.declarations.handler_type import HandlerType
-from asyncflow.scheduler.cluster.ownership import Ownership
-from asyncflow.scheduler.heads.lookout import Lookout
+from asyncflow.events import RowsLocked
+from asyncflow.scheduler.connections.caution import Caution
 from asyncflow.scheduler.heads.precedence import Precedence
 from asyncflow.scheduler.heads.queries import Head, Lane
 from asyncflow.scheduler.heads.recent_heads import RecentHeads
+from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
-from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.scope import Scope
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
-from asyncflow.scheduler.worker.claim_source import Claim, Found
+from asyncflow.scheduler.worker.claim_source import DESTINATION, Claim, Found
 from asyncflow.scheduler.worker.claims import Claims
 from asyncflow.scheduler.worker.verdict import UNANSWERED
 
@@ -25,20 +22,16 @@ from asyncflow.scheduler.worker.verdict import UNANSWERED
 class ShardClaims(Claims):
     """Be a worker's source of claims in its scheduler; a claim outlives the hand-over of its shard."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        engine: Engine,
-        ownership: Ownership,
-        settings: SchedulerSettings,
-        lookout: Lookout,
-        types: Mapping[str, HandlerType],
-    ) -> None:
-        deletes, owner = settings.on_success == "delete", ClaimOwner.in_process(ownership.owner)
-        super().__init__(outbox, engine, owner, settings.claim_lease_seconds, deletes=deletes)
+    def __init__(self, instance: Instance, scope: Scope, wake: Callable[[], None] = lambda: None) -> None:
+        settings, hooks, types = instance.settings, instance.hooks, scope.types.handlers
+        owner, deletes = ClaimOwner.in_process(scope.ownership.owner), settings.on_success == "delete"
+        super().__init__(instance.outbox, instance.engine, owner, settings.claim_lease_seconds, deletes=deletes)
         self.marked_types = lambda names: [name for name in names if name in types and types[name].lets_wait]
-        self._ownership = ownership
-        self.rest = lookout.rest_for(lambda head: head.task_type in outbox.handler_types)
+        self.caution = Caution(lambda rows: hooks.emit(RowsLocked(DESTINATION, rows)))
+        self._ownership = scope.ownership
+        declared = instance.outbox.handler_types
+        self.rest = scope.lookout.rest_for(lambda head: head.task_type in declared, wake=wake)
+        lookout = scope.lookout
         self._recent = RecentHeads(lambda: lookout.seen_by(self.heads))
         self._precedences: defaultdict[str, Precedence] = defaultdict(Precedence)
 

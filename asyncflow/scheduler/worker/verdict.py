@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple
+from uuid import UUID
 
+from asyncflow.outbox.declarations.retry import is_spent
 from asyncflow.outbox.declarations.signals import CancelTask, NotDone, RejectTask, RetryTask
 from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler.loops.settled_events import Ending
 from asyncflow.scheduler.table.log_lines import short_error
 
 
@@ -23,6 +26,14 @@ class Verdict:
     error: str = ""
     is_spent: bool = True
     by_policy: bool = False
+
+    def ending_of(self, task_id: UUID, task_type: str, attempt: int) -> Ending | None:
+        """Return what is to be told of a task that got it; None where it is done, or the attempt does not count."""
+        if self.status is Status.FAILED:
+            return Ending(task_id, task_type, attempt, self.error)
+        if self.status is Status.PENDING and self.is_spent:
+            return Ending(task_id, task_type, attempt, self.error, self.delay_seconds)
+        return None
 
 
 SUCCEEDED = Verdict(Status.SUCCESS)
@@ -58,7 +69,7 @@ def verdict_of(error: BaseException | None, task_type: TaskType, attempt: int, m
         return Verdict(Status.CANCELLED, error=_told(error))
     if isinstance(error, RejectTask):
         return Verdict(Status.FAILED, error=_told(error))
-    if attempt > task_type.most_retries(max_retries):
+    if is_spent(attempt, task_type.most_retries(max_retries)):
         return Verdict(Status.FAILED, error=_told(error), by_policy=True)
     own_delay = error.delay_seconds if isinstance(error, RetryTask) else None
     if own_delay is not None:
@@ -68,12 +79,12 @@ def verdict_of(error: BaseException | None, task_type: TaskType, attempt: int, m
 
 def judged(outcome: str, delay_seconds: float | None, error: str, kind: TaskType, spent: Spent) -> Verdict:
     """Judge by the outcome that a worker elsewhere names; a delay replaces the policy's. Raises KeyError for others."""
-    if outcome == "retry" and spent.attempt > spent.max_retries:
+    if outcome == "retry" and is_spent(spent.attempt, spent.max_retries):
         return Verdict(Status.FAILED, error=short_error(error), by_policy=True)
     if outcome == "retry" and delay_seconds is None:
         return Verdict(Status.PENDING, kind.retry_delay(spent.attempt), short_error(error), by_policy=True)
-    status, is_spent = OUTCOMES[outcome]
-    return Verdict(status, (delay_seconds or 0.0) if status is Status.PENDING else 0.0, short_error(error), is_spent)
+    status, counts = OUTCOMES[outcome]
+    return Verdict(status, (delay_seconds or 0.0) if status is Status.PENDING else 0.0, short_error(error), counts)
 
 
 def _told(error: BaseException) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from asyncflow.events import Hooks, SettleFenced, TaskFailed, TaskRetried, TasksSettled
+from asyncflow.events import Hooks
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.loops.second_writer import SecondWriter
+from asyncflow.scheduler.loops.settled_events import Ending, SettledEvents
 from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource, Written
 from asyncflow.scheduler.worker.verdict import Verdict
 
@@ -32,8 +33,7 @@ class VerdictWriter:
 
     def __init__(self, source: ClaimSource, hooks: Hooks, destination: str) -> None:
         self._source = source
-        self._hooks = hooks
-        self._destination = destination
+        self._events = SettledEvents(hooks, destination)
         self._judged: list[Judged] = []
         self._second_writer: SecondWriter[_WrittenVerdicts] = SecondWriter(destination, hooks)
         self._judged_by_second: list[Judged] = []  # those that the second writer writes
@@ -84,21 +84,13 @@ class VerdictWriter:
         done = {claim for each in settled.written for claim in each.claims}
         self._judged = [pair for pair in self._judged if pair[0] not in done]
         counts: Counter[Status] = Counter()
-        fenced = 0
         for verdict, claims, changed in settled.written:
             counts[verdict.status] += changed
-            fenced += len(claims) - changed
             if changed == len(claims):
-                self._tell_of_each(verdict, claims)
-        if fenced:
-            self._hooks.emit(SettleFenced(self._destination, fenced))
-        succeeded, retried, failed = (counts[status] for status in (Status.SUCCESS, Status.PENDING, Status.FAILED))
-        self._hooks.emit(TasksSettled(self._destination, succeeded, retried, failed, settled.seconds))
+                self._events.of_each(_endings(verdict, claims))
+        self._events.of_fenced(sum(len(claims) - changed for _, claims, changed in settled.written))
+        self._events.of_all(counts, settled.seconds)
 
-    def _tell_of_each(self, verdict: Verdict, claims: Sequence[Claim]) -> None:
-        for claim in claims:
-            task, attempt, error = claim.task, claim.attempt, verdict.error
-            if verdict.status is Status.FAILED:
-                self._hooks.emit(TaskFailed(task.id, task.task_type, attempt, error))
-            elif verdict.status is Status.PENDING and verdict.is_spent:
-                self._hooks.emit(TaskRetried(task.id, task.task_type, attempt, verdict.delay_seconds, error))
+
+def _endings(verdict: Verdict, claims: Iterable[Claim]) -> Iterator[Ending]:
+    return filter(None, (verdict.ending_of(one.task.id, one.task.task_type, one.attempt) for one in claims))

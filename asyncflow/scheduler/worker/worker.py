@@ -5,24 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
-from sqlalchemy import Engine
-
-from asyncflow.events import HandlerFailedLate, Hooks, SettleFenced, StepFailed, TasksSettled
-from asyncflow.outbox import Outbox
+from asyncflow.events import HandlerFailedLate, Hooks, StepFailed
 from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.status import Status
 from asyncflow.scheduler.connections.again import insist
 from asyncflow.scheduler.loops.pause import LONG_SECONDS, AdaptivePause
+from asyncflow.scheduler.loops.settled_events import SettledEvents
 from asyncflow.scheduler.loops.threads import EventLoop, Threads
 from asyncflow.scheduler.worker.attempt import Attempt, Tools
-from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource, WorkerSettings
+from asyncflow.scheduler.worker.claim_source import DESTINATION, Claim, WorkerSettings
 from asyncflow.scheduler.worker.crew import Crew
 from asyncflow.scheduler.worker.verdict import GIVEN_BACK, NOT_TAKEN, SWITCHED_OFF, Verdict, verdict_of
 from asyncflow.scheduler.worker.verdict_writer import VerdictWriter
 
-DESTINATION = "handlers"  # under which the events tell of it
 _LOOK_SECONDS = 0.05  # while a stop or a drain waits for handlers, and between two settles while tasks wait
 _PAUSE_IN_STOP_SECONDS = 0.2  # after a failure
 _PART_OF_STOP = 0.8  # of the time to stop that handlers get; the rest is for writing what became of them
@@ -34,24 +32,25 @@ class Worker:
     Holds no more claims of a type than its ``limit``, by default its ``concurrency``: what only waits here,
     others could do. Closes its ``source``.
 
-    ``types`` are the declared ones as they are in force.
+    ``types`` are those with which it works, as they are in force. ``on_finished`` is called, on a handler's thread,
+    when there may be something to do.
     """
 
     def __init__(
         self,
-        outbox: Outbox,
-        source: ClaimSource,
-        engine: Engine | None,
+        types: Mapping[str, HandlerType],
+        tools: Tools,
         settings: WorkerSettings,
         hooks: Hooks,
-        types: Mapping[str, HandlerType] | None = None,
+        on_finished: Callable[[], None] = lambda: None,
     ) -> None:
-        self.on_finished: Callable[[], None] = lambda: None
-        self._types = outbox.handler_types if types is None else types
-        self._source = source
-        self._tools = Tools(source, engine, outbox.max_message_bytes)
+        self._types = types
+        self._tools = tools
+        self._source = tools.source
         self._settings = settings
         self._hooks = hooks
+        self._events = SettledEvents(hooks, DESTINATION)
+        self._on_finished = on_finished
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
         self._threads = Threads()
         self._event_loop = EventLoop()
@@ -61,10 +60,12 @@ class Worker:
         self._is_astray = False  # from a claim until each crew has its part, and hands for it
         self._claimed_at: dict[str, float] = {}  # on the monotonic clock, the last claim of each task type
         self._finished: deque[tuple[Attempt, BaseException | None]] = deque()
-        self._verdicts = VerdictWriter(source, hooks, DESTINATION)
+        self._verdicts = VerdictWriter(tools.source, hooks, DESTINATION)
         self._streams = False  # the last claim took as many tasks of a type as there was room for
         self._some_finished = threading.Event()
-        self._is_told = False  # of finished ones that were not taken in yet
+        # Of finished ones that were not taken in yet. Handlers' threads set it, the worker's clears it before it takes
+        # in what is there: two that set it at once wake the worker twice, and none that comes after is missed.
+        self._is_told = False
         self._renew_at = 0.0
 
     def step(self) -> float:
@@ -111,8 +112,9 @@ class Worker:
         for name, crew in self._crews.items():
             if name not in types or crew.task_type is types[name]:
                 continue
-            for claim in crew.withdraw() if not types[name].enabled else ():
-                self._judge(claim, SWITCHED_OFF)
+            if not types[name].enabled:
+                for claim in crew.withdraw():
+                    self._judge(claim, SWITCHED_OFF)
             crew.adopt(types[name])
 
     def _claim(self, types: dict[str, HandlerType]) -> float:
@@ -189,7 +191,7 @@ class Worker:
         if not self._is_told and self._crews[attempt.task_type.name].runs_low:
             self._is_told = True
             self._some_finished.set()
-            self.on_finished()
+            self._on_finished()
 
     # -- looking after what is at work ---------------------------------------------------------------------
 
@@ -210,7 +212,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - the handlers at work may end well, and the database come back
                 self._hooks.emit(StepFailed(DESTINATION, error, _PAUSE_IN_STOP_SECONDS))
                 time.sleep(_PAUSE_IN_STOP_SECONDS)
-        self._give_up(lambda _: True, lambda _: GIVEN_BACK)
+        self._give_up(self._at_work(), GIVEN_BACK)
         insist(lambda: self._verdicts.write(by_second=False))
 
     def _tend(self) -> None:
@@ -237,19 +239,22 @@ class Worker:
                 claim = attempt.claim
                 self._judge(claim, verdict_of(error, attempt.task_type, claim.attempt, claim.task.max_retries))
         if own_commits:
-            self._hooks.emit(TasksSettled(DESTINATION, own_commits, 0, 0, 0.0))
-        if fenced:
-            self._hooks.emit(SettleFenced(DESTINATION, fenced))
+            self._events.of_all({Status.SUCCESS: own_commits})
+        self._events.of_fenced(fenced)
 
     def _give_up_overdue(self) -> None:
         now = time.monotonic()
-        self._give_up(lambda attempt: attempt.overdue_at <= now, _too_late)
+        for attempt in self._at_work():
+            if attempt.overdue_at <= now:
+                self._give_up([attempt], _too_late(attempt))
 
-    def _give_up(self, which: Callable[[Attempt], bool], verdict: Callable[[Attempt], Verdict]) -> None:
-        for crew in self._crews.values():
-            for attempt in filter(which, crew.at_work()):
-                crew.give_up(attempt)
-                self._judge(attempt.claim, verdict(attempt))
+    def _at_work(self) -> list[Attempt]:
+        return [attempt for crew in self._crews.values() for attempt in crew.at_work()]
+
+    def _give_up(self, attempts: Iterable[Attempt], verdict: Verdict) -> None:
+        for attempt in attempts:
+            self._crews[attempt.task_type.name].give_up(attempt)
+            self._judge(attempt.claim, verdict)
 
     def _judge(self, claim: Claim, verdict: Verdict) -> None:
         self._held[claim.task.task_type] -= 1
@@ -258,7 +263,7 @@ class Worker:
     def _renew_if_due(self) -> None:
         if not self._is_busy or time.monotonic() < self._renew_at:
             return
-        at_work = [attempt for crew in self._crews.values() for attempt in crew.at_work() if not attempt.is_settled]
+        at_work = [attempt for attempt in self._at_work() if not attempt.is_settled]
         waiting = [claim for crew in self._crews.values() for claim in crew.waiting()]
         lost = self._source.renew([*(attempt.claim for attempt in at_work), *waiting])
         self._renew_at = time.monotonic() + (_LOOK_SECONDS if lost is None else self._settings.claim_lease_seconds / 3)
@@ -274,7 +279,7 @@ class Worker:
             return _LOOK_SECONDS
         if not self._is_busy:
             return LONG_SECONDS
-        overdue = [attempt.overdue_at for crew in self._crews.values() for attempt in crew.at_work()]
+        overdue = [attempt.overdue_at for attempt in self._at_work()]
         return max(0.001, min([self._renew_at, *overdue]) - time.monotonic())
 
     def _await_some(self) -> None:

@@ -21,8 +21,7 @@ from asyncflow.events import (
     StepFailed,
     TasksSettled,
 )
-from asyncflow.scheduler import Outcome, Record
-from asyncflow.scheduler import scheduler as scheduler_module
+from asyncflow.scheduler import Outcome, Record, machinery
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import LONG, Gate, Switch, ids_of
@@ -163,7 +162,7 @@ def test_stop_settles_the_work_in_hand(application: Application, schedule: Sched
     publisher.wait()
     stopping = threading.Thread(target=scheduler.stop)
     stopping.start()
-    eventually(scheduler.relay_loops[0]._stopping.is_set)
+    eventually(scheduler.relay_runners[0].loop._stopping.is_set)
     publisher.opened.set()
     stopping.join(LONG)
     assert not stopping.is_alive()
@@ -277,7 +276,7 @@ class Fatal(BaseTrigger):
 def test_the_watchdog_restarts_a_metronome_whose_thread_died(
     application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler_module, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(machinery, "_WATCH_SECONDS", 0.01)
     scheduler = schedule(tick=0.02, max_pause_seconds=3600, min_pause_seconds=3600, wake_on_commit=False)
     scheduler.metronome.add(Fatal(), lambda: None)
     scheduler.start()
@@ -306,7 +305,7 @@ class Deadly(MemoryPublisher):
 def test_the_watchdog_revives_a_relay_whose_thread_died(
     application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler_module, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(machinery, "_WATCH_SECONDS", 0.01)
     publish_many(application, 5)
     publisher = Deadly()
     schedule(publisher).start()
@@ -375,7 +374,7 @@ def test_a_hook_that_stops_while_another_thread_stops_holds_nobody_up(sqlite_app
     publisher.wait()
     stopping = threading.Thread(target=scheduler.stop, daemon=True)
     stopping.start()
-    eventually(scheduler.relay_loops[0]._stopping.is_set)
+    eventually(scheduler.relay_runners[0].loop._stopping.is_set)
     publisher.opened.set()
     stopping.join(LONG)
     assert not stopping.is_alive()

@@ -21,10 +21,9 @@ from asyncflow.integrations.flowsvr.client.returns import STOPPING, UNREADABLE, 
 from asyncflow.outbox import Task
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.loops.pause import AdaptivePause
-from asyncflow.scheduler.worker.claim_source import Claim, Found, Written
+from asyncflow.scheduler.worker.claim_source import DESTINATION, Claim, Found, Written
 from asyncflow.scheduler.worker.claims import Claims
 from asyncflow.scheduler.worker.verdict import GIVEN_BACK, Verdict
-from asyncflow.scheduler.worker.worker import DESTINATION
 
 _UNAUTHORIZED = (401, 403)
 _PART_OF_STOP = 0.2  # of the time to stop: what the worker leaves of it
@@ -45,8 +44,15 @@ class HttpClaims:
 
     takes_second_writer = False  # tasks arrive on threads of the holds, whatever is settled meanwhile
 
-    def __init__(self, client: TaskServiceClient, name: str, claims: Claims | None, hooks: Hooks) -> None:
-        self.on_arrival: Callable[[], None] = lambda: None
+    def __init__(
+        self,
+        client: TaskServiceClient,
+        name: str,
+        claims: Claims | None,
+        hooks: Hooks,
+        on_arrival: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._on_arrival = on_arrival
         self.known: Collection[str] = ()  # the types with a handler here
         self._client = client
         self._settings = settings = client.settings
@@ -159,7 +165,7 @@ class HttpClaims:
         for name in set(held.unknown) - self._unknown:
             self._unknown.add(name)
             self._hooks.emit(UnknownTypeSeen(name))
-        self.on_arrival()
+        self._on_arrival()
 
     def _give_back(self, held: Held, why: str) -> None:
         if held.tasks:
@@ -167,7 +173,7 @@ class HttpClaims:
 
     def _fail(self, error: Exception) -> None:
         self._hooks.emit(StepFailed("task-service", error, self._backoff.after(error)))
-        self.on_arrival()
+        self._on_arrival()
 
     def _claim_of(self, held: HeldTask, held_until: float) -> Claim:
         raw_id = held.id if self._claims is None else self._claims.raw_id_of(held.id)

@@ -19,9 +19,11 @@ from asyncflow.outbox import Outbox
 from asyncflow.scheduler import Scheduler
 from asyncflow.scheduler.cluster.ownership import instance_name
 from asyncflow.scheduler.connections.engine_check import require_engine
+from asyncflow.scheduler.loops.latch import Latch
 from asyncflow.scheduler.loops.loop import Loop
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.table.table_check import require_tables
+from asyncflow.scheduler.worker.attempt import Tools
 from asyncflow.scheduler.worker.claims import Claims
 from asyncflow.scheduler.worker.worker import Worker
 
@@ -71,10 +73,11 @@ class ServiceWorker:
         """Make what belongs to one process: the worker's name, its connections, threads and locks."""
         self._client = TaskServiceClient(self._server, transport=self._transport, **self._options)
         self.name = self._client.settings.name or instance_name()
-        self._source = HttpClaims(self._client, self.name, self._claims_in(self._target), self.hooks)
-        worker = Worker(self._outbox, self._source, self._engine, self._client.settings, self.hooks)
-        self._loop = Loop("handlers", worker.step, self.hooks, worker.close)
-        self._source.on_arrival = worker.on_finished = self._loop.latch.wake
+        latch = Latch("handlers", self.hooks)
+        self._source = HttpClaims(self._client, self.name, self._claims_in(self._target), self.hooks, latch.wake)
+        tools = Tools(self._source, self._engine, self._outbox.max_message_bytes)
+        worker = Worker(self._outbox.handler_types, tools, self._client.settings, self.hooks, latch.wake)
+        self._loop = Loop("handlers", worker.step, self.hooks, worker.close, latch)
         self._watchdog = Loop("watchdog", self._watch, self.hooks)
         self._lifecycle = threading.RLock()
         self._started = False

@@ -13,7 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from asyncflow.integrations.flowsvr.door.problems import Problem
 from asyncflow.integrations.flowsvr.door.tokens import ANYBODY, ROLES, Token
 from asyncflow.integrations.flowsvr.service import TaskService
-from asyncflow.scheduler.relay.rate_limit import RateLimit
+from asyncflow.scheduler.publishing.rate_limit import RateLimit
 
 _BEARER = HTTPBearer(auto_error=False, description="A token of the service's tokens file")
 _NO_TOKEN = "no token was sent; send Authorization: Bearer TOKEN"

@@ -15,6 +15,7 @@ from asyncflow.errors import OptionError, UnknownOptionError
 from asyncflow.scheduler.jobs.sources import options_from_environment, options_from_toml
 from tests.integration.scheduler.publishers import LONG
 from tests.support.application import Application
+from tests.unit.scheduler.waiting import eventually
 
 NEVER = 86400.0  # seconds between two ticks: the test gives them itself
 
@@ -54,6 +55,13 @@ class Stream(DataflowJob[ShardingContext, list[int]]):
             raise RuntimeError("not this one")
         self.done.append((context.sharding_item, data[0]))
         self._left[context.sharding_item].pop(0)
+
+
+def tick(scheduler: Scheduler) -> None:
+    """Tick for the only job, as soon as it knows its items."""
+    (runner,) = scheduler.machinery.roster.runners
+    eventually(runner.board.places)
+    runner.tick()
 
 
 @pytest.fixture
@@ -135,7 +143,7 @@ def test_an_error_does_not_end_a_stream(application: Application, schedulers: Ma
     job = Stream("job", 3, refuse={1}, cron=NEVER, streaming_process=True)
     scheduler = schedulers(job)
     scheduler.start()
-    scheduler._roster.runners[0].tick()
+    tick(scheduler)
     application.signals.wait_for(events.JobItemFinished, lambda event: event.job == "job")
     assert job.done == [(0, 0), (0, 1), (0, 2)]
     assert [str(event.error) for event in application.signals.of(events.JobFailed)] == ["not this one"]
@@ -154,8 +162,8 @@ def test_misfire_gives_exactly_one_further_run_for_ticks_that_came_too_early(
     noted = Noted(work)
     scheduler = schedulers(SimpleJob("job", noted, cron=NEVER, misfire=misfire))
     scheduler.start()
-    (runner,) = scheduler._roster.runners
-    runner.tick()
+    (runner,) = scheduler.machinery.roster.runners
+    tick(scheduler)
     assert begun.wait(LONG)
     for _ in range(3):
         runner.tick()
@@ -217,7 +225,7 @@ def test_reconcile_interval_minutes_is_between_two_readings_of_who_owns_what(
 ) -> None:
     scheduler = schedulers(SimpleJob("job", Noted(), cron=NEVER, reconcile_interval_minutes=1))
     scheduler.drain()
-    (runner,) = scheduler._roster.runners
+    (runner,) = scheduler.machinery.roster.runners
     readings: list[int] = []
     runner.share.refresh = lambda: readings.append(1)  # type: ignore[method-assign]
     now = runner._clock()
@@ -235,7 +243,7 @@ def test_sharding_strategy_shares_the_items_out(application: Application, schedu
     ]
     for scheduler in running:
         scheduler.start()
-    shares = sorted(scheduler._roster.runners[0].share.owner for scheduler in running)
+    shares = sorted(scheduler.machinery.roster.runners[0].share.owner for scheduler in running)
     application.signals.wait_for(
         events.OwnershipChanged, lambda event: (event.job, event.owner, event.shards) == ("job", shares[0], (0, 1))
     )
@@ -302,7 +310,7 @@ def test_thread_count_bounds_the_items_at_work(
 
     scheduler = schedulers(SimpleJob("job", work, cron=NEVER, sharding_total_count=6, thread_count=threads))
     scheduler.start()
-    scheduler._roster.runners[0].tick()
+    tick(scheduler)
     for item in range(6):
         application.signals.wait_for(events.JobItemFinished, lambda event, item=item: event.item == item)
     assert peaks[0] == most

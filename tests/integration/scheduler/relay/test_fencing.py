@@ -10,8 +10,8 @@ from asyncflow import Scheduler, Status
 from asyncflow.errors import ShardCountMismatchError
 from asyncflow.events import OwnershipChanged, SettleFenced, TasksSettled
 from asyncflow.scheduler import Rejected
+from asyncflow.scheduler.relay.round_writer import RoundWriter
 from asyncflow.scheduler.relay.settlement import Settlement
-from asyncflow.scheduler.relay.settler import Settler
 from asyncflow.testing import MemoryPublisher, Signals
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import LONG, Gate, Meanwhile, ids_of
@@ -220,7 +220,7 @@ def test_nobody_takes_a_shard_between_the_look_at_its_epoch_and_the_settle(
         committed_before.append(set(application.statuses()))
 
     taking = threading.Thread(target=take, daemon=True)
-    look = Settler._still_owned
+    look = RoundWriter._still_owned
 
     def look_and_let_another_take(*arguments: Any) -> set[int]:
         owned = look(*arguments)
@@ -228,7 +228,7 @@ def test_nobody_takes_a_shard_between_the_look_at_its_epoch_and_the_settle(
         taking.join(0.2)
         return owned
 
-    monkeypatch.setattr(Settler, "_still_owned", look_and_let_another_take)
+    monkeypatch.setattr(RoundWriter, "_still_owned", look_and_let_another_take)
     schedule().drain()
     taking.join(LONG)
     assert committed_before == [{Status.SUCCESS}]

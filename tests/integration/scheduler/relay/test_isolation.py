@@ -156,7 +156,7 @@ def test_a_rate_is_shared_out_like_the_shards(application: Application, schedule
     scheduler.ownership.acquire()
     epochs = scheduler.ownership.epochs()
     newsletter = application.outbox.task_types["newsletter"]
-    assert scheduler.relays[0]._fetcher._rate(newsletter, epochs) == 2
+    assert scheduler.relays[0]._fetcher.allowances.rate(newsletter, epochs) == 2
 
 
 @pytest.mark.parametrize("rate", [0, -1, "fast", True, 1e12])

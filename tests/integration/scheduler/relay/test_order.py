@@ -17,7 +17,7 @@ from asyncflow.errors import InvalidDelayError, InvalidKeyError, InvalidPriority
 from asyncflow.events import SettleFenced, TaskFailed
 from asyncflow.outbox.ids import shard_of_key
 from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry, Unavailable
-from asyncflow.scheduler.relay import fetcher
+from asyncflow.scheduler.relay import key_reader
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
 from tests.support.application import Application
@@ -131,7 +131,7 @@ def test_a_parked_key_waits_its_retry_interval(application: Application, schedul
     rounds(scheduler)
     assert [batch for batch in ledger.batches if batch[0][0] == "A"] == [[("A", 1)]]
     assert [row.retry_count for row in application.rows()] == [1, 0, 0, 0]
-    assert 500 < scheduler.relays[0]._fetcher.parking.seconds_until_due(lambda _: 0.0) <= 600
+    assert 500 < scheduler.relays[0]._parking.seconds_until_due(lambda _: 0.0) <= 600
 
 
 def test_another_owner_knows_the_parked_keys(application: Application, schedule: Schedule) -> None:
@@ -345,7 +345,7 @@ def revive(application: Application, task_id: UUID) -> None:
 
 
 def look_at_blocked(scheduler: Scheduler) -> None:
-    scheduler.relays[0]._fetcher.parking._look_at_blocked_at = 0.0
+    scheduler.relays[0]._parking._look_at_blocked_at = 0.0
 
 
 def neighbours_of(key: str, count: int, shard_count: int) -> list[str]:
@@ -446,7 +446,7 @@ def test_a_parked_key_has_its_part_of_a_limit(
 def test_keys_with_backlogs_hold_up_no_other_parked_key(
     sqlite_application: Application, made: list[Scheduler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetcher, "_MOST_KEYS", 2)
+    monkeypatch.setattr(key_reader, "_MOST_KEYS", 2)
     application, ledger = sqlite_application, Ledger(lambda key, number: Retry("not yet"))
     declare(application, **NO_WAIT)
     application.outbox.message("other.moved", ordered=True, **NO_WAIT)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -135,7 +136,8 @@ def test_any_error_can_be_logged(error: str, application: Application, schedule:
     scheduler = schedule(MemoryPublisher(lambda _: Retry(error)))
     scheduler.drain()
     assert row(application).retry_count == 1
-    scheduler.relays[0]._delivery.publisher = MemoryPublisher(lambda _: Rejected(error))
+    delivery = scheduler.relays[0]._delivery
+    delivery.route = replace(delivery.route, publisher=MemoryPublisher(lambda _: Rejected(error)))
     application.make_due()
     scheduler.drain()
     assert row(application).status == Status.FAILED

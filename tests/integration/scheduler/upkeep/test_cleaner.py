@@ -11,6 +11,7 @@ from sqlalchemy import URL, Connection, create_engine, select, text
 
 from asyncflow import Outbox, Status
 from asyncflow.events import SettledRowsDeleted
+from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import LONG
@@ -27,7 +28,7 @@ def cleaner(schedule: Schedule, **options: Any) -> Cleaner:
     """Return the cleaner of a scheduler that owns its shards and runs nothing."""
     scheduler = schedule(**options)
     scheduler.ownership.acquire()
-    return scheduler._cleaner
+    return scheduler.machinery.cleaner
 
 
 def settled(application: Application, count: int, status: Status, *, old: bool = True) -> None:
@@ -94,7 +95,7 @@ def test_the_retention_begins_when_the_row_is_settled(application: Application, 
     long_ago(application)
     scheduler = schedule()
     scheduler.drain()
-    clean(scheduler._cleaner)
+    clean(scheduler.machinery.cleaner)
     assert application.statuses() == [Status.SUCCESS] * 5
 
 
@@ -126,7 +127,7 @@ def test_rows_go_in_small_batches_with_pauses_between(engine: Any, made: list[An
     settled(application, 30, Status.SUCCESS)
     made.append(application.scheduler(cleaning_batch=4, cleaning_pause_seconds=0.25, cleaning_interval_seconds=77))
     made[0].ownership.acquire()
-    pauses = clean(made[0]._cleaner)
+    pauses = clean(made[0].machinery.cleaner)
     assert set(pauses[:-1]) == {0.25}
     assert pauses[-1] == 77
     deleted = [event.rows for event in application.signals.of(SettledRowsDeleted)]
@@ -207,7 +208,8 @@ def test_an_enqueue_in_an_open_transaction_never_blocks_cleaning(
     cleaning_engine = create_engine(database_url, connect_args=IMPATIENT[database_url.get_backend_name()])
     scheduler = schedule()
     scheduler.ownership.acquire()
-    one = Cleaner(application.outbox, cleaning_engine, scheduler.ownership, scheduler.settings, scheduler.hooks)
+    instance = Instance(application.outbox, cleaning_engine, scheduler.settings, scheduler.hooks)
+    one = Cleaner(instance, scheduler.ownership)
     with application.engine.begin() as connection:
         enqueue_many(application.outbox, connection)
         clean(one)

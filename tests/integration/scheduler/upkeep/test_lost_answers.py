@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import URL, Engine, insert, update
 
 from asyncflow.events import Hooks, PeriodicTasksEnqueued
+from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.upkeep.timetable import Timetable
 from asyncflow.testing import Signals
@@ -37,7 +38,7 @@ def test_a_periodic_task_is_enqueued_and_told_of_once_for_each_due_time(network:
     application.outbox.periodic("tick", cron="0 0 * * *")
     signals = Signals()
     for lost in range(6):
-        timetable = Timetable(application.outbox, through, SchedulerSettings(), Hooks([signals]))
+        timetable = Timetable(Instance(application.outbox, through, SchedulerSettings(), Hooks([signals])))
         entries = application.outbox.periodic_entries
         with application.engine.begin() as connection:
             connection.execute(update(entries).values(next_due=datetime(2026, 1, 1 + lost, tzinfo=timezone.utc)))

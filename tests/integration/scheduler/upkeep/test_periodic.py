@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from asyncflow import Outbox, TaskContext
 from asyncflow.events import Hooks, PeriodicTasksEnqueued, StepFailed
 from asyncflow.scheduler import SchedulerSettings
+from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.upkeep.queries import read_now
 from asyncflow.scheduler.upkeep.timetable import Timetable
 from tests.integration.outbox.watch import statements_of
@@ -28,8 +29,8 @@ Declare = Callable[..., Outbox]
 
 def timetable(application: Application, outbox: Outbox | None = None, **settings: Any) -> Timetable:
     """Return the timetable of an instance of its own, that of another deployment if given another outbox."""
-    hooks = Hooks([application.signals])
-    return Timetable(outbox or application.outbox, application.engine, SchedulerSettings(**settings), hooks)
+    chosen, hooks = SchedulerSettings(**settings), Hooks([application.signals])
+    return Timetable(Instance(outbox or application.outbox, application.engine, chosen, hooks))
 
 
 def look(one: Timetable) -> float:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from asyncflow.errors import OptionError
 from asyncflow.events import Hooks, MembersChanged, OwnershipChanged, ShardsHandedOver
 from asyncflow.scheduler.cluster.allocation import Fixed, SharedOut
-from asyncflow.scheduler.cluster.cluster import Cluster
-from asyncflow.scheduler.cluster.membership import LeasedOwnership
+from asyncflow.scheduler.cluster.cluster import Cluster, Rhythm
+from asyncflow.scheduler.cluster.membership import LeasedOwnership, News
 from asyncflow.scheduler.cluster.registry import Holding, View
 from asyncflow.scheduler.cluster.strategies import minimal_movement
 from asyncflow.testing import Signals
@@ -115,9 +115,13 @@ class Instance:
         self.signals = Signals()
         self.lives = True
         self.registry = FakeRegistry(world, name)
-        self.cluster = Cluster(self.registry, LEASE, heartbeat_seconds, Hooks([self.signals]), lambda: world.now)
+        self.cluster = Cluster(
+            self.registry, Rhythm(LEASE, heartbeat_seconds, lambda: world.now), Hooks([self.signals])
+        )
         allocation = SharedOut(JOB, minimal_movement) if fixed is None else Fixed(name, *fixed)
-        self.ownership: LeasedOwnership = self.cluster.ownership_of(JOB, ITEMS, allocation)
+        self.seen_gone: list[Collection[str]] = []
+        news = News(on_view=lambda present, gone: self.seen_gone.append(gone))
+        self.ownership: LeasedOwnership = self.cluster.ownership_of(JOB, ITEMS, allocation, news=news)
         self.ownership.acquire()
 
     @property
@@ -215,12 +219,11 @@ def test_one_whose_shards_are_renewed_is_present_though_its_membership_is_not_se
     world = World()
     a, b = world.instance("a"), world.instance("b")
     world.beat()
-    seen: list[Collection[str]] = []
-    b.ownership.on_view = lambda present, gone: seen.append(gone)
+    b.seen_gone.clear()
     del world.members["a"]
     world.beat()
-    assert seen
-    assert not any(seen)
+    assert b.seen_gone
+    assert not any(b.seen_gone)
     assert a.items
 
 

@@ -38,10 +38,9 @@ class Place:
         self.woken = 0
         chosen = SchedulerSettings(**settings)
         unknown_types = UnknownTypes({"a": 0}, Hooks([]))
-        self.lookout = Lookout(chosen.tick, chosen.heartbeat_seconds, unknown_types, self.clock)
-        self.lookout.owned = Shards().epochs
-        self.rest = self.lookout.rest_for(lambda head: head.task_type == "a")
-        self.rest.wake = self._wake
+        owned = Shards().epochs
+        self.lookout = Lookout(chosen.tick, chosen.heartbeat_seconds, unknown_types, owned, self.clock)
+        self.rest = self.lookout.rest_for(lambda head: head.task_type == "a", wake=self._wake)
 
     def _wake(self) -> None:
         self.woken += 1

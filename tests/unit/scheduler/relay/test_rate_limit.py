@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncflow.scheduler.relay.rate_limit import RateLimit
+from asyncflow.scheduler.publishing.rate_limit import RateLimit
 
 
 class Clock:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncflow.scheduler.heads.queries import Head
-from asyncflow.scheduler.relay.turns import Turns
+from asyncflow.scheduler.heads.turns import Turns
 
 heads = st.sets(st.tuples(st.sampled_from("abcd"), st.integers(0, 7)), min_size=1).map(
     lambda lanes: [Head(name, shard, -1.0) for name, shard in lanes]

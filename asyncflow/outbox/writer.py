@@ -1,0 +1,145 @@
+"""The write of task rows into the caller's transaction."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Table, event, literal
+from sqlalchemy.orm import Session, registry
+from sqlalchemy.sql import ClauseElement
+
+from asyncflow.errors import WrongTargetError
+from asyncflow.events import Hooks, TaskEnqueued
+from asyncflow.outbox import queries, turns
+from asyncflow.outbox.clock import Instant
+from asyncflow.outbox.declarations.task_type import MessageType, TaskTypes
+from asyncflow.outbox.dedupe import Dedupe, Enqueued
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.tables import WORKER_COLUMNS, Tables
+from asyncflow.outbox.transaction.carrying import require_carried, require_exact
+from asyncflow.outbox.transaction.target import bind_of, connection_of, is_async, require_transactional, target_of
+from asyncflow.outbox.transaction.wakeup import Bell
+
+
+class Caller(NamedTuple):
+    """Hold whose transaction is written into; an ``is_async`` one flushes only where it awaits."""
+
+    target: Session | Connection
+    is_async: bool
+
+    @classmethod
+    def of(cls, given: Any) -> Caller:
+        """Return what was given to ``publish`` or ``enqueue``; raises WrongTargetError."""
+        return cls(target_of(given), is_async(given))
+
+
+class Writer:
+    """Write rows for one outbox; lives as long as it, any thread may call.
+
+    A row joins a session's next flush, unless it is one of a bulk, or has an idempotency key, which is looked up.
+    """
+
+    def __init__(self, tables: Tables, types: TaskTypes[MessageType], bell: Bell, hooks: Hooks) -> None:
+        self._tables = tables
+        self._types = types
+        self._bell = bell
+        self._hooks = hooks
+        self._dedupe = Dedupe(tables.dedupe_entries)
+        self._written = (tables.tasks, tables.dedupe_entries)
+        self._row_class = _map_rows(self._written)
+        event.listen(self._row_class, "before_insert", self._draw_turn)
+
+    def add(
+        self,
+        caller: Caller,
+        name: str,
+        rows: list[dict[str, Any]],
+        keys: list[str | None] | None,
+        *,
+        bulk: bool,
+    ) -> list[Enqueued]:
+        """Write rows of one type, with the idempotency key of each, if there are any; at once if ``bulk``.
+
+        Tells of each whether it is new; one whose key was used before is not written. Raises WrongTargetError,
+        NotTransactionalError, RefusedError, or what the database raises.
+        """
+        target = caller.target
+        if keys is not None:
+            enqueued = self._sift(caller, name, rows, keys)
+            rows = [row for row, one in zip(rows, enqueued, strict=True) if one.is_new]
+            bulk = True
+        else:
+            enqueued = [Enqueued(row["id"], True) for row in rows]
+        # What an AsyncSession holds can be flushed only where it awaits; the others take a bulk at once.
+        at_once = isinstance(target, Connection) or (bulk and not caller.is_async)
+        if rows:
+            self._insert(target, rows, at_once=at_once)
+            self._bell.on_commit_of(target, name)
+        if self._hooks:
+            for row in rows:
+                self._hooks.emit(TaskEnqueued(row["id"], name, row["task_key"]))
+        return enqueued
+
+    def _sift(self, caller: Caller, name: str, rows: list[dict[str, Any]], keys: list[str | None]) -> list[Enqueued]:
+        if caller.is_async:
+            raise WrongTargetError(
+                "an idempotency key is looked up at once, which an AsyncSession does only where it awaits: "
+                "await session.run_sync(lambda sync: outbox.enqueue(sync, ..., idempotency_key=...))"
+            )
+        connection = connection_of(caller.target, queries.insert_task(self._tables.tasks), self._row_class.__mapper__)
+        require_carried(connection, self._written, rows)
+        require_exact(connection, keys)
+        return self._dedupe.sift(connection, name, rows, keys)
+
+    def _insert(self, target: Session | Connection, rows: list[dict[str, Any]], *, at_once: bool) -> None:
+        statement, mapper = queries.insert_task(self._tables.tasks), self._row_class.__mapper__
+        if isinstance(target, Session) and not at_once:
+            require_transactional(bind_of(target, statement, mapper))
+            target.add_all([self._row_class(row) for row in rows])
+            return
+        connection = connection_of(target, statement, mapper)
+        require_carried(connection, self._written, rows)
+        if self._is_ordered(rows[0]["task_type"]):
+            turn = turns.draw(connection, self._tables.turns)
+            rows = [{**_without_times(row), "turn": turn} for row in rows]
+            statement = queries.insert_ordered_task(self._tables.tasks)
+        if any(isinstance(row.get("order_time"), ClauseElement) for row in rows):
+            for row in rows:  # an expression of its own in each: no statement serves two of them
+                connection.execute(statement.values(row))
+        elif len(rows) == 1:
+            connection.execute(statement, rows[0])
+        else:
+            dialect_of(connection.dialect.name).insert_many(connection, self._tables.tasks, rows, statement)
+
+    def _is_ordered(self, name: str) -> bool:
+        return name in self._types and self._types[name].ordered
+
+    def _draw_turn(self, _: Any, connection: Connection, row: Any) -> None:
+        """Give a row of an ordered type its turn as late as it is flushed: then its transaction has its locks."""
+        values = row.__dict__
+        if self._is_ordered(values["task_type"]):
+            values["order_time"] = values["created_at"] = literal(turns.draw(connection, self._tables.turns), Instant())
+
+
+def _without_times(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ("order_time", "created_at")}
+
+
+def _map_rows(written: tuple[Table, ...]) -> type[Any]:
+    """Map a private class to the first of the tables, so that a Session can hold rows whatever the application maps."""
+
+    class TaskRow:
+        def __init__(self, values: dict[str, Any]) -> None:
+            # A flush inserts what stands in __dict__; fifteen attribute events would tell nobody anything.
+            self.__dict__.update(values)
+
+    # Without the columns of the workers: the ORM would write a NULL for each that is mapped.
+    registry().map_imperatively(TaskRow, written[0], eager_defaults=False, exclude_properties=WORKER_COLUMNS)
+
+    # A session can choose its isolation level after publish(), with the first statement.
+    def require(_: Any, connection: Connection, row: Any) -> None:
+        require_transactional(connection)
+        require_carried(connection, written, (row.__dict__,))
+
+    event.listen(TaskRow, "before_insert", require)
+    return TaskRow

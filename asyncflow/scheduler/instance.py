@@ -1,0 +1,27 @@
+"""One running instance, as all of its parts know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from asyncflow.events import Hooks
+from asyncflow.outbox import Outbox
+from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.limits import Limits
+from asyncflow.scheduler.settings import SchedulerSettings
+
+
+@dataclass(frozen=True)
+class Instance:
+    """Hold what all parts of one instance are made with; lives as long as its scheduler."""
+
+    outbox: Outbox
+    engine: Engine
+    settings: SchedulerSettings
+    hooks: Hooks
+
+    def database(self, *, autocommit: bool = False) -> Database:
+        """Return a connection for one loop, whose waits end well within the instance's lease."""
+        return Database(self.engine, autocommit=autocommit, limits=Limits.within(self.settings.lease_seconds))

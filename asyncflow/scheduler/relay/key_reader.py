@@ -1,0 +1,136 @@
+"""The ordered keys of a round: each sends no more than its share of a page, and a parked one is read by itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Set
+from functools import partial
+
+from sqlalchemy import Connection
+
+from asyncflow.outbox import Task
+from asyncflow.scheduler.configuration.types_in_force import with_retries_in_force
+from asyncflow.scheduler.heads.queries import Lane
+from asyncflow.scheduler.publishing.breakers import Breakers
+from asyncflow.scheduler.publishing.order import Key, key_of
+from asyncflow.scheduler.relay.allowances import Allowances
+from asyncflow.scheduler.relay.parking_change import KeyPage, Surplus, lane_of
+from asyncflow.scheduler.relay.round import Round
+from asyncflow.scheduler.relay.shared import Shared
+
+_MOST_KEYS = 32  # parked ones, tried in one round
+_MOST_OF_A_KEY = 32  # in one round: an ordered key's tasks are published one after the other
+_MOST_OF_A_LONE_KEY = 64  # where nothing else stood in the pages, which would wait for them
+_MOST_IN_THE_WAY = 5000  # rows of a parked key that are set aside in one round, for they fill the pages
+
+
+class KeyReader:
+    """Read the keys that wait for themselves into a round; lives as long as its relay, used by its thread alone."""
+
+    def __init__(self, shared: Shared, breakers: Breakers, allowances: Allowances) -> None:
+        self._types = shared.types
+        self._parking = shared.parking
+        self._locked = shared.locked
+        self._breakers = breakers
+        self._allowances = allowances
+        self._probes_a_key = False  # rather than a row of the pages, as the last probe was one
+
+    def are_due(self, epochs: Mapping[int, int]) -> bool:
+        """Tell whether keys are to be read of these shards, or may be tried now."""
+        if not self._types.any_is_ordered():
+            return False
+        return self._parking.is_stale(epochs) or self.seconds_until_due(epochs) == 0
+
+    def seconds_until_due(self, shards: Collection[int]) -> float:
+        """Return how long until a parked key may be tried; infinity if none is parked."""
+        return self._parking.seconds_until_due(self._allowances.closed_for(shards))
+
+    def is_parked(self, task: Task) -> bool:
+        """Tell whether the task's key is read by itself."""
+        return self._parking.is_parked(task)
+
+    def read(self, connection: Connection, found: Round, limit: int) -> None:
+        """Keep of the round what may go from its pages, of up to ``limit`` rows, and add what is due by its key."""
+        if not self._types.any_is_ordered():
+            return
+        self._parking.learn(connection, found.hold)
+        met = [task for task in found.tasks if self._parking.is_parked(task)]
+        free = [task for task in found.tasks if not self._parking.is_parked(task)] if met else found.tasks
+        # After the pages: so a row that stands in them is seen here, too, and its key not released over its head.
+        in_the_way = self._in_the_way(connection, met, limit)
+        limit_of = partial(self._most_of, has_neighbours=bool(free), in_the_way=set(map(key_of, in_the_way)))
+        key_pages = self._due_pages(connection, found.hold, self._most_keys(free), limit_of)
+        by_key = [task for page in key_pages.values() for task in page.tasks]
+        if self._breakers.is_probing:
+            self._probes_a_key = not by_key
+            free = [] if by_key else free
+        firsts, found.surplus = self._within_shares(free, limit, _full_pages(found.tasks, limit))
+        found.tasks, found.key_pages, found.met = [*firsts, *by_key], key_pages, _without(met, by_key)
+        found.in_the_way = _without(in_the_way, (*by_key, *found.met))
+
+    def _most_keys(self, free: Collection[Task]) -> int:
+        if not self._breakers.is_probing:
+            return _MOST_KEYS
+        return 1 if self._probes_a_key or not free else 0
+
+    def _due_pages(
+        self, connection: Connection, shards: Collection[int], most: int, limit_of: Callable[[Key], int]
+    ) -> dict[Key, KeyPage]:
+        """Read up to ``most`` of the keys that are due, with the retries that are in force."""
+        pages = self._parking.read_due(connection, most, limit_of, partial(self._may_go, shards=shards))
+        in_force = self._types.in_force
+        return {key: page._replace(tasks=with_retries_in_force(page.tasks, in_force)) for key, page in pages.items()}
+
+    def _may_go(self, key: Key, shards: Collection[int]) -> bool:
+        """Tell whether tasks of a parked key may go now."""
+        return not self._locked.has_key(key) and self._allowances.closed_for(shards)(key.task_type) == 0
+
+    def _most_of(self, key: Key, *, has_neighbours: bool, in_the_way: Container[Key]) -> int:
+        """Return how many rows of a parked key that is due are read in a round."""
+        if self._breakers.is_probing or key in in_the_way:
+            return 1  # what stands behind a key that is in the way has waited long enough
+        return _MOST_OF_A_KEY if has_neighbours else _MOST_OF_A_LONE_KEY
+
+    def _in_the_way(self, connection: Connection, met: Iterable[Task], limit: int) -> list[Task]:
+        """Read further rows of the parked key that fills most of some page."""
+        for key, count in Counter(map(key_of, met)).most_common(1):
+            if count > _share_of_a_key(limit):
+                return self._parking.read_in_the_way(connection, key, _MOST_IN_THE_WAY)
+        return []
+
+    def _within_shares(
+        self, tasks: Collection[Task], limit: int, full: Set[Lane]
+    ) -> tuple[list[Task], dict[Key, Surplus]]:
+        """Return the tasks without those of an ordered key beyond its share, and the keys that so fill a page.
+
+        In a page that is not full nobody waits behind them: they are left for a later round.
+        """
+        ordered = {name for name in {task.task_type for task in tasks} if self._types[name].ordered}
+        kept: list[Task] = []
+        of_keys: dict[Key, Surplus] = {}
+        for task in tasks:
+            if task.task_type not in ordered:
+                kept.append(task)
+                continue
+            rows = of_keys.setdefault(key_of(task), Surplus([], []))
+            fills = lane_of(task) in full
+            if len(rows.within) < (_share_of_a_key(limit) if fills else _MOST_OF_A_KEY):
+                rows.within.append(task)
+                kept.append(task)
+            elif fills:
+                rows.beyond.append(task)
+        return kept, {key: rows for key, rows in of_keys.items() if rows.beyond}
+
+
+def _share_of_a_key(limit: int) -> int:
+    """Return how many rows of a full page one key may have."""
+    return min(_MOST_OF_A_KEY, max(1, limit // 2))
+
+
+def _full_pages(tasks: Iterable[Task], limit: int) -> set[Lane]:
+    return {lane for lane, count in Counter(map(lane_of, tasks)).items() if count >= limit}
+
+
+def _without(tasks: list[Task], others: Iterable[Task]) -> list[Task]:
+    known = {task.raw_id for task in others}
+    return [task for task in tasks if task.raw_id not in known]

@@ -1,0 +1,69 @@
+"""The pages of a round: the rows that stand first in the lanes that are served."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, Table
+
+from asyncflow.outbox import Task
+from asyncflow.scheduler.cluster.ownership import Hold
+from asyncflow.scheduler.configuration.types_in_force import with_retries_in_force
+from asyncflow.scheduler.heads import queries
+from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
+from asyncflow.scheduler.heads.priorities import Priorities, RoundPlan, in_no_order
+from asyncflow.scheduler.heads.queries import Head, Lane, Pages
+from asyncflow.scheduler.heads.turns import Turns
+from asyncflow.scheduler.relay.round import Round, payload_bytes
+from asyncflow.scheduler.relay.shared import Shared
+
+
+class PageReader:
+    """Read the pages that a plan names; lives as long as its relay, used by its thread alone."""
+
+    def __init__(self, tasks: Table, shared: Shared, priorities: Priorities) -> None:
+        self._tasks = tasks
+        self._types = shared.types
+        self._locked = shared.locked
+        self._priorities = priorities
+        self._statistics = PlannerStatistics(tasks)
+        self._newest_turns = Turns()
+        self._crowded: set[Lane] = set()  # lanes whose last page was full, of retries mostly
+
+    def read(self, connection: Connection, plan: RoundPlan, due: Iterable[Head], hold: Hold) -> Round:
+        """Return a round of what the plan takes, and of what is fresh where the pages are full of retries.
+
+        ``due`` are the heads of all that could be read.
+        """
+        rows = queries.read_pages(connection, self._tasks, plan.heads, plan.limits) if plan.portions else Pages()
+        tasks = self._priorities.take(rows, plan)
+        left_bytes = payload_bytes(rows) - payload_bytes(tasks) if len(tasks) < len(rows) else 0
+        self._statistics.after_reading(connection, len(rows))
+        tasks += self._newest_behind_retries(connection, due, tasks, plan)
+        self._remember_crowded(plan, rows)
+        if self._locked:
+            tasks = [task for task in tasks if task not in self._locked]
+        tasks = with_retries_in_force(tasks, self._types.in_force)
+        return Round(hold, tasks, read=len(rows), left_bytes=left_bytes)
+
+    def _newest_behind_retries(
+        self, connection: Connection, due: Iterable[Head], taken: list[Task], plan: RoundPlan
+    ) -> list[Task]:
+        """Read fresh rows past a crowd of retries that are due, so that a failing many hold up no newcomer.
+
+        Of all lanes of such a type in turn: the retries of others may be earlier for long.
+        """
+        crowded = {head.task_type for head in due if (head.task_type, head.shard) in self._crowded}
+        if not crowded:
+            return []
+        lanes = self._newest_turns.next(in_no_order(due, crowded), len(plan.portions))
+        seen = {task.raw_id for task in taken}
+        newest = queries.read_pages(connection, self._tasks, lanes, plan.limit, newest=True)
+        return [task for task in newest if task.raw_id not in seen]
+
+    def _remember_crowded(self, plan: RoundPlan, rows: Iterable[Task]) -> None:
+        retries = Counter((task.task_type, task.shard) for task in rows if task.retry_count)
+        crowded = {lane for lane, limit in zip(plan.lanes, plan.limits, strict=True) if retries[lane] * 2 > limit}
+        self._crowded -= set(plan.lanes)
+        self._crowded |= {lane for lane in crowded if not self._types[lane[0]].ordered}

@@ -1,0 +1,78 @@
+"""What must be true before an instance is made, and before it starts: told then, and not by the first task."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import Engine, QueuePool
+
+from asyncflow.errors import OptionError, UnroutedDestinationError
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.scheduler.connections.engine_check import require_engine
+from asyncflow.scheduler.instance import Instance
+from asyncflow.scheduler.publishing.publisher import Publisher
+from asyncflow.scheduler.publishing.taken import require_taken
+from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.table.table_check import require_tables
+
+_OF_A_LOOP = 2  # the second writer settles while there is a backlog
+_HEARTBEAT, _CONFIGURATION, _FOR_MOMENTS = 1, 1, 1
+
+
+def require_ready(instance: Instance, publishers: Mapping[str, Publisher]) -> None:
+    """Raise what keeps the instance from starting: types may have been declared since it was made.
+
+    Raises UnroutedDestinationError, OptionError, TablesMissingError, or what the database raises.
+    """
+    outbox, engine = instance.outbox, instance.engine
+    require_routes(outbox, publishers)
+    require_taken(outbox, publishers)
+    require_connections(engine, len(publishers) + bool(outbox.handler_types))
+    require_engine(engine, outbox)
+    require_tables(engine, outbox)
+
+
+def require_routes(outbox: Outbox, destinations: Collection[str]) -> None:
+    """Raise UnroutedDestinationError for a declared type that none of the destinations' publishers would publish."""
+    for task_type in outbox.task_types.values():
+        if task_type.destination not in destinations:
+            given = ", ".join(map(repr, destinations)) or "none"
+            raise UnroutedDestinationError(
+                f"the task type {task_type.name!r} goes to {task_type.destination!r}, for which there is no "
+                f"publisher (given: {given}); add it to publishers={{...}} or change the destination"
+            )
+
+
+def require_share(settings: SchedulerSettings, outbox: Outbox) -> None:
+    """Raise OptionError if a fixed share of one of the instances would be empty."""
+    if settings.instance_count is not None and settings.instance_count > outbox.shard_count:
+        raise OptionError(
+            f"instance_count is {settings.instance_count}, but there are {outbox.shard_count} shards to share; "
+            f"give at most {outbox.shard_count}"
+        )
+
+
+def require_connections(engine: Engine, loops: int) -> None:
+    """Raise OptionError if the pool has too few for ``loops`` that relay or handle, and for what runs beside them.
+
+    One that is too small would hold them all up, and say little.
+    """
+    # Where the database has one writer, so has each loop.
+    of_a_loop = _OF_A_LOOP if dialect_of(engine.dialect.name).locks_rows else 1
+    least = loops * of_a_loop + _HEARTBEAT + _CONFIGURATION + _FOR_MOMENTS
+    most = _most_connections(engine)
+    if most is not None and most < least:
+        raise OptionError(
+            f"the engine's pool gives at most {most} connection{'s' if most > 1 else ''}, and this scheduler works "
+            f"with at least {least}; give it an engine of its own, or create_engine(..., pool_size={2 * least})"
+        )
+
+
+def _most_connections(engine: Engine) -> int | None:
+    """Return how many the pool gives at once; None if it sets no bound, or is one that does not wait."""
+    pool = engine.pool
+    if not isinstance(pool, QueuePool) or pool.size() == 0:
+        return None
+    overflow: int = pool._max_overflow  # nothing public tells it
+    return None if overflow < 0 else pool.size() + overflow
