@@ -113,19 +113,21 @@ class Precedence:
         pages = _pages_of(tasks, portions)
         left = {shard: moments[end - 1] for shard, start, end, limit in pages if end - start == limit}
         count = self._count(moments, pages, min(left.values(), default=NEVER), bounds)
-        if count == len(tasks) >= _MANY and max(moments) - min(moments) < _CLOSE:
-            places: Sequence[int] = range(count)
-            runs = [moments[start:end] for _, start, end, _ in pages]
+        if len(tasks) >= _MANY and max(moments) - min(moments) < _CLOSE:
+            ends = _ends_of_earliest(count, moments, pages)
+            taken = [task for page, end in zip(pages, ends, strict=True) for task in tasks[page.start : end]]
+            runs = [moments[page.start : end] for page, end in zip(pages, ends, strict=True)]
+            left |= {page.shard: moments[end] for page, end in zip(pages, ends, strict=True) if end < page.end}
         else:
             in_order = sorted(range(len(tasks)), key=moments.__getitem__)
-            places = in_order[:count]
-            runs = [[moments[place] for place in places]]
+            taken = [tasks[place] for place in in_order[:count]]
+            runs = [[moments[place] for place in in_order[:count]]]
             left |= {tasks[place].shard: moments[place] for place in reversed(in_order[count:])}
         self._learn(portions, moments, pages, left)
         earliest_left = min([bounds.elsewhere, *left.values()])
         runs = [run[bisect_right(run, earliest_left) :] for run in (*self._ahead, *runs)]
         self._ahead = [run for run in runs if run]
-        return [tasks[place] for place in places]
+        return taken
 
     def _count(self, moments: Sequence[int], pages: Sequence[_LanePage], read_to: int, bounds: Bounds) -> int:
         """Return how many rows to take: all up to what is left, and of those behind it as many as may go ahead."""
@@ -170,6 +172,20 @@ def _pages_of(tasks: Sequence[Task], portions: Iterable[Portion]) -> list[_LaneP
         if end > start:
             pages.append(_LanePage(head.shard, start, end, limit))
     return pages
+
+
+def _ends_of_earliest(count: int, moments: Sequence[int], pages: Sequence[_LanePage]) -> list[int]:
+    """Return for each page where its part of the ``count`` earliest rows ends."""
+    if count == len(moments):
+        return [page.end for page in pages]
+    last = sorted(moments)[count - 1] if count else -1
+    ends = [bisect_right(moments, last, page.start, page.end) for page in pages]
+    surplus = sum(ends) - sum(page.start for page in pages) - count  # of the rows of that very microsecond
+    for number, page in enumerate(pages):
+        while surplus and ends[number] > page.start and moments[ends[number] - 1] == last:
+            ends[number] -= 1
+            surplus -= 1
+    return ends
 
 
 def _up_to(moment: int, moments: Sequence[int], pages: Iterable[_LanePage]) -> int:

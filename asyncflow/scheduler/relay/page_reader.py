@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from operator import attrgetter
 
 from sqlalchemy import Connection, Table
 
@@ -17,6 +18,8 @@ from asyncflow.scheduler.heads.queries import Head, Lane, Pages
 from asyncflow.scheduler.heads.turns import Turns
 from asyncflow.scheduler.relay.round import Round, payload_bytes
 from asyncflow.scheduler.relay.shared import Shared
+
+_retry_count_of = attrgetter("retry_count")
 
 
 class PageReader:
@@ -63,7 +66,7 @@ class PageReader:
         return [task for task in newest if task.raw_id not in seen]
 
     def _remember_crowded(self, plan: RoundPlan, rows: Iterable[Task]) -> None:
-        retries = Counter((task.task_type, task.shard) for task in rows if task.retry_count)
+        retries = Counter((task.task_type, task.shard) for task in filter(_retry_count_of, rows))
         crowded = {lane for lane, limit in zip(plan.lanes, plan.limits, strict=True) if retries[lane] * 2 > limit}
         self._crowded -= set(plan.lanes)
         self._crowded |= {lane for lane in crowded if not self._types[lane[0]].ordered}
