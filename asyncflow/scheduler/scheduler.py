@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 from typing import Any
 
 from sqlalchemy import Engine
@@ -18,13 +16,14 @@ from asyncflow.scheduler.cluster.registry import Registry
 from asyncflow.scheduler.counters import Counters, Tally
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.jobs.job import Job
+from asyncflow.scheduler.loops.startable import Startable
 from asyncflow.scheduler.machinery import Machinery
 from asyncflow.scheduler.publishing.publisher import Publisher
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.start_check import require_ready, require_routes, require_share
 
 
-class Scheduler:
+class Scheduler(Startable):
     """Relay committed tasks to their publishers and handlers; one per process, from ``start`` to ``stop``, not again.
 
     ``publishers`` maps destinations to publishers, which the scheduler closes at its end. ``options`` are the
@@ -59,8 +58,7 @@ class Scheduler:
         self._jobs = tuple(jobs)
         require_routes(outbox, self._publishers)
         require_share(self.settings, outbox)
-        self._used_by: int | None = None  # the first process that started or drained it
-        self._is_copy = False  # of one that the parent made
+        super().__init__()
         self._make()
         leave_at_fork(self)
 
@@ -81,9 +79,8 @@ class Scheduler:
         self.cluster, self.ownership, self.lookout = its.cluster, its.ownership, its.lookout
         self.types, self.relays, self.relay_runners = its.types, its.relays, its.relay_runners
         self.worker, self.metronome = its.worker, its.metronome
-        self._lifecycle = threading.RLock()  # a hook on our thread may call back
-        self._started = self._stopping = False
-        self._ended = threading.Event()
+        self._begin_life()
+        self._stopping = False
 
     def start(self) -> None:
         """Check the tables, take the shards, start the loops; a second call does nothing.
@@ -148,11 +145,6 @@ class Scheduler:
         """Return the names of the user's jobs."""
         return self.machinery.roster.names()
 
-    def wait(self, timeout_seconds: float | None = None) -> bool:
-        """Wait until the scheduler was stopped; return whether it was."""
-        self._is_parents()
-        return self._ended.wait(timeout_seconds)
-
     def drain(self) -> None:
         """Relay in this thread until nothing is due, and run each job once, instead of ``start``: for tests and cron.
 
@@ -168,19 +160,6 @@ class Scheduler:
             self.machinery.drain()
         finally:
             self.machinery.give_shares_back()
-
-    def __enter__(self) -> Scheduler:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _is_parents(self) -> bool:
         """Tell whether what is here is the parent's of this process, of which nothing is ours to end."""

@@ -116,10 +116,13 @@ class TypesInForce:
 
 
 def with_retries_in_force(tasks: list[Task], types: Mapping[str, MessageType]) -> list[Task]:
-    """Return the tasks with the number of retries that their types' configuration sets, where it sets one."""
-    of_types = {name: most for name, kind in types.items() if (most := kind.configured_max_retries) is not None}
-    if not of_types:
-        return tasks
-    return [
-        task._replace(max_retries=of_types[task.task_type]) if task.task_type in of_types else task for task in tasks
-    ]
+    """Return the tasks with the number of retries that their types' configuration sets, where it sets one.
+
+    It is in force as an attempt begins. An attempt of a handler keeps its type for that; a message's is its task.
+    """
+    configured = {name: kind for name, kind in types.items() if kind.configured_max_retries is not None}
+    return [_in_force(task, configured.get(task.task_type)) for task in tasks] if configured else tasks
+
+
+def _in_force(task: Task, configured: MessageType | None) -> Task:
+    return task if configured is None else task._replace(max_retries=configured.most_retries(task.max_retries))

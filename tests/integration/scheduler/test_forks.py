@@ -212,10 +212,10 @@ def test_a_child_counts_none_of_the_holds_of_its_parent(sqlite_application: Appl
     claims = ServiceClaims(sqlite_application.outbox, sqlite_application.engine, deletes=False)
 
     def beside() -> int:
-        with claims._beside() as others:
+        with claims._counted() as others:
             return others
 
-    with claims._beside():
+    with claims._counted():
         assert (beside(), Child(beside).result()) == (1, 0)
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +19,7 @@ from asyncflow.scheduler.cluster.ownership import instance_name
 from asyncflow.scheduler.connections.engine_check import require_engine
 from asyncflow.scheduler.loops.latch import Latch
 from asyncflow.scheduler.loops.loop import Loop
+from asyncflow.scheduler.loops.startable import Startable
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.scheduler.worker.attempt import Tools
@@ -30,7 +29,7 @@ from asyncflow.scheduler.worker.worker import Worker
 _WATCH_SECONDS = 1.0
 
 
-class ServiceWorker:
+class ServiceWorker(Startable):
     """Do the tasks of a task service by the handlers of an outbox; from ``start`` to ``stop``, not again.
 
     ``target`` is the Outbox with the handlers. Transactional handlers need a database in which the service's task table
@@ -59,8 +58,7 @@ class ServiceWorker:
         # Here nothing waits for one request: what the service does not take is kept and sent again with the rest.
         self._options = {"retry_for_seconds": 0.0, **options}
         self.hooks = Hooks(hooks)
-        self._used_by: int | None = None  # the process that started it
-        self._is_copy = False  # of one that the parent made
+        super().__init__()
         self._make()
         leave_at_fork(self)
 
@@ -79,9 +77,7 @@ class ServiceWorker:
         worker = Worker(self._outbox.handler_types, tools, self._client.settings, self.hooks, latch.wake)
         self._loop = Loop("handlers", worker.step, self.hooks, worker.close, latch)
         self._watchdog = Loop("watchdog", self._watch, self.hooks)
-        self._lifecycle = threading.RLock()
-        self._started = False
-        self._ended = threading.Event()
+        self._begin_life()
 
     def start(self) -> None:
         """Check the handlers and the token, and begin; a second call does nothing.
@@ -128,26 +124,6 @@ class ServiceWorker:
         if self._started:
             self.hooks.emit(WorkerStopped(self.name, clean))
         return clean
-
-    def wait(self, timeout_seconds: float | None = None) -> bool:
-        """Wait until the worker was stopped; return whether it was."""
-        return self._ended.wait(timeout_seconds)
-
-    def __enter__(self) -> ServiceWorker:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def _is_parents(self) -> bool:
-        return self._is_copy and self._used_by not in (None, os.getpid())
 
     def _claims_in(self, target: Outbox | Scheduler) -> Claims | None:
         if not isinstance(target, Scheduler):
