@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_type_hints
 
 from sqlalchemy import Engine
 
@@ -17,6 +17,7 @@ from asyncflow.integrations.flowsvr.door.tokens import Tokens
 from asyncflow.integrations.flowsvr.extras import make_app, require_extra
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.options import field_names
 
 TOKENS_VARIABLE = "ASYNCFLOW_TOKENS"
 _NEVER_STARTED = 1
@@ -37,17 +38,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--verbose", action="store_true", help="also log what workers do all the time")
     for field in dataclasses.fields(ServiceSettings):
-        kind = _KINDS.get(str(field.type), str)
+        kind = _KINDS.get(_TYPES[field.name], str)
         option = f"--{field.name.replace('_', '-')}"
         parser.add_argument(option, type=kind, metavar=kind.__name__.upper(), help=f"default: {field.default}")
 
 
-_KINDS: dict[str, Callable[[str], Any]] = {"float": float, "int": int, "float | None": float, "int | None": int}
+_TYPES = get_type_hints(ServiceSettings)
+_KINDS: dict[Any, type[Any]] = {float: float, int: int, float | None: float, int | None: int}  # of others: text
 
 
 def settings_of(options: argparse.Namespace) -> ServiceSettings:
     """Return the settings that the options name; raises OptionError."""
-    names = [field.name for field in dataclasses.fields(ServiceSettings)]
+    names = field_names(ServiceSettings)
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
     return ServiceSettings.of(**given)
 
