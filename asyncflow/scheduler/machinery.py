@@ -70,7 +70,8 @@ class Machinery:
         look_anew = partial(self.alarms.on_change, self.lookout)
         # What there is to work on.
         if registry is None:
-            registry = DatabaseRegistry(engine, outbox, instance_name(), settings.lease_seconds, self.lookout)
+            lease, heartbeat = settings.lease_seconds, settings.heartbeat_seconds
+            registry = DatabaseRegistry(engine, outbox, instance_name(), lease, self.lookout, heartbeat)
         rhythm = Rhythm(settings.lease_seconds, settings.heartbeat_seconds)
         self.cluster = Cluster(registry, rhythm, hooks, self.alarms.cluster.wake)
         self.ownership = self.cluster.ownership_of(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from asyncflow.errors import OptionError
@@ -96,9 +96,14 @@ class Cluster:
             one.adopt(view, self._leased_until)
         return bool(acted)
 
-    def _seen(self, ownerships: list[LeasedOwnership]) -> Iterator[tuple[LeasedOwnership, View]]:
-        views = self.registry.views([one.job for one in ownerships])
-        return ((one, views[one.job]) for one in ownerships)
+    def _seen(self, ownerships: list[LeasedOwnership]) -> list[tuple[LeasedOwnership, View]]:
+        jobs = [one.job for one in ownerships]
+        views = self.registry.views(jobs)
+        if any(view.is_late for view in views.values()):
+            # The clock was set forward, or a row was locked: before somebody takes what looks as if nobody held it.
+            self._renew()
+            views = self.registry.views(jobs)
+        return [(one, views[one.job]) for one in ownerships]
 
     def _renew(self) -> None:
         """Renew the leases; what is owned by them, only the next view tells: the old ones may have run out."""

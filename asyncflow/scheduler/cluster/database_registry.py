@@ -14,7 +14,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries
 from asyncflow.scheduler.cluster.lease_watch import Lease, LeaseWatch
-from asyncflow.scheduler.cluster.queries import HEAD, MEMBER, SHARD
+from asyncflow.scheduler.cluster.queries import FORGOTTEN_AFTER, HEAD, MEMBER, SHARD
 from asyncflow.scheduler.cluster.registry import Holding, View
 from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.caution import Caution
@@ -26,13 +26,20 @@ from asyncflow.scheduler.heads.queries import Head
 
 T = TypeVar("T")
 _Row = Row[Any]
+_PART_OF_STALL = 1 / 3  # of a lease: what is left of one that is renewed in time
 
 
 class DatabaseRegistry:
     """Keep members and shards in ``asyncflow_instance`` and ``asyncflow_shard``, by the database's clock."""
 
     def __init__(
-        self, engine: Engine, outbox: Outbox, instance: str, lease_seconds: float, lookout: Lookout | None = None
+        self,
+        engine: Engine,
+        outbox: Outbox,
+        instance: str,
+        lease_seconds: float,
+        lookout: Lookout | None = None,
+        heartbeat_seconds: float | None = None,
     ) -> None:
         self.instance = instance
         self._engine = engine
@@ -48,7 +55,11 @@ class DatabaseRegistry:
         self._instances = outbox.instances
         self._lease = timedelta(seconds=lease_seconds)
         self._candidacies: set[str] = set()
-        self._watch = LeaseWatch()
+        # Who lives looks once a heartbeat, and renews what is late; it may stall for as long as anywhere else.
+        self._stall_seconds = lease_seconds * _PART_OF_STALL
+        doubt = lease_seconds if heartbeat_seconds is None else heartbeat_seconds + self._stall_seconds
+        self._watch = LeaseWatch(doubt_seconds=doubt)
+        self._forgettable: dict[str, frozenset[str]] = {}  # members by job
 
     def join(self, job: str, item_count: int, *, is_candidate: bool, changed: Callable[[], None]) -> None:
         """Record the shards unless they are, and become a member. Nothing is pushed: ``changed`` is never called."""
@@ -77,12 +88,16 @@ class DatabaseRegistry:
         return {job: self._view(job, [row for row in seen if row.job == job]) for job in jobs}
 
     def renew(self) -> None:
-        """Renew in two statements; a membership that was forgotten meanwhile is entered again."""
+        """Renew in two statements; a membership that was forgotten meanwhile is entered again.
+
+        Members that are gone for long are forgotten then.
+        """
         if self._caution.is_on:
             self._run(self._renew_free)
         elif not self._look(self._renew, (lambda _: False) if self._looks.skips_locked else None):
             self._caution.note(1)
             self._run(self._renew_free)
+        self._forget_members()
 
     def acquire(self, job: str, items: Collection[int]) -> None:
         """Take what is free by the database's clock."""
@@ -118,14 +133,25 @@ class DatabaseRegistry:
 
     def _view(self, job: str, rows: list[_Row]) -> View:
         left = self._watch.seconds_left(job, map(_lease, rows))
+        doubt = self._watch.seconds_of_doubt(job)
         known = [row for row in rows if row.kind == MEMBER]
         # We live, for we look: somebody may hold the lock of our row, so that it is not renewed.
         mine = self.instance if job in self._candidacies else None
         live = [row for row in known if row.owner == mine or left[_leased(row)] > 0]
         members = sorted(row.owner for row in live if not row.disabled)
-        items = {row.shard: _holding(row, left[_leased(row)]) for row in rows if row.kind == SHARD}
         leaving = frozenset(row.owner for row in live if row.disabled)
-        return View(tuple(members), items, leaving, frozenset(row.owner for row in known) - leaving - set(members))
+        certain = {row.owner: float(row.seconds_left or 0.0) for row in known if doubt[_leased(row)] <= 0}
+        departed = frozenset(certain) - leaving - set(members)
+        self._forgettable[job] = frozenset(
+            name for name in departed if certain[name] < -FORGOTTEN_AFTER.total_seconds()
+        )
+        items = {
+            row.shard: _holding(row, (left if row.owner == self.instance else doubt)[_leased(row)])
+            for row in rows
+            if row.kind == SHARD
+        }
+        is_late = any(row.owner == self.instance and (row.seconds_left or 0.0) < self._stall_seconds for row in rows)
+        return View(tuple(members), items, leaving, departed, is_late)
 
     # -- work of one transaction -------------------------------------------------------------------------
 
@@ -164,8 +190,18 @@ class DatabaseRegistry:
     def _recorded(self, connection: Connection, job: str) -> int:
         return len(connection.execute(queries.recorded_shards(self._shards), {"its_job": job}).all())
 
+    def _forget_members(self) -> None:
+        """Delete those of whom nothing was heard for long, by the clock and by one's own watch alike.
+
+        By the clock alone, one that is set forward would let those be forgotten who live.
+        """
+        for job, names in self._forgettable.items():
+            if names:
+                statement, its = queries.forget_members(self._instances), {"its_job": job, "names": sorted(names)}
+                self._run(lambda connection, statement=statement, its=its: connection.execute(statement, its))  # type: ignore[misc]
+        self._forgettable.clear()
+
     def _insert_member(self, connection: Connection, job: str) -> None:
-        connection.execute(queries.forget_members(self._instances), {"its_job": job})
         queries.insert_member(connection, self._instances, job, self.instance, self._lease)
 
     def _renew(self, connection: Connection) -> bool:

@@ -22,17 +22,21 @@ class Lease(NamedTuple):
 class _Seen(NamedTuple):
     ends_at: float | None
     until: float  # on the monotonic clock
+    certain_at: float  # not before ``until``: when nobody can hold it any more
 
 
 class LeaseWatch:
     """Time leases from when each was first seen until it is renewed; lives as long as its registry, thread-safe.
 
     The database's clock is asked once for each renewal. When it is set afterwards, no lease becomes shorter, and none
-    longer; one that was written before it was set back lasts no longer than when it was written.
+    longer; one that was written before it was set back lasts no longer than when it was written. One that has run out
+    when it is first seen may have been written before the clock was set forward: it is in doubt for ``doubt_seconds``
+    or its own length, in which its owner renews it if it lives.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, doubt_seconds: float = 0.0) -> None:
         self._clock = clock
+        self._doubt = doubt_seconds
         self._lock = threading.Lock()
         self._seen: dict[str, dict[Key, _Seen]] = {}  # by job
 
@@ -45,10 +49,19 @@ class LeaseWatch:
             self._seen[job] = seen
         return {key: one.until - now for key, one in seen.items()}
 
+    def seconds_of_doubt(self, job: str) -> dict[Key, float]:
+        """Return for how long each of those leases may be held all the same, 0 or less if it is free."""
+        now = self._clock()
+        with self._lock:
+            return {key: one.certain_at - now for key, one in self._seen.get(job, {}).items()}
+
     def _look(self, known: _Seen | None, lease: Lease, now: float) -> _Seen:
         if known is not None and known.ends_at == lease.ends_at:
             return known
-        left = lease.seconds_left
+        left = certain = lease.seconds_left
         if lease.ends_at is not None and lease.began_at is not None:
-            left = min(left, lease.ends_at - lease.began_at)
-        return _Seen(lease.ends_at, now + left)
+            length = lease.ends_at - lease.began_at
+            left, certain = min(left, length), min(max(left, self._doubt), length)
+        # Who is known has renewed it a moment ago, and is counted as living for as long as there is doubt.
+        is_over = known is None and left <= 0
+        return _Seen(lease.ends_at, now + (left if is_over else certain), now + certain)

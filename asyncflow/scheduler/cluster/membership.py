@@ -101,10 +101,15 @@ class LeasedOwnership:
     # -- what the cluster asks, one thread at a time -----------------------------------------------------
 
     def adopt(self, view: View, leased_until: float) -> None:
-        """Own what the view says is owned, until the monotonic clock shows ``leased_until``."""
+        """Own what the view says is owned, until the monotonic clock shows ``leased_until``.
+
+        An item whose own lease ends sooner, as it was not renewed with the others, rests from then on until it is.
+        """
         mine = {item: held.epoch for item, held in view.items.items() if held.owner == self.owner}
         before = self.share.owned()
-        self.share.own(mine, [item for item in mine if view.items[item].disabled])
+        disabled = [item for item in mine if view.items[item].disabled]
+        ends = {item: self._cluster.clock() + view.items[item].seconds_left for item in mine}
+        self.share.own(mine, disabled, {item: end for item, end in ends.items() if end < leased_until})
         self.share.last_until(leased_until)
         if mine != before:
             lost = tuple(sorted(before.keys() - mine.keys()))
@@ -165,6 +170,5 @@ class LeasedOwnership:
 
     def _drop(self, items: set[int]) -> None:
         """Own these no more: not lost, for they were given away."""
-        kept = {item: epoch for item, epoch in self.share.owned().items() if item not in items}
-        self.share.own(kept)
-        self._hooks.emit(OwnershipChanged(self.job, self.owner, tuple(sorted(kept)), ()))
+        self.share.drop(items)
+        self._hooks.emit(OwnershipChanged(self.job, self.owner, tuple(sorted(self.share.owned())), ()))

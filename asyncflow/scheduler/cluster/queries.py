@@ -35,7 +35,7 @@ from asyncflow.outbox.clock import NO_TIME, database_now, epoch_seconds, seconds
 from asyncflow.outbox.dialects import DatabaseDialect
 from asyncflow.outbox.queries import insert_absent
 
-_FORGOTTEN_AFTER = timedelta(minutes=10)
+FORGOTTEN_AFTER = timedelta(minutes=10)
 _ROWS_A_STATEMENT = 500
 SHARD, MEMBER, HEAD = 0, 1, 2  # the kinds of what is seen; of a head its status is added
 
@@ -262,9 +262,10 @@ def delete_member(instances: Table) -> Delete:
 
 @lru_cache(maxsize=32)
 def forget_members(instances: Table) -> Delete:
-    """Delete the members of ``its_job`` whose leases ran out long ago."""
+    """Delete those of the members ``names`` of ``its_job`` whose leases ran out long ago."""
     i = instances.c
-    return delete(instances).where(i.job == bindparam("its_job"), i.lease_until < -_FORGOTTEN_AFTER)
+    its = (i.job == bindparam("its_job"), i.instance.in_(_wanted("names", String())))
+    return delete(instances).where(*its, i.lease_until < -FORGOTTEN_AFTER)
 
 
 def read_page(tasks: Table, after: Any, limit: int) -> Select[Any]:

@@ -28,13 +28,15 @@ class Holding(NamedTuple):
 class View(NamedTuple):
     """Hold what an instance sees of one job: its live members that want shards, sorted, and its items.
 
-    ``leaving`` are live ones that want none any more, ``departed`` those whose leases have run out, as far as known.
+    ``leaving`` are live ones that want none any more, ``departed`` those whose leases have run out for certain.
+    ``is_late``: where leases are kept, one of this instance has run out or soon will; it renews them at once.
     """
 
     members: tuple[str, ...]
     items: Mapping[int, Holding]
     leaving: frozenset[str] = frozenset()
     departed: frozenset[str] = frozenset()
+    is_late: bool = False
 
     def owners(self) -> dict[int, str]:
         """Return the owner of each item that has one whose lease runs."""

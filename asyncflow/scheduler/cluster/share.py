@@ -23,6 +23,7 @@ class Share:
         self._lock = threading.Lock()
         self._epochs: dict[int, int] = {}
         self._disabled: frozenset[int] = frozenset()
+        self._ends: dict[int, float] = {}
         self._leaving: frozenset[int] = frozenset()
         self._holds: list[Hold] = []
         self._ends_at = 0.0
@@ -39,10 +40,21 @@ class Share:
             self._holds.append(hold)
             return hold
 
-    def own(self, epochs: Mapping[int, int], disabled: Collection[int] = ()) -> None:
-        """Own exactly these from now on; ``disabled`` ones are owned and not worked on."""
+    def own(
+        self, epochs: Mapping[int, int], disabled: Collection[int] = (), ends: Mapping[int, float] | None = None
+    ) -> None:
+        """Own exactly these from now on; ``disabled`` ones are owned and not worked on.
+
+        ``ends``: when others may take some of them, if that is before the lease of all may have run out.
+        """
         with self._lock:
-            self._epochs, self._disabled = dict(epochs), frozenset(disabled)
+            self._epochs, self._disabled, self._ends = dict(epochs), frozenset(disabled), dict(ends or {})
+            self._leaving &= self._epochs.keys()
+
+    def drop(self, items: Collection[int]) -> None:
+        """Own these no more, and all others as before."""
+        with self._lock:
+            self._epochs = {item: epoch for item, epoch in self._epochs.items() if item not in items}
             self._leaving &= self._epochs.keys()
 
     def owned(self) -> dict[int, int]:
@@ -63,14 +75,21 @@ class Share:
             return set(leaving) - held
 
     def _usable(self) -> dict[int, int]:
-        if self._clock() >= self._ends_at:
+        now = self._clock()
+        if now >= self._ends_at:
             return {}
-        kept = self._leaving | self._disabled
+        kept = self._leaving | self._disabled | self._lapsed(now)
         return {item: epoch for item, epoch in self._epochs.items() if item not in kept} if kept else dict(self._epochs)
 
     def _lasts(self, hold: Hold) -> bool:
         with self._lock:
-            return self._clock() < self._ends_at and hold.items() <= self._epochs.items()
+            now = self._clock()
+            is_owned = hold.items() <= self._epochs.items() and self._lapsed(now).isdisjoint(hold)
+            return now < self._ends_at and is_owned
+
+    def _lapsed(self, now: float) -> set[int]:
+        """Return those that others may have taken by now."""
+        return {item for item, end in self._ends.items() if end <= now}
 
     def _let_go(self, hold: Hold) -> None:
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import Engine, MetaData, select, update
@@ -26,8 +26,8 @@ class Realm:
         self.outbox = Outbox(MetaData())
         self.outbox.tasks.metadata.create_all(engine)
 
-    def registry(self, instance: str, lease_seconds: float = LEASE_SECONDS) -> Registry:
-        return DatabaseRegistry(self.engine, self.outbox, instance, lease_seconds)
+    def registry(self, instance: str, lease_seconds: float = LEASE_SECONDS, heartbeat: float = 1.0) -> Registry:
+        return DatabaseRegistry(self.engine, self.outbox, instance, lease_seconds, heartbeat_seconds=heartbeat)
 
     def member(self, instance: str, *, items: int = ITEMS, is_candidate: bool = True) -> Registry:
         registry = self.registry(instance)
@@ -49,6 +49,27 @@ class Realm:
             owned = update(shards).where(shards.c.owner.is_not(None))
             connection.execute(owned.values(acquired_at=_AN_HOUR, lease_until=ends))
             connection.execute(update(instances).values(joined_at=_AN_HOUR, lease_until=ends))
+
+    def set_clock(self, step: timedelta) -> None:
+        """Let all leases be as if the database's clock had been set by so much since they were written."""
+        shards, instances = self.outbox.shards, self.outbox.instances
+        both = ((shards, shards.c.acquired_at), (instances, instances.c.joined_at))
+        with self.engine.begin() as connection:
+            for table, began_at in both:
+                keys = list(table.primary_key)
+                rows = connection.execute(select(*keys, began_at, table.c.lease_until)).all()
+                for *key, began, ends in rows:
+                    if ends is None:
+                        continue
+                    its = [column == value for column, value in zip(keys, key, strict=True)]
+                    now = datetime.now(timezone.utc)  # of this host, which is the database's
+                    offsets = {began_at.name: began - step - now, "lease_until": ends - step - now}
+                    connection.execute(update(table).where(*its).values(offsets))
+
+    def members(self) -> set[str]:
+        """Return whose memberships are recorded, whatever became of them."""
+        with self.engine.connect() as connection:
+            return set(connection.scalars(select(self.outbox.instances.c.instance)))
 
     def fenced_epochs(self) -> dict[int, int]:
         """Return the epochs by which settles are fenced."""

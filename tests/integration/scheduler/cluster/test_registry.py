@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -250,3 +251,58 @@ def test_who_renews_keeps_what_it_has_though_the_clock_was_set_back(realm: Realm
     b.acquire(JOB, [0])
     assert owned_by(a) == {0: 1}
     assert not holding(b, 0).is_free
+
+
+@pytest.mark.parametrize("step", [5.0, 3600.0, 86_400.0])
+def test_a_newcomer_after_a_step_forward_takes_nothing_from_who_lives(realm: Realm, step: float) -> None:
+    a = realm.member("a")
+    a.acquire(JOB, [0])
+    view(a)
+    realm.set_clock(timedelta(seconds=LEASE_SECONDS - 10 + step))
+    b = realm.member("b")
+    seen = view(b)
+    assert not seen.items[0].is_free
+    assert "a" not in seen.departed
+    assert view(a).is_late
+    a.renew()
+    assert view(a).is_late is False
+    assert view(b).owners() == {0: "a"}
+    assert view(b).members == ("a", "b")
+    assert "a" in realm.members()
+
+
+def test_a_newcomer_has_what_a_dead_one_left_long_ago_after_a_moment_of_doubt(realm: Realm) -> None:
+    a = realm.registry("a", 3.0, 0.2)
+    a.join(JOB, ITEMS, is_candidate=True, changed=lambda: None)
+    a.acquire(JOB, [0])
+    realm.set_clock(timedelta(hours=1))
+    b = realm.registry("b", 3.0, 0.2)
+    b.join(JOB, ITEMS, is_candidate=True, changed=lambda: None)
+    assert view(b).members == ("b",)
+    assert view(b).items[1].is_free
+    eventually(lambda: view(b).items[0].is_free)
+    assert view(b).departed == {"a"}
+    b.acquire(JOB, [0])
+    assert owned_by(b) == {0: 2}
+
+
+def test_who_is_gone_for_long_is_forgotten_and_nobody_who_lives(realm: Realm) -> None:
+    a, dead, gone = (realm.registry(name, 3.0, 0.2) for name in ("a", "dead", "gone"))
+    for registry in (a, dead):
+        registry.join(JOB, ITEMS, is_candidate=True, changed=lambda: None)
+    realm.set_clock(timedelta(hours=1))
+    gone.join(JOB, ITEMS, is_candidate=True, changed=lambda: None)
+    b = realm.registry("b", 3.0, 0.2)
+    b.join(JOB, ITEMS, is_candidate=True, changed=lambda: None)
+    view(b)
+    b.renew()
+    assert realm.members() == {"a", "b", "dead", "gone"}
+    a.renew()
+
+    def is_forgotten() -> bool:
+        view(b)
+        b.renew()
+        return "dead" not in realm.members()
+
+    eventually(is_forgotten)
+    assert realm.members() == {"a", "b", "gone"}

@@ -50,7 +50,9 @@ class FakeRegistry:
 
     def __init__(self, world: World, instance: str) -> None:
         self.instance = instance
-        self.is_away = False
+        self.is_away = self.is_late = False
+        self.renewals = 0
+        self.locked: set[int] = set()
         self._world = world
 
     def join(self, job: str, item_count: int, *, is_candidate: bool, changed: Callable[[], None]) -> None:
@@ -62,14 +64,15 @@ class FakeRegistry:
         world = self._world
         members = [name for name, end in world.members.items() if end > world.now and name not in world.leaving]
         items = {item: Holding(owner, epoch, end - world.now) for item, (owner, epoch, end) in world.owners.items()}
-        return {job: View(tuple(sorted(members)), items) for job in jobs}
+        return {job: View(tuple(sorted(members)), items, is_late=self.is_late) for job in jobs}
 
     def renew(self) -> None:
         self._check()
+        self.renewals += 1
         if self.instance in self._world.members:
             self._world.members[self.instance] = self._end
         for item, (owner, epoch, _) in self._world.owners.items():
-            if owner == self.instance:
+            if owner == self.instance and item not in self.locked:
                 self._world.owners[item] = (owner, epoch, self._end)
 
     def acquire(self, job: str, items: Collection[int]) -> None:
@@ -283,3 +286,36 @@ def test_whatever_happens_no_item_is_worked_on_by_two_and_none_is_forgotten(happ
     shares = [one.items for one in world.instances if one.lives]
     assert sorted(item for share in shares for item in share) == list(range(ITEMS))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_an_item_whose_lease_was_not_renewed_rests_until_it_is_and_the_others_go_on():
+    world = World()
+    a = world.instance("a")
+    a.registry.locked = {3}
+    world.beat(int(LEASE / HEARTBEAT) + 1)
+    assert a.items == [item for item in range(ITEMS) if item != 3]
+    a.registry.locked = set()
+    world.beat(int(LEASE / HEARTBEAT))
+    assert a.items == list(range(ITEMS))
+
+
+def test_an_item_rests_from_the_moment_on_at_which_its_lease_ends_not_from_the_next_look_on():
+    world = World()
+    a = world.instance("a")
+    owner, epoch, _ = world.owners[3]
+    world.owners[3] = (owner, epoch, world.now + 0.3)
+    a.ownership.refresh()
+    assert a.items == list(range(ITEMS))
+    world.now += 0.3
+    assert a.items == [item for item in range(ITEMS) if item != 3]
+
+
+def test_leases_that_are_late_where_they_are_kept_are_renewed_at_the_next_look():
+    world = World()
+    a = world.instance("a")
+    before = a.registry.renewals
+    world.beat(1)
+    assert a.registry.renewals == before
+    a.registry.is_late = True
+    world.beat(1)
+    assert a.registry.renewals == before + 1

@@ -60,6 +60,56 @@ def test_one_who_renews_in_time_is_never_taken_for_dead(steps: list[float]) -> N
         table.renew()
 
 
+DOUBT = 3.0
+
+
+class Newcomer(Table):
+    """Be somebody who begins to watch when all that is to be seen was written before the clock was set."""
+
+    def __init__(self, step: float) -> None:
+        super().__init__()
+        self.set_by = step
+        self.watch = LeaseWatch(lambda: self.now, doubt_seconds=DOUBT)
+
+    def doubt(self) -> float:
+        self.left()
+        return self.watch.seconds_of_doubt("job")[("a",)]
+
+
+@given(st.floats(0, 7200), st.floats(0, 0.9 * DOUBT))
+def test_a_newcomer_takes_nobody_for_dead_who_renews_while_there_is_doubt(step: float, looked_for: float) -> None:
+    table = Newcomer(step)
+    assert table.doubt() > 0
+    table.now += looked_for
+    assert table.doubt() > 0
+    table.renew()
+    assert table.left() > 0
+
+
+@given(st.floats(0, 7200))
+def test_a_newcomer_is_in_doubt_about_a_dead_one_for_no_longer_than_that_or_than_its_lease(step: float) -> None:
+    table = Newcomer(step)
+    table.doubt()
+    table.now += max(DOUBT, LENGTH - step) + 0.001
+    assert table.doubt() <= 0
+    assert table.left() <= 0
+
+
+def test_nobody_is_in_doubt_about_a_lease_that_nobody_had() -> None:
+    table = Newcomer(3600.0)
+    table.ends_at = table.began_at - 1
+    assert table.doubt() <= 0
+
+
+def test_who_was_seen_to_renew_is_no_dead_one_though_the_clock_was_set_in_between() -> None:
+    table = Newcomer(0.0)
+    table.left()
+    table.now += HEARTBEAT
+    table.renew()
+    table.set_by = 3600.0
+    assert table.left() > 0
+
+
 def test_what_is_looked_at_no_more_is_forgotten() -> None:
     table = Table()
     table.left()

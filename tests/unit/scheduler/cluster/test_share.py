@@ -34,6 +34,29 @@ def test_what_is_disabled_is_owned_and_not_worked_on() -> None:
     assert it.share.owned() == {0: 1, 1: 1}
 
 
+def test_what_others_may_take_is_not_worked_on_from_that_moment_on() -> None:
+    it = Watched()
+    hold = it.share.hold()
+    it.share.own({0: 1, 1: 1, 2: 5}, ends={1: 4.0})
+    assert hold.lasts
+    it.now = 4.0
+    assert it.share.epochs() == {0: 1, 2: 5}
+    assert not hold.lasts
+    hold.keep_only({0, 2})
+    assert hold.lasts
+    assert it.share.owned() == {0: 1, 1: 1, 2: 5}
+    it.share.own({0: 1, 1: 1, 2: 5})
+    assert it.share.epochs() == {0: 1, 1: 1, 2: 5}
+
+
+def test_what_is_dropped_takes_nothing_else_with_it() -> None:
+    it = Watched()
+    it.share.own({0: 1, 1: 1, 2: 5}, disabled=[1], ends={2: 0.0})
+    it.share.drop([0])
+    assert it.share.owned() == {1: 1, 2: 5}
+    assert it.share.epochs() == {}
+
+
 def test_what_is_held_is_not_drained_before_its_release() -> None:
     it = Watched()
     hold = it.share.hold()
