@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from asyncflow.events import Event
+from asyncflow.forks import leave_at_fork
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record
 
 EventT = TypeVar("EventT", bound=Event)
@@ -17,6 +18,11 @@ class Signals:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.leave_to_parent()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Keep what there is in the child of a fork, where nobody gives back a lock that a thread of the parent had."""
         self._changed = threading.Condition()
 
     def __call__(self, event: Event) -> None:

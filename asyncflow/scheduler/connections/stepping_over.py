@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.errors import RowsLockedError
+from asyncflow.forks import leave_at_fork
 from asyncflow.outbox.dialects import dialect_of
 
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 2.0, 16.0  # each try of a locked row waits for its lock
@@ -43,6 +44,11 @@ class _Memory:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self.leave_to_parent()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Remember nothing in the child of a fork, where nobody gives back a lock that a thread of the parent had."""
         self._lock = threading.Lock()
         self._met: dict[tuple[str, Hashable], _Met] = {}
 

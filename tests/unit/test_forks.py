@@ -1,0 +1,86 @@
+"""What lives as long as its module, or as long as the user likes, has locks of its own in each child of a fork."""
+
+from __future__ import annotations
+
+import pkgutil
+import threading
+from collections.abc import Iterable, Iterator, MutableMapping
+from importlib import import_module
+from typing import Any
+
+from sqlalchemy import create_engine
+
+import asyncflow
+from asyncflow.errors import MissingExtraError
+from asyncflow.scheduler.connections import stepping_over
+from asyncflow.testing import Signals
+from tests.support.forking import Child
+
+_LOCKS = (type(threading.Lock()), type(threading.RLock()))
+
+
+def modules() -> Iterator[Any]:
+    for found in pkgutil.walk_packages(asyncflow.__path__, "asyncflow."):
+        try:
+            yield import_module(found.name)
+        except (ImportError, MissingExtraError):
+            continue  # of a client that is not installed
+
+
+def ours(things: Iterable[Any]) -> list[Any]:
+    return [one for one in things if type(one).__module__.startswith("asyncflow") and not isinstance(one, type)]
+
+
+def lasting() -> list[Any]:
+    """Return the objects that modules and classes hold, themselves or in containers."""
+    found: list[Any] = []
+    for module in modules():
+        classes = [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == module.__name__]
+        for holder in (module, *classes):
+            for value in list(vars(holder).values()):
+                inside = list(value.values()) if isinstance(value, (dict, MutableMapping)) else []
+                found += ours([value, *inside])
+    return found
+
+
+def locks_of(owner: Any) -> list[Any]:
+    """Return the locks among an object's own attributes."""
+    values = list(getattr(owner, "__dict__", {}).values())
+    return [getattr(value, "_lock", value) for value in values if isinstance(getattr(value, "_lock", value), _LOCKS)]
+
+
+def test_a_lock_that_a_thread_of_the_parent_holds_keeps_no_child_waiting() -> None:
+    engine = create_engine("sqlite://")
+    signals, memory = Signals(), stepping_over._memory_of(engine)
+    owners = [*lasting(), signals]
+    assert memory in owners
+    held = [lock for owner in owners for lock in locks_of(owner)]
+    assert len(held) >= 3
+    for lock in held:
+        lock.acquire()
+    try:
+        child = Child(lambda: [repr(owner) for owner in owners if not all(map(is_free, locks_of(owner)))])
+    finally:
+        for lock in held:
+            lock.release()
+    assert child.result() == []
+    assert memory.left_out("rows", [1]) == set()
+
+
+def is_free(lock: Any) -> bool:
+    """Tell whether another thread can take the lock, as it can tell of an RLock as well."""
+    taken: list[bool] = []
+    thread = threading.Thread(target=lambda: taken.append(lock.acquire(blocking=False)))
+    thread.start()
+    thread.join(60)
+    return taken == [True]
+
+
+def test_no_module_holds_a_lock_by_itself() -> None:
+    found = [
+        f"{module.__name__}.{name}"
+        for module in modules()
+        for name, value in vars(module).items()
+        if isinstance(value, _LOCKS)
+    ]
+    assert found == []
