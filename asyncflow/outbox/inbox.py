@@ -13,10 +13,12 @@ from sqlalchemy.orm import Session
 from asyncflow.errors import InvalidMessageIdError, OptionError, WrongTargetError
 from asyncflow.outbox import queries
 from asyncflow.outbox.clock import NO_TIME
+from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.options import require_place, require_whole
 from asyncflow.outbox.queries import insert_absent
 from asyncflow.outbox.tables import CONSUMER_LENGTH, MESSAGE_ID_LENGTH, inbox_table
 from asyncflow.outbox.transaction.carrying import require_exact, require_sound
+from asyncflow.outbox.transaction.limited import limited
 from asyncflow.outbox.transaction.target import async_session_of, connection_of, is_async, target_of
 from asyncflow.text import require_text, shown
 
@@ -59,7 +61,8 @@ class Inbox:
     def clean(self, engine: Engine, *, older_than: timedelta = timedelta(days=7), limit: int = 100_000) -> int:
         """Delete entries older than any redelivery can be, in pages of their own transactions; return how many.
 
-        At most ``limit`` are deleted in a call. Keep entries longer than the broker keeps messages.
+        At most ``limit`` are deleted in a call. Keep entries longer than the broker keeps messages. What somebody has
+        locked is left for another call.
         """
         _require_age(older_than)
         require_whole("limit", limit, 0, 2**31 - 1)
@@ -77,15 +80,21 @@ class Inbox:
             try:
                 return self._delete(engine, older_than, limit, page)
             except DBAPIError as error:
+                if dialect_of(engine.dialect.name).is_lock_wait(error):
+                    return 0
                 if not error.connection_invalidated:
                     raise
         return self._delete(engine, older_than, limit, page)
 
     def _delete(self, engine: Engine, older_than: timedelta, limit: int, page: list[dict[str, Any]]) -> int:
         """Delete a ``page``, which is read unless an earlier attempt did: that one may have deleted it."""
-        with engine.begin() as connection:
+        skips_locked = dialect_of(engine.dialect.name).skips_locked
+        with limited(engine) as connection:
             if not page:
-                keys = connection.execute(queries.expired_inbox_entries(self.entries, older_than, limit)).all()
+                expired = queries.expired_inbox_entries(self.entries, older_than, limit)
+                if skips_locked(connection.dialect):
+                    expired = expired.with_for_update(skip_locked=True)
+                keys = connection.execute(expired).all()
                 page += ({"its_consumer": key.consumer, "its_message_id": key.message_id} for key in keys)
             if page:
                 connection.execute(queries.delete_inbox_entry(self.entries), page)

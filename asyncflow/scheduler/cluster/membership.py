@@ -17,6 +17,7 @@ class Beat(Protocol):
     """Keep an ownership in step with the other instances: what it asks of its cluster."""
 
     registry: Registry
+    clock: Callable[[], float]
 
     def enter(self, one: LeasedOwnership) -> None:
         """Join, and act once."""

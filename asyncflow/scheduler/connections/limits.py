@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asyncflow.outbox.dialects.protocol import SessionLimits
+from asyncflow.outbox.transaction.limited import LIMITS as SESSION
 
-_SESSION = SessionLimits(lock_wait_seconds=1, idle_transaction_seconds=15, user_timeout_seconds=10)
 # Not shorter: on a busy host a healthy server may take seconds to answer, and a cut costs more than it saves.
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 4.0, 10.0
 
@@ -20,7 +20,7 @@ class Limits:
     """
 
     silence_seconds: float = _LONGEST_SECONDS  # from the begin of a transaction to its end
-    session: SessionLimits = _SESSION
+    session: SessionLimits = SESSION
     connect_seconds: float = _LONGEST_SECONDS  # for the pool to give a connection that is alive
 
     @classmethod

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 
 from asyncflow.errors import OptionError
 from tests.integration.outbox.watch import checkouts_of
@@ -54,6 +54,37 @@ def test_many_entries_are_deleted_in_several_transactions(application: Applicati
         assert application.inbox.clean(application.engine) == 1201
     assert len(taken) >= 3
     assert left(application) == []
+
+
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+def test_a_locked_entry_is_left_for_another_call_and_nothing_else_is(application: Application) -> None:
+    remember(application, 3, timedelta(days=8))
+    entries = application.inbox.entries
+    with application.engine.connect() as rival:
+        key = {"consumer": "points", "message_id": "8-1"}
+        one = select(entries.c.message_id).where(*(entries.c[name] == value for name, value in key.items()))
+        assert rival.execute(one.with_for_update()).all()
+        assert application.inbox.clean(application.engine) == 2
+        assert left(application) == ["8-1"]
+        rival.rollback()
+    assert application.inbox.clean(application.engine) == 1
+
+
+def test_a_session_is_as_it_was_after_cleaning(application: Application) -> None:
+    shown = {
+        "mariadb": "SELECT @@SESSION.innodb_lock_wait_timeout, @@SESSION.tx_isolation",
+        "postgresql": "SELECT current_setting('lock_timeout'), current_setting('transaction_isolation')",
+        "sqlite": "SELECT 1, 2",
+    }[application.engine.dialect.name.replace("mysql", "mariadb")]
+
+    def session() -> tuple[Any, ...]:
+        with application.engine.connect() as connection:
+            return tuple(connection.execute(text(shown)).one())
+
+    before = session()
+    remember(application, 1, timedelta(days=8))
+    assert application.inbox.clean(application.engine) == 1
+    assert session() == before
 
 
 def test_an_inbox_without_old_entries_stays_as_it_is(application: Application) -> None:
