@@ -38,16 +38,22 @@ class Databases:
         self._threads = threads
         self._idle: deque[_Idle] = deque()
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
+    async def run(self, work: Callable[[Connection], T], when_locked: Callable[[Connection], T] | None = None) -> T:
         """Run ``work`` in a transaction on another thread and commit; again if the connection is lost meanwhile.
 
-        So it must do no harm twice. Raises ServiceBusyError if no thread was free in time, or what the database raises.
+        So it must do no harm twice. ``when_locked``, which waits for nobody, is run in its place after a lock was
+        waited for. Raises ServiceBusyError if no thread was free in time, or what the database raises.
         """
-        return await self._run(lambda database: run_again(database, work))
+        return await self._run(lambda database: run_again(database, work, _if_skipped(database, when_locked)))
 
-    async def run_once(self, work: Callable[[Connection], T], trace: Callable[[Connection], T | None]) -> T:
+    async def run_once(
+        self,
+        work: Callable[[Connection], T],
+        trace: Callable[[Connection], T | None],
+        when_locked: Callable[[Connection], T] | None = None,
+    ) -> T:
         """Do as ``run``, but run again only what left no ``trace``: see ``scheduler.connections.again.run_once``."""
-        return await self._run(lambda database: run_once(database, work, trace))
+        return await self._run(lambda database: run_once(database, work, trace, _if_skipped(database, when_locked)))
 
     async def _run(self, work: Callable[[Database], T]) -> T:
         await self._acquire()
@@ -94,3 +100,7 @@ class Databases:
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(self._threads)
         return self._limiter
+
+
+def _if_skipped(database: Database, when_locked: T | None) -> T | None:
+    return when_locked if database.skips_locked else None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -14,9 +15,10 @@ from starlette.requests import Request
 from asyncflow.events import Hooks, StepFailed
 from asyncflow.integrations.flowsvr.databases import Databases
 from asyncflow.integrations.flowsvr.door.problems import Json
+from asyncflow.integrations.flowsvr.hearing import Hearing
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.service_claims import ServiceClaims
+from asyncflow.scheduler.worker.service_claims import HeldClaim, ServiceClaims
 from asyncflow.scheduler.worker.verdict import Verdict
 
 NOT_RECEIVED = Verdict(Status.PENDING, 0.0, "given back: its worker was gone before the answer", is_spent=False)
@@ -34,6 +36,7 @@ class Handover:
         self._databases = databases
         self._claims = claims
         self._hooks = hooks
+        self._hearing = Hearing(databases, claims, hooks)
         self._on_given_back = on_given_back
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -41,15 +44,15 @@ class Handover:
         """Claim due tasks of each type up to its limit; what was claimed is given back if it cannot be returned."""
         tried: list[list[Claim]] = []
 
-        def hold(connection: Connection) -> list[Claim]:
-            tried.append(self._claims.hold(connection, worker, limits, lease_seconds))
+        def hold(connection: Connection, **how: bool) -> list[Claim]:
+            tried.append(self._claims.hold(connection, worker, limits, lease_seconds, **how))
             return tried[-1]
 
         def trace(connection: Connection) -> list[Claim] | None:
             return self._claims.kept(connection, list(chain.from_iterable(tried)), lease_seconds) or None
 
         # The thread goes on when the request is cancelled; and a COMMIT that raised may have happened.
-        asked = asyncio.ensure_future(self._databases.run_once(hold, trace))
+        asked = asyncio.ensure_future(self._databases.run_once(hold, trace, partial(hold, of_free=True)))
         try:
             return await asyncio.shield(asked)
         except BaseException:
@@ -61,10 +64,19 @@ class Handover:
         if claims:
             self._begin(self._give_back(claims))
 
+    def arrived(self, claims: Sequence[Claim]) -> None:
+        """Let the rows say soon that their workers were given them, so that the attempts count."""
+        self._hearing.note(claims)
+
+    def settled(self, settled: Iterable[HeldClaim]) -> None:
+        """Know that nothing is to be said of these any more."""
+        self._hearing.forget(settled)
+
     async def end(self, timeout_seconds: float) -> None:
-        """Wait until everything is given back, no longer than that."""
+        """Wait until everything is given back and written down, no longer than that each."""
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=timeout_seconds)
+        await self._hearing.end(timeout_seconds)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -112,8 +124,8 @@ class HandedOver(Json):
         try:
             is_received = await self._send(Request(scope, receive), send)
         finally:
-            if not is_received:
-                self._handover.give_back(self._claims)
+            # Once the server has all of it, the client may have begun, and died of it.
+            (self._handover.arrived if is_received else self._handover.give_back)(self._claims)
 
     async def _send(self, request: Request, send: Callable[[MutableMapping[str, Any]], Awaitable[None]]) -> bool:
         await asyncio.sleep(0)  # the loop may have heard by now that the client is gone

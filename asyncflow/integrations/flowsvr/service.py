@@ -15,14 +15,14 @@ from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from asyncflow.errors import ForkedError, InvalidArgumentsError, OutcomeUnknownError, ServiceBusyError
-from asyncflow.events import Hook, Hooks
+from asyncflow.events import Hook, Hooks, RowsLocked
 from asyncflow.integrations.flowsvr.catalogue import Catalogue
 from asyncflow.integrations.flowsvr.databases import Databases
 from asyncflow.integrations.flowsvr.door.tokens import Tokens
 from asyncflow.integrations.flowsvr.handover import Handover
 from asyncflow.integrations.flowsvr.idempotency import Bound, IdempotencyKeys
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
-from asyncflow.integrations.flowsvr.tell import tell
+from asyncflow.integrations.flowsvr.tell import DESTINATION, tell
 from asyncflow.integrations.flowsvr.waiting_holds import WaitingHolds
 from asyncflow.outbox import Call, Outbox
 from asyncflow.outbox.declarations.handler_type import HandlerType
@@ -39,10 +39,12 @@ from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.scheduler.worker.claim_source import Claim
 from asyncflow.scheduler.worker.monitor import Monitor, Wards
-from asyncflow.scheduler.worker.service_claims import ClaimOutcome, ServiceClaims, SettledClaim
+from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim, Renewed, ServiceClaims, SettledClaim
+from asyncflow.scheduler.worker.untimely import Untimely
 
 T = TypeVar("T")
 _READY_SECONDS = 2.0
+LEASE_REST = 5.0  # seconds that a claim by the original names outlives max_processing_time, for the answer to arrive
 
 
 class TaskService:
@@ -61,7 +63,13 @@ class TaskService:
         self.hooks = Hooks(hooks)
         self.view = TaskView(outbox)
         self._keys = IdempotencyKeys(outbox.dedupe_entries)
-        self.claims = ServiceClaims(outbox, engine, deletes=self._deletes, most_bytes=settings.max_answer_bytes)
+        self.claims = ServiceClaims(
+            outbox,
+            engine,
+            deletes=self._deletes,
+            most_bytes=settings.max_answer_bytes,
+            on_locked=self._tell_of_locks,
+        )
         self.databases = Databases(engine, settings.threads, settings.busy_timeout_seconds)
         self.waiting_holds = WaitingHolds(
             partial(self.databases.run, self.claims.heads), settings.look_interval_seconds
@@ -74,9 +82,17 @@ class TaskService:
         self._has_tables = False
         self._started_by: int | None = None
         every_shard = range(outbox.shard_count)
-        interval = settings.monitor_interval_seconds
-        wards = Wards(shards=lambda: every_shard, types=self.catalogue, interval_seconds=interval)
-        self._monitor = Monitor(outbox, engine, wards, self.hooks)
+        self._monitor = Monitor(
+            outbox,
+            engine,
+            Wards(
+                shards=lambda: every_shard,
+                types=self.catalogue,
+                interval_seconds=settings.monitor_interval_seconds,
+                untimely=Untimely(outbox.tasks, self._longest_lease),
+            ),
+            self.hooks,
+        )
         self._monitor_loop = Loop("monitor", self._step, self.hooks, self._monitor.close)
 
     def start(self) -> None:
@@ -191,27 +207,36 @@ class TaskService:
         """Claim due tasks of each type up to its limit; whoever cannot pass them on gives them back."""
         return await self.handover.claim(worker, limits, lease_seconds)
 
+    async def renew(self, held: Collection[HeldClaim], lease_seconds: float) -> Renewed:
+        """Let claims last for another lease; tell which do not."""
+        renew = partial(self.claims.renew, held=held, lease_seconds=lease_seconds)
+        return await self.databases.run(renew, partial(renew, of_free=True))
+
     async def settle(self, outcomes: Sequence[ClaimOutcome]) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
-        """Write outcomes in one transaction; return them, and the rows of those that were not written."""
+        """Write outcomes in one transaction; return them, and the rows of those that were not written.
+
+        Those that somebody else has locked are left out, and are to be given again.
+        """
         tried: list[tuple[list[SettledClaim], dict[UUID, Row[Any]]]] = []
 
-        def settle(connection: Connection) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
-            tried.append(self._settle(connection, outcomes))
+        def settle(connection: Connection, **how: bool) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
+            tried.append(self._settle(connection, outcomes, **how))
             return tried[-1]
 
         def trace(connection: Connection) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]] | None:
             return next((one for one in tried if self.claims.are_written(connection, one[0])), None)
 
-        settled, states = await self.databases.run_once(settle, trace)
+        settled, states = await self.databases.run_once(settle, trace, partial(settle, of_free=True))
+        self.handover.settled(one.held for one in settled if not one.is_locked)
         tell(self.hooks, settled)
         if any(one.verdict is not None and one.verdict.status is Status.PENDING for one in settled):
             self.waiting_holds.ring()
         return settled, states
 
     def _settle(
-        self, connection: Connection, outcomes: Sequence[ClaimOutcome]
+        self, connection: Connection, outcomes: Sequence[ClaimOutcome], **how: bool
     ) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
-        settled = self.claims.settle(connection, outcomes, self.catalogue.type_of)
+        settled = self.claims.settle(connection, outcomes, self.catalogue.type_of, **how)
         lost = [one.held.id for one in settled if one.verdict is None]
         return settled, self.view.states(connection, lost) if lost else {}
 
@@ -220,6 +245,14 @@ class TaskService:
     def _step(self) -> float:
         self.catalogue.refresh_if_stale()
         return min(self._monitor.step(), self.settings.type_refresh_seconds)
+
+    def _tell_of_locks(self, rows: int) -> None:
+        self.hooks.emit(RowsLocked(DESTINATION, rows))
+
+    def _longest_lease(self) -> float:
+        """Return how long a claim may last that anybody can hold here, in seconds."""
+        by_types = (kind.max_processing_time_seconds + LEASE_REST for kind in self.catalogue.values())
+        return max([self.settings.max_lease_seconds, *by_types])
 
     def _require_tables(self) -> None:
         require_engine(self._engine, self.outbox)

@@ -18,6 +18,6 @@ def tell(hooks: Hooks, settled: Sequence[SettledClaim]) -> None:
     judged = [(one, one.verdict) for one in settled if one.verdict is not None]
     endings = (verdict.ending_of(one.held.id, one.task_type, one.attempt) for one, verdict in judged)
     events.of_each(filter(None, endings))
-    events.of_fenced(len(settled) - len(judged))
+    events.of_fenced(sum(one.verdict is None and not one.is_locked for one in settled))
     if judged:
         events.of_all(Counter(verdict.status for _, verdict in judged))

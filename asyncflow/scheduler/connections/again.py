@@ -33,13 +33,18 @@ def run_briefly(engine: Engine, work: Callable[[Connection], T]) -> T:
         return run_again(database, work)
 
 
-def run_once(database: Database, work: Callable[[Connection], T], trace: Callable[[Connection], T | None]) -> T:
+def run_once(
+    database: Database,
+    work: Callable[[Connection], T],
+    trace: Callable[[Connection], T | None],
+    when_locked: Callable[[Connection], T] | None = None,
+) -> T:
     """Run ``work`` so that it takes effect once: after a lost connection, again only if it left no ``trace``.
 
     ``trace`` looks for what an earlier attempt has written, in a transaction of its own, and returns what that
-    returned, None if nothing of it is there. Raises what the last attempt raises.
+    returned, None if nothing of it is there. ``when_locked`` as above. Raises what the last attempt raises.
     """
-    return _run(database, work, trace, None)
+    return _run(database, work, trace, when_locked)
 
 
 def insist(step: Callable[[], None]) -> None:

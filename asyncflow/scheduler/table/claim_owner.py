@@ -64,6 +64,11 @@ def is_unspent(owner: str | None, token: UUID | None) -> bool:
     """Tell whether the attempt of a claimed row is not known to have begun."""
     if owner is None or owner.startswith(MARKS):
         return owner is not None and owner.startswith(MARK)
+    return travels(token)
+
+
+def travels(token: UUID | None) -> bool:
+    """Tell whether a claim was made for a worker of a task service."""
     return token is not None and token.int >> _VERSION_AT & 0xF == _TRAVELLING
 
 

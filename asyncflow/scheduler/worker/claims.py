@@ -208,14 +208,14 @@ class Claims:
         """Read past rows that somebody else has locked."""
         found = self._read(connection, heads, most + self.caution.rows * len(heads))
         free, locked = sort_out(connection, self._tasks, [task.raw_id for task in found], Status.PENDING)
-        self.caution.note(len(locked))
+        self.caution.meet(locked)
         return [task for task in found if task.raw_id in free][:most]
 
     def _renew_free(self, connection: Connection, claims: Collection[Claim]) -> tuple[set[Any], Collection[Any]]:
         """Renew what nobody else has locked; return the raw ids of the claims that are lost, and of locked rows."""
         ids = {claim.task.raw_id for claim in claims}
         free, locked = sort_out(connection, self._tasks, ids, Status.PROCESSING)
-        self.caution.note(len(locked))
+        self.caution.meet(locked)
         renewed = [claim for claim in claims if claim.task.raw_id in free]
         return self._renew(connection, renewed) | (ids - free - locked), locked
 
@@ -223,7 +223,7 @@ class Claims:
         """Settle what nobody else has locked; the rest is given again."""
         ids = [claim.task.raw_id for claim, _ in judged]
         locked = sort_out(connection, self._tasks, ids, Status.PROCESSING).locked
-        self.caution.note(len(locked))
+        self.caution.meet(locked)
         return self._settle(connection, [pair for pair in judged if pair[0].task.raw_id not in locked])
 
     def _renew(self, connection: Connection, claims: Iterable[Claim]) -> set[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,6 +24,7 @@ from asyncflow.scheduler.loops.settled_events import Ending, tell_of_each
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.worker import queries as claim_queries
 from asyncflow.scheduler.worker.rescue import PAGE, Rescue, Rescued
+from asyncflow.scheduler.worker.untimely import Untimely
 
 _Departures = frozenset[tuple[str, float]]
 
@@ -33,6 +34,7 @@ class Wards:
     """Say what a monitor looks after, and how often.
 
     ``departed`` are instances that died, each within ``lease_seconds`` of being missed; without, none is known of.
+    ``untimely`` finds the claims that would stand for long, for the clock was set back.
     """
 
     shards: Callable[[], Collection[int]]
@@ -40,6 +42,7 @@ class Wards:
     interval_seconds: float
     lease_seconds: float = SchedulerSettings.lease_seconds
     departed: Departed | None = None
+    untimely: Untimely | None = None
     lookout: Lookout | None = None
 
 
@@ -48,7 +51,7 @@ class Monitor:
 
     Any number may look at once: each write asks again whether the claim has run out. The attempt was counted when the
     task was claimed, so a task that kills its worker each time spends its retries like any other. What ``departed``
-    instances held is rescued at once, before its claims run out.
+    instances held is rescued at once, before its claims run out, and what is ``untimely`` as well.
     """
 
     def __init__(
@@ -78,7 +81,7 @@ class Monitor:
         if not self._types or (self._rests(shards) and not self._is_news(lost, shards)):
             return self._wards.interval_seconds
         heads = self._heads(shards)
-        is_full = self._rescue_ran_out(heads) | self._rescue_from(lost, shards, heads)
+        is_full = self._rescue_ran_out(heads) | self._rescue_from(lost, shards, heads) | self._rescue_untimely(heads)
         if is_full:
             return 0.0
         # Looks are seconds apart; the application has other uses for a connection.
@@ -131,19 +134,33 @@ class Monitor:
             self._looked_for = (lost, shards)
         return any(is_full)
 
+    def _rescue_untimely(self, heads: Sequence[Head]) -> bool:
+        """Rescue a page of what the clock would let stand, for it was set back; return whether there may be more."""
+        untimely = self._wards.untimely
+        if untimely is None or not heads:
+            return False
+        untimely.notice(heads)
+        names, shards = {head.task_type for head in heads}, {head.shard for head in heads}
+        rows = self._database.run(lambda connection: untimely.read(connection, names, shards, PAGE))
+        for name in sorted({row.task_type for row in rows}):
+            its = [row for row in rows if row.task_type == name]
+            rescue = Rescue(self._outbox.tasks, self._types[name], longest=untimely.longest)
+            self._write(rescue, partial(rescue.write_rows, rows=its))
+        return len(rows) == PAGE
+
     def _rescue(self, head: Head, rescue: Rescue) -> bool:
         """Rescue a page; return whether there may be more."""
-        rescued = self._database.run(
-            lambda connection: rescue.write(connection, head),
-            self._when_locked(lambda connection: rescue.write(connection, head, of_free=True)),
-        )
-        failed = rescued.failed
-        endings = (Ending(uuid_of(raw_id), head.task_type, spent, rescue.error) for raw_id, spent in failed)
-        tell_of_each(self._hooks, endings)
+        return self._write(rescue, partial(rescue.write, head=head)).found == PAGE
+
+    def _write(self, rescue: Rescue, write: Callable[..., Rescued]) -> Rescued:
+        """Write what becomes of tasks, and tell of it."""
+        rescued = self._database.run(write, self._when_locked(partial(write, of_free=True)))
+        name, failed = rescue.task_type.name, rescued.failed
+        tell_of_each(self._hooks, (Ending(uuid_of(raw_id), name, spent, rescue.error) for raw_id, spent in failed))
         if rescued.given_back or failed:
-            self._hooks.emit(ClaimsRanOut(head.task_type, rescued.given_back, len(failed)))
+            self._hooks.emit(ClaimsRanOut(name, rescued.given_back, len(failed)))
         if rescued.unspent:
-            self._hooks.emit(AttemptsRefunded(head.task_type, rescued.unspent))
+            self._hooks.emit(AttemptsRefunded(name, rescued.unspent))
         if rescued.given_back:
             self._on_rescued()
-        return rescued.found == PAGE
+        return rescued

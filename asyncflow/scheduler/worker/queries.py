@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Delete,
     Integer,
     Select,
@@ -24,18 +25,32 @@ from sqlalchemy import (
     literal,
     not_,
     null,
+    or_,
     select,
     true,
     update,
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import NO_TIME, database_now
+from asyncflow.outbox.clock import NO_TIME, after_now, database_now, epoch_seconds, seconds_until
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import OWNER_LENGTH, TaskId
 from asyncflow.scheduler.table.claim_owner import HEARD, MARKS, SUSPECT, WAITING_SUSPECT
 from asyncflow.scheduler.table.queries import by_primary_key, context_of, has_status, logged
 from asyncflow.scheduler.table.raw_ids import is_named, raw_id
+
+
+def _is_ahead(tasks: Table) -> ColumnElement[bool]:
+    begins_later = tasks.c.modified_at > database_now()
+    return or_(begins_later, _ends_beyond_all(tasks))
+
+
+def _ends_beyond_all(tasks: Table) -> ColumnElement[bool]:
+    return tasks.c.order_time > after_now(bindparam("longest", type_=BigInteger()))
+
+
+def _ahead_still(tasks: Table) -> ColumnElement[bool]:
+    return and_(is_named(tasks.c.id), has_status(tasks, Status.PROCESSING), _is_ahead(tasks).is_(true()))
 
 
 def _held(tasks: Table) -> ColumnElement[bool]:
@@ -85,14 +100,22 @@ def held(tasks: Table, contexts: Table) -> Select[Any]:
 
 @lru_cache(maxsize=32)
 def renew(tasks: Table) -> Update:
-    """Let the claim of held rows last for another lease."""
-    return update(tasks).where(_held(tasks)).values(order_time=_time(tasks, "lease"))
+    """Let the claim of held rows begin now and last for another lease."""
+    return update(tasks).where(_held(tasks)).values(order_time=_time(tasks, "lease"), modified_at=NO_TIME)
 
 
 @lru_cache(maxsize=32)
 def renew_heard(tasks: Table) -> Update:
     """Let the claim last for another lease, and know that its worker was given it."""
     return renew(tasks).values(owner=_heard(tasks))
+
+
+@lru_cache(maxsize=32)
+def hear(tasks: Table) -> Update:
+    """Know that the worker was given the rows that are held under any of ``tokens``."""
+    tokens = tasks.c.claim_token.in_(bindparam("tokens", expanding=True, type_=TaskId()))
+    held = and_(is_named(tasks.c.id), tokens, has_status(tasks, Status.PROCESSING))
+    return update(tasks).where(held).values(owner=_heard(tasks))
 
 
 @lru_cache(maxsize=32)
@@ -185,6 +208,43 @@ def give_back(tasks: Table) -> Update:
 def end_ran_out(tasks: Table) -> Update:
     """Give rows whose claim has run out, and was not renewed since, a last status."""
     return update(tasks).where(_ran_out_still(tasks)).values(_ended(tasks))
+
+
+@lru_cache(maxsize=32)
+def ahead(tasks: Table, *, all_held: bool) -> Select[Any]:
+    """Read held rows of ``types`` and ``shards`` whose claims end later than ``longest`` microseconds from now.
+
+    ``all_held``: or that begin later than now, as they were written before the clock was set back. No index tells.
+    """
+    t = tasks.c
+    its_lease = (
+        epoch_seconds(t.order_time).label("ends_at"),
+        epoch_seconds(t.modified_at).label("began_at"),
+        seconds_until(t.order_time).label("seconds_left"),
+        seconds_until(t.modified_at).label("begins_in"),
+    )
+    return (
+        select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token, t.task_type, *its_lease)
+        .where(
+            t.status == int(Status.PROCESSING),
+            t.task_type.in_(bindparam("types", expanding=True, type_=String())),
+            t.shard.in_(bindparam("shards", expanding=True, type_=Integer())),
+            _is_ahead(tasks) if all_held else _ends_beyond_all(tasks),
+        )
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+@lru_cache(maxsize=32)
+def give_back_ahead(tasks: Table) -> Update:
+    """Let rows whose claims are still ahead of the clock be due again after ``delay``."""
+    return update(tasks).where(_ahead_still(tasks)).values({**_pending_again(tasks), "owner": SUSPECT})
+
+
+@lru_cache(maxsize=32)
+def end_ahead(tasks: Table) -> Update:
+    """Give rows whose claims are still ahead of the clock a last status."""
+    return update(tasks).where(_ahead_still(tasks)).values(_ended(tasks))
 
 
 @lru_cache(maxsize=32)

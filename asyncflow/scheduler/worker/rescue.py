@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -20,6 +20,8 @@ from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.worker import queries as claim_queries
 
 PAGE = 500
+Statement = Callable[[Table], Any]
+AHEAD = "the claim ran out: the database's clock was set back, and its worker was not heard of"
 RAN_OUT = "the claim ran out: the worker died, hung or was cut off"
 DIED = "the claim's instance died or was cut off"
 _UNSPENT = "; it was not heard to have begun, and no attempt is spent"
@@ -42,6 +44,8 @@ class Rescued:
 class Rescue:
     """Give back or fail a page of one lane: what ran out, or with ``owners`` what these hold.
 
+    With ``longest``, in microseconds, it is rows that were read whose claims are ahead of the clock.
+
     Each write asks again what was read. An attempt that is not known to have begun is not spent, and the row says so:
     the next one counts. ``waited_seconds`` of the retry interval have passed already.
     """
@@ -50,16 +54,21 @@ class Rescue:
     task_type: HandlerType
     owners: Collection[str] = ()
     waited_seconds: float = 0.0
+    longest: int | None = None
 
     def write(self, connection: Connection, head: Head, *, of_free: bool = False) -> Rescued:
         """Write it in the transaction of the connection; ``of_free`` only those rows that nobody has locked."""
-        rows = list(connection.execute(self._read, {**self._guard, **_page_of(head)}))
+        rows = connection.execute(self._read, {**self._guard, **_page_of(head)}).all()
+        return self.write_rows(connection, rows, of_free=of_free)
+
+    def write_rows(self, connection: Connection, rows: Sequence[Any], *, of_free: bool = False) -> Rescued:
+        """Write what becomes of rows that were read; those that do not stand as they were are left alone."""
         found = len(rows)
         if of_free:
             free = sort_out(connection, self.tasks, [row[0] for row in rows], Status.PROCESSING).free
             rows = [row for row in rows if row[0] in free]
         rescued, groups = Rescued(found if rows else 0), defaultdict[tuple[float, int], list[Any]](list)
-        for raw_id, attempts, max_retries, owner, token in rows:
+        for raw_id, attempts, max_retries, owner, token, *_ in rows:
             if is_unspent(owner, token):
                 groups[0.0, 1].append(raw_id)
             elif not is_spent(attempts, self.task_type.most_retries(max_retries)):
@@ -75,10 +84,12 @@ class Rescue:
     @property
     def error(self) -> str:
         """Return what happened to their worker."""
-        return DIED if self.owners else RAN_OUT
+        return DIED if self.owners else RAN_OUT if self.longest is None else AHEAD
 
     @property
     def _guard(self) -> Mapping[str, Any]:
+        if self.longest is not None:
+            return {"longest": self.longest}
         return {"owners": names_in_rows(self.owners)} if self.owners else {}
 
     @property
@@ -88,14 +99,17 @@ class Rescue:
     def _fail(self, connection: Connection, raw_id: Any) -> bool:
         # One by one: each that is failed is told of, and one renewed meanwhile is not.
         values = {**self._guard, "ids": [raw_id], "line": log_line(self.error), "its_status": int(Status.FAILED)}
-        statement = (claim_queries.end_taken if self.owners else claim_queries.end_ran_out)(self.tasks)
+        statement = self._chosen(claim_queries.end_ran_out, claim_queries.end_taken, claim_queries.end_ahead)
         return bool(connection.execute(statement, values).rowcount)
 
     def _give_back(self, connection: Connection, ids: list[Any], delay: float, refund: int) -> int:
         line = log_line(self.error + (_UNSPENT if refund else ""))
         values = {**self._guard, "ids": ids, "line": line, "delay": timedelta(seconds=delay), "refund": refund}
-        statement = (claim_queries.take_back if self.owners else claim_queries.give_back)(self.tasks)
+        statement = self._chosen(claim_queries.give_back, claim_queries.take_back, claim_queries.give_back_ahead)
         return connection.execute(statement, values).rowcount
+
+    def _chosen(self, ran_out: Statement, taken: Statement, ahead: Statement) -> Any:
+        return (taken if self.owners else ran_out if self.longest is None else ahead)(self.tasks)
 
 
 def _page_of(head: Head) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,11 +20,12 @@ from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import uuid_of
+from asyncflow.scheduler.connections.caution import SharedCaution
 from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.table.raw_ids import raw_form
-from asyncflow.scheduler.table.row_locks import hold_writers
+from asyncflow.scheduler.table.row_locks import hold_writers, sort_out
 from asyncflow.scheduler.worker import queries as claim_queries
 from asyncflow.scheduler.worker.claim_rows import Checkpoint, ClaimRows, claim_lost, grouped
 from asyncflow.scheduler.worker.claim_source import Claim
@@ -35,6 +37,7 @@ _STEP = 64  # rows read and claimed at once, each of a megabyte at most
 _SCATTER = 16  # places among which those choose that came too late
 
 TypeOf = Callable[[str], TaskType]
+ClaimIn = Callable[[Iterable[tuple[Sequence[Head], int]]], list[Claim]]
 
 
 class HeldClaim(NamedTuple):
@@ -54,24 +57,44 @@ class ClaimOutcome(NamedTuple):
 
 
 class SettledClaim(NamedTuple):
-    """Tell of one outcome what was written; without a verdict the claim was lost and nothing was."""
+    """Tell of one outcome what was written; without a verdict nothing was, for the claim was lost or is locked."""
 
     held: HeldClaim
     verdict: Verdict | None
     task_type: str = ""
     attempt: int = 0
+    is_locked: bool = False  # by somebody else: to be told again
+
+
+class Renewed(NamedTuple):
+    """Name the claims that were not renewed: those that are lost, and those that somebody else has locked."""
+
+    lost: Sequence[UUID]
+    locked: Sequence[UUID]
 
 
 class ServiceClaims:
     """Hold, renew, checkpoint and settle, each in the transaction of the connection given; any thread uses it.
+
+    Each that is told ``of_free`` steps over rows that somebody else has locked: it is called so after a lock was waited
+    for in vain. For a while all others do the same by themselves.
 
     Any number of processes may do so at once: a row is claimed by an UPDATE that asks once more whether it is due, and
     all that follows asks for the token. A hold begins with the earliest task, one beside others behind what they want,
     and one that came too late goes on somewhere, so that those that hold at once rarely meet twice.
     """
 
-    def __init__(self, outbox: Outbox, engine: Engine, *, deletes: bool, most_bytes: int = 2**31) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        engine: Engine,
+        *,
+        deletes: bool,
+        most_bytes: int = 2**31,
+        on_locked: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._most_bytes = most_bytes  # of tasks in one hold, after which no more are claimed
+        self._on_locked = on_locked  # told how many rows, when the first is met
         self._outbox = outbox
         self._tasks = outbox.tasks
         self._rows = ClaimRows(outbox, deletes=deletes)
@@ -83,6 +106,7 @@ class ServiceClaims:
 
     def leave_to_parent(self) -> None:
         """Count the holds of this process alone: a forked child has none of its parent's at work."""
+        self.caution = SharedCaution(self._on_locked)
         self._counting = threading.Lock()
         self._at_work = 0  # holds
 
@@ -90,11 +114,21 @@ class ServiceClaims:
         """Read the first PENDING row of each lane."""
         return queries.read_heads(connection, self._tasks, Status.PENDING)
 
-    def hold(self, connection: Connection, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:
+    def hold(
+        self,
+        connection: Connection,
+        worker: str,
+        limits: Mapping[str, int],
+        lease_seconds: float,
+        *,
+        of_free: bool = False,
+    ) -> list[Claim]:
         """Claim due tasks, of each type up to its limit, the earliest of all shards first."""
         owner = ClaimOwner.elsewhere(worker)
         claims = Claims(self._outbox, self._engine, owner, lease_seconds, deletes=self._deletes)
         claims.marked_types = lambda names: names  # none is known to have reached its worker
+        claims.caution = self.caution
+        claim_in = partial(claims.claim_in, connection, of_free=self._steps_over(of_free))
         due: dict[str, list[Head]] = defaultdict(list)
         with self._counted() as others:
             for head in sorted(self.heads(connection), key=lambda head: head.moment):
@@ -104,7 +138,7 @@ class ServiceClaims:
             for name, heads in sorted(due.items()):
                 room = self._most_bytes - _bytes_of(held)
                 if room > 0:
-                    held += _hold_type(claims, connection, _behind(heads, others * limits[name]), limits[name], room)
+                    held += _hold_type(claim_in, _behind(heads, others * limits[name]), limits[name], room)
             return held
 
     def kept(self, connection: Connection, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
@@ -120,9 +154,27 @@ class ServiceClaims:
         judged = [one.held for one in settled if one.verdict is not None]
         return not self._lock(connection, judged) if judged else False
 
-    def renew(self, connection: Connection, held: Iterable[HeldClaim], lease_seconds: float) -> list[UUID]:
-        """Let the claims last for another lease, for their worker asks; return the ids of those that are lost."""
-        return self._renew(connection, held, lease_seconds, is_heard=True)
+    def renew(
+        self, connection: Connection, held: Collection[HeldClaim], lease_seconds: float, *, of_free: bool = False
+    ) -> Renewed:
+        """Let the claims last for another lease, for their worker asks; tell which do not."""
+        free, locked = self._sorted_out(connection, held, self._steps_over(of_free))
+        lost = self._renew(connection, free, lease_seconds, is_heard=True)
+        return Renewed(lost, [one.id for one in locked])
+
+    def hear(
+        self, connection: Connection, held: Collection[HeldClaim], *, of_free: bool = False
+    ) -> Sequence[HeldClaim]:
+        """Write down that workers were given these, so that their attempts count; return those that are locked.
+
+        Waits for no lock where it need not: it would hold those of many rows meanwhile, which others want to settle.
+        """
+        skips = dialect_of(self._dialect.name).skips_locked(connection.dialect)
+        free, locked = self._sorted_out(connection, held, self._steps_over(of_free) or skips)
+        if free:
+            values = {"ids": [self._raw(one.id) for one in free], "tokens": list({one.token for one in free})}
+            connection.execute(claim_queries.hear(self._tasks), values)
+        return locked
 
     def _renew(
         self, connection: Connection, held: Iterable[HeldClaim], lease_seconds: float, *, is_heard: bool
@@ -144,10 +196,19 @@ class ServiceClaims:
         by_token = grouped((claim.token, claim.task.raw_id) for claim in claims)
         return sum(self._rows.write(connection, verdict, token, raw_ids) for token, raw_ids in by_token.items())
 
-    def settle(self, connection: Connection, outcomes: Sequence[ClaimOutcome], type_of: TypeOf) -> list[SettledClaim]:
+    def settle(
+        self, connection: Connection, outcomes: Sequence[ClaimOutcome], type_of: TypeOf, *, of_free: bool = False
+    ) -> list[SettledClaim]:
         """Write the outcomes, a statement for those that are alike; tell of each what was written, in order."""
-        rows = self._lock(connection, [outcome.held for outcome in outcomes])
-        settled = [_judge(outcome, rows.get(outcome.held.id.bytes), type_of) for outcome in outcomes]
+        held = [outcome.held for outcome in outcomes]
+        free, locked = self._sorted_out(connection, held, self._steps_over(of_free))
+        rows = self._lock(connection, free)
+        settled = [
+            SettledClaim(outcome.held, None, is_locked=True)
+            if outcome.held in locked
+            else _judge(outcome, rows.get(outcome.held.id.bytes), type_of)
+            for outcome in outcomes
+        ]
         to_write = (
             ((one.held.token, one.verdict), self._raw(one.held.id)) for one in settled if one.verdict is not None
         )
@@ -156,6 +217,23 @@ class ServiceClaims:
         done = [rows[task_id] for task_id in _done(settled)]
         self._rows.forget_contexts(connection, [row[0] for row in done if row.stage is not None])
         return settled
+
+    def _steps_over(self, of_free: bool) -> bool:
+        """Tell whether to look for locked rows; ``of_free``: for one was met just now."""
+        if of_free:
+            self.caution.note(1)
+        return of_free or self.caution.is_on
+
+    def _sorted_out(
+        self, connection: Connection, held: Collection[HeldClaim], steps_over: bool
+    ) -> tuple[Sequence[HeldClaim], Sequence[HeldClaim]]:
+        """Tell those apart that can be written, and those whose rows somebody else has locked."""
+        if not steps_over:
+            return list(held), []
+        ids = {one: self._raw(one.id) for one in held}
+        locked = sort_out(connection, self._tasks, list(ids.values()), Status.PROCESSING).locked
+        self.caution.meet(locked)
+        return [one for one in held if ids[one] not in locked], [one for one in held if ids[one] in locked]
 
     def _lock(self, connection: Connection, held: Sequence[HeldClaim]) -> dict[bytes, Any]:
         """Read the rows that are held under these tokens, and keep them so until the commit."""
@@ -183,7 +261,7 @@ class ServiceClaims:
         return raw_form(task_id, self._dialect.name)
 
 
-def _hold_type(claims: Claims, connection: Connection, heads: list[Head], most: int, most_bytes: int) -> list[Claim]:
+def _hold_type(claim_in: ClaimIn, heads: list[Head], most: int, most_bytes: int) -> list[Claim]:
     """Claim up to ``most`` rows, no more after so many bytes; again where others took some, or for the next step."""
     held: list[Claim] = []
     for _ in range(_ROUNDS + 2 * most // _STEP):
@@ -192,7 +270,7 @@ def _hold_type(claims: Claims, connection: Connection, heads: list[Head], most: 
         served, heads = heads[:pages], heads[pages:]
         if not room or not served or _bytes_of(held) >= most_bytes:
             break
-        found = claims.claim_in(connection, [(served, room)])
+        found = claim_in([(served, room)])
         held += found
         if not found:
             heads = _behind(heads, random.randrange(_SCATTER) * pages)

@@ -79,11 +79,22 @@ class Outcome(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """Tell whether an outcome was written, and the status that the task has now; None if it is gone."""
+    """Tell whether an outcome was written, and the status that the task has now; None if it is gone.
+
+    One that is ``locked``, as somebody else holds the lock of its row, was not, and is to be told again.
+    """
 
     id: UUID
     settled: bool
     status: str | None
+    locked: bool = False
+
+
+class Renewed(NamedTuple):
+    """Name the claims that do not last longer: those that are lost, and those whose rows somebody else has locked."""
+
+    lost: set[UUID]
+    locked: set[UUID]
 
 
 class Page(NamedTuple):

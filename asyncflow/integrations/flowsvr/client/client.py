@@ -14,7 +14,7 @@ from uuid import UUID
 import orjson
 
 from asyncflow.errors import InvalidRunAtError, ServiceAwayError, UnreadableAnswerError
-from asyncflow.integrations.flowsvr.client.answers import Created, Held, Outcome, Page, Settled
+from asyncflow.integrations.flowsvr.client.answers import Created, Held, Outcome, Page, Renewed, Settled
 from asyncflow.integrations.flowsvr.client.backoff import Backoff
 from asyncflow.integrations.flowsvr.client.hold_answer import claims_in_text, read_hold
 from asyncflow.integrations.flowsvr.client.link import ServiceLink
@@ -94,10 +94,14 @@ class TaskServiceClient:
 
     def renew(self, claims: Collection[tuple[UUID, UUID]], *, lease_seconds: float | None = None) -> Ids:
         """Let claims, pairs of id and token, last for another lease; return the ids of those that are lost."""
+        return self.renewed(claims, lease_seconds=lease_seconds).lost
+
+    def renewed(self, claims: Collection[tuple[UUID, UUID]], *, lease_seconds: float | None = None) -> Renewed:
+        """Do as ``renew``, and tell as well which could not be renewed for a lock."""
         listed = [{"id": task_id, "token": token} for task_id, token in claims]
         body = _given({"claims": listed, "lease_seconds": lease_seconds})
         answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks/renew", body))
-        return {UUID(one) for one in answer["lost"]}
+        return Renewed({UUID(one) for one in answer["lost"]}, {UUID(one) for one in answer.get("locked", ())})
 
     def set(self, outcomes: Iterable[Outcome]) -> Sequence[Settled]:
         """Tell what became of held tasks; return of each whether it was written, in order.
@@ -259,7 +263,7 @@ class TaskServiceClient:
 def _settled(result: Mapping[str, Any], outcome: Outcome, *, is_repeated: bool) -> Settled:
     status = result.get("status")
     stands = is_repeated and status in _LEAVES.get(outcome.outcome, ("PENDING",))
-    return Settled(UUID(result["id"]), result["settled"] or stands, status)
+    return Settled(UUID(result["id"]), result["settled"] or stands, status, result.get("locked") is True)
 
 
 # A row that was done may be deleted.

@@ -17,6 +17,7 @@ from asyncflow.integrations.flowsvr.client.answers import Held, HeldTask, Outcom
 from asyncflow.integrations.flowsvr.client.backoff import Backoff
 from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
 from asyncflow.integrations.flowsvr.client.holds import Holds
+from asyncflow.integrations.flowsvr.client.pauses import Pauses
 from asyncflow.integrations.flowsvr.client.returns import STOPPING, UNREADABLE, Returns, batches
 from asyncflow.outbox import Task
 from asyncflow.outbox.status import Status
@@ -26,6 +27,7 @@ from asyncflow.scheduler.worker.claims import Claims
 from asyncflow.scheduler.worker.verdict import GIVEN_BACK, Verdict
 
 _UNAUTHORIZED = (401, 403)
+_LOCKED_SECONDS = (0.1, 2.0)  # that an outcome waits whose row somebody has locked: the first time, and at most
 _PART_OF_STOP = 0.2  # of the time to stop: what the worker leaves of it
 _NO_POLICY: dict[Status, OutcomeName] = {
     Status.SUCCESS: "success",
@@ -62,6 +64,7 @@ class HttpClaims:
         self._arrived: list[Claim] = []
         self._is_stopping = False
         self._lock = Lock()
+        self._locked = Pauses(*_LOCKED_SECONDS)
         self._returns = Returns(client, hooks, DESTINATION)
         self._backoff = Backoff(settings.min_backoff_seconds, settings.max_backoff_seconds)
         pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
@@ -92,7 +95,8 @@ class HttpClaims:
     def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, by_second: bool = False) -> Sequence[Written]:
         """Tell the service, in batches; leave out what it did not take, to be given again."""
         written: list[Written] = []
-        for batch in batches(judged, self._settings.settle_batch):
+        free = [pair for pair in judged if not self._locked.lasts(pair[0].task.id)]
+        for batch in batches(free, self._settings.settle_batch):
             if self._backoff.seconds_left():
                 break
             written += self._tell(batch)
@@ -142,7 +146,7 @@ class HttpClaims:
         try:
             return self._client.hold(self._name, limits, lease_seconds=lease, wait_seconds=wait_seconds)
         except UnreadableAnswerError as error:
-            self._returns.give_back(error.claims, UNREADABLE)
+            self._returns.put_off(error.claims, UNREADABLE)
             if error.held is None:
                 raise
             self._hooks.emit(StepFailed("task-service", error, 0.0))
@@ -151,25 +155,31 @@ class HttpClaims:
 
     def _arrive(self, held: Held, began: float) -> None:
         self._backoff.reset()
-        try:
-            # The claims began at the earliest when the request did.
-            claims = [self._claim_of(task, began + held.lease_seconds) for task in held.tasks]
-        except BaseException:
-            self._give_back(held, UNREADABLE)
-            raise
+        # The claims began at the earliest when the request did.
+        claims = self._claims_of(held.tasks, began + held.lease_seconds)
         with self._lock:
             is_late = self._is_stopping
             self._arrived += [] if is_late else claims
-        if is_late:
-            self._give_back(held, STOPPING)
+        if is_late and claims:
+            self._returns.give_back([(claim.task.id, claim.token) for claim in claims], STOPPING)
         for name in set(held.unknown) - self._unknown:
             self._unknown.add(name)
             self._hooks.emit(UnknownTypeSeen(name))
         self._on_arrival()
 
-    def _give_back(self, held: Held, why: str) -> None:
-        if held.tasks:
-            self._returns.give_back([(task.id, task.token) for task in held.tasks], why)
+    def _claims_of(self, tasks: Sequence[HeldTask], held_until: float) -> list[Claim]:
+        """Return what can be worked on; each that cannot be taken in is told of and put off, and hinders no other."""
+        claims: list[Claim] = []
+        unread: list[tuple[UUID, UUID]] = []
+        for task in tasks:
+            try:
+                claims.append(self._claim_of(task, held_until))
+            except Exception as error:  # noqa: BLE001 - of one task, whatever another program may have written
+                unread.append((task.id, task.token))
+                self._hooks.emit(StepFailed("task-service", error, 0.0))
+        if unread:
+            self._returns.put_off(unread, UNREADABLE)
+        return claims
 
     def _fail(self, error: Exception) -> None:
         self._hooks.emit(StepFailed("task-service", error, self._backoff.after(error)))
@@ -187,9 +197,10 @@ class HttpClaims:
         lost: set[UUID] = set()
         for batch in batches(claims, self._settings.settle_batch):
             held_until, pairs = self._held_until(), [(claim.task.id, claim.token) for claim in batch]
-            lost |= self._client.renew(pairs, lease_seconds=self._settings.claim_lease_seconds)
+            renewed = self._client.renewed(pairs, lease_seconds=self._settings.claim_lease_seconds)
+            lost |= renewed.lost
             for claim in batch:
-                if claim.task.id not in lost:
+                if claim.task.id not in renewed.lost | renewed.locked:
                     claim.held_until = held_until
         return lost
 
@@ -209,7 +220,10 @@ class HttpClaims:
             return []
         self._backoff.reset()
         by_id = {result.id: result for result in results}
-        return [_written(claim, verdict, by_id.get(claim.task.id)) for claim, verdict in judged]
+        locked = {result.id for result in results if result.locked}
+        for task_id in locked:
+            self._locked.begin(task_id)
+        return [_written(*pair, by_id.get(pair[0].task.id)) for pair in judged if pair[0].task.id not in locked]
 
     def _after_refusal(self, judged: Sequence[tuple[Claim, Verdict]], error: ServiceRefusedError) -> list[Written]:
         """Find the one outcome that the service will never take, so that it does not hold up the others."""

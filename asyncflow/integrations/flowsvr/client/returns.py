@@ -1,9 +1,10 @@
-"""Claims that nobody here will use: given back at once, their attempts unspent."""
+"""Claims that nobody here will use: given back at once or for later, their attempts unspent."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from threading import Lock
 from typing import TypeVar
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from asyncflow.events import Hooks, SettleFenced, StepFailed, TasksSettled
 from asyncflow.integrations.flowsvr.client.answers import Outcome, Settled
 from asyncflow.integrations.flowsvr.client.backoff import Backoff
 from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
+from asyncflow.integrations.flowsvr.client.pauses import Pauses
 
 T = TypeVar("T")
 UNREADABLE = "given back: the worker could not read the answer that brought it"
@@ -25,15 +27,28 @@ class Returns:
         self._client = client
         self._hooks = hooks
         self._destination = destination
+        self._lock = Lock()
+        self._put_off = Pauses(client.settings.min_backoff_seconds, client.settings.max_backoff_seconds)
 
     def give_back(self, claims: Sequence[tuple[UUID, UUID]], why: str) -> None:
         """Give back pairs of id and token; insist as long as a request may take. Raises nothing, and tells what fails.
 
         What cannot be given back stays claimed until its claim runs out.
         """
+        self._give([Outcome(*claim, "given_back", None, why) for claim in claims])
+
+    def put_off(self, claims: Sequence[tuple[UUID, UUID]], why: str) -> None:
+        """Do as ``give_back``, but let each be due again after a pause, which doubles while it comes here again.
+
+        What nobody here can read would be held and given back as fast as the service answers.
+        """
+        with self._lock:
+            outcomes = [Outcome(*claim, "given_back", self._put_off.begin(claim[0]), why) for claim in claims]
+        self._give(outcomes)
+
+    def _give(self, outcomes: Sequence[Outcome]) -> None:
         settings = self._client.settings
         until = time.monotonic() + settings.request_timeout_seconds
-        outcomes = [Outcome(*claim, "given_back", None, why) for claim in claims]
         for batch in batches(outcomes, settings.settle_batch):
             self._tell(batch, until)
 
@@ -53,9 +68,16 @@ class Returns:
     def _insist(self, outcomes: Sequence[Outcome], until: float) -> Sequence[Settled]:
         settings = self._client.settings
         backoff = Backoff(settings.min_backoff_seconds, settings.max_backoff_seconds)
+        left, settled = outcomes, list[Settled]()
         while True:
             try:
-                return self._client.set(outcomes)
+                results = self._client.set(left)
+                settled += (one for one in results if not one.locked)
+                locked = {one.id for one in results if one.locked}
+                left = [outcome for outcome in left if outcome.id in locked]
+                if not left:
+                    return settled
+                raise ServiceAwayError(f"somebody holds the locks of the rows of {len(left)} tasks")
             except ServiceAwayError as error:
                 pause = backoff.after(error)
                 if time.monotonic() + pause > until:

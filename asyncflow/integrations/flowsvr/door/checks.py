@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sized
 from uuid import UUID
 
-from asyncflow.integrations.flowsvr.door.problems import Problem
+from asyncflow.integrations.flowsvr.door.problems import RETRY, Problem
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.outbox.tables import OWNER_LENGTH
 from asyncflow.scheduler.table.claim_owner import HEARD, MARKS
+from asyncflow.scheduler.worker.service_claims import SettledClaim
 from asyncflow.text import require_text
 
 
@@ -22,6 +23,13 @@ def require_once(name: str, ids: Collection[UUID]) -> None:
     """Raise Problem 422 if a task is named twice."""
     if len(set(ids)) != len(ids):
         raise Problem(422, f"{name} names a task twice; name each once", field=name)
+
+
+def require_unlocked(settled: SettledClaim) -> None:
+    """Raise Problem 503 if somebody else held the lock of the task's row."""
+    if settled.is_locked:
+        detail = f"somebody holds the lock of the row of task {settled.held.id}; nothing was written, set it again"
+        raise Problem(503, detail, RETRY)
 
 
 def worker_name(name: str) -> str:

@@ -35,7 +35,7 @@ from asyncflow.integrations.flowsvr.door.methods import methods_of
 
 MEDIA_TYPE = "application/problem+json"
 ORIGINAL_CODE = 8020  # of the original's codes, the first: the input is at fault, or the service
-_RETRY = {"Retry-After": "1"}
+RETRY = {"Retry-After": "1"}
 _ALL = (400, 401, 403, 408, 413, 415, 422, 429, 503)  # that any route may answer with
 _LOG = logging.getLogger("asyncflow.flowsvr")
 
@@ -107,7 +107,7 @@ def _of_database(error: SQLAlchemyError) -> Problem:
         return Problem(422, "a value that was given is none that the database can keep")
     if isinstance(error, IntegrityError):
         return _at_fault()
-    return Problem(503, "the database does not serve; try again", _RETRY)
+    return Problem(503, "the database does not serve; try again", RETRY)
 
 
 def _at_fault() -> Problem:
@@ -128,7 +128,7 @@ def _of_ours(error: AsyncflowError) -> Problem:
     if isinstance(error, ClaimLostError):
         return Problem(409, str(error))
     if isinstance(error, (ConnectionSilentError, ServiceBusyError, ShardCountMismatchError, TablesMissingError)):
-        return Problem(503, str(error), _RETRY)
+        return Problem(503, str(error), RETRY)
     # InvalidStageError and the like: what was given cannot be taken.
     return Problem(422, str(error)) if isinstance(error, ValueError) else Problem(500, str(error))
 

@@ -15,7 +15,13 @@ from starlette.responses import Response
 from asyncflow.errors import ClaimLostError, InvalidStageError
 from asyncflow.integrations.flowsvr.door.access import Service, Worker, require_type
 from asyncflow.integrations.flowsvr.door.bodies import HoldTasks, OneOutcome, RenewClaims, SetTasks, WriteCheckpoint
-from asyncflow.integrations.flowsvr.door.checks import lease_of, require_few, require_once, worker_name
+from asyncflow.integrations.flowsvr.door.checks import (
+    lease_of,
+    require_few,
+    require_once,
+    require_unlocked,
+    worker_name,
+)
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 from asyncflow.integrations.flowsvr.door.tokens import Token
@@ -58,18 +64,22 @@ async def hold_tasks(body: HoldTasks, request: Request, service: Service, token:
 
 @router.post("/v2/tasks/renew", responses=responses())
 async def renew_claims(body: RenewClaims, service: Service, _: Worker) -> Response:
-    """Let claims last for another lease; name those that are lost."""
+    """Let claims last for another lease; name those that are lost, and those that somebody else has locked."""
     require_few("claims", body.claims, service.settings.max_batch)
     require_once("claims", [claim.id for claim in body.claims])
     held = [claim.held() for claim in body.claims]
     lease = lease_of(body.lease_seconds, service.settings)
-    lost = await service.databases.run(partial(service.claims.renew, held=held, lease_seconds=lease))
-    return Json({"lost": [str(task_id) for task_id in lost]})
+    renewed = await service.renew(held, lease)
+    locked = {"locked": [str(task_id) for task_id in renewed.locked]} if renewed.locked else {}
+    return Json({"lost": [str(task_id) for task_id in renewed.lost], **locked})
 
 
 @router.post("/v2/tasks/set", responses=responses())
 async def set_tasks(body: SetTasks, service: Service, token: Worker) -> Response:
-    """Write what became of tasks, in one transaction; those whose claim is lost are left as they are."""
+    """Write what became of tasks, in one transaction; those whose claim is lost are left as they are.
+
+    So are those that somebody else has ``locked``; these are to be set again.
+    """
     require_few("outcomes", body.outcomes, service.settings.max_batch)
     require_once("outcomes", [outcome.id for outcome in body.outcomes])
     settled, states = await service.settle([outcome.told(outcome.id) for outcome in body.outcomes])
@@ -78,8 +88,9 @@ async def set_tasks(body: SetTasks, service: Service, token: Worker) -> Response
 
 @router.put("/v2/tasks/{task_id:uuid}/outcome", responses=responses(409))
 async def set_task(task_id: TaskId, body: OneOutcome, service: Service, token: Worker) -> Response:
-    """Write what became of one task; 409 with its current state if the claim is lost."""
+    """Write what became of one task; 409 with its current state if the claim is lost, 503 if its row is locked."""
     (settled,), states = await service.settle([body.told(task_id)])
+    require_unlocked(settled)
     if settled.verdict is None:
         raise _lost(task_id, seen_by(token, states).get(task_id))
     return Json(_result(settled, states))
@@ -135,7 +146,7 @@ def _result(settled: SettledClaim, states: Mapping[UUID, Row[Any]]) -> dict[str,
         return {"id": str(task_id), "settled": True, "status": settled.verdict.status.name}
     row = states.get(task_id)
     state = {"status": None} if row is None else state_json(row)
-    return {**state, "id": str(task_id), "settled": False}
+    return {**state, "id": str(task_id), "settled": False, **({"locked": True} if settled.is_locked else {})}
 
 
 def _lost(task_id: UUID, row: Row[Any] | None) -> Problem:

@@ -16,13 +16,14 @@ from starlette.responses import Response
 from asyncflow.errors import ClaimLostError, InvalidStageError, InvalidTaskTypeError
 from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Producer, Service, Worker, require_type
 from asyncflow.integrations.flowsvr.door.bodies import PLAIN, TypeName, Whole
+from asyncflow.integrations.flowsvr.door.checks import require_unlocked
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 from asyncflow.integrations.flowsvr.handover import HandedOver
 from asyncflow.integrations.flowsvr.pages import PageBounds, page_of
 from asyncflow.integrations.flowsvr.routes.tasks import COUNT_LIMIT, TypeQuery
 from asyncflow.integrations.flowsvr.routes.work import context_text
-from asyncflow.integrations.flowsvr.service import TaskService
+from asyncflow.integrations.flowsvr.service import LEASE_REST, TaskService
 from asyncflow.integrations.flowsvr.v1.original import (
     NUMBERS,
     STAGE_HEADER,
@@ -50,7 +51,6 @@ from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim
 from asyncflow.text import require_text
 
 _MOST = 2000  # the original's bound of a hold and of a list
-_LEASE_REST = 5.0  # seconds that a claim outlives max_processing_time, for the answer to arrive
 _StageText = Annotated[str, Field(strict=True, max_length=STAGE_LENGTH)]
 _UserId = Annotated[str, StringConstraints(strict=True, max_length=KEY_LENGTH, pattern=f"^({PLAIN[1:-1]})?$")]
 _ContextText = Annotated[str, Field(strict=True)]
@@ -141,7 +141,7 @@ async def hold_tasks(body: HoldOriginalTasks, service: Service, token: Worker) -
     require_type(token, body.task_type)
     kind = await service.require(body.task_type)
     most = min(body.limit or _MOST, service.settings.max_hold) if kind.enabled else 0
-    lease = kind.max_processing_time_seconds + _LEASE_REST
+    lease = kind.max_processing_time_seconds + LEASE_REST
     claims = await service.hold(token.name, {body.task_type: most}, lease) if most else []
     rows: Mapping[UUID, Row[Any]] = {}
     if claims:
@@ -167,6 +167,7 @@ async def set_task(body: SetTask, service: Service, token: Worker) -> Response:
         (settled,), _states = await service.settle(
             [ClaimOutcome(held, name, _delay(data, now), data.schedule_log or "")]
         )
+        require_unlocked(settled)
         if settled.verdict is None:
             raise _lost(held, Status(row.status))
     return _ok()

@@ -1,4 +1,4 @@
-"""A claim that nobody received is given back at once, or costs no attempt the first time that it runs out."""
+"""What did not reach its client costs no attempt; what did is one, however soon the client dies of it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sqlalchemy import update
 
 from asyncflow import Call, Status
 from asyncflow.events import AttemptsRefunded
+from asyncflow.scheduler.table.claim_owner import HEARD
 from tests.integration.integrations.flowsvr.conftest import SECRETS, Service
 from tests.support.application import Application
 
@@ -62,6 +63,14 @@ class Serving:
         kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         client.sendall(head.encode() + kind.encode() + body)
         return client
+
+    def receive(self, path: str) -> bytes:
+        """Be a client that takes its whole answer and ends at once, as one whose task kills it."""
+        with self.ask(path) as client, client.makefile("rb") as answer:
+            length = next(int(line.split(b":")[1]) for line in answer if line.lower().startswith(b"content-length:"))
+            while answer.readline().strip():
+                pass
+            return answer.read(length)
 
     def stop(self) -> None:
         self.server.should_exit = True
@@ -159,26 +168,74 @@ def run_out(application: Application) -> None:
         connection.execute(update(application.outbox.tasks).where(its).values(order_time=timedelta(seconds=-1)))
 
 
+def owners(application: Application) -> list[str]:
+    return [row.owner or "" for row in application.rows()]
+
+
+def is_heard(application: Application) -> bool:
+    """Tell whether the rows say that their workers were given them."""
+    return all(owner.startswith(HEARD) for owner in owners(application))
+
+
+@pytest.mark.parametrize("path", HOLDS)
+def test_a_client_that_has_its_whole_answer_and_dies_at_once_has_spent_an_attempt_each_time(
+    application: Application, serving: Serving, path: str
+) -> None:
+    enqueue(application, 3)
+    assert serving.receive(path).count(b"task_type") == 3
+    eventually(lambda: is_heard(application))
+    run_out(application)
+    eventually(lambda: application.statuses() == [Status.FAILED] * 3)
+    assert [row.retry_count for row in application.rows()] == [1] * 3
+    assert application.signals.of(AttemptsRefunded) == []
+
+
+def test_who_stops_writes_down_what_was_handed_over(application: Application, serving: Serving) -> None:
+    enqueue(application)
+    serving.receive("/v2/tasks/hold")
+    serving.stop()
+    assert is_heard(application)
+
+
+async def test_what_is_settled_at_once_is_not_written_down(application: Application) -> None:
+    application.outbox.task("mail", max_retries=0)
+    service = Service(application)
+    heard: list[Any] = []
+    service.app.state.service.claims.hear = lambda _, held: heard.append(held)
+    enqueue(application)
+    (task,) = await service.hold()
+    assert (await service.set(task, "success")).status_code == 200
+    await service.close()
+    assert heard == []
+
+
 @pytest.mark.parametrize("heard", [False, True])
-async def test_a_claim_of_which_nobody_heard_costs_an_attempt_from_the_second_time_on(
+async def test_a_claim_of_a_service_that_died_before_its_answer_costs_an_attempt_from_the_second_time_on(
     application: Application, heard: bool
 ) -> None:
     application.outbox.task("mail", max_retries=0)
     service = Service(application)
-    monitor = service.app.state.service._monitor
+    claims, monitor = service.app.state.service.claims, service.app.state.service._monitor
+    await service.app.state.service.call(service.app.state.service.catalogue.refresh)
     enqueue(application)
-    (task,) = await service.hold()
+
+    def hold() -> Any:
+        with application.engine.begin() as connection:
+            (claim,) = claims.hold(connection, "w1", {"mail": 1}, 60.0)
+            return claim
+
+    claim = hold()
     if heard:
-        body = {"claims": [{"id": task["id"], "token": task["token"]}]}
+        body = {"claims": [{"id": str(claim.task.id), "token": str(claim.token)}]}
         assert (await service.worker("POST", "/v2/tasks/renew", body)).json() == {"lost": []}
-        assert (await service.state(task["id"]))["owner"] == "w1"
+        assert (await service.state(str(claim.task.id)))["owner"] == "w1"
     run_out(application)
     await asyncio.to_thread(monitor.step)
     if not heard:
         assert is_unspent(application)
         assert [refunded.tasks for refunded in application.signals.of(AttemptsRefunded)] == [1]
-        assert (await service.state(task["id"]))["owner"] is None
-        await service.hold()
+        assert (await service.state(str(claim.task.id)))["owner"] is None
+        hold()
         run_out(application)
         await asyncio.to_thread(monitor.step)
     (row,) = application.rows()

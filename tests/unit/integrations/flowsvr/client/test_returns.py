@@ -12,6 +12,7 @@ import pytest
 
 from asyncflow.errors import ServiceAwayError, UnreadableAnswerError
 from asyncflow.events import SettleFenced, StepFailed, TasksSettled
+from asyncflow.integrations.flowsvr.client.answers import HeldTask
 from asyncflow.integrations.flowsvr.client.http_claims import HttpClaims
 from asyncflow.outbox import Outbox
 from asyncflow.testing import Signals
@@ -136,6 +137,33 @@ def test_what_could_not_be_made_a_claim_is_given_back(
     with service.worker(outbox):
         service.wait_for("SUCCESS")
     assert service.attempts() == [1]
+
+
+def test_one_that_can_never_be_taken_in_comes_ever_more_rarely_and_hinders_no_other(
+    service: FakeService, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = HttpClaims._claim_of
+
+    def claim_of(claims: HttpClaims, held: HeldTask, held_until: float) -> Any:
+        if str(held.id) == bad:
+            raise ValueError("poison")
+        return real(claims, held, held_until)
+
+    monkeypatch.setattr(HttpClaims, "_claim_of", claim_of)
+    bad = service.add("working", number=0, max_retries=0)
+    good = [service.add("working", number=number, max_retries=0) for number in range(1, 6)]
+
+    def delays() -> list[float]:
+        told = [one for body in service.sent("/v2/tasks/set") for one in body["outcomes"]]
+        assert {one["outcome"] for one in told if one["id"] in good} <= {"success"}
+        return [one["delay_seconds"] for one in told if one["id"] == bad]
+
+    with service.worker(outbox, min_backoff_seconds=0.01, max_backoff_seconds=0.2):
+        eventually(lambda: service.statuses().count("SUCCESS") == len(good))
+        eventually(lambda: len(delays()) >= 6)
+    first, *_, last = delays()[:6]
+    assert 0 < first <= 0.01
+    assert 0.1 <= last <= 0.2
 
 
 def test_giving_back_insists_while_the_service_is_away(service: FakeService, outbox: Outbox) -> None:
