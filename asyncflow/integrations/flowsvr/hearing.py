@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from asyncflow.events import Hooks, StepFailed
@@ -29,6 +30,7 @@ class Hearing:
         self._hooks = hooks
         self._noted: dict[HeldClaim, float] = {}  # with the moment at which each claim runs out, on the monotonic clock
         self._writing: asyncio.Task[None] | None = None
+        self._is_ending = asyncio.Event()
 
     def note(self, claims: Iterable[Claim]) -> None:
         """Know that the whole answer with these claims was given to its client."""
@@ -43,18 +45,18 @@ class Hearing:
 
     async def end(self, timeout_seconds: float) -> None:
         """Write what is noted, if that takes no longer."""
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.cancel()
-            await asyncio.wait([writing])
-        if self._noted:
-            await asyncio.wait([asyncio.ensure_future(self._write())], timeout=timeout_seconds)
+        self._is_ending.set()
+        if self._writing is not None:
+            await asyncio.wait([self._writing], timeout=timeout_seconds)
 
     async def _write_soon(self) -> None:
         try:
             while self._noted:
-                await asyncio.sleep(_PAUSE_SECONDS)
+                with suppress(asyncio.TimeoutError, TimeoutError):  # two classes before Python 3.11
+                    await asyncio.wait_for(self._is_ending.wait(), _PAUSE_SECONDS)
                 await self._write()
+                if self._is_ending.is_set():
+                    break
         finally:
             self._writing = None
 
@@ -67,10 +69,8 @@ class Hearing:
             while live:
                 page, live = live[:_MOST], live[_MOST:]
                 await self._tell(page, noted)
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - told, and tried again
             self._noted = {held: noted[held] for held in [*page, *live]} | self._noted
-            if not isinstance(error, Exception):
-                raise
             self._hooks.emit(StepFailed("hold", error, _PAUSE_SECONDS))
 
     async def _tell(self, page: Sequence[HeldClaim], noted: Mapping[HeldClaim, float]) -> None:
