@@ -39,7 +39,13 @@ from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.scheduler.worker.claim_source import Claim
 from asyncflow.scheduler.worker.monitor import Monitor, Wards
-from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim, Renewed, ServiceClaims, SettledClaim
+from asyncflow.scheduler.worker.service_claims import (
+    ClaimOutcome,
+    HeldClaim,
+    RenewedClaims,
+    ServiceClaims,
+    SettledClaim,
+)
 from asyncflow.scheduler.worker.untimely import Untimely
 
 T = TypeVar("T")
@@ -207,7 +213,7 @@ class TaskService:
         """Claim due tasks of each type up to its limit; whoever cannot pass them on gives them back."""
         return await self.handover.claim(worker, limits, lease_seconds)
 
-    async def renew(self, held: Collection[HeldClaim], lease_seconds: float) -> Renewed:
+    async def renew(self, held: Collection[HeldClaim], lease_seconds: float) -> RenewedClaims:
         """Let claims last for another lease; tell which do not."""
         renew = partial(self.claims.renew, held=held, lease_seconds=lease_seconds)
         return await self.databases.run(renew, partial(renew, of_free=True))

@@ -66,7 +66,7 @@ class SettledClaim(NamedTuple):
     is_locked: bool = False  # by somebody else: to be told again
 
 
-class Renewed(NamedTuple):
+class RenewedClaims(NamedTuple):
     """Name the claims that were not renewed: those that are lost, and those that somebody else has locked."""
 
     lost: Sequence[UUID]
@@ -156,11 +156,11 @@ class ServiceClaims:
 
     def renew(
         self, connection: Connection, held: Collection[HeldClaim], lease_seconds: float, *, of_free: bool = False
-    ) -> Renewed:
+    ) -> RenewedClaims:
         """Let the claims last for another lease, for their worker asks; tell which do not."""
         free, locked = self._sorted_out(connection, held, self._steps_over(of_free))
         lost = self._renew(connection, free, lease_seconds, is_heard=True)
-        return Renewed(lost, [one.id for one in locked])
+        return RenewedClaims(lost, [one.id for one in locked])
 
     def hear(
         self, connection: Connection, held: Collection[HeldClaim], *, of_free: bool = False
