@@ -70,7 +70,7 @@ async def test_a_step_is_noticed_by_a_service_that_watches_already(application: 
     await service.hold(lease_seconds=1.5)
     monitor.step()
     monitor.step()
-    monitor._untimely._ahead_by += 1200.0  # as it was before the step
+    monitor._wards.untimely._ahead_by += 1200.0  # as it was before the step
     set_back(application, timedelta(minutes=20))
     eventually(lambda: (monitor.step(), application.statuses() == [Status.PENDING])[1])
 
