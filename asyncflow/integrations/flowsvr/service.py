@@ -39,6 +39,7 @@ from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.scheduler.worker.claim_source import Claim
 from asyncflow.scheduler.worker.monitor import Monitor, Wards
+from asyncflow.scheduler.worker.rescue import Untimely
 from asyncflow.scheduler.worker.service_claims import (
     ClaimOutcome,
     HeldClaim,
@@ -46,7 +47,6 @@ from asyncflow.scheduler.worker.service_claims import (
     ServiceClaims,
     SettledClaim,
 )
-from asyncflow.scheduler.worker.untimely import Untimely
 
 T = TypeVar("T")
 _READY_SECONDS = 2.0
