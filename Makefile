@@ -66,6 +66,7 @@ check: install ## check format, lint, types and the law of imports
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+	$(RUN) -m tools.typing_calls
 	$(VENV)/bin/lint-imports
 
 format: install ## format the code and mend what the linter can

@@ -18,6 +18,7 @@ from asyncflow.outbox import (
     TaskMixin,
 )
 from asyncflow.scheduler import (
+    AsyncScheduler,
     DataflowJob,
     JobSettings,
     Scheduler,
@@ -30,6 +31,7 @@ from asyncflow.scheduler import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncScheduler",
     "Call",
     "CancelTask",
     "DataflowJob",

@@ -36,6 +36,7 @@ AsyncflowError
 ├── JobClockError              a host's clock is too far from the database's
 ├── BuilderError               a message builder broke its contract for a page or a task
 ├── PublisherError             a publisher broke its contract for a batch
+├── UndeliveredError           a drain could not send a message
 ├── TaskServiceError           what a task service answered, or that it did not
 │   ├── ServiceAwayError       it cannot be reached, or asks to come back later
 │   │   └── UnreadableAnswerError
@@ -214,6 +215,10 @@ class BuilderError(AsyncflowError):
 
 class PublisherError(AsyncflowError):
     """A publisher returned something else than one outcome for each record of its batch."""
+
+
+class UndeliveredError(AsyncflowError):
+    """A drain could not send a message: the destination is away, asks for another attempt, or refused it."""
 
 
 class TaskServiceError(AsyncflowError):

@@ -1,12 +1,13 @@
 """What the core tells the world: frozen events, handed to hooks.
 
-The core never logs and never counts; logging, metrics and the tests' signals are hooks.
+The core never counts and never writes a log; metrics, the tests' signals and the log itself are hooks.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -52,6 +53,37 @@ class TasksPublished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptFailed(Event):
+    """A handler raised or took too long; the next attempt is due in ``delay_seconds``, None if there is none."""
+
+    task_id: UUID
+    task_type: str
+    key: str | None
+    attempt: int
+    attempts: int
+    delay_seconds: float | None
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderFailed(Event):
+    """A message builder raised for ``tasks`` of a type; each of them is tried alone, then again later."""
+
+    task_type: str
+    tasks: int
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherFailed(Event):
+    """A publisher raised for a batch of ``records``; each of them is tried alone, then again later."""
+
+    destination: str
+    records: int
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
 class TaskRetried(Event):
     """A task goes back to PENDING and is due again in ``delay_seconds``."""
 
@@ -81,6 +113,7 @@ class TasksSettled(Event):
     retried: int
     failed: int
     seconds: float
+    cancelled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,11 +329,17 @@ class JobStopped(Event):
 
 @dataclass(frozen=True, slots=True)
 class SchedulerStarted(Event):
-    """The scheduler's loops run."""
+    """The scheduler's loops run; it works for these destinations, messages, handlers, periodic tasks and jobs."""
 
     owner: str
     instance_index: int
     instance_count: int | None
+    database: str = ""  # its URL, without the password
+    destinations: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+    handlers: tuple[str, ...] = ()
+    periodic_tasks: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +370,7 @@ class WorkerStopped(Event):
 class Hook(Protocol):
     """Receive every event, on the thread where it happened; return fast and do not block."""
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event, /) -> None:
         """Take one event."""
         ...
 
@@ -357,6 +396,19 @@ class Hooks:
         if not callable(hook):
             raise OptionError(f"hooks holds {shown(hook)}; give functions that take an event")
         self._hooks = (*self._hooks, hook)
+
+    def remove(self, hook: Hook) -> None:
+        """Hand no further events to ``hook``; an unknown one is ignored."""
+        self._hooks = tuple(known for known in self._hooks if known is not hook)
+
+    @contextmanager
+    def heard_by(self, hook: Hook) -> Iterator[None]:
+        """Hand events to ``hook`` as well, for as long as the block runs."""
+        self.add(hook)
+        try:
+            yield
+        finally:
+            self.remove(hook)
 
     def emit(self, event: Event) -> None:
         """Hand ``event`` to each hook in the order of their addition."""

@@ -5,32 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Concatenate, overload
 from uuid import UUID
 
-from sqlalchemy import Connection, MetaData
-from sqlalchemy.orm import Session
+from sqlalchemy import MetaData
 
 from asyncflow.errors import OptionError
 from asyncflow.events import Hook, Hooks
-from asyncflow.outbox.declarations.handler_type import HandlerT, HandlerType, HandlerTypes
+from asyncflow.outbox.declarations.handler_type import HandlerType, HandlerTypes, function_of
+from asyncflow.outbox.declarations.option_types import HandlerOptions, MessageOptions, PeriodicOptions
 from asyncflow.outbox.declarations.periodic_task import DUE_TIME, PeriodicTask
 from asyncflow.outbox.declarations.task_type import MessageType, TaskTypes
 from asyncflow.outbox.dedupe import Enqueued, idempotency_key_of
 from asyncflow.outbox.ids import SHARD_COUNT
+from asyncflow.outbox.living import remember
 from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, call_row_of, row_of
 from asyncflow.outbox.options import field_names, refuse_keywords, refuse_unknown, require_place, require_whole
 from asyncflow.outbox.tables import MOST_CONTEXT_ROW_BYTES, Tables
+from asyncflow.outbox.task_function import ContextT, Declare, P, R, SessionT, TaskFunction
+from asyncflow.outbox.transaction.target import awaited
 from asyncflow.outbox.transaction.wakeup import Bell
 from asyncflow.outbox.writer import Caller, Writer
 from asyncflow.text import shown
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
-    from sqlalchemy.orm import scoped_session
-    from typing_extensions import Never
+    from typing_extensions import Never, Unpack
 
-    Target = Session | AsyncSession | Connection | scoped_session[Any] | async_scoped_session[Any]
+    from asyncflow.outbox.transaction.target import Target
+
+    AsyncTarget = AsyncSession | async_scoped_session[Any]
+    Handled = Callable[..., Any] | HandlerType | str
 
 CONTEXT_ROW_BYTES = 16 * 1024
 _TYPE_OPTIONS = field_names(MessageType, but=("name",))
@@ -84,9 +89,10 @@ class Outbox:
         self.hooks = Hooks(hooks)
         self.bell = Bell()
         self._door = Door(shard_count, max_message_bytes)
+        remember(self)
         self._writer = Writer(self.tables, self.task_types, self.bell, self.hooks)
 
-    def message(self, task_type: str, **options: Any) -> MessageType:
+    def message(self, task_type: str, **options: Unpack[MessageOptions]) -> MessageType:
         """Declare a task type whose tasks are published.
 
         Options: ``destination`` (a publisher's name), ``topic`` (the type's name), ``max_retries`` (10),
@@ -103,23 +109,44 @@ class Outbox:
         return self.task_types.declare(MessageType(name=task_type, **options))
 
     @overload
-    def task(self, task_type: HandlerT) -> HandlerT: ...
+    def task(
+        self, handler: Callable[Concatenate[ContextT, SessionT, P], R], /
+    ) -> TaskFunction[Concatenate[ContextT, SessionT, P], P, R]: ...
 
     @overload
-    def task(self, task_type: str, **options: Any) -> HandlerType: ...
+    def task(
+        self, handler: Callable[Concatenate[SessionT, ContextT, P], R], /
+    ) -> TaskFunction[Concatenate[SessionT, ContextT, P], P, R]: ...
 
     @overload
-    def task(self, **options: Any) -> Callable[[HandlerT], HandlerT]: ...
+    def task(
+        self, handler: Callable[Concatenate[ContextT, P], R], /
+    ) -> TaskFunction[Concatenate[ContextT, P], P, R]: ...
+
+    @overload
+    def task(
+        self, handler: Callable[Concatenate[SessionT, P], R], /
+    ) -> TaskFunction[Concatenate[SessionT, P], P, R]: ...
+
+    @overload
+    def task(self, handler: Callable[P, R], /) -> TaskFunction[P, P, R]: ...
+
+    @overload
+    def task(self, task_type: str, **options: Unpack[HandlerOptions]) -> HandlerType: ...
+
+    @overload
+    def task(self, **options: Unpack[HandlerOptions]) -> Declare: ...
 
     def task(self, task_type: Any = None, **options: Any) -> Any:
         """Declare a task type whose tasks a function or coroutine of this application handles.
 
-        ``@outbox.task(...)`` takes the name of the function, ``@outbox.task("name", ...)`` another one; without a
+        What it returns is called as the function is, and has ``enqueue`` and ``options`` with the function's own
+        arguments. ``@outbox.task(...)`` takes the function's name, ``@outbox.task("name", ...)`` another; without a
         function behind it, ``outbox.task("name")`` declares a type that is worked elsewhere. Options: the fields of
         HandlerType.
 
-        A coroutine runs on an event loop of the scheduler's own. An AsyncEngine that another loop of the process uses
-        refuses it there, by EventLoopError: give it one of its own.
+        A coroutine runs on the event loop of an AsyncScheduler, or on one of the scheduler's own. There an AsyncEngine
+        that another loop of the process uses refuses it, by EventLoopError: give it one of its own.
 
         Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
         """
@@ -127,18 +154,19 @@ class Outbox:
         if callable(task_type):
             return self.task(**options)(task_type)
         if task_type is not None:
-            return self.handler_types.declare(HandlerType(name=task_type, **options))
+            return self.handler_types.declare(HandlerType(name=task_type, wrap=self._function_of, **options))
 
-        def declare(handler: Callable[..., Any]) -> Callable[..., Any]:
+        def declare(given: Any) -> Any:
+            handler = function_of(given)
             name = getattr(handler, "__name__", None)
             if name is None:
                 raise OptionError(f"the handler {shown(handler)} has no name; use outbox.task('name')(handler)")
-            self.handler_types.declare(HandlerType(name=name, handler=handler, **options))
-            return handler
+            kind = HandlerType(name=name, handler=handler, wrap=self._function_of, **options)
+            return self._function_of(self.handler_types.declare(kind).name, handler)
 
         return declare
 
-    def periodic(self, task: Any, cron: str, **options: Any) -> PeriodicTask:
+    def periodic(self, task: Handled, cron: str, **options: Unpack[PeriodicOptions]) -> PeriodicTask:
         """Enqueue ``task``, a handler or the name of its type, whenever a crontab line says so, once for all instances.
 
         Options: ``timezone`` ("UTC"), ``arguments`` of each task, ``misfire`` ("once") and ``grace_seconds`` (60) for
@@ -149,7 +177,8 @@ class Outbox:
         """
         refuse_unknown("periodic()", options, _PERIODIC_OPTIONS)
         task_type = self.handler_types.require(task)
-        declared = PeriodicTask(task_type=task_type.name, cron=cron, **{"name": task_type.name, **options})
+        given: Any = {"name": task_type.name, **options}
+        declared = PeriodicTask(task_type=task_type.name, cron=cron, **given)
         call_row_of(_checked(Call(declared.arguments, headers={DUE_TIME: ""}), task_type), task_type, self._door)
         if declared.name in self.periodic_tasks:
             raise OptionError(
@@ -180,7 +209,7 @@ class Outbox:
         A second message of the type with the same ``idempotency_key`` is not written, whatever else it carries: the
         first one's id is returned. Whether the key is new only the database knows, so such a message is written at
         once, by statements on the caller's own connection, which wait for an open transaction with the same key; a
-        rollback frees the key. An AsyncSession cannot send them here: ``await session.run_sync(...)``.
+        rollback frees the key. An AsyncSession cannot send them here: ``await publish_async(...)``.
 
         Raises a RefusedError (nothing is written then), WrongTargetError, NotTransactionalError or
         UnknownOptionError.
@@ -193,6 +222,29 @@ class Outbox:
         """Do what ``publish`` does; tell whether the message is new or its idempotency key was used before."""
         return self._write(target, task_type, _listed([message], Message))[0]
 
+    async def publish_async(
+        self,
+        session: AsyncTarget,
+        task_type: str,
+        payload: Any = None,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        priority: int = 0,
+        delay_seconds: float | timedelta = 0,
+        content_type: str | None = None,
+        idempotency_key: str | None = None,
+        **unknown: Never,
+    ) -> UUID:
+        """Do what ``publish`` does, in an AsyncSession, with an ``idempotency_key`` as well; raises what it raises."""
+        refuse_keywords("publish_async()", unknown, self.publish_async)
+        message = Message(payload, key, headers, priority, delay_seconds, content_type, idempotency_key)
+        return (await self.publish_once_async(session, task_type, message)).id
+
+    async def publish_once_async(self, session: AsyncTarget, task_type: str, message: Message) -> Enqueued:
+        """Do what ``publish_once`` does, in an AsyncSession."""
+        return await awaited(session, lambda sync: self.publish_once(sync, task_type, message))
+
     def publish_many(self, target: Target, task_type: str, messages: Iterable[Message]) -> list[UUID]:
         """Add messages of one type to the caller's transaction; return their ids in order.
 
@@ -204,7 +256,7 @@ class Outbox:
     def enqueue(
         self,
         target: Target,
-        task: Any,
+        task: Handled,
         /,
         *,
         key: str | None = None,
@@ -225,20 +277,45 @@ class Outbox:
         call = Call(arguments, key, headers, priority, delay_seconds, run_at, idempotency_key)
         return self._call(target, task, [call])[0].id
 
-    def enqueue_once(self, target: Target, task: Any, call: Call) -> Enqueued:
+    def enqueue_once(self, target: Target, task: Handled, call: Call) -> Enqueued:
         """Do what ``enqueue`` does; tell whether the task is new or its idempotency key was used before."""
         return self._call(target, task, _listed([call], Call))[0]
 
-    def enqueue_many(self, target: Target, task: Any, calls: Iterable[Call]) -> list[UUID]:
+    async def enqueue_async(
+        self,
+        session: AsyncTarget,
+        task: Handled,
+        /,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        priority: int = 0,
+        delay_seconds: float | timedelta = 0,
+        run_at: datetime | None = None,
+        idempotency_key: str | None = None,
+        **arguments: Any,
+    ) -> UUID:
+        """Do what ``enqueue`` does, in an AsyncSession, with an ``idempotency_key`` as well; raises what it raises."""
+        call = Call(arguments, key, headers, priority, delay_seconds, run_at, idempotency_key)
+        return (await self.enqueue_once_async(session, task, call)).id
+
+    async def enqueue_once_async(self, session: AsyncTarget, task: Handled, call: Call) -> Enqueued:
+        """Do what ``enqueue_once`` does, in an AsyncSession."""
+        return await awaited(session, lambda sync: self.enqueue_once(sync, task, call))
+
+    def enqueue_many(self, target: Target, task: Handled, calls: Iterable[Call]) -> list[UUID]:
         """Add calls of one handler to the caller's transaction; return the tasks' ids in order.
 
         All are checked before the first is written, as by ``publish_many``. Raises what ``publish`` raises.
         """
         return [one.id for one in self._call(target, task, _listed(calls, Call), bulk=True)]
 
-    def enqueue_many_once(self, target: Target, task: Any, calls: Iterable[Call]) -> list[Enqueued]:
+    def enqueue_many_once(self, target: Target, task: Handled, calls: Iterable[Call]) -> list[Enqueued]:
         """Do what ``enqueue_many`` does; tell of each whether it is new or its idempotency key was used before."""
         return self._call(target, task, _listed(calls, Call), bulk=True)
+
+    def _function_of(self, name: str, handler: Callable[..., R]) -> TaskFunction[..., ..., R]:
+        return TaskFunction(name, handler, self)
 
     def _call(self, given: Any, task: Any, calls: Sequence[Call], *, bulk: bool = False) -> list[Enqueued]:
         caller = Caller.of(given)

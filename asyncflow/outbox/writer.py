@@ -84,7 +84,7 @@ class Writer:
         if caller.is_async:
             raise WrongTargetError(
                 "an idempotency key is looked up at once, which an AsyncSession does only where it awaits: "
-                "await session.run_sync(lambda sync: outbox.enqueue(sync, ..., idempotency_key=...))"
+                "await outbox.enqueue_async(session, ..., idempotency_key=...), or publish_async"
             )
         connection = connection_of(caller.target, queries.insert_task(self._tables.tasks), self._row_class.__mapper__)
         require_carried(connection, self._written, rows)

@@ -1,8 +1,10 @@
 """The run side: what is deployed once per instance."""
 
+from asyncflow.scheduler.async_scheduler import AsyncScheduler
 from asyncflow.scheduler.configuration.configurations import Configurations
 from asyncflow.scheduler.configuration.type_config import TypeConfig
 from asyncflow.scheduler.counters import Counters
+from asyncflow.scheduler.drained import Drained
 from asyncflow.scheduler.jobs import DataflowJob, JobSettings, ShardingContext, SimpleJob
 from asyncflow.scheduler.operator.audit import Audit, AuditEntry
 from asyncflow.scheduler.operator.dead_letters import DeadLetters
@@ -23,12 +25,14 @@ from asyncflow.scheduler.worker.task_context import TaskContext
 
 __all__ = [
     "SENT",
+    "AsyncScheduler",
     "Audit",
     "AuditEntry",
     "Configurations",
     "Counters",
     "DataflowJob",
     "DeadLetters",
+    "Drained",
     "JobSettings",
     "Outcome",
     "Publisher",

@@ -10,6 +10,7 @@ from asyncflow.events import Hooks
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.limits import Limits
+from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.settings import SchedulerSettings
 
 
@@ -21,6 +22,7 @@ class Instance:
     engine: Engine
     settings: SchedulerSettings
     hooks: Hooks
+    at_home: AtHome | None = None  # where coroutines run; None: on a loop of our own
 
     def database(self, *, autocommit: bool = False) -> Database:
         """Return a connection for one loop, whose waits end well within the instance's lease."""

@@ -89,7 +89,8 @@ class Machinery:
             for (name, publisher), summons in zip(publishers.items(), self.alarms.summons.values(), strict=True)
         ]
         self.relay_runners = [self._runner(relay) for relay in self.relays]
-        tools = Tools(ShardClaims(instance, scope, self.alarms.handlers.wake), engine, outbox.max_message_bytes)
+        source = ShardClaims(instance, scope, self.alarms.handlers.wake)
+        tools = Tools(source, engine, outbox.max_message_bytes, instance.at_home)
         self.worker = Worker(self.types.handlers, tools, settings, hooks, self.alarms.handlers.wake)
         wards = Wards(
             shards=self.ownership.epochs,

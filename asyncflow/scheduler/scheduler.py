@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
 from asyncflow.errors import ForkedError, OptionError, SchedulerStartedError, SchedulerStoppedError
+from asyncflow.event_log import LoggedHooks
 from asyncflow.events import Hook, Hooks, SchedulerStarted, SchedulerStopped
 from asyncflow.forks import leave_at_fork
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler.cluster.registry import Registry
+from asyncflow.scheduler.connections.engine_check import require_sync
 from asyncflow.scheduler.counters import Counters, Tally
+from asyncflow.scheduler.drain_log import DrainLog
+from asyncflow.scheduler.drained import Drained
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.jobs.job import Job
+from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.loops.startable import Startable
 from asyncflow.scheduler.machinery import Machinery
+from asyncflow.scheduler.operator.pending_counts import count_pending
 from asyncflow.scheduler.publishing.publisher import Publisher
+from asyncflow.scheduler.scheduler_options import SchedulerOptions
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.start_check import require_ready, require_routes, require_share
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Scheduler(Startable):
@@ -28,7 +38,7 @@ class Scheduler(Startable):
 
     ``publishers`` maps destinations to publishers, which the scheduler closes at its end. ``options`` are the
     fields of SchedulerSettings, which can be given whole as ``settings`` instead. ``jobs`` are the user's own. A
-    ``hook`` receives every event.
+    ``hook`` receives every event. ``at_home`` is given by an AsyncScheduler.
 
     Raises UnroutedDestinationError, OptionError or UnknownOptionError.
     """
@@ -43,16 +53,18 @@ class Scheduler(Startable):
         jobs: Iterable[Job] = (),
         registry: Registry | None = None,
         hooks: Iterable[Hook] = (),
-        **options: Any,
+        at_home: AtHome | None = None,
+        **options: Unpack[SchedulerOptions],
     ) -> None:
+        require_sync(engine)
         if settings is not None and options:
             raise OptionError(f"settings and {', '.join(options)} are both given; put all of them into settings")
         self.settings = settings or SchedulerSettings.of(**options)
         self.outbox = outbox
         self.engine = engine
         self._tally = Tally()
-        self.hooks = Hooks([self._tally, *Hooks(hooks)])
-        self._instance = Instance(outbox, engine, self.settings, self.hooks)
+        self.hooks = LoggedHooks([self._tally, *Hooks(hooks)])
+        self._instance = Instance(outbox, engine, self.settings, self.hooks, at_home)
         self._publishers = dict(publishers)
         self._given_registry = registry
         self._jobs = tuple(jobs)
@@ -97,8 +109,7 @@ class Scheduler(Startable):
             self._use()
             self.machinery.start()
             self._started = True
-        settings = self.settings
-        self.hooks.emit(SchedulerStarted(self.ownership.owner, settings.instance_index, settings.instance_count))
+        self.hooks.emit(self._started_event())
 
     def stop(self, timeout_seconds: float | None = None) -> bool:
         """Finish and settle the work in hand, give the shards back, close the publishers; return whether all ended.
@@ -145,12 +156,22 @@ class Scheduler(Startable):
         """Return the names of the user's jobs."""
         return self.machinery.roster.names()
 
-    def drain(self) -> None:
+    def drain(self, *, raise_errors: bool = False) -> Drained:
         """Relay in this thread until nothing is due, and run each job once, instead of ``start``: for tests and cron.
 
-        Returns early for a destination that is unreachable. Raises what ``start`` raises, and
-        SchedulerStartedError while the loops run.
+        Returns early for a destination that is unreachable. Tells what was sent, done, failed and left, and what could
+        not be reached; with ``raise_errors`` the first error is raised when all is done. Raises what ``start`` raises,
+        and SchedulerStartedError while the loops run.
         """
+        log = DrainLog(self.outbox)
+        with self.hooks.heard_by(log):
+            self._drain()
+        drained = log.drained(count_pending(self.engine, self.outbox))
+        if raise_errors:
+            drained.raise_first()
+        return drained
+
+    def _drain(self) -> None:
         self._require_process()
         if self._started and not self._ended.is_set():
             raise SchedulerStartedError("the scheduler's own threads relay already; call drain() instead of start()")
@@ -160,6 +181,20 @@ class Scheduler(Startable):
             self.machinery.drain()
         finally:
             self.machinery.give_shares_back()
+
+    def _started_event(self) -> SchedulerStarted:
+        outbox, settings = self.outbox, self.settings
+        return SchedulerStarted(
+            self.ownership.owner,
+            settings.instance_index,
+            settings.instance_count,
+            database=self.engine.url.set(query={}).render_as_string(hide_password=True),
+            destinations=tuple(self._publishers),
+            messages=tuple(outbox.task_types),
+            handlers=tuple(name for name, kind in outbox.handler_types.items() if kind.handler is not None),
+            periodic_tasks=tuple(outbox.periodic_tasks),
+            jobs=tuple(self.job_names),
+        )
 
     def _is_parents(self) -> bool:
         """Tell whether what is here is the parent's of this process, of which nothing is ours to end."""

@@ -11,10 +11,12 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.scheduler.connections.engine_check import require_engine
 from asyncflow.scheduler.instance import Instance
+from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.publishing.publisher import Publisher
 from asyncflow.scheduler.publishing.taken import require_taken
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.table_check import require_tables
+from asyncflow.scheduler.worker.attempt import no_async_engine
 
 _OF_A_LOOP = 2  # the second writer settles while there is a backlog
 _HEARTBEAT, _CONFIGURATION, _FOR_MOMENTS = 1, 1, 1
@@ -28,6 +30,7 @@ def require_ready(instance: Instance, publishers: Mapping[str, Publisher]) -> No
     outbox, engine = instance.outbox, instance.engine
     require_routes(outbox, publishers)
     require_taken(outbox, publishers)
+    require_home(outbox, instance.at_home)
     require_connections(engine, len(publishers) + bool(outbox.handler_types))
     require_engine(engine, outbox)
     require_tables(engine, outbox)
@@ -42,6 +45,13 @@ def require_routes(outbox: Outbox, destinations: Collection[str]) -> None:
                 f"the task type {task_type.name!r} goes to {task_type.destination!r}, for which there is no "
                 f"publisher (given: {given}); add it to publishers={{...}} or change the destination"
             )
+
+
+def require_home(outbox: Outbox, at_home: AtHome | None) -> None:
+    """Raise OptionError if a handler is a transactional coroutine and there is no AsyncEngine for it."""
+    for name, kind in outbox.handler_types.items():
+        if kind.is_coroutine and kind.transactional and at_home is None:
+            raise no_async_engine(name)
 
 
 def require_share(settings: SchedulerSettings, outbox: Outbox) -> None:

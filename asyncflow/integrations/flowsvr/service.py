@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from asyncflow.errors import ForkedError, InvalidArgumentsError, OutcomeUnknownError, ServiceBusyError
-from asyncflow.events import Hook, Hooks, RowsLocked
+from asyncflow.event_log import LoggedHooks
+from asyncflow.events import Hook, RowsLocked
 from asyncflow.integrations.flowsvr.catalogue import Catalogue
 from asyncflow.integrations.flowsvr.databases import Databases
 from asyncflow.integrations.flowsvr.door.tokens import Tokens
@@ -66,7 +67,7 @@ class TaskService:
         self.tokens = tokens
         self.settings = settings
         self._deletes = settings.on_success == "delete"
-        self.hooks = Hooks(hooks)
+        self.hooks = LoggedHooks(hooks)
         self.view = TaskView(outbox)
         self._keys = IdempotencyKeys(outbox.dedupe_entries)
         self.claims = ServiceClaims(

@@ -48,14 +48,12 @@ class Signature:
         Raises InvalidArgumentsError, naming the argument, unless the handler could be called with them and each would
         come back as it is.
         """
+        # First, for a name that is mistyped is one that is missing as well.
+        if not self._open and not arguments.keys() <= self._names:
+            raise self._unknown(sorted(arguments.keys() - self._names)[0])
         if not arguments.keys() >= self._required:
             missing = ", ".join(sorted(self._required - arguments.keys()))
             raise InvalidArgumentsError(f"{self._name}() needs {missing}; give {self._told(missing)}")
-        if not self._open and not arguments.keys() <= self._names:
-            unknown = sorted(arguments.keys() - self._names)[0]
-            raise InvalidArgumentsError(
-                f"{self._name}() has no argument {unknown!r}{nearest(unknown, self._names)}; it takes {self._all()}"
-            )
         for key, (kind, annotation) in self._kinds.items():
             if key in arguments and not kind.fits(arguments[key]):
                 raise self._unfit(key, arguments[key], annotation)
@@ -91,6 +89,13 @@ class Signature:
         return InvalidArgumentsError(
             f"{key} is {shown(value)}, a {type(value).__qualname__}; {self._name}() takes {told(annotation)}{why}"
         )
+
+    def _unknown(self, name: str) -> InvalidArgumentsError:
+        if name in RESERVED:
+            remedy = f"{name} is an option: task.options({name}=...), or an argument of outbox.enqueue() itself"
+            return InvalidArgumentsError(f"{self._name}() has no argument {name!r}; {remedy}")
+        near = nearest(name, [*self._names, *RESERVED])
+        return InvalidArgumentsError(f"{self._name}() has no argument {name!r}{near}; it takes {self._all()}")
 
     def _told(self, missing: str) -> str:
         return f"{missing}=…" if "," not in missing else "each by its name"

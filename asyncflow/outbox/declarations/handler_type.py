@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from asyncflow.errors import InvalidArgumentsError, OptionError, UnknownTaskTypeError
 from asyncflow.outbox.arguments.signature import Signature
@@ -14,9 +14,13 @@ from asyncflow.outbox.options import NO_OPTION, require_whole
 from asyncflow.outbox.transaction import engine_loops
 from asyncflow.text import shown
 
-HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
-
 MAX_CONCURRENCY = 1000
+
+
+class StandsForHandler:
+    """Be what the application's code has in place of a handler."""
+
+    handler: Callable[..., Any]
 
 
 @dataclass(kw_only=True)
@@ -33,10 +37,13 @@ class HandlerType(TaskType):
     concurrency: int = 10  # handlers of this type at work at once, in each process
     limit: int | None = None  # tasks of this type claimed at once, in each process; None: as many as concurrency
     interval_seconds: float = 0.0  # least time between two claims of this type, in each process
-    transactional: bool = False  # the handler gets a Session, whose commit also settles the task
+    transactional: bool = False  # the handler gets a Session, a coroutine an AsyncSession; its commit settles the task
     handler: Callable[..., Any] | None = field(default=None, repr=False, metadata=NO_OPTION)
     signature: Signature | None = field(default=None, repr=False, compare=False, metadata=NO_OPTION)
     is_coroutine: bool = field(default=False, metadata=NO_OPTION)
+    wrap: Callable[[str, Callable[..., Any]], Any] | None = field(
+        default=None, repr=False, compare=False, metadata=NO_OPTION
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,21 +56,21 @@ class HandlerType(TaskType):
         if self.handler is not None:
             self(self.handler)
 
-    def __call__(self, handler: HandlerT) -> HandlerT:
-        """Let ``handler`` do this type's tasks; return it unchanged. Raises OptionError."""
+    def __call__(self, handler: Any) -> Any:
+        """Let ``handler`` do this type's tasks; return what stands for it. Raises OptionError."""
+        handler = function_of(handler)
         if not callable(handler):
             raise OptionError(f"the handler of {self.name!r} is {shown(handler)}; give a function or coroutine")
         self.is_coroutine = inspect.iscoroutinefunction(handler)
-        if self.is_coroutine and self.transactional:
-            raise OptionError(
-                f"the handler of {self.name!r} is a coroutine, but the session of a transactional handler is "
-                f"synchronous; make it a function, or leave transactional out"
-            )
         if self.is_coroutine:
             engine_loops.watch()
         self.signature = Signature(self.name, handler, transactional=self.transactional)
         self.handler = handler
-        return handler
+        return handler if self.wrap is None else self.wrap(self.name, handler)
+
+    def is_handled_by(self, handler: Any) -> bool:
+        """Tell whether ``handler`` does this type's tasks."""
+        return self.handler is not None and self.handler is function_of(handler)
 
     @property
     def most_claimed(self) -> int:
@@ -82,6 +89,11 @@ class HandlerType(TaskType):
         return arguments if self.signature is None else self.signature.check(arguments)
 
 
+def function_of(given: Any) -> Any:
+    """Return the handler itself, where what stands for one is given."""
+    return given.handler if isinstance(given, StandsForHandler) else given
+
+
 class HandlerTypes(TaskTypes[HandlerType]):
     """Hold the declared handler types by name; the handler itself names its type, too."""
 
@@ -95,7 +107,7 @@ class HandlerTypes(TaskTypes[HandlerType]):
         if isinstance(name, str) or not callable(name):
             return super().require(name)
         for known in self.values():
-            if known.handler is name:
+            if known.is_handled_by(name):
                 return known
         text = getattr(name, "__qualname__", shown(name))
         raise UnknownTaskTypeError(f"{text} is no handler of this outbox; decorate it with @outbox.task()")

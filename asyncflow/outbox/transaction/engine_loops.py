@@ -42,6 +42,15 @@ def watch() -> None:
         event.listen(QueuePool, "checkout", _checked_out)
 
 
+def require_loop(pool: Any, loop: AbstractEventLoop) -> None:
+    """Raise EventLoopError if another loop uses the pool; a loop that has ended uses none."""
+    if _home_of(pool) not in (None, loop):
+        raise EventLoopError(
+            "this AsyncEngine is used by another event loop of the process; start the scheduler on the loop that uses "
+            "it, or give it an engine of its own (create_async_engine)"
+        )
+
+
 def _connected(_: Any, record: Any) -> None:
     loop = _running()
     if loop is not None:
@@ -120,6 +129,6 @@ def _running() -> AbstractEventLoop | None:
 def _refusal() -> EventLoopError:
     return EventLoopError(
         "this AsyncEngine is used by another event loop of the process; coroutine handlers run on one of asyncflow's "
-        "own: give them an engine of their own (create_async_engine), make the handler a function, or run the "
-        "scheduler in a process of its own (asyncflow run)"
+        "own: run an AsyncScheduler on the application's loop, give them an engine of their own (create_async_engine), "
+        "make the handler a function, or run the scheduler in a process of its own (asyncflow run)"
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Insert
 from sqlalchemy.exc import UnboundExecutionError
@@ -13,7 +14,11 @@ from asyncflow.errors import NotTransactionalError, WrongTargetError
 from asyncflow.outbox.transaction.driver import commits_by_itself
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
+
+    Target = Session | AsyncSession | Connection | scoped_session[Any] | async_scoped_session[Any]
+
+T = TypeVar("T")
 
 
 def target_of(given: Any) -> Session | Connection:
@@ -38,6 +43,13 @@ def async_session_of(given: Any) -> AsyncSession:
     """Return the AsyncSession itself; a scoped one has neither ``sync_session`` nor ``run_sync``."""
     session: AsyncSession = given if hasattr(given, "sync_session") else given()
     return session
+
+
+async def awaited(given: Any, work: Callable[[Session], T]) -> T:
+    """Do ``work`` in an AsyncSession, where it may send statements; raises WrongTargetError for anything else."""
+    if not is_async(given):
+        raise WrongTargetError(f"only an AsyncSession is awaited, not a {type(given).__name__}; leave _async out")
+    return await async_session_of(given).run_sync(work)
 
 
 def _sync_session_of(given: Any) -> Any:

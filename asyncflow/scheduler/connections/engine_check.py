@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from weakref import WeakSet
 
 from sqlalchemy import AssertionPool, Connection, Engine, SingletonThreadPool, StaticPool
@@ -12,8 +13,21 @@ from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.transaction.carrying import require_every_text
 from asyncflow.outbox.transaction.target import require_transactional
 from asyncflow.scheduler.connections.connecting import connected
+from asyncflow.text import shown
 
 _sound: WeakSet[Engine] = WeakSet()
+
+
+def require_sync(engine: Any) -> None:
+    """Raise OptionError unless it is a synchronous engine, with the remedy."""
+    if isinstance(engine, Engine):
+        return
+    if type(engine).__name__ == "AsyncEngine":
+        raise OptionError(
+            "the engine is an AsyncEngine, and this scheduler's statements block: use AsyncScheduler(engine, ...) on "
+            "the application's event loop, or give a synchronous engine (create_engine) on the same database"
+        )
+    raise OptionError(f"engine is {shown(engine)}; give an Engine, from create_engine()")
 
 
 def require_engine(engine: Engine, outbox: Outbox) -> None:

@@ -6,6 +6,7 @@ itself, and a watchdog calls it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from asyncflow.scheduler.loops.threads import Threads
+
+# APScheduler tells at INFO of each beat; and its own loggers are the application's, which may use it as well.
+_LOGGER = logging.getLogger("asyncflow.metronome")
+_LOGGER.setLevel(logging.WARNING)
 
 
 class Metronome:
@@ -59,6 +64,11 @@ class _Beats(BaseExecutor):  # type: ignore[misc]
         super().__init__()
         self._threads = Threads("asyncflow-metronome", 1)
 
+    def start(self, scheduler: Any, alias: str) -> None:
+        """Begin, and write to our own log."""
+        super().start(scheduler, alias)
+        self._logger = _LOGGER
+
     def shutdown(self, wait: bool = True) -> None:
         """Let the thread end."""
         self._threads.close()
@@ -81,5 +91,6 @@ def _scheduler() -> BackgroundScheduler:
     return BackgroundScheduler(
         jobstores={"default": MemoryJobStore()},
         executors={"default": _Beats()},
+        logger=_LOGGER,
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )

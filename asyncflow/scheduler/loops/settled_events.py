@@ -42,8 +42,9 @@ class SettledEvents:
 
     def of_all(self, counts: Mapping[Status, int], seconds: float = 0.0) -> None:
         """Tell how many tasks came to which status, and how long the write took."""
-        succeeded, retried, failed = (counts.get(one, 0) for one in (Status.SUCCESS, Status.PENDING, Status.FAILED))
-        self._hooks.emit(TasksSettled(self._destination, succeeded, retried, failed, seconds))
+        order = (Status.SUCCESS, Status.PENDING, Status.FAILED, Status.CANCELLED)
+        succeeded, retried, failed, cancelled = (counts.get(one, 0) for one in order)
+        self._hooks.emit(TasksSettled(self._destination, succeeded, retried, failed, seconds, cancelled))
 
     def of_fenced(self, tasks: int) -> None:
         """Tell of settles that changed nothing, if there are any."""

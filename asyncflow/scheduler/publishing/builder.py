@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from asyncflow.errors import BuilderError, PayloadNotSerializableError
+from asyncflow.events import BuilderFailed, Hooks
 from asyncflow.leash import Leash
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.declarations.task_type import MessageType
@@ -28,7 +29,7 @@ class Body(NamedTuple):
 Built = Body | Rejected | Retry
 
 
-def build(engine: Engine, task_type: MessageType, tasks: Sequence[Task], max_bytes: int) -> list[Built]:
+def build(engine: Engine, task_type: MessageType, tasks: Sequence[Task], max_bytes: int, hooks: Hooks) -> list[Built]:
     """Return for each task its payload, or why it has none.
 
     A builder that raises is asked again for each task alone, so that one task's fault stays its own.
@@ -36,10 +37,11 @@ def build(engine: Engine, task_type: MessageType, tasks: Sequence[Task], max_byt
     try:
         built = _call(engine, task_type, tasks)
     except Exception as error:  # noqa: BLE001 - user code; the error goes into the task's log
+        hooks.emit(BuilderFailed(task_type.name, len(tasks), error))
         if len(tasks) == 1:
-            return [_retry(error)]
-        return [build(engine, task_type, [task], max_bytes)[0] for task in tasks]
-    return [_encoded(payload, task, task_type, max_bytes) for payload, task in zip(built, tasks, strict=True)]
+            return [failed(error)]
+        return [build(engine, task_type, [task], max_bytes, hooks)[0] for task in tasks]
+    return [encoded(payload, task, task_type, max_bytes) for payload, task in zip(built, tasks, strict=True)]
 
 
 def _call(engine: Engine, task_type: MessageType, tasks: Sequence[Task]) -> list[Any]:
@@ -57,17 +59,18 @@ def _call(engine: Engine, task_type: MessageType, tasks: Sequence[Task]) -> list
     return built
 
 
-def _encoded(payload: Any, task: Task, task_type: MessageType, max_bytes: int) -> Built:
+def encoded(payload: Any, task: Task, task_type: MessageType, max_bytes: int) -> Built:
+    """Return what the builder made as it travels, or why it cannot."""
     if payload is None:
         return Rejected(f"the builder of {task_type.name!r} found no payload: the business row is gone")
     if isinstance(payload, Exception):
-        return _retry(payload)
+        return failed(payload)
     try:
         body = Body(*payloads.encode(payload))
     except PayloadNotSerializableError as error:
         return Rejected(str(error))
     except Exception as error:  # noqa: BLE001 - a model's own code runs in there
-        return _retry(error)
+        return failed(error)
     size = size_of(body.content, task.key, task.headers_json)
     if size > max_bytes:
         return Rejected(
@@ -77,5 +80,6 @@ def _encoded(payload: Any, task: Task, task_type: MessageType, max_bytes: int) -
     return body
 
 
-def _retry(error: Exception) -> Retry:
+def failed(error: Exception) -> Retry:
+    """Return the outcome of a builder that raised."""
     return Retry(f"{type(error).__name__}: {error}")

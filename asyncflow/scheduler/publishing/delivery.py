@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from asyncflow.errors import PublisherError
-from asyncflow.events import TasksPublished
+from asyncflow.events import PublisherFailed, TasksPublished
 from asyncflow.leash import Leash
 from asyncflow.outbox import Task
 from asyncflow.outbox.payload import JSON
@@ -69,7 +69,7 @@ class Delivery:
         return built
 
     def _build(self, name: str, tasks: list[Task]) -> list[Prepared]:
-        payloads = build(self._engine, self._types[name], tasks, self._max_bytes)
+        payloads = build(self._engine, self._types[name], tasks, self._max_bytes, self._hooks)
         return [
             self._wrap(task, *payload) if isinstance(payload, Body) else payload
             for task, payload in zip(tasks, payloads, strict=True)
@@ -149,6 +149,7 @@ class Delivery:
             _require_outcomes(self.route.destination, outcomes, records)
             return outcomes
         except Exception as error:  # noqa: BLE001 - a record that breaks the client must not hold up the others
+            self._hooks.emit(PublisherFailed(self.route.destination, len(records), error))
             if len(records) == 1:
                 return [Retry(f"{type(error).__name__}: {error}")]
             return [self._publish([record])[0] for record in records]

@@ -59,7 +59,7 @@ class Publisher(Protocol):
     ``keeps_key_order``: records of one key arrive in the order in which they were sent. Default: True.
     """
 
-    def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
+    def publish(self, batch: Sequence[Record], /) -> Sequence[Outcome]:
         """Send the records and return one outcome for each, in order.
 
         Returns only when each record's outcome is known. Never raises for what a broker does.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timezone
+from traceback import walk_tb
 
 _LONGEST_ERROR = 300
+_FRAMES = 3
+_LONGEST_FRAMES = 200
 
 
 def short_error(error: str) -> str:
@@ -14,7 +18,18 @@ def short_error(error: str) -> str:
     return " ".join(clean.split())[:_LONGEST_ERROR]
 
 
-def log_line(error: str) -> str:
+def innermost_frames(error: BaseException) -> str:
+    """Return where an error was raised, innermost first: ``[db.py:12 in get, called from coupons.py:41 in issue]``.
+
+    Nothing for an error that was raised nowhere.
+    """
+    calls = [(frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in walk_tb(error.__traceback__)]
+    innermost = (f"{os.path.basename(file)}:{line} in {name}" for file, line, name in calls[: -_FRAMES - 1 : -1])
+    told = ", called from ".join(innermost)[:_LONGEST_FRAMES]
+    return f" [{told}]" if told else ""
+
+
+def log_line(error: str, frames: str = "") -> str:
     """Return a line for a row's ``schedule_log``."""
     # For people only, and never compared: this process's clock will do.
-    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {error}\n"
+    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {error}{frames}\n"

@@ -12,23 +12,26 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Engine
 
-from asyncflow.errors import ClaimLostError, InvalidStageError
+from asyncflow.errors import ClaimLostError, InvalidStageError, OptionError
 from asyncflow.leash import Leash, on_leash
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.signals import NotDone
+from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
-from asyncflow.scheduler.worker.joint_commit import JointCommit
 from asyncflow.scheduler.worker.task_context import Save, TaskContext
+from asyncflow.scheduler.worker.transactional.async_joint_commit import AsyncJointCommit
+from asyncflow.scheduler.worker.transactional.joint_commit import JointCommit
 
 _PAUSE_SECONDS = 1.0  # before a task is tried again whose beginning could not be written
 
 
 class Tools(NamedTuple):
-    """Hold what all attempts of one worker use; ``engine`` is where transactional handlers work."""
+    """Hold what all attempts of one worker use; coroutines are ``at_home`` with the application."""
 
     source: ClaimSource
     engine: Engine | None
     max_context_bytes: int
+    at_home: AtHome | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -88,10 +91,27 @@ class Attempt:
         try:
             if self.claim.is_suspect or self.fault is not None:
                 await asyncio.to_thread(self._write_down)
-            await on_leash(self._handler(**self._arguments()))
+            if self.task_type.transactional:
+                await self._await_in_session()
+            else:
+                await self._await_call()
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the event loop
             return error
         return None
+
+    async def _await_call(self, **given: Any) -> None:
+        await on_leash(self._handler(**self._arguments(), **given))
+
+    async def _await_in_session(self) -> None:
+        """Give the coroutine an AsyncSession whose commit, the coroutine's own or ours, settles the task as well."""
+        tools = self.tools
+        if tools.engine is None or tools.at_home is None:
+            raise no_async_engine(self.task_type.name)
+        joint = AsyncJointCommit(tools.source, tools.engine, tools.at_home.engine, self.claim)
+        try:
+            await joint.run_async(lambda session: self._await_call(session=session))
+        finally:
+            self.is_settled = joint.is_committed
 
     def _write_down(self) -> None:
         """Let the attempt count from here on, where the claim did not say so already; raises its fault."""
@@ -132,6 +152,14 @@ class Attempt:
             joint.run(lambda session: self._call_handler(session=session))
         finally:
             self.is_settled = joint.is_committed
+
+
+def no_async_engine(name: str) -> OptionError:
+    """Return the error of a transactional coroutine where no AsyncEngine was given."""
+    return OptionError(
+        f"the handler of {name!r} is a transactional coroutine, which works in an AsyncSession: run an "
+        f"AsyncScheduler(async_engine, outbox, ...) on the application's event loop, or make the handler a function"
+    )
 
 
 def _context_of(claim: Claim, task_type: HandlerType, tools: Tools) -> TaskContext:

@@ -81,7 +81,7 @@ class ClaimRows:
         if verdict.status is Status.SUCCESS:
             succeed = queries.delete_succeeded if self._deletes else queries.succeed
             return connection.execute(succeed(self._tasks), held).rowcount
-        values = {**held, "line": log_line(verdict.error) if verdict.error else ""}
+        values = {**held, "line": log_line(verdict.error, verdict.frames) if verdict.error else ""}
         if verdict.status is Status.PENDING:
             values |= {"delay": timedelta(seconds=verdict.delay_seconds), "refund": int(not verdict.is_spent)}
             return connection.execute(queries.postpone(self._tasks), values).rowcount

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterable
 from uuid import UUID
 
 from asyncflow.outbox.declarations.handler_type import HandlerType
-from asyncflow.scheduler.loops.threads import EventLoop, Threads
+from asyncflow.scheduler.loops.callers_loop import Coroutines
+from asyncflow.scheduler.loops.threads import Threads
 from asyncflow.scheduler.worker.attempt import Attempt, Tools
 from asyncflow.scheduler.worker.claim_source import Claim
 
@@ -33,7 +34,7 @@ class Crew:
     """
 
     def __init__(
-        self, task_type: HandlerType, tools: Tools, threads: Threads, event_loop: EventLoop, finish: Finish
+        self, task_type: HandlerType, tools: Tools, threads: Threads, event_loop: Coroutines, finish: Finish
     ) -> None:
         self.task_type = task_type
         self._tools = tools

@@ -11,7 +11,7 @@ from asyncflow.outbox.declarations.signals import CancelTask, NotDone, RejectTas
 from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.loops.settled_events import Ending
-from asyncflow.scheduler.table.log_lines import short_error
+from asyncflow.scheduler.table.log_lines import innermost_frames, short_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Verdict:
     error: str = ""
     is_spent: bool = True
     by_policy: bool = False
+    frames: str = ""  # of the error's traceback, for the row's log
 
     def ending_of(self, task_id: UUID, task_type: str, attempt: int) -> Ending | None:
         """Return what is to be told of a task that got it; None where it is done, or the attempt does not count."""
@@ -67,14 +68,15 @@ def verdict_of(error: BaseException | None, task_type: TaskType, attempt: int, m
         return Verdict(Status.PENDING, error.delay_seconds, short_error(error.reason), is_spent=False)
     if isinstance(error, CancelTask):
         return Verdict(Status.CANCELLED, error=_told(error))
+    frames = innermost_frames(error)
     if isinstance(error, RejectTask):
-        return Verdict(Status.FAILED, error=_told(error))
+        return Verdict(Status.FAILED, error=_told(error), frames=frames)
     if is_spent(attempt, task_type.most_retries(max_retries)):
-        return Verdict(Status.FAILED, error=_told(error), by_policy=True)
+        return Verdict(Status.FAILED, error=_told(error), by_policy=True, frames=frames)
     own_delay = error.delay_seconds if isinstance(error, RetryTask) else None
     if own_delay is not None:
-        return Verdict(Status.PENDING, own_delay, _told(error))
-    return Verdict(Status.PENDING, task_type.retry_delay(attempt), _told(error), by_policy=True)
+        return Verdict(Status.PENDING, own_delay, _told(error), frames=frames)
+    return Verdict(Status.PENDING, task_type.retry_delay(attempt), _told(error), by_policy=True, frames=frames)
 
 
 def judged(outcome: str, delay_seconds: float | None, error: str, kind: TaskType, spent: Spent) -> Verdict:

@@ -12,12 +12,14 @@ from asyncflow.events import HandlerFailedLate, Hooks, StepFailed
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.connections.again import insist
+from asyncflow.scheduler.loops.callers_loop import Coroutines
 from asyncflow.scheduler.loops.pause import LONG_SECONDS, AdaptivePause
 from asyncflow.scheduler.loops.settled_events import SettledEvents
 from asyncflow.scheduler.loops.threads import EventLoop, Threads
 from asyncflow.scheduler.worker.attempt import Attempt, Tools
 from asyncflow.scheduler.worker.claim_source import DESTINATION, Claim, WorkerSettings
 from asyncflow.scheduler.worker.crew import Crew
+from asyncflow.scheduler.worker.failures import tell_of_failure
 from asyncflow.scheduler.worker.verdict import GIVEN_BACK, NOT_TAKEN, SWITCHED_OFF, Verdict, verdict_of
 from asyncflow.scheduler.worker.verdict_writer import VerdictWriter
 
@@ -53,7 +55,7 @@ class Worker:
         self._on_finished = on_finished
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
         self._threads = Threads()
-        self._event_loop = EventLoop()
+        self._event_loop: Coroutines = EventLoop() if tools.at_home is None else tools.at_home.loop
         self._crews: dict[str, Crew] = {}
         self._held: Counter[str] = Counter()  # claims of each task type that are not judged
         self._untaken: list[Sequence[Claim]] = []  # claimed, and in the hands of no crew yet
@@ -236,8 +238,7 @@ class Worker:
             elif attempt.is_settled:
                 self._held[attempt.task_type.name] -= 1
             else:
-                claim = attempt.claim
-                self._judge(claim, verdict_of(error, attempt.task_type, claim.attempt, claim.task.max_retries))
+                self._judge(attempt.claim, self._verdict_of(attempt, error))
         if own_commits:
             self._events.of_all({Status.SUCCESS: own_commits})
         self._events.of_fenced(fenced)
@@ -246,7 +247,7 @@ class Worker:
         now = time.monotonic()
         for attempt in self._at_work():
             if attempt.overdue_at <= now:
-                self._give_up([attempt], _too_late(attempt))
+                self._give_up([attempt], self._verdict_of(attempt, _too_late(attempt)))
 
     def _at_work(self) -> list[Attempt]:
         return [attempt for crew in self._crews.values() for attempt in crew.at_work()]
@@ -255,6 +256,13 @@ class Worker:
         for attempt in attempts:
             self._crews[attempt.task_type.name].give_up(attempt)
             self._judge(attempt.claim, verdict)
+
+    def _verdict_of(self, attempt: Attempt, error: BaseException | None) -> Verdict:
+        """Say what becomes of a task after an attempt; tell of one that failed."""
+        claim = attempt.claim
+        verdict = verdict_of(error, attempt.task_type, claim.attempt, claim.task.max_retries)
+        tell_of_failure(self._hooks, attempt, error, verdict)
+        return verdict
 
     def _judge(self, claim: Claim, verdict: Verdict) -> None:
         self._held[claim.task.task_type] -= 1
@@ -287,7 +295,6 @@ class Worker:
         self._some_finished.clear()
 
 
-def _too_late(attempt: Attempt) -> Verdict:
-    kind, claim = attempt.task_type, attempt.claim
-    error = TimeoutError(f"took longer than max_processing_time_seconds, {kind.max_processing_time_seconds:g}")
-    return verdict_of(error, kind, claim.attempt, claim.task.max_retries)
+def _too_late(attempt: Attempt) -> TimeoutError:
+    seconds = attempt.task_type.max_processing_time_seconds
+    return TimeoutError(f"took longer than max_processing_time_seconds, {seconds:g}")

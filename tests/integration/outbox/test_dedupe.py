@@ -224,7 +224,7 @@ async def test_an_async_session_itself_is_refused_with_the_remedy(
     registry = async_scoped_session(async_sessionmaker(async_engine), scopefunc=lambda: 1)
     async with AsyncSession(async_engine) as session:
         for target in (session, registry):
-            with pytest.raises(WrongTargetError, match=r"await session.run_sync\("):
+            with pytest.raises(WrongTargetError, match=r"await outbox.enqueue_async\("):
                 publish(application, target, "k")
     await registry.remove()
     assert application.rows() == []

@@ -29,9 +29,10 @@ from tests.integration.scheduler.writing import long_ago, publish, publish_forei
 from tests.support.application import Application
 
 EVERY = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)} - {Event}
-# Of what this run has none of: the user's own jobs, periodic tasks, workers of a task service, locks of others,
+# Of what this run has none of: faults in the user's code, own jobs, periodic tasks, workers elsewhere, locks of others,
 # transactional handlers that raise too late, and workers that died before they were heard to have begun.
 OF_OTHERS = {
+    *(events.AttemptFailed, events.BuilderFailed, events.PublisherFailed),
     *(events.RowsLocked, events.HandlerFailedLate, events.AttemptsRefunded),
     *(events.JobFailed, events.JobFailedOver, events.JobFenced, events.JobStopped),
     *(events.PeriodicTasksEnqueued, events.WorkerStarted, events.WorkerStopped),
@@ -169,7 +170,7 @@ def test_the_logging_hook_tells_a_run_in_lines(
     task_id = publish(sqlite_application, "never")
     with caplog.at_level(logging.DEBUG, "asyncflow"):
         sqlite_schedule(Moody(), LoggingHook()).drain()
-    lines = {(record.levelname, record.getMessage().split()[0]) for record in caplog.records}
+    lines = {(record.levelname, record.getMessage().partition("[")[2].split()[0]) for record in caplog.records}
     assert {
         ("INFO", "OwnershipChanged"),
         ("DEBUG", "PageFetched"),

@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from asyncflow import events
+from asyncflow import RejectTask, events
+from asyncflow.event_log import EventLog, LoggedHooks
 from asyncflow.events import Event
 from asyncflow.integrations.logging import LoggingHook, level_of, line_of
 
@@ -31,6 +32,22 @@ CASES: list[tuple[Event, int, str]] = [
         "TasksPublished destination=kafka tasks=10 sent=9 seconds=0.500",
     ),
     (
+        events.AttemptFailed(ID, "coupon", None, 2, 6, 2.0, FAULT),
+        logging.WARNING,
+        f"AttemptFailed task_id={ID} task_type=coupon attempt=2 attempts=6 delay_seconds=2.000 "
+        f"error='ValueError: no such thing'",
+    ),
+    (
+        events.BuilderFailed("coupon", 3, FAULT),
+        logging.WARNING,
+        "BuilderFailed task_type=coupon tasks=3 error='ValueError: no such thing'",
+    ),
+    (
+        events.PublisherFailed("kafka", 3, FAULT),
+        logging.WARNING,
+        "PublisherFailed destination=kafka records=3 error='ValueError: no such thing'",
+    ),
+    (
         events.TaskRetried(ID, "coupon", 1, 2.0, "broker busy"),
         logging.WARNING,
         f"TaskRetried task_id={ID} task_type=coupon retry_count=1 delay_seconds=2.000 error='broker busy'",
@@ -38,12 +55,12 @@ CASES: list[tuple[Event, int, str]] = [
     (
         events.TaskFailed(ID, "coupon", 3, ""),
         logging.ERROR,
-        f"TaskFailed task_id={ID} task_type=coupon retry_count=3 error=''",
+        f"TaskFailed task_id={ID} task_type=coupon retry_count=3",
     ),
     (
         events.TasksSettled("kafka", 9, 1, 0, 0.25),
         logging.DEBUG,
-        "TasksSettled destination=kafka succeeded=9 retried=1 failed=0 seconds=0.250",
+        "TasksSettled destination=kafka succeeded=9 retried=1 failed=0 seconds=0.250 cancelled=0",
     ),
     (
         events.PeriodicTasksEnqueued("nightly", "close_books", datetime(2026, 3, 1, 3, tzinfo=timezone.utc), 2),
@@ -58,7 +75,7 @@ CASES: list[tuple[Event, int, str]] = [
     (
         events.HandlerFailedLate(ID, "mail", ValueError("x")),
         logging.WARNING,
-        f"HandlerFailedLate task_id={ID} task_type=mail error=ValueError: 'x'",
+        f"HandlerFailedLate task_id={ID} task_type=mail error='ValueError: x'",
     ),
     (events.RowsLocked("kafka", 3), logging.WARNING, "RowsLocked destination=kafka tasks=3"),
     (events.AttemptsRefunded("coupon", 2), logging.WARNING, "AttemptsRefunded task_type=coupon tasks=2"),
@@ -66,32 +83,32 @@ CASES: list[tuple[Event, int, str]] = [
     (
         events.BreakerChanged("kafka", "open", 1.0, "refused\nby:broker"),
         logging.WARNING,
-        r"BreakerChanged destination=kafka state=open retry_in_seconds=1.000 error='refused\nby:broker' topic=None",
+        r"BreakerChanged destination=kafka state=open retry_in_seconds=1.000 error='refused\nby:broker'",
     ),
     (
         events.BreakerChanged("kafka", "closed", 0.0, "", "coupons"),
         logging.INFO,
-        "BreakerChanged destination=kafka state=closed retry_in_seconds=0.000 error='' topic=coupons",
+        "BreakerChanged destination=kafka state=closed retry_in_seconds=0.000 topic=coupons",
     ),
     (
         events.OwnershipChanged("outbox", "host:1", tuple(range(64)), ()),
         logging.INFO,
-        "OwnershipChanged job=outbox owner=host:1 shards=64-of-them lost=()",
+        "OwnershipChanged job=outbox owner=host:1 shards=64-of-them",
     ),
     (
         events.OwnershipChanged("outbox", "host:1", (), (1, 2)),
         logging.WARNING,
-        "OwnershipChanged job=outbox owner=host:1 shards=() lost=(1, 2)",
+        "OwnershipChanged job=outbox owner=host:1 lost=1,2",
     ),
     (
         events.ShardsHandedOver("outbox", "host:2", (1, 2)),
         logging.INFO,
-        "ShardsHandedOver job=outbox successor=host:2 shards=(1, 2)",
+        "ShardsHandedOver job=outbox successor=host:2 shards=1,2",
     ),
     (
         events.MembersChanged("outbox", ("host:1", "host:2")),
         logging.INFO,
-        "MembersChanged job=outbox members=('host:1', 'host:2')",
+        "MembersChanged job=outbox members=host:1,host:2",
     ),
     (
         events.JobItemFinished("send", 1, 3, 0.5),
@@ -101,16 +118,16 @@ CASES: list[tuple[Event, int, str]] = [
     (
         events.JobFailed("send", 1, FAULT, 0.1),
         logging.WARNING,
-        "JobFailed job=send item=1 error=ValueError: 'no such thing' pause_seconds=0.100",
+        "JobFailed job=send item=1 error='ValueError: no such thing' pause_seconds=0.100",
     ),
     (events.JobFailedOver("send", 1), logging.WARNING, "JobFailedOver job=send item=1"),
     (events.JobFenced("send", 1), logging.WARNING, "JobFenced job=send item=1"),
-    (events.JobStopped("send", FAULT), logging.ERROR, "JobStopped job=send error=ValueError: 'no such thing'"),
+    (events.JobStopped("send", FAULT), logging.ERROR, "JobStopped job=send error='ValueError: no such thing'"),
     (events.UnknownTypeSeen("points"), logging.WARNING, "UnknownTypeSeen task_type=points"),
     (
         events.ConfigurationChanged("render", (("limit", 50),)),
         logging.INFO,
-        "ConfigurationChanged task_type=render options=(('limit', 50),)",
+        "ConfigurationChanged task_type=render options=limit:50",
     ),
     (
         events.ConfigurationIgnored("render", "limit is 0"),
@@ -125,7 +142,7 @@ CASES: list[tuple[Event, int, str]] = [
     (
         events.StepFailed("relay", FAULT, 0.1),
         logging.WARNING,
-        "StepFailed loop=relay error=ValueError: 'no such thing' pause_seconds=0.100",
+        "StepFailed loop=relay error='ValueError: no such thing' pause_seconds=0.100",
     ),
     (events.LoopRestarted("metronome"), logging.WARNING, "LoopRestarted loop=metronome"),
     (
@@ -138,17 +155,23 @@ CASES: list[tuple[Event, int, str]] = [
     (
         events.WorkerStarted("host:1", "http://tasks", ("coupon",)),
         logging.INFO,
-        "WorkerStarted worker=host:1 server=http://tasks task_types=('coupon',)",
+        "WorkerStarted worker=host:1 server=http://tasks task_types=coupon",
     ),
     (events.WorkerStopped("host:1", True), logging.INFO, "WorkerStopped worker=host:1 clean=True"),
     (events.WorkerStopped("host:1", False), logging.WARNING, "WorkerStopped worker=host:1 clean=False"),
 ]
 
 
-@pytest.mark.parametrize(("event", "level", "line"), CASES, ids=lambda case: type(case).__name__)
-def test_an_event_is_one_line_at_its_level(event: Event, level: int, line: str) -> None:
-    assert (level_of(event), line_of(event)) == (level, line)
-    assert "\n" not in line_of(event)
+@pytest.mark.parametrize(("event", "level", "fields"), CASES, ids=lambda case: type(case).__name__)
+def test_an_event_is_a_sentence_with_its_fields_on_one_line_at_its_level(event: Event, level: int, fields: str) -> None:
+    line = line_of(event)
+    assert level_of(event) == level
+    assert line.endswith(f" [{fields}]")
+    assert "\n" not in line
+    sentence = line.removesuffix(f" [{fields}]")
+    assert sentence[0].isupper()
+    assert len(sentence.split()) >= 3
+    assert sentence != "Something happened"
 
 
 def test_every_event_has_a_line() -> None:
@@ -156,14 +179,16 @@ def test_every_event_has_a_line() -> None:
     assert {type(event) for event, _, _ in CASES} == set(kinds) - {Event}
 
 
-@pytest.mark.parametrize(("event", "level", "line"), CASES, ids=lambda case: type(case).__name__)
-def test_the_hook_writes_it_with_the_event_attached(
-    event: Event, level: int, line: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("event", "level", "fields"), CASES, ids=lambda case: type(case).__name__)
+def test_the_log_writes_it_with_the_event_attached(
+    event: Event, level: int, fields: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "asyncflow"):
-        LoggingHook()(event)
+        EventLog()(event)
     (record,) = caplog.records
-    assert (record.name, record.levelno, record.getMessage()) == ("asyncflow", level, line)
+    of_a_task = isinstance(event, (events.AttemptFailed, events.HandlerFailedLate))
+    assert record.name == (f"asyncflow.tasks.{event.task_type}" if of_a_task else "asyncflow")
+    assert (record.levelno, record.getMessage()) == (level, line_of(event))
     assert record.event is event  # type: ignore[attr-defined]
 
 
@@ -190,3 +215,34 @@ def test_a_database_that_is_away_comes_without_one(caplog: pytest.LogCaptureFixt
     LoggingHook()(events.StepFailed("relay", away, 0.1))
     assert not caplog.records[0].exc_info
     assert "gone away" in caplog.text
+
+
+def test_a_failed_attempt_is_told_once_and_its_retry_of_a_message_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    log = EventLog()
+    log(events.AttemptFailed(ID, "coupon", None, 1, 6, 2.0, FAULT))
+    log(events.TaskRetried(ID, "coupon", 1, 2.0, "ValueError: no such thing"))
+    log(events.TaskRetried(ID, "coupon", 2, 2.0, "the broker is busy"))
+    assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == ["WARNING"] * 2
+    assert "Attempt 1 of 6 failed, the next in 2.0 s" in caplog.text
+    assert "the broker is busy" in caplog.text
+
+
+def test_what_a_handler_says_on_purpose_has_no_traceback_but_its_cause_has(caplog: pytest.LogCaptureFixture) -> None:
+    log, signal = EventLog(), RejectTask("no such account")
+    log(events.AttemptFailed(ID, "coupon", None, 1, 6, None, signal))
+    assert not caplog.records[-1].exc_info
+    signal.__cause__ = FAULT
+    log(events.AttemptFailed(ID, "coupon", None, 1, 6, None, signal))
+    assert caplog.records[-1].exc_info
+
+
+def test_hooks_have_one_log_the_users_or_our_own(caplog: pytest.LogCaptureFixture) -> None:
+    for hooks in (LoggedHooks(), LoggedHooks([LoggingHook()])):
+        caplog.clear()
+        hooks.emit(events.LoopRestarted("relay"))
+        assert len(caplog.records) == 1
+    hooks = LoggedHooks()
+    hooks.add(LoggingHook(logging.getLogger("shop")))
+    caplog.clear()
+    hooks.emit(events.LoopRestarted("relay"))
+    assert [record.name for record in caplog.records] == ["shop"]

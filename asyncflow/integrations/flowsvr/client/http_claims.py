@@ -245,7 +245,7 @@ def _outcome_of(claim: Claim, verdict: Verdict) -> Outcome:
         name, delay = "retry" if verdict.is_spent else "not_done", verdict.delay_seconds
     if verdict == GIVEN_BACK:
         name, delay = "given_back", None
-    return Outcome(claim.task.id, claim.token, name, delay, verdict.error or None)
+    return Outcome(claim.task.id, claim.token, name, delay, f"{verdict.error}{verdict.frames}" or None)
 
 
 def _written(claim: Claim, verdict: Verdict, result: Settled | None) -> Written:

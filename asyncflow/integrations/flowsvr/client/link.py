@@ -16,6 +16,7 @@ from asyncflow.errors import (
     UnreadableAnswerError,
 )
 from asyncflow.forks import keep_for_ever, leave_at_fork
+from asyncflow.integrations.flowsvr.client.quiet import unlogged
 from asyncflow.integrations.flowsvr.client.settings import ClientSettings
 
 if TYPE_CHECKING:
@@ -61,14 +62,15 @@ class ServiceLink:
         Raises ServiceAwayError, ServiceRefusedError, or ClaimLostError for a conflict.
         """
         try:
-            answer = self._client.request(
-                method,
-                path,
-                content=None if body is None else orjson.dumps(body),
-                headers={} if body is None else {"content-type": "application/json"},
-                params={key: value for key, value in (query or {}).items() if value is not None},
-                timeout=self._timeout_seconds + wait_seconds,
-            )
+            with unlogged():
+                answer = self._client.request(
+                    method,
+                    path,
+                    content=None if body is None else orjson.dumps(body),
+                    headers={} if body is None else {"content-type": "application/json"},
+                    params={key: value for key, value in (query or {}).items() if value is not None},
+                    timeout=self._timeout_seconds + wait_seconds,
+                )
         except self._httpx.TransportError as error:
             raise ServiceAwayError(
                 f"the task service at {self._shown} does not answer: {type(error).__name__}: {error}",

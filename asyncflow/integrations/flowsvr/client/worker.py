@@ -9,7 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 from asyncflow.errors import ForkedError, OptionError, SchedulerStoppedError, ServiceAwayError
-from asyncflow.events import Hook, Hooks, WorkerStarted, WorkerStopped
+from asyncflow.event_log import LoggedHooks
+from asyncflow.events import Hook, WorkerStarted, WorkerStopped
 from asyncflow.forks import leave_at_fork
 from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
 from asyncflow.integrations.flowsvr.client.http_claims import HttpClaims
@@ -20,6 +21,7 @@ from asyncflow.scheduler.connections.engine_check import require_engine
 from asyncflow.scheduler.loops.latch import Latch
 from asyncflow.scheduler.loops.loop import Loop
 from asyncflow.scheduler.loops.startable import Startable
+from asyncflow.scheduler.start_check import require_home
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.scheduler.worker.attempt import Tools
@@ -57,7 +59,7 @@ class ServiceWorker(Startable):
         self._transport = transport
         # Here nothing waits for one request: what the service does not take is kept and sent again with the rest.
         self._options = {"retry_for_seconds": 0.0, **options}
-        self.hooks = Hooks(hooks)
+        self.hooks = LoggedHooks(hooks)
         super().__init__()
         self._make()
         leave_at_fork(self)
@@ -139,6 +141,7 @@ class ServiceWorker(Startable):
 
     def _require_reach(self, types: Iterable[str]) -> None:
         """Refuse to begin what could not be done: a transactional handler without a table, a token that is unknown."""
+        require_home(self._outbox, None)
         transactional = [name for name in types if self._outbox.handler_types[name].transactional]
         if transactional and self._engine is None:
             raise OptionError(

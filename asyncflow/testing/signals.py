@@ -1,14 +1,13 @@
-"""Helpers for tests: signals instead of sleeps, and a publisher that keeps what it is given."""
+"""Signals in place of sleeps: a hook that lets a test wait for an event."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 from asyncflow.events import Event
 from asyncflow.forks import leave_at_fork
-from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record
 
 EventT = TypeVar("EventT", bound=Event)
 
@@ -53,21 +52,3 @@ class Signals:
             if not self._changed.wait_for(seen, timeout_seconds):
                 raise AssertionError(f"no {kind.__name__} within {timeout_seconds} s; saw {self.events[-10:]}")
         return found[0]
-
-
-class MemoryPublisher:
-    """Be a publisher that keeps its records; ``answer`` chooses the outcome of each, Sent by default."""
-
-    def __init__(self, answer: Callable[[Record], Outcome] = lambda _: SENT) -> None:
-        self.records: list[Record] = []
-        self.closed = False
-        self._answer = answer
-
-    def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
-        """Keep the records and answer for each."""
-        self.records.extend(batch)
-        return [self._answer(record) for record in batch]
-
-    def close(self) -> None:
-        """Remember the call."""
-        self.closed = True

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncflow.scheduler.worker.statement_kind import StatementKind, kind_of
+from asyncflow.scheduler.worker.transactional.statement_kind import StatementKind, kind_of
 
 READS, CALLS, CHANGES = StatementKind.READS, StatementKind.CALLS, StatementKind.CHANGES
 NEUTRAL, ENDS = StatementKind.NEUTRAL, StatementKind.ENDS

@@ -16,7 +16,7 @@ from asyncflow.scheduler.connections.connecting import connected
 from asyncflow.scheduler.connections.limits import LIMITS
 from asyncflow.scheduler.connections.moves import end_left_ones, leaving
 from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
-from asyncflow.scheduler.worker.statement_kind import StatementKind, kind_of
+from asyncflow.scheduler.worker.transactional.statement_kind import StatementKind, kind_of
 
 
 class _Settle(Enum):
@@ -40,6 +40,7 @@ class JointCommit:
     def __init__(self, source: ClaimSource, engine: Engine, claim: Claim) -> None:
         self._source = source
         self._engine = engine
+        self._asked = engine  # beside the handler's connection
         self._claim = claim
         self._settle = _Settle.OPEN
         self._connection: Connection | None = None
@@ -57,7 +58,7 @@ class JointCommit:
         """Call ``handle`` with a Session, then commit unless that has happened; raises what either raises."""
         end_left_ones(self._engine)
         try:
-            with _HandlerSession(self._engine) as session, leaving(session, self._engine):
+            with HandlerSession(self._engine) as session, leaving(session, self._engine):
                 session.joint = self
                 handle(session)
                 self._end(session)
@@ -76,9 +77,13 @@ class JointCommit:
 
     def _make_sure(self) -> None:
         """Ask the table whether an unknown COMMIT happened; unsure it stays if that cannot be asked now."""
-        if self._settle in (_Settle.SENT, _Settle.UNSURE):
-            with suppress(Exception), connected(self._engine, LIMITS) as connection:
+        if self._is_unsure:
+            with suppress(Exception), connected(self._asked, LIMITS) as connection:
                 self._ask(connection)
+
+    @property
+    def _is_unsure(self) -> bool:
+        return self._settle in (_Settle.SENT, _Settle.UNSURE)
 
     def _ask(self, connection: Connection) -> None:
         self._is_ours = True
@@ -191,12 +196,12 @@ class JointCommit:
             self._before_commit(connection)
 
 
-class _HandlerSession(Session):
+class HandlerSession(Session):
     """Be a Session like any other, of which its joint commit hears; a class of our own, for its listeners' sake."""
 
     joint: JointCommit
 
 
-event.listen(_HandlerSession, "after_begin", lambda session, _, connection: session.joint.after_begin(connection))
-event.listen(_HandlerSession, "after_commit", lambda session: session.joint.after_commit())
-event.listen(_HandlerSession, "after_transaction_end", lambda session, ended: session.joint.after_end(ended))
+event.listen(HandlerSession, "after_begin", lambda session, _, connection: session.joint.after_begin(connection))
+event.listen(HandlerSession, "after_commit", lambda session: session.joint.after_commit())
+event.listen(HandlerSession, "after_transaction_end", lambda session, ended: session.joint.after_end(ended))

@@ -1,0 +1,181 @@
+"""Events as lines of the standard library's logging, under ``asyncflow``: what a person sees without a hook."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+from uuid import UUID
+
+from asyncflow import events
+from asyncflow.errors import TaskServiceError
+from asyncflow.events import Event, Hook, Hooks
+from asyncflow.outbox.declarations.signals import HandlerSignal
+from asyncflow.sentences import sentence_of
+
+_QUIET = (
+    events.TaskEnqueued,
+    events.PageFetched,
+    events.TasksPublished,
+    events.TasksSettled,
+    events.SettledRowsDeleted,
+    events.AuditEntriesDeleted,
+    events.IdempotencyKeysForgotten,
+    events.TickMisfired,
+    events.JobItemFinished,
+)
+_LOUD = (
+    events.AttemptFailed,
+    events.TaskRetried,
+    events.SettleFenced,
+    events.HandlerFailedLate,
+    events.BuilderFailed,
+    events.PublisherFailed,
+    events.RowsLocked,
+    events.ClaimsRanOut,
+    events.AttemptsRefunded,
+    events.UnknownTypeSeen,
+    events.ConfigurationIgnored,
+    events.StepFailed,
+    events.LoopRestarted,
+    events.JobFailed,
+    events.JobFailedOver,
+    events.JobFenced,
+)
+_LEVELS: dict[type[Event], int] = {
+    **dict.fromkeys(_QUIET, logging.DEBUG),
+    **dict.fromkeys(_LOUD, logging.WARNING),
+    events.TaskFailed: logging.ERROR,
+    events.JobStopped: logging.ERROR,
+}
+_OF_A_TASK = (events.AttemptFailed, events.HandlerFailedLate)
+_MOST_REMEMBERED = 10_000
+_MOST_LISTED = 8
+_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class EventLog:
+    """Be the hook that writes each event as one line: a sentence, and in brackets the event's name and its fields.
+
+    What happens all the time is DEBUG, changes of state INFO, what somebody may have to look at WARNING, a dead
+    letter ERROR. What a handler raised goes to ``asyncflow.tasks.TYPE``, with its traceback. The event itself is in
+    the record's ``event`` attribute, for structured handlers. A scheduler has one, unless its hooks have.
+    """
+
+    def __init__(self, logger: logging.Logger | None = None) -> None:
+        self._logger = logger or logging.getLogger("asyncflow")
+        self._told: OrderedDict[tuple[UUID, int], None] = OrderedDict()  # attempts whose failure has its line
+
+    def __call__(self, event: Event) -> None:
+        """Log the event."""
+        level = self._level_of(event)
+        logger = self._logger.getChild(f"tasks.{event.task_type}") if isinstance(event, _OF_A_TASK) else self._logger
+        if logger.isEnabledFor(level):
+            error = getattr(event, "error", None)
+            trace = _traced(error) if isinstance(error, BaseException) else None
+            logger.log(level, "%s", line_of(event), extra={"event": event}, exc_info=trace)
+
+    def _level_of(self, event: Event) -> int:
+        if isinstance(event, events.AttemptFailed):
+            self._told[event.task_id, event.attempt] = None
+            while len(self._told) > _MOST_REMEMBERED:
+                self._told.popitem(last=False)
+        if isinstance(event, events.TaskRetried) and (event.task_id, event.retry_count) in self._told:
+            self._told.pop((event.task_id, event.retry_count), None)
+            return logging.DEBUG
+        return level_of(event)
+
+
+class LoggedHooks(Hooks):
+    """Hand events to hooks and to the log; an EventLog among the hooks takes the place of our own."""
+
+    def __init__(self, hooks: Iterable[Hook] = ()) -> None:
+        self._own: EventLog | None = None
+        super().__init__(hooks)
+        if not any(isinstance(hook, EventLog) for hook in self):
+            own = EventLog()
+            self.add(own)
+            self._own = own
+
+    def add(self, hook: Hook) -> None:
+        """Hand all further events to ``hook`` as well."""
+        if isinstance(hook, EventLog) and self._own is not None:
+            self.remove(self._own)
+            self._own = None
+        super().add(hook)
+
+
+def level_of(event: Event) -> int:
+    """Return the logging level of an event."""
+    level = _LEVELS.get(type(event))
+    if level is not None:
+        return level
+    match event:
+        case events.BreakerChanged(state="open"):
+            return logging.WARNING
+        case events.OwnershipChanged() if event.lost:
+            return logging.WARNING
+        case events.SchedulerStopped(clean=False) | events.WorkerStopped(clean=False):
+            return logging.WARNING
+    return logging.INFO
+
+
+def line_of(event: Event) -> str:
+    """Return ``Sentence [EventName field=value …]``, without fields that are empty; times with three digits."""
+    fields = ((field.name, getattr(event, field.name)) for field in dataclasses.fields(event))
+    told = (f"{name}={_shown(value)}" for name, value in fields if value is not None and value not in ("", ()))
+    return f"{sentence_of(event)} [{' '.join([type(event).__name__, *told])}]"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, BaseException):
+        return _quoted(f"{type(value).__name__}: {_text_of(value)}"[:300])
+    if isinstance(value, tuple):
+        return _listed(value)
+    return _quoted(value) if isinstance(value, str) else str(value)
+
+
+def _listed(values: tuple[Any, ...]) -> str:
+    if len(values) > _MOST_LISTED:
+        return f"{len(values)}-of-them"
+    return ",".join(f"{one[0]}:{one[1]}" if isinstance(one, tuple) else str(one) for one in values)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - an error that cannot be printed is still an error
+        return "(it cannot be printed)"
+
+
+def _quoted(text: str) -> str:
+    is_plain = text.isprintable() and text != "" and not any(sign in text for sign in " []")
+    return text if is_plain else repr(text)
+
+
+def _traced(error: BaseException) -> Any:
+    """Return what logging takes for a traceback, which begins where the user's code does; None without one.
+
+    A database or service that is away is told by its message; so is what a handler says on purpose.
+    """
+    if isinstance(error, TaskServiceError) or type(error).__module__.startswith("sqlalchemy"):
+        return None
+    if isinstance(error, HandlerSignal) and error.__cause__ is None:
+        return None
+    return type(error), error, _from_users_code(error.__traceback__)
+
+
+def _from_users_code(trace: TracebackType | None) -> TracebackType | None:
+    inner = trace
+    while inner is not None and inner.tb_frame.f_code.co_filename.startswith(_OURS):
+        inner = inner.tb_next
+    return inner or trace

@@ -1,0 +1,40 @@
+"""The scheduler's settings by name, for type checkers: ``Scheduler(engine, outbox, publishers, tick=...)``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from asyncflow.scheduler.cluster.strategies import Strategy
+    from asyncflow.scheduler.settings import OnSuccess
+
+
+class SchedulerOptions(TypedDict, total=False):
+    """Name the fields of SchedulerSettings, with their types."""
+
+    instance_index: int
+    instance_count: int | None
+    sharding_strategy: str | Strategy
+    lease_seconds: float
+    heartbeat_seconds: float
+    tick: float | str
+    min_pause_seconds: float
+    max_pause_seconds: float
+    wake_on_commit: bool
+    round_size: int
+    round_bytes: int
+    on_success: OnSuccess
+    claim_lease_seconds: float
+    monitor_interval_seconds: float
+    periodic_interval_seconds: float
+    configuration_interval_seconds: float
+    success_retention_seconds: float | None
+    failed_retention_seconds: float | None
+    audit_retention_seconds: float | None
+    dedupe_retention_seconds: float | None
+    cleaning_interval_seconds: float
+    cleaning_batch: int
+    cleaning_pause_seconds: float
+    breaker_pause_seconds: float
+    max_breaker_pause_seconds: float
+    stop_timeout_seconds: float

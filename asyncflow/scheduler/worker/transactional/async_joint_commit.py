@@ -1,0 +1,46 @@
+"""The commit that a transactional coroutine and its task's outcome have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
+from asyncflow.scheduler.worker.transactional.joint_commit import HandlerSession, JointCommit
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+
+class AsyncJointCommit(JointCommit):
+    """Do what a JointCommit does, in an AsyncSession on the loop that runs.
+
+    What has to be asked beside the handler's connection is asked of ``engine``, on a thread.
+    """
+
+    def __init__(self, source: ClaimSource, engine: Engine, async_engine: AsyncEngine, claim: Claim) -> None:
+        super().__init__(source, async_engine.sync_engine, claim)
+        self._asked = engine
+        self._async_engine = async_engine
+
+    async def run_async(self, handle: Callable[[AsyncSession], Awaitable[None]]) -> None:
+        """Await ``handle`` with an AsyncSession, then commit unless that has happened; raises what either raises."""
+        from sqlalchemy.ext.asyncio import AsyncSession
+
+        try:
+            async with AsyncSession(
+                self._async_engine, sync_session_class=HandlerSession, expire_on_commit=False
+            ) as session:
+                session.sync_session.joint = self  # type: ignore[attr-defined]
+                await handle(session)
+                await self._make_sure_async()
+                await session.run_sync(self._end)
+        finally:
+            await self._make_sure_async()
+
+    async def _make_sure_async(self) -> None:
+        if self._is_unsure:
+            await asyncio.to_thread(self._make_sure)

@@ -1,0 +1,72 @@
+"""Handlers at work in a drain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from asyncflow.outbox import HandlerType, Outbox, RetryTask, Status
+from asyncflow.outbox.arguments.signature import CONTEXT
+from asyncflow.scheduler.worker.task_context import TaskContext
+from asyncflow.scheduler.worker.verdict import SUCCEEDED, Verdict, verdict_of
+from asyncflow.testing.calls import Calls, Committed
+from asyncflow.testing.contexts import task_context
+from asyncflow.testing.performing import handler_of
+from asyncflow.testing.rows import Rows
+
+
+class Attempts:
+    """Let handlers do tasks, one attempt each; lives for one drain."""
+
+    def __init__(self, rows: Rows, outbox: Outbox, calls: Calls) -> None:
+        self._rows = rows
+        self._outbox = outbox
+        self._calls = calls
+
+    def attempt(self, row: Any) -> None:
+        """Do a task once, and write what becomes of it as a worker would."""
+        if (held := self._rows.take(row)) is None:
+            return
+        kind = self._outbox.handler_types[row.task_type]
+        _, stage, context, attempt, _ = held
+        ctx = task_context(
+            row.task_type,
+            id=row.id,
+            key=row.task_key,
+            headers=orjson.loads(row.headers or "{}"),
+            attempt=attempt,
+            stage=stage,
+            context=None if context is None else orjson.loads(context),
+            seconds_left=kind.max_processing_time_seconds,
+        )
+        committed = Committed()
+        error = self._error_of(kind, row, ctx, committed)
+        if ctx.stage is not None and ctx.stage != stage:
+            self._rows.checkpoint(row, ctx.stage, None if ctx.context is None else orjson.dumps(ctx.context).decode())
+        verdict = SUCCEEDED if committed.is_true else verdict_of(error, kind, attempt, row.max_retries)
+        is_fault = error is not None and (committed.is_true or _is_fault(error, verdict))
+        self._rows.settle(row, verdict, error if is_fault else None)
+
+    def _error_of(self, kind: HandlerType, row: Any, ctx: TaskContext, committed: Committed) -> Exception | None:
+        """Call the handler; return what it raised. What is no Exception goes on: a test may be asked to end."""
+        handler, signature = handler_of(kind), kind.signature
+        assert signature is not None
+        try:
+            given = signature.revive(orjson.loads(row.payload or b"{}"))
+            if signature.takes_context:
+                given[CONTEXT] = ctx
+            if kind.transactional:
+                self._calls.call_in_session(handler, given, committed)
+            else:
+                self._calls.call(handler, given)
+        except Exception as error:  # noqa: BLE001 - kept, and raised when all is done
+            return error
+        return None
+
+
+def _is_fault(error: Exception, verdict: Verdict) -> bool:
+    """Tell whether an error is none by which a handler says on purpose how its task goes on."""
+    if verdict.status is Status.FAILED:
+        return True
+    return verdict.status is Status.PENDING and verdict.is_spent and not isinstance(error, RetryTask)

@@ -1,0 +1,60 @@
+"""One handler, called as the worker calls it, in the test's own thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+import orjson
+
+from asyncflow.errors import InvalidArgumentsError, OptionError
+from asyncflow.outbox import HandlerType, Outbox
+from asyncflow.outbox import payload as payloads
+from asyncflow.outbox.arguments.signature import CONTEXT, SESSION
+from asyncflow.scheduler.worker.task_context import TaskContext
+from asyncflow.testing.contexts import task_context
+from asyncflow.testing.outboxes import outbox_of
+
+T = TypeVar("T")
+
+
+@overload
+def perform(task: str, /, *, outbox: Outbox | None = None, ctx: TaskContext | None = None, **arguments: Any) -> Any: ...
+
+
+@overload
+def perform(
+    task: Callable[..., T], /, *, outbox: Outbox | None = None, ctx: TaskContext | None = None, **arguments: Any
+) -> T: ...
+
+
+def perform(task: Any, /, *, outbox: Outbox | None = None, ctx: TaskContext | None = None, **arguments: Any) -> Any:
+    """Call the handler with arguments that went the way of a task's; return what it returns, raise what it raises.
+
+    ``task`` is the handler or the name of its type; a coroutine is awaited by the caller. ``ctx`` is a
+    ``task_context()``, by default of the first attempt. A transactional handler is given ``session``, and commits
+    nothing by itself here. Raises what ``enqueue`` raises for arguments at fault, and OptionError where this process
+    has no handler.
+    """
+    kind = outbox_of(task, outbox).handler_types.require(task)
+    return handler_of(kind)(**given_arguments(kind, ctx, arguments))
+
+
+def handler_of(kind: HandlerType) -> Callable[..., Any]:
+    """Return the handler of a type; raises OptionError for one that is worked elsewhere."""
+    if kind.handler is None:
+        raise OptionError(f"the task type {kind.name!r} has no handler in this process; import the module that has it")
+    return kind.handler
+
+
+def given_arguments(kind: HandlerType, ctx: TaskContext | None, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return all that the handler is called with; raises InvalidArgumentsError."""
+    signature = kind.signature
+    assert signature is not None
+    session = {SESSION: arguments.pop(SESSION)} if signature.takes_session and SESSION in arguments else {}
+    if signature.takes_session and not session:
+        raise InvalidArgumentsError(f"{kind.name}() is transactional; give it the test's session: session=")
+    body, _ = payloads.encode(kind.check(arguments))
+    revived = signature.revive(orjson.loads(body))
+    context = {CONTEXT: ctx or task_context(kind.name)} if signature.takes_context else {}
+    return {**revived, **context, **session}

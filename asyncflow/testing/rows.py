@@ -1,0 +1,110 @@
+"""The rows of a drain: taken one by one, and settled, on the connection of the test's transaction."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from asyncflow.outbox import HandlerType, Outbox, Status, Task
+from asyncflow.scheduler.drained import Drained
+from asyncflow.scheduler.worker import queries as claim_queries
+from asyncflow.scheduler.worker.claim_rows import Checkpoint, ClaimRows
+from asyncflow.scheduler.worker.verdict import Verdict
+from asyncflow.testing import queries
+
+_OWNER = "test"
+_LEASE = timedelta(hours=1)
+
+
+class Rows:
+    """Take and settle tasks, and count what became of them; lives for one drain."""
+
+    def __init__(self, connection: Connection, outbox: Outbox) -> None:
+        self.connection = connection
+        self._outbox = outbox
+        self._held_rows = ClaimRows(outbox, deletes=False)
+        self._token = uuid.uuid4()
+        self._tried: set[Any] = set()  # and to be left alone
+        self._counts: Counter[str] = Counter()
+        self.errors: list[BaseException] = []
+
+    def due(self) -> Iterator[Any]:
+        """Give the rows that are due, in their order, of types that this process does and that are not switched off."""
+        rows = self.connection.execute(queries.waiting(self._outbox.tasks)).all()
+        first = self._first_of_keys(rows)
+        for row in rows:
+            is_first = first.get((row.task_type, row.task_key), row) is row
+            if row.is_due and is_first and row.raw_id not in self._tried and self._is_done_here(row.task_type):
+                yield row
+
+    def leave(self, row: Any) -> None:
+        """Leave a row as it is until the end."""
+        self._tried.add(row.raw_id)
+
+    def take(self, row: Any) -> Any:
+        """Claim a row; return its stage, context and attempts, None if somebody else took it."""
+        tasks, held = self._outbox.tasks, self._held(row)
+        self.connection.execute(claim_queries.claim(tasks), {**held, "its_owner": _OWNER, "lease": _LEASE})
+        found = self.connection.execute(claim_queries.held(tasks, self._outbox.contexts), held).first()
+        if found is None:
+            self.leave(row)
+        return found
+
+    def checkpoint(self, row: Any, stage: str, context: str | None) -> None:
+        """Write how far the work has come."""
+        self._held_rows.checkpoint(self.connection, self._token, row.id, Checkpoint(stage, context))
+
+    def settle(self, row: Any, verdict: Verdict, error: BaseException | None) -> None:
+        """Write what became of a row that was taken, and keep the error of an attempt that failed."""
+        self._held_rows.write(self.connection, verdict, self._token, [row.raw_id])
+        if not verdict.is_spent:
+            self.leave(row)
+        self._counts[_outcome(row.task_type in self._outbox.handler_types, verdict)] += 1
+        if error is not None:
+            self.errors.append(error)
+
+    def drained(self, unreachable: Iterable[str]) -> Drained:
+        """Tell of the whole drain."""
+        left = Counter(row.task_type for row in self.connection.execute(queries.waiting(self._outbox.tasks)))
+        self._counts.pop("", None)
+        return Drained(
+            **self._counts, left=dict(left), unreachable=tuple(sorted(unreachable)), errors=tuple(self.errors)
+        )
+
+    def _held(self, row: Any) -> dict[str, Any]:
+        return {"ids": [row.raw_id], "token": self._token}
+
+    def _first_of_keys(self, rows: Iterable[Any]) -> dict[tuple[str, str | None], Any]:
+        """Return the first row of each key of an ordered type, due or not: the others wait for it."""
+        first: dict[tuple[str, str | None], Any] = {}
+        for row in rows:
+            kind = self._outbox.task_types.get(row.task_type)
+            if kind is not None and kind.ordered:
+                key = (row.task_type, row.task_key)
+                first[key] = min(first.get(key, row), row, key=lambda one: (one.created_at, one.id))
+        return first
+
+    def _is_done_here(self, name: str) -> bool:
+        kind = self._outbox.task_types.get(name) or self._outbox.handler_types.get(name)
+        if kind is None or not kind.enabled:
+            return False
+        return not isinstance(kind, HandlerType) or kind.handler is not None
+
+
+def task_of(row: Any) -> Task:
+    """Return the row as a relay or a worker reads it."""
+    fields = (row.shard, row.task_key, row.headers, row.payload, row.retry_count, row.max_retries)
+    return Task(row.raw_id, row.task_type, *fields)
+
+
+def _outcome(is_handled: bool, verdict: Verdict) -> str:
+    if verdict.status is Status.SUCCESS:
+        return "done" if is_handled else "sent"
+    if verdict.status is Status.PENDING:
+        return "retried" if verdict.is_spent else ""
+    return "failed" if verdict.status is Status.FAILED else "cancelled"

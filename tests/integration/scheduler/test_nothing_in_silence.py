@@ -1,0 +1,199 @@
+"""What a person sees without a hook: in the log, in a row's own log, and from a drain."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from asyncflow import CancelTask, NotDone, Outbox, RejectTask, Scheduler, Task
+from asyncflow.errors import UndeliveredError
+from asyncflow.events import TasksSettled
+from asyncflow.scheduler import SENT, DeadLetters, Outcome, Record, Rejected, Retry, Unavailable
+from asyncflow.testing import MemoryPublisher
+from tests.support.application import Application
+
+
+def scheduler_of(application: Application, publisher: MemoryPublisher | None = None) -> Scheduler:
+    """Make one with no hook at all."""
+    return Scheduler(application.engine, application.outbox, {"kafka": publisher or MemoryPublisher()})
+
+
+def enqueue(application: Application, name: str, *several: dict[str, str]) -> None:
+    with application.session() as session, session.begin():
+        for arguments in several:
+            application.outbox.enqueue(session, name, **arguments)
+
+
+def declare_handlers(outbox: Outbox) -> None:
+    @outbox.task(max_retries=1, retry_interval_seconds=0)
+    def issue_coupon(account_no: str) -> None:
+        find_account(account_no)
+
+    def find_account(account_no: str) -> None:
+        raise LookupError(f"there is no account {account_no}")
+
+
+def test_what_a_handler_raises_is_in_the_log_with_its_traceback(
+    sqlite_application: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    declare_handlers(sqlite_application.outbox)
+    enqueue(sqlite_application, "issue_coupon", {"account_no": "A1"})
+    scheduler_of(sqlite_application).drain()
+    lines = [record for record in caplog.records if record.name == "asyncflow.tasks.issue_coupon"]
+    assert [record.levelname for record in lines] == ["WARNING", "WARNING"]
+    first, second = (record.getMessage() for record in lines)
+    assert first.startswith("Attempt 1 of 2 failed, the next in 0.0 s [AttemptFailed ")
+    assert second.startswith("Attempt 2 of 2 failed, there is no further one [")
+    assert "LookupError: there is no account A1" in caplog.text
+    assert 'raise LookupError(f"there is no account {account_no}")' in caplog.text
+    assert "attempt.py" not in caplog.text  # it begins in the user's code
+    assert [record.getMessage()[:27] for record in caplog.records if record.levelname == "ERROR"] == [
+        "A task failed for good: it "
+    ]
+
+
+def test_the_innermost_frames_are_kept_with_the_task(sqlite_application: Application) -> None:
+    declare_handlers(sqlite_application.outbox)
+    enqueue(sqlite_application, "issue_coupon", {"account_no": "A1"})
+    scheduler_of(sqlite_application).drain()
+    (letter,) = DeadLetters(sqlite_application.engine, sqlite_application.outbox).list().letters
+    log = DeadLetters(sqlite_application.engine, sqlite_application.outbox).inspect(letter.task_id).log
+    line = log.splitlines()[0]
+    assert "LookupError: there is no account A1 [test_nothing_in_silence.py:" in line
+    assert " in find_account, called from test_nothing_in_silence.py:" in line
+    assert " in issue_coupon" in line
+
+
+def test_the_start_tells_what_the_scheduler_declares_and_where(
+    sqlite_application: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    declare_handlers(sqlite_application.outbox)
+    sqlite_application.outbox.periodic("issue_coupon", "0 3 * * *", arguments={"account_no": "A1"}, name="nightly")
+    with caplog.at_level(logging.INFO, "asyncflow"), scheduler_of(sqlite_application) as scheduler:
+        pass
+    (line,) = [record.getMessage() for record in caplog.records if "SchedulerStarted" in record.getMessage()]
+    assert line.startswith("The scheduler runs [")
+    for told in (
+        f"owner={scheduler.ownership.owner}",
+        f"database=sqlite:///{sqlite_application.engine.url.database}",
+        "destinations=kafka",
+        "messages=user.registered",
+        "handlers=issue_coupon",
+        "periodic_tasks=nightly",
+    ):
+        assert told in line
+
+
+def test_no_password_is_told(application: Application, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), scheduler_of(application):
+        pass
+    url = application.engine.url
+    assert f"database={url.set(query={}).render_as_string(hide_password=True)}" in caplog.text
+    assert url.password is None or f":{url.password}@" not in caplog.text
+
+
+@pytest.mark.parametrize("fault", ["builder", "publisher"])
+def test_what_a_builder_or_a_publisher_raises_is_in_the_log_with_its_traceback(
+    fault: str, sqlite_application: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    def raise_here(*_: object) -> Any:
+        raise LookupError("there is no account")
+
+    @sqlite_application.outbox.message("built")
+    def build(session: object, tasks: Sequence[Task]) -> list[str]:
+        return raise_here() if fault == "builder" else ["built"] * len(tasks)
+
+    with sqlite_application.session() as session, session.begin():
+        sqlite_application.outbox.publish(session, "built")
+    scheduler_of(sqlite_application, MemoryPublisher(raise_here if fault == "publisher" else lambda _: SENT)).drain()
+    (line,) = [record for record in caplog.records if record.exc_info]
+    assert line.getMessage().startswith(f"A {'message builder failed' if fault == 'builder' else 'publisher raised'} [")
+    assert line.levelname == "WARNING"
+    assert "in raise_here" in caplog.text
+
+
+def test_a_broker_that_is_away_is_told(sqlite_application: Application, caplog: pytest.LogCaptureFixture) -> None:
+    with sqlite_application.session() as session, session.begin():
+        sqlite_application.outbox.publish(session, "user.registered", {})
+    scheduler_of(sqlite_application, MemoryPublisher(lambda _: Unavailable("refused"))).drain()
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert line.startswith("A destination does not answer: its tasks wait and spend no attempt [BreakerChanged ")
+    assert "destination=kafka" in line
+    assert "error=refused" in line
+
+
+def test_an_applications_log_is_not_flooded(sqlite_application: Application, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO), scheduler_of(sqlite_application, MemoryPublisher()) as scheduler:
+        scheduler.hooks.add(sqlite_application.signals)
+        for _ in range(5):
+            with sqlite_application.session() as session, session.begin():
+                sqlite_application.outbox.publish(session, "user.registered", {})
+        settled = 0
+        while settled < 5:
+            settled = sum(event.succeeded for event in sqlite_application.signals.of(TasksSettled))
+            sqlite_application.signals.wait_for(TasksSettled)
+        for _ in range(3):
+            scheduler.metronome.stop()
+            scheduler.metronome.start()
+    assert {record.name.split(".")[0] for record in caplog.records} <= {"asyncflow"}
+    assert len(caplog.records) < 15, caplog.text
+
+
+def test_a_drain_tells_what_it_sent_did_failed_and_left(application: Application) -> None:
+    outbox = application.outbox
+    says = {
+        "ok": None,
+        "off": CancelTask("no"),
+        "never": RejectTask("no"),
+        "later": NotDone(600),
+        "again": ValueError("again"),
+    }
+
+    @outbox.task(retry_interval_seconds=600, max_retry_interval_seconds=600)
+    def work(say: str) -> None:
+        if (signal := says[say]) is not None:
+            raise signal
+
+    def answer(record: Record) -> Outcome:
+        return {b'"ok"': SENT, b'"busy"': Retry("busy")}.get(record.value, Rejected("too large"))
+
+    outbox.message("slow", retry_interval_seconds=600, max_retry_interval_seconds=600)
+    enqueue(application, "work", *({"say": say} for say in says))
+    with application.session() as session, session.begin():
+        for payload in ("ok", "ok", "busy", "bad"):
+            outbox.publish(session, "slow", payload)
+        outbox.publish(session, "user.registered", "ok", delay_seconds=600)
+    drained = scheduler_of(application, MemoryPublisher(answer)).drain()
+    assert (drained.sent, drained.done, drained.cancelled) == (2, 1, 1)
+    assert (drained.retried, drained.failed, drained.unreachable) == (2, 2, ())
+    assert drained.left == {"work": 2, "slow": 1, "user.registered": 1}
+    told = sorted((type(error).__name__, str(error)) for error in drained.errors)
+    assert told == [
+        ("RejectTask", "no"),
+        ("UndeliveredError", "slow: busy"),
+        ("UndeliveredError", "slow: too large"),
+        ("ValueError", "again"),
+    ]
+
+
+def test_a_drain_can_raise_the_first_error(sqlite_application: Application) -> None:
+    declare_handlers(sqlite_application.outbox)
+    enqueue(sqlite_application, "issue_coupon", {"account_no": "A1"}, {"account_no": "A2"})
+    with pytest.raises(LookupError, match="no account A"):
+        scheduler_of(sqlite_application).drain(raise_errors=True)
+    tasks = sqlite_application.outbox.tasks
+    assert [row.status for row in sqlite_application.rows(select(tasks.c.status))] == [3, 3]
+
+
+def test_a_drain_tells_what_it_could_not_reach(sqlite_application: Application) -> None:
+    with sqlite_application.session() as session, session.begin():
+        sqlite_application.outbox.publish(session, "user.registered", {})
+    scheduler = scheduler_of(sqlite_application, MemoryPublisher(lambda _: Unavailable("refused")))
+    drained = scheduler.drain()
+    assert (drained.sent, drained.unreachable, drained.left) == (0, ("kafka",), {"user.registered": 1})
+    with pytest.raises(UndeliveredError, match="kafka does not answer: refused"):
+        drained.raise_first()
