@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -41,10 +41,16 @@ class ClusterRun:
 
     def start_scheduler(self, environment: Mapping[str, str] | None = None, **options: Any) -> ProcessUnderTest:
         """Start a scheduler; it counts as one of the cluster until it is ended."""
+        return self.start(SCHEDULER, environment, **options)
+
+    def start(
+        self, arguments: Sequence[str], environment: Mapping[str, str] | None = None, **options: Any
+    ) -> ProcessUnderTest:
+        """Start ``python -m ARGUMENTS``, in which schedulers run; it is stopped with them."""
         plan = replace(self._plan, **options)
-        scheduler = self._processes.enter_context(ProcessUnderTest(SCHEDULER, plan, environment))
-        self.schedulers.append(scheduler)
-        return scheduler
+        process = self._processes.enter_context(ProcessUnderTest(arguments, plan, environment))
+        self.schedulers.append(process)
+        return process
 
     def start_cluster(self, count: int, **options: Any) -> list[ProcessUnderTest]:
         """Start that many schedulers and wait until each owns its share."""
