@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -66,5 +66,17 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         schemas["Problem"] = ProblemBody.model_json_schema()
+        for route in document["paths"].values():
+            for method in route.values():
+                _without_nulls(method.get("parameters", ()))
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _without_nulls(parameters: Iterable[dict[str, Any]]) -> None:
+    """Let a parameter that may be left out be text or a number: in a URL there is no null."""
+    for parameter in parameters:
+        schema = parameter["schema"]
+        kinds = [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]
+        if len(kinds) == 1:
+            schema |= kinds[0]

@@ -22,7 +22,7 @@ from asyncflow.integrations.flowsvr.client.settings import ClientSettings
 if TYPE_CHECKING:
     import httpx
 
-_CONFLICT, _TOO_MANY, _SERVER_FAULT = 409, 429, 500
+_TOO_SLOW, _CONFLICT, _TOO_MANY, _SERVER_FAULT = 408, 409, 429, 500
 _MOST_RETRY_AFTER_SECONDS = 3600.0
 
 
@@ -88,11 +88,11 @@ class ServiceLink:
         told = f"the task service at {self._shown} answered {answer.status_code}: {_problem(answer)}"
         if answer.status_code == _CONFLICT and is_on_claim:
             raise ClaimLostError(f"{told}; nothing was written, leave the task alone")
-        if answer.status_code == _TOO_MANY or answer.status_code >= _SERVER_FAULT:
+        if answer.status_code in (_TOO_SLOW, _TOO_MANY) or answer.status_code >= _SERVER_FAULT:
             raise ServiceAwayError(
                 told,
                 retry_after_seconds=_retry_after(answer),
-                may_have_worked=answer.status_code not in (_TOO_MANY, 503),
+                may_have_worked=answer.status_code not in (_TOO_SLOW, _TOO_MANY, 503),
             )
         raise ServiceRefusedError(told, status=answer.status_code)
 

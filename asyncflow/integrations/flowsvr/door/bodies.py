@@ -34,7 +34,14 @@ else:
     TypeName, Key, Stage = _plain(TASK_TYPE_LENGTH), _plain(KEY_LENGTH), _plain(STAGE_LENGTH)
     WorkerName = _plain(OWNER_LENGTH - len(HEARD))
 ErrorText = Annotated[str, StringConstraints(strict=True, max_length=10_000)]
-Whole = Annotated[int, Field(strict=True)]
+
+
+def _whole(given: Any) -> Any:
+    """Take 3.0 for 3: JSON knows one kind of numbers, and some programs write them all so."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
+Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
 Delay = Annotated[float, Field(strict=True, ge=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False)]
 Lease = Annotated[float, Field(strict=True, ge=0.1, allow_inf_nan=False)]
 OutcomeName = Literal["success", "retry", "not_done", "failed", "cancelled", "given_back"]

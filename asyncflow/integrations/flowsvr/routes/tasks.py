@@ -62,7 +62,7 @@ async def list_tasks(
     service: Service,
     token: Anyone,
     task_type: TypeQuery = None,
-    status: Annotated[str | None, Query(description=", ".join(STATUSES))] = None,
+    status: Annotated[str | None, Query(json_schema_extra={"enum": [*STATUSES, *map(str.lower, STATUSES)]})] = None,
     key: KeyQuery = None,
     limit: Annotated[int, Query(ge=1)] = 100,
     cursor: CursorQuery = None,

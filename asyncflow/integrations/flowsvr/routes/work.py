@@ -86,7 +86,7 @@ async def set_tasks(body: SetTasks, service: Service, token: Worker) -> Response
     return Json({"results": [_result(one, seen_by(token, states)) for one in settled]})
 
 
-@router.put("/v2/tasks/{task_id:uuid}/outcome", responses=responses(409))
+@router.put("/v2/tasks/{task_id:uuid}/outcome", responses=responses(404, 409))
 async def set_task(task_id: TaskId, body: OneOutcome, service: Service, token: Worker) -> Response:
     """Write what became of one task; 409 with its current state if the claim is lost, 503 if its row is locked."""
     (settled,), states = await service.settle([body.told(task_id)])
@@ -96,7 +96,7 @@ async def set_task(task_id: TaskId, body: OneOutcome, service: Service, token: W
     return Json(_result(settled, states))
 
 
-@router.put("/v2/tasks/{task_id:uuid}/checkpoint", responses=responses(409))
+@router.put("/v2/tasks/{task_id:uuid}/checkpoint", responses=responses(404, 409))
 async def write_checkpoint(task_id: TaskId, body: WriteCheckpoint, service: Service, token: Worker) -> Response:
     """Write how far the work has come; 409 with the current state if the claim is lost."""
     stage = require_text("stage", body.stage, STAGE_LENGTH, InvalidStageError)

@@ -51,6 +51,7 @@ from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim
 from asyncflow.text import require_text
 
 _MOST = 2000  # the original's bound of a hold and of a list
+_LATEST = 253_402_300_799  # seconds of 1970, at the end of the year 9999
 _StageText = Annotated[str, Field(strict=True, max_length=STAGE_LENGTH)]
 _UserId = Annotated[str, StringConstraints(strict=True, max_length=KEY_LENGTH, pattern=f"^({PLAIN[1:-1]})?$")]
 _ContextText = Annotated[str, Field(strict=True)]
@@ -105,7 +106,9 @@ class SettledData(BaseModel):
     context: _ContextText | None = None
     task_context: _ContextText | None = Field(None, description="the same as context")
     crt_retry_num: Whole | None = None
-    order_time: Whole | None = Field(None, description="when it is due again, in seconds of 1970; 0 leaves it to us")
+    order_time: Annotated[Whole, Field(ge=0, le=_LATEST)] | None = Field(
+        None, description="when it is due again, in seconds of 1970; 0 leaves it to us"
+    )
     schedule_log: Annotated[str, Field(strict=True, max_length=10_000)] | None = ""
 
 

@@ -155,6 +155,13 @@ async def test_the_order_time_that_a_worker_sets_is_when_the_task_is_due(origina
     assert third["crt_retry_num"] == 1  # that was "come back later", not a failure
 
 
+@pytest.mark.parametrize("order_time", [-1, 2**63, 10**400])
+async def test_an_order_time_that_is_no_time_is_refused(original: Service, order_time: int) -> None:
+    data = {"task_id": "x", "status": 1, "order_time": order_time}
+    reply = await original.worker("POST", "/v1/set_task", {"task_data": data})
+    assert (reply.status_code, reply.json()["field"]) == (422, "task_data.order_time")
+
+
 async def test_a_worker_that_sends_no_content_type_is_heard(original: Service) -> None:
     await original.producer("POST", "/v1/create_task", {"task_data": {**UNSET, "task_type": "lark"}})
     headers = {"Authorization": original.worker._headers["Authorization"]}

@@ -235,3 +235,22 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UnknownOptionError, match="wait_seconds"):
         TaskServiceClient("http://service", wait_second=3)
     assert "secret" not in repr(ClientSettings(server="http://service", token="secret"))
+
+
+def test_a_key_that_stands_for_another_task_is_no_lost_claim() -> None:
+    service = FakeService()
+    service.answer = lambda _: problem(409, "idempotency_key was used for another task")  # type: ignore[method-assign]
+    with pytest.raises(ServiceRefusedError) as raised:
+        service.client().create("mail", idempotency_key="k")
+    assert (raised.value.status, "another task" in str(raised.value)) == (409, True)
+
+
+def test_a_body_that_came_too_slowly_is_sent_again() -> None:
+    service = FakeService()
+    answer, slow = service.answer, [True]
+
+    def answer_the_second(request: httpx.Request) -> httpx.Response:
+        return problem(408, "the body did not come in time") if slow and slow.pop() else answer(request)
+
+    service.answer = answer_the_second  # type: ignore[method-assign]
+    assert service.client().create("mail").created
