@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import String, create_engine, select, text
+from sqlalchemy import String, create_engine, delete, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from asyncflow import Inbox, Outbox, Scheduler
@@ -74,7 +74,7 @@ def test_the_broken_lines_lose_the_message_and_the_mended_ones_keep_it() -> None
         exec(broken, names)
     with engine.begin() as connection:
         assert connection.execute(select(_User.account_no)).all() == [("A1001",)]
-        connection.execute(_User.__table__.delete())
+        connection.execute(delete(_User))
     exec(mended, names)
     with engine.connect() as connection:
         assert connection.execute(select(outbox.tasks.c.task_key)).all() == [("A1001",)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Integer, String, func, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -54,7 +54,7 @@ class Bank:
 
     def move(self, connection: Connection, account: str, count: int) -> None:
         """Add moves to an account, under the lock of its row, and their messages."""
-        table = self.Account.__table__
+        table: Any = self.Account.__table__
         # Locked before the messages are written: so their order is that of the commits.
         connection.execute(update(table).where(table.c.name == account).values(moves=table.c.moves + count))
         last = connection.execute(select(table.c.moves).where(table.c.name == account)).scalar_one()

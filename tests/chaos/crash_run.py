@@ -92,7 +92,9 @@ class CrashRun:
 
     def most_duplicates(self) -> int:
         """Return how many rows were in flight at all kills, and how many the broker left without an answer."""
-        unanswered = sum(event["tasks"] - event["sent"] for one in self.schedulers for event in one.of("published"))
+        unanswered: int = sum(
+            event["tasks"] - event["sent"] for one in self.schedulers for event in one.of("published")
+        )
         return sum(kill.in_flight for kill in self.kills) + unanswered
 
     def kill_points(self) -> dict[str, int]:

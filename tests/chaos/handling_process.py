@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 from sqlalchemy import BigInteger, Column, Engine, Integer, MetaData, Table, create_engine, insert
 from sqlalchemy.orm import Session
@@ -34,7 +35,7 @@ def deadly() -> None:
 
 def scheduler_on(engine: Engine) -> Scheduler:
     """Return a scheduler that notices a death soon."""
-    leases = {"lease_seconds": 0.9, "heartbeat_seconds": 0.2, "claim_lease_seconds": 1.0}
+    leases: dict[str, Any] = {"lease_seconds": 0.9, "heartbeat_seconds": 0.2, "claim_lease_seconds": 1.0}
     return Scheduler(engine, outbox, {}, monitor_interval_seconds=0.2, **leases)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 VARIABLE = "ASYNCFLOW_CHAOS_PLAN"
 CLIENTS = ("kafka-python", "confluent-kafka")
@@ -22,7 +23,7 @@ class Plan:
     topic: str
     client: str
     on_mock: bool
-    on_success: str = "keep"
+    on_success: Literal["keep", "delete"] = "keep"
     lease_seconds: float = 1.0  # short: who is started after a kill waits for it
     application: str = "shop"  # or "bank", whose messages are ordered by their accounts
     strategy: str = "MINIMAL_MOVEMENT"

@@ -6,11 +6,14 @@ import os
 import random
 import time
 from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import BigInteger, Column, Engine, Integer, MetaData, Table, insert, text
 from sqlalchemy.orm import Session
 
 from asyncflow import NotDone, Outbox, TaskContext
+from tests.support.options import RetryTimes
 
 metadata = MetaData()
 outbox = Outbox(metadata)
@@ -20,7 +23,7 @@ effects = Table(
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("number", Integer, nullable=False),  # not unique: a second effect must be seen
 )
-_SOON = {"retry_interval_seconds": 0.1, "max_retry_interval_seconds": 0.1}
+_SOON: RetryTimes = {"retry_interval_seconds": 0.1, "max_retry_interval_seconds": 0.1}
 
 
 @outbox.task(transactional=True, concurrency=4, max_retries=100, **_SOON)
@@ -98,8 +101,8 @@ class Audit:
             connection.execute(text(_AUDIT))
             connection.exec_driver_sql(_TRIGGER.replace("%", "%%"))
 
-    def _read(self, line: object, live: dict[bytes, bytes]) -> None:
-        _, task_id, what, token, at, held_until, ran_out = tuple(line)  # type: ignore[arg-type]
+    def _read(self, line: Iterable[Any], live: dict[bytes, bytes]) -> None:
+        _, task_id, what, token, at, held_until, ran_out = line
         if what == "end":
             if live.pop(task_id, None) != token:
                 self.faults.append(f"{task_id.hex()}: an end of a claim that was not live")

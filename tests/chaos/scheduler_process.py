@@ -28,7 +28,8 @@ def make() -> Scheduler:
     """Return the scheduler of this process's plan."""
     die_with_parent()
     plan = Plan.from_environment()
-    application = {"shop": Shop, "bank": Bank}[plan.application](create_engine(plan.database_url), plan.topic)
+    kinds: dict[str, type[Shop] | type[Bank]] = {"shop": Shop, "bank": Bank}
+    application = kinds[plan.application](create_engine(plan.database_url), plan.topic)
     publisher = publisher_of(plan.client, plan.bootstrap, on_mock=plan.on_mock)
     lethal = LethalPublisher(publisher, plan.die_at, plan.die_on, plan.die_how)
     return Scheduler(

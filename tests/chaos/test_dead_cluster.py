@@ -119,7 +119,7 @@ def _tell_ratio(proof: Proof, port: str, rates: list[tuple[float, float]]) -> fl
         "rounds": [[round(rate) for rate in pair] for pair in rates],
     }
     proof.finding(json.dumps(numbers))
-    return beside / alone
+    return float(beside / alone)
 
 
 def _expect_revival(proof: Proof, due: list[str]) -> None:

@@ -43,7 +43,7 @@ def backlog(engine: Engine) -> int:
     )
 
 
-def wait_for(engine: Engine, expected: Mapping[tuple[str, int], int], troupe: Troupe) -> None:
+def wait_for(engine: Engine, expected: Mapping[tuple[str, Status], int], troupe: Troupe) -> None:
     until = time.monotonic() + _CALM_SECONDS
     while statuses(engine) != expected and time.monotonic() < until:
         troupe.replace_dead_workers()

@@ -6,9 +6,11 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from tools.services import load
 
@@ -95,10 +97,13 @@ class TopicReader:
     def _take(self, record: Message) -> None:
         if record.error():
             raise KafkaException(record.error())
-        headers = dict(record.headers() or [])
+        headers: dict[str, Any] = dict(record.headers() or [])
+        partition, offset = record.partition(), record.offset()
+        assert partition is not None
+        assert offset is not None
         self.ids.append(headers["message-id"].decode())
-        self.records.append((self.ids[-1], (record.key() or b"").decode(), record.value()))
-        self._next[record.partition()] = record.offset() + 1
+        self.records.append((self.ids[-1], (record.key() or b"").decode(), record.value() or b""))
+        self._next[partition] = offset + 1
 
     def _partitions(self) -> list[int]:
         deadline = time.monotonic() + _ANSWER_SECONDS

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import Engine, MetaData, func, select
 
 from asyncflow import Message, Outbox, Scheduler, Status
-from asyncflow.events import BreakerChanged, Event, TasksSettled
+from asyncflow.events import BreakerChanged, Event, Hook, TasksSettled
 from asyncflow.scheduler import Publisher
 
 CLUSTER_A, CLUSTER_B = "cluster_a", "cluster_b"
@@ -46,7 +46,7 @@ class TwoClusters:
     def relay(self, cluster: str, count: int, publishers: dict[str, Publisher]) -> Flow:
         """Run a scheduler until it has settled that many messages of the cluster; return how they flowed."""
         settled = Countdown(cluster, count)
-        hooks = [settled, self._note_outage]
+        hooks: list[Hook] = [settled, self._note_outage]
         with running(Scheduler(self.engine, self.outbox, publishers, hooks=hooks)):
             began = time.perf_counter()
             assert settled.is_over.wait(_RELAY_SECONDS), f"{cluster}: {settled.left} of {count} are unsettled"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, String, select, text
+from sqlalchemy import Engine, Executable, String, Table, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from asyncflow import Inbox, Outbox, Scheduler
@@ -33,6 +33,10 @@ class Application:
         self.inbox = Inbox(Base.metadata)
         Base.metadata.create_all(engine)
 
+    @property
+    def users(self) -> Table:
+        return self.Base.metadata.tables[self.User.__tablename__]
+
     def session(self) -> Session:
         return Session(self.engine)
 
@@ -41,7 +45,7 @@ class Application:
         publishers = publisher if isinstance(publisher, dict) else {"kafka": publisher or MemoryPublisher()}
         return Scheduler(self.engine, self.outbox, publishers, hooks=[self.signals, *hooks], **options)
 
-    def rows(self, statement: Select[Any] | None = None) -> list[Row[Any]]:
+    def rows(self, statement: Executable | None = None) -> list[Any]:
         """Return the task rows in order of enqueueing, or those of ``statement``."""
         tasks = self.outbox.tasks
         with self.engine.connect() as connection:

@@ -16,10 +16,11 @@ from asyncflow.events import SettleFenced, StepFailed, TaskFailed, TasksSettled
 from asyncflow.scheduler import SENT, Outcome, Record, Retry
 from asyncflow.testing import MemoryPublisher, Signals
 from tests.support.databases import drop_everything, open_engine
+from tests.support.options import RetryTimes
 from tests.support.proxy import Proxy
 
 _LONG_SECONDS = 60.0
-_NO_WAIT = {"retry_interval_seconds": 0, "max_retry_interval_seconds": 0}
+_NO_WAIT: RetryTimes = {"retry_interval_seconds": 0, "max_retry_interval_seconds": 0}
 _QUICK = {
     "lease_seconds": 30.0,
     "heartbeat_seconds": 0.1,
@@ -72,8 +73,8 @@ class Day:
         self.broker, self.signals = Broker(), Signals()
         self.calls: Counter[str] = Counter()
         self.runs: Counter[int] = Counter()
-        for name, more in ((PLAIN, {}), (ORDERED, {"ordered": True}), (SKIPPING, {"ordered": True})):
-            outbox.message(name, max_retries=5, **_NO_WAIT, **more)
+        for name in (PLAIN, ORDERED, SKIPPING):
+            outbox.message(name, max_retries=5, ordered=name != PLAIN, **_NO_WAIT)
         self._declare_handlers()
         self.job = _Send(self.runs)
 

@@ -41,7 +41,7 @@ def imports_of(path: Path) -> Iterator[Import]:
             yield Import(name, source)
             yield from (Import(name, f"{source}.{alias.name}") for alias in node.names)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            yield from (Import(name, arg.value) for arg in node.args if isinstance(arg, ast.Constant))
+            yield from (Import(name, str(arg.value)) for arg in node.args if isinstance(arg, ast.Constant))
 
 
 IMPORTS = [found for path in sorted(ROOT.rglob("*.py")) for found in imports_of(path)]

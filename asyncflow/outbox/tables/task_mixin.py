@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import Table
 from sqlalchemy.orm import declared_attr
 
 from asyncflow.outbox.tables.task_tables import task_table
@@ -44,11 +43,14 @@ class TaskMixin:
         context: Mapped[str | None]
         owner: Mapped[str | None]
         claim_token: Mapped[uuid.UUID | None]
+        __table__: ClassVar[Any]  # a Table; bases declare it in types that differ with the version
 
-    @declared_attr.directive
-    def __table__(cls) -> Table:  # noqa: N805 - declared_attr passes the class
-        """Build the table in the MetaData of the class's base, in the schema of its ``__table_args__``."""
-        arguments = getattr(cls, "__table_args__", None) or {}
-        options = arguments if isinstance(arguments, dict) else arguments[-1]
-        schema = options.get("schema") if isinstance(options, dict) else None
-        return task_table(cls.metadata, cls.__tablename__, schema)  # type: ignore[attr-defined]
+    else:
+
+        @declared_attr.directive
+        def __table__(cls):  # noqa: N805 - declared_attr passes the class
+            """Build the table in the MetaData of the class's base, in the schema of its ``__table_args__``."""
+            arguments = getattr(cls, "__table_args__", None) or {}
+            options = arguments if isinstance(arguments, dict) else arguments[-1]
+            schema = options.get("schema") if isinstance(options, dict) else None
+            return task_table(cls.metadata, cls.__tablename__, schema)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timezone
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, MetaData, inspect, select
@@ -104,7 +104,7 @@ def test_the_mixin_takes_its_schema_from_the_table_arguments(arguments: object) 
 
 def test_the_mixin_leaves_other_table_arguments_alone() -> None:
     class Base(DeclarativeBase):
-        __table_args__: ClassVar[Any] = {"mysql_engine": "InnoDB"}
+        __table_args__: Any = {"mysql_engine": "InnoDB"}  # noqa: RUF012 - as SQLAlchemy declares it
 
     class OutboxTask(TaskMixin, Base):
         pass

@@ -47,9 +47,9 @@ class Gate(MemoryPublisher):
 class Meanwhile(MemoryPublisher):
     """Do something between publish and settle, once."""
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], object]) -> None:
         super().__init__()
-        self._work: Callable[[], None] | None = work
+        self._work: Callable[[], object] | None = work
 
     def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
         outcomes = super().publish(batch)

@@ -26,7 +26,7 @@ def test_outcomes_are_counted(sqlite_application: Application, sqlite_schedule: 
 
 def test_fenced_settles_are_counted(sqlite_application: Application, sqlite_schedule: Schedule) -> None:
     publish_many(sqlite_application, 3)
-    scheduler = sqlite_schedule(Meanwhile(lambda: alter(sqlite_application, "status = 4") and None))
+    scheduler = sqlite_schedule(Meanwhile(lambda: alter(sqlite_application, "status = 4")))
     scheduler.drain()
     assert scheduler.counters().fenced == 3
 

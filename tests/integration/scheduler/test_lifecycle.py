@@ -88,7 +88,7 @@ def test_a_backlog_is_done_and_cleaned_with_the_smallest_pool_that_is_taken(
     application.outbox.task("nothing", concurrency=2, limit=40)(lambda: None)
     engine = open_engine(application.engine.url, **pool)
     publisher, signals = MemoryPublisher(), application.signals
-    options = {"success_retention_seconds": 0.1, "cleaning_interval_seconds": 0.2}
+    options: dict[str, Any] = {"success_retention_seconds": 0.1, "cleaning_interval_seconds": 0.2}
     with Scheduler(engine, application.outbox, {"kafka": publisher}, hooks=[signals], **options):
         ids = publish_many(application, 2000)
         with application.engine.begin() as connection:
@@ -263,7 +263,7 @@ def test_more_instances_than_shards_are_refused(sqlite_application: Application)
         sqlite_application.scheduler(instance_count=65)
 
 
-class Fatal(BaseTrigger):
+class Fatal(BaseTrigger):  # type: ignore[misc] # APScheduler tells no types
     """Fire once, then raise: that ends APScheduler's thread without a word."""
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
@@ -353,7 +353,12 @@ def test_a_hook_on_the_thread_that_starts_or_stops_may_call_stop(
             scheduler.stop()
 
     scheduler = sqlite_application.scheduler(None, hook)
-    stopping = threading.Thread(target=lambda: (scheduler.start(), scheduler.stop()), daemon=True)
+
+    def start_and_stop() -> None:
+        scheduler.start()
+        scheduler.stop()
+
+    stopping = threading.Thread(target=start_and_stop, daemon=True)
     stopping.start()
     stopping.join(LONG)
     assert not stopping.is_alive()

@@ -22,7 +22,7 @@ def scheduler_of(application: Application, publisher: MemoryPublisher | None = N
     return Scheduler(application.engine, application.outbox, {"kafka": publisher or MemoryPublisher()})
 
 
-def enqueue(application: Application, name: str, *several: dict[str, str]) -> None:
+def enqueue(application: Application, name: str, *several: dict[str, Any]) -> None:
     with application.session() as session, session.begin():
         for arguments in several:
             application.outbox.enqueue(session, name, **arguments)
@@ -159,7 +159,8 @@ def test_a_drain_tells_what_it_sent_did_failed_and_left(application: Application
             raise signal
 
     def answer(record: Record) -> Outcome:
-        return {b'"ok"': SENT, b'"busy"': Retry("busy")}.get(record.value, Rejected("too large"))
+        answers: dict[bytes, Outcome] = {b'"ok"': SENT, b'"busy"': Retry("busy")}
+        return answers.get(record.value, Rejected("too large"))
 
     outbox.message("slow", retry_interval_seconds=600, max_retry_interval_seconds=600)
     enqueue(application, "work", *({"say": say} for say in says))

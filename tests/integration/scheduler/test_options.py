@@ -88,7 +88,7 @@ def test_sharding_strategy_deals_the_shards(application: Application, schedule: 
 
 def settle_shares(schedulers: list[Scheduler]) -> None:
     """Let each look until none has anything to do."""
-    eventually(lambda: [s.cluster.step() for s in schedulers] and all(s.ownership.is_at_rest for s in schedulers))  # type: ignore[attr-defined]
+    eventually(lambda: [s.cluster.step() for s in schedulers] and all(s.ownership.is_at_rest for s in schedulers))
 
 
 def test_lease_seconds_is_how_long_the_dead_hold_up_the_living(application: Application, schedule: Schedule) -> None:

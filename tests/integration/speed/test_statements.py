@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from asyncflow import Call, Message, Scheduler, Status
+from asyncflow.scheduler.relay.relay import Relay
+from asyncflow.scheduler.worker.worker import Worker
 from asyncflow.testing import MemoryPublisher
 from tests.integration.speed.conftest import Counting
 
@@ -101,7 +103,7 @@ def test_an_idle_instance_asks_one_question(counted: Counting) -> None:
         outbox.task(f"idle.task.{number}")(nothing)
     scheduler = counted.application.scheduler(lease_seconds=600)
     scheduler.ownership.acquire()
-    loops = (*scheduler.relays, scheduler.worker)
+    loops: list[Relay | Worker] = [*scheduler.relays, scheduler.worker]
     now = [0.0]
     scheduler.lookout.clock = lambda: now[0]
     for loop in loops:

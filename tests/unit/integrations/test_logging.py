@@ -186,8 +186,10 @@ def test_the_log_writes_it_with_the_event_attached(
     with caplog.at_level(logging.DEBUG, "asyncflow"):
         EventLog()(event)
     (record,) = caplog.records
-    of_a_task = isinstance(event, (events.AttemptFailed, events.HandlerFailedLate))
-    assert record.name == (f"asyncflow.tasks.{event.task_type}" if of_a_task else "asyncflow")
+    if isinstance(event, events.AttemptFailed | events.HandlerFailedLate):
+        assert record.name == f"asyncflow.tasks.{event.task_type}"
+    else:
+        assert record.name == "asyncflow"
     assert (record.levelno, record.getMessage()) == (level, line_of(event))
     assert record.event is event  # type: ignore[attr-defined]
 

@@ -12,7 +12,7 @@ from sqlalchemy.schema import CreateTable
 
 from asyncflow.outbox.clock import DatabaseTime, Instant, database_now, seconds_until
 
-DIALECTS: list[Any] = [mysql.dialect(), postgresql.dialect(), sqlite.dialect()]
+DIALECTS: list[Any] = [database.dialect() for database in (mysql, postgresql, sqlite)]
 NOON = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 TABLE = Table("t", MetaData(), Column("id", Integer, primary_key=True), Column("at", DatabaseTime()))
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, delete
+from sqlalchemy import Engine, create_engine, delete
 
-from asyncflow import Status, cli
+from asyncflow import Outbox, Status, cli
 from asyncflow.integrations.flowsvr import command
 from tests.integration.integrations.flowsvr.conftest import Service
 from tests.support.application import Application
@@ -220,6 +220,11 @@ def test_a_service_on_a_url_uses_the_recorded_shard_count(monkeypatch: pytest.Mo
     application = Application(create_engine(url), shard_count=16)
     application.scheduler().drain()
     served: list[int] = []
-    monkeypatch.setattr(command, "made", lambda _, outbox, *__: lambda ___: served.append(outbox.shard_count) or 0)
+
+    def made(_: Engine, outbox: Outbox, *__: object) -> command.Serve:
+        served.append(outbox.shard_count)
+        return lambda _: 0
+
+    monkeypatch.setattr(command, "made", made)
     assert cli.main(["serve", "--database-url", url, "--insecure-no-auth"]) == 0
     assert served == [16]

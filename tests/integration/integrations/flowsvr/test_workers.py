@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -246,7 +247,7 @@ def test_each_child_is_a_worker_of_its_own_and_one_of_a_started_worker_is_refuse
             eventually(lambda: set(application.statuses()) == {Status.SUCCESS})
         return one.name
 
-    children = [Child(lambda n=n: work(n)) for n in (1, 2)]
+    children = [Child(partial(work, n)) for n in (1, 2)]
     names = {child.result() for child in children}
     assert len({*names, one.name}) == 3
 

@@ -20,8 +20,9 @@ MakeTopic = Callable[[str], str]
 @pytest.fixture(params=[KAFKA_PYTHON, CONFLUENT], ids=["kafka-python", "confluent-kafka"])
 def adapter(request: pytest.FixtureRequest) -> Adapter:
     """Give the adapter under test."""
-    pytest.importorskip(request.param.library)
-    return request.param
+    adapter: Adapter = request.param
+    pytest.importorskip(adapter.library)
+    return adapter
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
@@ -16,7 +16,7 @@ class Stored(NamedTuple):
     partition: int
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: list[Any]  # (name, value) pairs
 
 
 def read(servers: str, topic: str, count: int) -> list[Stored]:
@@ -42,4 +42,4 @@ def _poll(consumer: Consumer, count: int) -> list[Stored]:
 def _stored(message: Message) -> Stored:
     partition = message.partition()
     assert partition is not None
-    return Stored(partition, message.key(), message.value(), message.headers() or [])
+    return Stored(partition, message.key(), message.value(), list(message.headers() or []))

@@ -49,7 +49,7 @@ def test_any_number_of_rows_is_inserted(store: Store, count: int) -> None:
 
 
 def test_rows_keep_every_value(store: Store) -> None:
-    values = {
+    values: dict[str, Any] = {
         "task_key": '%s %(id)s :id ? it\'s "a" \\ 😀',
         "headers": '{"a":"%s"}',
         "payload": bytes(range(256)) + b"%s %(payload)s '",

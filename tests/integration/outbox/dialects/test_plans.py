@@ -120,11 +120,12 @@ def count_postgresql_reads(plans: Plans) -> dict[str, float]:
 def postgresql_reads(plans: Plans, statement: Statement) -> float:
     """Return how many rows all scans of the table returned or threw away."""
     (((plan,),),) = plans.run(statement, "EXPLAIN (ANALYZE, FORMAT JSON) ")
-    return sum(
+    rows: float = sum(
         (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         for node in nodes_of(plan["Plan"])
         if node.get("Relation Name") == "asyncflow_task"
     )
+    return rows
 
 
 # -- SQLite ----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -170,7 +171,7 @@ def test_a_renewal_raises_no_epoch(realm: Realm) -> None:
 
 def test_of_many_who_acquire_at_once_each_item_has_one_owner(realm: Realm) -> None:
     members = [realm.member(f"m{number}") for number in range(8)]
-    at_once([lambda one=one: one.acquire(JOB, ALL) for one in members])
+    at_once([partial(one.acquire, JOB, ALL) for one in members])
     shares = [set(owned_by(one)) for one in members]
     assert sum(map(len, shares)) == ITEMS
     assert set().union(*shares) == set(ALL)
@@ -197,9 +198,7 @@ def test_of_two_numbers_that_come_at_once_one_holds(realm: Realm) -> None:
         except ShardCountMismatchError:
             refused.append(count)
 
-    at_once(
-        [lambda name=name, count=count: join(name, count) for name, count in zip("abcd", (4, 7, 4, 7), strict=True)]
-    )
+    at_once([partial(join, name, count) for name, count in zip("abcd", (4, 7, 4, 7), strict=True)])
     kept = len(view(realm.registry("looker")).items)
     assert kept in (4, 7)
     assert set(refused) == {4, 7} - {kept}

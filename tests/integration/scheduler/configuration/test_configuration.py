@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -33,6 +34,14 @@ NOW = timedelta(0)
 
 def configurations(application: Application) -> Configurations:
     return Configurations(application.engine, application.outbox)
+
+
+def drain_until(scheduler: Scheduler, holds: Callable[[], bool]) -> None:
+    def drained() -> bool:
+        scheduler.drain()
+        return holds()
+
+    eventually(drained, 30)
 
 
 def by_hand(application: Application, task_type: str, **values: Any) -> None:
@@ -332,7 +341,7 @@ def test_messages_retry_as_is_in_force(application: Application, ordered: bool) 
         application.outbox.publish(session, "moved", {}, key="A1")
     configurations(application).put("moved", max_retries=1, retry_interval_seconds=0, max_retry_interval_seconds=0)
     scheduler = application.scheduler(Failing())
-    eventually(lambda: (scheduler.drain(), application.statuses() == [Status.FAILED])[1], 30)
+    drain_until(scheduler, lambda: application.statuses() == [Status.FAILED])
     assert [retried.delay_seconds for retried in application.signals.of(TaskRetried)] == [0]
     assert application.signals.of(TaskFailed)[0].retry_count == 1
 
@@ -457,7 +466,7 @@ def test_an_ordered_key_is_held_up_and_released_as_its_type_goes_off_and_on(appl
         application.outbox.publish(session, "moved", {"number": 3}, key="A1")
     scheduler.drain()
     configs.put("moved", enabled=True)
-    eventually(lambda: (scheduler.drain(), len(publisher.records) == 4)[1], 30)
+    drain_until(scheduler, lambda: len(publisher.records) == 4)
     assert [record.value for record in publisher.records] == [b'{"number":%d}' % number for number in range(4)]
     assert application.signals.of(PageFetched)
 

@@ -48,7 +48,7 @@ def open_transactions(engine: Engine) -> Iterator[Callable[[], int]]:
 
 def is_transactional(connection: Any) -> bool:
     """Tell whether statements wait for a commit: SQLAlchemy tells of a transaction where none is open, too."""
-    return connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT"
+    return bool(connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT")
 
 
 def open_on_the_server(engine: Engine) -> int:
@@ -83,7 +83,7 @@ def test_no_transaction_is_open_while_the_publisher_works(
 
 def test_rows_can_be_changed_while_the_publisher_works(application: Application, schedule: Schedule) -> None:
     publish_many(application, 5)
-    publisher = Meanwhile(lambda: publish(application) and None)
+    publisher = Meanwhile(lambda: publish(application))
     schedule(publisher).drain()
     assert len(publisher.records) == 6
 

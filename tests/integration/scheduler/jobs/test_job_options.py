@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
+from functools import partial
 from typing import Any
 
 import pytest
@@ -291,6 +292,10 @@ def test_listeners_are_called_in_order_and_back(schedulers: Make) -> None:
     assert calls == ["before a", "before b", "work", "after b", "after a"]
 
 
+def is_of(item: int, event: events.JobItemFinished) -> bool:
+    return event.item == item
+
+
 @pytest.mark.parametrize(("threads", "most"), [(1, 1), (3, 3)])
 def test_thread_count_bounds_the_items_at_work(
     threads: int, most: int, application: Application, schedulers: Make
@@ -312,7 +317,7 @@ def test_thread_count_bounds_the_items_at_work(
     scheduler.start()
     tick(scheduler)
     for item in range(6):
-        application.signals.wait_for(events.JobItemFinished, lambda event, item=item: event.item == item)
+        application.signals.wait_for(events.JobItemFinished, partial(is_of, item))
     assert peaks[0] == most
 
 
@@ -320,7 +325,7 @@ def test_disabled_jobs_and_items_do_not_run_until_they_are_switched_on(
     application: Application, schedulers: Make
 ) -> None:
     noted = Noted()
-    options = {"cron": NEVER, "sharding_total_count": 2, "disabled": True}
+    options: dict[str, Any] = {"cron": NEVER, "sharding_total_count": 2, "disabled": True}
     drained(schedulers, SimpleJob("job", noted, **options))
     assert noted.items == []
     jobs, shards = application.outbox.jobs, application.outbox.shards

@@ -304,9 +304,14 @@ def parked(application: Application) -> list[Any]:
     return application.rows(select(application.outbox.parked_keys))
 
 
-def drained(application: Application, ledger: Ledger, statuses: list[int]) -> bool:
+def drained(application: Application, ledger: Ledger, statuses: Sequence[int]) -> bool:
     application.scheduler(ledger).drain()
     return application.statuses() == statuses
+
+
+def has_no_parked_key(application: Application, ledger: Ledger) -> bool:
+    application.scheduler(ledger).drain()
+    return parked(application) == []
 
 
 def test_a_replayed_dead_letter_goes_before_those_it_held_up(
@@ -347,7 +352,7 @@ def test_a_key_whose_waiting_ones_are_cancelled_is_released(
 ) -> None:
     ledger, _ = blocked
     assert letters_of(application).cancel(Selection(key="A1", task_type="moved"), actor="ann").count == 4
-    eventually(lambda: (application.scheduler(ledger).drain(), parked(application) == [])[1], 30)
+    eventually(lambda: has_no_parked_key(application, ledger), 30)
     assert ledger.arrived == []
 
 

@@ -40,7 +40,7 @@ def fates(application: Application) -> dict[str, tuple[int, int]]:
 
 
 def log_of(application: Application, key: str) -> str:
-    return next(row.schedule_log for row in application.rows() if row.task_key == key)
+    return next(str(row.schedule_log) for row in application.rows() if row.task_key == key)
 
 
 DONE, RETRIED, DEAD = (Status.SUCCESS, 0), (Status.PENDING, 1), (Status.FAILED, 0)

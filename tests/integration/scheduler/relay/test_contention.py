@@ -128,8 +128,9 @@ class Rival:
         try:
             with self._application.engine.connect() as connection, connection.begin() as transaction:
                 # Heavy, so that InnoDB, which ends the lighter transaction, ends the settle.
-                users = self._application.User.__table__
-                connection.execute(insert(users), [{"account_no": f"A{number}"} for number in range(100)])
+                connection.execute(
+                    insert(self._application.users), [{"account_no": f"A{number}"} for number in range(100)]
+                )
                 self._lock(connection, ids[-1:])
                 self._locked.set()
                 eventually(lambda: somebody_waits(self._application.engine))

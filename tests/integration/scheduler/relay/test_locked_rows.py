@@ -186,7 +186,12 @@ def test_parts_of_one_round_keep_their_shards_until_each_is_written(engine: Engi
     settler.locked.keep(parts)
     with locked(application.engine, select(tasks.c.id).where(tasks.c.shard == parts[1].settlement.succeeded[0].shard)):
         settler._write_locked()
-    eventually(lambda: settler._write_locked() is None and settled(application, 40))
+
+    def is_settled() -> bool:
+        settler._write_locked()
+        return settled(application, 40)
+
+    eventually(is_settled)
     assert application.signals.of(SettleFenced) == []
     assert dict(hold) == {}
     scheduler.stop()

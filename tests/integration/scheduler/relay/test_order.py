@@ -24,7 +24,7 @@ from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually
 
 MOVED = "account.moved"
-NO_WAIT = {"retry_interval_seconds": 0, "max_retry_interval_seconds": 0}
+NO_WAIT: dict[str, Any] = {"retry_interval_seconds": 0, "max_retry_interval_seconds": 0}
 
 
 class Ledger(MemoryPublisher):

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Engine, Row, select, text
+from sqlalchemy import URL, Engine, select, text
 
 from asyncflow import Scheduler, Status
 from asyncflow.events import TaskFailed, TaskRetried, TasksSettled
@@ -28,7 +28,7 @@ def flaky(application: Application) -> str:
     return BUSY
 
 
-def row(application: Application) -> Row[Any]:
+def row(application: Application) -> Any:
     (only,) = application.rows()
     return only
 
@@ -101,7 +101,7 @@ def test_without_an_interval_all_retries_happen_at_once(
 
 def test_a_retried_task_succeeds_in_the_end(application: Application, schedule: Schedule, flaky: str) -> None:
     publish(application, task_type=flaky)
-    answers = iter([Retry("1"), Retry("2"), SENT])
+    answers: Iterator[Outcome] = iter([Retry("1"), Retry("2"), SENT])
     scheduler = schedule(MemoryPublisher(lambda _: next(answers)))
     for _ in range(3):
         scheduler.drain()

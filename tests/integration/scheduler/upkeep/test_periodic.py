@@ -181,7 +181,7 @@ def test_an_instance_that_fails_in_between_leaves_the_due_time_to_the_next(
 
     def fail(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         if statement.startswith("INSERT INTO asyncflow_task"):
-            raise OperationalError(statement, None, ConnectionResetError("cut off"))  # type: ignore[arg-type]
+            raise OperationalError(statement, None, ConnectionResetError("cut off"))
 
     event.listen(application.engine, "before_cursor_execute", fail)
     one.step()

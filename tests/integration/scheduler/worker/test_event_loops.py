@@ -74,7 +74,7 @@ def enqueue(application: Application) -> None:
 def test_a_coroutine_is_refused_the_engine_of_the_application_which_notices_nothing(
     options: dict[str, Any], application: Application, schedule: Schedule, loop: Loop
 ) -> None:
-    engine, errors = engine_on(application.engine.url, **options), []
+    engine, errors = engine_on(application.engine.url, **options), list[str]()
     declare(application, engine, errors)
 
     async def in_transaction() -> list[int]:
@@ -100,7 +100,7 @@ def test_a_coroutine_is_refused_the_engine_of_the_application_which_notices_noth
 def test_an_engine_that_the_coroutine_used_first_becomes_the_applications(
     application: Application, schedule: Schedule, loop: Loop
 ) -> None:
-    engine, errors = engine_on(application.engine.url), []
+    engine, errors = engine_on(application.engine.url), list[str]()
     declare(application, engine, errors)
     with schedule():
         enqueue(application)
@@ -130,7 +130,7 @@ def test_an_engine_of_their_own_is_refused_to_no_coroutine(
 
 
 def test_an_engine_of_a_loop_that_has_ended_is_taken_over(application: Application, schedule: Schedule) -> None:
-    engine, errors = engine_on(application.engine.url), []
+    engine, errors = engine_on(application.engine.url), list[str]()
     declare(application, engine, errors)
     first = Loop()
     assert first.run(ask(engine)) == 42

@@ -93,7 +93,7 @@ def done(notes: Notes) -> list[tuple[int, str]]:
 
 def declare(outbox: Outbox, kind: str, work: Callable[[str], None]) -> None:
     """Declare the handler ``work`` as a function, a transactional one, or a coroutine."""
-    options = {"concurrency": 2, "limit": 40}
+    options: dict[str, Any] = {"concurrency": 2, "limit": 40}
     if kind == "transactional":
 
         @outbox.task("fork", transactional=True, **options)

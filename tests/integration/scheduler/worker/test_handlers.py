@@ -33,7 +33,7 @@ def take_away(application: Application) -> None:
 
 
 def users(application: Application) -> int:
-    return application.rows(select(func.count()).select_from(application.User))[0][0]
+    return int(application.rows(select(func.count()).select_from(application.User))[0][0])
 
 
 def test_functions_and_coroutines_get_what_was_given_at_the_enqueue(application: Application) -> None:
@@ -162,7 +162,7 @@ def test_a_hanging_handler_is_given_up_and_its_place_is_free_again(
     sqlite_application: Application, is_coroutine: bool
 ) -> None:
     application, released, seen = sqlite_application, threading.Event(), []
-    options = {"max_processing_time_seconds": 0.1, "max_retries": 0, "concurrency": 1}
+    options: dict[str, Any] = {"max_processing_time_seconds": 0.1, "max_retries": 0, "concurrency": 1}
 
     def hanging(ctx: TaskContext, hangs: bool) -> None:
         if hangs:

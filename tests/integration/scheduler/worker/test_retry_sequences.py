@@ -44,9 +44,10 @@ def run(application: Application) -> list[TaskRetried]:
 def test_a_task_that_always_fails_waits_as_its_policy_says(application: Application, policy: str) -> None:
     options, expected = CASES[policy]
 
-    @application.outbox.task(max_retries=6, **options)
     def failing() -> None:
         raise RuntimeError("no")
+
+    application.outbox.task("failing", max_retries=6, **options)(failing)
 
     retried = run(application)
     assert [event.delay_seconds for event in retried] == expected

@@ -31,6 +31,8 @@ class Lasting:
         self.ends += 1
         return self.ends > self._reluctance
 
+    def leave_to_parent(self) -> None: ...
+
 
 class Maker:
     """Hand out the given sessions, one for each connection."""

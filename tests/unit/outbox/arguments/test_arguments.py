@@ -264,7 +264,8 @@ def test_names_of_the_declaring_function_are_read_and_those_of_other_parameters_
     outbox = Outbox(MetaData())
 
     @outbox.task
-    def handle(ctx: OrderedDict[str, int], one: Local) -> OrderedDict[str, int]: ...
+    def handle(ctx: OrderedDict[str, int], one: Local) -> OrderedDict[str, int]:
+        return ctx
 
     signature = outbox.handler_types["handle"].signature
     assert signature is not None

@@ -88,6 +88,7 @@ def test_no_due_time_gets_two_tasks_and_none_gets_one_early(misfire: Any, late: 
 
 def test_a_handler_or_its_name_is_declared_with_the_types_name(outbox: Outbox) -> None:
     handler = outbox.handler_types["close_books"].handler
+    assert handler is not None
     assert outbox.periodic(handler, "0 3 * * *", timezone="Europe/Berlin", arguments={"year": 1}) == PeriodicTask(
         name="close_books",
         task_type="close_books",

@@ -35,7 +35,7 @@ def test_a_type_has_the_documented_defaults(outbox: Outbox) -> None:
 
 
 def test_every_option_of_a_type_is_kept(outbox: Outbox) -> None:
-    options = {
+    options: dict[str, Any] = {
         "destination": "cluster_a",
         "topic": "users",
         "max_retries": 0,
@@ -99,7 +99,7 @@ def test_a_bad_option_is_refused_with_name_value_and_range(outbox: Outbox, optio
 
 def test_an_unknown_option_is_refused_with_the_nearest_name(outbox: Outbox) -> None:
     with pytest.raises(UnknownOptionError, match=r"no option 'max_retry' \(did you mean 'max_retries'\?\)"):
-        outbox.message("user.registered", max_retry=3)
+        outbox.message("user.registered", max_retry=3)  # type: ignore[call-arg]
 
 
 def test_an_undeclared_type_is_told_with_the_nearest_name_and_the_remedy(outbox: Outbox) -> None:

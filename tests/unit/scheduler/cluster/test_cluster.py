@@ -99,6 +99,8 @@ class FakeRegistry:
             if owner == self.instance:
                 self._world.owners[item] = (None, epoch, 0.0)
 
+    def close(self) -> None: ...
+
     @property
     def _end(self) -> float:
         return self._world.now + LEASE
@@ -288,7 +290,7 @@ def test_whatever_happens_no_item_is_worked_on_by_two_and_none_is_forgotten(happ
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_an_item_whose_lease_was_not_renewed_rests_until_it_is_and_the_others_go_on():
+def test_an_item_whose_lease_was_not_renewed_rests_until_it_is_and_the_others_go_on() -> None:
     world = World()
     a = world.instance("a")
     a.registry.locked = {3}
@@ -299,7 +301,7 @@ def test_an_item_whose_lease_was_not_renewed_rests_until_it_is_and_the_others_go
     assert a.items == list(range(ITEMS))
 
 
-def test_an_item_rests_from_the_moment_on_at_which_its_lease_ends_not_from_the_next_look_on():
+def test_an_item_rests_from_the_moment_on_at_which_its_lease_ends_not_from_the_next_look_on() -> None:
     world = World()
     a = world.instance("a")
     owner, epoch, _ = world.owners[3]
@@ -310,7 +312,7 @@ def test_an_item_rests_from_the_moment_on_at_which_its_lease_ends_not_from_the_n
     assert a.items == [item for item in range(ITEMS) if item != 3]
 
 
-def test_leases_that_are_late_where_they_are_kept_are_renewed_at_the_next_look():
+def test_leases_that_are_late_where_they_are_kept_are_renewed_at_the_next_look() -> None:
     world = World()
     a = world.instance("a")
     before = a.registry.renewals

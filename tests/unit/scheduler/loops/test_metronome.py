@@ -31,7 +31,7 @@ class Beats:
             assert self._beaten.wait_for(lambda: self.count >= count, LONG), self.count
 
 
-class Fatal(BaseTrigger):
+class Fatal(BaseTrigger):  # type: ignore[misc] # APScheduler tells no types
     """Fire once, then raise: that ends APScheduler's thread without a word."""
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:

@@ -19,8 +19,9 @@ from asyncflow import Status, TaskContext
 from asyncflow.errors import ClaimLostError, UnsettledEffectError
 from asyncflow.events import HandlerFailedLate, TaskFailed, TasksSettled
 from tests.support.application import Application
+from tests.support.options import Retries
 
-_AT_ONCE = {"max_retries": 3, "retry_interval_seconds": 0, "max_retry_interval_seconds": 0}
+_AT_ONCE: Retries = {"max_retries": 3, "retry_interval_seconds": 0, "max_retry_interval_seconds": 0}
 _STEPS = (
     "add", "add", "flush", "read", "savepoint", "release", "rollback_to", "rollback", "failing_flush",
     "refused_commit", "lost_commit", "commit", "raw_commit", "close",
@@ -34,19 +35,21 @@ def do_commit_of(engine: Engine, replaced: Callable[[Any, Callable[[], None]], N
 
     That of this thread alone: others, such as the one that renews the leases, share the engine.
     """
-    real, here = engine.dialect.do_commit, threading.get_ident()
+    dialect: Any = engine.dialect
+    real, here = dialect.do_commit, threading.get_ident()
 
     def do_commit(connection: Any) -> None:
         if threading.get_ident() != here:
-            return real(connection)
-        del engine.dialect.do_commit
-        return replaced(connection, lambda: real(connection))
+            real(connection)
+            return
+        del dialect.do_commit
+        replaced(connection, lambda: real(connection))
 
-    engine.dialect.do_commit = do_commit  # type: ignore[method-assign]
+    dialect.do_commit = do_commit
     try:
         yield
     finally:
-        engine.dialect.__dict__.pop("do_commit", None)
+        dialect.__dict__.pop("do_commit", None)
 
 
 class Bank:
@@ -157,13 +160,13 @@ class Call:
 
     def refused_commit(self) -> None:
         self.release_all()
-        with do_commit_of(self.session.get_bind(), self._refuse):
+        with do_commit_of(self.bank.application.engine, self._refuse):
             self.session.commit()
 
     def lost_commit(self) -> None:
         self.release_all()
         self.unknown |= set(self.pending)
-        with do_commit_of(self.session.get_bind(), self._lose):
+        with do_commit_of(self.bank.application.engine, self._lose):
             self.session.commit()
 
     def close(self) -> None:

@@ -151,7 +151,7 @@ class FakeService:
 
     @staticmethod
     def _is_due(task: dict[str, Any]) -> bool:
-        return task["status"] == "PENDING" and task["due"] <= time.monotonic()
+        return bool(task["status"] == "PENDING" and task["due"] <= time.monotonic())
 
     def _is_held(self, task_id: str, token: str) -> bool:
         task = self.tasks.get(task_id)

@@ -239,7 +239,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
 
 def test_a_key_that_stands_for_another_task_is_no_lost_claim() -> None:
     service = FakeService()
-    service.answer = lambda _: problem(409, "idempotency_key was used for another task")  # type: ignore[method-assign]
+    service.answer = lambda request: problem(409, "idempotency_key was used for another task")  # type: ignore[method-assign]
     with pytest.raises(ServiceRefusedError) as raised:
         service.client().create("mail", idempotency_key="k")
     assert (raised.value.status, "another task" in str(raised.value)) == (409, True)
