@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.scheduler.operator.report import COUNT_LIMIT, Report, TypeReport, report
+
+_HEADINGS = (
+    " PENDING",
+    "OLDEST DUE",
+    "   NEXT DUE",
+    " RUNNING",
+    "OLDEST RUN",
+    " SUCCESS",
+    "  FAILED",
+    "CANCELLED",
+)  # as wide as their columns
 
 
 def add_to(commands: Any) -> None:
@@ -23,12 +35,7 @@ def _status(options: argparse.Namespace) -> int:
 
 def render(state: Report) -> str:
     """Return the report as text for a terminal."""
-    lines = [f"{'TASK TYPE':<32} {'PENDING':>8} {'OLDEST DUE':>11} {'NEXT DUE':>9} {'SUCCESS':>8} {'FAILED':>7}"]
-    for one in state.types:
-        lines.append(
-            f"{_named(one):<32} {_count(one.pending):>8} {_seconds(one.oldest_due_seconds):>11} "
-            f"{_seconds(one.next_due_seconds):>9} {_count(one.succeeded):>8} {_count(one.failed):>7}"
-        )
+    lines = [_line("TASK TYPE", _HEADINGS), *(_line(_named(one), _fields(one)) for one in state.types)]
     if not state.types:
         lines.append("(no tasks)")
     lines += ["", "SHARDS"]
@@ -42,6 +49,25 @@ def render(state: Report) -> str:
         lines.append(f"{letter.task_id}  {letter.task_type}  key={letter.key}  retries={letter.retry_count}")
         lines.append(f"    {last_error}")
     return "\n".join(lines)
+
+
+def _line(name: str, fields: Sequence[str]) -> str:
+    return " ".join(
+        [f"{name:<28}", *(f"{field:>{len(title)}}" for field, title in zip(fields, _HEADINGS, strict=True))]
+    )
+
+
+def _fields(one: TypeReport) -> list[str]:
+    return [
+        _count(one.pending),
+        _seconds(one.oldest_due_seconds),
+        _seconds(one.next_due_seconds),
+        _count(one.running),
+        _seconds(one.oldest_running_seconds),
+        _count(one.succeeded),
+        _count(one.failed),
+        _count(one.cancelled),
+    ]
 
 
 def _named(one: TypeReport) -> str:

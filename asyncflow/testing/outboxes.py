@@ -7,6 +7,7 @@ from typing import Any
 from asyncflow.errors import OptionError, UnknownTaskTypeError
 from asyncflow.outbox import HandlerType, MessageType, Outbox
 from asyncflow.outbox.living import outboxes
+from asyncflow.outbox.task_function import TaskFunction
 from asyncflow.text import shown
 
 Kind = HandlerType | MessageType
@@ -16,6 +17,8 @@ def outbox_of(task: Any, given: Outbox | None) -> Outbox:
     """Return the outbox given, or the only one that declares ``task``; raises OptionError or UnknownTaskTypeError."""
     if given is not None:
         return _checked(given)
+    if isinstance(task, TaskFunction) and isinstance(task.outbox, Outbox):
+        return task.outbox
     if task is None:
         return _only(outboxes(), "this process has")
     declaring = [outbox for outbox in outboxes() if _declares(outbox, task)]

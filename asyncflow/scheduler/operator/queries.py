@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import NO_TIME, Instant, database_now
+from asyncflow.outbox.clock import NO_TIME, Instant, database_now, seconds_until
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.table.queries import context_of, has_status, logged
@@ -153,6 +153,15 @@ def count_up_to(tasks: Table, most: int) -> Select[Any]:
         .subquery()
     )
     return select(func.count()).select_from(rows)
+
+
+@lru_cache(maxsize=32)
+def oldest_running(tasks: Table, most: int) -> Select[Any]:
+    """Read the seconds, negative, since the first of up to ``most`` PROCESSING rows of a type was written."""
+    t = tasks.c
+    its = (t.status == int(Status.PROCESSING), t.task_type == bindparam("its_type", type_=String()))
+    since = select(seconds_until(t.modified_at).label("since")).where(*its).limit(most).subquery()
+    return select(func.min(since.c.since))
 
 
 def latest_dead_letters(tasks: Table, limit: int) -> Select[Any]:

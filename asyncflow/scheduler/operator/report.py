@@ -32,6 +32,9 @@ class TypeReport:
     succeeded: int
     failed: int
     enabled: bool = True  # as far as the configuration and this process's declarations tell
+    running: int = 0
+    oldest_running_seconds: float | None = None  # since it was claimed, or its last checkpoint; None if none runs
+    cancelled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def _read(connection: Connection, outbox: Outbox) -> Report:
     )
 
 
-_SHOWN = (Status.PENDING, Status.SUCCESS, Status.FAILED)
+_SHOWN = tuple(Status)
 
 
 def _type_report(
@@ -83,6 +86,9 @@ def _type_report(
         succeeded=counts[Status.SUCCESS],
         failed=counts[Status.FAILED],
         enabled=enabled,
+        running=counts[Status.PROCESSING],
+        oldest_running_seconds=_oldest_running(connection, outbox, name) if counts[Status.PROCESSING] else None,
+        cancelled=counts[Status.CANCELLED],
     )
 
 
@@ -99,6 +105,12 @@ def _switched_off(connection: Connection, outbox: Outbox) -> set[str]:
 def _count(connection: Connection, outbox: Outbox, status: Status, name: str) -> int:
     statement = queries.count_up_to(outbox.tasks, COUNT_LIMIT)
     return int(connection.execute(statement, {"its_status": int(status), "its_type": name}).scalar_one())
+
+
+def _oldest_running(connection: Connection, outbox: Outbox, name: str) -> float | None:
+    statement = queries.oldest_running(outbox.tasks, COUNT_LIMIT)
+    seconds = connection.execute(statement, {"its_type": name}).scalar_one()
+    return None if seconds is None else max(0.0, -seconds)
 
 
 def _dead_letters(connection: Connection, outbox: Outbox, failed: list[Head]) -> list[DeadLetter]:

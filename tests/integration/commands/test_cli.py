@@ -7,11 +7,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from sqlalchemy import URL, Engine, inspect, make_url, text
+from sqlalchemy import URL, Engine, inspect, make_url, text, update
 
 from asyncflow import Status, cli
 from tests.integration.scheduler.writing import alter, publish, publish_many
@@ -238,11 +239,27 @@ def test_status_tells_what_waits_what_failed_and_who_owns(
     done = run("status", "--database-url", plain(database_url))
     assert (done.returncode, done.stderr) == (0, "")
     counts = done.stdout.splitlines()[1].split()
-    assert (counts[:2], counts[-2:]) == (["user.registered", "4"], ["0", "1"])
+    assert (counts[:2], counts[-3:]) == (["user.registered", "4"], ["0", "1", "0"])
     assert f"64  {scheduler.ownership.owner}" in done.stdout
     assert f"{dead}  user.registered  key=A1  retries=4\n    last error\n" in done.stdout
     assert "olderlast" not in done.stdout
     scheduler.stop()
+
+
+def test_status_tells_what_runs_since_when_and_what_was_called_off(
+    application: Application, database_url: URL, run: Run
+) -> None:
+    publish_many(application, 4)
+    ids = [row.id for row in application.rows()]
+    tasks = application.outbox.tasks
+    with application.engine.begin() as connection:
+        for task_id, status, age in zip(ids, (1, 1, 4, 4), (90, 30, 0, 0), strict=True):
+            values = {"status": status, "modified_at": timedelta(seconds=-age), "order_time": timedelta(seconds=30)}
+            connection.execute(update(tasks).where(tasks.c.id == task_id).values(**values))
+    done = run("status", "--database-url", plain(database_url))
+    fields = done.stdout.splitlines()[1].split()
+    assert (fields[0], fields[4], fields[-3:]) == ("user.registered", "2", ["0", "0", "2"])
+    assert 90 <= float(fields[5]) < 150
 
 
 def test_status_and_init_db_take_a_scheduler(
