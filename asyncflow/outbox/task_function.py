@@ -120,6 +120,8 @@ class TaskFunction(StandsForHandler, Generic[FullP, P, R]):
     Made by ``@outbox.task()``. ``task_type`` is the name of its type, ``handler`` the function itself.
     """
 
+    __name__: str  # the handler's, as all that functools.update_wrapper copies
+
     def __init__(self, task_type: str, handler: Callable[..., R], outbox: Enqueues) -> None:
         functools.update_wrapper(self, handler)
         self.task_type = task_type
