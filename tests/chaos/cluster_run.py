@@ -90,7 +90,7 @@ class ClusterRun:
     def await_shares(self, instances: int, seconds: float = 30.0) -> float:
         """Wait until so many instances own all shards, in shares as equal as can be; return how long it took."""
         began = time.monotonic()
-        assert wait_until(lambda: self._is_shared(instances), seconds), f"owners: {self._shares()}"
+        assert wait_until(lambda: self.is_shared(instances), seconds), f"owners: {self._shares()}"
         return time.monotonic() - began
 
     def seconds_until_owned_by_others(self, owner: str, seconds: float = 30.0) -> float:
@@ -99,7 +99,8 @@ class ClusterRun:
         assert wait_until(lambda: not {owner, None} & set(self.owners().values()), seconds), f"owners: {self._shares()}"
         return time.monotonic() - began
 
-    def _is_shared(self, instances: int) -> bool:
+    def is_shared(self, instances: int) -> bool:
+        """Tell whether so many instances own all shards, in shares as equal as can be."""
         shares = self._shares()
         sizes = [count for owner, count in shares.items() if owner is not None]
         return None not in shares and len(sizes) == instances and max(sizes) - min(sizes) <= 1

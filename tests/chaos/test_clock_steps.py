@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import NullPool, create_engine, select
 
-from asyncflow import Status
+from asyncflow import Scheduler, Status
+from asyncflow.events import OwnershipChanged, ShardsHandedOver
 from asyncflow.outbox.clock import database_now
+from asyncflow.testing import MemoryPublisher, Signals
 from tests.chaos.bank import Bank
 from tests.chaos.cluster_run import ClusterRun, owner_of
 from tests.chaos.findings import Tell
@@ -71,6 +73,25 @@ def test_the_shards_of_one_who_dies_as_the_clock_is_set_are_taken_over_all_the_s
     finding(f"taken over {seconds:.1f} s after a step of {step} s; the lease is {LEASE_SECONDS:g} s")
     assert seconds < 2 * LEASE_SECONDS + 4
     assert run.bank.count(Status.FAILED) == 0
+
+
+def test_who_starts_right_after_a_step_forward_takes_nothing_from_who_lives(clock: tuple[ClusterRun, SetClock]) -> None:
+    run, set_clock = clock
+    bank, signals = run.bank, Signals()
+    # Leases so long that nobody renews them by himself before the newcomer has looked.
+    options = {"lease_seconds": 30.0, "heartbeat_seconds": 1.0, "hooks": [signals]}
+
+    def scheduler() -> Scheduler:
+        return Scheduler(create_engine(bank.engine.url), bank.outbox, {"kafka": MemoryPublisher()}, **options)
+
+    with scheduler() as living:
+        assert len(living.ownership.epochs()) == bank.outbox.shard_count
+        set_clock(3600)
+        with scheduler():
+            assert wait_until(lambda: run.is_shared(2), 60), run.owners()
+            assert wait_until(lambda: len({event.owner for event in signals.of(OwnershipChanged)}) == 2, 60)
+            assert [event for event in signals.of(OwnershipChanged) if event.lost] == []
+            assert signals.of(ShardsHandedOver)
 
 
 def test_who_lives_loses_nothing_when_the_clock_is_set(clock: tuple[ClusterRun, SetClock]) -> None:
