@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import NullPool, create_engine, select
@@ -79,7 +80,7 @@ def test_who_starts_right_after_a_step_forward_takes_nothing_from_who_lives(cloc
     run, set_clock = clock
     bank, signals = run.bank, Signals()
     # Leases so long that nobody renews them by himself before the newcomer has looked.
-    options = {"lease_seconds": 30.0, "heartbeat_seconds": 1.0, "hooks": [signals]}
+    options: dict[str, Any] = {"lease_seconds": 30.0, "heartbeat_seconds": 1.0, "hooks": [signals]}
 
     def scheduler() -> Scheduler:
         return Scheduler(create_engine(bank.engine.url), bank.outbox, {"kafka": MemoryPublisher()}, **options)
