@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from asyncflow.events import AttemptsRefunded, ClaimsRanOut, Hooks
 from asyncflow.outbox import Outbox
@@ -22,6 +22,7 @@ from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.loops.settled_events import Ending, tell_of_each
 from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.table.lately_locked import LatelyLocked
 from asyncflow.scheduler.worker import queries as claim_queries
 from asyncflow.scheduler.worker.rescue import PAGE, Rescue, Rescued, Untimely
 
@@ -67,6 +68,7 @@ class Monitor:
         self._wards = wards
         self._hooks = hooks
         self._on_rescued = on_rescued  # tasks are due again
+        self._lately_locked = LatelyLocked()
         self._rest: Rest | None = None
         if wards.lookout is not None:
             # It does without looks of its own while the lookout looks.
@@ -105,18 +107,15 @@ class Monitor:
         heads = self._database.run(partial(queries.read_heads, tasks=self._outbox.tasks, status=Status.PROCESSING))
         return [head for head in heads if head.shard in shards and head.task_type in self._types]
 
-    def _when_locked(self, work: Callable[[Connection], Rescued]) -> Callable[[Connection], Rescued] | None:
-        return work if self._database.skips_locked else None
-
     def _rescue_ran_out(self, heads: Iterable[Head]) -> bool:
         """Rescue a page of each; return whether there may be more."""
         due = [head for head in heads if head.due_in_seconds <= 0]
-        is_full = [self._rescue(head, Rescue(self._outbox.tasks, self._types[head.task_type])) for head in due]
+        rescued = [self._rescue(head, Rescue(self._outbox.tasks, self._types[head.task_type])) for head in due]
         if self._rest is not None and due:
             self._rest.after_work()
         elif self._rest is not None:
             self._rest.after_nothing(frozenset(self._wards.shards()), LONG_SECONDS)
-        return any(is_full)
+        return any(one.is_full for one in rescued)
 
     def _rescue_from(self, lost: _Departures, shards: frozenset[int], heads: Iterable[Head]) -> bool:
         """Rescue a page of each of what those held that departed; return whether there may be more."""
@@ -128,10 +127,10 @@ class Monitor:
         gone, waited = names.difference(back), self._wards.lease_seconds
         tasks, types = self._outbox.tasks, self._types
         rescues = [(head, Rescue(tasks, types[head.task_type], gone, waited)) for head in heads] if gone else []
-        is_full = [self._rescue(*pair) for pair in rescues]
-        if not any(is_full):
+        rescued = [self._rescue(*pair) for pair in rescues]
+        if not any(one.is_full or one.left for one in rescued):
             self._looked_for = (lost, shards)
-        return any(is_full)
+        return any(one.is_full for one in rescued)
 
     def _rescue_untimely(self, heads: Sequence[Head]) -> bool:
         """Rescue a page of what the clock would let stand, for it was set back; return whether there may be more."""
@@ -141,19 +140,21 @@ class Monitor:
         untimely.notice(heads)
         names, shards = {head.task_type for head in heads}, {head.shard for head in heads}
         rows = self._database.run(lambda connection: untimely.read(connection, names, shards, PAGE))
+        rescued = []
         for name in sorted({row.task_type for row in rows}):
             its = [row for row in rows if row.task_type == name]
             rescue = Rescue(self._outbox.tasks, self._types[name], longest=untimely.longest)
-            self._write(rescue, partial(rescue.write_rows, rows=its))
-        return len(rows) == PAGE
+            rescued.append(self._write(rescue, partial(rescue.write_rows, rows=its)))
+        return len(rows) == PAGE and any(one.given_back or one.failed for one in rescued)
 
-    def _rescue(self, head: Head, rescue: Rescue) -> bool:
-        """Rescue a page; return whether there may be more."""
-        return self._write(rescue, partial(rescue.write, head=head)).found == PAGE
+    def _rescue(self, head: Head, rescue: Rescue) -> Rescued:
+        """Rescue a page."""
+        return self._write(rescue, partial(rescue.write, head=head))
 
     def _write(self, rescue: Rescue, write: Callable[..., Rescued]) -> Rescued:
         """Write what becomes of tasks, and tell of it."""
-        rescued = self._database.run(write, self._when_locked(partial(write, of_free=True)))
+        lately_locked = self._lately_locked if self._database.skips_locked else None
+        rescued = self._database.run(partial(write, lately_locked=lately_locked))
         name, failed = rescue.task_type.name, rescued.failed
         tell_of_each(self._hooks, (Ending(uuid_of(raw_id), name, spent, rescue.error) for raw_id, spent in failed))
         if rescued.given_back or failed:

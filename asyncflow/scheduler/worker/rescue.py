@@ -17,6 +17,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster.lease_watch import Lease, LeaseWatch
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.table.claim_owner import is_unspent, names_in_rows, travels
+from asyncflow.scheduler.table.lately_locked import LatelyLocked
 from asyncflow.scheduler.table.log_lines import log_line
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.worker import queries as claim_queries
@@ -26,6 +27,7 @@ Statement = Callable[[Table], Any]
 _STEP_SECONDS = 1.0  # of the database's clock; one that is slewed, or asked late, differs by less
 _WATCH = "claims"
 AHEAD = "the claim ran out: the database's clock was set back, and its worker was not heard of"
+_MOST_LOCKED = 10_000
 RAN_OUT = "the claim ran out: the worker died, hung or was cut off"
 DIED = "the claim's instance died or was cut off"
 _UNSPENT = "; it was not heard to have begun, and no attempt is spent"
@@ -33,12 +35,13 @@ _UNSPENT = "; it was not heard to have begun, and no attempt is spent"
 
 @dataclass
 class Rescued:
-    """Tell what was written of one page: ids and attempts of those that ``failed``, and how many were found.
+    """Tell what was written of one page: ids and attempts of those that ``failed``, how many were left for a lock.
 
-    Locked ones count as well, unless all are locked.
+    ``is_full``: there may be more rows, which another look finds.
     """
 
-    found: int = 0
+    is_full: bool = False
+    left: int = 0
     given_back: int = 0
     unspent: int = 0
     failed: list[tuple[Any, int]] = field(default_factory=list)
@@ -60,18 +63,29 @@ class Rescue:
     waited_seconds: float = 0.0
     longest: int | None = None
 
-    def write(self, connection: Connection, head: Head, *, of_free: bool = False) -> Rescued:
-        """Write it in the transaction of the connection; ``of_free`` only those rows that nobody has locked."""
-        rows = connection.execute(self._read, {**self._guard, **_page_of(head)}).all()
-        return self.write_rows(connection, rows, of_free=of_free)
+    def write(self, connection: Connection, head: Head, lately_locked: LatelyLocked | None = None) -> Rescued:
+        """Write it in the transaction of the connection.
 
-    def write_rows(self, connection: Connection, rows: Sequence[Any], *, of_free: bool = False) -> Rescued:
+        With ``lately_locked`` it waits for no lock: who does may get it before the worker whose work is done, and
+        waits to write that. What is locked, or was a moment ago, is left.
+        """
+        known = 0 if lately_locked is None else len(lately_locked)
+        limit = PAGE + min(known, _MOST_LOCKED)  # so that locked rows hide none behind them
+        rows = connection.execute(self._read, {**self._guard, **_page_of(head), "limit": limit}).all()
+        rescued = self.write_rows(connection, rows, lately_locked)
+        has_learnt = lately_locked is not None and len(lately_locked) > known
+        rescued.is_full = len(rows) == limit and (rescued.left < len(rows) or has_learnt)
+        return rescued
+
+    def write_rows(
+        self, connection: Connection, rows: Sequence[Any], lately_locked: LatelyLocked | None = None
+    ) -> Rescued:
         """Write what becomes of rows that were read; those that do not stand as they were are left alone."""
         found = len(rows)
-        if of_free:
-            free = sort_out(connection, self.tasks, [row[0] for row in rows], Status.PROCESSING).free
+        if lately_locked is not None:
+            free = lately_locked.take_in(sort_out(connection, self.tasks, [row[0] for row in rows], Status.PROCESSING))
             rows = [row for row in rows if row[0] in free]
-        rescued, groups = Rescued(found if rows else 0), defaultdict[tuple[float, int], list[Any]](list)
+        rescued, groups = Rescued(left=found - len(rows)), defaultdict[tuple[float, int], list[Any]](list)
         for raw_id, attempts, max_retries, owner, token, *_ in rows:
             if is_unspent(owner, token):
                 groups[0.0, 1].append(raw_id)
@@ -117,7 +131,7 @@ class Rescue:
 
 
 def _page_of(head: Head) -> dict[str, Any]:
-    return {"task_type": head.task_type, "shard": head.shard, "limit": PAGE}
+    return {"task_type": head.task_type, "shard": head.shard}
 
 
 class Untimely:
