@@ -16,6 +16,7 @@ from asyncflow import events
 from asyncflow.errors import TaskServiceError
 from asyncflow.events import Event, Hook, Hooks
 from asyncflow.outbox.declarations.signals import HandlerSignal
+from asyncflow.repeats import Repeats, is_expected
 from asyncflow.sentences import sentence_of
 
 _QUIET = (
@@ -63,12 +64,14 @@ class EventLog:
     """Be the hook that writes each event as one line: a sentence, and in brackets the event's name and its fields.
 
     What happens all the time is DEBUG, changes of state INFO, what somebody may have to look at WARNING, a dead
-    letter ERROR. What a handler raised goes to ``asyncflow.tasks.TYPE``, with its traceback. The event itself is in
+    letter ERROR. Of a trouble that lasts, such as a database that is away, each loop tells once, and what repeats it
+    is DEBUG. What a handler raised goes to ``asyncflow.tasks.TYPE``, with its traceback. The event itself is in
     the record's ``event`` attribute, for structured handlers. A scheduler has one, unless its hooks have.
     """
 
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self._logger = logger or logging.getLogger("asyncflow")
+        self._repeats = Repeats()
         self._told: OrderedDict[tuple[UUID, int], None] = OrderedDict()  # attempts whose failure has its line
 
     def __call__(self, event: Event) -> None:
@@ -78,6 +81,8 @@ class EventLog:
         if logger.isEnabledFor(level):
             error = getattr(event, "error", None)
             trace = _traced(error) if isinstance(error, BaseException) else None
+            if isinstance(event, events.StepFailed) and is_expected(event.error):
+                trace = None
             logger.log(level, "%s", line_of(event), extra={"event": event}, exc_info=trace)
 
     def _level_of(self, event: Event) -> int:
@@ -88,7 +93,7 @@ class EventLog:
         if isinstance(event, events.TaskRetried) and (event.task_id, event.retry_count) in self._told:
             self._told.pop((event.task_id, event.retry_count), None)
             return logging.DEBUG
-        return level_of(event)
+        return logging.DEBUG if self._repeats.take_in(event) else level_of(event)
 
 
 class LoggedHooks(Hooks):

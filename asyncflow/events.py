@@ -254,6 +254,15 @@ class SettledRowsDeleted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RowsPutBack(Event):
+    """Rows of ``task_type`` stood aside for no key that is parked, or for ``keys`` of a type that has no order now."""
+
+    task_type: str
+    rows: int
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
 class IdempotencyKeysForgotten(Event):
     """The cleaner deleted idempotency keys whose retention is over; each may be used anew."""
 
@@ -274,6 +283,14 @@ class StepFailed(Event):
     loop: str
     error: BaseException
     pause_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecovered(Event):
+    """A step of a background loop went well again, after ``failures`` that raised."""
+
+    loop: str
+    failures: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,3 +38,4 @@ class Alarms:
         for summons in self.summons.values():
             summons.latch.wake()
         self.handlers.wake()
+        self.cleaner.wake()

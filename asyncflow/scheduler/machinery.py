@@ -102,7 +102,7 @@ class Machinery:
         )
         self.monitor = Monitor(outbox, engine, wards, hooks, self._on_rescued)
         self.timetable = Timetable(instance)
-        self.cleaner = Cleaner(instance, self.ownership)
+        self.cleaner = Cleaner(instance, self.ownership, look_anew)
         self.roster = Roster(jobs, engine, outbox, self.cluster, hooks)
         # What lets it work.
         alarms = self.alarms
@@ -166,6 +166,9 @@ class Machinery:
         """Work in this thread until nothing is due, and run each job once, while the shares are taken."""
         self.lookout.disturb()
         self.ownership.await_share()
+        while self.cleaner.strays.put_back():
+            self._beat_if_due()
+        self.cleaner.close()
         for relay in self.relays:
             self._exhaust(relay.step)
         self._exhaust(self.timetable.step)

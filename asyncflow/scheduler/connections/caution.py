@@ -23,7 +23,6 @@ class Caution:
         self, on_locked: Callable[[int], None] = lambda _: None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._on_locked = on_locked  # told how many rows, when the first is met
-        self.rows = 0  # that were locked when it was last looked
         self._clock = clock
         self._until = float("-inf")
 
@@ -38,7 +37,7 @@ class Caution:
             return
         if not self.is_on:
             self._on_locked(rows)
-        self.rows, self._until = rows, self._clock() + _SECONDS
+        self._until = self._clock() + _SECONDS
 
     def meet(self, rows: Collection[Hashable]) -> None:
         """Know that these rows are locked, which were stepped over."""

@@ -34,12 +34,25 @@ class RoundPlan:
         """Return the lanes of the pages."""
         return [(portion.head.task_type, portion.head.shard) for portion in self.portions]
 
-    def reading_further(self, rows: int) -> RoundPlan:
-        """Return the plan with pages that hold so many rows more, which are read and passed over."""
-        portions = [portion._replace(limit=portion.limit + rows) for portion in self.portions]
-        more = rows * len(portions)
-        bounds = {name: replace(one, rows=one.rows + more, ahead=one.ahead + more) for name, one in self.bounds.items()}
-        return replace(self, portions=portions, limit=self.limit + rows, bounds=bounds)
+    def reading_further(self, rows_in: Callable[[Lane], int]) -> RoundPlan:
+        """Return the plan with pages that hold ``rows_in`` their lane more, which are read and passed over."""
+        further = list(map(rows_in, self.lanes))
+        portions = [
+            portion._replace(limit=portion.limit + rows) for portion, rows in zip(self.portions, further, strict=True)
+        ]
+        of_types = Counter[str]()
+        for portion, rows in zip(portions, further, strict=True):
+            of_types[portion.head.task_type] += rows
+        bounds = {
+            name: replace(one, rows=one.rows + of_types[name], ahead=one.ahead + of_types[name])
+            for name, one in self.bounds.items()
+        }
+        return replace(self, portions=portions, bounds=bounds)
+
+    def full_pages(self, rows: Iterable[Task]) -> set[Lane]:
+        """Return the lanes that gave as many of the ``rows`` as were to be read."""
+        counts = Counter((task.task_type, task.shard) for task in rows)
+        return {lane for lane, limit in zip(self.lanes, self.limits, strict=True) if counts[lane] >= limit}
 
     @property
     def rows(self) -> int:

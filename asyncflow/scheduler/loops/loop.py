@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from asyncflow.events import Hooks, LoopRestarted, StepFailed
+from asyncflow.events import Hooks, LoopRestarted, StepFailed, StepRecovered
 from asyncflow.leash import Leash
 from asyncflow.scheduler.loops.latch import Latch
 
@@ -100,5 +100,7 @@ class Loop:
             # Not the latch: commits and ticks must not turn a fault into a busy loop.
             self._stopping.wait(pause)
             return 0.0
-        self._failures = 0
+        if self._failures:
+            failures, self._failures = self._failures, 0
+            self._hooks.emit(StepRecovered(self.name, failures))
         return pause

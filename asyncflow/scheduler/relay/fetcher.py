@@ -22,9 +22,9 @@ from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.relay.allowances import Allowances
 from asyncflow.scheduler.relay.key_reader import KeyReader
 from asyncflow.scheduler.relay.page_reader import PageReader
-from asyncflow.scheduler.relay.queries import MOST_AHEAD
 from asyncflow.scheduler.relay.round import Round, RoundSize, payload_bytes
 from asyncflow.scheduler.relay.shared import Shared
+from asyncflow.scheduler.table.queries import MOST_AHEAD
 
 _LOOK_PAST_LOCKED_SECONDS = 0.1
 
@@ -127,7 +127,7 @@ class Fetcher:
             most = min(most, -(-places // 2))
         served = self._turns.next(due, most)
         plan = self._priorities.plan(served, max(1, rows // max(1, len(served))), due, held)
-        return plan.reading_further(self._locked.most_in(plan.lanes)) if self._locked else plan
+        return plan.reading_further(self._locked.count_in) if self._locked else plan
 
     def _read_rows(self, connection: Connection, plan: RoundPlan, due: list[Head], hold: Hold) -> Round:
         found = self._pages.read(connection, plan, due, hold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Set
 from functools import partial
@@ -22,6 +23,7 @@ _MOST_KEYS = 32  # parked ones, tried in one round
 _MOST_OF_A_KEY = 32  # in one round: an ordered key's tasks are published one after the other
 _MOST_OF_A_LONE_KEY = 64  # where nothing else stood in the pages, which would wait for them
 _MOST_IN_THE_WAY = 5000  # rows of a parked key that are set aside in one round, for they fill the pages
+_REST_AFTER_PAST = 4.0  # times as long as it took to read past a hot key
 
 
 class KeyReader:
@@ -33,6 +35,7 @@ class KeyReader:
         self._locked = shared.locked
         self._breakers = breakers
         self._allowances = allowances
+        self._next_past_at = float("-inf")
         self._probes_a_key = False  # rather than a row of the pages, as the last probe was one
 
     def are_due(self, epochs: Mapping[int, int]) -> bool:
@@ -54,8 +57,13 @@ class KeyReader:
         if not self._types.any_is_ordered():
             return
         self._parking.learn(connection, found.hold)
-        met = [task for task in found.tasks if self._parking.is_parked(task)]
-        free = [task for task in found.tasks if not self._parking.is_parked(task)] if met else found.tasks
+        met, free = self._parted(found.tasks)
+        met += [task for task in found.behind if self._parking.is_parked(task)]
+        firsts, surplus = self._within_shares(free, found, limit)
+        if past := self._read_past(connection, found, _hot_keys([*met, *_beyond(surplus)], limit, found.full), limit):
+            more, others = self._parted(past)
+            met, free = met + more, free + others
+            firsts, surplus = self._within_shares(free, found, limit)
         # After the pages: so a row that stands in them is seen here, too, and its key not released over its head.
         in_the_way = self._in_the_way(connection, met, limit)
         limit_of = partial(self._most_of, has_neighbours=bool(free), in_the_way=set(map(key_of, in_the_way)))
@@ -63,10 +71,15 @@ class KeyReader:
         by_key = [task for page in key_pages.values() for task in page.tasks]
         if self._breakers.is_probing:
             self._probes_a_key = not by_key
-            free = [] if by_key else free
-        firsts, found.surplus = self._within_shares(free, limit, _full_pages(found.tasks, limit))
+            firsts, surplus = ([], {}) if by_key else (firsts, surplus)
+        found.surplus = surplus
         found.tasks, found.key_pages, found.met = [*firsts, *by_key], key_pages, _without(met, by_key)
         found.in_the_way = _without(in_the_way, (*by_key, *found.met))
+
+    def _parted(self, tasks: list[Task]) -> tuple[list[Task], list[Task]]:
+        """Return those of parked keys, and the others."""
+        met = [task for task in tasks if self._parking.is_parked(task)] if self._parking else []
+        return met, _without(tasks, met) if met else tasks
 
     def _most_keys(self, free: Collection[Task]) -> int:
         if not self._breakers.is_probing:
@@ -95,15 +108,30 @@ class KeyReader:
         """Read further rows of the parked key that fills most of some page."""
         for key, count in Counter(map(key_of, met)).most_common(1):
             if count > _share_of_a_key(limit):
-                return self._parking.read_in_the_way(connection, key, _MOST_IN_THE_WAY)
+                found = self._parking.read_in_the_way(connection, key, _MOST_IN_THE_WAY)
+                return [task for task in found if not self._locked.has_row(task.raw_id)]
         return []
 
+    def _read_past(self, connection: Connection, found: Round, hot: Mapping[Lane, set[str]], limit: int) -> list[Task]:
+        """Read what stands behind hot keys, until these are set aside; not always, for it walks over all their rows."""
+        began = time.monotonic()
+        if not hot or began < self._next_past_at or self._breakers.is_probing:
+            return []
+        past = [task for lane, keys in hot.items() for task in self._parking.read_past(connection, lane, keys, limit)]
+        now = time.monotonic()
+        self._next_past_at = now + (now - began) * _REST_AFTER_PAST
+        past = _without(past, (*found.tasks, *found.behind))
+        if self._locked:
+            past, _ = self._locked.passed_over(past)
+        return with_retries_in_force(past, self._types.in_force)
+
     def _within_shares(
-        self, tasks: Collection[Task], limit: int, full: Set[Lane]
+        self, tasks: Collection[Task], found: Round, limit: int
     ) -> tuple[list[Task], dict[Key, Surplus]]:
         """Return the tasks without those of an ordered key beyond its share, and the keys that so fill a page.
 
-        In a page that is not full nobody waits behind them: they are left for a later round.
+        In a page that is not full nobody waits behind them: they are left for a later round. Of a key that waits for a
+        locked row of its own all are beyond.
         """
         ordered = {name for name in {task.task_type for task in tasks} if self._types[name].ordered}
         kept: list[Task] = []
@@ -113,12 +141,15 @@ class KeyReader:
                 kept.append(task)
                 continue
             rows = of_keys.setdefault(key_of(task), Surplus([], []))
-            fills = lane_of(task) in full
+            fills = lane_of(task) in found.full
             if len(rows.within) < (_share_of_a_key(limit) if fills else _MOST_OF_A_KEY):
                 rows.within.append(task)
                 kept.append(task)
             elif fills:
                 rows.beyond.append(task)
+        for task in found.behind:
+            if lane_of(task) in found.full and not self._parking.is_parked(task):
+                of_keys.setdefault(key_of(task), Surplus([], [])).beyond.append(task)
         return kept, {key: rows for key, rows in of_keys.items() if rows.beyond}
 
 
@@ -127,8 +158,20 @@ def _share_of_a_key(limit: int) -> int:
     return min(_MOST_OF_A_KEY, max(1, limit // 2))
 
 
-def _full_pages(tasks: Iterable[Task], limit: int) -> set[Lane]:
-    return {lane for lane, count in Counter(map(lane_of, tasks)).items() if count >= limit}
+def _hot_keys(waiting: Iterable[Task], limit: int, full: Set[Lane]) -> dict[Lane, set[str]]:
+    """Return the keys that fill pages with rows which wait: others stand behind them."""
+    of_lanes: dict[Lane, list[Task]] = {}
+    for task in waiting:
+        of_lanes.setdefault(lane_of(task), []).append(task)
+    return {
+        lane: {task.key or "" for task in tasks}
+        for lane, tasks in of_lanes.items()
+        if lane in full and len(tasks) >= _share_of_a_key(limit)
+    }
+
+
+def _beyond(surplus: Mapping[Key, Surplus]) -> list[Task]:
+    return [task for rows in surplus.values() for task in rows.beyond]
 
 
 def _without(tasks: list[Task], others: Iterable[Task]) -> list[Task]:

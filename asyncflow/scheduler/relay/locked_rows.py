@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -41,8 +41,14 @@ class LockedRows:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def __contains__(self, task: Task) -> bool:
-        return task.raw_id in self._ids or (bool(self._keys) and key_of(task) in self._keys)
+    def passed_over(self, tasks: Sequence[Task]) -> tuple[list[Task], list[Task]]:
+        """Return the tasks that are not locked, and apart those that wait behind a locked one of their key."""
+        free: list[Task] = []
+        behind: list[Task] = []
+        for task in tasks:
+            if task.raw_id not in self._ids:
+                (behind if self._keys and key_of(task) in self._keys else free).append(task)
+        return free, behind
 
     def has_key(self, key: Key) -> bool:
         """Tell whether one of the key's tasks is among them."""
@@ -58,9 +64,13 @@ class LockedRows:
         """Return how long to wait before they are tried again; infinity if there are none."""
         return max(0.0, self._retry_at - self._clock())
 
-    def most_in(self, lanes: Iterable[Lane]) -> int:
-        """Return how many stand in the way in one of these lanes, at most."""
-        return max((self._counts[lane] for lane in lanes), default=0)
+    def count_in(self, lane: Lane) -> int:
+        """Return how many stand in the way in a lane."""
+        return self._counts[lane]
+
+    def has_row(self, raw_id: Any) -> bool:
+        """Tell whether a row is among them."""
+        return raw_id in self._ids
 
     def keep(self, parts: Sequence[Unsettled], *, some_were_written: bool = True) -> None:
         """Keep these, and nothing else; the pause until they are tried doubles while none could be written."""

@@ -45,10 +45,14 @@ class PageReader:
         self._statistics.after_reading(connection, len(rows))
         tasks += self._newest_behind_retries(connection, due, tasks, plan)
         self._remember_crowded(plan, rows)
+        behind: list[Task] = []
         if self._locked:
-            tasks = [task for task in tasks if task not in self._locked]
+            tasks, behind = self._locked.passed_over(tasks)
         tasks = with_retries_in_force(tasks, self._types.in_force)
-        return Round(hold, tasks, read=len(rows), left_bytes=left_bytes)
+        found = Round(hold, tasks, behind=behind, read=len(rows), left_bytes=left_bytes)
+        if self._types.any_is_ordered():
+            found.full = plan.full_pages(rows)
+        return found
 
     def _newest_behind_retries(
         self, connection: Connection, due: Iterable[Head], taken: list[Task], plan: RoundPlan

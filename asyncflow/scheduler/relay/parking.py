@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from asyncflow.outbox import Outbox, Task
 from asyncflow.scheduler.configuration.types_here import TypesHere
+from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.heads.turns import dealt
 from asyncflow.scheduler.publishing.order import Key, goes_on, is_final, key_of
 from asyncflow.scheduler.publishing.publisher import Outcome, Unavailable
@@ -46,6 +47,7 @@ class Parking:
         self._clock = clock
         self._keys: dict[Key, ParkedKey] = {}
         self._known: dict[int, int] = {}  # shard -> the epoch in which its keys were read
+        self._known_types: list[str] = []  # the ordered types of which they were read
         self._look_at_blocked_at = 0.0
 
     def __bool__(self) -> bool:
@@ -58,7 +60,10 @@ class Parking:
     # -- reading -----------------------------------------------------------------------------------------
 
     def learn(self, connection: Connection, epochs: Mapping[int, int]) -> None:
-        """Read the parked keys of shards that are newly owned, and forget those of others."""
+        """Read the parked keys of shards that are newly owned, and forget those of others; of new types as well."""
+        if self._known_types != (types := self._ordered_types()):
+            self.forget()
+            self._known_types = types
         new = [shard for shard, epoch in epochs.items() if self._known.get(shard) != epoch]
         kept = {shard: epoch for shard, epoch in epochs.items() if shard not in new}
         if len(kept) < len(self._known) or new:
@@ -66,6 +71,9 @@ class Parking:
         if new:
             self._read(connection, new)
         self._known = dict(epochs)
+
+    def _ordered_types(self) -> list[str]:
+        return list(filter(self._types.is_ordered, self._types.in_force))
 
     def forget(self) -> None:
         """Know nothing, so that everything is read again: what was written last did not take effect."""
@@ -80,6 +88,8 @@ class Parking:
 
     def is_stale(self, epochs: Mapping[int, int]) -> bool:
         """Tell whether keys of these shards are still to be read."""
+        if self._known_types != self._ordered_types():
+            return True
         return any(self._known.get(shard) != epoch for shard, epoch in epochs.items())
 
     def seconds_until_due(self, seconds_closed: Callable[[str], float]) -> float:
@@ -121,6 +131,12 @@ class Parking:
         values = {"its_type": key.task_type, "its_key": key.key, "limit": limit + 1}
         rows = connection.execute(statement, values).all()
         return KeyPage(self._keys[key].shard, [Task._make(row) for row in rows[:limit]], len(rows) <= limit)
+
+    def read_past(self, connection: Connection, lane: Lane, keys: Collection[str], limit: int) -> list[Task]:
+        """Read rows of a lane that are of none of the keys, and not set aside, in their order."""
+        name, shard = lane
+        values = {"its_type": name, "its_shard": shard, "keys": sorted(keys), "limit": limit}
+        return [Task._make(row) for row in connection.execute(queries.read_past(self._outbox.tasks), values)]
 
     def read_in_the_way(self, connection: Connection, key: Key, limit: int) -> list[Task]:
         """Read rows of a parked key that stand before others in its pages, without their payloads."""
@@ -222,7 +238,7 @@ class Parking:
         tasks, parked = self._outbox.tasks, self._outbox.parked_keys
         if not connection.execute(queries.postpone(parked), {**_named(key), "delay": delay}).rowcount:
             connection.execute(queries.park(parked, tasks), {"first": first.raw_id, "delay": delay})
-        elif key not in self._keys:  # parked by a write whose answer was lost, or left behind: it reaches back to here
+        else:  # by a write whose answer was lost, or while this row was locked: it reaches back to here
             reach = {"ids": [first.raw_id], "shards": [first.shard]}
             connection.execute(queries.begin_earlier(parked, tasks), reach)
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Connection,
     Delete,
     Insert,
     Integer,
     Select,
+    String,
     Table,
     Update,
     and_,
@@ -30,16 +29,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import NO_TIME, after_now, database_now, seconds_until
+from asyncflow.outbox.clock import NO_TIME, database_now, seconds_until
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
-from asyncflow.scheduler.table.queries import by_primary_key, has_status, logged
+from asyncflow.scheduler.table.queries import ASIDE, MOST_AHEAD, by_primary_key, has_status, in_time, logged
 from asyncflow.scheduler.table.raw_ids import is_among, is_named, raw_id
-
-_MICROSECOND = timedelta(microseconds=1)
-ASIDE = timedelta(days=1)  # how long a row that waits behind its key's first is out of the pages' way
-MOST_AHEAD = ASIDE / 2  # of the database's clock, which was set back, what is due and not set aside may be
 
 
 def _its_key(parked: Table) -> ColumnElement[bool]:
@@ -78,7 +73,7 @@ def read_keys_with_rows_aside(parked: Table, tasks: Table) -> Select[Any]:
 
 
 def _not_aside(tasks: Table) -> ColumnElement[bool]:
-    return tasks.c.order_time <= after_now(literal_column(str(MOST_AHEAD // _MICROSECOND), BigInteger()))
+    return tasks.c.order_time <= in_time(MOST_AHEAD)
 
 
 def _keys(parked: Table) -> Any:
@@ -132,6 +127,29 @@ def read_in_the_way(parked: Table, tasks: Table) -> Select[Any]:
 
 
 @lru_cache(maxsize=32)
+def read_past(tasks: Table) -> Select[Any]:
+    """Read up to ``limit`` pending rows of a lane that are not set aside, and of none of the ``keys``, in their order.
+
+    Columns as ``Task`` has them.
+    """
+    t = tasks.c
+    columns = (t.task_type, t.shard, t.task_key, t.headers, t.payload, t.retry_count, t.max_retries)
+    keys = bindparam("keys", expanding=True, type_=t.task_key.type)
+    return (
+        select(raw_id(t.id), *columns)
+        .where(
+            t.status == int(Status.PENDING),
+            t.task_type == bindparam("its_type", type_=String()),
+            t.shard == bindparam("its_shard", type_=Integer()),
+            _not_aside(tasks),
+            t.task_key.not_in(keys),
+        )
+        .order_by(t.order_time, t.id)
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+@lru_cache(maxsize=32)
 def park(parked: Table, tasks: Table) -> Insert:
     """Park the key of the task ``first``, to be tried again after ``delay``."""
     t, p = tasks.c, parked.c
@@ -169,7 +187,7 @@ def set_aside(connection: Connection, tasks: Table, raw_ids: Sequence[Any]) -> N
 
 @lru_cache(maxsize=32)
 def _set_aside(tasks: Table, dialect: Any) -> str:
-    values = {"order_time": after_now(literal_column(str(ASIDE // _MICROSECOND), BigInteger()))}
+    values = {"order_time": in_time(ASIDE)}
     return compiled_on_ids(update(tasks).where(*pending_literally(tasks)).values(values), dialect)
 
 

@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from asyncflow.outbox import Task
 from asyncflow.scheduler.cluster.ownership import Hold
+from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.publishing.order import Key
 from asyncflow.scheduler.relay.parking_change import KeyPage, Surplus
@@ -49,6 +50,8 @@ class Round:
     met: list[Task] = field(default_factory=list)  # rows of parked keys that stood in the pages
     surplus: dict[Key, Surplus] = field(default_factory=dict)
     in_the_way: list[Task] = field(default_factory=list)
+    behind: list[Task] = field(default_factory=list)  # rows that wait behind a locked one of their key
+    full: set[Lane] = field(default_factory=set)  # lanes whose pages were full, where order matters
     wait_seconds: float = LONG_SECONDS
     leaves_others: bool = False  # other lanes are due, or in hand, so the next round need not wait for this one
     read: int = 0  # rows of pages, of which those that come later than others were left

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Delete,
     Insert,
     Integer,
@@ -26,8 +28,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
+from asyncflow.outbox.clock import after_now
 from asyncflow.outbox.tables import OVERFLOWN, SCHEDULE_LOG_LENGTH, TaskId
 from asyncflow.scheduler.table.raw_ids import is_named, raw_id
+
+_MICROSECOND = timedelta(microseconds=1)
+ASIDE = timedelta(days=1)  # how long a row that waits behind its key's first is out of the pages' way
+MOST_AHEAD = ASIDE / 2  # of the database's clock, which was set back, what is due and not set aside may be
+
+
+def in_time(time: timedelta) -> ColumnElement[Any]:
+    """Return the moment that comes so long after the database's now."""
+    return after_now(literal_column(str(time // _MICROSECOND), BigInteger()))
 
 
 def has_status(tasks: Table, status: int) -> ColumnElement[bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -12,13 +11,11 @@ from asyncflow.outbox.dialects import dialect_of
 from asyncflow.scheduler.connections.stepping_over import lock_those_free
 from asyncflow.scheduler.table import queries
 
-_A_WHILE_SECONDS = 0.2  # that a lock nobody holds does not take
-
 
 class Sorted(NamedTuple):
     """Hold the raw ids of rows that are locked by us now, and of those that others have locked.
 
-    ``waited_for`` are those of the free ones whose lock took a while to get, on a server that cannot step over rows.
+    ``waited_for`` are those of the free ones that may have been waited for: all, where the server steps over none.
     """
 
     free: set[Any]
@@ -37,16 +34,13 @@ def sort_out(connection: Connection, tasks: Table, raw_ids: Collection[Any], sta
     if not raw_ids:
         return Sorted(set(), set(), set())
     values = {"ids": sorted(raw_ids), "its_status": int(status)}
-    waited_for: set[Any] = set()
 
     def lock(connection: Connection, ids: Collection[Any], skip_locked: bool) -> Sequence[Any]:
-        began, statement = time.monotonic(), queries.lock_free(tasks, skip_locked=skip_locked)
-        locked = connection.execute(statement, {**values, "ids": sorted(ids)}).scalars().all()
-        if not skip_locked and time.monotonic() - began > _A_WHILE_SECONDS:
-            waited_for.update(locked)
-        return locked
+        statement = queries.lock_free(tasks, skip_locked=skip_locked)
+        return connection.execute(statement, {**values, "ids": sorted(ids)}).scalars().all()
 
     free = set(lock_those_free(connection, tasks.fullname, raw_ids, lock))
+    waited_for = set() if dialect_of(connection.dialect.name).skips_locked(connection.dialect) else free
     rest = sorted(set(raw_ids) - free)
     if not rest:
         return Sorted(free, set(), waited_for)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 
@@ -18,6 +18,7 @@ from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.upkeep import queries
 from asyncflow.scheduler.upkeep.queries import delete_entries, expired
+from asyncflow.scheduler.upkeep.strays import Strays
 
 
 class Cleaner:
@@ -27,11 +28,14 @@ class Cleaner:
     Rows are found by an unlocked read and deleted by primary key, so that no gap is locked against an enqueue.
     """
 
-    def __init__(self, instance: Instance, ownership: Ownership) -> None:
+    def __init__(
+        self, instance: Instance, ownership: Ownership, on_put_back: Callable[[], None] = lambda: None
+    ) -> None:
         self._outbox = instance.outbox
         self._contexts = Contexts(instance.outbox)
         self._database = instance.database()
         self._looks = instance.database(autocommit=True)
+        self.strays = Strays(instance, self._database, ownership, on_put_back)
         self._ownership = ownership
         self._settings = settings = instance.settings
         self._hooks = instance.hooks
@@ -47,6 +51,8 @@ class Cleaner:
 
     def step(self) -> float:
         """Delete a batch; return the pause until the next batch, or until the next run if none was left."""
+        if self.strays.put_back():
+            return self._settings.cleaning_pause_seconds
         for status, heads in self._expired_heads():
             deleted = self._delete_batch(status, heads)
             if deleted:

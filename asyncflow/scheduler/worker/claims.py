@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.heads.precedence import NEVER, Bounds, Precedence
-from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
+from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Lane
 from asyncflow.scheduler.table.claim_owner import ClaimOwner, waits_as_suspect
 from asyncflow.scheduler.table.queries import standing
 from asyncflow.scheduler.table.raw_ids import raw_form
@@ -29,6 +30,8 @@ from asyncflow.scheduler.worker import queries as claim_queries
 from asyncflow.scheduler.worker.claim_rows import Checkpoint, ClaimRows, claim_lost, grouped
 from asyncflow.scheduler.worker.claim_source import Claim, Written
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, UNANSWERED, Verdict
+
+_NONE: Mapping[Lane, int] = {}
 
 
 class Claims:
@@ -50,6 +53,7 @@ class Claims:
         self._lease = timedelta(seconds=lease_seconds)
         self._deletes = deletes
         self.caution = Caution()
+        self._locked: dict[Lane, int] = {}  # how many locked rows stood in the pages that were read last
         self._left: list[Claim] = []  # by a claim that raised, before or after its COMMIT
 
     def heads(self) -> list[Head]:
@@ -189,9 +193,16 @@ class Claims:
         """Return when a lease that the database begins from now on will not have run out yet."""
         return time.monotonic() + self._lease.total_seconds()
 
-    def _read(self, connection: Connection, heads: Sequence[Head], most: int) -> list[Task]:
+    def _read(
+        self, connection: Connection, heads: Sequence[Head], most: int, locked: Mapping[Lane, int] = _NONE
+    ) -> list[Task]:
+        """Read the rows to claim, and as many more of each lane as stood ``locked`` in it."""
         precedence = self._precedence_of(heads[0].task_type)
         portions = precedence.portions(heads[:MOST_PAGES], most)
+        if locked:
+            further = [locked.get(portion.head[:2], 0) for portion in portions]
+            portions = [one._replace(limit=one.limit + rows) for one, rows in zip(portions, further, strict=True)]
+            most += sum(further)
         rows = queries.read_pages(
             connection, self._tasks, [portion.head for portion in portions], [s.limit for s in portions]
         )
@@ -206,15 +217,24 @@ class Claims:
 
     def _read_free(self, connection: Connection, heads: Sequence[Head], most: int) -> list[Task]:
         """Read past rows that somebody else has locked."""
-        found = self._read(connection, heads, most + self.caution.rows * len(heads))
-        free, locked = sort_out(connection, self._tasks, [task.raw_id for task in found], Status.PENDING)
-        self.caution.meet(locked)
-        return [task for task in found if task.raw_id in free][:most]
+        found = self._read(connection, heads, most, self._locked)
+        rows = sort_out(connection, self._tasks, [task.raw_id for task in found], Status.PENDING)
+        self.caution.meet(rows.locked)
+        free = [task for task in found if task.raw_id in rows.free]
+        self._note_locked(found, rows.locked, {(task.task_type, task.shard) for task in free})
+        return free[:most]
+
+    def _note_locked(self, found: Iterable[Task], locked: Container[Any], with_free: Container[Lane]) -> None:
+        """Remember how far each lane is to be read to get past locked rows: further, if none was free."""
+        counts = Counter((task.task_type, task.shard) for task in found if task.raw_id in locked)
+        for lane in {(task.task_type, task.shard) for task in found}:
+            self._locked.pop(lane, None)
+        self._locked |= {lane: count if lane in with_free else 2 * count for lane, count in counts.items()}
 
     def _renew_free(self, connection: Connection, claims: Collection[Claim]) -> tuple[set[Any], Collection[Any]]:
         """Renew what nobody else has locked; return the raw ids of the claims that are lost, and of locked rows."""
         ids = {claim.task.raw_id for claim in claims}
-        free, locked = sort_out(connection, self._tasks, ids, Status.PROCESSING)
+        free, locked, _ = sort_out(connection, self._tasks, ids, Status.PROCESSING)
         self.caution.meet(locked)
         renewed = [claim for claim in claims if claim.task.raw_id in free]
         return self._renew(connection, renewed) | (ids - free - locked), locked

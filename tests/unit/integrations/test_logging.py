@@ -137,6 +137,7 @@ CASES: list[tuple[Event, int, str]] = [
     (events.TasksChanged("replay", "ann", 3), logging.INFO, "TasksChanged action=replay actor=ann tasks=3"),
     (events.AuditEntriesDeleted(500), logging.DEBUG, "AuditEntriesDeleted rows=500"),
     (events.SettledRowsDeleted(2, 500), logging.DEBUG, "SettledRowsDeleted status=2 rows=500"),
+    (events.RowsPutBack("moved", 40, 2), logging.INFO, "RowsPutBack task_type=moved rows=40 keys=2"),
     (events.IdempotencyKeysForgotten(500), logging.DEBUG, "IdempotencyKeysForgotten keys=500"),
     (events.TickMisfired("relay"), logging.DEBUG, "TickMisfired loop=relay"),
     (
@@ -144,6 +145,7 @@ CASES: list[tuple[Event, int, str]] = [
         logging.WARNING,
         "StepFailed loop=relay error='ValueError: no such thing' pause_seconds=0.100",
     ),
+    (events.StepRecovered("relay", 3), logging.INFO, "StepRecovered loop=relay failures=3"),
     (events.LoopRestarted("metronome"), logging.WARNING, "LoopRestarted loop=metronome"),
     (
         events.SchedulerStarted("host:1", 0, 3),

@@ -39,7 +39,7 @@ def test_a_row_that_is_locked_anew_is_waited_for_anew() -> None:
         assert rows.take_in(Sorted(free, {2} - free, set())) == set()
 
 
-def test_a_lock_that_took_a_while_to_get_was_somebody_elses() -> None:
+def test_what_may_have_been_waited_for_was_somebody_elses() -> None:
     clock = Clock()
     rows = LatelyLocked(clock)
     assert rows.take_in(Sorted({1, 2}, set(), {2})) == {1}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from asyncflow.scheduler.relay.unsettled import Unsettled
 from asyncflow.scheduler.table.raw_ids import raw_id
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import Meanwhile, ids_of
+from tests.integration.scheduler.relay.test_order import neighbours_of
 from tests.integration.scheduler.writing import publish_many, texts
 from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually
@@ -225,3 +226,45 @@ def test_a_row_that_stays_locked_is_told_of_at_the_end(application: Application)
         rival.rollback()
     errors = [event.error for event in application.signals.of(StepFailed)]
     assert [type(error) for error in errors] == [RowsLockedError]
+
+
+def test_a_key_that_waits_for_a_locked_row_hides_no_other_key_of_its_shard(application: Application) -> None:
+    application.outbox.message("ordered", ordered=True)
+    neighbours = neighbours_of("hot", 5, application.outbox.shard_count)
+    with application.engine.begin() as connection:
+        (first, *_) = application.outbox.publish_many(connection, "ordered", [Message({}, key="hot")] * 600)
+        for key in neighbours:
+            application.outbox.publish(connection, "ordered", {}, key=key)
+    tasks = application.outbox.tasks
+    publisher = MemoryPublisher()
+    its = (application.engine, application.outbox, {"kafka": publisher})
+    with ExitStack() as held:
+        held.enter_context(locked(application.engine, select(tasks.c.id).where(tasks.c.id == first)))
+        held.enter_context(Scheduler(*its, hooks=[application.signals], round_size=40, **OPTIONS))
+        done = select(tasks.c.task_key).where(tasks.c.status == int(Status.SUCCESS))
+        eventually(lambda: {*neighbours} <= {row.task_key for row in application.rows(done)})
+        assert application.rows(select(tasks.c.status).where(tasks.c.id == first))[0].status == Status.PENDING
+    with Scheduler(*its, hooks=[application.signals], round_size=40, **OPTIONS):
+        eventually(lambda: settled(application, 605))
+    hot = [str(row.id) for row in application.rows() if row.task_key == "hot"]
+    assert list(dict.fromkeys(one for one in ids_of(publisher) if one in set(hot))) == hot
+
+
+def test_many_locked_rows_of_a_lane_hide_none_behind_them(engine: Engine) -> None:
+    application = Application(engine, shard_count=2)
+    application.outbox.task("nothing", concurrency=2)(lambda: None)
+    publish_many(application, 300)
+    with application.engine.begin() as connection:
+        application.outbox.enqueue_many(connection, "nothing", [Call({})] * 300)
+    t = application.outbox.tasks.c
+    its = (application.engine, application.outbox, {"kafka": MemoryPublisher()})
+    with ExitStack() as held:
+        rival = held.enter_context(application.engine.connect())
+        for name in ("user.registered", "nothing"):
+            first = select(t.id).where(t.task_type == name).order_by(t.order_time, t.id).limit(200)
+            for row in application.rows(first):  # one by one: of a small table a server may lock all
+                assert rival.execute(select(t.id).where(t.id == row.id).with_for_update()).all()
+        held.enter_context(Scheduler(*its, hooks=[application.signals], round_size=50, **OPTIONS))
+        eventually(lambda: settled(application, 200))
+    with Scheduler(*its, hooks=[application.signals], **OPTIONS):
+        eventually(lambda: settled(application, 600))

@@ -1,0 +1,87 @@
+"""What a log has told already: of a trouble that lasts, one line says that it began, and one that it is over."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+from asyncflow import events
+from asyncflow.errors import AsyncflowError, ConnectionSilentError, TaskServiceError
+
+_LASTS_SECONDS = 60.0  # without a word: longer than any loop pauses
+_MOST_KINDS = 20
+AWAY = "away"
+# The names that the errors of every driver bear, and SQLAlchemy's as well.
+_AWAY = frozenset({"OperationalError", "InterfaceError", "InternalError"})
+_SILENT = (ConnectionError, TimeoutError)
+_DRIVERS = _AWAY | {"DatabaseError"}
+
+
+@dataclass
+class _Trouble:
+    """Hold the kinds of failure that were told of, and when the last one was met."""
+
+    kinds: set[Hashable] = field(default_factory=set)
+    met_at: float = float("-inf")
+
+
+class Repeats:
+    """Know which troubles last; any thread may ask."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._troubles: dict[Hashable, _Trouble] = {}
+
+    def take_in(self, event: events.Event) -> bool:
+        """Tell whether the event says nothing that was not told of before."""
+        match event:
+            case events.StepFailed():
+                return self._lasts(("loop", event.loop), kind_of(event.error))
+            case events.StepRecovered():
+                self._end(("loop", event.loop))
+            case events.BreakerChanged(state="closed"):
+                self._end(("breaker", event.destination, event.topic))
+            case events.BreakerChanged():  # it opens, is tried, and opens again
+                return self._lasts(("breaker", event.destination, event.topic), AWAY)
+            case events.RowsLocked():
+                return self._lasts(("locks", event.destination), AWAY)
+        return False
+
+    def _lasts(self, where: Hashable, kind: Hashable) -> bool:
+        with self._lock:
+            trouble, now = self._troubles.setdefault(where, _Trouble()), self._clock()
+            if now - trouble.met_at > _LASTS_SECONDS or len(trouble.kinds) >= _MOST_KINDS:
+                trouble.kinds.clear()
+            is_known = kind in trouble.kinds
+            trouble.kinds.add(kind)
+            trouble.met_at = now
+            return is_known
+
+    def _end(self, where: Hashable) -> None:
+        with self._lock:
+            self._troubles.pop(where, None)
+
+
+def is_expected(error: BaseException) -> bool:
+    """Tell whether the message of a step's error tells all there is: it is the database's, a service's, or ours."""
+    is_known = isinstance(error, (AsyncflowError, *_SILENT)) or type(error).__module__.startswith("sqlalchemy")
+    return is_known or not _DRIVERS.isdisjoint(_names_of(error))
+
+
+def kind_of(error: BaseException) -> Hashable:
+    """Return what is the same for failures that one line tells of: a server that is away says so in many ways."""
+    if isinstance(error, (ConnectionSilentError, TaskServiceError, *_SILENT)) or not _AWAY.isdisjoint(_names_of(error)):
+        return AWAY
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an error that cannot be printed is still one
+        text = ""
+    return type(error), re.sub(r"\d+", "0", text)[:200]
+
+
+def _names_of(error: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(error).__mro__}

@@ -1,0 +1,138 @@
+"""Nothing stands aside, and no key is parked, without a living reason: a deployment that changes types leaves none."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, select, update
+
+from asyncflow import Status
+from asyncflow.events import RowsPutBack
+from asyncflow.scheduler import Retry
+from asyncflow.scheduler.relay import queries as parking_queries
+from tests.integration.conftest import Schedule
+from tests.integration.scheduler.relay.test_locked_rows import locked
+from tests.integration.scheduler.relay.test_order import MOVED, Ledger, declare, enqueue, parked, rounds
+from tests.support.application import Application
+from tests.unit.scheduler.waiting import eventually
+
+AGES: dict[str, Any] = {"retry_interval_seconds": 3600, "max_retry_interval_seconds": 3600}
+
+
+@pytest.fixture
+def left_behind(application: Application, schedule: Schedule) -> Application:
+    """Give an application whose ordered type left two keys parked, one by a failure and one by a dead letter."""
+    declare(application, max_retries=2, **AGES)
+    enqueue(application, "fails", *range(5))
+    enqueue(application, "dies", *range(5))
+    scheduler = schedule(Ledger(lambda key, number: Retry("no") if number == 0 else None))
+    rounds(scheduler, 1)
+    tasks = application.outbox.tasks
+    with application.engine.begin() as connection:
+        its = select(tasks.c.id).where(tasks.c.task_key == "dies", tasks.c.retry_count > 0)
+        (first,) = connection.execute(its).scalars()
+        connection.execute(update(tasks).where(tasks.c.id == first).values(status=int(Status.FAILED)))
+        values = {"its_type": MOVED, "its_key": "dies", "first": first.bytes}
+        if application.engine.dialect.name == "postgresql":
+            values["first"] = str(first)
+        connection.execute(parking_queries.block(application.outbox.parked_keys), values)
+    scheduler.stop()
+    assert {row.task_key for row in parked(application)} == {"fails", "dies"}
+    return application
+
+
+def redeployed(application: Application, **options: Any) -> Application:
+    """Return the application as another version declares it."""
+    again = Application(application.engine)
+    again.outbox.message(MOVED, **options)
+    return again
+
+
+def test_a_type_that_is_ordered_no_more_leaves_no_row_and_no_key_behind(left_behind: Application) -> None:
+    again = redeployed(left_behind)
+    ledger = Ledger()
+    with again.scheduler(ledger):
+        eventually(lambda: again.statuses().count(Status.SUCCESS) == 8)
+        assert {number for key in ledger.arrived for number in ledger.arrived[key]} == {1, 2, 3, 4}
+        assert parked(again) == []
+    assert again.statuses().count(Status.FAILED) == 1  # its retry is due when it is, and the dead letter stays one
+    assert again.signals.of(RowsPutBack) == [RowsPutBack(MOVED, 8, 2)]
+
+
+def test_a_type_that_has_handlers_now_leaves_no_key_behind(left_behind: Application) -> None:
+    again = Application(left_behind.engine)
+    again.outbox.task(MOVED)(lambda: None)
+    with again.scheduler():
+        eventually(lambda: parked(again) == [])
+
+
+def test_what_is_not_declared_here_is_left_alone(left_behind: Application) -> None:
+    again = Application(left_behind.engine)
+    again.scheduler().drain()
+    assert len(parked(again)) == 2
+    assert again.signals.of(RowsPutBack) == []
+
+
+def test_a_type_that_is_ordered_still_keeps_its_keys(left_behind: Application) -> None:
+    again = redeployed(left_behind, ordered=True, **AGES)
+    ledger = Ledger()
+    again.scheduler(ledger).drain()
+    assert ledger.arrived == {}
+    assert len(parked(again)) == 2
+    assert again.signals.of(RowsPutBack) == []
+
+
+def test_a_type_that_is_declared_late_has_its_parked_keys_read(left_behind: Application, schedule: Schedule) -> None:
+    again = Application(left_behind.engine)
+    again.outbox.message("other", ordered=True)
+    ledger = Ledger()
+    scheduler = again.scheduler(ledger)
+    rounds(scheduler, 1)
+    again.outbox.message(MOVED, ordered=True, **AGES)
+    with again.engine.begin() as connection:
+        past = {"due": timedelta(seconds=-1)}
+        its = again.outbox.parked_keys.c.task_key == "fails"
+        connection.execute(update(again.outbox.parked_keys).where(its).values(past))
+    try:
+        rounds(scheduler, 3)
+    finally:
+        scheduler.stop()
+    assert ledger.arrived == {"fails": [0, 1, 2, 3, 4]}
+
+
+def test_rows_aside_of_an_ordered_type_whose_key_is_not_parked_are_put_back_in_order(left_behind: Application) -> None:
+    with left_behind.engine.begin() as connection:
+        connection.execute(delete(left_behind.outbox.parked_keys))
+    again = redeployed(left_behind, ordered=True, **AGES)
+    ledger = Ledger()
+    with again.scheduler(ledger):
+        eventually(lambda: again.statuses().count(Status.SUCCESS) == 9)
+    assert ledger.arrived == {"fails": [0, 1, 2, 3, 4], "dies": [1, 2, 3, 4]}
+
+
+def test_a_message_with_a_delay_of_days_does_not_count_as_aside(left_behind: Application) -> None:
+    again = redeployed(left_behind)
+    with again.session() as session, session.begin():
+        again.outbox.publish(session, MOVED, {}, key="fails", delay_seconds=86_400 * 2)
+    again.scheduler(Ledger()).drain()
+    assert again.statuses().count(Status.SUCCESS) == 8
+    assert parked(again) == []
+    assert again.statuses().count(Status.PENDING) == 2
+
+
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+def test_a_row_that_somebody_has_locked_is_put_back_when_it_is_free(left_behind: Application) -> None:
+    again = redeployed(left_behind)
+    tasks = again.outbox.tasks
+    aside = tasks.c.status == int(Status.PENDING), tasks.c.task_key == "fails", tasks.c.retry_count == 0
+    (one,) = again.rows(select(tasks.c.id).where(*aside).limit(1))
+    scheduler = again.scheduler(Ledger(), cleaning_interval_seconds=1)
+    try:
+        with locked(again.engine, select(tasks.c.id).where(tasks.c.id == one.id)):
+            scheduler.start()
+            eventually(lambda: again.statuses().count(Status.SUCCESS) == 7)
+        eventually(lambda: again.statuses().count(Status.SUCCESS) == 8 and not parked(again))
+    finally:
+        scheduler.stop()
