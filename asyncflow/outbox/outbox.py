@@ -281,6 +281,10 @@ class Outbox:
         """Do what ``enqueue`` does; tell whether the task is new or its idempotency key was used before."""
         return self._call(target, task, _listed([call], Call))[0]
 
+    async def publish_many_async(self, session: AsyncTarget, task_type: str, messages: Iterable[Message]) -> list[UUID]:
+        """Do what ``publish_many`` does, in an AsyncSession, with idempotency keys as well."""
+        return await awaited(session, lambda sync: self.publish_many(sync, task_type, messages))
+
     async def enqueue_async(
         self,
         session: AsyncTarget,
@@ -313,6 +317,10 @@ class Outbox:
     def enqueue_many_once(self, target: Target, task: Handled, calls: Iterable[Call]) -> list[Enqueued]:
         """Do what ``enqueue_many`` does; tell of each whether it is new or its idempotency key was used before."""
         return self._call(target, task, _listed(calls, Call), bulk=True)
+
+    async def enqueue_many_async(self, session: AsyncTarget, task: Handled, calls: Iterable[Call]) -> list[UUID]:
+        """Do what ``enqueue_many`` does, in an AsyncSession, with idempotency keys as well."""
+        return await awaited(session, lambda sync: self.enqueue_many(sync, task, calls))
 
     def _function_of(self, name: str, handler: Callable[..., R]) -> TaskFunction[..., ..., R]:
         return TaskFunction(name, handler, self)

@@ -122,6 +122,8 @@ async def enqueuing_in_an_async_session(session: AsyncSession) -> None:
     one: UUID = await plain.options(idempotency_key="k").enqueue_async(session, order_id=1)
     two: UUID = await outbox.enqueue_async(session, plain, order_id=1, idempotency_key="k")
     three: UUID = await outbox.publish_async(session, "moved", {}, key="A1", idempotency_key="k")
+    await outbox.enqueue_many_async(session, plain, [Call({"order_id": 1}, idempotency_key="k")])
+    await outbox.publish_many_async(session, "moved", [Message({}, key="A1", idempotency_key="k")])
     await plain.enqueue_async(session, 1, note=f"{one}{two}{three}")
     if (await plain.options(key="A").enqueue_once_async(session, order_id=1)).is_new:
         await Inbox(MetaData()).process_once_async(session, "message", consumer="mails")

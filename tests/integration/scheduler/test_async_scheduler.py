@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from asyncflow import AsyncScheduler, Outbox, Scheduler, TaskContext
+from asyncflow import AsyncScheduler, Call, Message, Outbox, Scheduler, TaskContext
 from asyncflow.errors import EventLoopError, MissingExtraError, OptionError
 from asyncflow.events import TaskFailed, TasksSettled
 from asyncflow.scheduler.connections.sync_twin import sync_twin
@@ -177,7 +177,12 @@ async def test_idempotency_keys_work_in_an_async_session(application: Applicatio
         message = await outbox.publish_async(session, "user.registered", {}, idempotency_key="k")
         assert await outbox.publish_async(session, "user.registered", {}, idempotency_key="k") == message
         await greet.enqueue_async(session, "B")
-    assert len(application.rows()) == 3
+        calls = [Call({"account_no": name}, idempotency_key=name) for name in ("k", "l", "l")]
+        ids = await outbox.enqueue_many_async(session, greet, calls)
+        assert (ids[0], ids[1]) == (first, ids[2])
+        messages = [Message({}, idempotency_key=name) for name in ("k", "l")]
+        assert (await outbox.publish_many_async(session, "user.registered", messages))[0] == message
+    assert len(application.rows()) == 5
 
 
 async def test_an_engine_that_another_loop_uses_is_refused_before_anything_runs(
