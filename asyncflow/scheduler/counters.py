@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -30,30 +31,35 @@ class Counters:
 
 
 class Tally:
-    """Be the hook that counts; events come on several threads, each kind of a destination on one."""
+    """Be the hook that counts; events come on the threads of all relays, of the worker and of the cluster."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        """Begin at nothing."""
+        """Begin at nothing, with a lock that nobody holds: in the child of a fork a thread of the parent may."""
+        self._lock = threading.Lock()
         self.succeeded = self.retried = self.failed = self.fenced = self.handed_over = 0
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
         match event:
             case TasksSettled():
-                self.succeeded += event.succeeded
+                self._add("succeeded", event.succeeded)
             case TaskRetried():
-                self.retried += 1
+                self._add("retried", 1)
             case TaskFailed():
-                self.failed += 1
+                self._add("failed", 1)
             case SettleFenced():
-                self.fenced += event.tasks
+                self._add("fenced", event.tasks)
             case ShardsHandedOver():
-                self.handed_over += len(event.shards)
+                self._add("handed_over", len(event.shards))
             case _:
                 pass
+
+    def _add(self, name: str, count: int) -> None:
+        with self._lock:
+            setattr(self, name, getattr(self, name) + count)
 
     def counters(self, boards: Iterable[Board], breakers: Mapping[str, str]) -> Counters:
         """Return what was counted until now."""

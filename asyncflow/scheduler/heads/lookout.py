@@ -25,6 +25,11 @@ class Lookout:
 
     Loops rest only where ticks are about as frequent as heartbeats, so that nobody looks less often than it was told
     to, nor more often.
+
+    Without a lock, for a rest is only ever ended wrongly: a loop that looks once too often loses nothing. What ends one
+    counts ``calls``, or its own ends, on any thread; a loop notes both before it looks, and begins to rest only if both
+    are as they were. Of two that count at once one may be lost: what it announced was there before the other one
+    counted, so whoever notes that number and then looks sees it.
     """
 
     def __init__(
