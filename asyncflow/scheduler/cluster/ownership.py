@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, ItemsView, Iterator, Mapping
 from types import TracebackType
 from typing import Protocol
 
@@ -80,6 +80,13 @@ class Hold(Mapping[int, int]):
 
     def __len__(self) -> int:
         return len(self._epochs)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._epochs
+
+    def items(self) -> ItemsView[int, int]:
+        """Return the items with their epochs, as they are now."""
+        return self._epochs.items()
 
     def keep_only(self, items: Collection[int]) -> None:
         """Let the others go: so a slow destination does not hold up the hand-over of shards it has no rows of."""

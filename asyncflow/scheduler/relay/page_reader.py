@@ -71,6 +71,8 @@ class PageReader:
 
     def _remember_crowded(self, plan: RoundPlan, rows: Iterable[Task]) -> None:
         retries = Counter((task.task_type, task.shard) for task in filter(_retry_count_of, rows))
-        crowded = {lane for lane, limit in zip(plan.lanes, plan.limits, strict=True) if retries[lane] * 2 > limit}
-        self._crowded -= set(plan.lanes)
-        self._crowded |= {lane for lane in crowded if not self._types[lane[0]].ordered}
+        for head, _, limit in plan.portions:
+            lane = (head.task_type, head.shard)
+            self._crowded.discard(lane)
+            if retries[lane] * 2 > limit and not self._types[head.task_type].ordered:
+                self._crowded.add(lane)

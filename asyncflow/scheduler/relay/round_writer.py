@@ -77,8 +77,9 @@ class RoundWriter:
         So one that waits for a row holds no shard meanwhile, and no heartbeat waits for it.
         """
         hold_writers(connection, self._outbox.shards)
-        owned = unsettled.shards() if owned is None else owned
-        written = self._write_owned(connection, unsettled, owned)
+        its = unsettled.shards()
+        owned = its if owned is None else owned
+        written = self._write_owned(connection, unsettled, owned, is_whole=owned == its)
         still = self._still_owned(connection, owned, unsettled.hold)
         if still != owned:
             raise _ShardsLost(still)
@@ -87,13 +88,17 @@ class RoundWriter:
     def _write_free(self, connection: Connection, unsettled: Unsettled) -> WrittenRound:
         """Write what nobody else has locked."""
         free, owned, left = free_part(connection, self._outbox, self._job, unsettled, Status.PENDING)
-        return self._write_owned(connection, free, owned)._replace(left=left)
+        written = self._write_owned(connection, free, owned, is_whole=owned == free.shards())
+        return written._replace(left=left)
 
-    def _write_owned(self, connection: Connection, unsettled: Unsettled, owned: set[int]) -> WrittenRound:
+    def _write_owned(
+        self, connection: Connection, unsettled: Unsettled, owned: set[int], *, is_whole: bool
+    ) -> WrittenRound:
+        """Write the part of the shards that are owned; ``is_whole``: that is all of it."""
         settlement, change = unsettled.settlement, unsettled.change
         if unsettled.may_be_written:
             return self._write_again(connection, unsettled, owned)
-        if owned != unsettled.shards():
+        if not is_whole:
             settlement = settlement.keeping(lambda task: task.shard in owned)
             change = change.keeping({lane for lane in change.lanes() if lane[1] in owned})
         changed = settlement.write(connection, self._outbox.tasks, delete_succeeded=self._deletes)
