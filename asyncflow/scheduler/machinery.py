@@ -13,12 +13,13 @@ from apscheduler.triggers.interval import IntervalTrigger
 from asyncflow.events import LoopRestarted, StepFailed
 from asyncflow.scheduler.alarms import Alarms
 from asyncflow.scheduler.cluster.allocation import Allocation, Fixed, SharedOut
-from asyncflow.scheduler.cluster.cluster import Cluster, Rhythm
+from asyncflow.scheduler.cluster.cluster import Cluster
 from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
 from asyncflow.scheduler.cluster.departed import Departed
 from asyncflow.scheduler.cluster.membership import News
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB, instance_name
 from asyncflow.scheduler.cluster.registry import Registry
+from asyncflow.scheduler.cluster.rhythm import Rhythm
 from asyncflow.scheduler.cluster.share import Share
 from asyncflow.scheduler.cluster.strategies import strategy_of
 from asyncflow.scheduler.configuration.types_in_force import TypesInForce
@@ -69,10 +70,9 @@ class Machinery:
         self.lookout = Lookout(settings.tick, settings.heartbeat_seconds, unknown_types, share.epochs)
         look_anew = partial(self.alarms.on_change, self.lookout)
         # What there is to work on.
-        if registry is None:
-            lease, heartbeat = settings.lease_seconds, settings.heartbeat_seconds
-            registry = DatabaseRegistry(engine, outbox, instance_name(), lease, self.lookout, heartbeat)
         rhythm = Rhythm(settings.lease_seconds, settings.heartbeat_seconds)
+        if registry is None:
+            registry = DatabaseRegistry(engine, outbox, instance_name(), rhythm, self.lookout)
         self.cluster = Cluster(registry, rhythm, hooks, self.alarms.cluster.wake)
         self.ownership = self.cluster.ownership_of(
             OUTBOX_JOB,

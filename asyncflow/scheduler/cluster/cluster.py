@@ -8,28 +8,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from asyncflow.errors import OptionError
 from asyncflow.events import Hooks
 from asyncflow.scheduler.cluster.allocation import Allocation
 from asyncflow.scheduler.cluster.membership import NO_NEWS, LeasedOwnership, News, Stake
 from asyncflow.scheduler.cluster.registry import Registry, View
+from asyncflow.scheduler.cluster.rhythm import Rhythm
 from asyncflow.scheduler.cluster.share import Share
 from asyncflow.scheduler.loops.pause import AdaptivePause
 
 _SHORTEST_PAUSE_SECONDS = 0.05  # while a hand-over is under way
 _LOOKS_A_HEARTBEAT = 8  # while items are awaited
 _PART_OF_LEASE = 2 / 3  # after which it is renewed at the latest; a stall of the rest costs nothing
-
-
-@dataclass(frozen=True)
-class Rhythm:
-    """Tell how long leases last, and how often the other instances are looked at, by this process's clock."""
-
-    lease_seconds: float
-    heartbeat_seconds: float
-    clock: Callable[[], float] = time.monotonic
 
 
 class Cluster:

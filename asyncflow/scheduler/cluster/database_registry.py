@@ -16,6 +16,7 @@ from asyncflow.scheduler.cluster import queries
 from asyncflow.scheduler.cluster.lease_watch import Lease, LeaseWatch
 from asyncflow.scheduler.cluster.queries import FORGOTTEN_AFTER, HEAD, MEMBER, SHARD
 from asyncflow.scheduler.cluster.registry import Holding, View
+from asyncflow.scheduler.cluster.rhythm import Rhythm
 from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.caution import Caution
 from asyncflow.scheduler.connections.database import Database
@@ -33,14 +34,9 @@ class DatabaseRegistry:
     """Keep members and shards in ``asyncflow_instance`` and ``asyncflow_shard``, by the database's clock."""
 
     def __init__(
-        self,
-        engine: Engine,
-        outbox: Outbox,
-        instance: str,
-        lease_seconds: float,
-        lookout: Lookout | None = None,
-        heartbeat_seconds: float | None = None,
+        self, engine: Engine, outbox: Outbox, instance: str, rhythm: Rhythm, lookout: Lookout | None = None
     ) -> None:
+        lease_seconds = rhythm.lease_seconds
         self.instance = instance
         self._engine = engine
         self._caution = Caution()
@@ -57,8 +53,7 @@ class DatabaseRegistry:
         self._candidacies: set[str] = set()
         # Who lives looks once a heartbeat, and renews what is late; it may stall for as long as anywhere else.
         self._stall_seconds = lease_seconds * _PART_OF_STALL
-        doubt = lease_seconds if heartbeat_seconds is None else heartbeat_seconds + self._stall_seconds
-        self._watch = LeaseWatch(doubt_seconds=doubt)
+        self._watch = LeaseWatch(doubt_seconds=rhythm.heartbeat_seconds + self._stall_seconds)
         self._forgettable: dict[str, frozenset[str]] = {}  # members by job
 
     def join(self, job: str, item_count: int, *, is_candidate: bool, changed: Callable[[], None]) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, MetaData, select, update
 from asyncflow import Outbox
 from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
 from asyncflow.scheduler.cluster.registry import Holding, Registry, View
+from asyncflow.scheduler.cluster.rhythm import Rhythm
 
 LEASE_SECONDS = 60.0
 _AN_HOUR = timedelta(hours=1)
@@ -27,7 +28,7 @@ class Realm:
         self.outbox.tasks.metadata.create_all(engine)
 
     def registry(self, instance: str, lease_seconds: float = LEASE_SECONDS, heartbeat: float = 1.0) -> Registry:
-        return DatabaseRegistry(self.engine, self.outbox, instance, lease_seconds, heartbeat_seconds=heartbeat)
+        return DatabaseRegistry(self.engine, self.outbox, instance, Rhythm(lease_seconds, heartbeat))
 
     def member(self, instance: str, *, items: int = ITEMS, is_candidate: bool = True) -> Registry:
         registry = self.registry(instance)

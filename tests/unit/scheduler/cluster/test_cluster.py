@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from asyncflow.errors import OptionError
 from asyncflow.events import Hooks, MembersChanged, OwnershipChanged, ShardsHandedOver
 from asyncflow.scheduler.cluster.allocation import Fixed, SharedOut
-from asyncflow.scheduler.cluster.cluster import Cluster, Rhythm
+from asyncflow.scheduler.cluster.cluster import Cluster
 from asyncflow.scheduler.cluster.membership import LeasedOwnership, News
 from asyncflow.scheduler.cluster.registry import Holding, View
+from asyncflow.scheduler.cluster.rhythm import Rhythm
 from asyncflow.scheduler.cluster.strategies import minimal_movement
 from asyncflow.testing import Signals
 
