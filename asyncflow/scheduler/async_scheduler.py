@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,12 @@ from asyncflow.errors import OptionError
 from asyncflow.events import Hook
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.transaction import engine_loops
-from asyncflow.scheduler.cluster.registry import Registry
 from asyncflow.scheduler.connections.sync_twin import sync_twin
 from asyncflow.scheduler.counters import Counters
 from asyncflow.scheduler.drained import Drained
-from asyncflow.scheduler.jobs.job import Job
+from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, SchedulerOptions
 from asyncflow.scheduler.loops.callers_loop import AtHome, CallersLoop
-from asyncflow.scheduler.publishing.publisher import Publisher
 from asyncflow.scheduler.scheduler import Scheduler
-from asyncflow.scheduler.scheduler_options import SchedulerOptions
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.text import shown
 
@@ -46,12 +43,12 @@ class AsyncScheduler:
         self,
         engine: AsyncEngine,
         outbox: Outbox,
-        publishers: Mapping[str, Publisher],
+        publishers: Publishers,
         *,
         sync_engine: Engine | None = None,
         settings: SchedulerSettings | None = None,
-        jobs: Iterable[Job] = (),
-        registry: Registry | None = None,
+        jobs: Jobs = (),
+        registry: GivenRegistry = None,
         hooks: Iterable[Hook] = (),
         **options: Unpack[SchedulerOptions],
     ) -> None:

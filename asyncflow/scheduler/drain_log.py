@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from sqlalchemy import Engine
 
 from asyncflow import events
 from asyncflow.errors import UndeliveredError
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler.drained import Drained
+from asyncflow.scheduler.operator.pending_counts import count_pending
 from asyncflow.scheduler.worker.claim_source import DESTINATION as HANDLERS
 
 
@@ -40,15 +41,15 @@ class DrainLog:
             case events.BreakerChanged():
                 self._take_in_breaker(event)
 
-    def drained(self, left: Mapping[str, int]) -> Drained:
-        """Tell of the whole drain."""
+    def drained(self, engine: Engine) -> Drained:
+        """Tell of the whole drain, and of what is left."""
         return Drained(
             sent=self._sent,
             done=self._done,
             retried=self._retried,
             failed=self._failed,
             cancelled=self._cancelled,
-            left=left,
+            left=count_pending(engine, self._outbox),
             unreachable=tuple(sorted(self._unreachable)),
             errors=tuple(self._errors),
         )

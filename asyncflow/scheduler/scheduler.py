@@ -13,21 +13,16 @@ from asyncflow.event_log import LoggedHooks
 from asyncflow.events import Hook, Hooks, SchedulerStarted, SchedulerStopped
 from asyncflow.forks import leave_at_fork
 from asyncflow.outbox import Outbox
-from asyncflow.scheduler.cluster.registry import Registry
-from asyncflow.scheduler.connections.engine_check import require_sync
 from asyncflow.scheduler.counters import Counters, Tally
 from asyncflow.scheduler.drain_log import DrainLog
 from asyncflow.scheduler.drained import Drained
+from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, SchedulerOptions
 from asyncflow.scheduler.instance import Instance
-from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.loops.startable import Startable
 from asyncflow.scheduler.machinery import Machinery
-from asyncflow.scheduler.operator.pending_counts import count_pending
-from asyncflow.scheduler.publishing.publisher import Publisher
-from asyncflow.scheduler.scheduler_options import SchedulerOptions
 from asyncflow.scheduler.settings import SchedulerSettings
-from asyncflow.scheduler.start_check import require_ready, require_routes, require_share
+from asyncflow.scheduler.start_check import require_makeable, require_ready
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -47,16 +42,15 @@ class Scheduler(Startable):
         self,
         engine: Engine,
         outbox: Outbox,
-        publishers: Mapping[str, Publisher],
+        publishers: Publishers,
         *,
         settings: SchedulerSettings | None = None,
-        jobs: Iterable[Job] = (),
-        registry: Registry | None = None,
+        jobs: Jobs = (),
+        registry: GivenRegistry = None,
         hooks: Iterable[Hook] = (),
         at_home: AtHome | None = None,
         **options: Unpack[SchedulerOptions],
     ) -> None:
-        require_sync(engine)
         if settings is not None and options:
             raise OptionError(f"settings and {', '.join(options)} are both given; put all of them into settings")
         self.settings = settings or SchedulerSettings.of(**options)
@@ -68,8 +62,7 @@ class Scheduler(Startable):
         self._publishers = dict(publishers)
         self._given_registry = registry
         self._jobs = tuple(jobs)
-        require_routes(outbox, self._publishers)
-        require_share(self.settings, outbox)
+        require_makeable(self._instance, self._publishers)
         super().__init__()
         self._make()
         leave_at_fork(self)
@@ -166,7 +159,7 @@ class Scheduler(Startable):
         log = DrainLog(self.outbox)
         with self.hooks.heard_by(log):
             self._drain()
-        drained = log.drained(count_pending(self.engine, self.outbox))
+        drained = log.drained(self.engine)
         if raise_errors:
             drained.raise_first()
         return drained

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, QueuePool
 from asyncflow.errors import OptionError, UnroutedDestinationError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.scheduler.connections.engine_check import require_engine
+from asyncflow.scheduler.connections.engine_check import require_engine, require_sync
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.publishing.publisher import Publisher
@@ -20,6 +20,13 @@ from asyncflow.scheduler.worker.attempt import no_async_engine
 
 _OF_A_LOOP = 2  # the second writer settles while there is a backlog
 _HEARTBEAT, _CONFIGURATION, _FOR_MOMENTS = 1, 1, 1
+
+
+def require_makeable(instance: Instance, publishers: Mapping[str, Publisher]) -> None:
+    """Raise what keeps the instance from being made: OptionError or UnroutedDestinationError."""
+    require_sync(instance.engine)
+    require_routes(instance.outbox, publishers)
+    require_share(instance.settings, instance.outbox)
 
 
 def require_ready(instance: Instance, publishers: Mapping[str, Publisher]) -> None:

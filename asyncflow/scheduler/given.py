@@ -1,12 +1,21 @@
-"""The scheduler's settings by name, for type checkers: ``Scheduler(engine, outbox, publishers, tick=...)``."""
+"""What an application gives its scheduler, for type checkers: ``Scheduler(engine, outbox, publishers, tick=...)``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
+
+from asyncflow.scheduler.cluster.registry import Registry
+from asyncflow.scheduler.jobs.job import Job
+from asyncflow.scheduler.publishing.publisher import Publisher
 
 if TYPE_CHECKING:
     from asyncflow.scheduler.cluster.strategies import Strategy
     from asyncflow.scheduler.settings import OnSuccess
+
+Publishers: TypeAlias = Mapping[str, Publisher]  # by their destinations
+Jobs: TypeAlias = Iterable[Job]
+GivenRegistry: TypeAlias = Registry | None  # None: the database
 
 
 class SchedulerOptions(TypedDict, total=False):
