@@ -15,7 +15,7 @@ from asyncflow import Call, HandlerType, MessageType, Outbox, PeriodicTask, Sche
 from asyncflow.errors import InvalidArgumentsError, UnknownOptionError, WrongTargetError
 from asyncflow.outbox.declarations import option_types
 from asyncflow.outbox.options import field_names
-from asyncflow.scheduler.scheduler_options import SchedulerOptions
+from asyncflow.scheduler.given import SchedulerOptions
 from asyncflow.testing import assert_enqueued, enqueued, task_context
 
 
