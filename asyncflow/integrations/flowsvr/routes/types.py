@@ -42,7 +42,7 @@ class Options(RequestBody):
 @router.put(
     "/v2/task-types/{task_type:path}",
     status_code=201,
-    responses={200: {"description": "It was known, and has these options now"}, **responses()},
+    responses={200: {"description": "It was known, and has these options now"}, **responses(404)},
 )
 async def register_type(task_type: Name, body: Options, service: Service, _: Admin) -> Response:
     """Register a task type that no code declares, or change the options of a known one; 200 if it was known."""
@@ -89,7 +89,7 @@ async def change_configuration(task_type: Name, body: Options, service: Service,
         raise Problem(404, str(error)) from error
 
 
-@router.delete("/v2/configuration/{task_type:path}", responses=responses())
+@router.delete("/v2/configuration/{task_type:path}", responses=responses(404))
 async def remove_configuration(task_type: Name, service: Service, _: Admin) -> Response:
     """Let a task type be as declared again, or forget one that was registered."""
     removed = await service.call(partial(service.configurations.remove, task_type))

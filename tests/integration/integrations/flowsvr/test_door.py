@@ -407,3 +407,20 @@ async def test_an_unknown_task_is_404_and_an_unknown_claim_409(alone: Make) -> N
     assert (await service.worker("PUT", f"/v2/tasks/{ONE}/checkpoint", body)).status_code == 409
     assert (await service.worker("POST", "/v2/tasks/renew", {"claims": [CLAIM]})).json() == {"lost": [ONE]}
     assert (await service.worker("GET", "/v2/nothing")).headers["content-type"] == "application/problem+json"
+
+
+async def test_a_name_in_the_path_that_no_route_takes_is_answered_as_the_document_says(
+    alone: Callable[..., Service],
+) -> None:
+    service = alone()
+    routes = {
+        (method.upper(), path): route["responses"]
+        for path, methods in service.app.openapi()["paths"].items()
+        for method, route in methods.items()
+        if path.endswith("/{task_type}")
+    }
+    assert len(routes) >= 4
+    for (method, path), documented in routes.items():
+        body: Any = {} if method == "PUT" else None
+        answer = await service.admin(method, path.replace("{task_type}", "a%0Ab"), body)
+        assert str(answer.status_code) in documented, (method, path, answer.text)
