@@ -28,6 +28,7 @@ def _serve(options: argparse.Namespace) -> int:
     with StopSignals() as signals:
         with signals.cutting_short():
             show_log(verbose=options.verbose)
+            command.outlive_hangup()
             # A dead connection is found before a request meets it, and a pool that is spent is told in time.
             engine, outbox = database_of(options, pool_pre_ping=True, hide_parameters=True)
             if not options.target and (count := recorded_shard_count(engine, outbox)) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import signal
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
@@ -80,6 +81,11 @@ def made(engine: Engine, outbox: Outbox, options: argparse.Namespace, hook: Hook
         raise OptionError(f"--port is {options.port}; give 0 to 65535")
     app = make_app(engine, outbox, tokens_of(options), settings_of(options), [hook])
     return lambda is_stopping: 0 if serve(app, options.host, options.port, is_stopping) else _NEVER_STARTED
+
+
+def outlive_hangup() -> None:
+    """Let a SIGHUP do nothing while the service comes up: the tokens are read all the same."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _require_loopback(host: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _TOO_SLOW, _CONFLICT, _TOO_MANY, _SERVER_FAULT = 408, 409, 429, 500
 _MOST_RETRY_AFTER_SECONDS = 3600.0
+_LOG = logging.getLogger("asyncflow.flowsvr")
 
 
 class ServiceLink:
@@ -37,6 +39,9 @@ class ServiceLink:
         self._headers = {"authorization": f"Bearer {settings.token}"} if settings.token else {}
         self._transport = transport
         self._client = self._connected()
+        if settings.token and settings.is_in_the_open:
+            text = "the token travels to %s without encryption, for all on the way to read; use https"
+            _LOG.warning(text, self._shown)
         leave_at_fork(self)
 
     def leave_to_parent(self) -> None:

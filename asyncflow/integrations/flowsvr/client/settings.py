@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from asyncflow.errors import OptionError
+from asyncflow.integrations.flowsvr.door.loopback import is_loopback
 from asyncflow.outbox.options import field_names, require_whole, settings_of
 from asyncflow.outbox.tables import OWNER_LENGTH
 from asyncflow.text import require_text, shown
@@ -52,6 +53,12 @@ class ClientSettings:
         parts = urlsplit(self.server)
         host = parts.netloc.rpartition("@")[2]
         return self.server if host == parts.netloc else parts._replace(netloc=f"***@{host}").geturl()
+
+    @property
+    def is_in_the_open(self) -> bool:
+        """Tell whether requests go to another machine without encryption."""
+        parts = urlsplit(self.server)
+        return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
     def __repr__(self) -> str:
         shown = [f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.repr]

@@ -9,7 +9,7 @@ import pytest
 
 from asyncflow.errors import OptionError
 from asyncflow.integrations.flowsvr import Token, Tokens
-from asyncflow.integrations.flowsvr.client.settings import ClientSettings
+from asyncflow.integrations.flowsvr.client import ClientSettings, TaskServiceClient
 
 SECRET = "my-very-own-secret-0123456789"
 GOOD = f'[[tokens]]\nname = "shop"\ntoken = "{SECRET}"\nroles = ["producer"]\n'
@@ -103,3 +103,23 @@ def test_the_password_in_a_servers_url_is_never_shown() -> None:
     with pytest.raises(OptionError) as raised:
         ClientSettings.of(server="tasks://user:the-password@x")
     assert "the-password" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("server", "token", "warns"),
+    [
+        ("http://tasks.example.com", SECRET, True),
+        ("http://127.evil.example", SECRET, True),
+        ("http://tasks.example.com", None, False),
+        ("https://tasks.example.com", SECRET, False),
+        ("http://127.0.0.1:8080", SECRET, False),
+        ("http://[::1]:8080", SECRET, False),
+        ("http://localhost", SECRET, False),
+    ],
+)
+def test_a_client_whose_token_travels_in_plain_text_says_so(
+    caplog: pytest.LogCaptureFixture, server: str, token: str | None, warns: bool
+) -> None:
+    with caplog.at_level(logging.WARNING, "asyncflow.flowsvr"):
+        TaskServiceClient(server, token=token).close()
+    assert ("without encryption" in caplog.text) == warns
