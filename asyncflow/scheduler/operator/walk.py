@@ -20,6 +20,8 @@ from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.selection import Selection
 from asyncflow.text import shown
 
+_OF_NO_LANE = ("", -1)  # where a walk along the index of keys finds a row
+
 
 class RowPlace(NamedTuple):
     """Name a row by where a walk finds it: its lane, then its time and id."""
@@ -41,7 +43,7 @@ def place_of(cursor: str) -> RowPlace:
         if not isinstance(task_type, str) or not isinstance(shard, int):
             raise ValueError
         moment = datetime.fromisoformat(time.replace("Z", "+00:00"))
-        if moment.tzinfo is None or "\0" in task_type or not 0 <= shard < 2**15:
+        if moment.tzinfo is None or "\0" in task_type or not _OF_NO_LANE[1] <= shard < 2**15:
             raise ValueError
         return RowPlace(task_type, shard, moment.astimezone(timezone.utc), UUID(task_id))
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error):
@@ -114,4 +116,4 @@ class _KeyWalk:
         if after is not None:
             values |= {"after_time": after.time, "after_id": after.id}
         rows = connection.execute(self._first if after is None else self._statement, values)
-        return [RowPlace("", -1, row.time, row.id) for row in rows]
+        return [RowPlace(*_OF_NO_LANE, row.time, row.id) for row in rows]
