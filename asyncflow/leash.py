@@ -12,13 +12,24 @@ import traceback
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from functools import partial
-from os import getpid
 from types import TracebackType, coroutine
 from typing import Any, NoReturn, TypeVar
 
 from asyncflow.errors import ForkedError
 
 T = TypeVar("T")
+
+# Another object in each child of a fork: to compare it costs nothing, where asking the system for the pid, twice for
+# each handler's call, costs more than the call.
+_process = object()
+
+
+def _begin_anew() -> None:
+    global _process
+    _process = object()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 class Leash:
@@ -28,38 +39,38 @@ class Leash:
     a session.
     """
 
-    __slots__ = ("_pid",)
+    __slots__ = ("_process",)
 
     def __enter__(self) -> None:
-        self._pid = getpid()
+        self._process = _process
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if getpid() != self._pid:
+        if _process is not self._process:
             end_child(error)
 
 
 @coroutine
 def on_leash(work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
     """Await ``work``, on a leash from one ``await`` to the next: the event loop is the parent's as well."""
-    pid = getpid()
+    process = _process
     steps = work.__await__()
     step: Callable[[], Any] = partial(next, steps)
     while True:
-        if getpid() != pid:  # another one of this loop has forked, and the child goes round the loop
+        if _process is not process:  # another one of this loop has forked, and the child goes round the loop
             end_child(_lost())
         try:
             awaited = step()
         except StopIteration as end:
-            if getpid() != pid:
+            if _process is not process:
                 end_child(None)
             return end.value  # type: ignore[no-any-return]
         except BaseException as error:
-            if getpid() != pid:
+            if _process is not process:
                 end_child(error)
             raise
-        if getpid() != pid:
+        if _process is not process:
             end_child(_lost())
         try:
             step = partial(steps.send, (yield awaited))

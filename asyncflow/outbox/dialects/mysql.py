@@ -54,6 +54,10 @@ class MySQL:
         """Join the selects by UNION ALL, which needs no temporary table here."""
         return union_all(*selects) if len(selects) > 1 else selects[0]
 
+    def joined(self, pages: Sequence[str]) -> str:
+        """Join the texts of page selects as ``pages`` does."""
+        return "(" + ") UNION ALL (".join(pages) + ")" if len(pages) > 1 else pages[0]
+
     def insert_absent(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
         """Insert, and know the error of a duplicate key, which undoes the statement and leaves the transaction.
 

@@ -52,6 +52,10 @@ class PostgreSQL:
         """Join the selects by UNION ALL."""
         return union_all(*selects) if len(selects) > 1 else selects[0]
 
+    def joined(self, pages: Sequence[str]) -> str:
+        """Join the texts of page selects as ``pages`` does."""
+        return "(" + ") UNION ALL (".join(pages) + ")" if len(pages) > 1 else pages[0]
+
     def insert_absent(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
         """Insert by ON CONFLICT DO NOTHING."""
         return insert_absent(connection, upsert(table).on_conflict_do_nothing(), rows)

@@ -50,6 +50,10 @@ class DatabaseDialect(Protocol):
         """Join page selects, each with its own order and limit, into one statement."""
         ...
 
+    def joined(self, pages: Sequence[str]) -> str:
+        """Join the texts of page selects as ``pages`` does."""
+        ...
+
     def insert_absent(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
         """Insert the rows whose primary keys are not there, leave the others as they are; return how many are new.
 

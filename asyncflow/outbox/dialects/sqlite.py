@@ -36,6 +36,10 @@ class SQLite:
             return selects[0]
         return union_all(*(select(page.subquery(f"page_{number}")) for number, page in enumerate(selects)))
 
+    def joined(self, pages: Sequence[str]) -> str:
+        """Join the texts of page selects as ``pages`` does."""
+        return " UNION ALL ".join(f"SELECT * FROM ({page})" for page in pages) if len(pages) > 1 else pages[0]
+
     def insert_absent(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
         """Insert by ON CONFLICT DO NOTHING."""
         return insert_absent(connection, upsert(table).on_conflict_do_nothing(), rows)

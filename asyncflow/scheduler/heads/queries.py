@@ -69,18 +69,29 @@ def read_pages(
 ) -> Pages:
     """Read due rows of each head up to its limit, in order_time within each, or in reverse the ``newest``.
 
-    The statement is compiled once for each number of heads and then sent as text: building the union of 64
-    selects anew would cost more than the database needs to answer it.
+    A page is compiled once, and sent as text with its numbers written into it: to compile the union of 64 selects, or
+    to let a driver look for hundreds of parameters, takes longer than the database needs to answer it.
     """
-    text, names, defaults = _compiled_pages(tasks, len(heads), connection.dialect, newest)
     limits = [limits] * len(heads) if isinstance(limits, int) else limits
-    values: dict[str, Any] = dict(defaults)
-    for number, (head, limit) in enumerate(zip(heads, limits, strict=True)):
-        values[f"task_type_{number}"] = head.task_type
-        values[f"shard_{number}"] = head.shard
-        values[f"limit_{number}"] = limit
-        values[f"ahead_{number}"] = round(head.ahead_seconds * 1e6)
-    parameters = tuple(values[name] for name in names) if names is not None else values
+    connected = connection.dialect
+    template, names, defaults = _page_template(tasks, connected, newest)
+    types = list(dict.fromkeys(head.task_type for head in heads))
+    numbers = {name: number for number, name in enumerate(types)}
+    pages_read = [
+        template.format(
+            number=number,
+            type=numbers[head.task_type],
+            shard=head.shard,
+            limit=limit,
+            ahead=round(head.ahead_seconds * 1e6),
+        )
+        for number, (head, limit) in enumerate(zip(heads, limits, strict=True))
+    ]
+    text = dialect_of(connected.name).joined(pages_read)
+    if names is None:
+        parameters: Any = {**defaults, **{f"{_TYPE}{number}": name for name, number in numbers.items()}}
+    else:
+        parameters = tuple(head.task_type if name == _TYPE else defaults[name] for head in heads for name in names)
     rows = connection.exec_driver_sql(text, parameters).all()
     marks = _PageMarks(heads)
     length, moment, raw_id_of = cut_of(connection.dialect.name)
@@ -115,33 +126,49 @@ class _PageMarks(dict[str, tuple[str, int, int, int]]):
         return counts
 
 
-@lru_cache(maxsize=256)
-def _compiled_pages(
-    tasks: Table, count: int, dialect: Any, newest: bool
-) -> tuple[str, tuple[str, ...] | None, Mapping[str, Any]]:
-    """Return the text, its parameters' names in order where they have an order, and values set by the dialect."""
-    selects = [page(tasks, number, newest=newest) for number in range(count)]
-    compiled: Any = dialect_of(dialect.name).pages(selects).compile(dialect=dialect)  # type: ignore[attr-defined]
-    return str(compiled), tuple(compiled.positiontup) if compiled.positional else None, compiled.params
+_TYPE = "type_of_page_"  # the parameter of a page
 
 
-def page(tasks: Table, number: int, *, newest: bool = False) -> Select[Any]:
+@lru_cache(maxsize=64)
+def _page_template(tasks: Table, dialect: Any, newest: bool) -> tuple[str, tuple[str, ...] | None, Mapping[str, Any]]:
+    """Return the text of a page as a format, its parameters in order where they have one, and those set by the dialect.
+
+    The fields of the format are ``number``, ``type``, ``shard``, ``limit`` and ``ahead``, all of them whole numbers.
+    """
+    compiled: Any = page(tasks, newest=newest).compile(dialect=dialect)
+    text = str(compiled).replace("{", "{{").replace("}", "}}")
+    for field in ("number", "shard", "limit", "ahead"):
+        text = text.replace(_mark_of(field), f"{{{field}}}")
+    if compiled.positional:
+        return text, tuple(compiled.positiontup), {k: v for k, v in compiled.params.items() if k != _TYPE}
+    return text.replace(_TYPE, f"{_TYPE}{{type}}"), None, {k: v for k, v in compiled.params.items() if k != _TYPE}
+
+
+def _mark_of(field: str) -> str:
+    return f"<{field}>"
+
+
+def _number(field: str) -> ColumnElement[int]:
+    return literal_column(_mark_of(field), BigInteger())
+
+
+def page(tasks: Table, *, newest: bool = False) -> Select[Any]:
     """Return the select of one page: the due rows of a lane, in the index's own order."""
     t = tasks.c
     return (
-        select(timed_id(t.id, t.order_time), _mark(tasks, number), t.task_key, t.headers, t.payload)
+        select(timed_id(t.id, t.order_time), _mark(tasks), t.task_key, t.headers, t.payload)
         .where(
             t.status == literal_column(str(int(Status.PENDING)), Integer()),
-            t.task_type == bindparam(f"task_type_{number}", type_=String()),
-            t.shard == bindparam(f"shard_{number}", type_=Integer()),
-            t.order_time <= after_now(bindparam(f"ahead_{number}", type_=BigInteger())),
+            t.task_type == bindparam(_TYPE, type_=String()),
+            t.shard == _number("shard"),
+            t.order_time <= after_now(_number("ahead")),
         )
         .order_by(*((t.order_time.desc(), t.id.desc()) if newest else (t.order_time, t.id)))
-        .limit(bindparam(f"limit_{number}", type_=Integer()))
+        .limit(_number("limit"))
     )
 
 
-def _mark(tasks: Table, number: int) -> ColumnElement[str]:
+def _mark(tasks: Table) -> ColumnElement[str]:
     retry_count, max_retries = (cast(count, String()) for count in (tasks.c.retry_count, tasks.c.max_retries))
-    page_number, colon = literal_column(f"'{number}:'", String()), literal_column("':'", String())
+    page_number, colon = literal_column(f"'{_mark_of('number')}:'", String()), literal_column("':'", String())
     return (page_number + retry_count + colon + max_retries).label("mark")

@@ -28,6 +28,11 @@ class Verdict:
     by_policy: bool = False
     frames: str = ""  # of the error's traceback, for the row's log
 
+    @property
+    def is_told(self) -> bool:
+        """Tell whether each task that got it is told of: it failed, or an attempt of it counts."""
+        return self.status is Status.FAILED or (self.status is Status.PENDING and self.is_spent)
+
     def ending_of(self, task_id: UUID, task_type: str, attempt: int) -> Ending | None:
         """Return what is to be told of a task that got it; None where it is done, or the attempt does not count."""
         if self.status is Status.FAILED:

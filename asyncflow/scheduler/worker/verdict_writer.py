@@ -86,7 +86,7 @@ class VerdictWriter:
         counts: Counter[Status] = Counter()
         for verdict, claims, changed in settled.written:
             counts[verdict.status] += changed
-            if changed == len(claims):
+            if changed == len(claims) and verdict.is_told:
                 self._events.of_each(_endings(verdict, claims))
         self._events.of_fenced(sum(len(claims) - changed for _, claims, changed in settled.written))
         self._events.of_all(counts, settled.seconds)
