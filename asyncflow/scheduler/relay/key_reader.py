@@ -22,8 +22,8 @@ from asyncflow.scheduler.relay.shared import Shared
 _MOST_KEYS = 32  # parked ones, tried in one round
 _MOST_OF_A_KEY = 32  # in one round: an ordered key's tasks are published one after the other
 _MOST_OF_A_LONE_KEY = 64  # where nothing else stood in the pages, which would wait for them
-_MOST_IN_THE_WAY = 5000  # rows of a parked key that are set aside in one round, for they fill the pages
-_REST_AFTER_PAST = 4.0  # times as long as it took to read past a hot key
+_MOST_IN_THE_WAY = 1000  # rows of a parked key that are set aside in one round: neighbours wait for the round
+_REST_AFTER_PAST = 2.0  # times as long as it took to read past a hot key
 
 
 class KeyReader:
