@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from sqlalchemy.exc import SQLAlchemyError
 
 from asyncflow.commands import audit, config, dead_letters, init_db, reshard, run, serve, status, worker
+from asyncflow.commands.printing import tell
 from asyncflow.commands.stop_signals import StopHeard
 from asyncflow.errors import AsyncflowError
 from asyncflow.text import on_one_line
@@ -27,11 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StopHeard:
         return 0  # before anything had begun
     except AsyncflowError as error:
-        print(f"asyncflow: {error}", file=sys.stderr)
+        tell(f"asyncflow: {error}", sys.stderr)
         return 1
     except SQLAlchemyError as error:
         answer = on_one_line(getattr(error, "orig", None) or error)
-        print(f"asyncflow: the database answered: {answer}", file=sys.stderr)
+        tell(f"asyncflow: the database answered: {answer}", sys.stderr)
         return 1
     return code
 

@@ -36,6 +36,19 @@ def shown(value: Any) -> str:
         return f"a {type(value).__qualname__}"
 
 
+def printable(value: object) -> str:
+    """Return the value's text on one line, with all escaped that a terminal acts on or hides.
+
+    These are controls, those of C1 too, and marks that change the direction of text.
+    """
+    text = str(value)
+    return text if text.isprintable() else "".join(one if one.isprintable() else _escaped(one) for one in text)
+
+
+def _escaped(character: str) -> str:
+    return repr(character)[1:-1]
+
+
 def on_one_line(value: object) -> str:
     """Return the value's text with each run of white space as one space: for a terminal's line."""
     return " ".join(str(value).split())

@@ -9,9 +9,11 @@ from typing import Any
 from sqlalchemy import Engine
 
 from asyncflow.commands.database import add_database_options, database_of
+from asyncflow.commands.printing import tell
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import Audit, AuditEntry
 from asyncflow.scheduler.operator.selection import task_id_of
+from asyncflow.text import printable
 
 
 def add_to(commands: Any) -> None:
@@ -25,7 +27,7 @@ def add_to(commands: Any) -> None:
 
 def _audit(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
     task_id = None if options.id is None else task_id_of(options.id)
-    print(render(Audit(engine, outbox).entries(task_id=task_id, limit=options.limit)))
+    tell(render(Audit(engine, outbox).entries(task_id=task_id, limit=options.limit)))
     return 0
 
 
@@ -33,7 +35,8 @@ def render(entries: Sequence[AuditEntry]) -> str:
     """Return the entries as text for a terminal."""
     lines = [f"{'AT (UTC)':<19} {'ACTION':<8} {'ACTOR':<20} {'TASK':<36} TASK TYPE"]
     for entry in entries:
-        head = f"{entry.at:%Y-%m-%d %H:%M:%S} {entry.action:<8} {entry.actor:<20} {entry.task_id} {entry.task_type}"
+        actor, name = printable(entry.actor), printable(entry.task_type)
+        head = f"{entry.at:%Y-%m-%d %H:%M:%S} {entry.action:<8} {actor:<20} {entry.task_id} {name}"
         told = [f"key={entry.task_key}" if entry.task_key else "", entry.detail or "", entry.reason or ""]
-        lines += [head, f"    {'; '.join(filter(None, told))}"]
+        lines += [head, f"    {printable('; '.join(filter(None, told)))}"]
     return "\n".join(lines if entries else [*lines, "(nothing)"])

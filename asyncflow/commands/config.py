@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy import Engine
 
 from asyncflow.commands.database import add_database_options, database_of
+from asyncflow.commands.printing import tell
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import Configurations, TypeConfig
 from asyncflow.scheduler.configuration.type_config import OPTIONS
-from asyncflow.text import shown
+from asyncflow.text import printable, shown
 
 _WORDS = {"true": True, "false": False, "none": None}
 _HEADINGS = {
@@ -50,14 +51,14 @@ def add_to(commands: Any) -> None:
 
 
 def _list(_: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
-    print(render(outbox, Configurations(engine, outbox).all()))
+    tell(render(outbox, Configurations(engine, outbox).all()))
     return 0
 
 
 def _set(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
     values = dict(map(_parsed, options.option))
     config = Configurations(engine, outbox).put(options.task_type, registered=options.register, **values)
-    print(_told(config))
+    tell(_told(config))
     return 0
 
 
@@ -65,11 +66,11 @@ def _unset(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
     configurations = Configurations(engine, outbox)
     if options.option:
         cleared: dict[str, Any] = dict.fromkeys(options.option)
-        print(_told(configurations.put(options.task_type, **cleared)))
+        tell(_told(configurations.put(options.task_type, **cleared)))
         return 0
     configurations.get(options.task_type)
     configurations.remove(options.task_type)
-    print(f"{options.task_type} is as declared")
+    tell(f"{options.task_type} is as declared")
     return 0
 
 
@@ -89,7 +90,7 @@ def _parsed(given: str) -> tuple[str, Any]:
 
 def _told(config: TypeConfig) -> str:
     options = " ".join(f"{name}={_text(value)}" for name, value in config.options().items())
-    return f"{config.task_type}: {options or 'as declared'}"
+    return f"{printable(config.task_type)}: {options or 'as declared'}"
 
 
 def render(outbox: Outbox, configs: dict[str, TypeConfig]) -> str:
@@ -109,7 +110,7 @@ def _line(outbox: Outbox, config: TypeConfig) -> str:
         value = getattr(config, option)
         text = _text(getattr(declared, option, None)) if value is None else f"{_text(value)}*"
         cells.append(f"{text:>{_width(heading)}}")
-    return f"{name:<32} {kind:<10} {' '.join(cells)}"
+    return f"{printable(name):<32} {kind:<10} {' '.join(cells)}"
 
 
 def _width(heading: str) -> int:

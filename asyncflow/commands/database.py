@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, MetaData, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from asyncflow.commands.drivers import told_driver
 from asyncflow.commands.target import scheduler_at
 from asyncflow.errors import TargetNotFoundError
 from asyncflow.outbox import Outbox
@@ -35,5 +36,6 @@ def database_of(options: argparse.Namespace, **engine_options: Any) -> tuple[Eng
         engine = create_engine(url, **engine_options)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         # Without the URL: what cannot be parsed cannot be shown without its password either.
-        raise TargetNotFoundError(f"the database URL cannot be used: {on_one_line(error)}") from error
+        fault = told_driver(error) or on_one_line(error)
+        raise TargetNotFoundError(f"the database URL cannot be used: {fault}") from error
     return engine, Outbox(MetaData(), prefix=options.prefix, schema=options.schema)

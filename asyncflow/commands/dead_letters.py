@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of
+from asyncflow.commands.printing import tell
 from asyncflow.outbox import Status
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.operator.dead_letters import Changed
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState
+from asyncflow.text import printable
 
 _USAGE = 2
 _SHOWN = 10  # before a change that was not confirmed
@@ -70,14 +72,14 @@ def _user() -> str:
 
 def _list(options: argparse.Namespace, letters: DeadLetters) -> int:
     page = letters.list(task_type=options.task_type, key=options.key, limit=options.limit, after=options.after)
-    print(render(page.letters))
+    tell(render(page.letters))
     if page.next is not None:
-        print(f"\nmore: --after {page.next}")
+        tell(f"\nmore: --after {page.next}")
     return 0
 
 
 def _show(options: argparse.Namespace, letters: DeadLetters) -> int:
-    print(render_state(letters.inspect(options.id)))
+    tell(render_state(letters.inspect(options.id)))
     return 0
 
 
@@ -92,19 +94,19 @@ def _change(options: argparse.Namespace, letters: DeadLetters) -> int:
         changed = letters.replay(selection, per_second=options.per_second, **who)
     else:
         changed = getattr(letters, options.action)(selection, **who)
-    print(_told(options.action, changed))
+    tell(_told(options.action, changed))
     return 0
 
 
 def _preview(options: argparse.Namespace, selection: Selection, letters: DeadLetters) -> int:
     if selection.wanted_ids is None:
         page = letters.list(task_type=options.task_type, key=options.key, limit=_SHOWN)
-        print(render(page.letters))
+        tell(render(page.letters))
         if page.next is not None:
-            print("…")
+            tell("…")
         if options.action == "cancel":
-            print("and those that wait")
-    print(f"nothing was changed; add --yes to {options.action} them")
+            tell("and those that wait")
+    tell(f"nothing was changed; add --yes to {options.action} them")
     return _USAGE
 
 
@@ -119,10 +121,8 @@ def render(letters: Sequence[DeadLetter]) -> str:
     """Return dead letters as text for a terminal, two lines each."""
     lines = [f"{'TASK':<36} {'FAILED AT (UTC)':<19} {'RETRIES':>7} TASK TYPE"]
     for letter in letters:
-        key = f" key={letter.key}" if letter.key else ""
-        lines.append(
-            f"{letter.task_id} {letter.failed_at:%Y-%m-%d %H:%M:%S} {letter.retry_count:>7} {letter.task_type}{key}"
-        )
+        name = printable(letter.task_type) + (f" key={printable(letter.key)}" if letter.key else "")
+        lines.append(f"{letter.task_id} {letter.failed_at:%Y-%m-%d %H:%M:%S} {letter.retry_count:>7} {name}")
         lines.append(f"    {letter.log.splitlines()[0] if letter.log else '(no log)'}")
     return "\n".join(lines if letters else [*lines, "(no dead letters)"])
 
@@ -144,7 +144,7 @@ def render_state(state: TaskState) -> str:
         "headers": state.headers or None,
         "payload": _payload(state.payload),
     }
-    lines = [f"{name:<10}{value}" for name, value in fields.items() if value is not None]
+    lines = [f"{name:<10}{printable(value)}" for name, value in fields.items() if value is not None]
     return "\n".join([*lines, "log", *(f"    {line}" for line in state.log.splitlines())])
 
 

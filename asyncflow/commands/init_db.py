@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of
+from asyncflow.commands.printing import tell
 from asyncflow.outbox import Inbox
 from asyncflow.scheduler.connections.connecting import connected
 from asyncflow.scheduler.connections.limits import OF_A_COMMAND
@@ -27,5 +28,5 @@ def _init_db(options: argparse.Namespace) -> int:
     with connected(engine, OF_A_COMMAND) as connection:
         metadata.create_all(connection, tables)
         connection.commit()
-    print(f"{', '.join(table.fullname for table in tables)} are in {engine.url.render_as_string()}")
+    tell(f"{', '.join(table.fullname for table in tables)} are in {engine.url.render_as_string()}")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from asyncflow.commands.printing import tell
 from asyncflow.commands.target import scheduler_at
 from asyncflow.scheduler.cluster.reshard import reshard
 
@@ -19,5 +20,5 @@ def add_to(commands: Any) -> None:
 def _reshard(options: argparse.Namespace) -> int:
     scheduler = scheduler_at(options.target)
     changed = reshard(scheduler.engine, scheduler.outbox)
-    print(f"{changed} tasks have another shard; there are {scheduler.outbox.shard_count} shards now")
+    tell(f"{changed} tasks have another shard; there are {scheduler.outbox.shard_count} shards now")
     return 0

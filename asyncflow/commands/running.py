@@ -6,6 +6,7 @@ import logging
 import sys
 from typing import Any, Protocol
 
+from asyncflow.commands.printing import PlainFormatter
 from asyncflow.commands.stop_signals import StopSignals
 from asyncflow.integrations.kafka.client_log import show_client_lines
 
@@ -35,7 +36,9 @@ class Runnable(Protocol):
 def show_log(*, verbose: bool) -> None:
     """Write what asyncflow logs to standard error; what libraries log, as far as a person needs it."""
     level = logging.DEBUG if verbose else logging.INFO
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)-7s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("asyncflow").setLevel(level)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     show_client_lines(shown=verbose)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of
-from asyncflow.scheduler.operator.report import COUNT_LIMIT, Report, TypeReport, report
+from asyncflow.commands.printing import tell
+from asyncflow.scheduler.operator.report import Report, TypeReport, report
+from asyncflow.text import printable
 
 _HEADINGS = (
     " PENDING",
@@ -29,24 +31,26 @@ def add_to(commands: Any) -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
-    print(render(report(*database_of(options))))
+    tell(render(report(*database_of(options))))
     return 0
 
 
 def render(state: Report) -> str:
     """Return the report as text for a terminal."""
-    lines = [_line("TASK TYPE", _HEADINGS), *(_line(_named(one), _fields(one)) for one in state.types)]
+    rows = (_line(_named(one), _fields(one, state.count_limit)) for one in state.types)
+    lines = [_line("TASK TYPE", _HEADINGS), *rows]
     if not state.types:
         lines.append("(no tasks)")
     lines += ["", "SHARDS"]
-    lines += [f"{count:>6}  {owner or '(no owner)'}" for owner, count in state.owners.items()]
+    lines += [f"{shards:>6}  {printable(owner or '(no owner)')}" for owner, shards in state.owners.items()]
     if not state.owners:
         lines.append("(no scheduler has started yet)")
     if state.dead_letters:
         lines += ["", "LATEST DEAD LETTERS"]
     for letter in state.dead_letters:
         last_error = letter.log.splitlines()[0] if letter.log else ""
-        lines.append(f"{letter.task_id}  {letter.task_type}  key={letter.key}  retries={letter.retry_count}")
+        name, key = printable(letter.task_type), printable(letter.key)
+        lines.append(f"{letter.task_id}  {name}  key={key}  retries={letter.retry_count}")
         lines.append(f"    {last_error}")
     return "\n".join(lines)
 
@@ -57,25 +61,26 @@ def _line(name: str, fields: Sequence[str]) -> str:
     )
 
 
-def _fields(one: TypeReport) -> list[str]:
+def _fields(one: TypeReport, limit: int) -> list[str]:
     return [
-        _count(one.pending),
+        _count(one.pending, limit),
         _seconds(one.oldest_due_seconds),
         _seconds(one.next_due_seconds),
-        _count(one.running),
+        _count(one.running, limit),
         _seconds(one.oldest_running_seconds),
-        _count(one.succeeded),
-        _count(one.failed),
-        _count(one.cancelled),
+        _count(one.succeeded, limit),
+        _count(one.failed, limit),
+        _count(one.cancelled, limit),
     ]
 
 
 def _named(one: TypeReport) -> str:
-    return one.task_type if one.enabled else f"{one.task_type} (off)"
+    name = printable(one.task_type)
+    return name if one.enabled else f"{name} (off)"
 
 
-def _count(count: int) -> str:
-    return f">={COUNT_LIMIT}" if count >= COUNT_LIMIT else str(count)
+def _count(count: int, limit: int) -> str:
+    return f">={limit}" if count >= limit else str(count)
 
 
 def _seconds(seconds: float | None) -> str:

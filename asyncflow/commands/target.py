@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from asyncflow.commands.drivers import told_driver
 from asyncflow.errors import AsyncflowError, TargetNotFoundError
 from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line
@@ -52,6 +53,8 @@ def _import_fault(target: str, module_name: str, error: Exception) -> str:
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing and f"{module_name}.".startswith(f"{missing}."):
         return f"there is no module {missing!r}; give module:attribute, from here"
+    if driver := told_driver(error):
+        return f"{target!r} cannot be loaded: {driver}"
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return (
         f"{target!r} cannot be loaded: {type(error).__name__}: {on_one_line(error)} ({frame.filename}:{frame.lineno})"

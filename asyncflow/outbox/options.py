@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ from sqlalchemy import MetaData
 
 from asyncflow.errors import OptionError, UnknownOptionError
 from asyncflow.text import shown
+
+_NO_NAME = re.compile(r"[^\w$-]")  # what a table's name would have to be quoted for in a hint or a log
 
 T = TypeVar("T")
 NO_OPTION = {"is_option": False}  # metadata of a field that nobody is to give
@@ -56,5 +59,14 @@ def require_place(metadata: Any, prefix: Any, schema: Any) -> None:
         raise OptionError(f"metadata is {shown(metadata)}; give a MetaData, such as Base.metadata")
     if not isinstance(prefix, str):
         raise OptionError(f"prefix is {shown(prefix)}; give text, such as 'asyncflow_'")
+    if fault := _NO_NAME.search(prefix):
+        raise OptionError(
+            f"prefix is {shown(prefix)}, which holds {shown(fault[0])}; give letters, digits, '_', '-' and '$', "
+            f"such as 'asyncflow_'"
+        )
+    if isinstance(schema, str) and (fault := _NO_NAME.search(schema)):
+        raise OptionError(
+            f"schema is {shown(schema)}, which holds {shown(fault[0])}; give letters, digits, '_', '-' and '$', or None"
+        )
     if schema is not None and not (isinstance(schema, str) and schema):
         raise OptionError(f"schema is {shown(schema)}; give a schema's name, or None")

@@ -129,6 +129,10 @@ def _map_rows(written: tuple[Table, ...]) -> type[Any]:
     """Map a private class to the first of the tables, so that a Session can hold rows whatever the application maps."""
 
     class TaskRow:
+        # What listeners read of every object in a session, and columns that are not mapped.
+        __tablename__, __table__ = written[0].name, written[0]
+        stage = context = owner = claim_token = None
+
         def __init__(self, values: dict[str, Any]) -> None:
             # A flush inserts what stands in __dict__; fifteen attribute events would tell nobody anything.
             self.__dict__.update(values)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import subprocess
 import sys
@@ -13,11 +14,14 @@ from pkgutil import iter_modules
 import pytest
 
 from asyncflow import cli, commands
-from asyncflow.commands import status
+from asyncflow.commands import dead_letters, status
+from asyncflow.commands.drivers import told_driver
+from asyncflow.commands.printing import PlainFormatter, tell
 from asyncflow.commands.target import scheduler_at
 from asyncflow.errors import OptionError
-from asyncflow.scheduler.operator.report import COUNT_LIMIT, Report, TypeReport
+from asyncflow.scheduler.operator.report import Report, TypeReport
 from asyncflow.scheduler.operator.task_view import DeadLetter
+from asyncflow.scheduler.operator.type_counts import COUNT_LIMIT
 
 WIRING = """
 from sqlalchemy import create_engine, MetaData
@@ -225,3 +229,48 @@ def test_a_worker_gets_its_token_from_a_file_or_the_environment(
     ]
     assert "token file" in refusal(capsys, "worker", target, *server, "--token-file", "missing")
     assert "an Outbox or a Scheduler" in refusal(capsys, "worker", f"{module(here)}:number", *server)
+
+
+HOSTILE = "evil\x1b]0;owned\x07\x9b31m\u202etxt.exe"
+
+
+def hostile_letter() -> DeadLetter:
+    at = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    return DeadLetter(uuid.UUID(int=1), HOSTILE, f"{HOSTILE}\nk", 1, at, f"{HOSTILE}\nsecond line")
+
+
+def test_nothing_that_commands_print_is_acted_on_by_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    letter = hostile_letter()
+    told = TypeReport(HOSTILE, 1, None, None, 0, 0)
+    tell(status.render(Report([told], {HOSTILE: 1}, [letter])))
+    tell(dead_letters.render([letter]))
+    tell(HOSTILE, sys.stderr)
+    printed = capsys.readouterr()
+    for line in (printed.out + printed.err).splitlines():
+        assert line.isprintable(), line
+    assert "\\x1b]0;owned\\x07" in printed.out
+    assert "\\nk" in printed.out  # a field has no lines of its own
+
+
+def test_nothing_in_the_log_of_commands_is_acted_on_by_a_terminal() -> None:
+    try:
+        raise ValueError(f"{HOSTILE}\n2026-01-01 00:00:00,000 INFO    SchedulerStopped clean=True")
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, "f", 1, "failed: %s", (f"{HOSTILE}\nforged",), sys.exc_info())
+    line, *further = PlainFormatter("%(levelname)s %(message)s").format(record).split("\n")
+    assert line.isprintable()
+    assert line.endswith("\\nforged")
+    assert further
+    assert all(one.isprintable() and one.startswith("  ") for one in further)
+
+
+@pytest.mark.parametrize(
+    ("missing", "extra"),
+    [("pymysql", "mysql"), ("MySQLdb", "mysql"), ("psycopg", "postgresql"), ("psycopg2", "postgresql")],
+)
+def test_a_driver_that_is_missing_is_named_with_the_extra_that_brings_it(missing: str, extra: str) -> None:
+    told = told_driver(ModuleNotFoundError(f"No module named {missing!r}", name=missing))
+    assert told is not None
+    assert told.startswith(f"the driver {missing} is not installed")
+    assert f"pip install 'asyncflow-outbox[{extra}]'" in told
+    assert told_driver(ModuleNotFoundError("No module named 'shop'", name="shop")) is None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asyncflow.errors import InvalidKeyError, nearest
-from asyncflow.text import require_text, shown
+from asyncflow.text import printable, require_text, shown
 
 
 @pytest.mark.parametrize("text", ["A1001", "a b", "😀" * 255, "ключ", "a" * 255, "-", "a\x7fb"])
@@ -64,3 +64,14 @@ def test_the_nearest_name_is_told() -> None:
 
 def test_no_name_is_told_when_none_is_near() -> None:
     assert nearest("zzz", ["user.registered"]) == ""
+
+
+@pytest.mark.parametrize("character", [*"\x1b\x00\x07\r\n\x7f\x9b\x85\u202e\u2066\u200f\u2028\ud800"])
+def test_nothing_that_a_terminal_acts_on_or_hides_stays_in_printable_text(character: str) -> None:
+    told = printable(f"a{character}b")
+    assert told.isprintable()
+    assert told == "a" + repr(character)[1:-1] + "b"
+
+
+def test_printable_text_stays_as_it_is() -> None:
+    assert printable("Zoë 注文 C:\\temp 'x'") == "Zoë 注文 C:\\temp 'x'"

@@ -27,7 +27,10 @@ def page_of(
     *,
     brief: bool = True,
 ) -> TaskPage:
-    """Read tasks behind the cursor, a few at a time, until there are enough of them or of their bytes."""
+    """Read tasks behind the cursor, a few at a time, until there are enough of them or of their bytes.
+
+    Also where so few of many rows were chosen that the view gave up for now.
+    """
     rows: list[Row[Any]] = []
     size = 0
     while True:
@@ -36,7 +39,8 @@ def page_of(
         rows += page.rows
         size += sum(map(_size_of, page.rows))
         cursor = page.next
-        if cursor is None or len(rows) >= bounds.most or size >= bounds.most_bytes:
+        is_enough = len(rows) >= bounds.most or size >= bounds.most_bytes
+        if cursor is None or is_enough or len(page.rows) < step:
             return TaskPage(rows, cursor)
 
 

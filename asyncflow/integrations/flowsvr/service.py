@@ -79,7 +79,7 @@ class TaskService:
         )
         self.databases = Databases(engine, settings.threads, settings.busy_timeout_seconds)
         self.waiting_holds = WaitingHolds(
-            partial(self.databases.run, self.claims.heads), settings.look_interval_seconds
+            lambda names: self.databases.run(partial(self.claims.heads, names=names)), settings.look_interval_seconds
         )
         self.handover = Handover(self.databases, self.claims, self.hooks, self.waiting_holds.ring)
         self.configurations = Configurations(engine, outbox)
@@ -271,7 +271,7 @@ class TaskService:
         if not self._has_tables:
             self._require_tables()
         with connected(self._engine, LIMITS) as connection:
-            self.claims.heads(connection)
+            self.claims.heads(connection, ())
 
 
 def _unknown() -> OutcomeUnknownError:

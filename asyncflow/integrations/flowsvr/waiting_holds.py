@@ -24,7 +24,7 @@ class WaitingHolds:
     for each lane where something is due. So a thousand waiting workers cost one small query a look.
     """
 
-    def __init__(self, look: Callable[[], Awaitable[list[Head]]], interval_seconds: float) -> None:
+    def __init__(self, look: Callable[[Collection[str]], Awaitable[list[Head]]], interval_seconds: float) -> None:
         self._look = look
         self._interval = interval_seconds
         self._waiters: list[_Waiter] = []
@@ -60,7 +60,7 @@ class WaitingHolds:
     async def _keep_watch(self) -> None:
         while self._waiters:
             try:
-                heads = await self._look()
+                heads = await self._look({name for waiter in self._waiters for name in waiter.names})
             except Exception:  # noqa: BLE001 - each who waits asks the database itself, and tells its client
                 self._wake_all()
                 return

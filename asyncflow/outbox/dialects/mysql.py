@@ -17,7 +17,8 @@ from asyncflow.errors import AsyncflowError
 from asyncflow.outbox.clock import moment_of, now_in_microseconds, seconds_until
 from asyncflow.outbox.dialects import mysql_checks as checks
 from asyncflow.outbox.dialects.counting import draw_by_insert
-from asyncflow.outbox.dialects.protocol import Limited, SessionLimits
+from asyncflow.outbox.dialects.protocol import HeadsOf, Limited, SessionLimits
+from asyncflow.outbox.dialects.skip_scan import among_types
 
 _LOCK_WAIT_TIMEOUT, _DEADLOCK, _CHANGED_SINCE_READ = 1205, 1213, 1020
 _READ_ONLY = frozenset({1290, 1792, 1836})  # --read-only, in a READ ONLY transaction, in read-only mode
@@ -38,17 +39,23 @@ class MySQL:
     isolation_level: str | None = "READ COMMITTED"
     locks_rows = True
 
-    def heads(self, tasks: Table, status: int) -> Executable:
+    def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
         """Return the heads statement.
 
         ``status`` stands in the GROUP BY although it is constant: without it the optimizer reads all rows.
         """
-        first = func.min(tasks.c.order_time, type_=tasks.c.order_time.type)
+        of_lane = func.max if newest else func.min
+        first = of_lane(tasks.c.order_time, type_=tasks.c.order_time.type)
         return (
             select(tasks.c.task_type, tasks.c.shard, seconds_until(first), moment_of(first))
-            .where(tasks.c.status == status)
+            .where(tasks.c.status == status, *among_types(tasks, of))
             .group_by(tasks.c.status, tasks.c.task_type, tasks.c.shard)
         )
+
+    def types(self, tasks: Table, status: int) -> Executable:
+        """Return the statement, a loose index scan like that of the heads."""
+        t = tasks.c
+        return select(t.task_type).where(t.status == status).group_by(t.status, t.task_type)
 
     def pages(self, selects: Sequence[Select[Any]]) -> Executable:
         """Join the selects by UNION ALL, which needs no temporary table here."""

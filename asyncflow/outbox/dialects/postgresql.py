@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from asyncflow.errors import AsyncflowError, UnsupportedDatabaseError
 from asyncflow.outbox.dialects.encodings import is_carried
-from asyncflow.outbox.dialects.protocol import Limited, SessionLimits
-from asyncflow.outbox.dialects.skip_scan import lateral_heads
+from asyncflow.outbox.dialects.protocol import HeadsOf, Limited, SessionLimits
+from asyncflow.outbox.dialects.skip_scan import lateral_heads, skip_scan_types
 from asyncflow.outbox.dialects.upsert import insert_absent
 
 # Its own estimate: the density that it last saw, in the pages of now. It has none of a table that was never looked at.
@@ -44,9 +44,13 @@ class PostgreSQL:
     isolation_level: str | None = "READ COMMITTED"
     locks_rows = True
 
-    def heads(self, tasks: Table, status: int) -> Executable:
+    def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
         """Return the heads statement."""
-        return lateral_heads(tasks, status)
+        return lateral_heads(tasks, status, newest=newest, of=of)
+
+    def types(self, tasks: Table, status: int) -> Executable:
+        """Return the types statement."""
+        return skip_scan_types(tasks, status)
 
     def pages(self, selects: Sequence[Select[Any]]) -> Executable:
         """Join the selects by UNION ALL."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from sqlalchemy import Connection, Executable, Insert, Select, Table
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.errors import AsyncflowError
+
+# Heads of which types: of all, or of the one that is bound as its_type, or of those behind it.
+HeadsOf = Literal["all_types", "its_type", "types_behind"]
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,16 @@ class DatabaseDialect(Protocol):
     isolation_level: str | None  # of our own transactions; None keeps the engine's
     locks_rows: bool  # FOR SHARE and FOR UPDATE hold rows; without, only a write keeps other writers out
 
-    def heads(self, tasks: Table, status: int) -> Executable:
+    def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
         """Return (task_type, shard, seconds until order_time, its moment) of the first row of each lane in ``status``.
 
-        Reads one index entry a lane, however many rows wait behind it.
+        Of the ``newest`` row instead. Lanes come in the order of the index, the newest in reverse. Reads one index
+        entry a lane, however many rows wait behind it, and no more than a LIMIT asks for.
         """
+        ...
+
+    def types(self, tasks: Table, status: int) -> Executable:
+        """Return the task types that have rows in ``status``, each once; reads one index entry a type."""
         ...
 
     def pages(self, selects: Sequence[Select[Any]]) -> Executable:

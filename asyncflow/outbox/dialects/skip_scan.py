@@ -6,23 +6,28 @@ whatever the number of rows (the PostgreSQL wiki knows it as "loose indexscan").
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ScalarSelect, Select, Table, and_, func, select, true
+from sqlalchemy import ScalarSelect, Select, String, Table, and_, bindparam, func, select, true
 from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import moment_of, seconds_until
+from asyncflow.outbox.dialects.protocol import HeadsOf
+
+_WALK = ("task_type", "shard", "order_time")  # behind the status, in the order of the index
 
 
-def skip_scan_heads(tasks: Table, status: int) -> Select[Any]:
+def skip_scan_heads(tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
     """Return the heads statement over the index (status, task_type, shard, order_time)."""
+    step = _IndexStep(tasks, status, newest, of)
     # Named after the status: the heads of two may stand in one statement.
-    found = select(_first(tasks, status).label("id")).cte(f"heads_{status}", recursive=True)
+    found = select(step.first_id().label("id")).cte(f"heads_{status}", recursive=True)
     head = tasks.alias("head")
     # Not (task_type, shard) > (…, …): SQLite would use the type alone and walk over all its rows for each shard.
-    next_shard = _first(tasks, status, tasks.c.task_type == head.c.task_type, tasks.c.shard > head.c.shard)
-    next_type = _first(tasks, status, tasks.c.task_type > head.c.task_type)
+    next_shard = step.first_id(tasks.c.task_type == head.c.task_type, step.behind("shard", head.c.shard))
+    next_type = step.first_id(step.behind("task_type", head.c.task_type))
     following = func.coalesce(next_shard.correlate(head), next_type.correlate(head))
     found = found.union_all(select(following).select_from(found.join(head, head.c.id == found.c.id)))
     first = head.c.order_time
@@ -31,18 +36,18 @@ def skip_scan_heads(tasks: Table, status: int) -> Select[Any]:
     )
 
 
-def lateral_heads(tasks: Table, status: int) -> Select[Any]:
+def lateral_heads(tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
     """Return the same for databases with LATERAL: from the index alone, with no join that a planner could turn around.
 
     PostgreSQL believes a table empty in which a vacuum found no row, whatever was written since; it would then join
     by reading all of a backlog for each step.
     """
-    t, names = tasks.c, ("task_type", "shard", "order_time")
-    found = _first_entry(tasks, status).cte(f"heads_{status}", recursive=True)
-    in_type = _first_entry(tasks, status, t.task_type == found.c.task_type, t.shard > found.c.shard).lateral()
+    step = _IndexStep(tasks, status, newest, of)
+    found = step.first_entry().cte(f"heads_{status}", recursive=True)
+    in_type = step.first_entry(tasks.c.task_type == found.c.task_type, step.behind("shard", found.c.shard)).lateral()
     # Only if the type has no other shard.
-    behind_type = _first_entry(tasks, status, t.task_type > found.c.task_type, in_type.c.shard.is_(None)).lateral()
-    following = [func.coalesce(in_type.c[name], behind_type.c[name]).label(name) for name in names]
+    behind_type = step.first_entry(step.behind("task_type", found.c.task_type), in_type.c.shard.is_(None)).lateral()
+    following = [func.coalesce(in_type.c[name], behind_type.c[name]).label(name) for name in _WALK]
     either = found.outerjoin(in_type, true()).outerjoin(behind_type, true())
     there_is_one = func.coalesce(in_type.c.shard, behind_type.c.shard).is_not(None)
     found = found.union_all(select(*following).select_from(either).where(there_is_one))
@@ -50,18 +55,49 @@ def lateral_heads(tasks: Table, status: int) -> Select[Any]:
     return select(found.c.task_type, found.c.shard, seconds_until(first), moment_of(first))
 
 
-def _first(tasks: Table, status: int, *behind: ColumnElement[bool]) -> ScalarSelect[Any]:
-    return _first_of(tasks, status, behind, tasks.c.id).scalar_subquery()
+def skip_scan_types(tasks: Table, status: int) -> Select[Any]:
+    """Return the task types that have rows in a status, by a descent for each."""
+    step = _IndexStep(tasks, status)
+    found = select(step.first_type().label("name")).cte(f"types_{status}", recursive=True)
+    following = step.first_type(step.behind("task_type", found.c.name)).correlate(found)
+    found = found.union_all(select(following).where(found.c.name.is_not(None)))
+    return select(found.c.name).where(found.c.name.is_not(None))
 
 
-def _first_entry(tasks: Table, status: int, *behind: ColumnElement[bool]) -> Select[Any]:
-    return _first_of(tasks, status, behind, tasks.c.task_type, tasks.c.shard, tasks.c.order_time)
+def among_types(tasks: Table, of: HeadsOf) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition of heads of some types, none for all."""
+    name, its_type = tasks.c.task_type, bindparam("its_type", type_=String())
+    return {"all_types": (), "its_type": (name == its_type,), "types_behind": (name > its_type,)}[of]
 
 
-def _first_of(tasks: Table, status: int, behind: Iterable[ColumnElement[bool]], *columns: Any) -> Select[Any]:
-    return (
-        select(*columns)
-        .where(and_(tasks.c.status == status, *behind))
-        .order_by(tasks.c.task_type, tasks.c.shard, tasks.c.order_time)
-        .limit(1)
-    )
+@dataclass(frozen=True)
+class _IndexStep:
+    """Make the queries for the next entry of the index, forward, or backward from the ``newest``."""
+
+    tasks: Table
+    status: int
+    newest: bool = False
+    of: HeadsOf = "all_types"
+
+    def behind(self, name: str, place: ColumnElement[Any]) -> ColumnElement[bool]:
+        column = self.tasks.c[name]
+        return column < place if self.newest else column > place
+
+    def first_id(self, *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:
+        return self._first(conditions, [self.tasks.c.id]).scalar_subquery()
+
+    def first_type(self, *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:
+        return self._first(conditions, [self.tasks.c.task_type]).scalar_subquery()
+
+    def first_entry(self, *conditions: ColumnElement[bool]) -> Select[Any]:
+        return self._first(conditions, [self.tasks.c[name] for name in _WALK])
+
+    def _first(self, conditions: Sequence[ColumnElement[bool]], columns: Sequence[Any]) -> Select[Any]:
+        t = self.tasks.c
+        order = [t[name].desc() if self.newest else t[name] for name in _WALK]
+        return (
+            select(*columns)
+            .where(and_(t.status == self.status, *among_types(self.tasks, self.of), *conditions))
+            .order_by(*order)
+            .limit(1)
+        )

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from asyncflow.errors import AsyncflowError, OptionError
 from asyncflow.outbox.clock import now_in_microseconds
 from asyncflow.outbox.dialects.counting import draw_by_insert
-from asyncflow.outbox.dialects.protocol import Limited, SessionLimits
-from asyncflow.outbox.dialects.skip_scan import skip_scan_heads
+from asyncflow.outbox.dialects.protocol import HeadsOf, Limited, SessionLimits
+from asyncflow.outbox.dialects.skip_scan import skip_scan_heads, skip_scan_types
 from asyncflow.outbox.dialects.upsert import insert_absent
 
 _ECHO = text("SELECT :given")
@@ -26,9 +26,13 @@ class SQLite:
     isolation_level: str | None = None
     locks_rows = False
 
-    def heads(self, tasks: Table, status: int) -> Executable:
+    def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
         """Return the heads statement."""
-        return skip_scan_heads(tasks, status)
+        return skip_scan_heads(tasks, status, newest=newest, of=of)
+
+    def types(self, tasks: Table, status: int) -> Executable:
+        """Return the types statement."""
+        return skip_scan_types(tasks, status)
 
     def pages(self, selects: Sequence[Select[Any]]) -> Executable:
         """Join the selects by UNION ALL, each as a subquery: SQLite allows no LIMIT in a branch."""

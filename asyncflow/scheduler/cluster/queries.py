@@ -31,9 +31,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import NO_TIME, database_now, epoch_seconds, seconds_until
+from asyncflow.outbox.clock import NO_TIME, Instant, database_now, epoch_seconds, seconds_until
 from asyncflow.outbox.dialects import DatabaseDialect
 from asyncflow.outbox.queries import insert_absent
+from asyncflow.scheduler.heads.parts import MOST_LANES
+from asyncflow.scheduler.table.raw_ids import raw_id
 
 FORGOTTEN_AFTER = timedelta(minutes=10)
 _ROWS_A_STATEMENT = 500
@@ -83,8 +85,8 @@ def read_views_and_heads(
 
 
 def _heads(tasks: Table, dialect: DatabaseDialect, status: int) -> Select[Any]:
-    statement: Any = dialect.heads(tasks, status)
-    task_type, shard, due, _ = statement.subquery().columns
+    # One more than are wanted tells that there are too many.
+    task_type, shard, due, _ = dialect.heads(tasks, status).limit(MOST_LANES + 1).subquery().columns
     nothing = (null(), _number(0), due, false(), false(), false(), _number(0), _number(0))
     return select(_number(HEAD + status), task_type, shard, *nothing)
 
@@ -268,17 +270,28 @@ def forget_members(instances: Table) -> Delete:
     return delete(instances).where(*its, i.lease_until < -FORGOTTEN_AFTER)
 
 
-def read_page(tasks: Table, after: Any, limit: int) -> Select[Any]:
-    """Read a page of all tasks in order of their ids, behind ``after``."""
+WALK = ("task_type", "shard", "order_time", "id")  # behind a status, in the order of the index
+
+
+@lru_cache(maxsize=32)
+def read_unsettled(tasks: Table, behind: int | None) -> Select[Any]:
+    """Read up to ``most`` tasks of ``its_status``, in the order of the index.
+
+    ``behind``: those that share the first ``behind`` columns of WALK with a place, and lie behind it in the next one.
+    Each is a single range of the index; one condition with ORs is none to any planner.
+    """
     t = tasks.c
-    page = select(t.id, t.task_type, t.task_key, t.shard).order_by(t.id).limit(limit)
-    return page if after is None else page.where(t.id > after)
+    wanted: list[ColumnElement[bool]] = [t.status == bindparam("its_status", type_=Integer())]
+    if behind is not None:
+        at = [bindparam(f"at_{name}", type_=_AT_TYPES.get(name, t[name].type)) for name in WALK]
+        wanted += [t[name] == at[number] for number, name in enumerate(WALK[:behind])]
+        wanted.append(t[WALK[behind]] > at[behind])
+    columns = (t.id, raw_id(t.id).label("raw_id"), t.task_type, t.task_key, t.shard, t.order_time)
+    order = [t[name] for name in WALK[behind or 0 :]]
+    return select(*columns).where(*wanted).order_by(*order).limit(bindparam("most", type_=Integer()))
 
 
-def move(tasks: Table) -> Update:
-    """Put tasks into ``its_shard``."""
-    ids = bindparam("ids", expanding=True, type_=tasks.c.id.type)
-    return update(tasks).where(tasks.c.id.in_(ids)).values(shard=bindparam("its_shard", type_=Integer()))
+_AT_TYPES: dict[str, Any] = {"order_time": Instant()}  # a moment that was read, not an offset from now
 
 
 def read_parked(parked: Table) -> Select[Any]:

@@ -12,11 +12,13 @@ from collections.abc import Callable, Container, Hashable, Sequence
 from typing import NamedTuple
 
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler.heads.parts import MOST_LANES, Part
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.heads.unknown_types import UnknownTypes
 
 _IDLE_SECONDS = 0.6  # without work, before a loop rests
 _LONGEST_TICK_SECONDS = 5.0
+_MANY_FOR_SECONDS = 10.0  # that there are too many lanes is believed
 STATUSES = (Status.PENDING, Status.PROCESSING)
 
 
@@ -48,27 +50,33 @@ class Lookout:
         self._unknown_types = unknown_types
         self._rests: list[Rest] = []
         self._looked_at = dict.fromkeys(STATUSES, float("-inf"))
+        self._are_many_until = dict.fromkeys(STATUSES, float("-inf"))  # more lanes than a look brings along
 
     def wanted(self) -> tuple[Status, ...]:
         """Return the statuses of which a loop that rests wants to know the heads, and nobody looked a moment ago.
 
-        What is PROCESSING only where all rest: under load that look walks over much that is settled already, and the
-        monitor, which alone wants it, is content with one of its own now and then.
+        None of which there are too many to be brought along: then loops do not rest, and look at parts. What is
+        PROCESSING only where all rest: under load that look walks over much that is settled already, and the monitor,
+        which alone wants it, is content with one of its own now and then.
         """
         statuses = STATUSES if all(rest.is_on for rest in self._rests) else (Status.PENDING,)
         resting = {rest.status for rest in self._rests if rest.is_on}
-        return tuple(one for one in statuses if one in resting and self._age(one) >= self.fresh_seconds / 2)
+        wanted = [one for one in statuses if one in resting and self._age(one) >= self.fresh_seconds / 2]
+        return tuple(one for one in wanted if self.clock() >= self._are_many_until[one])
 
     def is_fresh(self, status: Status) -> bool:
         """Tell whether the last look at a status is no older than a tick."""
         return self._age(status) < self.fresh_seconds
 
-    def seen_by(self, look: Callable[[], Sequence[Head]]) -> Sequence[Head]:
+    def seen_by(self, look: Callable[[], Part]) -> Part:
         """Let a loop that is at work look at what is PENDING, and know what it saw."""
         looked_at = self.clock()
-        heads = look()
-        self.take_in(Status.PENDING, heads, looked_at)
-        return heads
+        part = look()
+        if part.is_whole:
+            self.take_in(Status.PENDING, part.heads, looked_at)
+        else:
+            self._note_many(Status.PENDING, part.heads)
+        return part
 
     def rest_for(
         self,
@@ -91,8 +99,21 @@ class Lookout:
         self.calls += 1
 
     def take_in(self, status: Status, heads: Sequence[Head], looked_at: float) -> None:
-        """Know the heads of a status as the database had them at ``looked_at``, and wake whoever has one due."""
+        """Know the heads of a status as the database had them at ``looked_at``, and wake whoever has one due.
+
+        More than MOST_LANES are not all of them.
+        """
+        if len(heads) > MOST_LANES:
+            self._note_many(status, heads)
+            return
         self._looked_at[status] = looked_at
+        self._wake_for(status, heads)
+
+    def _note_many(self, status: Status, heads: Sequence[Head]) -> None:
+        self._are_many_until[status] = self.clock() + _MANY_FOR_SECONDS
+        self._wake_for(status, heads)
+
+    def _wake_for(self, status: Status, heads: Sequence[Head]) -> None:
         owned = self._owned()
         mine = [head for head in heads if head.shard in owned]
         if status is Status.PENDING:

@@ -22,6 +22,7 @@ from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import after_now
 from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
+from asyncflow.outbox.dialects.protocol import HeadsOf
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.table.timed_ids import cut_of, timed_id
@@ -49,9 +50,39 @@ def read_heads(connection: Connection, tasks: Table, status: Status) -> list[Hea
     return [Head(*row) for row in connection.execute(_heads(dialect_of(connection.dialect.name), tasks, int(status)))]
 
 
+def read_heads_of(connection: Connection, tasks: Table, status: Status, task_type: str) -> list[Head]:
+    """Read the same of one task type."""
+    statement = _heads(dialect_of(connection.dialect.name), tasks, int(status), of="its_type")
+    return [Head(*row) for row in connection.execute(statement, {"its_type": task_type})]
+
+
+def read_heads_behind(
+    connection: Connection, tasks: Table, status: Status, task_type: str | None, limit: int
+) -> list[Head]:
+    """Read the same of the first ``limit`` lanes of all types, or of those behind a type, in the order of the index."""
+    of: HeadsOf = "all_types" if task_type is None else "types_behind"
+    statement = _some_heads(dialect_of(connection.dialect.name), tasks, int(status), of)
+    return [Head(*row) for row in connection.execute(statement, {"its_type": task_type, "most": limit})]
+
+
+def read_types(connection: Connection, tasks: Table, status: Status) -> list[str]:
+    """Read the task types that have rows in ``status``, in the order of the index."""
+    return list(connection.execute(_types(dialect_of(connection.dialect.name), tasks, int(status))).scalars())
+
+
 @lru_cache(maxsize=64)
-def _heads(dialect: DatabaseDialect, tasks: Table, status: int) -> Any:
-    return dialect.heads(tasks, status)
+def _types(dialect: DatabaseDialect, tasks: Table, status: int) -> Any:
+    return dialect.types(tasks, status)
+
+
+@lru_cache(maxsize=64)
+def _heads(dialect: DatabaseDialect, tasks: Table, status: int, *, of: HeadsOf = "all_types") -> Any:
+    return dialect.heads(tasks, status, of=of)
+
+
+@lru_cache(maxsize=64)
+def _some_heads(dialect: DatabaseDialect, tasks: Table, status: int, of: HeadsOf) -> Any:
+    return _heads(dialect, tasks, status, of=of).limit(bindparam("most", type_=Integer()))
 
 
 class Pages(list[Task]):
@@ -73,6 +104,20 @@ def read_pages(
     to let a driver look for hundreds of parameters, takes longer than the database needs to answer it.
     """
     limits = [limits] * len(heads) if isinstance(limits, int) else limits
+    if len(heads) <= MOST_PAGES:
+        return _read_few_pages(connection, tasks, heads, limits, newest)
+    pages = Pages()
+    for start in range(0, len(heads), MOST_PAGES):
+        few = slice(start, start + MOST_PAGES)
+        found = _read_few_pages(connection, tasks, heads[few], limits[few], newest)
+        pages.extend(found)
+        pages.moments += found.moments
+    return pages
+
+
+def _read_few_pages(
+    connection: Connection, tasks: Table, heads: Sequence[Head], limits: Sequence[int], newest: bool
+) -> Pages:
     connected = connection.dialect
     template, names, defaults = _page_template(tasks, connected, newest)
     types = list(dict.fromkeys(head.task_type for head in heads))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from asyncflow.scheduler.heads.parts import Part
 from asyncflow.scheduler.heads.queries import Head, Lane
 
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.1, 0.5
 _PART_OF_TIME = 0.03  # that looks may take
+_PART_OF_TIME_OF_MANY = 0.1  # where there are more lanes than a look reads: the others wait for their part
+_LONGEST_SEARCH_SECONDS = 1.0  # through the parts, until the next loop's turn
+_REST_AFTER_VAIN_SEARCH = 2.0  # times as long as it took
 
 
 class RecentHeads:
@@ -17,26 +21,57 @@ class RecentHeads:
     A look costs the database a descent for each lane, and walks over what was settled since it last
     cleaned up: a tenth of a round. Who finds less in a page than it had room for forgets them; what became due since
     the look is found a moment later.
+
+    Where there are too many lanes for a look, each look is at a part of them, which is worked on for a moment.
     """
 
-    def __init__(self, look: Callable[[], Sequence[Head]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, look: Callable[[], Part], clock: Callable[[], float] = time.monotonic) -> None:
         self._look = look
         self._clock = clock
         self._heads: Sequence[Head] = ()
+        self.is_whole = True  # what is remembered is all there is
         self._last_until = 0.0
+        self._next_search_at = float("-inf")
 
     def remembered(self) -> Sequence[Head]:
         """Return the heads of the last look; none if it is too long ago, or was forgotten."""
         return self._heads if self._clock() < self._last_until else ()
 
-    def look(self) -> Sequence[Head]:
+    def looks(self) -> Iterator[Sequence[Head]]:
+        """Look at one part after the other, until all were looked at, or it takes long.
+
+        After a search that was gone through in vain, through many parts, there is none for a while: ``rest_seconds``.
+        """
+        began = self._clock()
+        is_from_first = have_seen_last = False
+        while self._clock() >= self._next_search_at:
+            part = self.look()
+            yield part.heads
+            is_from_first |= part.is_first and not have_seen_last
+            is_done = part.is_last and (is_from_first or have_seen_last)
+            have_seen_last |= part.is_last
+            seconds = self._clock() - began
+            if is_done or seconds > _LONGEST_SEARCH_SECONDS:
+                self._next_search_at = self._clock() + (0.0 if part.is_whole else seconds * _REST_AFTER_VAIN_SEARCH)
+                return
+
+    @property
+    def rest_seconds(self) -> float:
+        """Return how long there is no search; 0 if there may be one now."""
+        return max(0.0, self._next_search_at - self._clock())
+
+    def look(self) -> Part:
         """Look, and remember: the longer, the longer the look took, so that a slow database is asked more seldom."""
         self._heads = ()
         began = self._clock()
-        heads = self._look()
-        seconds = (self._clock() - began) / _PART_OF_TIME
-        self._heads, self._last_until = heads, began + min(max(seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS)
-        return heads
+        part = self._look()
+        now = self._clock()
+        if part.is_whole:
+            until = began + min(max((now - began) / _PART_OF_TIME, _SHORTEST_SECONDS), _LONGEST_SECONDS)
+        else:
+            until = now + min((now - began) / _PART_OF_TIME_OF_MANY, _LONGEST_SECONDS)
+        self._heads, self.is_whole, self._last_until = part.heads, part.is_whole, until
+        return part
 
     def move(self, moved: Mapping[Lane, int | None]) -> None:
         """Remember where lanes go on that were read from; None: nothing was left in one."""

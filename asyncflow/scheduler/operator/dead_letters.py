@@ -18,6 +18,8 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.declarations.task_type import require_number
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler.cluster import queries as cluster_queries
+from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
 from asyncflow.scheduler.connections.again import run_again, run_briefly, run_once
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.operator import queries
@@ -29,6 +31,7 @@ from asyncflow.scheduler.operator.walk import RowPlace, place_of, walk_of
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.log_lines import log_line, short_error
 from asyncflow.scheduler.table.row_locks import hold_writers
+from asyncflow.scheduler.table.shards import put_into_shards
 
 T = TypeVar("T")
 _PAGE = 500
@@ -103,6 +106,8 @@ class DeadLetters:
             for delay, several in groupby(zip(delays, rows, strict=True), key=lambda pair: pair[0]):
                 values = {"delay": timedelta(seconds=delay), "line": _line(act)}
                 connection.execute(queries.replay(self._tasks, [row.id for _, row in several]), values)
+            # A reshard leaves settled rows where they are.
+            put_into_shards(connection, self._outbox, rows, self._shard_count(connection))
             return [f"due after {delay:g} s" if delay else "due at once" for delay in delays]
 
         return self._change(selection, act, [Status.FAILED], write)
@@ -130,6 +135,12 @@ class DeadLetters:
             return ["deleted"] * len(rows)
 
         return self._change(selection, act, [Status.FAILED], write)
+
+    def _shard_count(self, connection: Connection) -> int:
+        """Return the recorded count: an outbox that was made for a command has not the application's."""
+        recorded = cluster_queries.recorded_shards(self._outbox.shards)
+        shards = connection.execute(recorded, {"its_job": OUTBOX_JOB}).all()
+        return len(shards) or self._outbox.shard_count
 
     # -- reading -----------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     Delete,
+    Executable,
     Integer,
     Select,
     String,
@@ -16,22 +17,28 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     delete,
     func,
+    literal_column,
     null,
     or_,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import NO_TIME, Instant, database_now, seconds_until
+from asyncflow.outbox.dialects import DatabaseDialect
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
+from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.table.queries import context_of, has_status, logged
 from asyncflow.scheduler.table.raw_ids import is_named, raw_id
 
 _UNTIL: Any = bindparam("until", type_=Instant())
+_MOST: Any = bindparam("most", type_=Integer())
 
 
 def now() -> Select[Any]:
@@ -64,20 +71,6 @@ def lane_page(tasks: Table, status: int, behind: bool, by_enqueue: bool) -> Sele
     return select(t.order_time.label("time"), t.id).where(*wanted).order_by(t.order_time, t.id).limit(limit)
 
 
-@lru_cache(maxsize=64)
-def key_page(tasks: Table, status: int, of_type: bool, first: bool = False) -> Select[Any]:
-    """Read (time, id) of rows of a key, by created_at and id, behind a row or from the ``first``."""
-    t = tasks.c
-    settled = [t.order_time <= _UNTIL] if status != int(Status.PENDING) else []
-    wanted = [t.task_key == bindparam("its_key", type_=String()), t.status == status, t.created_at <= _UNTIL, *settled]
-    if of_type:
-        wanted.append(t.task_type == bindparam("its_type", type_=String()))
-    if not first:
-        wanted.append(_behind(t.created_at, t.id))
-    limit = bindparam("limit", type_=Integer())
-    return select(t.created_at.label("time"), t.id).where(*wanted).order_by(t.created_at, t.id).limit(limit)
-
-
 def _among(tasks: Table, ids: Iterable[Any], statuses: Iterable[int]) -> ColumnElement[bool]:
     return and_(tasks.c.id.in_(list(ids)), or_(*(has_status(tasks, status) for status in statuses)))
 
@@ -103,7 +96,7 @@ def statuses_of(tasks: Table, ids: Iterable[Any]) -> Select[Any]:
 def lock(tasks: Table, ids: Iterable[Any], statuses: Iterable[int]) -> Select[Any]:
     """Read and hold the rows among ``ids`` that are in one of the statuses, in one order for all who do."""
     t = tasks.c
-    columns = (t.id, t.task_type, t.task_key, t.status, raw_id(t.id).label("raw_id"))
+    columns = (t.id, t.task_type, t.task_key, t.shard, t.status, raw_id(t.id).label("raw_id"))
     held = select(*columns).where(_among(tasks, ids, statuses))
     return held.order_by(t.id).with_for_update()
 
@@ -141,42 +134,65 @@ def discard(tasks: Table, ids: Iterable[Any]) -> Delete:
     return delete(tasks).where(_among(tasks, ids, [int(Status.FAILED)]))
 
 
-def count_up_to(tasks: Table, most: int) -> Select[Any]:
-    """Count the rows of a status and task type, but not beyond ``most``."""
-    rows = (
-        select(tasks.c.id)
-        .where(
-            tasks.c.status == bindparam("its_status", type_=Integer()),
-            tasks.c.task_type == bindparam("its_type", type_=String()),
-        )
-        .limit(most)
-        .subquery()
-    )
-    return select(func.count()).select_from(rows)
+@lru_cache(maxsize=64)
+def count_up_to(tasks: Table, lanes: int) -> Any:
+    """Read (number, count) for each ``its_status_N`` and ``its_type_N``, not beyond ``most``."""
+    counts = [_count_up_to(tasks, number) for number in range(lanes)]
+    return union_all(*counts) if lanes > 1 else counts[0]
 
 
 @lru_cache(maxsize=32)
-def oldest_running(tasks: Table, most: int) -> Select[Any]:
-    """Read the seconds, negative, since the first of up to ``most`` PROCESSING rows of a type was written."""
+def oldest_running(tasks: Table) -> Select[Any]:
+    """Read by task type the seconds, negative, since the first of up to ``most`` PROCESSING rows was written."""
     t = tasks.c
-    its = (t.status == int(Status.PROCESSING), t.task_type == bindparam("its_type", type_=String()))
-    since = select(seconds_until(t.modified_at).label("since")).where(*its).limit(most).subquery()
-    return select(func.min(since.c.since))
+    since = select(t.task_type, seconds_until(t.modified_at).label("since")).where(t.status == int(Status.PROCESSING))
+    running = since.order_by(t.task_type, t.shard, t.order_time).limit(_MOST).subquery("running")
+    return select(running.c.task_type, func.min(running.c.since)).group_by(running.c.task_type)
 
 
-def latest_dead_letters(tasks: Table, limit: int) -> Select[Any]:
-    """Read the FAILED tasks of a type and shard that failed last."""
+def _count_up_to(tasks: Table, number: int) -> Any:
     t = tasks.c
-    return (
-        select(t.id, t.task_type, t.task_key, t.retry_count, t.modified_at, t.schedule_log)
-        .where(
-            t.status == int(Status.FAILED),
-            t.task_type == bindparam("its_type", type_=String()),
-            t.shard == bindparam("its_shard", type_=Integer()),
-        )
-        .order_by(t.order_time.desc())
-        .limit(limit)
-    )
+    status = t.status == bindparam(f"its_status_{number}", type_=Integer())
+    task_type = t.task_type == bindparam(f"its_type_{number}", type_=String())
+    rows = select(t.shard).where(status, task_type).order_by(t.shard, t.order_time).limit(_MOST)
+    return select(literal_column(str(number), Integer()), func.count()).select_from(rows.subquery(f"rows_{number}"))
+
+
+@lru_cache(maxsize=32)
+def count_along(tasks: Table) -> Select[Any]:
+    """Count by task type the first ``most`` rows of ``its_status``, as the index has them."""
+    t = tasks.c
+    wanted = t.status == bindparam("its_status", type_=Integer())
+    # By all that the index has, or a planner may take the shortest way to any so many rows.
+    order = (t.task_type, t.shard, t.order_time)
+    rows = select(t.task_type).where(wanted).order_by(*order).limit(_MOST).subquery("rows")
+    return select(rows.c.task_type, func.count()).group_by(rows.c.task_type)
+
+
+def due_of_types(tasks: Table, dialect: DatabaseDialect) -> Select[Any]:
+    """Read for each task type that has PENDING rows in how many seconds its lanes are due.
+
+    Of those that are due the longest-due one, of those that are not the first.
+    """
+    statement: Any = dialect.heads(tasks, int(Status.PENDING))
+    task_type, _, due_in, _ = statement.subquery("heads").columns
+    overdue, later = case((due_in <= 0, due_in)), case((due_in > 0, due_in))
+    return select(task_type, func.min(overdue), func.min(later)).group_by(task_type)
+
+
+def latest_failed_lanes(tasks: Table, dialect: DatabaseDialect, lanes: int) -> Select[Any]:
+    """Read task type and shard of the lanes in which a task failed last."""
+    statement: Any = dialect.heads(tasks, int(Status.FAILED), newest=True)
+    task_type, shard, _, moment = statement.subquery("heads").columns
+    return select(task_type, shard).order_by(moment.desc()).limit(lanes)
+
+
+def latest_dead_letters(tasks: Table, lanes: Iterable[Lane], limit: int, dialect: DatabaseDialect) -> Executable:
+    """Read the FAILED tasks of each lane that failed last."""
+    t = tasks.c
+    columns = (t.id, t.task_type, t.task_key, t.retry_count, t.modified_at, t.schedule_log)
+    failed = select(*columns).where(t.status == int(Status.FAILED)).order_by(t.order_time.desc()).limit(limit)
+    return dialect.pages([failed.where(t.task_type == name, t.shard == shard) for name, shard in lanes])
 
 
 def latest(entries: Table, task_id: UUID | None, limit: int) -> Select[Any]:
@@ -226,32 +242,38 @@ def of_status(tasks: Table, *, of_type: bool, behind: int | None, contexts: Tabl
         conditions.append(t[WALK[behind]] > _at(WALK[behind]))
     if of_type:
         conditions.append(t.task_type == bindparam("its_type", type_=String()))
-    order = [t[name] for name in WALK[behind or 0 :]]
+    # What is the same in all rows stays out: MariaDB would sort a whole type by it.
+    order = [t[name] for name in WALK[behind or 0 :] if name != "task_type" or not of_type]
     return _page(tasks, conditions, order, contexts)
 
 
 @lru_cache(maxsize=32)
-def of_key(tasks: Table, *, of_type: bool, of_status: bool, behind: bool, contexts: Table | None) -> Select[Any]:
-    """List tasks of a key in the order of their enqueueing."""
+def along_key(tasks: Table, *, behind: bool) -> Select[Any]:
+    """Read of the first ``most`` rows of a key, in the order of their enqueueing, what filters ask for."""
     t = tasks.c
     conditions: list[ColumnElement[bool]] = [t.task_key == bindparam("its_key", type_=String())]
-    if of_type:
-        conditions.append(t.task_type == bindparam("its_type", type_=String()))
-    if of_status:
-        conditions.append(t.status == bindparam("its_status", type_=Integer()))
     if behind:
-        at, its_id = bindparam("at_created_at", type_=Instant()), _at("id")
-        conditions += [t.created_at >= at, or_(t.created_at > at, and_(t.created_at == at, t.id > its_id))]
-    return _page(tasks, conditions, [t.created_at, t.id], contexts)
+        conditions.append(_behind(t.created_at, t.id))
+    columns = (t.id, t.task_type, t.shard, t.status, t.created_at, t.order_time)
+    return select(*columns).where(*conditions).order_by(t.created_at, t.id).limit(_MOST)
+
+
+@lru_cache(maxsize=32)
+def enqueued_in_order(tasks: Table, contexts: Table | None) -> Select[Any]:
+    """List the tasks among ``ids`` in the order of their enqueueing."""
+    t = tasks.c
+    return select(*_listed(tasks, contexts)).where(is_named(t.id)).order_by(t.created_at, t.id)
 
 
 def _page(
     tasks: Table, conditions: list[ColumnElement[bool]], order: Sequence[Any], contexts: Table | None
 ) -> Select[Any]:
+    return select(*_listed(tasks, contexts)).where(*conditions).order_by(*order).limit(_MOST)
+
+
+def _listed(tasks: Table, contexts: Table | None) -> list[Any]:
     columns = _shown(tasks)
-    if contexts is not None:
-        columns += [tasks.c.payload, context_of(tasks, contexts)]
-    return select(*columns).where(*conditions).order_by(*order).limit(bindparam("most", type_=Integer()))
+    return columns if contexts is None else [*columns, tasks.c.payload, context_of(tasks, contexts)]
 
 
 def _at(name: str) -> Any:

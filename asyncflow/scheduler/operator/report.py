@@ -7,23 +7,24 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries as ownership_queries
 from asyncflow.scheduler.configuration.configurations import read_configuration
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.limits import OF_A_COMMAND
-from asyncflow.scheduler.heads.queries import Head, read_heads
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.task_view import DeadLetter, letter_of
+from asyncflow.scheduler.operator.type_counts import COUNT_LIMIT, TypeCounts, count_types
 from asyncflow.scheduler.table.table_check import require_tables
 
-COUNT_LIMIT = 10_000
 _LATEST = 5
+_MOST_RUNNING = 100_000  # rows, of which the oldest are told
 
 
 @dataclass(frozen=True, slots=True)
 class TypeReport:
-    """Tell of one task type; counts stop at COUNT_LIMIT, so that looking stays cheap."""
+    """Tell of one task type; counts stop at the report's ``count_limit``, so that looking stays cheap."""
 
     task_type: str
     pending: int
@@ -44,6 +45,7 @@ class Report:
     types: list[TypeReport]
     owners: dict[str | None, int]  # owner to number of shards; None: shards without one, or whose lease ran out
     dead_letters: list[DeadLetter]  # the latest
+    count_limit: int = COUNT_LIMIT  # a count that reaches it means "so many or more"; lower, the more types there are
 
 
 def report(engine: Engine, outbox: Outbox) -> Report:
@@ -54,42 +56,48 @@ def report(engine: Engine, outbox: Outbox) -> Report:
 
 
 def _read(connection: Connection, outbox: Outbox) -> Report:
-    heads = {status: read_heads(connection, outbox.tasks, status) for status in _SHOWN}
+    counts = count_types(connection, outbox.tasks, Status)
+    return Report(
+        _types(connection, outbox, counts), _owners(connection, outbox), _dead_letters(connection, outbox), counts.limit
+    )
+
+
+def _types(connection: Connection, outbox: Outbox, counts: TypeCounts) -> list[TypeReport]:
+    due = queries.due_of_types(outbox.tasks, dialect_of(connection.dialect.name))
+    waits = {name: (overdue, later) for name, overdue, later in connection.execute(due)}
+    oldest = queries.oldest_running(outbox.tasks)
+    runs = {row[0]: row[1] for row in connection.execute(oldest, {"most": _MOST_RUNNING})}
     off = _switched_off(connection, outbox)
-    names = sorted({head.task_type for found in heads.values() for head in found} | off)
+    names = sorted({*waits, *off, *(name for _, name in counts.counts)})
+    return [
+        _type_report(name, counts, waits.get(name, (None, None)), runs.get(name), name not in off) for name in names
+    ]
+
+
+def _type_report(
+    name: str, counts: TypeCounts, waits: tuple[float | None, float | None], since: float | None, is_enabled: bool
+) -> TypeReport:
+    overdue, later = waits
+    return TypeReport(
+        task_type=name,
+        pending=counts.of(Status.PENDING, name),
+        oldest_due_seconds=None if overdue is None else -float(overdue),
+        next_due_seconds=None if later is None else float(later),
+        succeeded=counts.of(Status.SUCCESS, name),
+        failed=counts.of(Status.FAILED, name),
+        enabled=is_enabled,
+        running=counts.of(Status.PROCESSING, name),
+        oldest_running_seconds=None if since is None else max(0.0, -float(since)),
+        cancelled=counts.of(Status.CANCELLED, name),
+    )
+
+
+def _owners(connection: Connection, outbox: Outbox) -> dict[str | None, int]:
     owners: dict[str | None, int] = {}
     for row in connection.execute(ownership_queries.read_owners(outbox.shards)):
         owner = row.owner if row.owner and row.seconds_left > 0 else None
         owners[owner] = owners.get(owner, 0) + 1
-    return Report(
-        [_type_report(connection, outbox, name, heads[Status.PENDING], enabled=name not in off) for name in names],
-        owners,
-        _dead_letters(connection, outbox, heads[Status.FAILED]),
-    )
-
-
-_SHOWN = tuple(Status)
-
-
-def _type_report(
-    connection: Connection, outbox: Outbox, name: str, pending: list[Head], *, enabled: bool
-) -> TypeReport:
-    waits = [head.due_in_seconds for head in pending if head.task_type == name]
-    due = [wait for wait in waits if wait <= 0]
-    later = [wait for wait in waits if wait > 0]
-    counts = {status: _count(connection, outbox, status, name) for status in _SHOWN}
-    return TypeReport(
-        task_type=name,
-        pending=counts[Status.PENDING],
-        oldest_due_seconds=-min(due) if due else None,
-        next_due_seconds=min(later) if later else None,
-        succeeded=counts[Status.SUCCESS],
-        failed=counts[Status.FAILED],
-        enabled=enabled,
-        running=counts[Status.PROCESSING],
-        oldest_running_seconds=_oldest_running(connection, outbox, name) if counts[Status.PROCESSING] else None,
-        cancelled=counts[Status.CANCELLED],
-    )
+    return owners
 
 
 def _switched_off(connection: Connection, outbox: Outbox) -> set[str]:
@@ -102,21 +110,11 @@ def _switched_off(connection: Connection, outbox: Outbox) -> set[str]:
     return {name for name, is_enabled in enabled.items() if not is_enabled}
 
 
-def _count(connection: Connection, outbox: Outbox, status: Status, name: str) -> int:
-    statement = queries.count_up_to(outbox.tasks, COUNT_LIMIT)
-    return int(connection.execute(statement, {"its_status": int(status), "its_type": name}).scalar_one())
-
-
-def _oldest_running(connection: Connection, outbox: Outbox, name: str) -> float | None:
-    statement = queries.oldest_running(outbox.tasks, COUNT_LIMIT)
-    seconds = connection.execute(statement, {"its_type": name}).scalar_one()
-    return None if seconds is None else max(0.0, -seconds)
-
-
-def _dead_letters(connection: Connection, outbox: Outbox, failed: list[Head]) -> list[DeadLetter]:
-    statement = queries.latest_dead_letters(outbox.tasks, _LATEST)
-    found: list[DeadLetter] = []
-    for head in failed:
-        rows = connection.execute(statement, {"its_type": head.task_type, "its_shard": head.shard})
-        found += map(letter_of, rows)
+def _dead_letters(connection: Connection, outbox: Outbox) -> list[DeadLetter]:
+    tasks, dialect = outbox.tasks, dialect_of(connection.dialect.name)
+    lanes = [(name, shard) for name, shard in connection.execute(queries.latest_failed_lanes(tasks, dialect, _LATEST))]
+    if not lanes:
+        return []
+    latest = queries.latest_dead_letters(tasks, lanes, _LATEST, dialect)
+    found = map(letter_of, connection.execute(latest))
     return sorted(found, key=lambda letter: letter.failed_at, reverse=True)[:_LATEST]

@@ -12,9 +12,9 @@ import orjson
 from sqlalchemy import Connection, Row, Table
 
 from asyncflow.outbox import Outbox, Status
-from asyncflow.scheduler.heads.queries import read_heads
-from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator import queries as task_queries
+from asyncflow.scheduler.operator.key_rows import KeyPlace, KeyRows
+from asyncflow.scheduler.operator.type_counts import COUNT_LIMIT, TypeCounts, count_types, count_up_to
 from asyncflow.scheduler.table.claim_owner import shown_owner
 from asyncflow.scheduler.table.raw_ids import raw_form
 
@@ -27,6 +27,10 @@ class Filter:
     status: Status | None = None
     key: str | None = None
 
+    def takes(self, row: Any) -> bool:
+        """Tell whether a row of the key, if there is one, is chosen."""
+        return self.task_type in (None, row.task_type) and self.status in (None, row.status)
+
 
 class Cursor(NamedTuple):
     """Mark the last task of a page: where its row stands in the index that the list follows."""
@@ -34,7 +38,7 @@ class Cursor(NamedTuple):
     status: int
     task_type: str
     shard: int
-    moment: datetime  # order_time, or created_at in a list by key
+    moment: datetime  # order_time; in a list by key created_at, and the fields before are nothing
     id: UUID
 
 
@@ -67,39 +71,42 @@ class TaskView:
     ) -> TaskPage:
         """Read up to ``most`` tasks behind the cursor.
 
-        ``brief`` leaves payloads and contexts out. A task that is enqueued or settled between two pages may be in
+        Of a key with many tasks that are not chosen a page may have fewer, or none, and yet a next one. ``brief``
+        leaves payloads and contexts out. A task that is enqueued or settled between two pages may be in
         none or in both; any other is in exactly one.
         """
+        contexts = None if brief else self._contexts
+        if chosen.key is not None:
+            return self._page_of_key(connection, chosen, most, cursor, contexts)
         found: list[Row[Any]] = []
-        for statement, values in self._statements(chosen, cursor, None if brief else self._contexts):
+        for statement, values in self._statements(chosen, cursor, contexts):
             found += connection.execute(statement, {**values, "most": most + 1 - len(found)}).all()
             if len(found) > most:
                 break
         rows = found[:most]
-        return TaskPage(rows, _cursor(rows[-1], by_key=chosen.key is not None) if len(found) > most else None)
+        return TaskPage(rows, _cursor(rows[-1]) if len(found) > most else None)
 
-    def counts(self, connection: Connection, most: int) -> dict[str, dict[Status, int]]:
-        """Count the tasks of each type and status, none beyond ``most``."""
-        statement = queries.count_up_to(self._tasks, most)
-        counts: dict[str, dict[Status, int]] = {}
-        for status in Status:
-            heads = read_heads(connection, self._tasks, status)
-            for name in sorted({head.task_type for head in heads}):
-                values = {"its_status": int(status), "its_type": name}
-                counts.setdefault(name, {})[status] = connection.execute(statement, values).scalar_one()
-        return counts
+    def _page_of_key(
+        self, connection: Connection, chosen: Filter, most: int, cursor: Cursor | None, contexts: Table | None
+    ) -> TaskPage:
+        after = None if cursor is None else KeyPlace(cursor.moment, cursor.id)
+        page = KeyRows(self._tasks, chosen.key or "", chosen.takes).page(connection, after, most)
+        ids = [raw_form(row.id, connection.dialect.name) for row in page.rows]
+        statement = task_queries.enqueued_in_order(self._tasks, contexts)
+        rows = connection.execute(statement, {"ids": ids}).all() if ids else []
+        return TaskPage(rows, None if page.last is None else Cursor(0, "", 0, *page.last))
+
+    def counts(self, connection: Connection, task_type: str | None = None) -> TypeCounts:
+        """Count the tasks of each type and status, or of one type, none beyond the limit of the answer."""
+        if task_type is None:
+            return count_types(connection, self._tasks, Status)
+        of_type = [(status, task_type) for status in Status]
+        return TypeCounts(count_up_to(connection, self._tasks, of_type, COUNT_LIMIT), COUNT_LIMIT)
 
     def _statements(
         self, chosen: Filter, cursor: Cursor | None, contexts: Table | None
     ) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-        values = {
-            "its_type": chosen.task_type,
-            "its_status": None if chosen.status is None else int(chosen.status),
-            "its_key": chosen.key,
-        }
-        if chosen.key is not None:
-            yield _by_key(self._tasks, chosen, values, cursor, contexts)
-            return
+        values = {"its_type": chosen.task_type}
         for status in [chosen.status] if chosen.status is not None else list(Status):
             if cursor is None or status > cursor.status:
                 statement = task_queries.of_status(
@@ -123,27 +130,13 @@ def _behind(
         )
 
 
-def _by_key(
-    tasks: Table, chosen: Filter, values: Mapping[str, Any], cursor: Cursor | None, contexts: Table | None
-) -> tuple[Any, Mapping[str, Any]]:
-    statement = task_queries.of_key(
-        tasks,
-        of_type=chosen.task_type is not None,
-        of_status=chosen.status is not None,
-        behind=cursor is not None,
-        contexts=contexts,
-    )
-    at = {} if cursor is None else {"at_created_at": cursor.moment, "at_id": cursor.id}
-    return statement, {**{name: value for name, value in values.items() if value is not None}, **at}
-
-
 def _used(values: Mapping[str, Any], of_type: bool) -> dict[str, Any]:
     names = ("its_status", "its_type") if of_type else ("its_status",)
     return {name: values[name] for name in names}
 
 
-def _cursor(row: Row[Any], *, by_key: bool) -> Cursor:
-    return Cursor(row.status, row.task_type, row.shard, row.created_at if by_key else row.order_time, row.id)
+def _cursor(row: Row[Any]) -> Cursor:
+    return Cursor(row.status, row.task_type, row.shard, row.order_time, row.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,11 @@ from sqlalchemy import Connection
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.heads.queries import Lane, read_heads
+from asyncflow.scheduler.heads.queries import Lane, read_heads, read_heads_of
 from asyncflow.scheduler.operator import queries
+from asyncflow.scheduler.operator.key_rows import KeyPlace, KeyRows
 from asyncflow.scheduler.operator.selection import Selection
+from asyncflow.scheduler.operator.task_view import Filter
 from asyncflow.text import shown
 
 _OF_NO_LANE = ("", -1)  # where a walk along the index of keys finds a row
@@ -88,8 +90,12 @@ class _LaneWalk:
         return found
 
     def _read_lanes(self, connection: Connection) -> Sequence[Lane]:
-        heads = read_heads(connection, self._outbox.tasks, self._status)
-        return sorted(head[:2] for head in heads if self._task_type in (None, head.task_type))
+        tasks = self._outbox.tasks
+        if self._task_type is None:
+            heads = read_heads(connection, tasks, self._status)
+        else:
+            heads = read_heads_of(connection, tasks, self._status, self._task_type)
+        return sorted(head[:2] for head in heads)
 
     def _read(self, connection: Connection, lane: Lane, after: RowPlace | None, limit: int) -> list[RowPlace]:
         # What fails again while it is walked over has failed later than the walk began. What waits may be due later.
@@ -105,15 +111,18 @@ class _KeyWalk:
     """Walk along the index of keys, in the order of enqueueing."""
 
     def __init__(self, outbox: Outbox, status: Status, until: datetime, key: str, task_type: str | None) -> None:
-        self._statement = queries.key_page(outbox.tasks, int(status), task_type is not None)
-        self._first = queries.key_page(outbox.tasks, int(status), task_type is not None, first=True)
-        self._values = {"its_key": key, "its_type": task_type, "until": until}
-        if task_type is None:
-            del self._values["its_type"]
+        chosen = Filter(task_type=task_type, status=status)
+        self._until = until
+        self._rows = KeyRows(outbox.tasks, key, lambda row: chosen.takes(row) and self._was_there(row))
 
     def page(self, connection: Connection, after: RowPlace | None, limit: int) -> list[RowPlace]:
-        values: dict[str, Any] = {**self._values, "limit": limit}
-        if after is not None:
-            values |= {"after_time": after.time, "after_id": after.id}
-        rows = connection.execute(self._first if after is None else self._statement, values)
-        return [RowPlace(*_OF_NO_LANE, row.time, row.id) for row in rows]
+        place = None if after is None else KeyPlace(after.time, after.id)
+        return list(map(_place_of_key, self._rows.all_the_way(connection, place, limit)))
+
+    def _was_there(self, row: Any) -> bool:
+        is_settled = row.status != Status.PENDING
+        return row.created_at <= self._until and not (is_settled and row.order_time > self._until)
+
+
+def _place_of_key(row: Any) -> RowPlace:
+    return RowPlace(*_OF_NO_LANE, row.created_at, row.id)

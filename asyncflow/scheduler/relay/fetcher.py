@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Sequence, Set
-from functools import partial
 
 from sqlalchemy import Connection
 
 from asyncflow.events import PageFetched
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster.ownership import Hold
-from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.lookout import Lookout
+from asyncflow.scheduler.heads.parts import HeadParts
 from asyncflow.scheduler.heads.priorities import Priorities, RoundPlan
-from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Lane
+from asyncflow.scheduler.heads.queries import Head, Lane
 from asyncflow.scheduler.heads.recent_heads import RecentHeads
 from asyncflow.scheduler.heads.turns import Turns
 from asyncflow.scheduler.instance import Instance
+from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.relay.allowances import Allowances
 from asyncflow.scheduler.relay.key_reader import KeyReader
 from asyncflow.scheduler.relay.page_reader import PageReader
-from asyncflow.scheduler.relay.round import Round, RoundSize, payload_bytes
+from asyncflow.scheduler.relay.round import Filled, Round, RoundSize, payload_bytes
 from asyncflow.scheduler.relay.shared import Shared
 from asyncflow.scheduler.table.queries import MOST_AHEAD
 
@@ -43,7 +43,8 @@ class Fetcher:
         # Two rounds can be in hand.
         self._size = RoundSize(settings.round_size, max(1, settings.round_bytes // 2))
         self._streams = False
-        self._recent = RecentHeads(lambda: lookout.seen_by(self._look))
+        parts = HeadParts(self._database.run, self._tasks, Status.PENDING, outbox.shard_count)
+        self._recent = RecentHeads(lambda: lookout.seen_by(parts.next))
         self._turns = Turns()
         self._priorities = Priorities(self._types.is_ordered)
         self.allowances = Allowances(self._types, route.breakers, outbox.shard_count)
@@ -57,11 +58,18 @@ class Fetcher:
         """
         if not hold:
             return Round(hold)
-        remembered = self._recent.remembered()
-        found = self._fetch(remembered, hold, in_hand) if remembered else Round(hold)
-        if found or found.read:  # what was read and not taken comes after what is in hand
-            return found
-        return self._fetch(self._recent.look(), hold, in_hand)
+        if remembered := self._recent.remembered():
+            found = self._fetch(remembered, hold, in_hand)
+            if found.read or found:  # what was read and not taken comes after what is in hand
+                return found
+        found, wait = Round(hold), LONG_SECONDS
+        for heads in self._recent.looks():
+            found = self._fetch(heads, hold, in_hand)
+            if found.read or found:
+                return found
+            wait = min(wait, found.wait_seconds)
+        found.wait_seconds = wait if self._recent.is_whole else min(wait, self._recent.rest_seconds)
+        return found
 
     def _fetch(self, seen: Sequence[Head], hold: Hold, in_hand: Set[Lane]) -> Round:
         seconds_closed = self.allowances.closed_for(hold)
@@ -78,9 +86,6 @@ class Fetcher:
         return found
 
     # -- what is due -------------------------------------------------------------------------------------
-
-    def _look(self) -> list[Head]:
-        return self._database.run(partial(queries.read_heads, tasks=self._tasks, status=Status.PENDING))
 
     def _by_turn(self, head: Head) -> Head:
         """Let no row of an ordered type wait for a clock that was set back: all are due that are not set aside."""
@@ -106,9 +111,11 @@ class Fetcher:
         plan = self._plan(due, held, places)
         found = self._database.run(lambda connection: self._read_rows(connection, plan, due, hold))
         rows = [*found.tasks, *found.met, *found.beyond_shares()]
-        self._size.observe(len(rows), found.left_bytes + payload_bytes(rows))
-        self._streams = found.read >= plan.rows > 1
-        if self._streams:
+        wanted = plan.rows
+        filled = Filled(len(plan.portions), found.read, wanted)
+        self._size.observe(len(rows), found.left_bytes + payload_bytes(rows), filled)
+        self._streams = found.read >= wanted > 1
+        if self._streams or not self._recent.is_whole:  # of a part, for the others wait
             self._recent.move(self._priorities.moved(plan))
         else:
             self._recent.forget()
@@ -122,7 +129,7 @@ class Fetcher:
     def _plan(self, due: list[Head], held: list[Head], places: int) -> RoundPlan:
         """Deal the round out: a page each to those whose turn it is."""
         rows = 1 if self._route.breakers.is_probing else self._size.rows
-        most = min(MOST_PAGES, rows)
+        most = min(self._size.lanes, rows)
         if self._streams and self._database.dialect.locks_rows:
             most = min(most, -(-places // 2))
         served = self._turns.next(due, most)

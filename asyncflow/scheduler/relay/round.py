@@ -5,33 +5,53 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import NamedTuple
 
 from asyncflow.outbox import Task
 from asyncflow.scheduler.cluster.ownership import Hold
-from asyncflow.scheduler.heads.queries import Lane
+from asyncflow.scheduler.heads.queries import MOST_PAGES, Lane
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.publishing.order import Key
 from asyncflow.scheduler.relay.parking_change import KeyPage, Surplus
 
 
+class Filled(NamedTuple):
+    """Tell that the pages of so many lanes held ``rows``, where there was room for as many as ``wanted``."""
+
+    lanes: int
+    rows: int
+    wanted: int
+
+
 class RoundSize:
     """Choose how many rows a round may read, so that their payloads stay within ``most_bytes``.
 
-    Grows from a small first round by doubling: how large a row is, only reading tells.
+    Grows from a small first round by doubling: how large a row is, only reading tells. The number of ``lanes`` that it
+    reads grows likewise, while their pages are not half full.
     """
 
     _FIRST = 100
+    _MOST_LANES = 4 * MOST_PAGES
 
     def __init__(self, most_rows: int, most_bytes: int) -> None:
         self._most_rows = most_rows
         self._most_bytes = most_bytes
         self.rows = min(self._FIRST, most_rows)
+        self.lanes = MOST_PAGES
 
-    def observe(self, rows: int, size: int) -> None:
-        """Take in that ``rows`` rows held ``size`` bytes."""
+    def observe(self, rows: int, size: int, filled: Filled | None = None) -> None:
+        """Take in that ``rows`` rows held ``size`` bytes, and how far their pages were ``filled``."""
         if rows:
             fitting = int(self._most_bytes * rows / max(size, 1))
             self.rows = max(1, min(self.rows * 2, fitting, self._most_rows))
+        if filled is not None:
+            self._observe_pages(filled)
+
+    def _observe_pages(self, filled: Filled) -> None:
+        if filled.rows * 2 < filled.wanted and filled.lanes >= self.lanes:
+            self.lanes = min(self.lanes * 2, self._MOST_LANES)
+        elif filled.rows >= filled.wanted:
+            self.lanes = max(self.lanes // 2, MOST_PAGES)
 
 
 @dataclass(slots=True)

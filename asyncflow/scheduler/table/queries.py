@@ -84,6 +84,12 @@ def exclude_writers(shards: Table) -> Update:
 
 
 @lru_cache(maxsize=32)
+def move(tasks: Table) -> Update:
+    """Put rows into ``its_shard``."""
+    return update(tasks).where(is_named(tasks.c.id)).values(shard=bindparam("its_shard", type_=Integer()))
+
+
+@lru_cache(maxsize=32)
 def standing(tasks: Table) -> Select[Any]:
     """Read raw id, status and count of retries of rows."""
     return select(raw_id(tasks.c.id), tasks.c.status, tasks.c.retry_count).where(is_named(tasks.c.id))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -12,11 +13,13 @@ from asyncflow.events import AuditEntriesDeleted, IdempotencyKeysForgotten, Sett
 from asyncflow.outbox.queries import delete_dedupe_key, delete_turns, expired_dedupe_keys, spent_turns
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster.ownership import Ownership
-from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, read_heads
+from asyncflow.scheduler.heads.parts import HeadParts
+from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.upkeep import queries
+from asyncflow.scheduler.upkeep.expired_lanes import ExpiredBatch, ExpiredLanes
 from asyncflow.scheduler.upkeep.queries import delete_entries, expired
 from asyncflow.scheduler.upkeep.strays import Strays
 
@@ -48,15 +51,18 @@ class Cleaner:
             )
             if seconds is not None
         }
+        outbox, looks = instance.outbox, self._looks.run
+        parts = {status: HeadParts(looks, outbox.tasks, status, outbox.shard_count) for status in self._retentions}
+        most = min(MOST_PAGES, settings.cleaning_batch)
+        self._expired = ExpiredLanes(outbox, parts, self._retentions, ownership.epochs, most)
 
     def step(self) -> float:
         """Delete a batch; return the pause until the next batch, or until the next run if none was left."""
         if self.strays.put_back():
             return self._settings.cleaning_pause_seconds
-        for status, heads in self._expired_heads():
-            deleted = self._delete_batch(status, heads)
-            if deleted:
-                self._hooks.emit(SettledRowsDeleted(int(status), deleted))
+        while batch := self._expired.next():
+            if deleted := self._delete_batch(batch):
+                self._hooks.emit(SettledRowsDeleted(int(batch.status), deleted))
                 return self._settings.cleaning_pause_seconds
         if self._forget_keys() or self._delete_audit() or self._forget_turns():
             return self._settings.cleaning_pause_seconds
@@ -68,19 +74,6 @@ class Cleaner:
         """Give the connections back."""
         self._database.close()
         self._looks.close()
-
-    def _expired_heads(self) -> Iterator[tuple[Status, list[Head]]]:
-        """Yield what to take a batch from: messages and tasks of handlers apart, for these may have contexts."""
-        owned = self._ownership.epochs()
-        for status, retention in self._retentions.items():
-            mine = [head for head in self._heads(status) if head.shard in owned and head.due_in_seconds < -retention]
-            for is_message in (True, False):
-                heads = [head for head in mine if (head.task_type in self._outbox.task_types) is is_message]
-                if heads:
-                    yield status, heads[: min(MOST_PAGES, self._settings.cleaning_batch)]
-
-    def _heads(self, status: Status) -> list[Head]:
-        return self._looks.run(partial(read_heads, tasks=self._outbox.tasks, status=status))
 
     def _forget_keys(self) -> int:
         """Delete a batch of idempotency keys; who owns the first shard does, for all."""
@@ -126,22 +119,31 @@ class Cleaner:
             connection.execute(delete_dedupe_key(entries), parameters)
         return len(keys)
 
-    def _delete_batch(self, status: Status, heads: list[Head]) -> int:
-        delete, skips = partial(self._delete, status=status, heads=heads), self._database.skips_locked
-        return self._database.run(delete, partial(delete, of_free=True) if skips else None)
+    def _delete_batch(self, batch: ExpiredBatch) -> int:
+        delete, skips = partial(self._delete, batch=batch), self._database.skips_locked
+        deleted, full = self._database.run(delete, partial(delete, of_free=True) if skips else None)
+        if deleted:
+            self._expired.keep(full)
+        return deleted
 
-    def _delete(self, connection: Connection, status: Status, heads: list[Head], *, of_free: bool = False) -> int:
-        tasks, most = self._outbox.tasks, self._settings.cleaning_batch
+    def _delete(
+        self, connection: Connection, batch: ExpiredBatch, *, of_free: bool = False
+    ) -> tuple[int, Sequence[Head]]:
+        """Delete; return how many rows, and the lanes that may have more."""
+        tasks, most, (status, heads) = self._outbox.tasks, self._settings.cleaning_batch, batch
         age, of_each = timedelta(seconds=-self._retentions[status]), -(-most // len(heads))
-        ids = queries.read_expired_ids(connection, tasks, int(status), heads, age, of_each)[:most]
+        found = queries.read_expired(connection, tasks, int(status), heads, age, of_each)
+        counts = Counter(number for _, number in found)
+        full = [head for number, head in enumerate(heads) if counts[number] == of_each]
+        ids = [raw_id for raw_id, _ in found[:most]]
         if of_free:
             ids = sorted(sort_out(connection, tasks, ids, status).free)
         if not ids:
-            return 0
+            return 0, full
         deleted = connection.execute(queries.delete_settled(tasks, int(status)), {"ids": ids}).rowcount
         if heads[0].task_type not in self._outbox.task_types:
             self._contexts.forget(connection, ids)
-        return deleted
+        return deleted, full
 
 
 def delete_expired(connection: Connection, entries: Table, retention_seconds: float, limit: int) -> int:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Update,
     bindparam,
     delete,
+    literal_column,
     select,
     type_coerce,
     update,
@@ -68,26 +69,30 @@ def advance(periodic: Table) -> Update:
     )
 
 
-def read_expired_ids(
+def read_expired(
     connection: Connection, tasks: Table, status: int, heads: Sequence[Head], age: timedelta, limit: int
-) -> list[Any]:
-    """Read ids of rows of each head settled longer than ``age`` ago, oldest first, up to ``limit`` of each."""
+) -> list[tuple[Any, int]]:
+    """Read rows of each head settled longer than ``age`` ago, oldest first, up to ``limit`` of each.
+
+    Of each its id, and the number of its head.
+    """
     values: dict[str, Any] = {"age": age, "limit": limit}
     for number, head in enumerate(heads):
         values |= {f"task_type_{number}": head.task_type, f"shard_{number}": head.shard}
     dialect = dialect_of(connection.dialect.name)
-    return list(connection.execute(_expired_ids(dialect, tasks, status, len(heads)), values).scalars())
+    rows = connection.execute(_expired(dialect, tasks, status, len(heads)), values)
+    return [(raw, number) for raw, number in rows]
 
 
 @lru_cache(maxsize=256)
-def _expired_ids(dialect: DatabaseDialect, tasks: Table, status: int, count: int) -> Any:
+def _expired(dialect: DatabaseDialect, tasks: Table, status: int, count: int) -> Any:
     return dialect.pages([_expired_page(tasks, status, number) for number in range(count)])
 
 
 def _expired_page(tasks: Table, status: int, number: int) -> Select[Any]:
     t = tasks.c
     return (
-        select(raw_id(t.id).label("id"))
+        select(raw_id(t.id).label("id"), literal_column(str(number), Integer()).label("number"))
         .where(
             t.status == status,
             t.task_type == bindparam(f"task_type_{number}", type_=String()),

@@ -43,7 +43,7 @@ class Claims:
         self.marked_types: Callable[[set[str]], Collection[str]] = lambda _: ()  # whose claims may wait unbegun
         self._tasks = outbox.tasks
         self._rows = ClaimRows(outbox, deletes=deletes)
-        self._statistics = PlannerStatistics(outbox.tasks)
+        self.statistics = PlannerStatistics(outbox.tasks)
         self._engine = engine
         self._database = Database(engine)
         # SQLite has one writer, and in memory one connection.
@@ -171,7 +171,7 @@ class Claims:
         found = [task for heads, most in pages for task in read(connection, heads, most)]
         if not found:
             return []
-        self._statistics.after_reading(connection, len(found))
+        self.statistics.after_reading(connection, len(found))
         # One token for all: what is guarded is a pair of token and id.
         token, held_until = self._owner.new_token(), self._held_until()
         raw_ids = [task.raw_id for task in found]

@@ -22,6 +22,8 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler.connections.caution import SharedCaution
 from asyncflow.scheduler.heads import queries
+from asyncflow.scheduler.heads.parts import MOST_LANES
+from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.table.raw_ids import raw_form
@@ -101,6 +103,7 @@ class ServiceClaims:
         self._engine = engine
         self._dialect = engine.dialect
         self._deletes = deletes
+        self._statistics = PlannerStatistics(outbox.tasks)
         self.leave_to_parent()
         leave_at_fork(self)
 
@@ -110,9 +113,13 @@ class ServiceClaims:
         self._counting = threading.Lock()
         self._at_work = 0  # holds
 
-    def heads(self, connection: Connection) -> list[Head]:
-        """Read the first PENDING row of each lane."""
-        return queries.read_heads(connection, self._tasks, Status.PENDING)
+    def heads(self, connection: Connection, names: Collection[str]) -> list[Head]:
+        """Read the first PENDING row of each lane; of the types named alone, if there are many or one is named."""
+        if len(names) != 1:
+            heads = queries.read_heads_behind(connection, self._tasks, Status.PENDING, None, MOST_LANES + 1)
+            if len(heads) <= MOST_LANES:
+                return heads
+        return [head for name in names for head in queries.read_heads_of(connection, self._tasks, Status.PENDING, name)]
 
     def hold(
         self,
@@ -128,10 +135,11 @@ class ServiceClaims:
         claims = Claims(self._outbox, self._engine, owner, lease_seconds, deletes=self._deletes)
         claims.marked_types = lambda names: names  # none is known to have reached its worker
         claims.caution = self.caution
+        claims.statistics = self._statistics  # whose pause holds over all holds
         claim_in = partial(claims.claim_in, connection, of_free=self._steps_over(of_free))
         due: dict[str, list[Head]] = defaultdict(list)
         with self._counted() as others:
-            for head in sorted(self.heads(connection), key=lambda head: head.moment):
+            for head in sorted(self.heads(connection, limits), key=lambda head: head.moment):
                 if head.task_type in limits and head.due_in_seconds <= 0:
                     due[head.task_type].append(head)
             held: list[Claim] = []

@@ -6,7 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from asyncflow.events import RowsLocked
+from asyncflow.outbox.status import Status
 from asyncflow.scheduler.connections.caution import Caution
+from asyncflow.scheduler.heads.parts import HeadParts
 from asyncflow.scheduler.heads.precedence import Precedence
 from asyncflow.scheduler.heads.queries import Head, Lane
 from asyncflow.scheduler.heads.recent_heads import RecentHeads
@@ -32,7 +34,9 @@ class ShardClaims(Claims):
         declared = instance.outbox.handler_types
         self.rest = scope.lookout.rest_for(lambda head: head.task_type in declared, wake=wake)
         lookout = scope.lookout
-        self._recent = RecentHeads(lambda: lookout.seen_by(self.heads))
+        outbox = instance.outbox
+        parts = HeadParts(self._database.run, outbox.tasks, Status.PENDING, outbox.shard_count)
+        self._recent = RecentHeads(lambda: lookout.seen_by(parts.next))
         self._precedences: defaultdict[str, Precedence] = defaultdict(Precedence)
 
     def claim_due(self, free: Mapping[str, int]) -> Found:
@@ -45,13 +49,23 @@ class ShardClaims(Claims):
                 return Found([], self.rest.seconds)
             found = self._claim_from(self._recent.remembered(), hold, free)
             if not found.claims:
-                found = self._claim_from(self._recent.look(), hold, free)
+                found = self._search(hold, free)
         if found.claims:
             self.rest.after_work()
         else:
             self.rest.after_nothing(state, found.look_in_seconds)
         self._left = []
         return found
+
+    def _search(self, owned: Collection[int], free: Mapping[str, int]) -> Found:
+        """Look, and claim what is due; if there are many lanes, look at parts until there is something."""
+        wait = self._recent.rest_seconds or LONG_SECONDS
+        for heads in self._recent.looks():
+            found = self._claim_from(heads, owned, free)
+            wait = min(wait, found.look_in_seconds)
+            if found.claims:
+                return found
+        return Found([], wait)
 
     def _take_over(self, free: Mapping[str, int]) -> list[Claim]:
         """Return claims that were made without an answer; those there is no room for any more are given back."""
@@ -78,7 +92,7 @@ class ShardClaims(Claims):
         pages = self._pages([head for head in mine if head.due_in_seconds <= 0], free)
         claims = self.claim(pages) if pages else []
         self._left = claims  # until they are returned to the worker
-        if len(claims) < sum(room for _, room in pages):
+        if len(claims) < sum(room for _, room in pages) and self._recent.is_whole:
             self._recent.forget()
         else:
             self._recent.move(self._moved(heads[0].task_type for heads, _ in pages))

@@ -96,3 +96,13 @@ def test_prefix_and_schema_name_the_tables() -> None:
 
 def test_the_prefix_may_be_empty() -> None:
     assert Outbox(MetaData(), prefix="").tasks.name == "task"
+
+
+@pytest.mark.parametrize("name", ["a`b", 'a"b', "a'b", "a%b", "a.b", "a b", "a\nb", "a;b"])
+@pytest.mark.parametrize("option", ["prefix", "schema"])
+def test_a_name_of_tables_that_would_have_to_be_quoted_is_refused(option: str, name: str) -> None:
+    given: Any = {option: name}
+    with pytest.raises(OptionError, match=f"^{option} is .*give letters, digits"):
+        Outbox(MetaData(), **given)
+    with pytest.raises(OptionError, match=f"^{option} is "):
+        Inbox(MetaData(), **given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
@@ -20,7 +20,6 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH, TASK_TYPE_LENGTH
 from asyncflow.scheduler.operator.task_view import Filter
 
-COUNT_LIMIT = 10_000
 _FOUND = "It was created before, with this idempotency key"
 STATUSES = tuple(status.name for status in Status)
 TaskId = Annotated[UUID, Path(description="of the task, as its creation told")]
@@ -85,13 +84,10 @@ async def list_tasks(
 @router.get("/v2/counts", responses=responses())
 async def count_tasks(service: Service, token: Anyone, task_type: TypeQuery = None) -> Response:
     """Return how many tasks of each type, or of one, are in each status, none counted beyond ``counted_up_to``."""
-    counts = await service.databases.run(partial(service.view.counts, most=COUNT_LIMIT))
-    named: dict[str, Any] = {
-        name: {status.name: found.get(status, 0) for status in Status}
-        for name, found in counts.items()
-        if task_type in (None, name) and token.may_use(name)
-    }
-    return Json({"counts": named, "counted_up_to": COUNT_LIMIT})
+    found = await service.databases.run(partial(service.view.counts, task_type=task_type))
+    names = sorted({name for (_, name), count in found.counts.items() if count and token.may_use(name)})
+    named = {name: {status.name: found.of(status, name) for status in Status} for name in names}
+    return Json({"counts": named, "counted_up_to": found.limit})
 
 
 def _status(name: str | None) -> Status | None:

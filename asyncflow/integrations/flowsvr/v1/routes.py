@@ -21,7 +21,7 @@ from asyncflow.integrations.flowsvr.door.problems import Json, Problem, response
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 from asyncflow.integrations.flowsvr.handover import HandedOver
 from asyncflow.integrations.flowsvr.pages import PageBounds, page_of
-from asyncflow.integrations.flowsvr.routes.tasks import COUNT_LIMIT, TypeQuery
+from asyncflow.integrations.flowsvr.routes.tasks import TypeQuery
 from asyncflow.integrations.flowsvr.routes.work import context_text
 from asyncflow.integrations.flowsvr.service import LEASE_REST, TaskService
 from asyncflow.integrations.flowsvr.v1.original import (
@@ -227,10 +227,9 @@ async def get_task_counts_by_type(
 ) -> Response:
     """Return how many tasks of a type there are, none counted beyond 10,000 of a status."""
     require_type(token, task_type)
-    counts = await service.databases.run(partial(service.view.counts, most=COUNT_LIMIT))
-    found = counts.get(task_type, {})
-    by_status = {str(number): found.get(status, 0) for status, number in NUMBERS.items()}
-    total = sum(found.values())
+    found = await service.databases.run(partial(service.view.counts, task_type=task_type))
+    by_status = {str(number): found.of(status, task_type) for status, number in NUMBERS.items()}
+    total = sum(found.counts.values())
     return _ok(count=total, counts=total, counts_by_status=by_status)
 
 

@@ -98,3 +98,22 @@ def test_a_refusal_from_within_a_flush_rolls_all_back(application: Application) 
         session.rollback()
         assert session.query(application.User).count() == 0
     assert application.rows() == []
+
+
+def test_a_listener_that_reads_the_table_of_any_object_meets_no_error(
+    application: Application,
+) -> None:
+    seen: list[tuple[str, str, list[object]]] = []
+    with application.session() as session:
+
+        def look(one: Session, *_: object) -> None:
+            for row in one.new:
+                columns = [getattr(row, column.key) for column in row.__table__.columns]
+                seen.append((row.__tablename__, row.__table__.name, columns))
+
+        event.listen(session, "before_flush", look)
+        application.outbox.publish(session, "user.registered", {})
+        session.commit()
+    ((name, table, columns),) = seen
+    assert name == table == "asyncflow_task"
+    assert len(columns) == len(application.outbox.tasks.c)

@@ -9,6 +9,7 @@ from asyncflow import Status
 from asyncflow.events import Hooks
 from asyncflow.scheduler import SchedulerSettings
 from asyncflow.scheduler.heads.lookout import Lookout, Rest
+from asyncflow.scheduler.heads.parts import MOST_LANES, Part
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.heads.unknown_types import UnknownTypes
 
@@ -53,6 +54,10 @@ class Place:
 
     def see(self, *heads: Head) -> None:
         self.lookout.take_in(Status.PENDING, heads, self.clock.now)
+
+
+def whole(*heads: Head) -> Part:
+    return Part.of([*heads], is_first=True, is_last=True)
 
 
 def resting(**settings: Any) -> tuple[Place, Rest]:
@@ -133,12 +138,12 @@ def test_what_a_loop_at_work_has_just_seen_is_not_looked_at_again() -> None:
     place, rest = resting()
     place.clock.now += 0.6
     assert place.lookout.wanted() == (Status.PENDING,)
-    assert place.lookout.seen_by(lambda: [Head("b", 0, -1.0)]) == [Head("b", 0, -1.0)]
+    assert place.lookout.seen_by(lambda: whole(Head("b", 0, -1.0))).heads == [Head("b", 0, -1.0)]
     assert place.lookout.wanted() == ()
     place.clock.now += 0.6
     assert rest.lasts(OWNED)
     assert place.lookout.wanted() == (Status.PENDING,)
-    place.lookout.seen_by(lambda: [Head("a", 0, -1.0)])
+    place.lookout.seen_by(lambda: whole(Head("a", 0, -1.0)))
     assert not rest.lasts(OWNED)
     assert place.woken == 1
 
@@ -156,3 +161,28 @@ def test_what_is_at_work_is_looked_at_only_where_all_rest() -> None:
     assert place.lookout.wanted() == (Status.PENDING, Status.PROCESSING)
     place.rest.after_work()
     assert place.lookout.wanted() == ()
+
+
+def test_a_look_at_a_part_wakes_and_counts_for_no_look_at_all() -> None:
+    place, rest = resting()
+    place.clock.now += 0.6
+    place.lookout.seen_by(lambda: Part.of([Head("a", 0, -1.0)], is_first=True, is_last=False))
+    assert place.woken == 1
+    assert not rest.is_on
+    place.clock.now += 1.0
+    assert not place.lookout.is_fresh(Status.PENDING)
+
+
+def test_too_many_lanes_are_brought_along_by_no_heartbeat_for_a_while() -> None:
+    place, rest = resting()
+    place.clock.now += 0.6
+    assert place.lookout.wanted() == (Status.PENDING,)
+    place.see(*(Head("b", 0, 1.0) for _ in range(MOST_LANES + 1)))
+    place.clock.now += 2.0
+    assert place.lookout.wanted() == ()
+    assert not rest.lasts(OWNED)  # so its loop looks by itself
+    place.clock.now += 10.0
+    place.look()
+    place.look(seconds=0.7)
+    assert rest.is_on
+    assert place.lookout.wanted() == (Status.PENDING,)

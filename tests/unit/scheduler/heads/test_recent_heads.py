@@ -2,8 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from asyncflow.scheduler.heads.parts import Part
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.heads.recent_heads import RecentHeads
+
+
+def whole(*heads: Head) -> Part:
+    return Part.of([*heads], is_first=True, is_last=True)
 
 
 class Look:
@@ -15,10 +20,10 @@ class Look:
         self.seconds = 0.0
         self.recent = RecentHeads(self._look, lambda: self.now)
 
-    def _look(self) -> list[Head]:
+    def _look(self) -> Part:
         self.looks += 1
         self.now += self.seconds
-        return [Head("a", shard, -1.0) for shard in range(self.looks)]
+        return whole(*(Head("a", shard, -1.0) for shard in range(self.looks)))
 
 
 def test_nothing_is_remembered_before_the_first_look() -> None:
@@ -27,7 +32,7 @@ def test_nothing_is_remembered_before_the_first_look() -> None:
 
 def test_a_look_is_remembered_for_a_moment() -> None:
     look = Look()
-    seen = look.recent.look()
+    seen = look.recent.look().heads
     look.now += 0.09
     assert look.recent.remembered() == seen
     look.now += 0.02
@@ -56,14 +61,78 @@ def test_what_is_forgotten_is_looked_at_again() -> None:
     look.recent.look()
     look.recent.forget()
     assert not look.recent.remembered()
-    assert len(look.recent.look()) == 2
+    assert len(look.recent.look().heads) == 2
     assert len(look.recent.remembered()) == 2
 
 
 def test_nothing_is_remembered_of_a_look_that_failed() -> None:
-    answers = iter([[Head("a", 1, -1.0)]])
+    answers = iter([whole(Head("a", 1, -1.0))])
     recent = RecentHeads(lambda: next(answers), lambda: 100.0)
     recent.look()
     with pytest.raises(StopIteration):
         recent.look()
     assert not recent.remembered()
+
+
+class ManyLanes:
+    """Be a database with more lanes than a look reads, in parts of one lane, and a clock."""
+
+    def __init__(self, *names: str, seconds: float = 0.02) -> None:
+        self.names = names
+        self.looks: list[str] = []
+        self.now = 100.0
+        self.seconds = seconds
+        self.recent = RecentHeads(self._look, lambda: self.now)
+
+    def _look(self) -> Part:
+        number = len(self.looks) % len(self.names)
+        self.looks.append(self.names[number])
+        self.now += self.seconds
+        return Part.of([Head(self.names[number], 0, -1.0)], is_first=number == 0, is_last=number == len(self.names) - 1)
+
+    def search(self, most: int = 100) -> str:
+        return "".join(heads[0].task_type for heads, _ in zip(self.recent.looks(), range(most), strict=False))
+
+
+def test_a_search_goes_once_through_all_parts_wherever_it_begins() -> None:
+    lanes = ManyLanes("a", "b", "c")
+    assert lanes.search() == "abc"
+    lanes.now += 1
+    assert lanes.search(1) == "a"
+    lanes.looks.pop()  # the one that was looked at and not wanted
+    assert set(lanes.search()) == {"a", "b", "c"}
+
+
+def test_a_search_in_vain_through_many_parts_is_followed_by_a_rest_in_proportion() -> None:
+    lanes = ManyLanes("a", "b", "c")
+    assert lanes.search() == "abc"
+    assert lanes.search() == ""
+    assert lanes.recent.rest_seconds == pytest.approx(0.12)
+    lanes.now += 0.13
+    assert lanes.search() == "abc"
+
+
+def test_a_search_through_very_many_parts_ends_after_a_while_and_goes_on_from_there() -> None:
+    lanes = ManyLanes(*"abcdefghij", seconds=0.3)
+    assert lanes.search() == "abcd"
+    lanes.now += 10
+    assert lanes.search() == "efgh"
+
+
+def test_a_part_is_worked_on_until_its_lanes_are_empty_though_its_pages_are_not_full() -> None:
+    lanes = ManyLanes("a", "b")
+    lanes.recent.look()
+    assert not lanes.recent.is_whole
+    lanes.recent.move({})
+    assert lanes.recent.remembered()
+    lanes.recent.move({("a", 0): None})
+    assert not lanes.recent.remembered()
+
+
+def test_looks_at_parts_take_a_tenth_of_the_time_so_that_all_have_their_turn_soon() -> None:
+    lanes = ManyLanes("a", "b")
+    lanes.recent.look()
+    lanes.now += 0.19
+    assert lanes.recent.remembered()
+    lanes.now += 0.02
+    assert not lanes.recent.remembered()

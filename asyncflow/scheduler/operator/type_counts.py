@@ -1,0 +1,75 @@
+"""Counts of tasks by type and status, at a bounded cost: none goes on beyond a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from sqlalchemy import Connection, Table
+
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.heads.queries import read_types
+from asyncflow.scheduler.operator import queries
+
+COUNT_LIMIT = 10_000
+_LEAST_LIMIT = 100  # however many types there are
+_MOST_EXAMINED = 1_000_000  # entries of the index, by all counts together
+_FEW_LANES = 250  # counts in one statement
+_MOST_SCANNED = 100_000  # entries of a status that are counted at one go
+
+TypeInStatus = tuple[Status, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeCounts:
+    """Hold counts by status and task type; one that reached ``limit`` means "so many or more"."""
+
+    counts: dict[TypeInStatus, int]
+    limit: int
+
+    def of(self, status: Status, task_type: str) -> int:
+        """Return the count; 0 for a type that has no task in the status."""
+        return self.counts.get((status, task_type), 0)
+
+
+def count_types(connection: Connection, tasks: Table, statuses: Iterable[Status]) -> TypeCounts:
+    """Count the tasks of each type in each of the statuses; the more types there are, the lower is the limit."""
+    wanted = [(status, name) for status in statuses for name in read_types(connection, tasks, status)]
+    limit = max(_LEAST_LIMIT, min(COUNT_LIMIT, _MOST_EXAMINED // max(1, len(wanted))))
+    counts: dict[TypeInStatus, int] = {}
+    if len(wanted) > _FEW_LANES:
+        for status, ones in groupby(wanted, key=lambda one: one[0]):
+            counts |= _scanned(connection, tasks, status, [name for _, name in ones])
+    for few in _in_chunks([one for one in wanted if one not in counts]):
+        counts |= count_up_to(connection, tasks, few, limit)
+    return TypeCounts({one: min(counts[one], limit) for one in wanted}, limit)
+
+
+def count_up_to(
+    connection: Connection, tasks: Table, wanted: Sequence[TypeInStatus], limit: int
+) -> dict[TypeInStatus, int]:
+    """Count each of them in one statement, none beyond the limit."""
+    statement = queries.count_up_to(tasks, len(wanted))
+    values: dict[str, int | str] = {"most": limit}
+    for number, (status, name) in enumerate(wanted):
+        values |= {f"its_status_{number}": int(status), f"its_type_{number}": name}
+    return {wanted[number]: count for number, count in connection.execute(statement, values)}
+
+
+def _scanned(connection: Connection, tasks: Table, status: Status, names: Sequence[str]) -> dict[TypeInStatus, int]:
+    """Count many types that have few rows each, by one walk along the index; those it did not get to are not there.
+
+    ``names``: of the types, in the order of the walk.
+    """
+    values = {"its_status": int(status), "most": _MOST_SCANNED}
+    found: dict[str, int] = {row[0]: row[1] for row in connection.execute(queries.count_along(tasks), values)}
+    seen = [name for name in names if name in found]
+    if sum(found.values()) >= _MOST_SCANNED:
+        seen.pop()  # the walk may have ended in the middle of its rows
+    return {(status, name): found[name] for name in seen}
+
+
+def _in_chunks(wanted: Sequence[TypeInStatus]) -> Iterator[Sequence[TypeInStatus]]:
+    for start in range(0, len(wanted), _FEW_LANES):
+        yield wanted[start : start + _FEW_LANES]

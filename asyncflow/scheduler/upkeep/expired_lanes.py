@@ -1,0 +1,89 @@
+"""The lanes in which settled rows have expired: one look serves many batches."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.heads.parts import HeadParts, Part
+from asyncflow.scheduler.heads.queries import Head
+
+
+class ExpiredBatch(NamedTuple):
+    """Name the lanes that a batch is taken from: all of messages, or all of tasks that have handlers."""
+
+    status: Status
+    heads: Sequence[Head]
+
+
+class ExpiredLanes:
+    """Give lanes of owned shards for one batch after the other, through all statuses; used by one thread.
+
+    What expires behind a look's back is found by the next one, which begins when all lanes of this one are done.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        parts: Mapping[Status, HeadParts],
+        retentions: Mapping[Status, float],
+        owned: Callable[[], Collection[int]],
+        most: int,
+    ) -> None:
+        self._outbox = outbox
+        self._parts = parts
+        self._retentions = retentions
+        self._owned = owned
+        self._most = most
+        self._walk = self._batches()
+        self._left: deque[Head] = deque()  # of the part and kind in hand
+        self._has_found = False
+
+    def next(self) -> ExpiredBatch | None:
+        """Return some lanes; None if a look through all of them found nothing."""
+        while True:
+            batch = next(self._walk, None)
+            if batch is not None:
+                self._has_found = True
+                return batch
+            self._walk = self._batches()
+            if not self._has_found:
+                return None
+            self._has_found = False
+
+    def keep(self, heads: Collection[Head]) -> None:
+        """Give lanes of the last batch again, for they have more."""
+        self._left.extend(heads)
+
+    def _batches(self) -> Iterator[ExpiredBatch]:
+        for status in self._retentions:
+            for part in self._parts_of(status):
+                expired = [head for head in part.heads if self._is_expired(head, status)]
+                for is_message in (True, False):
+                    kind = [head for head in expired if (head.task_type in self._outbox.task_types) is is_message]
+                    self._left = deque(kind)
+                    while heads := self._take():
+                        yield ExpiredBatch(status, heads)
+
+    def _parts_of(self, status: Status) -> Iterator[Part]:
+        is_last = False
+        while not is_last:
+            part = self._parts[status].next()
+            is_last = part.is_last
+            yield part
+
+    def _is_expired(self, head: Head, status: Status) -> bool:
+        return head.due_in_seconds < -self._retentions[status]
+
+    def _take(self) -> list[Head]:
+        """Take lanes that are owned now; another instance sees to the others."""
+        owned, taken = self._owned(), list[Head]()
+        while self._left and len(taken) < self._most:
+            head = self._left.popleft()
+            # Settled rows keep the shards that they had under another shard count.
+            if head.shard % self._outbox.shard_count in owned:
+                taken.append(head)
+        return taken

@@ -1,0 +1,204 @@
+"""Rows examined: what is read is bounded by what is returned, at 300 task types x 64 shards as at one.
+
+The rows are counted by the servers: MariaDB's handler reads, what PostgreSQL's scans returned and threw away.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import MetaData, select, text
+
+from asyncflow import Outbox, Scheduler, Status
+from asyncflow.scheduler import DeadLetters
+from asyncflow.scheduler.cluster.reshard import reshard
+from asyncflow.scheduler.heads.parts import MOST_LANES, HeadParts
+from asyncflow.scheduler.operator.report import report
+from asyncflow.scheduler.operator.task_view import Filter, TaskPage, TaskView
+from asyncflow.scheduler.upkeep.cleaner import Cleaner
+from asyncflow.scheduler.worker.service_claims import ServiceClaims
+from asyncflow.testing import MemoryPublisher
+from tests.integration.speed.lanes import Examined, Lanes, analyze, examining, fill
+from tests.support.databases import fresh_database, open_engine
+
+TYPES, SHARDS = 300, 64
+DAY = 86400
+KEY_ROWS = 12_000
+
+
+class Filled:
+    """Hold an outbox whose table has rows of all lanes: pending, succeeded and failed ones."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        metadata = MetaData()
+        self.outbox = Outbox(metadata)
+        metadata.create_all(engine)
+        for number in range(TYPES):
+            self.outbox.message(f"type.{number:05}")
+        tasks = self.outbox.tasks
+        fill(engine, tasks, Lanes(types=TYPES, rows=2))
+        fill(engine, tasks, Lanes(types=TYPES, rows=1, status=Status.SUCCESS, at_seconds=-30 * DAY))
+        fill(engine, tasks, Lanes(types=TYPES, rows=1, status=Status.FAILED))
+        fill(engine, tasks, Lanes(types=1, shards=1, rows=KEY_ROWS, status=Status.CANCELLED, key="busy"))
+        analyze(engine, tasks)
+
+    def page(self, chosen: Filter, most: int = 100, cursor: Any = None) -> TaskPage:
+        with self.engine.connect() as connection:
+            return TaskView(self.outbox).page(connection, chosen, most, cursor)
+
+
+@pytest.fixture(scope="module", params=["mariadb", "postgresql"])
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    """Give a table of 300 task types in 64 shards, on the two servers."""
+    with fresh_database(request.param, tmp_path_factory.mktemp("lanes")) as url:
+        engine = open_engine(url)
+        yield Filled(engine)
+        engine.dispose()
+
+
+def test_a_look_at_the_heads_is_a_descent_or_two_for_each_lane_and_never_at_all_of_many(filled: Filled) -> None:
+    with filled.engine.connect() as connection, examining(filled.engine) as examined:
+        parts = HeadParts(lambda work: work(connection), filled.outbox.tasks, Status.PENDING, SHARDS)
+        lanes, part = 0, parts.next()
+        while not part.is_last:
+            lanes += len(part.heads)
+            part = parts.next()
+        lanes += len(part.heads)
+    assert lanes == TYPES * SHARDS
+    assert examined.most <= 4 * (MOST_LANES + 1)
+    assert examined.total <= 6 * lanes
+
+
+@pytest.mark.parametrize("limit", [1, 100, 1000])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        Filter(),
+        Filter(task_type="type.00007"),
+        Filter(status=Status.PENDING),
+        Filter(task_type="type.00299", status=Status.FAILED),
+    ],
+)
+def test_a_list_reads_what_it_returns(filled: Filled, chosen: Filter, limit: int) -> None:
+    first = filled.page(chosen, limit)
+    for cursor in (None, first.next):
+        with examining(filled.engine) as examined:
+            page = filled.page(chosen, limit, cursor)
+        assert examined.total <= 2 * (len(page.rows) + 1) + 40
+
+
+def test_a_filter_within_a_key_of_many_rows_reads_a_bounded_part_of_them_and_tells_where_to_go_on(
+    filled: Filled,
+) -> None:
+    chosen, cursor, found, pages = Filter(key="busy", status=Status.FAILED), None, 0, 0
+    while pages == 0 or cursor is not None:
+        with examining(filled.engine) as examined:
+            page = filled.page(chosen, 50, cursor)
+        assert examined.total <= 2 * 6000
+        cursor, found, pages = page.next, found + len(page.rows), pages + 1
+    assert (found, pages) == (0, 3)
+
+
+def test_a_filter_that_fits_within_a_key_of_many_rows_reads_what_it_returns(filled: Filled) -> None:
+    with examining(filled.engine) as examined:
+        page = filled.page(Filter(key="busy", task_type="type.00000"), 50)
+    assert len(page.rows) == 50
+    assert examined.total <= 3 * 51
+
+
+def test_dead_letters_of_a_key_are_all_found_by_bounded_statements(filled: Filled) -> None:
+    with examining(filled.engine) as examined:
+        page = DeadLetters(filled.engine, filled.outbox).list(key="busy")
+    assert page.letters == []
+    assert examined.most <= 2 * 1001
+
+
+def test_the_report_takes_a_few_statements_however_many_types_there_are(filled: Filled) -> None:
+    with examining(filled.engine) as examined:
+        told = report(filled.engine, filled.outbox)
+    assert len(told.types) == TYPES
+    first = told.types[0]
+    assert (first.pending, first.succeeded, first.failed) == (2 * SHARDS, SHARDS, SHARDS)
+    assert first.oldest_due_seconds is not None
+    assert first.oldest_due_seconds > 10
+    assert len(told.dead_letters) == 5
+    assert len(examined.statements) <= 16
+    assert examined.total <= 20 * TYPES * SHARDS
+
+
+def test_counts_of_one_type_read_that_type_alone(filled: Filled) -> None:
+    with filled.engine.connect() as connection, examining(filled.engine) as examined:
+        counts = TaskView(filled.outbox).counts(connection, "type.00042")
+    assert counts.of(Status.PENDING, "type.00042") == 2 * SHARDS
+    assert len(examined.statements) == 1
+    assert examined.total <= 3 * sum(counts.counts.values()) + 50
+
+
+def test_a_hold_of_one_type_looks_at_that_type_alone(filled: Filled) -> None:
+    claims = ServiceClaims(filled.outbox, filled.engine, deletes=False)
+    with filled.engine.connect() as connection, examining(filled.engine) as examined:
+        held = claims.hold(connection, "w", {"type.00042": 10}, 60)
+        connection.rollback()
+    assert len(held) == 10
+    assert examined.total <= 12 * SHARDS
+
+
+def looks_at_heads(examined: Examined) -> int:
+    """Return how many of the statements looked at heads, which alone ask for the time that is left."""
+    return sum(
+        bool(re.search("moment_of|TIMESTAMPDIFF.*GROUP BY|RECURSIVE heads", one, re.S)) for one in examined.statements
+    )
+
+
+def test_the_cleaner_looks_once_for_many_batches(filled: Filled) -> None:
+    scheduler = Scheduler(filled.engine, filled.outbox, {"kafka": MemoryPublisher()})
+    scheduler.ownership.acquire()
+    cleaner: Cleaner = scheduler.machinery.cleaner
+    try:
+        with examining(filled.engine) as examined:
+            for _ in range(20):
+                assert cleaner.step() == scheduler.settings.cleaning_pause_seconds
+        tasks = filled.outbox.tasks
+        with filled.engine.connect() as connection:
+            left = connection.execute(
+                select(text("count(*)")).where(tasks.c.status == int(Status.SUCCESS))
+            ).scalar_one()
+        assert TYPES * SHARDS - left == 20 * 64  # a row of each lane
+        assert looks_at_heads(examined) <= 4
+        assert examined.total <= 10 * 20 * 64
+    finally:
+        cleaner.close()
+        scheduler.ownership.release()
+
+
+def test_a_relay_among_many_lanes_reads_a_few_rows_for_each_that_it_sends(filled: Filled) -> None:
+    publisher = MemoryPublisher()
+    scheduler = Scheduler(filled.engine, filled.outbox, {"kafka": publisher})
+    scheduler.ownership.acquire()
+    (relay,) = scheduler.relays
+    try:
+        with examining(filled.engine) as examined:
+            for _ in range(60):
+                relay.step()
+        assert len(publisher.records) >= 2000
+        assert examined.most <= 4 * (MOST_LANES + 1)
+        assert examined.total <= 25 * len(publisher.records)
+    finally:
+        scheduler.stop(timeout_seconds=10)
+
+
+def test_a_reshard_reads_what_is_not_settled_alone(filled: Filled) -> None:
+    smaller = Outbox(MetaData(), shard_count=8)
+    tasks = filled.outbox.tasks
+    with filled.engine.connect() as connection:
+        pending = connection.execute(select(text("count(*)")).where(tasks.c.status == int(Status.PENDING))).scalar_one()
+    with examining(filled.engine) as examined:
+        assert reshard(filled.engine, smaller) > pending / 2
+    assert examined.total <= 4 * pending
+    with filled.engine.connect() as connection:
+        shards = connection.execute(select(tasks.c.shard).where(tasks.c.status == int(Status.PENDING)).distinct())
+        assert set(shards.scalars()) <= set(range(8))
