@@ -83,8 +83,9 @@ class Cluster:
     def _act(self, ownerships: list[LeasedOwnership]) -> bool:
         """Let each act on what it sees, and look once more if any did; return whether any did."""
         acted = [one for one, view in self._seen(ownerships) if one.act(view, self._leased_until)]
-        for one, view in self._seen(acted) if acted else ():
-            one.adopt(view, self._leased_until)
+        if acted:
+            for one, view in self._seen(acted):
+                one.adopt(view, self._leased_until)
         return bool(acted)
 
     def _seen(self, ownerships: list[LeasedOwnership]) -> list[tuple[LeasedOwnership, View]]:

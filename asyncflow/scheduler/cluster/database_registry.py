@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, Row
@@ -192,9 +193,11 @@ class DatabaseRegistry:
         """
         for job, names in self._forgettable.items():
             if names:
-                statement, its = queries.forget_members(self._instances), {"its_job": job, "names": sorted(names)}
-                self._run(lambda connection, statement=statement, its=its: connection.execute(statement, its))  # type: ignore[misc]
+                self._run(partial(self._forget, job=job, names=sorted(names)))
         self._forgettable.clear()
+
+    def _forget(self, connection: Connection, job: str, names: list[str]) -> None:
+        connection.execute(queries.forget_members(self._instances), {"its_job": job, "names": names})
 
     def _insert_member(self, connection: Connection, job: str) -> None:
         queries.insert_member(connection, self._instances, job, self.instance, self._lease)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from asyncflow.errors import InvalidKeyError, InvalidTaskTypeError, OptionError
@@ -45,7 +45,7 @@ class Selection:
     @property
     def wanted_ids(self) -> tuple[UUID, ...] | None:
         """Return the ids, each once, if tasks are named by them."""
-        return self.ids  # type: ignore[return-value]
+        return cast("tuple[UUID, ...] | None", self.ids)  # of what was given, since it was checked
 
 
 def _ids(given: Iterable[UUID | str]) -> tuple[UUID, ...]:
