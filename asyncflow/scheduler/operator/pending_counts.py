@@ -23,7 +23,7 @@ def count_pending(engine: Engine, outbox: Outbox) -> dict[str, int]:
 
 def _read(connection: Connection, outbox: Outbox) -> dict[str, int]:
     heads = read_heads(connection, outbox.tasks, Status.PENDING)
-    count = queries.count_up_to(outbox.tasks, _MOST)
+    count = queries.count_up_to(outbox.tasks, most=_MOST)
     pending = {"its_status": int(Status.PENDING)}
     return {
         name: connection.execute(count, {**pending, "its_type": name}).scalar_one()
