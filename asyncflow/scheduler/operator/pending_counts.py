@@ -6,26 +6,18 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox, Status
 from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.heads.queries import read_heads
-from asyncflow.scheduler.operator import queries
-
-_MOST = 10_000  # of a type: beyond that nobody counts
+from asyncflow.scheduler.operator.type_counts import count_types
 
 
 def count_pending(engine: Engine, outbox: Outbox) -> dict[str, int]:
-    """Return the numbers of PENDING tasks by task type, none for a type without; none beyond 10,000."""
-    database = Database(engine)
-    try:
+    """Return the numbers of PENDING tasks by task type, none for a type without; none beyond 10,000.
+
+    Of very many types even fewer are counted: see ``count_types``.
+    """
+    with Database(engine) as database:
         return database.run(lambda connection: _read(connection, outbox))
-    finally:
-        database.close()
 
 
 def _read(connection: Connection, outbox: Outbox) -> dict[str, int]:
-    heads = read_heads(connection, outbox.tasks, Status.PENDING)
-    count = queries.count_up_to(outbox.tasks, most=_MOST)
-    pending = {"its_status": int(Status.PENDING)}
-    return {
-        name: connection.execute(count, {**pending, "its_type": name}).scalar_one()
-        for name in sorted({head.task_type for head in heads})
-    }
+    counts = count_types(connection, outbox.tasks, (Status.PENDING,)).counts
+    return {name: count for (_, name), count in sorted(counts.items())}

@@ -135,10 +135,10 @@ def discard(tasks: Table, ids: Iterable[Any]) -> Delete:
 
 
 @lru_cache(maxsize=64)
-def count_up_to(tasks: Table, lanes: int) -> Any:
+def count_up_to(tasks: Table, types: int) -> Any:
     """Read (number, count) for each ``its_status_N`` and ``its_type_N``, not beyond ``most``."""
-    counts = [_count_up_to(tasks, number) for number in range(lanes)]
-    return union_all(*counts) if lanes > 1 else counts[0]
+    counts = [_count_up_to(tasks, number) for number in range(types)]
+    return union_all(*counts) if types > 1 else counts[0]
 
 
 @lru_cache(maxsize=32)
