@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row
 
-from asyncflow.scheduler.operator.task_view import Cursor, Filter, TaskPage, TaskView
+from asyncflow.scheduler.operator.cursor import Cursor
+from asyncflow.scheduler.operator.task_view import Filter, TaskPage, TaskView
 
 _WHOLE_ROWS, _BRIEF_ROWS = 16, 128  # read at once: of a megabyte each, and of 64 KB of headers and log
 

@@ -1,21 +1,15 @@
-"""Tasks and cursors as they travel."""
+"""Tasks as they travel."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-from datetime import datetime, timezone
 from typing import Any
-from uuid import UUID
 
 import orjson
 from sqlalchemy import Row
 
-from asyncflow.integrations.flowsvr.door.problems import Problem
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.message import CONTENT_TYPE
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.operator.task_view import Cursor
 from asyncflow.scheduler.table.claim_owner import shown_owner
 from asyncflow.scheduler.worker.claim_source import Claim
 
@@ -68,27 +62,3 @@ def whole_json(row: Row[Any]) -> dict[str, Any]:
     arguments = orjson.Fragment(bytes(row.payload)) if is_json else None
     context = None if row.context is None else orjson.Fragment(row.context)
     return {**state, "context": context, "arguments": arguments}
-
-
-def written(cursor: Cursor | None) -> str | None:
-    """Return a cursor as text for a URL."""
-    if cursor is None:
-        return None
-    parts = [cursor.status, cursor.task_type, cursor.shard, cursor.moment.isoformat(), str(cursor.id)]
-    return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
-
-
-def read_cursor(text: str | None) -> Cursor | None:
-    """Return the cursor of that text; raises Problem 422."""
-    if text is None:
-        return None
-    try:
-        padded = text + "=" * (-len(text) % 4)
-        status, task_type, shard, moment, task_id = orjson.loads(base64.b64decode(padded, b"-_", validate=True))
-        parsed = datetime.fromisoformat(moment)
-        if not isinstance(task_type, str) or "\0" in task_type or type(shard) is not int or parsed.tzinfo is None:
-            raise ValueError(text)
-        at = parsed.astimezone(timezone.utc)
-        return Cursor(Status(status), task_type, min(max(shard, 0), 32_767), at, UUID(task_id))
-    except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
-        raise Problem(422, "cursor is not one that a list has given; begin without one", field="cursor") from error

@@ -24,10 +24,11 @@ from asyncflow.scheduler.connections.again import run_again, run_briefly, run_on
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.audit import MOST_READ, Act
+from asyncflow.scheduler.operator.cursor import Cursor, cursor_of
 from asyncflow.scheduler.operator.pace import Pace
 from asyncflow.scheduler.operator.selection import Selection, task_id_of
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState, letter_of, state_of
-from asyncflow.scheduler.operator.walk import RowPlace, place_of, walk_of
+from asyncflow.scheduler.operator.walk import walk_of
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.log_lines import log_line, short_error
 from asyncflow.scheduler.table.row_locks import hold_writers
@@ -77,8 +78,8 @@ class DeadLetters:
         require_whole("limit", limit, 1, MOST_READ)
         is_filter = task_type is not None or key is not None
         selection = Selection(task_type=task_type, key=key, everything=not is_filter)
-        place = None if after is None else place_of(after)
-        return run_briefly(self._engine, lambda connection: self._list(connection, selection, limit, place))
+        cursor = None if after is None else cursor_of(after, "after")
+        return run_briefly(self._engine, lambda connection: self._list(connection, selection, limit, cursor))
 
     def inspect(self, task_id: UUID | str) -> TaskState:
         """Return all of one task, whatever its status; raises TaskNotFoundError or OptionError."""
@@ -144,15 +145,15 @@ class DeadLetters:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    def _list(self, connection: Connection, selection: Selection, limit: int, after: RowPlace | None) -> DeadLetterPage:
+    def _list(self, connection: Connection, selection: Selection, limit: int, after: Cursor | None) -> DeadLetterPage:
         until = connection.execute(queries.now()).scalar_one()
-        places = walk_of(selection, self._outbox, Status.FAILED, until).page(connection, after, limit + 1)
-        shown = places[:limit]
-        rows = connection.execute(queries.summaries(self._tasks, [place.id for place in shown]))
+        cursors = walk_of(selection, self._outbox, Status.FAILED, until).page(connection, after, limit + 1)
+        shown = cursors[:limit]
+        rows = connection.execute(queries.summaries(self._tasks, [cursor.id for cursor in shown]))
         letters = {row.id: letter_of(row) for row in rows}
-        is_more = len(places) > limit
+        is_more = len(cursors) > limit
         return DeadLetterPage(
-            [letters[place.id] for place in shown if place.id in letters], shown[-1].as_cursor() if is_more else None
+            [letters[cursor.id] for cursor in shown if cursor.id in letters], shown[-1].as_text() if is_more else None
         )
 
     # -- changing ----------------------------------------------------------------------------------------
@@ -184,9 +185,9 @@ class DeadLetters:
         until = run_again(database, lambda connection: connection.execute(queries.now()).scalar_one())
         for status in statuses:
             walk, after = walk_of(selection, self._outbox, status, until), None
-            while places := run_again(database, partial(walk.page, after=after, limit=_PAGE)):
-                yield [place.id for place in places]
-                after = places[-1]
+            while cursors := run_again(database, partial(walk.page, after=after, limit=_PAGE)):
+                yield [cursor.id for cursor in cursors]
+                after = cursors[-1]
 
     def _change_batch(self, database: Database, batch: _Batch) -> set[UUID]:
         """Change a batch once, though the answer to its COMMIT be lost; return the ids of the changed rows."""

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from sqlalchemy import Connection, Row, Table
 
 from asyncflow.scheduler.operator import queries
+from asyncflow.scheduler.operator.cursor import Cursor
 
 MOST_EXAMINED = 5_000  # rows of a key, for one page of a list
 _AT_ONCE = 1_000  # rows that a statement reads
 
 
-class KeyPlace(NamedTuple):
-    """Name a row of a key by when it was enqueued."""
-
-    created_at: datetime
-    id: UUID
-
-
 class KeyRowsPage(NamedTuple):
-    """Hold rows of a key that are wanted, and behind which place to go on; None at the key's end."""
+    """Hold rows of a key that are wanted, and behind which of the key's rows to go on; None at the key's end."""
 
     rows: list[Row[Any]]
-    last: KeyPlace | None
+    last: Cursor | None
 
 
 class KeyRows:
@@ -37,8 +29,8 @@ class KeyRows:
         self._key = key
         self._is_wanted = is_wanted
 
-    def page(self, connection: Connection, after: KeyPlace | None, most: int) -> KeyRowsPage:
-        """Read up to ``most`` rows behind a place; fewer, or none, if too many of those behind it are not wanted."""
+    def page(self, connection: Connection, after: Cursor | None, most: int) -> KeyRowsPage:
+        """Read up to ``most`` rows behind a cursor; fewer, or none, if too many of those behind it are not wanted."""
         found: list[Row[Any]] = []
         examined, at_once = 0, most + 1  # one more, to know whether there is more
         while examined < MOST_EXAMINED:
@@ -47,26 +39,22 @@ class KeyRows:
             room = most - len(found)
             found += wanted[:room]
             if len(wanted) > room:
-                return KeyRowsPage(found, _place(found[-1]))
+                return KeyRowsPage(found, Cursor.along_key(found[-1]))
             if len(rows) < at_once:
                 return KeyRowsPage(found, None)
-            after, examined, at_once = _place(rows[-1]), examined + len(rows), _AT_ONCE
+            after, examined, at_once = Cursor.along_key(rows[-1]), examined + len(rows), _AT_ONCE
         return KeyRowsPage(found, after)
 
-    def all_the_way(self, connection: Connection, after: KeyPlace | None, most: int) -> list[Row[Any]]:
-        """Read up to ``most`` rows behind a place, however many are not wanted; none at the key's end."""
+    def all_the_way(self, connection: Connection, after: Cursor | None, most: int) -> list[Row[Any]]:
+        """Read up to ``most`` rows behind a cursor, however many are not wanted; none at the key's end."""
         while True:
             page = self.page(connection, after, most)
             if page.rows or page.last is None:
                 return page.rows
             after = page.last
 
-    def _read(self, connection: Connection, after: KeyPlace | None, most: int) -> Sequence[Row[Any]]:
+    def _read(self, connection: Connection, after: Cursor | None, most: int) -> Sequence[Row[Any]]:
         values: dict[str, Any] = {"its_key": self._key, "most": most}
         if after is not None:
-            values |= {"after_time": after.created_at, "after_id": after.id}
+            values |= {"after_time": after.moment, "after_id": after.id}
         return connection.execute(queries.along_key(self._tasks, behind=after is not None), values).all()
-
-
-def _place(row: Row[Any]) -> KeyPlace:
-    return KeyPlace(row.created_at, row.id)

@@ -53,7 +53,7 @@ def _behind(time: Any, task_id: Any) -> ColumnElement[bool]:
 
 
 @lru_cache(maxsize=64)
-def lane_page(tasks: Table, status: int, behind: bool, by_enqueue: bool) -> Select[Any]:
+def lane_page(tasks: Table, status: int, *, behind: bool, by_enqueue: bool) -> Select[Any]:
     """Read (time, id) of rows of a lane, by order_time and id, ``behind`` a row or from the first.
 
     None that came after ``until``: that were enqueued later, or else were settled later.

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Row, Table
 
 from asyncflow.outbox import Outbox, Status
 from asyncflow.scheduler.operator import queries as task_queries
-from asyncflow.scheduler.operator.key_rows import KeyPlace, KeyRows
+from asyncflow.scheduler.operator.cursor import Cursor
+from asyncflow.scheduler.operator.key_rows import KeyRows
 from asyncflow.scheduler.operator.type_counts import COUNT_LIMIT, TypeCounts, count_types, count_up_to
 from asyncflow.scheduler.table.claim_owner import shown_owner
 from asyncflow.scheduler.table.raw_ids import raw_form
@@ -30,16 +31,6 @@ class Filter:
     def takes(self, row: Any) -> bool:
         """Tell whether a row of the key, if there is one, is chosen."""
         return self.task_type in (None, row.task_type) and self.status in (None, row.status)
-
-
-class Cursor(NamedTuple):
-    """Mark the last task of a page: where its row stands in the index that the list follows."""
-
-    status: int
-    task_type: str
-    shard: int
-    moment: datetime  # order_time; in a list by key created_at, and the fields before are nothing
-    id: UUID
 
 
 class TaskPage(NamedTuple):
@@ -89,12 +80,11 @@ class TaskView:
     def _page_of_key(
         self, connection: Connection, chosen: Filter, most: int, cursor: Cursor | None, contexts: Table | None
     ) -> TaskPage:
-        after = None if cursor is None else KeyPlace(cursor.moment, cursor.id)
-        page = KeyRows(self._tasks, chosen.key or "", chosen.takes).page(connection, after, most)
+        page = KeyRows(self._tasks, chosen.key or "", chosen.takes).page(connection, cursor, most)
         ids = [raw_form(row.id, connection.dialect.name) for row in page.rows]
         statement = task_queries.enqueued_in_order(self._tasks, contexts)
         rows = connection.execute(statement, {"ids": ids}).all() if ids else []
-        return TaskPage(rows, None if page.last is None else Cursor(0, "", 0, *page.last))
+        return TaskPage(rows, page.last)
 
     def counts(self, connection: Connection, task_type: str | None = None) -> TypeCounts:
         """Count the tasks of each type and status, or of one type, none beyond the limit of the answer."""
@@ -112,7 +102,7 @@ class TaskView:
                 statement = task_queries.of_status(
                     self._tasks, of_type=chosen.task_type is not None, behind=None, contexts=contexts
                 )
-                yield statement, _used({**values, "its_status": int(status)}, chosen.task_type is not None)
+                yield statement, _used({**values, "its_status": int(status)}, of_type=chosen.task_type is not None)
             elif status == cursor.status:
                 yield from _behind(self._tasks, chosen, {**values, "its_status": int(status)}, cursor, contexts)
 
@@ -126,11 +116,11 @@ def _behind(
         used = {f"at_{name}": at[name] for name in task_queries.WALK[: depth + 1]}
         yield (
             task_queries.of_status(tasks, of_type=is_fixed, behind=depth, contexts=contexts),
-            {**_used(values, is_fixed), **used},
+            {**_used(values, of_type=is_fixed), **used},
         )
 
 
-def _used(values: Mapping[str, Any], of_type: bool) -> dict[str, Any]:
+def _used(values: Mapping[str, Any], *, of_type: bool) -> dict[str, Any]:
     names = ("its_status", "its_type") if of_type else ("its_status",)
     return {name: values[name] for name in names}
 

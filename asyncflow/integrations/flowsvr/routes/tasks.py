@@ -15,9 +15,10 @@ from asyncflow.integrations.flowsvr.door.checks import require_few
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 from asyncflow.integrations.flowsvr.pages import PageBounds, page_of
-from asyncflow.integrations.flowsvr.wire import read_cursor, state_json, whole_json, written
+from asyncflow.integrations.flowsvr.wire import state_json, whole_json
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH, TASK_TYPE_LENGTH
+from asyncflow.scheduler.operator.cursor import cursor_of
 from asyncflow.scheduler.operator.task_view import Filter
 
 _FOUND = "It was created before, with this idempotency key"
@@ -76,9 +77,10 @@ async def list_tasks(
         raise Problem(403, f"the token {token.name!r} is bound to task types; name one: ?task_type=", field="task_type")
     chosen = Filter(task_type=task_type, status=_status(status), key=key)
     bounds = PageBounds(min(limit, service.settings.max_batch), service.settings.max_answer_bytes)
-    look = partial(page_of, view=service.view, chosen=chosen, bounds=bounds, cursor=read_cursor(cursor))
-    page = await service.databases.run(look)
-    return Json({"tasks": [state_json(row) for row in page.rows], "next": written(page.next)})
+    behind = None if cursor is None else cursor_of(cursor, "cursor")
+    page = await service.databases.run(partial(page_of, view=service.view, chosen=chosen, bounds=bounds, cursor=behind))
+    following = None if page.next is None else page.next.as_text()
+    return Json({"tasks": [state_json(row) for row in page.rows], "next": following})
 
 
 @router.get("/v2/counts", responses=responses())
