@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from asyncflow.outbox import Task
 from asyncflow.scheduler.heads.precedence import FEW, NEVER, Bounds, Portion, Precedence
-from asyncflow.scheduler.heads.queries import Head, Lane, Pages
+from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Lane, Pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +123,12 @@ def in_no_order(heads: Iterable[Head], names: Container[str]) -> list[Head]:
 
 
 def _bounds(
-    portions: Iterable[Portion], served: Iterable[Head], limit: int, waiting: Sequence[Head], held: Iterable[Head]
+    portions: Iterable[Portion], served: Sequence[Head], limit: int, waiting: Sequence[Head], held: Iterable[Head]
 ) -> dict[str, Bounds]:
     """Return for each type that is served what a round may take of it.
 
-    A row may be overtaken by as many rounds as it takes to read each lane of its type once, by two at most if each
-    lane gives a few rows only.
+    A row may be overtaken by as many rows as it takes to read each lane of its type once, by two rounds at most if each
+    lane gives a few rows only; and by one whole round for each statement that so many lanes take.
     """
     read = {(portion.head.task_type, portion.head.shard) for portion in portions}
     lanes = Counter(head.task_type for head in waiting)
@@ -139,9 +139,11 @@ def _bounds(
             elsewhere[head.task_type] = min(head.moment, elsewhere.get(head.task_type, NEVER))
     bounds = {}
     for name, count in Counter(head.task_type for head in served).items():
-        rows, passes = limit * count, -(-lanes[name] // count)
-        rounds = passes if limit >= FEW else min(passes, 2)
-        bounds[name] = Bounds(rows, rows * rounds, elsewhere.get(name, NEVER), 0 if name in in_hand else 1)
+        rows, of_all = limit * count, limit * lanes[name]
+        most = limit * len(served) * -(-lanes[name] // MOST_PAGES) if limit >= FEW else 2 * rows
+        bounds[name] = Bounds(
+            rows, max(rows, min(of_all, most)), elsewhere.get(name, NEVER), 0 if name in in_hand else 1
+        )
     return bounds
 
 
