@@ -19,6 +19,7 @@ from asyncflow.scheduler.connections.inherited_pools import adopt
 from asyncflow.scheduler.connections.limits import LIMITS, Limits
 from asyncflow.scheduler.connections.line import Line
 from asyncflow.scheduler.connections.moves import has_moved_since, is_left, note_move
+from asyncflow.scheduler.connections.sqlite_calls import sqlite_calls
 from asyncflow.scheduler.connections.stepping_over import LockMet, leave_out
 
 T = TypeVar("T")
@@ -110,7 +111,10 @@ class Database:
         if connection is None:
             return
         try:
-            if line is None:
+            if not self.dialect.locks_rows:
+                with sqlite_calls.one():
+                    self._give_back(connection)
+            elif line is None:
                 self._give_back(connection)
             else:
                 with line.within(_CLOSE_SECONDS):
@@ -127,6 +131,9 @@ class Database:
         try:
             if self._connection is not None and has_moved_since(self.engine, self._taken_at):
                 self._drop()
+            if not self.dialect.locks_rows:
+                with sqlite_calls.one():
+                    return self._transact(self._connection or self._open(), work)
             connection = self._connection or self._open()
             line = self._line
             if line is None:
