@@ -70,7 +70,13 @@ def test_a_lock_that_a_thread_of_the_parent_holds_keeps_no_child_waiting() -> No
 def is_free(lock: Any) -> bool:
     """Tell whether another thread can take the lock, as it can tell of an RLock as well."""
     taken: list[bool] = []
-    thread = threading.Thread(target=lambda: taken.append(lock.acquire(blocking=False)))
+
+    def take() -> None:
+        taken.append(lock.acquire(blocking=False))
+        if taken[0]:
+            lock.release()  # several modules may hold its owner
+
+    thread = threading.Thread(target=take)
     thread.start()
     thread.join(60)
     return taken == [True]

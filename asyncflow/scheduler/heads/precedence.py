@@ -19,6 +19,7 @@ FEW = 4  # rows for each lane: what fewer have in common with those behind them,
 _SHORT_PAGE = 16  # below, one row more is read, whose moment is where the lane goes on
 _MANY = 256  # rows
 _CLOSE = 1_000_000  # microseconds: priorities are whole seconds
+_LEAST_DENSITY = 1e-9  # rows a microsecond; of nothing known any number will do, for all lanes are alike
 _FULL = 0.75  # of the rows that a round may have
 NEVER = 1 << 62
 
@@ -99,7 +100,7 @@ class Precedence:
 
     def _density(self, head: Head) -> float:
         """Return the rows a microsecond of a lane: of its last page, as if a few rows of all lanes stood before it."""
-        common = self._rows / max(1.0, self._span) or 1e-9  # of nothing known: any number, for all are alike
+        common = max(_LEAST_DENSITY, self._rows / max(1.0, self._span))  # what is known fades with each round
         count, span = self._pages.get(head.shard, (0, 0))
         return (count + _SHORT_PAGE) / (span + _SHORT_PAGE / common)
 

@@ -94,3 +94,15 @@ def test_a_head_that_was_taken_and_is_still_there_does_not_hold_its_lane_back() 
     assert precedence.frontier_of(head) == 9
     assert precedence.frontier_of(head._replace(moment=4)) == 4
     assert precedence.frontier_of(head._replace(moment=7)) == 7
+
+
+def test_rounds_without_a_full_page_are_shared_out_however_many_there_were() -> None:
+    precedence = Precedence()
+    heads = [Head("a", shard, -1.0, 5 + shard) for shard in (1, 2)]
+    portions = precedence.portions(heads, 64)
+    full = [task(one.head.shard) for one in portions for _ in range(one.limit)]
+    precedence.take(full, list(range(len(full))), portions, Bounds(64, 64))
+    for number in range(3000):  # a float that is halved so often is none any more
+        portions = precedence.portions(heads, 64)
+        assert {portion.head.shard for portion in portions} == {1, 2}
+        precedence.take([task(1)], [number], portions, Bounds(64, 64))
