@@ -10,11 +10,11 @@ from typing import Any
 
 from asyncflow.events import Hooks, JobFailed, JobFenced, JobItemFinished, StepFailed
 from asyncflow.leash import Leash
+from asyncflow.scheduler.cluster.item_parameters import item_parameters
 from asyncflow.scheduler.cluster.ownership import Ownership
 from asyncflow.scheduler.jobs.board import WHOLE_SHARE, Place
 from asyncflow.scheduler.jobs.context import Context, ShardingContext, ShareContext
 from asyncflow.scheduler.jobs.error_handlers import IGNORE, LOG, THROW, error_handler_of
-from asyncflow.scheduler.jobs.item_parameters import item_parameters
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.jobs.listeners import listeners_of
 from asyncflow.scheduler.jobs.marks import Marks

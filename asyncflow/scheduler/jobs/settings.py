@@ -10,9 +10,9 @@ from apscheduler.triggers.base import BaseTrigger
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.options import field_names, refuse_unknown, require_whole
+from asyncflow.scheduler.cluster.item_parameters import item_parameters
 from asyncflow.scheduler.cluster.strategies import MINIMAL_MOVEMENT, Strategy, strategy_of
 from asyncflow.scheduler.jobs.error_handlers import LOG, ErrorHandler, error_handler_of
-from asyncflow.scheduler.jobs.item_parameters import item_parameters
 from asyncflow.scheduler.jobs.listeners import JobListener, listeners_of
 from asyncflow.scheduler.jobs.references import is_reference, referred
 from asyncflow.scheduler.loops.triggers import LONGEST_SECONDS, trigger_of

@@ -9,9 +9,9 @@ from asyncflow.outbox import Task
 from asyncflow.outbox.declarations.task_type import MessageType
 from asyncflow.scheduler.configuration.types_here import TypesHere
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
+from asyncflow.scheduler.publishing.alternation import Alternation
 from asyncflow.scheduler.publishing.breakers import Breakers
 from asyncflow.scheduler.publishing.rate_limit import RateLimit
-from asyncflow.scheduler.relay.alternation import Alternation
 
 _SHORTEST_WAIT_SECONDS = 0.001  # for the next one of a rate
 
