@@ -176,7 +176,9 @@ class TaskService:
 
         def trace(connection: Connection) -> list[Enqueued] | None:
             for made in tried:
-                if self.view.states(connection, [made[0].id]):
+                # One found by its key is there whatever became of the COMMIT; if all are, there was nothing to write.
+                new = next((one.id for one in made if one.is_new), None)
+                if new is None or self.view.states(connection, [new]):
                     return made
             if tried and self._deletes and not is_repeatable:
                 raise _unknown()  # they may be done and deleted already

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
-from sqlalchemy import URL, delete
+from sqlalchemy import URL, Connection, delete, event
+from sqlalchemy.exc import OperationalError
 
 from asyncflow import Status
 from asyncflow.events import SettleFenced, TasksSettled
@@ -48,3 +52,23 @@ async def test_a_task_is_created_held_and_settled_once(database_url: URL, on_suc
         application.engine.dispose()
     drop_everything(engine)
     engine.dispose()
+
+
+@pytest.mark.parametrize("kept", [2, 1], ids=["all keys used before", "the first key used before"])
+async def test_a_bulk_that_was_rolled_back_with_its_connection_is_written(
+    alone: Callable[..., Service], kept: int
+) -> None:
+    service = alone()
+    tasks = [{"idempotency_key": f"k{number}"} for number in range(2)]
+    old = [await service.create(**task) for task in tasks[:kept]]
+
+    def lose(_: Connection) -> None:
+        event.remove(service.application.engine, "commit", lose)
+        raise OperationalError("COMMIT", {}, Exception("the server has gone away"), connection_invalidated=True)
+
+    event.listen(service.application.engine, "commit", lose)
+    reply = await service.producer("POST", "/v2/tasks/bulk", {"task_type": "mail", "tasks": tasks})
+    assert reply.status_code == 201, reply.text
+    ids: list[Any] = reply.json()["ids"]
+    assert ids[:kept] == old
+    assert sorted(ids) == sorted(str(row.id) for row in service.application.rows())
