@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 import anyio
 from anyio.to_thread import run_sync
@@ -19,9 +21,21 @@ T = TypeVar("T")
 _LONGEST_IDLE_SECONDS = 30.0  # servers and proxies drop connections that are idle for long
 
 
-class _Idle(NamedTuple):
+@dataclass
+class _Idle:
+    """Hold a database between two requests, and when the last one was done."""
+
     database: Database
-    since: float
+    used_at: float = field(default_factory=time.monotonic)
+
+    def do(self, work: Callable[[Database], T]) -> T:
+        """Run ``work``, on a new connection if this one was idle for long: to close that may take a while."""
+        if time.monotonic() - self.used_at > _LONGEST_IDLE_SECONDS:
+            self.database.close()
+        try:
+            return work(self.database)
+        finally:
+            self.used_at = time.monotonic()
 
 
 class Databases:
@@ -57,11 +71,12 @@ class Databases:
 
     async def _run(self, work: Callable[[Database], T]) -> T:
         await self._acquire()
-        database = self._take()
+        # The one used last: the others grow old and are closed.
+        kept = self._idle.pop() if self._idle else _Idle(Database(self._engine))
         try:
-            return await run_sync(work, database, limiter=self._own_limiter())
+            return await run_sync(partial(kept.do, work), limiter=self._own_limiter())
         finally:
-            self._idle.append(_Idle(database, time.monotonic()))
+            self._idle.append(kept)
             self._free.release()
 
     async def call(self, work: Callable[[], T]) -> T:
@@ -86,15 +101,6 @@ class Databases:
                 f"all {self._threads} threads of the service were at work for {self._busy_timeout:g} seconds; "
                 f"try again, or run more replicas"
             ) from None
-
-    def _take(self) -> Database:
-        # The one used last: the others grow old and are closed.
-        if not self._idle:
-            return Database(self._engine)
-        database, since = self._idle.pop()
-        if time.monotonic() - since > _LONGEST_IDLE_SECONDS:
-            database.close()
-        return database
 
     def _own_limiter(self) -> anyio.CapacityLimiter:
         if self._limiter is None:
