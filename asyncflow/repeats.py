@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from asyncflow import events
-from asyncflow.errors import AsyncflowError, ConnectionSilentError, TaskServiceError
+from asyncflow.errors import AsyncflowError, ConnectionSilentError, ServiceAwayError
 
 _LASTS_SECONDS = 60.0  # without a word: longer than any loop pauses
 _MOST_KINDS = 20
@@ -18,6 +18,8 @@ AWAY = "away"
 _AWAY = frozenset({"OperationalError", "InterfaceError", "InternalError"})
 _SILENT = (ConnectionError, TimeoutError)
 _DRIVERS = _AWAY | {"DatabaseError"}
+_AWAY_STATES = ("08", "57")  # of SQLSTATE: no connection, and a server that an operator ends
+_CLIENTS_OWN = range(2000, 3000)  # of MySQL's numbers: the client's, who has lost the server
 
 
 @dataclass
@@ -74,13 +76,26 @@ def is_expected(error: BaseException) -> bool:
 
 def kind_of(error: BaseException) -> Hashable:
     """Return what is the same for failures that one line tells of: a server that is away says so in many ways."""
-    if isinstance(error, (ConnectionSilentError, TaskServiceError, *_SILENT)) or not _AWAY.isdisjoint(_names_of(error)):
+    if isinstance(error, (ConnectionSilentError, ServiceAwayError, *_SILENT)):
         return AWAY
+    if not _AWAY.isdisjoint(_names_of(error)):
+        code = _refusal_of(getattr(error, "orig", None) or error)
+        return AWAY if code is None else (AWAY, code)
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - an error that cannot be printed is still one
         text = ""
     return type(error), re.sub(r"\d+", "0", text)[:200]
+
+
+def _refusal_of(error: BaseException) -> Hashable:
+    """Return the code of a server that is there, and says no; None where it is away, or tells no code."""
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)  # psycopg 3 and asyncpg, psycopg2
+    if isinstance(state, str) and state[:2] not in _AWAY_STATES:
+        return state
+    number = error.args[0] if error.args else None
+    is_told = isinstance(number, int) and number > 0 and number not in _CLIENTS_OWN
+    return number if is_told else None
 
 
 def _names_of(error: BaseException) -> set[str]:

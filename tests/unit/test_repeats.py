@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from asyncflow import events
-from asyncflow.errors import ConnectionSilentError
+from asyncflow.errors import ConnectionSilentError, ServiceAwayError, ServiceRefusedError
 from asyncflow.repeats import Repeats, is_expected
 
 
@@ -21,12 +21,32 @@ class DriversOwn(type("OperationalError", (type("DatabaseError", (Exception,), {
     """Be an error as PEP 249 wants drivers to name them, raised past SQLAlchemy."""
 
 
+class PostgresOwnError(Exception):
+    """Be an error of a PostgreSQL driver."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__("whatever it says")
+        self.sqlstate = state
+
+
 AWAY: list[Exception] = [
     OperationalError("SELECT 1", {}, Exception("server has gone away")),
     OperationalError("SELECT 1", {}, Exception("connection refused")),
     ConnectionSilentError("nothing came"),
     DriversOwn("the connection is lost"),
     ConnectionResetError(104, "reset"),
+    OperationalError("SELECT 1", {}, Exception(2003, "Can't connect to MySQL server")),
+    OperationalError("SELECT 1", {}, Exception(2013, "Lost connection during query")),
+    OperationalError("SELECT 1", {}, Exception(0, "")),
+    OperationalError("SELECT 1", {}, PostgresOwnError("08006")),
+    OperationalError("SELECT 1", {}, PostgresOwnError("57P01")),
+    ServiceAwayError("it cannot be reached"),
+]
+REFUSALS: list[Exception] = [
+    OperationalError("SELECT 1", {}, Exception(1142, "SELECT command denied")),
+    OperationalError("SELECT 1", {}, Exception(1054, "Unknown column")),
+    OperationalError("SELECT 1", {}, PostgresOwnError("53300")),
+    ServiceRefusedError("the token is not known", status=401),
 ]
 
 
@@ -36,7 +56,7 @@ def failed(error: BaseException, loop: str = "monitor") -> events.StepFailed:
 
 def test_a_database_that_is_away_is_told_of_once_for_each_loop_whatever_it_says() -> None:
     repeats = Repeats(Clock())
-    assert [repeats.take_in(failed(error)) for error in AWAY * 2] == [False] + [True] * 9
+    assert [repeats.take_in(failed(error)) for error in AWAY * 2] == [False] + [True] * (2 * len(AWAY) - 1)
     assert not repeats.take_in(failed(AWAY[1], "cleaner"))
 
 
@@ -53,6 +73,13 @@ def test_another_trouble_is_told_of_beside_it() -> None:
     assert not repeats.take_in(failed(IntegrityError("INSERT", {}, Exception("row 17 is there"))))
     assert repeats.take_in(failed(IntegrityError("INSERT", {}, Exception("row 18 is there"))))
     assert repeats.take_in(failed(AWAY[0]))
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_server_that_is_there_and_refuses_is_told_of_though_it_was_away_before(refusal: BaseException) -> None:
+    repeats = Repeats(Clock())
+    repeats.take_in(failed(AWAY[0]))
+    assert [repeats.take_in(failed(refusal)) for _ in range(2)] == [False, True]
 
 
 def test_what_is_over_is_told_of_when_it_comes_again() -> None:
