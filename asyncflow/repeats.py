@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from asyncflow import events
 from asyncflow.errors import AsyncflowError, ConnectionSilentError, ServiceAwayError
+from asyncflow.forks import leave_at_fork
 
 _LASTS_SECONDS = 60.0  # without a word: longer than any loop pauses
 _MOST_KINDS = 20
@@ -35,8 +36,13 @@ class Repeats:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
         self._troubles: dict[Hashable, _Trouble] = {}
+        self.leave_to_parent()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Know what was told of in the child of a fork, where nobody gives back a lock that a thread had."""
+        self._lock = threading.Lock()
 
     def take_in(self, event: events.Event) -> bool:
         """Tell whether the event says nothing that was not told of before."""

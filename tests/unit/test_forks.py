@@ -12,6 +12,7 @@ from sqlalchemy import create_engine
 
 import asyncflow
 from asyncflow.errors import MissingExtraError
+from asyncflow.repeats import Repeats
 from asyncflow.scheduler.connections import stepping_over
 from asyncflow.testing import Signals
 from tests.support.forking import Child
@@ -52,7 +53,7 @@ def locks_of(owner: Any) -> list[Any]:
 def test_a_lock_that_a_thread_of_the_parent_holds_keeps_no_child_waiting() -> None:
     engine = create_engine("sqlite://")
     signals, memory = Signals(), stepping_over._memory_of(engine)
-    owners = [*lasting(), signals]
+    owners = [*lasting(), signals, Repeats()]
     assert memory in owners
     held = [lock for owner in owners for lock in locks_of(owner)]
     assert len(held) >= 3
