@@ -18,6 +18,7 @@ from asyncflow.events import Event, Hook, Hooks
 from asyncflow.outbox.declarations.signals import HandlerSignal
 from asyncflow.repeats import Repeats, is_expected
 from asyncflow.sentences import sentence_of
+from asyncflow.text import without_parameters
 
 _QUIET = (
     events.TaskEnqueued,
@@ -157,7 +158,7 @@ def _listed(values: tuple[Any, ...]) -> str:
 
 def _text_of(error: BaseException) -> str:
     try:
-        return " ".join(str(error).split())
+        return " ".join(without_parameters(str(error)).split())
     except Exception:  # noqa: BLE001 - an error that cannot be printed is still an error
         return "(it cannot be printed)"
 

@@ -52,3 +52,8 @@ def _escaped(character: str) -> str:
 def on_one_line(value: object) -> str:
     """Return the value's text with each run of white space as one space: for a terminal's line."""
     return " ".join(str(value).split())
+
+
+def without_parameters(text: str) -> str:
+    """Return an error's text without the parameters that SQLAlchemy tells behind the statement: they are data."""
+    return text.partition("\n[parameters:")[0]

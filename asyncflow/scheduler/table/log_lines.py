@@ -6,15 +6,17 @@ import os
 from datetime import datetime, timezone
 from traceback import walk_tb
 
+from asyncflow.text import without_parameters
+
 _LONGEST_ERROR = 300
 _FRAMES = 3
 _LONGEST_FRAMES = 200
 
 
 def short_error(error: str) -> str:
-    """Return an error's text on one line, as every database takes it."""
+    """Return an error's text on one line, as every database takes it, without the parameters of its SQL."""
     # No database takes half a surrogate pair, PostgreSQL no NUL: the outcome must be written all the same.
-    clean = error.replace("\0", "").encode(errors="backslashreplace").decode()
+    clean = without_parameters(error).replace("\0", "").encode(errors="backslashreplace").decode()
     return " ".join(clean.split())[:_LONGEST_ERROR]
 
 

@@ -250,3 +250,10 @@ def test_hooks_have_one_log_the_users_or_our_own(caplog: pytest.LogCaptureFixtur
     caplog.clear()
     hooks.emit(events.LoopRestarted("relay"))
     assert [record.name for record in caplog.records] == ["shop"]
+
+
+def test_an_error_of_sql_is_told_without_its_parameters() -> None:
+    error = OperationalError("UPDATE users SET name = ?", ("the-secret",), Exception("no"))
+    line = line_of(events.AttemptFailed(ID, "coupon", None, 2, 6, 2.0, error))
+    assert "UPDATE users" in line
+    assert "the-secret" not in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.exc import IntegrityError
 
 from asyncflow.outbox.declarations.retry import RetryPolicy
 from asyncflow.outbox.declarations.signals import NotDone
@@ -50,3 +51,11 @@ def test_a_wait_grows_to_its_ceiling_and_chance_only_shortens_it(
 @given(st.integers(1, 10_000))
 def test_a_factor_of_one_keeps_the_interval(failures: int) -> None:
     assert RetryPolicy(interval_seconds=3, max_interval_seconds=60, factor=1).delay(failures) == 3
+
+
+def test_an_error_of_sql_is_told_without_its_parameters() -> None:
+    error = IntegrityError("INSERT INTO users VALUES (?)", ("the-secret",), Exception("row 17 is there"))
+    told = verdict_of(error, TaskType(name="any"), 1, 3).error
+    assert "the-secret" in str(error)
+    assert "the-secret" not in told
+    assert told.startswith("IntegrityError: (builtins.Exception) row 17 is there [SQL: INSERT INTO users")
