@@ -28,14 +28,14 @@ class Bound:
 
     def __init__(self, call: Call, given: Call) -> None:
         self.call = call  # as the outbox takes it
-        self._given = given
+        self._given = given  # as it came: of a set, say, that a handler takes, each process tells another order
 
     @classmethod
-    def to(cls, caller: str, given: Call) -> Bound:
-        """Let a call's key be the caller's."""
+    def to(cls, caller: str, given: Call, revived: Call) -> Bound:
+        """Let the key of a call, ``revived`` from the JSON that was ``given``, be the caller's."""
         if given.idempotency_key is None:
-            return cls(given, given)
-        return cls(replace(given, idempotency_key=_key_of(caller, given.idempotency_key)), given)
+            return cls(revived, given)
+        return cls(replace(revived, idempotency_key=_key_of(caller, given.idempotency_key)), given)
 
     @cached_property
     def mark(self) -> str | None:

@@ -139,7 +139,7 @@ class TaskService:
         Raises a RefusedError, Problem 409 for a key that was used for another task, or OutcomeUnknownError without one.
         """
         kind = await self.require(name)
-        bound = Bound.to(caller, revived(kind, call))
+        bound = Bound.to(caller, call, revived(kind, call))
         (enqueued,) = await self._enqueue(
             lambda connection: self._keys.kept(
                 connection, name, [bound], [self.outbox.enqueue_once(connection, kind, bound.call)]
@@ -154,7 +154,7 @@ class TaskService:
         Raises as ``create`` does; OutcomeUnknownError unless each has an idempotency key.
         """
         kind = await self.require(name)
-        bound = [Bound.to(caller, revived(kind, call)) for call in calls]
+        bound = [Bound.to(caller, call, revived(kind, call)) for call in calls]
         made = await self._enqueue(
             lambda connection: self._keys.kept(
                 connection,

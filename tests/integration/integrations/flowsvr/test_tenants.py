@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import httpx
@@ -23,6 +25,19 @@ BOUND = Tokens(
         ),
     ]
 )
+
+
+TOLD = count()
+
+
+@dataclass(repr=False)
+class Parcel:
+    """Be told in another way each time, as a set is in each process."""
+
+    weight: int
+
+    def __repr__(self) -> str:
+        return f"parcel {next(TOLD)}"
 
 
 class Tenant:
@@ -118,6 +133,18 @@ async def test_a_repeated_key_with_another_body_is_refused(service: Service, cha
     bulk = {"task_type": "mail", "tasks": [{}, {"idempotency_key": "order-1", **changed}]}
     assert (await service.producer("POST", "/v2/tasks/bulk", bulk)).status_code == 409
     assert len(service.application.statuses()) == 1
+
+
+async def test_a_repeated_key_is_known_however_its_arguments_are_told(alone: Make) -> None:
+    service = alone()
+
+    @service.application.outbox.task()
+    def send(parcel: Parcel) -> None:
+        """Take what JSON has no kind for."""
+
+    body = {"task_type": "send", "idempotency_key": "parcel-1", "arguments": {"parcel": {"weight": 2}}}
+    replies = [await service.producer("POST", "/v2/tasks", body) for _ in range(2)]
+    assert [reply.status_code for reply in replies] == [201, 200]
 
 
 async def test_in_bulk_keys_lead_to_the_tasks_that_they_made(service: Service) -> None:
