@@ -16,14 +16,14 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _LOG = logging.getLogger("asyncflow.flowsvr")
 _QUIET = ("/healthz", "/readyz", "/v2/tasks/hold", "/v2/tasks/renew", "/v2/tasks/set")
-_UNKNOWN_CALLER, _AT_FAULT = 401, 500
+_AT_FAULT = 500
 
 
 class AccessLog:
     """Write a line for each request: what was asked, by whom, the answer's status and the time it took.
 
     What workers do all the time, and what went well there, is logged at DEBUG; so is what came without a known token,
-    of which ``Refusals`` tells: strangers do not fill the log.
+    whatever was asked for: strangers do not fill the log, and ``Refusals`` tells how many were refused.
     """
 
     def __init__(self, app: App) -> None:
@@ -44,9 +44,9 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_noting)
         finally:
-            is_quiet = (scope["path"] in _QUIET and status[0] < _AT_FAULT) or status[0] == _UNKNOWN_CALLER
-            caller = scope.get("state", {}).get("caller", "-")
+            caller = scope.get("state", {}).get("caller")
+            is_quiet = status[0] < _AT_FAULT and (caller is None or scope["path"] in _QUIET)
             took = (time.perf_counter() - began) * 1000
             level = logging.DEBUG if is_quiet else logging.INFO
             path = one_line(scope["path"])
-            _LOG.log(level, "%s %s %d %s %.1f ms", one_line(scope["method"]), path, status[0], caller, took)
+            _LOG.log(level, "%s %s %d %s %.1f ms", one_line(scope["method"]), path, status[0], caller or "-", took)

@@ -399,6 +399,19 @@ async def test_no_secret_is_ever_logged(alone: Make, caplog: pytest.LogCaptureFi
     assert not any(secret in caplog.text for secret in SECRETS.values())
 
 
+async def test_strangers_do_not_fill_the_log_whatever_they_ask_for(
+    alone: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "asyncflow.flowsvr")
+    service = alone()
+    asked = [("GET", "/none"), ("POST", "/healthz"), ("GET", "/v1/ping"), ("GET", "/docs"), ("GET", "/openapi.json")]
+    for method, path in asked:
+        assert (await service.client.request(method, path)).status_code in (200, 404, 405)
+    assert caplog.records == []
+    await service.producer("GET", "/v2/counts")
+    assert [record.levelno for record in caplog.records if record.name == "asyncflow.flowsvr"] == [logging.INFO]
+
+
 async def test_an_unknown_task_is_404_and_an_unknown_claim_409(alone: Make) -> None:
     service = alone()
     assert (await service.worker("GET", f"/v2/tasks/{UUID(int=7)}")).status_code == 404
