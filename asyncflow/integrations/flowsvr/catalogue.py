@@ -44,11 +44,12 @@ class Catalogue(Mapping[str, HandlerType]):
         """Tell whether the types were read longer than ``type_refresh_seconds`` ago."""
         return time.monotonic() >= self._stale_at
 
-    def require(self, name: str) -> HandlerType:
-        """Return the type; raises UnknownTaskTypeError with the nearest name."""
+    def require(self, name: str, may_use: Callable[[str], bool]) -> HandlerType:
+        """Return the type; raises UnknownTaskTypeError with the nearest name that the caller may use."""
         if name not in self._types:
+            near = nearest(name, filter(may_use, self._types))
             raise UnknownTaskTypeError(
-                f"the task type {name!r} is neither declared nor registered{nearest(name, self._types)}; "
+                f"the task type {name!r} is neither declared nor registered{near}; "
                 f"register it: PUT /v2/task-types/{name}"
             )
         return self._types[name]

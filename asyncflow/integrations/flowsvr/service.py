@@ -19,7 +19,7 @@ from asyncflow.event_log import LoggedHooks
 from asyncflow.events import Hook, RowsLocked
 from asyncflow.integrations.flowsvr.catalogue import Catalogue
 from asyncflow.integrations.flowsvr.databases import Databases
-from asyncflow.integrations.flowsvr.door.tokens import Tokens
+from asyncflow.integrations.flowsvr.door.tokens import Token, Tokens
 from asyncflow.integrations.flowsvr.handover import Handover
 from asyncflow.integrations.flowsvr.idempotency import Bound, IdempotencyKeys
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
@@ -133,13 +133,13 @@ class TaskService:
 
     # -- creating ----------------------------------------------------------------------------------------
 
-    async def create(self, name: str, call: Call, caller: str) -> Enqueued:
+    async def create(self, name: str, call: Call, caller: Token) -> Enqueued:
         """Enqueue one task; tell whether the caller has used its idempotency key before.
 
         Raises a RefusedError, Problem 409 for a key that was used for another task, or OutcomeUnknownError without one.
         """
-        kind = await self.require(name)
-        bound = Bound.to(caller, call, revived(kind, call))
+        kind = await self.require(name, caller)
+        bound = Bound.to(caller.name, call, revived(kind, call))
         (enqueued,) = await self._enqueue(
             lambda connection: self._keys.kept(
                 connection, name, [bound], [self.outbox.enqueue_once(connection, kind, bound.call)]
@@ -148,13 +148,13 @@ class TaskService:
         )
         return enqueued
 
-    async def create_many(self, name: str, calls: Sequence[Call], caller: str) -> list[UUID]:
+    async def create_many(self, name: str, calls: Sequence[Call], caller: Token) -> list[UUID]:
         """Enqueue tasks of one type, all or none; return their ids in order.
 
         Raises as ``create`` does; OutcomeUnknownError unless each has an idempotency key.
         """
-        kind = await self.require(name)
-        bound = [Bound.to(caller, call, revived(kind, call)) for call in calls]
+        kind = await self.require(name, caller)
+        bound = [Bound.to(caller.name, call, revived(kind, call)) for call in calls]
         made = await self._enqueue(
             lambda connection: self._keys.kept(
                 connection,
@@ -193,7 +193,7 @@ class TaskService:
         self.waiting_holds.ring()
         return made
 
-    async def require(self, name: str) -> HandlerType:
+    async def require(self, name: str, caller: Token) -> HandlerType:
         """Return the type, looking anew if it is unknown: another replica may have registered it just now.
 
         Raises UnknownTaskTypeError, or ShardCountMismatchError: no scheduler would find what is written.
@@ -202,7 +202,7 @@ class TaskService:
             await self.call(self._require_tables)
         if name not in self.catalogue or self.catalogue.is_stale:
             await self.call(self.catalogue.refresh)
-        return self.catalogue.require(name)
+        return self.catalogue.require(name, caller.may_use)
 
     # -- working -----------------------------------------------------------------------------------------
 

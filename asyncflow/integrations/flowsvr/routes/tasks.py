@@ -35,7 +35,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["tasks"])
 async def create_task(body: CreateTask, service: Service, token: Producer) -> Response:
     """Create one task; 200 in place of 201 if the caller has used the idempotency key before."""
     require_type(token, body.task_type)
-    enqueued = await service.create(body.task_type, body.call(), token.name)
+    enqueued = await service.create(body.task_type, body.call(), token)
     return Json({"id": str(enqueued.id), "created": enqueued.is_new}, 201 if enqueued.is_new else 200)
 
 
@@ -44,7 +44,7 @@ async def create_tasks(body: CreateTasks, service: Service, token: Producer) -> 
     """Create several tasks of one type in one transaction, all or none."""
     require_type(token, body.task_type)
     require_few("tasks", body.tasks, service.settings.max_batch)
-    ids = await service.create_many(body.task_type, [task.call() for task in body.tasks], token.name)
+    ids = await service.create_many(body.task_type, [task.call() for task in body.tasks], token)
     return Json({"ids": [str(task_id) for task_id in ids]}, 201)
 
 

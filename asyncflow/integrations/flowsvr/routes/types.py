@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 from starlette.responses import Response
 
-from asyncflow.errors import UnknownTaskTypeError
+from asyncflow.errors import UnknownTaskTypeError, nearest
 from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Service, require_type
 from asyncflow.integrations.flowsvr.door.bodies import PLAIN, RequestBody, Whole
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
@@ -77,7 +77,9 @@ async def get_configuration(task_type: Name, service: Service, token: Anyone) ->
     try:
         return Json(_config_json(await service.call(partial(service.configurations.get, task_type))))
     except UnknownTaskTypeError as error:
-        raise Problem(404, str(error)) from error
+        known = (*service.outbox.task_types, *service.outbox.handler_types)
+        near = nearest(task_type, filter(token.may_use, known))
+        raise Problem(404, f"the task type {task_type!r} is neither declared nor registered{near}") from error
 
 
 @router.put("/v2/configuration/{task_type:path}", responses=responses(404))

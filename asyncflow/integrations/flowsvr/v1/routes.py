@@ -134,7 +134,7 @@ async def create_task(body: CreateOriginalTask, service: Service, token: Produce
     headers = {STAGE_HEADER: data.task_stage} if data.task_stage else None
     arguments = arguments_of(data.context or data.task_context or "")
     call = Call(arguments, data.user_id or None, headers, data.priority or 0, max_retries=data.max_retry_num or None)
-    enqueued = await service.create(data.task_type, call, token.name)
+    enqueued = await service.create(data.task_type, call, token)
     return _ok(task_id=str(enqueued.id))
 
 
@@ -142,7 +142,7 @@ async def create_task(body: CreateOriginalTask, service: Service, token: Produce
 async def hold_tasks(body: HoldOriginalTasks, service: Service, token: Worker) -> Response:
     """Claim due tasks of one type, for as long as its ``max_processing_time``."""
     require_type(token, body.task_type)
-    kind = await service.require(body.task_type)
+    kind = await service.require(body.task_type, token)
     most = min(body.limit or _MOST, service.settings.max_hold) if kind.enabled else 0
     lease = kind.max_processing_time_seconds + LEASE_REST
     claims = await service.hold(token.name, {body.task_type: most}, lease) if most else []

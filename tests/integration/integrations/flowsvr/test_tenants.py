@@ -110,6 +110,16 @@ async def test_a_tenant_sees_nothing_of_another(shop: Service) -> None:
     assert (await everything("GET", f"/v2/tasks/{order}")).json()["arguments"] == {"card": "secret"}
 
 
+async def test_a_tenant_is_told_the_nearest_of_its_own_types_alone(shop: Service) -> None:
+    shop.application.outbox.task("tail")
+    tenant, whole = Tenant(shop, "mails"), Tenant(shop, "all")
+    for method, path in (("POST", "/v2/tasks"), ("GET", "/v2/configuration/{}")):
+        for ask, name, near in ((tenant, "mail.shop.order", False), (tenant, "maill", True), (whole, "tai", True)):
+            body = {"task_type": name} if method == "POST" else None
+            reply = await ask(method, path.format(name), body)
+            assert ("did you mean" in reply.json()["detail"]) == near, reply.text
+
+
 async def test_an_idempotency_key_is_its_makers_own(service: Service) -> None:
     body = {"task_type": "mail", "idempotency_key": "order-1", "arguments": {"n": 1}}
     replies = [await call("POST", "/v2/tasks", body) for call in (service.producer, service.admin) * 2]
