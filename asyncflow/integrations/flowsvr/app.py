@@ -18,6 +18,7 @@ from asyncflow.integrations.flowsvr.door.problems import ProblemBody, answer_pro
 from asyncflow.integrations.flowsvr.door.reading import BodyReader
 from asyncflow.integrations.flowsvr.door.refusals import Refusals
 from asyncflow.integrations.flowsvr.routes import dead_letters, health, tasks, types, work
+from asyncflow.integrations.flowsvr.routes.readiness import Readiness
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.v1 import routes as v1
 
@@ -47,6 +48,7 @@ def app_of(service: TaskService) -> FastAPI:
     app.state.meter = Meter(service.settings.rate_limit_per_second)
     app.state.admission = Admission()
     app.state.refusals = Refusals()
+    app.state.readiness = Readiness(service.is_ready)
     app.state.bodies = BodyReader(service.settings)
     for router in _ROUTERS:
         app.router.routes.extend(router.routes)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from asyncflow.integrations.flowsvr.door.access import Service
-from asyncflow.integrations.flowsvr.door.problems import Json, responses
+from asyncflow.integrations.flowsvr.door.problems import Json, problem, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 
 router = APIRouter(route_class=GuardedRoute, tags=["health"])
@@ -19,7 +18,7 @@ async def is_up() -> Response:
 
 
 @router.get("/readyz", responses={503: responses()[503]})
-async def is_ready(service: Service) -> Response:
-    """Tell that the database answers and has the tables."""
-    await service.is_ready()
-    return Json({"status": "ready"})
+async def is_ready(request: Request) -> Response:
+    """Tell that the database answers and has the tables, or did within the last second."""
+    fault = await request.app.state.readiness.fault(request)
+    return Json({"status": "ready"}) if fault is None else problem(fault.status, str(fault), fault.headers)

@@ -18,6 +18,8 @@ from sqlalchemy.exc import IntegrityError
 
 from asyncflow import Outbox
 from asyncflow.integrations.flowsvr import ServiceSettings, Tokens, make_app
+from asyncflow.integrations.flowsvr.routes import readiness
+from asyncflow.integrations.flowsvr.service import TaskService
 from tests.integration.integrations.flowsvr.conftest import SECRETS, Service
 
 Make = Callable[..., Service]
@@ -374,6 +376,29 @@ async def test_missing_tables_make_the_service_not_ready(sqlite_engine: Any) -> 
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         reply = await client.get("/readyz")
         assert (reply.status_code, "init-db" in reply.json()["detail"]) == (503, True)
+
+
+@pytest.mark.parametrize("has_tables", [True, False], ids=["ready", "not ready"])
+async def test_whoever_asks_for_readiness_in_one_second_has_one_answer_of_one_look(
+    alone: Make, has_tables: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, service = list[TaskService](), alone()
+    require = TaskService._require_database
+
+    def look(one: TaskService) -> None:
+        looks.append(one)
+        require(one)
+
+    monkeypatch.setattr(TaskService, "_require_database", look)
+    monkeypatch.setattr(readiness, "_KEPT_SECONDS", 60.0)
+    if not has_tables:
+        service.application.outbox.tasks.metadata.drop_all(service.application.engine)
+    replies = await asyncio.gather(*(service.client.get("/readyz") for _ in range(20)))
+    replies.append(await service.client.get("/readyz"))
+    assert {reply.status_code for reply in replies} == {200 if has_tables else 503}
+    assert len({reply.text for reply in replies}) == 1
+    assert len(looks) == 1
+    assert sum(record.levelno == logging.ERROR for record in caplog.records) == (0 if has_tables else 1)
 
 
 async def test_a_service_whose_threads_are_all_at_work_says_so(alone: Make) -> None:
