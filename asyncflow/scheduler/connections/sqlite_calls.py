@@ -15,7 +15,9 @@ class SqliteCalls:
 
     def __init__(self) -> None:
         self._begin_anew()
-        os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._begin_anew)
+        os.register_at_fork(
+            before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._begin_child
+        )
 
     @contextmanager
     def one(self) -> Iterator[None]:
@@ -38,6 +40,12 @@ class SqliteCalls:
         self._changed = threading.Condition()
         self._of_thread = threading.local()
         self._calls = self._forks = 0
+
+    def _begin_child(self) -> None:
+        """Have the calls of the thread that forked, the only one that is there."""
+        own = getattr(self._of_thread, "calls", 0)
+        self._begin_anew()
+        self._of_thread.calls = self._calls = own
 
     def _before_fork(self) -> None:
         own = getattr(self._of_thread, "calls", 0)

@@ -48,7 +48,10 @@ class SecondWriter(Generic[T]):
             except BaseException as error:  # noqa: BLE001 - told of by end()
                 written.set_exception(error)
 
-        self._threads.run(run)
+        try:
+            self._threads.run(run)
+        except RuntimeError as error:  # no thread can be had: ``end`` tells of it, and the loop writes by itself
+            written.set_exception(error)
 
     def end(self) -> T | None:
         """Wait until the write that was begun has ended and return what it wrote; None if it failed, or none was."""

@@ -68,6 +68,10 @@ class Fetcher:
             if found.read or found:
                 return found
             wait = min(wait, found.wait_seconds)
+        if self._recent.rest_seconds and self._keys.are_due(hold):  # parked keys need no search
+            found = self._fetch((), hold, in_hand)
+            if found.read or found:
+                return found
         found.wait_seconds = wait if self._recent.is_whole else min(wait, self._recent.rest_seconds)
         return found
 

@@ -60,7 +60,10 @@ class KeyReader:
         met, free = self._parted(found.tasks)
         met += [task for task in found.behind if self._parking.is_parked(task)]
         firsts, surplus = self._within_shares(free, found, limit)
-        if past := self._read_past(connection, found, _hot_keys([*met, *_beyond(surplus)], limit, found.full), limit):
+        # What waits behind a locked row is read past and not parked: its key would begin behind that row.
+        behind = [task for task in found.behind if not self._parking.is_parked(task)]
+        hot = _hot_keys([*met, *behind, *_beyond(surplus)], limit, found.full)
+        if past := self._read_past(connection, found, hot, limit):
             more, others = self._parted(past)
             met, free = met + more, free + others
             firsts, surplus = self._within_shares(free, found, limit)
@@ -130,8 +133,7 @@ class KeyReader:
     ) -> tuple[list[Task], dict[Key, Surplus]]:
         """Return the tasks without those of an ordered key beyond its share, and the keys that so fill a page.
 
-        In a page that is not full nobody waits behind them: they are left for a later round. Of a key that waits for a
-        locked row of its own all are beyond.
+        In a page that is not full nobody waits behind them: they are left for a later round.
         """
         ordered = {name for name in {task.task_type for task in tasks} if self._types[name].ordered}
         kept: list[Task] = []
@@ -147,9 +149,6 @@ class KeyReader:
                 kept.append(task)
             elif fills:
                 rows.beyond.append(task)
-        for task in found.behind:
-            if lane_of(task) in found.full and not self._parking.is_parked(task):
-                of_keys.setdefault(key_of(task), Surplus([], [])).beyond.append(task)
         return kept, {key: rows for key, rows in of_keys.items() if rows.beyond}
 
 

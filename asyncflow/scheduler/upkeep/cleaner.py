@@ -123,7 +123,7 @@ class Cleaner:
         delete, skips = partial(self._delete, batch=batch), self._database.skips_locked
         deleted, full = self._database.run(delete, partial(delete, of_free=True) if skips else None)
         if deleted:
-            self._expired.keep(full)
+            self._expired.note_deleted(full)
         return deleted
 
     def _delete(

@@ -40,23 +40,27 @@ class ExpiredLanes:
         self._most = most
         self._walk = self._batches()
         self._left: deque[Head] = deque()  # of the part and kind in hand
-        self._has_found = False
+        self._has_deleted = False  # anything, in the walk that goes on: what cannot be deleted ends it
 
     def next(self) -> ExpiredBatch | None:
-        """Return some lanes; None if a look through all of them found nothing."""
+        """Return some lanes; None after a look through all of them from which nothing was deleted."""
         while True:
-            batch = next(self._walk, None)
+            try:
+                batch = next(self._walk, None)
+            except BaseException:
+                self._walk = self._batches()  # a generator that raised gives nothing more
+                raise
             if batch is not None:
-                self._has_found = True
                 return batch
             self._walk = self._batches()
-            if not self._has_found:
+            if not self._has_deleted:
                 return None
-            self._has_found = False
+            self._has_deleted = False
 
-    def keep(self, heads: Collection[Head]) -> None:
-        """Give lanes of the last batch again, for they have more."""
-        self._left.extend(heads)
+    def note_deleted(self, full: Collection[Head]) -> None:
+        """Know that rows of the last batch were deleted, and give those lanes again that may have more."""
+        self._has_deleted = True
+        self._left.extend(full)
 
     def _batches(self) -> Iterator[ExpiredBatch]:
         for status in self._retentions:

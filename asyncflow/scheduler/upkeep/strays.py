@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from asyncflow.events import RowsPutBack
 from asyncflow.outbox.status import Status
@@ -149,6 +150,10 @@ class Strays:
             return self._database.run(work, partial(work, of_free=True) if self._database.skips_locked else None)
         except _Fenced:
             return _Done(leaves=True)
+        except DBAPIError as error:
+            if not self._database.dialect.is_lock_wait(error):
+                raise
+            return _Done(leaves=True)  # somebody has locked a parked key; nothing else waits for that
 
     def _tell(self, of_types: Mapping[str, _Done]) -> _Done:
         whole = _Done()

@@ -88,3 +88,17 @@ def test_what_is_no_exception_is_raised(second_writer: SecondWriter[str]) -> Non
     second_writer.begin(raising(SystemExit(1)))
     with pytest.raises(SystemExit):
         second_writer.end()
+
+
+def test_a_write_for_which_there_is_no_thread_has_failed(
+    second_writer: SecondWriter[str], signals: Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    second_writer.begin(lambda: "written")
+    assert second_writer.end() is None
+    (failed,) = signals.of(StepFailed)
+    assert "new thread" in str(failed.error)
+    assert not second_writer.is_free
