@@ -57,7 +57,10 @@ class Deliveries:
         if payload is None:
             return Retry(f"there is no builder for {kind.name!r} in this process, and no payload")
         record = Envelope(kind).wrap(task, payload, content_type)
-        return self._routes[kind.destination].publish([record])[0]
+        try:
+            return self._routes[kind.destination].publish([record])[0]
+        except Exception as error:  # noqa: BLE001 - of one record, as in a relay
+            return Retry(f"{type(error).__name__}: {error}")
 
     def _build(self, row: Any, kind: MessageType) -> Built:
         assert kind.builder is not None

@@ -64,13 +64,13 @@ def leaving(session: Session, engine: Engine) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if _is_elsewhere(error, engine):
+        if is_elsewhere(error, engine):
             note_move(engine)
             session.invalidate()
         raise
 
 
-def _is_elsewhere(error: BaseException | None, engine: Engine) -> bool:
+def is_elsewhere(error: BaseException | None, engine: Engine) -> bool:
     """Tell whether an error, or one that it was raised for, is that of a server that was left."""
     dialect, seen = dialect_of(engine.dialect.name), set[int]()
     while error is not None and id(error) not in seen:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from asyncflow.errors import EventLoopError
+
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -29,7 +31,9 @@ class CallersLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def use(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Run them there from now on."""
+        """Run them there from now on; raises EventLoopError while another loop runs them."""
+        if self._loop is not None and self._loop is not loop and self._loop.is_running():
+            raise EventLoopError("its handlers run on another event loop, which still runs; start and drain it there")
         self._loop = loop
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from asyncflow.scheduler.connections.moves import is_elsewhere, note_move
 from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
 from asyncflow.scheduler.worker.transactional.joint_commit import HandlerSession, JointCommit
 
@@ -35,11 +36,22 @@ class AsyncJointCommit(JointCommit):
                 self._async_engine, sync_session_class=HandlerSession, expire_on_commit=False
             ) as session:
                 session.sync_session.joint = self  # type: ignore[attr-defined]
-                await handle(session)
-                await self._make_sure_async()
-                await session.run_sync(self._end)
+                try:
+                    await handle(session)
+                    await self._make_sure_async()
+                    await session.run_sync(self._end)
+                except Exception as error:
+                    await self._leave_after(error, session)
+                    raise
         finally:
             await self._make_sure_async()
+
+    async def _leave_after(self, error: Exception, session: AsyncSession) -> None:
+        """Leave the server, and what the pool holds of it, if the error is that of one that takes no writes."""
+        if is_elsewhere(error, self._engine):
+            note_move(self._engine)
+            await session.invalidate()
+            await self._async_engine.dispose()
 
     async def _make_sure_async(self) -> None:
         if self._is_unsure:
