@@ -79,10 +79,10 @@ class Inbox:
         for _ in range(_ATTEMPTS - 1):
             try:
                 return self._delete(engine, older_than, limit, page)
-            except DBAPIError as error:
-                if dialect_of(engine.dialect.name).is_lock_wait(error):
+            except Exception as error:
+                if isinstance(error, DBAPIError) and dialect_of(engine.dialect.name).is_lock_wait(error):
                     return 0
-                if not error.connection_invalidated:
+                if not _is_lost(error, engine):
                     raise
         return self._delete(engine, older_than, limit, page)
 
@@ -129,3 +129,10 @@ def _decoded(message_id: bytes) -> str:
 def _require_age(older_than: Any) -> None:
     if not isinstance(older_than, timedelta) or older_than < timedelta(0):
         raise OptionError(f"older_than is {shown(older_than)}; give a timedelta that is not negative")
+
+
+def _is_lost(error: Exception, engine: Engine) -> bool:
+    """Tell whether the connection broke; what sets its isolation level raises the driver's own errors."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    return isinstance(error, engine.dialect.loaded_dbapi.Error) and engine.dialect.is_disconnect(error, None, None)

@@ -238,7 +238,6 @@ def test_a_transactional_coroutine_is_refused_where_no_async_engine_is(outbox: O
         ("postgresql+asyncpg://u:p@h/d?prepared_statement_cache_size=0", "postgresql+psycopg://u:p@h/d"),
         ("postgresql+psycopg://u:p@h/d?sslmode=disable", "postgresql+psycopg://u:p@h/d?sslmode=disable"),
         ("mysql+asyncmy://u:p@h/d?charset=utf8mb4", "mysql+pymysql://u:p@h/d?charset=utf8mb4"),
-        ("mysql+aiomysql://u:p@h/d", "mysql+pymysql://u:p@h/d"),
         ("sqlite+aiosqlite:///app.db", "sqlite+pysqlite:///app.db"),
     ],
 )

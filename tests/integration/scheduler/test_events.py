@@ -33,7 +33,7 @@ EVERY = {kind for kind in vars(events).values() if isinstance(kind, type) and is
 # transactional handlers that raise too late, and workers that died before they were heard to have begun.
 OF_OTHERS = {
     *(events.AttemptFailed, events.BuilderFailed, events.PublisherFailed),
-    *(events.RowsLocked, events.HandlerFailedLate, events.AttemptsRefunded),
+    *(events.RowsLocked, events.RowsPutBack, events.HandlerFailedLate, events.AttemptsRefunded),
     *(events.JobFailed, events.JobFailedOver, events.JobFenced, events.JobStopped),
     *(events.PeriodicTasksEnqueued, events.WorkerStarted, events.WorkerStopped),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import event, select
@@ -43,13 +44,16 @@ def test_locked_rows_wait_and_nothing_else_does(application: Application, statem
     some = [rows[len(rows) // 3].id for rows in _by_type(application).values()]
     publishers = {"kafka": MemoryPublisher(), "cluster_b": MemoryPublisher()}
     its = (application.engine, application.outbox, publishers)
-    with Scheduler(*its, hooks=[application.signals], **OPTIONS):  # type: ignore[arg-type]
-        with locked(application.engine, select(tasks.c.id).where(tasks.c.id.in_(some))):
+    with ExitStack() as locks:
+        # Before anybody could settle them.
+        locks.enter_context(locked(application.engine, select(tasks.c.id).where(tasks.c.id.in_(some))))
+        with Scheduler(*its, hooks=[application.signals], **OPTIONS):  # type: ignore[arg-type]
             eventually(lambda: settled(application, 600 - len(some)))
             more = publish_many(application, 200)
             eventually(lambda: settled(application, 800 - len(some)))
             assert shards_lost(application) == []
-        eventually(lambda: settled(application, 800))
+            locks.close()
+            eventually(lambda: settled(application, 800))
     assert len(some) == 3
     assert application.signals.of(RowsLocked)
     assert sorted(ids_of(publishers["kafka"])) == sorted(texts(ids + more))
