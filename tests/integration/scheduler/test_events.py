@@ -30,10 +30,11 @@ from tests.support.application import Application
 
 EVERY = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)} - {Event}
 # Of what this run has none of: faults in the user's code, own jobs, periodic tasks, workers elsewhere, locks of others,
-# transactional handlers that raise too late, and workers that died before they were heard to have begun.
+# transactional handlers that raise too late, workers that died before they were heard to have begun, and steps that go
+# well again.
 OF_OTHERS = {
     *(events.AttemptFailed, events.BuilderFailed, events.PublisherFailed),
-    *(events.RowsLocked, events.RowsPutBack, events.HandlerFailedLate, events.AttemptsRefunded),
+    *(events.RowsLocked, events.RowsPutBack, events.HandlerFailedLate, events.AttemptsRefunded, events.StepRecovered),
     *(events.JobFailed, events.JobFailedOver, events.JobFenced, events.JobStopped),
     *(events.PeriodicTasksEnqueued, events.WorkerStarted, events.WorkerStopped),
 }
