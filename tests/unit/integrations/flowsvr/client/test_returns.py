@@ -37,7 +37,12 @@ def changed(**fields: Any) -> Garble:
 
 
 def replaced(old: bytes, new: bytes) -> Garble:
-    return lambda content: content.replace(old, new)
+    return lambda content: compact(content).replace(old, new)
+
+
+def compact(content: bytes) -> bytes:
+    """Return the JSON without spaces, which versions of httpx write or leave out."""
+    return orjson.dumps(orjson.loads(content))
 
 
 UNREADABLE: dict[str, Garble] = {
