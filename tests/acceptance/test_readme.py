@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from asyncflow import Inbox, Outbox, Scheduler
 from asyncflow.scheduler import Record
 from asyncflow.testing import MemoryPublisher
-from tests.support.snippets import snippets
+from tests.support.snippets import errors, snippets
 from tools.services import load
 
 
@@ -125,41 +126,38 @@ class Coupon(Base):
     __tablename__ = "coupons"
     id: Mapped[int] = mapped_column(primary_key=True)
 
+class Alembic:
+    def configure(self, **options):
+        self.configured = options
+
 inbox = Inbox(Base.metadata)
+context, connection = Alembic(), None
 as_json = lambda order: order and {"number": order.number}
 """
 
 
-def test_the_guides_snippets_run_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = create_engine(f"sqlite:///{tmp_path / 'guide.db'}")
+def test_the_pages_code_runs_in_its_order(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'pages.db'}")
     names: dict[str, Any] = {}
     exec(compile(_IMPORTS, "imports", "exec", dont_inherit=True), names)
-    put_in, mixin, misspelt, once, builder, handlers, periodic, options, *others = snippets("docs/guide.md")
-    client, order, job, clusters, letters, consume, alembic = others
-    names["engine"] = engine
+    names |= {"engine": engine, "publishers": {"kafka": MemoryPublisher()}, "message_id": "01a2"}
+    put_in, *_ = snippets("docs/publish.md")
     exec(put_in, names)
-    exec(mixin, names)
     exec(compile(_ORDERS, "orders", "exec", dont_inherit=True), names)
-    names["Base"].metadata.create_all(engine)
-    with Session(engine) as session, pytest.raises(names["UnknownTaskTypeError"], match="did you mean"):
-        exec(misspelt, names | {"session": session})
-    exec(builder, names)
-    _assert_built(names, engine)
-    exec(once, names)
-    exec(handlers, names)
-    exec(periodic, names)
-    exec(options, names)
-    exec(client, names)
-    with Session(engine) as session, session.begin():
-        exec(order, names | {"session": session})
-    exec(letters, names)
-    exec(job, names | {"publishers": {"kafka": MemoryPublisher()}})
-    names["outbox"] = Outbox(names["Base"].metadata)
-    exec(clusters, names)
-    context = SimpleNamespace(configure=lambda **options: names.update(configured=options))
-    exec(alembic, names | {"context": context, "connection": None})
-    assert callable(names["configured"]["render_item"])
-    exec(consume, names | {"message_id": "01a2", "Coupon": lambda _: names["Coupon"]()})
+    for page in ("publish", "tasks", "service", "jobs", "operate", "consume", "run"):
+        for block, error in zip(snippets(f"docs/{page}.md"), errors(f"docs/{page}.md"), strict=True):
+            if block != put_in:
+                _run(block, error, names)
+        if page == "publish":
+            _assert_built(names, engine)
+    assert callable(names["context"].configured["render_item"])
+
+
+def _run(block: CodeType, error: str | None, names: dict[str, Any]) -> None:
+    """Run a block with the tables that all before it declared; one that names an error in a comment raises it."""
+    names["Base"].metadata.create_all(names["engine"])
+    with Session(names["engine"]) as names["session"], pytest.raises(names[error]) if error else nullcontext():
+        exec(block, names)
 
 
 def _assert_built(names: dict[str, Any], engine: Any) -> None:
@@ -169,7 +167,8 @@ def _assert_built(names: dict[str, Any], engine: Any) -> None:
         for number in ("1", "2"):
             outbox.publish(session, "order.placed", key=number)
     names["Scheduler"](engine, outbox, {"kafka": publisher}).drain()
-    assert [_content(record) for record in publisher.records] == [("1", {"number": "1"})]
+    placed = [record for record in publisher.records if record.topic == "order.placed"]
+    assert [_content(record) for record in placed] == [("1", {"number": "1"})]
 
 
 def _content(record: Record) -> tuple[str, Any]:
