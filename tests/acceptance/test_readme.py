@@ -55,7 +55,7 @@ class _User(_Base):
 
 class _Coupon(_Base):
     __tablename__ = "coupons"
-    account_no: Mapped[str] = mapped_column(String(20), primary_key=True)
+    account_no: Mapped[str] = mapped_column(primary_key=True)
 
 
 class _CrashedProducer:
@@ -124,7 +124,7 @@ class Order(Base):
 
 class Coupon(Base):
     __tablename__ = "coupons"
-    id: Mapped[int] = mapped_column(primary_key=True)
+    account_no: Mapped[str] = mapped_column(primary_key=True)
 
 class Alembic:
     def configure(self, **options):
