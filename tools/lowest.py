@@ -27,7 +27,7 @@ def constraints(pyproject: dict[str, Any]) -> list[str]:
         *(one for extra in project["optional-dependencies"].values() for one in extra),
     ]
     own = {line for line in requirements if not line.startswith(project["name"])}
-    return sorted(_at_lowest(line) for line in own)
+    return sorted({_at_lowest(line) for line in own})
 
 
 def _at_lowest(requirement: str) -> str:

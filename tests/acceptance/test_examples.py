@@ -1,0 +1,112 @@
+"""The small applications under examples/: each is its page, tests itself, and does what it says as real processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from tests.acceptance.test_testing_page import files_of
+from tests.support.databases import fresh_database
+from tests.support.snippets import ROOT
+from tools.services.ports import choose
+
+LONG = 60.0
+
+
+class Example(NamedTuple):
+    folder: str
+    page: str
+    files: tuple[str, ...]
+
+
+EXAMPLES = [
+    Example("fastapi_app", "docs/fastapi.md", ("main.py", "test_main.py")),
+]
+each_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.folder)
+
+
+@each_example
+def test_the_page_holds_the_example_as_it_is(example: Example) -> None:
+    own = f"examples.{example.folder}."
+    files = {name: (ROOT / "examples" / example.folder / name).read_text() for name in example.files}
+    assert files_of(example.page) == {name: text.replace(own, "") for name, text in files.items()}
+
+
+@each_example
+def test_the_tests_of_the_page_pass(example: Example, tmp_path: Path) -> None:
+    for name, text in files_of(example.page).items():
+        (tmp_path / name).write_text(text)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the plugin of this tree, installed or not
+    plugins = ["-p", "anyio.pytest_plugin", "-p", "asyncflow.integrations.pytest", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-W", "error::ResourceWarning", "-m", "pytest", "-q", *plugins]
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@contextmanager
+def served(command: list[str], directory: Path, port: int, **environment: str) -> Iterator[httpx.Client]:
+    """Run a server, and give a client of it; it must end in order."""
+    with open(directory / "server.log", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=directory,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONG) as client:
+                wait_until(lambda: answers(client), "the server answers", directory)
+                yield client
+            process.terminate()
+            assert process.wait(LONG) in (0, -15), (directory / "server.log").read_text()
+        finally:
+            process.kill()
+            process.wait()
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        client.get("/")
+    except httpx.TransportError:
+        return False
+    return True
+
+
+def wait_until(holds: Callable[[], bool], claim: str, directory: Path) -> None:
+    deadline = time.monotonic() + LONG
+    while not holds():
+        assert time.monotonic() < deadline, f"{claim}: not in time\n{(directory / 'server.log').read_text()}"
+        time.sleep(0.05)
+
+
+def register_ten(client: httpx.Client, directory: Path) -> None:
+    """Register ten users, and wait until each of them has one coupon."""
+    names = [f"A{number}" for number in range(10)]
+    assert [client.post(f"/users/{name}").status_code for name in names] == [200] * 10
+
+    def coupons() -> list[int]:
+        return [client.get(f"/users/{name}").json()["coupons"] for name in names]
+
+    wait_until(lambda: coupons() == [1] * 10, "each has a coupon", directory)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_the_fastapi_application_does_its_tasks_inside(tmp_path: Path, database: str) -> None:
+    port = choose()
+    command = ["uvicorn", "examples.fastapi_app.main:app", "--port", str(port)]
+    with fresh_database(database, tmp_path) as url:
+        driver = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}[database]
+        address = url.set(drivername=driver).render_as_string(hide_password=False)
+        with served(command, tmp_path, port, DATABASE_URL=address) as client:
+            register_ten(client, tmp_path)
