@@ -17,6 +17,7 @@ AsyncflowError
 ├── InvalidStageError          a stage's name or context that the row cannot hold
 ├── ClaimLostError             somebody else has the task by now, or it is settled
 ├── UnsettledEffectError       a transactional handler changed what could not commit with its task's outcome
+├── AroundError                a context manager of Outbox(around=...) raised an error of its own
 ├── InvalidMessageIdError      an inbox id or consumer name that cannot be told apart safely
 ├── WrongTargetError           publish() was given something that is no Session or Connection
 ├── NotTransactionalError      the connection commits each statement by itself, or the table has no transactions
@@ -124,6 +125,10 @@ class ClaimLostError(AsyncflowError):
 
 class UnsettledEffectError(AsyncflowError):
     """A transactional handler's statement could not commit together with its task's outcome; it was not sent."""
+
+
+class AroundError(AsyncflowError):
+    """A context manager of ``Outbox(around=...)`` raised an error, which is the cause; the attempt failed."""
 
 
 class InvalidMessageIdError(AsyncflowError, ValueError):

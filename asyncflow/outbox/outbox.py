@@ -12,6 +12,7 @@ from sqlalchemy import MetaData
 
 from asyncflow.errors import OptionError
 from asyncflow.events import Hook, Hooks
+from asyncflow.outbox.declarations.around import Around, AroundFactory
 from asyncflow.outbox.declarations.handler_type import HandlerType, HandlerTypes, function_of
 from asyncflow.outbox.declarations.option_types import HandlerOptions, MessageOptions, PeriodicOptions
 from asyncflow.outbox.declarations.periodic_task import DUE_TIME, PeriodicTask
@@ -53,6 +54,8 @@ class Outbox:
     their clients take by their own defaults, less what we and the record format add.
     ``context_row_bytes``: how large a checkpoint's context may be in the task's row; a larger one has a table.
     ``default_destination``: where types go that name no destination.
+    ``around``: functions of the TaskContext whose context managers stand around each attempt of each handler, the
+    first outermost; ``outbox.around.add`` puts one more inside, before schedulers start.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Outbox:
         context_row_bytes: int = CONTEXT_ROW_BYTES,
         default_destination: str = "kafka",
         hooks: Iterable[Hook] = (),
+        around: Iterable[AroundFactory] = (),
         **unknown: Never,
     ) -> None:
         refuse_keywords("Outbox", unknown, Outbox)
@@ -87,6 +91,7 @@ class Outbox:
         self.task_types.share_names_with(self.handler_types)
         self.periodic_tasks: dict[str, PeriodicTask] = {}
         self.hooks = Hooks(hooks)
+        self.around = Around(around, lambda: self.handler_types.values())
         self.bell = Bell()
         self._door = Door(shard_count, max_message_bytes)
         remember(self)
@@ -154,14 +159,14 @@ class Outbox:
         if callable(task_type):
             return self.task(**options)(task_type)
         if task_type is not None:
-            return self.handler_types.declare(HandlerType(name=task_type, wrap=self._function_of, **options))
+            return self.handler_types.declare(HandlerType(name=task_type, **self._given, **options))
 
         def declare(given: Any) -> Any:
             handler = function_of(given)
             name = getattr(handler, "__name__", None)
             if name is None:
                 raise OptionError(f"the handler {shown(handler)} has no name; use outbox.task('name')(handler)")
-            kind = HandlerType(name=name, handler=handler, wrap=self._function_of, **options)
+            kind = HandlerType(name=name, handler=handler, **self._given, **options)
             return self._function_of(self.handler_types.declare(kind).name, handler)
 
         return declare
@@ -321,6 +326,10 @@ class Outbox:
     async def enqueue_many_async(self, session: AsyncTarget, task: Handled, calls: Iterable[Call]) -> list[UUID]:
         """Do what ``enqueue_many`` does, in an AsyncSession, with idempotency keys as well."""
         return await awaited(session, lambda sync: self.enqueue_many(sync, task, calls))
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        return {"wrap": self._function_of, "around": self.around}
 
     def _function_of(self, name: str, handler: Callable[..., R]) -> TaskFunction[..., ..., R]:
         return TaskFunction(name, handler, self)

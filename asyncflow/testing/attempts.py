@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ from asyncflow.scheduler.worker.task_context import TaskContext
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, Verdict, verdict_of
 from asyncflow.testing.calls import Calls, Committed
 from asyncflow.testing.contexts import task_context
-from asyncflow.testing.performing import handler_of
+from asyncflow.testing.performing import handler_of, within
 from asyncflow.testing.rows import Rows
 
 
@@ -57,9 +58,10 @@ class Attempts:
             if signature.takes_context:
                 given[CONTEXT] = ctx
             if kind.transactional:
-                self._calls.call_in_session(handler, given, committed)
+                call = self._calls.in_session(handler, given, committed)
             else:
-                self._calls.call(handler, given)
+                call = partial(handler, **given)
+            self._calls.finish(within(kind, ctx, call))
         except Exception as error:  # noqa: BLE001 - kept, and raised when all is done
             return error
         return None

@@ -40,21 +40,26 @@ class Calls:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def call(self, handler: Callable[..., Any], given: dict[str, Any]) -> None:
-        """Call a handler to its end."""
-        returned = handler(**given)
-        if asyncio.iscoroutine(returned):
-            self._finish(returned)
-
-    def call_in_session(self, handler: Callable[..., Any], given: dict[str, Any], committed: Committed) -> None:
-        """Call a transactional handler with a session on a savepoint, and commit that."""
+    def in_session(self, handler: Callable[..., Any], given: dict[str, Any], committed: Committed) -> Callable[[], Any]:
+        """Return the call of a transactional handler with a session on a savepoint, which it commits."""
         if asyncio.iscoroutinefunction(handler):
-            self._await_in_session(handler, given, committed)
-            return
-        with self.session() as session:
-            event.listen(session, "after_commit", committed.heard)
-            handler(**given, **{SESSION: session})
-            session.commit()
+            raise OptionError(
+                f"{handler.__qualname__}() is a transactional coroutine, which works in an AsyncSession; "
+                f"give drain() one"
+            )
+
+        def call() -> Any:
+            with self.session() as session:
+                event.listen(session, "after_commit", committed.heard)
+                done = handler(**given, **{SESSION: session})
+                session.commit()
+                return done
+
+        return call
+
+    def finish(self, returned: Any) -> Any:
+        """Return what a call returned, at the end of the coroutine if it is one."""
+        return self._finish(returned) if asyncio.iscoroutine(returned) else returned
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -63,19 +68,13 @@ class Calls:
         with Session(self.connection, **_JOINED) as session:  # type: ignore[arg-type]
             yield session
 
-    def _finish(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _finish(self, work: Coroutine[Any, Any, Any]) -> Any:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            asyncio.run(work)
-            return
+            return asyncio.run(work)
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(asyncio.run, work).result()
-
-    def _await_in_session(self, handler: Callable[..., Any], given: dict[str, Any], committed: Committed) -> None:
-        raise OptionError(
-            f"{handler.__qualname__}() is a transactional coroutine, which works in an AsyncSession; give drain() one"
-        )
+            return pool.submit(asyncio.run, work).result()
 
 
 class AsyncCalls(Calls):
@@ -86,20 +85,24 @@ class AsyncCalls(Calls):
         super().__init__(connection.sync_connection)
         self._async_connection = connection
 
-    def _finish(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _finish(self, work: Coroutine[Any, Any, Any]) -> Any:
         from sqlalchemy.util import await_only
 
-        await_only(work)
+        return await_only(work)
 
-    def _await_in_session(self, handler: Callable[..., Any], given: dict[str, Any], committed: Committed) -> None:
+    def in_session(self, handler: Callable[..., Any], given: dict[str, Any], committed: Committed) -> Callable[[], Any]:
+        """Return the call, of a coroutine with an AsyncSession; it is made after this, and not later."""
+        if not asyncio.iscoroutinefunction(handler):
+            return super().in_session(handler, given, committed)
         from sqlalchemy.ext.asyncio import AsyncSession
 
-        async def work() -> None:
+        async def call() -> Any:
             options: dict[str, Any] = {**_JOINED, "expire_on_commit": False}
             async with AsyncSession(self._async_connection, **options) as session:
                 event.listen(session.sync_session, "after_commit", committed.heard)
-                await handler(**given, **{SESSION: session})
+                done = await handler(**given, **{SESSION: session})
                 await session.commit()
+                return done
 
         begin_whole(self.connection)
-        self._finish(work())
+        return call

@@ -12,6 +12,7 @@ from asyncflow.outbox import HandlerType, Outbox
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.arguments.signature import CONTEXT, SESSION
 from asyncflow.scheduler.worker.task_context import TaskContext
+from asyncflow.scheduler.worker.within import await_within, call_within
 from asyncflow.testing.contexts import task_context
 from asyncflow.testing.outboxes import outbox_of
 
@@ -37,7 +38,16 @@ def perform(task: Any, /, *, outbox: Outbox | None = None, ctx: TaskContext | No
     has no handler.
     """
     kind = outbox_of(task, outbox).handler_types.require(task)
-    return handler_of(kind)(**given_arguments(kind, ctx, arguments))
+    handler, ctx = handler_of(kind), ctx or task_context(kind.name)
+    given = given_arguments(kind, ctx, arguments)
+    return within(kind, ctx, lambda: handler(**given))
+
+
+def within(kind: HandlerType, ctx: TaskContext, call: Callable[[], Any]) -> Any:
+    """Call a handler, or return its coroutine, with what its outbox has around it."""
+    if not kind.around:
+        return call()
+    return (await_within if kind.is_coroutine else call_within)(kind.around, ctx, call)
 
 
 def handler_of(kind: HandlerType) -> Callable[..., Any]:
@@ -47,7 +57,7 @@ def handler_of(kind: HandlerType) -> Callable[..., Any]:
     return kind.handler
 
 
-def given_arguments(kind: HandlerType, ctx: TaskContext | None, arguments: dict[str, Any]) -> dict[str, Any]:
+def given_arguments(kind: HandlerType, ctx: TaskContext, arguments: dict[str, Any]) -> dict[str, Any]:
     """Return all that the handler is called with; raises InvalidArgumentsError."""
     signature = kind.signature
     assert signature is not None
@@ -56,5 +66,5 @@ def given_arguments(kind: HandlerType, ctx: TaskContext | None, arguments: dict[
         raise InvalidArgumentsError(f"{kind.name}() is transactional; give it the test's session: session=")
     body, _ = payloads.encode(kind.check(arguments))
     revived = signature.revive(orjson.loads(body))
-    context = {CONTEXT: ctx or task_context(kind.name)} if signature.takes_context else {}
+    context = {CONTEXT: ctx} if signature.takes_context else {}
     return {**revived, **context, **session}

@@ -9,6 +9,7 @@ from typing import Any
 
 from asyncflow.errors import InvalidArgumentsError, OptionError, UnknownTaskTypeError
 from asyncflow.outbox.arguments.signature import Signature
+from asyncflow.outbox.declarations.around import Around
 from asyncflow.outbox.declarations.task_type import TaskType, TaskTypes, require_limit, require_seconds
 from asyncflow.outbox.options import NO_OPTION, require_whole
 from asyncflow.outbox.transaction import engine_loops
@@ -41,6 +42,7 @@ class HandlerType(TaskType):
     handler: Callable[..., Any] | None = field(default=None, repr=False, metadata=NO_OPTION)
     signature: Signature | None = field(default=None, repr=False, compare=False, metadata=NO_OPTION)
     is_coroutine: bool = field(default=False, metadata=NO_OPTION)
+    around: Around = field(default_factory=Around, repr=False, compare=False, metadata=NO_OPTION)
     wrap: Callable[[str, Callable[..., Any]], Any] | None = field(
         default=None, repr=False, compare=False, metadata=NO_OPTION
     )
@@ -61,6 +63,7 @@ class HandlerType(TaskType):
         handler = function_of(handler)
         if not callable(handler):
             raise OptionError(f"the handler of {self.name!r} is {shown(handler)}; give a function or coroutine")
+        self.around.require_fit(self.name, is_coroutine=inspect.iscoroutinefunction(handler))
         self.is_coroutine = inspect.iscoroutinefunction(handler)
         if self.is_coroutine:
             engine_loops.watch()

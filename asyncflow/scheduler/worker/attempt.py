@@ -21,6 +21,7 @@ from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
 from asyncflow.scheduler.worker.task_context import Save, TaskContext
 from asyncflow.scheduler.worker.transactional.async_joint_commit import AsyncJointCommit
 from asyncflow.scheduler.worker.transactional.joint_commit import JointCommit
+from asyncflow.scheduler.worker.within import await_within, call_within
 
 _PAUSE_SECONDS = 1.0  # before a task is tried again whose beginning could not be written
 
@@ -42,7 +43,7 @@ class Attempt:
     task_type: HandlerType
     tools: Tools
     overdue_at: float  # on the monotonic clock
-    context: TaskContext | None = None  # for a handler that takes one
+    context: TaskContext | None = None  # for a handler that takes one, or has something around it
     is_settled: bool = False  # by the handler's own transaction
     is_over: bool = False  # judged: what the handler still does counts no more
     fault: Exception | None = None  # why it could not begin, judged as if its handler had raised it
@@ -53,7 +54,7 @@ class Attempt:
         """Begin to count the time of an attempt."""
         attempt = cls(claim, task_type, tools, time.monotonic() + task_type.max_processing_time_seconds)
         try:
-            if task_type.signature is not None and task_type.signature.takes_context:
+            if (task_type.signature is not None and task_type.signature.takes_context) or task_type.around:
                 attempt.context = _context_of(claim, task_type, tools)
         except Exception as error:  # noqa: BLE001 - of one task; the hand that begins it goes on
             attempt.fault = error
@@ -68,10 +69,11 @@ class Attempt:
         """Call the handler, a function; return what it raised. Nothing that it raises gets out."""
         try:
             self._write_down()
-            if self.task_type.transactional:
-                self._call_in_session()
+            if self.task_type.around:
+                assert self.context is not None
+                call_within(self.task_type.around, self.context, self._work)
             else:
-                self._call_handler()
+                self._work()
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the worker's thread
             return error
         return None
@@ -91,13 +93,20 @@ class Attempt:
         try:
             if self.claim.is_suspect or self.fault is not None:
                 await asyncio.to_thread(self._write_down)
-            if self.task_type.transactional:
-                await self._await_in_session()
+            if self.task_type.around:
+                assert self.context is not None
+                await await_within(self.task_type.around, self.context, self._work_async)
             else:
-                await self._await_call()
+                await self._work_async()
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the event loop
             return error
         return None
+
+    async def _work_async(self) -> None:
+        if self.task_type.transactional:
+            await self._await_in_session()
+        else:
+            await self._await_call()
 
     async def _await_call(self, **given: Any) -> None:
         await on_leash(self._handler(**self._arguments(), **given))
@@ -130,6 +139,12 @@ class Attempt:
     def _handler(self) -> Callable[..., Any]:
         assert self.task_type.handler is not None
         return self.task_type.handler
+
+    def _work(self) -> None:
+        if self.task_type.transactional:
+            self._call_in_session()
+        else:
+            self._call_handler()
 
     def _call_handler(self, **given: Any) -> None:
         arguments = self._arguments()
