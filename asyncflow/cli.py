@@ -7,22 +7,38 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from asyncflow.commands import audit, config, dead_letters, init_db, reshard, run, serve, status, worker
+from asyncflow.commands.in_application import ParserInApplication
 from asyncflow.commands.printing import tell
 from asyncflow.commands.stop_signals import StopHeard
 from asyncflow.errors import AsyncflowError
+from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line
 
 _COMMANDS = (run, worker, reshard, serve, init_db, status, config, dead_letters, audit)  # as --help lists them
+_ELSEWHERE = (worker, serve)  # not of an application's database alone
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    options = _parser().parse_args(arguments)
+    return _run(_parser(), arguments)
+
+
+def main_in_application(program: str, arguments: Sequence[str], make_scheduler: Callable[[], Scheduler]) -> int:
+    """Run one command of a framework's own command line on the application's Scheduler; return its exit code."""
+    parser = ParserInApplication(prog=program, description="Transactional outbox for SQLAlchemy.")
+    parser.set_defaults(target=make_scheduler)
+    _add_commands(parser, [command for command in _COMMANDS if command not in _ELSEWHERE])
+    return _run(parser, arguments)
+
+
+def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+    options = parser.parse_args(arguments)
     try:
         code: int = options.command(options)
     except StopHeard:
@@ -39,10 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="asyncflow", description="Transactional outbox for SQLAlchemy.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add_to(commands)
+    _add_commands(parser, _COMMANDS)
     return parser
+
+
+def _add_commands(parser: argparse.ArgumentParser, modules: Iterable[Any]) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in modules:
+        module.add_to(commands)
 
 
 if __name__ == "__main__":

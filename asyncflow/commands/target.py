@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,8 +17,10 @@ from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line
 
 
-def scheduler_at(target: str) -> Scheduler:
-    """Return the Scheduler that ``module:attribute`` names; raises TargetNotFoundError."""
+def scheduler_at(target: str | Callable[[], Scheduler]) -> Scheduler:
+    """Return the Scheduler that ``module:attribute`` names, or that is made here; raises TargetNotFoundError."""
+    if not isinstance(target, str):
+        return target()
     made: Scheduler = made_at(target, Scheduler, "a Scheduler, or a function that makes one")
     return made
 

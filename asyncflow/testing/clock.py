@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, overload
 
 from sqlalchemy import Connection
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 @overload
-def advance(session: Session | Connection, seconds: float, *, outbox: Outbox | None = None) -> None: ...
+def advance(
+    session: Session | scoped_session[Any] | Connection, seconds: float, *, outbox: Outbox | None = None
+) -> None: ...
 
 
 @overload

@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
 from sqlalchemy import Connection
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 
 from asyncflow.errors import UnroutedDestinationError
 from asyncflow.outbox import Outbox
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @overload
 def drain(
-    session: Session | Connection,
+    session: Session | scoped_session[Any] | Connection,
     publishers: Publishers = None,
     *,
     raise_errors: bool = True,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 from sqlalchemy import Connection
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 
 from asyncflow.outbox import HandlerType, Outbox
 from asyncflow.outbox.message import CONTENT_TYPE
@@ -48,7 +48,7 @@ class EnqueuedTask:
 
 @overload
 def enqueued(
-    session: Session | Connection, task: Any = None, *, outbox: Outbox | None = None
+    session: Session | scoped_session[Any] | Connection, task: Any = None, *, outbox: Outbox | None = None
 ) -> list[EnqueuedTask]: ...
 
 
@@ -71,7 +71,7 @@ def enqueued(session: Any, task: Any = None, *, outbox: Outbox | None = None) ->
 
 @overload
 def assert_enqueued(
-    session: Session | Connection, task: Any, /, *, outbox: Outbox | None = None, **expected: Any
+    session: Session | scoped_session[Any] | Connection, task: Any, /, *, outbox: Outbox | None = None, **expected: Any
 ) -> EnqueuedTask: ...
 
 

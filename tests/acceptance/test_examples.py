@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,6 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from tests.acceptance.test_testing_page import files_of
 from tests.support.databases import fresh_database
 from tests.support.snippets import ROOT
 from tools.services.ports import choose
@@ -30,8 +30,24 @@ class Example(NamedTuple):
 
 EXAMPLES = [
     Example("fastapi_app", "docs/fastapi.md", ("main.py", "test_main.py")),
+    Example("flask_app", "docs/flask.md", ("app.py", "gunicorn.conf.py", "test_app.py")),
+    Example("script", "docs/script.md", ("shop.py", "test_shop.py")),
 ]
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.folder)
+
+
+def files_of(page: str) -> dict[str, str]:
+    """Return the page's Python blocks by the file names in their first lines."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(# ([\w./]+\.py)\n.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return {name: block for block, name in blocks}
+
+
+def write_files(page: str, directory: Path) -> None:
+    """Begin the example from its page, as a newcomer does."""
+    for name, text in files_of(page).items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(text)
 
 
 @each_example
@@ -43,8 +59,7 @@ def test_the_page_holds_the_example_as_it_is(example: Example) -> None:
 
 @each_example
 def test_the_tests_of_the_page_pass(example: Example, tmp_path: Path) -> None:
-    for name, text in files_of(example.page).items():
-        (tmp_path / name).write_text(text)
+    write_files(example.page, tmp_path)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the plugin of this tree, installed or not
     plugins = ["-p", "anyio.pytest_plugin", "-p", "asyncflow.integrations.pytest", "-p", "no:cacheprovider"]
@@ -60,7 +75,7 @@ def served(command: list[str], directory: Path, port: int, **environment: str) -
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=directory,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(directory)]), **environment},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -104,9 +119,48 @@ def register_ten(client: httpx.Client, directory: Path) -> None:
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_the_fastapi_application_does_its_tasks_inside(tmp_path: Path, database: str) -> None:
     port = choose()
-    command = ["uvicorn", "examples.fastapi_app.main:app", "--port", str(port)]
+    write_files("docs/fastapi.md", tmp_path)
+    command = ["uvicorn", "main:app", "--port", str(port)]
     with fresh_database(database, tmp_path) as url:
         driver = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}[database]
         address = url.set(drivername=driver).render_as_string(hide_password=False)
         with served(command, tmp_path, port, DATABASE_URL=address) as client:
             register_ten(client, tmp_path)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "mariadb"])
+def test_each_gunicorn_worker_of_the_flask_application_is_an_instance(tmp_path: Path, database: str) -> None:
+    port = choose()
+    write_files("docs/flask.md", tmp_path)
+    command = ["gunicorn", "app:create_app()", "--bind", f"127.0.0.1:{port}"]
+    with fresh_database(database, tmp_path) as url:
+        address = url.render_as_string(hide_password=False)
+
+        def owners() -> list[str]:
+            told = run("flask", "--app", "app", "outbox", "status", directory=tmp_path, DATABASE_URL=address)
+            return [line for line in told[told.index("SHARDS") + 1 :] if "(no owner)" not in line]
+
+        with served(command, tmp_path, port, DATABASE_URL=address) as client:
+            register_ten(client, tmp_path)
+            wait_until(lambda: len(owners()) == 2, "two workers share the shards", tmp_path)
+
+
+def run(*command: str, directory: Path, **environment: str) -> list[str]:
+    """Run a module's command to its end; return the lines that it printed."""
+    answer = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(directory)]), **environment},
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout.splitlines()
+
+
+def test_the_script_does_its_task_each_time(tmp_path: Path) -> None:
+    write_files("docs/script.md", tmp_path)
+    for _ in range(2):
+        assert run("shop", directory=tmp_path)[0].startswith("Drained(sent=0, done=1, retried=0, failed=0")
+    assert len((tmp_path / "shop.py").read_text().splitlines()) < 40

@@ -1,0 +1,1 @@
+"""A Flask application with Flask-SQLAlchemy and gunicorn; docs/flask.md walks through it."""

@@ -1,0 +1,1 @@
+"""The smallest script; docs/script.md walks through it."""
