@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -147,12 +147,18 @@ class Board:
             return sorted(self._places.values(), key=lambda place: place.item)
 
     @property
+    def has_work_to_give(self) -> bool:
+        """Tell whether there is any place that may have a batch, now or later."""
+        with self._lock:
+            return bool(self._enabled())
+
+    @property
     def is_at_work(self) -> bool:
         """Tell whether any run has begun and is not finished."""
         with self._lock:
             return any(place.at_work for place in self._places.values())
 
-    def _enabled(self) -> Iterable[Place]:
+    def _enabled(self) -> list[Place]:
         return [place for place in self._places.values() if place.item not in self._disabled]
 
     def _queue(self, place: Place, due_at: float) -> None:

@@ -50,6 +50,13 @@ class Job(ABC):
     def run_batch(self, context: Any) -> bool:
         """Do one batch of the work; return whether there may be more."""
 
+    def finish_in_hand(self) -> None:
+        """Let go of what keeps items from being handed over; called between batches, while there are none to work on.
+
+        On the thread that does the batches, now and then, and only where one run takes the whole share.
+        """
+        return
+
     def seconds_until_next_fetch(self) -> float | None:
         """Return how long a streaming job that found nothing waits, at most until the next tick; None: until then."""
         return None

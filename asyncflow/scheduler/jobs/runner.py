@@ -55,6 +55,7 @@ class JobRunner:
             return self._give_up(self._runs.thrown)
         self._adopt()
         self._look_at_switches()
+        self._finish_in_hand()
         self._reconcile()
         self._runs.write_owed()
         self._deal_out()
@@ -88,6 +89,11 @@ class JobRunner:
             # There may be work in what is new, which nobody has looked at for a while.
             self.board.wake(self._clock())
         self._seen = dict(epochs)
+
+    def _finish_in_hand(self) -> None:
+        """Let a job that holds its items by itself let go of the last ones: no further batch of it will."""
+        if self.job.takes_whole_share and not self.board.has_work_to_give:
+            self.job.finish_in_hand()
 
     def _take_over(self, place: Place, marked: Marked | None, marks: Marks) -> None:
         """Run at once what was running when its owner ended, or was owed a run."""

@@ -92,6 +92,11 @@ class Relay(DataflowJob[ShareContext, Round]):
             raise
         self._settler.settle(unsettled, by_second=found.leaves_others)
 
+    def finish_in_hand(self) -> None:
+        """Settle what was published, so that its shards can be handed over; raises what the database raises."""
+        self._settler.settle_all()
+        self._settler.retry_locked()
+
     def seconds_until_next_fetch(self) -> float:
         """Return how long to wait after a fetch that found nothing."""
         return min(self._wait_seconds, self._settler.locked.seconds_until_retry)

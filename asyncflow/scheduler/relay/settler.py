@@ -115,7 +115,7 @@ class Settler:
     def _let_go(self) -> None:
         """Give up locked rows of shards that are due to another instance: all others of the shard wait for it."""
         owned = self._ownership.epochs()
-        if not owned:
+        if not owned and not any(part.hold.lasts for part in self.locked.parts):
             return  # not by a hand-over: the lease is late
         kept = list[Unsettled]()
         for part in self.locked.parts:
