@@ -12,7 +12,7 @@ from collections.abc import Callable
 from asyncflow.errors import OptionError
 from asyncflow.events import Hooks
 from asyncflow.scheduler.cluster.allocation import Allocation
-from asyncflow.scheduler.cluster.membership import NO_NEWS, LeasedOwnership, News, Stake
+from asyncflow.scheduler.cluster.membership import NO_NEWS, LeasedOwnership, Look, News, Stake
 from asyncflow.scheduler.cluster.registry import Registry, View
 from asyncflow.scheduler.cluster.rhythm import Rhythm
 from asyncflow.scheduler.cluster.share import Share
@@ -82,20 +82,25 @@ class Cluster:
 
     def _act(self, ownerships: list[LeasedOwnership]) -> bool:
         """Let each act on what it sees, and look once more if any did; return whether any did."""
-        acted = [one for one, view in self._seen(ownerships) if one.act(view, self._leased_until)]
+        acted = [one for one, look in self._seen(ownerships) if one.act(look)]
         if acted:
-            for one, view in self._seen(acted):
-                one.adopt(view, self._leased_until)
+            for one, look in self._seen(acted):
+                one.adopt(look)
         return bool(acted)
 
-    def _seen(self, ownerships: list[LeasedOwnership]) -> list[tuple[LeasedOwnership, View]]:
+    def _seen(self, ownerships: list[LeasedOwnership]) -> list[tuple[LeasedOwnership, Look]]:
         jobs = [one.job for one in ownerships]
-        views = self.registry.views(jobs)
+        asked_at, views = self._asked(jobs)
         if any(view.is_late for view in views.values()):
             # The clock was set forward, or a row was locked: before somebody takes what looks as if nobody held it.
             self._renew()
-            views = self.registry.views(jobs)
-        return [(one, views[one.job]) for one in ownerships]
+            asked_at, views = self._asked(jobs)
+        return [(one, Look(views[one.job], asked_at, self._leased_until)) for one in ownerships]
+
+    def _asked(self, jobs: list[str]) -> tuple[float, dict[str, View]]:
+        """Return the views, and the moment before they were asked for: an answer may come late."""
+        asked_at = self.clock()
+        return asked_at, self.registry.views(jobs)
 
     def _renew(self) -> None:
         """Renew the leases; what is owned by them, only the next view tells: the old ones may have run out."""
@@ -131,8 +136,8 @@ class Cluster:
         """Let one ownership know what it owns now."""
         with self._beat:
             if one.takes_part:
-                for _, view in self._seen([one]):
-                    one.adopt(view, self._leased_until)
+                for _, look in self._seen([one]):
+                    one.adopt(look)
 
     def exit(self, one: LeasedOwnership) -> None:
         """Let one ownership hand over what it owns, then leave."""
@@ -140,7 +145,7 @@ class Cluster:
             if not one.takes_part:
                 return
             self.registry.retire(one.job)
-            for _, view in self._seen([one]):
-                one.hand_over_all(view, self._leased_until)
+            for _, look in self._seen([one]):
+                one.hand_over_all(look)
             self.registry.leave(one.job)
             one.forget()

@@ -54,7 +54,8 @@ class DatabaseRegistry:
         self._candidacies: set[str] = set()
         # Who lives looks once a heartbeat, and renews what is late; it may stall for as long as anywhere else.
         self._stall_seconds = lease_seconds * _PART_OF_STALL
-        self._watch = LeaseWatch(doubt_seconds=rhythm.heartbeat_seconds + self._stall_seconds)
+        self._clock = rhythm.clock
+        self._watch = LeaseWatch(rhythm.clock, doubt_seconds=rhythm.heartbeat_seconds + self._stall_seconds)
         self._forgettable: dict[str, frozenset[str]] = {}  # members by job
 
     def join(self, job: str, item_count: int, *, is_candidate: bool, changed: Callable[[], None]) -> None:
@@ -71,6 +72,7 @@ class DatabaseRegistry:
         wanted, looked_at = (lookout.wanted(), lookout.clock()) if lookout is not None else ((), 0.0)
         statement = self._statement(wanted)
         wanted_jobs = {"jobs": sorted(jobs)}
+        asked_at = self._clock()
         rows, has_heads = self._look(
             lambda connection: (connection.execute(statement, wanted_jobs).all(), True),
             # A locked task table must cost no lease.
@@ -81,7 +83,7 @@ class DatabaseRegistry:
                 heads = [Head(row.job, row.shard, row.seconds_left) for row in rows if row.kind == HEAD + int(status)]
                 lookout.take_in(status, heads, looked_at)
         seen = [row for row in rows if row.kind < HEAD]
-        return {job: self._view(job, [row for row in seen if row.job == job]) for job in jobs}
+        return {job: self._view(job, [row for row in seen if row.job == job], asked_at) for job in jobs}
 
     def renew(self) -> None:
         """Renew in two statements; a membership that was forgotten meanwhile is entered again.
@@ -127,9 +129,9 @@ class DatabaseRegistry:
         with self._looking:
             self._looks.close()
 
-    def _view(self, job: str, rows: list[_Row]) -> View:
-        left = self._watch.seconds_left(job, map(_lease, rows))
-        doubt = self._watch.seconds_of_doubt(job)
+    def _view(self, job: str, rows: list[_Row], asked_at: float) -> View:
+        left = self._watch.seconds_left(job, map(_lease, rows), asked_at)
+        held, doubt = self._watch.seconds_held(job), self._watch.seconds_of_doubt(job)
         known = [row for row in rows if row.kind == MEMBER]
         # We live, for we look: somebody may hold the lock of our row, so that it is not renewed.
         mine = self.instance if job in self._candidacies else None
@@ -142,7 +144,7 @@ class DatabaseRegistry:
             name for name in departed if certain[name] < -FORGOTTEN_AFTER.total_seconds()
         )
         items = {
-            row.shard: _holding(row, (left if row.owner == self.instance else doubt)[_leased(row)])
+            row.shard: _holding(row, (held if row.owner == self.instance else doubt)[_leased(row)])
             for row in rows
             if row.kind == SHARD
         }

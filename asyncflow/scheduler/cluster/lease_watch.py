@@ -21,7 +21,8 @@ class Lease(NamedTuple):
 
 class _Seen(NamedTuple):
     ends_at: float | None
-    until: float  # on the monotonic clock
+    held_until: float  # on the monotonic clock, as its owner may believe; the two others as others must
+    until: float
     certain_at: float  # not before ``until``: when nobody can hold it any more
 
 
@@ -40,12 +41,16 @@ class LeaseWatch:
         self._lock = threading.Lock()
         self._seen: dict[str, dict[Key, _Seen]] = {}  # by job
 
-    def seconds_left(self, job: str, leases: Iterable[Lease]) -> dict[Key, float]:
-        """Return how long each lease of a job lasts, 0 or less if it has run out; the others of it are forgotten."""
+    def seconds_left(self, job: str, leases: Iterable[Lease], asked_at: float | None = None) -> dict[Key, float]:
+        """Return how long each lease of a job lasts, 0 or less if it has run out; the others of it are forgotten.
+
+        ``asked_at``: when the database was asked for them, by the same clock; without, a moment ago.
+        """
         now = self._clock()
         with self._lock:
             before = self._seen.get(job, {})
-            seen = {lease.key: self._look(before.get(lease.key), lease, now) for lease in leases}
+            asked_at = now if asked_at is None else asked_at
+            seen = {lease.key: self._look(before.get(lease.key), lease, now, asked_at) for lease in leases}
             self._seen[job] = seen
         return {key: one.until - now for key, one in seen.items()}
 
@@ -55,7 +60,16 @@ class LeaseWatch:
         with self._lock:
             return {key: one.certain_at - now for key, one in self._seen.get(job, {}).items()}
 
-    def _look(self, known: _Seen | None, lease: Lease, now: float) -> _Seen:
+    def seconds_held(self, job: str) -> dict[Key, float]:
+        """Return how long the owner of each of those leases holds it at the least.
+
+        It began when the database read the clock, which is not before it was asked; the answer may have come late.
+        """
+        now = self._clock()
+        with self._lock:
+            return {key: one.held_until - now for key, one in self._seen.get(job, {}).items()}
+
+    def _look(self, known: _Seen | None, lease: Lease, now: float, asked_at: float) -> _Seen:
         if known is not None and known.ends_at == lease.ends_at:
             return known
         left = certain = lease.seconds_left
@@ -64,4 +78,4 @@ class LeaseWatch:
             left, certain = min(left, length), min(max(left, self._doubt), length)
         # Who is known has renewed it a moment ago, and is counted as living for as long as there is doubt.
         is_over = known is None and left <= 0
-        return _Seen(lease.ends_at, now + (left if is_over else certain), now + certain)
+        return _Seen(lease.ends_at, asked_at + left, now + (left if is_over else certain), now + certain)

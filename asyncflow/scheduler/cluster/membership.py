@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +17,6 @@ class Beat(Protocol):
     """Keep an ownership in step with the other instances: what it asks of its cluster."""
 
     registry: Registry
-    clock: Callable[[], float]
 
     def enter(self, one: LeasedOwnership) -> None:
         """Join, and act once."""
@@ -34,6 +33,23 @@ class Beat(Protocol):
     def exit(self, one: LeasedOwnership) -> None:
         """Let one ownership hand over what it owns, then leave."""
         ...
+
+
+@dataclass(frozen=True)
+class Look:
+    """Hold what was seen of a job, and until when leases last at the least; moments of the monotonic clock.
+
+    ``asked_at`` is the moment before it was asked for. ``leased_until``: until then all that was renewed last lasts.
+    """
+
+    view: View
+    asked_at: float
+    leased_until: float
+
+    def ends(self, items: Iterable[int]) -> dict[int, float]:
+        """Return the ends of those of this instance's items whose own leases end sooner than those renewed last."""
+        ends = {item: self.asked_at + self.view.items[item].seconds_left for item in items}
+        return {item: end for item, end in ends.items() if end < self.leased_until}
 
 
 @dataclass(frozen=True)
@@ -101,17 +117,17 @@ class LeasedOwnership:
 
     # -- what the cluster asks, one thread at a time -----------------------------------------------------
 
-    def adopt(self, view: View, leased_until: float) -> None:
-        """Own what the view says is owned, until the monotonic clock shows ``leased_until``.
+    def adopt(self, look: Look) -> None:
+        """Own what was seen to be owned, for as long as its leases last.
 
         An item whose own lease ends sooner, as it was not renewed with the others, rests from then on until it is.
         """
+        view = look.view
         mine = {item: held.epoch for item, held in view.items.items() if held.owner == self.owner}
         before = self.share.owned()
         disabled = [item for item in mine if view.items[item].disabled]
-        ends = {item: self._cluster.clock() + view.items[item].seconds_left for item in mine}
-        self.share.own(mine, disabled, {item: end for item, end in ends.items() if end < leased_until})
-        self.share.last_until(leased_until)
+        self.share.own(mine, disabled, look.ends(mine))
+        self.share.last_until(look.leased_until)
         if mine != before:
             lost = tuple(sorted(before.keys() - mine.keys()))
             self._hooks.emit(OwnershipChanged(self.job, self.owner, tuple(sorted(mine)), lost))
@@ -130,9 +146,10 @@ class LeasedOwnership:
         self._present = present
         self._news.on_view(present, gone)
 
-    def act(self, view: View, leased_until: float) -> bool:
+    def act(self, look: Look) -> bool:
         """Take what is free and due to this instance, hand over what is due to others; return whether there was any."""
-        self.adopt(view, leased_until)
+        self.adopt(look)
+        view = look.view
         shares = self.allocation.shares(view)
         due = set(shares.get(self.owner, ()))
         owned = self.share.owned().keys()
@@ -147,10 +164,10 @@ class LeasedOwnership:
         """Tell whether the view knows what is due to this instance; one whose membership is lost keeps what it has."""
         return not self.allocation.is_shared or self.owner in view.members or self.owner in view.leaving
 
-    def hand_over_all(self, view: View, leased_until: float) -> None:
+    def hand_over_all(self, look: Look) -> None:
         """Hand over everything that no hold has, to those that are candidates still."""
-        self.adopt(view, leased_until)
-        self._hand_over(self.allocation.shares(view), self.share.drain(self.share.owned()))
+        self.adopt(look)
+        self._hand_over(self.allocation.shares(look.view), self.share.drain(self.share.owned()))
 
     def forget(self) -> None:
         """Own nothing."""

@@ -10,7 +10,11 @@ from typing import NamedTuple, Protocol
 
 
 class Holding(NamedTuple):
-    """Tell of one item: who owns it, in which epoch, and for how many seconds more; 0 or less if nobody does."""
+    """Tell of one item: who owns it, in which epoch, and for how many seconds more; 0 or less if nobody does.
+
+    Of an item of this instance these are no more than were left when it was asked for, of another's no fewer than are
+    left when the answer has come: who owns it believes so for no moment too long, and who does not waits for it.
+    """
 
     owner: str | None
     epoch: int

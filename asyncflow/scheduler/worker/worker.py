@@ -14,6 +14,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler.connections.again import insist
 from asyncflow.scheduler.loops.callers_loop import Coroutines
 from asyncflow.scheduler.loops.pause import LONG_SECONDS, AdaptivePause
+from asyncflow.scheduler.loops.renewal_time import RenewalTime
 from asyncflow.scheduler.loops.settled_events import SettledEvents
 from asyncflow.scheduler.loops.threads import EventLoop, Threads
 from asyncflow.scheduler.worker.attempt import Attempt, Tools
@@ -68,7 +69,7 @@ class Worker:
         # Of finished ones that were not taken in yet. Handlers' threads set it, the worker's clears it before it takes
         # in what is there: two that set it at once wake the worker twice, and none that comes after is missed.
         self._is_told = False
-        self._renew_at = 0.0
+        self._renewal = RenewalTime(settings.claim_lease_seconds)
 
     def step(self) -> float:
         """Do one round; return the seconds until the next look, 0 after one that found work."""
@@ -129,8 +130,7 @@ class Worker:
             return next_pace
         self._streams = False
         found = self._source.claim_due(free)
-        if found.claims and not self._is_busy:
-            self._renew_at = time.monotonic() + self._settings.claim_lease_seconds / 3
+        self._renewal.take_in((claim.held_until for claim in found.claims), among_others=self._is_busy)
         self._untaken, self._is_astray = [found.claims], True
         self._hand_out(found.claims, types, free)
         self._is_astray = False
@@ -269,12 +269,12 @@ class Worker:
         self._verdicts.add(claim, verdict)
 
     def _renew_if_due(self) -> None:
-        if not self._is_busy or time.monotonic() < self._renew_at:
+        if not self._is_busy or not self._renewal.begins():
             return
         at_work = [attempt for attempt in self._at_work() if not attempt.is_settled]
         waiting = [claim for crew in self._crews.values() for claim in crew.waiting()]
         lost = self._source.renew([*(attempt.claim for attempt in at_work), *waiting])
-        self._renew_at = time.monotonic() + (_LOOK_SECONDS if lost is None else self._settings.claim_lease_seconds / 3)
+        self._renewal.due_at = time.monotonic() + _LOOK_SECONDS if lost is None else self._renewal.next_at()
         for attempt in at_work:
             if lost and attempt.claim.task.id in lost:
                 attempt.cancel()
@@ -288,7 +288,7 @@ class Worker:
         if not self._is_busy:
             return LONG_SECONDS
         overdue = [attempt.overdue_at for attempt in self._at_work()]
-        return max(0.001, min([self._renew_at, *overdue]) - time.monotonic())
+        return max(0.001, min([self._renewal.due_at, *overdue]) - time.monotonic())
 
     def _await_some(self) -> None:
         self._some_finished.wait(_LOOK_SECONDS)

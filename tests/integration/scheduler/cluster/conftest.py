@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
@@ -27,8 +28,14 @@ class Realm:
         self.outbox = Outbox(MetaData())
         self.outbox.tasks.metadata.create_all(engine)
 
-    def registry(self, instance: str, lease_seconds: float = LEASE_SECONDS, heartbeat: float = 1.0) -> Registry:
-        return DatabaseRegistry(self.engine, self.outbox, instance, Rhythm(lease_seconds, heartbeat))
+    def registry(
+        self,
+        instance: str,
+        lease_seconds: float = LEASE_SECONDS,
+        heartbeat: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Registry:
+        return DatabaseRegistry(self.engine, self.outbox, instance, Rhythm(lease_seconds, heartbeat, clock))
 
     def member(self, instance: str, *, items: int = ITEMS, is_candidate: bool = True) -> Registry:
         registry = self.registry(instance)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
 import pytest
+from sqlalchemy import event
 
 from asyncflow.errors import ShardCountMismatchError
 from tests.integration.scheduler.cluster.conftest import ITEMS, JOB, LEASE_SECONDS, Realm, holding, owned_by, view
@@ -89,6 +91,23 @@ def test_what_is_acquired_is_owned_for_a_lease_in_the_next_epoch(realm: Realm) -
     assert owned_by(a) == {2: 1, 4: 1}
     assert 0.9 * LEASE_SECONDS < holding(a, 2).seconds_left <= LEASE_SECONDS
     assert view(a).owners() == {2: "a", 4: "a"}
+
+
+def test_what_is_owned_counts_from_the_question_and_not_from_its_answer(realm: Realm) -> None:
+    late, seconds = 20.0, itertools.count()
+    now = 0.0
+
+    def come_late(*_: object) -> None:
+        nonlocal now
+        now += late
+
+    a = realm.registry("a", clock=lambda: now + next(seconds) * 1e-6)
+    a.join(JOB, ITEMS, is_candidate=True, changed=lambda: None)
+    a.acquire(JOB, [2])
+    event.listen(realm.engine, "after_cursor_execute", come_late)
+    assert holding(a, 2).seconds_left <= LEASE_SECONDS - late
+    a.renew()
+    assert holding(a, 2).seconds_left <= LEASE_SECONDS - late
 
 
 def test_what_another_owns_is_not_acquired(realm: Realm) -> None:

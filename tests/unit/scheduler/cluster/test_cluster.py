@@ -30,6 +30,7 @@ class World:
         self.leaving: set[str] = set()
         self.owners: dict[int, tuple[str | None, int, float]] = dict.fromkeys(range(ITEMS), (None, 0, 0.0))
         self.instances: list[Instance] = []
+        self.sent = self.answered = 0.0  # the seconds that a statement is under way, and its answer
 
     def instance(
         self, name: str, fixed: tuple[int, int] | None = None, heartbeat_seconds: float = HEARTBEAT
@@ -63,18 +64,22 @@ class FakeRegistry:
     def views(self, jobs: Collection[str]) -> dict[str, View]:
         self._check()
         world = self._world
+        world.now += world.sent
         members = [name for name, end in world.members.items() if end > world.now and name not in world.leaving]
         items = {item: Holding(owner, epoch, end - world.now) for item, (owner, epoch, end) in world.owners.items()}
+        world.now += world.answered
         return {job: View(tuple(sorted(members)), items, is_late=self.is_late) for job in jobs}
 
     def renew(self) -> None:
         self._check()
         self.renewals += 1
+        self._world.now += self._world.sent
         if self.instance in self._world.members:
             self._world.members[self.instance] = self._end
         for item, (owner, epoch, _) in self._world.owners.items():
             if owner == self.instance and item not in self.locked:
                 self._world.owners[item] = (owner, epoch, self._end)
+        self._world.now += self._world.answered
 
     def acquire(self, job: str, items: Collection[int]) -> None:
         for item in items:
@@ -322,3 +327,21 @@ def test_leases_that_are_late_where_they_are_kept_are_renewed_at_the_next_look()
     a.registry.is_late = True
     world.beat(1)
     assert a.registry.renewals == before + 1
+
+
+late = st.floats(0, LEASE / 2)
+
+
+@given(st.lists(st.tuples(late, late, st.sets(st.integers(0, ITEMS - 1))), max_size=8))
+def test_nothing_is_worked_on_after_its_lease_however_late_the_answers_come(
+    looks: list[tuple[float, float, set[int]]],
+) -> None:
+    world = World()
+    a = world.instance("a")
+    for world.sent, world.answered, a.registry.locked in looks:
+        a.cluster.step()
+        ends = {end for _, _, end in world.owners.values()} | {world.now}
+        stepped_at = world.now
+        for world.now in sorted(max(end, stepped_at) for end in ends):
+            assert all(world.owners[item][2] > world.now for item in a.items)
+        world.now = stepped_at + HEARTBEAT

@@ -116,3 +116,19 @@ def test_what_is_looked_at_no_more_is_forgotten() -> None:
     assert table.watch.seconds_left("job", []) == {}
     table.now += 100
     assert table.left() == pytest.approx(LENGTH - 100)
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), st.floats(0, 2), st.booleans()), min_size=1, max_size=20))
+def test_an_owner_believes_for_no_moment_longer_than_it_was_granted(looks: list[tuple[float, float, bool]]) -> None:
+    table = Table()
+    granted_until = table.now + LENGTH
+    for sent, answered, is_renewed in looks:
+        asked_at = table.now
+        table.now += sent
+        if is_renewed:
+            table.renew()
+            granted_until = table.now + LENGTH
+        lease = Lease(("a",), table.ends_at, table.began_at, table.ends_at - table.clock)
+        table.now += answered
+        table.watch.seconds_left("job", [lease], asked_at)
+        assert table.now + table.watch.seconds_held("job")[("a",)] <= granted_until + 1e-6
