@@ -42,23 +42,27 @@ class MySQL:
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
         """Return the heads statement.
 
-        ``status`` stands in the GROUP BY although it is constant: without it the optimizer reads all rows.
+        ``status`` stands in the GROUP BY although it is constant: without it the optimizer reads all rows. GROUP BY
+        gives no order; the one that is asked for is that in which the index is read, so nothing is sorted.
         """
         of_lane = func.max if newest else func.min
         first = of_lane(tasks.c.order_time, type_=tasks.c.order_time.type)
-        return (
+        lane = (tasks.c.status, tasks.c.task_type, tasks.c.shard)
+        heads = (
             select(tasks.c.task_type, tasks.c.shard, seconds_until(first), moment_of(first))
             .where(tasks.c.status == status, *among_types(tasks, of))
-            .group_by(tasks.c.status, tasks.c.task_type, tasks.c.shard)
+            .group_by(*lane)
         )
+        return heads if newest else heads.order_by(*lane)
 
     def types(self, tasks: Table, status: int) -> Executable:
         """Return the statement, a loose index scan like that of the heads."""
         t = tasks.c
-        return select(t.task_type).where(t.status == status).group_by(t.status, t.task_type)
+        of_type = (t.status, t.task_type)
+        return select(t.task_type).where(t.status == status).group_by(*of_type).order_by(*of_type)
 
     def pages(self, selects: Sequence[Select[Any]]) -> Executable:
-        """Join the selects by UNION ALL, which needs no temporary table here."""
+        """Join the selects by UNION ALL, which needs no temporary table here: each is sent when it has been run."""
         return union_all(*selects) if len(selects) > 1 else selects[0]
 
     def joined(self, pages: Sequence[str]) -> str:

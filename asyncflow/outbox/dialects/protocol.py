@@ -45,17 +45,21 @@ class DatabaseDialect(Protocol):
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
         """Return (task_type, shard, seconds until order_time, its moment) of the first row of each lane in ``status``.
 
-        Of the ``newest`` row instead. Lanes come in the order of the index, the newest in reverse. Reads one index
-        entry a lane, however many rows wait behind it, and no more than a LIMIT asks for.
+        Lanes come in the order of the index, so a LIMIT keeps the first ones. Of the ``newest`` row instead: in any
+        order. Reads one index entry a lane, however many rows wait behind it, and no more than a LIMIT asks for.
         """
         ...
 
     def types(self, tasks: Table, status: int) -> Executable:
-        """Return the task types that have rows in ``status``, each once; reads one index entry a type."""
+        """Return the task types that have rows in ``status``, in order, each once; reads one index entry a type."""
         ...
 
     def pages(self, selects: Sequence[Select[Any]]) -> Executable:
-        """Join page selects, each with its own order and limit, into one statement."""
+        """Join page selects, each with its own order and limit, into one statement.
+
+        One is run after the other, so the rows come page by page, but SQL promises that nowhere: what must not rest on
+        it looks at the pages' own numbers and times.
+        """
         ...
 
     def joined(self, pages: Sequence[str]) -> str:

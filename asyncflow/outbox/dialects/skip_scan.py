@@ -2,6 +2,9 @@
 
 Each step asks the index for the first row behind the lane just found, so the cost is one descent a lane,
 whatever the number of rows (the PostgreSQL wiki knows it as "loose indexscan").
+
+No ORDER BY is needed, and one would walk over all lanes before a LIMIT is looked at: a step makes one row, of the one
+before. So whatever is read of the walk is its beginning, and comes in its order.
 """
 
 from __future__ import annotations

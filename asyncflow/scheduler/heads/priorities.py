@@ -103,9 +103,9 @@ class Priorities:
         return [task for name in plan.bounds for task in self._take(name, tasks[name], moments[name], plan)]
 
     def _take(self, name: str, tasks: Sequence[Task], moments: Sequence[int], plan: RoundPlan) -> list[Task]:
-        if self._is_ordered(name):
-            return list(tasks)
         portions = [portion for portion in plan.portions if portion.head.task_type == name]
+        if self._is_ordered(name):
+            return _in_order_of_pages(tasks, moments, portions)
         return self._of_types[name].take(tasks, moments, portions, plan.bounds[name])
 
     def moved(self, plan: RoundPlan) -> dict[Lane, int | None]:
@@ -115,6 +115,13 @@ class Priorities:
             if not self._is_ordered(name):
                 moved |= {(name, shard): moment for shard, moment in self._of_types[name].moved.items()}
         return moved
+
+
+def _in_order_of_pages(tasks: Sequence[Task], moments: Sequence[int], portions: Iterable[Portion]) -> list[Task]:
+    """Return the rows page by page, each in its order: no database promises it of a union of ordered pages."""
+    places = {portion.head.shard: place for place, portion in enumerate(portions)}
+    rows = zip(tasks, moments, strict=True)
+    return [task for task, _ in sorted(rows, key=lambda row: (places[row[0].shard], row[1], row[0].raw_id))]
 
 
 def in_no_order(heads: Iterable[Head], names: Container[str]) -> list[Head]:

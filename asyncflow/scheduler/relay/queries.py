@@ -114,7 +114,7 @@ def read_key(parked: Table, tasks: Table) -> Select[Any]:
 
 @lru_cache(maxsize=32)
 def read_in_the_way(parked: Table, tasks: Table) -> Select[Any]:
-    """Read id and shard of up to ``limit`` pending rows of one parked key that have not been set aside."""
+    """Read id and shard of the first ``limit`` pending rows of one parked key that have not been set aside."""
     t, p = tasks.c, parked.c
     same = and_(t.task_key == p.task_key, t.created_at >= p.since)
     return (
@@ -122,6 +122,7 @@ def read_in_the_way(parked: Table, tasks: Table) -> Select[Any]:
         .select_from(parked.join(tasks, same))
         .where(_its_key(parked), t.task_type == p.task_type, has_status(tasks, Status.PENDING))
         .where(_not_aside(tasks))
+        .order_by(t.created_at)
         .limit(bindparam("limit", type_=Integer()))
     )
 
