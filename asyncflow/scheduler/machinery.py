@@ -164,7 +164,10 @@ class Machinery:
 
     def drain(self) -> None:
         """Work in this thread until nothing is due, and run each job once, while the shares are taken."""
-        self.lookout.disturb()
+        with self.lookout.without_rest():
+            self._drain()
+
+    def _drain(self) -> None:
         self.ownership.await_share()
         while self.cleaner.strays.put_back():
             self._beat_if_due()

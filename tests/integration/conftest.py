@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from asyncflow import Scheduler
+from asyncflow.scheduler.connections import limits
+from asyncflow.scheduler.connections.database import Database
 from tests.support.application import Application
 
 Schedule = Callable[..., Scheduler]
@@ -42,3 +44,12 @@ def scheduling(application: Application, made: list[Scheduler]) -> Schedule:
         return made[-1]
 
     return schedule
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let connections be silent for long, for tests that bear no failed step: a busy machine's servers are."""
+    monkeypatch.setattr(limits, "_SHORTEST_SECONDS", 45.0)
+    monkeypatch.setattr(limits, "_LONGEST_SECONDS", 45.0)
+    defaults = Database.__init__.__kwdefaults__ or {}
+    monkeypatch.setitem(defaults, "limits", limits.Limits(45.0, connect_seconds=45.0))

@@ -8,7 +8,8 @@ at work sees, the others need not look at.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Hashable, Sequence
+from collections.abc import Callable, Container, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from asyncflow.outbox.status import Status
@@ -46,6 +47,7 @@ class Lookout:
         self.fresh_seconds = float(tick) if is_even and not isinstance(tick, str) else 0.0
         self.clock = clock
         self.calls = 0  # how often rests were ended from outside
+        self.lets_rest = True
         self._owned = owned  # the shards whose heads concern us
         self._unknown_types = unknown_types
         self._rests: list[Rest] = []
@@ -93,6 +95,16 @@ class Lookout:
         rest = Rest(self, Concern(wants, status, is_ahead), wake)
         self._rests.append(rest)
         return rest
+
+    @contextmanager
+    def without_rest(self) -> Iterator[None]:
+        """Let no loop rest meanwhile: whoever finds nothing knows that nothing is due, in whatever lane."""
+        self.lets_rest = False
+        self.disturb()
+        try:
+            yield
+        finally:
+            self.lets_rest = True
 
     def disturb(self) -> None:
         """End all rests: a commit was announced, or other shards are owned."""
@@ -179,7 +191,8 @@ class Rest:
         now = self._lookout.clock()
         self._idle_since = now if self._idle_since is None else self._idle_since
         self._state, self._until = state, now + seconds_until_due
-        is_long = self._lookout.fresh_seconds > 0 and now - self._idle_since >= _IDLE_SECONDS
+        out = self._lookout
+        is_long = out.lets_rest and out.fresh_seconds > 0 and now - self._idle_since >= _IDLE_SECONDS
         self.is_on = is_long and self._before_look == (self._lookout.calls, self._ends)
 
     def end(self) -> None:

@@ -23,10 +23,17 @@ class RecentHeads:
     the look is found a moment later.
 
     Where there are too many lanes for a look, each look is at a part of them, which is worked on for a moment.
+    ``lets_rest`` tells whether a search may be put off, or end before all parts were looked at.
     """
 
-    def __init__(self, look: Callable[[], Part], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        look: Callable[[], Part],
+        clock: Callable[[], float] = time.monotonic,
+        lets_rest: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._look = look
+        self._lets_rest = lets_rest
         self._clock = clock
         self._heads: Sequence[Head] = ()
         self.is_whole = True  # what is remembered is all there is
@@ -44,21 +51,21 @@ class RecentHeads:
         """
         began = self._clock()
         is_from_first = have_seen_last = False
-        while self._clock() >= self._next_search_at:
+        while not self.rest_seconds:
             part = self.look()
             yield part.heads
             is_from_first |= part.is_first and not have_seen_last
             is_done = part.is_last and (is_from_first or have_seen_last)
             have_seen_last |= part.is_last
             seconds = self._clock() - began
-            if is_done or seconds > _LONGEST_SEARCH_SECONDS:
+            if is_done or (seconds > _LONGEST_SEARCH_SECONDS and self._lets_rest()):
                 self._next_search_at = self._clock() + (0.0 if part.is_whole else seconds * _REST_AFTER_VAIN_SEARCH)
                 return
 
     @property
     def rest_seconds(self) -> float:
         """Return how long there is no search; 0 if there may be one now."""
-        return max(0.0, self._next_search_at - self._clock())
+        return max(0.0, self._next_search_at - self._clock()) if self._lets_rest() else 0.0
 
     def look(self) -> Part:
         """Look, and remember: the longer, the longer the look took, so that a slow database is asked more seldom."""

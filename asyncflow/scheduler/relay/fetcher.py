@@ -44,7 +44,7 @@ class Fetcher:
         self._size = RoundSize(settings.round_size, max(1, settings.round_bytes // 2))
         self._streams = False
         parts = HeadParts(self._database.run, self._tasks, Status.PENDING, outbox.shard_count)
-        self._recent = RecentHeads(lambda: lookout.seen_by(parts.next))
+        self._recent = RecentHeads(lambda: lookout.seen_by(parts.next), lets_rest=lambda: lookout.lets_rest)
         self._turns = Turns()
         self._priorities = Priorities(self._types.is_ordered)
         self.allowances = Allowances(self._types, route.breakers, outbox.shard_count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +23,8 @@ from asyncflow.scheduler.connections.caution import SharedCaution
 from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.parts import MOST_LANES
 from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
-from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
+from asyncflow.scheduler.heads.queries import Head
+from asyncflow.scheduler.heads.rounds import behind, claim_rows, earliest_due
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.table.raw_ids import raw_form
 from asyncflow.scheduler.table.row_locks import hold_writers, sort_out
@@ -34,12 +34,7 @@ from asyncflow.scheduler.worker.claim_source import Claim
 from asyncflow.scheduler.worker.claims import Claims
 from asyncflow.scheduler.worker.verdict import Spent, Verdict, judged
 
-_ROUNDS = 4  # of reading and claiming without as many as there is room for, in one hold
-_STEP = 64  # rows read and claimed at once, each of a megabyte at most
-_SCATTER = 16  # places among which those choose that came too late
-
 TypeOf = Callable[[str], TaskType]
-ClaimIn = Callable[[Iterable[tuple[Sequence[Head], int]]], list[Claim]]
 
 
 class HeldClaim(NamedTuple):
@@ -139,15 +134,19 @@ class ServiceClaims:
         claim_in = partial(claims.claim_in, connection, of_free=self._steps_over(of_free))
         due: dict[str, list[Head]] = defaultdict(list)
         with self._counted() as others:
-            for head in sorted(self.heads(connection, limits), key=lambda head: head.moment):
-                if head.task_type in limits and head.due_in_seconds <= 0:
+            for head in earliest_due(self.heads(connection, limits)):
+                if head.task_type in limits:
                     due[head.task_type].append(head)
             held: list[Claim] = []
             for name, heads in sorted(due.items()):
-                room = self._most_bytes - _bytes_of(held)
-                if room > 0:
-                    held += _hold_type(claim_in, _behind(heads, others * limits[name]), limits[name], room)
+                if (room := self._most_bytes - _bytes_of(held)) > 0:
+                    look = partial(self._due_heads, connection, name)
+                    first = behind(heads, others * limits[name])
+                    held += claim_rows(claim_in, look, first, limits[name], _holding(room))
             return held
+
+    def _due_heads(self, connection: Connection, name: str) -> list[Head]:
+        return earliest_due(queries.read_heads_of(connection, self._tasks, Status.PENDING, name))
 
     def kept(self, connection: Connection, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
         """Return those of the claims that are held, by a hold that may not have been answered; renew them."""
@@ -269,32 +268,12 @@ class ServiceClaims:
         return raw_form(task_id, self._dialect.name)
 
 
-def _hold_type(claim_in: ClaimIn, heads: list[Head], most: int, most_bytes: int) -> list[Claim]:
-    """Claim up to ``most`` rows, no more after so many bytes; again where others took some, or for the next step."""
-    held: list[Claim] = []
-    for _ in range(_ROUNDS + 2 * most // _STEP):
-        room = min(most - len(held), _STEP)
-        pages = min(room, MOST_PAGES)
-        served, heads = heads[:pages], heads[pages:]
-        if not room or not served or _bytes_of(held) >= most_bytes:
-            break
-        found = claim_in([(served, room)])
-        held += found
-        if not found:
-            heads = _behind(heads, random.randrange(_SCATTER) * pages)
-        # Rows may be left in these, but those that were not read come first.
-        heads += served if found else []
-    return held
+def _holding(most_bytes: int) -> Callable[[list[Claim]], bool]:
+    return lambda claims: _bytes_of(claims) >= most_bytes
 
 
 def _bytes_of(claims: Iterable[Claim]) -> int:
     return sum(len(claim.task.payload or b"") + len(claim.context or "") for claim in claims)
-
-
-def _behind(heads: list[Head], count: int) -> list[Head]:
-    """Let the heads begin behind the first few, which come last."""
-    first = count % len(heads) if heads else 0
-    return heads[first:] + heads[:first]
 
 
 def _judge(outcome: ClaimOutcome, row: Any, type_of: TypeOf) -> SettledClaim:

@@ -36,7 +36,7 @@ class ShardClaims(Claims):
         lookout = scope.lookout
         outbox = instance.outbox
         parts = HeadParts(self._database.run, outbox.tasks, Status.PENDING, outbox.shard_count)
-        self._recent = RecentHeads(lambda: lookout.seen_by(parts.next))
+        self._recent = RecentHeads(lambda: lookout.seen_by(parts.next), lets_rest=lambda: lookout.lets_rest)
         self._precedences: defaultdict[str, Precedence] = defaultdict(Precedence)
 
     def claim_due(self, free: Mapping[str, int]) -> Found:

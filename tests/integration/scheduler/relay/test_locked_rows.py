@@ -94,6 +94,7 @@ def _by_type(application: Application) -> dict[str, list[Any]]:
     return found
 
 
+@pytest.mark.usefixtures("patient")
 def test_what_was_locked_is_settled_when_it_is_free_and_not_published_again(application: Application) -> None:
     ids = publish_many(application, 20)
     tasks = application.outbox.tasks

@@ -15,7 +15,10 @@ from sqlalchemy.orm import Session
 from asyncflow import Call, CancelTask, NotDone, RejectTask, RetryTask, Status, TaskContext
 from asyncflow.errors import ClaimLostError, InvalidArgumentsError, InvalidStageError, OptionError
 from asyncflow.events import ClaimsRanOut, SettleFenced, TaskFailed, TaskRetried, TasksSettled
+from asyncflow.scheduler.heads import lookout
+from tests.integration.scheduler.writing import statements
 from tests.support.application import Application
+from tests.unit.scheduler.waiting import eventually
 
 _LONG = timedelta(seconds=60)
 
@@ -321,6 +324,34 @@ def test_a_type_without_a_handler_here_is_left_alone(application: Application) -
     application.scheduler().drain()
 
     assert application.statuses() == [Status.PENDING]
+
+
+def test_a_drain_does_what_became_due_while_a_handler_worked_for_long(
+    sqlite_application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as the loop that looks on meanwhile may rest for, would it not be a drain's."""
+    monkeypatch.setattr(lookout, "_IDLE_SECONDS", 0.0)
+    application, done = sqlite_application, list[str]()
+
+    @application.outbox.task(max_retries=1, retry_interval_seconds=0, max_retry_interval_seconds=0)
+    def working(name: str, ctx: TaskContext) -> None:
+        if not done:
+            with statements(application.engine) as sent:
+                eventually(lambda: worker._source.rest.is_on or len(sent) > 20)  # it looks, in vain
+        done.append(name)
+        if name == "first":
+            enqueue(application, working, name="next")
+        if ctx.attempt == 1:
+            raise ValueError("not yet")
+
+    enqueue(application, working, name="first")
+    scheduler = application.scheduler()
+    worker: Any = scheduler.machinery.worker
+    scheduler.drain()
+    scheduler.stop()
+
+    assert sorted(done) == ["first", "first", "next", "next", "next", "next"]
+    assert set(application.statuses()) == {Status.SUCCESS}
 
 
 # -- stages ----------------------------------------------------------------------------------------------

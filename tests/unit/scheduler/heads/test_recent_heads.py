@@ -82,7 +82,8 @@ class ManyLanes:
         self.looks: list[str] = []
         self.now = 100.0
         self.seconds = seconds
-        self.recent = RecentHeads(self._look, lambda: self.now)
+        self.lets_rest = True
+        self.recent = RecentHeads(self._look, lambda: self.now, lambda: self.lets_rest)
 
     def _look(self) -> Part:
         number = len(self.looks) % len(self.names)
@@ -117,6 +118,15 @@ def test_a_search_through_very_many_parts_ends_after_a_while_and_goes_on_from_th
     assert lanes.search() == "abcd"
     lanes.now += 10
     assert lanes.search() == "efgh"
+
+
+def test_a_search_that_must_know_all_neither_waits_nor_ends_before_the_last_part() -> None:
+    lanes = ManyLanes(*"abcdefghij", seconds=0.3)
+    assert lanes.search() == "abcd"
+    lanes.lets_rest = False
+    for _ in range(2):
+        assert set(lanes.search()) == set("abcdefghij")
+        assert lanes.recent.rest_seconds == 0
 
 
 def test_a_part_is_worked_on_until_its_lanes_are_empty_though_its_pages_are_not_full() -> None:
