@@ -1,15 +1,21 @@
 """asyncflow: a transactional outbox and task framework for SQLAlchemy applications."""
 
 from asyncflow.outbox import (
+    RESULT,
     Call,
     CancelTask,
+    Done,
     Enqueued,
+    Failed,
+    FollowUp,
+    Gone,
     HandlerType,
     Inbox,
     Message,
     MessageType,
     NotDone,
     Outbox,
+    Pending,
     PeriodicTask,
     RejectTask,
     RetryTask,
@@ -31,11 +37,16 @@ from asyncflow.scheduler import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "RESULT",
     "AsyncScheduler",
     "Call",
     "CancelTask",
     "DataflowJob",
+    "Done",
     "Enqueued",
+    "Failed",
+    "FollowUp",
+    "Gone",
     "HandlerType",
     "Inbox",
     "JobSettings",
@@ -43,6 +54,7 @@ __all__ = [
     "MessageType",
     "NotDone",
     "Outbox",
+    "Pending",
     "PeriodicTask",
     "RejectTask",
     "RetryTask",

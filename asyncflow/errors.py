@@ -15,6 +15,7 @@ AsyncflowError
 │   ├── PayloadTooLargeError
 │   └── CharacterSetError
 ├── InvalidStageError          a stage's name or context that the row cannot hold
+├── InvalidResultError         what a handler returned cannot be kept
 ├── ClaimLostError             somebody else has the task by now, or it is settled
 ├── UnsettledEffectError       a transactional handler changed what could not commit with its task's outcome
 ├── AroundError                a context manager of Outbox(around=...) raised an error of its own
@@ -117,6 +118,10 @@ class CharacterSetError(RefusedError):
 
 class InvalidStageError(AsyncflowError, ValueError):
     """The stage is no short text, or its context is no JSON or too large."""
+
+
+class InvalidResultError(AsyncflowError, ValueError):
+    """What the handler returned is too large to be kept, or would not come back from JSON as it is."""
 
 
 class ClaimLostError(AsyncflowError):

@@ -7,8 +7,9 @@ from asyncflow.outbox.declarations.signals import CancelTask, NotDone, RejectTas
 from asyncflow.outbox.declarations.task_type import MessageType
 from asyncflow.outbox.dedupe import Enqueued
 from asyncflow.outbox.inbox import Inbox
-from asyncflow.outbox.message import Call, Message
+from asyncflow.outbox.message import RESULT, Call, FollowUp, Message
 from asyncflow.outbox.outbox import Outbox
+from asyncflow.outbox.outcome.results import Done, Failed, Gone, Pending
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import (
     TaskMixin,
@@ -27,15 +28,21 @@ from asyncflow.outbox.tables import (
 from asyncflow.outbox.task import Task
 
 __all__ = [
+    "RESULT",
     "Call",
     "CancelTask",
+    "Done",
     "Enqueued",
+    "Failed",
+    "FollowUp",
+    "Gone",
     "HandlerType",
     "Inbox",
     "Message",
     "MessageType",
     "NotDone",
     "Outbox",
+    "Pending",
     "PeriodicTask",
     "RejectTask",
     "RetryTask",

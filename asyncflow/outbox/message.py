@@ -21,11 +21,13 @@ from asyncflow.errors import (
 )
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS, NO_TIME, Instant
+from asyncflow.outbox.declarations.option_types import Follows
 from asyncflow.outbox.declarations.task_type import MAX_RETRIES, MessageType, TaskType
 from asyncflow.outbox.ids import new_id, shard_of, shard_of_key
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH
+from asyncflow.outbox.task import FOLLOW_UP
 from asyncflow.text import require_text, shown
 
 MAX_PRIORITY = 31_104_000  # seconds: 360 days, asyncflow's bound
@@ -35,7 +37,17 @@ MAX_HEADERS_BYTES = 32 * 1024  # with room to spare in MySQL's TEXT
 RECORD_OVERHEAD_BYTES = 2048
 MAX_MESSAGE_BYTES = 1_000_000 - RECORD_OVERHEAD_BYTES  # the least of the defaults of clients
 CONTENT_TYPE = "content-type"
-RESERVED_HEADERS = frozenset({"message-id", "message-type", CONTENT_TYPE})
+RESERVED_HEADERS = frozenset({"message-id", "message-type", CONTENT_TYPE, FOLLOW_UP})
+
+
+class _WhatIsReturned:
+    """Stand for what is known when a task is done."""
+
+    def __repr__(self) -> str:
+        return "RESULT"
+
+
+RESULT: Any = _WhatIsReturned()  # as an argument of a follow-up: what the task before it returned
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,16 @@ class Call:
     run_at: datetime | None = None  # not started before that moment, in place of a delay
     idempotency_key: str | None = None  # a second task of its type with this key is not written; up to 255 characters
     max_retries: int | None = None  # attempts after the first; None: as many as its type has
+    then: Follows | None = None  # comes when this one is done: task.later(...)
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """Describe the one task that follows another; made by ``task.later(...)``, and given as ``then=``."""
+
+    outbox: Any  # in which its type is declared
+    task_type: str
+    call: Call  # one argument may be RESULT
 
 
 class Door(NamedTuple):

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, overload
 from uuid import UUID
 
-from sqlalchemy import MetaData
+from sqlalchemy import Engine, MetaData
 
-from asyncflow.errors import OptionError
+from asyncflow.errors import InvalidArgumentsError, InvalidKeyError, OptionError
 from asyncflow.events import Hook, Hooks
 from asyncflow.outbox.declarations.around import Around, AroundFactory
 from asyncflow.outbox.declarations.handler_type import HandlerType, HandlerTypes, function_of
@@ -20,8 +20,10 @@ from asyncflow.outbox.declarations.task_type import MessageType, TaskTypes
 from asyncflow.outbox.dedupe import Enqueued, idempotency_key_of
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.living import remember
-from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, call_row_of, row_of
+from asyncflow.outbox.message import MAX_MESSAGE_BYTES, RESULT, Call, Door, FollowUp, Message, call_row_of, row_of
 from asyncflow.outbox.options import field_names, refuse_keywords, refuse_unknown, require_place, require_whole
+from asyncflow.outbox.outcome.follow_up import with_follow_up
+from asyncflow.outbox.outcome.results import Outcome, Results
 from asyncflow.outbox.tables import MOST_CONTEXT_ROW_BYTES, Tables
 from asyncflow.outbox.task_function import ContextT, Declare, P, R, SessionT, TaskFunction
 from asyncflow.outbox.transaction.target import awaited
@@ -30,7 +32,7 @@ from asyncflow.outbox.writer import Caller, Writer
 from asyncflow.text import shown
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session
     from typing_extensions import Never, Unpack
 
     from asyncflow.outbox.transaction.target import Target
@@ -95,6 +97,7 @@ class Outbox:
         self.bell = Bell()
         self._door = Door(shard_count, max_message_bytes)
         remember(self)
+        self._results = Results(self.tables, self.handler_types)
         self._writer = Writer(self.tables, self.task_types, self.bell, self.hooks)
 
     def message(self, task_type: str, **options: Unpack[MessageOptions]) -> MessageType:
@@ -327,6 +330,29 @@ class Outbox:
         """Do what ``enqueue_many`` does, in an AsyncSession, with idempotency keys as well."""
         return await awaited(session, lambda sync: self.enqueue_many(sync, task, calls))
 
+    def result(self, target: Target, task_id: UUID) -> Outcome:
+        """Read what became of a task: Pending, Done with what its handler returned, Failed or Gone.
+
+        Types declared with ``keep_result=True`` keep what their handlers return, for as long as the row is kept.
+        Raises WrongTargetError or OptionError.
+        """
+        return self._results.of(target, task_id)  # type: ignore[arg-type]
+
+    async def result_async(self, session: AsyncTarget, task_id: UUID) -> Outcome:
+        """Do what ``result`` does, in an AsyncSession."""
+        return await self._results.of_async(session, task_id)  # type: ignore[arg-type]
+
+    def wait_result(self, engine: Engine, task_id: UUID, *, timeout_seconds: float = 60.0) -> Outcome:
+        """Wait, in a script, until a task is done, failed or gone; raises TimeoutError after ``timeout_seconds``.
+
+        Looks at the row up to once a second, in transactions of its own; the enqueue has to be committed.
+        """
+        return self._results.wait(engine, task_id, timeout_seconds)
+
+    async def await_result(self, engine: AsyncEngine, task_id: UUID, *, timeout_seconds: float = 60.0) -> Outcome:
+        """Do what ``wait_result`` does, with an AsyncEngine."""
+        return await self._results.wait_async(engine, task_id, timeout_seconds)
+
     @property
     def _given(self) -> dict[str, Any]:
         return {"wrap": self._function_of, "around": self.around}
@@ -338,8 +364,31 @@ class Outbox:
         caller = Caller.of(given)
         task_type = self.handler_types.require(task)
         calls = [_checked(call, task_type) for call in calls]
-        rows = [call_row_of(call, task_type, self._door) for call in calls]
+        rows = [self._row_of(call, task_type) for call in calls]
         return self._writer.add(caller, task_type.name, rows, _keys_of(calls), bulk=bulk)
+
+    def _row_of(self, call: Call, task_type: HandlerType) -> dict[str, Any]:
+        row = call_row_of(call, task_type, self._door)
+        if call.then is not None:
+            row["headers"] = self._with(row["headers"], call.then)
+        return row
+
+    def _with(self, headers: str | None, then: Any) -> str:
+        """Return headers that carry a follow-up as well; raises a RefusedError or OptionError."""
+        if not isinstance(then, FollowUp) or then.outbox is not self:
+            raise OptionError(f"then is {shown(then)}; give a task of this outbox: then=task.later(argument=value)")
+        if then.call.idempotency_key is not None:
+            raise InvalidKeyError(
+                "idempotency_key of a follow-up has no effect, for it comes once with the task before it; "
+                "give it to that"
+            )
+        task_type = self.handler_types.require(then.task_type)
+        known = {name: value for name, value in then.call.arguments.items() if value is not RESULT}
+        later = frozenset(then.call.arguments) - known.keys()
+        if len(later) > 1:
+            raise InvalidArgumentsError(f"RESULT is given for {', '.join(sorted(later))}; give it for one argument")
+        call = replace(then.call, arguments=task_type.check(known, later))
+        return with_follow_up(headers, self._row_of(call, task_type), call, next(iter(later), None))
 
     def _write(self, given: Any, name: str, messages: Sequence[Message], *, bulk: bool = False) -> list[Enqueued]:
         caller = Caller.of(given)

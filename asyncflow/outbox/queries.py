@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -25,6 +26,7 @@ from sqlalchemy import (
 
 from asyncflow.outbox.clock import Instant
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.tables import OVERFLOWN
 
 
 @lru_cache(maxsize=32)
@@ -114,3 +116,12 @@ def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[s
     transaction on PostgreSQL goes on.
     """
     return dialect_of(connection.dialect.name).insert_absent(connection, table, rows)
+
+
+@lru_cache(maxsize=32)
+def outcome(tasks: Table, contexts: Table) -> Select[Any]:
+    """Read what became of a task, and what it left in place of its context, wherever that is."""
+    t, its_id = tasks.c, bindparam("its_id", type_=tasks.c.id.type)
+    elsewhere = select(contexts.c.context).where(contexts.c.task_id == t.id).correlate(tasks).scalar_subquery()
+    context = case((t.context == OVERFLOWN, elsewhere), else_=t.context).label("context")
+    return select(t.task_type, t.status, t.stage, t.schedule_log, context).where(t.id == its_id)

@@ -7,6 +7,17 @@ from typing import Any, NamedTuple
 
 import orjson
 
+FOLLOW_UP = "asyncflow-then"  # beside the headers that were given: the task that follows this one
+
+
+def headers_of(text: str | None) -> dict[str, str]:
+    """Return the headers that were given, from what the row holds."""
+    if text is None:
+        return {}
+    headers: dict[str, str] = orjson.loads(text)
+    headers.pop(FOLLOW_UP, None)
+    return headers
+
 
 class Task(NamedTuple):
     """Hold one fetched row; the fields are in the order of the fetch statement's columns.
@@ -32,7 +43,7 @@ class Task(NamedTuple):
     @property
     def headers(self) -> dict[str, str]:
         """Return the headers given at the enqueue."""
-        return {} if self.headers_json is None else orjson.loads(self.headers_json)
+        return headers_of(self.headers_json)
 
 
 def uuid_of(raw_id: Any) -> uuid.UUID:

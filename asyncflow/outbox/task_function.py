@@ -13,7 +13,7 @@ from asyncflow.outbox.arguments.signature import CONTEXT, SESSION
 from asyncflow.outbox.declarations.handler_type import StandsForHandler
 from asyncflow.outbox.declarations.option_types import EnqueueOptions
 from asyncflow.outbox.dedupe import Enqueued
-from asyncflow.outbox.message import Call
+from asyncflow.outbox.message import Call, FollowUp
 from asyncflow.outbox.options import field_names, refuse_unknown
 
 if TYPE_CHECKING:
@@ -104,6 +104,11 @@ class Prepared(Generic[P]):
         call = self._function.call_of(args, kwargs, self._options)
         return self._function.outbox.enqueue_once(session, self._function.task_type, call)
 
+    def later(self, *args: P.args, **kwargs: P.kwargs) -> FollowUp:
+        """Return the task as another one's ``then=``; an argument may be RESULT, what the other one returns."""
+        function = self._function
+        return FollowUp(function.outbox, function.task_type, function.call_of(args, kwargs, self._options))
+
     async def enqueue_async(self, session: AsyncTarget, /, *args: P.args, **kwargs: P.kwargs) -> UUID:
         """Add the task to the transaction of an AsyncSession, where an idempotency key needs to be awaited."""
         return (await self.enqueue_once_async(session, *args, **kwargs)).id
@@ -160,6 +165,10 @@ class TaskFunction(StandsForHandler, Generic[FullP, P, R]):
         Raises what ``Outbox.enqueue`` raises.
         """
         return Prepared(self, {}).enqueue(session, *args, **kwargs)
+
+    def later(self, *args: P.args, **kwargs: P.kwargs) -> FollowUp:
+        """Return a call of the handler as another task's ``then=``, as ``options().later(...)`` does."""
+        return Prepared(self, {}).later(*args, **kwargs)
 
     async def enqueue_async(self, session: AsyncTarget, /, *args: P.args, **kwargs: P.kwargs) -> UUID:
         """Do so in an AsyncSession; awaited, also where nothing needs to be."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,6 +11,9 @@ import orjson
 
 from asyncflow.outbox import HandlerType, Outbox, RetryTask, Status
 from asyncflow.outbox.arguments.signature import CONTEXT
+from asyncflow.outbox.outcome.follow_up import takes_result
+from asyncflow.outbox.task import headers_of
+from asyncflow.scheduler.worker.leaving.results import Result, result_of
 from asyncflow.scheduler.worker.task_context import TaskContext
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, Verdict, verdict_of
 from asyncflow.testing.calls import Calls, Committed
@@ -35,23 +40,29 @@ class Attempts:
             row.task_type,
             id=row.id,
             key=row.task_key,
-            headers=orjson.loads(row.headers or "{}"),
+            headers=headers_of(row.headers),
             attempt=attempt,
             stage=stage,
             context=None if context is None else orjson.loads(context),
             seconds_left=kind.max_processing_time_seconds,
         )
         committed = Committed()
-        error = self._error_of(kind, row, ctx, committed)
+        results: list[Result] = []
+        error = self._error_of(kind, row, ctx, committed, results)
         if ctx.stage is not None and ctx.stage != stage:
             self._rows.checkpoint(row, ctx.stage, None if ctx.context is None else orjson.dumps(ctx.context).decode())
         verdict = SUCCEEDED if committed.is_true else verdict_of(error, kind, attempt, row.max_retries)
         is_fault = error is not None and (committed.is_true or _is_fault(error, verdict))
-        self._rows.settle(row, verdict, error if is_fault else None)
+        self._rows.settle(row, verdict, error if is_fault else None, results[0] if results else None)
 
-    def _error_of(self, kind: HandlerType, row: Any, ctx: TaskContext, committed: Committed) -> Exception | None:
+    def _error_of(
+        self, kind: HandlerType, row: Any, ctx: TaskContext, committed: Committed, results: list[Result]
+    ) -> Exception | None:
         """Call the handler; return what it raised. What is no Exception goes on: a test may be asked to end."""
         handler, signature = handler_of(kind), kind.signature
+        if kind.keep_result or takes_result(row.headers):
+            most = self._outbox.max_message_bytes
+            handler = _telling(handler, lambda returned: results.append(result_of(returned, kind, most)))
         assert signature is not None
         try:
             given = signature.revive(orjson.loads(row.payload or b"{}"))
@@ -65,6 +76,18 @@ class Attempts:
         except Exception as error:  # noqa: BLE001 - kept, and raised when all is done
             return error
         return None
+
+
+def _telling(handler: Callable[..., Any], tell: Callable[[Any], None]) -> Callable[..., Any]:
+    """Return the handler, which tells what it returned before anything is committed."""
+
+    def call(**given: Any) -> None:
+        tell(handler(**given))
+
+    async def call_async(**given: Any) -> None:
+        tell(await handler(**given))
+
+    return call_async if inspect.iscoroutinefunction(handler) else call
 
 
 def _is_fault(error: Exception, verdict: Verdict) -> bool:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, scoped_session
 from asyncflow.outbox import HandlerType, Outbox
 from asyncflow.outbox.message import CONTENT_TYPE
 from asyncflow.outbox.payload import encode_argument
+from asyncflow.outbox.task import headers_of
 from asyncflow.testing import queries
 from asyncflow.testing.outboxes import Kind, kind_of, outbox_of
 from asyncflow.testing.sessions import in_session
@@ -114,7 +115,7 @@ def _task_of(row: Any, outbox: Outbox) -> EnqueuedTask:
         key=row.task_key,
         arguments=_arguments(row, outbox.handler_types.get(row.task_type)),
         payload=row.payload,
-        headers={} if row.headers is None else orjson.loads(row.headers),
+        headers=headers_of(row.headers),
         priority=row.priority,
         delay_seconds=max(0.0, row.due_in_seconds),
         retry_count=row.retry_count,

@@ -11,9 +11,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from asyncflow.outbox import HandlerType, Outbox, Status, Task
+from asyncflow.outbox.outcome.follow_up import has_follow_up
 from asyncflow.scheduler.drained import Drained
 from asyncflow.scheduler.worker import queries as claim_queries
 from asyncflow.scheduler.worker.claim_rows import Checkpoint, ClaimRows
+from asyncflow.scheduler.worker.leaving.results import Result
 from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.testing import queries
 
@@ -59,9 +61,12 @@ class Rows:
         """Write how far the work has come."""
         self._held_rows.checkpoint(self.connection, self._token, row.id, Checkpoint(stage, context))
 
-    def settle(self, row: Any, verdict: Verdict, error: BaseException | None) -> None:
+    def settle(self, row: Any, verdict: Verdict, error: BaseException | None, result: Result | None = None) -> None:
         """Write what became of a row that was taken, and keep the error of an attempt that failed."""
-        self._held_rows.write(self.connection, verdict, self._token, [row.raw_id])
+        if verdict.status is Status.SUCCESS and (result is not None or has_follow_up(row.headers)):
+            self._held_rows.leave(self.connection, self._token, {row.raw_id: result})
+        else:
+            self._held_rows.write(self.connection, verdict, self._token, [row.raw_id])
         if not verdict.is_spent:
             self.leave(row)
         self._counts[_outcome(row.task_type in self._outbox.handler_types, verdict)] += 1

@@ -9,7 +9,10 @@ from sqlalchemy import Row
 
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.message import CONTENT_TYPE
+from asyncflow.outbox.outcome.follow_up import follow_up_in, has_follow_up, takes_result
 from asyncflow.outbox.status import Status
+from asyncflow.outbox.tables import RESULT_STAGE
+from asyncflow.outbox.task import headers_of
 from asyncflow.scheduler.table.claim_owner import shown_owner
 from asyncflow.scheduler.worker.claim_source import Claim
 
@@ -30,6 +33,7 @@ def claim_json(claim: Claim) -> dict[str, Any]:
         "stage": claim.stage,
         "context": None if claim.context is None else orjson.Fragment(claim.context),
         "token": str(claim.token),
+        **_follow_up_json(task.headers_json),
     }
 
 
@@ -51,7 +55,8 @@ def state_json(row: Row[Any]) -> dict[str, Any]:
         "created_at": row.created_at,
         "modified_at": row.modified_at,
         "log": (row.schedule_log or "").splitlines(),
-        "headers": {} if row.headers is None else orjson.loads(row.headers),
+        "headers": headers_of(row.headers),
+        "follow_up": _following(row.headers),
     }
 
 
@@ -61,4 +66,18 @@ def whole_json(row: Row[Any]) -> dict[str, Any]:
     is_json = state["headers"].get(CONTENT_TYPE, payloads.JSON) == payloads.JSON and row.payload is not None
     arguments = orjson.Fragment(bytes(row.payload)) if is_json else None
     context = None if row.context is None else orjson.Fragment(row.context)
+    if row.status == Status.SUCCESS and row.stage == RESULT_STAGE:
+        return {**state, "context": None, "result": context, "arguments": arguments}
     return {**state, "context": context, "arguments": arguments}
+
+
+def _follow_up_json(headers: str | None) -> dict[str, Any]:
+    """Return what a worker must know of the task that follows: that there is one, and whether it takes the result."""
+    if not has_follow_up(headers):
+        return {}
+    return {"is_followed": True, "wants_result": takes_result(headers)}
+
+
+def _following(headers: str | None) -> dict[str, Any] | None:
+    follows = follow_up_in(headers)
+    return None if follows is None else {"id": follows["id"], "task_type": follows["task_type"]}

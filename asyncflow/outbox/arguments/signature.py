@@ -8,9 +8,10 @@ from typing import Any
 
 import orjson
 
-from asyncflow.errors import InvalidArgumentsError, OptionError, nearest
+from asyncflow.errors import InvalidArgumentsError, InvalidResultError, OptionError, nearest
 from asyncflow.outbox.arguments.annotations import kinds_of, told
 from asyncflow.outbox.arguments.exactness import is_same
+from asyncflow.outbox.arguments.json_forms import Kind
 from asyncflow.outbox.payload import encode_argument
 from asyncflow.text import shown
 
@@ -26,7 +27,9 @@ class Signature:
     task's arguments. Raises OptionError for a signature that no task could serve.
     """
 
-    def __init__(self, name: str, handler: Callable[..., Any], *, transactional: bool = False) -> None:
+    def __init__(
+        self, name: str, handler: Callable[..., Any], *, transactional: bool = False, keeps_result: bool = False
+    ) -> None:
         self._name = name
         parameters = inspect.signature(handler).parameters
         for parameter in parameters.values():
@@ -39,11 +42,14 @@ class Signature:
         self._names = frozenset(key for key, one in own.items() if one.kind in _KEYWORDS)
         self._required = frozenset(key for key in self._names if own[key].default is inspect.Parameter.empty)
         self._kinds = kinds_of(name, handler, [one for one in own.values() if one.kind in _KEYWORDS])
+        self._result = _kind_of_result(name, handler) if keeps_result else None
         self._revivers = {key: kind.revive for key, (kind, _) in self._kinds.items() if not kind.is_plain}
         self._deep = frozenset(key for key, (kind, _) in self._kinds.items() if not kind.is_shallow)
 
-    def check(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    def check(self, arguments: Mapping[str, Any], given_later: frozenset[str] = frozenset()) -> Mapping[str, Any]:
         """Return the arguments as they are to be written; those that hold others have been written already.
+
+        Those ``given_later`` may be missing.
 
         Raises InvalidArgumentsError, naming the argument, unless the handler could be called with them and each would
         come back as it is.
@@ -51,7 +57,9 @@ class Signature:
         # First, for a name that is mistyped is one that is missing as well.
         if not self._open and not arguments.keys() <= self._names:
             raise self._unknown(sorted(arguments.keys() - self._names)[0])
-        if not arguments.keys() >= self._required:
+        if not self._open and not given_later <= self._names:
+            raise self._unknown(sorted(given_later - self._names)[0])
+        if not (arguments.keys() | given_later) >= self._required:
             missing = ", ".join(sorted(self._required - arguments.keys()))
             raise InvalidArgumentsError(f"{self._name}() needs {missing}; give {self._told(missing)}")
         for key, (kind, annotation) in self._kinds.items():
@@ -72,6 +80,24 @@ class Signature:
                 except (ValueError, TypeError, ArithmeticError) as error:
                     raise self._unfit(key, values[key], self._kinds[key][1], f": {_line(error)}") from error
         return values
+
+    def result(self, value: Any) -> str:
+        """Return what the handler returned, as JSON; raises InvalidResultError unless it comes back as it is."""
+        try:
+            body = encode_argument(value)
+            back = self.revived_result(orjson.loads(body))
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise InvalidResultError(f"the result of {self._name}() cannot be kept: {_line(error)}") from error
+        if not is_same(value, back):
+            raise InvalidResultError(
+                f"the result of {self._name}() is {shown(value)}, and would come back as {shown(back)}; annotate what "
+                f"it returns, or return what JSON keeps"
+            )
+        return body.decode()
+
+    def revived_result(self, value: Any) -> Any:
+        """Return a result as the handler returned it, from that read from JSON; raises ValueError or TypeError."""
+        return value if self._result is None or self._result.is_plain else self._result.revive(value)
 
     def _written(self, key: str, value: Any) -> orjson.Fragment:
         """Return an argument's JSON, from which the same value is made again."""
@@ -102,6 +128,16 @@ class Signature:
 
     def _all(self) -> str:
         return ", ".join(sorted(self._names)) or "none"
+
+
+def _kind_of_result(name: str, handler: Callable[..., Any]) -> Kind | None:
+    """Return the kind of what the handler is annotated to return; None if that is not told."""
+    returned = inspect.signature(handler).return_annotation
+    if returned is inspect.Signature.empty:
+        return None
+    parameter = inspect.Parameter("result", inspect.Parameter.KEYWORD_ONLY, annotation=returned)
+    found = kinds_of(name, handler, [parameter])
+    return found["result"][0] if found else None
 
 
 def _require_usable(name: str, parameter: inspect.Parameter) -> None:

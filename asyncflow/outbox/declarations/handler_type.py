@@ -39,6 +39,7 @@ class HandlerType(TaskType):
     limit: int | None = None  # tasks of this type claimed at once, in each process; None: as many as concurrency
     interval_seconds: float = 0.0  # least time between two claims of this type, in each process
     transactional: bool = False  # the handler gets a Session, a coroutine an AsyncSession; its commit settles the task
+    keep_result: bool = False  # what the handler returns is kept with the task: outbox.result(session, id)
     handler: Callable[..., Any] | None = field(default=None, repr=False, metadata=NO_OPTION)
     signature: Signature | None = field(default=None, repr=False, compare=False, metadata=NO_OPTION)
     is_coroutine: bool = field(default=False, metadata=NO_OPTION)
@@ -55,6 +56,8 @@ class HandlerType(TaskType):
         require_seconds("interval_seconds", self.interval_seconds, 0)
         if not isinstance(self.transactional, bool):
             raise OptionError(f"transactional is {shown(self.transactional)}; give True or False")
+        if not isinstance(self.keep_result, bool):
+            raise OptionError(f"keep_result is {shown(self.keep_result)}; give True or False")
         if self.handler is not None:
             self(self.handler)
 
@@ -67,7 +70,7 @@ class HandlerType(TaskType):
         self.is_coroutine = inspect.iscoroutinefunction(handler)
         if self.is_coroutine:
             engine_loops.watch()
-        self.signature = Signature(self.name, handler, transactional=self.transactional)
+        self.signature = Signature(self.name, handler, transactional=self.transactional, keeps_result=self.keep_result)
         self.handler = handler
         return handler if self.wrap is None else self.wrap(self.name, handler)
 
@@ -85,11 +88,11 @@ class HandlerType(TaskType):
         """Tell whether claimed tasks may wait in the process before they begin."""
         return self.most_claimed > self.concurrency
 
-    def check(self, arguments: Any) -> Mapping[str, Any]:
+    def check(self, arguments: Any, given_later: frozenset[str] = frozenset()) -> Mapping[str, Any]:
         """Return the arguments as they are written; raise InvalidArgumentsError unless a task can carry them."""
         if not isinstance(arguments, dict) or not all(isinstance(name, str) for name in arguments):
             raise InvalidArgumentsError(f"arguments is {shown(arguments)}; give a dict of names to values")
-        return arguments if self.signature is None else self.signature.check(arguments)
+        return arguments if self.signature is None else self.signature.check(arguments, given_later)
 
 
 def function_of(given: Any) -> Any:

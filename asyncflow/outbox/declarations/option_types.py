@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
+
+
+class Follows(Protocol):
+    """Be the one task that follows another, as ``task.later(...)`` makes it."""
+
+    @property
+    def task_type(self) -> str:
+        """Return the name of its type."""
+        ...
+
+    @property
+    def call(self) -> Any:
+        """Return the call."""
+        ...
 
 
 class EnqueueOptions(TypedDict, total=False):
@@ -17,6 +31,7 @@ class EnqueueOptions(TypedDict, total=False):
     run_at: datetime | None
     idempotency_key: str | None
     max_retries: int | None
+    then: Follows | None
 
 
 class TypeOptions(TypedDict, total=False):
@@ -48,6 +63,7 @@ class HandlerOptions(TypeOptions, total=False):
     concurrency: int
     interval_seconds: float
     transactional: bool
+    keep_result: bool
 
 
 class PeriodicOptions(TypedDict, total=False):

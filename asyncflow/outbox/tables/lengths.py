@@ -8,6 +8,7 @@ CONSUMER_LENGTH = 100
 MESSAGE_ID_LENGTH = 255
 SCHEDULE_LOG_LENGTH = 2000
 STAGE_LENGTH = 100
+RESULT_STAGE = "@result"  # of a task that is done: its context is what the handler returned
 OVERFLOWN = "@"  # no JSON text begins so
 MOST_CONTEXT_ROW_BYTES = 65_000  # MySQL's TEXT ends at 65,535
 ACTOR_LENGTH = 120

@@ -12,6 +12,8 @@ import orjson
 from sqlalchemy import Connection, Row, Table
 
 from asyncflow.outbox import Outbox, Status
+from asyncflow.outbox.outcome.follow_up import follow_up_in
+from asyncflow.outbox.task import headers_of
 from asyncflow.scheduler.operator import queries as task_queries
 from asyncflow.scheduler.operator.cursor import Cursor
 from asyncflow.scheduler.operator.key_rows import KeyRows
@@ -149,10 +151,12 @@ class TaskState:
     headers: dict[str, str]
     payload: bytes | None
     log: str
+    follow_up: str | None = None  # the type of the task that follows it
 
 
 def state_of(row: Row[Any]) -> TaskState:
     """Return the state of a task from its whole row."""
+    follows = follow_up_in(row.headers)
     return TaskState(
         task_id=row.id,
         task_type=row.task_type,
@@ -167,9 +171,10 @@ def state_of(row: Row[Any]) -> TaskState:
         created_at=row.created_at,
         modified_at=row.modified_at,
         next_select_time=row.next_select_time,
-        headers={} if row.headers is None else orjson.loads(row.headers),
+        headers=headers_of(row.headers),
         payload=row.payload,
         log=row.schedule_log or "",
+        follow_up=None if follows is None else follows["task_type"],
     )
 
 

@@ -26,7 +26,7 @@ _MOST_KEYS = 100  # in a step, each in a transaction
 
 
 @dataclass
-class _Done:
+class _LaneDone:
     """Tell what a transaction put back, and whether it left anything for a lock, its limit or another owner."""
 
     rows: int = 0
@@ -89,20 +89,20 @@ class Strays:
     def _ordered(self) -> list[str]:
         return [name for name, kind in self._outbox.task_types.items() if kind.ordered]
 
-    def _release_keys(self, types: list[str], epochs: Mapping[int, int]) -> _Done:
+    def _release_keys(self, types: list[str], epochs: Mapping[int, int]) -> _LaneDone:
         """Release parked keys of types that are to have none."""
         statement = stray_queries.parked_of_types(self._outbox.parked_keys)
         values = {"types": types, "shards": sorted(epochs), "limit": _MOST_KEYS}
         keys = self._database.run(lambda connection: connection.execute(statement, values).all())
-        of_types: dict[str, _Done] = {}
+        of_types: dict[str, _LaneDone] = {}
         for name, key, shard in keys:
-            done, its = of_types.setdefault(name, _Done()), {"its_type": name, "its_key": key}
+            done, its = of_types.setdefault(name, _LaneDone()), {"its_type": name, "its_key": key}
             _add(done, self._run(partial(self._release, its=its, epochs={shard: epochs[shard]})))
         return self._tell(of_types)
 
     def _release(
         self, connection: Connection, its: Mapping[str, Any], epochs: Mapping[int, int], *, of_free: bool = False
-    ) -> _Done:
+    ) -> _LaneDone:
         parked = self._outbox.parked_keys
         tasks = self._outbox.tasks
         search = _Search(stray_queries.aside_of_key(parked, tasks), its, stray_queries.put_back(tasks))
@@ -112,13 +112,13 @@ class Strays:
         self._require(connection, epochs)
         return done
 
-    def _return_rows(self, name: str, epochs: Mapping[int, int]) -> _Done:
+    def _return_rows(self, name: str, epochs: Mapping[int, int]) -> _LaneDone:
         """Put back rows of an ordered type whose key is not parked."""
         tasks, values = self._outbox.tasks, {"types": [name], "shards": sorted(epochs)}
         found = stray_queries.aside_of_nobody(self._outbox.parked_keys, tasks)
         search = _Search(found, values, stray_queries.put_back_in_order(tasks))
 
-        def work(connection: Connection, *, of_free: bool = False) -> _Done:
+        def work(connection: Connection, *, of_free: bool = False) -> _LaneDone:
             done = self._return(connection, search, of_free=of_free)
             if done.rows:
                 self._require(connection, epochs)
@@ -126,7 +126,7 @@ class Strays:
 
         return self._tell({name: self._run(work)})
 
-    def _return(self, connection: Connection, search: _Search, *, of_free: bool) -> _Done:
+    def _return(self, connection: Connection, search: _Search, *, of_free: bool) -> _LaneDone:
         """Put back one page."""
         hold_writers(connection, self._outbox.shards)
         ids = list(connection.execute(search.find, {**search.values, "limit": _MOST_ROWS}).scalars())
@@ -135,8 +135,8 @@ class Strays:
             rows = sort_out(connection, self._outbox.tasks, ids, Status.PENDING)
             ids, leaves = sorted(rows.free), leaves or bool(rows.locked)
         if not ids:
-            return _Done(leaves=leaves)
-        return _Done(connection.execute(search.put_back, {"ids": ids}).rowcount, 0, leaves)
+            return _LaneDone(leaves=leaves)
+        return _LaneDone(connection.execute(search.put_back, {"ids": ids}).rowcount, 0, leaves)
 
     def _require(self, connection: Connection, epochs: Mapping[int, int]) -> None:
         """Look last whether the shards are owned still: their new owner may go by what is parked."""
@@ -145,18 +145,18 @@ class Strays:
         if {row.shard: row.epoch for row in rows} != dict(epochs):
             raise _Fenced
 
-    def _run(self, work: Callable[..., _Done]) -> _Done:
+    def _run(self, work: Callable[..., _LaneDone]) -> _LaneDone:
         try:
             return self._database.run(work, partial(work, of_free=True) if self._database.skips_locked else None)
         except _Fenced:
-            return _Done(leaves=True)
+            return _LaneDone(leaves=True)
         except DBAPIError as error:
             if not self._database.dialect.is_lock_wait(error):
                 raise
-            return _Done(leaves=True)  # somebody has locked a parked key; nothing else waits for that
+            return _LaneDone(leaves=True)  # somebody has locked a parked key; nothing else waits for that
 
-    def _tell(self, of_types: Mapping[str, _Done]) -> _Done:
-        whole = _Done()
+    def _tell(self, of_types: Mapping[str, _LaneDone]) -> _LaneDone:
+        whole = _LaneDone()
         for name, done in of_types.items():
             if done.rows or done.keys:
                 self._hooks.emit(RowsPutBack(name, done.rows, done.keys))
@@ -164,5 +164,5 @@ class Strays:
         return whole
 
 
-def _add(whole: _Done, part: _Done) -> None:
+def _add(whole: _LaneDone, part: _LaneDone) -> None:
     whole.rows, whole.keys, whole.leaves = whole.rows + part.rows, whole.keys + part.keys, whole.leaves or part.leaves

@@ -16,8 +16,10 @@ from asyncflow.errors import ClaimLostError, InvalidStageError, OptionError
 from asyncflow.leash import Leash, on_leash
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.signals import NotDone
+from asyncflow.outbox.outcome.follow_up import has_follow_up, takes_result
 from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
+from asyncflow.scheduler.worker.leaving.results import result_of
 from asyncflow.scheduler.worker.task_context import Save, TaskContext
 from asyncflow.scheduler.worker.transactional.async_joint_commit import AsyncJointCommit
 from asyncflow.scheduler.worker.transactional.joint_commit import JointCommit
@@ -56,6 +58,8 @@ class Attempt:
         try:
             if (task_type.signature is not None and task_type.signature.takes_context) or task_type.around:
                 attempt.context = _context_of(claim, task_type, tools)
+            if task_type.keep_result or claim.task.headers_json is not None:
+                _expect(claim, task_type)
         except Exception as error:  # noqa: BLE001 - of one task; the hand that begins it goes on
             attempt.fault = error
         return attempt
@@ -109,7 +113,9 @@ class Attempt:
             await self._await_call()
 
     async def _await_call(self, **given: Any) -> None:
-        await on_leash(self._handler(**self._arguments(), **given))
+        returned = await on_leash(self._handler(**self._arguments(), **given))
+        if self.claim.wants_result:
+            self._take(returned)
 
     async def _await_in_session(self) -> None:
         """Give the coroutine an AsyncSession whose commit, the coroutine's own or ours, settles the task as well."""
@@ -149,7 +155,13 @@ class Attempt:
     def _call_handler(self, **given: Any) -> None:
         arguments = self._arguments()
         with Leash():
-            self._handler(**arguments, **given)
+            returned = self._handler(**arguments, **given)
+        if self.claim.wants_result:
+            self._take(returned)
+
+    def _take(self, returned: Any) -> None:
+        """Keep what the handler returned, to be written with the outcome."""
+        self.claim.result = result_of(returned, self.task_type, self.tools.max_context_bytes)
 
     def _arguments(self) -> dict[str, Any]:
         signature = self.task_type.signature
@@ -175,6 +187,13 @@ def no_async_engine(name: str) -> OptionError:
         f"the handler of {name!r} is a transactional coroutine, which works in an AsyncSession: run an "
         f"AsyncScheduler(async_engine, outbox, ...) on the application's event loop, or make the handler a function"
     )
+
+
+def _expect(claim: Claim, task_type: HandlerType) -> None:
+    """Know what the task leaves when it is done."""
+    headers = claim.task.headers_json
+    claim.wants_result |= task_type.keep_result or takes_result(headers)
+    claim.leaves |= claim.wants_result or has_follow_up(headers)
 
 
 def _context_of(claim: Claim, task_type: HandlerType, tools: Tools) -> TaskContext:

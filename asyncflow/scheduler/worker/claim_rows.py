@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -17,6 +17,8 @@ from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.log_lines import log_line
 from asyncflow.scheduler.table.raw_ids import raw_form
 from asyncflow.scheduler.worker import queries
+from asyncflow.scheduler.worker.leaving.leavings import Leavings
+from asyncflow.scheduler.worker.leaving.results import Result
 from asyncflow.scheduler.worker.verdict import Verdict
 
 K = TypeVar("K")
@@ -42,6 +44,7 @@ class ClaimRows:
         self._overflow = outbox.contexts
         self._contexts = Contexts(outbox)
         self._deletes = deletes
+        self._leavings = Leavings(outbox, deletes=deletes)
 
     def held(self, connection: Connection, token: UUID, raw_ids: Collection[Any]) -> dict[Any, Row[Any]]:
         """Read those of the rows that the token holds, by raw id: stage, context, attempts and owner of each."""
@@ -86,6 +89,10 @@ class ClaimRows:
             values |= {"delay": timedelta(seconds=verdict.delay_seconds), "refund": int(not verdict.is_spent)}
             return connection.execute(queries.postpone(self._tasks), values).rowcount
         return connection.execute(queries.end(self._tasks), {**values, "its_status": int(verdict.status)}).rowcount
+
+    def leave(self, connection: Connection, token: UUID, results: Mapping[Any, Result | None]) -> int:
+        """Write SUCCESS, and what the tasks leave, by raw id; return how many rows the token held."""
+        return self._leavings.leave(connection, token, results)
 
     def forget_contexts(self, connection: Connection, raw_ids: Sequence[Any]) -> None:
         """Delete what the checkpoints of handled tasks have left, where their rows are deleted."""

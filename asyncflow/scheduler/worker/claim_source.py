@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from asyncflow.outbox import Task
+from asyncflow.scheduler.worker.leaving.results import Result
 from asyncflow.scheduler.worker.verdict import Verdict
 
 DESTINATION = "handlers"  # under which the events tell of what a worker does
@@ -29,6 +30,9 @@ class Claim:
     held_until: float
     is_suspect: bool = False  # one that died before it was heard of: its beginning is written down
     may_be_settled: bool = False  # a settle of it has failed, and perhaps its answer alone
+    wants_result: bool = False  # to keep it, or for the task that follows
+    leaves: bool = False  # a result or a task that follows, when it is done
+    result: Result | None = None
     may_be_done: bool = False  # the handler's own transaction has marked it SUCCESS, and may have committed
 
     @property

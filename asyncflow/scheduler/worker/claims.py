@@ -132,7 +132,7 @@ class Claims:
 
     def settle_in(self, connection: Connection, claim: Claim) -> None:
         """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
-        if self._rows.write(connection, SUCCEEDED, claim.token, [claim.task.raw_id]) != 1:
+        if self._write_all(connection, SUCCEEDED, [claim]) != 1:
             raise claim_lost(claim.task.id)
         self._forget_contexts(connection, [claim])
         claim.may_be_settled = claim.may_be_done = True  # whatever the handler's COMMIT tells us
@@ -251,19 +251,26 @@ class Claims:
 
     def _settle(self, connection: Connection, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
         standing = self._as_they_stand(connection, judged)
-        groups = grouped(((claim.token, verdict), claim) for claim, verdict in standing)
+        groups = grouped(((claim.token, verdict, claim.leaves), claim) for claim, verdict in standing)
         return [
             Written(verdict, claims, self._write(connection, verdict, claims))
-            for (_, verdict), claims in groups.items()
+            for (_, verdict, _), claims in groups.items()
         ]
 
     def _write(self, connection: Connection, verdict: Verdict, claims: Sequence[Claim]) -> int:
-        changed = self._rows.write(connection, verdict, claims[0].token, [claim.task.raw_id for claim in claims])
+        changed = self._write_all(connection, verdict, claims)
         if changed != len(claims) and any(claim.may_be_settled for claim in claims):
             changed = max(changed, self._standing(connection, verdict, claims))
         if verdict.status is Status.SUCCESS:
             self._forget_contexts(connection, claims)
         return changed
+
+    def _write_all(self, connection: Connection, verdict: Verdict, claims: Sequence[Claim]) -> int:
+        """Write one verdict on claims of one token, which all leave something or nothing; return how many it held."""
+        token = claims[0].token
+        if verdict.status is Status.SUCCESS and claims[0].leaves:
+            return self._rows.leave(connection, token, {claim.task.raw_id: claim.result for claim in claims})
+        return self._rows.write(connection, verdict, token, [claim.task.raw_id for claim in claims])
 
     def _as_they_stand(
         self, connection: Connection, judged: Sequence[tuple[Claim, Verdict]]

@@ -34,7 +34,7 @@ from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import NO_TIME, after_now, database_now, epoch_seconds, seconds_until
 from asyncflow.outbox.status import Status
-from asyncflow.outbox.tables import OWNER_LENGTH, TaskId
+from asyncflow.outbox.tables import OWNER_LENGTH, RESULT_STAGE, TaskId
 from asyncflow.scheduler.table.claim_owner import HEARD, MARKS, SUSPECT, WAITING_SUSPECT
 from asyncflow.scheduler.table.queries import by_primary_key, context_of, has_status, logged
 from asyncflow.scheduler.table.raw_ids import is_named, raw_id
@@ -143,7 +143,7 @@ def mark(tasks: Table) -> Update:
 def processing(tasks: Table, *, locks: bool) -> Select[Any]:
     """Read those of the rows that anybody holds, in the order of ids; ``locks`` keeps them so until the commit."""
     t = tasks.c
-    columns = (raw_id(t.id), t.claim_token, t.task_type, t.retry_count, t.max_retries, t.stage)
+    columns = (raw_id(t.id), t.claim_token, t.task_type, t.retry_count, t.max_retries, t.stage, t.headers)
     rows = select(*columns).where(is_named(t.id), has_status(tasks, Status.PROCESSING)).order_by(t.id)
     return rows.with_for_update() if locks else rows
 
@@ -156,6 +156,18 @@ def succeed(tasks: Table) -> Update:
         .where(_held(tasks))
         .values(status=int(Status.SUCCESS), claim_token=null(), order_time=NO_TIME, modified_at=NO_TIME)
     )
+
+
+@lru_cache(maxsize=32)
+def succeed_with_result(tasks: Table) -> Update:
+    """Mark held rows SUCCESS, and keep the result in place of the last checkpoint."""
+    return succeed(tasks).values(stage=RESULT_STAGE, context=bindparam("its_context", type_=tasks.c.context.type))
+
+
+@lru_cache(maxsize=32)
+def lock_held(tasks: Table) -> Select[Any]:
+    """Read which of the rows are held under the token, with their headers, and keep them so until the commit."""
+    return select(raw_id(tasks.c.id), tasks.c.headers).where(_held(tasks)).with_for_update()
 
 
 @lru_cache(maxsize=32)

@@ -17,6 +17,7 @@ from asyncflow.forks import leave_at_fork
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.outcome.follow_up import has_follow_up
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler.connections.caution import SharedCaution
@@ -32,6 +33,7 @@ from asyncflow.scheduler.worker import queries as claim_queries
 from asyncflow.scheduler.worker.claim_rows import Checkpoint, ClaimRows, claim_lost, grouped
 from asyncflow.scheduler.worker.claim_source import Claim
 from asyncflow.scheduler.worker.claims import Claims
+from asyncflow.scheduler.worker.leaving.results import Result
 from asyncflow.scheduler.worker.verdict import Spent, Verdict, judged
 
 TypeOf = Callable[[str], TaskType]
@@ -51,6 +53,7 @@ class ClaimOutcome(NamedTuple):
     name: str
     delay_seconds: float | None = None  # for a retry: replaces the policy's interval
     error: str = ""
+    result: Result | None = None
 
 
 class SettledClaim(NamedTuple):
@@ -216,11 +219,17 @@ class ServiceClaims:
             else _judge(outcome, rows.get(outcome.held.id.bytes), type_of)
             for outcome in outcomes
         ]
+        results = {outcome.held: outcome.result for outcome in outcomes}
         to_write = (
-            ((one.held.token, one.verdict), self._raw(one.held.id)) for one in settled if one.verdict is not None
+            ((one.held.token, one.verdict, _leaves(one, rows, results)), one.held)
+            for one in settled
+            if one.verdict is not None
         )
-        for (token, verdict), raw_ids in grouped(to_write).items():
-            self._rows.write(connection, verdict, token, raw_ids)
+        for (token, verdict, leaves), written in grouped(to_write).items():
+            if leaves:
+                self._rows.leave(connection, token, {self._raw(one.id): results[one] for one in written})
+            else:
+                self._rows.write(connection, verdict, token, [self._raw(one.id) for one in written])
         done = [rows[task_id] for task_id in _done(settled)]
         self._rows.forget_contexts(connection, [row[0] for row in done if row.stage is not None])
         return settled
@@ -283,6 +292,13 @@ def _judge(outcome: ClaimOutcome, row: Any, type_of: TypeOf) -> SettledClaim:
     spent = Spent(row.retry_count, kind.most_retries(row.max_retries))
     verdict = judged(outcome.name, outcome.delay_seconds, outcome.error, kind, spent)
     return SettledClaim(outcome.held, verdict, row.task_type, row.retry_count)
+
+
+def _leaves(one: SettledClaim, rows: Mapping[bytes, Any], results: Mapping[HeldClaim, Result | None]) -> bool:
+    """Tell whether a task is done and leaves a result, or one that follows it."""
+    if one.verdict is None or one.verdict.status is not Status.SUCCESS:
+        return False
+    return results[one.held] is not None or has_follow_up(rows[one.held.id.bytes].headers)
 
 
 def _done(settled: Iterable[SettledClaim]) -> list[bytes]:

@@ -13,7 +13,7 @@ import orjson
 from asyncflow.errors import InvalidStageError, PayloadNotSerializableError
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.declarations.periodic_task import DUE_TIME
-from asyncflow.outbox.tables import STAGE_LENGTH
+from asyncflow.outbox.tables import RESULT_STAGE, STAGE_LENGTH
 from asyncflow.text import require_text
 
 Save = Callable[[str, "str | None"], None]
@@ -81,7 +81,7 @@ class TaskContext:
         Raises InvalidStageError, or ClaimLostError: then the work is somebody else's by now, and the handler should
         end.
         """
-        stage = require_text("stage", stage, STAGE_LENGTH, InvalidStageError)
+        stage = stage_of(stage)
         text = None if context is None else self._text(context)
         self._save(stage, text)
         self.stage, self.context = stage, None if text is None else orjson.loads(text)
@@ -99,3 +99,11 @@ class TaskContext:
                 f"reference, or raise Outbox(max_message_bytes=...)"
             )
         return body.decode()
+
+
+def stage_of(stage: Any) -> str:
+    """Return the name of a stage; raises InvalidStageError for one that no row may have."""
+    name = require_text("stage", stage, STAGE_LENGTH, InvalidStageError)
+    if name == RESULT_STAGE:
+        raise InvalidStageError(f"stage {name!r} is asyncflow's own, of a task whose result is kept; choose another")
+    return name

@@ -11,6 +11,9 @@ from asyncflow.text import shown
 OutcomeName = Literal["success", "retry", "not_done", "failed", "cancelled", "given_back"]
 
 
+NO_RESULT: Any = object()
+
+
 class Created(NamedTuple):
     """Tell the id of a task, and whether it is new: not if its idempotency key had been used before."""
 
@@ -31,6 +34,8 @@ class HeldTask(NamedTuple):
     stage: str | None
     context: Any
     token: UUID
+    is_followed: bool = False  # by a task that the service enqueues when this one is done
+    wants_result: bool = False  # for the task that follows
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> HeldTask:
@@ -46,6 +51,8 @@ class HeldTask(NamedTuple):
             answer.get("stage"),
             answer.get("context"),
             UUID(answer["token"]),
+            bool(answer.get("is_followed")),
+            bool(answer.get("wants_result")),
         )
 
 
@@ -72,10 +79,12 @@ class Outcome(NamedTuple):
     outcome: OutcomeName
     delay_seconds: float | None = None
     error: str | None = None
+    result: Any = NO_RESULT  # what the handler returned, JSON-able; kept with the task
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields that are given."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
+        given = {name: value for name, value in self._asdict().items() if value is not None and name != "result"}
+        return given if self.result is NO_RESULT else {**given, "result": self.result}
 
 
 class Settled(NamedTuple):

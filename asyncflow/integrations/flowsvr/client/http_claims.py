@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from asyncflow.errors import ServiceAwayError, ServiceRefusedError, TaskServiceError, UnreadableAnswerError
 from asyncflow.events import Hooks, StepFailed, UnknownTypeSeen
-from asyncflow.integrations.flowsvr.client.answers import Held, HeldTask, Outcome, OutcomeName, Settled
+from asyncflow.integrations.flowsvr.client.answers import NO_RESULT, Held, HeldTask, Outcome, OutcomeName, Settled
 from asyncflow.integrations.flowsvr.client.backoff import Backoff
 from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
 from asyncflow.integrations.flowsvr.client.holds import Holds
@@ -191,7 +191,9 @@ class HttpClaims:
         payload = orjson.dumps(held.arguments)
         task = Task(raw_id, held.task_type, 0, held.key, headers, payload, held.attempt - 1, held.max_retries)
         context = None if held.context is None else orjson.dumps(held.context).decode()
-        return Claim(task, held.token, held.stage, context, held_until)
+        claim = Claim(task, held.token, held.stage, context, held_until)
+        claim.leaves, claim.wants_result = held.is_followed, held.wants_result
+        return claim
 
     def _renew_in_batches(self, claims: Sequence[Claim]) -> set[UUID]:
         lost: set[UUID] = set()
@@ -245,7 +247,8 @@ def _outcome_of(claim: Claim, verdict: Verdict) -> Outcome:
         name, delay = "retry" if verdict.is_spent else "not_done", verdict.delay_seconds
     if verdict == GIVEN_BACK:
         name, delay = "given_back", None
-    return Outcome(claim.task.id, claim.token, name, delay, f"{verdict.error}{verdict.frames}" or None)
+    result = NO_RESULT if claim.result is None else orjson.Fragment(claim.result.text)
+    return Outcome(claim.task.id, claim.token, name, delay, f"{verdict.error}{verdict.frames}" or None, result)
 
 
 def _written(claim: Claim, verdict: Verdict, result: Settled | None) -> Written:

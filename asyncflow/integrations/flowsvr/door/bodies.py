@@ -10,11 +10,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from asyncflow.errors import nearest
 from asyncflow.outbox import Call
+from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
 from asyncflow.outbox.declarations.task_type import MAX_RETRIES
 from asyncflow.outbox.message import MAX_PRIORITY
 from asyncflow.outbox.tables import KEY_LENGTH, OWNER_LENGTH, STAGE_LENGTH, TASK_TYPE_LENGTH
 from asyncflow.scheduler.table.claim_owner import HEARD
+from asyncflow.scheduler.worker.leaving.results import Result
 from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim
 
 # What every database keeps exactly, as ``asyncflow.text`` has it: no control characters, no spaces around.
@@ -48,7 +50,7 @@ OutcomeName = Literal["success", "retry", "not_done", "failed", "cancelled", "gi
 
 
 _MOST_ITEMS = 10_000  # of a list or a table, counted before any of them is looked at
-_FREE = ("arguments", "context")  # whose items nobody looks at
+_FREE = ("arguments", "context", "result")  # whose items nobody looks at
 
 
 def _first_fault(given: Any) -> Any:
@@ -153,10 +155,12 @@ class OneOutcome(RequestBody):
     outcome: OutcomeName
     delay_seconds: Delay | None = None
     error: ErrorText = ""
+    result: Any = Field(None, description="what the handler returned, to be kept with the task that is done")
 
     def told(self, task_id: UUID) -> ClaimOutcome:
         """Return the outcome of that task."""
-        return ClaimOutcome(HeldClaim(task_id, self.token), self.outcome, self.delay_seconds, self.error)
+        result = Result(payloads.encode(self.result)[0].decode(), True) if "result" in self.model_fields_set else None
+        return ClaimOutcome(HeldClaim(task_id, self.token), self.outcome, self.delay_seconds, self.error, result)
 
 
 class NamedOutcome(OneOutcome):

@@ -30,10 +30,9 @@ from asyncflow.integrations.flowsvr.routes.tasks import TaskId
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.wire import claim_json, state_json
 from asyncflow.outbox import payload as payloads
-from asyncflow.outbox.tables import STAGE_LENGTH
 from asyncflow.scheduler.worker.claim_source import Claim
 from asyncflow.scheduler.worker.service_claims import HeldClaim, SettledClaim
-from asyncflow.text import require_text
+from asyncflow.scheduler.worker.task_context import stage_of
 
 router = APIRouter(route_class=GuardedRoute, tags=["work"])
 
@@ -99,7 +98,7 @@ async def set_task(task_id: TaskId, body: OneOutcome, service: Service, token: W
 @router.put("/v2/tasks/{task_id:uuid}/checkpoint", responses=responses(404, 409))
 async def write_checkpoint(task_id: TaskId, body: WriteCheckpoint, service: Service, token: Worker) -> Response:
     """Write how far the work has come; 409 with the current state if the claim is lost."""
-    stage = require_text("stage", body.stage, STAGE_LENGTH, InvalidStageError)
+    stage = stage_of(body.stage)
     lease = None if body.lease_seconds is None else lease_of(body.lease_seconds, service.settings)
     held, context = HeldClaim(task_id, body.token), context_text(service, body.context)
     save = partial(service.claims.checkpoint, held=held, stage=stage, context=context, lease_seconds=lease)

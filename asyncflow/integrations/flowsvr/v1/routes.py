@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Connection, Row
 from starlette.responses import Response
 
-from asyncflow.errors import ClaimLostError, InvalidStageError, InvalidTaskTypeError
+from asyncflow.errors import ClaimLostError, InvalidTaskTypeError
 from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Producer, Service, Worker, require_type
 from asyncflow.integrations.flowsvr.door.bodies import PLAIN, TypeName, Whole
 from asyncflow.integrations.flowsvr.door.checks import require_unlocked
@@ -48,6 +48,7 @@ from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.task_view import Filter
 from asyncflow.scheduler.worker.claim_source import Claim
 from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim
+from asyncflow.scheduler.worker.task_context import stage_of
 from asyncflow.text import require_text
 
 _MOST = 2000  # the original's bound of a hold and of a list
@@ -245,7 +246,7 @@ async def _checkpoint(service: TaskService, held: HeldClaim, data: SettledData, 
     stage = data.task_stage or row.stage
     if not stage or (work is None and data.task_stage == row.stage):
         return
-    stage = require_text("task_stage", stage, STAGE_LENGTH, InvalidStageError)
+    stage = stage_of(stage)
     context = row.context if work is None else context_text(service, json_or_text(work))
     save = partial(service.claims.checkpoint, held=held, stage=stage, context=context, lease_seconds=None)
     try:

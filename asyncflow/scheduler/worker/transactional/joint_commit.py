@@ -180,6 +180,10 @@ class JointCommit:
             return
         self._is_ours = True
         try:
+            if self._claim.wants_result and not self._is_last:
+                raise self._refused(
+                    "COMMIT", "its result is written with it, and known when it returns; leave it to us"
+                )
             self._source.settle_in(connection, self._claim)
         except BaseException:
             # SQLAlchemy takes a transaction whose commit raised for ended, and would leave this one open.

@@ -1,0 +1,1 @@
+"""What comes of a task when it is done: the task that follows it, and its result."""

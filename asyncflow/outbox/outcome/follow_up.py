@@ -1,0 +1,101 @@
+"""The one task that follows another: carried in its headers, and made a row when that is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import literal
+
+from asyncflow.errors import PayloadTooLargeError
+from asyncflow.outbox.clock import NO_TIME, Instant
+from asyncflow.outbox.ids import shard_of
+from asyncflow.outbox.message import Call
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.task import FOLLOW_UP
+
+MOST_BYTES = 24 * 1024  # beside the headers, which have MAX_HEADERS_BYTES, in MySQL's TEXT of 64 KiB
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def with_follow_up(headers: str | None, row: Mapping[str, Any], call: Call, result_as: str | None) -> str:
+    """Return headers that carry the row of a follow-up; raises PayloadTooLargeError.
+
+    ``result_as`` names the argument that becomes the result of the task before.
+    """
+    delay: timedelta | None = row["next_select_time"] if call.run_at is None else None
+    carried = {
+        "id": str(row["id"]),
+        "task_type": row["task_type"],
+        "key": row["task_key"],
+        "priority": row["priority"],
+        "delay": None if delay is None else delay // _MICROSECOND,
+        "run_at": None if call.run_at is None else call.run_at.astimezone(timezone.utc).isoformat(),
+        "max_retries": row["max_retries"],
+        "headers": None if row["headers"] is None else orjson.Fragment(row["headers"]),
+        "arguments": orjson.Fragment(row["payload"]),
+        "result_as": result_as,
+    }
+    body = orjson.dumps(carried)
+    if len(body) > MOST_BYTES:
+        raise PayloadTooLargeError(
+            f"then: the follow-up {row['task_type']!r} is {len(body)} bytes, with those that follow it, at most "
+            f"{MOST_BYTES}; give it a reference to what is stored elsewhere, or enqueue it in a transactional handler"
+        )
+    own = {} if headers is None else orjson.loads(headers)
+    return orjson.dumps({**own, FOLLOW_UP: orjson.Fragment(body)}).decode()
+
+
+def follow_up_in(headers: str | None) -> dict[str, Any] | None:
+    """Return what headers carry of a follow-up; None if nothing follows."""
+    if headers is None or not has_follow_up(headers):
+        return None
+    found: dict[str, Any] | None = orjson.loads(headers).get(FOLLOW_UP)
+    return found
+
+
+def has_follow_up(headers: str | None) -> bool:
+    """Tell whether headers seem to carry a follow-up, at the cost of a look."""
+    return headers is not None and FOLLOW_UP in headers
+
+
+def takes_result(headers: str | None) -> bool:
+    """Tell whether a follow-up is given the result."""
+    carried = follow_up_in(headers)
+    return carried is not None and carried["result_as"] is not None
+
+
+def row_of_follow_up(carried: Mapping[str, Any], result: str | None, shard_count: int) -> dict[str, Any]:
+    """Return the column values of a follow-up that may begin, with the result, a JSON text, of the task before."""
+    task_id = UUID(carried["id"])
+    arguments = dict(carried["arguments"])
+    if carried["result_as"] is not None:
+        arguments[carried["result_as"]] = orjson.Fragment(result or "null")
+    priority, due = carried["priority"], _due(carried)
+    return {
+        "id": task_id,
+        "task_type": carried["task_type"],
+        "task_key": carried["key"],
+        "shard": shard_of(task_id, shard_count),
+        "status": int(Status.PENDING),
+        "priority": priority,
+        "order_time": due or timedelta(seconds=-priority) if isinstance(due, timedelta) else due,
+        "next_select_time": due,
+        "retry_count": 0,
+        "max_retries": carried["max_retries"],
+        "headers": None if carried["headers"] is None else orjson.dumps(carried["headers"]).decode(),
+        "payload": orjson.dumps(arguments),
+        "schedule_log": None,
+        "created_at": NO_TIME,
+        "modified_at": NO_TIME,
+    }
+
+
+def _due(carried: Mapping[str, Any]) -> Any:
+    """Return a delay that begins now, or the moment that was given."""
+    if carried["run_at"] is not None:
+        return literal(datetime.fromisoformat(carried["run_at"]), Instant())
+    return timedelta(microseconds=carried["delay"])

@@ -1,0 +1,146 @@
+"""What became of a task, for those who enqueued it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection, Engine, Row
+from sqlalchemy.orm import Session
+
+from asyncflow.errors import OptionError, WrongTargetError
+from asyncflow.outbox import queries
+from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.declarations.task_type import require_seconds
+from asyncflow.outbox.status import Status
+from asyncflow.outbox.tables import RESULT_STAGE, Tables
+from asyncflow.outbox.transaction.target import async_session_of, connection_of, is_async, target_of
+from asyncflow.text import shown
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Tell that a task waits, or is at work."""
+
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Tell that a task is done; ``value`` is what its handler returned, None where its type keeps no result."""
+
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Tell that a task is FAILED or CANCELLED; ``error`` is the last line of its log."""
+
+    error: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Tell that there is no such row: it was deleted after its retention, or its transaction has not committed."""
+
+
+Outcome = Pending | Done | Failed | Gone
+
+
+class Results:
+    """Read what became of tasks; has no state, any thread uses it."""
+
+    def __init__(self, tables: Tables, types: Mapping[str, HandlerType]) -> None:
+        self._tables = tables
+        self._types = types
+
+    def of(self, target: Session | Connection, task_id: UUID) -> Outcome:
+        """Read, on the caller's connection, what became of a task; raises WrongTargetError or OptionError."""
+        _require_id(task_id)
+        if is_async(target):
+            raise WrongTargetError("an AsyncSession needs: await outbox.result_async(session, id)")
+        statement = queries.outcome(self._tables.tasks, self._tables.contexts)
+        sync = target_of(target)
+        if isinstance(sync, Session) and sync.autoflush:
+            sync.flush()
+        # Where the task was written, which a replica may not know yet.
+        connection = connection_of(sync, queries.insert_task(self._tables.tasks))
+        return self._of_row(connection.execute(statement, {"its_id": task_id}).one_or_none())
+
+    async def of_async(self, session: AsyncSession, task_id: UUID) -> Outcome:
+        """Do what ``of`` does, in an AsyncSession."""
+        _require_id(task_id)
+        if not is_async(session):
+            raise WrongTargetError("only an AsyncSession is awaited; call outbox.result(session, id)")
+        return await async_session_of(session).run_sync(lambda sync: self.of(sync, task_id))
+
+    def wait(self, engine: Engine, task_id: UUID, timeout_seconds: float) -> Outcome:
+        """Ask again and again, each time in a transaction of its own, until the task waits no longer."""
+        if not isinstance(engine, Engine):
+            raise OptionError(f"engine is {shown(engine)}; give an Engine, for each look has a transaction of its own")
+        for pause in _pauses(task_id, timeout_seconds):
+            with engine.connect() as connection:
+                found = self.of(connection, task_id)
+            if not isinstance(found, Pending):
+                return found
+            time.sleep(pause)
+        raise _late(task_id, timeout_seconds)
+
+    async def wait_async(self, engine: AsyncEngine, task_id: UUID, timeout_seconds: float) -> Outcome:
+        """Do what ``wait`` does, with an AsyncEngine."""
+        if type(engine).__name__ != "AsyncEngine":
+            raise OptionError(f"engine is {shown(engine)}; give an AsyncEngine, or call outbox.wait_result(engine, id)")
+        for pause in _pauses(task_id, timeout_seconds):
+            async with engine.connect() as connection:
+                found = await connection.run_sync(lambda sync: self.of(sync, task_id))
+            if not isinstance(found, Pending):
+                return found
+            await asyncio.sleep(pause)
+        raise _late(task_id, timeout_seconds)
+
+    def _of_row(self, row: Row[Any] | None) -> Outcome:
+        if row is None:
+            return Gone()
+        status = Status(row.status)
+        if status in (Status.PENDING, Status.PROCESSING):
+            return Pending(status)
+        if status is not Status.SUCCESS:
+            return Failed((row.schedule_log or "").partition("\n")[0], status)
+        if row.stage != RESULT_STAGE:
+            return Done()
+        value, kind = orjson.loads(row.context), self._types.get(row.task_type)
+        signature = None if kind is None else kind.signature
+        return Done(value if signature is None else signature.revived_result(value))
+
+
+def _pauses(task_id: UUID, timeout_seconds: float) -> Iterator[float]:
+    """Give the pause after each look: twice the one before, up to a second, and none beyond the time-out."""
+    _require_id(task_id)
+    require_seconds("timeout_seconds", timeout_seconds, 0)
+    until, pause = time.monotonic() + timeout_seconds, _FIRST_PAUSE
+    while True:
+        left = until - time.monotonic()
+        yield max(0.0, min(pause, left))
+        if left <= 0:
+            return
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _require_id(task_id: Any) -> None:
+    if not isinstance(task_id, UUID):
+        raise OptionError(f"task_id is {shown(task_id)}; give the UUID that enqueue() returned")
+
+
+def _late(task_id: UUID, timeout_seconds: float) -> TimeoutError:
+    return TimeoutError(f"task {task_id} is not done after {timeout_seconds:g} s; look later, or see what holds it up")

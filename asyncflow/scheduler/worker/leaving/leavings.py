@@ -1,0 +1,71 @@
+"""What tasks leave when they are done: their results, and the tasks that follow them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+from sqlalchemy.sql import ClauseElement
+
+from asyncflow.events import TaskEnqueued
+from asyncflow.outbox import Outbox
+from asyncflow.outbox import queries as write_queries
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.outcome.follow_up import follow_up_in, row_of_follow_up
+from asyncflow.outbox.task import uuid_of
+from asyncflow.scheduler.table.contexts import Contexts
+from asyncflow.scheduler.worker import queries
+from asyncflow.scheduler.worker.leaving.results import Result
+
+
+class Leavings:
+    """Settle tasks that leave something, in the transaction of the connection given; has no state.
+
+    Which of them the token holds is read under a lock first, so that what follows comes once, and only then. Rows that
+    keep a result are not deleted.
+    """
+
+    def __init__(self, outbox: Outbox, *, deletes: bool) -> None:
+        self._outbox = outbox
+        self._tasks = outbox.tasks
+        self._contexts = Contexts(outbox)
+        self._succeed = queries.delete_succeeded if deletes else queries.succeed
+
+    def leave(self, connection: Connection, token: UUID, results: Mapping[Any, Result | None]) -> int:
+        """Mark SUCCESS what the token holds of the rows, by raw id; return how many."""
+        values = {"ids": list(results), "token": token}
+        held = {row[0]: row.headers for row in connection.execute(queries.lock_held(self._tasks), values)}
+        plain = [raw_id for raw_id in held if not self._keep(connection, token, raw_id, results[raw_id])]
+        if plain:
+            connection.execute(self._succeed(self._tasks), {"ids": plain, "token": token})
+        following = ((follow_up_in(headers), results[raw_id]) for raw_id, headers in held.items())
+        count = self._outbox.shard_count
+        self._insert(
+            connection,
+            [row_of_follow_up(one, result and result.text, count) for one, result in following if one is not None],
+        )
+        return len(held)
+
+    def _keep(self, connection: Connection, token: UUID, raw_id: Any, result: Result | None) -> bool:
+        """Settle a task with its result, if it has one to keep."""
+        if result is None or not result.is_kept:
+            return False
+        held = {"ids": [raw_id], "token": token}
+        statement = queries.succeed_with_result(self._tasks)
+        return self._contexts.save(connection, statement, held, uuid_of(raw_id), result.text)
+
+    def _insert(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
+        statement, at_a_moment = write_queries.insert_task(self._tasks), _with_expressions(rows)
+        for row in at_a_moment:
+            connection.execute(statement.values(row))
+        if together := [row for row in rows if row not in at_a_moment]:
+            dialect_of(connection.dialect.name).insert_many(connection, self._tasks, together, statement)
+        for row in rows:
+            self._outbox.bell.on_commit_of(connection, row["task_type"])
+            self._outbox.hooks.emit(TaskEnqueued(row["id"], row["task_type"], row["task_key"]))
+
+
+def _with_expressions(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if isinstance(row["order_time"], ClauseElement)]
