@@ -9,6 +9,8 @@ LOWEST_INSTALLED := $(LOWEST)/.installed
 # What test-lowest runs: make test-lowest LOWEST_TESTS=tests/integration/outbox
 LOWEST_TESTS ?= tests/unit tests/integration
 SERVICES := $(PYTHON) -m tools.services
+TOGETHER := $(RUN) -m pytest tests/chaos tests/acceptance tests/unit tests/integration \
+	-n 2 --dist loadfile --no-loadscope-reorder --durations=25
 
 # Passed on to pytest: make test PYTEST_ARGS="-k heads -x"
 PYTEST_ARGS ?=
@@ -38,12 +40,11 @@ services: ## start MariaDB, PostgreSQL and Kafka for the tests
 services-down: ## stop the services that were started; their data stay
 	@$(SERVICES) down
 
-# Two at a time, but one by one where latencies are measured and processes killed. 5: nothing there fits PYTEST_ARGS.
+# Two files at a time, the longest first; then one by one those that measure how fast something is. 5: none fits PYTEST_ARGS.
 test: install services ## run every test but the long ones, against real services
 	@status=0; \
-	for tests in "tests/unit tests/integration -n 2 --dist loadfile" "tests/acceptance tests/chaos"; do \
-		$(RUN) -m pytest $$tests -m 'not long' $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
-	done; \
+	$(TOGETHER) -m 'not long and not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
+	$(RUN) -m pytest tests/chaos -m 'alone and not long' --durations=10 $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	echo "the services stay up for the next run: make services-down stops them"; exit $$status
 
 # pip gives up the search for tools that go with old libraries; uv finds them in seconds.

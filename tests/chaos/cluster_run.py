@@ -87,13 +87,13 @@ class ClusterRun:
         with self.bank.engine.connect() as connection:
             return {row.shard: row.owner for row in connection.execute(select(shards))}
 
-    def await_shares(self, instances: int, seconds: float = 30.0) -> float:
+    def await_shares(self, instances: int, seconds: float = 120.0) -> float:
         """Wait until so many instances own all shards, in shares as equal as can be; return how long it took."""
         began = time.monotonic()
         assert wait_until(lambda: self.is_shared(instances), seconds), f"owners: {self._shares()}"
         return time.monotonic() - began
 
-    def seconds_until_owned_by_others(self, owner: str, seconds: float = 30.0) -> float:
+    def seconds_until_owned_by_others(self, owner: str, seconds: float = 120.0) -> float:
         """Wait until every shard has an owner, another than ``owner``; return how long it took."""
         began = time.monotonic()
         assert wait_until(lambda: not {owner, None} & set(self.owners().values()), seconds), f"owners: {self._shares()}"

@@ -17,7 +17,7 @@ from tools.services.process import wait_until
 
 SCHEDULER = ("asyncflow.cli", "run", "tests.chaos.scheduler_process:make")
 WRITERS = ("tests.chaos.writing_process",)
-_SETTLED_SECONDS = 60.0
+_SETTLED_SECONDS = 120.0
 _MOST_EVENTS = 9  # a scheduler is killed at one of its first few steps: three rounds
 _MOST_DELAY_SECONDS = 0.02
 

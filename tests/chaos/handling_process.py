@@ -35,7 +35,7 @@ def deadly() -> None:
 
 def scheduler_on(engine: Engine) -> Scheduler:
     """Return a scheduler that notices a death soon."""
-    leases: dict[str, Any] = {"lease_seconds": 0.9, "heartbeat_seconds": 0.2, "claim_lease_seconds": 1.0}
+    leases: dict[str, Any] = {"lease_seconds": 2.0, "heartbeat_seconds": 0.4, "claim_lease_seconds": 2.0}
     return Scheduler(engine, outbox, {}, monitor_interval_seconds=0.2, **leases)
 
 

@@ -30,7 +30,7 @@ def begin(run: ClusterRun, instances: int = 2, url: URL | None = None, **options
     run.start_writers(threads=4, breath_seconds=_BREATH_SECONDS)
 
 
-def end(run: ClusterRun, finding: Tell, *, settled_within_seconds: float = 60.0) -> Verdict:
+def end(run: ClusterRun, finding: Tell, *, settled_within_seconds: float = 120.0) -> Verdict:
     """Let everything end in good order; tell and return the verdict."""
     run.dismiss_writers()
     run.settle_all(settled_within_seconds)

@@ -17,7 +17,7 @@ from tests.chaos.plan import Plan
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 KILLED = -signal.SIGKILL
-_END_SECONDS = 40.0
+_END_SECONDS = 120.0
 
 
 class ProcessUnderTest:
@@ -55,7 +55,7 @@ class ProcessUnderTest:
         """Return what it told of one kind, in order."""
         return [event for event in list(self.events) if event["kind"] == kind]
 
-    def wait_for(self, condition: Callable[[], bool], *, timeout_seconds: float = 30.0) -> None:
+    def wait_for(self, condition: Callable[[], bool], *, timeout_seconds: float = 120.0) -> None:
         """Wait until the condition holds, looking at each event and at the end."""
         with self._changed:
             if self._changed.wait_for(lambda: condition() or self.ended_at is not None, timeout_seconds):

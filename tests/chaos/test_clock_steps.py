@@ -23,6 +23,7 @@ from tests.support.faketime import faketime_library
 from tools.services.mariadb import MariaDB
 from tools.services.process import wait_until
 
+pytestmark = pytest.mark.alone
 LEASE_SECONDS = 3.0
 SetClock = Callable[[int], None]
 

@@ -17,7 +17,7 @@ def test_1000_killed_connections_lose_nothing_and_keep_order(
 ) -> None:
     run = cluster_run()
     begin(run)
-    wanted, killed = (1000 if form == "long" else 60), 0
+    wanted, killed = (1000 if form == "long" else 40), 0
     until = time.monotonic() + 300
     while killed < wanted and time.monotonic() < until:
         killed += end_connections(run.bank.engine)

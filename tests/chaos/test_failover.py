@@ -20,6 +20,7 @@ from tools.services.mariadb import MariaDB
 from tools.services.postgresql import PostgreSQL
 from tools.services.process import wait_until
 
+pytestmark = pytest.mark.alone  # how soon it goes on
 LEASE_SECONDS = 3.0
 SLACK_SECONDS = 5.0
 _LONG = 60.0
@@ -70,6 +71,7 @@ def test_a_server_that_takes_no_writes_for_a_while_loses_nothing(
             _watch(run, _seconds(form))
             _run(server, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
             _watch(run, _seconds(form))
+            _wait(run, lambda: any(one.of("step failed") for one in run.schedulers), _LONG)
             assert any(one.of("step failed") for one in run.schedulers)
             _run(
                 server,

@@ -26,7 +26,7 @@ def test_a_row_that_is_locked_for_long_holds_up_itself_alone(
 ) -> None:
     run = cluster_run(lease_seconds=7.0)
     begin(run)
-    seconds = 60.0 if form == "long" else 12.0
+    seconds = 60.0 if form == "long" else 9.0
     watch(run, 2)
     with row_locked(run.bank) as row:
         written, settled = moved_while(run, lambda: watch(run, seconds))
@@ -45,7 +45,7 @@ def test_a_table_that_is_locked_for_long_costs_no_shard(form: str, cluster_run: 
     begin(run)
     watch(run, 2)
     with table_locked(run.bank.engine, run.bank.outbox.tasks.name):
-        watch(run, 60.0 if form == "long" else 12.0)
+        watch(run, 60.0 if form == "long" else 9.0)
     assert lost_shards(run) == 0
     assert end(run, finding).is_clean
 

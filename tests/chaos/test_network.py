@@ -44,7 +44,7 @@ def test_the_answer_of_each_commit_in_turn_is_lost_and_nothing_stands(
     with proxy_to(run.bank.engine.url) as (proxy, url):
         begin(run, 2, url)
         start = proxy.commits
-        most = 400 if form == "long" else 40
+        most = 400 if form == "long" else 25
         # One in three, so that what is done again after a loss can be lost as well.
         proxy.lose_answers(lambda number: number > start and (number - start) % 3 == 0 and len(proxy.lost) < most)
         until = time.monotonic() + 300

@@ -131,7 +131,7 @@ def test_the_order_of_each_key_holds_while_the_clock_steps(
         scheduler.start()
     try:
         bank.open()
-        steps = step_clock(offset, 120.0 if form == "long" else 12.0)
+        steps = step_clock(offset, 120.0 if form == "long" else 8.0)
         bank.close()
         offset.write_text("-20\n")  # behind the latest turns: nothing waits for the clock
         is_drained = wait_until(lambda: bank.waiting() == 0, _DRAINED_WITHIN_SECONDS)

@@ -20,7 +20,7 @@ from tests.chaos.process import CHECKOUT
 from tests.support.faketime import faketime_library
 
 _OFFSETS = ["+0", "+1h", "-1h"]
-_SECONDS = {"short": 8.0, "long": 120.0}
+_SECONDS = {"short": 6.0, "long": 120.0}
 
 
 def instance(engine: Engine, offset: str) -> subprocess.Popen[bytes]:
@@ -37,7 +37,7 @@ def enqueued(engine: Engine) -> list[datetime]:
     return [datetime.fromisoformat(orjson.loads(text or "{}")["due-time"]) for text in headers]
 
 
-def await_more(engine: Engine, timeout_seconds: float = 30.0) -> None:
+def await_more(engine: Engine, timeout_seconds: float = 120.0) -> None:
     """Wait until one more task was enqueued."""
     count, until = select(func.count()).select_from(outbox.tasks), time.monotonic() + timeout_seconds
     with engine.connect() as connection:

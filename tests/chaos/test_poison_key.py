@@ -46,6 +46,7 @@ class Poisoned:
         self._publisher.close()
 
 
+@pytest.mark.alone
 @on_mariadb
 @in_short_and_long
 @pytest.mark.parametrize("ordered", [True, False], ids=["ordered", "unordered"])

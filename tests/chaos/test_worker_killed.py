@@ -16,7 +16,7 @@ from tests.chaos.handling_process import effects, metadata, outbox
 from tests.chaos.process import CHECKOUT
 
 _HARMLESS = 300
-_END_SECONDS = 60.0
+_END_SECONDS = 240.0
 
 
 @contextmanager
