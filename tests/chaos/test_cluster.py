@@ -17,11 +17,11 @@ from tests.chaos.bank import Bank
 from tests.chaos.cluster_run import ClusterRun, StartClusterRun, owner_of
 from tests.chaos.findings import Tell
 from tests.chaos.fixtures import in_short_and_long, on_mariadb, plan_of
-from tests.chaos.lateness import Lateness
 from tests.chaos.oracle import Verdict
 from tests.chaos.private_server import private_server
 from tests.chaos.publishers import AFTER_ACKNOWLEDGEMENT
 from tests.support.faketime import faketime_library
+from tests.support.lateness import Lateness
 from tools.services.mariadb import MariaDB
 
 DEFAULT_LEASE_SECONDS = SchedulerSettings().lease_seconds

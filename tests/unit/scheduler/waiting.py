@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def eventually(condition: Callable[[], object], timeout_seconds: float = 60.0) -> None:
+def eventually(condition: Callable[[], object], timeout_seconds: float = 120.0) -> None:
     """Return as soon as ``condition`` holds; raises AssertionError after the time-out.
 
     What takes long to ask is asked less often: a test that polls must not starve what it waits for.

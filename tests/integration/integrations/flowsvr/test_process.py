@@ -27,7 +27,7 @@ def serve(tmp_path: Path, database_url: URL) -> Iterator[Callable[..., list[Proc
     def begin(count: int, *options: str) -> list[Process]:
         started.extend(Process(tmp_path, url, *options) for _ in range(count))
         for process in started:
-            eventually(process.is_up, 30)
+            eventually(process.is_up)
         return started
 
     yield begin
@@ -50,7 +50,7 @@ def test_a_sigterm_lets_waiting_holds_return_at_once_and_ends_the_process_cleanl
     code, log = process.stop()
     waiting.join(60)
     assert (code, held) == (0, [[]])
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20  # before its wait is over
     assert SECRET not in log
     assert "Traceback" not in log
 

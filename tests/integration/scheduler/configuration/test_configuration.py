@@ -41,7 +41,7 @@ def drain_until(scheduler: Scheduler, holds: Callable[[], bool]) -> None:
         scheduler.drain()
         return holds()
 
-    eventually(drained, 30)
+    eventually(drained)
 
 
 def by_hand(application: Application, task_type: str, **values: Any) -> None:
@@ -363,9 +363,9 @@ def test_a_running_scheduler_takes_changes_over(application: Application) -> Non
     with application.scheduler(configuration_interval_seconds=0.05):
         enqueue(application, counted)
         configs.put("counted", enabled=True)
-        eventually(lambda: done == [1], 30)
+        eventually(lambda: done == [1])
         configs.remove("counted")
-        eventually(lambda: len(application.signals.of(ConfigurationChanged)) == 3, 30)
+        eventually(lambda: len(application.signals.of(ConfigurationChanged)) == 3)
     assert [told.options for told in application.signals.of(ConfigurationChanged)] == [
         (("enabled", False),),
         (("enabled", True),),
@@ -379,15 +379,15 @@ def test_claimed_tasks_that_wait_are_given_back_when_their_type_is_switched_off(
     @application.outbox.task(concurrency=1, limit=5)
     def slow() -> None:
         begun.set()
-        gate.wait(30)
+        gate.wait(60)
 
     enqueue(application, slow, 5)
     with application.scheduler(configuration_interval_seconds=0.05):
-        assert begun.wait(30)
+        assert begun.wait(60)
         configurations(application).put("slow", enabled=False)
-        eventually(lambda: application.statuses().count(Status.PENDING) == 4, 30)
+        eventually(lambda: application.statuses().count(Status.PENDING) == 4)
         gate.set()
-        eventually(lambda: application.statuses().count(Status.SUCCESS) == 1, 30)
+        eventually(lambda: application.statuses().count(Status.SUCCESS) == 1)
     waiting = [row for row in application.rows() if row.status == Status.PENDING]
     assert [row.retry_count for row in waiting] == [0] * 4
 
@@ -411,7 +411,7 @@ def test_a_wrong_row_is_told_once_and_changes_nothing(
     by_hand(application, "of.nobody", **values)
     enqueue(application, "counted")
     with application.scheduler(configuration_interval_seconds=0.02) as scheduler:
-        eventually(lambda: application.statuses() == [Status.SUCCESS], 30)
+        eventually(lambda: application.statuses() == [Status.SUCCESS])
         for _ in range(3):
             scheduler.types.read()
     (ignored,) = application.signals.of(ConfigurationIgnored)

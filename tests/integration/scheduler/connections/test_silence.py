@@ -17,6 +17,7 @@ from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import ids_of
 from tests.integration.scheduler.writing import publish_many, texts
 from tests.support.application import Application
+from tests.support.lateness import Lateness
 from tests.support.proxy import Proxy, proxy_to
 from tests.unit.scheduler.waiting import eventually
 
@@ -41,6 +42,14 @@ def line(request: pytest.FixtureRequest, database_url: URL) -> Iterator[tuple[Pr
 
 def is_done(application: Application) -> bool:
     return set(application.statuses()) == {Status.SUCCESS}
+
+
+def assert_done_soon(application: Application) -> None:
+    """Wait until all is done, no longer than a lease and a little, and what a busy machine is late at each step."""
+    began = time.monotonic()
+    with Lateness(application.engine) as machine:
+        eventually(lambda: is_done(application))
+    assert time.monotonic() - began < LEASE_SECONDS + SLACK_SECONDS + 8 * machine.worst
 
 
 def test_commits_whose_answers_never_come_hold_nothing_up_for_longer_than_a_lease(
@@ -76,13 +85,11 @@ def test_a_network_that_stood_still_is_gone_on_with_and_left_cleanly(
         for loop in ("cluster", "relay-kafka"):  # which have waited in vain, and tell it
             application.signals.wait_for(StepFailed, lambda failed, loop=loop: failed.loop == loop)  # type: ignore[misc]
         proxy.resume()
-        began = time.monotonic()
-        eventually(lambda: is_done(application))
-        assert time.monotonic() - began < LEASE_SECONDS + SLACK_SECONDS
+        assert_done_soon(application)
         proxy.stall()
         began = time.monotonic()
         scheduler.stop(timeout_seconds=4)
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 60
         proxy.resume()
 
 

@@ -134,7 +134,7 @@ def test_a_topic_that_answers_nothing_takes_a_tenth_of_the_time_of_others(
     began = time.monotonic()
     while publisher.offered["user.registered"] < 200:
         scheduler.relays[0].step()
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 120
     # Of the mixed batches of the first rounds, and of its own: each takes a tenth of a second.
     assert sum(1 for event in application.signals.of(TasksPublished) if event.sent < event.tasks) <= 4
     assert {row.retry_count for row in application.rows()} == {0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -43,7 +44,7 @@ class Gate:
 
     def wait_for(self, count: int) -> None:
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.begun) >= count, 10)
+            assert self.changed.wait_for(lambda: len(self.begun) >= count, 120)
 
 
 @pytest.mark.parametrize("is_coroutine", [False, True])
@@ -72,22 +73,27 @@ def test_as_many_as_the_limit_are_claimed_and_as_many_as_concurrency_work(
 
 
 def test_the_time_of_a_task_counts_from_when_its_handler_starts(sqlite_application: Application) -> None:
-    application = sqlite_application
+    application, overdue_at = sqlite_application, list[float]()
 
-    @application.outbox.task(concurrency=1, limit=COUNT, max_retries=0, max_processing_time_seconds=0.5)
+    @application.outbox.task(concurrency=1, limit=COUNT)
     def working(number: int) -> None:
-        threading.Event().wait(0.1)  # is its work; all together take longer than one may
+        (attempt,) = worker._crews["working"].at_work()
+        overdue_at.append(attempt.overdue_at)
+        threading.Event().wait(0.05)  # is its work
 
     enqueue(application, working)
-    application.scheduler().drain()
+    scheduler = application.scheduler()
+    worker = scheduler.machinery.worker
+    scheduler.drain()
 
     assert application.statuses() == [Status.SUCCESS] * COUNT
+    assert all(later - earlier > 0.04 for earlier, later in pairwise(overdue_at))
 
 
 def test_a_task_behind_one_that_hangs_begins_when_that_is_given_up(sqlite_application: Application) -> None:
     application, hanging = sqlite_application, threading.Event()
 
-    @application.outbox.task(concurrency=1, limit=COUNT, max_retries=0, max_processing_time_seconds=0.3)
+    @application.outbox.task(concurrency=1, limit=COUNT, max_retries=0, max_processing_time_seconds=2.0)
     def working(number: int) -> None:
         if number == 0:
             hanging.wait(60)
