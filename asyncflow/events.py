@@ -263,6 +263,14 @@ class RowsPutBack(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RowsPutInOrder(Event):
+    """Rows of ``task_type``, which is ordered now, were published while it was not: they go before all others."""
+
+    task_type: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class IdempotencyKeysForgotten(Event):
     """The cleaner deleted idempotency keys whose retention is over; each may be used anew."""
 

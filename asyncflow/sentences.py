@@ -31,6 +31,7 @@ _SENTENCES: dict[type[Event], str] = {
     events.AuditEntriesDeleted: "Old audit rows were deleted",
     events.SettledRowsDeleted: "Old tasks were deleted",
     events.RowsPutBack: "Rows that waited for nothing were put back",
+    events.RowsPutInOrder: "Rows that were published without an order were put in order",
     events.IdempotencyKeysForgotten: "Old idempotency keys were forgotten",
     events.TickMisfired: "A tick came during work: one more run follows",
     events.StepFailed: "A step failed and is tried again",

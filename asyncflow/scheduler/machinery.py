@@ -152,6 +152,7 @@ class Machinery:
         """Take part in the cluster with all jobs; raises ShardCountMismatchError, OptionError, or from the database."""
         self.types.read()
         self.ownership.acquire()
+        self.cleaner.put_in_order()
         self.roster.enter()
 
     def give_shares_back(self) -> None:

@@ -70,6 +70,13 @@ class Cleaner:
         self.close()
         return self._settings.cleaning_interval_seconds
 
+    def put_in_order(self) -> None:
+        """Let ordered types begin in order, before anything of them is sent."""
+        try:
+            self.strays.put_in_order()
+        finally:
+            self.close()  # another thread goes on
+
     def close(self) -> None:
         """Give the connections back."""
         self._database.close()

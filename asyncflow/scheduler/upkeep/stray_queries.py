@@ -23,10 +23,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import database_now
+from asyncflow.outbox.clock import Instant, database_now
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.table.queries import MOST_AHEAD, has_status, in_time
 from asyncflow.scheduler.table.raw_ids import is_named, raw_id
+
+_ITS_TYPE: Any = bindparam("its_type", type_=String())
 
 
 def _is_aside(tasks: Table) -> ColumnElement[bool]:
@@ -85,6 +87,37 @@ def aside_of_nobody(parked: Table, tasks: Table) -> Select[Any]:
         )
         .limit(_limit())
     )
+
+
+@lru_cache(maxsize=256)
+def first_of_lane(tasks: Table, shard: int, rows: int) -> Select[Any]:
+    """Read shard, key and ``is_early`` of the first rows of ``its_type`` in a shard; others may be joined to it."""
+    t = tasks.c
+    lane = t.status == int(Status.PENDING), t.task_type == _ITS_TYPE, t.shard == shard
+    return select(t.shard, t.task_key, _is_early(tasks)).where(*lane).order_by(t.order_time, t.id).limit(rows)
+
+
+@lru_cache(maxsize=32)
+def of_lane(tasks: Table, *, behind: bool) -> Select[Any]:
+    """Read the first ``limit`` rows of ``its_type`` in ``its_shard``, or those ``behind`` one: what tells their place.
+
+    ``is_untimely``: it is due, or soon, and not in its turn; what was set aside or is to wait for days is left.
+    """
+    t = tasks.c
+    wanted = [t.status == int(Status.PENDING), t.task_type == _ITS_TYPE]
+    wanted.append(t.shard == bindparam("its_shard", type_=Integer()))
+    if behind:
+        time, task_id = bindparam("at_time", type_=Instant()), bindparam("at_id", type_=t.id.type)
+        wanted += [t.order_time >= time, or_(t.order_time > time, t.id > task_id)]
+    untimely = and_(t.order_time != t.created_at, t.order_time <= in_time(MOST_AHEAD)).label("is_untimely")
+    columns = (t.id, raw_id(t.id).label("raw_id"), t.task_type, t.task_key, t.shard, t.order_time)
+    rows = select(*columns, _is_early(tasks), untimely).where(*wanted)
+    return rows.order_by(t.order_time, t.id).limit(_limit())
+
+
+def _is_early(tasks: Table) -> ColumnElement[bool]:
+    """Tell which rows go ahead of when they were written, as no task of an ordered type may."""
+    return (tasks.c.order_time < tasks.c.created_at).label("is_early")
 
 
 @lru_cache(maxsize=32)

@@ -34,7 +34,14 @@ EVERY = {kind for kind in vars(events).values() if isinstance(kind, type) and is
 # well again.
 OF_OTHERS = {
     *(events.AttemptFailed, events.BuilderFailed, events.PublisherFailed),
-    *(events.RowsLocked, events.RowsPutBack, events.HandlerFailedLate, events.AttemptsRefunded, events.StepRecovered),
+    *(
+        events.RowsLocked,
+        events.RowsPutBack,
+        events.RowsPutInOrder,
+        events.HandlerFailedLate,
+        events.AttemptsRefunded,
+        events.StepRecovered,
+    ),
     *(events.JobFailed, events.JobFailedOver, events.JobFenced, events.JobStopped),
     *(events.PeriodicTasksEnqueued, events.WorkerStarted, events.WorkerStopped),
 }

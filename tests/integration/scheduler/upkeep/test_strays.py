@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from asyncflow import Status
-from asyncflow.events import RowsPutBack
+from asyncflow.events import RowsPutBack, RowsPutInOrder, StepFailed
 from asyncflow.scheduler import Retry
 from asyncflow.scheduler.relay import queries as parking_queries
+from asyncflow.scheduler.upkeep import disordered
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.relay.test_locked_rows import locked
 from tests.integration.scheduler.relay.test_order import MOVED, Ledger, declare, enqueue, parked, rounds
@@ -136,3 +137,97 @@ def test_a_row_that_somebody_has_locked_is_put_back_when_it_is_free(left_behind:
         eventually(lambda: again.statuses().count(Status.SUCCESS) == 8 and not parked(again))
     finally:
         scheduler.stop()
+
+
+# -- a type that has an order now --------------------------------------------------------------------------
+
+KEYS = [f"K{number}" for number in range(5)]
+
+
+@pytest.fixture
+def without_order(application: Application) -> Application:
+    """Give an application whose type has no order; 8 messages of each key wait, some of which are to go ahead."""
+    application.outbox.message(MOVED)
+    for number in range(8):
+        with application.session() as session, session.begin():
+            for key in KEYS:
+                priority = 600 if number % 3 == 2 else 0
+                application.outbox.publish(session, MOVED, str(number).encode(), key=key, priority=priority)
+    return application
+
+
+def is_in_order(ledger: Ledger, count: int) -> bool:
+    return ledger.arrived == {key: list(range(count)) for key in KEYS}
+
+
+@pytest.mark.parametrize("page", [3, 5000])
+def test_what_was_published_before_its_type_had_an_order_goes_first_and_in_order(
+    without_order: Application, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disordered, "_MOST_ROWS", page)
+    again = redeployed(without_order, ordered=True)
+    for number in (8, 9):
+        for key in KEYS:
+            enqueue(again, key, number)
+    ledger = Ledger()
+    with again.scheduler(ledger):
+        eventually(lambda: again.statuses().count(Status.SUCCESS) == 50)
+    assert is_in_order(ledger, 10)
+    assert sum(event.rows for event in again.signals.of(RowsPutInOrder)) >= 30
+
+
+def test_a_drain_keeps_the_order_as_a_start_does(without_order: Application) -> None:
+    again, ledger = redeployed(without_order, ordered=True), Ledger()
+    again.scheduler(ledger).drain()
+    assert is_in_order(ledger, 8)
+
+
+def test_a_type_that_was_ordered_all_along_is_looked_at_and_left(application: Application) -> None:
+    declare(application)
+    for key in KEYS:
+        enqueue(application, key, *range(8))
+    application.scheduler(Ledger()).drain()
+    assert application.signals.of(RowsPutInOrder) == []
+
+
+def test_what_is_to_wait_for_days_waits_all_the_same(without_order: Application) -> None:
+    with without_order.session() as session, session.begin():
+        without_order.outbox.publish(session, MOVED, b"8", key=KEYS[0], delay_seconds=86_400 * 2)
+    again, ledger = redeployed(without_order, ordered=True), Ledger()
+    again.scheduler(ledger).drain()
+    assert is_in_order(ledger, 8)
+    assert again.statuses().count(Status.PENDING) == 1
+
+
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+def test_a_row_that_somebody_has_locked_holds_up_no_start_and_is_put_right_later(without_order: Application) -> None:
+    again, ledger = redeployed(without_order, ordered=True), Ledger()
+    tasks = again.outbox.tasks
+    (first,) = again.rows(select(tasks.c.id).where(tasks.c.task_key == KEYS[0]).order_by(tasks.c.id).limit(1))
+    scheduler = again.scheduler(ledger, cleaning_interval_seconds=1)
+    try:
+        with locked(again.engine, select(tasks.c.id).where(tasks.c.id == first.id)):
+            scheduler.start()
+            eventually(lambda: again.statuses().count(Status.SUCCESS) == 32)
+        eventually(lambda: again.statuses().count(Status.SUCCESS) == 40)
+    finally:
+        scheduler.stop()
+    assert all(ledger.arrived[key] == list(range(8)) for key in KEYS[1:])
+
+
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+def test_a_parked_key_that_somebody_has_locked_holds_up_no_other_and_is_released_later(
+    left_behind: Application,
+) -> None:
+    again = redeployed(left_behind)
+    keys = again.outbox.parked_keys
+    scheduler = again.scheduler(Ledger(), cleaning_interval_seconds=1)
+    try:
+        its = keys.c.task_type == MOVED, keys.c.task_key == "dies"
+        with locked(again.engine, select(keys.c.task_key).where(*its)):
+            scheduler.start()
+            eventually(lambda: [row.task_key for row in parked(again)] == ["dies"])
+        eventually(lambda: parked(again) == [])
+    finally:
+        scheduler.stop()
+    assert again.signals.of(StepFailed) == []
