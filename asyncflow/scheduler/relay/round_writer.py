@@ -111,12 +111,16 @@ class RoundWriter:
         whole, tasks = unsettled.settlement, self._outbox.tasks
         standing = whole.standing(connection, tasks, delete_succeeded=self._deletes)
         left = whole.keeping(lambda task: task.shard in owned and task.raw_id not in standing)
-        changed = left.write(connection, tasks, delete_succeeded=self._deletes)
+        if left.write(connection, tasks, delete_succeeded=self._deletes) < len(left):
+            # A COMMIT without an answer may happen late: while its rows were locked for it.
+            standing = whole.standing(connection, tasks, delete_succeeded=self._deletes)
+        else:
+            standing |= {task.raw_id for task in left.tasks()}
         change = unsettled.change.keeping({lane for lane in unsettled.change.lanes() if lane[1] in owned})
         if change:
             self._parking.write(connection, change)
         told = whole.keeping(lambda task: task.shard in owned or task.raw_id in standing)
-        return WrittenRound(told, change, len(whole) - changed - len(standing))
+        return WrittenRound(told, change, len(whole) - len(standing))
 
     def _still_owned(self, connection: Connection, shards: set[int], hold: Hold) -> set[int]:
         if not shards:

@@ -226,7 +226,14 @@ class Settler:
         if written.fenced:
             self._events.of_fenced(written.fenced)
             self._parking.forget()
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """Look who owns what; what was written is written and told all the same, if that cannot be asked now."""
+        try:
             self._ownership.refresh()
+        except Exception as error:  # noqa: BLE001 - the next heartbeat looks
+            self._hooks.emit(StepFailed(f"relay-{self._destination}", error, 0.0))
 
     def _tell(self, settled: Settlement, seconds: float) -> None:
         self._events.of_each(settled.endings())

@@ -34,11 +34,17 @@ class Claim:
     leaves: bool = False  # a result or a task that follows, when it is done
     result: Result | None = None
     may_be_done: bool = False  # the handler's own transaction has marked it SUCCESS, and may have committed
+    is_told_done: bool = False  # that it is done was told
 
     @property
     def attempt(self) -> int:
         """Return the number of this attempt, 1 for the first."""
         return self.task.retry_count + 1
+
+    def tell_done(self) -> bool:
+        """Let it be told that it is done; return whether it was not before: handler and settle may both know."""
+        was_told, self.is_told_done = self.is_told_done, True
+        return not was_told
 
 
 class Written(NamedTuple):

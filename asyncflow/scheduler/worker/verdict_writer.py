@@ -85,11 +85,18 @@ class VerdictWriter:
         self._judged = [pair for pair in self._judged if pair[0] not in done]
         counts: Counter[Status] = Counter()
         for verdict, claims, changed in settled.written:
-            counts[verdict.status] += changed
+            counts[verdict.status] += changed - _told_before(verdict, claims)
             if changed == len(claims) and verdict.is_told:
                 self._events.of_each(_endings(verdict, claims))
         self._events.of_fenced(sum(len(claims) - changed for _, claims, changed in settled.written))
         self._events.of_all(counts, settled.seconds)
+
+
+def _told_before(verdict: Verdict, claims: Iterable[Claim]) -> int:
+    """Return how many of the claims were told to be done already, by their handlers' own commits."""
+    if verdict.status is not Status.SUCCESS:
+        return 0
+    return sum(claim.may_be_done and not claim.tell_done() for claim in claims)
 
 
 def _endings(verdict: Verdict, claims: Iterable[Claim]) -> Iterator[Ending]:

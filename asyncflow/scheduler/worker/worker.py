@@ -229,7 +229,7 @@ class Worker:
         own_commits = fenced = 0
         while self._finished:
             attempt, error = self._finished.popleft()
-            own_commits += attempt.is_settled
+            own_commits += attempt.is_settled and attempt.claim.tell_done()
             if attempt.is_settled and error is not None:
                 task = attempt.claim.task
                 self._hooks.emit(HandlerFailedLate(task.id, task.task_type, error))
