@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, select
+from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from asyncflow import AsyncScheduler, Call, Message, Outbox, Scheduler, TaskContext
@@ -16,6 +16,7 @@ from asyncflow.events import TaskFailed, TasksSettled
 from asyncflow.scheduler.connections.sync_twin import sync_twin
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.conftest import AtHome
+from tests.integration.scheduler.connections.test_failover import READ_ONLY
 from tests.support.application import Application
 
 LONG = 60.0
@@ -204,6 +205,73 @@ async def test_an_engine_that_another_loop_uses_is_refused_before_anything_runs(
     assert isinstance(answer[0], EventLoopError)
     assert "start the scheduler on the loop that uses it" in str(answer[0])
     await scheduler.stop()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("again", ["start", "drain"])
+async def test_a_second_loop_is_refused_while_the_first_one_runs(at_home: AtHome, again: str) -> None:
+    scheduler = at_home()
+    await scheduler.start()
+
+    def elsewhere() -> None:
+        with pytest.raises(EventLoopError, match="which still runs; start and drain it there"):
+            asyncio.run(getattr(scheduler, again)())
+
+    try:
+        await asyncio.to_thread(elsewhere)
+    finally:
+        await scheduler.stop()
+
+
+class LeftServer:
+    """Let the sessions of an AsyncEngine that are open refuse what writes, once they are left."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._statements = READ_ONLY[engine.dialect.name]
+        self.sessions: set[int] = set()
+        self._left: set[int] = set()
+        event.listen(engine.sync_engine, "connect", self._note)
+        event.listen(engine.sync_engine, "before_cursor_execute", self._refuse)
+
+    def _note(self, connection: Any, record: Any) -> None:
+        record.info["number"] = len(self.sessions)
+        self.sessions.add(len(self.sessions))
+
+    def leave(self) -> None:
+        self._left = set(self.sessions)
+
+    def _refuse(self, connection: Connection, *_: Any) -> None:
+        if connection.info["number"] in self._left:
+            cursor = connection.connection.cursor()
+            for statement in self._statements:
+                cursor.execute(statement)
+            cursor.close()
+
+
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+async def test_a_transactional_coroutine_leaves_a_server_that_takes_no_writes(
+    application: Application, async_engine: AsyncEngine, at_home: AtHome
+) -> None:
+    server, attempts = LeftServer(async_engine), dict[str, int]()
+
+    @application.outbox.task(transactional=True, max_retries=5, retry_interval_seconds=0)
+    async def register(ctx: TaskContext, session: AsyncSession, account_no: str) -> None:
+        attempts[account_no] = ctx.attempt
+        session.add(application.User(account_no=account_no))
+        await session.flush()
+
+    def register_later(account_no: str) -> None:
+        with application.session() as session, session.begin():
+            application.outbox.enqueue(session, register, account_no=account_no)
+
+    async with at_home():
+        await asyncio.to_thread(register_later, "A")
+        await heard(application, TasksSettled, 1)
+        server.leave()
+        await asyncio.to_thread(register_later, "B")
+        await heard(application, TasksSettled, 2)
+    assert attempts == {"A": 1, "B": 2}
+    assert await names_in(application, async_engine) == ["A", "B"]
 
 
 @pytest.fixture

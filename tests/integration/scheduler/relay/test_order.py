@@ -483,3 +483,20 @@ def test_a_key_in_the_way_slows_no_other_parked_key(sqlite_application: Applicat
     rounds(scheduler, 1)
     assert ledger.arrived[other] == list(range(20))
     assert len(ledger.arrived["hot"]) == sent + 1  # it is in the way still
+
+
+def test_a_parked_key_that_is_due_is_tried_while_the_search_for_others_rests(
+    sqlite_application: Application, sqlite_schedule: Schedule
+) -> None:
+    declare(sqlite_application, **NO_WAIT)
+    refusals = iter([Retry("not yet")])
+    ledger = Ledger(lambda key, number: next(refusals, None))
+    scheduler = sqlite_schedule(ledger)
+    enqueue(sqlite_application, "A", 1, 2)
+    rounds(scheduler, 1)
+    assert [row.task_key for row in parked(sqlite_application)] == ["A"]
+    recent = scheduler.relays[0]._fetcher._recent
+    recent.forget()
+    recent._next_search_at = float("inf")  # as after a long one in vain, through many lanes
+    rounds(scheduler, 3)
+    assert ledger.arrived == {"A": [1, 2]}
