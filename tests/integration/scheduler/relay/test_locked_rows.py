@@ -244,6 +244,8 @@ def test_a_key_that_waits_for_a_locked_row_hides_no_other_key_of_its_shard(appli
         held.enter_context(Scheduler(*its, hooks=[application.signals], round_size=40, **OPTIONS))
         done = select(tasks.c.task_key).where(tasks.c.status == int(Status.SUCCESS))
         eventually(lambda: {*neighbours} <= {row.task_key for row in application.rows(done)})
+        # It is read past, and not parked: there it would begin behind the row that is locked.
+        assert application.rows(select(application.outbox.parked_keys)) == []
         assert application.rows(select(tasks.c.status).where(tasks.c.id == first))[0].status == Status.PENDING
     with Scheduler(*its, hooks=[application.signals], round_size=40, **OPTIONS):
         eventually(lambda: settled(application, 605))
