@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from asyncflow.commands import audit, config, dead_letters, init_db, reshard, run, serve, status, worker
+from asyncflow.commands import audit, config, consume, dead_letters, init_db, reshard, run, serve, status, worker
 from asyncflow.commands.in_application import ParserInApplication
 from asyncflow.commands.printing import tell
 from asyncflow.commands.stop_signals import StopHeard
@@ -20,8 +20,8 @@ from asyncflow.errors import AsyncflowError
 from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line
 
-_COMMANDS = (run, worker, reshard, serve, init_db, status, config, dead_letters, audit)  # as --help lists them
-_ELSEWHERE = (worker, serve)  # not of an application's database alone
+_COMMANDS = (run, worker, consume, reshard, serve, init_db, status, config, dead_letters, audit)  # as --help lists them
+_ELSEWHERE = (worker, consume, serve)  # not of an application's database alone
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, MetaData, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from asyncflow.commands.drivers import told_driver
-from asyncflow.commands.target import scheduler_at
+from asyncflow.commands.target import scheduler_at, told_driver
 from asyncflow.errors import TargetNotFoundError
 from asyncflow.outbox import Outbox
 from asyncflow.text import on_one_line

@@ -11,10 +11,17 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from asyncflow.commands.drivers import told_driver
 from asyncflow.errors import AsyncflowError, TargetNotFoundError
 from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line
+
+# Drivers of databases, and the extras that bring them.
+_EXTRAS = {"pymysql": "mysql", "psycopg": "postgresql"}
+_INSTEAD = {
+    "MySQLdb": ("mysql", "mysql+pymysql://"),
+    "mysql": ("mysql", "mysql+pymysql://"),
+    "psycopg2": ("postgresql", "postgresql+psycopg://"),
+}  # what a URL means that names no driver, and ours
 
 
 def scheduler_at(target: str | Callable[[], Scheduler]) -> Scheduler:
@@ -62,3 +69,17 @@ def _import_fault(target: str, module_name: str, error: Exception) -> str:
     return (
         f"{target!r} cannot be loaded: {type(error).__name__}: {on_one_line(error)} ({frame.filename}:{frame.lineno})"
     )
+
+
+def told_driver(error: BaseException) -> str | None:
+    """Return what installs the driver that an error misses; None if it misses none that we know."""
+    missing = (getattr(error, "name", None) or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if missing in _EXTRAS:
+        return f"the driver {missing} is not installed: pip install 'asyncflow-outbox[{_EXTRAS[missing]}]'"
+    if missing in _INSTEAD:
+        extra, url = _INSTEAD[missing]
+        return (
+            f"the driver {missing} is not installed: pip install 'asyncflow-outbox[{extra}]' and begin the URL "
+            f"with {url}, or install {missing}"
+        )
+    return None

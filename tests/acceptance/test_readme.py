@@ -13,6 +13,9 @@ from sqlalchemy import String, create_engine, delete, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from asyncflow import Inbox, Outbox, Scheduler
+from asyncflow.integrations.kafka.consuming import Consumer
+from asyncflow.integrations.kafka.consuming.effects import Effects
+from asyncflow.integrations.kafka.consuming.received import Partition, Received
 from asyncflow.scheduler import Record
 from asyncflow.testing import MemoryPublisher
 from tests.support.snippets import errors, snippets
@@ -84,12 +87,16 @@ def test_the_broken_lines_lose_the_message_and_the_mended_ones_keep_it() -> None
 def test_the_consumer_takes_a_message_once() -> None:
     _, _, _, consumer, _ = snippets("README.md")
     engine = create_engine("sqlite://")
+    outbox, inbox = Outbox(_Base.metadata), Inbox(_Base.metadata)
     names: dict[str, Any] = {"Session": Session, "engine": engine, "Inbox": Inbox, "Base": _Base, "Coupon": _Coupon}
-    names |= {"message_id": "01a2", "event": {"account_no": "A1001"}}
-    Inbox(_Base.metadata)
+    names |= {"outbox": outbox, "Consumer": Consumer}
     _Base.metadata.create_all(engine)
     exec(consumer, names)
-    exec(consumer, names)
+    (subscription,) = names["consumer"].subscriptions
+    message = Received(Partition("user.registered", 0), 7, None, b'{"account_no": "A1001"}', {"message-id": b"01a2"})
+    assert subscription.takes(message)
+    for attempt in (1, 2):
+        Effects(engine, outbox, inbox).deliver(subscription, message, attempt)
     with Session(engine) as session:
         assert session.scalars(select(_Coupon.account_no)).all() == ["A1001"]
 

@@ -15,9 +15,8 @@ import pytest
 
 from asyncflow import cli, commands
 from asyncflow.commands import dead_letters, status
-from asyncflow.commands.drivers import told_driver
 from asyncflow.commands.printing import PlainFormatter, tell
-from asyncflow.commands.target import scheduler_at
+from asyncflow.commands.target import scheduler_at, told_driver
 from asyncflow.errors import OptionError
 from asyncflow.scheduler.operator.report import Report, TypeReport
 from asyncflow.scheduler.operator.task_view import DeadLetter

@@ -34,6 +34,7 @@ PUBLIC = {
         "Publisher Record Rejected Retry Scheduler SchedulerSettings Selection Sent ShardingContext "
         "SimpleJob TaskContext TypeConfig Unavailable"
     ),
+    "asyncflow.integrations.kafka.consuming": "Consumer",
 }
 
 

@@ -81,6 +81,24 @@ class Signature:
                     raise self._unfit(key, values[key], self._kinds[key][1], f": {_line(error)}") from error
         return values
 
+    def own(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the values that the handler takes."""
+        return {key: value for key, value in values.items() if self._open or key in self._names}
+
+    def given(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of the handler from JSON that others wrote; what it does not take is left out.
+
+        Raises InvalidArgumentsError for what is missing or does not fit.
+        """
+        arguments = self.own(values)
+        if missing := sorted(self._required - arguments.keys()):
+            raise InvalidArgumentsError(f"{self._name}() needs {', '.join(missing)}, which the message does not have")
+        revived = self.revive(arguments)
+        for key, (kind, annotation) in self._kinds.items():
+            if key in revived and not kind.fits(revived[key]):
+                raise self._unfit(key, revived[key], annotation)
+        return revived
+
     def result(self, value: Any) -> str:
         """Return what the handler returned, as JSON; raises InvalidResultError unless it comes back as it is."""
         try:

@@ -57,7 +57,7 @@ def configuration(
     refuse(WHERE, client_options, RULES)
     for name, value in client_options.items():
         _check(library, name, value)
-    return {**_own(servers, settings), **_security(settings), **client_options}
+    return {**_own(servers, settings), **security(settings), **client_options}
 
 
 def _own(servers: str, settings: KafkaSettings) -> dict[str, object]:
@@ -79,7 +79,8 @@ def _own(servers: str, settings: KafkaSettings) -> dict[str, object]:
     }
 
 
-def _security(settings: KafkaSettings) -> dict[str, object]:
+def security(settings: KafkaSettings) -> dict[str, object]:
+    """Return the options of encryption and log-in, which producers and consumers share."""
     options: dict[str, object] = {"security.protocol": settings.security_protocol}
     if settings.tls:
         options |= _tls(settings.tls)

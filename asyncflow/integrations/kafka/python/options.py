@@ -48,7 +48,7 @@ def configuration(
     refuse(WHERE, client_options, RULES)
     refuse_unknown(WHERE, client_options, library.KafkaProducer.DEFAULT_CONFIG)
     _check_codec(library, settings.compression)
-    return {**_own(servers, settings), **_security(settings), **client_options}
+    return {**_own(servers, settings), **security(settings), **client_options}
 
 
 def _check_codec(library: ModuleType, compression: str | None) -> None:
@@ -76,7 +76,8 @@ def _own(servers: str, settings: KafkaSettings) -> dict[str, object]:
     }
 
 
-def _security(settings: KafkaSettings) -> dict[str, object]:
+def security(settings: KafkaSettings) -> dict[str, object]:
+    """Return the options of encryption and log-in, which producers and consumers share."""
     options: dict[str, object] = {"security_protocol": settings.security_protocol}
     if settings.tls:
         options |= _tls(settings.tls)

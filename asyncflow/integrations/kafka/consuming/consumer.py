@@ -1,0 +1,284 @@
+"""The consumer: a loop over a broker's messages, their subscribers, and the offsets behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from asyncflow.errors import InvalidArgumentsError, OptionError
+from asyncflow.event_log import LoggedHooks
+from asyncflow.events import AttemptFailed, Hook, StepFailed
+from asyncflow.integrations.kafka.consuming.confluent_client import ConfluentClient
+from asyncflow.integrations.kafka.consuming.effects import AsyncEffects, Effects, id_of
+from asyncflow.integrations.kafka.consuming.progress import Progress
+from asyncflow.integrations.kafka.consuming.python_client import PythonClient
+from asyncflow.integrations.kafka.consuming.received import BrokerClient, Membership, Partition, Rebalance, Received
+from asyncflow.integrations.kafka.consuming.subscription import Subscription, key_of_message
+from asyncflow.integrations.kafka.settings import KafkaSettings, server_list
+from asyncflow.outbox import Inbox, Outbox, Status
+from asyncflow.outbox.declarations.option_types import HandlerOptions
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.scheduler.worker.verdict import Verdict, verdict_of
+from asyncflow.text import require_text, shown
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+    from typing_extensions import Unpack
+
+CLIENTS: Mapping[str, Callable[..., BrokerClient]] = {"kafka-python": PythonClient, "confluent-kafka": ConfluentClient}
+_POLL_SECONDS = 0.5
+_PAUSE_SECONDS = 1.0  # after the broker or the database gave trouble
+_LOOP = "consumer"
+
+
+class Consumer:
+    """Take messages of a consumer group, and let each take effect once for each subscriber; lives until ``stop``.
+
+    A subscriber's effect, the inbox's memory of the message and what the handler enqueues commit together; the offset
+    is committed behind them. What fails is tried again, and its partition waits for it; after ``max_retries`` it is a
+    dead letter of ``outbox``, and the partition goes on. Subscribers are task types of ``outbox`` as well, so a
+    scheduler does what an operator replays.
+
+    With an AsyncEngine subscribers are coroutines, awaited on the loop that awaits ``run_async``. ``client`` names the
+    library; ``settings`` and ``client_options`` are as for its publisher.
+    """
+
+    def __init__(
+        self,
+        engine: Engine | AsyncEngine,
+        outbox: Outbox,
+        inbox: Inbox,
+        bootstrap_servers: str,
+        *,
+        group: str,
+        client: Literal["kafka-python", "confluent-kafka"] = "kafka-python",
+        settings: KafkaSettings | None = None,
+        client_options: Mapping[str, Any] | None = None,
+        hooks: Iterable[Hook] = (),
+    ) -> None:
+        if client not in CLIENTS:
+            raise OptionError(f"client is {shown(client)}; give one of {', '.join(CLIENTS)}")
+        self._engine: Any = engine
+        self._is_async = type(engine).__name__ == "AsyncEngine"
+        if not self._is_async and not isinstance(engine, Engine):
+            raise OptionError(f"engine is {shown(engine)}; give an Engine or an AsyncEngine")
+        self._outbox, self._inbox = outbox, inbox
+        self._servers = server_list(bootstrap_servers)
+        self._group = require_text("group", group, 255, OptionError)
+        self._make, self._settings = CLIENTS[client], settings or KafkaSettings()
+        self._client_options = dict(client_options or {})
+        self.hooks = LoggedHooks(hooks)
+        self.subscriptions: list[Subscription] = []
+        self._client: BrokerClient | None = None
+        self._progress = Progress()
+        self._stopping, self._ended = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def subscribe(
+        self, task_type: str, *, topic: str | None = None, name: str | None = None, **options: Unpack[HandlerOptions]
+    ) -> Callable[[Callable[..., Any]], Any]:
+        """Let the decorated function get the messages of a type: ``session``, and of the message what it names.
+
+        ``topic`` is by default called as the type. ``name``, by default the function's, is that of the subscriber, in
+        the inbox and as a task type; a type may have several subscribers. ``ctx`` is given as to a handler. Options are
+        those of ``outbox.task``: ``max_retries``, ``retry_interval_seconds`` and so on.
+
+        Raises OptionError, UnknownOptionError or DuplicateTaskTypeError.
+        """
+
+        def declare(handler: Callable[..., Any]) -> Any:
+            if asyncio.iscoroutinefunction(handler) is not self._is_async:
+                raise OptionError(
+                    f"{handler.__name__}() is a {'function' if self._is_async else 'coroutine'}; with an "
+                    f"{'AsyncEngine make it a coroutine' if self._is_async else 'Engine make it a function'}, or give "
+                    f"Consumer an {'Engine' if self._is_async else 'AsyncEngine, and await consumer.run_async()'}"
+                )
+            given: Any = {**options, "transactional": True}
+            task = self._outbox.task(name or handler.__name__, **given)(handler)
+            kind = self._outbox.handler_types[task.task_type]
+            self.subscriptions.append(Subscription(kind, task_type, topic or task_type))
+            return task
+
+        return declare
+
+    def run(self) -> None:
+        """Consume on this thread until ``stop`` is called on another."""
+        if self._is_async:
+            raise OptionError("the engine is an AsyncEngine: await consumer.run_async()")
+        self._run(Effects(self._engine, self._outbox, self._inbox))
+
+    async def run_async(self) -> None:
+        """Consume until ``stop`` is called, or this is cancelled; subscribers run on this loop."""
+        if not self._is_async:
+            raise OptionError("the engine is no AsyncEngine: call consumer.run()")
+        effects = AsyncEffects(self._engine, self._outbox, self._inbox, asyncio.get_running_loop())
+        work = asyncio.ensure_future(asyncio.to_thread(self._run, effects))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self._stopping.set()
+            await work
+            raise
+
+    def start(self) -> None:
+        """Consume on a thread; raises OptionError without subscribers."""
+        self._require_subscriptions()
+        run = (lambda: asyncio.run(self.run_async())) if self._is_async else self.run
+        self._thread = threading.Thread(target=run, name="asyncflow-consumer", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float | None = None) -> bool:
+        """Take no more messages, finish the one in hand, commit; return whether that ended in time (default 30 s)."""
+        self._stopping.set()
+        return self.wait(30.0 if timeout_seconds is None else timeout_seconds)
+
+    def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Wait until it has stopped."""
+        return self._ended.wait(timeout_seconds)
+
+    def __enter__(self) -> Consumer:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # -- the loop ----------------------------------------------------------------------------------------
+
+    def _run(self, effects: Effects) -> None:
+        self._require_subscriptions()
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._step(effects)
+                except Exception as error:  # noqa: BLE001 - the broker may be there again after a pause
+                    self._trouble(error)
+        finally:
+            try:
+                self._leave()
+            finally:
+                self._ended.set()
+
+    def _step(self, effects: Effects) -> None:
+        client, progress = self._joined(), self._progress
+        progress.resume_due(client)
+        for message in client.poll(progress.seconds_until_due(_POLL_SECONDS)):
+            if self._stopping.is_set():
+                break
+            if not progress.takes(message):
+                continue
+            pause = self._deliver(effects, message)
+            if pause is None:
+                progress.done(message)
+            else:
+                progress.wait(client, message, pause)
+        progress.commit(client)
+
+    def _joined(self) -> BrokerClient:
+        """Return the client, which is made where there is none."""
+        if self._client is None:
+            topics = {one.topic for one in self.subscriptions}
+            rebalance = Rebalance(self._progress.assigned, self._revoked, self._progress.forget)
+            membership = Membership(self._servers, self._group, topics, self._settings, self._client_options)
+            self._client = self._make(membership, rebalance)
+        return self._client
+
+    def _revoked(self, partitions: Collection[Partition]) -> None:
+        """Commit what is done of partitions that go to others, and know no more of them."""
+        try:
+            if self._client is not None:
+                self._progress.commit(self._client, partitions)
+        except Exception as error:  # noqa: BLE001 - their next owner finds in the inbox what is done
+            self.hooks.emit(StepFailed(_LOOP, error, 0.0))
+        finally:
+            self._progress.forget(partitions)
+
+    def _leave(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with suppress(Exception):  # the inbox knows what is done
+                self._progress.commit(client)
+            client.close()
+
+    def _trouble(self, error: Exception) -> None:
+        self.hooks.emit(StepFailed(_LOOP, error, _PAUSE_SECONDS))
+        self._stopping.wait(_PAUSE_SECONDS)
+
+    # -- one message -------------------------------------------------------------------------------------
+
+    def _deliver(self, effects: Effects, message: Received) -> float | None:
+        """Let a message take all its effects; return the pause before another attempt, None if all is done."""
+        for subscription in self.subscriptions:
+            if subscription.takes(message):
+                pause = self._attempt(effects, subscription, message)
+                if pause is not None:
+                    return pause
+        return None
+
+    def _attempt(self, effects: Effects, subscription: Subscription, message: Received) -> float | None:
+        number = self._progress.begin(message, subscription.name)
+        try:
+            effects.deliver(subscription, message, number)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - judged
+            if self._is_trouble(error):
+                self._progress.refund(message, subscription.name)
+                self.hooks.emit(StepFailed(_LOOP, error, _PAUSE_SECONDS))
+                return _PAUSE_SECONDS
+            return self._judge(effects, subscription, message, (number, error))
+        return None
+
+    def _judge(
+        self, effects: Effects, subscription: Subscription, message: Received, failed: tuple[int, BaseException]
+    ) -> float | None:
+        number, error = failed
+        kind = subscription.kind
+        verdict = _verdict_of(error, subscription, number)
+        is_retried = verdict.status is Status.PENDING
+        if not verdict.is_spent:
+            self._progress.refund(message, subscription.name)
+        elif verdict.status is not Status.CANCELLED:
+            delay = verdict.delay_seconds if is_retried else None
+            key = key_of_message(message)
+            self.hooks.emit(AttemptFailed(id_of(message), kind.name, key, number, kind.max_retries + 1, delay, error))
+        if is_retried:
+            return verdict.delay_seconds
+        try:
+            effects.bury(subscription, message, verdict)
+        except Exception as trouble:  # noqa: BLE001 - the database may be there again after a pause
+            self.hooks.emit(StepFailed(_LOOP, trouble, _PAUSE_SECONDS))
+            self._progress.refund(message, subscription.name)
+            return _PAUSE_SECONDS
+        return None
+
+    def _is_trouble(self, error: BaseException) -> bool:
+        """Tell whether it is the database's, and not the message's: a connection lost, a lock waited for in vain."""
+        if not isinstance(error, DBAPIError):
+            return False
+        dialect = self._engine.dialect
+        its = dialect_of(dialect.name)
+        return (
+            error.connection_invalidated
+            or its.is_contention(error)
+            or its.is_lock_wait(error)
+            or bool(error.orig is not None and dialect.is_disconnect(error.orig, None, None))
+        )
+
+    def _require_subscriptions(self) -> None:
+        if not self.subscriptions:
+            raise OptionError("the consumer has no subscribers; decorate functions with @consumer.subscribe(...)")
+
+
+def _verdict_of(error: BaseException, subscription: Subscription, number: int) -> Verdict:
+    """Judge an attempt as a worker would; a message that does not fit will never fit."""
+    kind = subscription.kind
+    most = 0 if isinstance(error, InvalidArgumentsError) else kind.max_retries
+    return verdict_of(error, kind, number, most)

@@ -1,0 +1,144 @@
+"""The effect of one message on one subscriber: in one transaction with the memory of it, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from asyncflow.errors import InvalidStageError
+from asyncflow.integrations.kafka.consuming.received import Received
+from asyncflow.integrations.kafka.consuming.subscription import Subscription, headers_of_message, key_of_message
+from asyncflow.outbox import Inbox, Message, Outbox, Status, queries
+from asyncflow.outbox import payload as payloads
+from asyncflow.outbox.arguments.signature import CONTEXT, SESSION
+from asyncflow.outbox.ids import new_id
+from asyncflow.outbox.message import Door, row_of
+from asyncflow.scheduler.table.log_lines import log_line
+from asyncflow.scheduler.worker.task_context import TaskContext
+from asyncflow.scheduler.worker.verdict import Verdict
+from asyncflow.scheduler.worker.within import await_within, call_within
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+_ANY_SIZE = 2**31 - 1  # the broker took it
+
+
+class Effects:
+    """Call subscribers, functions, with Sessions of an engine; any thread uses it."""
+
+    def __init__(self, engine: Engine, outbox: Outbox, inbox: Inbox) -> None:
+        self._engine = engine
+        self._outbox = outbox
+        self._inbox = inbox
+
+    def deliver(self, subscription: Subscription, message: Received, attempt: int) -> None:
+        """Let a message take effect once; raises what the handler raises, and then nothing has changed."""
+        ctx = context_of(subscription, message, attempt)
+        with Session(self._engine) as session, session.begin():
+            if self._inbox.process_once(session, message.id, consumer=subscription.name):
+                given = _given(subscription, message, ctx)
+                handler: Any = subscription.kind.handler
+                call_within(self._outbox.around, ctx, lambda: handler(**given, **{SESSION: session}))
+
+    def bury(self, subscription: Subscription, message: Received, verdict: Verdict) -> None:
+        """Remember a message as taken, with a dead letter if it failed, which an operator may replay."""
+        with Session(self._engine) as session, session.begin():
+            if self._inbox.process_once(session, message.id, consumer=subscription.name):
+                self._write(session, subscription, message, verdict)
+
+    def _write(self, session: Session, subscription: Subscription, message: Received, verdict: Verdict) -> None:
+        if verdict.status is Status.FAILED:
+            row = _dead_letter(self._outbox, subscription, message, verdict)
+            session.execute(queries.insert_task(self._outbox.tasks), row)
+
+
+class AsyncEffects(Effects):
+    """Await subscribers, coroutines, on the loop of the application, from the thread of the consumer."""
+
+    def __init__(self, engine: AsyncEngine, outbox: Outbox, inbox: Inbox, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(engine.sync_engine, outbox, inbox)
+        self._async_engine = engine
+        self._loop = loop
+
+    def deliver(self, subscription: Subscription, message: Received, attempt: int) -> None:
+        """Do so, and wait for it."""
+        self._finish(self._deliver(subscription, message, context_of(subscription, message, attempt)))
+
+    def bury(self, subscription: Subscription, message: Received, verdict: Verdict) -> None:
+        """Do so, and wait for it."""
+        self._finish(self._bury(subscription, message, verdict))
+
+    async def _deliver(self, subscription: Subscription, message: Received, ctx: TaskContext) -> None:
+        async def effect(session: AsyncSession) -> None:
+            given = _given(subscription, message, ctx)
+            handler: Any = subscription.kind.handler
+            await await_within(self._outbox.around, ctx, lambda: handler(**given, **{SESSION: session}))
+
+        await self._once(subscription, message, effect)
+
+    async def _bury(self, subscription: Subscription, message: Received, verdict: Verdict) -> None:
+        async def effect(session: AsyncSession) -> None:
+            await session.run_sync(lambda sync: self._write(sync, subscription, message, verdict))
+
+        await self._once(subscription, message, effect)
+
+    async def _once(
+        self, subscription: Subscription, message: Received, effect: Callable[[AsyncSession], Coroutine[Any, Any, None]]
+    ) -> None:
+        from sqlalchemy.ext.asyncio import AsyncSession
+
+        async with AsyncSession(self._async_engine, expire_on_commit=False) as session, session.begin():
+            if await self._inbox.process_once_async(session, message.id, consumer=subscription.name):
+                await effect(session)
+
+    def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+def context_of(subscription: Subscription, message: Received, attempt: int) -> TaskContext:
+    """Return what the handler gets as ``ctx``, as it would of a task."""
+    return TaskContext(
+        id=id_of(message),
+        task_type=subscription.name,
+        key=key_of_message(message),
+        headers=headers_of_message(message),
+        attempt=attempt,
+        stage=None,
+        context=None,
+        deadline=datetime.now(timezone.utc) + timedelta(seconds=subscription.kind.max_processing_time_seconds),
+        save=_refuse_stage,
+        max_context_bytes=0,
+    )
+
+
+def id_of(message: Received) -> UUID:
+    """Return the message's id, or a new one where its producer gave no UUID."""
+    try:
+        return UUID(message.id)
+    except ValueError:
+        return new_id()
+
+
+def _given(subscription: Subscription, message: Received, ctx: TaskContext) -> dict[str, Any]:
+    given = subscription.arguments(message)
+    assert subscription.kind.signature is not None
+    return {**given, CONTEXT: ctx} if subscription.kind.signature.takes_context else given
+
+
+def _dead_letter(outbox: Outbox, subscription: Subscription, message: Received, verdict: Verdict) -> dict[str, Any]:
+    door = Door(outbox.shard_count, _ANY_SIZE)
+    headers = headers_of_message(message)
+    body = Message(subscription.payload(message), key_of_message(message), headers, content_type=payloads.JSON)
+    row = row_of(body, subscription.kind, door)
+    return {**row, "status": int(Status.FAILED), "schedule_log": log_line(verdict.error, verdict.frames)}
+
+
+def _refuse_stage(stage: str, _: str | None) -> None:
+    raise InvalidStageError(f"stage {stage!r}: a message has one commit and no stages; enqueue a task for what is long")

@@ -1,0 +1,90 @@
+"""A message as it comes from the broker, and what a consumer needs of a client library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from asyncflow.errors import AsyncflowError
+from asyncflow.integrations.kafka.settings import KafkaSettings
+
+MESSAGE_ID, MESSAGE_TYPE = "message-id", "message-type"  # headers that the outbox writes
+
+
+class Partition(NamedTuple):
+    """Name one partition of a topic."""
+
+    topic: str
+    number: int
+
+
+class Received(NamedTuple):
+    """Hold one message."""
+
+    partition: Partition
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, bytes]
+
+    @property
+    def id(self) -> str:
+        """Return what tells it from all others: its message id, or its place where the producer gave none."""
+        named = self.headers.get(MESSAGE_ID)
+        return f"{self.partition.topic}/{self.partition.number}/{self.offset}" if not named else _text(named)
+
+    @property
+    def task_type(self) -> str:
+        """Return what it is: its task type, or its topic where the producer named none."""
+        named = self.headers.get(MESSAGE_TYPE)
+        return _text(named) if named else self.partition.topic
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="backslashreplace")
+
+
+class PartitionsLostError(AsyncflowError):
+    """Offsets could not be committed, for the partitions are another consumer's by now; it takes the messages again."""
+
+
+class Rebalance(NamedTuple):
+    """Hold what is called, within ``poll`` and ``close``, as partitions come and go."""
+
+    assigned: Callable[[Collection[Partition]], None]
+    revoked: Callable[[Collection[Partition]], None]  # offsets may still be committed
+    lost: Callable[[Collection[Partition]], None]  # they may not
+
+
+class Membership(NamedTuple):
+    """Say where a client is to be a member, and how."""
+
+    servers: str
+    group: str
+    topics: Collection[str]
+    settings: KafkaSettings
+    options: Mapping[str, Any]  # of the client library
+
+
+class BrokerClient(Protocol):
+    """Be one member of a consumer group; used by one thread at a time."""
+
+    def poll(self, seconds: float) -> Sequence[Received]:
+        """Return some messages, none if none come in time."""
+        ...
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit the offsets of the next messages; raises PartitionsLostError."""
+        ...
+
+    def hold(self, partition: Partition, offset: int) -> None:
+        """Let nothing come of a partition, and begin with this offset when it is resumed."""
+        ...
+
+    def resume(self, partition: Partition) -> None:
+        """Let messages of a partition come again."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group."""
+        ...

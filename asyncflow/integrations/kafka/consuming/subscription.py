@@ -1,0 +1,73 @@
+"""A subscriber: a handler, the messages that it gets, and the arguments that it takes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from asyncflow.errors import InvalidArgumentsError
+from asyncflow.integrations.kafka.consuming.received import Received
+from asyncflow.outbox import HandlerType
+from asyncflow.outbox.message import RESERVED_HEADERS
+from asyncflow.outbox.tables import KEY_LENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Hold one subscriber, whose name is that of its task type and of its place in the inbox."""
+
+    kind: HandlerType
+    task_type: str  # of the messages
+    topic: str
+
+    @property
+    def name(self) -> str:
+        """Return by what the inbox knows it."""
+        return self.kind.name
+
+    def takes(self, message: Received) -> bool:
+        """Tell whether a message is for it."""
+        return (message.task_type, message.partition.topic) == (self.task_type, self.topic)
+
+    def arguments(self, message: Received) -> dict[str, Any]:
+        """Return what the handler is called with; raises InvalidArgumentsError for a message that does not fit."""
+        assert self.kind.signature is not None
+        return self.kind.signature.given(_object(message))
+
+    def payload(self, message: Received) -> bytes:
+        """Return what a dead letter carries: the fields that the handler takes, or the value as it came."""
+        assert self.kind.signature is not None
+        try:
+            return orjson.dumps(self.kind.signature.own(_object(message)))
+        except InvalidArgumentsError:
+            return message.value or b""
+
+
+def headers_of_message(message: Received) -> dict[str, str]:
+    """Return the headers as text, and where the message came from."""
+    given = {name: value.decode(errors="backslashreplace") for name, value in message.headers.items()}
+    own = {name: value for name, value in given.items() if name.lower() not in RESERVED_HEADERS}
+    place = f"{message.partition.topic}/{message.partition.number}/{message.offset}"
+    return {**own, "from-message": message.id, "from-type": message.task_type, "from-place": place}
+
+
+def key_of_message(message: Received) -> str | None:
+    """Return the key, if it is a text that a task may have."""
+    try:
+        key = (message.key or b"").decode().strip()
+    except UnicodeDecodeError:
+        return None
+    return key if 0 < len(key) <= KEY_LENGTH and key.isprintable() else None
+
+
+def _object(message: Received) -> Mapping[str, Any]:
+    try:
+        value = orjson.loads(message.value or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise InvalidArgumentsError(f"the message {message.id} is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidArgumentsError(f"the message {message.id} is no JSON object, but a {type(value).__name__}")
+    return value
