@@ -46,9 +46,11 @@ def scheduling(application: Application, made: list[Scheduler]) -> Schedule:
     return schedule
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let connections be silent for long, for tests that bear no failed step: a busy machine's servers are."""
+    """Let connections be silent for long, as a busy machine's servers are; tests of silence have a ``patient`` of
+    their own that lets the limits be.
+    """
     monkeypatch.setattr(limits, "_SHORTEST_SECONDS", 45.0)
     monkeypatch.setattr(limits, "_LONGEST_SECONDS", 45.0)
     defaults = Database.__init__.__kwdefaults__ or {}

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-LONG = 90.0
+LONG = 150.0
 
 
 class Child:

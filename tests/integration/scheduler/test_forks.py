@@ -29,8 +29,6 @@ from tests.support.application import Application
 from tests.support.forking import LONG, Child
 from tests.unit.scheduler.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("patient")
-
 CHILDREN = 4
 
 

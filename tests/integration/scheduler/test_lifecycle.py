@@ -81,7 +81,6 @@ def test_a_pool_that_is_too_small_is_refused_before_anything_is_written(applicat
         assert connection.execute(application.outbox.instances.select()).all() == []
 
 
-@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("pool", [{"pool_size": 1, "max_overflow": 6}, {"max_overflow": -1}, {"poolclass": NullPool}])
 def test_a_backlog_is_done_and_cleaned_with_the_smallest_pool_that_is_taken(
     application: Application, pool: dict[str, Any]

@@ -392,7 +392,6 @@ def test_claimed_tasks_that_wait_are_given_back_when_their_type_is_switched_off(
     assert [row.retry_count for row in waiting] == [0] * 4
 
 
-@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
     ("values", "told"),
     [

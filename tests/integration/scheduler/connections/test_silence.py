@@ -28,6 +28,11 @@ pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], 
 DRIVERS = {"mysql": ("pymysql", "mysqldb"), "postgresql": ("psycopg", "psycopg2")}
 
 
+@pytest.fixture(autouse=True)
+def patient() -> None:
+    """Let the limits be what they are."""
+
+
 @pytest.fixture(params=[0, 1])
 def line(request: pytest.FixtureRequest, database_url: URL) -> Iterator[tuple[Proxy, Engine]]:
     """Give a network to the database, and an engine that goes through it, with each driver."""

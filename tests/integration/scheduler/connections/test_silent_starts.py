@@ -29,6 +29,11 @@ pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], 
 LIMIT_SECONDS = 60.0
 
 
+@pytest.fixture(autouse=True)
+def patient() -> None:
+    """Let the limits be what they are."""
+
+
 def starts(url: str) -> dict[str, Callable[[], object]]:
     """Return what may be the first to meet the database, each with an engine of its own."""
 

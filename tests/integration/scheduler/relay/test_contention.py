@@ -68,7 +68,6 @@ class Blocker:
         self.release()
 
 
-@pytest.mark.usefixtures("patient")
 def test_a_settle_that_waits_too_long_for_a_lock_is_run_again(application: Application, database_url: URL) -> None:
     ids = publish_many(application, 10)
     with engine_like(database_url, IMPATIENT) as engine, ExitStack() as stack:
@@ -84,7 +83,6 @@ def test_a_settle_that_waits_too_long_for_a_lock_is_run_again(application: Appli
     assert application.signals.of(StepFailed) == []
 
 
-@pytest.mark.usefixtures("patient")
 @on_servers
 def test_a_deadlock_never_surfaces_and_nothing_is_published_twice(application: Application, database_url: URL) -> None:
     """Another transaction holds the last row and then wants the first, which the settle holds."""

@@ -94,7 +94,6 @@ def _by_type(application: Application) -> dict[str, list[Any]]:
     return found
 
 
-@pytest.mark.usefixtures("patient")
 def test_what_was_locked_is_settled_when_it_is_free_and_not_published_again(application: Application) -> None:
     ids = publish_many(application, 20)
     tasks = application.outbox.tasks
@@ -168,7 +167,7 @@ def test_a_locked_membership_costs_no_shard(application: Application) -> None:
         eventually(lambda: len(scheduler.ownership.epochs()) == application.outbox.shard_count)
         with locked(application.engine, select(instances.c.instance)):
             began = scheduler.cluster.clock()
-            eventually(lambda: scheduler.cluster.clock() > began + 2.5 * OPTIONS["lease_seconds"])
+            eventually(lambda: scheduler.cluster.clock() > began + 1.5 * OPTIONS["lease_seconds"])
             assert len(scheduler.ownership.epochs()) == application.outbox.shard_count
             publish_many(application, 10)
             eventually(lambda: settled(application, 10))
@@ -208,7 +207,7 @@ def test_a_locked_table_costs_no_shard(application: Application) -> None:
         eventually(lambda: settled(application, 10))
         with table_locked(application.engine, application.outbox.tasks):
             began = scheduler.cluster.clock()
-            eventually(lambda: scheduler.cluster.clock() > began + 2 * OPTIONS["lease_seconds"])
+            eventually(lambda: scheduler.cluster.clock() > began + 1.5 * OPTIONS["lease_seconds"])
             assert len(scheduler.ownership.epochs()) == application.outbox.shard_count
         publish_many(application, 10)
         eventually(lambda: settled(application, 20))

@@ -25,8 +25,6 @@ from tests.support.application import Application
 from tests.support.forking import exit_code_of
 from tests.unit.scheduler.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("patient")
-
 
 def leave(code: Any) -> Callable[[], None]:
     return lambda: sys.exit(code)
