@@ -14,6 +14,7 @@ from sqlalchemy import update
 from asyncflow import Call, Status, TaskContext
 from asyncflow.errors import OptionError
 from tests.support.application import Application
+from tests.unit.scheduler.waiting import eventually
 
 COUNT = 7
 
@@ -179,20 +180,20 @@ def test_a_waiting_task_whose_claim_is_lost_does_not_begin(application: Applicat
 
 
 def test_a_waiting_task_does_not_begin_when_its_claim_may_have_run_out(sqlite_application: Application) -> None:
-    application, attempts = sqlite_application, list[tuple[int, int]]()
+    application, attempts, lease = sqlite_application, list[tuple[int, int]](), 2.0
 
     @application.outbox.task(concurrency=1, limit=2, retry_interval_seconds=0, max_retry_interval_seconds=0)
     def working(number: int, ctx: TaskContext) -> None:
         attempts.append((number, ctx.attempt))
         if len(attempts) == 1:
-            threading.Event().wait(0.8)  # is longer than the lease, and nobody renews: the scheduler steps no more
+            threading.Event().wait(1.2 * lease)  # and nobody renews: the scheduler steps no more
 
     enqueue(application, working, count=2)
-    scheduler = application.scheduler(claim_lease_seconds=0.5, monitor_interval_seconds=0.05)
+    scheduler = application.scheduler(claim_lease_seconds=lease, monitor_interval_seconds=0.05)
     scheduler.ownership.acquire()
     scheduler.ownership.await_share()
     scheduler.worker.step()
-    threading.Event().wait(1.5)
+    eventually(lambda: attempts and not scheduler.machinery.worker._crews["working"].at_work())
     begun = len(attempts)
     scheduler.worker.close()
     scheduler.stop()
