@@ -75,7 +75,7 @@ def schedulers(application: Application) -> Iterator[Callable[..., Scheduler]]:
     made: list[Scheduler] = []
 
     def make(*jobs: Any, **options: Any) -> Scheduler:
-        made.append(application.scheduler(jobs=jobs, heartbeat_seconds=0.05, lease_seconds=0.6, **options))
+        made.append(application.scheduler(jobs=jobs, heartbeat_seconds=0.05, lease_seconds=5.0, **options))
         return made[-1]
 
     yield make
