@@ -36,8 +36,9 @@ class Portion(NamedTuple):
 class Bounds:
     """Limit what is taken of the rows read.
 
-    Up to ``rows`` are, and of those later than a row that is left, no more than ``ahead`` before it, earlier rounds
-    counted in. ``elsewhere`` is the earliest moment of the lanes that were not read; at least ``least`` are taken.
+    Up to ``rows`` are, and no more than ``ahead`` before a row that is left and earlier, earlier rounds counted in; of
+    many rows those that are later by less than a second count for none. ``elsewhere`` is the earliest moment of the
+    lanes that were not read; at least ``least`` are taken.
     """
 
     rows: int
@@ -114,27 +115,33 @@ class Precedence:
         pages = _pages_of(tasks, portions)
         left = {shard: moments[end - 1] for shard, start, end, limit in pages if end - start == limit}
         count = self._count(moments, pages, min(left.values(), default=NEVER), bounds)
-        if len(tasks) >= _MANY and max(moments) - min(moments) < _CLOSE:
+        if len(tasks) >= _MANY and _span(moments, pages) < _CLOSE:
             ends = _ends_of_earliest(count, moments, pages)
             taken = [task for page, end in zip(pages, ends, strict=True) for task in tasks[page.start : end]]
-            runs = [moments[page.start : end] for page, end in zip(pages, ends, strict=True)]
+            runs = [(moments, page.start, end) for page, end in zip(pages, ends, strict=True)]
             left |= {page.shard: moments[end] for page, end in zip(pages, ends, strict=True) if end < page.end}
         else:
-            in_order = sorted(range(len(tasks)), key=moments.__getitem__)
+            known = moments[:]
+            in_order = sorted(range(len(tasks)), key=known.__getitem__)
             taken = [tasks[place] for place in in_order[:count]]
-            runs = [[moments[place] for place in in_order[:count]]]
-            left |= {tasks[place].shard: moments[place] for place in reversed(in_order[count:])}
+            runs = [([known[place] for place in in_order[:count]], 0, count)]
+            left |= {tasks[place].shard: known[place] for place in reversed(in_order[count:])}
         self._learn(portions, moments, pages, left)
         earliest_left = min([bounds.elsewhere, *left.values()])
-        runs = [run[bisect_right(run, earliest_left) :] for run in (*self._ahead, *runs)]
-        self._ahead = [run for run in runs if run]
+        runs += [(run, 0, len(run)) for run in self._ahead]
+        still = [run[bisect_right(run, earliest_left, start, end) : end] for run, start, end in runs]
+        self._ahead = [run for run in still if run]
         return taken
 
     def _count(self, moments: Sequence[int], pages: Sequence[_LanePage], read_to: int, bounds: Bounds) -> int:
-        """Return how many rows to take: all up to what is left, and of those behind it as many as may go ahead."""
-        certain = min(read_to, bounds.elsewhere)
-        ahead = sum(len(run) - bisect_right(run, certain) for run in self._ahead)
-        count = _up_to(certain, moments, pages) + max(0, bounds.ahead - ahead)
+        """Return how many rows to take: all up to what is left, and of those behind it as many as may go ahead.
+
+        Where many are read, none is ahead by less than a second, for priorities are whole seconds: lanes drift apart
+        by chance, and rows that are read in vain cost as much as others.
+        """
+        close = min(read_to, bounds.elsewhere) + (_CLOSE if len(moments) >= _MANY else 0)
+        ahead = sum(len(run) - bisect_right(run, close) for run in self._ahead)
+        count = _up_to(close, moments, pages) + max(0, bounds.ahead - ahead)
         if bounds.least and len(moments) < bounds.rows * _FULL:  # only full rounds are worth some disorder
             count = min(count, _up_to(read_to, moments, pages))
         return min(bounds.rows, len(moments), max(bounds.least, count))
@@ -173,6 +180,11 @@ def _pages_of(tasks: Sequence[Task], portions: Iterable[Portion]) -> list[_LaneP
         if end > start:
             pages.append(_LanePage(head.shard, start, end, limit))
     return pages
+
+
+def _span(moments: Sequence[int], pages: Iterable[_LanePage]) -> int:
+    """Return how long it is from the earliest to the latest; a page's own are in order."""
+    return max(moments[page.end - 1] for page in pages) - min(moments[page.start] for page in pages)
 
 
 def _ends_of_earliest(count: int, moments: Sequence[int], pages: Sequence[_LanePage]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 from sqlalchemy import (
     BigInteger,
@@ -25,7 +25,7 @@ from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
 from asyncflow.outbox.dialects.protocol import HeadsOf
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
-from asyncflow.scheduler.table.timed_ids import cut_of, timed_id
+from asyncflow.scheduler.table.timed_ids import Cut, cut_of, timed_id
 
 MOST_PAGES = 64  # in one statement: more branches cost the planner more than another statement costs
 
@@ -85,14 +85,36 @@ def _some_heads(dialect: DatabaseDialect, tasks: Table, status: int, of: HeadsOf
     return _heads(dialect, tasks, status, of=of).limit(bindparam("most", type_=Integer()))
 
 
+class Moments(Sequence[int]):
+    """Tell the order_time of each of some rows, in microseconds; read where it is asked for, mostly of a few."""
+
+    __slots__ = ("_length", "_moment", "_timed")
+
+    def __init__(self, timed: list[Any], cut: Cut) -> None:
+        self._timed = timed  # ids of rows that bring their times along
+        self._length, self._moment, _ = cut
+
+    def __len__(self) -> int:
+        return len(self._timed)
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[int]: ...
+    def __getitem__(self, place: int | slice) -> int | list[int]:
+        if isinstance(place, slice):
+            return [self._moment(timed[self._length :]) for timed in self._timed[place]]
+        return self._moment(self._timed[place][self._length :])
+
+
 class Pages(list[Task]):
     """Hold the rows of some pages, page by page, and in ``moments`` the order_time of each, in microseconds."""
 
     __slots__ = ("moments",)
 
-    def __init__(self, tasks: Iterable[Task] = (), moments: Iterable[int] = ()) -> None:
+    def __init__(self, tasks: Iterable[Task] = (), moments: Sequence[int] = ()) -> None:
         super().__init__(tasks)
-        self.moments = list(moments)
+        self.moments = moments
 
 
 def read_pages(
@@ -111,7 +133,7 @@ def read_pages(
         few = slice(start, start + MOST_PAGES)
         found = _read_few_pages(connection, tasks, heads[few], limits[few], newest)
         pages.extend(found)
-        pages.moments += found.moments
+        pages.moments = [*pages.moments, *found.moments]
     return pages
 
 
@@ -139,14 +161,15 @@ def _read_few_pages(
         parameters = tuple(head.task_type if name == _TYPE else defaults[name] for head in heads for name in names)
     rows = connection.exec_driver_sql(text, parameters).all()
     marks = _PageMarks(heads)
-    length, moment, raw_id_of = cut_of(connection.dialect.name)
-    pages = Pages(moments=[moment(row[0][length:]) for row in rows])
-    add = pages.append
-    for timed, mark, key, headers, payload in rows:
-        task_type, shard, retry_count, max_retries = marks[mark]
-        task_id = timed[:length] if raw_id_of is None else raw_id_of(timed[:length])
-        add(_task((task_id, task_type, shard, key, headers, payload, retry_count, max_retries)))
-    return pages
+    cut = cut_of(connection.dialect.name)
+    timed_ids = [row[0] for row in rows]
+    raw_ids = cut.raw_ids(timed_ids)
+    found = [
+        _task((raw_id, of_page[0], of_page[1], key, headers, payload, of_page[2], of_page[3]))
+        for raw_id, (_, mark, key, headers, payload) in zip(raw_ids, rows, strict=True)
+        for of_page in (marks[mark],)
+    ]
+    return Pages(found, Moments(timed_ids, cut))
 
 
 # What Task._make does, without a call in Python for each row.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from asyncflow.errors import PublisherError
 from asyncflow.events import PublisherFailed, TasksPublished
@@ -12,7 +13,7 @@ from asyncflow.outbox import Task
 from asyncflow.outbox.payload import JSON
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.publishing.builder import Body, build
-from asyncflow.scheduler.publishing.envelope import Envelope
+from asyncflow.scheduler.publishing.envelope import Envelope, are_plain
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry, Unavailable
 from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.publishing.waves import Waves
@@ -54,21 +55,26 @@ class Delivery:
 
     # -- preparing ---------------------------------------------------------------------------------------
 
-    def _prepare(self, tasks: Sequence[Task]) -> list[Prepared]:
+    def _prepare(self, tasks: Sequence[Task]) -> Sequence[Prepared]:
         """Wrap each task into its record, or tell why there is none."""
-        built = self._built(tasks)
-        return [built[place] if place in built else self._wrapped(task) for place, task in enumerate(tasks)]
+        names = [task.task_type for task in tasks]
+        if len(types := set(names)) == 1:
+            return self._prepare_type(names[0], tasks)
+        prepared: dict[int, Prepared] = {}
+        for name in types:
+            places = [place for place, its_name in enumerate(names) if its_name == name]
+            prepared |= zip(places, self._prepare_type(name, [tasks[place] for place in places]), strict=True)
+        return [prepared[place] for place in range(len(tasks))]
 
-    def _built(self, tasks: Sequence[Task]) -> dict[int, Prepared]:
-        """Return, by their places, the records of tasks whose payloads are built now: one call for each type."""
-        built: dict[int, Prepared] = {}
-        for name in dict.fromkeys(task.task_type for task in tasks):
-            if self._types[name].builder is not None:
-                places = [place for place, task in enumerate(tasks) if task.task_type == name]
-                built |= zip(places, self._build(name, [tasks[place] for place in places]), strict=True)
-        return built
+    def _prepare_type(self, name: str, tasks: Sequence[Task]) -> Sequence[Prepared]:
+        if self._types[name].builder is not None:
+            return self._build(name, tasks)  # one call for all of a type
+        if are_plain(tasks):
+            with suppress(Exception):  # one that cannot be wrapped holds up none of the others: each by itself
+                return self._envelope(name).wrap_plain(tasks)
+        return list(map(self._wrapped, tasks))
 
-    def _build(self, name: str, tasks: list[Task]) -> list[Prepared]:
+    def _build(self, name: str, tasks: Sequence[Task]) -> list[Prepared]:
         payloads = build(self._engine, self._types[name], tasks, self._max_bytes, self._hooks)
         return [
             self._wrap(task, *payload) if isinstance(payload, Body) else payload

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -18,8 +19,15 @@ MESSAGE_ID = "message-id"
 MESSAGE_TYPE = "message-type"
 _JSON_HEADER = (CONTENT_TYPE, JSON.encode())
 
+_payload_of, _headers_of = attrgetter("payload"), attrgetter("headers_json")
+
 # What Record._make does, without a call in Python for each row.
 _record: Callable[[tuple[Any, ...]], Record] = partial(tuple.__new__, Record)
+
+
+def are_plain(tasks: Sequence[Task]) -> bool:
+    """Tell whether all have payloads that are JSON, and no headers of their own; most are so."""
+    return None not in map(_payload_of, tasks) and not any(map(_headers_of, tasks))
 
 
 class Envelope:
@@ -32,6 +40,24 @@ class Envelope:
     def __init__(self, task_type: MessageType) -> None:
         self._topic = task_type.topic
         self._type_header = (MESSAGE_TYPE, task_type.name.encode())
+
+    def wrap_plain(self, tasks: Iterable[Task]) -> list[Record]:
+        """Return the records of tasks that ``are_plain``, as ``wrap`` makes them.
+
+        In one loop, for a call in Python for each row takes as long as the rest.
+        """
+        topic, type_header = self._topic, self._type_header
+        return [
+            _record(
+                (
+                    topic,
+                    None if key is None else key.encode(),
+                    payload,
+                    ((MESSAGE_ID, message_id(raw_id)), type_header, _JSON_HEADER),
+                )
+            )
+            for raw_id, _, _, key, _, payload, _, _ in tasks
+        ]
 
     def wrap(self, task: Task, payload: bytes, built_type: str = JSON) -> Record:
         """Return the record of ``task`` with ``payload``.

@@ -6,7 +6,7 @@ two takes a tenth of that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
@@ -54,6 +54,13 @@ class Cut(NamedTuple):
     length: int
     moment: Callable[[Any], int] = int  # in microseconds, as moment_of has it
     raw_id: Callable[[Any], Any] | None = None  # None: the part as it is
+
+    def raw_ids(self, timed: Iterable[Any]) -> list[Any]:
+        """Return the ids of timed ones."""
+        length, raw_id = self.length, self.raw_id
+        if raw_id is None:
+            return [one[:length] for one in timed]
+        return [raw_id(one[:length]) for one in timed]
 
 
 def _moment_of_text(time: str) -> int:
