@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session
     from typing_extensions import Never, Unpack
 
+    from asyncflow.outbox.declarations.handler_type import Enclose
     from asyncflow.outbox.transaction.target import Target
 
     AsyncTarget = AsyncSession | async_scoped_session[Any]
@@ -58,6 +59,8 @@ class Outbox:
     ``default_destination``: where types go that name no destination.
     ``around``: functions of the TaskContext whose context managers stand around each attempt of each handler, the
     first outermost; ``outbox.around.add`` puts one more inside, before schedulers start.
+    ``transaction``: opens the application's own transaction around transactional handlers without a ``session``: a
+    context manager that gives its Connection, commits at the end, and lets nobody commit before.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Outbox:
         default_destination: str = "kafka",
         hooks: Iterable[Hook] = (),
         around: Iterable[AroundFactory] = (),
+        transaction: Enclose | None = None,
         **unknown: Never,
     ) -> None:
         refuse_keywords("Outbox", unknown, Outbox)
@@ -94,6 +98,7 @@ class Outbox:
         self.periodic_tasks: dict[str, PeriodicTask] = {}
         self.hooks = Hooks(hooks)
         self.around = Around(around, lambda: self.handler_types.values())
+        self._transaction = transaction
         self.bell = Bell()
         self._door = Door(shard_count, max_message_bytes)
         remember(self)
@@ -355,7 +360,7 @@ class Outbox:
 
     @property
     def _given(self) -> dict[str, Any]:
-        return {"wrap": self._function_of, "around": self.around}
+        return {"wrap": self._function_of, "around": self.around, "enclose": self._transaction}
 
     def _function_of(self, name: str, handler: Callable[..., R]) -> TaskFunction[..., ..., R]:
         return TaskFunction(name, handler, self)

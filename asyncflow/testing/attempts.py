@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -20,6 +20,9 @@ from asyncflow.testing.calls import Calls, Committed
 from asyncflow.testing.contexts import task_context
 from asyncflow.testing.performing import handler_of, within
 from asyncflow.testing.rows import Rows
+
+if TYPE_CHECKING:
+    from asyncflow.outbox.declarations.handler_type import Enclose
 
 
 class Attempts:
@@ -68,7 +71,10 @@ class Attempts:
             given = signature.revive(orjson.loads(row.payload or b"{}"))
             if signature.takes_context:
                 given[CONTEXT] = ctx
-            if kind.transactional:
+            call: Callable[[], Any]
+            if kind.enclose is not None and kind.is_enclosed:
+                call = partial(_enclosed, kind.enclose, partial(handler, **given))
+            elif kind.transactional:
                 call = self._calls.in_session(handler, given, committed)
             else:
                 call = partial(handler, **given)
@@ -88,6 +94,12 @@ def _telling(handler: Callable[..., Any], tell: Callable[[Any], None]) -> Callab
         tell(await handler(**given))
 
     return call_async if inspect.iscoroutinefunction(handler) else call
+
+
+def _enclosed(enclose: Enclose, call: Callable[[], Any]) -> Any:
+    """Call a handler in the application's own transaction, which is a savepoint in the test's."""
+    with enclose():
+        return call()
 
 
 def _is_fault(error: Exception, verdict: Verdict) -> bool:

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -28,9 +28,19 @@ class Example(NamedTuple):
     files: tuple[str, ...]
 
 
+DJANGO = (
+    "manage.py",
+    "settings.py",
+    "shop/migrations/0001_initial.py",
+    "shop/models.py",
+    "shop/tasks.py",
+    "shop/tests.py",
+    "shop/urls.py",
+)
 EXAMPLES = [
     Example("fastapi_app", "docs/fastapi.md", ("main.py", "test_main.py")),
     Example("flask_app", "docs/flask.md", ("app.py", "gunicorn.conf.py", "test_app.py")),
+    Example("django_app", "docs/django.md", DJANGO),
     Example("script", "docs/script.md", ("shop.py", "test_shop.py")),
 ]
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.folder)
@@ -46,8 +56,11 @@ def files_of(page: str) -> dict[str, str]:
 def write_files(page: str, directory: Path) -> None:
     """Begin the example from its page, as a newcomer does."""
     for name, text in files_of(page).items():
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (directory / name).write_text(text)
+        file = directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        if file.parent != directory:  # as `startapp` does
+            (file.parent / "__init__.py").touch()
 
 
 @each_example
@@ -60,8 +73,11 @@ def test_the_page_holds_the_example_as_it_is(example: Example) -> None:
 @each_example
 def test_the_tests_of_the_page_pass(example: Example, tmp_path: Path) -> None:
     write_files(example.page, tmp_path)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
-    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the plugin of this tree, installed or not
+    if example.files is DJANGO:  # whose tests have a runner of their own
+        run("manage", "test", directory=tmp_path)
+        return
+    # The plugin of this tree, installed or not.
+    environment = environment_of(tmp_path, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
     plugins = ["-p", "anyio.pytest_plugin", "-p", "asyncflow.integrations.pytest", "-p", "no:cacheprovider"]
     command = [sys.executable, "-W", "error::ResourceWarning", "-m", "pytest", "-q", *plugins]
     answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
@@ -71,23 +87,36 @@ def test_the_tests_of_the_page_pass(example: Example, tmp_path: Path) -> None:
 @contextmanager
 def served(command: list[str], directory: Path, port: int, **environment: str) -> Iterator[httpx.Client]:
     """Run a server, and give a client of it; it must end in order."""
-    with open(directory / "server.log", "wb") as log:
+    with (
+        running(command, directory / "server.log", directory, **environment),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONG) as client,
+    ):
+        wait_until(lambda: answers(client), "the server answers", directory)
+        yield client
+
+
+@contextmanager
+def running(command: list[str], log: Path, directory: Path, **environment: str) -> Iterator[None]:
+    """Run a module's command in the background; after SIGTERM it must end in order."""
+    with open(log, "wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=directory,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(directory)]), **environment},
-            stdout=log,
+            env=environment_of(directory, environment),
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONG) as client:
-                wait_until(lambda: answers(client), "the server answers", directory)
-                yield client
-            process.terminate()
-            assert process.wait(LONG) in (0, -15), (directory / "server.log").read_text()
-        finally:
-            process.kill()
-            process.wait()
+    try:
+        yield
+        process.terminate()
+        assert process.wait(LONG) in (0, -15), log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def environment_of(directory: Path, own: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(directory)]), **own}
 
 
 def answers(client: httpx.Client) -> bool:
@@ -150,7 +179,7 @@ def run(*command: str, directory: Path, **environment: str) -> list[str]:
     answer = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=directory,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(directory)]), **environment},
+        env=environment_of(directory, environment),
         capture_output=True,
         text=True,
         timeout=LONG,
@@ -164,3 +193,40 @@ def test_the_script_does_its_task_each_time(tmp_path: Path) -> None:
     for _ in range(2):
         assert run("shop", directory=tmp_path)[0].startswith("Drained(sent=0, done=1, retried=0, failed=0")
     assert len((tmp_path / "shop.py").read_text().splitlines()) < 40
+
+
+def test_the_django_project_does_its_tasks_beside(tmp_path: Path) -> None:
+    port = choose()
+    write_files("docs/django.md", tmp_path)
+    run("manage", "migrate", directory=tmp_path)
+    with (
+        running(["manage", "outbox", "run"], tmp_path / "scheduler.log", tmp_path),
+        served(["manage", "runserver", "--noreload", str(port)], tmp_path, port) as client,
+    ):
+        register_ten(client, tmp_path)
+    assert "1 issue_coupon" not in run("manage", "outbox", "dead-letters", "list", directory=tmp_path)
+    assert "stopped" in (tmp_path / "scheduler.log").read_text()
+
+
+MIGRATED = """
+from flask_migrate import Migrate
+
+import app as plain
+from asyncflow.integrations.alembic import render_item
+
+
+def create_app():
+    app = plain.create_app()
+    Migrate(app, plain.db, render_item=render_item)
+    return app
+"""
+
+
+def test_flask_migrate_writes_the_tables_in_plain_types(tmp_path: Path) -> None:
+    write_files("docs/flask.md", tmp_path)
+    (tmp_path / "migrated.py").write_text(MIGRATED)
+    for step in ("init", "migrate", "upgrade", "check"):
+        run("flask", "--app", "migrated", "db", step, directory=tmp_path)
+    (written,) = (tmp_path / "migrations" / "versions").glob("*.py")
+    assert "asyncflow_task" in written.read_text()
+    assert not re.search(r"import asyncflow|asyncflow[.]", written.read_text())

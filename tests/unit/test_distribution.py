@@ -39,7 +39,7 @@ def test_a_package_that_is_told_to_be_typed_is() -> None:
     assert ("Typing :: Typed" in PROJECT["classifiers"]) == (ROOT / "asyncflow" / "py.typed").is_file()
 
 
-FRAMEWORKS = {"fastapi", "flask"}  # of which an application has one already
+FRAMEWORKS = {"django", "fastapi", "flask"}  # of which an application has one already
 
 
 def test_all_is_every_extra_but_the_frameworks() -> None:

@@ -24,11 +24,18 @@ class Signature:
     """Hold a handler's parameters by name; made once, when the handler is declared.
 
     The parameters ``ctx`` and, for a transactional handler, ``session`` are given by the worker; all others are the
-    task's arguments. Raises OptionError for a signature that no task could serve.
+    task's arguments. One that ``is_enclosed`` by the application's own transaction needs no ``session``. Raises
+    OptionError for a signature that no task could serve.
     """
 
     def __init__(
-        self, name: str, handler: Callable[..., Any], *, transactional: bool = False, keeps_result: bool = False
+        self,
+        name: str,
+        handler: Callable[..., Any],
+        *,
+        transactional: bool = False,
+        is_enclosed: bool = False,
+        keeps_result: bool = False,
     ) -> None:
         self._name = name
         parameters = inspect.signature(handler).parameters
@@ -36,7 +43,8 @@ class Signature:
             _require_usable(name, parameter)
         self.takes_context = CONTEXT in parameters
         self.takes_session = SESSION in parameters
-        _require_session(name, takes=self.takes_session, transactional=transactional)
+        if not (transactional and is_enclosed):
+            _require_session(name, takes=self.takes_session, transactional=transactional)
         own = {key: one for key, one in parameters.items() if key not in (CONTEXT, SESSION)}
         self._open = any(one.kind is one.VAR_KEYWORD for one in own.values())
         self._names = frozenset(key for key, one in own.items() if one.kind in _KEYWORDS)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncflow.errors import InvalidArgumentsError, OptionError, UnknownTaskTypeError
 from asyncflow.outbox.arguments.signature import Signature
@@ -14,6 +15,11 @@ from asyncflow.outbox.declarations.task_type import TaskType, TaskTypes, require
 from asyncflow.outbox.options import NO_OPTION, require_whole
 from asyncflow.outbox.transaction import engine_loops
 from asyncflow.text import shown
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    Enclose = Callable[[], AbstractContextManager[Connection]]
 
 MAX_CONCURRENCY = 1000
 
@@ -44,6 +50,7 @@ class HandlerType(TaskType):
     signature: Signature | None = field(default=None, repr=False, compare=False, metadata=NO_OPTION)
     is_coroutine: bool = field(default=False, metadata=NO_OPTION)
     around: Around = field(default_factory=Around, repr=False, compare=False, metadata=NO_OPTION)
+    enclose: Enclose | None = field(default=None, repr=False, compare=False, metadata=NO_OPTION)
     wrap: Callable[[str, Callable[..., Any]], Any] | None = field(
         default=None, repr=False, compare=False, metadata=NO_OPTION
     )
@@ -70,13 +77,29 @@ class HandlerType(TaskType):
         self.is_coroutine = inspect.iscoroutinefunction(handler)
         if self.is_coroutine:
             engine_loops.watch()
-        self.signature = Signature(self.name, handler, transactional=self.transactional, keeps_result=self.keep_result)
+        self.signature = Signature(
+            self.name,
+            handler,
+            transactional=self.transactional,
+            is_enclosed=self._can_be_enclosed,
+            keeps_result=self.keep_result,
+        )
         self.handler = handler
         return handler if self.wrap is None else self.wrap(self.name, handler)
 
     def is_handled_by(self, handler: Any) -> bool:
         """Tell whether ``handler`` does this type's tasks."""
         return self.handler is not None and self.handler is function_of(handler)
+
+    @property
+    def is_enclosed(self) -> bool:
+        """Tell whether the handler works in the application's own transaction, and is given no session."""
+        return self.transactional and self.signature is not None and not self.signature.takes_session
+
+    @property
+    def _can_be_enclosed(self) -> bool:
+        # A transaction of the application's belongs to a thread.
+        return self.enclose is not None and not self.is_coroutine
 
     @property
     def most_claimed(self) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from asyncflow.forks import leave_at_fork
 
 _NOTES = "asyncflow.committing"  # the key in info
+COMMITTER = "asyncflow.committer"  # there, where somebody else commits: calls what it is given after the commit
 
 WakeUp = Callable[[frozenset[str]], None]
 
@@ -40,7 +42,11 @@ class Bell:
 
     def on_commit_of(self, target: Session | Connection, task_type: str) -> None:
         """Ring for ``task_type`` when the target's outermost transaction commits."""
-        if self._listeners:
+        if not self._listeners:
+            return
+        if (after_commit := target.info.get(COMMITTER)) is not None:
+            after_commit(partial(self.ring, frozenset((task_type,))))
+        else:
             _noted(target, self).add(task_type)
 
     def ring(self, task_types: frozenset[str]) -> None:

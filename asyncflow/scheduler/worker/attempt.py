@@ -22,6 +22,7 @@ from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
 from asyncflow.scheduler.worker.leaving.results import result_of
 from asyncflow.scheduler.worker.task_context import Save, TaskContext
 from asyncflow.scheduler.worker.transactional.async_joint_commit import AsyncJointCommit
+from asyncflow.scheduler.worker.transactional.enclosing_commit import EnclosingCommit
 from asyncflow.scheduler.worker.transactional.joint_commit import JointCommit
 from asyncflow.scheduler.worker.within import await_within, call_within
 
@@ -147,7 +148,9 @@ class Attempt:
         return self.task_type.handler
 
     def _work(self) -> None:
-        if self.task_type.transactional:
+        if self.task_type.is_enclosed:
+            self._call_enclosed()
+        elif self.task_type.transactional:
             self._call_in_session()
         else:
             self._call_handler()
@@ -177,6 +180,16 @@ class Attempt:
         joint = JointCommit(self.tools.source, self.tools.engine, self.claim)
         try:
             joint.run(lambda session: self._call_handler(session=session))
+        finally:
+            self.is_settled = joint.is_committed
+
+    def _call_enclosed(self) -> None:
+        """Call the handler in the application's own transaction, whose commit settles the task as well."""
+        assert self.tools.engine is not None
+        assert self.task_type.enclose is not None
+        joint = EnclosingCommit(self.tools.source, self.tools.engine, self.claim, self.task_type.enclose)
+        try:
+            joint.run(self._call_handler)
         finally:
             self.is_settled = joint.is_committed
 

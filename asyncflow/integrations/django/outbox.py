@@ -1,0 +1,81 @@
+"""The outbox of a Django project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from sqlalchemy import Connection, MetaData
+
+from asyncflow.errors import OptionError
+from asyncflow.events import Hook
+from asyncflow.integrations.django.borrowed import current_transaction
+from asyncflow.integrations.django.engine import engine_of
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.living import outboxes
+from asyncflow.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from asyncflow.scheduler.given import Publishers, SchedulerOptions
+
+
+class DjangoOutbox(Outbox):
+    """Write tasks into Django's own transactions; made once, in a module that Django imports, such as ``tasks.py``.
+
+    Its tables come with the migrations of the application ``asyncflow.integrations.django``. ``using`` is the database
+    where they are. ``publishers`` and ``options`` are those of the Scheduler, which ``manage.py outbox run`` runs.
+
+    Enqueue within ``transaction.atomic``: ``task.enqueue(current_transaction(), ...)``. A handler that is declared
+    with ``transactional=True`` runs in ``transaction.atomic`` itself, and its task's outcome commits there as well.
+    """
+
+    def __init__(
+        self,
+        publishers: Publishers | None = None,
+        *,
+        using: str = DEFAULT_DB_ALIAS,
+        hooks: Iterable[Hook] = (),
+        **options: Unpack[SchedulerOptions],
+    ) -> None:
+        super().__init__(MetaData(), hooks=hooks, around=[_fresh_connections], transaction=self._atomic)
+        self.using = using
+        self._publishers = publishers or {}
+        self._options = options
+
+    def scheduler(self) -> Scheduler:
+        """Return a new Scheduler, on connections of its own; handlers have those that Django gives their threads."""
+        return Scheduler(engine_of(self.using), self, self._publishers, **self._options)
+
+    @contextmanager
+    def _atomic(self) -> Iterator[Connection]:
+        with transaction.atomic(using=self.using):
+            yield current_transaction(self.using)
+
+
+def the_outbox() -> DjangoOutbox:
+    """Return the only DjangoOutbox of this process; raises OptionError if there is none, or are several."""
+    found = [one for one in outboxes() if isinstance(one, DjangoOutbox)]
+    if len(found) == 1:
+        return found[0]
+    number = "no DjangoOutbox" if not found else f"{len(found)} DjangoOutboxes"
+    raise OptionError(f"this project has {number}; make one, in the tasks.py of an application in INSTALLED_APPS")
+
+
+@contextmanager
+def _fresh_connections(_: Any) -> Iterator[None]:
+    """Let no connection be used that is too old or broken, as Django does around requests."""
+    _close_old_ones()
+    try:
+        yield
+    finally:
+        _close_old_ones()
+
+
+def _close_old_ones() -> None:
+    for django in connections.all(initialized_only=True):
+        if not django.in_atomic_block:  # that of a test, which drains
+            django.close_if_unusable_or_obsolete()

@@ -1,0 +1,1 @@
+"""A Django project; docs/django.md walks through it."""
