@@ -6,22 +6,50 @@ Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 3 stopp
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from asyncflow import __version__
 from asyncflow.commands import audit, config, consume, dead_letters, init_db, reshard, run, serve, status, worker
 from asyncflow.commands.in_application import ParserInApplication
 from asyncflow.commands.printing import tell
 from asyncflow.commands.stop_signals import StopHeard
-from asyncflow.errors import AsyncflowError
+from asyncflow.errors import AsyncflowError, nearest
 from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line
 
 _COMMANDS = (run, worker, consume, reshard, serve, init_db, status, config, dead_letters, audit)  # as --help lists them
 _ELSEWHERE = (worker, consume, serve)  # not of an application's database alone
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tell, of a command or option that there is none of, the nearest that there is."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with wrong usage, and a suggestion."""
+        wrong = re.search(r"unrecognized arguments: (--?\S+)|invalid choice: '([^']*)'", message)
+        if wrong is not None:
+            choices = [str(name) for action in self._actions for name in action.choices or ()]
+            message += (
+                nearest(wrong[1].partition("=")[0], _options_of(self)) if wrong[1] else nearest(wrong[2], choices)
+            )
+        super().error(message)
+
+
+def _options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """Return the options of a parser, and of its commands: it does not know which of them was meant."""
+    found: set[str] = set()
+    for action in parser._actions:
+        found.update(action.option_strings)
+        if isinstance(action, argparse._SubParsersAction):
+            found.update(*map(_options_of, action.choices.values()))
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,6 +69,9 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
     options = parser.parse_args(arguments)
     try:
         code: int = options.command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _after_broken_pipe()
     except StopHeard:
         return 0  # before anything had begun
     except AsyncflowError as error:
@@ -54,7 +85,8 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="asyncflow", description="Transactional outbox for SQLAlchemy.")
+    parser = _Parser(prog="asyncflow", description="Transactional outbox for SQLAlchemy.")
+    parser.add_argument("--version", action="version", version=f"asyncflow {__version__}")
     _add_commands(parser, _COMMANDS)
     return parser
 
@@ -63,6 +95,13 @@ def _add_commands(parser: argparse.ArgumentParser, modules: Iterable[Any]) -> No
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in modules:
         module.add_to(commands)
+
+
+def _after_broken_pipe() -> int:
+    """Let nothing more be written where nobody reads; that is no fault of ours, nor of the reader's."""
+    with suppress(OSError, ValueError):  # a test's stream has no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 if __name__ == "__main__":

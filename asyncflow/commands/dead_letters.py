@@ -33,7 +33,9 @@ def add_to(commands: Any) -> None:
     def add(name: str, text: str, run: Callable[[argparse.Namespace, DeadLetters], int]) -> argparse.ArgumentParser:
         sub: argparse.ArgumentParser = actions.add_parser(name, help=text)
         add_database_options(sub)
-        sub.set_defaults(command=lambda options: run(options, DeadLetters(*database_of(options))), action=name)
+        sub.set_defaults(
+            command=lambda options: run(options, DeadLetters(*database_of(_with_target(options)))), action=name
+        )
         return sub
 
     listing = add("list", "show dead letters, page by page", _list)
@@ -44,6 +46,16 @@ def add_to(commands: Any) -> None:
     showing.add_argument("--id", required=True, metavar="TASK")
     for name, text in _ACTIONS.items():
         _add_change(add(name, text, _change), name)
+
+
+def _with_target(options: argparse.Namespace) -> argparse.Namespace:
+    """Take a module:attribute that stands behind ids for what it is: no id has a colon."""
+    if isinstance(ids := getattr(options, "id", None), list) and not getattr(options, "target", None):
+        names = [one for one in ids if ":" in one]
+        if len(names) == 1:
+            ids.remove(names[0])
+            options.target = names[0]
+    return options
 
 
 def _add_filter(sub: argparse.ArgumentParser) -> None:
@@ -112,7 +124,7 @@ def _preview(options: argparse.Namespace, selection: Selection, letters: DeadLet
 
 def _told(action: str, changed: Changed) -> str:
     done = {"replay": "replayed", "cancel": "cancelled", "discard": "discarded"}[action]
-    lines = [f"{changed.count} tasks {done}"]
+    lines = [f"{changed.count} {'task' if changed.count == 1 else 'tasks'} {done}"]
     lines += [f"left alone: {task_id} is {status}" for task_id, status in changed.left.items()]
     return "\n".join(lines)
 
@@ -134,7 +146,7 @@ def render_state(state: TaskState) -> str:
         "type": state.task_type,
         "key": state.key,
         "status": Status(state.status).name,
-        "attempts": f"{state.retry_count}, of {state.max_retries} retries",
+        "attempts": f"{state.retry_count} of {state.max_retries + 1}",
         "stage": state.stage,
         "context": state.context,
         "owner": state.owner,

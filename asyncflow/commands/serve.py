@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import MetaData
+from sqlalchemy import Engine, MetaData
+from sqlalchemy.exc import DBAPIError
 
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.running import show_log
 from asyncflow.commands.stop_signals import StopSignals
+from asyncflow.errors import ConnectionSilentError
 from asyncflow.integrations.flowsvr import command
 from asyncflow.integrations.logging import LoggingHook
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler.cluster.shard_count import recorded_shard_count
+from asyncflow.scheduler.table.table_check import require_tables
 
 
 def add_to(commands: Any) -> None:
@@ -33,5 +37,12 @@ def _serve(options: argparse.Namespace) -> int:
             engine, outbox = database_of(options, pool_pre_ping=True, hide_parameters=True)
             if not options.target and (count := recorded_shard_count(engine, outbox)) is not None:
                 outbox = Outbox(MetaData(), prefix=options.prefix, schema=options.schema, shard_count=count)
+            _require_tables(engine, outbox)
             serve = command.made(engine, outbox, options, LoggingHook())
         return serve(lambda: signals.is_heard)
+
+
+def _require_tables(engine: Engine, outbox: Outbox) -> None:
+    """Raise TablesMissingError as ``run`` does; a database that is away is waited for by the service itself."""
+    with suppress(DBAPIError, ConnectionSilentError):
+        require_tables(engine, outbox)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from asyncflow.errors import AsyncflowError, TargetNotFoundError
+from asyncflow.errors import AsyncflowError, TargetNotFoundError, nearest
 from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line
 
@@ -48,7 +48,8 @@ def made_at(target: str, kind: Any, wanted: str) -> Any:
     except Exception as error:
         raise TargetNotFoundError(_import_fault(target, module_name, error)) from error
     if not isinstance(made, kind):
-        raise TargetNotFoundError(f"{target!r} is {made!r:.80}; name {wanted}")
+        near = _nearest_of(module_name, attribute)
+        raise TargetNotFoundError(f"{target!r} is {made!r:.80}{near}; name {wanted}")
     return made
 
 
@@ -57,6 +58,13 @@ def _made_by(module_name: str, attribute: str) -> Any:
     for name in attribute.split("."):
         found = getattr(found, name, None)
     return found() if callable(found) else found
+
+
+def _nearest_of(module_name: str, attribute: str) -> str:
+    """Return the nearest name that a module has, as a question; nothing if it has this one."""
+    name = attribute.partition(".")[0]
+    known = dir(sys.modules[module_name])
+    return "" if name in known else nearest(name, [one for one in known if not one.startswith("_")])
 
 
 def _import_fault(target: str, module_name: str, error: Exception) -> str:

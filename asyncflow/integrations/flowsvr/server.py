@@ -42,6 +42,14 @@ class _Server(uvicorn.Server):
         self._loop.set_exception_handler(self._tell)
         await super().serve(sockets)  # type: ignore[arg-type]
 
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Begin to listen, and say where."""
+        await super().startup(sockets)  # type: ignore[arg-type]
+        for server in self.servers if self.started else ():
+            for one in server.sockets:
+                host, port = one.getsockname()[:2]
+                _LOG.info("Serving tasks on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop what waits, then the server; a second signal ends the process at once."""
         if self._loop is not None:

@@ -1,0 +1,130 @@
+"""The manners of the command line: what a person mistypes, pipes and forgets."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import MetaData, create_engine
+from sqlalchemy.orm import Session
+
+from asyncflow import Outbox, RejectTask, Scheduler, __version__, cli
+from tests.support.snippets import ROOT
+
+LONG = 60.0
+
+
+@pytest.fixture
+def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Give module:attribute of a Scheduler that has one dead letter."""
+    url = f"sqlite:///{tmp_path}/shop.db"
+    name = f"shop_{abs(hash(str(tmp_path)))}"
+    (tmp_path / f"{name}.py").write_text(
+        "from sqlalchemy import MetaData, create_engine\n"
+        "from asyncflow import Outbox, Scheduler\n"
+        "outbox = Outbox(MetaData())\n"
+        f"scheduler = Scheduler(create_engine({url!r}), outbox, {{}})\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    metadata, engine = MetaData(), create_engine(url)
+    outbox = Outbox(metadata)
+    metadata.create_all(engine)
+
+    @outbox.task(max_retries=1)
+    def pay() -> None:
+        raise RejectTask("no money")
+
+    with Session(engine) as session, session.begin():
+        pay.enqueue(session)
+    Scheduler(engine, outbox, {}).drain()
+    yield f"{name}:scheduler"
+    engine.dispose()
+
+
+def letter(application: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert cli.main(["dead-letters", "list", application]) == 0
+    found = re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", capsys.readouterr().out)
+    assert found is not None
+    return found[0]
+
+
+def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"asyncflow {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["stauts"], "did you mean 'status'?"),
+        (["dead-letters", "lst", "a:b"], "did you mean 'list'?"),
+        (["dead-letters", "list", "a:b", "--tpye", "x"], "did you mean '--type'?"),
+        (["run", "a:b", "--verbos=1", "--verbsoe"], "did you mean '--verbose'?"),
+    ],
+)
+def test_a_mistyped_command_or_option_is_told_with_the_nearest(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([one for one in arguments if one != "--verbos=1"])
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_mistyped_attribute_is_told_with_the_nearest(application: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["status", application.replace(":scheduler", ":schedular")]) == 1
+    assert "is None (did you mean 'scheduler'?); name a Scheduler" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("order", ["target first", "target last"])
+def test_ids_and_the_target_come_in_any_order(application: str, order: str, capsys: pytest.CaptureFixture[str]) -> None:
+    task_id = letter(application, capsys)
+    ids, target = ["--id", task_id], [application]
+    where = [*target, *ids] if order == "target first" else [*ids, *target]
+    assert cli.main(["dead-letters", "show", *where]) == 0
+    assert re.search(r"attempts\W+1 of 2\b", capsys.readouterr().out)
+    assert cli.main(["dead-letters", "replay", "--yes", *where]) == 0
+    assert capsys.readouterr().out == "1 task replayed\n"
+
+
+def test_a_reader_that_goes_away_is_no_error(application: str) -> None:
+    command = f"{sys.executable} -m asyncflow.cli dead-letters list {application} | true"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_service_says_where_it_serves_and_refuses_a_database_without_tables(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/tasks.db"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "asyncflow.cli", "serve", "--database-url", url, "--port", str(port)]
+    command.append("--insecure-no-auth")
+    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONG, check=False)
+    assert refused.returncode == 1
+    assert "has no table asyncflow_" in refused.stderr
+    assert cli.main(["init-db", "--database-url", url]) == 0
+    serving = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert serving.stderr is not None
+    try:
+        lines = iter(serving.stderr.readline, "")
+        assert any(f"Serving tasks on http://127.0.0.1:{port}" in line for line in lines)
+        serving.send_signal(signal.SIGTERM)
+        assert serving.wait(LONG) == 0
+    finally:
+        serving.kill()
+        serving.stderr.close()
