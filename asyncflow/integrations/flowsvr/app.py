@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 import asyncflow
 from asyncflow.integrations.flowsvr.door.access import Meter
@@ -18,6 +19,7 @@ from asyncflow.integrations.flowsvr.door.problems import ProblemBody, answer_pro
 from asyncflow.integrations.flowsvr.door.reading import BodyReader
 from asyncflow.integrations.flowsvr.door.refusals import Refusals
 from asyncflow.integrations.flowsvr.routes import dead_letters, health, tasks, types, work
+from asyncflow.integrations.flowsvr.routes.page import page_route
 from asyncflow.integrations.flowsvr.routes.readiness import Readiness
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.v1 import routes as v1
@@ -43,6 +45,8 @@ def app_of(service: TaskService) -> FastAPI:
         description=_TEXT,
         lifespan=lifespan,
         redirect_slashes=False,  # a redirect leads to whatever Host the client names
+        docs_url=None,  # FastAPI's pages are made of files from elsewhere
+        redoc_url=None,
     )
     app.state.service = service
     app.state.meter = Meter(service.settings.rate_limit_per_second)
@@ -52,6 +56,7 @@ def app_of(service: TaskService) -> FastAPI:
     app.state.bodies = BodyReader(service.settings)
     for router in _ROUTERS:
         app.router.routes.extend(router.routes)
+    app.router.routes.append(page_route(lambda: _document(app)))
     answer_problems(app)
     if not service.tokens.demanded:
         app.add_middleware(OwnHost)
@@ -68,11 +73,28 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         schemas["Problem"] = ProblemBody.model_json_schema()
-        for route in document["paths"].values():
-            for method in route.values():
-                _without_nulls(method.get("parameters", ()))
+        names = {
+            (route.path_format, method): route.name for router in _ROUTERS for route, method in _operations(router)
+        }
+        for path, route in document["paths"].items():
+            for method, operation in route.items():
+                operation["operationId"] = _operation_id(path, names.get((path, method)) or operation["operationId"])
+                _without_nulls(operation.get("parameters", ()))
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _operations(router: APIRouter) -> Iterator[tuple[APIRoute, str]]:
+    """Give the routes of a router, each with its methods as the document names them."""
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            for method in route.methods or ():
+                yield route, method.lower()
+
+
+def _operation_id(path: str, name: str) -> str:
+    """Return the name of what a client generates: short, and one for each operation."""
+    return f"v1_{name}" if path.startswith("/v1/") else name
 
 
 def _without_nulls(parameters: Iterable[dict[str, Any]]) -> None:
