@@ -19,7 +19,7 @@ from tools.services.process import wait_until
 
 SCHEDULER = ("asyncflow.cli", "run", "tests.chaos.scheduler_process:make")
 BANKERS = ("tests.chaos.banking_process",)
-_LONG = 60.0
+_LONG = 120.0
 
 
 class ClusterRun:
@@ -63,10 +63,10 @@ class ClusterRun:
     def start_writers(self, processes: int = 1, **options: Any) -> None:
         """Start processes that move accounts."""
         plan = replace(self._plan, **options)
-        for _ in range(processes):
-            writer = self._processes.enter_context(ProcessUnderTest(BANKERS, plan))
+        writers = [self._processes.enter_context(ProcessUnderTest(BANKERS, plan)) for _ in range(processes)]
+        for writer in writers:
             writer.wait_for(lambda one=writer: bool(one.of("started")))  # type: ignore[misc]
-            self.writers.append(writer)
+        self.writers += writers
 
     def dismiss_writers(self) -> dict[str, Any]:
         """Let the writers finish; return their moves and the errors that reached them."""

@@ -195,7 +195,7 @@ def test_8_producers_and_4_schedulers_meet_no_deadlock(form: str, cluster_run: S
     # So long that no server is taken for silent, and no lease runs out, because the machine has much to do.
     run = cluster_run(lease_seconds=10.0)
     cluster = run.start_cluster(4)
-    run.start_writers(8, threads=2, breath_seconds=0.02)
+    run.start_writers(8 if form == "long" else 4, threads=2, breath_seconds=0.02)
     time_is_over = time.monotonic() + (120 if form == "long" else 6)
     cluster[0].wait_for(lambda: time.monotonic() > time_is_over, timeout_seconds=180)
     wrote = run.dismiss_writers()
