@@ -32,7 +32,7 @@ from asyncflow.scheduler.table.row_locks import hold_writers, sort_out
 from asyncflow.scheduler.worker import queries as claim_queries
 from asyncflow.scheduler.worker.claim_rows import Checkpoint, ClaimRows, claim_lost, grouped
 from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.claims import Claims
+from asyncflow.scheduler.worker.claiming import Claiming, Terms
 from asyncflow.scheduler.worker.leaving.results import Result
 from asyncflow.scheduler.worker.verdict import Spent, Verdict, judged
 
@@ -98,9 +98,7 @@ class ServiceClaims:
         self._outbox = outbox
         self._tasks = outbox.tasks
         self._rows = ClaimRows(outbox, deletes=deletes)
-        self._engine = engine
         self._dialect = engine.dialect
-        self._deletes = deletes
         self._statistics = PlannerStatistics(outbox.tasks)
         self.leave_to_parent()
         leave_at_fork(self)
@@ -129,12 +127,10 @@ class ServiceClaims:
         of_free: bool = False,
     ) -> list[Claim]:
         """Claim due tasks, of each type up to its limit, the earliest of all shards first."""
-        owner = ClaimOwner.elsewhere(worker)
-        claims = Claims(self._outbox, self._engine, owner, lease_seconds, deletes=self._deletes)
-        claims.marked_types = lambda names: names  # none is known to have reached its worker
-        claims.caution = self.caution
-        claims.statistics = self._statistics  # whose pause holds over all holds
-        claim_in = partial(claims.claim_in, connection, of_free=self._steps_over(of_free))
+        # None is known to have reached its worker.
+        terms = Terms(ClaimOwner.elsewhere(worker), timedelta(seconds=lease_seconds), lambda names: names)
+        claiming = Claiming(self._tasks, self._rows, terms, self.caution, self._statistics)
+        claim_in = partial(claiming.claim, connection, of_free=self._steps_over(of_free))
         due: dict[str, list[Head]] = defaultdict(list)
         with self._counted() as others:
             for head in earliest_due(self.heads(connection, limits)):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from asyncflow.events import RowsLocked
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.connections.caution import Caution
 from asyncflow.scheduler.heads.parts import HeadParts
 from asyncflow.scheduler.heads.precedence import Precedence
 from asyncflow.scheduler.heads.queries import Head, Lane
@@ -25,11 +24,11 @@ class ShardClaims(Claims):
     """Be a worker's source of claims in its scheduler; a claim outlives the hand-over of its shard."""
 
     def __init__(self, instance: Instance, scope: Scope, wake: Callable[[], None] = lambda: None) -> None:
-        settings, hooks, types = instance.settings, instance.hooks, scope.types.handlers
+        settings = instance.settings
         owner, deletes = ClaimOwner.in_process(scope.ownership.owner), settings.on_success == "delete"
         super().__init__(instance.outbox, instance.engine, owner, settings.claim_lease_seconds, deletes=deletes)
-        self.marked_types = lambda names: [name for name in names if name in types and types[name].lets_wait]
-        self.caution = Caution(lambda rows: hooks.emit(RowsLocked(DESTINATION, rows)))
+        self._hooks = instance.hooks
+        self._types = scope.types.handlers
         self._ownership = scope.ownership
         declared = instance.outbox.handler_types
         self.rest = scope.lookout.rest_for(lambda head: head.task_type in declared, wake=wake)
@@ -110,5 +109,11 @@ class ShardClaims(Claims):
         lanes = ((name, self._precedences[name].moved) for name in names)
         return {(name, shard): moment for name, moved in lanes for shard, moment in moved.items()}
 
+    def _marked_types(self, names: set[str]) -> Collection[str]:
+        return [name for name in names if name in self._types and self._types[name].lets_wait]
+
     def _precedence_of(self, task_type: str) -> Precedence:
         return self._precedences[task_type]
+
+    def _on_locked(self, rows: int) -> None:
+        self._hooks.emit(RowsLocked(DESTINATION, rows))
