@@ -18,7 +18,7 @@ from asyncflow.scheduler.worker.task_context import TaskContext
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, Verdict, verdict_of
 from asyncflow.testing.calls import Calls, Committed
 from asyncflow.testing.contexts import task_context
-from asyncflow.testing.performing import handler_of, within
+from asyncflow.testing.performing import within
 from asyncflow.testing.rows import Rows
 
 if TYPE_CHECKING:
@@ -62,11 +62,10 @@ class Attempts:
         self, kind: HandlerType, row: Any, ctx: TaskContext, committed: Committed, results: list[Result]
     ) -> Exception | None:
         """Call the handler; return what it raised. What is no Exception goes on: a test may be asked to end."""
-        handler, signature = handler_of(kind), kind.signature
+        handler, signature = kind.handling()
         if kind.keep_result or takes_result(row.headers):
             most = self._outbox.max_message_bytes
             handler = _telling(handler, lambda returned: results.append(result_of(returned, kind, most)))
-        assert signature is not None
         try:
             given = signature.revive(orjson.loads(row.payload or b"{}"))
             if signature.takes_context:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncflow.errors import BuilderError, UndeliveredError
 from asyncflow.outbox import MessageType, Outbox, Status
@@ -15,6 +15,9 @@ from asyncflow.scheduler.table.log_lines import short_error
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, Verdict
 from asyncflow.testing.calls import Calls
 from asyncflow.testing.rows import Rows, task_of
+
+if TYPE_CHECKING:
+    from asyncflow.outbox.declarations.task_type import Builder
 
 
 class Deliveries:
@@ -50,7 +53,7 @@ class Deliveries:
         task = task_of(row)
         payload, content_type = task.payload, JSON
         if kind.builder is not None:
-            built = self._build(row, kind)
+            built = self._build(row, kind, kind.builder)
             if not isinstance(built, Body):
                 return built
             payload, content_type = built
@@ -62,12 +65,11 @@ class Deliveries:
         except Exception as error:  # noqa: BLE001 - of one record, as in a relay
             return Retry(f"{type(error).__name__}: {error}")
 
-    def _build(self, row: Any, kind: MessageType) -> Built:
-        assert kind.builder is not None
+    def _build(self, row: Any, kind: MessageType, builder: Builder) -> Built:
         task = task_of(row)
         try:
             with self._calls.session() as session:
-                built = list(kind.builder(session, [task]))
+                built = list(builder(session, [task]))
             if len(built) != 1:
                 raise BuilderError(f"the builder of {kind.name!r} returned {len(built)} payloads for 1 task")
         except Exception as error:  # noqa: BLE001 - of one message; it goes into the task's log

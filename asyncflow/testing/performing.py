@@ -7,7 +7,7 @@ from typing import Any, TypeVar, overload
 
 import orjson
 
-from asyncflow.errors import InvalidArgumentsError, OptionError
+from asyncflow.errors import InvalidArgumentsError
 from asyncflow.outbox import HandlerType, Outbox
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.arguments.signature import CONTEXT, SESSION
@@ -52,15 +52,12 @@ def within(kind: HandlerType, ctx: TaskContext, call: Callable[[], Any]) -> Any:
 
 def handler_of(kind: HandlerType) -> Callable[..., Any]:
     """Return the handler of a type; raises OptionError for one that is worked elsewhere."""
-    if kind.handler is None:
-        raise OptionError(f"the task type {kind.name!r} has no handler in this process; import the module that has it")
-    return kind.handler
+    return kind.handling().handler
 
 
 def given_arguments(kind: HandlerType, ctx: TaskContext, arguments: dict[str, Any]) -> dict[str, Any]:
     """Return all that the handler is called with; raises InvalidArgumentsError."""
-    signature = kind.signature
-    assert signature is not None
+    signature = kind.handling().signature
     session = {SESSION: arguments.pop(SESSION)} if signature.takes_session and SESSION in arguments else {}
     if signature.takes_session and not session:
         raise InvalidArgumentsError(f"{kind.name}() is transactional; give it the test's session: session=")

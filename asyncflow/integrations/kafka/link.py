@@ -68,14 +68,13 @@ class Link:
             session = self._session = self._session or self._new_session(deadline)
         except UnreachableError as error:
             return [Unavailable(str(error))] * len(batch)
+        is_spent = True  # an interrupted session would report this batch's records to the next one
         try:
-            return session.attempt(batch, deadline)
-        except BaseException:
-            # An interrupted session would report this batch's records to the next one.
-            session.is_spent = True
-            raise
+            findings = session.attempt(batch, deadline)
+            is_spent = session.is_spent
+            return findings
         finally:
-            if session.is_spent:
+            if is_spent:
                 self._end_session(END_WITHIN_SECONDS)
 
     def _new_session(self, deadline: float) -> Session:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncflow.errors import InvalidArgumentsError, OptionError, UnknownTaskTypeError
 from asyncflow.outbox.arguments.signature import Signature
@@ -28,6 +28,13 @@ class StandsForHandler:
     """Be what the application's code has in place of a handler."""
 
     handler: Callable[..., Any]
+
+
+class Handling(NamedTuple):
+    """Hold a handler, and what its annotations tell of its arguments."""
+
+    handler: Callable[..., Any]
+    signature: Signature
 
 
 @dataclass(kw_only=True)
@@ -86,6 +93,14 @@ class HandlerType(TaskType):
         )
         self.handler = handler
         return handler if self.wrap is None else self.wrap(self.name, handler)
+
+    def handling(self) -> Handling:
+        """Return the handler with its signature; raises OptionError for a type that is worked elsewhere."""
+        if self.handler is None or self.signature is None:
+            raise OptionError(
+                f"the task type {self.name!r} has no handler in this process; import the module that has it"
+            )
+        return Handling(self.handler, self.signature)
 
     def is_handled_by(self, handler: Any) -> bool:
         """Tell whether ``handler`` does this type's tasks."""

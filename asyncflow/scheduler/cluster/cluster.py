@@ -120,7 +120,7 @@ class Cluster:
             if not shared:
                 view = self.registry.views([one.job])[one.job]
                 self.registry.seize(one.job, one.allocation.shares(view)[one.owner])
-            one.takes_part = True
+            one.take_part()
             self._renew()
             self._act([one])
 

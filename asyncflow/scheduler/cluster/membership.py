@@ -117,6 +117,10 @@ class LeasedOwnership:
 
     # -- what the cluster asks, one thread at a time -----------------------------------------------------
 
+    def take_part(self) -> None:
+        """Be asked with each beat from now on."""
+        self.takes_part = True
+
     def adopt(self, look: Look) -> None:
         """Own what was seen to be owned, for as long as its leases last.
 

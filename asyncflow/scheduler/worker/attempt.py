@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from asyncflow.errors import ClaimLostError, InvalidStageError, OptionError
 from asyncflow.leash import Leash, on_leash
+from asyncflow.outbox.arguments.signature import Signature
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.signals import NotDone
 from asyncflow.outbox.outcome.follow_up import has_follow_up, takes_result
@@ -65,6 +66,12 @@ class Attempt:
             attempt.fault = error
         return attempt
 
+    def give_up(self) -> None:
+        """Count what the handler still does no more, and ask it to end."""
+        self.is_over = True
+        self.cancel()
+        self.interrupt()
+
     def cancel(self) -> None:
         """Ask the handler to end."""
         if self.context is not None:
@@ -74,8 +81,7 @@ class Attempt:
         """Call the handler, a function; return what it raised. Nothing that it raises gets out."""
         try:
             self._write_down()
-            if self.task_type.around:
-                assert self.context is not None
+            if self.task_type.around and self.context is not None:
                 call_within(self.task_type.around, self.context, self._work)
             else:
                 self._work()
@@ -98,8 +104,7 @@ class Attempt:
         try:
             if self.claim.is_suspect or self.fault is not None:
                 await asyncio.to_thread(self._write_down)
-            if self.task_type.around:
-                assert self.context is not None
+            if self.task_type.around and self.context is not None:
                 await await_within(self.task_type.around, self.context, self._work_async)
             else:
                 await self._work_async()
@@ -114,7 +119,8 @@ class Attempt:
             await self._await_call()
 
     async def _await_call(self, **given: Any) -> None:
-        returned = await on_leash(self._handler(**self._arguments(), **given))
+        handler, signature = self.task_type.handling()
+        returned = await on_leash(handler(**self._arguments(signature), **given))
         if self.claim.wants_result:
             self._take(returned)
 
@@ -142,11 +148,6 @@ class Attempt:
         except Exception as error:
             raise NotDone(_PAUSE_SECONDS, f"the beginning could not be written down: {error}") from error
 
-    @property
-    def _handler(self) -> Callable[..., Any]:
-        assert self.task_type.handler is not None
-        return self.task_type.handler
-
     def _work(self) -> None:
         if self.task_type.is_enclosed:
             self._call_enclosed()
@@ -156,9 +157,10 @@ class Attempt:
             self._call_handler()
 
     def _call_handler(self, **given: Any) -> None:
-        arguments = self._arguments()
+        handler, signature = self.task_type.handling()
+        arguments = self._arguments(signature)
         with Leash():
-            returned = self._handler(**arguments, **given)
+            returned = handler(**arguments, **given)
         if self.claim.wants_result:
             self._take(returned)
 
@@ -166,9 +168,7 @@ class Attempt:
         """Keep what the handler returned, to be written with the outcome."""
         self.claim.result = result_of(returned, self.task_type, self.tools.max_context_bytes)
 
-    def _arguments(self) -> dict[str, Any]:
-        signature = self.task_type.signature
-        assert signature is not None
+    def _arguments(self, signature: Signature) -> dict[str, Any]:
         arguments = signature.revive(orjson.loads(self.claim.task.payload or b"{}"))
         if signature.takes_context:
             arguments["ctx"] = self.context
@@ -176,8 +176,10 @@ class Attempt:
 
     def _call_in_session(self) -> None:
         """Give the handler a Session whose commit, the handler's own or ours, settles the task as well."""
-        assert self.tools.engine is not None
-        joint = JointCommit(self.tools.source, self.tools.engine, self.claim)
+        engine = self.tools.engine
+        if engine is None:
+            raise no_engine(self.task_type.name)
+        joint = JointCommit(self.tools.source, engine, self.claim)
         try:
             joint.run(lambda session: self._call_handler(session=session))
         finally:
@@ -192,6 +194,14 @@ class Attempt:
             joint.run(self._call_handler)
         finally:
             self.is_settled = joint.is_committed
+
+
+def no_engine(name: str) -> OptionError:
+    """Return the error of a transactional handler in a worker that was given no database."""
+    return OptionError(
+        f"the handler of {name!r} is transactional, but an Outbox has no engine to work on; "
+        f"give a Scheduler whose database has the service's task table, or leave transactional out"
+    )
 
 
 def no_async_engine(name: str) -> OptionError:

@@ -36,6 +36,10 @@ class Claim:
     may_be_done: bool = False  # the handler's own transaction has marked it SUCCESS, and may have committed
     is_told_done: bool = False  # that it is done was told
 
+    def last_until(self, held_until: float) -> None:
+        """Be held until then, for it was renewed."""
+        self.held_until = held_until
+
     @property
     def attempt(self) -> int:
         """Return the number of this attempt, 1 for the first."""

@@ -79,7 +79,7 @@ class Claims:
         kept = [claim for claim in self._left if claim.task.raw_id not in lost]
         self._left = []
         for claim in kept:
-            claim.held_until = held_until
+            claim.last_until(held_until)
         return kept
 
     def renew(self, claims: Collection[Claim]) -> set[UUID]:
@@ -92,7 +92,7 @@ class Claims:
         )
         for claim in claims:
             if claim.task.raw_id not in lost and claim.task.raw_id not in locked:
-                claim.held_until = held_until
+                claim.last_until(held_until)
         return {claim.task.id for claim in claims if claim.task.raw_id in lost}
 
     def settle(self, judged: Sequence[tuple[Claim, Verdict]], *, by_second: bool = False) -> list[Written]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from uuid import UUID
 
 from asyncflow.outbox.declarations.handler_type import HandlerType
@@ -17,13 +18,11 @@ from asyncflow.scheduler.worker.claim_source import Claim
 Finish = Callable[[Attempt, "BaseException | None"], None]
 
 
+@dataclass(slots=True, eq=False)
 class Hand:
     """Do task after task until none waits, on a thread or on the event loop."""
 
-    __slots__ = ("attempt",)
-
-    def __init__(self) -> None:
-        self.attempt: Attempt | None = None
+    attempt: Attempt | None = None
 
 
 class Crew:
@@ -97,9 +96,7 @@ class Crew:
 
     def give_up(self, attempt: Attempt) -> None:
         """Free the place of an attempt that is over although its handler has not ended."""
-        attempt.is_over = True
-        attempt.cancel()
-        attempt.interrupt()
+        attempt.give_up()
         with self._lock:
             self._hands = {hand for hand in self._hands if hand.attempt is not attempt}
         self.resume()

@@ -88,8 +88,8 @@ class TaskServiceClient:
         try:
             answer = self._link.request("POST", "/v2/tasks/hold", _given(body), wait_seconds=wait_seconds)
         except UnreadableAnswerError as error:
-            error.claims = claims_in_text(error.content)
-            raise
+            claims = claims_in_text(error.content)
+            raise UnreadableAnswerError(str(error), content=error.content, claims=claims) from error
         return read_hold(answer)
 
     def renew(self, claims: Collection[tuple[UUID, UUID]], *, lease_seconds: float | None = None) -> Ids:

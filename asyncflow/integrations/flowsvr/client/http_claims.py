@@ -17,13 +17,13 @@ from asyncflow.integrations.flowsvr.client.answers import NO_RESULT, Held, HeldT
 from asyncflow.integrations.flowsvr.client.backoff import Backoff
 from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
 from asyncflow.integrations.flowsvr.client.holds import Holds
+from asyncflow.integrations.flowsvr.client.joint_claims import JointClaims
 from asyncflow.integrations.flowsvr.client.pauses import Pauses
 from asyncflow.integrations.flowsvr.client.returns import STOPPING, UNREADABLE, Returns, batches
 from asyncflow.outbox import Task
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.loops.pause import AdaptivePause
 from asyncflow.scheduler.worker.claim_source import DESTINATION, Claim, Found, Written
-from asyncflow.scheduler.worker.claims import Claims
 from asyncflow.scheduler.worker.verdict import GIVEN_BACK, Verdict
 
 _UNAUTHORIZED = (401, 403)
@@ -50,12 +50,12 @@ class HttpClaims:
         self,
         client: TaskServiceClient,
         name: str,
-        claims: Claims | None,
+        claims: JointClaims,
         hooks: Hooks,
         on_arrival: Callable[[], None] = lambda: None,
     ) -> None:
         self._on_arrival = on_arrival
-        self.known: Collection[str] = ()  # the types with a handler here
+        self._known: Collection[str] = ()  # the types with a handler here
         self._client = client
         self._settings = settings = client.settings
         self._name = name
@@ -71,6 +71,10 @@ class HttpClaims:
         self._holds = Holds(self._hold, self._arrive, self._fail, wait_seconds=settings.wait_seconds, pause=pause)
         self._unknown: set[str] = set()
 
+    def ask_for(self, types: Collection[str]) -> None:
+        """Ask for tasks of these types, which have a handler here, from now on."""
+        self._known = types
+
     def claim_due(self, free: Mapping[str, int]) -> Found:
         """Return what has arrived, and see to it that more is asked for."""
         with self._lock:
@@ -78,7 +82,7 @@ class HttpClaims:
         if claims:
             return Found(claims, 0.0)
         left = self._backoff.seconds_left()
-        return Found([], left or self._holds.want(free, self.known))
+        return Found([], left or self._holds.want(free, self._known))
 
     def renew(self, claims: Collection[Claim]) -> set[UUID] | None:
         """Renew; return None, to be asked again soon, while the service is away."""
@@ -110,12 +114,10 @@ class HttpClaims:
 
     def settle_in(self, connection: Connection, claim: Claim) -> None:
         """Write SUCCESS into the handler's own transaction, past the service; raises ClaimLostError."""
-        assert self._claims is not None  # a worker without an engine starts with no transactional handler
         self._claims.settle_in(connection, claim)
 
     def still_holds(self, connection: Connection, claim: Claim) -> bool:
         """Read from the table, past the service, whether the task is neither settled nor lost."""
-        assert self._claims is not None
         return self._claims.still_holds(connection, claim)
 
     def checkpoint(self, claim: Claim, stage: str, context: str | None) -> None:
@@ -186,7 +188,7 @@ class HttpClaims:
         self._on_arrival()
 
     def _claim_of(self, held: HeldTask, held_until: float) -> Claim:
-        raw_id = held.id if self._claims is None else self._claims.raw_id_of(held.id)
+        raw_id = self._claims.raw_id_of(held.id)
         headers = orjson.dumps(held.headers).decode() if held.headers else None
         payload = orjson.dumps(held.arguments)
         task = Task(raw_id, held.task_type, 0, held.key, headers, payload, held.attempt - 1, held.max_retries)
@@ -203,7 +205,7 @@ class HttpClaims:
             lost |= renewed.lost
             for claim in batch:
                 if claim.task.id not in renewed.lost | renewed.locked:
-                    claim.held_until = held_until
+                    claim.last_until(held_until)
         return lost
 
     def _held_until(self) -> float:

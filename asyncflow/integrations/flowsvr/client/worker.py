@@ -14,6 +14,7 @@ from asyncflow.events import Hook, WorkerStarted, WorkerStopped
 from asyncflow.forks import leave_at_fork
 from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
 from asyncflow.integrations.flowsvr.client.http_claims import HttpClaims
+from asyncflow.integrations.flowsvr.client.joint_claims import JointClaims, NoTable
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import Scheduler
 from asyncflow.scheduler.cluster.ownership import instance_name
@@ -24,7 +25,7 @@ from asyncflow.scheduler.loops.startable import Startable
 from asyncflow.scheduler.start_check import require_home
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.table.table_check import require_tables
-from asyncflow.scheduler.worker.attempt import Tools
+from asyncflow.scheduler.worker.attempt import Tools, no_engine
 from asyncflow.scheduler.worker.claims import Claims
 from asyncflow.scheduler.worker.worker import Worker
 
@@ -100,7 +101,7 @@ class ServiceWorker(Startable):
             self._used_by = os.getpid()
             types = self._handled()
             self._require_reach(types)
-            self._source.known = types
+            self._source.ask_for(types)
             self._started = True
             self._loop.start()
             self._watchdog.start()
@@ -127,9 +128,9 @@ class ServiceWorker(Startable):
             self.hooks.emit(WorkerStopped(self.name, clean))
         return clean
 
-    def _claims_in(self, target: Outbox | Scheduler) -> Claims | None:
+    def _claims_in(self, target: Outbox | Scheduler) -> JointClaims:
         if not isinstance(target, Scheduler):
-            return None
+            return NoTable()
         lease, deletes = self._client.settings.claim_lease_seconds, target.settings.on_success == "delete"
         return Claims(target.outbox, target.engine, ClaimOwner.elsewhere(self.name), lease, deletes=deletes)
 
@@ -144,10 +145,7 @@ class ServiceWorker(Startable):
         require_home(self._outbox, None)
         transactional = [name for name in types if self._outbox.handler_types[name].transactional]
         if transactional and self._engine is None:
-            raise OptionError(
-                f"the handler of {transactional[0]!r} is transactional, but an Outbox has no engine to work on; "
-                f"give a Scheduler whose database has the service's task table, or leave transactional out"
-            )
+            raise no_engine(transactional[0])
         if transactional and self._engine is not None:
             require_tables(self._engine, self._outbox)
             require_engine(self._engine, self._outbox)

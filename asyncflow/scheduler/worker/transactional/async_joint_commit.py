@@ -33,9 +33,8 @@ class AsyncJointCommit(JointCommit):
 
         try:
             async with AsyncSession(
-                self._async_engine, sync_session_class=HandlerSession, expire_on_commit=False
+                self._async_engine, sync_session_class=HandlerSession, expire_on_commit=False, joint=self
             ) as session:
-                session.sync_session.joint = self  # type: ignore[attr-defined]
                 try:
                     await handle(session)
                     await self._make_sure_async()

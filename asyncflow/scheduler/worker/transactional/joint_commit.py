@@ -58,8 +58,7 @@ class JointCommit:
         """Call ``handle`` with a Session, then commit unless that has happened; raises what either raises."""
         end_left_ones(self._engine)
         try:
-            with HandlerSession(self._engine) as session, leaving(session, self._engine):
-                session.joint = self
+            with HandlerSession(self._engine, joint=self) as session, leaving(session, self._engine):
                 handle(session)
                 self._end(session)
         finally:
@@ -203,7 +202,9 @@ class JointCommit:
 class HandlerSession(Session):
     """Be a Session like any other, of which its joint commit hears; a class of our own, for its listeners' sake."""
 
-    joint: JointCommit
+    def __init__(self, *given: Any, joint: JointCommit, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.joint = joint
 
 
 event.listen(HandlerSession, "after_begin", lambda session, _, connection: session.joint.after_begin(connection))
