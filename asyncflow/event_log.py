@@ -14,7 +14,8 @@ from uuid import UUID
 
 from asyncflow import events
 from asyncflow.errors import TaskServiceError
-from asyncflow.events import Event, Hook, Hooks
+from asyncflow.events import Event, ForksNothing, Hook, Hooks
+from asyncflow.leash import Leash
 from asyncflow.outbox.declarations.signals import HandlerSignal
 from asyncflow.repeats import Repeats, is_expected
 from asyncflow.sentences import sentence_of
@@ -61,7 +62,7 @@ _MOST_LISTED = 8
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-class EventLog:
+class EventLog(ForksNothing):
     """Be the hook that writes each event as one line: a sentence, and in brackets the event's name and its fields.
 
     What happens all the time is DEBUG, changes of state INFO, what somebody may have to look at WARNING, a dead
@@ -84,9 +85,12 @@ class EventLog:
             trace = _traced(error) if isinstance(error, BaseException) else None
             if isinstance(event, events.StepFailed) and is_expected(event.error):
                 trace = None
-            logger.log(level, "%s", line_of(event), extra={"event": event}, exc_info=trace)
+            with Leash():  # what stands behind a logger is the application's
+                logger.log(level, "%s", line_of(event), extra={"event": event}, exc_info=trace)
 
     def _level_of(self, event: Event) -> int:
+        if type(event) in _QUIET:
+            return logging.DEBUG
         if isinstance(event, events.AttemptFailed):
             self._told[event.task_id, event.attempt] = None
             while len(self._told) > _MOST_REMEMBERED:

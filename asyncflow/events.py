@@ -400,6 +400,10 @@ class Hook(Protocol):
         ...
 
 
+class ForksNothing:
+    """Be a hook of our own, whose code forks nothing: it needs no leash."""
+
+
 class Hooks:
     """Hand events to hooks; a hook that raises is reported and never disturbs the work."""
 
@@ -439,6 +443,9 @@ class Hooks:
         """Hand ``event`` to each hook in the order of their addition."""
         for hook in self._hooks:
             try:
+                if isinstance(hook, ForksNothing):
+                    hook(event)
+                    continue
                 with Leash():
                     hook(event)
             except Exception:

@@ -26,9 +26,9 @@ from asyncflow.outbox.outcome.follow_up import with_follow_up
 from asyncflow.outbox.outcome.results import Outcome, Results
 from asyncflow.outbox.tables import MOST_CONTEXT_ROW_BYTES, Tables
 from asyncflow.outbox.task_function import ContextT, Declare, P, R, SessionT, TaskFunction
-from asyncflow.outbox.transaction.target import awaited
+from asyncflow.outbox.transaction.target import Caller, awaited
 from asyncflow.outbox.transaction.wakeup import Bell
-from asyncflow.outbox.writer import Caller, Writer
+from asyncflow.outbox.writer import Writer
 from asyncflow.text import shown
 
 if TYPE_CHECKING:
@@ -227,7 +227,8 @@ class Outbox:
         Raises a RefusedError (nothing is written then), WrongTargetError, NotTransactionalError or
         UnknownOptionError.
         """
-        refuse_keywords("publish()", unknown, self.publish)
+        if unknown:
+            refuse_keywords("publish()", unknown, self.publish)
         message = Message(payload, key, headers, priority, delay_seconds, content_type, idempotency_key)
         return self._write(target, task_type, [message])[0].id
 
@@ -250,7 +251,8 @@ class Outbox:
         **unknown: Never,
     ) -> UUID:
         """Do what ``publish`` does, in an AsyncSession, with an ``idempotency_key`` as well; raises what it raises."""
-        refuse_keywords("publish_async()", unknown, self.publish_async)
+        if unknown:
+            refuse_keywords("publish_async()", unknown, self.publish_async)
         message = Message(payload, key, headers, priority, delay_seconds, content_type, idempotency_key)
         return (await self.publish_once_async(session, task_type, message)).id
 
@@ -408,8 +410,9 @@ class Outbox:
 
 def _keys_of(given: Sequence[Message] | Sequence[Call]) -> list[str | None] | None:
     """Return the idempotency keys in order, None if there is none at all; raises InvalidKeyError."""
-    keys = [idempotency_key_of(one.idempotency_key) for one in given]
-    return keys if any(key is not None for key in keys) else None
+    if all(one.idempotency_key is None for one in given):
+        return None
+    return [idempotency_key_of(one.idempotency_key) for one in given]
 
 
 def _listed(given: Any, kind: type[Any]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Table, event, literal
 from sqlalchemy.orm import Session, registry
@@ -17,20 +17,8 @@ from asyncflow.outbox.dedupe import Dedupe, Enqueued
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.tables import WORKER_COLUMNS, Tables
 from asyncflow.outbox.transaction.carrying import require_carried, require_exact
-from asyncflow.outbox.transaction.target import bind_of, connection_of, is_async, require_transactional, target_of
+from asyncflow.outbox.transaction.target import Caller, bind_of, connection_of, require_transactional
 from asyncflow.outbox.transaction.wakeup import Bell
-
-
-class Caller(NamedTuple):
-    """Hold whose transaction is written into; an ``is_async`` one flushes only where it awaits."""
-
-    target: Session | Connection
-    is_async: bool
-
-    @classmethod
-    def of(cls, given: Any) -> Caller:
-        """Return what was given to ``publish`` or ``enqueue``; raises WrongTargetError."""
-        return cls(target_of(given), is_async(given))
 
 
 class Writer:

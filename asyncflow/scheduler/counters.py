@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from asyncflow.events import Event, SettleFenced, ShardsHandedOver, TaskFailed, TaskRetried, TasksSettled
+from asyncflow.events import Event, ForksNothing, SettleFenced, ShardsHandedOver, TaskFailed, TaskRetried, TasksSettled
 from asyncflow.scheduler.jobs.board import Board
 
 
@@ -30,7 +30,7 @@ class Counters:
     breakers: Mapping[str, str]
 
 
-class Tally:
+class Tally(ForksNothing):
     """Be the hook that counts; events come on the threads of all relays, of the worker and of the cluster."""
 
     def __init__(self) -> None:

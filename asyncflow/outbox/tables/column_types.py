@@ -31,7 +31,7 @@ class TaskId(TypeDecorator[uuid.UUID]):
         """Accept a UUID, its bytes or its text."""
         if value is None:
             return None
-        task_id = uuid_of(value)
+        task_id = value if isinstance(value, uuid.UUID) else uuid_of(value)
         return task_id if dialect.name == "postgresql" else task_id.bytes
 
     def process_result_value(self, value: Any, dialect: Dialect) -> uuid.UUID | None:

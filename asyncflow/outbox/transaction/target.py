@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, Insert
 from sqlalchemy.exc import UnboundExecutionError
@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     Target = Session | AsyncSession | Connection | scoped_session[Any] | async_scoped_session[Any]
 
 T = TypeVar("T")
+
+
+class Caller(NamedTuple):
+    """Hold whose transaction is written into; an ``is_async`` one flushes only where it awaits."""
+
+    target: Session | Connection
+    is_async: bool
+
+    @classmethod
+    def of(cls, given: Any) -> Caller:
+        """Return what was given to ``publish`` or ``enqueue``; raises WrongTargetError or NotTransactionalError."""
+        return cls(target_of(given), is_async(given))
 
 
 def target_of(given: Any) -> Session | Connection:

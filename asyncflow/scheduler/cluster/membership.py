@@ -82,6 +82,9 @@ class LeasedOwnership:
         self.allocation = stake.allocation
         self.takes_part = self.is_at_rest = False
         self.share = share
+        # Asked for each round: the items to work on, none once the lease may have run out, and a hold on them.
+        self.epochs: Callable[[], Mapping[int, int]] = share.epochs
+        self.in_use: Callable[[], Hold] = share.hold
         self._cluster = cluster
         self._registry = cluster.registry
         self._hooks = hooks
@@ -98,14 +101,6 @@ class LeasedOwnership:
     def await_share(self) -> None:
         """Step the cluster until the share is complete."""
         self._cluster.await_rest(self)
-
-    def epochs(self) -> Mapping[int, int]:
-        """Return the items to work on; none once the lease may have run out."""
-        return self.share.epochs()
-
-    def in_use(self) -> Hold:
-        """Hold the items to work on."""
-        return self.share.hold()
 
     def refresh(self) -> None:
         """Look at once instead of at the next beat."""

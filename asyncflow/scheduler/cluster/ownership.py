@@ -63,7 +63,7 @@ class Hold(Mapping[int, int]):
         released: Callable[[Hold], None],
         lasts: Callable[[Hold], bool] = lambda _: True,
     ) -> None:
-        self._epochs = dict(epochs)
+        self.epochs: Mapping[int, int] = dict(epochs)  # replaced as a whole, for others look on
         self._released = released
         self._lasts = lasts
 
@@ -73,28 +73,28 @@ class Hold(Mapping[int, int]):
         return self._lasts(self)
 
     def __getitem__(self, item: int) -> int:
-        return self._epochs[item]
+        return self.epochs[item]
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._epochs)
+        return iter(self.epochs)
 
     def __len__(self) -> int:
-        return len(self._epochs)
+        return len(self.epochs)
 
     def __contains__(self, item: object) -> bool:
-        return item in self._epochs
+        return item in self.epochs
 
     def items(self) -> ItemsView[int, int]:
         """Return the items with their epochs, as they are now."""
-        return self._epochs.items()
+        return self.epochs.items()
 
     def keep_only(self, items: Collection[int]) -> None:
         """Let the others go: so a slow destination does not hold up the hand-over of shards it has no rows of."""
-        self._epochs = {item: epoch for item, epoch in self._epochs.items() if item in items}
+        self.epochs = {item: epoch for item, epoch in self.epochs.items() if item in items}
 
     def release(self) -> None:
         """Let all items go; may be called twice."""
-        self._epochs = {}
+        self.epochs = {}
         self._released(self)
 
     def __enter__(self) -> Hold:

@@ -71,7 +71,7 @@ class Share:
         """Keep these, and no others, from new holds; return those that no hold has."""
         with self._lock:
             self._leaving = frozenset(leaving)
-            held = {item for hold in self._holds for item in hold}
+            held = {item for hold in self._holds for item in hold.epochs}
             return set(leaving) - held
 
     def _usable(self) -> dict[int, int]:
@@ -84,7 +84,7 @@ class Share:
     def _lasts(self, hold: Hold) -> bool:
         with self._lock:
             now = self._clock()
-            is_owned = hold.items() <= self._epochs.items() and self._lapsed(now).isdisjoint(hold)
+            is_owned = hold.epochs.items() <= self._epochs.items() and self._lapsed(now).isdisjoint(hold.epochs)
             return now < self._ends_at and is_owned
 
     def _lapsed(self, now: float) -> set[int]:

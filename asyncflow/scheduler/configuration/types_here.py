@@ -5,31 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from asyncflow.outbox.declarations.task_type import MessageType
+from asyncflow.scheduler.configuration.types_in_force import Overlay
 
 
 class TypesHere:
-    """Know the types whose messages go to one destination, as they are in force; those declared later included."""
+    """Know the types whose messages go to one destination, as they are in force; those declared later included.
 
-    def __init__(self, types: Mapping[str, MessageType], destination: str) -> None:
-        self.in_force = types
+    ``here``, ``ordered`` and ``configured`` are as of the last ``look``, which the relay's thread takes once a round,
+    so that a row costs no call: the types by name, the names of the ordered ones, and the types whose configuration
+    sets the number of retries. Each look replaces them as a whole. The methods tell any thread what is in force now.
+    """
+
+    def __init__(self, types: Overlay[MessageType], destination: str) -> None:
+        self._types = types
         self._destination = destination
+        self._take_in()
 
-    def __getitem__(self, name: str) -> MessageType:
-        return self.in_force[name]
+    def look(self) -> None:
+        """Take in what was declared or configured since the last look."""
+        if self._seen != (id(self._types.in_force), len(self._types.declared)):
+            self._take_in()
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.of(name) is not None
-
-    def of(self, name: str) -> MessageType | None:
-        """Return the type if its messages go here."""
-        task_type = self.in_force.get(name)
-        return task_type if task_type is not None and task_type.destination == self._destination else None
+        return isinstance(name, str) and self._of(name) is not None
 
     def is_ordered(self, name: str) -> bool:
         """Tell whether it is an ordered type whose messages go here."""
-        task_type = self.of(name)
+        task_type = self._of(name)
         return task_type is not None and task_type.ordered
 
-    def any_is_ordered(self) -> bool:
-        """Tell whether there is an ordered type."""
-        return any(map(self.is_ordered, self.in_force))
+    def _of(self, name: str) -> MessageType | None:
+        """Return the type if its messages go here."""
+        task_type = self._types.get(name)
+        return task_type if task_type is not None and task_type.destination == self._destination else None
+
+    def _take_in(self) -> None:
+        in_force, count = self._types.in_force, len(self._types.declared)
+        self._kept, self._seen = in_force, (id(in_force), count)  # kept, so that no other has its id
+        types = {name: in_force.get(name, declared) for name, declared in list(self._types.declared.items())}
+        self.here: Mapping[str, MessageType] = {
+            name: kind for name, kind in types.items() if kind.destination == self._destination
+        }
+        self.ordered = frozenset(name for name, kind in self.here.items() if kind.ordered)
+        self.configured: Mapping[str, MessageType] = {
+            name: kind for name, kind in self.here.items() if kind.configured_max_retries is not None
+        }

@@ -27,30 +27,30 @@ class Overlay(Mapping[str, TypeT]):
     """
 
     def __init__(self, declared: Mapping[str, TypeT]) -> None:
-        self._declared = declared
-        self._in_force: Mapping[str, TypeT] = {}
+        self.declared = declared
+        self.in_force: Mapping[str, TypeT] = {}  # those that are configured
 
     def __getitem__(self, name: str) -> TypeT:
         # The declared one first: it raises for what is none, and most types have no configuration.
-        declared = self._declared[name]
-        return self._in_force.get(name, declared)
+        declared = self.declared[name]
+        return self.in_force.get(name, declared)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._declared)
+        return iter(self.declared)
 
     def __len__(self) -> int:
-        return len(self._declared)
+        return len(self.declared)
 
     def lay_over(self, configs: Mapping[str, TypeConfig], ignore: Callable[[TypeConfig, OptionError], None]) -> None:
         """Let ``configs`` be in force; ``ignore`` is told of those that cannot be."""
         in_force = {}
         for name, config in configs.items():
-            if name in self._declared:
+            if name in self.declared:
                 try:
-                    in_force[name] = config.over(self._declared[name])
+                    in_force[name] = config.over(self.declared[name])
                 except OptionError as error:
                     ignore(config, error)
-        self._in_force = in_force
+        self.in_force = in_force
 
 
 class TypesInForce:
@@ -116,12 +116,11 @@ class TypesInForce:
 
 
 def with_retries_in_force(tasks: list[Task], types: Mapping[str, MessageType]) -> list[Task]:
-    """Return the tasks with the number of retries that their types' configuration sets, where it sets one.
+    """Return the tasks with the number of retries that the configuration of these types sets.
 
     It is in force as an attempt begins. An attempt of a handler keeps its type for that; a message's is its task.
     """
-    configured = {name: kind for name, kind in types.items() if kind.configured_max_retries is not None}
-    return [_in_force(task, configured.get(task.task_type)) for task in tasks] if configured else tasks
+    return [_in_force(task, types.get(task.task_type)) for task in tasks] if types else tasks
 
 
 def _in_force(task: Task, configured: MessageType | None) -> Task:

@@ -18,7 +18,7 @@ from asyncflow.scheduler.connections.engine_check import require_connection, req
 from asyncflow.scheduler.connections.inherited_pools import adopt
 from asyncflow.scheduler.connections.limits import LIMITS, Limits
 from asyncflow.scheduler.connections.line import Line
-from asyncflow.scheduler.connections.moves import has_moved_since, is_left, note_move
+from asyncflow.scheduler.connections.moves import has_moved_since, is_left, moved_at, note_move
 from asyncflow.scheduler.connections.sqlite_calls import sqlite_calls
 from asyncflow.scheduler.connections.stepping_over import LockMet, leave_out
 
@@ -129,7 +129,7 @@ class Database:
     def _run_once(self, work: Callable[[Connection], T]) -> T:
         line = None
         try:
-            if self._connection is not None and has_moved_since(self.engine, self._taken_at):
+            if self._connection is not None and moved_at and has_moved_since(self.engine, self._taken_at):
                 self._drop()
             if not self.dialect.locks_rows:
                 with sqlite_calls.one():

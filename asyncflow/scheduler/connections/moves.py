@@ -20,23 +20,23 @@ from asyncflow.scheduler.connections.limits import LIMITS
 
 _LONGEST_KEPT_SECONDS = 600.0  # by a pool that is used at all
 _MOST_POOLED = 64  # connections that a pool is asked for until it gives one of now
-_moved_at: WeakKeyDictionary[Engine, tuple[float, float]] = WeakKeyDictionary()
+moved_at: WeakKeyDictionary[Engine, tuple[float, float]] = WeakKeyDictionary()  # monotonic, and time.time()
 
 
 def note_move(engine: Engine) -> None:
     """Let every connection that was opened until now be left."""
-    _moved_at[engine] = (time.monotonic(), time.time())
+    moved_at[engine] = (time.monotonic(), time.time())
 
 
 def has_moved_since(engine: Engine, taken_at: float) -> bool:
     """Tell whether a connection taken from the pool at this time, monotonic, may lead to a server that was left."""
-    moved = _moved_at.get(engine)
+    moved = moved_at.get(engine)
     return moved is not None and taken_at <= moved[0]
 
 
 def is_left(engine: Engine, connection: Connection, asked_at: float) -> bool:
     """Tell whether a connection that the pool gave was opened before the last move; ``asked_at`` is in time.time()."""
-    moved = _moved_at.get(engine)
+    moved = moved_at.get(engine)
     record = getattr(connection.connection, "_connection_record", None)  # nothing public tells its age
     opened_at = getattr(record, "starttime", None)
     if moved is None or opened_at is None:
@@ -47,7 +47,7 @@ def is_left(engine: Engine, connection: Connection, asked_at: float) -> bool:
 
 def end_left_ones(engine: Engine) -> None:
     """End what the pool holds of a server that was left a while ago, until it gives one of now."""
-    moved = _moved_at.get(engine)
+    moved = moved_at.get(engine)
     if moved is None or time.monotonic() > moved[0] + _LONGEST_KEPT_SECONDS:
         return
     for _ in range(_MOST_POOLED):

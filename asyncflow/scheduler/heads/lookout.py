@@ -129,7 +129,7 @@ class Lookout:
         owned = self._owned()
         mine = [head for head in heads if head.shard in owned]
         if status is Status.PENDING:
-            self._unknown_types.notice(head.task_type for head in mine)
+            self._unknown_types.notice(dict.fromkeys([head.task_type for head in mine]))
         for rest in self._rests:
             if rest.is_on and rest.status is status and any(rest.has_due(head) for head in mine):
                 rest.end()

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table
 
 from asyncflow.outbox.dialects import dialect_of
 
-_MANY_ROWS = 200
+MANY_ROWS = 200  # fewer are not worth a look
 _SECONDS_BETWEEN_LOOKS = 10.0
 
 
@@ -30,7 +30,7 @@ class PlannerStatistics:
 
     def after_reading(self, connection: Connection, rows: int) -> None:
         """Let the planner count anew, in this transaction, if it believes that there are fewer rows than these."""
-        if rows < _MANY_ROWS or self._clock() < self._next_look_at:
+        if rows < MANY_ROWS or self._clock() < self._next_look_at:
             return
         self._next_look_at = self._clock() + _SECONDS_BETWEEN_LOOKS
         dialect_of(connection.dialect.name).correct_statistics(connection, self._tasks, rows)

@@ -61,7 +61,7 @@ def read_heads_behind(
 ) -> list[Head]:
     """Read the same of the first ``limit`` lanes of all types, or of those behind a type, in the order of the index."""
     of: HeadsOf = "all_types" if task_type is None else "types_behind"
-    statement = _some_heads(dialect_of(connection.dialect.name), tasks, int(status), of)
+    statement = _some_heads(connection.dialect, tasks, int(status), of)
     return [Head(*row) for row in connection.execute(statement, {"its_type": task_type, "most": limit})]
 
 
@@ -81,8 +81,8 @@ def _heads(dialect: DatabaseDialect, tasks: Table, status: int, *, of: HeadsOf =
 
 
 @lru_cache(maxsize=64)
-def _some_heads(dialect: DatabaseDialect, tasks: Table, status: int, of: HeadsOf) -> Any:
-    return _heads(dialect, tasks, status, of=of).limit(bindparam("most", type_=Integer()))
+def _some_heads(dialect: Any, tasks: Table, status: int, of: HeadsOf) -> Any:
+    return _heads(dialect_of(dialect.name), tasks, status, of=of).limit(bindparam("most", type_=Integer()))
 
 
 class Moments(Sequence[int]):
@@ -140,8 +140,7 @@ def read_pages(
 def _read_few_pages(
     connection: Connection, tasks: Table, heads: Sequence[Head], limits: Sequence[int], newest: bool
 ) -> Pages:
-    connected = connection.dialect
-    template, names, defaults = _page_template(tasks, connected, newest)
+    template, names, defaults, its, cut = _page_template(tasks, connection.dialect, newest)
     types = list(dict.fromkeys(head.task_type for head in heads))
     numbers = {name: number for number, name in enumerate(types)}
     pages_read = [
@@ -154,14 +153,13 @@ def _read_few_pages(
         )
         for number, (head, limit) in enumerate(zip(heads, limits, strict=True))
     ]
-    text = dialect_of(connected.name).joined(pages_read)
+    text = its.joined(pages_read)
     if names is None:
         parameters: Any = {**defaults, **{f"{_TYPE}{number}": name for name, number in numbers.items()}}
     else:
         parameters = tuple(head.task_type if name == _TYPE else defaults[name] for head in heads for name in names)
     rows = connection.exec_driver_sql(text, parameters).all()
     marks = _PageMarks(heads)
-    cut = cut_of(connection.dialect.name)
     timed_ids = [row[0] for row in rows]
     raw_ids = cut.raw_ids(timed_ids)
     found = [
@@ -197,19 +195,31 @@ class _PageMarks(dict[str, tuple[str, int, int, int]]):
 _TYPE = "type_of_page_"  # the parameter of a page
 
 
-@lru_cache(maxsize=64)
-def _page_template(tasks: Table, dialect: Any, newest: bool) -> tuple[str, tuple[str, ...] | None, Mapping[str, Any]]:
-    """Return the text of a page as a format, its parameters in order where they have one, and those set by the dialect.
+class _PageTemplate(NamedTuple):
+    """Hold the text of a page as a format, its parameters in order where they have one, and those set by the dialect.
 
     The fields of the format are ``number``, ``type``, ``shard``, ``limit`` and ``ahead``, all of them whole numbers.
     """
+
+    text: str
+    names: tuple[str, ...] | None
+    defaults: Mapping[str, Any]
+    dialect: DatabaseDialect
+    cut: Cut
+
+
+@lru_cache(maxsize=64)
+def _page_template(tasks: Table, dialect: Any, newest: bool) -> _PageTemplate:
+    """Return what all pages of a table have in common on connections of a dialect of SQLAlchemy's."""
     compiled: Any = page(tasks, newest=newest).compile(dialect=dialect)
     text = str(compiled).replace("{", "{{").replace("}", "}}")
     for field in ("number", "shard", "limit", "ahead"):
         text = text.replace(_mark_of(field), f"{{{field}}}")
-    if compiled.positional:
-        return text, tuple(compiled.positiontup), {k: v for k, v in compiled.params.items() if k != _TYPE}
-    return text.replace(_TYPE, f"{_TYPE}{{type}}"), None, {k: v for k, v in compiled.params.items() if k != _TYPE}
+    defaults = {name: value for name, value in compiled.params.items() if name != _TYPE}
+    names = tuple(compiled.positiontup) if compiled.positional else None
+    if names is None:
+        text = text.replace(_TYPE, f"{_TYPE}{{type}}")
+    return _PageTemplate(text, names, defaults, dialect_of(dialect.name), cut_of(dialect.name))
 
 
 def _mark_of(field: str) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from asyncflow.events import BreakerChanged, Hooks
-from asyncflow.scheduler.publishing.breaker import HALF_OPEN, OPEN, Breaker
+from asyncflow.scheduler.publishing.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Sent, Unavailable
 from asyncflow.scheduler.settings import SchedulerSettings
 
@@ -52,7 +52,7 @@ class Breakers:
     def seconds_until_probe(self, topic: str | None = None) -> float:
         """Return 0 if work may pass to the destination, or to that topic; else how long to stay away."""
         breaker = self._of_topics.get(topic) if topic is not None else self.of_destination
-        return 0.0 if breaker is None else breaker.seconds_until_probe()
+        return 0.0 if breaker is None or breaker.state == CLOSED else breaker.seconds_until_probe()
 
     def is_probing_topic(self, topic: str) -> bool:
         """Tell whether the topic lets one task pass, which is to be sent alone."""
@@ -132,7 +132,8 @@ class Breakers:
 
     def _answered(self, topics: set[str], records: int) -> None:
         """Close the breaker of the destination and of these topics, which a batch of so many records is about."""
-        self.of_destination.available()
+        if self.of_destination.state != CLOSED:
+            self.of_destination.available()
         for topic in self._watched.keys() & topics if records > 1 else ():
             del self._watched[topic]
         for topic in self._suspects & topics:

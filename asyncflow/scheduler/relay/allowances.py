@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from asyncflow.outbox import Task
@@ -29,6 +29,10 @@ class Allowances:
         self._limits: dict[str, RateLimit] = {}
         self._alternation = Alternation()
 
+    def seconds_closed(self, names: Iterable[str], shards: Collection[int]) -> dict[str, float]:
+        """Return of each type how many seconds none of its tasks in these shards may go, as ``closed_for`` tells it."""
+        return {name: self._seconds_closed(name, shards) for name in names}
+
     def closed_for(self, shards: Collection[int]) -> Callable[[str], float]:
         """Return what tells of a type's name how many seconds none of its tasks in these shards may go.
 
@@ -37,7 +41,7 @@ class Allowances:
         return partial(self._seconds_closed, shards=shards)
 
     def _seconds_closed(self, name: str, shards: Collection[int]) -> float:
-        task_type = self._types[name]
+        task_type = self._types.here[name]
         if not task_type.enabled:
             return LONG_SECONDS
         wait = self._breakers.seconds_until_probe(task_type.topic)
@@ -62,7 +66,7 @@ class Allowances:
 
     def _most(self, name: str, shards: Collection[int]) -> int | None:
         """Return how many of a type may go; None: as many as there are."""
-        task_type, most = self._types[name], None
+        task_type, most = self._types.here[name], None
         if self._breakers.is_probing_topic(task_type.topic):
             most = 1
         elif (rate := self.rate(task_type, shards)) is not None:

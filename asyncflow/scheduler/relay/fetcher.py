@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence, Set
+from collections.abc import Collection, Sequence, Set
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -22,7 +23,7 @@ from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.relay.allowances import Allowances
 from asyncflow.scheduler.relay.key_reader import KeyReader
 from asyncflow.scheduler.relay.page_reader import PageReader
-from asyncflow.scheduler.relay.round import Filled, Round, RoundSize, payload_bytes
+from asyncflow.scheduler.relay.round import Round, RoundSize
 from asyncflow.scheduler.relay.shared import Shared
 from asyncflow.scheduler.table.queries import MOST_AHEAD
 
@@ -44,9 +45,9 @@ class Fetcher:
         self._size = RoundSize(settings.round_size, max(1, settings.round_bytes // 2))
         self._streams = False
         parts = HeadParts(self._database.run, self._tasks, Status.PENDING, outbox.shard_count)
-        self._recent = RecentHeads(lambda: lookout.seen_by(parts.next), lets_rest=lambda: lookout.lets_rest)
+        self._recent = RecentHeads(partial(lookout.seen_by, parts.next), lets_rest=lambda: lookout.lets_rest)
         self._turns = Turns()
-        self._priorities = Priorities(self._types.is_ordered)
+        self._priorities = Priorities(self._types)
         self.allowances = Allowances(self._types, route.breakers, outbox.shard_count)
         self._pages = PageReader(self._tasks, shared, self._priorities)
         self._keys = KeyReader(shared, route.breakers, self.allowances)
@@ -56,8 +57,9 @@ class Fetcher:
 
         Of a backlog it takes half of the lanes, so that the next round finds others while this one is settled.
         """
-        if not hold:
+        if not hold.epochs:
             return Round(hold)
+        self._types.look()
         if remembered := self._recent.remembered():
             found = self._fetch(remembered, hold, in_hand)
             if found.read or found:  # what was read and not taken comes after what is in hand
@@ -68,7 +70,8 @@ class Fetcher:
             if found.read or found:
                 return found
             wait = min(wait, found.wait_seconds)
-        if self._recent.rest_seconds and self._keys.are_due(hold):  # parked keys need no search
+        # Parked keys need no search.
+        if self._types.ordered and self._recent.rest_seconds and self._keys.are_due(hold.epochs):
             found = self._fetch((), hold, in_hand)
             if found.read or found:
                 return found
@@ -76,35 +79,39 @@ class Fetcher:
         return found
 
     def _fetch(self, seen: Sequence[Head], hold: Hold, in_hand: Set[Lane]) -> Round:
-        seconds_closed = self.allowances.closed_for(hold)
-        mine = [self._by_turn(head) for head in seen if head.shard in hold and head.task_type in self._types]
-        heads = [head for head in mine if (head.task_type, head.shard) not in in_hand]
-        open_heads = [head for head in heads if seconds_closed(head.task_type) == 0]
-        due = self._priorities.frontiers(head for head in open_heads if head.due_in_seconds <= 0)
-        held = self._priorities.frontiers(head for head in mine if (head.task_type, head.shard) in in_hand)
-        places = len(due) + len(in_hand)
-        found = self._read(due, held, places, hold) if due or self._keys.are_due(hold) else Round(hold)
-        found.wait_seconds = self._seconds_until_due(heads, hold)
-        if self._locked:
-            found.wait_seconds = max(_LOOK_PAST_LOCKED_SECONDS, found.wait_seconds)  # they look as if they were due
+        here, ordered, owned = self._types.here, self._types.ordered, hold.epochs
+        mine = [
+            _by_turn(head) if head.task_type in ordered else head
+            for head in seen
+            if head.shard in owned and head.task_type in here
+        ]
+        heads = [head for head in mine if (head.task_type, head.shard) not in in_hand] if in_hand else mine
+        closed = self.allowances.seconds_closed({head.task_type for head in heads}, owned)
+        open_heads = [head for head in heads if head.due_in_seconds <= 0 and closed[head.task_type] == 0]
+        due = self._priorities.frontiers(open_heads) if open_heads else []
+        in_hand_heads = [head for head in mine if (head.task_type, head.shard) in in_hand] if in_hand else []
+        held = self._priorities.frontiers(in_hand_heads) if in_hand_heads else []
+        is_due = bool(due or (ordered and self._keys.are_due(owned)))
+        found = self._read(due, held, len(due) + len(in_hand), hold) if is_due else Round(hold)
+        if not found.tasks:
+            self._foresee(found, heads)
         return found
+
+    def _foresee(self, found: Round, heads: Sequence[Head]) -> None:
+        """Note in a round without tasks how soon there may be some."""
+        found.wait_seconds = self._seconds_until_due(heads, found.hold.epochs)
+        if self._locked.parts:
+            found.wait_seconds = max(_LOOK_PAST_LOCKED_SECONDS, found.wait_seconds)  # they look as if they were due
 
     # -- what is due -------------------------------------------------------------------------------------
 
-    def _by_turn(self, head: Head) -> Head:
-        """Let no row of an ordered type wait for a clock that was set back: all are due that are not set aside."""
-        if not self._types.is_ordered(head.task_type):
-            return head
-        ahead = MOST_AHEAD.total_seconds()
-        return head._replace(due_in_seconds=head.due_in_seconds - ahead, ahead_seconds=ahead)
-
     def is_ahead(self, head: Head) -> bool:
-        """Tell whether the first row is due though the clock is not there yet."""
-        return self._by_turn(head).due_in_seconds <= 0 < head.due_in_seconds
+        """Tell, on any thread, whether the first row is due though the clock is not there yet."""
+        return self._types.is_ordered(head.task_type) and _by_turn(head).due_in_seconds <= 0 < head.due_in_seconds
 
-    def _seconds_until_due(self, heads: Iterable[Head], shards: Collection[int]) -> float:
-        seconds_closed = self.allowances.closed_for(shards)
-        waits = [max(head.due_in_seconds, seconds_closed(head.task_type)) for head in heads]
+    def _seconds_until_due(self, heads: Sequence[Head], shards: Collection[int]) -> float:
+        closed = self.allowances.seconds_closed({head.task_type for head in heads}, shards)
+        waits = [max(head.due_in_seconds, closed[head.task_type]) for head in heads]
         return min([*waits, self._keys.seconds_until_due(shards)])
 
     # -- reading -----------------------------------------------------------------------------------------
@@ -114,20 +121,18 @@ class Fetcher:
         began = time.perf_counter()
         plan = self._plan(due, held, places)
         found = self._database.run(lambda connection: self._read_rows(connection, plan, due, hold))
-        rows = [*found.tasks, *found.met, *found.beyond_shares()]
-        wanted = plan.rows
-        filled = Filled(len(plan.portions), found.read, wanted)
-        self._size.observe(len(rows), found.left_bytes + payload_bytes(rows), filled)
+        wanted = sum(portion.rows for portion in plan.portions)
+        rows = self._size.observe_round(found, len(plan.portions), wanted)
         self._streams = found.read >= wanted > 1
         if self._streams or not self._recent.is_whole:  # of a part, for the others wait
             self._recent.move(self._priorities.moved(plan))
         else:
             self._recent.forget()
         found.leaves_others = len(plan.portions) < places
-        found.tasks = self.allowances.within(found.tasks, hold, self._keys.is_parked)
+        found.tasks = self.allowances.within(found.tasks, hold.epochs, self._keys.is_parked)
         if rows:
             seconds = time.perf_counter() - began
-            self._hooks.emit(PageFetched(self._route.destination, len(plan.portions), len(rows), seconds))
+            self._hooks.emit(PageFetched(self._route.destination, len(plan.portions), rows, seconds))
         return found
 
     def _plan(self, due: list[Head], held: list[Head], places: int) -> RoundPlan:
@@ -138,9 +143,16 @@ class Fetcher:
             most = min(most, -(-places // 2))
         served = self._turns.next(due, most)
         plan = self._priorities.plan(served, max(1, rows // max(1, len(served))), due, held)
-        return plan.reading_further(self._locked.count_in) if self._locked else plan
+        return plan.reading_further(self._locked.count_in) if self._locked.parts else plan
 
     def _read_rows(self, connection: Connection, plan: RoundPlan, due: list[Head], hold: Hold) -> Round:
         found = self._pages.read(connection, plan, due, hold)
-        self._keys.read(connection, found, plan.limit)
+        if self._types.ordered:
+            self._keys.read(connection, found, plan.limit)
         return found
+
+
+def _by_turn(head: Head) -> Head:
+    """Let no row of an ordered type wait for a clock that was set back: all are due that are not set aside."""
+    ahead = MOST_AHEAD.total_seconds()
+    return head._replace(due_in_seconds=head.due_in_seconds - ahead, ahead_seconds=ahead)

@@ -27,7 +27,10 @@ _REST_AFTER_PAST = 2.0  # times as long as it took to read past a hot key
 
 
 class KeyReader:
-    """Read the keys that wait for themselves into a round; lives as long as its relay, used by its thread alone."""
+    """Read the keys that wait for themselves into a round; lives as long as its relay, used by its thread alone.
+
+    Asked only while there is an ordered type.
+    """
 
     def __init__(self, shared: Shared, breakers: Breakers, allowances: Allowances) -> None:
         self._types = shared.types
@@ -40,8 +43,6 @@ class KeyReader:
 
     def are_due(self, epochs: Mapping[int, int]) -> bool:
         """Tell whether keys are to be read of these shards, or may be tried now."""
-        if not self._types.any_is_ordered():
-            return False
         return self._parking.is_stale(epochs) or self.seconds_until_due(epochs) == 0
 
     def seconds_until_due(self, shards: Collection[int]) -> float:
@@ -54,9 +55,7 @@ class KeyReader:
 
     def read(self, connection: Connection, found: Round, limit: int) -> None:
         """Keep of the round what may go from its pages, of up to ``limit`` rows, and add what is due by its key."""
-        if not self._types.any_is_ordered():
-            return
-        self._parking.learn(connection, found.hold)
+        self._parking.learn(connection, found.hold.epochs)
         met, free = self._parted(found.tasks)
         met += [task for task in found.behind if self._parking.is_parked(task)]
         firsts, surplus = self._within_shares(free, found, limit)
@@ -70,7 +69,7 @@ class KeyReader:
         # After the pages: so a row that stands in them is seen here, too, and its key not released over its head.
         in_the_way = self._in_the_way(connection, met, limit)
         limit_of = partial(self._most_of, has_neighbours=bool(free), in_the_way=set(map(key_of, in_the_way)))
-        key_pages = self._due_pages(connection, found.hold, self._most_keys(free), limit_of)
+        key_pages = self._due_pages(connection, found.hold.epochs, self._most_keys(free), limit_of)
         by_key = [task for page in key_pages.values() for task in page.tasks]
         if self._breakers.is_probing:
             self._probes_a_key = not by_key
@@ -94,8 +93,8 @@ class KeyReader:
     ) -> dict[Key, KeyPage]:
         """Read up to ``most`` of the keys that are due, with the retries that are in force."""
         pages = self._parking.read_due(connection, most, limit_of, partial(self._may_go, shards=shards))
-        in_force = self._types.in_force
-        return {key: page._replace(tasks=with_retries_in_force(page.tasks, in_force)) for key, page in pages.items()}
+        configured = self._types.configured
+        return {key: page._replace(tasks=with_retries_in_force(page.tasks, configured)) for key, page in pages.items()}
 
     def _may_go(self, key: Key, shards: Collection[int]) -> bool:
         """Tell whether tasks of a parked key may go now."""
@@ -124,9 +123,9 @@ class KeyReader:
         now = time.monotonic()
         self._next_past_at = now + (now - began) * _REST_AFTER_PAST
         past = _without(past, (*found.tasks, *found.behind))
-        if self._locked:
+        if self._locked.parts:
             past, _ = self._locked.passed_over(past)
-        return with_retries_in_force(past, self._types.in_force)
+        return with_retries_in_force(past, self._types.configured)
 
     def _within_shares(
         self, tasks: Collection[Task], found: Round, limit: int
@@ -135,7 +134,7 @@ class KeyReader:
 
         In a page that is not full nobody waits behind them: they are left for a later round.
         """
-        ordered = {name for name in {task.task_type for task in tasks} if self._types[name].ordered}
+        ordered = self._types.ordered
         kept: list[Task] = []
         of_keys: dict[Key, Surplus] = {}
         for task in tasks:

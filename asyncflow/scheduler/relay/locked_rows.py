@@ -29,7 +29,7 @@ class LockedRows:
     """
 
     def __init__(self, is_ordered: Callable[[str], bool], clock: Callable[[], float] = time.monotonic) -> None:
-        self.parts: list[Unsettled] = []
+        self.parts: list[Unsettled] = []  # some may hold no row, and a parked key that is locked
         self._is_ordered = is_ordered
         self._clock = clock
         self._ids: set[Any] = set()
@@ -103,7 +103,7 @@ def free_part(connection: Connection, outbox: Outbox, job: str, unsettled: Unset
         return connection.execute(statement, {"its_job": job, "shards": sorted(some)}).all()
 
     held = lock_those_free(connection, f"{outbox.shards.fullname} of {job}", shards, hold)
-    owned = {row.shard for row in held if unsettled.hold.get(row.shard) == row.epoch}
+    owned = {row.shard for row in held if unsettled.hold.epochs.get(row.shard) == row.epoch}
     locked_shards = shards - {row.shard for row in held}
     tasks = list(unsettled.concerned())
     found = sort_out(connection, outbox.tasks, {task.raw_id for task in tasks if task.shard in owned}, status)

@@ -12,7 +12,7 @@ from asyncflow.outbox import Task
 from asyncflow.scheduler.cluster.ownership import Hold
 from asyncflow.scheduler.configuration.types_in_force import with_retries_in_force
 from asyncflow.scheduler.heads import queries
-from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
+from asyncflow.scheduler.heads.planner_statistics import MANY_ROWS, PlannerStatistics
 from asyncflow.scheduler.heads.priorities import Priorities, RoundPlan, in_no_order
 from asyncflow.scheduler.heads.queries import Head, Lane, Pages
 from asyncflow.scheduler.heads.turns import Turns
@@ -39,18 +39,21 @@ class PageReader:
 
         ``due`` are the heads of all that could be read.
         """
-        rows = queries.read_pages(connection, self._tasks, plan.heads, plan.limits) if plan.portions else Pages()
+        heads, limits = [portion.head for portion in plan.portions], [portion.limit for portion in plan.portions]
+        rows = queries.read_pages(connection, self._tasks, heads, limits) if heads else Pages()
         tasks = self._priorities.take(rows, plan)
         left_bytes = payload_bytes(rows) - payload_bytes(tasks) if len(tasks) < len(rows) else 0
-        self._statistics.after_reading(connection, len(rows))
+        if len(rows) >= MANY_ROWS:
+            self._statistics.after_reading(connection, len(rows))
         tasks += self._newest_behind_retries(connection, due, tasks, plan)
         self._remember_crowded(plan, rows)
         behind: list[Task] = []
-        if self._locked:
+        if self._locked.parts:
             tasks, behind = self._locked.passed_over(tasks)
-        tasks = with_retries_in_force(tasks, self._types.in_force)
+        if self._types.configured:
+            tasks = with_retries_in_force(tasks, self._types.configured)
         found = Round(hold, tasks, behind=behind, read=len(rows), left_bytes=left_bytes)
-        if self._types.any_is_ordered():
+        if self._types.ordered:
             found.full = plan.full_pages(rows)
         return found
 
@@ -74,5 +77,5 @@ class PageReader:
         for head, _, limit in plan.portions:
             lane = (head.task_type, head.shard)
             self._crowded.discard(lane)
-            if retries[lane] * 2 > limit and not self._types[head.task_type].ordered:
+            if retries[lane] * 2 > limit and head.task_type not in self._types.ordered:
                 self._crowded.add(lane)

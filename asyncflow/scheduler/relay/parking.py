@@ -73,7 +73,7 @@ class Parking:
         self._known = dict(epochs)
 
     def _ordered_types(self) -> list[str]:
-        return list(filter(self._types.is_ordered, self._types.in_force))
+        return sorted(self._types.ordered)
 
     def forget(self) -> None:
         """Know nothing, so that everything is read again: what was written last did not take effect."""
@@ -83,7 +83,7 @@ class Parking:
         statement = queries.read_parked(self._outbox.parked_keys)
         for name, key, shard, seconds in connection.execute(statement, {"shards": sorted(shards)}):
             due_at = None if seconds is None else self._clock() + float(seconds)
-            if self._types.is_ordered(name):
+            if name in self._types.ordered:
                 self._keys[Key(name, key)] = ParkedKey(shard, due_at)
 
     def is_stale(self, epochs: Mapping[int, int]) -> bool:
@@ -188,7 +188,7 @@ class Parking:
 
     def _take_in(self, change: ParkingChange, key: Key, task: Task, outcome: Outcome | None) -> bool:
         """Note what the outcome changes; return whether the task has made way for the next of its key."""
-        task_type = self._types[task.task_type]
+        task_type = self._types.here[task.task_type]
         if outcome is None:
             if key not in self._keys:
                 change.aside.append(task)

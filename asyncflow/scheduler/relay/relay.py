@@ -20,6 +20,7 @@ from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.relay.fetcher import Fetcher
 from asyncflow.scheduler.relay.locked_rows import LockedRows
 from asyncflow.scheduler.relay.parking import Parking
+from asyncflow.scheduler.relay.parking_change import ParkingChange
 from asyncflow.scheduler.relay.round import Round
 from asyncflow.scheduler.relay.settlement import Settlement
 from asyncflow.scheduler.relay.settler import Settler
@@ -70,14 +71,9 @@ class Relay(DataflowJob[ShareContext, Round]):
 
     def fetch_data(self, context: ShareContext) -> Round | None:
         """Fetch the next round, unless the destination is closed off; hold its shards until it is settled."""
-        if self._settler.is_behind:
-            self._settler.settle_all()
-        self._settler.retry_locked()
-        self._wait_seconds = self.breakers.seconds_until_probe()
-        if self._settler.locked.is_full:
-            self._wait_seconds = max(self._wait_seconds, self._settler.locked.seconds_until_retry)
+        self._wait_seconds = max(self._settler.catch_up(), self.breakers.seconds_until_probe())
         found = self._fetch() if self._wait_seconds == 0 else None
-        if found is None and self._settler:
+        if found is None and self._settler.unsettled:
             self._settler.settle_all()
             # There may be more where rows were in hand.
             found = self._fetch() if self._wait_seconds == 0 else None
@@ -131,18 +127,19 @@ class Relay(DataflowJob[ShareContext, Round]):
 
     def _look(self, hold: Hold) -> Round | None:
         """Fetch a round of the shards held, unless nothing can be due; None if there is none."""
-        owned = frozenset(hold.items())
-        if not self._settler and self.rest.lasts(owned):
+        unsettled = bool(self._settler.unsettled)
+        owned = frozenset(hold.epochs.items())
+        if not unsettled and self.rest.lasts(owned):
             self._wait_seconds = self._pause.after_nothing(self.rest.seconds)
             return None
-        found = self._fetcher.fetch(hold, self._settler.lanes())
+        found = self._fetcher.fetch(hold, self._settler.lanes() if unsettled else frozenset())
         if found:
             self.rest.after_work()
             self._pause.reset()
             return found
-        if not self._settler:
+        if not unsettled:
             self.rest.after_nothing(owned, found.wait_seconds)
-        self._wait_seconds = 0.0 if self._settler else self._pause.after_nothing(found.wait_seconds)
+        self._wait_seconds = 0.0 if unsettled else self._pause.after_nothing(found.wait_seconds)
         return None
 
     def _concerns(self, head: Head) -> bool:
@@ -151,8 +148,8 @@ class Relay(DataflowJob[ShareContext, Round]):
     def _deliver(self, found: Round) -> Unsettled:
         """Deliver the round; return what is to be written."""
         outcomes = self._delivery.deliver(found.tasks, lambda: found.hold.lasts)
-        settlement = Settlement.of(found.tasks, outcomes, self._types.in_force)
-        change = self._parking.change_of(found, outcomes)
+        settlement = Settlement.of(found.tasks, outcomes, self._types.here)
+        change = self._parking.change_of(found, outcomes) if self._types.ordered else ParkingChange()
         return Unsettled(settlement, change, found.hold)
 
 

@@ -47,6 +47,12 @@ class RoundSize:
         if filled is not None:
             self._observe_pages(filled)
 
+    def observe_round(self, found: Round, lanes: int, wanted: int) -> int:
+        """Take in a round whose pages, of so many lanes, had room for ``wanted`` rows; return how many it holds."""
+        rows = [*found.tasks, *found.met, *(found.beyond_shares() if found.surplus else ())]
+        self.observe(len(rows), found.left_bytes + payload_bytes(rows), Filled(lanes, found.read, wanted))
+        return len(rows)
+
     def _observe_pages(self, filled: Filled) -> None:
         if filled.rows * 2 < filled.wanted and filled.lanes >= self.lanes:
             self.lanes = min(self.lanes * 2, self._MOST_LANES)

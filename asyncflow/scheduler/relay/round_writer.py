@@ -59,7 +59,7 @@ class RoundWriter:
         """
         began, owned = time.perf_counter(), None
         skips = database.skips_locked
-        waits = waits and not (self._locked and skips)
+        waits = waits and not (self._locked.parts and skips)
         while True:
             try:
                 if waits or not skips:
@@ -125,6 +125,6 @@ class RoundWriter:
     def _still_owned(self, connection: Connection, shards: set[int], hold: Hold) -> set[int]:
         if not shards:
             return set()
-        wanted = {"its_job": self._job, "shards": sorted(shards)}
+        epochs, wanted = hold.epochs, {"its_job": self._job, "shards": sorted(shards)}
         held = connection.execute(ownership_queries.hold_epochs(self._outbox.shards), wanted)
-        return {row.shard for row in held if hold.get(row.shard) == row.epoch}
+        return {row.shard for row in held if epochs.get(row.shard) == row.epoch}

@@ -66,10 +66,8 @@ class Settlement:
             yield from (Ending(task.id, task.task_type, task.retry_count, error) for task in tasks)
 
     def tasks(self) -> Iterable[Task]:
-        """Return all tasks whose rows change."""
-        yield from self.succeeded
-        yield from chain.from_iterable(self.retried.values())
-        yield from chain.from_iterable(self.failed.values())
+        """Return all tasks whose rows change, to be gone through once."""
+        return chain(self.succeeded, *self.retried.values(), *self.failed.values())
 
     def keeping(self, kept: Callable[[Task], bool]) -> Settlement:
         """Return the part of the settlement whose tasks are ``kept``."""

@@ -42,16 +42,8 @@ class Settler:
         self._events = SettledEvents(instance.hooks, destination)
         self.locked = shared.locked
         self._writer = RoundWriter(instance, shared, ownership.job)
-        self._unsettled: list[Unsettled] = []  # at most the round of the second writer, and the one after it
+        self.unsettled: list[Unsettled] = []  # at most the round of the second writer, and the one after it
         self._second_writer: SecondWriter[WrittenRound] = SecondWriter(f"relay-{destination}", instance.hooks)
-
-    def __bool__(self) -> bool:
-        return bool(self._unsettled)
-
-    @property
-    def is_behind(self) -> bool:
-        """Tell whether something could not be written and is to be tried again."""
-        return bool(self._unsettled) and not self._second_writer
 
     @property
     def takes_second_writer(self) -> bool:
@@ -60,7 +52,7 @@ class Settler:
 
     def lanes(self) -> set[Lane]:
         """Return the lanes in which rows stand as pending that were published."""
-        return set().union(*(unsettled.lanes() for unsettled in self._unsettled))
+        return set().union(*(unsettled.lanes() for unsettled in self.unsettled))
 
     def settle(self, unsettled: Unsettled, *, by_second: bool) -> None:
         """Write the outcomes in one transaction, here or ``by_second`` writer, and tell of what was written.
@@ -71,24 +63,29 @@ class Settler:
         if not len(unsettled):
             self.let_go_of(unsettled.hold)
             return
-        self._unsettled.append(unsettled)
-        self._end_second_writer()
+        self.unsettled.append(unsettled)
+        if len(self.unsettled) > 1:
+            self._end_second_writer()
         if by_second and self._is_for_second(unsettled):
             self._second_writer.begin(lambda: self._writer.write(self._second_database, unsettled))
         else:
-            self.settle_all()
+            self._write_all()
 
     def _is_for_second(self, unsettled: Unsettled) -> bool:
         """Tell whether the second writer may write this round."""
         # What is parked decides on what is read next; and what the second writer could not write is written first.
-        is_next = len(self._unsettled) == 1 and not len(unsettled.change)
+        is_next = len(self.unsettled) == 1 and not len(unsettled.change)
         return is_next and self.takes_second_writer and self._second_writer.is_free
 
     def settle_all(self) -> None:
         """Leave nothing unwritten, and give the second connection back; raises what the database raises."""
-        self._end_second_writer()
+        if self.unsettled:
+            self._end_second_writer()
+        self._write_all()
+
+    def _write_all(self) -> None:
         self._second_database.close()
-        while self._unsettled:
+        while self.unsettled:
             self._write_first()
 
     def close(self) -> None:
@@ -96,7 +93,7 @@ class Settler:
         try:
             insist(self.settle_all)
             insist(self._write_locked)
-            if self.locked:
+            if self.locked.parts:
                 raise RowsLockedError(
                     f"{len(self.locked)} tasks were published and could not be settled, for somebody holds locks on "
                     f"their rows; they will be published once more"
@@ -106,11 +103,19 @@ class Settler:
             self._second_writer.close()
             self._second_database.close()
 
-    def retry_locked(self) -> None:
-        """Write what somebody else had locked, if it is time to look whether it still is."""
-        if self.locked and self.locked.seconds_until_retry == 0:
+    def catch_up(self) -> float:
+        """Write what could not be written before, if it is time to; return for how long nothing more is to be fetched.
+
+        Raises what the database raises.
+        """
+        if self.unsettled and not self._second_writer:
+            self.settle_all()
+        if not self.locked.parts:
+            return 0.0
+        if self.locked.seconds_until_retry == 0:
             self._let_go()
             self._write_locked()
+        return self.locked.seconds_until_retry if self.locked.is_full else 0.0
 
     def _let_go(self) -> None:
         """Give up locked rows of shards that are due to another instance: all others of the shard wait for it."""
@@ -150,7 +155,7 @@ class Settler:
 
     def let_go_of(self, hold: Hold, *, but_for: Collection[int] = ()) -> None:
         """Let go of the shards of a hold, but for some, and those of rows still to be written: parts may share one."""
-        unwritten = (one.shards() for one in (*self._unsettled, *self.locked.parts) if one.hold is hold)
+        unwritten = (one.shards() for one in (*self.unsettled, *self.locked.parts) if one.hold is hold)
         if kept := set(but_for).union(*unwritten):
             hold.keep_only(kept)
         else:
@@ -163,10 +168,10 @@ class Settler:
             self._take_in(written)
             self._finish_first()
         elif was_begun:
-            self._doubt(self._unsettled[0])
+            self._doubt(self.unsettled[0])
 
     def _write_first(self) -> None:
-        first = self._unsettled[0]
+        first = self.unsettled[0]
         try:
             self._take_in(self._writer.write(self._database, first))
         except Exception as error:
@@ -179,7 +184,7 @@ class Settler:
 
     def _finish_first(self) -> None:
         """Let go of the shards of the earliest round, but for those of rows that are locked."""
-        self.let_go_of(self._unsettled.pop(0).hold)
+        self.let_go_of(self.unsettled.pop(0).hold)
 
     def _doubt(self, unsettled: Unsettled) -> None:
         """Believe nothing after a write that failed: neither that it happened, nor that it did not."""
@@ -221,7 +226,7 @@ class Settler:
 
     def _tell_of(self, written: WrittenRound) -> None:
         self._parking.adopt(written.change)
-        if len(written.settlement) or written.left is None:
+        if written.left is None or len(written.settlement):
             self._tell(written.settlement, written.seconds)
         if written.fenced:
             self._events.of_fenced(written.fenced)
@@ -236,5 +241,6 @@ class Settler:
             self._hooks.emit(StepFailed(f"relay-{self._destination}", error, 0.0))
 
     def _tell(self, settled: Settlement, seconds: float) -> None:
-        self._events.of_each(settled.endings())
+        if settled.retried or settled.failed:
+            self._events.of_each(settled.endings())
         self._events.of_all(settled.counts(), seconds)

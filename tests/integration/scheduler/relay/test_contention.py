@@ -173,7 +173,8 @@ def test_what_was_published_before_the_database_went_away_is_settled_and_not_pub
     ids = publish_many(application, 10)
     publisher = Meanwhile(lambda: kill_all_connections(database_url))
     with application.scheduler(publisher, success_retention_seconds=None, failed_retention_seconds=None):
-        application.signals.wait_for(StepFailed, lambda failed: failed.loop == "relay-kafka")
+        # Of whichever loop met it first: after that the others leave their connections before they use them.
+        application.signals.wait_for(StepFailed)
         eventually(lambda: set(application.statuses()) == {Status.SUCCESS})
         more = publish_many(application, 10)
         eventually(lambda: set(application.statuses()) == {Status.SUCCESS})
