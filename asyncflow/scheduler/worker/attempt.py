@@ -13,11 +13,13 @@ import orjson
 from sqlalchemy import Engine
 
 from asyncflow.errors import ClaimLostError, InvalidStageError, OptionError
+from asyncflow.events import AttemptFailed, Hooks
 from asyncflow.leash import Leash, on_leash
 from asyncflow.outbox.arguments.signature import Signature
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.signals import NotDone
 from asyncflow.outbox.outcome.follow_up import has_follow_up, takes_result
+from asyncflow.outbox.status import Status
 from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
 from asyncflow.scheduler.worker.leaving.results import result_of
@@ -25,6 +27,7 @@ from asyncflow.scheduler.worker.task_context import Save, TaskContext
 from asyncflow.scheduler.worker.transactional.async_joint_commit import AsyncJointCommit
 from asyncflow.scheduler.worker.transactional.enclosing_commit import EnclosingCommit
 from asyncflow.scheduler.worker.transactional.joint_commit import JointCommit
+from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.scheduler.worker.within import await_within, call_within
 
 _PAUSE_SECONDS = 1.0  # before a task is tried again whose beginning could not be written
@@ -194,6 +197,25 @@ class Attempt:
             joint.run(self._call_handler)
         finally:
             self.is_settled = joint.is_committed
+
+
+def tell_of_failure(hooks: Hooks, attempt: Attempt, error: BaseException | None, verdict: Verdict) -> None:
+    """Tell what a handler raised, if that was a failed attempt, before its outcome is written."""
+    is_retried = verdict.status is Status.PENDING and verdict.is_spent
+    if error is None or not (is_retried or verdict.status is Status.FAILED):
+        return
+    task = attempt.claim.task
+    hooks.emit(
+        AttemptFailed(
+            task.id,
+            task.task_type,
+            task.key,
+            attempt.claim.attempt,
+            attempt.task_type.most_retries(task.max_retries) + 1,
+            verdict.delay_seconds if is_retried else None,
+            error,
+        )
+    )
 
 
 def no_engine(name: str) -> OptionError:

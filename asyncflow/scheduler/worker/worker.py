@@ -17,10 +17,9 @@ from asyncflow.scheduler.loops.pause import LONG_SECONDS, AdaptivePause
 from asyncflow.scheduler.loops.renewal_time import RenewalTime
 from asyncflow.scheduler.loops.settled_events import SettledEvents
 from asyncflow.scheduler.loops.threads import EventLoop, Threads
-from asyncflow.scheduler.worker.attempt import Attempt, Tools
+from asyncflow.scheduler.worker.attempt import Attempt, Tools, tell_of_failure
 from asyncflow.scheduler.worker.claim_source import DESTINATION, Claim, WorkerSettings
 from asyncflow.scheduler.worker.crew import Crew
-from asyncflow.scheduler.worker.failures import tell_of_failure
 from asyncflow.scheduler.worker.verdict import GIVEN_BACK, NOT_TAKEN, SWITCHED_OFF, Verdict, verdict_of
 from asyncflow.scheduler.worker.verdict_writer import VerdictWriter
 
