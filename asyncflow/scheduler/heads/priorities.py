@@ -21,11 +21,6 @@ class RoundPlan:
     bounds: Mapping[str, Bounds]
 
     @property
-    def heads(self) -> list[Head]:
-        """Return the heads of the pages."""
-        return [portion.head for portion in self.portions]
-
-    @property
     def limits(self) -> list[int]:
         """Return how many rows each page may read."""
         return [portion.limit for portion in self.portions]
@@ -54,11 +49,6 @@ class RoundPlan:
         """Return the lanes that gave as many of the ``rows`` as were to be read."""
         counts = Counter((task.task_type, task.shard) for task in rows)
         return {lane for lane, limit in zip(self.lanes, self.limits, strict=True) if counts[lane] >= limit}
-
-    @property
-    def rows(self) -> int:
-        """Return how many rows fill the round."""
-        return sum(portion.rows for portion in self.portions)
 
 
 class KnowsOrder(Protocol):
