@@ -13,6 +13,7 @@ from asyncflow import Call, Message, Scheduler, Status
 from asyncflow.errors import RowsLockedError
 from asyncflow.events import OwnershipChanged, RowsLocked, SettleFenced, StepFailed
 from asyncflow.outbox.task import Task
+from asyncflow.scheduler.publishing.order import Key
 from asyncflow.scheduler.relay.parking_change import ParkingChange
 from asyncflow.scheduler.relay.settlement import Settlement
 from asyncflow.scheduler.relay.unsettled import Unsettled
@@ -270,3 +271,20 @@ def test_many_locked_rows_of_a_lane_hide_none_behind_them(engine: Engine) -> Non
         eventually(lambda: settled(application, 200))
     with Scheduler(*its, hooks=[application.signals], **OPTIONS):
         eventually(lambda: settled(application, 600))
+
+
+def test_a_locked_key_without_a_task_of_its_own_is_written_later_and_lets_its_shard_go(engine: Engine) -> None:
+    application = Application(engine, shard_count=2)
+    scheduler = application.scheduler(**OPTIONS)
+    scheduler.ownership.acquire()
+    settler, hold = scheduler.relays[0]._settler, scheduler.ownership.in_use()
+    change = ParkingChange(released={Key("user.registered", "A1001"): 0})
+    settler.locked.keep([Unsettled(Settlement(), change, hold)])
+
+    def is_written() -> bool:
+        settler.catch_up()
+        return not settler.locked.parts
+
+    eventually(is_written)
+    assert dict(hold) == {}
+    scheduler.stop()
