@@ -13,17 +13,19 @@ class TypesHere:
 
     ``here``, ``ordered`` and ``configured`` are as of the last ``look``, which the relay's thread takes once a round,
     so that a row costs no call: the types by name, the names of the ordered ones, and the types whose configuration
-    sets the number of retries. Each look replaces them as a whole. The methods tell any thread what is in force now.
+    sets the number of retries. ``ordered`` is the same set all the time, so the relay's thread alone may look into it.
+    The methods tell any thread what is in force now.
     """
 
     def __init__(self, types: Overlay[MessageType], destination: str) -> None:
         self._types = types
         self._destination = destination
+        self.ordered: set[str] = set()
         self._take_in()
 
     def look(self) -> None:
         """Take in what was declared or configured since the last look."""
-        if self._seen != (id(self._types.in_force), len(self._types.declared)):
+        if self._in_force is not self._types.in_force or self._count != len(self._types.declared):
             self._take_in()
 
     def __contains__(self, name: object) -> bool:
@@ -40,13 +42,14 @@ class TypesHere:
         return task_type if task_type is not None and task_type.destination == self._destination else None
 
     def _take_in(self) -> None:
-        in_force, count = self._types.in_force, len(self._types.declared)
-        self._kept, self._seen = in_force, (id(in_force), count)  # kept, so that no other has its id
+        self._in_force, self._count = in_force, _ = self._types.in_force, len(self._types.declared)
         types = {name: in_force.get(name, declared) for name, declared in list(self._types.declared.items())}
         self.here: Mapping[str, MessageType] = {
             name: kind for name, kind in types.items() if kind.destination == self._destination
         }
-        self.ordered = frozenset(name for name, kind in self.here.items() if kind.ordered)
+        self.ordered.intersection_update(self.here)
+        for name, kind in self.here.items():
+            (self.ordered.add if kind.ordered else self.ordered.discard)(name)
         self.configured: Mapping[str, MessageType] = {
             name: kind for name, kind in self.here.items() if kind.configured_max_retries is not None
         }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from asyncflow.outbox import Task
 from asyncflow.scheduler.heads.precedence import FEW, NEVER, Bounds, Portion, Precedence
@@ -51,23 +50,14 @@ class RoundPlan:
         return {lane for lane, limit in zip(self.lanes, self.limits, strict=True) if counts[lane] >= limit}
 
 
-class KnowsOrder(Protocol):
-    """Know, as of the round in hand, which types are ordered."""
-
-    @property
-    def ordered(self) -> Container[str]:
-        """Return their names."""
-        ...
-
-
 class Priorities:
     """Put the rounds of one loop in order, each type by itself; lives as long as the loop, used by its thread.
 
-    A type that is ordered keeps the order of its pages, and its lanes are read in turn.
+    A type that ``is_ordered`` keeps the order of its pages, and its lanes are read in turn.
     """
 
-    def __init__(self, types: KnowsOrder) -> None:
-        self._types = types
+    def __init__(self, is_ordered: Callable[[str], bool]) -> None:
+        self._is_ordered = is_ordered
         self._of_types: defaultdict[str, Precedence] = defaultdict(Precedence)
 
     def frontiers(self, heads: Iterable[Head]) -> list[Head]:
@@ -75,7 +65,7 @@ class Priorities:
         return [self._moved(head) for head in heads]
 
     def _moved(self, head: Head) -> Head:
-        moment = 0 if head.task_type in self._types.ordered else self._of_types[head.task_type].frontier_of(head)
+        moment = 0 if self._is_ordered(head.task_type) else self._of_types[head.task_type].frontier_of(head)
         return head if moment == head.moment else head._replace(moment=moment)
 
     def plan(self, served: Sequence[Head], limit: int, due: Iterable[Head], held: Sequence[Head]) -> RoundPlan:
@@ -85,7 +75,7 @@ class Priorities:
         """
         portions: list[Portion] = []
         for name, heads in _by_type(served).items():
-            if name in self._types.ordered:
+            if self._is_ordered(name):
                 portions += [Portion(head, limit, limit) for head in heads]
             else:
                 portions += self._of_types[name].portions(heads, limit * len(heads))
@@ -104,7 +94,7 @@ class Priorities:
 
     def _take(self, name: str, tasks: Sequence[Task], moments: Sequence[int], plan: RoundPlan) -> list[Task]:
         portions = [portion for portion in plan.portions if portion.head.task_type == name]
-        if name in self._types.ordered:
+        if self._is_ordered(name):
             return _in_order_of_pages(tasks, moments, portions)
         return self._of_types[name].take(tasks, moments, portions, plan.bounds[name])
 
@@ -112,7 +102,7 @@ class Priorities:
         """Return where the lanes that were read go on, None where nothing is left."""
         moved: dict[Lane, int | None] = {}
         for name in plan.bounds:
-            if name not in self._types.ordered:
+            if not self._is_ordered(name):
                 moved |= {(name, shard): moment for shard, moment in self._of_types[name].moved.items()}
         return moved
 

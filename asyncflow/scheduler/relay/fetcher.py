@@ -47,7 +47,7 @@ class Fetcher:
         parts = HeadParts(self._database.run, self._tasks, Status.PENDING, outbox.shard_count)
         self._recent = RecentHeads(partial(lookout.seen_by, parts.next), lets_rest=lambda: lookout.lets_rest)
         self._turns = Turns()
-        self._priorities = Priorities(self._types)
+        self._priorities = Priorities(self._types.ordered.__contains__)
         self.allowances = Allowances(self._types, route.breakers, outbox.shard_count)
         self._pages = PageReader(self._tasks, shared, self._priorities)
         self._keys = KeyReader(shared, route.breakers, self.allowances)

@@ -91,7 +91,7 @@ class Relay(DataflowJob[ShareContext, Round]):
     def finish_in_hand(self) -> None:
         """Settle what was published, so that its shards can be handed over; raises what the database raises."""
         self._settler.settle_all()
-        self._settler.retry_locked()
+        self._settler.catch_up()
 
     def seconds_until_next_fetch(self) -> float:
         """Return how long to wait after a fetch that found nothing."""
