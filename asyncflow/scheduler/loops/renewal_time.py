@@ -28,6 +28,14 @@ class RenewalTime:
         soon = self.due_at if among_others else time.monotonic() + self._seconds
         self.due_at = min([soon, *(end - self._seconds for end in ends)])
 
+    def end(self) -> None:
+        """Know that all were renewed that could be."""
+        self.due_at = self.next_at()
+
+    def ask_again_in(self, seconds: float) -> None:
+        """Know that it could not be asked for."""
+        self.due_at = time.monotonic() + seconds
+
     def next_at(self) -> float:
         """Return when to renew again what was renewed, counted from when it was asked for."""
         return self._asked_at + self._seconds

@@ -273,7 +273,10 @@ class Worker:
         at_work = [attempt for attempt in self._at_work() if not attempt.is_settled]
         waiting = [claim for crew in self._crews.values() for claim in crew.waiting()]
         lost = self._source.renew([*(attempt.claim for attempt in at_work), *waiting])
-        self._renewal.due_at = time.monotonic() + _LOOK_SECONDS if lost is None else self._renewal.next_at()
+        if lost is None:
+            self._renewal.ask_again_in(_LOOK_SECONDS)
+        else:
+            self._renewal.end()
         for attempt in at_work:
             if lost and attempt.claim.task.id in lost:
                 attempt.cancel()

@@ -18,9 +18,8 @@ class Result(NamedTuple):
 
 def result_of(returned: Any, task_type: HandlerType, most_bytes: int) -> Result:
     """Return what a handler returned as it is kept; raises RejectTask, for what cannot be kept never will be."""
-    assert task_type.signature is not None
     try:
-        text = task_type.signature.result(returned)
+        text = task_type.handling().signature.result(returned)
         _require_size(task_type.name, len(text.encode()), most_bytes)
     except InvalidResultError as error:
         raise RejectTask(str(error)) from error
