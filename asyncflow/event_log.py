@@ -69,6 +69,9 @@ class EventLog(ForksNothing):
     letter ERROR. Of a trouble that lasts, such as a database that is away, each loop tells once, and what repeats it
     is DEBUG. What a handler raised goes to ``asyncflow.tasks.TYPE``, with its traceback. The event itself is in
     the record's ``event`` attribute, for structured handlers. A scheduler has one, unless its hooks have.
+
+    Events come on every thread. Without a lock: the failures that were told of are kept by the id of a task and the
+    number of an attempt, which one thread settles, and of two that drop the oldest at once each drops one.
     """
 
     def __init__(self, logger: logging.Logger | None = None) -> None:

@@ -405,7 +405,10 @@ class ForksNothing:
 
 
 class Hooks:
-    """Hand events to hooks; a hook that raises is reported and never disturbs the work."""
+    """Hand events to hooks, on any thread; a hook that raises is reported and never disturbs the work.
+
+    The hooks are a tuple that is replaced as a whole: who adds or removes one does so on one thread at a time.
+    """
 
     def __init__(self, hooks: Iterable[Hook] = ()) -> None:
         if not isinstance(hooks, Iterable):

@@ -13,7 +13,10 @@ from asyncflow.scheduler.worker.claim_source import DESTINATION as HANDLERS
 
 
 class DrainLog:
-    """Be a hook that counts for one drain, and keeps the errors of failed attempts in their order."""
+    """Be a hook that counts for one drain, and keeps the errors of failed attempts in their order.
+
+    Counts on the thread that drains; handlers that end late, on threads of their own, only add to the errors.
+    """
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox

@@ -35,7 +35,10 @@ class Session(Protocol):
 
 
 class Link:
-    """Publish through a session that ``connect`` makes, raising UnreachableError, whenever there is none."""
+    """Publish through a session that ``connect`` makes, raising UnreachableError, whenever there is none.
+
+    One thread calls at a time, as a publisher's are called.
+    """
 
     def __init__(self, connect: Callable[[float], Session], timeout_seconds: float) -> None:
         self._connect = connect

@@ -22,7 +22,10 @@ WakeUp = Callable[[frozenset[str]], None]
 
 
 class Bell:
-    """Ring the registered schedulers with the task types that were committed."""
+    """Ring the registered schedulers with the task types that were committed, on the thread that commits.
+
+    The listeners are a tuple that is replaced as a whole; schedulers connect and disconnect as they start and stop.
+    """
 
     def __init__(self) -> None:
         self._listeners: tuple[WakeUp, ...] = ()

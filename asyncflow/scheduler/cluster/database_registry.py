@@ -32,7 +32,10 @@ _PART_OF_STALL = 1 / 3  # of a lease: what is left of one that is renewed in tim
 
 
 class DatabaseRegistry:
-    """Keep members and shards in ``asyncflow_instance`` and ``asyncflow_shard``, by the database's clock."""
+    """Keep members and shards in ``asyncflow_instance`` and ``asyncflow_shard``, by the database's clock.
+
+    Any thread may call: looks go over one connection that is kept, under a lock, and all else over one for the moment.
+    """
 
     def __init__(
         self, engine: Engine, outbox: Outbox, instance: str, rhythm: Rhythm, lookout: Lookout | None = None

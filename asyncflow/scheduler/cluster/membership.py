@@ -73,7 +73,11 @@ NO_NEWS = News()
 
 
 class LeasedOwnership:
-    """Own this instance's share of one job, from ``acquire`` to ``release``; made by ``Cluster.ownership_of``."""
+    """Own this instance's share of one job, from ``acquire`` to ``release``; made by ``Cluster.ownership_of``.
+
+    Any thread may ask: what is owned is in the share, which has a lock. All else is written under that of the cluster's
+    beat, by one thread at a time.
+    """
 
     def __init__(self, cluster: Beat, stake: Stake, share: Share, hooks: Hooks, news: News = NO_NEWS) -> None:
         self.owner = cluster.registry.instance

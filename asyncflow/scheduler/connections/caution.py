@@ -17,7 +17,10 @@ _STANDING_SECONDS = 1.0  # no statement of ours holds a lock for so long
 
 
 class Caution:
-    """Remember for a while that a row was locked, so that it is waited for once, and not by each statement."""
+    """Remember for a while that a row was locked, so that it is waited for once, and not by each statement.
+
+    A loop and its second writer may both note one: it is a single moment, of which the later is as good.
+    """
 
     def __init__(
         self, on_locked: Callable[[int], None] = lambda _: None, clock: Callable[[], float] = time.monotonic

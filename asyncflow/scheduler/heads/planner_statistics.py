@@ -16,7 +16,8 @@ _SECONDS_BETWEEN_LOOKS = 10.0
 class PlannerStatistics:
     """See that the planner knows of a backlog that has just been read from; any thread may call.
 
-    One for all connections of a process: who looked a moment ago has looked for the others, too.
+    One for all connections of a process: who looked a moment ago has looked for the others, too. Without a lock: of two
+    that look at once both do, and nothing is lost.
 
     PostgreSQL plans by what the last vacuum or analysis counted. One that met an almost empty table, a moment before
     a backlog was committed, makes it prefer any index to the right one: seconds for a statement, until autovacuum

@@ -11,7 +11,7 @@ _One = TypeVar("_One")
 
 
 class Turns:
-    """Deal the places of a round to the due heads; lives as long as its relay.
+    """Deal the places of a round to the due heads; lives as long as its relay, used by its thread alone.
 
     A type with one row gets a place in each round, however many shards of others are due.
     """

@@ -26,6 +26,8 @@ from asyncflow.text import shown
 class Roster:
     """Hold the jobs and, from ``enter`` to ``leave``, a runner for each; lives as long as its scheduler.
 
+    Changed by who makes and starts that; its loops only read it.
+
     Raises OptionError for what is no job, and for two of one name.
     """
 

@@ -25,7 +25,10 @@ class Coroutines(Protocol):
 
 
 class CallersLoop:
-    """Run coroutines on the loop of whoever starts the scheduler; it goes on when that has ended."""
+    """Run coroutines on the loop of whoever starts the scheduler; it goes on when that has ended.
+
+    The loop is told before the worker's thread begins, which only reads it.
+    """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -25,7 +25,8 @@ _LOGGER.setLevel(logging.WARNING)
 class Metronome:
     """Call functions by triggers, each in microseconds: they set events and do no work.
 
-    ``start`` and ``stop`` may each be called twice.
+    ``start`` and ``stop`` may each be called twice, by the one who starts the instance and, once it has, by its
+    watchdog; APScheduler's own thread only calls the functions.
     """
 
     def __init__(self) -> None:

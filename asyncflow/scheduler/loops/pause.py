@@ -6,7 +6,11 @@ LONG_SECONDS = 86400.0  # to wait, where nothing is foreseen
 
 
 class AdaptivePause:
-    """Double the pause with each fruitless look, from ``shortest`` up to ``longest`` seconds."""
+    """Double the pause with each fruitless look, from ``shortest`` up to ``longest`` seconds.
+
+    Its loop's thread looks, any other may reset it: of the two that write at once either may be the last, and a pause
+    that is once too long ends by the wake-up that comes with the reset.
+    """
 
     def __init__(self, shortest: float, longest: float) -> None:
         self._shortest = shortest

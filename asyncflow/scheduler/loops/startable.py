@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class Startable(ABC):
-    """Be started and stopped, each once, or both by a ``with``; in the child of a fork a copy lives anew, or not."""
+    """Be started and stopped, each once, or both by a ``with``; in the child of a fork a copy lives anew, or not.
+
+    Any thread may start or stop it: what is true of its life is written under ``_lifecycle``.
+    """
 
     def __init__(self) -> None:
         self._used_by: int | None = None  # the first process that started it

@@ -15,7 +15,7 @@ _JUST_BEFORE_SECONDS = 1.0  # an acknowledgement before a probe began: the desti
 
 
 class Breakers:
-    """Tell what may pass to one destination; lives as long as its relay, used by its thread alone.
+    """Tell what may pass to one destination; lives as long as its relay, used by its thread, and told of by any.
 
     The breaker of a topic opens for what the topic did: its client named the topic, or records of it were sent apart
     from all others and failed, right after others had been acknowledged. What else was not sent, beside what was, makes
@@ -67,7 +67,7 @@ class Breakers:
 
     def states(self) -> dict[str, str]:
         """Return the state of the destination, under its name, and of each topic that is not closed."""
-        topics = {f"{self._destination}/{topic}": breaker.state for topic, breaker in self._of_topics.items()}
+        topics = {f"{self._destination}/{topic}": breaker.state for topic, breaker in list(self._of_topics.items())}
         return {self._destination: self.of_destination.state, **topics}
 
     def report(self, records: Sequence[Record], outcomes: Sequence[Outcome], seconds: float) -> None:

@@ -27,7 +27,7 @@ class RoundSize:
     """Choose how many rows a round may read, so that their payloads stay within ``most_bytes``.
 
     Grows from a small first round by doubling: how large a row is, only reading tells. The number of ``lanes`` that it
-    reads grows likewise, while their pages are not half full.
+    reads grows likewise, while their pages are not half full. Used by its relay's thread alone.
     """
 
     _FIRST = 100

@@ -30,7 +30,10 @@ from asyncflow.scheduler.worker.verdict import SUCCEEDED, UNANSWERED, Verdict
 
 
 class Claims:
-    """Claim, renew and settle for one worker, as a ClaimSource."""
+    """Claim, renew and settle for one worker, as a ClaimSource; what it remembers is its thread's.
+
+    On other threads it is only asked for what has a connection of its own: a handler's, or the second writer's.
+    """
 
     def __init__(
         self, outbox: Outbox, engine: Engine, owner: ClaimOwner, lease_seconds: float, *, deletes: bool

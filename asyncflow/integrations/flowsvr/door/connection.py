@@ -51,6 +51,7 @@ class Connection(H11Protocol):
     """Speak HTTP with one client, who has so long to ask, and so long to take on an answer.
 
     A client that asks for nothing makes room for another when there are too many; one whose request is at work stays.
+    Used by its server's event loop alone, as all protocols are.
     """
 
     def __init__(self, crowd: Crowd, **uvicorns: Any) -> None:

@@ -95,7 +95,7 @@ class BodyReader:
 
 
 class _Kept:
-    """Count the bytes of one body."""
+    """Count the bytes of one body; used where its reader is."""
 
     def __init__(self, reader: BodyReader, caller: str) -> None:
         self._reader = reader

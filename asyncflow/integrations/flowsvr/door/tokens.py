@@ -62,7 +62,10 @@ ANYBODY = Token(name="anybody", roles=ROLES, digest=b"")
 
 
 class Tokens:
-    """Know the tokens, until ``reload`` reads them anew. ``Tokens.none()`` lets anybody do everything."""
+    """Know the tokens, until ``reload`` reads them anew. ``Tokens.none()`` lets anybody do everything.
+
+    Any thread may look and any reload: the tokens are a tuple that is replaced as a whole.
+    """
 
     _path: str | None = None
 

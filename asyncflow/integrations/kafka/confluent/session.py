@@ -28,6 +28,8 @@ class ConfluentSession:
 
     ``is_spent`` becomes true when records had to be taken back, when librdkafka reported a fatal error, and when a
     topic was refused: such a client might still deliver a record of which we said otherwise, or go on refusing.
+
+    Used by its publisher's thread alone: librdkafka calls back from within ``poll`` and ``flush``, on that thread.
     """
 
     def __init__(self, library: ModuleType, configuration: Mapping[str, object]) -> None:

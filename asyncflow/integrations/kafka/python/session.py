@@ -29,7 +29,7 @@ class PythonSession:
 
     kafka-python's idempotent producer refuses every further record after an error that it takes for fatal,
     which are most; and a record that it still holds after a timeout it would deliver later, when we have said
-    otherwise.
+    otherwise. Used by its publisher's thread alone; of the client's own threads it reads futures, which have locks.
     """
 
     def __init__(

@@ -15,7 +15,8 @@ ABSENT_FOR_SECONDS = 5.0
 class Topics:
     """Look topics up through one client.
 
-    ``absent`` outlives the client: it maps a missing topic to the monotonic time at which to look for it again.
+    ``absent`` outlives the client: it maps a missing topic to the monotonic time at which to look for it again. Used by
+    the publisher's thread; the client's own counts the answers, and nothing else.
     """
 
     def __init__(self, library: ModuleType, client: Any, cluster: Any, absent: dict[str, float]) -> None:
