@@ -50,6 +50,6 @@ def _execute(schema_editor: Any, statement: Any) -> None:
 
 
 def _dialect(vendor: str) -> Dialect:
-    dialect: Dialect = make_url(f"{vendor}://").get_dialect()()
-    dialect.paramstyle = "named"  # no % is doubled
-    return dialect
+    kind: Any = make_url(f"{vendor}://").get_dialect()
+    made: Dialect = kind(paramstyle="named")  # no % is doubled
+    return made

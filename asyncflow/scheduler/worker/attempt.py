@@ -190,9 +190,10 @@ class Attempt:
 
     def _call_enclosed(self) -> None:
         """Call the handler in the application's own transaction, whose commit settles the task as well."""
-        assert self.tools.engine is not None
-        assert self.task_type.enclose is not None
-        joint = EnclosingCommit(self.tools.source, self.tools.engine, self.claim, self.task_type.enclose)
+        engine, enclose = self.tools.engine, self.task_type.enclose
+        if engine is None or enclose is None:
+            raise no_engine(self.task_type.name)
+        joint = EnclosingCommit(self.tools.source, engine, self.claim, enclose)
         try:
             joint.run(self._call_handler)
         finally:

@@ -128,8 +128,7 @@ def id_of(message: Received) -> UUID:
 
 def _given(subscription: Subscription, message: Received, ctx: TaskContext) -> dict[str, Any]:
     given = subscription.arguments(message)
-    assert subscription.kind.signature is not None
-    return {**given, CONTEXT: ctx} if subscription.kind.signature.takes_context else given
+    return {**given, CONTEXT: ctx} if subscription.kind.handling().signature.takes_context else given
 
 
 def _dead_letter(outbox: Outbox, subscription: Subscription, message: Received, verdict: Verdict) -> dict[str, Any]:

@@ -34,14 +34,12 @@ class Subscription:
 
     def arguments(self, message: Received) -> dict[str, Any]:
         """Return what the handler is called with; raises InvalidArgumentsError for a message that does not fit."""
-        assert self.kind.signature is not None
-        return self.kind.signature.given(_object(message))
+        return self.kind.handling().signature.given(_object(message))
 
     def payload(self, message: Received) -> bytes:
         """Return what a dead letter carries: the fields that the handler takes, or the value as it came."""
-        assert self.kind.signature is not None
         try:
-            return orjson.dumps(self.kind.signature.own(_object(message)))
+            return orjson.dumps(self.kind.handling().signature.own(_object(message)))
         except InvalidArgumentsError:
             return message.value or b""
 
