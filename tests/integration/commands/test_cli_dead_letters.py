@@ -92,7 +92,7 @@ def test_a_change_is_shown_first_and_done_with_yes(
 def test_ids_are_changed_and_what_is_left_alone_is_told(application: Application, run: Run, failed: list[UUID]) -> None:
     other = str(uuid4())
     code, out, _ = run("dead-letters", "replay", "--id", str(failed[0]), other, "--yes", "--per-second", "5")
-    assert (code, out) == (0, f"1 tasks replayed\nleft alone: {other} is missing\n")
+    assert (code, out) == (0, f"1 task replayed\nleft alone: {other} is missing\n")
     assert application.statuses() == [Status.PENDING, Status.FAILED, Status.FAILED]
 
 
