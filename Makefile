@@ -17,7 +17,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install services services-down test test-lowest chaos check format bench demo demo-real clean
+.PHONY: help install services services-down test test-lowest chaos check format bench docs demo demo-real clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,11 @@ bench: install services ## measure every figure beside its rival: half an hour; 
 	@$(RUN) -m pip install --quiet --group bench
 	@$(RUN) -m benchmarks all
 
+docs: install ## build the documentation's site into site/, strictly
+	@$(RUN) -m pip install --quiet --group docs
+	@$(RUN) -m mkdocs build --strict --quiet
+	@echo "the site is in site/index.html; $(RUN) -m mkdocs serve shows it while you write"
+
 demo: install ## register users and watch coupons and points arrive; needs no service
 	@$(RUN) -m examples.registration_demo
 
@@ -86,5 +91,5 @@ demo-real: install services ## the same with the real databases and Kafka
 
 clean: ## stop the services; delete their data, .venv and what tools left behind
 	@$(SERVICES) remove
-	rm -rf $(VENV) $(LOWEST) .services build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) .services build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -54,7 +54,7 @@ def _options_of(parser: argparse.ArgumentParser) -> set[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    return _run(_parser(), arguments)
+    return _run(parser(), arguments)
 
 
 def main_in_application(program: str, arguments: Sequence[str], make_scheduler: Callable[[], Scheduler]) -> int:
@@ -84,11 +84,12 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="asyncflow", description="Transactional outbox for SQLAlchemy.")
-    parser.add_argument("--version", action="version", version=f"asyncflow {__version__}")
-    _add_commands(parser, _COMMANDS)
-    return parser
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    of_all = _Parser(prog="asyncflow", description="Transactional outbox for SQLAlchemy.")
+    of_all.add_argument("--version", action="version", version=f"asyncflow {__version__}")
+    _add_commands(of_all, _COMMANDS)
+    return of_all
 
 
 def _add_commands(parser: argparse.ArgumentParser, modules: Iterable[Any]) -> None:

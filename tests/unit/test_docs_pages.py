@@ -1,0 +1,40 @@
+"""The pages that are made from the code hold all of it, and the site's list names every page."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+from asyncflow import Status, errors
+from tests.support.snippets import ROOT
+from tools.docs_pages import COMMANDS_PAGE, ERRORS_PAGE, commands_page, errors_page
+
+
+def test_every_command_is_on_its_page_with_its_options() -> None:
+    page = commands_page()
+    for command in ("run", "serve", "worker", "status", "init-db", "reshard", "dead-letters replay", "config set"):
+        assert f"## asyncflow {command}\n" in page
+    assert "--per-second" in page
+
+
+def test_every_error_is_on_its_page_with_what_it_means() -> None:
+    page = errors_page()
+    for name, kind in inspect.getmembers(errors, inspect.isclass):
+        if kind.__module__ == errors.__name__:
+            assert f"## {name}\n" in page
+            assert (inspect.getdoc(kind) or name) in page
+
+
+def test_every_page_has_its_place_in_the_site() -> None:
+    named = set(re.findall(r": ([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    written = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")}
+    made = {COMMANDS_PAGE, ERRORS_PAGE}
+    decisions = {page for page in written if re.match(r"decisions/\d", page)}
+    assert named == (written - decisions) | made
+
+
+def test_the_numbers_of_the_states_are_those_that_are_stored() -> None:
+    rows = re.findall(
+        r"^\| (\d) \| (\w+) \|", (ROOT / "docs/reference/sql.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert {name: int(number) for number, name in rows} == {one.name: int(one) for one in Status}
