@@ -22,6 +22,7 @@ class LateAnswers:
 
     def __init__(self, application: Application, monkeypatch: pytest.MonkeyPatch) -> None:
         self.threads: set[int] = set()
+        self.is_late = threading.Event()
         self.let_through = threading.Event()
         dialect: Any = application.engine.dialect
         self._commit: Callable[[Any], None] = dialect.do_commit
@@ -31,6 +32,7 @@ class LateAnswers:
         self._commit(connection)
         if threading.get_ident() in self.threads:
             self.threads.clear()
+            self.is_late.set()
             assert self.let_through.wait(LONG)
 
 
@@ -45,7 +47,7 @@ def test_a_commit_that_is_answered_when_its_task_was_settled_is_told_of_once(
 ) -> None:
     answers, ended = LateAnswers(application, monkeypatch), threading.Event()
 
-    @application.outbox.task(transactional=True, max_processing_time_seconds=0.5, max_retries=0)
+    @application.outbox.task(transactional=True, max_retries=0)
     def grant(name: str, session: Session) -> None:
         session.add(application.User(account_no=name))
         if name == "late":
@@ -61,6 +63,10 @@ def test_a_commit_that_is_answered_when_its_task_was_settled_is_told_of_once(
     monkeypatch.setattr(scheduler.worker, "_finish", note)
     enqueue(application, "late")
     scheduler.start()
+    assert answers.is_late.wait(LONG)
+    (attempt,) = scheduler.worker._at_work()
+    attempt.overdue_at = 0.0  # as after max_processing_time_seconds
+    scheduler.machinery.alarms.handlers.wake()
     wait_for_settled(application.signals, DESTINATION, 1)
     answers.let_through.set()
     assert ended.wait(LONG)
