@@ -17,9 +17,9 @@ from asyncflow.errors import TaskServiceError
 from asyncflow.events import Event, ForksNothing, Hook, Hooks
 from asyncflow.leash import Leash
 from asyncflow.outbox.declarations.signals import HandlerSignal
-from asyncflow.repeats import Repeats, is_expected
+from asyncflow.repeats import AWAY, Repeats, is_expected, kind_of
 from asyncflow.sentences import sentence_of
-from asyncflow.text import without_parameters
+from asyncflow.text import hide_parameters, without_parameters
 
 _QUIET = (
     events.TaskEnqueued,
@@ -178,12 +178,15 @@ def _quoted(text: str) -> str:
 def _traced(error: BaseException) -> Any:
     """Return what logging takes for a traceback, which begins where the user's code does; None without one.
 
-    A database or service that is away is told by its message; so is what a handler says on purpose.
+    A database or service that is away is told by its message; so is what a handler says on purpose. None tells the
+    parameters of SQL.
     """
-    if isinstance(error, TaskServiceError) or type(error).__module__.startswith("sqlalchemy"):
+    is_away = type(error).__module__.startswith("sqlalchemy") and kind_of(error) == AWAY
+    if is_away or isinstance(error, TaskServiceError):
         return None
     if isinstance(error, HandlerSignal) and error.__cause__ is None:
         return None
+    hide_parameters(error)
     return type(error), error, _from_users_code(error.__traceback__)
 
 

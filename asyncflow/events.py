@@ -15,7 +15,7 @@ from uuid import UUID
 
 from asyncflow.errors import OptionError
 from asyncflow.leash import Leash
-from asyncflow.text import shown
+from asyncflow.text import hide_parameters, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class TaskRetried(Event):
 
 @dataclass(frozen=True, slots=True)
 class TaskFailed(Event):
-    """A task became a dead letter: it was rejected, or its retries are spent."""
+    """A task became a dead letter: it was rejected, or its retries are spent; ``retry_count`` attempts have failed."""
 
     task_id: UUID
     task_type: str
@@ -451,5 +451,6 @@ class Hooks:
                     continue
                 with Leash():
                     hook(event)
-            except Exception:
+            except Exception as error:
+                hide_parameters(error)
                 logging.getLogger("asyncflow").exception("The hook %r raised on %r", hook, event)

@@ -16,6 +16,7 @@ from types import TracebackType, coroutine
 from typing import Any, NoReturn, TypeVar
 
 from asyncflow.errors import ForkedError
+from asyncflow.text import hide_parameters
 
 T = TypeVar("T")
 
@@ -97,6 +98,7 @@ def _code_of(error: BaseException | None) -> int:
     if error is None:
         return 0
     if not isinstance(error, SystemExit):
+        hide_parameters(error)
         traceback.print_exception(type(error), error, error.__traceback__)
         return 1
     if error.code is None or isinstance(error.code, int):

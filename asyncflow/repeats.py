@@ -48,18 +48,19 @@ class Repeats:
         """Tell whether the event says nothing that was not told of before."""
         match event:
             case events.StepFailed():
-                return self._lasts(("loop", event.loop), kind_of(event.error))
+                return self.lasts(("loop", event.loop), kind_of(event.error))
             case events.StepRecovered():
                 self._end(("loop", event.loop))
             case events.BreakerChanged(state="closed"):
                 self._end(("breaker", event.destination, event.topic))
             case events.BreakerChanged():  # it opens, is tried, and opens again
-                return self._lasts(("breaker", event.destination, event.topic), AWAY)
+                return self.lasts(("breaker", event.destination, event.topic), AWAY)
             case events.RowsLocked():
-                return self._lasts(("locks", event.destination), AWAY)
+                return self.lasts(("locks", event.destination), AWAY)
         return False
 
-    def _lasts(self, where: Hashable, kind: Hashable) -> bool:
+    def lasts(self, where: Hashable, kind: Hashable) -> bool:
+        """Tell whether this kind of failure was told of there and still lasts; know of it from now on."""
         with self._lock:
             trouble, now = self._troubles.setdefault(where, _Trouble()), self._clock()
             if now - trouble.met_at > _LASTS_SECONDS or len(trouble.kinds) >= _MOST_KINDS:

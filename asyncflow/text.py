@@ -54,6 +54,22 @@ def on_one_line(value: object) -> str:
     return " ".join(str(value).split())
 
 
+def hide_parameters(error: BaseException | None) -> None:
+    """Let no text of an error, of its causes or of those of its group tell the parameters of SQL: they are data.
+
+    A traceback tells all of them; ``params`` of SQLAlchemy's errors stay for whoever asks.
+    """
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if hasattr(one, "hide_parameters"):
+            one.hide_parameters = True
+        waiting += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+
+
 def without_parameters(text: str) -> str:
     """Return an error's text without the parameters that SQLAlchemy tells behind the statement: they are data."""
     return text.partition("\n[parameters:")[0]

@@ -50,7 +50,7 @@ def render(state: Report) -> str:
     for letter in state.dead_letters:
         last_error = letter.log.splitlines()[0] if letter.log else ""
         name, key = printable(letter.task_type), printable(letter.key)
-        lines.append(f"{letter.task_id}  {name}  key={key}  retries={letter.retry_count}")
+        lines.append(f"{letter.task_id}  {name}  key={key}  attempts={letter.retry_count}")
         lines.append(f"    {last_error}")
     return "\n".join(lines)
 

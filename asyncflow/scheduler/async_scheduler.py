@@ -79,11 +79,12 @@ class AsyncScheduler:
         await asyncio.to_thread(self.scheduler.start)
 
     async def stop(self, timeout_seconds: float | None = None) -> bool:
-        """Do what ``Scheduler.stop`` does, while the loop goes on; return whether all ended in time."""
-        clean = await asyncio.to_thread(self.scheduler.stop, timeout_seconds)
-        if self._own_engine is not None:
-            self._own_engine.dispose()
-        return clean
+        """Do what ``Scheduler.stop`` does, while the loop goes on; return whether all ended in time.
+
+        Cancelled, it goes on to its end on its thread.
+        """
+        ending = asyncio.get_running_loop().run_in_executor(None, self._stop, timeout_seconds)
+        return await asyncio.shield(ending)
 
     async def drain(self, *, raise_errors: bool = False) -> Drained:
         """Do what ``Scheduler.drain`` does, while the loop goes on."""
@@ -106,6 +107,13 @@ class AsyncScheduler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+    def _stop(self, timeout_seconds: float | None) -> bool:
+        try:
+            return self.scheduler.stop(timeout_seconds)
+        finally:
+            if self._own_engine is not None:
+                self._own_engine.dispose()
 
     def _come_home(self) -> None:
         loop = asyncio.get_running_loop()

@@ -68,6 +68,8 @@ class Machinery:
         share = Share(self.alarms.cluster.wake)
         unknown_types = UnknownTypes(ChainMap[str, Any](outbox.task_types, outbox.handler_types), hooks)
         self.lookout = Lookout(settings.tick, settings.heartbeat_seconds, unknown_types, share.epochs)
+        if not publishers and not outbox.handler_types:
+            self.lookout.look_for_nobody()
         look_anew = partial(self.alarms.on_change, self.lookout)
         # What there is to work on.
         rhythm = Rhythm(settings.lease_seconds, settings.heartbeat_seconds)

@@ -201,7 +201,7 @@ def test_a_report_tells_counts_waits_owners_and_the_last_error() -> None:
     assert lines[2].split() == ["points", "0", "-", "7.0", "s", "2", "61.3", "s", "0", "0", "3"]
     assert {len(line) for line in lines[:3]} == {len(lines[0])}
     assert [line.split(maxsplit=1) for line in lines[5:7]] == [["60", "host:1"], ["4", "(no owner)"]]
-    assert "coupon  key=A1  retries=3" in lines[9]
+    assert "coupon  key=A1  attempts=3" in lines[9]
     assert lines[10].strip() == "2026-01-01T00:00:00Z too large"
 
 

@@ -14,6 +14,7 @@ import pytest
 import asyncflow
 
 ROOT = Path(asyncflow.__file__).parent
+STANDARD = sys.stdlib_module_names | {"tomllib"}  # which a Python that is too old for it does not know
 CORE_DEPENDENCIES = {"sqlalchemy", "apscheduler", "uuid_utils", "orjson", "tomli", "typing_extensions"}
 
 
@@ -100,7 +101,7 @@ def test_integrations_do_not_import_each_other() -> None:
 
 
 def test_nothing_but_the_core_dependencies_is_imported_outside_integrations() -> None:
-    allowed = sys.stdlib_module_names | CORE_DEPENDENCIES | {"asyncflow"}
+    allowed = STANDARD | CORE_DEPENDENCIES | {"asyncflow"}
     strays = [
         found
         for found in IMPORTS
@@ -129,7 +130,7 @@ def test_the_distribution_declares_every_core_dependency() -> None:
         for path in ROOT.rglob("*.py")
         if "integrations" not in path.parts
         for root in runtime_roots(path)
-        if root not in sys.stdlib_module_names and root != "asyncflow"
+        if root not in STANDARD and root != "asyncflow"
     }
     assert {root.replace("_", "-") for root in imported} <= declared
 

@@ -23,6 +23,7 @@ from asyncflow.integrations.flowsvr.routes.page import page_route
 from asyncflow.integrations.flowsvr.routes.readiness import Readiness
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.v1 import routes as v1
+from asyncflow.repeats import Repeats
 
 _ROUTERS = (types.router, tasks.router, work.router, dead_letters.router, v1.router, health.router)
 _TEXT = "Create tasks, hold and settle them, and look at them. Faults are application/problem+json (RFC 9457)."
@@ -52,6 +53,7 @@ def app_of(service: TaskService) -> FastAPI:
     app.state.meter = Meter(service.settings.rate_limit_per_second)
     app.state.admission = Admission()
     app.state.refusals = Refusals()
+    app.state.troubles = Repeats()
     app.state.readiness = Readiness(service.is_ready)
     app.state.bodies = BodyReader(service.settings)
     for router in _ROUTERS:

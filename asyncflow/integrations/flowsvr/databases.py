@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,11 +23,14 @@ _LONGEST_IDLE_SECONDS = 30.0  # servers and proxies drop connections that are id
 
 
 @dataclass
-class _Idle:
-    """Hold a database between two requests, and when the last one was done."""
+class _Kept:
+    """Hold a database for one request after the other, and when the last one was done."""
 
     database: Database
     used_at: float = field(default_factory=time.monotonic)
+    is_at_work: bool = False  # on a thread, which goes on when the request is cancelled
+    is_left: bool = False  # by the request: the thread closes it
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def do(self, work: Callable[[Database], T]) -> T:
         """Run ``work``, on a new connection if this one was idle for long: to close that may take a while."""
@@ -36,6 +40,16 @@ class _Idle:
             return work(self.database)
         finally:
             self.used_at = time.monotonic()
+            with self.lock:
+                self.is_at_work = False
+            if self.is_left:
+                self.database.close()
+
+    def is_free(self) -> bool:
+        """Tell whether another request may have it; if not, the thread that works with it closes it."""
+        with self.lock:
+            self.is_left = self.is_at_work
+        return not self.is_left
 
 
 class Databases:
@@ -50,7 +64,7 @@ class Databases:
         self._free = anyio.Semaphore(threads)
         self._limiter: anyio.CapacityLimiter | None = None
         self._threads = threads
-        self._idle: deque[_Idle] = deque()
+        self._idle: deque[_Kept] = deque()
 
     async def run(self, work: Callable[[Connection], T], when_locked: Callable[[Connection], T] | None = None) -> T:
         """Run ``work`` in a transaction on another thread and commit; again if the connection is lost meanwhile.
@@ -72,11 +86,13 @@ class Databases:
     async def _run(self, work: Callable[[Database], T]) -> T:
         await self._acquire()
         # The one used last: the others grow old and are closed.
-        kept = self._idle.pop() if self._idle else _Idle(Database(self._engine))
+        kept = self._idle.pop() if self._idle else _Kept(Database(self._engine))
+        kept.is_at_work = True
         try:
             return await run_sync(partial(kept.do, work), limiter=self._own_limiter())
         finally:
-            self._idle.append(kept)
+            if kept.is_free():
+                self._idle.append(kept)
             self._free.release()
 
     async def call(self, work: Callable[[], T]) -> T:

@@ -20,6 +20,7 @@ from asyncflow.integrations.flowsvr.door.connection import Connection, Crowd
 from asyncflow.integrations.flowsvr.door.loopback import is_loopback
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
+from asyncflow.text import hide_parameters
 
 _LOG = logging.getLogger("asyncflow.flowsvr")
 _OWN_FILES = 64  # beside connections of clients and of the database: logs, libraries, the event loop's own
@@ -69,6 +70,7 @@ class _Server(uvicorn.Server):
             self._told_at = time.monotonic()
             _LOG.error("no connection can be accepted: %s; raise ulimit -n", context["exception"])
             return
+        hide_parameters(context.get("exception"))
         loop.default_exception_handler(context)
 
 
@@ -107,6 +109,9 @@ def serve(app: FastAPI, host: str, port: int, is_stopping: Callable[[], bool] = 
         return True
     if service.tokens.demanded and not is_loopback(host):
         _LOG.warning("tokens travel to %s without encryption, for all on the way to read; put TLS in front of it", host)
+    for token in service.tokens.known_by_network():
+        where = ", ".join(map(str, token.networks))
+        _LOG.warning("whoever asks /v1 from %s is %r (%s) without a token", where, token.name, ", ".join(token.roles))
     server.run()
     return bool(server.started or stops)
 

@@ -115,9 +115,13 @@ class TaskService:
     async def stop(self) -> None:
         """Let waiting holds return, end the monitor, give the connections back."""
         self.waiting_holds.stop()
-        await self.handover.end(self.settings.stop_timeout_seconds)
-        await run_sync(self._monitor_loop.stop, self.settings.stop_timeout_seconds)
-        self.databases.close()
+        try:
+            await self.handover.end(self.settings.stop_timeout_seconds)
+        finally:  # though it is cancelled, as by a server that waits no longer
+            try:
+                await run_sync(self._monitor_loop.stop, self.settings.stop_timeout_seconds)
+            finally:
+                self.databases.close()
 
     async def is_ready(self) -> None:
         """Raise what keeps the service from serving, such as TablesMissingError or what the database raises."""
@@ -216,20 +220,29 @@ class TaskService:
         """Claim due tasks of each type up to its limit; whoever cannot pass them on gives them back."""
         return await self.handover.claim(worker, limits, lease_seconds)
 
+    async def are_own(self, ids: Collection[UUID], caller: Token) -> set[UUID]:
+        """Return those of the ids whose tasks are no other's: gone, or of types that the caller may use."""
+        if not caller.is_bound:
+            return set(ids)
+        rows = await self.databases.run(partial(self.view.states, ids=list(ids)))
+        return {one for one in ids if one not in rows or caller.may_use(rows[one].task_type)}
+
     async def renew(self, held: Collection[HeldClaim], lease_seconds: float) -> RenewedClaims:
         """Let claims last for another lease; tell which do not."""
         renew = partial(self.claims.renew, held=held, lease_seconds=lease_seconds)
         return await self.databases.run(renew, partial(renew, of_free=True))
 
-    async def settle(self, outcomes: Sequence[ClaimOutcome]) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
-        """Write outcomes in one transaction; return them, and the rows of those that were not written.
+    async def settle(
+        self, outcomes: Sequence[ClaimOutcome], caller: Token
+    ) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
+        """Write a caller's outcomes in one transaction; return them, and the rows of those that were not written.
 
         Those that somebody else has locked are left out, and are to be given again.
         """
         tried: list[tuple[list[SettledClaim], dict[UUID, Row[Any]]]] = []
 
         def settle(connection: Connection, **how: bool) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
-            tried.append(self._settle(connection, outcomes, **how))
+            tried.append(self._settle(connection, outcomes, caller, **how))
             return tried[-1]
 
         def trace(connection: Connection) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]] | None:
@@ -243,9 +256,9 @@ class TaskService:
         return settled, states
 
     def _settle(
-        self, connection: Connection, outcomes: Sequence[ClaimOutcome], **how: bool
+        self, connection: Connection, outcomes: Sequence[ClaimOutcome], caller: Token, **how: bool
     ) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
-        settled = self.claims.settle(connection, outcomes, self.catalogue.type_of, **how)
+        settled = self.claims.settle(connection, outcomes, self.catalogue.type_of, caller.may_use, **how)
         lost = [one.held.id for one in settled if one.verdict is None]
         return settled, self.view.states(connection, lost) if lost else {}
 

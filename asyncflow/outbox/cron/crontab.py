@@ -10,7 +10,10 @@ from datetime import date, datetime, time
 from asyncflow.errors import OptionError
 from asyncflow.outbox.cron.fields import DAY, HOUR, LAST, MINUTE, MONTH, SECOND, WEEKDAY
 
-_REMEDY = "give a crontab line of 5 fields: minute hour day month weekday, or of 6 with seconds first"
+_REMEDY = (
+    "give a crontab line of 5 fields: minute hour day month weekday, or of 6 with seconds first; with 'or' before the "
+    "weekday the day or the weekday is enough"
+)
 _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -18,7 +21,8 @@ _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 class Crontab:
     """Know the local times that a crontab line names; 0 and 7 are Sunday, and a day and a weekday must both fit.
 
-    ``option`` is the name of the line in an OptionError.
+    With ``or`` between the month and the weekday one of them is enough, as crontab has it: ``0 3 13 * or fri``. One
+    that is ``*`` then leaves it to the other. ``option`` is the name of the line in an OptionError.
     """
 
     line: str
@@ -26,10 +30,14 @@ class Crontab:
     _months: tuple[int, ...] = field(init=False, repr=False, compare=False)
     _days: tuple[int, ...] = field(init=False, repr=False, compare=False)
     _weekdays: frozenset[int] = field(init=False, repr=False, compare=False)
+    _is_either: bool = field(init=False, repr=False, compare=False)
     _times: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         fields = self.line.split()
+        has_or = len(fields) > 5 and fields[-2].lower() == "or"
+        if has_or:
+            del fields[-2]
         if len(fields) not in (5, 6):
             raise OptionError(f"{self.option} is {self.line!r}, of {len(fields)} fields; {_REMEDY}")
         second, minute, hour, day, month, weekday = fields if len(fields) == 6 else ["0", *fields]
@@ -44,7 +52,12 @@ class Crontab:
             raise OptionError(f"{self.option} is {self.line!r}: {error}; {_REMEDY}") from error
         for name, value in parsed.items():
             object.__setattr__(self, name, value)
-        if self._days[0] > max(_LONGEST_MONTHS[number - 1] for number in self._months) and LAST not in self._days:
+        object.__setattr__(self, "_is_either", has_or and not day.startswith("*") and not weekday.startswith("*"))
+        if (
+            not self._is_either
+            and self._days[0] > max(_LONGEST_MONTHS[number - 1] for number in self._months)
+            and LAST not in self._days
+        ):
             raise OptionError(
                 f"{self.option} is {self.line!r}, which is never due; give a day of the month that its months have"
             )
@@ -73,6 +86,9 @@ class Crontab:
     def _dates_of(self, year: int, month: int) -> list[date]:
         last = monthrange(year, month)[1]
         days = {last if number == LAST else number for number in self._days}
+        if self._is_either:
+            every = (date(year, month, number) for number in range(1, last + 1))
+            return [one for one in every if one.day in days or one.weekday() in self._weekdays]
         dates = [date(year, month, number) for number in sorted(days) if number <= last]
         return dates if len(self._weekdays) == 7 else [day for day in dates if day.weekday() in self._weekdays]
 

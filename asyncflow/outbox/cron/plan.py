@@ -31,7 +31,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         require_text("cron", self.cron, CRON_LENGTH, OptionError)
-        object.__setattr__(self, "_due_times", DueTimes(Crontab(self.cron), _zone(self.timezone)))
+        object.__setattr__(self, "_due_times", DueTimes(Crontab(self.cron), zone_of(self.timezone)))
 
     def next_after(self, moment: datetime) -> datetime:
         """Return the first due time after ``moment``, in UTC."""
@@ -44,7 +44,8 @@ def plan_of(cron: str, timezone: str) -> Plan:
     return Plan(cron, timezone)
 
 
-def _zone(name: Any) -> tzinfo:
+def zone_of(name: Any) -> tzinfo:
+    """Return the time zone of an IANA name; raises OptionError."""
     require_text("timezone", name, TIMEZONE_LENGTH, OptionError)
     if name == "UTC":
         return timezone.utc

@@ -108,9 +108,11 @@ class MySQL:
 
         PyMySQL's own executemany falls back to a statement a row when VALUES holds a function, as ours does.
         """
-        prefix, values, columns = _insert_parts(
-            insert(table) if statement is None else statement, tuple(rows[0]), connection.dialect
-        )
+        statement = insert(table) if statement is None else statement
+        prefix, values, columns = _insert_parts(statement, tuple(rows[0]), connection.dialect)
+        if not rows[0].keys() >= set(columns):  # a column of the application's has a default that Python makes
+            connection.execute(statement, [dict(row) for row in rows])
+            return
         for chunk in _chunks(rows):
             parameters = tuple(_bound(row[column]) for row in chunk for column in columns)
             connection.exec_driver_sql(prefix + ", ".join([values] * len(chunk)), parameters)

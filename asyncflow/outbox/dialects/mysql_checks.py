@@ -10,6 +10,7 @@ from sqlalchemy import Connection, String, Table, TextClause, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.errors import AsyncflowError, CharacterSetError, NotTransactionalError, UnsupportedDatabaseError
+from asyncflow.outbox.tables.column_types import APPLICATIONS
 
 _ENGINE = "InnoDB"
 _COLLATION = "utf8mb4_bin"
@@ -106,6 +107,8 @@ def _engine_fault(table: Table, engine: str | None) -> list[AsyncflowError]:
 
 def _collation_fault(table: Table, column: str, collation: str | None) -> list[AsyncflowError]:
     if collation is None or column not in table.columns or collation == _COLLATION:
+        return []
+    if APPLICATIONS in table.columns[column].info:
         return []
     return [
         CharacterSetError(

@@ -11,6 +11,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from asyncflow.outbox.task import uuid_of
 
+APPLICATIONS = "asyncflow.applications"  # in a column's info: it is not ours, and its texts decide nothing here
+
 # A server's default engine may know no transactions.
 TRANSACTIONAL: dict[str, Any] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
 

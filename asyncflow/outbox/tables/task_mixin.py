@@ -6,9 +6,11 @@ import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy.orm import declared_attr
+from sqlalchemy import Column, MetaData, Table
 
-from asyncflow.outbox.tables.task_tables import task_table
+from asyncflow.errors import OptionError
+from asyncflow.outbox.tables.column_types import APPLICATIONS
+from asyncflow.outbox.tables.task_tables import task_columns, task_table
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Mapped
@@ -18,7 +20,8 @@ class TaskMixin:
     """Map the task table on the application's declarative base, to read tasks with the ORM.
 
     ``class OutboxTask(TaskMixin, Base): __tablename__ = "asyncflow_task"``. Give ``Outbox`` the same
-    MetaData and name; it finds the table.
+    MetaData and name; it finds the table. Columns of the class's own must be nullable or have a default: our rows
+    leave them out. Declare the class before the first task is written.
     """
 
     __tablename__ = "asyncflow_task"
@@ -45,12 +48,29 @@ class TaskMixin:
         claim_token: Mapped[uuid.UUID | None]
         __table__: ClassVar[Any]  # a Table; bases declare it in types that differ with the version
 
-    else:
+    @classmethod
+    def __table_cls__(cls, name: str, metadata: MetaData, *own: Any, **options: Any) -> Table:
+        """Add the table, with the class's own columns and the items of its ``__table_args__``; raises OptionError."""
+        schema = options.pop("schema", None)
+        table = task_table(metadata, name, schema)
+        for column in own:
+            if isinstance(column, Column):
+                _require_optional(column, table)
+        return Table(name, metadata, *own, schema=schema, extend_existing=True, **options)
 
-        @declared_attr.directive
-        def __table__(cls):  # noqa: N805 - declared_attr passes the class
-            """Build the table in the MetaData of the class's base, in the schema of its ``__table_args__``."""
-            arguments = getattr(cls, "__table_args__", None) or {}
-            options = arguments if isinstance(arguments, dict) else arguments[-1]
-            schema = options.get("schema") if isinstance(options, dict) else None
-            return task_table(cls.metadata, cls.__tablename__, schema)
+
+_OURS = frozenset(column.name for column in task_columns())
+
+
+def _require_optional(column: Column[Any], table: Table) -> None:
+    """Raise OptionError for a column that is ours, or that no row of ours could fill."""
+    column.info[APPLICATIONS] = True
+    where = f"the column {column.name!r} of the class that maps {table.fullname}"
+    if column.name in _OURS:
+        raise OptionError(f"{where} is asyncflow's own, and mapped already; give yours another name")
+    has_default = column.default is not None or column.server_default is not None
+    if column.primary_key or not (column.nullable or has_default):
+        raise OptionError(
+            f"{where} would be empty in the rows that asyncflow writes; let it be nullable, or give it a default or "
+            f"server_default"
+        )

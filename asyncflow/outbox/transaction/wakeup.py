@@ -14,6 +14,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session, SessionTransaction
 
 from asyncflow.forks import leave_at_fork
+from asyncflow.text import hide_parameters
 
 _NOTES = "asyncflow.committing"  # the key in info
 COMMITTER = "asyncflow.committer"  # there, where somebody else commits: calls what it is given after the commit
@@ -57,7 +58,8 @@ class Bell:
         for listener in self._listeners:
             try:
                 listener(task_types)
-            except Exception:
+            except Exception as error:
+                hide_parameters(error)
                 logging.getLogger("asyncflow").exception("A wake-up listener raised")
 
 

@@ -106,6 +106,10 @@ class Lookout:
         finally:
             self.lets_rest = True
 
+    def look_for_nobody(self) -> None:
+        """Have the heads brought along though no loop would look: somebody must tell of the types that wait."""
+        self.rest_for(lambda _: False).is_on = True
+
     def disturb(self) -> None:
         """End all rests: a commit was announced, or other shards are owned."""
         self.calls += 1

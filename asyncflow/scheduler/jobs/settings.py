@@ -9,6 +9,7 @@ from typing import Any
 from apscheduler.triggers.base import BaseTrigger
 
 from asyncflow.errors import OptionError
+from asyncflow.outbox.cron.plan import zone_of
 from asyncflow.outbox.options import field_names, refuse_unknown, require_whole
 from asyncflow.scheduler.cluster.item_parameters import item_parameters
 from asyncflow.scheduler.cluster.strategies import MINIMAL_MOVEMENT, Strategy, strategy_of
@@ -27,6 +28,7 @@ class JobSettings:
     """Configure one job. Raises OptionError, naming the option, its value and what is allowed."""
 
     cron: float | str  # seconds between two ticks, or a crontab line of 5 fields, or of 6 with seconds first
+    timezone: str | None = None  # in whose local time a crontab line is meant, an IANA name; None: this machine's
     sharding_total_count: int = 1  # items into which the work is divided, numbered from 0
     sharding_item_parameters: str = ""  # a text for each item, "0=a,1=b"
     job_parameter: str = ""  # a text for the whole job
@@ -75,7 +77,7 @@ class JobSettings:
 
     def trigger(self) -> BaseTrigger:
         """Return what gives the ticks."""
-        return trigger_of(self.cron, "cron")
+        return trigger_of(self.cron, "cron", None if self.timezone is None else zone_of(self.timezone))
 
     def strategy(self) -> Strategy:
         """Return how items are shared out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timezone, tzinfo
 from typing import Any
 
 from apscheduler.triggers.base import BaseTrigger
@@ -17,26 +17,31 @@ LONGEST_SECONDS = 10 * 365 * 86400.0  # of any setting: clocks, dates and waits 
 
 
 class CronTrigger(BaseTrigger):  # type: ignore[misc] # APScheduler has no types
-    """Let the metronome beat at the due times of a crontab line, in the metronome's own time zone, this machine's."""
+    """Let the metronome beat at the due times of a crontab line, in a time zone, by default the metronome's own.
 
-    def __init__(self, crontab: Crontab) -> None:
+    That is this machine's.
+    """
+
+    def __init__(self, crontab: Crontab, zone: tzinfo | None = None) -> None:
         self._crontab = crontab
+        self._zone = zone
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
         """Return the due time after the previous one; at first, the one at or after ``now``."""
         # Not only after the previous one: a clock that was put back must not silence the ticks until it is there again.
         after = now - RESOLUTION if previous_fire_time is None else min(previous_fire_time, now)
-        zone = now.tzinfo or timezone.utc
+        zone = self._zone or now.tzinfo or timezone.utc
         return DueTimes(self._crontab, zone).after(after).astimezone(zone)
 
 
-def trigger_of(tick: Any, option: str = "tick") -> BaseTrigger:
+def trigger_of(tick: Any, option: str = "tick", zone: tzinfo | None = None) -> BaseTrigger:
     """Return an interval trigger for a number of seconds, a cron trigger for a crontab line of 5 or 6 fields.
 
-    A sixth field, of seconds, stands before the others. Raises OptionError, which names the ``option``.
+    A sixth field, of seconds, stands before the others; the line is meant in the local time of ``zone``, None: of this
+    machine. Raises OptionError, which names the ``option``.
     """
     if isinstance(tick, str):
-        return CronTrigger(Crontab(tick, option))
+        return CronTrigger(Crontab(tick, option), zone)
     if isinstance(tick, bool) or not isinstance(tick, (int, float)) or not 0.001 <= tick <= LONGEST_SECONDS:
         raise OptionError(
             f"{option} is {tick!r}; give seconds from 0.001 to {LONGEST_SECONDS:.0f}, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -78,7 +78,7 @@ class DeadLetters:
         require_whole("limit", limit, 1, MOST_READ)
         is_filter = task_type is not None or key is not None
         selection = Selection(task_type=task_type, key=key, everything=not is_filter)
-        cursor = None if after is None else cursor_of(after, "after")
+        cursor = None if after is None else cursor_of(after, "after", _list_of(selection))
         return run_briefly(self._engine, lambda connection: self._list(connection, selection, limit, cursor))
 
     def inspect(self, task_id: UUID | str) -> TaskState:
@@ -153,7 +153,8 @@ class DeadLetters:
         letters = {row.id: letter_of(row) for row in rows}
         is_more = len(cursors) > limit
         return DeadLetterPage(
-            [letters[cursor.id] for cursor in shown if cursor.id in letters], shown[-1].as_text() if is_more else None
+            [letters[cursor.id] for cursor in shown if cursor.id in letters],
+            shown[-1].as_text(_list_of(selection)) if is_more else None,
         )
 
     # -- changing ----------------------------------------------------------------------------------------
@@ -238,3 +239,7 @@ class _Batch(NamedTuple):
 
 def _line(act: Act) -> str:
     return log_line(short_error(act.told()))
+
+
+def _list_of(selection: Selection) -> Hashable:
+    return "dead letters", selection.task_type, selection.key

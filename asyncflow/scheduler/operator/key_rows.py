@@ -30,10 +30,14 @@ class KeyRows:
         self._is_wanted = is_wanted
 
     def page(self, connection: Connection, after: Cursor | None, most: int) -> KeyRowsPage:
-        """Read up to ``most`` rows behind a cursor; fewer, or none, if too many of those behind it are not wanted."""
+        """Read up to ``most`` rows behind a cursor; fewer, or none, if too many of those behind it are not wanted.
+
+        However many, it goes on to a later moment: a cursor tells the moment of a row that is not wanted, and no more.
+        """
+        begin = after
         found: list[Row[Any]] = []
         examined, at_once = 0, most + 1  # one more, to know whether there is more
-        while examined < MOST_EXAMINED:
+        while examined < MOST_EXAMINED or _is_no_later(after, begin):
             rows = self._read(connection, after, at_once)
             wanted = [row for row in rows if self._is_wanted(row)]
             room = most - len(found)
@@ -43,7 +47,8 @@ class KeyRows:
             if len(rows) < at_once:
                 return KeyRowsPage(found, None)
             after, examined, at_once = Cursor.along_key(rows[-1]), examined + len(rows), _AT_ONCE
-        return KeyRowsPage(found, after)
+        assert after is not None
+        return KeyRowsPage(found, Cursor.past_unwanted(after, found[-1] if found else None))
 
     def all_the_way(self, connection: Connection, after: Cursor | None, most: int) -> list[Row[Any]]:
         """Read up to ``most`` rows behind a cursor, however many are not wanted; none at the key's end."""
@@ -58,3 +63,7 @@ class KeyRows:
         if after is not None:
             values |= {"after_time": after.moment, "after_id": after.id}
         return connection.execute(queries.along_key(self._tasks, behind=after is not None), values).all()
+
+
+def _is_no_later(one: Cursor | None, other: Cursor | None) -> bool:
+    return one is not None and other is not None and one.moment <= other.moment

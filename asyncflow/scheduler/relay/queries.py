@@ -282,12 +282,13 @@ def settle_retried(tasks: Table) -> Update:
 
 @lru_cache(maxsize=32)
 def settle_failed(tasks: Table) -> Update:
-    """Make PENDING rows that were read with ``its_count`` dead letters."""
+    """Make PENDING rows that were read with ``its_count`` dead letters, whose last attempt counts like the others."""
     return (
         update(tasks)
         .where(_as_read(tasks))
         .values(
             status=int(Status.FAILED),
+            retry_count=bindparam("its_count", type_=Integer()) + 1,
             order_time=NO_TIME,
             schedule_log=logged(tasks),
             modified_at=NO_TIME,

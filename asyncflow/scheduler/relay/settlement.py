@@ -63,7 +63,7 @@ class Settlement:
         for (delay, error), tasks in self.retried.items():
             yield from (Ending(task.id, task.task_type, task.retry_count + 1, error, delay) for task in tasks)
         for error, tasks in self.failed.items():
-            yield from (Ending(task.id, task.task_type, task.retry_count, error) for task in tasks)
+            yield from (Ending(task.id, task.task_type, task.retry_count + 1, error) for task in tasks)
 
     def tasks(self) -> Iterable[Task]:
         """Return all tasks whose rows change, to be gone through once."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -94,8 +96,8 @@ class Attempt:
 
     async def call_async(self) -> BaseException | None:
         """Await the handler, a coroutine, as a task of its own; return what it raised. Nothing of it gets out."""
-        loop, call = asyncio.get_running_loop(), asyncio.ensure_future(self._await_handler())
-        self.interrupt = lambda: loop.call_soon_threadsafe(call.cancel)
+        call = asyncio.ensure_future(self._await_handler())
+        self.interrupt = partial(_cancel, asyncio.get_running_loop(), call)
         if self.is_over:
             call.cancel()
         try:
@@ -225,6 +227,12 @@ def no_engine(name: str) -> OptionError:
         f"the handler of {name!r} is transactional, but an Outbox has no engine to work on; "
         f"give a Scheduler whose database has the service's task table, or leave transactional out"
     )
+
+
+def _cancel(loop: asyncio.AbstractEventLoop, call: asyncio.Future[Any]) -> None:
+    """Cancel the call, from any thread; on a loop that is closed it has ended already."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(call.cancel)
 
 
 def no_async_engine(name: str) -> OptionError:

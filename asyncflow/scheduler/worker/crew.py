@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import deque
@@ -114,6 +115,10 @@ class Crew:
     async def _work_async(self, hand: Hand) -> None:
         while (attempt := self._next(hand)) is not None:
             self._end(hand, attempt, await attempt.call_async())
+            if _is_cancelled():
+                with self._lock:
+                    self._hands.discard(hand)
+                return
 
     def _next(self, hand: Hand) -> Attempt | None:
         """Begin the next attempt; None, which ends the hand, if there is none or its claim may have run out."""
@@ -131,3 +136,9 @@ class Crew:
         # First, so that no attempt that has ended is found overdue.
         hand.attempt = None
         self._finish(attempt, error)
+
+
+def _is_cancelled() -> bool:
+    """Tell whether the running task is to end, as those of a loop that ends; before Python 3.11 no task knows."""
+    task = asyncio.current_task()
+    return task is not None and getattr(task, "cancelling", int)() > 0

@@ -203,16 +203,25 @@ class ServiceClaims:
         return sum(self._rows.write(connection, verdict, token, raw_ids) for token, raw_ids in by_token.items())
 
     def settle(
-        self, connection: Connection, outcomes: Sequence[ClaimOutcome], type_of: TypeOf, *, of_free: bool = False
+        self,
+        connection: Connection,
+        outcomes: Sequence[ClaimOutcome],
+        type_of: TypeOf,
+        may_use: Callable[[str], bool] = lambda _: True,
+        *,
+        of_free: bool = False,
     ) -> list[SettledClaim]:
-        """Write the outcomes, a statement for those that are alike; tell of each what was written, in order."""
+        """Write the outcomes, a statement for those that are alike; tell of each what was written, in order.
+
+        A claim on a task of a type that one may not use is none.
+        """
         held = [outcome.held for outcome in outcomes]
         free, locked = self._sorted_out(connection, held, self._steps_over(of_free))
         rows = self._lock(connection, free)
         settled = [
             SettledClaim(outcome.held, None, is_locked=True)
             if outcome.held in locked
-            else _judge(outcome, rows.get(outcome.held.id.bytes), type_of)
+            else _judge(outcome, rows.get(outcome.held.id.bytes), type_of, may_use)
             for outcome in outcomes
         ]
         results = {outcome.held: outcome.result for outcome in outcomes}
@@ -281,8 +290,8 @@ def _bytes_of(claims: Iterable[Claim]) -> int:
     return sum(len(claim.task.payload or b"") + len(claim.context or "") for claim in claims)
 
 
-def _judge(outcome: ClaimOutcome, row: Any, type_of: TypeOf) -> SettledClaim:
-    if row is None:
+def _judge(outcome: ClaimOutcome, row: Any, type_of: TypeOf, may_use: Callable[[str], bool]) -> SettledClaim:
+    if row is None or not may_use(row.task_type):
         return SettledClaim(outcome.held, None)
     kind = type_of(row.task_type)
     spent = Spent(row.retry_count, kind.most_retries(row.max_retries))

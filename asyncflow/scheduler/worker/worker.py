@@ -253,8 +253,8 @@ class Worker:
 
     def _give_up(self, attempts: Iterable[Attempt], verdict: Verdict) -> None:
         for attempt in attempts:
+            self._judge(attempt.claim, verdict)  # first: the crew may find no hand for what waits
             self._crews[attempt.task_type.name].give_up(attempt)
-            self._judge(attempt.claim, verdict)
 
     def _verdict_of(self, attempt: Attempt, error: BaseException | None) -> Verdict:
         """Say what becomes of a task after an attempt; tell of one that failed."""

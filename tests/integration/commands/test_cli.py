@@ -246,7 +246,7 @@ def test_status_tells_what_waits_what_failed_and_who_owns(
     counts = done.stdout.splitlines()[1].split()
     assert (counts[:2], counts[-3:]) == (["user.registered", "4"], ["0", "1", "0"])
     assert f"64  {scheduler.ownership.owner}" in done.stdout
-    assert f"{dead}  user.registered  key=A1  retries=4\n    last error\n" in done.stdout
+    assert f"{dead}  user.registered  key=A1  attempts=4\n    last error\n" in done.stdout
     assert "olderlast" not in done.stdout
     scheduler.stop()
 

@@ -6,12 +6,14 @@ from datetime import timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, MetaData, inspect, select
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy import Column, Engine, Index, MetaData, String, inspect, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from asyncflow import Inbox, Message, Outbox, Status, TaskMixin
+from asyncflow import Inbox, Message, Outbox, Scheduler, Status, TaskMixin
+from asyncflow.errors import OptionError, TablesMissingError
 from asyncflow.outbox import inbox_table, shard_table, task_table
+from asyncflow.testing import MemoryPublisher
 
 
 def ddl_of(metadata: MetaData, engine: Engine) -> list[str]:
@@ -148,3 +150,72 @@ def test_an_id_takes_16_bytes(engine: Engine) -> None:
     column = str(CreateTable(task_table(MetaData())).compile(engine)).splitlines()[2].strip()
     kinds = {"mysql": "id BINARY(16) NOT NULL,", "postgresql": "id UUID NOT NULL,", "sqlite": "id BLOB NOT NULL,"}
     assert column == kinds[engine.dialect.name]
+
+
+@pytest.mark.parametrize("outbox_first", [False, True])
+def test_columns_of_the_applications_own_are_there_and_every_way_of_writing_leaves_them_to_it(
+    engine: Engine, outbox_first: bool
+) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    outbox = Outbox(Base.metadata) if outbox_first else None
+
+    class OutboxTask(TaskMixin, Base):
+        __table_args__ = (Index("ix_tenant", "tenant"),)
+        tenant: Mapped[str | None] = mapped_column(String(40))
+        region = Column(String(10), nullable=False, server_default="eu")
+        made_by: Mapped[str] = mapped_column(String(10), default=lambda: "python")
+
+    outbox = outbox or Outbox(Base.metadata)
+    outbox.message("sent")
+    outbox.message("in.order", ordered=True)
+
+    @outbox.task()
+    def work(n: int) -> None: ...
+
+    assert OutboxTask.__table__ is outbox.tasks
+    Base.metadata.create_all(engine)
+    assert "ix_tenant" in {index["name"] for index in inspect(engine).get_indexes("asyncflow_task")}
+    with Session(engine) as session, session.begin():
+        outbox.publish(session, "sent", {}, idempotency_key="k")
+        outbox.publish(session, "sent", {})
+        outbox.publish(session, "in.order", {}, key="k")
+        outbox.publish_many(session, "sent", [Message(1), Message(2)])
+        outbox.enqueue(session, work, n=1)
+    with engine.begin() as connection:
+        outbox.publish(connection, "sent", {}, delay_seconds=0)
+        outbox.publish_many(connection, "in.order", [Message(1, key="k"), Message(2, key="k")])
+    with Session(engine) as session, session.begin():
+        tasks = list(session.scalars(select(OutboxTask)))
+        found: list[Any] = [(task.tenant, task.region, task.made_by) for task in tasks]
+        assert found == [(None, "eu", "python")] * 9
+        for task in tasks:
+            task.tenant = "acme"
+    scheduler = Scheduler(engine, outbox, {"kafka": MemoryPublisher()}, success_retention_seconds=None)
+    drained = scheduler.drain(raise_errors=True)
+    assert (drained.sent, drained.done) == (8, 1)
+    with Session(engine) as session:
+        assert set(session.scalars(select(OutboxTask.tenant))) == {"acme"}
+    missing = MetaData()
+    Outbox(missing)
+    missing.drop_all(engine)
+    missing.create_all(engine)
+    with pytest.raises(TablesMissingError, match=r"lacks .*made_by.*tenant"):
+        Scheduler(engine, outbox, {"kafka": MemoryPublisher()}).start()
+
+
+@pytest.mark.parametrize(
+    ("column", "fault"),
+    [
+        (Column("tenant", String(40), nullable=False), "would be empty"),
+        (Column("tenant", String(40), primary_key=True), "would be empty"),
+        (Column("status", String(40), nullable=True), "asyncflow's own"),
+    ],
+)
+def test_a_column_that_our_rows_could_not_fill_is_refused(column: Column[Any], fault: str) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    with pytest.raises(OptionError, match=fault):
+        type("OutboxTask", (TaskMixin, Base), {column.name: column})

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import MetaData, select
 
 from asyncflow import CancelTask, NotDone, Outbox, RejectTask, Scheduler, Task
 from asyncflow.errors import UndeliveredError
-from asyncflow.events import TasksSettled
-from asyncflow.scheduler import SENT, DeadLetters, Outcome, Record, Rejected, Retry, Unavailable
-from asyncflow.testing import MemoryPublisher
+from asyncflow.events import TasksSettled, UnknownTypeSeen
+from asyncflow.scheduler import SENT, DeadLetters, Outcome, Publisher, Record, Rejected, Retry, Unavailable
+from asyncflow.testing import MemoryPublisher, Signals
 from tests.support.application import Application
 
 
@@ -198,3 +198,17 @@ def test_a_drain_tells_what_it_could_not_reach(sqlite_application: Application) 
     assert (drained.sent, drained.unreachable, drained.left) == (0, ("kafka",), {"user.registered": 1})
     with pytest.raises(UndeliveredError, match="kafka does not answer: refused"):
         drained.raise_first()
+
+
+@pytest.mark.parametrize("publishers", [{}, {"kafka": MemoryPublisher()}], ids=["without publishers", "with one"])
+def test_a_scheduler_that_declares_no_type_tells_of_those_that_wait(
+    sqlite_application: Application, publishers: dict[str, Publisher]
+) -> None:
+    enqueued, signals = sqlite_application.outbox, Signals()
+    enqueued.task("coupon")
+    enqueue(sqlite_application, "coupon", {})
+    with sqlite_application.session() as session, session.begin():
+        enqueued.publish(session, "user.registered", {})
+    with Scheduler(sqlite_application.engine, Outbox(MetaData()), publishers, hooks=[signals]):
+        signals.wait_for(UnknownTypeSeen, lambda event: event.task_type == "coupon")
+        signals.wait_for(UnknownTypeSeen, lambda event: event.task_type == "user.registered")

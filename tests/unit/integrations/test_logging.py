@@ -5,11 +5,11 @@ import uuid
 from datetime import datetime, timezone
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from asyncflow import RejectTask, events
 from asyncflow.event_log import EventLog, LoggedHooks
-from asyncflow.events import Event
+from asyncflow.events import Event, Hooks
 from asyncflow.integrations.logging import LoggingHook, level_of, line_of
 
 ID = uuid.UUID("0190a5b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b")
@@ -251,6 +251,39 @@ def test_hooks_have_one_log_the_users_or_our_own(caplog: pytest.LogCaptureFixtur
     caplog.clear()
     hooks.emit(events.LoopRestarted("relay"))
     assert [record.name for record in caplog.records] == ["shop"]
+
+
+def _raised(error: Exception, cause: Exception | None = None) -> Exception:
+    try:
+        raise error from cause
+    except Exception as raised:  # noqa: BLE001 - any
+        return raised
+
+
+def _sql() -> Exception:
+    return IntegrityError("INSERT INTO users VALUES (?)", ["the-" + "secret"], Exception("no"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        _raised(_sql()),
+        _raised(LookupError("no user"), _sql()),
+        _raised(RejectTask("no user"), _sql()),
+        _raised(LookupError("no user"), _raised(LookupError("deep down"), _sql())),
+    ],
+    ids=["itself", "as a cause", "as the cause of a signal", "as the cause of a cause"],
+)
+def test_no_traceback_tells_parameters_of_sql(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    EventLog()(events.AttemptFailed(ID, "coupon", None, 1, 6, None, error))
+
+    def failing_hook(_: events.Event) -> None:
+        raise error
+
+    Hooks([failing_hook]).emit(events.LoopRestarted("relay"))
+    assert caplog.text.count("Traceback") >= 2
+    assert caplog.text.count("INSERT INTO users") >= 2
+    assert "the-secret" not in caplog.text
 
 
 def test_an_error_of_sql_is_told_without_its_parameters() -> None:

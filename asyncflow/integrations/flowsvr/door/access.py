@@ -10,6 +10,7 @@ from fastapi import Depends, Request, Security
 from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from asyncflow.integrations.flowsvr.door.networks import is_of_its_own
 from asyncflow.integrations.flowsvr.door.problems import Problem
 from asyncflow.integrations.flowsvr.door.tokens import ANYBODY, ROLES, Token
 from asyncflow.integrations.flowsvr.service import TaskService
@@ -51,13 +52,18 @@ class Meter:
         limit.take(1)
 
 
-async def admit(request: Request, roles: frozenset[str]) -> Token:
-    """Return who asks, before anything of the body is read; raises Problem 401, 403 or 429."""
+async def admit(request: Request, roles: frozenset[str], *, without_secret: bool = False) -> Token:
+    """Return who asks, before anything of the body is read; raises Problem 401, 403 or 429.
+
+    ``without_secret``: whoever sends no token may be known by its network.
+    """
     service = service_of(request)
-    token = _token_of(service, request.headers.get("authorization"))
+    token = _token_of(service, request)
+    if token is None and without_secret and "authorization" not in request.headers:
+        token = _by_network(service, request)
     if token is None:
         address = request.client.host if request.client else "-"
-        await request.app.state.refusals.note(request.method, request.url.path, address)
+        await request.app.state.refusals.note(request.method, request.scope["path"], address)
         what = "the token is not known" if "authorization" in request.headers else _NO_TOKEN
         raise Problem(401, what, {"WWW-Authenticate": "Bearer", "Connection": "close"})
     request.state.caller = token.name
@@ -69,11 +75,17 @@ async def admit(request: Request, roles: frozenset[str]) -> Token:
     return token
 
 
-def _token_of(service: TaskService, authorization: str | None) -> Token | None:
+def _token_of(service: TaskService, request: Request) -> Token | None:
     if not service.tokens.demanded:
         return ANYBODY
-    scheme, _, secret = (authorization or "").partition(" ")
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     return service.tokens.find(secret.strip()) if scheme.lower() == "bearer" else None
+
+
+def _by_network(service: TaskService, request: Request) -> Token | None:
+    """Return the caller whose network it is, of a program that asks for itself."""
+    token = None if request.client is None else service.tokens.at(request.client.host)
+    return token if token is not None and is_of_its_own(request.headers, token.hosts) else None
 
 
 def _caller(roles: frozenset[str]) -> Callable[..., Token]:

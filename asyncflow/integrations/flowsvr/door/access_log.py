@@ -23,7 +23,8 @@ class AccessLog:
     """Write a line for each request: what was asked, by whom, the answer's status and the time it took.
 
     What workers do all the time, and what went well there, is logged at DEBUG; so is what came without a known token,
-    whatever was asked for: strangers do not fill the log, and ``Refusals`` tells how many were refused.
+    whatever was asked for and answered: strangers do not fill the log. ``Refusals`` tells how many were refused, and
+    what the service is at fault for has lines of its own.
     """
 
     def __init__(self, app: App) -> None:
@@ -45,7 +46,7 @@ class AccessLog:
             await self._app(scope, receive, send_noting)
         finally:
             caller = scope.get("state", {}).get("caller")
-            is_quiet = status[0] < _AT_FAULT and (caller is None or scope["path"] in _QUIET)
+            is_quiet = caller is None or (status[0] < _AT_FAULT and scope["path"] in _QUIET)
             took = (time.perf_counter() - began) * 1000
             level = logging.DEBUG if is_quiet else logging.INFO
             path = one_line(scope["path"])

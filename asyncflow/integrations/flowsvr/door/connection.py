@@ -7,6 +7,7 @@ import logging
 import time
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
@@ -21,7 +22,7 @@ _FULL = (
 
 
 class Crowd:
-    """Know the connections of a server that ask for nothing yet, the longest waiting first; one event loop uses it."""
+    """Know the connections of a server that may make room, the longest waiting first; one event loop uses it."""
 
     def __init__(self, settings: ServiceSettings, most: int) -> None:
         self.most = most
@@ -33,7 +34,7 @@ class Crowd:
         self._told_at = -_TELL_SECONDS
 
     def make_room(self) -> bool:
-        """Close the connection that has asked for nothing for the longest time; return whether there was one."""
+        """Close the connection that may make room for the longest time; return whether there was one."""
         self._closed += 1
         now = time.monotonic()
         if now - self._told_at >= _TELL_SECONDS:
@@ -50,7 +51,8 @@ class Crowd:
 class Connection(H11Protocol):
     """Speak HTTP with one client, who has so long to ask, and so long to take on an answer.
 
-    A client that asks for nothing makes room for another when there are too many; one whose request is at work stays.
+    A client that asks for nothing makes room for another when there are too many, and so does a stranger who takes on
+    no answer; one whose request is at work stays.
     Used by its server's event loop alone, as all protocols are.
     """
 
@@ -76,6 +78,16 @@ class Connection(H11Protocol):
         if self._is_at_work():
             self._stop_waiting()
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, unless an answer has begun; then leave, and let who is at work know."""
+        if self._is_at_work():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
+
     def on_response_complete(self) -> None:
         """Let the client ask again."""
         super().on_response_complete()
@@ -83,15 +95,19 @@ class Connection(H11Protocol):
             self._await_request()
 
     def pause_writing(self) -> None:
-        """Let the client take on what is waiting, in time."""
+        """Let the client take on what is waiting, in time; a stranger, who asks and reads nothing, makes room."""
         super().pause_writing()
         if self._takes_until is None:
             self._takes_until = self.loop.call_later(self._crowd.answer_seconds, self.transport.abort)
+        if self._is_at_work() and not self._is_known():
+            self._crowd.idle[self] = None
 
     def resume_writing(self) -> None:
         """Go on with the answer."""
         super().resume_writing()
         self._stop_hurrying()
+        if self._is_at_work():
+            self._crowd.idle.pop(self, None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client."""
@@ -119,6 +135,10 @@ class Connection(H11Protocol):
 
     def _is_at_work(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _is_known(self) -> bool:
+        """Tell whether the request at work came with a known token."""
+        return "caller" in self.cycle.scope.get("state", {})
 
     def _await_request(self) -> None:
         self._stop_waiting()

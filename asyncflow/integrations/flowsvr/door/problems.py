@@ -32,6 +32,8 @@ from asyncflow.errors import (
 )
 from asyncflow.integrations.flowsvr.door.fields import field_of_route
 from asyncflow.integrations.flowsvr.door.methods import methods_of
+from asyncflow.repeats import kind_of
+from asyncflow.text import hide_parameters
 
 MEDIA_TYPE = "application/problem+json"
 ORIGINAL_CODE = 8020  # of the original's codes, the first: the input is at fault, or the service
@@ -172,7 +174,7 @@ def answer_problems(app: FastAPI) -> None:
         headers = dict(found.headers or {})
         if found.status == HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = ", ".join(methods_of(request))
-        if request.url.path.startswith("/v1/"):
+        if request.scope["path"].startswith("/v1/"):
             # Whoever speaks the original names reads these two.
             fields = {**fields, "code": ORIGINAL_CODE, "msg": _sendable(str(found))}
         return problem(found.status, str(found), headers, **fields)
@@ -182,11 +184,17 @@ def answer_problems(app: FastAPI) -> None:
 
 
 def report(request: Request, error: Exception, status: int) -> None:
-    """Log an error that is not the client's, escaped and without parameters; with a traceback if it may be ours."""
-    if isinstance(error, StatementError):
-        error.hide_parameters = True
+    """Log an error that is not the client's, escaped and without parameters; with a traceback if it may be ours.
+
+    Of what keeps the service from serving, such as a database that is away, one line tells for as long as it lasts.
+    """
+    hide_parameters(error)
     text = one_line(" ".join(str(getattr(error, "orig", None) or error).split()), 300)
-    _LOG.error("%s %s: %s: %s", one_line(request.method), one_line(request.url.path), type(error).__name__, text)
+    is_known = status == HTTPStatus.SERVICE_UNAVAILABLE and request.app.state.troubles.lasts(status, kind_of(error))
+    level = logging.DEBUG if is_known else logging.ERROR
+    _LOG.log(
+        level, "%s %s: %s: %s", one_line(request.method), one_line(request.scope["path"]), type(error).__name__, text
+    )
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         lines = "".join(traceback.format_exception(type(error), error, error.__traceback__)).splitlines()
         _LOG.error("%s", "\n".join(f"  | {one_line(line, 500)}" for line in lines))

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
 import anyio
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from asyncflow.integrations.flowsvr.door.problems import Problem
@@ -134,11 +135,20 @@ class _Whole(Request):
 
 
 def _parsed(body: bytes) -> Any:
-    return json.loads(body, parse_constant=_refuse_constant)
+    return json.loads(body, parse_constant=_refuse_constant, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object; one that names a field twice means one thing to us and another to somebody else."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise HTTPException(422, f"the body has {twice!r:.60} twice in one object; give it once")
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise HTTPException(422, f"the body holds {name}, which is no JSON; send a text, or leave the field out")
 
 
 def _replaying(

@@ -16,7 +16,7 @@ from asyncflow.integrations.flowsvr.door.access import admit, roles_of
 from asyncflow.integrations.flowsvr.door.problems import Problem
 
 _JSON = b"application/json"
-_LENIENT = "/v1/"  # the original's clients name fields that no route reads, and leave the content type out
+_LENIENT = "/v1/"  # the original's clients send no token, leave the content type out, and name what no route reads
 
 
 class GuardedRoute(APIRoute):
@@ -31,10 +31,11 @@ class GuardedRoute(APIRoute):
         has_body = self.body_field is not None
 
         async def guarded(request: Request) -> Response:
+            _refuse_two_lengths(request)
             token = None
             if roles is not None:  # health is told at once
                 await request.app.state.admission.take()
-                token = await admit(request, roles)
+                token = await admit(request, roles, without_secret=is_lenient)
             if known is not None:
                 _refuse_unknown(request.query_params, known)
             if not has_body:
@@ -60,7 +61,18 @@ def _refuse_unknown(given: QueryParams, known: Sequence[str]) -> None:
             raise Problem(422, f"{name} is given {len(given.getlist(name))} times; give it once", field=name)
 
 
+def _refuse_two_lengths(request: Request) -> None:
+    """Raise Problem 400 for a body of which a proxy may see another end than we do."""
+    if "transfer-encoding" in request.headers and "content-length" in request.headers:
+        detail = "both Transfer-Encoding and Content-Length are given; give one of them"
+        raise Problem(400, detail, {"Connection": "close"})
+
+
 def _require_json(request: Request, *, is_lenient: bool) -> None:
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        what = f"the content encoding is {encoding!r:.60}; send the body as it is"
+        raise Problem(415, what, {"Connection": "close"})
     given = request.headers.get("content-type")
     if given is None and is_lenient:
         request.scope["headers"] = [*request.scope["headers"], (b"content-type", _JSON)]

@@ -1,4 +1,4 @@
-"""Bearer tokens: who may call the service, and what for."""
+"""Tokens: who may call the service, and what for. Of those without a secret the network tells who they are."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import string
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from asyncflow.errors import OptionError, nearest
+from asyncflow.integrations.flowsvr.door.networks import Network, hosts_of, is_within, networks_of, overlap
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,7 +26,7 @@ else:
 ROLES = frozenset({"producer", "worker", "admin"})
 _SHORTEST, _LONGEST = 16, 1000
 _LONGEST_NAME = 100
-_FIELDS = ("name", "token", "sha256", "roles", "task_types")
+_FIELDS = ("name", "token", "sha256", "networks", "hosts", "roles", "task_types")
 _ANY = ("*",)
 _LOG = logging.getLogger("asyncflow.flowsvr")
 
@@ -35,14 +37,29 @@ class Token:
 
     name: str  # in logs and in the audit, up to 100 characters
     roles: frozenset[str]  # producer, worker, admin; an admin may do everything
-    digest: bytes = field(repr=False)
+    digest: bytes = field(repr=False)  # empty: it is known by its networks
     task_types: tuple[str, ...] = _ANY  # that it may create, hold and see: names, in which * stands for anything
+    networks: tuple[Network, ...] = ()  # from which its callers ask /v1, without a secret
+    hosts: tuple[str, ...] = ()  # names with a dot under which they ask
 
     @classmethod
     def of(cls, name: str, secret: str, *roles: str, task_types: Iterable[str] = _ANY) -> Token:
         """Make a token of its secret; raises OptionError."""
         table = {"name": name, "token": secret, "roles": list(roles), "task_types": list(task_types)}
         return token_of(table, "token")
+
+    @classmethod
+    def of_networks(
+        cls,
+        name: str,
+        networks: Iterable[str],
+        *roles: str,
+        task_types: Iterable[str] = _ANY,
+        hosts: Iterable[str] = (),
+    ) -> Token:
+        """Make one for programs that send no secret, such as the original's clients; raises OptionError."""
+        table = {"name": name, "networks": list(networks), "roles": list(roles)}
+        return token_of({**table, "task_types": list(task_types), "hosts": list(hosts)}, "token")
 
     def may(self, role: str) -> bool:
         """Tell whether the caller has the role."""
@@ -75,7 +92,8 @@ class Tokens:
         if demanded and not self._tokens:
             raise OptionError("there is no token, so nobody could call the service; add a [[tokens]] table")
         _refuse_twins("name", [token.name for token in self._tokens])
-        _refuse_twins("token", [token.digest for token in self._tokens])
+        _refuse_twins("token", [token.digest for token in self._tokens if token.digest])
+        _refuse_overlaps(self._tokens)
 
     @classmethod
     def none(cls) -> Tokens:
@@ -124,6 +142,14 @@ class Tokens:
             raise OptionError(f"{where} has no [[tokens]] table; write one for each caller: name, token, roles")
         return cls([token_of(table, f"{where}, token {number}") for number, table in enumerate(tables, 1)])
 
+    def known_by_network(self) -> list[Token]:
+        """Return those that have networks in place of a secret."""
+        return [token for token in self._tokens if token.networks]
+
+    def at(self, address: str) -> Token | None:
+        """Return the caller that is known by asking from this address."""
+        return next((one for one in self.known_by_network() if is_within(address, one.networks)), None)
+
     def find(self, secret: str) -> Token | None:
         """Return the caller with this secret; takes the same time whichever it is, or none."""
         digest = hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
@@ -143,7 +169,20 @@ def token_of(table: Any, where: str) -> Token:
     if not isinstance(name, str) or not name.isprintable() or not 0 < len(name.strip()) <= _LONGEST_NAME:
         raise OptionError(f"name of {where} is no text of 1 to {_LONGEST_NAME} printable characters")
     roles, task_types = _roles(table.get("roles"), name), _task_types(table.get("task_types"), name)
-    token = Token(name=name, roles=roles, digest=_digest(table, name), task_types=task_types)
+    networks = networks_of(table["networks"], name) if "networks" in table else ()
+    hosts = hosts_of(table.get("hosts"), name)
+    token = Token(
+        name=name,
+        roles=roles,
+        digest=_digest(table, name),
+        task_types=task_types,
+        networks=networks,
+        hosts=hosts,
+    )
+    if networks and "admin" in roles:
+        raise OptionError(f"the token {name!r} has networks, and nobody is an admin by an address; give it a secret")
+    if hosts and not networks:
+        raise OptionError(f"the token {name!r} has hosts, which are read beside networks alone; leave them out")
     if token.is_bound and "admin" in roles:
         raise OptionError(
             f"the token {name!r} is an admin's, who may do everything; leave task_types out, or give it other roles"
@@ -190,8 +229,13 @@ def _fits(pattern: str, name: str) -> bool:
 
 def _digest(table: Mapping[str, Any], name: str) -> bytes:
     secret, sha256 = table.get("token"), table.get("sha256")
-    if (secret is None) == (sha256 is None):
-        raise OptionError(f"the token {name!r} needs either token, the secret itself, or sha256, its hash in hex")
+    if sum(one is not None for one in (secret, sha256, table.get("networks"))) != 1:
+        raise OptionError(
+            f"the token {name!r} needs either token, the secret itself, or sha256, its hash in hex, or networks, where "
+            f"programs that send no secret ask from"
+        )
+    if "networks" in table:
+        return b""
     if sha256 is not None:
         if not isinstance(sha256, str) or len(sha256) != 64 or not set(sha256) <= set(string.hexdigits):
             raise OptionError(f"sha256 of the token {name!r} is not 64 hexadecimal digits; use the output of sha256sum")
@@ -206,6 +250,15 @@ def _digest(table: Mapping[str, Any], name: str) -> bytes:
 
 def _is_plain(secret: str) -> bool:
     return secret.isascii() and secret.isprintable() and " " not in secret
+
+
+def _refuse_overlaps(tokens: Iterable[Token]) -> None:
+    for one, other in combinations([token for token in tokens if token.networks], 2):
+        if overlap(one.networks, other.networks):
+            raise OptionError(
+                f"the networks of the tokens {one.name!r} and {other.name!r} have addresses in common; let each "
+                f"address be one caller's"
+            )
 
 
 def _refuse_twins(what: str, values: list[Any]) -> None:

@@ -77,9 +77,10 @@ async def list_tasks(
         raise Problem(403, f"the token {token.name!r} is bound to task types; name one: ?task_type=", field="task_type")
     chosen = Filter(task_type=task_type, status=_status(status), key=key)
     bounds = PageBounds(min(limit, service.settings.max_batch), service.settings.max_answer_bytes)
-    behind = None if cursor is None else cursor_of(cursor, "cursor")
+    its_list = ("tasks", token.name, chosen)
+    behind = None if cursor is None else cursor_of(cursor, "cursor", its_list)
     page = await service.databases.run(partial(page_of, view=service.view, chosen=chosen, bounds=bounds, cursor=behind))
-    following = None if page.next is None else page.next.as_text()
+    following = None if page.next is None else page.next.as_text(its_list)
     return Json({"tasks": [state_json(row) for row in page.rows], "next": following})
 
 

@@ -62,15 +62,16 @@ async def hold_tasks(body: HoldTasks, request: Request, service: Service, token:
 
 
 @router.post("/v2/tasks/renew", responses=responses())
-async def renew_claims(body: RenewClaims, service: Service, _: Worker) -> Response:
+async def renew_claims(body: RenewClaims, service: Service, token: Worker) -> Response:
     """Let claims last for another lease; name those that are lost, and those that somebody else has locked."""
     require_few("claims", body.claims, service.settings.max_batch)
     require_once("claims", [claim.id for claim in body.claims])
-    held = [claim.held() for claim in body.claims]
     lease = lease_of(body.lease_seconds, service.settings)
-    renewed = await service.renew(held, lease)
+    own = await service.are_own([claim.id for claim in body.claims], token)
+    renewed = await service.renew([claim.held() for claim in body.claims if claim.id in own], lease)
     locked = {"locked": [str(task_id) for task_id in renewed.locked]} if renewed.locked else {}
-    return Json({"lost": [str(task_id) for task_id in renewed.lost], **locked})
+    lost = {*renewed.lost, *(claim.id for claim in body.claims if claim.id not in own)}
+    return Json({"lost": [str(claim.id) for claim in body.claims if claim.id in lost], **locked})
 
 
 @router.post("/v2/tasks/set", responses=responses())
@@ -81,14 +82,14 @@ async def set_tasks(body: SetTasks, service: Service, token: Worker) -> Response
     """
     require_few("outcomes", body.outcomes, service.settings.max_batch)
     require_once("outcomes", [outcome.id for outcome in body.outcomes])
-    settled, states = await service.settle([outcome.told(outcome.id) for outcome in body.outcomes])
+    settled, states = await service.settle([outcome.told(outcome.id) for outcome in body.outcomes], token)
     return Json({"results": [_result(one, seen_by(token, states)) for one in settled]})
 
 
 @router.put("/v2/tasks/{task_id:uuid}/outcome", responses=responses(404, 409))
 async def set_task(task_id: TaskId, body: OneOutcome, service: Service, token: Worker) -> Response:
     """Write what became of one task; 409 with its current state if the claim is lost, 503 if its row is locked."""
-    (settled,), states = await service.settle([body.told(task_id)])
+    (settled,), states = await service.settle([body.told(task_id)], token)
     require_unlocked(settled)
     if settled.verdict is None:
         raise _lost(task_id, seen_by(token, states).get(task_id))
@@ -102,6 +103,8 @@ async def write_checkpoint(task_id: TaskId, body: WriteCheckpoint, service: Serv
     lease = None if body.lease_seconds is None else lease_of(body.lease_seconds, service.settings)
     held, context = HeldClaim(task_id, body.token), context_text(service, body.context)
     save = partial(service.claims.checkpoint, held=held, stage=stage, context=context, lease_seconds=lease)
+    if not await service.are_own([task_id], token):
+        raise _lost(task_id, None)
     try:
         await service.databases.run(save)
     except ClaimLostError:

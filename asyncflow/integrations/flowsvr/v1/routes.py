@@ -169,7 +169,7 @@ async def set_task(body: SetTask, service: Service, token: Worker) -> Response:
     name = _outcome(data, failures=row.retry_count - 1)
     if name is not None:
         (settled,), _states = await service.settle(
-            [ClaimOutcome(held, name, _delay(data, now), data.schedule_log or "")]
+            [ClaimOutcome(held, name, _delay(data, now), data.schedule_log or "")], token
         )
         require_unlocked(settled)
         if settled.verdict is None:

@@ -52,6 +52,9 @@ class AsyncJointCommit(JointCommit):
             await session.invalidate()
             await self._async_engine.dispose()
 
+    def _make_sure(self) -> None:
+        """Leave it as it is, here on the event loop: ``_make_sure_async`` has asked a moment ago, or could not."""
+
     async def _make_sure_async(self) -> None:
         if self._is_unsure:
-            await asyncio.to_thread(self._make_sure)
+            await asyncio.to_thread(super()._make_sure)

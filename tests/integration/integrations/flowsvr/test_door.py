@@ -14,7 +14,7 @@ import anyio
 import httpx
 import pytest
 from sqlalchemy import create_engine
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from asyncflow import Outbox
 from asyncflow.integrations.flowsvr import ServiceSettings, Tokens, make_app
@@ -130,6 +130,41 @@ async def test_what_is_no_json_object_is_refused(alone: Make, body: bytes) -> No
     reply = await alone().client.post("/v2/tasks", content=body, headers=headers)
     assert reply.status_code in (400, 422)
     assert reply.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"task_type": "mial", "task_type": "mail"}',
+        b'{"task_type": "mail", "arguments": {"a": 1, "b": {"c": 1, "c": 1}}}',
+        b'{"task_type": "mail", "arguments": {"\\u0061": 1, "a": 1}}',
+        b'{"task_type": "mail", "arguments": {"n": NaN}}',
+        b'{"task_type": "mail", "arguments": {"n": -Infinity}}',
+    ],
+)
+async def test_what_two_readers_may_read_in_two_ways_is_refused(alone: Make, body: bytes) -> None:
+    service = alone()
+    headers = {"Authorization": f"Bearer {SECRETS['admin']}", "Content-Type": "application/json"}
+    reply = await service.client.post("/v2/tasks", content=body, headers=headers)
+    assert (reply.status_code, "twice" in reply.text or "no JSON" in reply.text) == (422, True), reply.text
+    assert service.application.statuses() == []
+
+
+async def test_a_body_that_is_encoded_is_refused_by_name(alone: Make) -> None:
+    for path in ("/v2/tasks", "/v1/create_task"):
+        headers = {"Authorization": f"Bearer {SECRETS['admin']}", "Content-Encoding": "gzip"}
+        reply = await alone().client.post(path, json=mail(), headers=headers)
+        assert (reply.status_code, "gzip" in reply.text) == (415, True)
+
+
+@pytest.mark.parametrize("host", ["[", "a/v1/b?", "a b", "\\", "x" * 5000])
+async def test_no_host_that_a_client_names_confuses_the_service(alone: Make, host: str) -> None:
+    service = alone()
+    headers = {"Host": host, "Authorization": f"Bearer {SECRETS['admin']}"}
+    for path, status, is_original in ((f"/v2/tasks/{ONE}", 404, False), ("/v1/get_task?task_id=x", 422, True)):
+        reply = await service.client.get(path, headers=headers)
+        assert (reply.status_code, "msg" in reply.json()) == (status, is_original), reply.text
+    assert (await service.client.get("/v2/counts", headers={"Host": host})).status_code == 401
 
 
 async def test_halves_of_surrogate_pairs_are_refused_not_stumbled_over(alone: Make) -> None:
@@ -399,6 +434,26 @@ async def test_whoever_asks_for_readiness_in_one_second_has_one_answer_of_one_lo
     assert len({reply.text for reply in replies}) == 1
     assert len(looks) == 1
     assert sum(record.levelno == logging.ERROR for record in caplog.records) == (0 if has_tables else 1)
+
+
+async def test_of_a_trouble_that_lasts_the_log_has_one_line_however_many_ask(
+    alone: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "asyncflow.flowsvr")
+    monkeypatch.setattr(readiness, "_KEPT_SECONDS", -1.0)
+    service = alone()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("SELECT 1", {}, RuntimeError("the server has gone away"))
+
+    service.app.state.service.claims.heads = service.app.state.service.view.one = fail
+    for _ in range(5):
+        assert (await service.client.get("/readyz")).status_code == 503
+        assert (await service.worker("GET", f"/v2/tasks/{ONE}")).status_code == 503
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "GET /readyz: OperationalError: the server has gone away"
+    ]
+    assert sum("readyz" in record.getMessage() for record in caplog.records) == 1
 
 
 async def test_a_service_whose_threads_are_all_at_work_says_so(alone: Make) -> None:

@@ -85,6 +85,33 @@ def test_a_request_that_does_not_come_in_whole_does_nothing(shared: Process, res
     assert len(tasks_of(shared)) == before + 1
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/none", "/v2/tasks"])
+def test_what_ends_as_no_http_is_left_without_a_word_in_the_log(shared: Process, path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    with shared.connect() as connection:
+        connection.sendall(head + b"zz\r\n")  # before its application has begun
+        answer_on(connection)
+    with shared.connect() as connection:
+        connection.sendall(head)
+        assert b" 40" in answer_on(connection)
+        with contextlib.suppress(OSError):
+            connection.sendall(b"zz\r\n")  # when it was answered
+            answer_on(connection)
+    hold = json.dumps({"worker": "w", "limits": {"mail": 1}, "wait_seconds": 20})
+    ask = f"POST /v2/tasks/hold HTTP/1.1\r\nHost: a\r\n{BEARER}Content-Type: application/json\r\n"
+    with shared.connect() as connection:
+        connection.sendall(f"{ask}Content-Length: {len(hold)}\r\n\r\n{hold}".encode() + b"\0\r\n\r\n")
+    assert shared.is_up()
+    log = shared.log.read_text()
+    assert "Traceback" not in log
+    assert "Fatal" not in log
+
+
+def test_a_body_with_two_lengths_is_refused(shared: Process) -> None:
+    text = f"Transfer-Encoding: chunked\r\nContent-Length: {len(BODY)}\r\n\r\n{len(BODY):x}\r\n{BODY}\r\n0\r\n\r\n"
+    assert b" 400 " in shared.ask(create(text))
+
+
 def test_a_stranger_is_refused_before_the_body_is_read(shared: Process) -> None:
     with shared.connect() as connection:
         connection.sendall(create("Content-Length: 8000000\r\n\r\n[", token=""))

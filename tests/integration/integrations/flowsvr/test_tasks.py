@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
 
 from asyncflow import Status
+from tests.acceptance.test_known_defects import let_claims_run_out
 from tests.integration.integrations.flowsvr.conftest import Service
 
 
@@ -107,3 +109,27 @@ async def test_two_replicas_that_hold_at_once_get_different_tasks(replicas: obje
 
 def service_statuses(service: Service) -> list[int]:
     return service.application.statuses()
+
+
+@pytest.mark.parametrize("way", ["retry", "failed", "ran out"])
+@pytest.mark.parametrize("max_retries", [0, 2])
+async def test_a_dead_letter_has_spent_its_first_attempt_and_all_retries(
+    alone: Callable[..., Service], way: str, max_retries: int
+) -> None:
+    service = alone()
+    options = {"max_retries": max_retries, "retry_interval_seconds": 0, "max_retry_interval_seconds": 0}
+    assert (await service.admin("PUT", "/v2/task-types/any", options)).status_code == 201
+    task_id = await service.create("any")
+    attempts = 1 if way == "failed" else max_retries + 1
+    for attempt in range(1, attempts + 1):
+        (held,) = await service.hold("any")
+        assert held["attempt"] == attempt
+        if way == "ran out":
+            claim = {"id": held["id"], "token": held["token"]}  # which tells that it has arrived
+            await service.worker("POST", "/v2/tasks/renew", {"claims": [claim]})
+            let_claims_run_out(service.application)
+            await asyncio.to_thread(service.app.state.service._monitor.step)
+        else:
+            assert (await service.set(held, way)).status_code == 200
+    state = await service.state(task_id)
+    assert (state["status"], state["retry_count"]) == ("FAILED", attempts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -9,8 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import literal_column, select, update
 
 from asyncflow.integrations.flowsvr import Token, Tokens
+from asyncflow.scheduler.operator import key_rows
 from tests.integration.integrations.flowsvr.conftest import TOKENS, Service
 
 Make = Callable[..., Service]
@@ -110,6 +113,28 @@ async def test_a_tenant_sees_nothing_of_another(shop: Service) -> None:
     assert (await everything("GET", f"/v2/tasks/{order}")).json()["arguments"] == {"card": "secret"}
 
 
+async def test_a_claim_on_a_task_of_another_is_none_though_its_token_be_known(shop: Service) -> None:
+    (held,) = await shop.hold("shop.order")
+    before = shop.application.rows()
+    tenant, claim = Tenant(shop, "mails"), {"id": held["id"], "token": held["token"]}
+    told = [
+        await tenant("POST", "/v2/tasks/set", {"outcomes": [{**claim, "outcome": "success"}]}),
+        await tenant("POST", "/v2/tasks/renew", {"claims": [claim], "lease_seconds": 3000}),
+        await tenant("PUT", f"/v2/tasks/{held['id']}/outcome", {"token": held["token"], "outcome": "failed"}),
+        await tenant("PUT", f"/v2/tasks/{held['id']}/checkpoint", {"token": held["token"], "stage": "s"}),
+        await tenant("POST", "/v1/set_task", {"task_data": {"task_id": f"{held['id']}_{held['token']}", "status": 3}}),
+    ]
+    assert [reply.status_code for reply in told] == [200, 200, 409, 409, 409]
+    assert told[0].json()["results"] == [{"status": None, "id": held["id"], "settled": False}]
+    assert told[1].json() == {"lost": [held["id"]]}
+    assert not [reply.text for reply in told if "shop" in reply.text]
+    assert shop.application.rows() == before
+    own = Tenant(shop, "shop")
+    assert (await own("POST", "/v2/tasks/renew", {"claims": [claim]})).json() == {"lost": []}
+    reply = await own("POST", "/v2/tasks/set", {"outcomes": [{**claim, "outcome": "success"}]})
+    assert reply.json()["results"][0]["settled"]
+
+
 async def test_a_tenant_is_told_the_nearest_of_its_own_types_alone(shop: Service) -> None:
     shop.application.outbox.task("tail")
     tenant, whole = Tenant(shop, "mails"), Tenant(shop, "all")
@@ -167,3 +192,49 @@ async def test_in_bulk_keys_lead_to_the_tasks_that_they_made(service: Service) -
     first, second, third = (reply.json()["ids"] for reply in replies)
     assert (second[:3], third) == (first, [first[0]] * 2)
     assert len(service.application.statuses()) == 4
+
+
+def decoded(cursor: str) -> str:
+    return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+
+
+@pytest.mark.parametrize("moments", [1, 4, 40])
+async def test_no_cursor_names_a_task_of_another_and_each_page_goes_on(
+    shop: Service, moments: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_rows, "MOST_EXAMINED", 5)
+    monkeypatch.setattr(key_rows, "_AT_ONCE", 2)
+    tasks = shop.application.outbox.tasks
+    for task_type in ["shop.order"] * 9 + ["mail"] * 3 + ["shop.order"] * 14 + ["mail"] + ["shop.order"] * 13:
+        await shop.create(task_type, key="many")
+    with shop.application.engine.begin() as connection:
+        rows = connection.execute(select(tasks.c.id).where(tasks.c.task_key == "many").order_by(tasks.c.id)).all()
+        for number, row in enumerate(rows):
+            text = f"2026-01-01 00:00:{number % moments:02}.000000"
+            connection.execute(update(tasks).where(tasks.c.id == row.id).values(created_at=literal_column(f"'{text}'")))
+    tenant = Tenant(shop, "mails")
+    own = {str(row.id) for row in shop.application.rows() if row.task_key == "many" and row.task_type == "mail"}
+    foreign = {str(row.id) for row in shop.application.rows()} - own
+    found, cursor, pages = list[str](), "", 0
+    while cursor is not None:
+        page = (
+            await tenant("GET", f"/v2/tasks?limit=2&task_type=mail&key=many{cursor and f'&cursor={cursor}'}")
+        ).json()
+        found, cursor, pages = [*found, *(task["id"] for task in page["tasks"])], page["next"], pages + 1
+        assert not cursor or not [task_id for task_id in foreign if task_id in decoded(cursor)]
+    assert sorted(found) == sorted(own)
+    assert pages > 2 or moments == 1
+
+
+async def test_a_cursor_goes_on_with_the_list_of_one_caller_alone(shop: Service) -> None:
+    for _ in range(3):
+        await shop.create("mail", key="k")
+    mails, everything = Tenant(shop, "mails"), Tenant(shop, "all")
+    lists = ["task_type=mail", "task_type=mail&key=k", "task_type=mail&status=PENDING"]
+    cursors = [(await mails("GET", f"/v2/tasks?limit=1&{one}")).json()["next"] for one in lists]
+    for asked in (mails, everything):
+        for one in lists:
+            for made_of, cursor in zip(lists, cursors, strict=True):
+                reply = await asked("GET", f"/v2/tasks?{one}&cursor={cursor}")
+                is_its = asked is mails and one == made_of
+                assert (reply.status_code, reply.json().get("field")) == ((200, None) if is_its else (422, "cursor"))

@@ -77,15 +77,15 @@ def test_a_task_fails_when_its_retries_are_spent(application: Application, sched
         scheduler.drain()
         application.make_due()
     assert len(publisher.records) == 4
-    assert (row(application).status, row(application).retry_count) == (Status.FAILED, 3)
-    assert application.signals.of(TaskFailed) == [TaskFailed(task_id, flaky, 3, "broker busy")]
+    assert (row(application).status, row(application).retry_count) == (Status.FAILED, 4)
+    assert application.signals.of(TaskFailed) == [TaskFailed(task_id, flaky, 4, "broker busy")]
 
 
 def test_without_retries_the_first_failure_is_the_last(application: Application, schedule: Schedule) -> None:
     application.outbox.message("once", max_retries=0)
     publish(application, task_type="once")
     schedule(MemoryPublisher(busy)).drain()
-    assert (row(application).status, row(application).retry_count) == (Status.FAILED, 0)
+    assert (row(application).status, row(application).retry_count) == (Status.FAILED, 1)
 
 
 def test_without_an_interval_all_retries_happen_at_once(
@@ -112,7 +112,7 @@ def test_a_retried_task_succeeds_in_the_end(application: Application, schedule: 
 def test_a_rejected_record_fails_at_once(application: Application, schedule: Schedule, flaky: str) -> None:
     publish(application, task_type=flaky)
     schedule(MemoryPublisher(lambda _: Rejected("record too large"))).drain()
-    assert (row(application).status, row(application).retry_count) == (Status.FAILED, 0)
+    assert (row(application).status, row(application).retry_count) == (Status.FAILED, 1)
     assert row(application).schedule_log.endswith("Z record too large\n")
 
 

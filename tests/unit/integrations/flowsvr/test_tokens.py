@@ -27,6 +27,10 @@ GOOD = f'[[tokens]]\nname = "shop"\ntoken = "{SECRET}"\nroles = ["producer"]\n'
         f'[[tokens]]\nname = "{SECRET * 9}"\nroles = ["producer"]\n',
         f'[[tokens]]\nname = "shop"\nroles = ["producer"]\n"{SECRET}" = "token"\n',
         f'[[tokens]]\nname = "shop"\nroles = ["producer"]\ntask_types = "{SECRET}"\n',
+        f'[[tokens]]\nname = "shop"\nroles = ["worker"]\nnetworks = ["{SECRET}"]\n',
+        f'[[tokens]]\nname = "shop"\nroles = ["worker"]\nnetworks = "{SECRET}"\n',
+        f'[[tokens]]\nname = "shop"\nroles = ["worker"]\nnetworks = ["10.0.0.1"]\ntoken = "{SECRET}"\n',
+        f'[[tokens]]\nname = "shop"\nroles = ["worker"]\nnetworks = ["10.0.0.1"]\nhosts = "{SECRET}"\n',
         f'tokens = ["{SECRET}"]\n',
         f'{SECRET} = "token"\n',
         f'[[tokens]]\n"{SECRET}" = 1\n"{SECRET}" = 2\n',
@@ -67,6 +71,23 @@ def test_a_pattern_means_what_it_says(patterns: list[str], yes: list[str], no: l
 def test_an_admin_is_bound_to_nothing() -> None:
     with pytest.raises(OptionError, match="an admin's"):
         Token.of("root", SECRET, "admin", task_types=["mail"])
+
+
+@pytest.mark.parametrize(
+    ("networks", "roles", "fault"),
+    [
+        ([], ["worker"], "is no list of addresses"),
+        (["10.1.0.1/16"], ["worker"], "no bit set behind the prefix"),
+        (["10.1"], ["worker"], "is no network"),
+        (["0.0.0.0/0"], ["worker"], "is everybody"),
+        (["::/0"], ["worker"], "is everybody"),
+        (["10.1.0.0/16"], ["admin"], "nobody is an admin by an address"),
+        (["10.1.0.0/16", "10.2.0.0/16"], ["worker"], "have addresses in common"),
+    ],
+)
+def test_a_network_that_is_none_or_too_much_is_refused(networks: list[str], roles: list[str], fault: str) -> None:
+    with pytest.raises(OptionError, match=fault):
+        Tokens([Token.of_networks("go", networks, *roles), Token.of_networks("java", ["10.2.3.4"], "worker")])
 
 
 @pytest.mark.parametrize(("mode", "warns"), [(0o644, True), (0o604, True), (0o600, False), (0o640, False)])

@@ -120,3 +120,35 @@ def test_a_bad_line_is_refused(line: Any, fault: str) -> None:
 def test_an_unknown_zone_is_refused(zone: Any) -> None:
     with pytest.raises(OptionError, match=r"^timezone is "):
         Plan("* * * * *", zone)
+
+
+DAYS = st.sampled_from(["*", "13", "1,20", "last", "*/10"])
+WEEKDAYS = st.sampled_from(["*", "fri", "sat-mon", "0,3"])
+
+
+@given(DAYS, WEEKDAYS, st.sampled_from(["*", "feb-apr", "6-8"]), st.sampled_from(["or", "OR"]))
+def test_with_or_one_of_day_and_weekday_is_enough_and_a_star_leaves_it_to_the_other(
+    day: str, weekday: str, month: str, word: str
+) -> None:
+    line = Plan(f"0 3 {day} {month} {word} {weekday}")
+    parts = [Plan(f"0 3 {one}") for one in (f"{day} {month} *", f"* {month} {weekday}")]
+    is_either = "*" not in (day[0], weekday[0])
+    moment = utc("2026-01-01 00:00:00")
+    for _ in range(10):
+        own, (by_day, by_weekday) = line.next_after(moment), (part.next_after(moment) for part in parts)
+        assert own == (
+            min(by_day, by_weekday) if is_either else Plan(f"0 3 {day} {month} {weekday}").next_after(moment)
+        )
+        moment = own
+
+
+def test_a_line_with_or_may_have_seconds_and_nothing_else_is_taken_for_it() -> None:
+    assert due(Plan("30 0 3 13 * or fri"), "2026-02-06 03:00:30", 3) == [
+        "02-13 03:00:30",
+        "02-20 03:00:30",
+        "02-27 03:00:30",
+    ]
+    assert due(Plan("0 0 30 feb or mon"), "2026-01-01 00:00:00", 1) == ["02-02 00:00:00"]
+    for line in ("0 3 13 or fri", "0 3 13 or * fri", "0 3 13 * fri or", "or fri", "0 3 13 * and fri", "0 3 13 * or"):
+        with pytest.raises(OptionError):
+            Plan(line)

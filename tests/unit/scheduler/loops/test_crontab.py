@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.cron.fields import WEEKDAY
+from asyncflow.scheduler.jobs.record import recorded
+from asyncflow.scheduler.jobs.settings import JobSettings
+from asyncflow.scheduler.jobs.sources import options_from_environment
 from asyncflow.scheduler.loops.triggers import trigger_of
 
 SUNDAY = datetime(2026, 3, 1)  # midnight, in the metronome's time zone
@@ -185,3 +189,21 @@ def test_a_bad_line_is_refused_with_what_a_line_needs(line: str) -> None:
 def test_what_is_no_weekday_is_refused(field: str) -> None:
     with pytest.raises(OptionError, match="tick is"):
         trigger_of(f"0 0 * * {field or ','}")
+
+
+def test_a_line_is_meant_in_the_local_time_of_its_zone_wherever_the_metronome_is() -> None:
+    trigger = trigger_of("0 3 * * *", zone=ZoneInfo("America/New_York"))
+    for here in ("UTC", "Asia/Tokyo", "Pacific/Kiritimati"):
+        now = datetime(2026, 3, 1, 12, tzinfo=ZoneInfo(here))
+        due = trigger.get_next_fire_time(None, now)
+        assert due.astimezone(timezone.utc).strftime("%H:%M") == "08:00"
+
+
+def test_a_job_has_a_time_zone_from_code_file_and_environment() -> None:
+    settings = JobSettings.of(cron="0 3 * * *", timezone="Europe/Berlin")
+    due = settings.trigger().get_next_fire_time(None, datetime(2026, 7, 1, tzinfo=timezone.utc))
+    assert due.astimezone(timezone.utc).hour == 1
+    assert orjson.loads(recorded(settings))["timezone"] == "Europe/Berlin"
+    assert options_from_environment("report", {"ASYNCFLOW_JOB_REPORT_TIMEZONE": "UTC"}) == {"timezone": "UTC"}
+    with pytest.raises(OptionError, match=r"timezone is 'Mars'.*IANA name"):
+        JobSettings.of(cron="0 3 * * *", timezone="Mars")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from asyncflow import AsyncScheduler, Status
@@ -57,3 +61,40 @@ async def test_work_whose_commit_was_not_answered_is_there_once(
     assert names == [f"A{number}" for number in range(TASKS)]
     assert application.statuses() == [Status.SUCCESS] * TASKS
     assert [row.retry_count for row in application.rows()] == [1] * TASKS  # no attempt was made twice
+
+
+async def test_a_commit_in_doubt_is_asked_about_on_a_thread_however_often_the_answer_fails(
+    sqlite_application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application = sqlite_application
+    user, loops_thread, asked_on = application.User, threading.current_thread(), list[threading.Thread]()
+    engine = create_async_engine(f"sqlite+aiosqlite:///{application.engine.url.database}")
+    dialect: Any = engine.sync_engine.dialect
+    commit = dialect.do_commit
+
+    def lose_answer(connection: Any) -> None:
+        commit(connection)
+        raise dialect.loaded_dbapi.OperationalError("the answer was lost")
+
+    @application.outbox.task(transactional=True)
+    async def register(session: AsyncSession) -> None:
+        session.add(user(account_no="A"))
+        monkeypatch.setattr(dialect, "do_commit", lose_answer)
+        with suppress(SQLAlchemyError):
+            await session.commit()
+        monkeypatch.setattr(dialect, "do_commit", commit)
+        await session.rollback()
+
+    def silent(*_: object) -> bool:
+        asked_on.append(threading.current_thread())
+        raise ConnectionError("no answer to that, either")
+
+    with application.engine.begin() as connection:
+        register.enqueue(connection)
+    scheduler = AsyncScheduler(engine, application.outbox, {"kafka": MemoryPublisher()})
+    monkeypatch.setattr(scheduler.scheduler.worker._source, "still_holds", silent)
+    async with scheduler:
+        await settled(application)
+    await engine.dispose()
+    assert asked_on
+    assert loops_thread not in asked_on

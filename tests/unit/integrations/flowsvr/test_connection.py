@@ -1,0 +1,105 @@
+"""Connections of clients: which of them make room for others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from asyncflow.integrations.flowsvr import ServiceSettings
+from asyncflow.integrations.flowsvr.door.connection import Connection, Crowd
+
+ASK = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Transport(asyncio.Transport):
+    """Be a client that never reads, or is gone."""
+
+    is_aborted = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def is_closing(self) -> bool:
+        return self.is_aborted
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    def write(self, data: Any) -> None: ...
+
+    def write_eof(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Server:
+    """Have connections whose requests stay at work, each of the caller that it names, if any."""
+
+    def __init__(self, most: int) -> None:
+        async def app(scope: Any, _: Any, __: Any) -> None:
+            if caller := dict(scope["headers"]).get(b"caller"):
+                scope["state"]["caller"] = caller.decode()
+            await asyncio.Event().wait()
+
+        self.crowd = Crowd(ServiceSettings(), most)
+        self._config = uvicorn.Config(app, http="h11", log_config=None)
+        self._config.load()
+        self._state = ServerState()
+
+    def connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        made = Connection(self.crowd, config=self._config, server_state=self._state, app_state={}, _loop=loop)
+        made.connection_made(Transport())
+        return made
+
+    async def ask(self, caller: str = "") -> Connection:
+        made = self.connect()
+        made.data_received(
+            ASK.replace(b"\r\n\r\n", f"\r\ncaller: {caller}\r\n\r\n".encode() if caller else b"\r\n\r\n")
+        )
+        await asyncio.sleep(0)  # its application has begun
+        return made
+
+    def end(self) -> None:
+        for task in self._state.tasks:
+            task.cancel()
+
+
+@pytest.fixture
+async def serve() -> Any:
+    made: list[Server] = []
+
+    def make(most: int) -> Server:
+        made.append(Server(most))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.end()
+
+
+async def test_a_stranger_who_takes_on_no_answer_makes_room_and_no_caller_does(serve: Callable[[int], Server]) -> None:
+    server = serve(3)
+    stranger, reader, caller = await server.ask(), await server.ask(), await server.ask("shop")
+    stranger.pause_writing()
+    caller.pause_writing()
+    assert not server.connect().transport.is_closing()
+    closed = [one for one in (stranger, reader, caller) if one.transport.is_closing()]
+    assert closed == [stranger]
+
+
+async def test_a_stranger_who_goes_on_reading_is_at_work_again(serve: Callable[[int], Server]) -> None:
+    server = serve(1)
+    stranger = await server.ask()
+    stranger.pause_writing()
+    stranger.resume_writing()
+    newcomer = server.connect()
+    assert newcomer in server.crowd.leaving
+    assert not stranger.transport.is_closing()
