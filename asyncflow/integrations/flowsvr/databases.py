@@ -23,7 +23,7 @@ _LONGEST_IDLE_SECONDS = 30.0  # servers and proxies drop connections that are id
 
 
 @dataclass
-class _Kept:
+class _KeptDatabase:
     """Hold a database for one request after the other, and when the last one was done."""
 
     database: Database
@@ -64,7 +64,7 @@ class Databases:
         self._free = anyio.Semaphore(threads)
         self._limiter: anyio.CapacityLimiter | None = None
         self._threads = threads
-        self._idle: deque[_Kept] = deque()
+        self._idle: deque[_KeptDatabase] = deque()
 
     async def run(self, work: Callable[[Connection], T], when_locked: Callable[[Connection], T] | None = None) -> T:
         """Run ``work`` in a transaction on another thread and commit; again if the connection is lost meanwhile.
@@ -86,7 +86,7 @@ class Databases:
     async def _run(self, work: Callable[[Database], T]) -> T:
         await self._acquire()
         # The one used last: the others grow old and are closed.
-        kept = self._idle.pop() if self._idle else _Kept(Database(self._engine))
+        kept = self._idle.pop() if self._idle else _KeptDatabase(Database(self._engine))
         kept.is_at_work = True
         try:
             return await run_sync(partial(kept.do, work), limiter=self._own_limiter())
