@@ -19,7 +19,7 @@ ALLOWED = {
     ("asyncflow.commands.stop_signals", "mask"): "of threading.local: each thread's own",
     ("asyncflow.scheduler.connections.sqlite_calls", "calls"): "of threading.local: each thread's own",
     ("asyncflow.integrations.flowsvr.app", "openapi_schema"): "where FastAPI keeps its document",
-    ("asyncflow.integrations.flowsvr.door.problems", "hide_parameters"): "SQLAlchemy's switch of an error's text",
+    ("asyncflow.integrations.flowsvr.door.connection", "disconnected"): "uvicorn's own word to a request's application",
     ("asyncflow.integrations.flowsvr.server", "should_exit"): "uvicorn's own way to be stopped",
     ("asyncflow.outbox.declarations.task_type", "_others"): "one of its own class, and each is to know the other",
     ("asyncflow.outbox.dialects.postgresql", "autocommit"): "psycopg's own way out of a transaction",
@@ -27,6 +27,7 @@ ALLOWED = {
     ("asyncflow.outbox.transaction.engine_loops", "connect"): "a pool that tells of no connection's event loop",
     ("asyncflow.outbox.transaction.engine_loops", "_connection_record"): "a connection of another loop, taken apart",
     ("asyncflow.outbox.transaction.engine_loops", "dbapi_connection"): "a connection of another loop, taken apart",
+    ("asyncflow.text", "hide_parameters"): "SQLAlchemy's switch of an error's text",
 }
 # What narrows the type that a library gives, and no state of ours.
 ASSERTED = {

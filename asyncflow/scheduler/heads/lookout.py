@@ -108,7 +108,7 @@ class Lookout:
 
     def look_for_nobody(self) -> None:
         """Have the heads brought along though no loop would look: somebody must tell of the types that wait."""
-        self.rest_for(lambda _: False).is_on = True
+        self.rest_for(lambda _: False).begin()
 
     def disturb(self) -> None:
         """End all rests: a commit was announced, or other shards are owned."""
@@ -198,6 +198,10 @@ class Rest:
         out = self._lookout
         is_long = out.lets_rest and out.fresh_seconds > 0 and now - self._idle_since >= _IDLE_SECONDS
         self.is_on = is_long and self._before_look == (self._lookout.calls, self._ends)
+
+    def begin(self) -> None:
+        """Rest, without having looked: until something is due for the loop."""
+        self.is_on = True
 
     def end(self) -> None:
         """Look again: there is work, or may be."""

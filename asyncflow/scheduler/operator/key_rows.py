@@ -37,7 +37,7 @@ class KeyRows:
         begin = after
         found: list[Row[Any]] = []
         examined, at_once = 0, most + 1  # one more, to know whether there is more
-        while examined < MOST_EXAMINED or _is_no_later(after, begin):
+        while True:
             rows = self._read(connection, after, at_once)
             wanted = [row for row in rows if self._is_wanted(row)]
             room = most - len(found)
@@ -47,8 +47,8 @@ class KeyRows:
             if len(rows) < at_once:
                 return KeyRowsPage(found, None)
             after, examined, at_once = Cursor.along_key(rows[-1]), examined + len(rows), _AT_ONCE
-        assert after is not None
-        return KeyRowsPage(found, Cursor.past_unwanted(after, found[-1] if found else None))
+            if examined >= MOST_EXAMINED and _is_later(after, begin):
+                return KeyRowsPage(found, Cursor.past_unwanted(after, found[-1] if found else None))
 
     def all_the_way(self, connection: Connection, after: Cursor | None, most: int) -> list[Row[Any]]:
         """Read up to ``most`` rows behind a cursor, however many are not wanted; none at the key's end."""
@@ -65,5 +65,5 @@ class KeyRows:
         return connection.execute(queries.along_key(self._tasks, behind=after is not None), values).all()
 
 
-def _is_no_later(one: Cursor | None, other: Cursor | None) -> bool:
-    return one is not None and other is not None and one.moment <= other.moment
+def _is_later(one: Cursor, other: Cursor | None) -> bool:
+    return other is None or one.moment > other.moment
