@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 
@@ -12,6 +12,7 @@ from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.limits import Limits
 from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.telling.recollection import Recollection
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Instance:
     settings: SchedulerSettings
     hooks: Hooks
     at_home: AtHome | None = None  # where coroutines run; None: on a loop of our own
+    lately: Recollection = field(default_factory=Recollection)  # what it has met: one of the hooks
 
     def database(self, *, autocommit: bool = False) -> Database:
         """Return a connection for one loop, whose waits end well within the instance's lease."""

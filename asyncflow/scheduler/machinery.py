@@ -41,12 +41,14 @@ from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.relay.relay import Relay
 from asyncflow.scheduler.scope import Scope
 from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.telling.teller import Informants, Teller
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from asyncflow.scheduler.upkeep.timetable import Timetable
 from asyncflow.scheduler.worker.attempt import Tools
 from asyncflow.scheduler.worker.monitor import Monitor, Wards
 from asyncflow.scheduler.worker.shard_claims import ShardClaims
 from asyncflow.scheduler.worker.worker import Worker
+from asyncflow.scheduler.worker.workload import Workload
 
 _WATCH_SECONDS = 1.0
 
@@ -73,8 +75,9 @@ class Machinery:
         look_anew = partial(self.alarms.on_change, self.lookout)
         # What there is to work on.
         rhythm = Rhythm(settings.lease_seconds, settings.heartbeat_seconds)
+        own_registry = None
         if registry is None:
-            registry = DatabaseRegistry(engine, outbox, instance_name(), rhythm, self.lookout)
+            own_registry = registry = DatabaseRegistry(engine, outbox, instance_name(), rhythm, self.lookout)
         self.cluster = Cluster(registry, rhythm, hooks, self.alarms.cluster.wake)
         self.ownership = self.cluster.ownership_of(
             OUTBOX_JOB,
@@ -105,6 +108,8 @@ class Machinery:
         self.monitor = Monitor(outbox, engine, wards, hooks, self._on_rescued)
         self.timetable = Timetable(instance)
         self.cleaner = Cleaner(instance, self.ownership, look_anew)
+        if own_registry is not None:
+            own_registry.bulletin.telling = self._teller(instance, unknown_types).tell
         self.roster = Roster(jobs, engine, outbox, self.cluster, hooks)
         # What lets it work.
         alarms = self.alarms
@@ -193,6 +198,19 @@ class Machinery:
     def _runner(self, relay: Relay) -> JobRunner:
         summons = self.alarms.summons[relay.destination]
         return JobRunner(Assignment(relay, self.ownership, summons, self._hooks), at_end=relay.close)
+
+    def _teller(self, instance: Instance, unknown_types: UnknownTypes) -> Teller:
+        workload, relays = Workload(self.worker), self.relays
+        informants = Informants(
+            outbox=instance.outbox,
+            settings=instance.settings,
+            lately=instance.lately,
+            unknown_types=unknown_types,
+            spent=lambda: [*workload.paced(), *(name for relay in relays for name in relay.spent())],
+            crews=workload.full_crews,
+            in_hand=lambda: workload.in_hand() + sum(relay.in_hand for relay in relays),
+        )
+        return Teller(informants, instance.hooks)
 
     def _metronome(self, settings: SchedulerSettings) -> Metronome:
         metronome = Metronome()

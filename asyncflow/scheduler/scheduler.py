@@ -59,6 +59,7 @@ class Scheduler(Startable):
         self._tally = Tally()
         self.hooks = LoggedHooks([self._tally, *Hooks(hooks)])
         self._instance = Instance(outbox, engine, self.settings, self.hooks, at_home)
+        self._tally.recollection = self._instance.lately
         self._publishers = dict(publishers)
         self._given_registry = registry
         self._jobs = tuple(jobs)
@@ -75,6 +76,7 @@ class Scheduler(Startable):
         self.machinery.deafen()
         self._is_copy = True
         self._tally.clear()
+        self._instance.lately.clear()
         self._make()
 
     def _make(self) -> None:

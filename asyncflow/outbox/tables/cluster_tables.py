@@ -37,7 +37,8 @@ def shard_table(metadata: MetaData, name: str = "asyncflow_shard", schema: str |
 def instance_table(metadata: MetaData, name: str = "asyncflow_instance", schema: str | None = None) -> Table:
     """Add the instance table: which running processes share each job, each by a lease that it renews.
 
-    ``joined_at`` is when the lease was written last.
+    ``joined_at`` is when the lease was written last. ``state`` is what the process tells of itself, as JSON: in one row
+    of each, NULL in the others and in those of versions that tell nothing.
     """
     return Table(
         name,
@@ -47,6 +48,7 @@ def instance_table(metadata: MetaData, name: str = "asyncflow_instance", schema:
         Column("joined_at", DatabaseTime(), nullable=False),
         Column("lease_until", DatabaseTime(), nullable=False),
         Column("leaving", Boolean, nullable=False),
+        Column("state", any_text(), nullable=True),
         schema=schema,
         keep_existing=True,
         **TRANSACTIONAL,

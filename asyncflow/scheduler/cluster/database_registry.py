@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from functools import partial
@@ -14,6 +15,7 @@ from asyncflow.errors import ShardCountMismatchError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries
+from asyncflow.scheduler.cluster.bulletin import Bulletin, ClockGap, Told
 from asyncflow.scheduler.cluster.lease_watch import Lease, LeaseWatch
 from asyncflow.scheduler.cluster.queries import FORGOTTEN_AFTER, HEAD, MEMBER, SHARD
 from asyncflow.scheduler.cluster.registry import Holding, View
@@ -54,20 +56,22 @@ class DatabaseRegistry:
         self._shards = outbox.shards
         self._instances = outbox.instances
         self._lease = timedelta(seconds=lease_seconds)
-        self._candidacies: set[str] = set()
+        self._memberships: dict[str, bool] = {}  # by job, in the order of joining: whether it is a candidate
         # Who lives looks once a heartbeat, and renews what is late; it may stall for as long as anywhere else.
         self._stall_seconds = lease_seconds * _PART_OF_STALL
         self._clock = rhythm.clock
         self._watch = LeaseWatch(rhythm.clock, doubt_seconds=rhythm.heartbeat_seconds + self._stall_seconds)
         self._forgettable: dict[str, frozenset[str]] = {}  # members by job
+        self.bulletin = Bulletin()
+        self._is_told = True  # False: a membership was entered anew, and nothing stands in its row
+        self.clock_gap = ClockGap(time.time)
 
     def join(self, job: str, item_count: int, *, is_candidate: bool, changed: Callable[[], None]) -> None:
         """Record the shards unless they are, and become a member. Nothing is pushed: ``changed`` is never called."""
         self._run(lambda connection: self._record_shards(connection, job, item_count))
         self._joined.add(job)
-        if is_candidate:
-            self._candidacies.add(job)
-            self._run(lambda connection: self._insert_member(connection, job))
+        self._memberships[job] = is_candidate
+        self._run(lambda connection: self._insert_member(connection, job))
 
     def views(self, jobs: Collection[str]) -> dict[str, View]:
         """Read all of them in one statement, and what the lookout wants to know with it."""
@@ -75,7 +79,7 @@ class DatabaseRegistry:
         wanted, looked_at = (lookout.wanted(), lookout.clock()) if lookout is not None else ((), 0.0)
         statement = self._statement(wanted)
         wanted_jobs = {"jobs": sorted(jobs)}
-        asked_at = self._clock()
+        asked_at, wall_clock = self._clock(), self.clock_gap.now()
         rows, has_heads = self._look(
             lambda connection: (connection.execute(statement, wanted_jobs).all(), True),
             # A locked task table must cost no lease.
@@ -86,6 +90,7 @@ class DatabaseRegistry:
                 heads = [Head(row.job, row.shard, row.seconds_left) for row in rows if row.kind == HEAD + int(status)]
                 lookout.take_in(status, heads, looked_at)
         seen = [row for row in rows if row.kind < HEAD]
+        self._compare_clocks(wall_clock, seen)
         return {job: self._view(job, [row for row in seen if row.job == job], asked_at) for job in jobs}
 
     def renew(self) -> None:
@@ -95,10 +100,20 @@ class DatabaseRegistry:
         """
         if self._caution.is_on:
             self._run(self._renew_free)
-        elif not self._look(self._renew, (lambda _: False) if self._looks.skips_locked else None):
+        else:
+            self._renew_telling(self.bulletin.due(self.clock_gap.seconds_ahead))
+        self._forget_members()
+
+    def _renew_telling(self, told: Told | None) -> None:
+        """Renew, and write what is told with it; without, past what others have locked."""
+        renew, self._is_told = partial(self._renew, told=told), True
+        if not self._look(renew, (lambda _: False) if self._looks.skips_locked else None):
             self._caution.note(1)
             self._run(self._renew_free)
-        self._forget_members()
+        elif not self._is_told:
+            self.bulletin.forget()
+        elif told is not None:
+            self.bulletin.note_written(told)
 
     def acquire(self, job: str, items: Collection[int]) -> None:
         """Take what is free by the database's clock."""
@@ -115,13 +130,13 @@ class DatabaseRegistry:
 
     def retire(self, job: str) -> None:
         """Mark the membership as leaving."""
-        self._candidacies.discard(job)
+        self._memberships.pop(job, None)
         statement = queries.mark_leaving(self._instances)
         self._run(lambda connection: connection.execute(statement, self._of(job)))
 
     def leave(self, job: str) -> None:
         """Leave the shards without an owner, their epochs as they are, and delete the membership."""
-        self._candidacies.discard(job)
+        self._memberships.pop(job, None)
         self._run(lambda connection: self._leave(connection, job))
         self._joined.discard(job)
         if not self._joined:
@@ -137,7 +152,7 @@ class DatabaseRegistry:
         held, doubt = self._watch.seconds_held(job), self._watch.seconds_of_doubt(job)
         known = [row for row in rows if row.kind == MEMBER]
         # We live, for we look: somebody may hold the lock of our row, so that it is not renewed.
-        mine = self.instance if job in self._candidacies else None
+        mine = self.instance if self._memberships.get(job) else None
         live = [row for row in known if row.owner == mine or left[_leased(row)] > 0]
         members = sorted(row.owner for row in live if not row.disabled)
         leaving = frozenset(row.owner for row in live if row.disabled)
@@ -153,6 +168,12 @@ class DatabaseRegistry:
         }
         is_late = any(row.owner == self.instance and (row.seconds_left or 0.0) < self._stall_seconds for row in rows)
         return View(tuple(members), items, leaving, departed, is_late)
+
+    def _compare_clocks(self, asked_at: float, rows: list[_Row]) -> None:
+        for row in rows:
+            if row.ends_at is not None and row.seconds_left is not None:
+                self.clock_gap.take_in(asked_at, float(row.ends_at) - float(row.seconds_left))
+                return
 
     # -- work of one transaction -------------------------------------------------------------------------
 
@@ -205,14 +226,20 @@ class DatabaseRegistry:
         connection.execute(queries.forget_members(self._instances), {"its_job": job, "names": names})
 
     def _insert_member(self, connection: Connection, job: str) -> None:
-        queries.insert_member(connection, self._instances, job, self.instance, self._lease)
+        """Enter the membership: of one that is no candidate, too, so that it is seen and tells of itself."""
+        queries.insert_member(
+            connection, self._instances, self._of(job), self._lease, leaving=not self._memberships[job]
+        )
 
-    def _renew(self, connection: Connection) -> bool:
-        member = {"its_instance": self.instance, "lease": self._lease}
-        found = connection.execute(queries.renew_member(self._instances), member).rowcount
-        if found < len(self._candidacies):
-            for job in sorted(self._candidacies):
-                queries.insert_member(connection, self._instances, job, self.instance, self._lease)
+    def _renew(self, connection: Connection, told: Told | None) -> bool:
+        member: dict[str, Any] = {"its_instance": self.instance, "lease": self._lease}
+        if told is not None:
+            member |= {"telling_job": next(iter(self._memberships), ""), "its_state": told.text}
+        renew = queries.renew_member(self._instances, tells=told is not None)
+        if connection.execute(renew, member).rowcount < len(self._memberships):
+            for job in sorted(self._memberships):
+                self._insert_member(connection, job)
+            self._is_told = False
         owner = {"its_owner": self.instance, "lease": self._lease}
         connection.execute(queries.renew_shards(self._shards), owner)
         return True

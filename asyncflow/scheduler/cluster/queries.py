@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import lru_cache
 from itertools import islice
@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Update,
     bindparam,
+    case,
     delete,
     exists,
     false,
@@ -226,19 +227,44 @@ def release_shards(shards: Table) -> Update:
 # -- members ---------------------------------------------------------------------------------------------
 
 
-def insert_member(connection: Connection, instances: Table, job: str, instance: str, lease: timedelta) -> None:
-    """Make ``instance`` a member of ``job``, whatever it was."""
-    connection.execute(delete_member(instances), {"its_job": job, "its_instance": instance})
-    values = {"job": job, "instance": instance, "joined_at": NO_TIME, "lease_until": lease, "leaving": False}
+def insert_member(
+    connection: Connection, instances: Table, its: Mapping[str, str], lease: timedelta, *, leaving: bool = False
+) -> None:
+    """Make ``its_instance`` a member of ``its_job``, whatever it was; one that is ``leaving`` is no candidate."""
+    connection.execute(delete_member(instances), its)
+    times = {"joined_at": NO_TIME, "lease_until": lease}
+    values = {"job": its["its_job"], "instance": its["its_instance"], **times, "leaving": leaving}
     connection.execute(insert(instances), values)
 
 
 @lru_cache(maxsize=32)
-def renew_member(instances: Table) -> Update:
-    """Let the leases of ``its_instance`` begin now and end ``lease`` from now, in all jobs."""
-    lease = bindparam("lease", type_=instances.c.lease_until.type)
-    mine = instances.c.instance == bindparam("its_instance")
-    return update(instances).where(mine).values(lease_until=lease, joined_at=NO_TIME)
+def renew_member(instances: Table, *, tells: bool = False) -> Update:
+    """Let the leases of ``its_instance`` begin now and end ``lease`` from now, in all jobs.
+
+    If it ``tells``, write ``its_state`` into the row of ``telling_job``: one row is enough.
+    """
+    i = instances.c
+    lease = bindparam("lease", type_=i.lease_until.type)
+    renewed = update(instances).where(i.instance == bindparam("its_instance"))
+    renewed = renewed.values(lease_until=lease, joined_at=NO_TIME)
+    if not tells:
+        return renewed
+    tells_here = i.job == bindparam("telling_job", type_=i.job.type)
+    return renewed.values(state=case((tells_here, bindparam("its_state", type_=i.state.type)), else_=i.state))
+
+
+@lru_cache(maxsize=32)
+def read_members(instances: Table) -> Select[Any]:
+    """Read of every membership job, instance, seconds of its lease left, whether it leaves, and what it tells."""
+    i = instances.c
+    left = seconds_until(i.lease_until).label("seconds_left")
+    return select(i.job, i.instance, left, i.leaving, i.state).order_by(i.instance, i.job)
+
+
+@lru_cache(maxsize=32)
+def mark_drained(instances: Table, *, leaving: bool) -> Update:
+    """Take ``its_instance`` from the candidates of all of its jobs, or let it be one again."""
+    return update(instances).where(instances.c.instance == bindparam("its_instance")).values(leaving=leaving)
 
 
 @lru_cache(maxsize=32)

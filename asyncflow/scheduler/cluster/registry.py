@@ -58,7 +58,7 @@ class Registry(Protocol):
     instance: str
 
     def join(self, job: str, item_count: int, *, is_candidate: bool, changed: Callable[[], None]) -> None:
-        """Take part in ``job``; a candidate is a member to which items are allocated.
+        """Take part in ``job``; a candidate is a member to which items are allocated, any other is only seen.
 
         Records the number of items with the first one to join. ``changed`` may be called, on any thread, when
         the registry learns of a change by itself; one that cannot leaves that to the heartbeat.

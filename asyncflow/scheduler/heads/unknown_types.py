@@ -23,6 +23,11 @@ class UnknownTypes:
             if task_type not in self._known and self._is_new(task_type):
                 self._hooks.emit(UnknownTypeSeen(task_type))
 
+    def names(self) -> list[str]:
+        """Return those that were seen waiting and are not declared by now, in alphabetical order."""
+        with self._lock:
+            return sorted(name for name in self._told if name not in self._known)
+
     def _is_new(self, task_type: str) -> bool:
         with self._lock:
             is_new = task_type not in self._told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
@@ -13,6 +14,7 @@ from asyncflow.scheduler.publishing.alternation import Alternation
 from asyncflow.scheduler.publishing.breakers import Breakers
 from asyncflow.scheduler.publishing.rate_limit import RateLimit
 
+_LATELY_SECONDS = 10.0
 _SHORTEST_WAIT_SECONDS = 0.001  # for the next one of a rate
 
 
@@ -28,6 +30,7 @@ class Allowances:
         self._shard_count = shard_count
         self._limits: dict[str, RateLimit] = {}
         self._alternation = Alternation()
+        self._spent_until: dict[str, float] = {}  # on the monotonic clock; types whose rate let them wait
 
     def seconds_closed(self, names: Iterable[str], shards: Collection[int]) -> dict[str, float]:
         """Return of each type how many seconds none of its tasks in these shards may go, as ``closed_for`` tells it."""
@@ -47,7 +50,8 @@ class Allowances:
         wait = self._breakers.seconds_until_probe(task_type.topic)
         rate = self.rate(task_type, shards)
         if wait == 0 and rate is not None and self._limit_of(name).allowance(rate) < 1:
-            return max(_SHORTEST_WAIT_SECONDS, self._limit_of(name).seconds_until_next(rate))
+            wait = max(_SHORTEST_WAIT_SECONDS, self._limit_of(name).seconds_until_next(rate))
+            self._spent_until[name] = time.monotonic() + wait
         return wait
 
     def within(self, tasks: list[Task], shards: Collection[int], is_parked: Callable[[Task], bool]) -> list[Task]:
@@ -63,6 +67,11 @@ class Allowances:
         """Return this instance's part of the type's rate, a second; None if it has none."""
         per_second = task_type.rate_limit_per_second
         return None if per_second is None else per_second * len(shards) / self._shard_count
+
+    def spent(self) -> list[str]:
+        """Return the types that wait for their rate, or did a moment ago; any thread may ask."""
+        earliest = time.monotonic() - _LATELY_SECONDS
+        return [name for name, until in list(self._spent_until.items()) if until > earliest]
 
     def _most(self, name: str, shards: Collection[int]) -> int | None:
         """Return how many of a type may go; None: as many as there are."""

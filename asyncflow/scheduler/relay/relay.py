@@ -57,6 +57,7 @@ class Relay(DataflowJob[ShareContext, Round]):
         self._delivery = Delivery(instance, route)
         self._settler = Settler(instance, route.destination, shared, scope.ownership)
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
+        self.in_hand = 0  # messages that are being delivered or settled
         self._wait_seconds = 0.0  # after the last fetch, for who asks when to fetch next
         self.rest = scope.lookout.rest_for(self._concerns, wake=wake, is_ahead=self._fetcher.is_ahead)
 
@@ -81,12 +82,14 @@ class Relay(DataflowJob[ShareContext, Round]):
 
     def process_data(self, context: ShareContext, found: Round) -> None:
         """Deliver a round and settle it."""
+        self.in_hand = len(found.tasks)
         try:
             unsettled = self._deliver(found)
         except BaseException:
             self._settler.let_go_of(found.hold)
             raise
         self._settler.settle(unsettled, by_second=found.leaves_others)
+        self.in_hand = 0
 
     def finish_in_hand(self) -> None:
         """Settle what was published, so that its shards can be handed over; raises what the database raises."""
@@ -96,6 +99,10 @@ class Relay(DataflowJob[ShareContext, Round]):
     def seconds_until_next_fetch(self) -> float:
         """Return how long to wait after a fetch that found nothing."""
         return min(self._wait_seconds, self._settler.locked.seconds_until_retry)
+
+    def spent(self) -> list[str]:
+        """Return the task types that their rate holds back; any thread may ask."""
+        return self._fetcher.allowances.spent()
 
     def expect_work(self) -> None:
         """Look often again, for a commit was announced."""

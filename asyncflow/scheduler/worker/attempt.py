@@ -58,6 +58,11 @@ class Attempt:
     fault: Exception | None = None  # why it could not begin, judged as if its handler had raised it
     interrupt: Callable[[], Any] = lambda: None  # ends a coroutine; a thread cannot be ended
 
+    @property
+    def began_at(self) -> float:
+        """Return when it began, on the monotonic clock."""
+        return self.overdue_at - self.task_type.max_processing_time_seconds
+
     @classmethod
     def begin(cls, claim: Claim, task_type: HandlerType, tools: Tools) -> Attempt:
         """Begin to count the time of an attempt."""

@@ -46,7 +46,7 @@ class Worker:
         hooks: Hooks,
         on_finished: Callable[[], None] = lambda: None,
     ) -> None:
-        self._types = types
+        self.types = types
         self._tools = tools
         self._source = tools.source
         self._settings = settings
@@ -56,11 +56,11 @@ class Worker:
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
         self._threads = Threads()
         self._event_loop: Coroutines = EventLoop() if tools.at_home is None else tools.at_home.loop
-        self._crews: dict[str, Crew] = {}
-        self._held: Counter[str] = Counter()  # claims of each task type that are not judged
+        self.crews: dict[str, Crew] = {}
+        self.held: Counter[str] = Counter()  # claims of each task type that are not judged
         self._untaken: list[Sequence[Claim]] = []  # claimed, and in the hands of no crew yet
         self._is_astray = False  # from a claim until each crew has its part, and hands for it
-        self._claimed_at: dict[str, float] = {}  # on the monotonic clock, the last claim of each task type
+        self.claimed_at: dict[str, float] = {}  # on the monotonic clock, the last claim of each task type
         self._finished: deque[tuple[Attempt, BaseException | None]] = deque()
         self._verdicts = VerdictWriter(tools.source, hooks, DESTINATION)
         self._streams = False  # the last claim took as many tasks of a type as there was room for
@@ -73,7 +73,7 @@ class Worker:
     def step(self) -> float:
         """Do one round; return the seconds until the next look, 0 after one that found work."""
         self._tend()
-        types = {name: kind for name, kind in self._types.items() if kind.handler is not None}
+        types = {name: kind for name, kind in self.types.items() if kind.handler is not None}
         if not types:
             return self._settings.max_pause_seconds
         self._adopt(types)
@@ -105,13 +105,13 @@ class Worker:
 
     @property
     def _is_busy(self) -> bool:
-        return self._held.total() > 0
+        return self.held.total() > 0
 
     # -- claiming ----------------------------------------------------------------------------------------
 
     def _adopt(self, types: Mapping[str, HandlerType]) -> None:
         """Let the crews go on as their types are configured now; give back what waits for a type that is off."""
-        for name, crew in self._crews.items():
+        for name, crew in self.crews.items():
             if name not in types or crew.task_type is types[name]:
                 continue
             if not types[name].enabled:
@@ -137,15 +137,15 @@ class Worker:
 
     def _seconds_until_claim(self, task_type: HandlerType) -> float:
         """Return how long no task of the type may be claimed, for some were a moment ago."""
-        claimed_at = self._claimed_at.get(task_type.name)
+        claimed_at = self.claimed_at.get(task_type.name)
         return 0.0 if claimed_at is None else max(0.0, claimed_at + task_type.interval_seconds - time.monotonic())
 
     def _room(self, task_type: HandlerType) -> int:
         """Return how many tasks to claim: none while many wait, so that few statements claim many."""
-        crew = self._crews.get(task_type.name)
+        crew = self.crews.get(task_type.name)
         if crew is not None and not crew.runs_low:
             return 0
-        return task_type.most_claimed - self._held[task_type.name]
+        return task_type.most_claimed - self.held[task_type.name]
 
     def _hand_out(self, claims: Sequence[Claim], types: Mapping[str, HandlerType], free: Mapping[str, int]) -> None:
         """Let the crews take their claims; what one of them raises is raised when all others have theirs."""
@@ -162,21 +162,21 @@ class Worker:
             raise fault
 
     def _take(self, task_type: HandlerType, claims: Sequence[Claim]) -> None:
-        crew = self._crews.get(task_type.name)
+        crew = self.crews.get(task_type.name)
         if crew is None:
             crew = Crew(task_type, self._tools, self._threads, self._event_loop, self._finish)
-            self._crews[task_type.name] = crew
+            self.crews[task_type.name] = crew
         crew.take(claims)
-        self._held[task_type.name] += len(claims)
+        self.held[task_type.name] += len(claims)
         self._untaken.remove(claims)
-        self._claimed_at[task_type.name] = time.monotonic()
+        self.claimed_at[task_type.name] = time.monotonic()
         crew.resume()
 
     def _recover(self) -> None:
         """After a step that raised between claiming and handing out, leave nothing without hands."""
         if self._is_astray:
             self._give_back_untaken()
-            for crew in self._crews.values():
+            for crew in self.crews.values():
                 crew.resume()
             self._is_astray = False
 
@@ -189,7 +189,7 @@ class Worker:
     def _finish(self, attempt: Attempt, error: BaseException | None) -> None:
         """Take in, on the handler's thread, that it is done; wake the worker if it may have to claim more."""
         self._finished.append((attempt, error))
-        if not self._is_told and self._crews[attempt.task_type.name].runs_low:
+        if not self._is_told and self.crews[attempt.task_type.name].runs_low:
             self._is_told = True
             self._some_finished.set()
             self._on_finished()
@@ -200,7 +200,7 @@ class Worker:
         """Leave nothing at work and nothing unwritten; raises what the last attempt to write raises."""
         self._streams = False
         self._give_back_untaken()
-        for crew in self._crews.values():
+        for crew in self.crews.values():
             for claim in crew.withdraw():
                 self._judge(claim, GIVEN_BACK)
             for attempt in crew.at_work():
@@ -235,7 +235,7 @@ class Worker:
             if attempt.is_over:
                 fenced += not attempt.is_settled
             elif attempt.is_settled:
-                self._held[attempt.task_type.name] -= 1
+                self.held[attempt.task_type.name] -= 1
             else:
                 self._judge(attempt.claim, self._verdict_of(attempt, error))
         if own_commits:
@@ -249,12 +249,12 @@ class Worker:
                 self._give_up([attempt], self._verdict_of(attempt, _too_late(attempt)))
 
     def _at_work(self) -> list[Attempt]:
-        return [attempt for crew in self._crews.values() for attempt in crew.at_work()]
+        return [attempt for crew in self.crews.values() for attempt in crew.at_work()]
 
     def _give_up(self, attempts: Iterable[Attempt], verdict: Verdict) -> None:
         for attempt in attempts:
             self._judge(attempt.claim, verdict)  # first: the crew may find no hand for what waits
-            self._crews[attempt.task_type.name].give_up(attempt)
+            self.crews[attempt.task_type.name].give_up(attempt)
 
     def _verdict_of(self, attempt: Attempt, error: BaseException | None) -> Verdict:
         """Say what becomes of a task after an attempt; tell of one that failed."""
@@ -264,14 +264,14 @@ class Worker:
         return verdict
 
     def _judge(self, claim: Claim, verdict: Verdict) -> None:
-        self._held[claim.task.task_type] -= 1
+        self.held[claim.task.task_type] -= 1
         self._verdicts.add(claim, verdict)
 
     def _renew_if_due(self) -> None:
         if not self._is_busy or not self._renewal.begins():
             return
         at_work = [attempt for attempt in self._at_work() if not attempt.is_settled]
-        waiting = [claim for crew in self._crews.values() for claim in crew.waiting()]
+        waiting = [claim for crew in self.crews.values() for claim in crew.waiting()]
         lost = self._source.renew([*(attempt.claim for attempt in at_work), *waiting])
         if lost is None:
             self._renewal.ask_again_in(_LOOK_SECONDS)
@@ -280,12 +280,12 @@ class Worker:
         for attempt in at_work:
             if lost and attempt.claim.task.id in lost:
                 attempt.cancel()
-        for name, crew in self._crews.items():
-            self._held[name] -= len(crew.withdraw(lost)) if lost else 0
+        for name, crew in self.crews.items():
+            self.held[name] -= len(crew.withdraw(lost)) if lost else 0
             crew.resume()
 
     def _seconds_until_care(self) -> float:
-        if self._verdicts or any(crew.waiting() for crew in self._crews.values()):
+        if self._verdicts or any(crew.waiting() for crew in self.crews.values()):
             return _LOOK_SECONDS
         if not self._is_busy:
             return LONG_SECONDS

@@ -157,4 +157,4 @@ def test_a_task_that_cannot_begin_fails_and_its_hand_goes_on(
     statuses = Counter(sqlite_application.statuses())
     assert statuses == {Status.SUCCESS: 2 * (_COUNT - 1), Status.FAILED: 2}
     assert done.each.total() == 2 * (_COUNT - 1)
-    assert not scheduler.worker._held.total()
+    assert not scheduler.worker.held.total()
