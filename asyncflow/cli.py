@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from asyncflow import __version__
 from asyncflow.commands import audit, config, consume, dead_letters, init_db, reshard, run, serve, status, worker
+from asyncflow.commands.diagnosis import doctor, explain
 from asyncflow.commands.in_application import ParserInApplication
 from asyncflow.commands.printing import tell
 from asyncflow.commands.stop_signals import StopHeard
@@ -24,7 +25,8 @@ from asyncflow.errors import AsyncflowError, nearest
 from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line
 
-_COMMANDS = (run, worker, consume, reshard, serve, init_db, status, config, dead_letters, audit)  # as --help lists them
+# As --help lists them.
+_COMMANDS = (run, worker, consume, reshard, serve, init_db, status, doctor, explain, config, dead_letters, audit)
 _ELSEWHERE = (worker, consume, serve)  # not of an application's database alone
 
 

@@ -48,7 +48,7 @@ from asyncflow.scheduler.worker.attempt import Tools
 from asyncflow.scheduler.worker.monitor import Monitor, Wards
 from asyncflow.scheduler.worker.shard_claims import ShardClaims
 from asyncflow.scheduler.worker.worker import Worker
-from asyncflow.scheduler.worker.workload import Workload
+from asyncflow.scheduler.workload import Workload
 
 _WATCH_SECONDS = 1.0
 

@@ -9,7 +9,7 @@ import uuid
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
 import pytest
 
@@ -175,9 +175,8 @@ def test_help_names_the_commands() -> None:
 
 
 def test_the_command_line_names_every_module_that_is_a_command() -> None:
-    modules = [
-        importlib.import_module(f"{commands.__name__}.{found.name}") for found in iter_modules(commands.__path__)
-    ]
+    found = walk_packages(commands.__path__, f"{commands.__name__}.")
+    modules = [importlib.import_module(one.name) for one in found]
     assert {module for module in modules if hasattr(module, "add_to")} == set(cli._COMMANDS)
     assert len(set(cli._COMMANDS)) == len(cli._COMMANDS)
 

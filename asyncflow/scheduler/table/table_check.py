@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, Inspector, Table, inspect
 
@@ -26,21 +26,64 @@ def _schema(table: Table) -> str:
 
 
 def _require_in(inspector: Inspector, schema: str | None, tables: list[Table]) -> None:
+    for one in _compared(inspector, schema, tables):
+        if not one.is_there:
+            raise TablesMissingError(
+                f"the database has no table {one.table.fullname}; run `asyncflow init-db --database-url ...`, "
+                f"metadata.create_all(engine), or your Alembic migration"
+            )
+        if one.missing:
+            raise TablesMissingError(
+                f"the table {one.table.fullname} lacks {', '.join(one.missing)}; bring it up to date with Alembic"
+            )
+
+
+def table_differences(engine: Engine, outbox: Outbox) -> list[tuple[str, str]]:
+    """Return the names of the tables that are not as this version needs them, each with what differs."""
+    with connected(engine) as connection:
+        inspector = inspect(connection)
+        return [
+            (one.table.fullname, difference)
+            for schema, tables in groupby(sorted(outbox.tables, key=_schema), _schema)
+            for one in _compared(inspector, schema or None, list(tables))
+            if (difference := one.difference())
+        ]
+
+
+class _Compared(NamedTuple):
+    """Hold a table with what of it is missing in the database, and what its other indexes are on."""
+
+    table: Table
+    is_there: bool
+    missing: list[str]
+    others: dict[str, list[str]]
+
+    def difference(self) -> str | None:
+        """Return what differs; None if nothing does."""
+        if not self.is_there:
+            return f"The table {self.table.fullname} is not there"
+        if self.missing:
+            return f"The table {self.table.fullname} lacks {', '.join(self.missing)}"
+        told = [f"{name} is on ({', '.join(columns)})" for name, columns in self.others.items()]
+        return f"Of the table {self.table.fullname} the index {'; '.join(told)}" if told else None
+
+
+def _compared(inspector: Inspector, schema: str | None, tables: list[Table]) -> Iterator[_Compared]:
     names = [table.name for table in tables]
     columns = inspector.get_multi_columns(schema, filter_names=names)
     indexes = inspector.get_multi_indexes(schema, filter_names=names)
     for table in tables:
         place = (schema, table.name)
-        if place not in columns:
-            raise TablesMissingError(
-                f"the database has no table {table.fullname}; run `asyncflow init-db --database-url ...`, "
-                f"metadata.create_all(engine), or your Alembic migration"
-            )
-        missing = _absent(table.columns, columns[place]) + _absent(table.indexes, indexes.get(place, ()))
-        if missing:
-            raise TablesMissingError(
-                f"the table {table.fullname} lacks {', '.join(sorted(missing))}; bring it up to date with Alembic"
-            )
+        found = indexes.get(place, ())
+        missing = _absent(table.columns, columns.get(place, ())) + _absent(table.indexes, found)
+        yield _Compared(table, place in columns, sorted(missing), _others(table, found))
+
+
+def _others(table: Table, found: Iterable[Any]) -> dict[str, list[str]]:
+    """Return the indexes that bear the name of one of ours and are on other columns, with these."""
+    wanted = {str(index.name): [column.name for column in index.columns] for index in table.indexes}
+    known = {one["name"]: list(one["column_names"]) for one in found}
+    return {name: known[name] for name in wanted.keys() & known.keys() if known[name] != wanted[name]}
 
 
 def _absent(wanted: Iterable[Any], found: Iterable[Any]) -> list[str]:

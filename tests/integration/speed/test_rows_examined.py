@@ -15,6 +15,9 @@ from sqlalchemy import MetaData, select, text
 from asyncflow import Outbox, Scheduler, Status
 from asyncflow.scheduler import DeadLetters
 from asyncflow.scheduler.cluster.reshard import reshard
+from asyncflow.scheduler.diagnosis.diagnose import diagnose
+from asyncflow.scheduler.diagnosis.explain import explain
+from asyncflow.scheduler.diagnosis.finding import Code
 from asyncflow.scheduler.heads.parts import MOST_LANES, HeadParts
 from asyncflow.scheduler.operator.report import report
 from asyncflow.scheduler.operator.task_view import Filter, TaskPage, TaskView
@@ -128,6 +131,21 @@ def test_the_report_takes_a_few_statements_however_many_types_there_are(filled: 
     assert len(told.dead_letters) == 5
     assert len(examined.statements) <= 16
     assert examined.total <= 20 * TYPES * SHARDS
+
+
+def test_the_diagnosis_reads_a_bounded_part_and_tells_where_it_ended(filled: Filled) -> None:
+    with examining(filled.engine) as examined:
+        findings = diagnose(filled.engine, filled.outbox, stuck_seconds=5)
+    assert Code.NO_INSTANCE in {finding.code for finding in findings}
+    assert examined.most <= 5 * (MOST_LANES + 1)
+    assert len(examined.statements) <= 30
+
+
+def test_the_explanation_of_a_task_reads_its_type_alone(filled: Filled) -> None:
+    (row,) = filled.page(Filter(task_type="type.00042", status=Status.PENDING), 1).rows
+    with examining(filled.engine) as examined:
+        explain(filled.engine, filled.outbox, row.id)
+    assert examined.total <= 6 * SHARDS + 50
 
 
 def test_counts_of_one_type_read_that_type_alone(filled: Filled) -> None:

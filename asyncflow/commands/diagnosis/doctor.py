@@ -1,0 +1,81 @@
+"""``asyncflow doctor``: what does not move, since when, why, and what mends it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from asyncflow.commands.database import add_database_options, database_of
+from asyncflow.commands.printing import tell
+from asyncflow.commands.terminal.columns import width_of_terminal, wrapped
+from asyncflow.errors import OptionError, TargetNotFoundError
+from asyncflow.scheduler.diagnosis.diagnose import diagnose, is_stuck
+from asyncflow.scheduler.diagnosis.finding import Finding
+from asyncflow.scheduler.diagnosis.letters import LATELY_SECONDS
+from asyncflow.scheduler.diagnosis.waiting import STUCK_SECONDS
+from asyncflow.text import on_one_line
+
+_STUCK, _USAGE = 1, 2
+_INDENT = "    "
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    doctor = commands.add_parser(
+        "doctor",
+        help="show what is stuck, why, and what mends it; exit code 1 if something is",
+        description="Exit codes: 0 nothing is stuck, 1 something is, or the database cannot be asked, 2 wrong usage.",
+    )
+    add_database_options(doctor)
+    doctor.add_argument(
+        "--stuck-seconds",
+        type=float,
+        default=STUCK_SECONDS,
+        metavar="N",
+        help="look for the reason when a due task waits for so long (default: %(default)g)",
+    )
+    doctor.add_argument(
+        "--letters-seconds",
+        type=float,
+        default=LATELY_SECONDS,
+        metavar="N",
+        help="dead letters that are younger are new (default: %(default)g)",
+    )
+    doctor.add_argument("--json", action="store_true", help="as a JSON list, for programs")
+    doctor.set_defaults(command=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    try:
+        engine, outbox = database_of(options)
+        findings = diagnose(
+            engine, outbox, stuck_seconds=options.stuck_seconds, letters_seconds=options.letters_seconds
+        )
+    except (OptionError, TargetNotFoundError) as error:
+        tell(f"asyncflow: {on_one_line(error)}", sys.stderr)
+        return _USAGE
+    tell(as_json(findings) if options.json else render(findings, width_of_terminal()))
+    return _STUCK if is_stuck(findings) else 0
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """Return the findings as JSON."""
+    return json.dumps([finding.as_dict() for finding in findings], indent=2)
+
+
+def render(findings: Sequence[Finding], width: int) -> str:
+    """Return the findings as text for a terminal of a width."""
+    if not findings:
+        return "nothing is stuck"
+    return "\n".join(line for finding in findings for line in _lines(finding, width))
+
+
+def _lines(finding: Finding, width: int) -> list[str]:
+    since = "" if finding.since is None else f"  since {finding.since:%Y-%m-%d %H:%M:%S}Z"
+    head = f"{finding.severity.value.upper():<8} {finding.code.value}{since}"
+    body = wrapped(finding.cause, width, _INDENT)
+    # Not wrapped: a command is to be copied.
+    return [head, *body, f"{_INDENT}mend: {on_one_line(finding.remedy)}", f"{_INDENT}see:  {finding.runbook}"]

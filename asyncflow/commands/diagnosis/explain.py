@@ -1,0 +1,38 @@
+"""``asyncflow explain``: why one task has not happened yet, and when it will be tried."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from asyncflow.commands.database import add_database_options, database_of
+from asyncflow.commands.printing import tell
+from asyncflow.commands.terminal.columns import width_of_terminal, wrapped
+from asyncflow.scheduler.diagnosis.explain import Explanation, explain
+from asyncflow.text import on_one_line
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    command = commands.add_parser("explain", help="show why one task has not happened yet, and when it will be tried")
+    command.add_argument("task_id", metavar="TASK", help="the task's id")
+    add_database_options(command)
+    command.add_argument("--json", action="store_true", help="as a JSON object, for programs")
+    command.set_defaults(command=_explain)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    told = explain(*database_of(options), options.task_id)
+    tell(json.dumps(told.as_dict(), indent=2) if options.json else render(told, width_of_terminal()))
+    return 0
+
+
+def render(told: Explanation, width: int) -> str:
+    """Return the explanation as text for a terminal of a width."""
+    lines = [f"{told.task_id}  {on_one_line(told.task_type)}  {told.status.name}", *wrapped(told.why, width, "    ")]
+    if told.next_try is not None:
+        lines.append(f"    next: {told.next_try:%Y-%m-%d %H:%M:%S}Z")
+    if told.remedy is not None:
+        lines.append(f"    mend: {on_one_line(told.remedy)}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""What the terminal asks of commands: text that fits it."""

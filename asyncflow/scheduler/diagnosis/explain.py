@@ -1,0 +1,196 @@
+"""Why one task has not happened yet, and when it will be tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from asyncflow.errors import TaskNotFoundError
+from asyncflow.outbox import Outbox, Status
+from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.limits import OF_A_COMMAND
+from asyncflow.scheduler.diagnosis import queries
+from asyncflow.scheduler.diagnosis.finding import lasting
+from asyncflow.scheduler.diagnosis.letters import error_of
+from asyncflow.scheduler.diagnosis.sight import Sight, Waiting, look_at_type
+from asyncflow.scheduler.diagnosis.waiting import STUCK_SECONDS, findings_of_waiting, open_breakers, reason_of
+from asyncflow.scheduler.operator.selection import task_id_of
+from asyncflow.scheduler.table.claim_owner import shown_owner
+from asyncflow.scheduler.table.table_check import require_tables
+
+_MOST_AHEAD = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Tell of one task why it has not happened yet, or that it has.
+
+    ``next_try`` is when it will be tried, by the database's clock; None if that is not known, or never.
+    """
+
+    task_id: UUID
+    task_type: str
+    status: Status
+    why: str
+    next_try: datetime | None = None
+    remedy: str | None = None  # a command
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """Return all of it as plain values, for JSON."""
+        next_try = None if self.next_try is None else self.next_try.isoformat()
+        return {**asdict(self), "task_id": str(self.task_id), "status": self.status.name, "next_try": next_try}
+
+
+def explain(engine: Engine, outbox: Outbox, task_id: UUID | str) -> Explanation:
+    """Return why a task has not happened yet; raises TaskNotFoundError, TablesMissingError or OptionError."""
+    wanted = task_id_of(task_id)
+    require_tables(engine, outbox)
+    with Database(engine, limits=OF_A_COMMAND) as database:
+        return database.run(lambda connection: _explain(connection, outbox, wanted))
+
+
+def _explain(connection: Connection, outbox: Outbox, task_id: UUID) -> Explanation:
+    row = connection.execute(queries.one_task(outbox.tasks), {"its_id": task_id}).one_or_none()
+    if row is None:
+        raise TaskNotFoundError(f"there is no task {task_id}; is it another outbox's, or was it deleted?")
+    match Status(row.status):
+        case Status.SUCCESS:
+            return _told(row, f"It has happened, {_ago(row, row.modified_at)} ago, at attempt {row.retry_count + 1}.")
+        case Status.CANCELLED:
+            return _told(row, f"It was cancelled {_ago(row, row.modified_at)} ago and will not happen{_because(row)}.")
+        case Status.FAILED:
+            return _dead(row)
+        case Status.PROCESSING:
+            return _at_work(connection, outbox, row)
+        case _:
+            return _waiting(connection, outbox, row)
+
+
+def _dead(row: Any) -> Explanation:
+    why = f"It is a dead letter since {_ago(row, row.order_time)}, after {row.retry_count} attempts{_because(row)}."
+    return _told(row, why, remedy=f"asyncflow dead-letters replay --id {row.id} --yes")
+
+
+def _at_work(connection: Connection, outbox: Outbox, row: Any) -> Explanation:
+    sight = look_at_type(connection, outbox, row.task_type)
+    owner = shown_owner(row.owner) or "somebody"
+    since, left = _ago(row, row.modified_at), (row.order_time - row.now).total_seconds()
+    is_here = any(member.name == owner for member in sight.members)
+    if left > 0:
+        gone = "" if is_here else ", which is no instance that runs: a worker of a task service, or one that has died"
+        why = (
+            f"{owner}{gone} is at work on it since {since}, attempt {row.retry_count}; if nothing is heard of it, "
+            f"the task is given back in {lasting(left)}."
+        )
+        return _told(row, why, row.order_time, f"asyncflow tasks show --id {row.id}")
+    why = (
+        f"{owner} claimed it {since} ago, and the claim ran out {lasting(-left)} ago; the monitor of the instance that "
+        f"owns shard {row.shard} gives it back{'' if sight.owners.get(row.shard) else ', and nobody owns that shard'}."
+    )
+    return _told(row, why, remedy="asyncflow instances list")
+
+
+def _waiting(connection: Connection, outbox: Outbox, row: Any) -> Explanation:
+    sight = look_at_type(connection, outbox, row.task_type)
+    parked = _parked(connection, outbox, row)
+    if parked is not None:
+        return _behind_its_key(row, parked)
+    due_in = (row.next_select_time - row.now).total_seconds()
+    if due_in > 0:
+        why = (
+            f"It failed {row.retry_count} times and is tried again in {lasting(due_in)}{_because(row)}."
+            if row.retry_count
+            else f"It is not due yet: it was enqueued with a delay, which ends in {lasting(due_in)}."
+        )
+        return _told(row, why, row.next_select_time)
+    return _due(connection, outbox, row, sight)
+
+
+def _due(connection: Connection, outbox: Outbox, row: Any, sight: Sight) -> Explanation:
+    waits = max(0.0, (row.now - row.next_select_time).total_seconds())
+    one = Waiting(row.task_type, waits, frozenset([row.shard]))
+    if sight.owners and row.shard not in sight.owners:
+        count = len(sight.owners)
+        why = f"It stands in shard {row.shard}, but there are {count}: it was enqueued with another shard_count."
+        return _told(row, why, remedy="asyncflow reshard MODULE:SCHEDULER  # while no scheduler runs")
+    for finding in _reasons(sight, one):
+        return _told(row, finding.cause, remedy=finding.remedy)
+    ahead = connection.execute(
+        queries.count_ahead(outbox.tasks),
+        {"its_type": row.task_type, "its_shard": row.shard, "its_time": row.order_time, "most": _MOST_AHEAD},
+    ).scalar_one()
+    many = f"{ahead}{' or more' if ahead == _MOST_AHEAD else ''}"
+    owner = sight.owners.get(row.shard)
+    why = f"It is due since {lasting(waits)} and next in its lane; {owner} owns shard {row.shard} and takes it soon."
+    if ahead:
+        why = f"It is due since {lasting(waits)}; {many} of its lane go before it, and {owner} owns shard {row.shard}."
+    return _told(row, why, row.now)
+
+
+def _reasons(sight: Sight, one: Waiting) -> list[Any]:
+    """Return what holds the task up; that it is only behind others is told in another way."""
+    looked = Sight(**{**_fields(sight), "waiting": [one]})
+    general = [
+        finding for finding in findings_of_waiting(looked, STUCK_SECONDS) if finding.code.value not in _NO_REASONS
+    ]
+    concerning = [*open_breakers(looked, [one], 0.0)]
+    own = reason_of(looked, one, STUCK_SECONDS)
+    found = [own] if own is not None and own.code.value not in _NO_REASONS else []
+    return [*found, *(one for one in general if one not in concerning or ", and spend no" in one.cause)]
+
+
+_NO_REASONS = ("type-behind", "looked-in-part")
+
+
+def _fields(sight: Sight) -> dict[str, Any]:
+    return {name: getattr(sight, name) for name in sight.__dataclass_fields__}
+
+
+def _parked(connection: Connection, outbox: Outbox, row: Any) -> Any:
+    if row.task_key is None:
+        return None
+    values = {"its_type": row.task_type, "its_key": row.task_key}
+    return connection.execute(queries.parked_key(outbox.parked_keys), values).one_or_none()
+
+
+def _behind_its_key(row: Any, parked: Any) -> Explanation:
+    if parked.due is None:
+        why = (
+            f"Its type is ordered, and its key {row.task_key} waits behind the dead letter "
+            f"{parked.blocked_by}: it goes on "
+            f"when that is replayed, cancelled or discarded."
+        )
+        return _told(row, why, remedy=f"asyncflow dead-letters show --id {parked.blocked_by}")
+    due_in = (parked.due - row.now).total_seconds()
+    tried = f"in {lasting(due_in)}" if due_in > 1 else "now"
+    why = (
+        f"Its type is ordered, and its key {row.task_key} is parked since {_ago(row, parked.since)}: the key's "
+        "first task is "
+        f"tried {tried}, and this one in its turn{_because(row)}."
+    )
+    return _told(row, why, parked.due)
+
+
+def _told(row: Any, why: str, next_try: datetime | None = None, remedy: str | None = None) -> Explanation:
+    return Explanation(
+        task_id=row.id,
+        task_type=row.task_type,
+        status=Status(row.status),
+        why=why,
+        next_try=next_try,
+        remedy=remedy,
+    )
+
+
+def _ago(row: Any, moment: datetime) -> str:
+    return lasting((row.now - moment).total_seconds())
+
+
+def _because(row: Any) -> str:
+    error = error_of(row.schedule_log)
+    return f"; the last entry of its log: {error}" if error else ""

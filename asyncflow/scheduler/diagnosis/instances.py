@@ -1,0 +1,181 @@
+"""What is wrong with the instances: clocks, pools, versions, settings, loops, fenced writes, claims that run out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection
+
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.diagnosis import queries
+from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, listed, quoted
+from asyncflow.scheduler.diagnosis.sight import Sight, at
+from asyncflow.scheduler.telling.instance_state import ToldTrouble
+from asyncflow.scheduler.telling.recollection import FENCED, POOL
+
+_APART_SECONDS = 5.0
+_LATELY_SECONDS = 900.0
+_FAILURES = 3  # of a loop in a row: one may be chance
+_CLAIMS = 2  # of a type that ran out within an hour: one may be a restart
+_ROWS = 300  # that are looked at for a task whose claims run out
+
+
+def findings_of_instances(sight: Sight) -> Iterator[Finding]:
+    """Return what the instances tell is wrong with themselves, or is seen beside each other."""
+    yield from _clocks(sight)
+    for name, state in sight.states:
+        for trouble in state.troubles:
+            if sight.seconds_since(trouble.last) <= _LATELY_SECONDS:
+                yield from _trouble(name, trouble)
+        for failing in state.failing:
+            if failing.count >= _FAILURES:
+                yield _failing(name, failing)
+    yield from _versions(sight)
+    yield from _settings(sight)
+
+
+def _clocks(sight: Sight) -> Iterator[Finding]:
+    for name, state in sight.states:
+        ahead = state.seconds_ahead
+        if ahead is not None and abs(ahead) >= _APART_SECONDS:
+            direction = "ahead of" if ahead > 0 else "behind"
+            yield Finding(
+                code=Code.CLOCKS_APART,
+                severity=Severity.TROUBLE,
+                kind="instance",
+                name=name,
+                since=None,
+                cause=(
+                    f"The clock of {state.host or name} is {lasting(abs(ahead))} {direction} the database's: "
+                    "due times go "
+                    f"by the database's, but logs and what handlers write by their own."
+                ),
+                remedy="chronyc makestep  # on that host, or whatever keeps its clock",
+            )
+
+
+def _trouble(name: str, trouble: ToldTrouble) -> Iterator[Finding]:
+    if trouble.name == FENCED:
+        yield Finding(
+            code=Code.WRITES_FENCED,
+            severity=Severity.TROUBLE,
+            kind="instance",
+            name=name,
+            since=at(trouble.since),
+            cause=(
+                f"{trouble.count} settles of {name} changed nothing, for others owned the shards by then or "
+                "had settled "
+                f"the rows: it paused for longer than its lease, or two instances have one instance_index."
+            ),
+            remedy="asyncflow instances list",
+        )
+    if trouble.name == POOL:
+        yield Finding(
+            code=Code.POOL_TOO_SMALL,
+            severity=Severity.TROUBLE,
+            kind="instance",
+            name=name,
+            since=at(trouble.since),
+            cause=(
+                f"Loops of {name} waited {trouble.count} times in vain for a connection of the pool: "
+                f"it is too small, or the application keeps its connections."
+            ),
+            remedy="create_engine(..., pool_size=20)  # or give the scheduler an engine of its own",
+        )
+
+
+def _failing(name: str, failing: ToldTrouble) -> Finding:
+    return Finding(
+        code=Code.LOOP_FAILING,
+        severity=Severity.STUCK,
+        kind="instance",
+        name=name,
+        since=at(failing.since),
+        cause=f"The loop {failing.name} of {name} has failed {failing.count} times in a row: {failing.error}.",
+        remedy="asyncflow instances list --json  # and the log of that process has the traceback",
+    )
+
+
+def _versions(sight: Sight) -> Iterator[Finding]:
+    versions: dict[str, list[str]] = {}
+    for member in sight.members:
+        told = member.state.version if member.state else "one that tells nothing"
+        versions.setdefault(told, []).append(member.name)
+    if len(versions) > 1:
+        told = "; ".join(f"{version} ({listed(names)})" for version, names in sorted(versions.items()))
+        yield Finding(
+            code=Code.VERSIONS_DIFFER,
+            severity=Severity.NOTICE,
+            kind="instances",
+            name=listed(member.name for member in sight.members),
+            since=None,
+            cause=f"The instances are of different versions: {told}. During a deployment that is as it should be.",
+            remedy="asyncflow instances list",
+        )
+
+
+def _settings(sight: Sight) -> Iterator[Finding]:
+    differing: dict[str, dict[str, list[str]]] = {}
+    names = {setting for _, state in sight.states for setting in state.settings}
+    for setting in sorted(names):
+        values: dict[str, list[str]] = {}
+        for name, state in sight.states:
+            values.setdefault(str(state.settings.get(setting, "the default")), []).append(name)
+        if len(values) > 1:
+            differing[setting] = values
+    if differing:
+        told = "; ".join(
+            f"{setting} is " + ", ".join(f"{value} ({listed(names)})" for value, names in values.items())
+            for setting, values in differing.items()
+        )
+        yield Finding(
+            code=Code.SETTINGS_DIFFER,
+            severity=Severity.NOTICE,
+            kind="instances",
+            name=listed(name for name, _ in sight.states),
+            since=None,
+            cause=f"The instances have different settings: {told}.",
+            remedy="asyncflow instances list --json",
+        )
+
+
+def findings_of_claims(connection: Connection, outbox: Outbox, sight: Sight) -> Iterator[Finding]:
+    """Return the types of which claims run out again and again, with the task that is the likeliest reason."""
+    told: dict[str, list[ToldTrouble]] = {}
+    for _, state in sight.states:
+        for trouble in state.ran_out:
+            told.setdefault(trouble.name, []).append(trouble)
+    for name, troubles in sorted(told.items()):
+        count = sum(trouble.count for trouble in troubles)
+        if count >= _CLAIMS:
+            since = min(trouble.since for trouble in troubles)
+            yield _ran_out(name, count, since, _most_tried(connection, outbox, name))
+
+
+def _ran_out(name: str, count: int, since: float, task: Any) -> Finding:
+    if task is None:
+        told, remedy = "their workers died, hung or were cut off", f"asyncflow tasks list --type {quoted(name)}"
+    else:
+        told = f"the task {task.id} may kill its worker: it was begun {task.retry_count} times"
+        remedy = f"asyncflow explain {task.id}"
+    return Finding(
+        code=Code.CLAIMS_RUN_OUT,
+        severity=Severity.TROUBLE,
+        kind="task type",
+        name=name,
+        since=at(since),
+        cause=f"Claims of {count} tasks of {name} ran out within the last hour: {told}.",
+        remedy=remedy,
+    )
+
+
+def _most_tried(connection: Connection, outbox: Outbox, name: str) -> Any:
+    """Return the row of the type that was begun most often, of those whose log tells of a claim that ran out."""
+    found: list[Any] = []
+    for status in (Status.PENDING, Status.PROCESSING, Status.FAILED):
+        values = {"its_type": name, "its_status": int(status), "most": _ROWS}
+        rows = connection.execute(queries.rows_of_type(outbox.tasks), values)
+        found += [row for row in rows if "the claim" in (row.schedule_log or "")]
+    return max(found, key=lambda row: (row.retry_count, row.modified_at), default=None)

@@ -1,0 +1,134 @@
+"""Dead letters by what they died of: groups of one task type and one error, whatever numbers and names are in it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.limits import OF_A_COMMAND
+from asyncflow.scheduler.diagnosis import queries
+from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, quoted
+from asyncflow.scheduler.heads.parts import MOST_LANES
+
+LATELY_SECONDS = 3600.0  # dead letters that are younger are new, by default
+_LANES = 64  # in which something failed last
+_LETTERS = 50  # of each of them
+_LONGEST = 200
+_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
+_FRAMES = re.compile(r" \[[^\]]* in [^\]]*\]$")
+# In this order: what stands in quotes may hold numbers, and an id is more than its digits.
+_DETAILS = (
+    (re.compile(r"'[^']*'|\"[^\"]*\""), "'…'"),
+    (re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"), "…"),
+    (re.compile(r"\b(?:0x[0-9a-fA-F]+|(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{8,})\b"), "…"),
+    (re.compile(r"\d+"), "…"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterGroup:
+    """Tell of the dead letters of one fingerprint; ``count`` is of those that were looked at."""
+
+    fingerprint: str
+    task_type: str
+    error: str  # without what differs from one to the next
+    count: int
+    is_capped: bool  # there may be more
+    first: datetime
+    last: datetime
+    example: UUID  # the latest
+
+
+def error_of(log: str | None) -> str:
+    """Return the last error of a task's log, without its time and where it was raised."""
+    first = (log or "").partition("\n")[0]
+    return _FRAMES.sub("", _TIME.sub("", first))
+
+
+def normalised(error: str) -> str:
+    """Return an error without what differs from one to the next: numbers, ids and what stands in quotes."""
+    for detail, sign in _DETAILS:
+        error = detail.sub(sign, error)
+    return error[:_LONGEST]
+
+
+def fingerprint_of(task_type: str, error: str) -> str:
+    """Return the name of the group of a normalised error of a type."""
+    return hashlib.sha256(f"{task_type}\0{error}".encode()).hexdigest()[:12]
+
+
+def letter_groups(engine: Engine, outbox: Outbox, *, within_seconds: float = LATELY_SECONDS) -> list[LetterGroup]:
+    """Return the groups of the dead letters that came within so many seconds, the largest first.
+
+    Looks at the lanes in which something failed last, at the newest of each: what is beyond is not counted.
+    """
+    with Database(engine, limits=OF_A_COMMAND) as database:
+        return database.run(lambda connection: read_groups(connection, outbox, within_seconds))
+
+
+def read_groups(connection: Connection, outbox: Outbox, within_seconds: float) -> list[LetterGroup]:
+    """Read the same in the transaction of a connection."""
+    dialect = dialect_of(connection.dialect.name)
+    newest = connection.execute(queries.newest_failed(outbox.tasks, dialect), {"most": MOST_LANES}).all()
+    lanes = [(name, shard) for name, shard, seconds in newest if -float(seconds) <= within_seconds][:_LANES]
+    if not lanes:
+        return []
+    oldest = connection.execute(queries.read_clock()).scalar_one() - timedelta(seconds=within_seconds)
+    rows = connection.execute(queries.dead_letters(outbox.tasks, lanes, _LETTERS, dialect)).all()
+    return _grouped([row for row in rows if row.order_time >= oldest])
+
+
+def _grouped(rows: Sequence[Any]) -> list[LetterGroup]:
+    of_lanes: dict[tuple[str, int], int] = {}
+    groups: dict[tuple[str, str], list[Any]] = {}
+    for row in rows:
+        of_lanes[row.task_type, row.shard] = of_lanes.get((row.task_type, row.shard), 0) + 1
+        groups.setdefault((row.task_type, normalised(error_of(row.schedule_log))), []).append(row)
+    capped = {lane[0] for lane, count in of_lanes.items() if count == _LETTERS}
+    found = [_group(name, error, members, is_capped=name in capped) for (name, error), members in groups.items()]
+    return sorted(found, key=lambda group: (-group.count, group.task_type, group.error))
+
+
+def _group(task_type: str, error: str, members: Sequence[Any], *, is_capped: bool) -> LetterGroup:
+    latest = max(members, key=lambda row: row.order_time)
+    return LetterGroup(
+        fingerprint=fingerprint_of(task_type, error),
+        task_type=task_type,
+        error=error,
+        count=len(members),
+        is_capped=is_capped,
+        first=min(row.order_time for row in members),
+        last=latest.order_time,
+        example=latest.id,
+    )
+
+
+def findings_of_letters(connection: Connection, outbox: Outbox, within_seconds: float) -> Iterator[Finding]:
+    """Return the new dead letters, a finding for each fingerprint."""
+    for group in read_groups(connection, outbox, within_seconds):
+        number = f"{group.count}{' or more' if group.is_capped else ''} task{'s' if group.count != 1 else ''}"
+        yield Finding(
+            code=Code.DEAD_LETTERS_NEW,
+            severity=Severity.TROUBLE,
+            kind="task type",
+            name=group.task_type,
+            since=group.first,
+            cause=(
+                f"{number} of {group.task_type} became dead letters within {lasting(within_seconds)}: "
+                f"{group.error or 'no error was written'}."
+            ),
+            remedy=(
+                f"asyncflow dead-letters show --id {group.example}  # when it is mended: "
+                f"asyncflow dead-letters replay --type {quoted(group.task_type)} --yes"
+            ),
+        )

@@ -1,0 +1,184 @@
+"""What one look at the tables has seen: all that the findings are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.cluster import queries as cluster_queries
+from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
+from asyncflow.scheduler.diagnosis import queries
+from asyncflow.scheduler.heads.parts import HeadParts
+from asyncflow.scheduler.heads.queries import Head, read_heads_of
+from asyncflow.scheduler.telling.instance_state import InstanceState, state_from
+
+_MOST_PARTS = 16  # of the heads: some 8,000 lanes, in about a tenth of a second
+MOST_TYPES = 100  # whose reasons are looked for: those that wait longest
+
+
+class Member(NamedTuple):
+    """Tell of a running instance; ``state`` is what it tells of itself, None if it tells nothing."""
+
+    name: str
+    leaving: bool
+    state: InstanceState | None
+
+    @property
+    def is_drained(self) -> bool:
+        """Tell whether somebody, or its own end, took it from the candidates; one with fixed shares never was one."""
+        return self.leaving and self.state is not None and "instance_count" not in self.state.settings
+
+
+class Waiting(NamedTuple):
+    """Tell of a task type whose tasks are overdue: for how long the oldest, and in which shards."""
+
+    task_type: str
+    seconds: float
+    shards: frozenset[int]
+
+
+class ParkedRow(NamedTuple):
+    """Tell of a parked key; without ``due`` it waits for the dead letter ``blocked_by``."""
+
+    task_type: str
+    key: str
+    since: datetime
+    due: datetime | None
+    blocked_by: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """Hold what was seen, all at about one moment, ``now`` by the database's clock."""
+
+    now: datetime
+    members: Sequence[Member]
+    owners: Mapping[int, str | None]  # shards of the outbox; None: nobody, or a lease that ran out
+    waiting: Sequence[Waiting] = ()
+    off: frozenset[str] = frozenset()
+    at_work: frozenset[str] = frozenset()  # types without a handler in some instance, that somebody works on
+    not_looked_at: str | None = None  # the type behind which others may wait
+    destinations: Mapping[str, str] = field(default_factory=dict)  # of task types, as far as they are declared here
+    topics: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def states(self) -> list[tuple[str, InstanceState]]:
+        """Return the instances that tell of themselves."""
+        return [(member.name, member.state) for member in self.members if member.state is not None]
+
+    @property
+    def all_tell(self) -> bool:
+        """Tell whether every process that may be at work has told what it knows: nothing is concluded from silence."""
+        told = {name for name, _ in self.states}
+        return bool(told) and {member.name for member in self.members} | self.owning <= told
+
+    @property
+    def owning(self) -> set[str]:
+        """Return the instances that own shards."""
+        return {owner for owner in self.owners.values() if owner}
+
+    @property
+    def unowned(self) -> frozenset[int]:
+        """Return the shards that nobody owns."""
+        return frozenset(shard for shard, owner in self.owners.items() if owner is None)
+
+    def ago(self, seconds: float) -> datetime:
+        """Return the moment that lies so far back."""
+        return self.now - timedelta(seconds=seconds)
+
+    def seconds_since(self, moment: float) -> float:
+        """Return how long ago a moment was that an instance told, in seconds since 1970."""
+        return self.now.timestamp() - moment
+
+
+def at(moment: float) -> datetime:
+    """Return a moment that an instance told as a datetime."""
+    return datetime.fromtimestamp(moment, timezone.utc)
+
+
+def look(connection: Connection, outbox: Outbox, overdue_seconds: float) -> Sight:
+    """Look at everything: the types whose tasks are overdue by so much, and who is there to do them."""
+    heads, last = _heads(connection, outbox)
+    return _seen(connection, outbox, waiting_in(heads, overdue_seconds), last)
+
+
+def look_at_type(connection: Connection, outbox: Outbox, task_type: str) -> Sight:
+    """Look at one type, overdue or not."""
+    heads = read_heads_of(connection, outbox.tasks, Status.PENDING, task_type)
+    return _seen(connection, outbox, waiting_in(heads, 0.0), None)
+
+
+def waiting_in(heads: Iterable[Head], overdue_seconds: float) -> list[Waiting]:
+    """Return the types of which lanes are overdue, longest first."""
+    found: dict[str, list[Head]] = {}
+    for head in heads:
+        if -float(head.due_in_seconds) >= overdue_seconds:
+            found.setdefault(head.task_type, []).append(head)
+    waiting = [
+        Waiting(name, -min(float(one.due_in_seconds) for one in late), frozenset(one.shard for one in late))
+        for name, late in found.items()
+    ]
+    return sorted(waiting, key=lambda one: -one.seconds)
+
+
+def _heads(connection: Connection, outbox: Outbox) -> tuple[list[Head], str | None]:
+    """Return the heads of PENDING, and the type behind which they were not read; None if all were."""
+    parts = HeadParts(lambda work: work(connection), outbox.tasks, Status.PENDING, outbox.shard_count)
+    heads: list[Head] = []
+    for _ in range(_MOST_PARTS):
+        part = parts.next()
+        heads += part.heads
+        if part.is_last:
+            return heads, None
+    return heads, heads[-1].task_type
+
+
+def _seen(connection: Connection, outbox: Outbox, waiting: list[Waiting], last: str | None) -> Sight:
+    owners = {
+        row.shard: row.owner if row.owner and row.seconds_left > 0 else None
+        for row in connection.execute(cluster_queries.read_owners(outbox.shards))
+        if row.job == OUTBOX_JOB
+    }
+    names = [one.task_type for one in waiting[:MOST_TYPES]]
+    members = _members(connection, outbox)
+    unhandled = {name for member in members if member.state for name in member.state.unhandled}
+    return Sight(
+        now=connection.execute(queries.read_clock()).scalar_one(),
+        members=members,
+        owners=owners,
+        waiting=waiting,
+        off=_switched_off(connection, outbox, names),
+        at_work=frozenset(name for name in unhandled.intersection(names) if _is_at_work(connection, outbox, name)),
+        not_looked_at=last,
+        destinations={name: kind.destination for name, kind in outbox.task_types.items()},
+        topics={name: kind.topic for name, kind in outbox.task_types.items()},
+    )
+
+
+def _members(connection: Connection, outbox: Outbox) -> list[Member]:
+    found: dict[str, Member] = {}
+    for row in connection.execute(cluster_queries.read_members(outbox.instances)):
+        if row.seconds_left > 0:
+            known = found.get(row.instance)
+            state = state_from(row.state) or (known.state if known else None)
+            found[row.instance] = Member(row.instance, bool(row.leaving), state)
+    return list(found.values())
+
+
+def _switched_off(connection: Connection, outbox: Outbox, names: Sequence[str]) -> frozenset[str]:
+    declared = {**outbox.task_types, **outbox.handler_types}
+    enabled = {name: declared[name].enabled for name in names if name in declared}
+    for name, is_on in connection.execute(queries.switches(outbox.schedule_cfgs), {"types": list(names)}):
+        if is_on is not None:
+            enabled[name] = bool(is_on)
+    return frozenset(name for name, is_on in enabled.items() if not is_on)
+
+
+def _is_at_work(connection: Connection, outbox: Outbox, name: str) -> bool:
+    return connection.execute(queries.some_at_work(outbox.tasks), {"its_type": name}).first() is not None

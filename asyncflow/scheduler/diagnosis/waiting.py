@@ -1,0 +1,239 @@
+"""Why the oldest due tasks of a type wait: the first reason that holds is told, and each told once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, listed, quoted
+from asyncflow.scheduler.diagnosis.sight import MOST_TYPES, Sight, Waiting, at
+from asyncflow.scheduler.telling.instance_state import InstanceState, ToldBreaker
+
+STUCK_SECONDS = 60.0  # what waits for longer, or is as it is for longer, is found; by default
+_RUN = "asyncflow run MODULE:SCHEDULER"
+
+
+def findings_of_waiting(sight: Sight, stuck_seconds: float = STUCK_SECONDS) -> Iterator[Finding]:
+    """Return the reasons why types wait: those of the whole outbox first, then those of single types."""
+    waiting = list(sight.waiting)
+    if alone := _no_instance(sight):
+        yield alone
+        return
+    yield from open_breakers(sight, waiting, stuck_seconds)
+    if unowned := _unowned(sight, waiting):
+        yield unowned
+    for one in waiting[:MOST_TYPES]:
+        if (found := reason_of(sight, one, stuck_seconds)) is not None:
+            yield found
+    if sight.not_looked_at is not None:
+        yield _in_part(sight, sight.not_looked_at)
+
+
+def reason_of(sight: Sight, one: Waiting, stuck_seconds: float) -> Finding | None:
+    """Return why a type waits; None if it waits for what concerns others as well, and is told of them together."""
+    for reason in _REASONS:
+        if (found := reason(sight, one, stuck_seconds)) is not None:
+            return found
+    if is_behind_breaker(sight, one.task_type) or (sight.unowned and one.shards <= sight.unowned):
+        return None
+    return _behind(sight, one)
+
+
+# -- of the whole outbox -----------------------------------------------------------------------------------
+
+
+def _no_instance(sight: Sight) -> Finding | None:
+    """Tell that nobody is there, if anything waits."""
+    if sight.members or sight.owning or not sight.waiting:
+        return None
+    longest = sight.waiting[0]
+    has_run = bool(sight.owners)
+    return Finding(
+        code=Code.NO_INSTANCE,
+        severity=Severity.STUCK,
+        kind="tasks",
+        name=f"of {listed(one.task_type for one in sight.waiting)}",
+        since=sight.ago(longest.seconds),
+        cause=(
+            f"No scheduler runs{'' if has_run else ', and none has ever been started here'}; "
+            f"the oldest due task waits for {lasting(longest.seconds)}."
+        ),
+        remedy=_RUN,
+    )
+
+
+def _unowned(sight: Sight, waiting: Iterable[Waiting]) -> Finding | None:
+    late = {one.task_type: one for one in waiting if one.shards & sight.unowned}
+    if not late:
+        return None
+    shards = sorted({shard for one in late.values() for shard in one.shards & sight.unowned})
+    leaving = [member.name for member in sight.members if member.is_drained]
+    why = (
+        f"{listed(leaving)} {'is' if len(leaving) == 1 else 'are'} being drained, and no other instance takes them"
+        if leaving and len(leaving) == len(sight.members)
+        else "no instance has taken them: the fixed shares of the instances that run leave them out, or none looks"
+    )
+    longest = max(late.values(), key=lambda one: one.seconds)
+    return Finding(
+        code=Code.SHARDS_UNOWNED,
+        severity=Severity.STUCK,
+        kind="shards",
+        name=listed(shards),
+        since=sight.ago(longest.seconds),
+        cause=f"Nobody owns {len(shards)} shards in which tasks of {listed(late)} are due: {why}.",
+        remedy=f"asyncflow instances undrain --name {quoted(leaving[0])}" if leaving else _RUN,
+    )
+
+
+def open_breakers(sight: Sight, waiting: Iterable[Waiting], stuck_seconds: float) -> Iterator[Finding]:
+    """Return a finding for each destination or topic that an instance cannot reach."""
+    told: dict[tuple[str, str | None], tuple[ToldBreaker, list[str]]] = {}
+    for name, state in sight.states:
+        for breaker in state.breakers:
+            known = told.setdefault((breaker.destination, breaker.topic), (breaker, []))
+            known[1].append(name)
+            if breaker.since < known[0].since:
+                told[breaker.destination, breaker.topic] = (breaker, known[1])
+    for breaker, instances in told.values():
+        late = [one.task_type for one in waiting if _concerns(sight, breaker, one.task_type)]
+        yield _open_breaker(sight, breaker, instances, late, stuck_seconds)
+
+
+def _open_breaker(
+    sight: Sight, breaker: ToldBreaker, instances: list[str], late: list[str], stuck_seconds: float
+) -> Finding:
+    lasts = sight.seconds_since(breaker.since)
+    place = f"the topic {breaker.topic} of {breaker.destination}" if breaker.topic else breaker.destination
+    until_probe = -sight.seconds_since(breaker.probe_at)
+    probe = f"in {lasting(until_probe)}" if until_probe > 1 else "now"
+    waits = f"; due tasks of {listed(late)} wait, and spend no attempts" if late else ""
+    return Finding(
+        code=Code.BREAKER_OPEN,
+        severity=Severity.STUCK if late or lasts >= stuck_seconds else Severity.TROUBLE,
+        kind="topic" if breaker.topic else "destination",
+        name=f"{breaker.destination}/{breaker.topic}" if breaker.topic else breaker.destination,
+        since=at(breaker.since),
+        cause=(
+            f"{_first(place)} cannot be reached by {listed(instances)}: {breaker.error or 'no error was told'}; "
+            f"it is tried again {probe}{waits}."
+        ),
+        remedy="asyncflow instances list --json  # then look after the broker: it is tried again by itself",
+    )
+
+
+def is_behind_breaker(sight: Sight, task_type: str) -> bool:
+    """Tell whether a breaker that is not closed may be the reason why a type waits."""
+    return any(_concerns(sight, one, task_type) for _, state in sight.states for one in state.breakers)
+
+
+def _concerns(sight: Sight, breaker: ToldBreaker, task_type: str) -> bool:
+    destination = sight.destinations.get(task_type)
+    if destination is not None:
+        is_there = destination == breaker.destination
+        return is_there and breaker.topic in (None, sight.topics[task_type])
+    return task_type in breaker.types or breaker.type_count > len(breaker.types)
+
+
+def _in_part(sight: Sight, last: str) -> Finding:
+    return Finding(
+        code=Code.LOOKED_IN_PART,
+        severity=Severity.NOTICE,
+        kind="task types",
+        name=f"behind {last}",
+        since=None,
+        cause=f"There are too many lanes to look at all of them; task types behind {last} were not looked at.",
+        remedy="asyncflow explain TASK  # for a task of one of them",
+    )
+
+
+# -- of one type -------------------------------------------------------------------------------------------
+
+
+def _off(sight: Sight, one: Waiting, _: float) -> Finding | None:
+    if one.task_type not in sight.off:
+        return None
+    return _of_type(
+        sight,
+        one,
+        Code.TYPE_OFF,
+        Severity.TROUBLE,
+        "it is switched off",
+        f"asyncflow config set --type {quoted(one.task_type)} --option enabled=true",
+    )
+
+
+def _undeclared(sight: Sight, one: Waiting, _: float) -> Finding | None:
+    is_known_nowhere = sight.all_tell and all(one.task_type in state.undeclared for _, state in sight.states)
+    if not is_known_nowhere:
+        return None
+    why = f"none of the {len(sight.states)} instances declares it: they left it alone"
+    return _of_type(sight, one, Code.TYPE_UNDECLARED, Severity.STUCK, why, _RUN)
+
+
+def _unhandled(sight: Sight, one: Waiting, _: float) -> Finding | None:
+    def has_none(state: InstanceState) -> bool:
+        return one.task_type in (*state.unhandled, *state.undeclared)
+
+    if not sight.all_tell or one.task_type in sight.at_work or not all(has_none(state) for _, state in sight.states):
+        return None
+    why = "it is declared, but no instance has a handler for it, and no worker of a task service takes it"
+    return _of_type(sight, one, Code.TYPE_UNHANDLED, Severity.STUCK, why, _RUN)
+
+
+def _hang(sight: Sight, one: Waiting, stuck_seconds: float) -> Finding | None:
+    crews = {name: crew for name, state in sight.states for crew in state.crews if crew.task_type == one.task_type}
+    who_has = [name for name, state in sight.states if one.task_type not in (*state.unhandled, *state.undeclared)]
+    if not crews or len(crews) < len(who_has):
+        return None
+    longest = min(crew.since for crew in crews.values())
+    lasts = sight.seconds_since(longest)
+    if lasts < stuck_seconds:
+        return None
+    at_work = sum(crew.at_work for crew in crews.values())
+    why = f"all its {at_work} handlers are at work on {listed(crews)}, the longest of them for {lasting(lasts)}"
+    remedy = f"asyncflow tasks list --type {quoted(one.task_type)} --status processing"
+    return _of_type(sight, one, Code.HANDLERS_HANG, Severity.STUCK, why, remedy)
+
+
+def _spent(sight: Sight, one: Waiting, _: float) -> Finding | None:
+    if not any(one.task_type in state.spent for _, state in sight.states):
+        return None
+    why = "its rate is spent: more tasks come than its rate_limit_per_second or interval_seconds lets through"
+    return _of_type(
+        sight,
+        one,
+        Code.RATE_SPENT,
+        Severity.TROUBLE,
+        why,
+        f"asyncflow config list  # and raise the limit of {one.task_type}",
+    )
+
+
+def _behind(sight: Sight, one: Waiting) -> Finding:
+    busy = [name for name, state in sight.states if state.in_hand or state.rounds_per_second]
+    if busy or not sight.all_tell:
+        why = f"nothing stands in its way: more comes than is done, and {listed(busy) or 'an instance'} is at work"
+        return _of_type(sight, one, Code.TYPE_BEHIND, Severity.TROUBLE, why, "asyncflow top")
+    failing = {trouble.name: trouble.error for _, state in sight.states for trouble in state.failing}
+    told = "; ".join(f"the loop {name} fails: {error}" for name, error in failing.items())
+    why = told or "no reason is known, and no instance has anything in hand: somebody may hold locks on its rows"
+    return _of_type(sight, one, Code.TYPE_BEHIND, Severity.STUCK, why, "asyncflow instances list")
+
+
+def _of_type(sight: Sight, one: Waiting, code: Code, severity: Severity, why: str, remedy: str) -> Finding:
+    return Finding(
+        code=code,
+        severity=severity,
+        kind="task type",
+        name=one.task_type,
+        since=sight.ago(one.seconds),
+        cause=f"The oldest due task of {one.task_type} waits for {lasting(one.seconds)}: {why}.",
+        remedy=remedy,
+    )
+
+
+def _first(text: str) -> str:
+    return text if not text.startswith("the ") else f"The {text[4:]}"
+
+
+_Reason = Callable[[Sight, Waiting, float], Finding | None]
+_REASONS: tuple[_Reason, ...] = (_off, _undeclared, _unhandled, _hang, _spent)
