@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
+from asyncflow.commands.terminal.as_json import add_json_option, as_json
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import Audit, AuditEntry
 from asyncflow.scheduler.operator.selection import task_id_of
@@ -20,6 +21,7 @@ def add_to(commands: Any) -> None:
     """Add the command."""
     audit = commands.add_parser("audit", help="show who replayed, cancelled or discarded tasks, latest first")
     add_database_options(audit)
+    add_json_option(audit)
     audit.add_argument("--id", metavar="TASK", help="of one task")
     audit.add_argument("--limit", type=int, default=50, help="entries shown (default: %(default)s)")
     audit.set_defaults(command=lambda options: _audit(options, *database_of(options)))
@@ -27,7 +29,8 @@ def add_to(commands: Any) -> None:
 
 def _audit(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
     task_id = None if options.id is None else task_id_of(options.id)
-    tell(render(Audit(engine, outbox).entries(task_id=task_id, limit=options.limit)))
+    entries = Audit(engine, outbox).entries(task_id=task_id, limit=options.limit)
+    tell(as_json(entries) if options.json else render(entries))
     return 0
 
 

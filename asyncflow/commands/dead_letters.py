@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import getpass
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
+from asyncflow.commands.terminal.as_json import add_json_option, as_json
+from asyncflow.commands.terminal.columns import table, width_of_terminal
 from asyncflow.outbox import Status
+from asyncflow.outbox.declarations.task_type import require_number
 from asyncflow.scheduler import DeadLetters, Selection
+from asyncflow.scheduler.diagnosis.letters import LetterGroup, letter_groups
 from asyncflow.scheduler.operator.dead_letters import Changed
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState
 from asyncflow.text import printable
@@ -29,23 +34,31 @@ def add_to(commands: Any) -> None:
     """Add the command and its own commands."""
     letters = commands.add_parser("dead-letters", help="look at FAILED tasks, replay, cancel or discard them")
     actions = letters.add_subparsers(required=True, metavar="ACTION")
-
-    def add(name: str, text: str, run: Callable[[argparse.Namespace, DeadLetters], int]) -> argparse.ArgumentParser:
-        sub: argparse.ArgumentParser = actions.add_parser(name, help=text)
-        add_database_options(sub)
-        sub.set_defaults(
-            command=lambda options: run(options, DeadLetters(*database_of(_with_target(options)))), action=name
-        )
-        return sub
-
-    listing = add("list", "show dead letters, page by page", _list)
+    listing = add_action(actions, "list", "show dead letters, page by page", _list)
     _add_filter(listing)
     listing.add_argument("--limit", type=int, default=50, help="of a page (default: %(default)s)")
     listing.add_argument("--after", metavar="CURSOR", help="as the page before told")
-    showing = add("show", "show all of one task", _show)
-    showing.add_argument("--id", required=True, metavar="TASK")
+    grouping = add_action(actions, "groups", "show what tasks died of lately, by type and error", _groups)
+    grouping.add_argument(
+        "--hours", type=float, default=24.0, metavar="N", help="dead letters that are younger (default: %(default)g)"
+    )
+    add_action(actions, "show", "show all of one task", show).add_argument("--id", required=True, metavar="TASK")
+    add_changes(actions)
+
+
+def add_action(actions: Any, name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    """Add one of a command's own commands, which names a database and may answer with JSON."""
+    sub: argparse.ArgumentParser = actions.add_parser(name, help=text)
+    add_database_options(sub)
+    add_json_option(sub)
+    sub.set_defaults(command=run, action=name)
+    return sub
+
+
+def add_changes(actions: Any) -> None:
+    """Add replay, cancel and discard."""
     for name, text in _ACTIONS.items():
-        _add_change(add(name, text, _change), name)
+        _add_change(add_action(actions, name, text, _change), name)
 
 
 def _with_target(options: argparse.Namespace) -> argparse.Namespace:
@@ -82,20 +95,34 @@ def _user() -> str:
         return "unknown"
 
 
-def _list(options: argparse.Namespace, letters: DeadLetters) -> int:
+def _list(options: argparse.Namespace) -> int:
+    letters = DeadLetters(*database_of(options))
     page = letters.list(task_type=options.task_type, key=options.key, limit=options.limit, after=options.after)
+    if options.json:
+        tell(as_json(page))
+        return 0
     tell(render(page.letters))
     if page.next is not None:
         tell(f"\nmore: --after {page.next}")
     return 0
 
 
-def _show(options: argparse.Namespace, letters: DeadLetters) -> int:
-    tell(render_state(letters.inspect(options.id)))
+def _groups(options: argparse.Namespace) -> int:
+    require_number("hours", options.hours, 0.001, 87_600)
+    groups = letter_groups(*database_of(options), within_seconds=options.hours * 3600)
+    tell(as_json(groups) if options.json else render_groups(groups, width_of_terminal()))
     return 0
 
 
-def _change(options: argparse.Namespace, letters: DeadLetters) -> int:
+def show(options: argparse.Namespace) -> int:
+    """Show all of one task."""
+    state = DeadLetters(*database_of(options)).inspect(options.id)
+    tell(as_json({**asdict(state), "status": Status(state.status).name}) if options.json else render_state(state))
+    return 0
+
+
+def _change(options: argparse.Namespace) -> int:
+    letters = DeadLetters(*database_of(_with_target(options)))
     selection = Selection(
         ids=options.id, task_type=options.task_type, key=options.key, everything=options.all, limit=options.limit
     )
@@ -106,7 +133,7 @@ def _change(options: argparse.Namespace, letters: DeadLetters) -> int:
         changed = letters.replay(selection, per_second=options.per_second, **who)
     else:
         changed = getattr(letters, options.action)(selection, **who)
-    tell(_told(options.action, changed))
+    tell(as_json(changed) if options.json else _told(options.action, changed))
     return 0
 
 
@@ -137,6 +164,22 @@ def render(letters: Sequence[DeadLetter]) -> str:
         lines.append(f"{letter.task_id} {letter.failed_at:%Y-%m-%d %H:%M:%S} {letter.retry_count:>7} {name}")
         lines.append(f"    {letter.log.splitlines()[0] if letter.log else '(no log)'}")
     return "\n".join(lines if letters else [*lines, "(no dead letters)"])
+
+
+def render_groups(groups: Sequence[LetterGroup], width: int) -> str:
+    """Return groups as text for a terminal of a width."""
+    rows = [
+        (
+            group.fingerprint,
+            f"{group.count}{'+' if group.is_capped else ''}",
+            group.task_type,
+            f"{group.first:%m-%d %H:%M:%S}",
+            f"{group.last:%m-%d %H:%M:%S}",
+            group.error,
+        )
+        for group in groups
+    ]
+    return table(("GROUP", "TASKS", "TASK TYPE", "FIRST (UTC)", "LAST (UTC)", "ERROR"), rows, width)
 
 
 def render_state(state: TaskState) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
+from asyncflow.commands.terminal.as_json import add_json_option, as_json
 from asyncflow.scheduler.operator.report import Report, TypeReport, report
 from asyncflow.text import printable
 
@@ -27,11 +28,13 @@ def add_to(commands: Any) -> None:
     """Add the command."""
     status = commands.add_parser("status", help="show what waits, what failed and who owns the shards")
     add_database_options(status)
+    add_json_option(status)
     status.set_defaults(command=_status)
 
 
 def _status(options: argparse.Namespace) -> int:
-    tell(render(report(*database_of(options))))
+    state = report(*database_of(options))
+    tell(as_json(state) if options.json else render(state))
     return 0
 
 

@@ -1,0 +1,57 @@
+"""``asyncflow types``: what waits and what failed of each task type, and the options that are in force."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from asyncflow.commands.database import add_database_options, database_of
+from asyncflow.commands.printing import tell
+from asyncflow.commands.terminal.as_json import add_json_option, as_json
+from asyncflow.commands.terminal.columns import table, width_of_terminal
+from asyncflow.scheduler import Configurations
+from asyncflow.scheduler.operator.report import Report, report
+
+_HEADINGS = ("TASK TYPE", "ENABLED", "PENDING", "OLDEST DUE", "RUNNING", "FAILED", "SET BY THE TABLE")
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    types = commands.add_parser("types", help="show what waits and failed of each type, and what the table sets")
+    add_database_options(types)
+    add_json_option(types)
+    types.set_defaults(command=_types)
+
+
+def _types(options: argparse.Namespace) -> int:
+    database = database_of(options)
+    state, configs = report(*database), Configurations(*database).all()
+    set_ones = {name: config.options() for name, config in configs.items()}
+    if options.json:
+        tell(as_json([{**asdict(one), "options": set_ones.get(one.task_type, {})} for one in state.types]))
+        return 0
+    tell(render(state, set_ones, width_of_terminal()))
+    return 0
+
+
+def render(state: Report, options: Mapping[str, Mapping[str, Any]], width: int) -> str:
+    """Return the types as text for a terminal of a width."""
+    rows = [
+        (
+            one.task_type,
+            "yes" if one.enabled else "no",
+            _count(one.pending, state.count_limit),
+            None if one.oldest_due_seconds is None else f"{one.oldest_due_seconds:.1f} s",
+            _count(one.running, state.count_limit),
+            _count(one.failed, state.count_limit),
+            " ".join(f"{name}={value}" for name, value in options.get(one.task_type, {}).items()) or None,
+        )
+        for one in state.types
+    ]
+    return table(_HEADINGS, rows, width)
+
+
+def _count(count: int, limit: int) -> str:
+    return f">={limit}" if count >= limit else str(count)

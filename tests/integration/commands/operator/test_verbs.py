@@ -1,0 +1,181 @@
+"""The verbs by which a person looks and changes: what they print, what programs read, and what they do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine
+
+from asyncflow import JobSettings, Scheduler, ShardingContext, SimpleJob, Status, cli
+from asyncflow.scheduler import Configurations
+from asyncflow.testing import MemoryPublisher
+from tests.integration.conftest import Schedule
+from tests.integration.scheduler.writing import alter, publish, publish_many
+from tests.support.application import Application
+from tests.unit.scheduler.waiting import eventually
+
+QUICK: dict[str, Any] = {"heartbeat_seconds": 0.1, "lease_seconds": 3.0, "max_pause_seconds": 0.1, "tick": 0.1}
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(sqlite_application: Application, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Run a command, which must end with ``code``; return what it printed, of JSON what that says."""
+    return asking(sqlite_application.engine, capsys)
+
+
+def asking(engine: Engine, capsys: pytest.CaptureFixture[str]) -> Ask:
+    url = engine.url.render_as_string(hide_password=False)
+
+    def ask(*arguments: str, code: int = 0) -> Any:
+        capsys.readouterr()
+        assert cli.main([*arguments, "--database-url", url]) == code
+        out, err = capsys.readouterr()
+        return json.loads(out) if "--json" in arguments else out if code == 0 else err
+
+    return ask
+
+
+def fail(application: Application, task_id: UUID, log: str) -> None:
+    alter(application, f"status = 3, retry_count = 2, schedule_log = '{log}'", f"id = x'{task_id.hex}'")
+
+
+def test_tasks_are_listed_page_by_page_shown_and_changed(sqlite_application: Application, ask: Ask) -> None:
+    ids = publish_many(sqlite_application, 5)
+    page = ask("tasks", "list", "--limit", "3", "--json")
+    rest = ask("tasks", "list", "--limit", "3", "--json", "--after", page["next"])
+    assert {row["id"] for row in page["tasks"] + rest["tasks"]} == set(map(str, ids))
+    assert rest["next"] is None
+    assert page["tasks"][0]["status"] == "PENDING"
+    told = ask("tasks", "list", "--limit", "3")
+    assert told.startswith("TASK ")
+    assert "\nmore: --after " in told
+    assert ask("tasks", "list", "--status", "failed").endswith("(nothing)\n")
+    shown = ask("tasks", "show", "--id", str(ids[0]), "--json")
+    assert (shown["task_type"], shown["payload"], shown["status"]) == ("user.registered", '{"n":0}', "PENDING")
+    assert ask("tasks", "cancel", "--id", str(ids[0]), code=2) == ""
+    assert ask("tasks", "cancel", "--id", str(ids[0]), "--yes", "--json") == {"count": 1, "left": {}}
+    fail(sqlite_application, ids[1], "2026-01-01T00:00:00Z it broke")
+    assert ask("tasks", "replay", "--id", str(ids[1]), "--yes") == "1 tasks replayed\n"
+    fail(sqlite_application, ids[1], "2026-01-01T00:00:00Z it broke")
+    assert ask("tasks", "discard", "--id", str(ids[1]), "--yes") == "1 tasks discarded\n"
+    entries = ask("audit", "--json")
+    assert [entry["action"] for entry in entries] == ["discard", "replay", "cancel"]
+
+
+def test_dead_letters_are_grouped_by_what_they_died_of(sqlite_application: Application, ask: Ask) -> None:
+    for number, task_id in enumerate(publish_many(sqlite_application, 3)):
+        fail(sqlite_application, task_id, f"2026-01-01T00:00:00Z no user {number}")
+    (group,) = ask("dead-letters", "groups", "--json")
+    assert (group["task_type"], group["error"], group["count"]) == ("user.registered", "no user …", 3)
+    told = ask("dead-letters", "groups").splitlines()
+    assert told[0].startswith("GROUP")
+    assert told[1].startswith(group["fingerprint"])
+    assert len(ask("dead-letters", "list", "--json")["letters"]) == 3
+    assert "hours is -1" in ask("dead-letters", "groups", "--hours", "-1", code=1)
+
+
+def test_types_are_told_with_what_the_table_sets(sqlite_application: Application, ask: Ask) -> None:
+    publish(sqlite_application)
+    Configurations(sqlite_application.engine, sqlite_application.outbox).put("user.registered", enabled=False, limit=7)
+    (told,) = ask("types", "--json")
+    assert (told["task_type"], told["pending"], told["enabled"]) == ("user.registered", 1, False)
+    assert told["options"] == {"limit": 7, "enabled": False}
+    assert "limit=7 " in ask("types")
+    assert ask("status", "--json")["types"][0]["pending"] == 1
+
+
+def test_an_instance_is_drained_and_gets_its_shards_back(
+    application: Application, schedule: Schedule, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask = asking(application.engine, capsys)
+    first, second = schedule(**QUICK), schedule(**QUICK)
+    first.start()
+    second.start()
+    names = {first.ownership.owner, second.ownership.owner}
+
+    def owned() -> dict[str, int]:
+        return {one["name"]: one["shards"] for one in ask("instances", "list", "--json")}
+
+    eventually(lambda: set(owned().values()) == {32})
+    assert set(owned()) == names
+    ask("instances", "drain", "--name", first.ownership.owner)
+    eventually(lambda: owned() == {first.ownership.owner: 0, second.ownership.owner: 64})
+    assert "leaving" in ask("instances", "list")
+    assert {one["owner"] for one in ask("shards", "--json")} == {second.ownership.owner}
+    publish_many(application, 5)
+    eventually(lambda: application.statuses() == [Status.SUCCESS] * 5)
+    ask("instances", "undrain", "--name", first.ownership.owner)
+    eventually(lambda: set(owned().values()) == {32})
+    assert "there is no instance 'nobody'" in ask("instances", "drain", "--name", "nobody", code=1)
+
+
+def test_an_instance_with_a_fixed_share_is_not_drained(
+    sqlite_application: Application, sqlite_schedule: Schedule, ask: Ask
+) -> None:
+    scheduler = sqlite_schedule(instance_count=1)
+    scheduler.ownership.acquire()
+    assert "has a fixed share" in ask("instances", "drain", "--name", scheduler.ownership.owner, code=1)
+    scheduler.ownership.release()
+
+
+def test_a_job_is_paused_in_every_instance_and_runs_again(
+    sqlite_application: Application, made: list[Scheduler], ask: Ask
+) -> None:
+    runs: list[int] = []
+
+    class Count(SimpleJob):
+        def execute(self, context: ShardingContext) -> None:
+            runs.append(context.sharding_item)
+
+    job = Count("count", settings=JobSettings(cron=0.05, sharding_total_count=1))
+    publishers = {"kafka": MemoryPublisher()}
+    scheduler = Scheduler(sqlite_application.engine, sqlite_application.outbox, publishers, jobs=[job], **QUICK)
+    made.append(scheduler)
+    scheduler.start()
+    eventually(lambda: len(runs) > 2)
+    assert ask("jobs", "pause", "--name", "count").startswith("count is paused")
+    (told,) = ask("jobs", "list", "--json")
+    assert told["paused"]
+
+    def rests() -> bool:
+        before = len(runs)
+        scheduler.ownership.refresh()
+        ask("jobs", "list")
+        return len(runs) == before
+
+    eventually(lambda: all(rests() for _ in range(20)))
+    assert json.loads(ask("jobs", "dump", "--name", "count"))["items"][0]["shard"] == 0
+    ask("jobs", "resume", "--name", "count")
+    count = len(runs)
+    eventually(lambda: len(runs) > count + 1)
+    assert "(did you mean 'count'?)" in ask("jobs", "pause", "--name", "cuont", code=1)
+
+
+def test_periodic_tasks_are_told_with_their_due_times(
+    sqlite_application: Application, sqlite_schedule: Schedule, ask: Ask
+) -> None:
+    @sqlite_application.outbox.task("report")
+    def report() -> None: ...
+
+    sqlite_application.outbox.periodic(report, "0 0 1 1 *", name="yearly")
+    assert ask("periodic", "--json") == []
+    scheduler = sqlite_schedule()
+    scheduler.machinery.timetable.step()
+    (told,) = ask("periodic", "--json")
+    assert (told["name"], told["cron"], told["last_due"], told["seconds_late"]) == ("yearly", "0 0 1 1 *", None, 0.0)
+    assert told["next_due"].endswith("-01-01T00:00:00Z") or "-01-01T00:00:00" in told["next_due"]
+    assert ask("periodic").splitlines()[1].startswith("yearly")
+    scheduler.machinery.timetable.close()
+
+
+def test_the_view_of_all_is_shown_once_for_scripts(sqlite_application: Application, ask: Ask) -> None:
+    publish(sqlite_application)
+    told = ask("top", "--once")
+    assert told.startswith("nothing is stuck\n")
+    assert "INSTANCE" in told
+    assert "user.registered" in told
