@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from asyncflow.events import (
     Event,
-    Hook,
     ForksNothing,
+    Hook,
     SettleFenced,
     ShardsHandedOver,
     TaskFailed,

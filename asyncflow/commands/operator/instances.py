@@ -78,7 +78,7 @@ def _undrain(options: argparse.Namespace) -> int:
 
 def render(found: Sequence[InstanceView], width: int) -> str:
     """Return the instances as text for a terminal of a width."""
-    return table(_HEADINGS, [_cells(one) for one in found], width)
+    return table(_HEADINGS, [_cells(one) for one in found], width, whole=1)
 
 
 def _cells(one: InstanceView) -> list[object]:

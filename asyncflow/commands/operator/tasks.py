@@ -48,7 +48,7 @@ def _list(options: argparse.Namespace) -> int:
 
 def render(page: TaskPage, width: int) -> str:
     """Return a page as text for a terminal of a width."""
-    told = table(_HEADINGS, [_cells(row) for row in page.rows], width)
+    told = table(_HEADINGS, [_cells(row) for row in page.rows], width, whole=1)
     return told if page.next is None else f"{told}\n\nmore: --after {page.next.as_text()}"
 
 

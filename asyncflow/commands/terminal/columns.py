@@ -29,16 +29,19 @@ def wrapped(text: str, width: int, indent: str = "") -> list[str]:
     )
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> str:
-    """Return a table of at most that width; the widest columns are cut first. Numbers stand to the right."""
+def table(headings: Sequence[str], rows: Sequence[Sequence[object]], width: int, *, whole: int = 0) -> str:
+    """Return a table of at most that width; the widest columns are cut first. Numbers stand to the right.
+
+    The first ``whole`` columns are never cut: ids and names that a person copies.
+    """
     cells = [[printable("-" if value is None else value) for value in row] for row in rows]
     is_number = [
         bool(rows) and all(row[number] is None or isinstance(row[number], (int, float)) for row in rows)
         for number in range(len(headings))
     ]
     widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
-    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 8:
-        widest = max(range(len(widths)), key=widths.__getitem__)
+    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths[whole:]) > 8:
+        widest = max(range(whole, len(widths)), key=widths.__getitem__)
         widths[widest] -= 1
     lines = [_line(headings, widths, is_number), *(_line(row, widths, is_number) for row in cells)]
     return "\n".join(lines if rows else [*lines, "(nothing)"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from sqlalchemy import Connection, Engine
 
@@ -13,7 +14,7 @@ from asyncflow.scheduler.connections.limits import OF_A_COMMAND
 from asyncflow.scheduler.diagnosis.finding import Finding, Severity, in_order
 from asyncflow.scheduler.diagnosis.instances import findings_of_claims, findings_of_instances
 from asyncflow.scheduler.diagnosis.letters import LATELY_SECONDS, findings_of_letters
-from asyncflow.scheduler.diagnosis.sight import look
+from asyncflow.scheduler.diagnosis.sight import Sight, look
 from asyncflow.scheduler.diagnosis.tables import findings_of_tables
 from asyncflow.scheduler.diagnosis.upkeep import findings_of_cleaning, findings_of_keys
 from asyncflow.scheduler.diagnosis.waiting import STUCK_SECONDS, findings_of_waiting
@@ -39,15 +40,31 @@ def diagnose(
     if differing := list(findings_of_tables(engine, outbox)):
         return differing  # the others would read what is not there, or all of it
 
-    def read(connection: Connection) -> list[Finding]:
-        return _read(connection, outbox, stuck_seconds, letters_seconds)
+    _, findings = look_and_find(engine, outbox, stuck_seconds=stuck_seconds, letters_seconds=letters_seconds)
+    return in_order(findings)
+
+
+def look_and_find(
+    engine: Engine,
+    outbox: Outbox,
+    *,
+    stuck_seconds: float = STUCK_SECONDS,
+    letters_seconds: float = LATELY_SECONDS,
+) -> tuple[Sight, list[Finding]]:
+    """Return what one look has seen, of all that is due, and the findings; of tables that are as they should be."""
+
+    def read(connection: Connection) -> tuple[Sight, list[Finding]]:
+        sight = look(connection, outbox, 0.0)
+        late = [one for one in sight.waiting if one.seconds >= stuck_seconds]
+        return sight, _find(connection, outbox, replace(sight, waiting=late), stuck_seconds, letters_seconds)
 
     with Database(engine, limits=OF_A_COMMAND) as database:
-        return in_order(database.run(read))
+        return database.run(read)
 
 
-def _read(connection: Connection, outbox: Outbox, stuck_seconds: float, letters_seconds: float) -> list[Finding]:
-    sight = look(connection, outbox, stuck_seconds)
+def _find(
+    connection: Connection, outbox: Outbox, sight: Sight, stuck_seconds: float, letters_seconds: float
+) -> list[Finding]:
     return [
         *findings_of_waiting(sight, stuck_seconds),
         *findings_of_keys(connection, outbox, sight, stuck_seconds),

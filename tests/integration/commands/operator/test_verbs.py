@@ -53,6 +53,7 @@ def test_tasks_are_listed_page_by_page_shown_and_changed(sqlite_application: App
     assert page["tasks"][0]["status"] == "PENDING"
     told = ask("tasks", "list", "--limit", "3")
     assert told.startswith("TASK ")
+    assert page["tasks"][0]["id"] in told  # whole, for it is to be copied
     assert "\nmore: --after " in told
     assert ask("tasks", "list", "--status", "failed").endswith("(nothing)\n")
     shown = ask("tasks", "show", "--id", str(ids[0]), "--json")
@@ -60,9 +61,9 @@ def test_tasks_are_listed_page_by_page_shown_and_changed(sqlite_application: App
     assert ask("tasks", "cancel", "--id", str(ids[0]), code=2) == ""
     assert ask("tasks", "cancel", "--id", str(ids[0]), "--yes", "--json") == {"count": 1, "left": {}}
     fail(sqlite_application, ids[1], "2026-01-01T00:00:00Z it broke")
-    assert ask("tasks", "replay", "--id", str(ids[1]), "--yes") == "1 tasks replayed\n"
+    assert ask("tasks", "replay", "--id", str(ids[1]), "--yes") == "1 task replayed\n"
     fail(sqlite_application, ids[1], "2026-01-01T00:00:00Z it broke")
-    assert ask("tasks", "discard", "--id", str(ids[1]), "--yes") == "1 tasks discarded\n"
+    assert ask("tasks", "discard", "--id", str(ids[1]), "--yes") == "1 task discarded\n"
     entries = ask("audit", "--json")
     assert [entry["action"] for entry in entries] == ["discard", "replay", "cancel"]
 

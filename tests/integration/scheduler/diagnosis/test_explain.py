@@ -58,13 +58,13 @@ def write(application: Application, task_id: UUID, **values: Any) -> None:
 def test_what_has_ended_or_waits_for_its_time_needs_no_scheduler_to_be_explained(application: Application) -> None:
     done, dead, cancelled, late, again, due = publish_many(application, 6)
     log = {"schedule_log": "2026-01-01T00:00:00Z it broke [app.py:1 in run]\n"}
-    write(application, done, status=int(Status.SUCCESS), modified_at=timedelta(minutes=-5))
+    write(application, done, status=int(Status.SUCCESS), modified_at=timedelta(hours=-5))
     write(application, dead, status=int(Status.FAILED), retry_count=3, order_time=timedelta(hours=-3), **log)
-    in_an_hour = timedelta(hours=1, seconds=60)
-    write(application, late, next_select_time=in_an_hour, order_time=in_an_hour)
-    write(application, again, next_select_time=in_an_hour, order_time=in_an_hour, retry_count=2, **log)
+    in_ten_hours = timedelta(hours=10)
+    write(application, late, next_select_time=in_ten_hours, order_time=in_ten_hours)
+    write(application, again, next_select_time=in_ten_hours, order_time=in_ten_hours, retry_count=2, **log)
     DeadLetters(application.engine, application.outbox).cancel(Selection(ids=[cancelled]), actor="ann", reason="old")
-    assert told(application, done).why == "It has happened, 5 min ago, at attempt 1."
+    assert told(application, done).why == "It has happened, 5 h ago, at attempt 1."
     explained = told(application, dead)
     assert explained.why == "It is a dead letter since 3 h, after 3 attempts; the last entry of its log: it broke."
     assert explained.remedy == f"asyncflow dead-letters replay --id {dead} --yes"
@@ -72,10 +72,10 @@ def test_what_has_ended_or_waits_for_its_time_needs_no_scheduler_to_be_explained
         " ago and will not happen; the last entry of its log: cancel by ann: old." in told(application, cancelled).why
     )
     explained = told(application, late)
-    assert explained.why == "It is not due yet: it was enqueued with a delay, which ends in 61 min."
+    assert explained.why == "It is not due yet: it was enqueued with a delay, which ends in 10 h."
     assert explained.next_try is not None
     assert told(application, again).why == (
-        "It failed 2 times and is tried again in 61 min; the last entry of its log: it broke."
+        "It failed 2 times and is tried again in 10 h; the last entry of its log: it broke."
     )
     explained = told(application, due)
     assert explained.why.startswith("No scheduler runs, and none has ever been started here")
@@ -134,10 +134,10 @@ def test_what_waits_beside_a_scheduler_is_explained_by_what_it_waits_for(
 
 def test_a_claim_that_ran_out_is_explained_by_whom_it_waits_for(application: Application) -> None:
     task_id = publish(application)
-    ran_out = {"order_time": timedelta(seconds=-100), "modified_at": timedelta(seconds=-300)}
+    ran_out = {"order_time": timedelta(hours=-3), "modified_at": timedelta(hours=-5)}
     write(application, task_id, status=int(Status.PROCESSING), owner="killed", **ran_out)
     explained = told(application, task_id)
-    assert explained.why.startswith("killed claimed it 5 min ago, and the claim ran out 100 s ago; the monitor of the")
+    assert explained.why.startswith("killed claimed it 5 h ago, and the claim ran out 3 h ago; the monitor of the")
     assert explained.why.endswith(", and nobody owns that shard.")
 
 

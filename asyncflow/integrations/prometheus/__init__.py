@@ -1,0 +1,7 @@
+"""Metrics for Prometheus: counters and histograms from events, gauges from a look that is kept for a while."""
+
+from asyncflow.integrations.prometheus.gauges import OutboxCollector
+from asyncflow.integrations.prometheus.hook import PrometheusHook
+from asyncflow.integrations.prometheus.server import MetricsServer
+
+__all__ = ["MetricsServer", "OutboxCollector", "PrometheusHook"]

@@ -1,0 +1,57 @@
+"""The page of metrics of a scheduler's process."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from asyncflow.errors import OptionError
+from asyncflow.integrations.prometheus.extras import prometheus_client
+from asyncflow.integrations.prometheus.gauges import OutboxCollector
+from asyncflow.integrations.prometheus.hook import PrometheusHook
+from asyncflow.scheduler import Scheduler
+
+
+class MetricsServer:
+    """Serve the metrics of one scheduler over HTTP at ``/metrics``, from its making to ``close``.
+
+    Raises MissingExtraError, or OptionError for an address that cannot be had.
+    """
+
+    def __init__(self, scheduler: Scheduler, port: int, host: str = "127.0.0.1") -> None:
+        client = prometheus_client()
+        registry = client.CollectorRegistry()
+        self._hook = PrometheusHook(registry)
+        self._scheduler = scheduler
+        registry.register(OutboxCollector(scheduler.engine, scheduler.outbox))
+        client.ProcessCollector(registry=registry)
+        try:
+            self._server, self._thread = client.start_http_server(port, addr=host, registry=registry)
+        except (OSError, OverflowError) as error:
+            raise OptionError(f"the metrics' port is {port} at {host}: {error}; give one that is free") from error
+        scheduler.hooks.add(self._hook)
+
+    @property
+    def port(self) -> int:
+        """Return the port, also of one that was asked for as 0."""
+        port: int = self._server.server_port
+        return port
+
+    def close(self) -> None:
+        """Serve no more."""
+        self._scheduler.hooks.remove(self._hook)
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=5)
+
+    def __enter__(self) -> MetricsServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        address: Any = self._server.server_address
+        return f"<MetricsServer at {address[0]}:{address[1]}>"
