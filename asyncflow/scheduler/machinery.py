@@ -109,7 +109,7 @@ class Machinery:
         self.timetable = Timetable(instance)
         self.cleaner = Cleaner(instance, self.ownership, look_anew)
         if own_registry is not None:
-            own_registry.bulletin.telling = self._teller(instance, unknown_types).tell
+            own_registry.bulletin.ask(self._teller(instance, unknown_types).tell)
         self.roster = Roster(jobs, engine, outbox, self.cluster, hooks)
         # What lets it work.
         alarms = self.alarms

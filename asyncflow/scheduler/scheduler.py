@@ -59,7 +59,7 @@ class Scheduler(Startable):
         self._tally = Tally()
         self.hooks = LoggedHooks([self._tally, *Hooks(hooks)])
         self._instance = Instance(outbox, engine, self.settings, self.hooks, at_home)
-        self._tally.recollection = self._instance.lately
+        self._tally.remember_in(self._instance.lately)
         self._publishers = dict(publishers)
         self._given_registry = registry
         self._jobs = tuple(jobs)

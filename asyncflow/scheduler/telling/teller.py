@@ -43,7 +43,7 @@ class Informants:
 
 
 class Teller:
-    """Tell of one instance, from the making of its parts to their end."""
+    """Tell of one instance, from the making of its parts to their end; used by the cluster's thread alone."""
 
     def __init__(self, informants: Informants, hooks: Hooks) -> None:
         self._informants = informants
