@@ -39,17 +39,18 @@ def add_to(commands: Any) -> None:
 def _list(options: argparse.Namespace) -> int:
     engine, outbox = database_of(options)
     chosen = Filter(task_type=options.task_type, status=_STATUSES.get(options.status), key=options.key)
-    after = None if options.after is None else cursor_of(options.after, "after")
+    after = None if options.after is None else cursor_of(options.after, "after", chosen)
     most = max(1, min(_MOST, options.limit))
     page = run_briefly(engine, lambda connection: TaskView(outbox).page(connection, chosen, most, after))
-    tell(as_json(_plain(page)) if options.json else render(page, width_of_terminal()))
+    following = None if page.next is None else page.next.as_text(chosen)
+    tell(as_json(_plain(page, following)) if options.json else render(page, following, width_of_terminal()))
     return 0
 
 
-def render(page: TaskPage, width: int) -> str:
-    """Return a page as text for a terminal of a width."""
+def render(page: TaskPage, following: str | None, width: int) -> str:
+    """Return a page, and what names the ``following`` one, as text for a terminal of a width."""
     told = table(_HEADINGS, [_cells(row) for row in page.rows], width, whole=1)
-    return told if page.next is None else f"{told}\n\nmore: --after {page.next.as_text()}"
+    return told if following is None else f"{told}\n\nmore: --after {following}"
 
 
 def _cells(row: Row[Any]) -> list[object]:
@@ -57,6 +58,6 @@ def _cells(row: Row[Any]) -> list[object]:
     return [str(row.id), Status(row.status).name, row.task_type, row.task_key, row.retry_count, *times]
 
 
-def _plain(page: TaskPage) -> dict[str, Any]:
+def _plain(page: TaskPage, following: str | None) -> dict[str, Any]:
     rows = [{**row._mapping, "status": Status(row.status).name} for row in page.rows]
-    return {"tasks": rows, "next": None if page.next is None else page.next.as_text()}
+    return {"tasks": rows, "next": following}
