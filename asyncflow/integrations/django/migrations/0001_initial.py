@@ -129,6 +129,7 @@ table(
     column("joined_at", TIME),
     column("lease_until", TIME),
     column("leaving", sa.Boolean()),
+    optional("state", LONG),
 )
 table(
     "asyncflow_job",
