@@ -72,6 +72,7 @@ class DatabaseRegistry:
         self._joined.add(job)
         self._memberships[job] = is_candidate
         self._run(lambda connection: self._insert_member(connection, job))
+        self.bulletin.forget()  # the row may be new
 
     def views(self, jobs: Collection[str]) -> dict[str, View]:
         """Read all of them in one statement, and what the lookout wants to know with it."""

@@ -15,10 +15,10 @@ from asyncflow.outbox import Outbox, Status
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.limits import OF_A_COMMAND
 from asyncflow.scheduler.diagnosis import queries
-from asyncflow.scheduler.diagnosis.finding import lasting
+from asyncflow.scheduler.diagnosis.finding import Code, lasting
 from asyncflow.scheduler.diagnosis.letters import error_of
 from asyncflow.scheduler.diagnosis.sight import Sight, Waiting, look_at_type
-from asyncflow.scheduler.diagnosis.waiting import STUCK_SECONDS, findings_of_waiting, open_breakers, reason_of
+from asyncflow.scheduler.diagnosis.waiting import STUCK_SECONDS, findings_of_waiting, reason_of
 from asyncflow.scheduler.operator.selection import task_id_of
 from asyncflow.scheduler.table.claim_owner import shown_owner
 from asyncflow.scheduler.table.table_check import require_tables
@@ -60,7 +60,7 @@ def _explain(connection: Connection, outbox: Outbox, task_id: UUID) -> Explanati
         raise TaskNotFoundError(f"there is no task {task_id}; is it another outbox's, or was it deleted?")
     match Status(row.status):
         case Status.SUCCESS:
-            return _told(row, f"It has happened, {_ago(row, row.modified_at)} ago, at attempt {row.retry_count + 1}.")
+            return _told(row, f"It has happened, {_ago(row, row.modified_at)} ago{_at_attempt(outbox, row)}.")
         case Status.CANCELLED:
             return _told(row, f"It was cancelled {_ago(row, row.modified_at)} ago and will not happen{_because(row)}.")
         case Status.FAILED:
@@ -138,10 +138,9 @@ def _reasons(sight: Sight, one: Waiting) -> list[Any]:
     general = [
         finding for finding in findings_of_waiting(looked, STUCK_SECONDS) if finding.code.value not in _NO_REASONS
     ]
-    concerning = [*open_breakers(looked, [one], 0.0)]
     own = reason_of(looked, one, STUCK_SECONDS)
     found = [own] if own is not None and own.code.value not in _NO_REASONS else []
-    return [*found, *(one for one in general if one not in concerning or ", and spend no" in one.cause)]
+    return [*found, *(one for one in general if one.code is not Code.BREAKER_OPEN or ", and spend no" in one.cause)]
 
 
 _NO_REASONS = ("type-behind", "looked-in-part")
@@ -189,6 +188,13 @@ def _told(row: Any, why: str, next_try: datetime | None = None, remedy: str | No
 
 def _ago(row: Any, moment: datetime) -> str:
     return lasting((row.now - moment).total_seconds())
+
+
+def _at_attempt(outbox: Outbox, row: Any) -> str:
+    """Say at which attempt it happened: a claim counts its attempt as it begins, a relay none that succeeds."""
+    if row.task_type in outbox.handler_types:
+        return f", at attempt {max(1, row.retry_count)}"
+    return f", at attempt {row.retry_count + 1}" if row.task_type in outbox.task_types else ""
 
 
 def _because(row: Any) -> str:

@@ -139,7 +139,7 @@ class Precedence:
         Where many are read, none is ahead by less than a second, for priorities are whole seconds: lanes drift apart
         by chance, and rows that are read in vain cost as much as others.
         """
-        close = min(read_to, bounds.elsewhere) + (_CLOSE if len(moments) >= _MANY else 0)
+        close = min(read_to, bounds.elsewhere) + (_CLOSE - 1 if len(moments) >= _MANY else 0)
         ahead = sum(len(run) - bisect_right(run, close) for run in self._ahead)
         count = _up_to(close, moments, pages) + max(0, bounds.ahead - ahead)
         if bounds.least and len(moments) < bounds.rows * _FULL:  # only full rounds are worth some disorder

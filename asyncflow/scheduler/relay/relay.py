@@ -84,12 +84,16 @@ class Relay(DataflowJob[ShareContext, Round]):
         """Deliver a round and settle it."""
         self.in_hand = len(found.tasks)
         try:
-            unsettled = self._deliver(found)
+            self._settler.settle(self._delivered(found), by_second=found.leaves_others)
+        finally:
+            self.in_hand = 0
+
+    def _delivered(self, found: Round) -> Unsettled:
+        try:
+            return self._deliver(found)
         except BaseException:
             self._settler.let_go_of(found.hold)
             raise
-        self._settler.settle(unsettled, by_second=found.leaves_others)
-        self.in_hand = 0
 
     def finish_in_hand(self) -> None:
         """Settle what was published, so that its shards can be handed over; raises what the database raises."""

@@ -28,6 +28,7 @@ FENCED, POOL = "fenced", "pool"  # the names of troubles
 _CLOSED = "closed"
 _LONGEST_ERROR = 200
 _REMEMBERED_SECONDS = 3600.0  # after the last time
+_LONGEST_PAUSE_SECONDS = 60.0  # a loop that fails tries again within that
 
 
 class Recollection:
@@ -88,8 +89,8 @@ class Recollection:
             return list(self._breakers.values())[:MOST_NAMED]
 
     def failing(self) -> list[ToldTrouble]:
-        """Return the loops whose last step raised."""
-        return self._of_late(self._failing)
+        """Return the loops that go on failing: not all that fails under a loop's name tells when it is over."""
+        return self._of_late(self._failing, _LONGEST_PAUSE_SECONDS)
 
     def troubles(self) -> list[ToldTrouble]:
         """Return the troubles of the last hour."""
@@ -99,8 +100,8 @@ class Recollection:
         """Return the task types of which claims ran out in the last hour."""
         return self._of_late(self._ran_out)
 
-    def _of_late(self, noted: dict[str, ToldTrouble]) -> list[ToldTrouble]:
-        oldest = self._clock() - _REMEMBERED_SECONDS
+    def _of_late(self, noted: dict[str, ToldTrouble], seconds: float = _REMEMBERED_SECONDS) -> list[ToldTrouble]:
+        oldest = self._clock() - seconds
         with self._lock:
             for name in [name for name, one in noted.items() if one.last < oldest]:
                 del noted[name]
@@ -130,5 +131,13 @@ class Recollection:
     def _note(self, noted: dict[str, ToldTrouble], name: str, error: str, count: int) -> None:
         now, told = self._clock(), short_error(error)[:_LONGEST_ERROR]
         with self._lock:
-            known = noted.get(name) or ToldTrouble(name=name, since=now)
+            known = noted.get(name)
+            if known is None or self._is_over(noted, known, now):
+                known = ToldTrouble(name=name, since=now)
             noted[name] = replace(known, error=told, count=known.count + count, last=now)
+
+    def _is_over(self, noted: dict[str, ToldTrouble], known: ToldTrouble, now: float) -> bool:
+        """Tell whether what comes now begins anew: a count is of an hour at most, or of a loop's failures in a row."""
+        if noted is self._failing:
+            return now - known.last > _LONGEST_PAUSE_SECONDS
+        return now - known.since > _REMEMBERED_SECONDS

@@ -56,10 +56,10 @@ class Teller:
         """Return what is to be told now; None if that cannot be found out, which costs nobody a lease."""
         try:
             state = self._state(seconds_ahead or 0.0, seconds_ahead)
+            return Told(state.lasting(), state.as_text())
         except Exception as error:  # noqa: BLE001 - the renewal that asks must be made
             self._hooks.emit(StepFailed("telling", error, 0.0))
             return None
-        return Told(state.lasting(), state.as_text())
 
     def _state(self, ahead: float, seconds_ahead: float | None) -> InstanceState:
         asked, lately = self._informants, self._lately
@@ -113,10 +113,10 @@ def _own_version() -> str:
 
 
 def settings_that_differ(settings: SchedulerSettings) -> dict[str, Any]:
-    """Return the settings that are not the defaults; a function by its name."""
+    """Return the settings that are not the defaults; a function by its name, another callable by its kind's."""
     given = {one.name: getattr(settings, one.name) for one in fields(settings) if one.name not in _OWN_SETTINGS}
     return {
-        name: getattr(value, "__qualname__", value) if callable(value) else value
+        name: getattr(value, "__qualname__", type(value).__qualname__) if callable(value) else value
         for name, value in given.items()
         if value != getattr(_DEFAULTS, name)
     }

@@ -106,3 +106,14 @@ def test_rounds_without_a_full_page_are_shared_out_however_many_there_were() -> 
         portions = precedence.portions(heads, 64)
         assert {portion.head.shard for portion in portions} == {1, 2}
         precedence.take([task(1)], [number], portions, Bounds(64, 64))
+
+
+def test_of_many_rows_those_that_are_later_by_a_second_are_ahead() -> None:
+    precedence = Precedence()
+    heads = [Head("a", 1, -1.0, 0), Head("a", 2, -1.0, 0)]
+    portions = precedence.portions(heads, 256)
+    tasks = [task(one.head.shard) for one in portions for _ in range(one.limit)]
+    for later, expected in ((1_000_000, {1}), (999_999, {1, 2})):
+        moments = [0 if one.shard == 1 else later for one in tasks]
+        taken = Precedence().take(tasks, moments, portions, Bounds(256, 0))
+        assert {one.shard for one in taken} == expected

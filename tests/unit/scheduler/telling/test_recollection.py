@@ -54,3 +54,22 @@ def test_a_fork_begins_with_nothing() -> None:
     lately(SettleFenced("kafka", 4))
     lately.clear()
     assert lately.troubles() == []
+
+
+def test_failures_that_are_over_are_no_row_of_failures() -> None:
+    now = [100.0]
+    lately = at(now)
+    for _ in range(3):  # by what tells of no recovery, such as a second writer
+        lately(StepFailed("relay-kafka", ValueError("it broke"), 1.0))
+        assert [one.count for one in lately.failing()] == [1]
+        now[0] += 2000.0
+    assert lately.failing() == []
+
+
+def test_a_count_of_the_last_hour_is_of_no_longer_time() -> None:
+    now = [0.0]
+    lately = at(now)
+    for _ in range(3):
+        lately(ClaimsRanOut("issue_coupon", 1, 0))
+        now[0] += 3000.0
+    assert [one.count for one in lately.ran_out()] == [1]
