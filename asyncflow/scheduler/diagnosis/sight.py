@@ -85,8 +85,9 @@ class Sight:
 
     @property
     def unowned(self) -> frozenset[int]:
-        """Return the shards that nobody owns."""
-        return frozenset(shard for shard, owner in self.owners.items() if owner is None)
+        """Return the shards that nobody owns, or one alone who is drained and takes up nothing any more."""
+        drained = {member.name for member in self.members if member.is_drained}
+        return frozenset(shard for shard, owner in self.owners.items() if owner is None or owner in drained)
 
     def ago(self, seconds: float) -> datetime:
         """Return the moment that lies so far back."""

@@ -16,6 +16,7 @@ from asyncflow.scheduler import SENT, Configurations, Rejected, Scheduler
 from asyncflow.scheduler.cluster.bulletin import ClockGap
 from asyncflow.scheduler.diagnosis.diagnose import diagnose, is_stuck
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity
+from asyncflow.scheduler.operator.instances import Instances
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import LONG, Gate, Switch
@@ -168,6 +169,19 @@ def test_what_nobody_owns_and_what_is_drained_is_told(application: Application, 
     assert finding.cause.startswith("Nobody owns ")
     assert "tasks of user.registered are due" in finding.cause
     assert finding.severity is Severity.STUCK
+
+
+def test_the_only_instance_that_is_drained_is_told_of(application: Application, schedule: Schedule) -> None:
+    scheduler = schedule(**QUICK)
+    scheduler.start()
+    eventually(lambda: len(scheduler.ownership.epochs()) == 64)
+    Instances(application.engine, application.outbox).drain(scheduler.ownership.owner)
+    eventually(lambda: not scheduler.ownership.epochs())
+    publish_many(application, 20)
+    long_ago(application)
+    finding = when_found(application, Code.SHARDS_UNOWNED, "being drained")
+    assert finding.severity is Severity.STUCK
+    assert finding.remedy.startswith("asyncflow instances undrain --name ")
 
 
 def test_more_than_is_done_is_told_as_such_while_somebody_works(application: Application, schedule: Schedule) -> None:
