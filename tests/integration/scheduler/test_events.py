@@ -186,4 +186,4 @@ def test_the_logging_hook_tells_a_run_in_lines(
         ("DEBUG", "TasksSettled"),
         ("ERROR", "TaskFailed"),
     } <= lines
-    assert f"TaskFailed task_id={task_id} task_type=user.registered retry_count=0 error='too large'" in caplog.text
+    assert f"TaskFailed task_id={task_id} task_type=user.registered retry_count=1 error='too large'" in caplog.text

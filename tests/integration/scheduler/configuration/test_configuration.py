@@ -345,7 +345,7 @@ def test_messages_retry_as_is_in_force(application: Application, ordered: bool) 
     scheduler = application.scheduler(Failing())
     drain_until(scheduler, lambda: application.statuses() == [Status.FAILED])
     assert [retried.delay_seconds for retried in application.signals.of(TaskRetried)] == [0]
-    assert application.signals.of(TaskFailed)[0].retry_count == 1
+    assert application.signals.of(TaskFailed)[0].retry_count == 2
 
 
 # -- read again while running ----------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def test_a_commit_that_happens_while_its_settle_is_written_again_is_told_once_an
     again.join(LONG)
 
     def is_told() -> bool:
-        settler.retry_locked()
+        settler.catch_up()
         return told(halves) == 40
 
     eventually(is_told)
