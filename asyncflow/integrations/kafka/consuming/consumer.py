@@ -187,7 +187,7 @@ class Consumer:
         """Return the client, which is made where there is none."""
         if self._client is None:
             topics = {one.topic for one in self.subscriptions}
-            rebalance = Rebalance(self._progress.assigned, self._revoked, self._progress.forget)
+            rebalance = Rebalance(self._progress.assigned, self._revoked, self._lost)
             membership = Membership(self._servers, self._group, topics, self._settings, self._client_options)
             self._client = self._make(membership, rebalance)
         return self._client
@@ -200,7 +200,14 @@ class Consumer:
         except Exception as error:  # noqa: BLE001 - their next owner finds in the inbox what is done
             self.hooks.emit(StepFailed(_LOOP, error, 0.0))
         finally:
+            self._lost(partitions)
+
+    def _lost(self, partitions: Collection[Partition]) -> None:
+        """Know no more of partitions that are gone; a client keeps those waiting that come back to it."""
+        if self._client is None:
             self._progress.forget(partitions)
+        else:
+            self._progress.let_go(self._client, partitions)
 
     def _leave(self) -> None:
         client, self._client = self._client, None

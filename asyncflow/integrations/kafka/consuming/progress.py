@@ -35,6 +35,13 @@ class Progress:
             self._due.pop(partition, None)
         self._attempts = Counter({which: n for which, n in self._attempts.items() if which[0] not in gone})
 
+    def let_go(self, client: BrokerClient, partitions: Collection[Partition]) -> None:
+        """Know nothing more of partitions, and let none of them wait: given to us again, it would wait for ever."""
+        for partition in self._due.keys() & set(partitions):
+            with suppress(Exception):  # of one that the client holds no more
+                client.resume(partition)
+        self.forget(partitions)
+
     def takes(self, message: Received) -> bool:
         """Tell whether a message is to be delivered: its partition is ours, and waits for none before it."""
         return message.partition in self._assigned and message.partition not in self._due

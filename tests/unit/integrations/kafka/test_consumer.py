@@ -1,0 +1,131 @@
+"""What a consumer does where its broker, its database or a subscriber is at fault; with a broker of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import MetaData, create_engine
+
+from asyncflow import Inbox, Outbox
+from asyncflow.integrations.kafka.consuming import Consumer, consumer as module
+from asyncflow.integrations.kafka.consuming.received import Membership, Partition, Rebalance, Received
+
+A, B = Partition("coupons", 0), Partition("coupons", 1)
+QUICK: dict[str, Any] = {"retry_interval_seconds": 0.01, "max_retry_interval_seconds": 0.01, "max_retries": 2}
+SLOW: dict[str, Any] = {"retry_interval_seconds": 600, "max_retry_interval_seconds": 600}
+Step = Callable[[], Sequence[Received]]
+
+
+class ScriptedBroker:
+    """Give at each poll what the next step returns; stops the consumer after the last."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.committed: list[Mapping[Partition, int]] = []
+        self.calls: list[Any] = []
+        self.joined = 0
+        self.stop: Callable[[], Any] = lambda: None
+        self.fault: Exception | None = None  # of ``hold``, once
+
+    def join(self, _: Membership, rebalance: Rebalance) -> ScriptedBroker:
+        self.rebalance = rebalance
+        self.joined += 1
+        rebalance.assigned([A, B])
+        return self
+
+    def poll(self, _: float) -> Sequence[Received]:
+        if not self.steps:
+            self.stop()
+            return []
+        return self.steps.pop(0)()
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        self.committed.append(dict(offsets))
+
+    def hold(self, partition: Partition, offset: int) -> None:
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
+        self.calls.append((partition, offset))
+
+    def resume(self, partition: Partition) -> None:
+        self.calls.append(partition)
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def received(offset: int, partition: Partition = A, **headers: bytes) -> Received:
+    return Received(partition, offset, None, b"{}", {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+class Place:
+    """Hold a consumer, its broker and what it tells."""
+
+    def __init__(self, url: str, broker: ScriptedBroker) -> None:
+        self.metadata = MetaData()
+        self.outbox, self.inbox = Outbox(self.metadata), Inbox(self.metadata)
+        self.engine = create_engine(url)
+        self.broker, self.events = broker, list[Any]()
+        self.consumer = self.made(self.engine)
+
+    def made(self, engine: Any) -> Consumer:
+        consumer = Consumer(engine, self.outbox, self.inbox, "localhost:9092", group="g", hooks=[self.events.append])
+        self.broker.stop = consumer._stopping.set
+        return consumer
+
+    def told(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    broker = ScriptedBroker()
+    monkeypatch.setattr(module, "CLIENTS", {"kafka-python": broker.join})
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
+    place = Place(f"sqlite:///{tmp_path}/consumer.db", broker)
+    place.metadata.create_all(place.engine)
+    return place
+
+
+@pytest.mark.parametrize("how", ["revoked", "lost"])
+def test_a_partition_that_waits_is_resumed_before_it_goes_for_it_may_come_back(place: Place, how: str) -> None:
+    attempts: list[int] = []
+
+    @place.consumer.subscribe("coupons", **SLOW)
+    def coupons(session: Any, ctx: Any) -> None:
+        attempts.append(ctx.attempt)
+        if len(attempts) == 1:
+            raise LookupError("not yet")
+
+    def rebalance() -> Sequence[Received]:
+        getattr(place.broker.rebalance, how)([A, B])
+        place.broker.rebalance.assigned([A, B])
+        return [received(4)]
+
+    place.broker.steps = [lambda: [received(4)], rebalance]
+    place.consumer.run()
+    assert place.broker.calls == [(A, 4), A, "close"]
+    assert attempts == [1, 1]
+    assert place.broker.committed == [{A: 5}]
+
+
+def test_a_client_that_cannot_resume_what_is_gone_keeps_nobody_from_forgetting_it(place: Place) -> None:
+    def refuse(_: Partition) -> None:
+        raise KeyError("not assigned")
+
+    def rebalance() -> Sequence[Received]:
+        place.broker.resume = refuse  # type: ignore[method-assign]
+        place.broker.rebalance.lost([A])
+        return [received(4)]
+
+    @place.consumer.subscribe("coupons", **SLOW)
+    def coupons(session: Any) -> None:
+        raise LookupError("not yet")
+
+    place.broker.steps = [lambda: [received(4)], rebalance]
+    place.consumer.run()
+    assert place.broker.calls == [(A, 4), "close"]
