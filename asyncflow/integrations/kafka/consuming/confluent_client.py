@@ -20,11 +20,12 @@ _LOST = ("ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS", "_A
 
 
 class ConfluentClient:
-    """Hold one ``confluent_kafka.Consumer``."""
+    """Hold one ``confluent_kafka.Consumer``, on the consumer's thread."""
 
     def __init__(self, membership: Membership, rebalance: Rebalance) -> None:
         servers, group, topics, settings, options = membership
         self._library = library = confluent_kafka()
+        self._fault: Any = None  # told at the next poll, for its messages come first
         self._client = library.Consumer(
             {
                 "bootstrap.servers": servers,
@@ -46,15 +47,21 @@ class ConfluentClient:
         )
 
     def poll(self, seconds: float) -> Sequence[Received]:
-        """Return some messages, none if none come in time; raises what the client says is wrong for good."""
+        """Return some messages, none if none come in time; raises what the last poll heard is wrong for good."""
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise self._library.KafkaException(fault)
         found = []
         for message in self._client.consume(_MOST, seconds):
             error = message.error()
             if error is None:
                 found.append(_received(message))
-            elif error.fatal() or error.code() == self._library.KafkaError.TOPIC_AUTHORIZATION_FAILED:
-                raise self._library.KafkaException(error)
+            elif self._is_for_good(error):
+                self._fault = self._fault or error
         return found
+
+    def _is_for_good(self, error: Any) -> bool:
+        return error.fatal() or error.code() == self._library.KafkaError.TOPIC_AUTHORIZATION_FAILED  # type: ignore[no-any-return]
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit the offsets of the next messages; raises PartitionsLostError."""

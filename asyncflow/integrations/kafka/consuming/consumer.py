@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -171,17 +171,34 @@ class Consumer:
     def _step(self, effects: Effects) -> None:
         client, progress = self._joined(), self._progress
         progress.resume_due(client)
-        for message in client.poll(progress.seconds_until_due(_POLL_SECONDS)):
+        messages = client.poll(progress.seconds_until_due(_POLL_SECONDS))
+        for number, message in enumerate(messages):
             if self._stopping.is_set():
                 break
-            if not progress.takes(message):
-                continue
+            try:
+                self._take(effects, client, message)
+            except Exception:
+                self._put_back(client, messages[number:])
+                raise
+        progress.commit(client)
+
+    def _take(self, effects: Effects, client: BrokerClient, message: Received) -> None:
+        if self._progress.takes(message):
             pause = self._deliver(effects, message)
             if pause is None:
-                progress.done(message)
+                self._progress.done(message)
             else:
-                progress.wait(client, message, pause)
-        progress.commit(client)
+                self._progress.wait(client, message, pause)
+
+    def _put_back(self, client: BrokerClient, messages: Sequence[Received]) -> None:
+        """Let messages that were not delivered come again: the client's positions are behind them already."""
+        try:
+            for message in messages:
+                if self._progress.takes(message):
+                    self._progress.wait(client, message, 0.0)
+        except Exception as error:  # noqa: BLE001 - another client begins at what is committed
+            self.hooks.emit(StepFailed(_LOOP, error, 0.0))
+            self._leave()
 
     def _joined(self) -> BrokerClient:
         """Return the client, which is made where there is none."""
@@ -214,6 +231,7 @@ class Consumer:
         if client is not None:
             with suppress(Exception):  # the inbox knows what is done
                 self._progress.commit(client)
+            self._progress = Progress()
             client.close()
 
     def _trouble(self, error: Exception) -> None:

@@ -28,7 +28,6 @@ class ScriptedBroker:
         self.calls: list[Any] = []
         self.joined = 0
         self.stop: Callable[[], Any] = lambda: None
-        self.fault: Exception | None = None  # of ``hold``, once
 
     def join(self, _: Membership, rebalance: Rebalance) -> ScriptedBroker:
         self.rebalance = rebalance
@@ -46,9 +45,6 @@ class ScriptedBroker:
         self.committed.append(dict(offsets))
 
     def hold(self, partition: Partition, offset: int) -> None:
-        fault, self.fault = self.fault, None
-        if fault is not None:
-            raise fault
         self.calls.append((partition, offset))
 
     def resume(self, partition: Partition) -> None:
@@ -129,3 +125,32 @@ def test_a_client_that_cannot_resume_what_is_gone_keeps_nobody_from_forgetting_i
     place.broker.steps = [lambda: [received(4)], rebalance]
     place.consumer.run()
     assert place.broker.calls == [(A, 4), "close"]
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_what_was_not_delivered_of_a_batch_comes_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch, is_away: bool
+) -> None:
+    faults: list[Exception] = [OSError("the partition could not be held")] * (2 if is_away else 1)
+    seen: list[str] = []
+
+    def hold(partition: Partition, offset: int) -> None:
+        if faults:
+            raise faults.pop()
+        place.broker.calls.append((partition, offset))
+
+    @place.consumer.subscribe("coupons", **QUICK)
+    def coupons(session: Any, ctx: Any) -> None:
+        seen.append(ctx.headers["from-place"])
+        if len(seen) == 2:
+            raise LookupError("not yet")
+
+    monkeypatch.setattr(place.broker, "hold", hold)
+    batch = [received(4), received(5), received(6), received(7, B), received(8, B)]
+    place.broker.steps = [lambda: batch, lambda: batch[1:]]
+    place.consumer.run()
+    assert place.broker.calls == (["close"] if is_away else [(A, 5), (B, 7), A, B]) + ["close"]
+    assert place.broker.joined == (2 if is_away else 1)
+    assert seen == [f"coupons/0/{n}" for n in (4, 5, 5, 6)] + ["coupons/1/7", "coupons/1/8"]
+    expected = [{A: 5}, {A: 7, B: 9}] if is_away else [{A: 7, B: 9}]
+    assert place.broker.committed == expected
