@@ -16,7 +16,7 @@ from asyncflow.errors import InvalidArgumentsError, OptionError
 from asyncflow.event_log import LoggedHooks
 from asyncflow.events import AttemptFailed, Hook, StepFailed
 from asyncflow.integrations.kafka.consuming.confluent_client import ConfluentClient
-from asyncflow.integrations.kafka.consuming.effects import AsyncEffects, Effects, id_of
+from asyncflow.integrations.kafka.consuming.effects import AsyncEffects, Effects, InboxAwayError, id_of
 from asyncflow.integrations.kafka.consuming.progress import Progress
 from asyncflow.integrations.kafka.consuming.python_client import PythonClient
 from asyncflow.integrations.kafka.consuming.received import BrokerClient, Membership, Partition, Rebalance, Received
@@ -285,13 +285,16 @@ class Consumer:
         return None
 
     def _is_trouble(self, error: BaseException) -> bool:
-        """Tell whether it is the database's, and not the message's: a connection lost, a lock waited for in vain."""
+        """Tell whether it is the database's, and not the message's: it is away, or a lock was waited for in vain."""
+        if isinstance(error, InboxAwayError):
+            return True
         if not isinstance(error, DBAPIError):
             return False
         dialect = self._engine.dialect
         its = dialect_of(dialect.name)
         return (
             error.connection_invalidated
+            or its.is_elsewhere(error)
             or its.is_contention(error)
             or its.is_lock_wait(error)
             or bool(error.orig is not None and dialect.is_disconnect(error.orig, None, None))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from asyncflow.errors import InvalidStageError
+from asyncflow.errors import AsyncflowError, CharacterSetError, InvalidMessageIdError, InvalidStageError
 from asyncflow.integrations.kafka.consuming.received import Received
 from asyncflow.integrations.kafka.consuming.subscription import Subscription, headers_of_message, key_of_message
 from asyncflow.outbox import Inbox, Message, Outbox, Status, queries
@@ -19,7 +20,8 @@ from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.arguments.signature import CONTEXT, SESSION
 from asyncflow.outbox.ids import new_id
 from asyncflow.outbox.message import Door, row_of
-from asyncflow.scheduler.table.log_lines import log_line
+from asyncflow.scheduler.connections.moves import end_left_ones, is_elsewhere, leaving, note_move
+from asyncflow.scheduler.table.log_lines import log_line, short_error
 from asyncflow.scheduler.worker.task_context import TaskContext
 from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.scheduler.worker.within import await_within, call_within
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 _ANY_SIZE = 2**31 - 1  # the broker took it
+
+
+class InboxAwayError(AsyncflowError):
+    """The inbox could not be asked whether a message is new: that is the database's trouble, not the message's."""
 
 
 class Effects:
@@ -41,17 +47,27 @@ class Effects:
     def deliver(self, subscription: Subscription, message: Received, attempt: int) -> None:
         """Let a message take effect once; raises what the handler raises, and then nothing has changed."""
         ctx = context_of(subscription, message, attempt)
-        with Session(self._engine) as session, session.begin():
-            if self._inbox.process_once(session, message.id, consumer=subscription.name):
+        with self._new(subscription, message) as session:
+            if session is not None:
                 given = _given(subscription, message, ctx)
                 handler: Any = subscription.kind.handler
                 call_within(self._outbox.around, ctx, lambda: handler(**given, **{SESSION: session}))
 
     def bury(self, subscription: Subscription, message: Received, verdict: Verdict) -> None:
         """Remember a message as taken, with a dead letter if it failed, which an operator may replay."""
-        with Session(self._engine) as session, session.begin():
-            if self._inbox.process_once(session, message.id, consumer=subscription.name):
+        with self._new(subscription, message) as session:
+            if session is not None:
                 self._write(session, subscription, message, verdict)
+
+    @contextmanager
+    def _new(self, subscription: Subscription, message: Received) -> Iterator[Session | None]:
+        """Give a Session that remembers the message, which is new; None if it is not. Commits at the end."""
+        with _asking():
+            end_left_ones(self._engine)
+        with Session(self._engine) as session, session.begin(), leaving(session, self._engine):
+            with _asking():
+                is_new = self._inbox.process_once(session, message.id, consumer=subscription.name)
+            yield session if is_new else None
 
     def _write(self, session: Session, subscription: Subscription, message: Received, verdict: Verdict) -> None:
         if verdict.status is Status.FAILED:
@@ -95,11 +111,32 @@ class AsyncEffects(Effects):
         from sqlalchemy.ext.asyncio import AsyncSession
 
         async with AsyncSession(self._async_engine, expire_on_commit=False) as session, session.begin():
-            if await self._inbox.process_once_async(session, message.id, consumer=subscription.name):
-                await effect(session)
+            try:
+                with _asking():
+                    is_new = await self._inbox.process_once_async(session, message.id, consumer=subscription.name)
+                if is_new:
+                    await effect(session)
+            except Exception as error:
+                if is_elsewhere(error, self._engine):
+                    note_move(self._engine)
+                    await session.invalidate()
+                    await self._async_engine.dispose()
+                raise
 
     def _finish(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Raise InboxAwayError for whatever is no fault of the message; a connection that is refused is no disconnect."""
+    try:
+        yield
+    except (InvalidMessageIdError, CharacterSetError):
+        raise
+    except Exception as error:
+        told = short_error(f"{type(error).__name__}: {error}")
+        raise InboxAwayError(f"the inbox could not be asked: {told}") from error
 
 
 def context_of(subscription: Subscription, message: Received, attempt: int) -> TaskContext:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData, create_engine
+from sqlalchemy import Engine, MetaData, create_engine, event, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from asyncflow import Inbox, Outbox
+from asyncflow.events import AttemptFailed, StepFailed
 from asyncflow.integrations.kafka.consuming import Consumer, consumer as module
+from asyncflow.integrations.kafka.consuming.effects import Effects, InboxAwayError
 from asyncflow.integrations.kafka.consuming.received import Membership, Partition, Rebalance, Received
 
 A, B = Partition("coupons", 0), Partition("coupons", 1)
@@ -35,7 +43,10 @@ class ScriptedBroker:
         rebalance.assigned([A, B])
         return self
 
-    def poll(self, _: float) -> Sequence[Received]:
+    def poll(self, seconds: float) -> Sequence[Received]:
+        if seconds < 0.2:  # what is held is due soon
+            time.sleep(seconds)
+            return []
         if not self.steps:
             self.stop()
             return []
@@ -72,6 +83,10 @@ class Place:
         consumer = Consumer(engine, self.outbox, self.inbox, "localhost:9092", group="g", hooks=[self.events.append])
         self.broker.stop = consumer._stopping.set
         return consumer
+
+    def letters(self) -> list[Any]:
+        with self.engine.connect() as connection:
+            return list(connection.execute(select(self.outbox.tasks)))
 
     def told(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -154,3 +169,85 @@ def test_what_was_not_delivered_of_a_batch_comes_again(
     assert seen == [f"coupons/0/{n}" for n in (4, 5, 5, 6)] + ["coupons/1/7", "coupons/1/8"]
     expected = [{A: 5}, {A: 7, B: 9}] if is_away else [{A: 7, B: 9}]
     assert place.broker.committed == expected
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_while_the_database_cannot_be_reached_no_attempt_is_spent(place: Place, tmp_path: Path, is_async: bool) -> None:
+    home = tmp_path / "away"
+    place.engine = create_engine(f"sqlite:///{home}/consumer.db")
+    engine: Any = create_async_engine(f"sqlite+aiosqlite:///{home}/consumer.db") if is_async else place.engine
+    place.consumer = place.made(engine)
+    attempts: list[int] = []
+
+    def function(session: Any, ctx: Any) -> None:
+        attempts.append(ctx.attempt)
+
+    async def coroutine(session: Any, ctx: Any) -> None:
+        attempts.append(ctx.attempt)
+
+    def opened() -> Sequence[Received]:
+        home.mkdir()
+        place.metadata.create_all(place.engine)
+        return [received(4)]
+
+    place.consumer.subscribe("coupons", name="coupons", **QUICK)(coroutine if is_async else function)
+    place.broker.steps = [*[lambda: [received(4)]] * 5, opened]
+    if is_async:
+        asyncio.run(place.consumer.run_async())
+    else:
+        place.consumer.run()
+    assert attempts == [1]
+    assert len(place.told(StepFailed)) == 5
+    assert place.told(AttemptFailed) == []
+    assert place.letters() == []
+    assert place.broker.committed == [{A: 5}]
+
+
+@pytest.mark.parametrize("driver", ["mysql+pymysql", "postgresql+psycopg"])
+def test_a_connection_that_is_refused_is_the_databases_trouble(place: Place, driver: str) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        engine = create_engine(f"{driver}://u:p@127.0.0.1:{closed.getsockname()[1]}/d")
+        _require_trouble(place, engine)
+
+
+def test_a_pool_that_has_no_connection_left_is_the_databases_trouble(place: Place, tmp_path: Path) -> None:
+    engine = create_engine(
+        f"sqlite:///{tmp_path}/consumer.db", poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.01
+    )
+    with engine.connect():
+        _require_trouble(place, engine)
+
+
+def _require_trouble(place: Place, engine: Engine) -> None:
+    @place.consumer.subscribe("coupons")
+    def coupons(session: Any) -> None: ...
+
+    with pytest.raises(InboxAwayError) as told:
+        Effects(engine, place.outbox, place.inbox).deliver(place.consumer.subscriptions[0], received(4), 1)
+    assert place.consumer._is_trouble(told.value)
+
+
+def test_a_server_that_takes_no_writes_is_left_and_costs_no_attempt(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[int] = []
+    opened: list[Any] = []
+    event.listen(place.engine, "connect", lambda connection, _: opened.append(connection))
+    monkeypatch.setattr(
+        "asyncflow.outbox.dialects.sqlite.SQLite.is_elsewhere", lambda _, error: "read-only" in str(error.orig)
+    )
+
+    @place.consumer.subscribe("coupons", **{**QUICK, "max_retries": 0})
+    def coupons(session: Any, ctx: Any) -> None:
+        attempts.append(ctx.attempt)
+        if len(attempts) == 1:
+            raise OperationalError("INSERT", {}, Exception("read-only"))
+
+    place.broker.steps = [lambda: [received(4)]] * 2
+    place.engine.dispose()
+    place.consumer.run()
+    assert attempts == [1, 1]
+    assert place.told(AttemptFailed) == []
+    assert len(opened) > 1
+    assert place.letters() == []
