@@ -14,17 +14,24 @@ from sqlalchemy.orm import Session
 
 from asyncflow.errors import AsyncflowError, CharacterSetError, InvalidMessageIdError, InvalidStageError
 from asyncflow.integrations.kafka.consuming.received import Received
-from asyncflow.integrations.kafka.consuming.subscription import Subscription, headers_of_message, key_of_message
+from asyncflow.integrations.kafka.consuming.subscription import (
+    Subscription,
+    headers_of_message,
+    headers_that_fit,
+    key_of_message,
+)
 from asyncflow.outbox import Inbox, Message, Outbox, Status, queries
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.arguments.signature import CONTEXT, SESSION
 from asyncflow.outbox.ids import new_id
 from asyncflow.outbox.message import Door, row_of
+from asyncflow.outbox.transaction.carrying import require_carried
 from asyncflow.scheduler.connections.moves import end_left_ones, is_elsewhere, leaving, note_move
 from asyncflow.scheduler.table.log_lines import log_line, short_error
 from asyncflow.scheduler.worker.task_context import TaskContext
 from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.scheduler.worker.within import await_within, call_within
+from asyncflow.text import printable
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -66,13 +73,26 @@ class Effects:
             end_left_ones(self._engine)
         with Session(self._engine) as session, session.begin(), leaving(session, self._engine):
             with _asking():
-                is_new = self._inbox.process_once(session, message.id, consumer=subscription.name)
+                is_new = self._remember(session, subscription, message)
             yield session if is_new else None
 
     def _write(self, session: Session, subscription: Subscription, message: Received, verdict: Verdict) -> None:
         if verdict.status is Status.FAILED:
+            tasks, connection = self._outbox.tasks, session.connection()
             row = _dead_letter(self._outbox, subscription, message, verdict)
-            session.execute(queries.insert_task(self._outbox.tasks), row)
+            try:
+                require_carried(connection, (tasks,), [row])
+            except CharacterSetError:
+                row = _dead_letter(self._outbox, subscription, message, verdict, only_ascii=True)
+                require_carried(connection, (tasks,), [row])
+            session.execute(queries.insert_task(tasks), row)
+
+    def _remember(self, session: Session, subscription: Subscription, message: Received) -> bool:
+        """Remember the message, by its place if the connection would alter its id; return whether it is new."""
+        try:
+            return self._inbox.process_once(session, message.id, consumer=subscription.name)
+        except CharacterSetError:
+            return self._inbox.process_once(session, message.place_id, consumer=subscription.name)
 
 
 class AsyncEffects(Effects):
@@ -113,7 +133,7 @@ class AsyncEffects(Effects):
         async with AsyncSession(self._async_engine, expire_on_commit=False) as session, session.begin():
             try:
                 with _asking():
-                    is_new = await self._inbox.process_once_async(session, message.id, consumer=subscription.name)
+                    is_new = await session.run_sync(lambda sync: self._remember(sync, subscription, message))
                 if is_new:
                     await effect(session)
             except Exception as error:
@@ -168,12 +188,20 @@ def _given(subscription: Subscription, message: Received, ctx: TaskContext) -> d
     return {**given, CONTEXT: ctx} if subscription.kind.handling().signature.takes_context else given
 
 
-def _dead_letter(outbox: Outbox, subscription: Subscription, message: Received, verdict: Verdict) -> dict[str, Any]:
-    door = Door(outbox.shard_count, _ANY_SIZE)
-    headers = headers_of_message(message)
-    body = Message(subscription.payload(message), key_of_message(message), headers, content_type=payloads.JSON)
-    row = row_of(body, subscription.kind, door)
-    return {**row, "status": int(Status.FAILED), "schedule_log": log_line(verdict.error, verdict.frames)}
+def _dead_letter(
+    outbox: Outbox, subscription: Subscription, message: Received, verdict: Verdict, *, only_ascii: bool = False
+) -> dict[str, Any]:
+    """Return the row of a message, with those of its headers that fit; Kafka takes more than a row does."""
+    headers, left_out = headers_that_fit(headers_of_message(message), only_ascii=only_ascii)
+    key = key_of_message(message)
+    if only_ascii and key is not None and not key.isascii():
+        key, left_out = None, ["the key", *left_out]
+    body = Message(subscription.payload(message), key, headers, content_type=payloads.JSON)
+    row = row_of(body, subscription.kind, Door(outbox.shard_count, _ANY_SIZE))
+    log = log_line(verdict.error, verdict.frames)
+    if left_out:
+        log += log_line(short_error(f"left out, for a row cannot keep it: {', '.join(map(printable, left_out))}"))
+    return {**row, "status": int(Status.FAILED), "schedule_log": log}
 
 
 def _refuse_stage(stage: str, _: str | None) -> None:

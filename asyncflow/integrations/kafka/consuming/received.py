@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from asyncflow.errors import AsyncflowError
+from asyncflow.errors import AsyncflowError, InvalidMessageIdError
 from asyncflow.integrations.kafka.settings import KafkaSettings
+from asyncflow.outbox.tables import MESSAGE_ID_LENGTH
+from asyncflow.text import require_text
 
 MESSAGE_ID, MESSAGE_TYPE = "message-id", "message-type"  # headers that the outbox writes
 
@@ -29,9 +32,24 @@ class Received(NamedTuple):
 
     @property
     def id(self) -> str:
-        """Return what tells it from all others: its message id, or its place where the producer gave none."""
-        named = self.headers.get(MESSAGE_ID)
-        return f"{self.partition.topic}/{self.partition.number}/{self.offset}" if not named else _text(named)
+        """Return what tells it from all others: its message id, or its place where it has none that can be kept."""
+        try:
+            named = _text(self.headers.get(MESSAGE_ID, b""))
+            return require_text("message_id", named, MESSAGE_ID_LENGTH, InvalidMessageIdError)
+        except InvalidMessageIdError:
+            return self.place_id
+
+    @property
+    def place(self) -> str:
+        """Return where it stands, for people."""
+        return f"{self.partition.topic}/{self.partition.number}/{self.offset}"
+
+    @property
+    def place_id(self) -> str:
+        """Return an id of its place that can be kept: topics may have names as long as an id."""
+        if len(self.place) <= MESSAGE_ID_LENGTH:
+            return self.place
+        return f"{sha256(self.partition.topic.encode()).hexdigest()}/{self.partition.number}/{self.offset}"
 
     @property
     def task_type(self) -> str:

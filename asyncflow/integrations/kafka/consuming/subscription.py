@@ -8,11 +8,12 @@ from typing import Any
 
 import orjson
 
-from asyncflow.errors import InvalidArgumentsError
+from asyncflow.errors import InvalidArgumentsError, InvalidHeadersError
 from asyncflow.integrations.kafka.consuming.received import Received
 from asyncflow.outbox import HandlerType
-from asyncflow.outbox.message import RESERVED_HEADERS
+from asyncflow.outbox.message import MAX_HEADERS_BYTES, RESERVED_HEADERS
 from asyncflow.outbox.tables import KEY_LENGTH
+from asyncflow.text import require_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Subscription:
         """Return what a dead letter carries: the fields that the handler takes, or the value as it came."""
         try:
             return orjson.dumps(self.kind.handling().signature.own(_object(message)))
-        except InvalidArgumentsError:
+        except (InvalidArgumentsError, TypeError):  # too deep to be written again
             return message.value or b""
 
 
@@ -48,8 +49,30 @@ def headers_of_message(message: Received) -> dict[str, str]:
     """Return the headers as text, and where the message came from."""
     given = {name: value.decode(errors="backslashreplace") for name, value in message.headers.items()}
     own = {name: value for name, value in given.items() if name.lower() not in RESERVED_HEADERS}
-    place = f"{message.partition.topic}/{message.partition.number}/{message.offset}"
-    return {**own, "from-message": message.id, "from-type": message.task_type, "from-place": place}
+    return {**own, "from-message": message.id, "from-type": message.task_type, "from-place": message.place}
+
+
+def headers_that_fit(headers: Mapping[str, str], *, only_ascii: bool) -> tuple[dict[str, str], list[str]]:
+    """Return those that a row can keep, and the names of those that it cannot; where it came from goes first."""
+    kept: dict[str, str] = {}
+    left_out: list[str] = []
+    size = 2
+    for name, value in sorted(headers.items(), key=lambda header: not header[0].startswith("from-")):
+        its_size = len(orjson.dumps({name: value}))
+        if size + its_size > MAX_HEADERS_BYTES or not _is_kept(name) or (only_ascii and not f"{name}{value}".isascii()):
+            left_out.append(name)
+            continue
+        kept[name] = value
+        size += its_size
+    return kept, left_out
+
+
+def _is_kept(name: str) -> bool:
+    try:
+        require_text("header name", name, KEY_LENGTH, InvalidHeadersError)
+    except InvalidHeadersError:
+        return False
+    return True
 
 
 def key_of_message(message: Received) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import Engine, MetaData, create_engine, event, select
 from sqlalchemy.exc import OperationalError
@@ -251,3 +252,70 @@ def test_a_server_that_takes_no_writes_is_left_and_costs_no_attempt(
     assert place.told(AttemptFailed) == []
     assert len(opened) > 1
     assert place.letters() == []
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_message_id_that_cannot_be_kept_is_replaced_by_the_messages_place(place: Place, is_broken: bool) -> None:
+    seen: list[str] = []
+
+    @place.consumer.subscribe("coupons", **{**QUICK, "max_retries": 0})
+    def coupons(session: Any, ctx: Any) -> None:
+        seen.append(ctx.headers["from-message"])
+        if is_broken:
+            raise LookupError("never")
+
+    odd = [b"x " * 200, b" padded ", b"a\nb"]
+    batch = [received(n, message_id=value) for n, value in enumerate(odd)]
+    place.broker.steps = [lambda: batch, lambda: batch]
+    place.consumer.run()
+    assert seen == [f"coupons/0/{n}" for n in range(3)]
+    assert len(place.letters()) == (3 if is_broken else 0)
+    assert place.broker.committed[0] == {A: 3}
+
+
+def test_the_place_in_a_topic_with_the_longest_name_can_be_kept() -> None:
+    ids = {received(10**9, Partition("t" * 248 + end, 0)).id for end in "ab"}
+    assert len(ids) == 2
+    assert max(map(len, ids)) <= 255
+
+
+def test_a_dead_letter_has_those_headers_that_fit_and_tells_which_did_not(place: Place) -> None:
+    @place.consumer.subscribe("coupons", **{**QUICK, "max_retries": 0})
+    def coupons(session: Any) -> None:
+        raise LookupError("never")
+
+    message = received(4, large=b"x" * 40 * 1024, tenant=b"acme", content_type=b"text/plain")
+    odd = {"": b"1", "n" * 256: b"1", "a\nb": b"1"}
+    deep = b"[" * 1000 + b"]" * 1000
+    message = message._replace(headers={**message.headers, **odd}, value=b'{"deep":' + deep + b"}")
+    place.broker.steps = [lambda: [message]]
+    place.consumer.run()
+    (letter,) = place.letters()
+    assert orjson.loads(letter.headers) == {
+        "from-message": "coupons/0/4",
+        "from-type": "coupons",
+        "from-place": "coupons/0/4",
+        "tenant": "acme",
+    }
+    assert "LookupError: never" in letter.schedule_log
+    assert "left out, for a row cannot keep it: large, , nnn" in letter.schedule_log
+    assert place.broker.committed == [{A: 5}]
+
+
+def test_what_the_connection_would_alter_is_left_out_of_a_dead_letter(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncflow.outbox.dialects.sqlite.SQLite.text_fault", lambda *_: "it is latin1")
+
+    @place.consumer.subscribe("coupons", **{**QUICK, "max_retries": 0})
+    def coupons(session: Any) -> None:
+        raise LookupError("never")
+
+    message = received(4, message_id="é".encode(), tenant="é".encode(), other=b"plain")._replace(key="é".encode())
+    place.broker.steps = [lambda: [message]] * 2
+    place.consumer.run()
+    (letter,) = place.letters()
+    assert letter.task_key is None
+    assert orjson.loads(letter.headers) == {"from-type": "coupons", "from-place": "coupons/0/4", "other": "plain"}
+    assert "the key, from-message, tenant" in letter.schedule_log
+    assert place.broker.committed[0] == {A: 5}
