@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +24,8 @@ from asyncflow.integrations.kafka.consuming.received import BrokerClient, Member
 from asyncflow.integrations.kafka.consuming.subscription import Subscription, key_of_message
 from asyncflow.integrations.kafka.settings import KafkaSettings, server_list
 from asyncflow.outbox import Inbox, Outbox, Status
+from asyncflow.outbox.arguments.signature import SESSION
+from asyncflow.outbox.declarations.handler_type import function_of
 from asyncflow.outbox.declarations.option_types import HandlerOptions
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.scheduler.worker.verdict import Verdict, verdict_of
@@ -99,6 +102,12 @@ class Consumer:
                     f"{handler.__name__}() is a {'function' if self._is_async else 'coroutine'}; with an "
                     f"{'AsyncEngine make it a coroutine' if self._is_async else 'Engine make it a function'}, or give "
                     f"Consumer an {'Engine' if self._is_async else 'AsyncEngine, and await consumer.run_async()'}"
+                )
+            if SESSION not in inspect.signature(function_of(handler)).parameters:
+                # Also where the outbox has a transaction= of its own, in which its handlers need none.
+                raise OptionError(
+                    f"the subscriber {handler.__name__}() has no parameter 'session'; give it one: its effect and the "
+                    f"memory of the message commit there together"
                 )
             given: Any = {**options, "transactional": True}
             task = self._outbox.task(name or handler.__name__, **given)(handler)

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import QueuePool
 
 from asyncflow import Inbox, Outbox
+from asyncflow.errors import OptionError
 from asyncflow.events import AttemptFailed, StepFailed
 from asyncflow.integrations.kafka.consuming import Consumer, consumer as module
 from asyncflow.integrations.kafka.consuming.effects import Effects, InboxAwayError
@@ -319,3 +320,15 @@ def test_what_the_connection_would_alter_is_left_out_of_a_dead_letter(
     assert orjson.loads(letter.headers) == {"from-type": "coupons", "from-place": "coupons/0/4", "other": "plain"}
     assert "the key, from-message, tenant" in letter.schedule_log
     assert place.broker.committed[0] == {A: 5}
+
+
+def test_a_subscriber_without_a_session_is_refused_also_where_handlers_need_none(place: Place) -> None:
+    outbox = Outbox(MetaData(), transaction=lambda: place.engine.begin())
+    consumer = Consumer(place.engine, outbox, place.inbox, "localhost:9092", group="g")
+
+    def coupons(account_no: str) -> None: ...
+
+    with pytest.raises(OptionError, match="has no parameter 'session'"):
+        consumer.subscribe("coupons")(coupons)
+    assert list(outbox.handler_types) == []
+    assert consumer.subscriptions == []
