@@ -11,6 +11,7 @@ from asyncflow.commands.stop_signals import StopSignals
 from asyncflow.integrations.kafka.client_log import show_client_lines
 
 _LEFT_BEHIND = 3
+_ENDED_BY_ITSELF = 1
 
 
 class Runnable(Protocol):
@@ -45,9 +46,14 @@ def show_log(*, verbose: bool) -> None:
 
 
 def run_until_stopped(runnable: Runnable, signals: StopSignals) -> int:
-    """Run until the first signal, return the exit code; a signal that comes during the start is heard at its end."""
+    """Run until the first signal, return the exit code; a signal that comes during the start is heard at its end.
+
+    What ends without one has failed, and its supervisor is to know that.
+    """
     with runnable:
         while not signals.is_heard:
             # Bounded, so that the signal's handler runs soon on every platform.
-            runnable.wait(0.2)
+            if runnable.wait(0.2) and not signals.is_heard:
+                print("it stopped without a signal; the log above may tell why", file=sys.stderr)
+                return _ENDED_BY_ITSELF
         return 0 if runnable.stop() else _LEFT_BEHIND

@@ -262,7 +262,7 @@ class Consumer:
         number = self._progress.begin(message, subscription.name)
         try:
             effects.deliver(subscription, message, number)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - judged
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - judged
             if self._is_trouble(error):
                 self._progress.refund(message, subscription.name)
                 self.hooks.emit(StepFailed(_LOOP, error, _PAUSE_SECONDS))

@@ -20,6 +20,7 @@ from asyncflow.integrations.kafka.consuming.subscription import (
     headers_that_fit,
     key_of_message,
 )
+from asyncflow.leash import Leash, on_leash
 from asyncflow.outbox import Inbox, Message, Outbox, Status, queries
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.arguments.signature import CONTEXT, SESSION
@@ -57,8 +58,7 @@ class Effects:
         with self._new(subscription, message) as session:
             if session is not None:
                 given = _given(subscription, message, ctx)
-                handler: Any = subscription.kind.handler
-                call_within(self._outbox.around, ctx, lambda: handler(**given, **{SESSION: session}))
+                call_within(self._outbox.around, ctx, lambda: _call(subscription, given, session))
 
     def bury(self, subscription: Subscription, message: Received, verdict: Verdict) -> None:
         """Remember a message as taken, with a dead letter if it failed, which an operator may replay."""
@@ -115,7 +115,7 @@ class AsyncEffects(Effects):
         async def effect(session: AsyncSession) -> None:
             given = _given(subscription, message, ctx)
             handler: Any = subscription.kind.handler
-            await await_within(self._outbox.around, ctx, lambda: handler(**given, **{SESSION: session}))
+            await await_within(self._outbox.around, ctx, lambda: on_leash(handler(**given, **{SESSION: session})))
 
         await self._once(subscription, message, effect)
 
@@ -144,7 +144,9 @@ class AsyncEffects(Effects):
                 raise
 
     def _finish(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        error = asyncio.run_coroutine_threadsafe(_caught(work), self._loop).result()
+        if error is not None:
+            raise error
 
 
 @contextmanager
@@ -181,6 +183,21 @@ def id_of(message: Received) -> UUID:
         return UUID(message.id)
     except ValueError:
         return new_id()
+
+
+async def _caught(work: Coroutine[Any, Any, None]) -> BaseException | None:
+    """Return what the work raised: ``sys.exit()`` in a subscriber must not end the application's loop."""
+    try:
+        await work
+    except BaseException as error:  # noqa: BLE001 - raised on the consumer's thread
+        return error
+    return None
+
+
+def _call(subscription: Subscription, given: dict[str, Any], session: Session) -> None:
+    handler: Any = subscription.kind.handler
+    with Leash():
+        handler(**given, **{SESSION: session})
 
 
 def _given(subscription: Subscription, message: Received, ctx: TaskContext) -> dict[str, Any]:

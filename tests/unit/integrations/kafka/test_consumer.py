@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +19,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import QueuePool
 
 from asyncflow import Inbox, Outbox
+from asyncflow.commands.running import run_until_stopped
+from asyncflow.commands.stop_signals import StopSignals
 from asyncflow.errors import OptionError
 from asyncflow.events import AttemptFailed, StepFailed
 from asyncflow.integrations.kafka.consuming import Consumer, consumer as module
@@ -332,3 +336,63 @@ def test_a_subscriber_without_a_session_is_refused_also_where_handlers_need_none
         consumer.subscribe("coupons")(coupons)
     assert list(outbox.handler_types) == []
     assert consumer.subscriptions == []
+
+
+def test_a_coroutine_that_exits_is_a_failed_attempt_and_ends_no_loop(place: Place, tmp_path: Path) -> None:
+    consumer = place.made(create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/consumer.db"))
+
+    @consumer.subscribe("coupons", **{**QUICK, "max_retries": 1})
+    async def coupons(session: Any, ctx: Any) -> None:
+        if ctx.attempt == 1:
+            sys.exit(3)
+        raise asyncio.CancelledError
+
+    place.broker.steps = [lambda: [received(4)]] * 2
+    asyncio.run(consumer.run_async())
+    assert [type(event.error) for event in place.told(AttemptFailed)] == [SystemExit, asyncio.CancelledError]
+    assert len(place.letters()) == 1
+    assert place.broker.committed == [{A: 5}]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_child_that_leaves_a_subscriber_ends(place: Place, tmp_path: Path, is_async: bool) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/consumer.db"
+    consumer = place.made(create_async_engine(url)) if is_async else place.consumer
+    codes: list[int] = []
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            sys.exit(7)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    def function(session: Any) -> None:
+        fork()
+
+    async def coroutine(session: Any) -> None:
+        fork()
+
+    consumer.subscribe("coupons", name="coupons")(coroutine if is_async else function)
+    place.broker.steps = [lambda: [received(4)]]
+    if is_async:
+        asyncio.run(consumer.run_async())
+    else:
+        consumer.run()
+    assert codes == [7]
+    assert place.broker.committed == [{A: 5}]
+
+
+class EndedByItself:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: Any) -> None: ...
+
+    def wait(self, timeout_seconds: float | None = None) -> bool:
+        return True
+
+    def stop(self, timeout_seconds: float | None = None) -> bool:
+        return True
+
+
+def test_the_command_of_what_ended_by_itself_ends_and_tells_that() -> None:
+    assert run_until_stopped(EndedByItself(), StopSignals()) == 1
