@@ -83,6 +83,7 @@ class Consumer:
         self._progress = Progress()
         self._stopping, self._ended = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # that awaits ``run_async``
 
     def subscribe(
         self, task_type: str, *, topic: str | None = None, name: str | None = None, **options: Unpack[HandlerOptions]
@@ -127,7 +128,8 @@ class Consumer:
         """Consume until ``stop`` is called, or this is cancelled; subscribers run on this loop."""
         if not self._is_async:
             raise OptionError("the engine is no AsyncEngine: call consumer.run()")
-        effects = AsyncEffects(self._engine, self._outbox, self._inbox, asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        effects = AsyncEffects(self._engine, self._outbox, self._inbox, self._loop)
         work = asyncio.ensure_future(asyncio.to_thread(self._run, effects))
         try:
             await asyncio.shield(work)
@@ -144,8 +146,14 @@ class Consumer:
         self._thread.start()
 
     def stop(self, timeout_seconds: float | None = None) -> bool:
-        """Take no more messages, finish the one in hand, commit; return whether that ended in time (default 30 s)."""
+        """Take no more messages, finish the one in hand, commit; return whether that ended in time (default 30 s).
+
+        On the loop that awaits ``run_async`` it waits for nothing, for the message in hand needs that loop: then await
+        the run.
+        """
         self._stopping.set()
+        if self._loop is not None and _running_loop() is self._loop:
+            return self._ended.is_set()
         return self.wait(30.0 if timeout_seconds is None else timeout_seconds)
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
@@ -312,6 +320,13 @@ class Consumer:
     def _require_subscriptions(self) -> None:
         if not self.subscriptions:
             raise OptionError("the consumer has no subscribers; decorate functions with @consumer.subscribe(...)")
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _verdict_of(error: BaseException, subscription: Subscription, number: int) -> Verdict:

@@ -23,7 +23,8 @@ from asyncflow.commands.running import run_until_stopped
 from asyncflow.commands.stop_signals import StopSignals
 from asyncflow.errors import OptionError
 from asyncflow.events import AttemptFailed, StepFailed
-from asyncflow.integrations.kafka.consuming import Consumer, consumer as module
+from asyncflow.integrations.kafka.consuming import Consumer
+from asyncflow.integrations.kafka.consuming import consumer as module
 from asyncflow.integrations.kafka.consuming.effects import Effects, InboxAwayError
 from asyncflow.integrations.kafka.consuming.received import Membership, Partition, Rebalance, Received
 
@@ -135,7 +136,7 @@ def test_a_client_that_cannot_resume_what_is_gone_keeps_nobody_from_forgetting_i
         raise KeyError("not assigned")
 
     def rebalance() -> Sequence[Received]:
-        place.broker.resume = refuse  # type: ignore[method-assign]
+        place.broker.resume = refuse  # type: ignore[method-assign,assignment]
         place.broker.rebalance.lost([A])
         return [received(4)]
 
@@ -396,3 +397,23 @@ class EndedByItself:
 
 def test_the_command_of_what_ended_by_itself_ends_and_tells_that() -> None:
     assert run_until_stopped(EndedByItself(), StopSignals()) == 1
+
+
+def test_stop_on_the_loop_that_awaits_the_run_does_not_wait_for_it(place: Place, tmp_path: Path) -> None:
+    consumer = place.made(create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/consumer.db"))
+    answers: list[bool] = []
+
+    @consumer.subscribe("coupons")
+    async def coupons(session: Any) -> None:
+        began = time.monotonic()
+        answers.append(consumer.stop(20.0))
+        assert time.monotonic() - began < 10
+
+    async def run() -> None:
+        await consumer.run_async()
+        answers.append(consumer.stop())
+
+    place.broker.steps = [lambda: [received(4)]]
+    asyncio.run(run())
+    assert answers == [False, True]
+    assert place.broker.committed == [{A: 5}]
