@@ -129,7 +129,10 @@ class ClaimLostError(AsyncflowError):
 
 
 class UnsettledEffectError(AsyncflowError):
-    """A transactional handler's statement could not commit together with its task's outcome; it was not sent."""
+    """A transactional handler's statement could not commit together with its task's outcome; it was not sent.
+
+    Or the handler's transaction is one that its framework rolls back, with all that was done in it.
+    """
 
 
 class AroundError(AsyncflowError):

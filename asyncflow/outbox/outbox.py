@@ -60,7 +60,7 @@ class Outbox:
     ``around``: functions of the TaskContext whose context managers stand around each attempt of each handler, the
     first outermost; ``outbox.around.add`` puts one more inside, before schedulers start.
     ``transaction``: opens the application's own transaction around transactional handlers without a ``session``: a
-    context manager that gives its Connection, commits at the end, and lets nobody commit before.
+    context manager that gives its Connection, commits at the end or raises, and lets nobody commit before.
     """
 
     def __init__(

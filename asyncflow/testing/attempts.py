@@ -15,6 +15,7 @@ from asyncflow.outbox.outcome.follow_up import takes_result
 from asyncflow.outbox.task import headers_of
 from asyncflow.scheduler.worker.leaving.results import Result, result_of
 from asyncflow.scheduler.worker.task_context import TaskContext
+from asyncflow.scheduler.worker.transactional.enclosing_commit import work_in
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, Verdict, verdict_of
 from asyncflow.testing.calls import Calls, Committed
 from asyncflow.testing.contexts import task_context
@@ -97,8 +98,7 @@ def _telling(handler: Callable[..., Any], tell: Callable[[Any], None]) -> Callab
 
 def _enclosed(enclose: Enclose, call: Callable[[], Any]) -> Any:
     """Call a handler in the application's own transaction, which is a savepoint in the test's."""
-    with enclose():
-        return call()
+    return work_in(enclose, lambda _: call())
 
 
 def _is_fault(error: Exception, verdict: Verdict) -> bool:

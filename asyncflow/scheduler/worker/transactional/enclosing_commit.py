@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from asyncflow.scheduler.connections.connecting import connected
 from asyncflow.scheduler.connections.limits import LIMITS
 from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
+
+if TYPE_CHECKING:
+    from asyncflow.outbox.declarations.handler_type import Enclose
+
+T = TypeVar("T")
+
+
+def work_in(enclose: Enclose, work: Callable[[Connection], T]) -> T:
+    """Do ``work`` in the application's transaction; return what it returns, when that has ended without an error.
+
+    Raises what ``work`` raises, also where the application's context manager swallows it: it has committed nothing.
+    """
+    with enclose() as connection:
+        try:
+            return work(connection)
+        except BaseException as error:
+            raised = error
+            raise
+    raise raised
 
 
 class EnclosingCommit:
@@ -19,13 +39,7 @@ class EnclosingCommit:
     for on ``engine``.
     """
 
-    def __init__(
-        self,
-        source: ClaimSource,
-        engine: Engine,
-        claim: Claim,
-        enclose: Callable[[], AbstractContextManager[Connection]],
-    ) -> None:
+    def __init__(self, source: ClaimSource, engine: Engine, claim: Claim, enclose: Enclose) -> None:
         self._source = source
         self._engine = engine
         self._claim = claim
@@ -35,11 +49,15 @@ class EnclosingCommit:
     def run(self, handle: Callable[[], None]) -> None:
         """Call ``handle``, then commit; raises what either raises."""
         is_sent = False
+
+        def work(connection: Connection) -> None:
+            nonlocal is_sent
+            handle()
+            self._source.settle_in(connection, self._claim)
+            is_sent = True
+
         try:
-            with self._enclose() as connection:
-                handle()
-                self._source.settle_in(connection, self._claim)
-                is_sent = True
+            work_in(self._enclose, work)
             self.is_committed = True
         finally:
             if is_sent and not self.is_committed:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from django.core.management import call_command
-from django.db import DatabaseError, connections, transaction
-from sqlalchemy import MetaData, inspect
+from django.db import DatabaseError, IntegrityError, connections, transaction
+from sqlalchemy import MetaData, inspect, select
 
-from asyncflow import Inbox, Message, Outbox
-from asyncflow.errors import NotTransactionalError
+from asyncflow import Inbox, Message, Outbox, Status
+from asyncflow.errors import NotTransactionalError, OptionError, UnsettledEffectError
 from asyncflow.testing import drain
 from tests.integration.integrations.django.conftest import Shop
 
@@ -174,6 +175,91 @@ def test_of_a_handler_that_raises_nothing_stays(shop: Shop) -> None:
         shop.greet.enqueue(shop.here, name="A")
     drained = shop.drain()
     assert (drained.done, drained.failed, shop.users()) == (0, 1, [])
+
+
+def catch_a_duplicate(shop: Shop) -> None:
+    """Do as the ORM's create() does, whose error the caller expects."""
+    shop.register("earlier")
+    with suppress(IntegrityError), shop.atomic(savepoint=False):
+        shop.register("there already")
+
+
+def set_rollback(shop: Shop) -> None:
+    shop.register("earlier")
+    transaction.set_rollback(True, using=shop.using)
+
+
+@pytest.mark.parametrize("handle", [catch_a_duplicate, set_rollback])
+def test_what_django_rolls_back_without_a_word_is_not_done(shop: Shop, handle: Callable[[Shop], None]) -> None:
+    @shop.outbox.task("handle", transactional=True, max_retries=0)
+    def work() -> None:
+        handle(shop)
+
+    shop.register("there already")
+    with shop.atomic():
+        work.enqueue(shop.here)
+    drained = shop.drain()
+    assert (drained.done, drained.failed, len(drained.errors)) == (0, 1, 1)
+    assert shop.users() == ["there already"]
+    with shop.engine.connect() as connection:
+        assert connection.scalars(select(shop.outbox.tasks.c.status)).all() == [Status.FAILED]
+    # PostgreSQL itself refuses whatever follows an error.
+    if handle is set_rollback or connections[shop.using].vendor != "postgresql":
+        assert isinstance(drained.errors[0], UnsettledEffectError)
+        assert "transaction.atomic()" in str(drained.errors[0])
+
+
+def test_a_handler_that_catches_a_duplicate_in_a_block_of_its_own_is_done(shop: Shop) -> None:
+    @shop.outbox.task(transactional=True)
+    def work() -> None:
+        shop.register("earlier")
+        with suppress(IntegrityError), shop.atomic():
+            shop.register("there already")
+
+    shop.register("there already")
+    with shop.atomic():
+        work.enqueue(shop.here)
+    assert shop.drain().done == 1
+    assert shop.users() == ["earlier", "there already"]
+
+
+@contextmanager
+def autocommit_off(shop: Shop) -> Iterator[None]:
+    django = connections[shop.using]
+    django.set_autocommit(False)
+    try:
+        yield
+    finally:
+        django.rollback()
+        django.set_autocommit(True)
+
+
+@pytest.mark.parametrize("outer", [Shop.atomic, autocommit_off])
+def test_a_handler_whose_block_would_not_be_the_commit_is_refused(shop: Shop, outer: Callable[[Shop], Any]) -> None:
+    @shop.outbox.task(transactional=True, max_retries=0)
+    def work() -> None:
+        shop.register("A")
+
+    shop.outbox.around.add(lambda _: outer(shop))
+    with shop.atomic():
+        work.enqueue(shop.here)
+    drained = shop.drain()
+    assert (drained.done, drained.failed, shop.users()) == (0, 1, [])
+    assert isinstance(drained.errors[0], OptionError)
+    assert "leave" in str(drained.errors[0])
+
+
+def test_a_test_s_drain_tells_as_well_what_django_would_roll_back(shop: Shop) -> None:
+    @shop.outbox.task(transactional=True, max_retries=0)
+    def work() -> None:
+        set_rollback(shop)
+
+    with suppress(LeaveError), shop.atomic():
+        work.enqueue(shop.here)
+        drained = drain(shop.here, outbox=shop.outbox, raise_errors=False)
+        assert (drained.done, drained.failed) == (0, 1)
+        raise LeaveError
+    assert shop.users() == []
 
 
 def test_a_handler_whose_commit_fails_is_done_again(shop: Shop) -> None:

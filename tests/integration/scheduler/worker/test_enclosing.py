@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -24,21 +25,23 @@ class Enclosed:
 
     def __init__(self, engine: object) -> None:
         self.ends: list[Ends] = []  # one for each transaction; the others commit
-        self.here: list[Connection] = []
+        self.begun: list[Connection] = []
+        self.here = threading.local()  # each handler's own, for two may work side by side
         self.application = Application(engine, transaction=self.transaction)  # type: ignore[arg-type]
         self.calls: list[int] = []
 
         @self.application.outbox.task(transactional=True, retry_interval_seconds=0)
         def register(number: int) -> None:
             self.calls.append(number)
-            self.here[-1].execute(insert(self.application.users), {"account_no": str(number)})
+            self.here.connection.execute(insert(self.application.users), {"account_no": str(number)})
 
         self.register = register
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         with self.application.engine.connect() as connection:
-            self.here.append(connection)
+            self.begun.append(connection)
+            self.here.connection = connection
             yield connection
             (self.ends.pop(0) if self.ends else Connection.commit)(connection)
 
@@ -66,7 +69,7 @@ def drained(enclosed: Enclosed) -> list[int]:
 
 def test_effect_and_outcome_are_written_in_one_transaction(enclosed: Enclosed) -> None:
     assert drained(enclosed) == [2]
-    assert (enclosed.registered(), enclosed.calls, len(enclosed.here)) == (["1"], [1], 1)
+    assert (enclosed.registered(), enclosed.calls, len(enclosed.begun)) == (["1"], [1], 1)
 
 
 def test_a_commit_that_happened_and_was_not_heard_of_is_not_done_again(enclosed: Enclosed) -> None:
@@ -95,8 +98,8 @@ def test_a_claim_that_is_lost_takes_the_effect_with_it(enclosed: Enclosed) -> No
 
     @enclosed.application.outbox.task(transactional=True)
     def lose() -> None:
-        enclosed.here[-1].execute(insert(enclosed.application.users), {"account_no": "nobody"})
-        enclosed.here[-1].execute(tasks.delete().where(tasks.c.task_type == "lose"))
+        enclosed.here.connection.execute(insert(enclosed.application.users), {"account_no": "nobody"})
+        enclosed.here.connection.execute(tasks.delete().where(tasks.c.task_type == "lose"))
 
     with enclosed.application.session() as session:
         lose.enqueue(session)
