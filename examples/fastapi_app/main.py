@@ -29,7 +29,7 @@ outbox = Outbox(Base.metadata)
 
 @outbox.task(transactional=True)
 async def issue_coupon(session: AsyncSession, account_no: str) -> None:
-    (await session.get_one(User, account_no)).coupons += 1  # commits together with the task's outcome
+    (await session.get_one(User, account_no)).coupons = User.coupons + 1  # commits together with the task's outcome
 
 
 @asynccontextmanager

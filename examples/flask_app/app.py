@@ -26,7 +26,7 @@ class User(db.Model):
 
 @outbox.task(transactional=True)
 def issue_coupon(session: Session, account_no: str) -> None:
-    session.get_one(User, account_no).coupons += 1  # commits together with the task's outcome
+    session.get_one(User, account_no).coupons = User.coupons + 1  # commits together with the task's outcome
 
 
 def create_app(database_url: str = os.environ.get("DATABASE_URL", "sqlite:///shop.db")) -> Flask:

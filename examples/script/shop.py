@@ -20,7 +20,7 @@ outbox = Outbox(Base.metadata)
 
 @outbox.task(transactional=True)
 def issue_coupon(session: Session, account_no: str) -> None:
-    session.get_one(User, account_no).coupons += 1
+    session.get_one(User, account_no).coupons = User.coupons + 1
 
 
 if __name__ == "__main__":
