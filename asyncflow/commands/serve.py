@@ -37,8 +37,8 @@ def _serve(options: argparse.Namespace) -> int:
             engine, outbox = database_of(options, pool_pre_ping=True, hide_parameters=True)
             if not options.target and (count := recorded_shard_count(engine, outbox)) is not None:
                 outbox = Outbox(MetaData(), prefix=options.prefix, schema=options.schema, shard_count=count)
-            _require_tables(engine, outbox)
             serve = command.made(engine, outbox, options, LoggingHook())
+            _require_tables(engine, outbox)
         return serve(lambda: signals.is_heard)
 
 
