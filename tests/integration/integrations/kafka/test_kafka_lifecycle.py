@@ -14,6 +14,7 @@ import pytest
 from asyncflow.errors import MissingExtraError
 from asyncflow.integrations.kafka import KafkaSettings
 from asyncflow.scheduler.publishing.publisher import SENT, Unavailable
+from tests.integration.integrations.kafka import forking_process
 from tests.integration.integrations.kafka.adapters import Adapter
 from tests.integration.integrations.kafka.conftest import MakePublisher
 from tests.integration.integrations.kafka.mock_cluster import MockCluster
@@ -101,20 +102,8 @@ def test_a_missing_extra_is_named_with_its_pip_line(adapter: Adapter, monkeypatc
 
 
 def test_after_a_fork_parent_and_child_each_publish_through_a_client_of_their_own(
-    make_publisher: MakePublisher, kafka: str, topic: str
+    adapter: Adapter, kafka: str, topic: str
 ) -> None:
-    publisher = make_publisher(kafka)
-    assert publisher.publish(batch(topic)) == [SENT] * 100
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            code = 0 if list(publisher.publish(batch(topic))) == [SENT] * 100 else 2
-            publisher.close()
-            gc.collect()
-            atexit._run_exitfuncs()
-        finally:
-            os._exit(code)
-    assert exit_code_of(pid) == 0
-    assert publisher.publish(batch(topic)) == [SENT] * 100
+    program = [sys.executable, "-m", forking_process.__name__, adapter.library, kafka, topic]
+    assert subprocess.run(program, timeout=80, check=False).returncode == 0
     assert len(read(kafka, topic, 300)) == 300
