@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
-import os
 import subprocess
 import sys
 from time import monotonic
@@ -26,7 +23,6 @@ from tests.integration.integrations.kafka.watching import (
     open_files,
     publish_until_sent,
 )
-from tests.support.forking import exit_code_of
 
 pytestmark = pytest.mark.timeout(90)
 
