@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
+from datetime import datetime
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select, update
@@ -103,6 +105,19 @@ def test_cron_ticks_by_seconds_or_by_a_crontab_line_with_seconds(application: Ap
     ]
     with schedulers(*jobs):
         assert all(one.wait(LONG) for one in called)
+
+
+def test_timezone_is_the_one_in_which_a_crontab_line_is_meant(application: Application, schedulers: Make) -> None:
+    ahead, behind = threading.Event(), threading.Event()
+    hour = datetime.now(ZoneInfo("Pacific/Kiritimati")).hour
+    line = f"* * {hour},{(hour + 1) % 24} * * *"
+    jobs = [
+        SimpleJob("ahead", lambda _: ahead.set(), cron=line, timezone="Pacific/Kiritimati"),
+        SimpleJob("behind", lambda _: behind.set(), cron=line, timezone="Pacific/Pago_Pago"),  # a day and an hour
+    ]
+    with schedulers(*jobs):
+        assert ahead.wait(LONG)
+    assert not behind.is_set()
 
 
 def test_sharding_total_count_is_the_number_of_items(schedulers: Make) -> None:
