@@ -18,6 +18,7 @@ from tests.chaos.plan import Plan
 CHECKOUT = Path(__file__).resolve().parents[2]
 KILLED = -signal.SIGKILL
 _END_SECONDS = 120.0
+_LOOK_SECONDS = 0.2  # a condition may be of time, or of what the database tells, which no event announces
 
 
 class ProcessUnderTest:
@@ -56,12 +57,14 @@ class ProcessUnderTest:
         return [event for event in list(self.events) if event["kind"] == kind]
 
     def wait_for(self, condition: Callable[[], bool], *, timeout_seconds: float = 120.0) -> None:
-        """Wait until the condition holds, looking at each event and at the end."""
+        """Wait until the condition holds, looking at each event, at the end, and now and then while it says nothing."""
+        until = time.monotonic() + timeout_seconds
         with self._changed:
-            if self._changed.wait_for(lambda: condition() or self.ended_at is not None, timeout_seconds):
-                assert condition(), f"it ended too early, after {self.events[-5:]}"
-                return
-        raise AssertionError(f"not within {timeout_seconds:g} s; it told {self.events[-5:]}")
+            while not condition():
+                assert self.ended_at is None or condition(), f"it ended too early, after {self.events[-5:]}"
+                left = until - time.monotonic()
+                assert left > 0, f"not within {timeout_seconds:g} s; it told {self.events[-5:]}"
+                self._changed.wait(min(left, _LOOK_SECONDS))
 
     def wait_for_next_event(self, timeout_seconds: float) -> None:
         """Wait until anything more is told, or the time is over."""

@@ -26,6 +26,7 @@ from asyncflow.errors import ClaimLostError, ForkedError, ServiceRefusedError
 from asyncflow.events import SettleFenced
 from asyncflow.integrations.flowsvr import ServiceSettings, make_app
 from asyncflow.integrations.flowsvr.client import Outcome, ServiceWorker, TaskServiceClient
+from asyncflow.scheduler.table.claim_owner import shown_owner
 from tests.integration.integrations.flowsvr.conftest import SECRETS, TOKENS
 from tests.integration.scheduler.worker.test_handlers import take_away
 from tests.support.application import Application
@@ -215,7 +216,8 @@ def test_the_command_works_until_sigterm_and_gives_back_what_has_not_begun(
         assert process.stdout is not None
         assert process.stdout.readline() == "at work\n"
         eventually(lambda: application.statuses()[0] == Status.SUCCESS)
-        assert {row.owner for row in application.rows() if row.status == Status.PROCESSING} == {"w1"}
+        at_work = [row for row in application.rows() if row.status == Status.PROCESSING]
+        assert {shown_owner(row.owner) for row in at_work} == {"w1"}
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
