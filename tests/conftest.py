@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import hypothesis
@@ -11,7 +13,8 @@ import pytest
 from sqlalchemy import URL, Engine
 
 from tests.support.application import Application
-from tests.support.databases import NAMES, drop_everything, fresh_database, open_engine, url_of
+from tests.support.databases import NAMES, Databases, drop_everything, fresh_database, open_engine, url_of
+from tests.support.kept_tables import KeptTables
 from tools.services import load
 
 # On CI the examples are the same in each run: what is found by chance is found where somebody can look.
@@ -19,6 +22,8 @@ from tools.services import load
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+KEPT = KeptTables()
 
 
 def pytest_report_header() -> list[str]:
@@ -31,11 +36,31 @@ def pytest_report_header() -> list[str]:
     ]
 
 
+def pytest_collection_finish() -> None:
+    """Let collections of garbage, and forks, leave alone what lives to the end anyway: thousands of tests."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let every test that does not ask for the usual application's tables begin without them."""
+    fixtures = getattr(item, "fixturenames", ())
+    if "database_url" in fixtures and "kept_tables" not in fixtures:
+        KEPT.drop()
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    """Have the databases of this run."""
+    with ExitStack() as until:
+        yield Databases(until, tmp_path_factory.mktemp("databases"))
+
+
 @pytest.fixture(scope="session", params=NAMES)
-def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+def database_url(request: pytest.FixtureRequest, databases: Databases) -> URL:
     """Give the URL of an empty database, on each of the three systems."""
-    with fresh_database(request.param, tmp_path_factory.mktemp(request.param)) as url:
-        yield url
+    return databases.url(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -45,11 +70,11 @@ def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> URL:
 
 
 @pytest.fixture
-def engine(database_url: URL) -> Iterator[Engine]:
-    """Give an engine on an empty database; everything is dropped afterwards."""
+def engine(request: pytest.FixtureRequest, database_url: URL) -> Iterator[Engine]:
+    """Give an engine on an empty database; everything is dropped afterwards, but what is kept for the next test."""
     engine = open_engine(database_url)
     yield engine
-    drop_everything(engine)
+    (KEPT.leave if "kept_tables" in request.fixturenames else drop_everything)(engine)
     engine.dispose()
 
 
@@ -63,9 +88,19 @@ def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def application(engine: Engine) -> Application:
-    """Give an application on each database: a users table, an outbox, an inbox; tables created."""
-    return Application(engine)
+def kept_tables() -> KeptTables:
+    """Know where the usual application's tables stand; a test that has this in its fixtures may begin with them."""
+    return KEPT
+
+
+@pytest.fixture
+def application(engine: Engine, kept_tables: KeptTables) -> Application:
+    """Give an application on each database: a users table, an outbox, an inbox; tables created, and empty."""
+    if kept_tables.take(engine):
+        return Application(engine, has_tables=True)
+    application = Application(engine)
+    kept_tables.note(engine)
+    return application
 
 
 @pytest.fixture

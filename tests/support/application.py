@@ -15,7 +15,7 @@ from asyncflow.testing import MemoryPublisher, Signals
 class Application:
     """Have a users table, an outbox with the type ``user.registered``, and an inbox."""
 
-    def __init__(self, engine: Engine, **outbox_options: Any) -> None:
+    def __init__(self, engine: Engine, *, has_tables: bool = False, **outbox_options: Any) -> None:
         class Base(DeclarativeBase):
             pass
 
@@ -31,7 +31,8 @@ class Application:
         self.outbox = Outbox(Base.metadata, **outbox_options)
         self.outbox.message("user.registered")
         self.inbox = Inbox(Base.metadata)
-        Base.metadata.create_all(engine)
+        if not has_tables:
+            Base.metadata.create_all(engine)
 
     @property
     def users(self) -> Table:

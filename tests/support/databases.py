@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 
 from tools.services import load
 
@@ -52,6 +52,21 @@ def fresh_database(name: str, directory: Path) -> Iterator[URL]:
         server.dispose()
 
 
+class Databases:
+    """Have one database of each kind, made when it is first asked for."""
+
+    def __init__(self, until: ExitStack, directory: Path) -> None:
+        self._until = until
+        self._directory = directory
+        self._urls: dict[str, URL] = {}
+
+    def url(self, name: str) -> URL:
+        """Return the URL of the database of that kind."""
+        if name not in self._urls:
+            self._urls[name] = self._until.enter_context(fresh_database(name, self._directory))
+        return self._urls[name]
+
+
 def open_engine(url: URL, **options: Any) -> Engine:
     """Return an engine as an application would set it up, with connections for several schedulers in one process."""
     engine = create_engine(url, **(options or {"max_overflow": 30}))
@@ -77,12 +92,18 @@ _TABLES = {
 }
 
 
+def table_names(connection: Connection) -> list[str]:
+    """Return the names of all tables, quoted."""
+    dialect = connection.dialect.name.replace("mariadb", "mysql")
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    return [quote(name) for name in connection.execute(text(_TABLES[dialect])).scalars()]
+
+
 def drop_everything(engine: Engine) -> None:
     """Drop all tables, whoever made them."""
-    dialect = {"mariadb": "mysql"}.get(engine.dialect.name, engine.dialect.name)
-    quote = engine.dialect.identifier_preparer.quote_identifier
+    dialect = engine.dialect.name.replace("mariadb", "mysql")
     with engine.connect() as connection:
-        names = [quote(name) for name in connection.execute(text(_TABLES[dialect])).scalars()]
+        names = table_names(connection)
         if dialect == "sqlite":
             for name in names:
                 connection.exec_driver_sql(f"DROP TABLE {name}")

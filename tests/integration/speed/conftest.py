@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import Engine
 
 from tests.integration.outbox.dialects.store import Statements
 from tests.support.application import Application
@@ -26,6 +27,12 @@ class Counting:
         for statement, _ in sent:
             word = statement.lstrip("( ").split()[0].upper()
             counts[word] = counts.get(word, 0) + 1
+
+
+@pytest.fixture
+def application(engine: Engine) -> Application:
+    """Give an application with tables that no test has had before, of which the planners know nothing yet."""
+    return Application(engine)
 
 
 @pytest.fixture
