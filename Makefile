@@ -9,8 +9,11 @@ LOWEST_INSTALLED := $(LOWEST)/.installed
 # What test-lowest runs: make test-lowest LOWEST_TESTS=tests/integration/outbox
 LOWEST_TESTS ?= tests/unit tests/integration
 SERVICES := $(PYTHON) -m tools.services
+# Three on two processors: many tests wait for a server or for a moment.
 TOGETHER := $(RUN) -m pytest tests/chaos tests/acceptance tests/unit tests/integration \
-	-n 2 --dist loadfile --no-loadscope-reorder --durations=25
+	-n 3 --dist loadfile --no-loadscope-reorder --durations=25
+# The tests start hundreds of processes, which are not to compile the package each.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Passed on to pytest: make test PYTEST_ARGS="-k heads -x"
 PYTEST_ARGS ?=
@@ -40,7 +43,7 @@ services: ## start MariaDB, PostgreSQL and Kafka for the tests
 services-down: ## stop the services that were started; their data stay
 	@$(SERVICES) down
 
-# Two files at a time, the longest first; then one by one those that measure how fast something is. 5: none fits PYTEST_ARGS.
+# Three files at a time, the longest first; then one by one those that measure how fast something is. 5: none fits PYTEST_ARGS.
 test: install services ## run every test but the long ones, against real services
 	@status=0; \
 	$(TOGETHER) -m 'not long and not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
@@ -58,7 +61,7 @@ $(LOWEST_INSTALLED): $(INSTALLED) pyproject.toml tools/lowest.py
 	@touch $@
 
 test-lowest: $(LOWEST_INSTALLED) services ## run unit and integration tests with the lowest versions of all dependencies
-	@$(LOWEST)/bin/python -m pytest $(LOWEST_TESTS) -n 2 --dist loadfile -m 'not long' $(PYTEST_ARGS)
+	@$(LOWEST)/bin/python -m pytest $(LOWEST_TESTS) -n 3 --dist loadfile -m 'not long' $(PYTEST_ARGS)
 
 chaos: install services ## kill processes and services under load, for minutes
 	@$(RUN) -m pytest tests/chaos -m 'long or not long' $(PYTEST_ARGS)
