@@ -13,11 +13,7 @@ from asyncflow import events
 from asyncflow.errors import OptionError
 from asyncflow.events import Event, Hooks, TickMisfired, UnknownTypeSeen
 
-KINDS = [
-    kind
-    for _, kind in inspect.getmembers(events, inspect.isclass)
-    if issubclass(kind, Event) and kind.__module__ == events.__name__
-]
+KINDS = [kind for _, kind in inspect.getmembers(events, inspect.isclass) if issubclass(kind, Event)]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

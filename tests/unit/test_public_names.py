@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-DOORS = ["asyncflow", "asyncflow.outbox", "asyncflow.scheduler", "asyncflow.outbox.dialects"]
+DOORS = ["asyncflow", "asyncflow.events", "asyncflow.outbox", "asyncflow.scheduler", "asyncflow.outbox.dialects"]
 # What applications import: such a name may get company, but it goes only with a new major version.
 PROMISED = {
     "asyncflow": """

@@ -1,0 +1,77 @@
+"""Hooks: who receives events, and how they are handed over."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from asyncflow.errors import OptionError
+from asyncflow.events.event import Event
+from asyncflow.leash import Leash
+from asyncflow.text import hide_parameters, shown
+
+
+class Hook(Protocol):
+    """Receive every event, on the thread where it happened; return fast and do not block."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Take one event."""
+        ...
+
+
+class ForksNothing:
+    """Be a hook of our own, whose code forks nothing: it needs no leash."""
+
+
+class Hooks:
+    """Hand events to hooks, on any thread; a hook that raises is reported and never disturbs the work.
+
+    The hooks are a tuple that is replaced as a whole: who adds or removes one does so on one thread at a time.
+    """
+
+    def __init__(self, hooks: Iterable[Hook] = ()) -> None:
+        if not isinstance(hooks, Iterable):
+            raise OptionError(f"hooks is {shown(hooks)}; give a list of hooks")
+        self._hooks: tuple[Hook, ...] = ()
+        for hook in hooks:
+            self.add(hook)
+
+    def __bool__(self) -> bool:
+        return bool(self._hooks)
+
+    def __iter__(self) -> Iterator[Hook]:
+        return iter(self._hooks)
+
+    def add(self, hook: Hook) -> None:
+        """Hand all further events to ``hook`` as well."""
+        if not callable(hook):
+            raise OptionError(f"hooks holds {shown(hook)}; give functions that take an event")
+        self._hooks = (*self._hooks, hook)
+
+    def remove(self, hook: Hook) -> None:
+        """Hand no further events to ``hook``; an unknown one is ignored."""
+        self._hooks = tuple(known for known in self._hooks if known is not hook)
+
+    @contextmanager
+    def heard_by(self, hook: Hook) -> Iterator[None]:
+        """Hand events to ``hook`` as well, for as long as the block runs."""
+        self.add(hook)
+        try:
+            yield
+        finally:
+            self.remove(hook)
+
+    def emit(self, event: Event) -> None:
+        """Hand ``event`` to each hook in the order of their addition."""
+        for hook in self._hooks:
+            try:
+                if isinstance(hook, ForksNothing):
+                    hook(event)
+                    continue
+                with Leash():
+                    hook(event)
+            except Exception as error:
+                hide_parameters(error)
+                logging.getLogger("asyncflow").exception("The hook %r raised on %r", hook, event)

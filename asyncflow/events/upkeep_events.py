@@ -1,0 +1,57 @@
+"""Events of what runs beside the work: periodic tasks, and the cleaner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from asyncflow.events.event import Event
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicTasksEnqueued(Event):
+    """A periodic task was due: ``tasks`` of it were enqueued, the first of them for ``due_time``."""
+
+    name: str
+    task_type: str
+    due_time: datetime
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntriesDeleted(Event):
+    """The cleaner deleted audit rows whose retention is over."""
+
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRowsDeleted(Event):
+    """The cleaner deleted rows whose retention is over."""
+
+    status: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowsPutBack(Event):
+    """Rows of ``task_type`` stood aside for no key that is parked, or for ``keys`` of a type that has no order now."""
+
+    task_type: str
+    rows: int
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowsPutInOrder(Event):
+    """Rows of ``task_type``, which is ordered now, were published while it was not: they go before all others."""
+
+    task_type: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKeysForgotten(Event):
+    """The cleaner deleted idempotency keys whose retention is over; each may be used anew."""
+
+    keys: int
