@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, overload
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import Engine, MetaData
 
-from asyncflow.errors import InvalidArgumentsError, InvalidKeyError, OptionError
+from asyncflow.errors import OptionError
 from asyncflow.events import Hook, Hooks
-from asyncflow.outbox.declarations.around import Around, AroundFactory
-from asyncflow.outbox.declarations.handler_type import HandlerType, HandlerTypes, function_of
-from asyncflow.outbox.declarations.option_types import HandlerOptions, MessageOptions, PeriodicOptions
-from asyncflow.outbox.declarations.periodic_task import DUE_TIME, PeriodicTask
-from asyncflow.outbox.declarations.task_type import MessageType, TaskTypes
+from asyncflow.outbox.declarations.around import AroundFactory
+from asyncflow.outbox.declaring import Declaring, checked
 from asyncflow.outbox.dedupe import Enqueued, idempotency_key_of
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.living import remember
-from asyncflow.outbox.message import MAX_MESSAGE_BYTES, RESULT, Call, Door, FollowUp, Message, call_row_of, row_of
-from asyncflow.outbox.options import field_names, refuse_keywords, refuse_unknown, require_place, require_whole
-from asyncflow.outbox.outcome.follow_up import with_follow_up
+from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, call_row_of, row_of
+from asyncflow.outbox.options import refuse_keywords, require_place, require_whole
+from asyncflow.outbox.outcome.follow_up import following, with_follow_up
 from asyncflow.outbox.outcome.results import Outcome, Results
 from asyncflow.outbox.tables import MOST_CONTEXT_ROW_BYTES, Tables
-from asyncflow.outbox.task_function import ContextT, Declare, P, R, SessionT, TaskFunction
 from asyncflow.outbox.transaction.target import Caller, awaited
 from asyncflow.outbox.transaction.wakeup import Bell
 from asyncflow.outbox.writer import Writer
@@ -33,21 +28,18 @@ from asyncflow.text import shown
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session
-    from typing_extensions import Never, Unpack
+    from typing_extensions import Never
 
-    from asyncflow.outbox.declarations.handler_type import Enclose
+    from asyncflow.outbox.declarations.handler_type import Enclose, HandlerType
+    from asyncflow.outbox.declaring import Handled
     from asyncflow.outbox.transaction.target import Target
 
     AsyncTarget = AsyncSession | async_scoped_session[Any]
-    Handled = Callable[..., Any] | HandlerType | str
 
 CONTEXT_ROW_BYTES = 16 * 1024
-_TYPE_OPTIONS = field_names(MessageType, but=("name",))
-_HANDLER_OPTIONS = field_names(HandlerType, but=("name",))
-_PERIODIC_OPTIONS = field_names(PeriodicTask, but=("task_type", "cron"))
 
 
-class Outbox:
+class Outbox(Declaring):
     """Write tasks into the caller's transaction; made once, beside the application's tables.
 
     Adds its tables, ``<prefix>task`` and others, to ``metadata``. Thread-safe after the declarations.
@@ -91,114 +83,12 @@ class Outbox:
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
         self.context_row_bytes = context_row_bytes
-        self.default_destination = default_destination
-        self.task_types: TaskTypes[MessageType] = TaskTypes("publish()", "outbox.message")
-        self.handler_types = HandlerTypes("enqueue()", "outbox.task")
-        self.task_types.share_names_with(self.handler_types)
-        self.periodic_tasks: dict[str, PeriodicTask] = {}
         self.hooks = Hooks(hooks)
-        self.around = Around(around, lambda: self.handler_types.values())
-        self._transaction = transaction
         self.bell = Bell()
-        self._door = Door(shard_count, max_message_bytes)
+        super().__init__(Door(shard_count, max_message_bytes), default_destination, around, transaction)
         remember(self)
         self._results = Results(self.tables, self.handler_types)
         self._writer = Writer(self.tables, self.task_types, self.bell, self.hooks)
-
-    def message(self, task_type: str, **options: Unpack[MessageOptions]) -> MessageType:
-        """Declare a task type whose tasks are published.
-
-        Options: ``destination`` (a publisher's name), ``topic`` (the type's name), ``max_retries`` (10),
-        ``retry_interval_seconds`` (1), ``max_retry_interval_seconds`` (10), ``retry_factor`` (2), ``retry_jitter``
-        (0), ``rate_limit_per_second`` (None), ``ordered`` (False), ``when_exhausted`` ("block"), ``limit`` (None),
-        ``enabled`` (True). As a decorator it takes the function ``(session, tasks) -> payloads`` that builds payloads
-        when they are sent.
-
-        Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
-        """
-        refuse_unknown("message()", options, _TYPE_OPTIONS)
-        options.setdefault("destination", self.default_destination)
-        options.setdefault("topic", task_type)
-        return self.task_types.declare(MessageType(name=task_type, **options))
-
-    @overload
-    def task(
-        self, handler: Callable[Concatenate[ContextT, SessionT, P], R], /
-    ) -> TaskFunction[Concatenate[ContextT, SessionT, P], P, R]: ...
-
-    @overload
-    def task(
-        self, handler: Callable[Concatenate[SessionT, ContextT, P], R], /
-    ) -> TaskFunction[Concatenate[SessionT, ContextT, P], P, R]: ...
-
-    @overload
-    def task(
-        self, handler: Callable[Concatenate[ContextT, P], R], /
-    ) -> TaskFunction[Concatenate[ContextT, P], P, R]: ...
-
-    @overload
-    def task(
-        self, handler: Callable[Concatenate[SessionT, P], R], /
-    ) -> TaskFunction[Concatenate[SessionT, P], P, R]: ...
-
-    @overload
-    def task(self, handler: Callable[P, R], /) -> TaskFunction[P, P, R]: ...
-
-    @overload
-    def task(self, task_type: str, **options: Unpack[HandlerOptions]) -> HandlerType: ...
-
-    @overload
-    def task(self, **options: Unpack[HandlerOptions]) -> Declare: ...
-
-    def task(self, task_type: Any = None, **options: Any) -> Any:
-        """Declare a task type whose tasks a function or coroutine of this application handles.
-
-        What it returns is called as the function is, and has ``enqueue`` and ``options`` with the function's own
-        arguments. ``@outbox.task(...)`` takes the function's name, ``@outbox.task("name", ...)`` another; without a
-        function behind it, ``outbox.task("name")`` declares a type that is worked elsewhere. Options: the fields of
-        HandlerType.
-
-        A coroutine runs on the event loop of an AsyncScheduler, or on one of the scheduler's own. There an AsyncEngine
-        that another loop of the process uses refuses it, by EventLoopError: give it one of its own.
-
-        Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
-        """
-        refuse_unknown("task()", options, _HANDLER_OPTIONS)
-        if callable(task_type):
-            return self.task(**options)(task_type)
-        if task_type is not None:
-            return self.handler_types.declare(HandlerType(name=task_type, **self._given, **options))
-
-        def declare(given: Any) -> Any:
-            handler = function_of(given)
-            name = getattr(handler, "__name__", None)
-            if name is None:
-                raise OptionError(f"the handler {shown(handler)} has no name; use outbox.task('name')(handler)")
-            kind = HandlerType(name=name, handler=handler, **self._given, **options)
-            return self._function_of(self.handler_types.declare(kind).name, handler)
-
-        return declare
-
-    def periodic(self, task: Handled, cron: str, **options: Unpack[PeriodicOptions]) -> PeriodicTask:
-        """Enqueue ``task``, a handler or the name of its type, whenever a crontab line says so, once for all instances.
-
-        Options: ``timezone`` ("UTC"), ``arguments`` of each task, ``misfire`` ("once") and ``grace_seconds`` (60) for
-        due times that were missed, ``name`` (that of the type), by which the database knows it. Each task has the
-        header ``due-time``.
-
-        Raises OptionError, UnknownOptionError or, as ``enqueue``, a RefusedError.
-        """
-        refuse_unknown("periodic()", options, _PERIODIC_OPTIONS)
-        task_type = self.handler_types.require(task)
-        given: Any = {"name": task_type.name, **options}
-        declared = PeriodicTask(task_type=task_type.name, cron=cron, **given)
-        call_row_of(_checked(Call(declared.arguments, headers={DUE_TIME: ""}), task_type), task_type, self._door)
-        if declared.name in self.periodic_tasks:
-            raise OptionError(
-                f"a periodic task {declared.name!r} is declared already; give each a name of its own: name="
-            )
-        self.periodic_tasks[declared.name] = declared
-        return declared
 
     def publish(
         self,
@@ -360,42 +250,20 @@ class Outbox:
         """Do what ``wait_result`` does, with an AsyncEngine."""
         return await self._results.wait_async(engine, task_id, timeout_seconds)
 
-    @property
-    def _given(self) -> dict[str, Any]:
-        return {"wrap": self._function_of, "around": self.around, "enclose": self._transaction}
-
-    def _function_of(self, name: str, handler: Callable[..., R]) -> TaskFunction[..., ..., R]:
-        return TaskFunction(name, handler, self)
-
     def _call(self, given: Any, task: Any, calls: Sequence[Call], *, bulk: bool = False) -> list[Enqueued]:
         caller = Caller.of(given)
         task_type = self.handler_types.require(task)
-        calls = [_checked(call, task_type) for call in calls]
+        calls = [checked(call, task_type) for call in calls]
         rows = [self._row_of(call, task_type) for call in calls]
         return self._writer.add(caller, task_type.name, rows, _keys_of(calls), bulk=bulk)
 
     def _row_of(self, call: Call, task_type: HandlerType) -> dict[str, Any]:
         row = call_row_of(call, task_type, self._door)
         if call.then is not None:
-            row["headers"] = self._with(row["headers"], call.then)
+            follows = following(call.then, self, self.handler_types)
+            its_row = self._row_of(follows.call, follows.task_type)
+            row["headers"] = with_follow_up(row["headers"], its_row, follows.call, follows.result_as)
         return row
-
-    def _with(self, headers: str | None, then: Any) -> str:
-        """Return headers that carry a follow-up as well; raises a RefusedError or OptionError."""
-        if not isinstance(then, FollowUp) or then.outbox is not self:
-            raise OptionError(f"then is {shown(then)}; give a task of this outbox: then=task.later(argument=value)")
-        if then.call.idempotency_key is not None:
-            raise InvalidKeyError(
-                "idempotency_key of a follow-up has no effect, for it comes once with the task before it; "
-                "give it to that"
-            )
-        task_type = self.handler_types.require(then.task_type)
-        known = {name: value for name, value in then.call.arguments.items() if value is not RESULT}
-        later = frozenset(then.call.arguments) - known.keys()
-        if len(later) > 1:
-            raise InvalidArgumentsError(f"RESULT is given for {', '.join(sorted(later))}; give it for one argument")
-        call = replace(then.call, arguments=task_type.check(known, later))
-        return with_follow_up(headers, self._row_of(call, task_type), call, next(iter(later), None))
 
     def _write(self, given: Any, name: str, messages: Sequence[Message], *, bulk: bool = False) -> list[Enqueued]:
         caller = Caller.of(given)
@@ -427,8 +295,3 @@ def _listed(given: Any, kind: type[Any]) -> list[Any]:
 
 
 _EXAMPLES = {Message: "Message(payload, key=...)", Call: "Call({'argument': value}, key=...)"}
-
-
-def _checked(call: Call, task_type: HandlerType) -> Call:
-    arguments = task_type.check(call.arguments)
-    return call if arguments is call.arguments else replace(call, arguments=arguments)

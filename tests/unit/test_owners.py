@@ -13,7 +13,6 @@ OWNERS = ("thread", "loop", "process", "used where its reader is", "made for one
 # Not shared by anybody: each is made, filled and read within one call, or changed before anything runs.
 NOT_SHARED = {
     "TaskTypes": "by its declarations",
-    "Outbox": "by the declarations; what it says of threads is said of all else",
     "LoggedHooks": "as Hooks are, whose it is one",
     "_Maker": "within the declaration of one handler",
     "_LaneWalk": "within one command",

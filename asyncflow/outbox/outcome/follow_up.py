@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 from sqlalchemy import literal
 
-from asyncflow.errors import PayloadTooLargeError
+from asyncflow.errors import InvalidArgumentsError, InvalidKeyError, OptionError, PayloadTooLargeError
 from asyncflow.outbox.clock import NO_TIME, Instant
+from asyncflow.outbox.declarations.handler_type import HandlerType, HandlerTypes
 from asyncflow.outbox.ids import shard_of
-from asyncflow.outbox.message import Call
+from asyncflow.outbox.message import RESULT, Call, FollowUp
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import FOLLOW_UP
+from asyncflow.text import shown
 
 MOST_BYTES = 24 * 1024  # beside the headers, which have MAX_HEADERS_BYTES, in MySQL's TEXT of 64 KiB
 _MICROSECOND = timedelta(microseconds=1)
+
+
+class Following(NamedTuple):
+    """Hold a follow-up that is checked: the call, but for what the task before returns, which is its ``result_as``."""
+
+    call: Call
+    task_type: HandlerType
+    result_as: str | None
+
+
+def following(then: Any, outbox: object, handler_types: HandlerTypes) -> Following:
+    """Check what is given as ``then=`` to a task of ``outbox``; raises a RefusedError or OptionError."""
+    if not isinstance(then, FollowUp) or then.outbox is not outbox:
+        raise OptionError(f"then is {shown(then)}; give a task of this outbox: then=task.later(argument=value)")
+    if then.call.idempotency_key is not None:
+        raise InvalidKeyError(
+            "idempotency_key of a follow-up has no effect, for it comes once with the task before it; give it to that"
+        )
+    task_type = handler_types.require(then.task_type)
+    known = {name: value for name, value in then.call.arguments.items() if value is not RESULT}
+    later = frozenset(then.call.arguments) - known.keys()
+    if len(later) > 1:
+        raise InvalidArgumentsError(f"RESULT is given for {', '.join(sorted(later))}; give it for one argument")
+    call = replace(then.call, arguments=task_type.check(known, later))
+    return Following(call, task_type, next(iter(later), None))
 
 
 def with_follow_up(headers: str | None, row: Mapping[str, Any], call: Call, result_as: str | None) -> str:
