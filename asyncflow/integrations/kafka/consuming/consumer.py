@@ -11,24 +11,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
-from asyncflow.errors import InvalidArgumentsError, OptionError
+from asyncflow.errors import OptionError
 from asyncflow.event_log import LoggedHooks
-from asyncflow.events import AttemptFailed, Hook, StepFailed
+from asyncflow.events import Hook, StepFailed
 from asyncflow.integrations.kafka.consuming.confluent_client import ConfluentClient
-from asyncflow.integrations.kafka.consuming.effects import AsyncEffects, Effects, InboxAwayError, id_of
+from asyncflow.integrations.kafka.consuming.deliveries import LOOP, Deliveries
+from asyncflow.integrations.kafka.consuming.effects import AsyncEffects, Effects
 from asyncflow.integrations.kafka.consuming.progress import Progress
 from asyncflow.integrations.kafka.consuming.python_client import PythonClient
 from asyncflow.integrations.kafka.consuming.received import BrokerClient, Membership, Partition, Rebalance, Received
-from asyncflow.integrations.kafka.consuming.subscription import Subscription, key_of_message
+from asyncflow.integrations.kafka.consuming.subscription import Subscription
 from asyncflow.integrations.kafka.settings import KafkaSettings, server_list
-from asyncflow.outbox import Inbox, Outbox, Status
+from asyncflow.outbox import Inbox, Outbox
 from asyncflow.outbox.arguments.signature import SESSION
 from asyncflow.outbox.declarations.handler_type import function_of
 from asyncflow.outbox.declarations.option_types import HandlerOptions
-from asyncflow.outbox.dialects import dialect_of
-from asyncflow.scheduler.worker.verdict import Verdict, verdict_of
 from asyncflow.text import require_text, shown
 
 if TYPE_CHECKING:
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 CLIENTS: Mapping[str, Callable[..., BrokerClient]] = {"kafka-python": PythonClient, "confluent-kafka": ConfluentClient}
 _POLL_SECONDS = 0.5
 _PAUSE_SECONDS = 1.0  # after the broker or the database gave trouble
-_LOOP = "consumer"
 
 
 class Consumer:
@@ -173,10 +170,11 @@ class Consumer:
 
     def _run(self, effects: Effects) -> None:
         self._require_subscriptions()
+        deliveries = Deliveries(effects, self.subscriptions, self.hooks, _PAUSE_SECONDS)
         try:
             while not self._stopping.is_set():
                 try:
-                    self._step(effects)
+                    self._step(deliveries)
                 except Exception as error:  # noqa: BLE001 - the broker may be there again after a pause
                     self._trouble(error)
         finally:
@@ -185,7 +183,7 @@ class Consumer:
             finally:
                 self._ended.set()
 
-    def _step(self, effects: Effects) -> None:
+    def _step(self, deliveries: Deliveries) -> None:
         client, progress = self._joined(), self._progress
         progress.resume_due(client)
         messages = client.poll(progress.seconds_until_due(_POLL_SECONDS))
@@ -193,15 +191,15 @@ class Consumer:
             if self._stopping.is_set():
                 break
             try:
-                self._take(effects, client, message)
+                self._take(deliveries, client, message)
             except Exception:
                 self._put_back(client, messages[number:])
                 raise
         progress.commit(client)
 
-    def _take(self, effects: Effects, client: BrokerClient, message: Received) -> None:
+    def _take(self, deliveries: Deliveries, client: BrokerClient, message: Received) -> None:
         if self._progress.takes(message):
-            pause = self._deliver(effects, message)
+            pause = deliveries.deliver(message, self._progress)
             if pause is None:
                 self._progress.done(message)
             else:
@@ -214,7 +212,7 @@ class Consumer:
                 if self._progress.takes(message):
                     self._progress.wait(client, message, 0.0)
         except Exception as error:  # noqa: BLE001 - another client begins at what is committed
-            self.hooks.emit(StepFailed(_LOOP, error, 0.0))
+            self.hooks.emit(StepFailed(LOOP, error, 0.0))
             self._leave()
 
     def _joined(self) -> BrokerClient:
@@ -232,7 +230,7 @@ class Consumer:
             if self._client is not None:
                 self._progress.commit(self._client, partitions)
         except Exception as error:  # noqa: BLE001 - their next owner finds in the inbox what is done
-            self.hooks.emit(StepFailed(_LOOP, error, 0.0))
+            self.hooks.emit(StepFailed(LOOP, error, 0.0))
         finally:
             self._lost(partitions)
 
@@ -252,70 +250,8 @@ class Consumer:
             client.close()
 
     def _trouble(self, error: Exception) -> None:
-        self.hooks.emit(StepFailed(_LOOP, error, _PAUSE_SECONDS))
+        self.hooks.emit(StepFailed(LOOP, error, _PAUSE_SECONDS))
         self._stopping.wait(_PAUSE_SECONDS)
-
-    # -- one message -------------------------------------------------------------------------------------
-
-    def _deliver(self, effects: Effects, message: Received) -> float | None:
-        """Let a message take all its effects; return the pause before another attempt, None if all is done."""
-        for subscription in self.subscriptions:
-            if subscription.takes(message):
-                pause = self._attempt(effects, subscription, message)
-                if pause is not None:
-                    return pause
-        return None
-
-    def _attempt(self, effects: Effects, subscription: Subscription, message: Received) -> float | None:
-        number = self._progress.begin(message, subscription.name)
-        try:
-            effects.deliver(subscription, message, number)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - judged
-            if self._is_trouble(error):
-                self._progress.refund(message, subscription.name)
-                self.hooks.emit(StepFailed(_LOOP, error, _PAUSE_SECONDS))
-                return _PAUSE_SECONDS
-            return self._judge(effects, subscription, message, (number, error))
-        return None
-
-    def _judge(
-        self, effects: Effects, subscription: Subscription, message: Received, failed: tuple[int, BaseException]
-    ) -> float | None:
-        number, error = failed
-        kind = subscription.kind
-        verdict = _verdict_of(error, subscription, number)
-        is_retried = verdict.status is Status.PENDING
-        if not verdict.is_spent:
-            self._progress.refund(message, subscription.name)
-        elif verdict.status is not Status.CANCELLED:
-            delay = verdict.delay_seconds if is_retried else None
-            key = key_of_message(message)
-            self.hooks.emit(AttemptFailed(id_of(message), kind.name, key, number, kind.max_retries + 1, delay, error))
-        if is_retried:
-            return verdict.delay_seconds
-        try:
-            effects.bury(subscription, message, verdict)
-        except Exception as trouble:  # noqa: BLE001 - the database may be there again after a pause
-            self.hooks.emit(StepFailed(_LOOP, trouble, _PAUSE_SECONDS))
-            self._progress.refund(message, subscription.name)
-            return _PAUSE_SECONDS
-        return None
-
-    def _is_trouble(self, error: BaseException) -> bool:
-        """Tell whether it is the database's, and not the message's: it is away, or a lock was waited for in vain."""
-        if isinstance(error, InboxAwayError):
-            return True
-        if not isinstance(error, DBAPIError):
-            return False
-        dialect = self._engine.dialect
-        its = dialect_of(dialect.name)
-        return (
-            error.connection_invalidated
-            or its.is_elsewhere(error)
-            or its.is_contention(error)
-            or its.is_lock_wait(error)
-            or bool(error.orig is not None and dialect.is_disconnect(error.orig, None, None))
-        )
 
     def _require_subscriptions(self) -> None:
         if not self.subscriptions:
@@ -327,10 +263,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _verdict_of(error: BaseException, subscription: Subscription, number: int) -> Verdict:
-    """Judge an attempt as a worker would; a message that does not fit will never fit."""
-    kind = subscription.kind
-    most = 0 if isinstance(error, InvalidArgumentsError) else kind.max_retries
-    return verdict_of(error, kind, number, most)

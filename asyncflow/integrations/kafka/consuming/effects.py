@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from asyncflow.errors import AsyncflowError, CharacterSetError, InvalidMessageIdError, InvalidStageError
@@ -24,6 +25,7 @@ from asyncflow.leash import Leash, on_leash
 from asyncflow.outbox import Inbox, Message, Outbox, Status, queries
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.arguments.signature import CONTEXT, SESSION
+from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.ids import new_id
 from asyncflow.outbox.message import Door, row_of
 from asyncflow.outbox.transaction.carrying import require_carried
@@ -65,6 +67,22 @@ class Effects:
         with self._new(subscription, message) as session:
             if session is not None:
                 self._write(session, subscription, message, verdict)
+
+    def is_trouble(self, error: BaseException) -> bool:
+        """Tell whether it is the database's, and not the message's: it is away, or a lock was waited for in vain."""
+        if isinstance(error, InboxAwayError):
+            return True
+        if not isinstance(error, DBAPIError):
+            return False
+        dialect = self._engine.dialect
+        its = dialect_of(dialect.name)
+        return (
+            error.connection_invalidated
+            or its.is_elsewhere(error)
+            or its.is_contention(error)
+            or its.is_lock_wait(error)
+            or bool(error.orig is not None and dialect.is_disconnect(error.orig, None, None))
+        )
 
     @contextmanager
     def _new(self, subscription: Subscription, message: Received) -> Iterator[Session | None]:

@@ -230,9 +230,10 @@ def _require_trouble(place: Place, engine: Engine) -> None:
     @place.consumer.subscribe("coupons")
     def coupons(session: Any) -> None: ...
 
+    effects = Effects(engine, place.outbox, place.inbox)
     with pytest.raises(InboxAwayError) as told:
-        Effects(engine, place.outbox, place.inbox).deliver(place.consumer.subscriptions[0], received(4), 1)
-    assert place.consumer._is_trouble(told.value)
+        effects.deliver(place.consumer.subscriptions[0], received(4), 1)
+    assert effects.is_trouble(told.value)
 
 
 def test_a_server_that_takes_no_writes_is_left_and_costs_no_attempt(

@@ -1,0 +1,90 @@
+"""The delivery of one message to its subscribers, and what is to become of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from asyncflow.errors import InvalidArgumentsError
+from asyncflow.events import AttemptFailed, Hooks, StepFailed
+from asyncflow.integrations.kafka.consuming.effects import Effects, id_of
+from asyncflow.integrations.kafka.consuming.progress import Progress
+from asyncflow.integrations.kafka.consuming.received import Received
+from asyncflow.integrations.kafka.consuming.subscription import Subscription, key_of_message
+from asyncflow.outbox import Status
+from asyncflow.scheduler.worker.verdict import Verdict, verdict_of
+
+LOOP = "consumer"
+
+
+class Deliveries:
+    """Let messages take their effects, and judge what subscribers raise; used by one thread.
+
+    ``pause_seconds`` are those after the database gave trouble, which costs no attempt.
+    """
+
+    def __init__(
+        self, effects: Effects, subscriptions: Sequence[Subscription], hooks: Hooks, pause_seconds: float
+    ) -> None:
+        self._effects = effects
+        self._subscriptions = subscriptions
+        self._hooks = hooks
+        self._pause_seconds = pause_seconds
+
+    def deliver(self, message: Received, progress: Progress) -> float | None:
+        """Let a message take all its effects; return the pause before another attempt, None if all is done."""
+        for subscription in self._subscriptions:
+            if subscription.takes(message):
+                pause = self._attempt(subscription, message, progress)
+                if pause is not None:
+                    return pause
+        return None
+
+    def _attempt(self, subscription: Subscription, message: Received, progress: Progress) -> float | None:
+        number = progress.begin(message, subscription.name)
+        try:
+            self._effects.deliver(subscription, message, number)
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - judged
+            if self._effects.is_trouble(error):
+                return self._refund(subscription, message, progress, error)
+            verdict = _verdict_of(error, subscription, number)
+            if not verdict.is_spent:
+                progress.refund(message, subscription.name)
+            elif verdict.status is not Status.CANCELLED:
+                self._hooks.emit(_failed(subscription, message, (number, error), verdict))
+            if verdict.status is Status.PENDING:
+                return verdict.delay_seconds
+            return self._bury(subscription, message, progress, verdict)
+        return None
+
+    def _bury(
+        self, subscription: Subscription, message: Received, progress: Progress, verdict: Verdict
+    ) -> float | None:
+        try:
+            self._effects.bury(subscription, message, verdict)
+        except Exception as trouble:  # noqa: BLE001 - the database may be there again after a pause
+            return self._refund(subscription, message, progress, trouble)
+        return None
+
+    def _refund(
+        self, subscription: Subscription, message: Received, progress: Progress, trouble: BaseException
+    ) -> float:
+        """Tell of trouble that is the database's, and let the attempt not count; return the pause."""
+        progress.refund(message, subscription.name)
+        self._hooks.emit(StepFailed(LOOP, trouble, self._pause_seconds))
+        return self._pause_seconds
+
+
+def _verdict_of(error: BaseException, subscription: Subscription, number: int) -> Verdict:
+    """Judge an attempt as a worker would; a message that does not fit will never fit."""
+    kind = subscription.kind
+    most = 0 if isinstance(error, InvalidArgumentsError) else kind.max_retries
+    return verdict_of(error, kind, number, most)
+
+
+def _failed(
+    subscription: Subscription, message: Received, failed: tuple[int, BaseException], verdict: Verdict
+) -> AttemptFailed:
+    (number, error), kind = failed, subscription.kind
+    delay = verdict.delay_seconds if verdict.status is Status.PENDING else None
+    return AttemptFailed(id_of(message), kind.name, key_of_message(message), number, kind.max_retries + 1, delay, error)
