@@ -44,8 +44,8 @@ from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.telling.teller import Informants, Teller
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from asyncflow.scheduler.upkeep.timetable import Timetable
-from asyncflow.scheduler.worker.attempt import Tools
-from asyncflow.scheduler.worker.monitor import Monitor, Wards
+from asyncflow.scheduler.worker.handler_call import Tools
+from asyncflow.scheduler.worker.rescuing.monitor import Monitor, Wards
 from asyncflow.scheduler.worker.shard_claims import ShardClaims
 from asyncflow.scheduler.worker.worker import Worker
 from asyncflow.scheduler.workload import Workload

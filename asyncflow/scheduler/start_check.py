@@ -16,7 +16,7 @@ from asyncflow.scheduler.publishing.publisher import Publisher
 from asyncflow.scheduler.publishing.taken import require_taken
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.table_check import require_tables
-from asyncflow.scheduler.worker.attempt import no_async_engine
+from asyncflow.scheduler.worker.handler_call import no_async_engine
 
 _OF_A_LOOP = 2  # the second writer settles while there is a backlog
 _HEARTBEAT, _CONFIGURATION, _FOR_MOMENTS = 1, 1, 1

@@ -16,13 +16,13 @@ class Workload:
 
     def in_hand(self) -> int:
         """Return the number of claims that are not judged."""
-        return sum(list(self._worker.held.values()))
+        return sum(list(self._worker.crews.held.values()))
 
     def full_crews(self) -> list[ToldCrew]:
         """Return the crews that have no hand free; moments are this process's, in seconds since 1970."""
         boot = time.time() - time.monotonic()
         found = []
-        for crew in list(self._worker.crews.values()):
+        for crew in list(self._worker.crews.by_type.values()):
             attempts = crew.at_work()
             if len(attempts) >= crew.task_type.concurrency:
                 since = min(attempt.began_at for attempt in attempts)
@@ -34,6 +34,6 @@ class Workload:
         now, types = time.monotonic(), self._worker.types
         return [
             name
-            for name, claimed_at in list(self._worker.claimed_at.items())
+            for name, claimed_at in list(self._worker.crews.claimed_at.items())
             if name in types and claimed_at + types[name].interval_seconds > now
         ]

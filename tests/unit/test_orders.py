@@ -19,8 +19,8 @@ ANY_WILL_DO = {
     "asyncflow.scheduler.upkeep.stray_queries.parked_of_types": "read again until there are none",
     "asyncflow.scheduler.upkeep.stray_queries.aside_of_key": "read again until there are none",
     "asyncflow.scheduler.upkeep.stray_queries.aside_of_nobody": "read again until there are none",
-    "asyncflow.scheduler.worker.queries.held_by": "read again until there are none",
-    "asyncflow.scheduler.worker.queries.ahead": "read again until there are none",
+    "asyncflow.scheduler.worker.rescuing.queries.held_by": "read again until there are none",
+    "asyncflow.scheduler.worker.rescuing.queries.ahead": "read again until there are none",
 }
 ORDERED_ELSEWHERE = {"asyncflow.scheduler.heads.queries._some_heads": "the dialect's heads come in order"}
 

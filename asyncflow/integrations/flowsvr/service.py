@@ -39,8 +39,8 @@ from asyncflow.scheduler.operator.dead_letters import DeadLetters
 from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.monitor import Monitor, Wards
-from asyncflow.scheduler.worker.rescue import Untimely
+from asyncflow.scheduler.worker.rescuing.monitor import Monitor, Wards
+from asyncflow.scheduler.worker.rescuing.rescue import Untimely
 from asyncflow.scheduler.worker.service_claims import (
     ClaimOutcome,
     HeldClaim,

@@ -1,4 +1,4 @@
-"""One attempt at one task: the call of its handler, on a thread or on the event loop."""
+"""One attempt at one task: from its beginning to its end, watched all the time."""
 
 from __future__ import annotations
 
@@ -6,54 +6,33 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
-from sqlalchemy import Engine
 
-from asyncflow.errors import ClaimLostError, InvalidStageError, OptionError
+from asyncflow.errors import ClaimLostError, InvalidStageError
 from asyncflow.events import AttemptFailed, Hooks
-from asyncflow.leash import Leash, on_leash
-from asyncflow.outbox.arguments.signature import Signature
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.signals import NotDone
 from asyncflow.outbox.outcome.follow_up import has_follow_up, takes_result
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
-from asyncflow.scheduler.worker.leaving.results import result_of
+from asyncflow.scheduler.worker.handler_call import HandlerCall, Tools
 from asyncflow.scheduler.worker.task_context import Save, TaskContext
-from asyncflow.scheduler.worker.transactional.async_joint_commit import AsyncJointCommit
-from asyncflow.scheduler.worker.transactional.enclosing_commit import EnclosingCommit
-from asyncflow.scheduler.worker.transactional.joint_commit import JointCommit
 from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.scheduler.worker.within import await_within, call_within
 
 _PAUSE_SECONDS = 1.0  # before a task is tried again whose beginning could not be written
 
 
-class Tools(NamedTuple):
-    """Hold what all attempts of one worker use; coroutines are ``at_home`` with the application."""
-
-    source: ClaimSource
-    engine: Engine | None
-    max_context_bytes: int
-    at_home: AtHome | None = None
-
-
 @dataclass(slots=True, eq=False)
-class Attempt:
+class Attempt(HandlerCall):
     """Hold a claim while its handler works; watched by the worker's thread."""
 
-    claim: Claim
-    task_type: HandlerType
-    tools: Tools
-    overdue_at: float  # on the monotonic clock
-    context: TaskContext | None = None  # for a handler that takes one, or has something around it
-    is_settled: bool = False  # by the handler's own transaction
+    overdue_at: float = field(kw_only=True)  # on the monotonic clock
     is_over: bool = False  # judged: what the handler still does counts no more
     fault: Exception | None = None  # why it could not begin, judged as if its handler had raised it
     interrupt: Callable[[], Any] = lambda: None  # ends a coroutine; a thread cannot be ended
@@ -66,7 +45,8 @@ class Attempt:
     @classmethod
     def begin(cls, claim: Claim, task_type: HandlerType, tools: Tools) -> Attempt:
         """Begin to count the time of an attempt."""
-        attempt = cls(claim, task_type, tools, time.monotonic() + task_type.max_processing_time_seconds)
+        overdue_at = time.monotonic() + task_type.max_processing_time_seconds
+        attempt = cls(claim, task_type, tools, overdue_at=overdue_at)
         try:
             if (task_type.signature is not None and task_type.signature.takes_context) or task_type.around:
                 attempt.context = _context_of(claim, task_type, tools)
@@ -92,9 +72,9 @@ class Attempt:
         try:
             self._write_down()
             if self.task_type.around and self.context is not None:
-                call_within(self.task_type.around, self.context, self._work)
+                call_within(self.task_type.around, self.context, self.work)
             else:
-                self._work()
+                self.work()
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the worker's thread
             return error
         return None
@@ -115,35 +95,12 @@ class Attempt:
             if self.claim.is_suspect or self.fault is not None:
                 await asyncio.to_thread(self._write_down)
             if self.task_type.around and self.context is not None:
-                await await_within(self.task_type.around, self.context, self._work_async)
+                await await_within(self.task_type.around, self.context, self.work_async)
             else:
-                await self._work_async()
+                await self.work_async()
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the event loop
             return error
         return None
-
-    async def _work_async(self) -> None:
-        if self.task_type.transactional:
-            await self._await_in_session()
-        else:
-            await self._await_call()
-
-    async def _await_call(self, **given: Any) -> None:
-        handler, signature = self.task_type.handling()
-        returned = await on_leash(handler(**self._arguments(signature), **given))
-        if self.claim.wants_result:
-            self._take(returned)
-
-    async def _await_in_session(self) -> None:
-        """Give the coroutine an AsyncSession whose commit, the coroutine's own or ours, settles the task as well."""
-        tools = self.tools
-        if tools.engine is None or tools.at_home is None:
-            raise no_async_engine(self.task_type.name)
-        joint = AsyncJointCommit(tools.source, tools.engine, tools.at_home.engine, self.claim)
-        try:
-            await joint.run_async(lambda session: self._await_call(session=session))
-        finally:
-            self.is_settled = joint.is_committed
 
     def _write_down(self) -> None:
         """Let the attempt count from here on, where the claim did not say so already; raises its fault."""
@@ -157,54 +114,6 @@ class Attempt:
             raise
         except Exception as error:
             raise NotDone(_PAUSE_SECONDS, f"the beginning could not be written down: {error}") from error
-
-    def _work(self) -> None:
-        if self.task_type.is_enclosed:
-            self._call_enclosed()
-        elif self.task_type.transactional:
-            self._call_in_session()
-        else:
-            self._call_handler()
-
-    def _call_handler(self, **given: Any) -> None:
-        handler, signature = self.task_type.handling()
-        arguments = self._arguments(signature)
-        with Leash():
-            returned = handler(**arguments, **given)
-        if self.claim.wants_result:
-            self._take(returned)
-
-    def _take(self, returned: Any) -> None:
-        """Keep what the handler returned, to be written with the outcome."""
-        self.claim.result = result_of(returned, self.task_type, self.tools.max_context_bytes)
-
-    def _arguments(self, signature: Signature) -> dict[str, Any]:
-        arguments = signature.revive(orjson.loads(self.claim.task.payload or b"{}"))
-        if signature.takes_context:
-            arguments["ctx"] = self.context
-        return arguments
-
-    def _call_in_session(self) -> None:
-        """Give the handler a Session whose commit, the handler's own or ours, settles the task as well."""
-        engine = self.tools.engine
-        if engine is None:
-            raise no_engine(self.task_type.name)
-        joint = JointCommit(self.tools.source, engine, self.claim)
-        try:
-            joint.run(lambda session: self._call_handler(session=session))
-        finally:
-            self.is_settled = joint.is_committed
-
-    def _call_enclosed(self) -> None:
-        """Call the handler in the application's own transaction, whose commit settles the task as well."""
-        engine, enclose = self.tools.engine, self.task_type.enclose
-        if engine is None or enclose is None:
-            raise no_engine(self.task_type.name)
-        joint = EnclosingCommit(self.tools.source, engine, self.claim, enclose)
-        try:
-            joint.run(self._call_handler)
-        finally:
-            self.is_settled = joint.is_committed
 
 
 def tell_of_failure(hooks: Hooks, attempt: Attempt, error: BaseException | None, verdict: Verdict) -> None:
@@ -226,26 +135,10 @@ def tell_of_failure(hooks: Hooks, attempt: Attempt, error: BaseException | None,
     )
 
 
-def no_engine(name: str) -> OptionError:
-    """Return the error of a transactional handler in a worker that was given no database."""
-    return OptionError(
-        f"the handler of {name!r} is transactional, but an Outbox has no engine to work on; "
-        f"give a Scheduler whose database has the service's task table, or leave transactional out"
-    )
-
-
 def _cancel(loop: asyncio.AbstractEventLoop, call: asyncio.Future[Any]) -> None:
     """Cancel the call, from any thread; on a loop that is closed it has ended already."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(call.cancel)
-
-
-def no_async_engine(name: str) -> OptionError:
-    """Return the error of a transactional coroutine where no AsyncEngine was given."""
-    return OptionError(
-        f"the handler of {name!r} is a transactional coroutine, which works in an AsyncSession: run an "
-        f"AsyncScheduler(async_engine, outbox, ...) on the application's event loop, or make the handler a function"
-    )
 
 
 def _expect(claim: Claim, task_type: HandlerType) -> None:

@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Delete,
     Integer,
     Select,
@@ -25,14 +24,13 @@ from sqlalchemy import (
     literal,
     not_,
     null,
-    or_,
     select,
     true,
     update,
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import NO_TIME, after_now, database_now, epoch_seconds, seconds_until
+from asyncflow.outbox.clock import NO_TIME, database_now
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import OWNER_LENGTH, RESULT_STAGE, TaskId
 from asyncflow.scheduler.table.claim_owner import HEARD, MARKS, SUSPECT, WAITING_SUSPECT
@@ -40,26 +38,9 @@ from asyncflow.scheduler.table.queries import by_primary_key, context_of, has_st
 from asyncflow.scheduler.table.raw_ids import is_named, raw_id
 
 
-def _is_ahead(tasks: Table) -> ColumnElement[bool]:
-    begins_later = tasks.c.modified_at > database_now()
-    return or_(begins_later, _ends_beyond_all(tasks))
-
-
-def _ends_beyond_all(tasks: Table) -> ColumnElement[bool]:
-    return tasks.c.order_time > after_now(bindparam("longest", type_=BigInteger()))
-
-
-def _ahead_still(tasks: Table) -> ColumnElement[bool]:
-    return and_(is_named(tasks.c.id), has_status(tasks, Status.PROCESSING), _is_ahead(tasks).is_(true()))
-
-
 def _held(tasks: Table) -> ColumnElement[bool]:
     token: Any = bindparam("token", type_=TaskId())
     return and_(is_named(tasks.c.id), tasks.c.claim_token == token, has_status(tasks, Status.PROCESSING))
-
-
-def _ran_out_still(tasks: Table) -> ColumnElement[bool]:
-    return and_(is_named(tasks.c.id), has_status(tasks, Status.PROCESSING), _its_time_has_come(tasks))
 
 
 def _time(tasks: Table, name: str) -> Any:
@@ -184,123 +165,13 @@ def postpone(tasks: Table) -> Update:
     """
     waited = func.substr(tasks.c.owner, 1, len(WAITING_SUSPECT)) == WAITING_SUSPECT
     owner = case((waited, SUSPECT), else_=null())
-    return update(tasks).where(_held(tasks)).values({**_pending_again(tasks), "owner": owner})
+    return update(tasks).where(_held(tasks)).values({**pending_again(tasks), "owner": owner})
 
 
 @lru_cache(maxsize=32)
 def end(tasks: Table) -> Update:
     """Give held rows a last status, FAILED or CANCELLED."""
-    return update(tasks).where(_held(tasks)).values(_ended(tasks))
-
-
-@lru_cache(maxsize=32)
-def ran_out(tasks: Table) -> Select[Any]:
-    """Read rows of a lane whose claim ran out, longest ago first."""
-    t = tasks.c
-    return (
-        select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token)
-        .where(
-            t.status == int(Status.PROCESSING),
-            t.order_time <= database_now(),
-            t.task_type == bindparam("task_type", type_=String()),
-            t.shard == bindparam("shard", type_=Integer()),
-        )
-        .order_by(t.order_time)
-        .limit(bindparam("limit", type_=Integer()))
-    )
-
-
-@lru_cache(maxsize=32)
-def give_back(tasks: Table) -> Update:
-    """Let rows whose claim has run out, and was not renewed since, be due again after ``delay``."""
-    return update(tasks).where(_ran_out_still(tasks)).values({**_pending_again(tasks), "owner": SUSPECT})
-
-
-@lru_cache(maxsize=32)
-def end_ran_out(tasks: Table) -> Update:
-    """Give rows whose claim has run out, and was not renewed since, a last status."""
-    return update(tasks).where(_ran_out_still(tasks)).values(_ended(tasks))
-
-
-@lru_cache(maxsize=32)
-def ahead(tasks: Table, *, all_held: bool) -> Select[Any]:
-    """Read held rows of ``types`` and ``shards`` whose claims end later than ``longest`` microseconds from now.
-
-    ``all_held``: or that begin later than now, as they were written before the clock was set back. No index tells.
-    """
-    t = tasks.c
-    its_lease = (
-        epoch_seconds(t.order_time).label("ends_at"),
-        epoch_seconds(t.modified_at).label("began_at"),
-        seconds_until(t.order_time).label("seconds_left"),
-        seconds_until(t.modified_at).label("begins_in"),
-    )
-    return (
-        select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token, t.task_type, *its_lease)
-        .where(
-            t.status == int(Status.PROCESSING),
-            t.task_type.in_(bindparam("types", expanding=True, type_=String())),
-            t.shard.in_(bindparam("shards", expanding=True, type_=Integer())),
-            _is_ahead(tasks) if all_held else _ends_beyond_all(tasks),
-        )
-        .limit(bindparam("limit", type_=Integer()))
-    )
-
-
-@lru_cache(maxsize=32)
-def give_back_ahead(tasks: Table) -> Update:
-    """Let rows whose claims are still ahead of the clock be due again after ``delay``."""
-    return update(tasks).where(_ahead_still(tasks)).values({**_pending_again(tasks), "owner": SUSPECT})
-
-
-@lru_cache(maxsize=32)
-def end_ahead(tasks: Table) -> Update:
-    """Give rows whose claims are still ahead of the clock a last status."""
-    return update(tasks).where(_ahead_still(tasks)).values(_ended(tasks))
-
-
-@lru_cache(maxsize=32)
-def live_owners(instances: Table) -> Select[Any]:
-    """Read which of ``owners`` are members of any job by a lease that runs."""
-    i = instances.c
-    its = i.instance.in_(bindparam("owners", expanding=True, type_=String()))
-    return select(i.instance).where(its, i.lease_until > database_now(), i.joined_at <= database_now())
-
-
-@lru_cache(maxsize=32)
-def held_by(tasks: Table) -> Select[Any]:
-    """Read rows of a lane that ``owners`` hold, however long their claims last."""
-    t = tasks.c
-    return (
-        select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token)
-        .where(
-            t.status == int(Status.PROCESSING),
-            t.task_type == bindparam("task_type", type_=String()),
-            t.shard == bindparam("shard", type_=Integer()),
-            _is_owned_by(tasks),
-        )
-        .limit(bindparam("limit", type_=Integer()))
-    )
-
-
-@lru_cache(maxsize=32)
-def take_back(tasks: Table) -> Update:
-    """Let rows that ``owners`` still hold be due again after ``delay``."""
-    return update(tasks).where(_held_by_owners(tasks)).values({**_pending_again(tasks), "owner": SUSPECT})
-
-
-@lru_cache(maxsize=32)
-def end_taken(tasks: Table) -> Update:
-    """Give rows that ``owners`` still hold a last status."""
-    return update(tasks).where(_held_by_owners(tasks)).values(_ended(tasks))
-
-
-def _held_by_owners(tasks: Table) -> ColumnElement[bool]:
-    return and_(is_named(tasks.c.id), has_status(tasks, Status.PROCESSING), _is_owned_by(tasks))
-
-
-def _is_owned_by(tasks: Table) -> ColumnElement[bool]:
-    return tasks.c.owner.in_(bindparam("owners", expanding=True, type_=String()))
+    return update(tasks).where(_held(tasks)).values(ended(tasks))
 
 
 def _heard(tasks: Table) -> ColumnElement[str]:
@@ -315,10 +186,11 @@ def _heard(tasks: Table) -> ColumnElement[str]:
 
 
 def _due(tasks: Table) -> ColumnElement[bool]:
-    return and_(is_named(tasks.c.id), has_status(tasks, Status.PENDING), _its_time_has_come(tasks))
+    return and_(is_named(tasks.c.id), has_status(tasks, Status.PENDING), its_time_has_come(tasks))
 
 
-def _its_time_has_come(tasks: Table) -> ColumnElement[bool]:
+def its_time_has_come(tasks: Table) -> ColumnElement[bool]:
+    """Return whether a row's order_time is over."""
     # IS TRUE, for which there is no index: only the ids are to lead to the rows.
     return (tasks.c.order_time <= database_now()).is_(true())
 
@@ -339,7 +211,8 @@ def _claimed(tasks: Table, *, marks: bool) -> dict[str, Any]:
     }
 
 
-def _pending_again(tasks: Table) -> dict[str, Any]:
+def pending_again(tasks: Table) -> dict[str, Any]:
+    """Return the values of a row that is due again after ``delay``; ``refund`` gives its attempt back."""
     return {
         "status": int(Status.PENDING),
         "claim_token": null(),
@@ -352,7 +225,8 @@ def _pending_again(tasks: Table) -> dict[str, Any]:
     }
 
 
-def _ended(tasks: Table) -> dict[str, Any]:
+def ended(tasks: Table) -> dict[str, Any]:
+    """Return the values of a row that has a last status."""
     return {
         "status": bindparam("its_status", type_=Integer()),
         "claim_token": null(),

@@ -236,7 +236,7 @@ def _work(worker: Any, seen: list[Any], count: int) -> None:
             idle = worker.step()
         except Exception:  # noqa: BLE001 - the loop would step again, too
             continue
-        if len(seen) >= count and idle and not worker._is_busy and not worker._verdicts:
+        if len(seen) >= count and idle and not worker.crews.are_busy and not worker._verdicts:
             return
         worker._await_some()
 

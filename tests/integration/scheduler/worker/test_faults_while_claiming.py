@@ -14,8 +14,8 @@ from asyncflow.scheduler.heads.recent_heads import RecentHeads
 from asyncflow.scheduler.loops.threads import Threads
 from asyncflow.scheduler.worker import attempt as attempts
 from asyncflow.scheduler.worker.crew import Crew
+from asyncflow.scheduler.worker.crews import Crews
 from asyncflow.scheduler.worker.shard_claims import ShardClaims
-from asyncflow.scheduler.worker.worker import Worker
 from tests.support.application import Application
 
 _COUNT = 12
@@ -76,8 +76,8 @@ def raise_once(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, error: Ba
     [
         (RecentHeads, "move"),
         (ShardClaims, "_moved"),
-        (Worker, "_hand_out"),
-        (Worker, "_take"),
+        (Crews, "hand_out"),
+        (Crews, "_take"),
         (Crew, "__init__"),
         (Crew, "take"),
         (Crew, "resume"),
@@ -108,7 +108,7 @@ def test_a_stop_after_a_fault_gives_back_what_came_into_no_hands(
     sqlite_application: Application, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Done(sqlite_application)
-    raise_once(monkeypatch, Worker, "_hand_out", RuntimeError("broken"))
+    raise_once(monkeypatch, Crews, "hand_out", RuntimeError("broken"))
 
     with pytest.raises(RuntimeError):
         scheduler.worker.step()
@@ -121,17 +121,17 @@ def test_a_stop_after_a_fault_gives_back_what_came_into_no_hands(
 def test_a_type_that_can_be_handed_to_nobody_holds_up_no_other(
     sqlite_application: Application, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done, real = Done(sqlite_application), Worker._take
+    done, real = Done(sqlite_application), Crews._take
 
-    def take(worker: Worker, task_type: Any, claims: Any) -> None:
+    def take(crews: Crews, task_type: Any, claims: Any) -> None:
         if task_type.name == "first":
             raise RuntimeError("broken type")
-        real(worker, task_type, claims)
+        real(crews, task_type, claims)
 
-    monkeypatch.setattr(Worker, "_take", take)
+    monkeypatch.setattr(Crews, "_take", take)
     with pytest.raises(RuntimeError):
         scheduler.worker.step()
-    monkeypatch.setattr(Worker, "_take", lambda *_: None)
+    monkeypatch.setattr(Crews, "_take", lambda *_: None)
     monkeypatch.setattr(scheduler.worker, "_claim", lambda _: 1.0)
     scheduler.worker.drain(lambda: None)
 
@@ -157,4 +157,4 @@ def test_a_task_that_cannot_begin_fails_and_its_hand_goes_on(
     statuses = Counter(sqlite_application.statuses())
     assert statuses == {Status.SUCCESS: 2 * (_COUNT - 1), Status.FAILED: 2}
     assert done.each.total() == 2 * (_COUNT - 1)
-    assert not scheduler.worker.held.total()
+    assert not scheduler.worker.crews.held.total()

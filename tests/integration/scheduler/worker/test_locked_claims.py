@@ -61,7 +61,7 @@ def test_what_is_done_while_its_row_is_locked_beyond_its_claim_is_told_as_done(
 def test_rows_that_are_locked_hide_no_others_whose_claims_ran_out(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asyncflow.scheduler.worker.rescue.PAGE", 2)
+    monkeypatch.setattr("asyncflow.scheduler.worker.rescuing.rescue.PAGE", 2)
     application.outbox.task("effect", max_retries=3)(lambda: None)
     tasks = application.outbox.tasks
     with application.engine.begin() as connection:

@@ -43,7 +43,7 @@ class Dead:
 
     def die(self) -> None:
         """Let its leases run out, as if nobody had renewed them; what waits in it never begins."""
-        for crew in self.scheduler.worker.crews.values():
+        for crew in self.scheduler.worker.crews.by_type.values():
             crew.withdraw()
         outbox, past = self.application.outbox, timedelta(seconds=-1)
         with self.application.engine.begin() as connection:

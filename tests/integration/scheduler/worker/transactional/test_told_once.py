@@ -53,18 +53,18 @@ def test_a_commit_that_is_answered_when_its_task_was_settled_is_told_of_once(
         if name == "late":
             answers.threads.add(threading.get_ident())
 
-    made.append(scheduler := application.scheduler())
-    finish = scheduler.worker._finish
+    finish = Worker._finish
 
-    def note(*finished: Any) -> None:
-        finish(*finished)
+    def note(worker: Worker, *finished: Any) -> None:
+        finish(worker, *finished)
         ended.set()
 
-    monkeypatch.setattr(scheduler.worker, "_finish", note)
+    monkeypatch.setattr(Worker, "_finish", note)
+    made.append(scheduler := application.scheduler())
     enqueue(application, "late")
     scheduler.start()
     assert answers.is_late.wait(LONG)
-    (attempt,) = scheduler.worker._at_work()
+    (attempt,) = scheduler.worker.crews.at_work()
     attempt.overdue_at = 0.0  # as after max_processing_time_seconds
     scheduler.machinery.alarms.handlers.wake()
     wait_for_settled(application.signals, DESTINATION, 1)

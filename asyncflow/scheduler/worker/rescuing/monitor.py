@@ -23,8 +23,8 @@ from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.loops.settled_events import Ending, tell_of_each
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.lately_locked import LatelyLocked
-from asyncflow.scheduler.worker import queries as claim_queries
-from asyncflow.scheduler.worker.rescue import PAGE, Rescue, Rescued, Untimely
+from asyncflow.scheduler.worker.rescuing import queries as claim_queries
+from asyncflow.scheduler.worker.rescuing.rescue import PAGE, Rescue, Rescued, Untimely
 
 _Departures = frozenset[tuple[str, float]]
 

@@ -20,7 +20,7 @@ from asyncflow.scheduler.table.claim_owner import is_unspent, names_in_rows, tra
 from asyncflow.scheduler.table.lately_locked import LatelyLocked
 from asyncflow.scheduler.table.log_lines import log_line
 from asyncflow.scheduler.table.row_locks import sort_out
-from asyncflow.scheduler.worker import queries as claim_queries
+from asyncflow.scheduler.worker.rescuing import queries as claim_queries
 
 PAGE = 500
 Statement = Callable[[Table], Any]

@@ -1,0 +1,130 @@
+"""The call of a handler: with its arguments, in its transaction, as a function or as a coroutine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import Engine
+
+from asyncflow.errors import OptionError
+from asyncflow.leash import Leash, on_leash
+from asyncflow.outbox.arguments.signature import Signature
+from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.scheduler.loops.callers_loop import AtHome
+from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
+from asyncflow.scheduler.worker.leaving.results import result_of
+from asyncflow.scheduler.worker.task_context import TaskContext
+from asyncflow.scheduler.worker.transactional.async_joint_commit import AsyncJointCommit
+from asyncflow.scheduler.worker.transactional.enclosing_commit import EnclosingCommit
+from asyncflow.scheduler.worker.transactional.joint_commit import JointCommit
+
+
+class Tools(NamedTuple):
+    """Hold what all attempts of one worker use; coroutines are ``at_home`` with the application."""
+
+    source: ClaimSource
+    engine: Engine | None
+    max_context_bytes: int
+    at_home: AtHome | None = None
+
+
+@dataclass(slots=True, eq=False)
+class HandlerCall:
+    """Hold what the call of a handler needs, and whether it settled its task; used on the handler's thread or loop."""
+
+    claim: Claim
+    task_type: HandlerType
+    tools: Tools
+    context: TaskContext | None = None  # for a handler that takes one, or has something around it
+    is_settled: bool = False  # by the handler's own transaction
+
+    def work(self) -> None:
+        """Call it, a function, in the transaction that its type asks for; raises what it raises."""
+        if self.task_type.is_enclosed:
+            self._call_enclosed()
+        elif self.task_type.transactional:
+            self._call_in_session()
+        else:
+            self._call_handler()
+
+    async def work_async(self) -> None:
+        """Await it, a coroutine; raises what it raises."""
+        if self.task_type.transactional:
+            await self._await_in_session()
+        else:
+            await self._await_call()
+
+    def _call_handler(self, **given: Any) -> None:
+        handler, signature = self.task_type.handling()
+        arguments = self._arguments(signature)
+        with Leash():
+            returned = handler(**arguments, **given)
+        if self.claim.wants_result:
+            self._take(returned)
+
+    def _call_in_session(self) -> None:
+        """Give the handler a Session whose commit, the handler's own or ours, settles the task as well."""
+        engine = self.tools.engine
+        if engine is None:
+            raise no_engine(self.task_type.name)
+        joint = JointCommit(self.tools.source, engine, self.claim)
+        try:
+            joint.run(lambda session: self._call_handler(session=session))
+        finally:
+            self.is_settled = joint.is_committed
+
+    def _call_enclosed(self) -> None:
+        """Call the handler in the application's own transaction, whose commit settles the task as well."""
+        engine, enclose = self.tools.engine, self.task_type.enclose
+        if engine is None or enclose is None:
+            raise no_engine(self.task_type.name)
+        joint = EnclosingCommit(self.tools.source, engine, self.claim, enclose)
+        try:
+            joint.run(self._call_handler)
+        finally:
+            self.is_settled = joint.is_committed
+
+    async def _await_call(self, **given: Any) -> None:
+        handler, signature = self.task_type.handling()
+        returned = await on_leash(handler(**self._arguments(signature), **given))
+        if self.claim.wants_result:
+            self._take(returned)
+
+    async def _await_in_session(self) -> None:
+        """Give the coroutine an AsyncSession whose commit, the coroutine's own or ours, settles the task as well."""
+        tools = self.tools
+        if tools.engine is None or tools.at_home is None:
+            raise no_async_engine(self.task_type.name)
+        joint = AsyncJointCommit(tools.source, tools.engine, tools.at_home.engine, self.claim)
+        try:
+            await joint.run_async(lambda session: self._await_call(session=session))
+        finally:
+            self.is_settled = joint.is_committed
+
+    def _take(self, returned: Any) -> None:
+        """Keep what the handler returned, to be written with the outcome."""
+        self.claim.result = result_of(returned, self.task_type, self.tools.max_context_bytes)
+
+    def _arguments(self, signature: Signature) -> dict[str, Any]:
+        arguments = signature.revive(orjson.loads(self.claim.task.payload or b"{}"))
+        if signature.takes_context:
+            arguments["ctx"] = self.context
+        return arguments
+
+
+def no_engine(name: str) -> OptionError:
+    """Return the error of a transactional handler in a worker that was given no database."""
+    return OptionError(
+        f"the handler of {name!r} is transactional, but an Outbox has no engine to work on; "
+        f"give a Scheduler whose database has the service's task table, or leave transactional out"
+    )
+
+
+def no_async_engine(name: str) -> OptionError:
+    """Return the error of a transactional coroutine where no AsyncEngine was given."""
+    return OptionError(
+        f"the handler of {name!r} is a transactional coroutine, which works in an AsyncSession: run an "
+        f"AsyncScheduler(async_engine, outbox, ...) on the application's event loop, or make the handler a function"
+    )
