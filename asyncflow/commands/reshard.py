@@ -7,7 +7,7 @@ from typing import Any
 
 from asyncflow.commands.printing import tell
 from asyncflow.commands.target import scheduler_at
-from asyncflow.scheduler.cluster.reshard import reshard
+from asyncflow.scheduler.cluster.resharding.reshard import reshard
 
 
 def add_to(commands: Any) -> None:

@@ -16,10 +16,10 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries
 from asyncflow.scheduler.cluster.bulletin import Bulletin, ClockGap, Told
-from asyncflow.scheduler.cluster.lease_watch import Lease, LeaseWatch
-from asyncflow.scheduler.cluster.queries import FORGOTTEN_AFTER, HEAD, MEMBER, SHARD
-from asyncflow.scheduler.cluster.registry import Holding, View
+from asyncflow.scheduler.cluster.queries import HEAD
+from asyncflow.scheduler.cluster.registry import View
 from asyncflow.scheduler.cluster.rhythm import Rhythm
+from asyncflow.scheduler.cluster.views import Views
 from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.caution import Caution
 from asyncflow.scheduler.connections.database import Database
@@ -30,7 +30,6 @@ from asyncflow.scheduler.heads.queries import Head
 
 T = TypeVar("T")
 _Row = Row[Any]
-_PART_OF_STALL = 1 / 3  # of a lease: what is left of one that is renewed in time
 
 
 class DatabaseRegistry:
@@ -57,11 +56,8 @@ class DatabaseRegistry:
         self._instances = outbox.instances
         self._lease = timedelta(seconds=lease_seconds)
         self._memberships: dict[str, bool] = {}  # by job, in the order of joining: whether it is a candidate
-        # Who lives looks once a heartbeat, and renews what is late; it may stall for as long as anywhere else.
-        self._stall_seconds = lease_seconds * _PART_OF_STALL
         self._clock = rhythm.clock
-        self._watch = LeaseWatch(rhythm.clock, doubt_seconds=rhythm.heartbeat_seconds + self._stall_seconds)
-        self._forgettable: dict[str, frozenset[str]] = {}  # members by job
+        self._views = Views(instance, rhythm)
         self.bulletin = Bulletin()
         self._is_told = True  # False: a membership was entered anew, and nothing stands in its row
         self.clock_gap = ClockGap(time.time)
@@ -149,26 +145,7 @@ class DatabaseRegistry:
             self._looks.close()
 
     def _view(self, job: str, rows: list[_Row], asked_at: float) -> View:
-        left = self._watch.seconds_left(job, map(_lease, rows), asked_at)
-        held, doubt = self._watch.seconds_held(job), self._watch.seconds_of_doubt(job)
-        known = [row for row in rows if row.kind == MEMBER]
-        # We live, for we look: somebody may hold the lock of our row, so that it is not renewed.
-        mine = self.instance if self._memberships.get(job) else None
-        live = [row for row in known if row.owner == mine or left[_leased(row)] > 0]
-        members = sorted(row.owner for row in live if not row.disabled)
-        leaving = frozenset(row.owner for row in live if row.disabled)
-        certain = {row.owner: float(row.seconds_left or 0.0) for row in known if doubt[_leased(row)] <= 0}
-        departed = frozenset(certain) - leaving - set(members)
-        self._forgettable[job] = frozenset(
-            name for name in departed if certain[name] < -FORGOTTEN_AFTER.total_seconds()
-        )
-        items = {
-            row.shard: _holding(row, (held if row.owner == self.instance else doubt)[_leased(row)])
-            for row in rows
-            if row.kind == SHARD
-        }
-        is_late = any(row.owner == self.instance and (row.seconds_left or 0.0) < self._stall_seconds for row in rows)
-        return View(tuple(members), items, leaving, departed, is_late)
+        return self._views.view(job, rows, asked_at, is_member=bool(self._memberships.get(job)))
 
     def _compare_clocks(self, asked_at: float, rows: list[_Row]) -> None:
         for row in rows:
@@ -218,10 +195,9 @@ class DatabaseRegistry:
 
         By the clock alone, one that is set forward would let those be forgotten who live.
         """
-        for job, names in self._forgettable.items():
-            if names:
-                self._run(partial(self._forget, job=job, names=sorted(names)))
-        self._forgettable.clear()
+        for job, names in self._views.forgettable().items():
+            self._run(partial(self._forget, job=job, names=names))
+        self._views.forget()
 
     def _forget(self, connection: Connection, job: str, names: list[str]) -> None:
         connection.execute(queries.forget_members(self._instances), {"its_job": job, "names": names})
@@ -293,16 +269,3 @@ class DatabaseRegistry:
         owner = {"its_job": job, "its_owner": self.instance}
         connection.execute(queries.release_shards(self._shards), owner)
         connection.execute(queries.delete_member(self._instances), self._of(job))
-
-
-def _lease(row: _Row) -> Lease:
-    ends_at, began_at = (None if moment is None else float(moment) for moment in (row.ends_at, row.began_at))
-    return Lease(_leased(row), ends_at, began_at, float(row.seconds_left or 0.0))
-
-
-def _leased(row: _Row) -> tuple[object, ...]:
-    return row.kind, row.shard, row.owner, row.epoch
-
-
-def _holding(row: _Row, seconds_left: float) -> Holding:
-    return Holding(row.owner, row.epoch, seconds_left, bool(row.disabled), bool(row.misfire), bool(row.running))

@@ -14,7 +14,7 @@ from sqlalchemy import MetaData, select, text
 
 from asyncflow import Outbox, Scheduler, Status
 from asyncflow.scheduler import DeadLetters
-from asyncflow.scheduler.cluster.reshard import reshard
+from asyncflow.scheduler.cluster.resharding.reshard import reshard
 from asyncflow.scheduler.diagnosis.diagnose import diagnose
 from asyncflow.scheduler.diagnosis.explain import explain
 from asyncflow.scheduler.diagnosis.finding import Code

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select, update
 from asyncflow import Scheduler
 from asyncflow.errors import SchedulersRunError, ShardCountMismatchError
 from asyncflow.scheduler import Record, Retry
-from asyncflow.scheduler.cluster.reshard import reshard
+from asyncflow.scheduler.cluster.resharding.reshard import reshard
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.writing import publish, publish_many
 from tests.support.application import Application

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, MetaData, create_engine, text
 from asyncflow import Outbox, Scheduler, cli
 from asyncflow.errors import ConnectionSilentError
 from asyncflow.integrations.flowsvr import make_app
-from asyncflow.scheduler.cluster.reshard import reshard
+from asyncflow.scheduler.cluster.resharding.reshard import reshard
 from asyncflow.scheduler.cluster.shard_count import recorded_shard_count, require_shard_count
 from asyncflow.scheduler.configuration.configurations import Configurations
 from asyncflow.scheduler.connections.connecting import connected

@@ -10,7 +10,7 @@ from sqlalchemy import URL, Engine, MetaData, delete, func, select, update
 
 from asyncflow import Call, Outbox, Status
 from asyncflow.scheduler import DeadLetters, Selection
-from asyncflow.scheduler.cluster.reshard import reshard
+from asyncflow.scheduler.cluster.resharding.reshard import reshard
 from asyncflow.scheduler.configuration.configurations import Configurations
 from tests.support.databases import drop_everything, open_engine
 from tests.support.proxy import Proxy, proxy_to

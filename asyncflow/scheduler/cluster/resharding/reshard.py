@@ -12,8 +12,9 @@ from asyncflow.errors import SchedulersRunError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.ids import shard_of_key
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.cluster import queries
+from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
+from asyncflow.scheduler.cluster.resharding import queries
 from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.engine_check import require_engine
@@ -68,7 +69,7 @@ def _require_rest(database: Database, outbox: Outbox) -> None:
 
 def _running(database: Database, outbox: Outbox) -> dict[str, tuple[float, float]]:
     """Return of each owner whose lease runs how many seconds of it are left, and until it begins."""
-    statement = queries.read_owners(outbox.shards)
+    statement = cluster_queries.read_owners(outbox.shards)
     rows = run_again(database, lambda connection: connection.execute(statement).all())
     owned = [row for row in rows if row.job == OUTBOX_JOB and row.owner and (row.seconds_left or 0) > 0]
     return {row.owner: (float(row.seconds_left), float(row.begins_in or 0)) for row in owned}
@@ -105,7 +106,7 @@ def _read(connection: Connection, outbox: Outbox, status: Status, after: Any) ->
 def _record(connection: Connection, outbox: Outbox) -> None:
     _move_parked(connection, outbox, connection.execute(queries.read_parked(outbox.parked_keys)).all())
     connection.execute(queries.forget_shards(outbox.shards), {"its_job": OUTBOX_JOB})
-    queries.insert_shards(connection, outbox.shards, OUTBOX_JOB, outbox.shard_count)
+    cluster_queries.insert_shards(connection, outbox.shards, OUTBOX_JOB, outbox.shard_count)
 
 
 def _move_parked(connection: Connection, outbox: Outbox, rows: Sequence[Any]) -> None:

@@ -1,0 +1,1 @@
+"""Resharding: another number of shards, while no scheduler runs."""
