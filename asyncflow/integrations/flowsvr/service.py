@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -12,16 +11,15 @@ from uuid import UUID
 import anyio
 from anyio.to_thread import run_sync
 from sqlalchemy import Connection, Engine, Row
-from sqlalchemy.exc import SQLAlchemyError
 
-from asyncflow.errors import ForkedError, InvalidArgumentsError, OutcomeUnknownError, ServiceBusyError
+from asyncflow.errors import ForkedError, ServiceBusyError
 from asyncflow.event_log import LoggedHooks
 from asyncflow.events import Hook, RowsLocked
 from asyncflow.integrations.flowsvr.catalogue import Catalogue
+from asyncflow.integrations.flowsvr.creation import Creation
 from asyncflow.integrations.flowsvr.databases import Databases
 from asyncflow.integrations.flowsvr.door.tokens import Token, Tokens
 from asyncflow.integrations.flowsvr.handover import Handover
-from asyncflow.integrations.flowsvr.idempotency import Bound, IdempotencyKeys
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.integrations.flowsvr.tell import DESTINATION, tell
 from asyncflow.integrations.flowsvr.waiting_holds import WaitingHolds
@@ -66,14 +64,13 @@ class TaskService:
         self.outbox = outbox
         self.tokens = tokens
         self.settings = settings
-        self._deletes = settings.on_success == "delete"
+        deletes = settings.on_success == "delete"
         self.hooks = LoggedHooks(hooks)
         self.view = TaskView(outbox)
-        self._keys = IdempotencyKeys(outbox.dedupe_entries)
         self.claims = ServiceClaims(
             outbox,
             engine,
-            deletes=self._deletes,
+            deletes=deletes,
             most_bytes=settings.max_answer_bytes,
             on_locked=self._tell_of_locks,
         )
@@ -81,6 +78,7 @@ class TaskService:
         self.waiting_holds = WaitingHolds(
             lambda names: self.databases.run(partial(self.claims.heads, names=names)), settings.look_interval_seconds
         )
+        self._creation = Creation(outbox, self.databases, self.view, self.waiting_holds.ring, deletes=deletes)
         self.handover = Handover(self.databases, self.claims, self.hooks, self.waiting_holds.ring)
         self.configurations = Configurations(engine, outbox)
         self.dead_letters = DeadLetters(engine, outbox, hooks=[self.hooks.emit])
@@ -142,14 +140,7 @@ class TaskService:
 
         Raises a RefusedError, Problem 409 for a key that was used for another task, or OutcomeUnknownError without one.
         """
-        kind = await self.require(name, caller)
-        bound = Bound.to(caller.name, call, revived(kind, call))
-        (enqueued,) = await self._enqueue(
-            lambda connection: self._keys.kept(
-                connection, name, [bound], [self.outbox.enqueue_once(connection, kind, bound.call)]
-            ),
-            is_repeatable=call.idempotency_key is not None,
-        )
+        (enqueued,) = await self._creation.create(await self.require(name, caller), [call], caller)
         return enqueued
 
     async def create_many(self, name: str, calls: Sequence[Call], caller: Token) -> list[UUID]:
@@ -157,45 +148,8 @@ class TaskService:
 
         Raises as ``create`` does; OutcomeUnknownError unless each has an idempotency key.
         """
-        kind = await self.require(name, caller)
-        bound = [Bound.to(caller.name, call, revived(kind, call)) for call in calls]
-        made = await self._enqueue(
-            lambda connection: self._keys.kept(
-                connection,
-                name,
-                bound,
-                self.outbox.enqueue_many_once(connection, kind, [one.call for one in bound]),
-            ),
-            is_repeatable=all(call.idempotency_key is not None for call in calls),
-        )
+        made = await self._creation.create(await self.require(name, caller), calls, caller, bulk=True)
         return [one.id for one in made]
-
-    async def _enqueue(self, work: Callable[[Connection], list[Enqueued]], *, is_repeatable: bool) -> list[Enqueued]:
-        """Enqueue once, though the answer to a COMMIT be lost; what is ``is_repeatable`` has its idempotency keys."""
-        tried: list[list[Enqueued]] = []
-
-        def enqueue(connection: Connection) -> list[Enqueued]:
-            tried.append(work(connection))
-            return tried[-1]
-
-        def trace(connection: Connection) -> list[Enqueued] | None:
-            for made in tried:
-                # One found by its key is there whatever became of the COMMIT; if all are, there was nothing to write.
-                new = next((one.id for one in made if one.is_new), None)
-                if new is None or self.view.states(connection, [new]):
-                    return made
-            if tried and self._deletes and not is_repeatable:
-                raise _unknown()  # they may be done and deleted already
-            return None
-
-        try:
-            made = await self.databases.run_once(enqueue, trace)
-        except SQLAlchemyError as error:
-            if tried and not is_repeatable:
-                raise _unknown() from error
-            raise
-        self.waiting_holds.ring()
-        return made
 
     async def require(self, name: str, caller: Token) -> HandlerType:
         """Return the type, looking anew if it is unknown: another replica may have registered it just now.
@@ -287,24 +241,3 @@ class TaskService:
             self._require_tables()
         with connected(self._engine, LIMITS) as connection:
             self.claims.heads(connection, ())
-
-
-def _unknown() -> OutcomeUnknownError:
-    return OutcomeUnknownError(
-        "the answer to the COMMIT was lost: it is unknown whether tasks were created; look for them before you ask "
-        "again, or give each an idempotency_key, with which it is safe to ask again"
-    )
-
-
-def revived(kind: HandlerType, call: Call) -> Call:
-    """Return the call with the arguments as the handler takes them, from their JSON; raises InvalidArgumentsError."""
-    if kind.signature is None:
-        return call
-    arguments: dict[str, Any] = {}
-    for name, value in call.arguments.items():
-        try:
-            arguments |= kind.signature.revive({name: value})
-        except Exception as error:
-            text = " ".join(str(error).split())[:300]
-            raise InvalidArgumentsError(f"arguments.{name} does not fit {kind.name}(): {text}") from error
-    return replace(call, arguments=arguments)
