@@ -111,3 +111,19 @@ class Page(NamedTuple):
 
     tasks: Sequence[Mapping[str, Any]]
     next: str | None
+
+
+def settled_of(result: Mapping[str, Any], outcome: Outcome, *, is_repeated: bool) -> Settled:
+    """Return what the service says of an outcome; one that was told again stands if its task is as that leaves it."""
+    status = result.get("status")
+    stands = is_repeated and status in _LEAVES.get(outcome.outcome, ("PENDING",))
+    return Settled(UUID(result["id"]), result["settled"] or stands, status, result.get("locked") is True)
+
+
+# A row that was done may be deleted.
+_LEAVES: Mapping[str, tuple[str | None, ...]] = {
+    "success": ("SUCCESS", None),
+    "failed": ("FAILED",),
+    "cancelled": ("CANCELLED",),
+    "retry": ("PENDING", "FAILED"),
+}

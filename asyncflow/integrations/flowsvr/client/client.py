@@ -5,23 +5,27 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
-import orjson
-
-from asyncflow.errors import InvalidRunAtError, ServiceAwayError, UnreadableAnswerError
-from asyncflow.integrations.flowsvr.client.answers import Created, Held, Outcome, Page, Renewed, Settled
+from asyncflow.errors import ServiceAwayError, UnreadableAnswerError
+from asyncflow.integrations.flowsvr.client.answers import (
+    Created,
+    Held,
+    Outcome,
+    Page,
+    Renewed,
+    Settled,
+    settled_of,
+)
 from asyncflow.integrations.flowsvr.client.backoff import Backoff
+from asyncflow.integrations.flowsvr.client.bodies import given, json_of
 from asyncflow.integrations.flowsvr.client.hold_answer import claims_in_text, read_hold
 from asyncflow.integrations.flowsvr.client.link import ServiceLink
 from asyncflow.integrations.flowsvr.client.settings import ClientSettings
 from asyncflow.outbox import Call
-from asyncflow.outbox import payload as payloads
-from asyncflow.text import shown
 
 if TYPE_CHECKING:
     import httpx
@@ -59,7 +63,7 @@ class TaskServiceClient:
         also covers repeated calls.
         """
         key = idempotency_key or str(uuid.uuid4())
-        body = {"task_type": task_type, **_json_of(Call(arguments or {}, idempotency_key=key, **options))}
+        body = {"task_type": task_type, **json_of(Call(arguments or {}, idempotency_key=key, **options))}
         answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks", body))
         return Created(UUID(answer["id"]), answer["created"])
 
@@ -69,7 +73,7 @@ class TaskServiceClient:
         Not repeated when the answer got lost, for the tasks may be there, unless each has an idempotency key.
         """
         calls = list(calls)
-        body = {"task_type": task_type, "tasks": [_json_of(call) for call in calls]}
+        body = {"task_type": task_type, "tasks": [json_of(call) for call in calls]}
         safe = all(call.idempotency_key is not None for call in calls)
         answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks/bulk", body), safe=safe)
         return [UUID(one) for one in answer["ids"]]
@@ -86,7 +90,7 @@ class TaskServiceClient:
         """
         body = {"worker": worker, "limits": dict(limits), "wait_seconds": wait_seconds, "lease_seconds": lease_seconds}
         try:
-            answer = self._link.request("POST", "/v2/tasks/hold", _given(body), wait_seconds=wait_seconds)
+            answer = self._link.request("POST", "/v2/tasks/hold", given(body), wait_seconds=wait_seconds)
         except UnreadableAnswerError as error:
             claims = claims_in_text(error.content)
             raise UnreadableAnswerError(str(error), content=error.content, claims=claims) from error
@@ -99,7 +103,7 @@ class TaskServiceClient:
     def renewed(self, claims: Collection[tuple[UUID, UUID]], *, lease_seconds: float | None = None) -> Renewed:
         """Do as ``renew``, and tell as well which could not be renewed for a lock."""
         listed = [{"id": task_id, "token": token} for task_id, token in claims]
-        body = _given({"claims": listed, "lease_seconds": lease_seconds})
+        body = given({"claims": listed, "lease_seconds": lease_seconds})
         answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks/renew", body))
         return Renewed({UUID(one) for one in answer["lost"]}, {UUID(one) for one in answer.get("locked", ())})
 
@@ -119,7 +123,7 @@ class TaskServiceClient:
             return self._link.request("POST", "/v2/tasks/set", body)
 
         results = self._repeat(ask)["results"]
-        return [_settled(one, outcome, is_repeated=times > 1) for one, outcome in zip(results, told, strict=True)]
+        return [settled_of(one, outcome, is_repeated=times > 1) for one, outcome in zip(results, told, strict=True)]
 
     def set_one(self, outcome: Outcome) -> str:
         """Tell what became of one held task; return its status. Raises ClaimLostError."""
@@ -140,7 +144,7 @@ class TaskServiceClient:
         retry_for_seconds: float | None = None,
     ) -> None:
         """Write how far the work on a held task has come; with a lease, renew its claim. Raises ClaimLostError."""
-        body = _given({"token": token, "stage": stage, "context": context, "lease_seconds": lease_seconds})
+        body = given({"token": token, "stage": stage, "context": context, "lease_seconds": lease_seconds})
         path = f"/v2/tasks/{task_id}/checkpoint"
         self._repeat(lambda: self._link.request("PUT", path, body), retry_for_seconds)
 
@@ -258,42 +262,6 @@ class TaskServiceClient:
                 if time.monotonic() + pause > until or (error.may_have_worked and not safe):
                     raise
             time.sleep(pause)
-
-
-def _settled(result: Mapping[str, Any], outcome: Outcome, *, is_repeated: bool) -> Settled:
-    status = result.get("status")
-    stands = is_repeated and status in _LEAVES.get(outcome.outcome, ("PENDING",))
-    return Settled(UUID(result["id"]), result["settled"] or stands, status, result.get("locked") is True)
-
-
-# A row that was done may be deleted.
-_LEAVES: Mapping[str, tuple[str | None, ...]] = {
-    "success": ("SUCCESS", None),
-    "failed": ("FAILED",),
-    "cancelled": ("CANCELLED",),
-    "retry": ("PENDING", "FAILED"),
-}
-
-
-def _json_of(call: Call) -> dict[str, Any]:
-    """Return a call's fields as the service takes them."""
-    arguments, _ = payloads.encode(dict(call.arguments))
-    delay = call.delay_seconds.total_seconds() if isinstance(call.delay_seconds, timedelta) else call.delay_seconds
-    fields: dict[str, Any] = {"arguments": orjson.Fragment(arguments)}
-    fields |= _given({"key": call.key, "headers": call.headers and dict(call.headers), "run_at": _moment(call.run_at)})
-    fields |= _given({"idempotency_key": call.idempotency_key, "max_retries": call.max_retries})
-    fields |= {"priority": call.priority} if call.priority else {}
-    return fields | ({"delay_seconds": delay} if delay else {})
-
-
-def _moment(run_at: datetime | None) -> datetime | None:
-    if run_at is not None and (not isinstance(run_at, datetime) or run_at.tzinfo is None):
-        raise InvalidRunAtError(f"run_at is {shown(run_at)}; give an aware datetime, or delay_seconds")
-    return run_at
-
-
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _configuration_path(task_type: str | None) -> str:

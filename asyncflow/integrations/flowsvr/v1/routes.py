@@ -9,13 +9,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Connection, Row
 from starlette.responses import Response
 
 from asyncflow.errors import ClaimLostError, InvalidTaskTypeError
 from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Producer, Service, Worker, require_type
-from asyncflow.integrations.flowsvr.door.bodies import PLAIN, TypeName, Whole
+from asyncflow.integrations.flowsvr.door.bodies import PLAIN
 from asyncflow.integrations.flowsvr.door.checks import require_unlocked
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
@@ -24,6 +23,14 @@ from asyncflow.integrations.flowsvr.pages import PageBounds, page_of
 from asyncflow.integrations.flowsvr.routes.tasks import TypeQuery
 from asyncflow.integrations.flowsvr.routes.work import context_text
 from asyncflow.integrations.flowsvr.service import LEASE_REST, TaskService
+from asyncflow.integrations.flowsvr.v1.bodies import (
+    MOST,
+    CreateOriginalTask,
+    HoldOriginalTasks,
+    RegisterTask,
+    SetTask,
+    SettledData,
+)
 from asyncflow.integrations.flowsvr.v1.original import (
     NUMBERS,
     STAGE_HEADER,
@@ -40,10 +47,8 @@ from asyncflow.integrations.flowsvr.v1.original import (
 from asyncflow.outbox import Call
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
 from asyncflow.outbox.declarations.handler_type import HandlerType
-from asyncflow.outbox.declarations.task_type import MAX_RETRIES
-from asyncflow.outbox.message import MAX_PRIORITY
 from asyncflow.outbox.status import Status
-from asyncflow.outbox.tables import KEY_LENGTH, STAGE_LENGTH, TASK_TYPE_LENGTH
+from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.task_view import Filter
 from asyncflow.scheduler.worker.claim_source import Claim
@@ -51,72 +56,7 @@ from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim
 from asyncflow.scheduler.worker.task_context import stage_of
 from asyncflow.text import require_text
 
-_MOST = 2000  # the original's bound of a hold and of a list
-_LATEST = 253_402_300_799  # seconds of 1970, at the end of the year 9999
-_StageText = Annotated[str, Field(strict=True, max_length=STAGE_LENGTH)]
-_UserId = Annotated[str, StringConstraints(strict=True, max_length=KEY_LENGTH, pattern=f"^({PLAIN[1:-1]})?$")]
-_ContextText = Annotated[str, Field(strict=True)]
-
 router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["original names"])
-
-
-class RegisterTask(BaseModel):
-    """Register a task type."""
-
-    task_type: TypeName
-
-
-class TaskData(BaseModel):
-    """Describe a task to be created; fields of the original that are not here are ignored."""
-
-    task_type: TypeName
-    user_id: _UserId | None = None
-    task_stage: _StageText | None = ""
-    context: _ContextText | None = None
-    task_context: _ContextText | None = Field(None, description="the same as context")
-    priority: Annotated[Whole, Field(ge=0, le=MAX_PRIORITY)] | None = None
-    max_retry_num: Annotated[Whole, Field(ge=0, le=MAX_RETRIES)] | None = Field(
-        None, description="0 is as the task type has it: the original's clients send it where they mean nothing"
-    )
-
-
-class CreateOriginalTask(BaseModel):
-    """Create one task."""
-
-    task_data: TaskData
-
-
-class HoldOriginalTasks(BaseModel):
-    """Ask for due tasks of one type; 0 stands for the most."""
-
-    task_type: TypeName
-    limit: Annotated[Whole, Field(ge=0, le=_MOST)] = 0
-
-
-class SettledData(BaseModel):
-    """Tell what became of a held task; ``crt_retry_num`` above that of the hold says that an attempt failed."""
-
-    def work(self, shown: str) -> str | None:
-        """Return the context, by whichever name it came; of both the one that is not as it was ``shown``."""
-        given = [one for one in (self.context, self.task_context) if one is not None]
-        return next((one for one in given if one != shown), given[0] if given else None)
-
-    task_id: str
-    status: Annotated[Whole, Field(ge=1, le=5)]
-    task_stage: _StageText | None = ""
-    context: _ContextText | None = None
-    task_context: _ContextText | None = Field(None, description="the same as context")
-    crt_retry_num: Whole | None = None
-    order_time: Annotated[Whole, Field(ge=0, le=_LATEST)] | None = Field(
-        None, description="when it is due again, in seconds of 1970; 0 leaves it to us"
-    )
-    schedule_log: Annotated[str, Field(strict=True, max_length=10_000)] | None = ""
-
-
-class SetTask(BaseModel):
-    """Set one task."""
-
-    task_data: SettledData
 
 
 @router.post("/register_task", responses=responses())
@@ -144,7 +84,7 @@ async def hold_tasks(body: HoldOriginalTasks, service: Service, token: Worker) -
     """Claim due tasks of one type, for as long as its ``max_processing_time``."""
     require_type(token, body.task_type)
     kind = await service.require(body.task_type, token)
-    most = min(body.limit or _MOST, service.settings.max_hold) if kind.enabled else 0
+    most = min(body.limit or MOST, service.settings.max_hold) if kind.enabled else 0
     lease = kind.max_processing_time_seconds + LEASE_REST
     claims = await service.hold(token.name, {body.task_type: most}, lease) if most else []
     rows: Mapping[UUID, Row[Any]] = {}
@@ -198,13 +138,13 @@ async def get_task_list(
     task_type: TypeQuery = None,
     camel: Annotated[str | None, Query(alias="taskType", include_in_schema=False)] = None,
     status: Annotated[int | None, Query(ge=1, le=5)] = None,
-    limit: Annotated[int, Query(ge=0, le=_MOST)] = 0,
+    limit: Annotated[int, Query(ge=0, le=MOST)] = 0,
 ) -> Response:
     """Return the first tasks of a type, and of a status if one is given; fewer where they are large."""
     name = require_text("task_type", task_type or camel, TASK_TYPE_LENGTH, InvalidTaskTypeError)
     require_type(token, name)
     chosen = Filter(task_type=name, status=None if status is None else STATUSES[status])
-    bounds = PageBounds(min(limit or _MOST, service.settings.max_batch), service.settings.max_answer_bytes)
+    bounds = PageBounds(min(limit or MOST, service.settings.max_batch), service.settings.max_answer_bytes)
     look = partial(page_of, view=service.view, chosen=chosen, bounds=bounds, cursor=None, brief=False)
     page = await service.databases.run(look)
     kind = service.catalogue.type_of(name)
