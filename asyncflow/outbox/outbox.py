@@ -23,7 +23,7 @@ from asyncflow.outbox.outcome.results import Outcome, Results
 from asyncflow.outbox.tables import MOST_CONTEXT_ROW_BYTES, Tables
 from asyncflow.outbox.transaction.target import Caller, awaited
 from asyncflow.outbox.transaction.wakeup import Bell
-from asyncflow.outbox.writer import Writer
+from asyncflow.outbox.writing.writer import Writer
 from asyncflow.text import shown
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, select, text
 
 from asyncflow import Message, Status
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.outbox.turns import draw
+from asyncflow.outbox.writing.turns import draw
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
 from tests.support.application import Application

@@ -10,7 +10,7 @@ from sqlalchemy.sql import ClauseElement
 
 from asyncflow.errors import WrongTargetError
 from asyncflow.events import Hooks, TaskEnqueued
-from asyncflow.outbox import queries, turns
+from asyncflow.outbox import queries
 from asyncflow.outbox.clock import Instant
 from asyncflow.outbox.declarations.task_type import MessageType, TaskTypes
 from asyncflow.outbox.dedupe import Dedupe, Enqueued
@@ -19,6 +19,7 @@ from asyncflow.outbox.tables import WORKER_COLUMNS, Tables
 from asyncflow.outbox.transaction.carrying import require_carried, require_exact
 from asyncflow.outbox.transaction.target import Caller, bind_of, connection_of, require_transactional
 from asyncflow.outbox.transaction.wakeup import Bell
+from asyncflow.outbox.writing import turns
 
 
 class Writer:

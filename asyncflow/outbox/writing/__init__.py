@@ -1,0 +1,1 @@
+"""Writing: rows go into the caller's transaction, with the turns of those that are ordered."""
