@@ -125,7 +125,10 @@ class HandedOver(Json):
             is_received = await self._send(Request(scope, receive), send)
         finally:
             # Once the server has all of it, the client may have begun, and died of it.
-            (self._handover.arrived if is_received else self._handover.give_back)(self._claims)
+            if is_received:
+                self._handover.arrived(self._claims)
+            else:
+                self._handover.give_back(self._claims)
 
     async def _send(self, request: Request, send: Callable[[MutableMapping[str, Any]], Awaitable[None]]) -> bool:
         await asyncio.sleep(0)  # the loop may have heard by now that the client is gone

@@ -46,8 +46,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Begin to listen, and say where."""
         await super().startup(sockets)  # type: ignore[arg-type]
-        for server in self.servers if self.started else ():
-            for one in server.sockets:
+        if self.started:
+            for one in (socket for server in self.servers for socket in server.sockets):
                 host, port = one.getsockname()[:2]
                 _LOG.info("Serving tasks on http://%s:%d", f"[{host}]" if ":" in host else host, port)
 

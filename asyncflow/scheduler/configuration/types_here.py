@@ -47,9 +47,9 @@ class TypesHere:
         self.here: Mapping[str, MessageType] = {
             name: kind for name, kind in types.items() if kind.destination == self._destination
         }
-        self.ordered.intersection_update(self.here)
-        for name, kind in self.here.items():
-            (self.ordered.add if kind.ordered else self.ordered.discard)(name)
+        ordered = {name for name, kind in self.here.items() if kind.ordered}
+        self.ordered.intersection_update(ordered)
+        self.ordered.update(ordered)
         self.configured: Mapping[str, MessageType] = {
             name: kind for name, kind in self.here.items() if kind.configured_max_retries is not None
         }

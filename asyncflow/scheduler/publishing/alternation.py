@@ -31,6 +31,8 @@ class Alternation:
     def _is_parked_next(self, name: str, free: list[Task], parked: list[Task]) -> bool:
         if not (free and parked):
             return False
-        is_next = name not in self._parked_began
-        (self._parked_began.add if is_next else self._parked_began.discard)(name)
-        return is_next
+        if name in self._parked_began:
+            self._parked_began.discard(name)
+            return False
+        self._parked_began.add(name)
+        return True

@@ -134,8 +134,9 @@ class Breakers:
         """Close the breaker of the destination and of these topics, which a batch of so many records is about."""
         if self.of_destination.state != CLOSED:
             self.of_destination.available()
-        for topic in self._watched.keys() & topics if records > 1 else ():
-            del self._watched[topic]
+        if records > 1:
+            for topic in self._watched.keys() & topics:
+                del self._watched[topic]
         for topic in self._suspects & topics:
             self._suspects.discard(topic)
             self._watched[topic] = 1.0
