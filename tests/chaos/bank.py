@@ -6,10 +6,11 @@ import random
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Integer, String, func, insert, select, update
+from sqlalchemy import Connection, Engine, Integer, String, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from asyncflow import Message, Outbox, Status
+from asyncflow import Message
+from tests.chaos.business import Business
 
 MOVED = "account.moved"
 ACCOUNTS = 200
@@ -23,7 +24,7 @@ class Move(NamedTuple):
     number: int
 
 
-class Bank:
+class Bank(Business):
     """Have accounts, moves with the ids of their messages, and an outbox with the ordered type ``account.moved``."""
 
     def __init__(self, engine: Engine, topic: str) -> None:
@@ -41,14 +42,12 @@ class Bank:
             account: Mapped[str] = mapped_column(String(20))
             number: Mapped[int] = mapped_column(Integer)
 
-        self.engine = engine
-        self.metadata = Base.metadata
+        super().__init__(engine, Base.metadata)
         self.Account, self.Moved = Account, Moved
-        self.outbox = Outbox(Base.metadata)
         self.outbox.message(MOVED, topic=topic, ordered=True)
 
     def create_tables(self) -> None:
-        self.metadata.create_all(self.engine)
+        super().create_tables()
         with self.engine.begin() as connection:
             connection.execute(insert(self.Account), [{"name": name, "moves": 0} for name in account_names()])
 
@@ -72,17 +71,6 @@ class Bank:
         """Return the message ids of the moves that were committed."""
         with self.engine.connect() as connection:
             return list(connection.scalars(select(self.Moved.message_id)))
-
-    def unsettled(self) -> int:
-        """Return how many messages still wait."""
-        return self.count(Status.PENDING, Status.PROCESSING)
-
-    def count(self, *statuses: Status) -> int:
-        """Return how many messages have one of the statuses."""
-        tasks = self.outbox.tasks
-        wanted = select(func.count()).select_from(tasks).where(tasks.c.status.in_([int(one) for one in statuses]))
-        with self.engine.connect() as connection:
-            return connection.execute(wanted).scalar_one()
 
 
 def account_names() -> list[str]:

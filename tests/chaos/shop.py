@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, String, func, insert, select
+from sqlalchemy import Connection, Engine, String, insert, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from asyncflow import Message, Outbox, Status
+from asyncflow import Message
+from tests.chaos.business import Business
 
 ORDER_PLACED = "order.placed"
 
 
-class Shop:
+class Shop(Business):
     """Have a table of orders, each with the id of its message, and an outbox with the type ``order.placed``."""
 
     def __init__(self, engine: Engine, topic: str) -> None:
@@ -23,14 +24,9 @@ class Shop:
             __tablename__ = "orders"
             message_id: Mapped[str] = mapped_column(String(36), primary_key=True)
 
-        self.engine = engine
-        self.metadata = Base.metadata
+        super().__init__(engine, Base.metadata)
         self.Order = Order
-        self.outbox = Outbox(Base.metadata)
         self.outbox.message(ORDER_PLACED, topic=topic)
-
-    def create_tables(self) -> None:
-        self.metadata.create_all(self.engine)
 
     def place(self, session: Session, count: int = 1) -> list[str]:
         """Add orders and their messages to the session's transaction; return the messages' ids."""
@@ -49,17 +45,6 @@ class Shop:
         """Return the message ids of the orders that were committed."""
         with Session(self.engine) as session:
             return list(session.scalars(select(self.Order.message_id)))
-
-    def unsettled(self) -> int:
-        """Return how many messages still wait or are at work."""
-        return self.count(Status.PENDING, Status.PROCESSING)
-
-    def count(self, *statuses: Status) -> int:
-        """Return how many messages have one of the statuses."""
-        tasks = self.outbox.tasks
-        wanted = select(func.count()).select_from(tasks).where(tasks.c.status.in_([int(one) for one in statuses]))
-        with self.engine.connect() as connection:
-            return connection.execute(wanted).scalar_one()
 
     def _publish(self, session: Session, number: int) -> UUID:
         return self.outbox.publish(session, ORDER_PLACED, {"order": number}, key=f"account-{number}")

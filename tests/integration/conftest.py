@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from sqlalchemy import URL, Engine
 
 from asyncflow import Scheduler
 from asyncflow.scheduler.connections import limits
 from asyncflow.scheduler.connections.database import Database
 from tests.support.application import Application
+from tests.support.databases import drop_everything, open_engine
+from tests.support.proxy import Proxy, proxy_to
 
 Schedule = Callable[..., Scheduler]
+
+
+class Network(NamedTuple):
+    """Hold a network to a database, the URL through it, and an engine that goes past it."""
+
+    proxy: Proxy
+    url: URL
+    past: Engine
+
+
+@pytest.fixture
+def network(database_url: URL) -> Iterator[Network]:
+    """Give a network to the database, which is empty again at the end."""
+    engine = open_engine(database_url)
+    with proxy_to(database_url) as (proxy, url):
+        yield Network(proxy, url, engine)
+    drop_everything(engine)
+    engine.dispose()
 
 
 @pytest.fixture

@@ -196,19 +196,18 @@ def wait_until(is_so: Callable[[], bool], otherwise: str, seconds: float = _LONG
 
 def live(engine: Engine, proxy: Proxy, url: URL, lost: int | None, **options: Any) -> int:
     """Live the day while the answer to commit number ``lost`` goes astray; return how many commits went by."""
-    proxy.lose_answers(lambda _: False)
+    proxy.lose_nth(0)
     day = Day(engine, url, **options)
     day.outbox.tasks.metadata.create_all(engine)
     day.enqueue()
     before = proxy.commits
-    if lost is not None:
-        proxy.lose_answers(lambda number: number == before + lost)
+    proxy.lose_nth(lost or 0)
     try:
         day.work()
         day.judge()
     except Exception as error:
         raise AssertionError(f"the answer to commit {lost} was lost, of {day.options}") from error
     finally:
-        proxy.lose_answers(lambda _: False)
+        proxy.lose_nth(0)
         drop_everything(engine)
     return proxy.commits - before

@@ -73,6 +73,26 @@ class Proxy:
         """Let the commits of the numbers ``which`` happen, and send a reset in place of the answer, or nothing."""
         self._loses, self._is_silent_after_loss = which, silent
 
+    def lose_nth(self, nth: int) -> None:
+        """Let the answer of one commit go astray: of the ``nth`` from now on, 1 for the next; of none for 0."""
+        at = self.commits + nth
+        self.lose_answers(lambda number: nth > 0 and number == at)
+
+    def each_lost(self) -> Iterator[int]:
+        """Yield 0, 1, 2 and so on for work that is done each time, losing the answer of its commit of that number.
+
+        At 0 it loses none, and counts how many there are.
+        """
+        lost = commits = 0
+        while lost <= commits:
+            before = self.commits
+            self.lose_nth(lost)
+            yield lost
+            if lost == 0:
+                commits = self.commits - before
+                assert commits, "the work has no commits"
+            lost += 1
+
     def close(self) -> None:
         """End everything."""
         self._refuses = True

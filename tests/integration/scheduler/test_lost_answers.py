@@ -2,51 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from sqlalchemy import URL, select
+from sqlalchemy import select
 
 from asyncflow import Message
 from asyncflow.events import SettleFenced, TaskRetried, TasksSettled
+from tests.integration.conftest import Network
 from tests.support.application import Application
-from tests.support.databases import drop_everything, open_engine
+from tests.support.databases import open_engine
 from tests.support.lost_answers import Broker, live
-from tests.support.proxy import Proxy, proxy_to
 
 on_servers = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 SPREAD = 5  # of a day's commits; `make chaos` loses the answer of each
 
 
-@pytest.fixture
-def network(database_url: URL) -> Iterator[tuple[Proxy, URL]]:
-    with proxy_to(database_url) as network:
-        yield network
-    engine = open_engine(database_url)
-    drop_everything(engine)
-    engine.dispose()
-
-
 @on_servers
 @pytest.mark.parametrize("on_success", ["keep", "delete"])
-def test_a_day_ends_well_though_the_answer_of_a_commit_is_lost(
-    database_url: URL, network: tuple[Proxy, URL], on_success: str
-) -> None:
-    engine = open_engine(database_url)
-    commits = live(engine, *network, None, on_success=on_success)
+def test_a_day_ends_well_though_the_answer_of_a_commit_is_lost(network: Network, on_success: str) -> None:
+    proxy, url, engine = network
+    commits = live(engine, proxy, url, None, on_success=on_success)
     first = 1 if on_success == "keep" else commits // SPREAD // 2
     for number in range(first, commits, -(-commits // SPREAD)):
-        live(engine, *network, number, on_success=on_success)
-    engine.dispose()
+        live(engine, proxy, url, number, on_success=on_success)
 
 
 @on_servers
 @pytest.mark.parametrize("lost", [1, 2, 3, 4])
-def test_a_round_that_is_settled_twice_counts_once_and_holds_up_no_other_type(
-    database_url: URL, network: tuple[Proxy, URL], lost: int
-) -> None:
-    proxy, url = network
-    engine, through = open_engine(database_url), open_engine(url)
+def test_a_round_that_is_settled_twice_counts_once_and_holds_up_no_other_type(network: Network, lost: int) -> None:
+    proxy, url, engine = network
+    through = open_engine(url)
     application = Application(engine)
     for name in ("plain", "ordered", "blocked"):
         application.outbox.message(
@@ -64,8 +48,7 @@ def test_a_round_that_is_settled_twice_counts_once_and_holds_up_no_other_type(
         application.outbox.publish_many(session, "ordered", [Message(b"1 1", key="A"), Message(b"2 0", key="A")])
         application.outbox.publish_many(session, "blocked", [Message(b"1 9", key="B")])
         application.outbox.publish_many(session, "plain", [Message(b"1 0"), Message(b"2 1")])
-    before = proxy.commits
-    proxy.lose_answers(lambda number: number == before + lost)
+    proxy.lose_nth(lost)
     for _ in range(8):
         try:
             scheduler.relays[0].step()

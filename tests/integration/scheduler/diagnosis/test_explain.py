@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import update
 
 from asyncflow import Status
 from asyncflow.errors import OptionError, TaskNotFoundError
@@ -17,27 +16,11 @@ from asyncflow.scheduler import DeadLetters, Outcome, Rejected, Retry, Selection
 from asyncflow.scheduler.diagnosis.explain import Explanation, explain
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
+from tests.integration.scheduler.diagnosis.conftest import QUICK
 from tests.integration.scheduler.publishers import LONG, Switch
 from tests.integration.scheduler.writing import publish, publish_foreign, publish_many
 from tests.support.application import Application
-from tests.support.databases import drop_everything, fresh_database, open_engine
 from tests.unit.scheduler.waiting import eventually
-
-QUICK: dict[str, Any] = {"heartbeat_seconds": 0.1, "lease_seconds": 3.0, "max_pause_seconds": 0.1, "tick": 0.1}
-
-
-@pytest.fixture(scope="module", params=["mariadb", "postgresql"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with fresh_database(request.param, tmp_path_factory.mktemp("explain")) as url:
-        yield url
-
-
-@pytest.fixture
-def engine(server: Any) -> Iterator[Engine]:
-    engine = open_engine(server)
-    yield engine
-    drop_everything(engine)
-    engine.dispose()
 
 
 def told(application: Application, task_id: UUID | str) -> Explanation:

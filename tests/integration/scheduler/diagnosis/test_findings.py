@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import pytest
-from sqlalchemy import Engine, insert, update
+from sqlalchemy import insert, update
 
 from asyncflow import Status
 from asyncflow.scheduler import SENT, Configurations, Rejected, Scheduler
@@ -19,28 +17,14 @@ from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity
 from asyncflow.scheduler.operator.instances import Instances
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
+from tests.integration.scheduler.diagnosis.conftest import QUICK
 from tests.integration.scheduler.publishers import LONG, Gate, Switch
 from tests.integration.scheduler.writing import alter, long_ago, publish, publish_foreign, publish_many
 from tests.support.application import Application
-from tests.support.databases import drop_everything, fresh_database, open_engine
+from tests.support.databases import open_engine
 from tests.unit.scheduler.waiting import eventually
 
-QUICK: dict[str, Any] = {"heartbeat_seconds": 0.1, "lease_seconds": 3.0, "max_pause_seconds": 0.1, "tick": 0.1}
 AT_ONCE = {"stuck_seconds": 0.05}
-
-
-@pytest.fixture(scope="module", params=["mariadb", "postgresql"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with fresh_database(request.param, tmp_path_factory.mktemp("findings")) as url:
-        yield url
-
-
-@pytest.fixture
-def engine(server: Any) -> Iterator[Engine]:
-    engine = open_engine(server)
-    yield engine
-    drop_everything(engine)
-    engine.dispose()
 
 
 def found(application: Application, **options: Any) -> dict[Code, Finding]:

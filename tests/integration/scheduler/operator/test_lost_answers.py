@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Engine, MetaData, delete, func, select, update
+from sqlalchemy import Engine, MetaData, delete, func, select, update
 
 from asyncflow import Call, Outbox, Status
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.cluster.resharding.reshard import reshard
 from asyncflow.scheduler.configuration.configurations import Configurations
-from tests.support.databases import drop_everything, open_engine
-from tests.support.proxy import Proxy, proxy_to
+from tests.integration.conftest import Network
+from tests.support.databases import open_engine
+from tests.support.proxy import Proxy
 
 on_servers = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 COUNT = 3
@@ -37,16 +38,9 @@ class Office:
 
     def each_lost(self, work: Callable[[], Any]) -> Iterator[Any]:
         """Give what ``work`` returns when the answer to its first, second, ... commit is lost."""
-        lost = commits = 0
-        while lost <= commits:
+        for _ in self._proxy.each_lost():
             self.fail_some()
-            before, wanted = self._proxy.commits, lost
-            self._proxy.lose_answers(lambda number, at=before + wanted: number == at)  # type: ignore[misc]
             yield work()
-            if lost == 0:
-                commits = self._proxy.commits - before
-                assert commits
-            lost += 1
 
     def rows(self, table: Any) -> Any:
         with self.engine.connect() as connection:
@@ -54,13 +48,10 @@ class Office:
 
 
 @pytest.fixture
-def office(database_url: URL) -> Iterator[Office]:
-    with proxy_to(database_url) as (proxy, url):
-        engine, through = open_engine(database_url), open_engine(url)
-        yield Office(engine, through, proxy)
-        through.dispose()
-        drop_everything(engine)
-        engine.dispose()
+def office(network: Network) -> Iterator[Office]:
+    through = open_engine(network.url)
+    yield Office(network.past, through, network.proxy)
+    through.dispose()
 
 
 @on_servers
