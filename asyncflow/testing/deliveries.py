@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncflow.errors import BuilderError, UndeliveredError
 from asyncflow.outbox import MessageType, Outbox, Status
+from asyncflow.outbox.declarations.retry import is_spent
 from asyncflow.outbox.payload import JSON
 from asyncflow.scheduler.publishing.builder import Body, Built, encoded, failed
 from asyncflow.scheduler.publishing.envelope import Envelope
@@ -83,6 +84,6 @@ def _verdict_of(outcome: Outcome, kind: MessageType, row: Any) -> Verdict:
     error = short_error(outcome.error)
     if isinstance(outcome, Unavailable):
         return Verdict(Status.PENDING, 0.0, error, is_spent=False)
-    if isinstance(outcome, Rejected) or row.retry_count >= kind.most_retries(row.max_retries):
+    if isinstance(outcome, Rejected) or is_spent(row.retry_count + 1, kind.most_retries(row.max_retries)):
         return Verdict(Status.FAILED, error=error)
     return Verdict(Status.PENDING, kind.retry_delay(row.retry_count + 1), error)

@@ -76,7 +76,7 @@ FLOAT = Kind(accepts=(int, float), refuses=(bool,), revive=same(float, int), for
 NONE = Kind(accepts=(type(None),), revive=same(type(None)), forms=frozenset({NULL}))
 
 
-def uuid_of(value: str) -> UUID:
+def uuid_of_text(value: str) -> UUID:
     """Return the UUID of its text, with hyphens or without."""
     return UUID(value)
 

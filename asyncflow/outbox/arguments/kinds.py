@@ -31,7 +31,7 @@ _PLAIN: dict[Any, Kind] = {
     type(None): forms.NONE,
     list: Kind(accepts=(list, tuple), revive=forms.same(list), forms=frozenset({forms.ARRAY})),
     dict: Kind(accepts=(Mapping,), revive=forms.same(dict), forms=frozenset({forms.OBJECT})),
-    UUID: forms.text(UUID, forms.uuid_of),
+    UUID: forms.text(UUID, forms.uuid_of_text),
     Decimal: forms.text(Decimal, forms.decimal_of),
     datetime: forms.text(datetime, forms.datetime_of),
     date: forms.text(date, forms.date_of),

@@ -19,6 +19,7 @@ from asyncflow.scheduler.connections.limits import OF_A_COMMAND
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, quoted
 from asyncflow.scheduler.heads.parts import MOST_LANES
+from asyncflow.scheduler.table.queries import read_clock
 
 LATELY_SECONDS = 3600.0  # dead letters that are younger are new, by default
 _LANES = 64  # in which something failed last
@@ -83,7 +84,7 @@ def read_groups(connection: Connection, outbox: Outbox, within_seconds: float) -
     lanes = [(name, shard) for name, shard, seconds in newest if -float(seconds) <= within_seconds][:_LANES]
     if not lanes:
         return []
-    oldest = connection.execute(queries.read_clock()).scalar_one() - timedelta(seconds=within_seconds)
+    oldest = connection.execute(read_clock()).scalar_one() - timedelta(seconds=within_seconds)
     rows = connection.execute(queries.dead_letters(outbox.tasks, lanes, _LETTERS, dialect)).all()
     return _grouped([row for row in rows if row.order_time >= oldest])
 

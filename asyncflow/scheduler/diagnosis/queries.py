@@ -29,11 +29,6 @@ _TYPE: Any = bindparam("its_type", type_=String())
 _STATUS: Any = bindparam("its_status", type_=Integer())
 
 
-def read_clock() -> Select[Any]:
-    """Read the database's clock."""
-    return select(database_now())
-
-
 @lru_cache(maxsize=32)
 def switches(cfgs: Table) -> Select[Any]:
     """Read of some ``types`` whether they are switched on or off, NULL as declared."""

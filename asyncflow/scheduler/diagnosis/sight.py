@@ -16,6 +16,7 @@ from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.heads.parts import HeadParts
 from asyncflow.scheduler.heads.queries import Head, read_heads_of
+from asyncflow.scheduler.table.queries import read_clock
 from asyncflow.scheduler.telling.instance_state import InstanceState, state_from
 
 _MOST_PARTS = 16  # of the heads: some 8,000 lanes, in about a tenth of a second
@@ -150,7 +151,7 @@ def _seen(connection: Connection, outbox: Outbox, waiting: list[Waiting], last: 
     members = _members(connection, outbox)
     unhandled = {name for member in members if member.state for name in member.state.unhandled}
     return Sight(
-        now=connection.execute(queries.read_clock()).scalar_one(),
+        now=connection.execute(read_clock()).scalar_one(),
         members=members,
         owners=owners,
         waiting=waiting,

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Table
 from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.jobs import queries
+from asyncflow.scheduler.table.queries import read_clock
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ class Marks:
 
         def off(connection: Connection) -> float:
             before = datetime.now(timezone.utc)
-            told: datetime = connection.execute(queries.read_clock()).scalar_one()
+            told: datetime = connection.execute(read_clock()).scalar_one()
             after = datetime.now(timezone.utc)
             return max(0.0, (before - told).total_seconds(), (told - after).total_seconds())
 

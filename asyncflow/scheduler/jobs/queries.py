@@ -7,13 +7,7 @@ from typing import Any
 from sqlalchemy import Delete, Select, Table, Update, and_, bindparam, delete, select, update
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import NO_TIME, database_now
-
-
-def read_clock() -> Select[Any]:
-    """Read the database's clock."""
-    return select(database_now())
-
+from asyncflow.outbox.clock import NO_TIME
 
 # -- the recorded configuration --------------------------------------------------------------------------
 

@@ -28,13 +28,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import after_now
+from asyncflow.outbox.clock import after_now, database_now
 from asyncflow.outbox.tables import OVERFLOWN, SCHEDULE_LOG_LENGTH, TaskId
 from asyncflow.scheduler.table.raw_ids import is_named, raw_id
 
 _MICROSECOND = timedelta(microseconds=1)
 ASIDE = timedelta(days=1)  # how long a row that waits behind its key's first is out of the pages' way
 MOST_AHEAD = ASIDE / 2  # of the database's clock, which was set back, what is due and not set aside may be
+
+
+def read_clock() -> Select[Any]:
+    """Read the database's clock."""
+    return select(database_now())
 
 
 def in_time(time: timedelta) -> ColumnElement[Any]:

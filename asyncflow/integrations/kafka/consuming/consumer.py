@@ -16,11 +16,11 @@ from asyncflow.errors import OptionError
 from asyncflow.event_log import LoggedHooks
 from asyncflow.events import Hook, StepFailed
 from asyncflow.integrations.kafka.consuming.confluent_client import ConfluentClient
-from asyncflow.integrations.kafka.consuming.deliveries import LOOP, Deliveries
 from asyncflow.integrations.kafka.consuming.effects import AsyncEffects, Effects
 from asyncflow.integrations.kafka.consuming.progress import Progress
 from asyncflow.integrations.kafka.consuming.python_client import PythonClient
 from asyncflow.integrations.kafka.consuming.received import BrokerClient, Membership, Partition, Rebalance, Received
+from asyncflow.integrations.kafka.consuming.subscribers import LOOP, Subscribers
 from asyncflow.integrations.kafka.consuming.subscription import Subscription
 from asyncflow.integrations.kafka.settings import KafkaSettings, server_list
 from asyncflow.outbox import Inbox, Outbox
@@ -170,11 +170,11 @@ class Consumer:
 
     def _run(self, effects: Effects) -> None:
         self._require_subscriptions()
-        deliveries = Deliveries(effects, self.subscriptions, self.hooks, _PAUSE_SECONDS)
+        subscribers = Subscribers(effects, self.subscriptions, self.hooks, _PAUSE_SECONDS)
         try:
             while not self._stopping.is_set():
                 try:
-                    self._step(deliveries)
+                    self._step(subscribers)
                 except Exception as error:  # noqa: BLE001 - the broker may be there again after a pause
                     self._trouble(error)
         finally:
@@ -183,7 +183,7 @@ class Consumer:
             finally:
                 self._ended.set()
 
-    def _step(self, deliveries: Deliveries) -> None:
+    def _step(self, subscribers: Subscribers) -> None:
         client, progress = self._joined(), self._progress
         progress.resume_due(client)
         messages = client.poll(progress.seconds_until_due(_POLL_SECONDS))
@@ -191,15 +191,15 @@ class Consumer:
             if self._stopping.is_set():
                 break
             try:
-                self._take(deliveries, client, message)
+                self._take(subscribers, client, message)
             except Exception:
                 self._put_back(client, messages[number:])
                 raise
         progress.commit(client)
 
-    def _take(self, deliveries: Deliveries, client: BrokerClient, message: Received) -> None:
+    def _take(self, subscribers: Subscribers, client: BrokerClient, message: Received) -> None:
         if self._progress.takes(message):
-            pause = deliveries.deliver(message, self._progress)
+            pause = subscribers.deliver(message, self._progress)
             if pause is None:
                 self._progress.done(message)
             else:

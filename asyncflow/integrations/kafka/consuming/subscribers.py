@@ -1,4 +1,4 @@
-"""The delivery of one message to its subscribers, and what is to become of it."""
+"""The subscribers of a consumer: what one message does to them, and what is to become of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from asyncflow.scheduler.worker.verdict import Verdict, verdict_of
 LOOP = "consumer"
 
 
-class Deliveries:
+class Subscribers:
     """Let messages take their effects, and judge what subscribers raise; used by one thread.
 
     ``pause_seconds`` are those after the database gave trouble, which costs no attempt.
