@@ -47,7 +47,20 @@ def test_the_readme_has_no_link_that_a_package_index_cannot_follow() -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["publisher", "registry", "dialect", "command", "event", "option", "room", "## Manners", "## Release"]
+    "what",
+    [
+        "publisher",
+        "registry",
+        "dialect",
+        "command",
+        "finding",
+        "metric",
+        "event",
+        "option",
+        "room",
+        "## Manners",
+        "## Release",
+    ],
 )
 def test_contributing_tells_how_each_thing_is_done(what: str) -> None:
     title = what if what.startswith("#") else f"- **A[n]? {what}.**"

@@ -9,7 +9,7 @@ import re
 from asyncflow import HandlerType, MessageType, events
 from asyncflow.integrations.flowsvr.client import ClientSettings
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
-from asyncflow.outbox import outbox
+from asyncflow.outbox import declaring
 from asyncflow.scheduler import JobSettings, SchedulerSettings
 from asyncflow.scheduler.configuration.type_config import OPTIONS
 from tests.support.snippets import ROOT
@@ -66,6 +66,6 @@ def test_every_option_of_a_task_type_is_in_the_reference_with_its_default_and_it
     for name, default, kind, _ in rows:
         if default.startswith("`"):
             assert {fields[name] for fields in known[kind]} == {eval(default.strip("`"))}, name
-    for kind, options in (("handlers", outbox._HANDLER_OPTIONS), ("messages", outbox._TYPE_OPTIONS)):
+    for kind, options in (("handlers", declaring._HANDLER_OPTIONS), ("messages", declaring._TYPE_OPTIONS)):
         assert {row[0] for row in rows if row[2] in ("both", kind)} == set(options)
     assert {row[0] for row in rows if row[3] == "yes"} == set(OPTIONS)

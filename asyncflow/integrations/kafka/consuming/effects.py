@@ -74,7 +74,7 @@ class Effects:
             return True
         if not isinstance(error, DBAPIError):
             return False
-        dialect = self._engine.dialect
+        dialect: Any = self._engine.dialect
         its = dialect_of(dialect.name)
         return (
             error.connection_invalidated
