@@ -19,7 +19,7 @@ from asyncflow import __version__
 from asyncflow.commands import audit, config, consume, dead_letters, init_db, reshard, run, serve, status, worker
 from asyncflow.commands.diagnosis import doctor, explain
 from asyncflow.commands.in_application import ParserInApplication
-from asyncflow.commands.operator import instances, schedules, tasks, top, types
+from asyncflow.commands.operator import charts, instances, schedules, tasks, top, types
 from asyncflow.commands.printing import tell
 from asyncflow.commands.stop_signals import StopHeard
 from asyncflow.errors import AsyncflowError, nearest
@@ -27,7 +27,7 @@ from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line
 
 _RUNNING = (run, worker, consume, reshard, serve, init_db)
-_LOOKING = (status, doctor, explain, top, types, tasks, dead_letters, instances, schedules, config, audit)
+_LOOKING = (status, doctor, explain, top, charts, types, tasks, dead_letters, instances, schedules, config, audit)
 _COMMANDS = (*_RUNNING, *_LOOKING)  # as --help lists them
 _ELSEWHERE = (worker, consume, serve)  # not of an application's database alone
 

@@ -62,7 +62,7 @@ class TaskFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class TasksSettled(Event):
-    """Outcomes were written and committed."""
+    """Outcomes were written and committed; ``of_types`` tells by task type how many have succeeded."""
 
     destination: str
     succeeded: int
@@ -70,6 +70,7 @@ class TasksSettled(Event):
     failed: int
     seconds: float
     cancelled: int = 0
+    of_types: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

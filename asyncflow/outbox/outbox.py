@@ -79,7 +79,7 @@ class Outbox(Declaring):
         self.tasks, self.contexts, self.turns, self.parked_keys = its.tasks, its.contexts, its.turns, its.parked_keys
         self.shards, self.instances, self.jobs = its.shards, its.instances, its.jobs
         self.dedupe_entries, self.periodic_entries = its.dedupe_entries, its.periodic_entries
-        self.schedule_cfgs, self.audit_entries = its.schedule_cfgs, its.audit_entries
+        self.schedule_cfgs, self.audit_entries, self.charts = its.schedule_cfgs, its.audit_entries, its.charts
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
         self.context_row_bytes = context_row_bytes

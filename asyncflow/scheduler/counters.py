@@ -43,7 +43,7 @@ class Tally(ForksNothing):
     """Be the hook that counts; events come on the threads of all relays, of the worker and of the cluster."""
 
     def __init__(self) -> None:
-        self._recollection: Hook | None = None
+        self._others: tuple[Hook, ...] = ()
         self.clear()
 
     def clear(self) -> None:
@@ -51,14 +51,14 @@ class Tally(ForksNothing):
         self._lock = threading.Lock()
         self.succeeded = self.retried = self.failed = self.fenced = self.handed_over = 0
 
-    def remember_in(self, recollection: Hook) -> None:
-        """Hand all events on to it: as a hook of its own it would cost each of them twice as much."""
-        self._recollection = recollection
+    def hand_on_to(self, *others: Hook) -> None:
+        """Hand all events on to them: as hooks of their own they would cost each event twice as much."""
+        self._others = others
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
-        if self._recollection is not None:
-            self._recollection(event)
+        for other in self._others:
+            other(event)
         match event:
             case TasksSettled():
                 self._add("succeeded", event.succeeded)

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from asyncflow.events import Hooks
 from asyncflow.outbox import Outbox
+from asyncflow.scheduler.charts.minute_counts import MinuteCounts
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.limits import Limits
 from asyncflow.scheduler.loops.callers_loop import AtHome
@@ -25,6 +26,7 @@ class Instance:
     hooks: Hooks
     at_home: AtHome | None = None  # where coroutines run; None: on a loop of our own
     lately: Recollection = field(default_factory=Recollection)  # what it has met: one of the hooks
+    counts: MinuteCounts = field(default_factory=MinuteCounts)  # for charts: one of the hooks
 
     def database(self, *, autocommit: bool = False) -> Database:
         """Return a connection for one loop, whose waits end well within the instance's lease."""

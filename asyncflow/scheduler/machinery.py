@@ -12,6 +12,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from asyncflow.events import LoopRestarted, StepFailed
 from asyncflow.scheduler.alarms import Alarms
+from asyncflow.scheduler.charts.chart_writer import ChartWriter
 from asyncflow.scheduler.cluster.allocation import Allocation, Fixed, SharedOut
 from asyncflow.scheduler.cluster.cluster import Cluster
 from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
@@ -108,6 +109,7 @@ class Machinery:
         self.monitor = Monitor(outbox, engine, wards, hooks, self._on_rescued)
         self.timetable = Timetable(instance)
         self.cleaner = Cleaner(instance, self.ownership, look_anew)
+        self.chart_writer = ChartWriter(outbox, instance.database(), instance.counts, hooks)
         if own_registry is not None:
             own_registry.bulletin.ask(self._teller(instance, unknown_types).tell)
         self.roster = Roster(jobs, engine, outbox, self.cluster, hooks)
@@ -121,6 +123,7 @@ class Machinery:
             Loop("cleaner", self.cleaner.step, hooks, self.cleaner.close, alarms.cleaner),
             Loop("configuration", self.types.step, hooks, self.types.close),
         )
+        self._charts_loop = Loop("charts", self.chart_writer.step, hooks, self.chart_writer.close)
         self._watchdog = Loop("watchdog", self._watch, hooks)
         self.metronome = self._metronome(settings)
         self._next_beat_at = 0.0
@@ -129,6 +132,7 @@ class Machinery:
             # Ended last: while the others finish what they have in hand, the leases must not run out.
             Step(self._cluster_loop.start, lambda _: self._cluster_loop.stop(_WATCH_SECONDS)),
             Step(self.take_shares, self._end_shares),
+            Step(self._charts_loop.start, self._end_charts),  # when there is nothing more to be counted
             Step(
                 lambda: steps.start_all(self.working_loops()), lambda stop: steps.stop_all(self.working_loops(), stop)
             ),
@@ -148,7 +152,7 @@ class Machinery:
 
     def is_working_here(self) -> bool:
         """Tell whether the caller is on the thread of a loop that works."""
-        return any(loop.is_current() for loop in self.working_loops())
+        return any(loop.is_current() for loop in (*self.working_loops(), self._charts_loop))
 
     def working_loops(self) -> list[Loop]:
         """Return the loops that do the work; the jobs' are there from the start on."""
@@ -188,6 +192,7 @@ class Machinery:
         for runner in self.roster.runners:
             runner.share.await_share()
             runner.drain(self._beat_if_due)
+        self.chart_writer.close()
 
     def deafen(self) -> None:
         """Hear of no commits any more."""
@@ -236,6 +241,11 @@ class Machinery:
         if stop.is_clean:
             self.give_shares_back()
 
+    def _end_charts(self, stop: Stop) -> None:
+        """Have the last counts written; that this failed leaves no work behind."""
+        if self._charts_loop.stop(stop.seconds_left) and not self._charts_loop.is_current():
+            self._charts_loop.close()
+
     # -- what happens meanwhile --------------------------------------------------------------------------
 
     def _on_commit(self, task_types: frozenset[str]) -> None:
@@ -259,7 +269,7 @@ class Machinery:
 
     def _watch(self) -> float:
         """Revive what died; a thread can end by an error that no handler sees."""
-        for loop in (*self.working_loops(), self._cluster_loop):
+        for loop in (*self.working_loops(), self._charts_loop, self._cluster_loop):
             loop.revive()
         if not self.metronome.is_alive() and not self._is_ending:
             self._hooks.emit(LoopRestarted("metronome"))

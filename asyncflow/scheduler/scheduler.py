@@ -59,7 +59,7 @@ class Scheduler(Startable):
         self._tally = Tally()
         self.hooks = LoggedHooks([self._tally, *Hooks(hooks)])
         self._instance = Instance(outbox, engine, self.settings, self.hooks, at_home)
-        self._tally.remember_in(self._instance.lately)
+        self._tally.hand_on_to(self._instance.lately, self._instance.counts)
         self._publishers = dict(publishers)
         self._given_registry = registry
         self._jobs = tuple(jobs)
@@ -77,6 +77,7 @@ class Scheduler(Startable):
         self._is_copy = True
         self._tally.clear()
         self._instance.lately.clear()
+        self._instance.counts.clear()
         self._make()
 
     def _make(self) -> None:

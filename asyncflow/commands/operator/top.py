@@ -1,4 +1,4 @@
-"""``asyncflow top``: types, instances and findings, again and again."""
+"""``asyncflow top``: types, instances, charts and findings, again and again."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from sqlalchemy import Engine
 from asyncflow.commands import status
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.diagnosis import doctor
-from asyncflow.commands.operator import instances
+from asyncflow.commands.operator import charts, instances
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.columns import width_of_terminal
 from asyncflow.outbox import Outbox
+from asyncflow.scheduler.charts import charts as counted
 from asyncflow.scheduler.diagnosis.diagnose import diagnose
 from asyncflow.scheduler.operator.instances import Instances
 from asyncflow.scheduler.operator.report import report
 
 _CLEAR = "\x1b[2J\x1b[H"  # of a terminal, and to its first line
 _SHORTEST_SECONDS = 0.5
+_TYPES_SHOWN = 5  # in charts
 
 
 def add_to(commands: Any) -> None:
@@ -56,6 +58,7 @@ def render(engine: Engine, outbox: Outbox) -> str:
         [
             doctor.render(diagnose(engine, outbox), width),
             instances.render(Instances(engine, outbox).all(), width),
+            charts.render(counted.charts(engine, outbox, most=_TYPES_SHOWN), width),
             status.render(report(engine, outbox)),
         ]
     )

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from asyncflow.errors import ForkedError, ServiceBusyError
 from asyncflow.event_log import LoggedHooks
-from asyncflow.events import Hook, RowsLocked
+from asyncflow.events import Hook, Hooks, RowsLocked
 from asyncflow.integrations.flowsvr.catalogue import Catalogue
 from asyncflow.integrations.flowsvr.creation import Creation
 from asyncflow.integrations.flowsvr.databases import Databases
@@ -27,9 +27,12 @@ from asyncflow.outbox import Call, Outbox
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.dedupe import Enqueued
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler.charts.chart_writer import ChartWriter
+from asyncflow.scheduler.charts.minute_counts import MinuteCounts
 from asyncflow.scheduler.cluster.shard_count import require_shard_count
 from asyncflow.scheduler.configuration.configurations import Configurations
 from asyncflow.scheduler.connections.connecting import connected
+from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.engine_check import require_engine
 from asyncflow.scheduler.connections.limits import LIMITS
 from asyncflow.scheduler.loops.loop import Loop
@@ -65,7 +68,9 @@ class TaskService:
         self.tokens = tokens
         self.settings = settings
         deletes = settings.on_success == "delete"
-        self.hooks = LoggedHooks(hooks)
+        counts = MinuteCounts()
+        self.hooks = LoggedHooks([counts, *Hooks(hooks)])
+        self._chart_writer = ChartWriter(outbox, Database(engine), counts, self.hooks)
         self.view = TaskView(outbox)
         self.claims = ServiceClaims(
             outbox,
@@ -98,7 +103,7 @@ class TaskService:
             ),
             self.hooks,
         )
-        self._monitor_loop = Loop("monitor", self._step, self.hooks, self._monitor.close)
+        self._monitor_loop = Loop("monitor", self._step, self.hooks, self._close)
 
     def start(self) -> None:
         """Start the monitor; raises ForkedError if the parent of this process has started it."""
@@ -220,7 +225,11 @@ class TaskService:
 
     def _step(self) -> float:
         self.catalogue.refresh_if_stale()
-        return min(self._monitor.step(), self.settings.type_refresh_seconds)
+        return min(self._monitor.step(), self._chart_writer.step(), self.settings.type_refresh_seconds)
+
+    def _close(self) -> None:
+        self._chart_writer.close()
+        self._monitor.close()
 
     def _tell_of_locks(self, rows: int) -> None:
         self.hooks.emit(RowsLocked(DESTINATION, rows))

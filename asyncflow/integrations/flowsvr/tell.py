@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from asyncflow.events import Hooks
+from asyncflow.outbox.status import Status
 from asyncflow.scheduler.loops.settled_events import SettledEvents
 from asyncflow.scheduler.worker.service_claims import SettledClaim
 
@@ -20,4 +21,5 @@ def tell(hooks: Hooks, settled: Sequence[SettledClaim]) -> None:
     events.of_each(filter(None, endings))
     events.of_fenced(sum(one.verdict is None and not one.is_locked for one in settled))
     if judged:
-        events.of_all(Counter(verdict.status for _, verdict in judged))
+        done = Counter(one.task_type for one, verdict in judged if verdict.status is Status.SUCCESS)
+        events.of_all(Counter(verdict.status for _, verdict in judged), done)

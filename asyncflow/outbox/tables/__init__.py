@@ -29,7 +29,7 @@ from asyncflow.outbox.tables.lengths import (
     TIMEZONE_LENGTH,
     WORKER_COLUMNS,
 )
-from asyncflow.outbox.tables.operator_tables import audit_table, periodic_table, schedule_cfg_table
+from asyncflow.outbox.tables.operator_tables import audit_table, chart_table, periodic_table, schedule_cfg_table
 from asyncflow.outbox.tables.task_mixin import TaskMixin
 from asyncflow.outbox.tables.task_tables import (
     context_table,
@@ -64,6 +64,7 @@ __all__ = [
     "TaskId",
     "TaskMixin",
     "audit_table",
+    "chart_table",
     "context_table",
     "dedupe_table",
     "inbox_table",

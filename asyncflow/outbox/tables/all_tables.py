@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import MetaData, Table
 
 from asyncflow.outbox.tables.cluster_tables import instance_table, job_table, shard_table
-from asyncflow.outbox.tables.operator_tables import audit_table, periodic_table, schedule_cfg_table
+from asyncflow.outbox.tables.operator_tables import audit_table, chart_table, periodic_table, schedule_cfg_table
 from asyncflow.outbox.tables.task_tables import (
     context_table,
     dedupe_table,
@@ -31,6 +31,7 @@ class Tables(NamedTuple):
     audit_entries: Table
     contexts: Table
     turns: Table
+    charts: Table
 
     @classmethod
     def of(cls, metadata: MetaData, prefix: str, schema: str | None) -> Tables:
@@ -47,4 +48,5 @@ class Tables(NamedTuple):
             audit_entries=audit_table(metadata, f"{prefix}audit", schema),
             contexts=context_table(metadata, f"{prefix}context", schema),
             turns=turn_table(metadata, f"{prefix}turn", schema),
+            charts=chart_table(metadata, f"{prefix}chart", schema),
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Double, Index, Integer, MetaData, Table
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table
 
 from asyncflow.outbox.clock import DatabaseTime, Instant
-from asyncflow.outbox.tables.column_types import TRANSACTIONAL, TaskId, exact
+from asyncflow.outbox.tables.column_types import TRANSACTIONAL, TaskId, any_text, exact
 from asyncflow.outbox.tables.lengths import (
     ACTION_LENGTH,
     ACTOR_LENGTH,
@@ -77,6 +77,26 @@ def audit_table(metadata: MetaData, name: str = "asyncflow_audit", schema: str |
         Column("detail", exact(DETAIL_LENGTH), nullable=True),
         Index(f"ix_{name}_at", "at"),
         Index(f"ix_{name}_task", "task_id"),
+        schema=schema,
+        keep_existing=True,
+        **TRANSACTIONAL,
+    )
+
+
+def chart_table(metadata: MetaData, name: str = "asyncflow_chart", schema: str | None = None) -> Table:
+    """Add the table of charts: how many tasks of a type came to which outcome in each minute of an hour.
+
+    ``hour`` is counted from 1970, by the database's clock; ``counts`` is JSON, ``total`` their sum. The type is empty
+    in the rows of all types together. A ``writer`` is a process for an hour: its rows are nobody else's.
+    """
+    return Table(
+        name,
+        metadata,
+        Column("hour", Integer, primary_key=True, autoincrement=False),
+        Column("task_type", exact(TASK_TYPE_LENGTH), primary_key=True),
+        Column("writer", TaskId(), primary_key=True),
+        Column("total", BigInteger, nullable=False),
+        Column("counts", any_text(), nullable=False),
         schema=schema,
         keep_existing=True,
         **TRANSACTIONAL,

@@ -40,11 +40,12 @@ class SettledEvents:
         """Tell of tasks that failed, or are tried again, one by one."""
         tell_of_each(self._hooks, endings)
 
-    def of_all(self, counts: Mapping[Status, int], seconds: float = 0.0) -> None:
-        """Tell how many tasks came to which status, and how long the write took."""
+    def of_all(self, counts: Mapping[Status, int], of_types: Mapping[str, int], seconds: float = 0.0) -> None:
+        """Tell how many tasks came to which status, how many of each type succeeded, and how long the write took."""
         order = (Status.SUCCESS, Status.PENDING, Status.FAILED, Status.CANCELLED)
         succeeded, retried, failed, cancelled = (counts.get(one, 0) for one in order)
-        self._hooks.emit(TasksSettled(self._destination, succeeded, retried, failed, seconds, cancelled))
+        types = tuple(of_types.items())
+        self._hooks.emit(TasksSettled(self._destination, succeeded, retried, failed, seconds, cancelled, types))
 
     def of_fenced(self, tasks: int) -> None:
         """Tell of settles that changed nothing, if there are any."""

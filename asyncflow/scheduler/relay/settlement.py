@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain, groupby
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -19,6 +21,8 @@ from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Rejected, Re
 from asyncflow.scheduler.relay import queries
 from asyncflow.scheduler.table.log_lines import log_line, short_error
 from asyncflow.scheduler.table.queries import standing
+
+_type_of = attrgetter("task_type")
 
 
 @dataclass(slots=True)
@@ -57,6 +61,10 @@ class Settlement:
         """Return how many tasks come to which status."""
         retried, failed = (sum(map(len, groups.values())) for groups in (self.retried, self.failed))
         return {Status.SUCCESS: len(self.succeeded), Status.PENDING: retried, Status.FAILED: failed}
+
+    def succeeded_of_types(self) -> Mapping[str, int]:
+        """Return how many tasks of each type are done."""
+        return Counter(map(_type_of, self.succeeded))
 
     def endings(self) -> Iterator[Ending]:
         """Yield what is to be told of each task that was not published."""

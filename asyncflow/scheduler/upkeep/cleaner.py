@@ -20,6 +20,7 @@ from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.upkeep import queries
 from asyncflow.scheduler.upkeep.expired_lanes import ExpiredBatch, ExpiredLanes
+from asyncflow.scheduler.upkeep.old_charts import OldCharts
 from asyncflow.scheduler.upkeep.queries import delete_entries, expired
 from asyncflow.scheduler.upkeep.strays import Strays
 
@@ -54,6 +55,7 @@ class Cleaner:
         outbox, looks = instance.outbox, self._looks.run
         parts = {status: HeadParts(looks, outbox.tasks, status, outbox.shard_count) for status in self._retentions}
         most = min(MOST_PAGES, settings.cleaning_batch)
+        self._old_charts = OldCharts(outbox)
         self._expired = ExpiredLanes(outbox, parts, self._retentions, ownership.epochs, most)
 
     def step(self) -> float:
@@ -64,7 +66,7 @@ class Cleaner:
             if deleted := self._delete_batch(batch):
                 self._hooks.emit(SettledRowsDeleted(int(batch.status), deleted))
                 return self._settings.cleaning_pause_seconds
-        if self._forget_keys() or self._delete_audit() or self._forget_turns():
+        if self._forget_keys() or self._delete_audit() or self._forget_turns() or self._delete_charts():
             return self._settings.cleaning_pause_seconds
         # Not held until the next run: servers drop connections that are idle for long.
         self.close()
@@ -109,6 +111,13 @@ class Cleaner:
         if not draws or 0 not in self._ownership.epochs():
             return 0
         return self._database.run(self._delete_turns)
+
+    def _delete_charts(self) -> int:
+        """Delete a batch of counts that no chart shows any more; who owns the first shard does, for all."""
+        if 0 not in self._ownership.epochs():
+            return 0
+        limit = self._settings.cleaning_batch
+        return self._database.run(lambda connection: self._old_charts.delete(connection, limit))
 
     def _delete_turns(self, connection: Connection) -> int:
         turns = self._outbox.turns

@@ -83,20 +83,25 @@ class VerdictWriter:
             return  # all of it is left for a lock, or for the service
         done = {claim for each in settled.written for claim in each.claims}
         self._judged = [pair for pair in self._judged if pair[0] not in done]
-        counts: Counter[Status] = Counter()
+        counts, of_types = Counter[Status](), Counter[str]()
         for verdict, claims, changed in settled.written:
-            counts[verdict.status] += changed - _told_before(verdict, claims)
+            told = _told_before(verdict, claims)
+            counts[verdict.status] += changed - len(told)
+            if verdict.status is Status.SUCCESS:
+                # Where some are lost it is not known which; these are fenced off, and few.
+                untold = [claim.task.task_type for claim in claims if claim not in told]
+                of_types.update(untold[: changed - len(told)])
             if changed == len(claims) and verdict.is_told:
                 self._events.of_each(_endings(verdict, claims))
         self._events.of_fenced(sum(len(claims) - changed for _, claims, changed in settled.written))
-        self._events.of_all(counts, settled.seconds)
+        self._events.of_all(counts, of_types, settled.seconds)
 
 
-def _told_before(verdict: Verdict, claims: Iterable[Claim]) -> int:
-    """Return how many of the claims were told to be done already, by their handlers' own commits."""
+def _told_before(verdict: Verdict, claims: Iterable[Claim]) -> set[Claim]:
+    """Return those of the claims that were told to be done already, by their handlers' own commits."""
     if verdict.status is not Status.SUCCESS:
-        return 0
-    return sum(claim.may_be_done and not claim.tell_done() for claim in claims)
+        return set()
+    return {claim for claim in claims if claim.may_be_done and not claim.tell_done()}
 
 
 def _endings(verdict: Verdict, claims: Iterable[Claim]) -> Iterator[Ending]:

@@ -157,10 +157,11 @@ class Worker:
 
     def _take_in_finished(self) -> None:
         self._is_told = False
-        own_commits = fenced = 0
+        own_commits, fenced = Counter[str](), 0
         while self._finished:
             attempt, error = self._finished.popleft()
-            own_commits += attempt.is_settled and attempt.claim.tell_done()
+            if attempt.is_settled and attempt.claim.tell_done():
+                own_commits[attempt.task_type.name] += 1
             if attempt.is_settled and error is not None:
                 task = attempt.claim.task
                 self._hooks.emit(HandlerFailedLate(task.id, task.task_type, error))
@@ -171,7 +172,7 @@ class Worker:
             else:
                 self._judge(attempt.claim, self._verdict_of(attempt, error))
         if own_commits:
-            self._events.of_all({Status.SUCCESS: own_commits})
+            self._events.of_all({Status.SUCCESS: own_commits.total()}, own_commits)
         self._events.of_fenced(fenced)
 
     def _give_up_overdue(self) -> None:

@@ -73,6 +73,7 @@ def test_an_empty_database_lacks_the_tables_and_their_indexes(engine: Engine, me
         ("add_index", "ix_asyncflow_task_head"),
         ("add_index", "ix_asyncflow_task_key"),
         ("add_table", "asyncflow_audit"),
+        ("add_table", "asyncflow_chart"),
         ("add_table", "asyncflow_context"),
         ("add_table", "asyncflow_dedupe"),
         ("add_table", "asyncflow_inbox"),

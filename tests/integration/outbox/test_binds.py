@@ -157,6 +157,7 @@ def test_tables_in_a_schema_serve_every_statement(engine: Engine, schema: str, m
     metadata.create_all(engine)
     assert set(inspect(engine).get_table_names(schema=schema)) == {
         "asyncflow_audit",
+        "asyncflow_chart",
         "asyncflow_context",
         "asyncflow_dedupe",
         "asyncflow_inbox",

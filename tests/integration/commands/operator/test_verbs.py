@@ -180,3 +180,17 @@ def test_the_view_of_all_is_shown_once_for_scripts(sqlite_application: Applicati
     assert told.startswith("nothing is stuck\n")
     assert "INSTANCE" in told
     assert "user.registered" in told
+
+
+def test_charts_are_told_with_their_course(sqlite_application: Application, ask: Ask) -> None:
+    publish_many(sqlite_application, 3)
+    sqlite_application.scheduler().drain()
+    told = ask("charts", "--json", "--span", "3d")
+    assert (told["step_seconds"], len(told["of_all"]["sent"]), sum(told["of_all"]["sent"])) == (600, 432, 3)
+    assert [one["task_type"] for one in told["types"]] == ["user.registered"]
+    heading, first, *_, last = ask("charts", "--type", "user.registered").splitlines()
+    assert heading.startswith("TASK TYPE")
+    assert first.split()[:5] == ["user.registered", "3", "0", "0", "0"]
+    assert last.split()[:5] == ["(all)", "3", "0", "0", "0"]
+    assert "(all)" in ask("top", "--once")
+    assert "most is 101" in ask("charts", "--most", "101", code=1)

@@ -1,0 +1,1 @@
+"""Counts for charts: by minute, task type and outcome, written once a minute, read without a look at tasks."""
