@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from asyncflow.events.event import Event
@@ -19,7 +20,10 @@ class TaskEnqueued(Event):
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed(Event):
-    """A handler raised or took too long; the next attempt is due in ``delay_seconds``, None if there is none."""
+    """A handler raised or took too long; the next attempt is due in ``delay_seconds``, None if there is none.
+
+    It was due for ``queue_seconds`` before it was claimed; None if that is not known.
+    """
 
     task_id: UUID
     task_type: str
@@ -28,6 +32,7 @@ class AttemptFailed(Event):
     attempts: int
     delay_seconds: float | None
     error: BaseException
+    queue_seconds: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +46,14 @@ class HandlerFailedLate(Event):
 
 @dataclass(frozen=True, slots=True)
 class TaskRetried(Event):
-    """A task goes back to PENDING and is due again in ``delay_seconds``."""
+    """A task goes back to PENDING and is due again in ``delay_seconds``; it was due for ``queue_seconds`` before."""
 
     task_id: UUID
     task_type: str
     retry_count: int
     delay_seconds: float
     error: str
+    queue_seconds: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +64,16 @@ class TaskFailed(Event):
     task_type: str
     retry_count: int
     error: str
+    queue_seconds: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class TasksSettled(Event):
-    """Outcomes were written and committed; ``of_types`` tells by task type how many have succeeded."""
+    """Outcomes were written and committed; ``of_types`` tells by task type how many have succeeded.
+
+    ``waits`` are the seconds for which the tasks had been due when they were fetched, by the database's clock, of those
+    for which they are known; they are computed where somebody asks.
+    """
 
     destination: str
     succeeded: int
@@ -71,6 +82,12 @@ class TasksSettled(Event):
     seconds: float
     cancelled: int = 0
     of_types: tuple[tuple[str, int], ...] = ()
+    waits: Sequence[float] = field(default=(), compare=False)
+
+    @property
+    def queue_seconds(self) -> float | None:
+        """Return the longest of the waits; None if none is known."""
+        return max(self.waits, default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from asyncflow.events import (
     TasksSettled,
 )
 from asyncflow.integrations.prometheus.extras import prometheus_client
+from asyncflow.integrations.prometheus.queue_times import QueueTimes
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _OUTCOMES = ("succeeded", "retried", "failed", "cancelled")
@@ -58,6 +59,8 @@ class PrometheusHook:
         self._fetch = histogram("fetch", "Reading a round of pages")
         self._publish = histogram("publish", "A publisher's answer to a batch")
         self._settle = histogram("settle", "Writing the outcomes of a round")
+        self._queue = QueueTimes()
+        self.registry.register(self._queue)
         self._open = gauge(
             "breaker_open", "1 while a destination, or a topic there, is not used", "destination", "topic"
         )
@@ -96,3 +99,5 @@ class PrometheusHook:
             if count := getattr(event, outcome):
                 self._settled.labels(event.destination, outcome).inc(count)
         self._settle.labels(event.destination).observe(event.seconds)
+        if event.waits:
+            self._queue.observe(event.destination, event.waits)

@@ -52,6 +52,7 @@ class Lookout:
         self._unknown_types = unknown_types
         self._rests: list[Rest] = []
         self._looked_at = dict.fromkeys(STATUSES, float("-inf"))
+        self._ahead: float | None = None  # the database's time of our clock's; each look tells it anew
         self._are_many_until = dict.fromkeys(STATUSES, float("-inf"))  # more lanes than a look brings along
 
     def wanted(self) -> tuple[Status, ...]:
@@ -77,8 +78,13 @@ class Lookout:
         if part.is_whole:
             self.take_in(Status.PENDING, part.heads, looked_at)
         else:
+            self._note_clock(part.heads, looked_at)
             self._note_many(Status.PENDING, part.heads)
         return part
+
+    def database_now(self) -> float | None:
+        """Return the database's time, in seconds since 1970, as far as looks have told it; None before the first."""
+        return None if self._ahead is None else self.clock() + self._ahead
 
     def rest_for(
         self,
@@ -119,11 +125,17 @@ class Lookout:
 
         More than MOST_LANES are not all of them.
         """
+        self._note_clock(heads, looked_at)
         if len(heads) > MOST_LANES:
             self._note_many(status, heads)
             return
         self._looked_at[status] = looked_at
         self._wake_for(status, heads)
+
+    def _note_clock(self, heads: Sequence[Head], looked_at: float) -> None:
+        """Learn the database's time: the first row's own, less what it is away from now."""
+        for head in heads[:1]:
+            self._ahead = head.moment / 1e6 - head.due_in_seconds - (looked_at + self.clock()) / 2
 
     def _note_many(self, status: Status, heads: Sequence[Head]) -> None:
         self._are_many_until[status] = self.clock() + _MANY_FOR_SECONDS

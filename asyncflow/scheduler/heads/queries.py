@@ -88,10 +88,11 @@ def _some_heads(dialect: Any, tasks: Table, status: int, of: HeadsOf) -> Any:
 class Moments(Sequence[int]):
     """Tell the order_time of each of some rows, in microseconds; read where it is asked for, mostly of a few."""
 
-    __slots__ = ("_length", "_moment", "_timed")
+    __slots__ = ("_cut", "_length", "_moment", "_timed")
 
     def __init__(self, timed: list[Any], cut: Cut) -> None:
         self._timed = timed  # ids of rows that bring their times along
+        self._cut = cut
         self._length, self._moment, _ = cut
 
     def __len__(self) -> int:
@@ -106,15 +107,23 @@ class Moments(Sequence[int]):
             return [self._moment(timed[self._length :]) for timed in self._timed[place]]
         return self._moment(self._timed[place][self._length :])
 
+    def by_id(self) -> dict[Any, int]:
+        """Return the order_times by the raw ids of their rows."""
+        return dict(zip(self._cut.raw_ids(self._timed), self, strict=True))
+
 
 class Pages(list[Task]):
-    """Hold the rows of some pages, page by page, and in ``moments`` the order_time of each, in microseconds."""
+    """Hold the rows of some pages, page by page, and in ``moments`` the order_time of each, in microseconds.
 
-    __slots__ = ("moments",)
+    ``parts`` are the same, as they were read.
+    """
 
-    def __init__(self, tasks: Iterable[Task] = (), moments: Sequence[int] = ()) -> None:
+    __slots__ = ("moments", "parts")
+
+    def __init__(self, tasks: Iterable[Task] = (), moments: Sequence[int] = (), parts: Sequence[Moments] = ()) -> None:
         super().__init__(tasks)
         self.moments = moments
+        self.parts = parts
 
 
 def read_pages(
@@ -134,6 +143,7 @@ def read_pages(
         found = _read_few_pages(connection, tasks, heads[few], limits[few], newest)
         pages.extend(found)
         pages.moments = [*pages.moments, *found.moments]
+        pages.parts = [*pages.parts, *found.parts]
     return pages
 
 
@@ -167,7 +177,8 @@ def _read_few_pages(
         for raw_id, (_, mark, key, headers, payload) in zip(raw_ids, rows, strict=True)
         for of_page in (marks[mark],)
     ]
-    return Pages(found, Moments(timed_ids, cut))
+    moments = Moments(timed_ids, cut)
+    return Pages(found, moments, (moments,))
 
 
 # What Task._make does, without a call in Python for each row.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 
 from sqlalchemy import Connection, Table
@@ -16,6 +16,7 @@ from asyncflow.scheduler.heads.planner_statistics import MANY_ROWS, PlannerStati
 from asyncflow.scheduler.heads.priorities import Priorities, RoundPlan, in_no_order
 from asyncflow.scheduler.heads.queries import Head, Lane, Pages
 from asyncflow.scheduler.heads.turns import Turns
+from asyncflow.scheduler.heads.waits import DueTimes
 from asyncflow.scheduler.relay.round import Round, payload_bytes
 from asyncflow.scheduler.relay.shared import Shared
 
@@ -25,8 +26,11 @@ _retry_count_of = attrgetter("retry_count")
 class PageReader:
     """Read the pages that a plan names; lives as long as its relay, used by its thread alone."""
 
-    def __init__(self, tasks: Table, shared: Shared, priorities: Priorities) -> None:
+    def __init__(
+        self, tasks: Table, shared: Shared, priorities: Priorities, database_now: Callable[[], float | None]
+    ) -> None:
         self._tasks = tasks
+        self._database_now = database_now
         self._types = shared.types
         self._locked = shared.locked
         self._priorities = priorities
@@ -45,32 +49,32 @@ class PageReader:
         left_bytes = payload_bytes(rows) - payload_bytes(tasks) if len(tasks) < len(rows) else 0
         if len(rows) >= MANY_ROWS:
             self._statistics.after_reading(connection, len(rows))
-        tasks += self._newest_behind_retries(connection, due, tasks, plan)
+        newest = self._newest_behind_retries(connection, due, plan)
+        due_times = DueTimes((*rows.parts, *newest.parts), self._database_now())
+        if newest:
+            seen = {task.raw_id for task in tasks}
+            tasks += [task for task in newest if task.raw_id not in seen]
         self._remember_crowded(plan, rows)
         behind: list[Task] = []
         if self._locked.parts:
             tasks, behind = self._locked.passed_over(tasks)
         if self._types.configured:
             tasks = with_retries_in_force(tasks, self._types.configured)
-        found = Round(hold, tasks, behind=behind, read=len(rows), left_bytes=left_bytes)
+        found = Round(hold, tasks, behind=behind, read=len(rows), left_bytes=left_bytes, due_times=due_times)
         if self._types.ordered:
             found.full = plan.full_pages(rows)
         return found
 
-    def _newest_behind_retries(
-        self, connection: Connection, due: Iterable[Head], taken: list[Task], plan: RoundPlan
-    ) -> list[Task]:
+    def _newest_behind_retries(self, connection: Connection, due: Iterable[Head], plan: RoundPlan) -> Pages:
         """Read fresh rows past a crowd of retries that are due, so that a failing many hold up no newcomer.
 
         Of all lanes of such a type in turn: the retries of others may be earlier for long.
         """
         crowded = {head.task_type for head in due if (head.task_type, head.shard) in self._crowded}
         if not crowded:
-            return []
+            return Pages()
         lanes = self._newest_turns.next(in_no_order(due, crowded), len(plan.portions))
-        seen = {task.raw_id for task in taken}
-        newest = queries.read_pages(connection, self._tasks, lanes, plan.limit, newest=True)
-        return [task for task in newest if task.raw_id not in seen]
+        return queries.read_pages(connection, self._tasks, lanes, plan.limit, newest=True)
 
     def _remember_crowded(self, plan: RoundPlan, rows: Iterable[Task]) -> None:
         retries = Counter((task.task_type, task.shard) for task in filter(_retry_count_of, rows))

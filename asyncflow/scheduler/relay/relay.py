@@ -160,6 +160,7 @@ class Relay(DataflowJob[ShareContext, Round]):
         """Deliver the round; return what is to be written."""
         outcomes = self._delivery.deliver(found.tasks, lambda: found.hold.lasts)
         settlement = Settlement.of(found.tasks, outcomes, self._types.here)
+        settlement.due_times = found.due_times
         change = self._parking.change_of(found, outcomes) if self._types.ordered else ParkingChange()
         return Unsettled(settlement, change, found.hold)
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Table
 from asyncflow.outbox.declarations.task_type import MessageType
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
+from asyncflow.scheduler.heads.waits import DueTimes, Waits
 from asyncflow.scheduler.loops.settled_events import Ending
 from asyncflow.scheduler.publishing.order import is_final
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Rejected, Retry, Sent
@@ -22,7 +23,7 @@ from asyncflow.scheduler.relay import queries
 from asyncflow.scheduler.table.log_lines import log_line, short_error
 from asyncflow.scheduler.table.queries import standing
 
-_type_of = attrgetter("task_type")
+_type_of, _raw_id_of = attrgetter("task_type"), attrgetter("raw_id")
 
 
 @dataclass(slots=True)
@@ -35,6 +36,7 @@ class Settlement:
     succeeded: list[Task] = field(default_factory=list)
     retried: dict[tuple[float, str], list[Task]] = field(default_factory=dict)
     failed: dict[str, list[Task]] = field(default_factory=dict)
+    due_times: DueTimes | None = None  # of the round
 
     @classmethod
     def of(
@@ -69,9 +71,17 @@ class Settlement:
     def endings(self) -> Iterator[Ending]:
         """Yield what is to be told of each task that was not published."""
         for (delay, error), tasks in self.retried.items():
-            yield from (Ending(task.id, task.task_type, task.retry_count + 1, error, delay) for task in tasks)
+            yield from (self._ending(task, error, delay) for task in tasks)
         for error, tasks in self.failed.items():
-            yield from (Ending(task.id, task.task_type, task.retry_count + 1, error) for task in tasks)
+            yield from (self._ending(task, error, None) for task in tasks)
+
+    def _ending(self, task: Task, error: str, delay: float | None) -> Ending:
+        seconds = None if self.due_times is None else self.due_times.of(task.raw_id)
+        return Ending(task.id, task.task_type, task.retry_count + 1, error, delay, seconds)
+
+    def waits(self) -> Sequence[float]:
+        """Return how long the tasks had been due when they were fetched."""
+        return () if self.due_times is None else Waits(self.due_times, list(map(_raw_id_of, self.tasks())))
 
     def tasks(self) -> Iterable[Task]:
         """Return all tasks whose rows change, to be gone through once."""
@@ -83,6 +93,7 @@ class Settlement:
             list(filter(kept, self.succeeded)),
             {group: list(filter(kept, tasks)) for group, tasks in self.retried.items()},
             {group: list(filter(kept, tasks)) for group, tasks in self.failed.items()},
+            self.due_times,
         )
 
     def write(self, connection: Connection, table: Table, *, delete_succeeded: bool) -> int:

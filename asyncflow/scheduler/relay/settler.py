@@ -243,4 +243,4 @@ class Settler:
     def _tell(self, settled: Settlement, seconds: float) -> None:
         if settled.retried or settled.failed:
             self._events.of_each(settled.endings())
-        self._events.of_all(settled.counts(), settled.succeeded_of_types(), seconds)
+        self._events.of_all(settled.counts(), settled.succeeded_of_types(), seconds, settled.waits())

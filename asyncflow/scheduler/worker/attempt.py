@@ -131,6 +131,7 @@ def tell_of_failure(hooks: Hooks, attempt: Attempt, error: BaseException | None,
             attempt.task_type.most_retries(task.max_retries) + 1,
             verdict.delay_seconds if is_retried else None,
             error,
+            attempt.claim.queue_seconds,
         )
     )
 

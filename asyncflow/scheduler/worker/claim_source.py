@@ -35,6 +35,7 @@ class Claim:
     result: Result | None = None
     may_be_done: bool = False  # the handler's own transaction has marked it SUCCESS, and may have committed
     is_told_done: bool = False  # that it is done was told
+    queue_seconds: float | None = None  # for which it had been due when it was claimed; None if that is not known
 
     def last_until(self, held_until: float) -> None:
         """Be held until then, for it was renewed."""

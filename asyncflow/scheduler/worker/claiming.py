@@ -18,7 +18,8 @@ from asyncflow.scheduler.connections.caution import Caution
 from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.heads.precedence import NEVER, Bounds, Precedence
-from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Lane
+from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Lane, Moments
+from asyncflow.scheduler.heads.waits import DueTimes
 from asyncflow.scheduler.table.claim_owner import ClaimOwner, waits_as_suspect
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.worker import queries as claim_queries
@@ -34,13 +35,15 @@ class Terms:
     """Tell for whom rows are claimed, and on which terms.
 
     ``marked_types`` returns those of some types whose claims may wait unbegun. ``precedence_of`` returns what knows the
-    order of a type's rows; by default each claim stands for itself.
+    order of a type's rows; by default each claim stands for itself. ``database_now`` returns the database's time in
+    seconds since 1970, None if that is not known.
     """
 
     owner: ClaimOwner
     lease: timedelta
     marked_types: Callable[[set[str]], Collection[str]] = lambda _: ()
     precedence_of: Callable[[str], Precedence] = lambda _: Precedence()
+    database_now: Callable[[], float | None] = lambda: None
 
     def held_until(self) -> float:
         """Return when a lease that the database begins from now on will not have run out yet."""
@@ -61,6 +64,7 @@ class Claiming:
         self._terms = terms
         self._caution = caution
         self._statistics = statistics
+        self._moments: list[Moments] = []  # of the pages of the claim at hand
         self._locked: dict[Lane, int] = {}  # how many locked rows stood in the pages that were read last
 
     def claim(self, connection: Connection, pages: Wanted, *, of_free: bool = False) -> list[Claim]:
@@ -69,10 +73,12 @@ class Claiming:
         ``of_free``: of rows that nobody has locked.
         """
         read = self._read_free if of_free else self._read
+        self._moments = []
         found = [task for heads, most in pages for task in read(connection, heads, most)]
         if not found:
             return []
         self._statistics.after_reading(connection, len(found))
+        due_times = DueTimes(self._moments, self._terms.database_now())
         # One token for all: what is guarded is a pair of token and id.
         owner, held_until = self._terms.owner, self._terms.held_until()
         token, raw_ids = owner.new_token(), [task.raw_id for task in found]
@@ -84,10 +90,16 @@ class Claiming:
             # Its guards leave nothing to be read again: if all were claimed, none has a stage or another attempt.
             fresh = connection.execute(claim_queries.claim_fresh(self._tasks, marks=bool(marked)), values).rowcount
             if fresh == len(found):
-                return [Claim(task, token, None, None, held_until) for task in found]
+                return [
+                    Claim(task, token, None, None, held_until, queue_seconds=due_times.of(task.raw_id))
+                    for task in found
+                ]
         connection.execute(claim_queries.claim(self._tasks, marks=bool(marked)), values)
         held = self._rows.held(connection, token, raw_ids)
-        return [_claim_of(task, token, held[task.raw_id], held_until) for task in found if task.raw_id in held]
+        claims = [_claim_of(task, token, held[task.raw_id], held_until) for task in found if task.raw_id in held]
+        for claim in claims:
+            claim.queue_seconds = due_times.of(claim.task.raw_id)
+        return claims
 
     def _read(
         self, connection: Connection, heads: Sequence[Head], most: int, locked: Mapping[Lane, int] = _NONE
@@ -101,6 +113,7 @@ class Claiming:
             most += sum(further)
         limits = [portion.limit for portion in portions]
         rows = queries.read_pages(connection, self._tasks, [portion.head for portion in portions], limits)
+        self._moments += rows.parts
         read = {portion.head.shard for portion in portions}
         elsewhere = min((head.moment for head in heads if head.shard not in read), default=NEVER)
         ahead = most * -(-len(heads) // MOST_PAGES)

@@ -45,7 +45,8 @@ class Claims:
         # SQLite has one writer, and in memory one connection.
         self.takes_second_writer = self._database.dialect.locks_rows
         self._second_database = Database(engine)
-        self._terms = Terms(owner, timedelta(seconds=lease_seconds), self._marked_types, self._precedence_of)
+        lease = timedelta(seconds=lease_seconds)
+        self._terms = Terms(owner, lease, self._marked_types, self._precedence_of, self._database_now)
         self._deletes = deletes
         self._caution = Caution(self._on_locked)
         statistics = PlannerStatistics(outbox.tasks)
@@ -168,6 +169,10 @@ class Claims:
     def _precedence_of(self, task_type: str) -> Precedence:
         """Return what knows the order of a type's rows; here each claim stands for itself."""
         return Precedence()
+
+    def _database_now(self) -> float | None:
+        """Return the database's time in seconds since 1970; here it is not known."""
+        return None
 
     def _on_locked(self, rows: int) -> None:
         """Hear that so many rows are locked, when the first is met."""

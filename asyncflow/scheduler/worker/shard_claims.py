@@ -32,7 +32,7 @@ class ShardClaims(Claims):
         self._ownership = scope.ownership
         declared = instance.outbox.handler_types
         self.rest = scope.lookout.rest_for(lambda head: head.task_type in declared, wake=wake)
-        lookout = scope.lookout
+        self._lookout = lookout = scope.lookout
         outbox = instance.outbox
         parts = HeadParts(self._database.run, outbox.tasks, Status.PENDING, outbox.shard_count)
         self._recent = RecentHeads(lambda: lookout.seen_by(parts.next), lets_rest=lambda: lookout.lets_rest)
@@ -114,6 +114,9 @@ class ShardClaims(Claims):
 
     def _precedence_of(self, task_type: str) -> Precedence:
         return self._precedences[task_type]
+
+    def _database_now(self) -> float | None:
+        return self._lookout.database_now()
 
     def _on_locked(self, rows: int) -> None:
         self._hooks.emit(RowsLocked(DESTINATION, rows))

@@ -33,12 +33,14 @@ class Verdict:
         """Tell whether each task that got it is told of: it failed, or an attempt of it counts."""
         return self.status is Status.FAILED or (self.status is Status.PENDING and self.is_spent)
 
-    def ending_of(self, task_id: UUID, task_type: str, attempt: int) -> Ending | None:
+    def ending_of(
+        self, task_id: UUID, task_type: str, attempt: int, queue_seconds: float | None = None
+    ) -> Ending | None:
         """Return what is to be told of a task that got it; None where it is done, or the attempt does not count."""
         if self.status is Status.FAILED:
-            return Ending(task_id, task_type, attempt, self.error)
+            return Ending(task_id, task_type, attempt, self.error, None, queue_seconds)
         if self.status is Status.PENDING and self.is_spent:
-            return Ending(task_id, task_type, attempt, self.error, self.delay_seconds)
+            return Ending(task_id, task_type, attempt, self.error, self.delay_seconds, queue_seconds)
         return None
 
 

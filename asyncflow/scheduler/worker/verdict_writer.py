@@ -83,26 +83,34 @@ class VerdictWriter:
             return  # all of it is left for a lock, or for the service
         done = {claim for each in settled.written for claim in each.claims}
         self._judged = [pair for pair in self._judged if pair[0] not in done]
-        counts, of_types = Counter[Status](), Counter[str]()
+        counts, of_types, waits = Counter[Status](), Counter[str](), list[float]()
         for verdict, claims, changed in settled.written:
-            told = _told_before(verdict, claims)
-            counts[verdict.status] += changed - len(told)
+            # Where some are lost it is not known which; these are fenced off, and few.
+            told = _to_tell(verdict, claims, changed)
+            counts[verdict.status] += len(told)
             if verdict.status is Status.SUCCESS:
-                # Where some are lost it is not known which; these are fenced off, and few.
-                untold = [claim.task.task_type for claim in claims if claim not in told]
-                of_types.update(untold[: changed - len(told)])
+                of_types.update(claim.task.task_type for claim in told)
+            if verdict.is_spent:
+                waits += waits_of(told)
             if changed == len(claims) and verdict.is_told:
                 self._events.of_each(_endings(verdict, claims))
         self._events.of_fenced(sum(len(claims) - changed for _, claims, changed in settled.written))
-        self._events.of_all(counts, of_types, settled.seconds)
+        self._events.of_all(counts, of_types, settled.seconds, tuple(waits))
 
 
-def _told_before(verdict: Verdict, claims: Iterable[Claim]) -> set[Claim]:
-    """Return those of the claims that were told to be done already, by their handlers' own commits."""
-    if verdict.status is not Status.SUCCESS:
-        return set()
-    return {claim for claim in claims if claim.may_be_done and not claim.tell_done()}
+def waits_of(claims: Iterable[Claim]) -> tuple[float, ...]:
+    """Return how long tasks had been due when they were claimed, of those of which it is known."""
+    return tuple(claim.queue_seconds for claim in claims if claim.queue_seconds is not None)
+
+
+def _to_tell(verdict: Verdict, claims: Sequence[Claim], changed: int) -> Sequence[Claim]:
+    """Return the claims that were changed, but for those that their handlers' own commits have told to be done."""
+    if verdict.status is not Status.SUCCESS or not any(claim.may_be_done for claim in claims):
+        return claims[:changed]
+    before = {claim for claim in claims if claim.may_be_done and not claim.tell_done()}
+    return [claim for claim in claims if claim not in before][: max(0, changed - len(before))]
 
 
 def _endings(verdict: Verdict, claims: Iterable[Claim]) -> Iterator[Ending]:
-    return filter(None, (verdict.ending_of(one.task.id, one.task.task_type, one.attempt) for one in claims))
+    endings = (verdict.ending_of(one.task.id, one.task.task_type, one.attempt, one.queue_seconds) for one in claims)
+    return filter(None, endings)

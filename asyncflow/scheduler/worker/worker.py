@@ -21,7 +21,7 @@ from asyncflow.scheduler.worker.claim_source import DESTINATION, Claim, WorkerSe
 from asyncflow.scheduler.worker.crews import Crews
 from asyncflow.scheduler.worker.handler_call import Tools
 from asyncflow.scheduler.worker.verdict import GIVEN_BACK, NOT_TAKEN, SWITCHED_OFF, Verdict, verdict_of
-from asyncflow.scheduler.worker.verdict_writer import VerdictWriter
+from asyncflow.scheduler.worker.verdict_writer import VerdictWriter, waits_of
 
 _LOOK_SECONDS = 0.05  # while a stop or a drain waits for handlers, and between two settles while tasks wait
 _PAUSE_IN_STOP_SECONDS = 0.2  # after a failure
@@ -157,11 +157,11 @@ class Worker:
 
     def _take_in_finished(self) -> None:
         self._is_told = False
-        own_commits, fenced = Counter[str](), 0
+        own_commits, fenced = list[Claim](), 0
         while self._finished:
             attempt, error = self._finished.popleft()
             if attempt.is_settled and attempt.claim.tell_done():
-                own_commits[attempt.task_type.name] += 1
+                own_commits.append(attempt.claim)
             if attempt.is_settled and error is not None:
                 task = attempt.claim.task
                 self._hooks.emit(HandlerFailedLate(task.id, task.task_type, error))
@@ -172,7 +172,8 @@ class Worker:
             else:
                 self._judge(attempt.claim, self._verdict_of(attempt, error))
         if own_commits:
-            self._events.of_all({Status.SUCCESS: own_commits.total()}, own_commits)
+            of_types = Counter(claim.task.task_type for claim in own_commits)
+            self._events.of_all({Status.SUCCESS: len(own_commits)}, of_types, waits=waits_of(own_commits))
         self._events.of_fenced(fenced)
 
     def _give_up_overdue(self) -> None:

@@ -36,6 +36,22 @@ COUNTED = [
     (events.TasksPublished("kafka", 5, 5, 0.2), 'asyncflow_publish_seconds_count{destination="kafka"} 1'),
     (events.BreakerChanged("kafka", "open", 1.0, "x"), 'asyncflow_breaker_open{destination="kafka",topic=""} 1'),
     (events.BreakerChanged("kafka", "closed", 0.0, "", "t"), 'asyncflow_breaker_open{destination="kafka",topic="t"} 0'),
+    (
+        events.TasksSettled("kafka", 2, 0, 0, 0.1, waits=(0.2, 0.01, 90_000.0)),
+        'asyncflow_queue_seconds_bucket{destination="kafka",le="0.01"} 1',
+    ),
+    (
+        events.TasksSettled("kafka", 2, 0, 0, 0.1, waits=(0.2, 0.01, 90_000.0)),
+        'asyncflow_queue_seconds_bucket{destination="kafka",le="0.25"} 2',
+    ),
+    (
+        events.TasksSettled("kafka", 2, 0, 0, 0.1, waits=(0.2, 0.01, 90_000.0)),
+        'asyncflow_queue_seconds_count{destination="kafka"} 3',
+    ),
+    (
+        events.TasksSettled("kafka", 2, 0, 0, 0.1, waits=(0.25, 0.5)),
+        'asyncflow_queue_seconds_sum{destination="kafka"} 0.75',
+    ),
     (events.OwnershipChanged("outbox", "a", (1, 2), ()), 'asyncflow_shards_owned{job="outbox"} 2'),
 ]
 

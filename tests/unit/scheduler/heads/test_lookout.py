@@ -186,3 +186,16 @@ def test_too_many_lanes_are_brought_along_by_no_heartbeat_for_a_while() -> None:
     place.look(seconds=0.7)
     assert rest.is_on
     assert place.lookout.wanted() == (Status.PENDING,)
+
+
+def test_each_look_tells_the_databases_time() -> None:
+    place = Place()
+    assert place.lookout.database_now() is None
+    place.see(Head("a", 0, -2.5, moment=1_000_000_000_000_000))
+    assert place.lookout.database_now() == 1_000_000_002.5
+    place.clock.now += 10
+    assert place.lookout.database_now() == 1_000_000_012.5
+    place.lookout.seen_by(lambda: whole(Head("b", 0, 5.0, moment=2_000_000_000_000_000)))  # the clock was set
+    assert place.lookout.database_now() == 1_999_999_995.0
+    place.see()
+    assert place.lookout.database_now() == 1_999_999_995.0

@@ -1,0 +1,54 @@
+"""How long tasks had been due when they were fetched, as a histogram: a batch is put into it at once."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import Any
+
+from asyncflow.integrations.prometheus.extras import metrics_core
+
+BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)  # seconds
+_LABELS = tuple(map(str, BOUNDS)) + ("+Inf",)
+
+
+class QueueTimes:
+    """Be a collector of prometheus_client that counts whole batches; any thread may call.
+
+    The client's own histogram takes one value at a time, under a lock for each: several times what the rest of an event
+    costs.
+    """
+
+    def __init__(self) -> None:
+        self._metrics = metrics_core()
+        self._lock = threading.Lock()
+        self._of_destinations: dict[str, tuple[Counter[int], list[float]]] = {}
+
+    def observe(self, destination: str, waits: Sequence[float]) -> None:
+        """Take in how long each of some tasks had been due."""
+        places = Counter(bisect_left(BOUNDS, seconds) for seconds in waits)
+        total = sum(waits)
+        with self._lock:
+            counts, sums = self._of_destinations.setdefault(destination, (Counter(), [0.0]))
+            counts.update(places)
+            sums[0] += total
+
+    def describe(self) -> Iterable[Any]:
+        """Return the family without samples, by which names are told apart."""
+        return [self._family()]
+
+    def collect(self) -> Iterator[Any]:
+        """Return the histogram."""
+        family = self._family()
+        with self._lock:
+            for destination, (counts, sums) in self._of_destinations.items():
+                cumulative = accumulate(counts[place] for place in range(len(_LABELS)))
+                family.add_metric([destination], list(zip(_LABELS, cumulative, strict=True)), sums[0])
+        yield family
+
+    def _family(self) -> Any:
+        text = "How long tasks had been due when they were fetched or claimed"
+        return self._metrics.HistogramMetricFamily("asyncflow_queue_seconds", text, labels=["destination"])

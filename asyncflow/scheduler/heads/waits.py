@@ -1,0 +1,65 @@
+"""How long rows had been due when they were fetched: computed where somebody asks, from what their pages brought."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, overload
+
+from asyncflow.scheduler.heads.queries import Moments
+
+
+class DueTimes:
+    """Know when the rows of some pages were due, and the time at which they were read; belongs to one round.
+
+    Both are the database's. It holds ids and times, and no payload: whoever keeps an event keeps it, too.
+    """
+
+    def __init__(self, moments: Iterable[Moments], now: float | None) -> None:
+        self._moments = tuple(moments)
+        self._now = now  # in seconds since 1970; None: not known yet
+
+    def seconds_of(self, raw_ids: Iterable[Any]) -> list[float]:
+        """Return how long each of the rows had been due; those that came with no page are left out."""
+        known = self._by_id
+        return [known[raw_id] for raw_id in raw_ids if raw_id in known]
+
+    def of(self, raw_id: Any) -> float | None:
+        """Return how long one row had been due; None if that is not known."""
+        return self._by_id.get(raw_id)
+
+    @cached_property
+    def _by_id(self) -> Mapping[Any, float]:
+        if self._now is None:
+            return {}
+        now = round(self._now * 1e6)
+        return {
+            raw_id: max(0, now - moment) / 1e6
+            for moments in self._moments
+            for raw_id, moment in moments.by_id().items()
+        }
+
+
+class Waits(Sequence[float]):
+    """Hold how long each of some tasks had been due when it was fetched; for who never asks, nothing is computed."""
+
+    def __init__(self, due_times: DueTimes, raw_ids: Sequence[Any]) -> None:
+        self._due_times = due_times
+        self._raw_ids = raw_ids
+
+    @cached_property
+    def _seconds(self) -> list[float]:
+        return self._due_times.seconds_of(self._raw_ids)
+
+    def __len__(self) -> int:
+        return len(self._seconds)
+
+    @overload
+    def __getitem__(self, place: int) -> float: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[float]: ...
+    def __getitem__(self, place: int | slice) -> float | list[float]:
+        return self._seconds[place]
+
+    def __repr__(self) -> str:
+        return f"{len(self)} of {max(self, default=0.0):.3f} at most"
