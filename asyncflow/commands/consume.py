@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from asyncflow.commands.running import run_until_stopped, show_log
+from asyncflow.commands.processes.log import add_log_options, show_log
+from asyncflow.commands.processes.several import add_processes_option, run_several
+from asyncflow.commands.processes.sibling import this_sibling
+from asyncflow.commands.running import run_until_stopped
 from asyncflow.commands.stop_signals import StopSignals
 from asyncflow.commands.target import made_at
 from asyncflow.integrations.kafka.consuming import Consumer
@@ -16,14 +19,18 @@ def add_to(commands: Any) -> None:
     """Add the command."""
     consume = commands.add_parser("consume", help="run a consumer until SIGTERM or SIGINT")
     consume.add_argument("target", metavar="module:attribute", help="the Consumer, or a function that makes it")
-    consume.add_argument("--verbose", action="store_true", help="also log what the Kafka client says")
+    add_log_options(consume, "also log what the Kafka client says")
+    add_processes_option(consume)
     consume.set_defaults(command=_consume)
 
 
 def _consume(options: argparse.Namespace) -> int:
+    sibling = this_sibling()
     with StopSignals() as signals:
+        show_log(options, sibling)
+        if sibling is None and options.processes is not None:
+            return run_several(options, signals)
         with signals.cutting_short():
-            show_log(verbose=options.verbose)
             consumer = made_at(options.target, Consumer, "a Consumer, or a function that makes one")
             consumer.hooks.add(LoggingHook())
         return run_until_stopped(consumer, signals)

@@ -1,14 +1,11 @@
-"""What the commands share that run until SIGTERM or SIGINT: their log, and their end."""
+"""How a command runs until SIGTERM or SIGINT, and how it ends."""
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import Any, Protocol
 
-from asyncflow.commands.printing import PlainFormatter
 from asyncflow.commands.stop_signals import StopSignals
-from asyncflow.integrations.kafka.client_log import show_client_lines
 
 _LEFT_BEHIND = 3
 _ENDED_BY_ITSELF = 1
@@ -32,17 +29,6 @@ class Runnable(Protocol):
     def stop(self, timeout_seconds: float | None = None) -> bool:
         """Stop; return whether the work in hand ended."""
         ...
-
-
-def show_log(*, verbose: bool) -> None:
-    """Write what asyncflow logs to standard error; what libraries log, as far as a person needs it."""
-    level = logging.DEBUG if verbose else logging.INFO
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)-7s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("asyncflow").setLevel(level)
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    show_client_lines(shown=verbose)
 
 
 def run_until_stopped(runnable: Runnable, signals: StopSignals) -> int:

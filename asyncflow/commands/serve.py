@@ -10,7 +10,7 @@ from sqlalchemy import Engine, MetaData
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.commands.database import add_database_options, database_of
-from asyncflow.commands.running import show_log
+from asyncflow.commands.processes.log import add_log_options, show_log
 from asyncflow.commands.stop_signals import StopSignals
 from asyncflow.errors import ConnectionSilentError
 from asyncflow.integrations.flowsvr import command
@@ -25,13 +25,14 @@ def add_to(commands: Any) -> None:
     serve = commands.add_parser("serve", help="serve tasks over HTTP until SIGTERM or SIGINT")
     add_database_options(serve)
     command.add_options(serve)
+    add_log_options(serve, "also log what workers do all the time")
     serve.set_defaults(command=_serve)
 
 
 def _serve(options: argparse.Namespace) -> int:
     with StopSignals() as signals:
         with signals.cutting_short():
-            show_log(verbose=options.verbose)
+            show_log(options)
             command.outlive_hangup()
             # A dead connection is found before a request meets it, and a pool that is spent is told in time.
             engine, outbox = database_of(options, pool_pre_ping=True, hide_parameters=True)

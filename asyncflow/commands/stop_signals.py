@@ -37,7 +37,9 @@ class StopSignals:
 
     @contextmanager
     def cutting_short(self) -> Iterator[None]:
-        """Raise StopHeard within, as soon as a signal comes."""
+        """Raise StopHeard within, as soon as a signal comes, or at once if one has come."""
+        if self.is_heard:
+            raise StopHeard
         self._cuts_short = True
         try:
             yield

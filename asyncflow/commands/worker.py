@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from asyncflow.commands.running import run_until_stopped, show_log
+from asyncflow.commands.processes.log import add_log_options, show_log
+from asyncflow.commands.processes.several import add_processes_option, run_several
+from asyncflow.commands.processes.sibling import Sibling, this_sibling
+from asyncflow.commands.running import run_until_stopped
 from asyncflow.commands.stop_signals import StopSignals
 from asyncflow.commands.target import made_at
 from asyncflow.integrations.flowsvr.client import command
@@ -21,14 +24,25 @@ def add_to(commands: Any) -> None:
     worker = commands.add_parser("worker", help="do the tasks of a task service until SIGTERM or SIGINT")
     worker.add_argument("target", metavar="module:attribute", help="the Outbox; or a Scheduler, for its engine")
     command.add_options(worker)
-    worker.add_argument("--verbose", action="store_true", help="also log every settle")
+    add_log_options(worker, "also log every settle")
+    add_processes_option(worker)
     worker.set_defaults(command=_worker)
 
 
 def _worker(options: argparse.Namespace) -> int:
+    sibling = this_sibling()
     with StopSignals() as signals:
+        show_log(options, sibling)
+        if sibling is None and options.processes is not None:
+            return run_several(options, signals)
         with signals.cutting_short():
-            show_log(verbose=options.verbose)
             target = made_at(options.target, (Outbox, Scheduler), _WANTED)
-            worker = command.worker_of(target, options, LoggingHook())
+            worker = command.worker_of(target, _named_apart(options, sibling), LoggingHook())
         return run_until_stopped(worker, signals)
+
+
+def _named_apart(options: argparse.Namespace, sibling: Sibling | None) -> argparse.Namespace:
+    """Give each of several processes a name of its own, if they were given one for all."""
+    if sibling is None or options.name is None:
+        return options
+    return argparse.Namespace(**{**vars(options), "name": f"{options.name}-{sibling.number + 1}"})

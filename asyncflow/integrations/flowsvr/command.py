@@ -37,7 +37,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--insecure-no-auth", action="store_true", help="let anybody do everything; only on the loopback interface"
     )
-    parser.add_argument("--verbose", action="store_true", help="also log what workers do all the time")
     for field in dataclasses.fields(ServiceSettings):
         kind = _KINDS.get(_TYPES[field.name], str)
         option = f"--{field.name.replace('_', '-')}"

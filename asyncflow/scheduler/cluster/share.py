@@ -67,6 +67,11 @@ class Share:
         with self._lock:
             self._ends_at = moment
 
+    def is_leased(self) -> bool:
+        """Tell whether what is owned, if anything is, still counts."""
+        with self._lock:
+            return self._clock() < self._ends_at
+
     def drain(self, leaving: Collection[int]) -> set[int]:
         """Keep these, and no others, from new holds; return those that no hold has."""
         with self._lock:

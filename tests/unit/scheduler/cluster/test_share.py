@@ -111,3 +111,11 @@ def test_a_hold_lasts_as_long_as_its_items_are_owned_in_their_epochs() -> None:
     it.share.own({0: 3, 1: 1})
     it.share.last_until(20.0)
     assert not hold.lasts, "it was another's in between"
+
+
+def test_a_share_of_nothing_is_leased_for_as_long_as_its_lease_lasts() -> None:
+    watched = Watched()
+    watched.share.own({})
+    assert watched.share.is_leased()
+    watched.now = 10.0
+    assert not watched.share.is_leased()

@@ -1,0 +1,120 @@
+"""The health of a scheduler's process over HTTP: whether it lives, and whether it is at work."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+import orjson
+from sqlalchemy import select
+
+from asyncflow.errors import OptionError
+from asyncflow.scheduler import Scheduler
+from asyncflow.scheduler.connections.again import run_briefly
+
+_KEPT_SECONDS = 1.0  # an answer of the database: many who ask cost it what one does
+_SILENCE_SECONDS = 5.0  # of a client
+_BUSY = 503
+
+
+class Health:
+    """Know whether a scheduler lives, and whether it is at work; any thread may ask."""
+
+    def __init__(self, scheduler: Scheduler, clock: Callable[[], float] = time.monotonic) -> None:
+        self._scheduler = scheduler
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._asked_at = float("-inf")
+        self._fault: str | None = None
+
+    def fault_of_life(self) -> str | None:
+        """Return why the process is to be replaced; None if it lives."""
+        return "the scheduler has stopped" if self._scheduler.wait(0) else None
+
+    def fault_of_readiness(self) -> str | None:
+        """Return why it is not at work; None if its leases are held and the database answers."""
+        return self.fault_of_life() or self._scheduler.ownership.fault() or self._fault_of_database()
+
+    def _fault_of_database(self) -> str | None:
+        with self._lock:
+            if self._clock() - self._asked_at >= _KEPT_SECONDS:
+                self._fault = self._ask()
+                self._asked_at = self._clock()
+            return self._fault
+
+    def _ask(self) -> str | None:
+        try:
+            run_briefly(self._scheduler.engine, lambda connection: connection.execute(select(1)).scalar())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the database does not answer
+            return f"the database does not answer: {type(error).__name__}"
+        return None
+
+
+class HealthServer:
+    """Serve ``/healthz`` and ``/readyz`` from its making to ``close``: 200, or 503 with the reason.
+
+    Raises OptionError for an address that cannot be had.
+    """
+
+    def __init__(self, health: Health, port: int, host: str = "127.0.0.1") -> None:
+        paths = {"/healthz": health.fault_of_life, "/readyz": health.fault_of_readiness}
+
+        class Handler(_Answering):
+            faults = paths
+
+        try:
+            self._server = ThreadingHTTPServer((host, port), Handler)
+        except (OSError, OverflowError) as error:
+            raise OptionError(f"the health port is {port} at {host}: {error}; give one that is free") from error
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="asyncflow-health", daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """Return the port, also of one that was asked for as 0."""
+        return self._server.server_port
+
+    def close(self) -> None:
+        """Serve no more."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=5)
+
+    def __enter__(self) -> HealthServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Answering(BaseHTTPRequestHandler):
+    """Answer one request; made by the server, for each."""
+
+    faults: ClassVar[Mapping[str, Callable[[], str | None]]] = {}
+    timeout = _SILENCE_SECONDS
+
+    def do_GET(self) -> None:
+        """Tell."""
+        ask = self.faults.get(self.path.partition("?")[0])
+        fault = None if ask is None else ask()
+        body = {"status": "ok"} if fault is None else {"status": "not ready", "reason": fault}
+        code = 200 if fault is None else _BUSY
+        if ask is None:
+            code, body = 404, {"status": "not found", "reason": "ask for /healthz or /readyz"}
+        text = orjson.dumps(body)
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def version_string(self) -> str:
+        """Tell nobody which software this is."""
+        return "asyncflow"
+
+    def log_message(self, *_: Any) -> None:
+        """Log no probe."""
