@@ -19,7 +19,7 @@ from asyncflow import __version__
 from asyncflow.commands import audit, config, consume, dead_letters, init_db, reshard, run, serve, status, worker
 from asyncflow.commands.diagnosis import doctor, explain
 from asyncflow.commands.in_application import ParserInApplication
-from asyncflow.commands.operator import charts, instances, schedules, tasks, top, types
+from asyncflow.commands.operator import charts, completion, instances, purge, schedules, tasks, top, types
 from asyncflow.commands.printing import tell
 from asyncflow.commands.stop_signals import StopHeard
 from asyncflow.errors import AsyncflowError, nearest
@@ -27,7 +27,21 @@ from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line
 
 _RUNNING = (run, worker, consume, reshard, serve, init_db)
-_LOOKING = (status, doctor, explain, top, charts, types, tasks, dead_letters, instances, schedules, config, audit)
+_LOOKING = (
+    status,
+    doctor,
+    explain,
+    top,
+    charts,
+    types,
+    tasks,
+    dead_letters,
+    instances,
+    schedules,
+    purge,
+    config,
+    audit,
+)
 _COMMANDS = (*_RUNNING, *_LOOKING)  # as --help lists them
 _ELSEWHERE = (worker, consume, serve)  # not of an application's database alone
 
@@ -70,7 +84,8 @@ def main_in_application(program: str, arguments: Sequence[str], make_scheduler: 
 
 
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser.parse_args(given, argparse.Namespace(given=given, processes=None))
     try:
         code: int = options.command(options)
         sys.stdout.flush()
@@ -92,14 +107,15 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     of_all = _Parser(prog="asyncflow", description="Transactional outbox for SQLAlchemy.")
     of_all.add_argument("--version", action="version", version=f"asyncflow {__version__}")
-    _add_commands(of_all, _COMMANDS)
+    completion.add_to(_add_commands(of_all, _COMMANDS), of_all)
     return of_all
 
 
-def _add_commands(parser: argparse.ArgumentParser, modules: Iterable[Any]) -> None:
+def _add_commands(parser: argparse.ArgumentParser, modules: Iterable[Any]) -> Any:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in modules:
         module.add_to(commands)
+    return commands
 
 
 def _after_broken_pipe() -> int:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
+from asyncflow.commands.terminal.actor import add_actor_options
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
 from asyncflow.commands.terminal.columns import table, width_of_terminal
+from asyncflow.commands.terminal.progress import progress
+from asyncflow.events import Event, TasksChanged
 from asyncflow.outbox import Status
 from asyncflow.outbox.declarations.task_type import require_number
 from asyncflow.scheduler import DeadLetters, Selection
@@ -23,6 +25,7 @@ from asyncflow.text import printable
 _USAGE = 2
 _SHOWN = 10  # before a change that was not confirmed
 _MOST_PAYLOAD = 2000  # characters shown
+_DONE = {"replay": "replayed", "cancel": "cancelled", "discard": "discarded"}
 _ACTIONS = {
     "replay": "let dead letters be PENDING again, with all their retries",
     "cancel": "make tasks that wait or have failed CANCELLED",
@@ -81,18 +84,10 @@ def _add_change(sub: argparse.ArgumentParser, name: str) -> None:
     sub.add_argument("--id", nargs="+", action="extend", metavar="TASK", help="these tasks")
     sub.add_argument("--all", action="store_true", help="of all task types")
     sub.add_argument("--limit", type=int, help="change at most so many")
-    sub.add_argument("--actor", default=_user(), help="who does it, for the audit (default: %(default)s)")
-    sub.add_argument("--reason", help="why, for the audit")
+    add_actor_options(sub)
     sub.add_argument("--yes", action="store_true", help="do it; without, show what would be changed")
     if name == "replay":
         sub.add_argument("--per-second", type=float, metavar="N", help="let so many come due in each second")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return "unknown"
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -122,19 +117,36 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _change(options: argparse.Namespace) -> int:
-    letters = DeadLetters(*database_of(_with_target(options)))
+    database = database_of(_with_target(options))
     selection = Selection(
         ids=options.id, task_type=options.task_type, key=options.key, everything=options.all, limit=options.limit
     )
     if not options.yes:
-        return _preview(options, selection, letters)
+        return _preview(options, selection, DeadLetters(*database))
     who = {"actor": options.actor, "reason": options.reason}
-    if options.action == "replay":
-        changed = letters.replay(selection, per_second=options.per_second, **who)
-    else:
-        changed = getattr(letters, options.action)(selection, **who)
+    total = options.limit if selection.wanted_ids is None else len(selection.wanted_ids)
+    with progress(f"tasks {_DONE[options.action]}", total) as told:
+        letters = DeadLetters(*database, hooks=[_Changes(told)])
+        if options.action == "replay":
+            changed = letters.replay(selection, per_second=options.per_second, **who)
+        else:
+            changed = getattr(letters, options.action)(selection, **who)
     tell(as_json(changed) if options.json else _told(options.action, changed))
     return 0
+
+
+class _Changes:
+    """Be the hook that tells how many tasks were changed so far; used by the thread that changes them."""
+
+    def __init__(self, told: Callable[[int], None]) -> None:
+        self._told = told
+        self._count = 0
+
+    def __call__(self, event: Event) -> None:
+        """Count a batch."""
+        if isinstance(event, TasksChanged):
+            self._count += event.tasks
+            self._told(self._count)
 
 
 def _preview(options: argparse.Namespace, selection: Selection, letters: DeadLetters) -> int:
@@ -150,8 +162,7 @@ def _preview(options: argparse.Namespace, selection: Selection, letters: DeadLet
 
 
 def _told(action: str, changed: Changed) -> str:
-    done = {"replay": "replayed", "cancel": "cancelled", "discard": "discarded"}[action]
-    lines = [f"{changed.count} {'task' if changed.count == 1 else 'tasks'} {done}"]
+    lines = [f"{changed.count} {'task' if changed.count == 1 else 'tasks'} {_DONE[action]}"]
     lines += [f"left alone: {task_id} is {status}" for task_id, status in changed.left.items()]
     return "\n".join(lines)
 

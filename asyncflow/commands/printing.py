@@ -6,12 +6,21 @@ import logging
 import sys
 from typing import TextIO
 
+from asyncflow.commands.terminal.colours import console_of, print_coloured
 from asyncflow.text import printable
 
 
 def tell(text: str, file: TextIO | None = None) -> None:
-    """Print lines, each escaped; what is one field must have its own line breaks escaped before."""
-    print("\n".join(map(printable, text.split("\n"))), file=file or sys.stdout)
+    """Print lines, each escaped; what is one field must have its own line breaks escaped before.
+
+    On a terminal words of state have colours, if the extra for it is installed.
+    """
+    file, lines = file or sys.stdout, list(map(printable, text.split("\n")))
+    console = console_of(file)
+    if console is None:
+        print("\n".join(lines), file=file)
+    else:
+        print_coloured(lines, console)
 
 
 class PlainFormatter(logging.Formatter):

@@ -7,6 +7,7 @@ from typing import Any
 
 from asyncflow.commands.printing import tell
 from asyncflow.commands.target import scheduler_at
+from asyncflow.commands.terminal.progress import progress
 from asyncflow.scheduler.cluster.resharding.reshard import reshard
 
 
@@ -19,6 +20,7 @@ def add_to(commands: Any) -> None:
 
 def _reshard(options: argparse.Namespace) -> int:
     scheduler = scheduler_at(options.target)
-    changed = reshard(scheduler.engine, scheduler.outbox)
+    with progress("tasks moved") as told:
+        changed = reshard(scheduler.engine, scheduler.outbox, on_progress=told)
     tell(f"{changed} tasks have another shard; there are {scheduler.outbox.shard_count} shards now")
     return 0

@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
+from asyncflow.commands.terminal.actor import add_actor_options
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
 from asyncflow.commands.terminal.columns import table, width_of_terminal
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
@@ -26,7 +27,9 @@ def add_to(commands: Any) -> None:
         ("drain", "let an instance hand its shards over, and take no more", _drain),
         ("undrain", "let it take shards again", _undrain),
     ):
-        _added(actions, name, text, run).add_argument("--name", required=True, help="the instance")
+        sub = _added(actions, name, text, run)
+        sub.add_argument("--name", required=True, help="the instance")
+        add_actor_options(sub)
     shards = _added(commands, "shards", "show who owns each shard", _shards)
     shards.add_argument("--job", default=OUTBOX_JOB, help="the items of a job of your own (default: %(default)s)")
     add_json_option(shards)
@@ -65,13 +68,13 @@ def _shards(options: argparse.Namespace) -> int:
 
 
 def _drain(options: argparse.Namespace) -> int:
-    Instances(*database_of(options)).drain(options.name)
+    Instances(*database_of(options)).drain(options.name, actor=options.actor, reason=options.reason)
     tell(f"{options.name} hands its shards over; it is back after `asyncflow instances undrain`, or a restart")
     return 0
 
 
 def _undrain(options: argparse.Namespace) -> int:
-    Instances(*database_of(options)).undrain(options.name)
+    Instances(*database_of(options)).undrain(options.name, actor=options.actor, reason=options.reason)
     tell(f"{options.name} takes shards again")
     return 0
 

@@ -12,7 +12,7 @@ from typing import Any
 from asyncflow.integrations.prometheus.extras import metrics_core
 
 BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)  # seconds
-_LABELS = tuple(map(str, BOUNDS)) + ("+Inf",)
+_LABELS = (*map(str, BOUNDS), "+Inf")
 
 
 class QueueTimes:

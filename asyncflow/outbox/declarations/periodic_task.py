@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, NamedTuple, get_args
 
 from asyncflow.errors import OptionError
@@ -15,6 +15,7 @@ from asyncflow.text import require_text, shown
 
 DUE_TIME = "due-time"  # the header that tells a task's due time, in ISO 8601
 Misfire = Literal["once", "all", "skip"]
+NEVER = datetime(9000, 1, 1, tzinfo=timezone.utc)  # when what somebody has paused is due
 MOST_AT_ONCE = 100  # tasks enqueued in one transaction
 
 

@@ -99,9 +99,9 @@ def _read(connection: Connection, outbox: Outbox, span: Span, wanted: list[str] 
     hours = list(range(begin // _HOUR_SECONDS, (begin + span.steps * step) // _HOUR_SECONDS + 1))
     if wanted is None:
         wanted = [row.task_type for row in connection.execute(queries.busiest(table), {"hours": hours, "most": most})]
-    values = {"hours": hours, "types": [ALL_TYPES, *wanted]}
-    sums = {name: _Sums(span, begin) for name in values["types"]}
-    for hour, name, text in connection.execute(queries.of_types(table), values):
+    names = [ALL_TYPES, *wanted]
+    sums = {name: _Sums(span, begin) for name in names}
+    for hour, name, text in connection.execute(queries.of_types(table), {"hours": hours, "types": names}):
         sums[name].add(hour, minutes_from(text))
     made = [sums[name].chart(name) for name in wanted]
     of_all = sums[ALL_TYPES].chart(None)

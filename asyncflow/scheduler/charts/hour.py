@@ -24,7 +24,7 @@ class Counted(NamedTuple):
     minute: int
     task_type: str
     outcome: str
-    count: int
+    times: int
 
 
 class Hour:
@@ -48,7 +48,7 @@ class Hour:
         """Add what was counted."""
         counted = list(counted)
         for one in counted:
-            self.totals[one.task_type] += one.count
+            self.totals[one.task_type] += one.times
             if one.outcome == "failed":
                 self._failing.add(one.task_type)
         self._name({one.task_type for one in counted})
@@ -87,7 +87,7 @@ class Hour:
 
     def _count(self, name: str, one: Counted) -> None:
         minutes = self._types[name].setdefault(one.outcome, [0] * MINUTES)
-        minutes[one.minute] += one.count
+        minutes[one.minute] += one.times
         self.changed.add(name)
 
 

@@ -63,10 +63,14 @@ class Stake:
 
 @dataclass(frozen=True)
 class News:
-    """Hold whom an ownership tells, on the cluster's thread: that other items are owned, and who is there and gone."""
+    """Hold whom an ownership tells, on the cluster's thread.
+
+    That other items are owned, who is there and who is gone, and which of its items are marked as owed a run.
+    """
 
     on_change: Callable[[], None] = lambda: None
     on_view: Callable[[Collection[str], Collection[str]], None] = lambda present, gone: None
+    on_owed: Callable[[Collection[int]], None] = lambda items: None
 
 
 NO_NEWS = News()
@@ -114,6 +118,12 @@ class LeasedOwnership:
         """Hand the items over to those that stay, and leave."""
         self._cluster.exit(self)
 
+    def fault(self) -> str | None:
+        """Return why nothing can be worked on; None while leases are held, though they be on nothing."""
+        if not self.takes_part:
+            return "it takes no part in the cluster"
+        return None if self.share.is_leased() else "its leases have run out, or are late"
+
     # -- what the cluster asks, one thread at a time -----------------------------------------------------
 
     def take_part(self) -> None:
@@ -135,6 +145,8 @@ class LeasedOwnership:
             lost = tuple(sorted(before.keys() - mine.keys()))
             self._hooks.emit(OwnershipChanged(self.job, self.owner, tuple(sorted(mine)), lost))
             self._news.on_change()
+        if owed := [item for item in mine if view.items[item].misfire]:
+            self._news.on_owed(owed)
         self._notice(view)
         if view.members != self._members:
             self._members = view.members

@@ -86,6 +86,20 @@ class Board:
         with self._lock:
             self._queue(place, now)
 
+    def has_run_coming(self, place: Place) -> bool:
+        """Tell whether a run begins by itself, at once or behind the one at work."""
+        with self._lock:
+            return place.misfired or (place.due_at is not None and not place.at_work)
+
+    def ask(self, place: Place, now: float) -> bool:
+        """Let a place have one run more, after that at work; return False if it is at work, and none is latched."""
+        with self._lock:
+            if not place.at_work:
+                self._queue(place, now)
+                return True
+            place.misfired = self._latches_misfires
+            return self._latches_misfires
+
     def take_due(self, now: float) -> Place | None:
         """Return the place whose turn it is, for one batch; None if nothing is due."""
         with self._lock:

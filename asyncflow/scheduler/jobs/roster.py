@@ -80,7 +80,7 @@ class Roster:
         settings = job.settings
         allocation = SharedOut(job.name, settings.strategy())
         summons = Summons(f"job-{job.name}", self._hooks, latches_misfires=settings.misfire)
-        news = News(on_change=summons.latch.wake)
+        news = News(on_change=summons.latch.wake, on_owed=summons.owe)
         ownership = self._cluster.ownership_of(job.name, settings.sharding_total_count, allocation, news=news)
         marks = Marks(self._engine, self._outbox.shards, self._outbox.jobs, job.name, ownership.owner)
         return JobRunner(Assignment(job, ownership, summons, self._hooks, marks))

@@ -55,6 +55,7 @@ class JobRunner:
             return self._give_up(self._runs.thrown)
         self._adopt()
         self._look_at_switches()
+        self._take_owed()
         self._finish_in_hand()
         self._reconcile()
         self._runs.write_owed()
@@ -104,6 +105,20 @@ class JobRunner:
             self.board.owe(place, self._clock())
         else:
             marks.write(place.item, place.epoch, running=False, misfire=False)
+
+    def _take_owed(self) -> None:
+        """Give one run to each item that somebody has marked as owed one."""
+        owed = self.summons.take_owed()
+        places = [one for one in self.board.places() if one.item in owed and not self.board.has_run_coming(one)]
+        if not places or self._marks is None:
+            return
+        marked = self._marks.read()  # as it is now: what was seen may have begun since
+        for place in places:
+            mark = marked.get(place.item)
+            if mark is not None and mark.misfire and mark.epoch == place.epoch:
+                is_asked = self.board.ask(place, self._clock())
+                if not (is_asked and self.settings.monitor_execution):  # else the run's beginning takes the mark away
+                    self._marks.write(place.item, place.epoch, misfire=False)
 
     def _look_at_switches(self) -> None:
         """Learn what is switched off: with each tick, and now and then while something runs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from asyncflow.events import Hooks, TickMisfired
 from asyncflow.scheduler.jobs.board import Board
@@ -22,6 +22,7 @@ class Summons:
         self.latch = Latch(name, hooks)
         self.board = Board(latches_misfires=latches_misfires)
         self.ticked = threading.Event()  # since the runner looked last
+        self._owed: frozenset[int] = frozenset()
         self._hooks = hooks
 
     def tick(self) -> None:
@@ -35,3 +36,13 @@ class Summons:
         """Let what rests look at once, without counting a tick."""
         self.board.wake(self.clock())
         self.latch.wake()
+
+    def owe(self, items: Collection[int]) -> None:
+        """Let these items be looked at: they were seen to be marked as owed a run."""
+        self._owed = frozenset(items)
+        self.latch.wake()
+
+    def take_owed(self) -> frozenset[int]:
+        """Return the items that were seen so since the last call."""
+        owed, self._owed = self._owed, frozenset()
+        return owed

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Table
@@ -16,6 +16,7 @@ from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.ids import new_id
 from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.queries import insert_absent
 from asyncflow.outbox.tables import ACTOR_LENGTH, REASON_LENGTH
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator import queries
@@ -24,9 +25,25 @@ from asyncflow.text import require_text
 MOST_READ = 10_000
 
 
+class Concern(NamedTuple):
+    """Name what was changed and is no task: a task type, or another ``kind`` of thing, whose name is the key."""
+
+    task_type: str
+    task_key: str | None = None
+    id: UUID = UUID(int=0)
+
+    @classmethod
+    def of(cls, kind: str, name: str) -> Concern:
+        """Name an instance, a job, or an item: no task type is called ``@instance``."""
+        return cls(f"@{kind}", name)
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Tell of one change of one task; ``at`` is by the database's clock."""
+    """Tell of one change of one task; ``at`` is by the database's clock.
+
+    Of a task type, an instance or a job, the task's id is all zeros: see Concern.
+    """
 
     at: datetime
     actor: str
@@ -57,23 +74,37 @@ class Act:
 
     def write(self, connection: Connection, entries: Table, tasks: Sequence[Any], details: Sequence[str]) -> list[UUID]:
         """Write an entry for each task, in the transaction that changes it; return the entries' ids."""
-        rows: list[dict[str, Any]] = [
-            {
-                "id": new_id(),
-                "at": NO_TIME,
-                "actor": self.actor,
-                "action": self.action,
-                "task_id": task.id,
-                "task_type": task.task_type,
-                "task_key": task.task_key,
-                "reason": self.reason,
-                "detail": detail,
-            }
-            for task, detail in zip(tasks, details, strict=True)
-        ]
+        rows = [self._row(new_id(), task, detail) for task, detail in zip(tasks, details, strict=True)]
         if rows:
             dialect_of(connection.dialect.name).insert_many(connection, entries, rows)
         return [row["id"] for row in rows]
+
+    def writing(self, entries: Table, concern: Concern, detail: str | None = None) -> Callable[[Connection], None]:
+        """Return what writes one entry beside a change that may be made again: once, however often that is."""
+        row = self._row(new_id(), concern, detail)
+
+        def write(connection: Connection) -> None:
+            insert_absent(connection, entries, [row])
+
+        return write
+
+    def _row(self, entry_id: UUID, task: Any, detail: str | None) -> dict[str, Any]:
+        return {
+            "id": entry_id,
+            "at": NO_TIME,
+            "actor": self.actor,
+            "action": self.action,
+            "task_id": task.id,
+            "task_type": task.task_type,
+            "task_key": task.task_key,
+            "reason": self.reason,
+            "detail": detail,
+        }
+
+
+def noting(act: Act | None, entries: Table, concern: Concern) -> Callable[[Connection], None]:
+    """Return what writes an entry of an act beside its change; nothing if nobody is named."""
+    return (lambda _: None) if act is None else act.writing(entries, concern)
 
 
 class Audit:

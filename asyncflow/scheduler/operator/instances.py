@@ -13,6 +13,7 @@ from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator import look_queries
+from asyncflow.scheduler.operator.audit import Act, Concern, noting
 from asyncflow.scheduler.telling.instance_state import InstanceState, state_from
 from asyncflow.text import shown
 
@@ -59,19 +60,19 @@ class Instances:
         rows = run_briefly(self._engine, lambda connection: connection.execute(statement, {"its_job": job}).all())
         return [_shard(row) for row in rows]
 
-    def drain(self, name: str) -> None:
+    def drain(self, name: str, *, actor: str | None = None, reason: str | None = None) -> None:
         """Let an instance hand its shards over to the others, finish what it has in hand, and take no more.
 
-        It goes on running, and is back after ``undrain`` or a restart. Raises OptionError for one that is not there, or
-        has fixed shares, which nobody else would take.
+        It goes on running, and is back after ``undrain`` or a restart. With an ``actor`` the audit tells who did it.
+        Raises OptionError for one that is not there, or has fixed shares, which nobody else would take.
         """
-        self._change(name, leaving=True)
+        self._change(name, None if actor is None else Act("drain", actor, reason), leaving=True)
 
-    def undrain(self, name: str) -> None:
+    def undrain(self, name: str, *, actor: str | None = None, reason: str | None = None) -> None:
         """Let an instance that was drained take shards again; raises OptionError as ``drain`` does."""
-        self._change(name, leaving=False)
+        self._change(name, None if actor is None else Act("undrain", actor, reason), leaving=False)
 
-    def _change(self, name: str, *, leaving: bool) -> None:
+    def _change(self, name: str, act: Act | None, *, leaving: bool) -> None:
         known = {one.name: one for one in self.all()}
         if name not in known:
             raise OptionError(f"there is no instance {shown(name)}{nearest(name, known)}; asyncflow instances list")
@@ -79,9 +80,11 @@ class Instances:
         if state is not None and "instance_count" in state.settings:
             raise OptionError(f"the instance {shown(name)} has a fixed share (instance_count); stop it instead")
         statement = cluster_queries.mark_drained(self._outbox.instances, leaving=leaving)
+        note = noting(act, self._outbox.audit_entries, Concern.of("instance", name))
 
         def write(connection: Connection) -> None:
             connection.execute(statement, {"its_instance": name})
+            note(connection)
 
         run_briefly(self._engine, write)
 

@@ -1,13 +1,14 @@
-"""The statements about instances, shards, jobs and periodic tasks that a person looks at or changes."""
+"""The statements about instances, shards, jobs, periodic tasks, and tasks along time, that a person looks at."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, Table, Update, bindparam, select, update
+from sqlalchemy import Integer, Select, Table, Update, bindparam, select, update
 
 from asyncflow.outbox.clock import NO_TIME, database_now, seconds_until
+from asyncflow.outbox.tables import TaskId
 
 
 @lru_cache(maxsize=32)
@@ -40,3 +41,21 @@ def periodic(table: Table) -> Select[Any]:
     p = table.c
     columns = (p.name, p.cron, p.timezone, p.next_due, p.last_due, database_now().label("now"))
     return select(*columns).order_by(p.next_due, p.name)
+
+
+@lru_cache(maxsize=32)
+def along_time(table: Table) -> Select[Any]:
+    """Read of the newest ``most`` tasks from the id ``first`` on, and below ``before``, what filters ask for."""
+    t = table.c
+    within = (t.id >= bindparam("first", type_=TaskId()), t.id < bindparam("before", type_=TaskId()))
+    columns = (t.id, t.task_type, t.status, t.task_key, t.created_at)
+    return select(*columns).where(*within).order_by(t.id.desc()).limit(bindparam("most", type_=Integer()))
+
+
+@lru_cache(maxsize=32)
+def disable_item(table: Table) -> Update:
+    """Switch the item ``its_item`` of ``its_job`` off or on."""
+    s = table.c
+    off = bindparam("is_off", type_=s.disabled.type)
+    its = (s.job == bindparam("its_job", type_=s.job.type), s.shard == bindparam("its_item", type_=Integer()))
+    return update(table).where(*its).values(disabled=off)

@@ -12,8 +12,11 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.errors import OptionError, nearest
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.declarations.periodic_task import NEVER
+from asyncflow.outbox.options import require_whole
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator import look_queries
+from asyncflow.scheduler.operator.audit import Act, Concern, noting
 from asyncflow.text import shown
 
 
@@ -38,6 +41,7 @@ class PeriodicView:
     next_due: datetime
     last_due: datetime | None
     seconds_late: float  # since the due time that has no task yet; 0 if there is none
+    paused: bool = False  # then it is due in the year 9000
 
 
 class Schedules:
@@ -69,13 +73,32 @@ class Schedules:
             raise OptionError(f"there is no job {shown(name)}{nearest(name, known)}; asyncflow jobs list")
         return known[name]
 
-    def pause(self, name: str) -> None:
-        """Let no further run of a job begin, in any instance; raises OptionError as ``job`` does."""
-        self._switch(name, is_off=True)
+    def pause(self, name: str, *, actor: str | None = None, reason: str | None = None) -> None:
+        """Let no further run of a job begin, in any instance; with an ``actor`` the audit tells who did it.
 
-    def resume(self, name: str) -> None:
+        Raises OptionError as ``job`` does.
+        """
+        self._switch(name, None if actor is None else Act("pause", actor, reason), is_off=True)
+
+    def resume(self, name: str, *, actor: str | None = None, reason: str | None = None) -> None:
         """Let a job run again; raises OptionError as ``job`` does."""
-        self._switch(name, is_off=False)
+        self._switch(name, None if actor is None else Act("resume", actor, reason), is_off=False)
+
+    def switch_item(
+        self, name: str, item: int, *, off: bool, actor: str | None = None, reason: str | None = None
+    ) -> None:
+        """Let no further run of one item of a job begin, or let it run again; raises OptionError as ``job`` does."""
+        job = self.job(name)
+        require_whole("item", item, 0, job.sharding_total_count - 1)
+        act = None if actor is None else Act("disable" if off else "enable", actor, reason)
+        statement = look_queries.disable_item(self._outbox.shards)
+        note = noting(act, self._outbox.audit_entries, Concern.of("item", f"{name}/{item}"))
+
+        def write(connection: Connection) -> None:
+            connection.execute(statement, {"its_job": name, "its_item": item, "is_off": off})
+            note(connection)
+
+        run_briefly(self._engine, write)
 
     def periodic(self) -> list[PeriodicView]:
         """Return the periodic tasks that are recorded, those first that are due first."""
@@ -89,16 +112,19 @@ class Schedules:
                 next_due=row.next_due,
                 last_due=row.last_due,
                 seconds_late=max(0.0, (row.now - row.next_due).total_seconds()),
+                paused=row.next_due >= NEVER,
             )
             for row in rows
         ]
 
-    def _switch(self, name: str, *, is_off: bool) -> None:
+    def _switch(self, name: str, act: Act | None, *, is_off: bool) -> None:
         self.job(name)
         statement = look_queries.disable_job(self._outbox.jobs)
+        note = noting(act, self._outbox.audit_entries, Concern.of("job", name))
 
         def write(connection: Connection) -> None:
             connection.execute(statement, {"its_name": name, "is_off": is_off})
+            note(connection)
 
         run_briefly(self._engine, write)
 

@@ -12,7 +12,7 @@ from asyncflow.events import PeriodicTasksEnqueued, StepFailed
 from asyncflow.outbox import Call
 from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.cron.plan import Plan, plan_of
-from asyncflow.outbox.declarations.periodic_task import DUE_TIME, Advance, PeriodicTask
+from asyncflow.outbox.declarations.periodic_task import DUE_TIME, NEVER, Advance, PeriodicTask
 from asyncflow.outbox.queries import insert_absent
 from asyncflow.scheduler.connections.again import run_again, run_once
 from asyncflow.scheduler.instance import Instance
@@ -86,6 +86,8 @@ class Timetable:
         return insert_absent(connection, self._outbox.periodic_entries, [entry])
 
     def _move_on_if_due(self, task: PeriodicTask, entry: Row[Any]) -> float:
+        if entry.next_due >= NEVER:  # paused: when it is resumed, the plan of this code is recorded
+            return self._interval
         recorded = plan_of(entry.cron, entry.timezone)
         plan = recorded if task.name in self._recorded else task.plan
         advance = _advance(task, plan, entry) if plan != recorded or entry.next_due <= entry.now else None

@@ -33,6 +33,7 @@ NAMES = (
     "audit",
     "context",
     "turn",
+    "chart",
 )
 TABLES = tuple(f"asyncflow_{name}" for name in NAMES)
 ASYNCFLOW = str(Path(sys.executable).with_name("asyncflow"))

@@ -31,6 +31,7 @@ def test_create_all_makes_tables_and_indexes(engine: Engine) -> None:
     inspector = inspect(engine)
     names = (
         "audit",
+        "chart",
         "context",
         "dedupe",
         "inbox",

@@ -88,6 +88,7 @@ def test_prefix_and_schema_name_the_tables() -> None:
         "audit",
         "context",
         "turn",
+        "chart",
         "inbox",
     )
     assert set(metadata.tables) == {f"shop.app_{name}" for name in names}

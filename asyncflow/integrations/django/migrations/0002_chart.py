@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from django.db import migrations
 from sqlalchemy.dialects import mysql
 
 from asyncflow.integrations.django.operations import CreateTables
 
-EXACT = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
+EXACT: dict[str, Any] = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
 chart = sa.Table(
     "asyncflow_chart",
     sa.MetaData(),

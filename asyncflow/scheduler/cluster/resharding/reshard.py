@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -27,12 +27,13 @@ _UNSETTLED = (Status.PENDING, Status.PROCESSING)
 _LONGEST_WAIT_SECONDS = 60.0
 
 
-def reshard(engine: Engine, outbox: Outbox) -> int:
+def reshard(engine: Engine, outbox: Outbox, *, on_progress: Callable[[int], None] = lambda _: None) -> int:
     """Give tasks that are not settled the shard by the outbox's ``shard_count``; return how many rows changed.
 
     Settled rows stay where they are: the cleaner finds them there, and a dead letter gets its shard when it is
     replayed. In pages of their own transactions, so that producers go on; the count is recorded last. A producer that
     still has a larger old count may write rows that no scheduler reads: run it again when all have the new one.
+    ``on_progress`` is told how many have changed, after each page.
 
     Raises SchedulersRunError while any shard has an owner whose lease runs, and TablesMissingError.
     """
@@ -40,17 +41,22 @@ def reshard(engine: Engine, outbox: Outbox) -> int:
     require_tables(engine, outbox)
     with Database(engine, limits=OF_A_COMMAND) as database:
         _require_rest(database, outbox)
-        changed = sum(_move_all(database, outbox, status) for status in _UNSETTLED)
+        changed = 0
+        for status in _UNSETTLED:
+            for moved in _move_all(database, outbox, status):
+                changed += moved
+                on_progress(changed)
         run_again(database, lambda connection: _record(connection, outbox))
         return changed
 
 
-def _move_all(database: Database, outbox: Outbox, status: Status) -> int:
-    last, changed = _move(database, outbox, status, None)
+def _move_all(database: Database, outbox: Outbox, status: Status) -> Iterator[int]:
+    """Move page by page; give how many rows changed of each."""
+    last, moved = _move(database, outbox, status, None)
+    yield moved
     while last is not None:
         last, moved = _move(database, outbox, status, last)
-        changed += moved
-    return changed
+        yield moved
 
 
 def _require_rest(database: Database, outbox: Outbox) -> None:

@@ -194,3 +194,69 @@ def test_charts_are_told_with_their_course(sqlite_application: Application, ask:
     assert last.split()[:5] == ["(all)", "3", "0", "0", "0"]
     assert "(all)" in ask("top", "--once")
     assert "most is 101" in ask("charts", "--most", "101", code=1)
+
+
+def test_a_job_is_called_and_a_periodic_task_has_its_verbs(
+    sqlite_application: Application, made: list[Scheduler], ask: Ask
+) -> None:
+    runs: list[int] = []
+    job = SimpleJob("count", lambda context: runs.append(1), settings=JobSettings(cron="0 0 1 1 *"))
+
+    @sqlite_application.outbox.task("report")
+    def report() -> None: ...
+
+    sqlite_application.outbox.periodic(report, "0 0 1 1 *", name="yearly")
+    publishers = {"kafka": MemoryPublisher()}
+    scheduler = Scheduler(sqlite_application.engine, sqlite_application.outbox, publishers, jobs=[job], **QUICK)
+    made.append(scheduler)
+    scheduler.start()
+    eventually(lambda: ask("periodic", "--json") != [])
+    assert ask("jobs", "trigger", "--name", "count", "--actor", "ann", "--json") == {"name": "count", "items": 1}
+    eventually(lambda: runs == [1])
+    assert "its item has a run now" in ask("jobs", "trigger", "--name", "count")
+    assert ask("periodic", "--pause", "yearly", "--json") == {"name": "yearly", "changed": True}
+    assert " paused " in ask("periodic")
+    assert "is paused" in ask("periodic", "--trigger", "yearly", code=1)
+    assert ask("periodic", "--resume", "yearly") == "yearly is due again\n"
+    assert ask("periodic", "--trigger", "yearly").startswith("yearly is due now")
+    told = {(one["action"], one["task_type"], one["task_key"]) for one in ask("audit", "--json")}
+    assert told == {
+        ("trigger", "@job", "count"),
+        ("pause", "@periodic", "yearly"),
+        ("resume", "@periodic", "yearly"),
+        ("trigger", "@periodic", "yearly"),
+    }
+
+
+def test_a_purge_shows_what_it_would_delete_and_waits_for_a_yes(sqlite_application: Application, ask: Ask) -> None:
+    publish_many(sqlite_application, 3)
+    sqlite_application.scheduler().drain()
+    alter(sqlite_application, "order_time = '2020-01-01 00:00:00.000000'", "1 = 1")
+    assert ask("purge", "--older-than", "3d", code=2) == ""
+    assert len(sqlite_application.rows()) == 3
+    assert ask("purge", "--older-than", "3d", "--yes", "--json") == {"deleted": 3}
+    assert ask("purge", "--older-than", "3d") == "STATUS  TASK TYPE  TASKS\n(nothing)\n"
+    assert "--older-than is 'long ago'; give a number with s, m, h or d" in ask(
+        "purge", "--older-than", "long ago", code=1
+    )
+
+
+def test_a_drain_leaves_a_row_of_the_audit(
+    sqlite_application: Application, sqlite_schedule: Schedule, ask: Ask
+) -> None:
+    scheduler = sqlite_schedule(**QUICK)
+    scheduler.ownership.acquire()
+    name = scheduler.ownership.owner
+    ask("instances", "drain", "--name", name, "--actor", "ann", "--reason", "to be mended")
+    ask("instances", "undrain", "--name", name, "--actor", "bob")
+    told = [(one["action"], one["actor"], one["task_key"], one["reason"]) for one in ask("audit", "--json")]
+    assert told == [("undrain", "bob", name, None), ("drain", "ann", name, "to be mended")]
+    scheduler.ownership.release()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_commands_and_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completion", shell]) == 0
+    told = capsys.readouterr().out
+    for word in ("dead-letters", "replay", "per-second", "log-json"):
+        assert word in told

@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
+from asyncflow import Call
 from asyncflow.events import AttemptFailed, TaskFailed, TaskRetried, TasksSettled
 from asyncflow.outbox.declarations.signals import RejectTask
 from asyncflow.scheduler import Outcome, Rejected, Retry
@@ -20,7 +22,8 @@ def age(application: Application) -> None:
     """Let all tasks be due for an hour."""
     tasks = application.outbox.tasks
     with application.engine.begin() as connection:
-        connection.execute(update(tasks).values(order_time=timedelta(seconds=-OLD)))
+        past = timedelta(seconds=-OLD)
+        connection.execute(update(tasks).values(order_time=past, created_at=past))
 
 
 def is_old(seconds: float | None) -> bool:
@@ -76,14 +79,16 @@ def test_it_is_told_of_each_message_that_is_not_sent(application: Application) -
 def test_a_settle_of_tasks_and_a_failed_attempt_tell_it(application: Application, transactional: bool) -> None:
     outbox = application.outbox
 
-    @outbox.task(max_retries=0, transactional=transactional)
     def work(n: int) -> None:
         if n == 0:
             raise RejectTask("never")
 
+    def work_in(session: Session, n: int) -> None:
+        work(n)
+
+    outbox.task("work", max_retries=0, transactional=transactional)(work_in if transactional else work)
     with application.session() as session, session.begin():
-        for n in range(3):
-            outbox.enqueue(session, work, n=n)
+        outbox.enqueue_many(session, "work", [Call({"n": n}) for n in range(3)])
     age(application)
     application.scheduler().drain()
     waits = [seconds for event in application.signals.of(TasksSettled) for seconds in event.waits]

@@ -1,0 +1,26 @@
+"""Import the optional libraries for people at a terminal, or say how to get them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from asyncflow.errors import MissingExtraError
+
+
+def rich_module(name: str) -> Any | None:
+    """Return a module of rich; None where it is not installed, for text is plain then."""
+    try:
+        return import_module(f"rich.{name}")
+    except ImportError:
+        return None
+
+
+def shtab() -> Any:
+    """Return the module ``shtab``; raise MissingExtraError when it is not installed."""
+    try:
+        return import_module("shtab")
+    except ImportError as error:
+        raise MissingExtraError(
+            'completion needs the library shtab, which is not installed: pip install "asyncflow-outbox[cli]"'
+        ) from error

@@ -1,0 +1,128 @@
+"""The purge: settled tasks deleted before the cleaner would, by type, status and age."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy import Connection, Engine
+
+from asyncflow.errors import OptionError
+from asyncflow.outbox import Outbox
+from asyncflow.outbox.declarations.task_type import require_number
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.connections.again import run_again
+from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.operator import queries as task_queries
+from asyncflow.scheduler.operator.audit import Act, Concern
+from asyncflow.scheduler.operator.by_hand import queries
+from asyncflow.scheduler.operator.cursor import Cursor
+from asyncflow.scheduler.operator.selection import Selection
+from asyncflow.scheduler.operator.walk import walk_of
+from asyncflow.scheduler.table.contexts import Contexts
+from asyncflow.scheduler.table.raw_ids import raw_form
+from asyncflow.text import shown
+
+COUNTED = 10_000  # of a preview, which ends there
+_PAGE = 500
+_OLDEST_SECONDS = 3650 * 86400.0
+_SETTLED = (Status.SUCCESS, Status.FAILED, Status.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purge:
+    """Say which tasks are deleted: settled so, that long ago, of a type or of all. Raises OptionError."""
+
+    older_than_seconds: float
+    statuses: Sequence[Status] = (Status.SUCCESS,)
+    task_type: str | None = None
+
+    def __post_init__(self) -> None:
+        require_number("older_than_seconds", self.older_than_seconds, 0, _OLDEST_SECONDS)
+        wrong = [status for status in self.statuses if status not in _SETTLED]
+        if wrong or not self.statuses:
+            raise OptionError(f"statuses is {shown(self.statuses)}; give some of SUCCESS, FAILED and CANCELLED")
+
+    @property
+    def selection(self) -> Selection:
+        """Return the tasks meant, whatever their status and age."""
+        return Selection(task_type=self.task_type, everything=self.task_type is None)
+
+    def told(self) -> str:
+        """Return what it is, for the audit."""
+        names = "/".join(status.name for status in self.statuses)
+        return f"{names} older than {self.older_than_seconds:g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Purgeable:
+    """Tell how many tasks a purge would delete, by status and type; ``is_capped``: there are more."""
+
+    counts: dict[tuple[Status, str], int]
+    is_capped: bool
+
+
+class Purger:
+    """Look at what a purge would delete, and delete it; any thread may call."""
+
+    def __init__(self, engine: Engine, outbox: Outbox) -> None:
+        self._engine = engine
+        self._outbox = outbox
+
+    def preview(self, purge: Purge) -> Purgeable:
+        """Count what would be deleted, up to COUNTED."""
+        counts: Counter[tuple[Status, str]] = Counter()
+        with Database(self._engine) as database:
+            for status, page in self._pages(database, purge):
+                counts.update((status, cursor.task_type) for cursor in page)
+                if counts.total() >= COUNTED:
+                    return Purgeable(dict(counts), is_capped=True)
+        return Purgeable(dict(counts), is_capped=False)
+
+    def run(
+        self,
+        purge: Purge,
+        *,
+        actor: str,
+        reason: str | None = None,
+        on_progress: Callable[[int], None] = lambda _: None,
+    ) -> int:
+        """Delete page by page, each a transaction; return how many. ``on_progress`` is told how many, after each.
+
+        The audit tells of it before the first is deleted: one that is killed is told, too. Of a page that was deleted
+        while its answer was lost, its tasks count all the same. What is settled meanwhile is left.
+        """
+        deleted = 0
+        note = Act("purge", actor, reason).writing(
+            self._outbox.audit_entries, Concern.of("purge", purge.task_type or "all types"), purge.told()
+        )
+        with Database(self._engine) as database:
+            run_again(database, note)
+            for status, page in self._pages(database, purge):
+                deleted += self._delete(database, status, page)
+                on_progress(deleted)
+        return deleted
+
+    def _pages(self, database: Database, purge: Purge) -> Iterator[tuple[Status, Sequence[Cursor]]]:
+        age = timedelta(seconds=purge.older_than_seconds)
+        moment: datetime = run_again(database, lambda connection: connection.execute(task_queries.now()).scalar_one())
+        for status in purge.statuses:
+            walk, after = walk_of(purge.selection, self._outbox, status, moment - age), None
+            while page := run_again(database, partial(walk.page, after=after, limit=_PAGE)):
+                yield status, page
+                after = page[-1]
+
+    def _delete(self, database: Database, status: Status, page: Sequence[Cursor]) -> int:
+        ids, most = [cursor.id for cursor in page], [0]
+
+        def delete(connection: Connection) -> None:
+            gone = connection.execute(queries.delete_tasks(self._outbox.tasks, ids, int(status))).rowcount
+            most[0] = max(most[0], gone)
+            raw_ids = [raw_form(one, connection.dialect.name) for one in ids]
+            Contexts(self._outbox).forget(connection, raw_ids)
+
+        run_again(database, delete)
+        return most[0]
