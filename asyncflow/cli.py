@@ -41,9 +41,10 @@ _LOOKING = (
     purge,
     config,
     audit,
+    completion,
 )
 _COMMANDS = (*_RUNNING, *_LOOKING)  # as --help lists them
-_ELSEWHERE = (worker, consume, serve)  # not of an application's database alone
+_ELSEWHERE = (worker, consume, serve, completion)  # not of an application's database alone
 
 
 class _Parser(argparse.ArgumentParser):
@@ -85,7 +86,7 @@ def main_in_application(program: str, arguments: Sequence[str], make_scheduler: 
 
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser.parse_args(given, argparse.Namespace(given=given, processes=None))
+    options = parser.parse_args(given, argparse.Namespace(given=given, parser=parser, processes=None))
     try:
         code: int = options.command(options)
         sys.stdout.flush()
@@ -107,15 +108,14 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     of_all = _Parser(prog="asyncflow", description="Transactional outbox for SQLAlchemy.")
     of_all.add_argument("--version", action="version", version=f"asyncflow {__version__}")
-    completion.add_to(_add_commands(of_all, _COMMANDS), of_all)
+    _add_commands(of_all, _COMMANDS)
     return of_all
 
 
-def _add_commands(parser: argparse.ArgumentParser, modules: Iterable[Any]) -> Any:
+def _add_commands(parser: argparse.ArgumentParser, modules: Iterable[Any]) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in modules:
         module.add_to(commands)
-    return commands
 
 
 def _after_broken_pipe() -> int:

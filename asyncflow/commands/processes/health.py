@@ -69,7 +69,6 @@ class HealthServer:
             self._server = ThreadingHTTPServer((host, port), Handler)
         except (OSError, OverflowError) as error:
             raise OptionError(f"the health port is {port} at {host}: {error}; give one that is free") from error
-        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="asyncflow-health", daemon=True)
         self._thread.start()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, TextIO
 
-from asyncflow.commands.terminal.extras import rich_module
+from asyncflow.integrations.terminal import rich_module
 
 # By style; words as commands print them, and no part of others.
 _WORDS = {

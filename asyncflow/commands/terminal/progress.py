@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from asyncflow.commands.terminal.extras import rich_module
+from asyncflow.integrations.terminal import rich_module
 
 _TOLD_SECONDS = 5.0  # between two lines, without the extra
 Tell = Callable[[int], None]

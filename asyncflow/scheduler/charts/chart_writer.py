@@ -80,9 +80,7 @@ class ChartWriter:
         self._sort_in(queries.now(connection))
         for hour in self._hours.values():
             if rows := hour.rows():
-                tried = set(hour.tried)
-                hour.tried |= hour.changed
-                queries.write(connection, self._outbox.charts, rows, tried)
+                queries.write(connection, self._outbox.charts, rows, hour.begin_write())
 
     def _sort_in(self, now: float) -> None:
         """Put into their hours, by the database's clock, what was taken."""

@@ -42,7 +42,7 @@ class Hour:
         self._failing: set[str] = set()
         self._types: dict[str, Minutes] = {ALL_TYPES: {}}
         self.changed: set[str] = set()  # since they were written
-        self.tried: set[str] = set()  # to be written: they may be there
+        self._tried: set[str] = set()  # to be written: they may be there
 
     def add(self, counted: Iterable[Counted]) -> None:
         """Add what was counted."""
@@ -70,9 +70,14 @@ class Hour:
             for name in sorted(self.changed)
         ]
 
+    def begin_write(self) -> frozenset[str]:
+        """Know that what has changed may be there from now on; return what may be there already."""
+        before = frozenset(self._tried)
+        self._tried |= self.changed
+        return before
+
     def note_written(self) -> None:
         """Know that the rows are as they are here."""
-        self.tried |= self.changed
         self.changed.clear()
 
     def _name(self, names: set[str]) -> None:

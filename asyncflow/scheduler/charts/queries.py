@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -33,7 +33,7 @@ def delete_own(charts: Table) -> Delete:
     )
 
 
-def write(connection: Connection, charts: Table, rows: Sequence[dict[str, Any]], tried: Iterable[str]) -> None:
+def write(connection: Connection, charts: Table, rows: Sequence[dict[str, Any]], tried: Collection[str]) -> None:
     """Write the rows of one hour of one writer, as often as one likes: those ``tried`` before may be there."""
     if names := [row["task_type"] for row in rows if row["task_type"] in tried]:
         its = {"its_hour": rows[0]["hour"], "its_writer": rows[0]["writer"], "types": names}

@@ -9,7 +9,7 @@ from typing import Any, overload
 from asyncflow.scheduler.heads.queries import Moments
 
 
-class DueTimes:
+class DueMoments:
     """Know when the rows of some pages were due, and the time at which they were read; belongs to one round.
 
     Both are the database's. It holds ids and times, and no payload: whoever keeps an event keeps it, too.
@@ -43,7 +43,7 @@ class DueTimes:
 class Waits(Sequence[float]):
     """Hold how long each of some tasks had been due when it was fetched; for who never asks, nothing is computed."""
 
-    def __init__(self, due_times: DueTimes, raw_ids: Sequence[Any]) -> None:
+    def __init__(self, due_times: DueMoments, raw_ids: Sequence[Any]) -> None:
         self._due_times = due_times
         self._raw_ids = raw_ids
 

@@ -25,7 +25,7 @@ from asyncflow.text import require_text
 MOST_READ = 10_000
 
 
-class Concern(NamedTuple):
+class Subject(NamedTuple):
     """Name what was changed and is no task: a task type, or another ``kind`` of thing, whose name is the key."""
 
     task_type: str
@@ -33,7 +33,7 @@ class Concern(NamedTuple):
     id: UUID = UUID(int=0)
 
     @classmethod
-    def of(cls, kind: str, name: str) -> Concern:
+    def of(cls, kind: str, name: str) -> Subject:
         """Name an instance, a job, or an item: no task type is called ``@instance``."""
         return cls(f"@{kind}", name)
 
@@ -42,7 +42,7 @@ class Concern(NamedTuple):
 class AuditEntry:
     """Tell of one change of one task; ``at`` is by the database's clock.
 
-    Of a task type, an instance or a job, the task's id is all zeros: see Concern.
+    Of a task type, an instance or a job, the task's id is all zeros: see Subject.
     """
 
     at: datetime
@@ -79,9 +79,9 @@ class Act:
             dialect_of(connection.dialect.name).insert_many(connection, entries, rows)
         return [row["id"] for row in rows]
 
-    def writing(self, entries: Table, concern: Concern, detail: str | None = None) -> Callable[[Connection], None]:
+    def writing(self, entries: Table, subject: Subject, detail: str | None = None) -> Callable[[Connection], None]:
         """Return what writes one entry beside a change that may be made again: once, however often that is."""
-        row = self._row(new_id(), concern, detail)
+        row = self._row(new_id(), subject, detail)
 
         def write(connection: Connection) -> None:
             insert_absent(connection, entries, [row])
@@ -102,9 +102,9 @@ class Act:
         }
 
 
-def noting(act: Act | None, entries: Table, concern: Concern) -> Callable[[Connection], None]:
+def noting(act: Act | None, entries: Table, subject: Subject) -> Callable[[Connection], None]:
     """Return what writes an entry of an act beside its change; nothing if nobody is named."""
-    return (lambda _: None) if act is None else act.writing(entries, concern)
+    return (lambda _: None) if act is None else act.writing(entries, subject)
 
 
 class Audit:

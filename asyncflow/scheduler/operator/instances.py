@@ -13,7 +13,7 @@ from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator import look_queries
-from asyncflow.scheduler.operator.audit import Act, Concern, noting
+from asyncflow.scheduler.operator.audit import Act, Subject, noting
 from asyncflow.scheduler.telling.instance_state import InstanceState, state_from
 from asyncflow.text import shown
 
@@ -80,7 +80,7 @@ class Instances:
         if state is not None and "instance_count" in state.settings:
             raise OptionError(f"the instance {shown(name)} has a fixed share (instance_count); stop it instead")
         statement = cluster_queries.mark_drained(self._outbox.instances, leaving=leaving)
-        note = noting(act, self._outbox.audit_entries, Concern.of("instance", name))
+        note = noting(act, self._outbox.audit_entries, Subject.of("instance", name))
 
         def write(connection: Connection) -> None:
             connection.execute(statement, {"its_instance": name})

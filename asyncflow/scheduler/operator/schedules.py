@@ -16,7 +16,7 @@ from asyncflow.outbox.declarations.periodic_task import NEVER
 from asyncflow.outbox.options import require_whole
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator import look_queries
-from asyncflow.scheduler.operator.audit import Act, Concern, noting
+from asyncflow.scheduler.operator.audit import Act, Subject, noting
 from asyncflow.text import shown
 
 
@@ -92,7 +92,7 @@ class Schedules:
         require_whole("item", item, 0, job.sharding_total_count - 1)
         act = None if actor is None else Act("disable" if off else "enable", actor, reason)
         statement = look_queries.disable_item(self._outbox.shards)
-        note = noting(act, self._outbox.audit_entries, Concern.of("item", f"{name}/{item}"))
+        note = noting(act, self._outbox.audit_entries, Subject.of("item", f"{name}/{item}"))
 
         def write(connection: Connection) -> None:
             connection.execute(statement, {"its_job": name, "its_item": item, "is_off": off})
@@ -120,7 +120,7 @@ class Schedules:
     def _switch(self, name: str, act: Act | None, *, is_off: bool) -> None:
         self.job(name)
         statement = look_queries.disable_job(self._outbox.jobs)
-        note = noting(act, self._outbox.audit_entries, Concern.of("job", name))
+        note = noting(act, self._outbox.audit_entries, Subject.of("job", name))
 
         def write(connection: Connection) -> None:
             connection.execute(statement, {"its_name": name, "is_off": is_off})

@@ -16,7 +16,7 @@ from asyncflow.scheduler.heads.planner_statistics import MANY_ROWS, PlannerStati
 from asyncflow.scheduler.heads.priorities import Priorities, RoundPlan, in_no_order
 from asyncflow.scheduler.heads.queries import Head, Lane, Pages
 from asyncflow.scheduler.heads.turns import Turns
-from asyncflow.scheduler.heads.waits import DueTimes
+from asyncflow.scheduler.heads.waits import DueMoments
 from asyncflow.scheduler.relay.round import Round, payload_bytes
 from asyncflow.scheduler.relay.shared import Shared
 
@@ -50,7 +50,7 @@ class PageReader:
         if len(rows) >= MANY_ROWS:
             self._statistics.after_reading(connection, len(rows))
         newest = self._newest_behind_retries(connection, due, plan)
-        due_times = DueTimes((*rows.parts, *newest.parts), self._database_now())
+        due_times = DueMoments((*rows.parts, *newest.parts), self._database_now())
         if newest:
             seen = {task.raw_id for task in tasks}
             tasks += [task for task in newest if task.raw_id not in seen]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from asyncflow.outbox import Task
 from asyncflow.scheduler.cluster.ownership import Hold
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Lane
-from asyncflow.scheduler.heads.waits import DueTimes
+from asyncflow.scheduler.heads.waits import DueMoments
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.publishing.order import Key
 from asyncflow.scheduler.relay.parking_change import KeyPage, Surplus
@@ -83,7 +83,7 @@ class Round:
     leaves_others: bool = False  # other lanes are due, or in hand, so the next round need not wait for this one
     read: int = 0  # rows of pages, of which those that come later than others were left
     left_bytes: int = 0  # of the payloads of those
-    due_times: DueTimes | None = None  # of rows of pages
+    due_times: DueMoments | None = None  # of rows of pages
 
     def __len__(self) -> int:
         return len(self.tasks) + len(self.key_pages) + len(self.met) + len(self.surplus)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table
 from asyncflow.outbox.declarations.task_type import MessageType
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
-from asyncflow.scheduler.heads.waits import DueTimes, Waits
+from asyncflow.scheduler.heads.waits import DueMoments, Waits
 from asyncflow.scheduler.loops.settled_events import Ending
 from asyncflow.scheduler.publishing.order import is_final
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Rejected, Retry, Sent
@@ -36,7 +36,7 @@ class Settlement:
     succeeded: list[Task] = field(default_factory=list)
     retried: dict[tuple[float, str], list[Task]] = field(default_factory=dict)
     failed: dict[str, list[Task]] = field(default_factory=dict)
-    due_times: DueTimes | None = None  # of the round
+    due_times: DueMoments | None = None  # of the round
 
     @classmethod
     def of(

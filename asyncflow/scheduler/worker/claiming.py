@@ -19,7 +19,7 @@ from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.heads.precedence import NEVER, Bounds, Precedence
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Lane, Moments
-from asyncflow.scheduler.heads.waits import DueTimes
+from asyncflow.scheduler.heads.waits import DueMoments
 from asyncflow.scheduler.table.claim_owner import ClaimOwner, waits_as_suspect
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.worker import queries as claim_queries
@@ -78,7 +78,7 @@ class Claiming:
         if not found:
             return []
         self._statistics.after_reading(connection, len(found))
-        due_times = DueTimes(self._moments, self._terms.database_now())
+        due_times = DueMoments(self._moments, self._terms.database_now())
         # One token for all: what is guarded is a pair of token and id.
         owner, held_until = self._terms.owner, self._terms.held_until()
         token, raw_ids = owner.new_token(), [task.raw_id for task in found]

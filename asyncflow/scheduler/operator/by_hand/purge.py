@@ -17,7 +17,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.operator import queries as task_queries
-from asyncflow.scheduler.operator.audit import Act, Concern
+from asyncflow.scheduler.operator.audit import Act, Subject
 from asyncflow.scheduler.operator.by_hand import queries
 from asyncflow.scheduler.operator.cursor import Cursor
 from asyncflow.scheduler.operator.selection import Selection
@@ -97,7 +97,7 @@ class Purger:
         """
         deleted = 0
         note = Act("purge", actor, reason).writing(
-            self._outbox.audit_entries, Concern.of("purge", purge.task_type or "all types"), purge.told()
+            self._outbox.audit_entries, Subject.of("purge", purge.task_type or "all types"), purge.told()
         )
         with Database(self._engine) as database:
             run_again(database, note)

@@ -11,7 +11,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.cron.plan import plan_of
 from asyncflow.outbox.declarations.periodic_task import NEVER
 from asyncflow.scheduler.connections.again import run_briefly
-from asyncflow.scheduler.operator.audit import Act, Concern
+from asyncflow.scheduler.operator.audit import Act, Subject
 from asyncflow.scheduler.operator.by_hand import queries
 from asyncflow.scheduler.operator.queries import now
 from asyncflow.scheduler.operator.schedules import PeriodicView, Schedules
@@ -38,7 +38,7 @@ class Triggers:
         act, job = Act("trigger", actor, reason), self._schedules.job(name)
         if job.paused:
             raise OptionError(f"the job {shown(name)} is paused; asyncflow jobs resume first")
-        note = act.writing(self._outbox.audit_entries, Concern.of("job", name))
+        note = act.writing(self._outbox.audit_entries, Subject.of("job", name))
 
         def write(connection: Connection) -> int:
             owed = connection.execute(queries.owe_runs(self._outbox.shards), {"its_job": name}).rowcount
@@ -91,7 +91,7 @@ class Triggers:
 
     def _write(self, act: Act, name: str, change: Callable[[Connection], bool]) -> bool:
         """Change and note it; what a first attempt has changed, though its answer was lost, counts as changed."""
-        note, changed = act.writing(self._outbox.audit_entries, Concern.of("periodic", name)), [False]
+        note, changed = act.writing(self._outbox.audit_entries, Subject.of("periodic", name)), [False]
 
         def write(connection: Connection) -> None:
             changed[0] |= change(connection)

@@ -9,11 +9,11 @@ import sys
 import pytest
 
 from asyncflow.commands.printing import tell
-from asyncflow.commands.terminal import extras
 from asyncflow.commands.terminal.consent import is_confirmed
-from asyncflow.commands.terminal.extras import shtab
 from asyncflow.commands.terminal.progress import Lines, progress, rate_of
 from asyncflow.errors import MissingExtraError
+from asyncflow.integrations import terminal as extras
+from asyncflow.integrations.terminal import shtab
 
 TOLD = "STATUS   TASK TYPE\nFAILED   FAILED.type [bold]x[/bold]\nSTUCK    \x1b[31mno-instance"
 PLAIN = "STATUS   TASK TYPE\nFAILED   FAILED.type [bold]x[/bold]\nSTUCK    \\x1b[31mno-instance\n"

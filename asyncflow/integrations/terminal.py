@@ -1,4 +1,4 @@
-"""Import the optional libraries for people at a terminal, or say how to get them."""
+"""What the command line has of libraries for people: rich for colours and progress, shtab for completion."""
 
 from __future__ import annotations
 
