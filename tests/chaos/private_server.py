@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +40,9 @@ class PrivateServer:
 
     def start(self) -> None:
         """Start the server on the data that it has, and wait until it serves."""
+        _give_data(self._service.name, self._home)
         launch = self._service.launch(self._home, self._port)
+        _keep_data(self._service.name, self._home)
         launch = replace(launch, command=[*launch.command, *self._options])
         if self._environment:
             assignments = [f"{name}={value}" for name, value in self._environment.items()]
@@ -51,6 +55,26 @@ class PrivateServer:
         """End the server by SIGKILL, with everything that it started."""
         if self._process is not None:
             self._process.kill()
+
+
+# Data of servers that were made and never started, for the next ones: to make them takes a server longer than to start.
+_unused: dict[str, Path] = {}
+
+
+def _give_data(service: str, home: Path) -> None:
+    if service in _unused and not (home / "data").exists():
+        _copy(_unused[service] / "data", home)
+
+
+def _keep_data(service: str, home: Path) -> None:
+    if service not in _unused:
+        _unused[service] = Path(tempfile.mkdtemp(prefix=f"asyncflow-{service}-"))
+        atexit.register(shutil.rmtree, _unused[service], ignore_errors=True)
+        _copy(home / "data", _unused[service])
+
+
+def _copy(directory: Path, into: Path) -> None:
+    subprocess.run(["cp", "-a", str(directory), str(into)], check=True)
 
 
 @contextmanager
