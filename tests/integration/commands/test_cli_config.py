@@ -71,6 +71,7 @@ def test_options_are_set_listed_and_unset(application: Application, run: Run) ->
     assert configs(application)["render"] == TypeConfig(task_type="render")
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -101,6 +101,7 @@ def test_no_more_than_the_limit_is_changed(application: Application, run: Run, f
     assert application.statuses() == [Status.FAILED]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("words", "told"),
     [

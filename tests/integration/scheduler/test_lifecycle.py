@@ -229,7 +229,9 @@ def test_an_error_in_a_with_block_stops_the_scheduler(sqlite_application: Applic
 
 
 @pytest.mark.parametrize("kind", [PageFetched, TasksSettled])
-def test_a_hook_may_stop_the_scheduler_from_within(kind: type[Event], application: Application) -> None:
+def test_a_hook_may_stop_the_scheduler_from_within(kind: type[Event], sqlite_application: Application) -> None:
+    application = sqlite_application
+
     def hook(event: Event) -> None:
         if isinstance(event, kind):
             scheduler.stop()
@@ -274,10 +276,11 @@ class Fatal(BaseTrigger):  # type: ignore[misc] # APScheduler tells no types
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_watchdog_restarts_a_metronome_whose_thread_died(
-    application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+    sqlite_application: Application, sqlite_schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    application = sqlite_application
     monkeypatch.setattr(machinery, "_WATCH_SECONDS", 0.01)
-    scheduler = schedule(tick=0.02, max_pause_seconds=3600, min_pause_seconds=3600, wake_on_commit=False)
+    scheduler = sqlite_schedule(tick=0.02, max_pause_seconds=3600, min_pause_seconds=3600, wake_on_commit=False)
     scheduler.metronome.add(Fatal(), lambda: None)
     scheduler.start()
     assert application.signals.wait_for(LoopRestarted).loop == "metronome"

@@ -110,10 +110,10 @@ def test_what_is_put_is_got_and_what_is_removed_is_as_declared(application: Appl
     ],
 )
 def test_bad_options_are_refused_and_nothing_is_written(
-    application: Application, name: str, options: dict[str, Any], message: str
+    sqlite_application: Application, name: str, options: dict[str, Any], message: str
 ) -> None:
-    application.outbox.task("render")
-    configs = configurations(application)
+    sqlite_application.outbox.task("render")
+    configs = configurations(sqlite_application)
     with pytest.raises((OptionError, UnknownOptionError), match=message):
         configs.put(name, **options)
     assert configs.all()[name] == TypeConfig(task_type=name)
