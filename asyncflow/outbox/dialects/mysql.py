@@ -26,6 +26,7 @@ _READ_ONLY = frozenset({1290, 1792, 1836})  # --read-only, in a READ ONLY transa
 _ELSEWHERE = _READ_ONLY | {1053, 1047, 1927, 3032, 4031}
 _UNKNOWN_VARIABLE = 1193
 _DUPLICATE = (1062, 1586)
+_ID_BYTES = 16
 _MOST_ROWS = 500
 _MOST_BYTES = 512 * 1024  # of one statement: half of the smallest max_allowed_packet in use
 _NAMED = re.compile(r"%\((\w+)\)s")
@@ -38,6 +39,7 @@ class MySQL:
     # REPEATABLE READ, the default, locks gaps against concurrent inserts and ends in deadlocks.
     isolation_level: str | None = "READ COMMITTED"
     locks_rows = True
+    sends_rows_at_once = True
 
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
         """Return the heads statement.
@@ -159,8 +161,9 @@ class MySQL:
 
     def among(self, raw_ids: Iterable[Any]) -> str:
         """Write binary literals."""
-        literals = ",".join(f"0x{bytes(raw_id).hex()}" for raw_id in raw_ids)
-        return f"IN ({literals or 'NULL'})"
+        # All at once: a call for each of thousands takes longer than all else that is written here.
+        literals = b"".join(raw_ids).hex(",", _ID_BYTES).replace(",", ",0x")
+        return f"IN ({'0x' + literals if literals else 'NULL'})"
 
     def begin_before_savepoint(self, connection: Connection) -> None:
         """Do nothing: a savepoint is part of the transaction."""

@@ -43,6 +43,7 @@ class PostgreSQL:
 
     isolation_level: str | None = "READ COMMITTED"
     locks_rows = True
+    sends_rows_at_once = True
 
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
         """Return the heads statement."""

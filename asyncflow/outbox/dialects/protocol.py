@@ -41,6 +41,7 @@ class DatabaseDialect(Protocol):
 
     isolation_level: str | None  # of our own transactions; None keeps the engine's
     locks_rows: bool  # FOR SHARE and FOR UPDATE hold rows; without, only a write keeps other writers out
+    sends_rows_at_once: bool  # a statement has answered when all its rows are here, unless it was asked to stream
 
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
         """Return (task_type, shard, seconds until order_time, its moment) of the first row of each lane in ``status``.

@@ -25,6 +25,7 @@ class SQLite:
 
     isolation_level: str | None = None
     locks_rows = False
+    sends_rows_at_once = False
 
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
         """Return the heads statement."""

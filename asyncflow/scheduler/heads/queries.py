@@ -88,12 +88,11 @@ def _some_heads(dialect: Any, tasks: Table, status: int, of: HeadsOf) -> Any:
 class Moments(Sequence[int]):
     """Tell the order_time of each of some rows, in microseconds; read where it is asked for, mostly of a few."""
 
-    __slots__ = ("_cut", "_length", "_moment", "_timed")
+    __slots__ = ("_cut", "_moment_in", "_timed")
 
-    def __init__(self, timed: list[Any], cut: Cut) -> None:
+    def __init__(self, timed: Sequence[Any], cut: Cut) -> None:
         self._timed = timed  # ids of rows that bring their times along
-        self._cut = cut
-        self._length, self._moment, _ = cut
+        self._cut, self._moment_in = cut, cut.moment_in
 
     def __len__(self) -> int:
         return len(self._timed)
@@ -104,8 +103,8 @@ class Moments(Sequence[int]):
     def __getitem__(self, place: slice) -> list[int]: ...
     def __getitem__(self, place: int | slice) -> int | list[int]:
         if isinstance(place, slice):
-            return [self._moment(timed[self._length :]) for timed in self._timed[place]]
-        return self._moment(self._timed[place][self._length :])
+            return list(map(self._moment_in, self._timed[place]))
+        return self._moment_in(self._timed[place])
 
     def by_id(self) -> dict[Any, int]:
         """Return the order_times by the raw ids of their rows."""
@@ -168,36 +167,51 @@ def _read_few_pages(
         parameters: Any = {**defaults, **{f"{_TYPE}{number}": name for name, number in numbers.items()}}
     else:
         parameters = tuple(head.task_type if name == _TYPE else defaults[name] for head in heads for name in names)
-    rows = connection.exec_driver_sql(text, parameters).all()
-    marks = _PageMarks(heads)
-    timed_ids = [row[0] for row in rows]
-    raw_ids = cut.raw_ids(timed_ids)
-    found = [
-        _task((raw_id, of_page[0], of_page[1], key, headers, payload, of_page[2], of_page[3]))
-        for raw_id, (_, mark, key, headers, payload) in zip(raw_ids, rows, strict=True)
-        for of_page in (marks[mark],)
-    ]
+    rows = _fetched(connection, text, parameters)
+    if not rows:
+        return Pages()
+    # Column by column: an expression for each row takes as long as the driver takes for one of its columns.
+    timed_ids, keys, headers, payloads = zip(*rows, strict=True)
+    of_pages = map(_PageMarks(heads).__getitem__, cut.texts(timed_ids))
+    names_read, shards, retry_counts, most_retries = zip(*of_pages, strict=True)
+    columns = (cut.raw_ids(timed_ids), names_read, shards, keys, headers, payloads, retry_counts, most_retries)
     moments = Moments(timed_ids, cut)
-    return Pages(found, moments, (moments,))
+    return Pages(map(_task, zip(*columns, strict=True)), moments, (moments,))
+
+
+def _fetched(connection: Connection, text: str, parameters: Any) -> Sequence[Any]:
+    """Return the rows of a statement that is sent as text, without an object of SQLAlchemy's for each.
+
+    Where they are all here when the statement has answered; where more may be asked of the database, SQLAlchemy asks,
+    so that its errors come as everybody else's.
+    """
+    result = connection.exec_driver_sql(text, parameters)
+    streams = connection.get_execution_options().get("stream_results")
+    if streams or not dialect_of(connection.dialect.name).sends_rows_at_once:
+        return result.all()
+    rows: Sequence[Any] = result.cursor.fetchall()
+    result.close()
+    return rows
 
 
 # What Task._make does, without a call in Python for each row.
 _task: Callable[[tuple[Any, ...]], Task] = partial(tuple.__new__, Task)
 
 
-class _PageMarks(dict[str, tuple[str, int, int, int]]):
+class _PageMarks(dict[str | bytes, tuple[str, int, int, int]]):
     """Turn the mark of a row, ``page:retry_count:max_retries``, into task type, shard and the two counts.
 
     Nearly all rows of a page bear the same mark. A driver in Python takes longer for each column it decodes
-    than the database takes to find the row, so four columns are sent as one and taken apart once.
+    than the database takes to find the row, so four columns are sent as one, behind the id, and taken apart once.
     """
 
     def __init__(self, heads: Sequence[Head]) -> None:
         super().__init__()
         self._heads = heads
 
-    def __missing__(self, mark: str) -> tuple[str, int, int, int]:
-        number, retry_count, max_retries = map(int, mark.split(":"))
+    def __missing__(self, mark: str | bytes) -> tuple[str, int, int, int]:
+        text = mark if isinstance(mark, str) else mark.decode()
+        number, retry_count, max_retries = map(int, text.split(":"))
         head = self._heads[number]
         counts = self[mark] = (head.task_type, head.shard, retry_count, max_retries)
         return counts
@@ -245,7 +259,7 @@ def page(tasks: Table, *, newest: bool = False) -> Select[Any]:
     """Return the select of one page: the due rows of a lane, in the index's own order."""
     t = tasks.c
     return (
-        select(timed_id(t.id, t.order_time), _mark(tasks), t.task_key, t.headers, t.payload)
+        select(timed_id(t.id, t.order_time, _mark(tasks)), t.task_key, t.headers, t.payload)
         .where(
             t.status == literal_column(str(int(Status.PENDING)), Integer()),
             t.task_type == bindparam(_TYPE, type_=String()),
@@ -260,4 +274,4 @@ def page(tasks: Table, *, newest: bool = False) -> Select[Any]:
 def _mark(tasks: Table) -> ColumnElement[str]:
     retry_count, max_retries = (cast(count, String()) for count in (tasks.c.retry_count, tasks.c.max_retries))
     page_number, colon = literal_column(f"'{_mark_of('number')}:'", String()), literal_column("':'", String())
-    return (page_number + retry_count + colon + max_retries).label("mark")
+    return page_number + retry_count + colon + max_retries

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from operator import attrgetter
+from typing import cast
 
 from asyncflow.errors import PublisherError
 from asyncflow.events import PublisherFailed, TasksPublished
@@ -19,6 +21,9 @@ from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.publishing.waves import Waves
 
 Prepared = Record | Outcome
+
+_NOTHING_BUT_RECORDS = {Record}
+_type_of = attrgetter("task_type")  # a getter in C takes a fifth of what an expression takes, for each row
 
 
 class Delivery:
@@ -43,7 +48,7 @@ class Delivery:
         ``may_go_on`` is asked before each wave but the first.
         """
         prepared = self._prepare(tasks)
-        if not any(self._types[name].ordered for name in {task.task_type for task in tasks}):
+        if not any(self._types[name].ordered for name in set(map(_type_of, tasks))):
             return self._publish_wave(prepared)
         waves = Waves(tasks, self._types)
         while waves.places:
@@ -57,12 +62,12 @@ class Delivery:
 
     def _prepare(self, tasks: Sequence[Task]) -> Sequence[Prepared]:
         """Wrap each task into its record, or tell why there is none."""
-        names = [task.task_type for task in tasks]
-        if len(types := set(names)) == 1:
-            return self._prepare_type(names[0], tasks)
+        types = set(map(_type_of, tasks))
+        if len(types) == 1:
+            return self._prepare_type(types.pop(), tasks)
         prepared: dict[int, Prepared] = {}
         for name in types:
-            places = [place for place, its_name in enumerate(names) if its_name == name]
+            places = [place for place, task in enumerate(tasks) if task.task_type == name]
             prepared |= zip(places, self._prepare_type(name, [tasks[place] for place in places]), strict=True)
         return [prepared[place] for place in range(len(tasks))]
 
@@ -100,10 +105,10 @@ class Delivery:
     # -- publishing --------------------------------------------------------------------------------------
 
     def _publish_wave(self, prepared: Sequence[Prepared]) -> Sequence[Outcome]:
+        if set(map(type, prepared)) == _NOTHING_BUT_RECORDS:
+            return self._publish_apart(cast(Sequence[Record], prepared))
         records = [record for record in prepared if isinstance(record, Record)]
         outcomes = self._publish_apart(records) if records else ()
-        if len(records) == len(prepared):
-            return outcomes
         published = iter(outcomes)
         return [next(published) if isinstance(record, Record) else record for record in prepared]
 
@@ -162,6 +167,8 @@ class Delivery:
 
 
 def _require_outcomes(destination: str, outcomes: Sequence[Outcome], records: Sequence[Record]) -> None:
+    if len(outcomes) == len(records) == outcomes.count(SENT):
+        return
     if len(outcomes) != len(records) or not all(
         outcome is SENT or isinstance(outcome, Outcome) for outcome in outcomes
     ):

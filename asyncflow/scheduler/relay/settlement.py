@@ -101,7 +101,7 @@ class Settlement:
         changed = 0
         if self.succeeded:
             succeed = queries.delete_succeeded if delete_succeeded else queries.settle_succeeded
-            changed += succeed(connection, table, [task.raw_id for task in self.succeeded])
+            changed += succeed(connection, table, list(map(_raw_id_of, self.succeeded)))
         for (delay, error), tasks in self.retried.items():
             values = {"delay": timedelta(seconds=delay), "line": log_line(error)}
             changed += _run(connection, queries.settle_retried(table), tasks, values)
