@@ -54,12 +54,18 @@ class ChartWriter:
         self._due_at = self._clock() + _INTERVAL_SECONDS
         return _INTERVAL_SECONDS
 
-    def write(self) -> None:
-        """Write what was counted, if there is anything; what could not be written is kept for the next time."""
+    def write(self, *, insists: bool = True) -> None:
+        """Write what was counted, if there is anything; what could not be written is kept for the next time.
+
+        One that ``insists`` tries again after a lost connection.
+        """
         self._taken += self._counts.take()
         if self._taken or any(hour.changed for hour in self._hours.values()):
             try:
-                run_again(self._database, self._write)
+                if insists:
+                    run_again(self._database, self._write)
+                else:
+                    self._database.run(self._write)
             except BaseException:
                 self._forget_but(_MOST_HOURS)
                 raise
@@ -72,7 +78,7 @@ class ChartWriter:
     def close(self) -> None:
         """Write the last counts; they are worth telling of, and no reason to call the end unclean."""
         try:
-            self.write()
+            self.write(insists=False)  # a stop waits for it
         except Exception as error:  # noqa: BLE001 - the database may be gone
             self._hooks.emit(StepFailed("charts", error, 0.0))
 
