@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show = _on_services if options.real else _on_sqlite
     try:
         with tempfile.TemporaryDirectory(prefix="asyncflow-demo-") as directory:
-            return asyncio.run(show(options.users, Path(directory)))
+            return asyncio.run(show(options, Path(directory)))
     except (ShowError, SQLAlchemyError) as error:
         print(f"error: {getattr(error, 'orig', None) or error}", file=sys.stderr)
         return 1
@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Register users, kill the scheduler, take the broker away, and count what arrived.",
     )
     parser.add_argument("--users", type=_users, default=1000, metavar="N", help="how many (default: %(default)s)")
+    parser.add_argument("--keep", action="store_true", help="leave the dashboard up at the end, until Ctrl-C")
     parser.add_argument("--real", action="store_true", help="on MariaDB and Apache Kafka, from `make services`")
     return parser
 
@@ -69,15 +70,15 @@ def _users(text: str) -> int:
     return number
 
 
-async def _on_sqlite(users: int, directory: Path) -> int:
+async def _on_sqlite(options: argparse.Namespace, directory: Path) -> int:
     """Run on files in ``directory`` and a broker in a process of our own."""
     _cancel_on_signals()
     with Processes(directory) as processes:
         broker = await mock_broker(processes)
-        return await _run(users, "SQLite and a Kafka-protocol broker", sqlite_files(directory), broker, processes)
+        return await _run(options, "SQLite and a Kafka-protocol broker", sqlite_files(directory), broker, processes)
 
 
-async def _on_services(users: int, directory: Path) -> int:
+async def _on_services(options: argparse.Namespace, directory: Path) -> int:
     """Run on the services; what is made there is dropped once the processes have ended."""
     _cancel_on_signals()
     services = load()
@@ -88,19 +89,22 @@ async def _on_services(users: int, directory: Path) -> int:
         own_topic(broker, groups),
         Processes(directory) as processes,
     ):
-        return await _run(users, f"MariaDB and {broker.title}", urls, broker, processes)
+        return await _run(options, f"MariaDB and {broker.title}", urls, broker, processes)
 
 
-async def _run(users: int, where: str, urls: Urls, broker: Broker, processes: Processes) -> int:
+async def _run(options: argparse.Namespace, where: str, urls: Urls, broker: Broker, processes: Processes) -> int:
     console = Console()
     books = Books(urls)
     try:
-        with screen_on(console, View(where, users)) as screen:
+        with screen_on(console, View(where, options.users)) as screen:
             stage = Stage(urls=urls, broker=broker, processes=processes, books=books, screen=screen)
-            reconciliation = await conduct(stage, users)
+            reconciliation = await conduct(stage, options.users)
         announce(console, reconciliation)
         if reconciliation.faults():
             _print_last_words(console, processes)
+        if options.keep:
+            console.print(f"the dashboard stays at {await stage.dashboard()} until Ctrl-C", highlight=False)
+            await asyncio.Event().wait()
         return 1 if reconciliation.faults() else 0
     except (ShowError, SQLAlchemyError):
         _print_last_words(console, processes)

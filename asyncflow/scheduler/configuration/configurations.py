@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -26,11 +26,13 @@ T = TypeVar("T")
 class Configurations:
     """Read and change the configuration; each call is a transaction of its own, and any thread may call.
 
-    Running schedulers take a change over within ``configuration_interval_seconds``.
+    Running schedulers take a change over within ``configuration_interval_seconds``. ``beside`` is called within the
+    transaction of each change, with the connection, which may be rolled back and made again.
     """
 
-    def __init__(self, engine: Engine, outbox: Outbox) -> None:
+    def __init__(self, engine: Engine, outbox: Outbox, *, beside: Callable[[Connection], None] | None = None) -> None:
         self._engine = engine
+        self._beside = beside or _nothing
         self._outbox = outbox
         self._cfgs = outbox.schedule_cfgs
 
@@ -65,6 +67,7 @@ class Configurations:
 
         def work(connection: Connection) -> None:
             had.append(connection.execute(queries.remove(self._cfgs), {"its_type": name}).rowcount > 0)
+            self._beside(connection)
 
         run_briefly(self._engine, work)
         return any(had)  # at the first time, if the answer to that was lost
@@ -96,6 +99,7 @@ class Configurations:
         # Read again, for somebody may have set others since they were read.
         written = _config_of(connection.execute(queries.read_one(self._cfgs, OPTIONS), {"its_type": name}).one())
         written.over(self._type_of(name))
+        self._beside(connection)
         return written
 
     def _read(self, connection: Connection, name: str) -> TypeConfig | None:
@@ -114,6 +118,10 @@ class Configurations:
             f"the task type {name!r} is neither declared nor registered{nearest(name, known)}; "
             f"declare it, or register it: put({name!r}, registered=True)"
         )
+
+
+def _nothing(_: Connection) -> None:
+    """Write nothing beside a change."""
 
 
 def read_configuration(connection: Connection, outbox: Outbox) -> dict[str, TypeConfig]:

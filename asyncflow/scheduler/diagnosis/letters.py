@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
@@ -79,25 +79,33 @@ def letter_groups(engine: Engine, outbox: Outbox, *, within_seconds: float = LAT
 
 def read_groups(connection: Connection, outbox: Outbox, within_seconds: float) -> list[LetterGroup]:
     """Read the same in the transaction of a connection."""
+    return [group for group, _ in groups_of(read_letters(connection, outbox, within_seconds)[0])]
+
+
+def read_letters(connection: Connection, outbox: Outbox, within_seconds: float) -> tuple[Sequence[Row[Any]], datetime]:
+    """Read the dead letters of the last seconds, as far as they are looked at, and the database's clock."""
     dialect = dialect_of(connection.dialect.name)
     newest = connection.execute(queries.newest_failed(outbox.tasks, dialect), {"most": MOST_LANES}).all()
     lanes = [(name, shard) for name, shard, seconds in newest if -float(seconds) <= within_seconds][:_LANES]
+    now: datetime = connection.execute(read_clock()).scalar_one()
     if not lanes:
-        return []
-    oldest = connection.execute(read_clock()).scalar_one() - timedelta(seconds=within_seconds)
+        return [], now
     rows = connection.execute(queries.dead_letters(outbox.tasks, lanes, _LETTERS, dialect)).all()
-    return _grouped([row for row in rows if row.order_time >= oldest])
+    return [row for row in rows if row.order_time >= now - timedelta(seconds=within_seconds)], now
 
 
-def _grouped(rows: Sequence[Any]) -> list[LetterGroup]:
+def groups_of(rows: Sequence[Any]) -> list[tuple[LetterGroup, Sequence[Any]]]:
+    """Return letters that were read by their groups, the largest first, each with its members."""
     of_lanes: dict[tuple[str, int], int] = {}
     groups: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
         of_lanes[row.task_type, row.shard] = of_lanes.get((row.task_type, row.shard), 0) + 1
         groups.setdefault((row.task_type, normalised(error_of(row.schedule_log))), []).append(row)
     capped = {lane[0] for lane, count in of_lanes.items() if count == _LETTERS}
-    found = [_group(name, error, members, is_capped=name in capped) for (name, error), members in groups.items()]
-    return sorted(found, key=lambda group: (-group.count, group.task_type, group.error))
+    found = [
+        (_group(name, error, members, is_capped=name in capped), members) for (name, error), members in groups.items()
+    ]
+    return sorted(found, key=lambda one: (-one[0].count, one[0].task_type, one[0].error))
 
 
 def _group(task_type: str, error: str, members: Sequence[Any], *, is_capped: bool) -> LetterGroup:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from asyncflow.errors import TaskNotFoundError
+from asyncflow.errors import OptionError, PayloadTooLargeError, TaskNotFoundError
 from asyncflow.events import Hook, Hooks, TasksChanged
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.declarations.task_type import require_number
@@ -36,6 +36,7 @@ from asyncflow.scheduler.table.shards import put_into_shards
 
 T = TypeVar("T")
 _PAGE = 500
+_LONGEST_DETAIL = 12_000
 _MISSING = "missing"
 
 
@@ -134,6 +135,29 @@ class DeadLetters:
             connection.execute(queries.discard(self._tasks, [row.id for row in rows]))
             Contexts(self._outbox).forget(connection, [row.raw_id for row in rows])
             return ["deleted"] * len(rows)
+
+        return self._change(selection, act, [Status.FAILED], write)
+
+    def mend(
+        self, task_id: UUID | str, payload: bytes, *, seen: bytes, detail: str, actor: str, reason: str | None = None
+    ) -> Changed:
+        """Give a dead letter another payload and replay it; ``seen`` is the payload that was shown to who mended it.
+
+        ``detail`` is kept in the audit, up to 12,000 characters of it. Raises OptionError if the task has another
+        payload by now, or PayloadTooLargeError; as ``replay`` it leaves alone what is no dead letter.
+        """
+        act, selection = Act("mend", actor, reason), Selection(ids=[task_id])
+        if len(payload) > (most := self._outbox.max_message_bytes):
+            raise PayloadTooLargeError(f"payload: it is {len(payload)} bytes, the limit is {most}; make it smaller")
+
+        def write(connection: Connection, rows: Sequence[Any], _: int) -> list[str]:
+            present = connection.execute(queries.payload_of(self._tasks, rows[0].id)).scalar_one()
+            if present != seen:
+                raise OptionError(f"the payload of {rows[0].id} is another by now; look at it again")
+            values = {"delay": timedelta(0), "line": _line(act), "mended": payload}
+            connection.execute(queries.mend(self._tasks, rows[0].id), values)
+            put_into_shards(connection, self._outbox, rows, self._shard_count(connection))
+            return [detail[:_LONGEST_DETAIL]]
 
         return self._change(selection, act, [Status.FAILED], write)
 

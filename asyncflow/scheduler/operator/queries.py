@@ -101,6 +101,16 @@ def lock(tasks: Table, ids: Iterable[Any], statuses: Iterable[int]) -> Select[An
     return held.order_by(t.id).with_for_update()
 
 
+def mend(tasks: Table, task_id: Any) -> Update:
+    """Let a dead letter be due as ``replay`` does, with the payload ``mended``."""
+    return replay(tasks, [task_id]).values(payload=bindparam("mended", type_=tasks.c.payload.type))
+
+
+def payload_of(tasks: Table, task_id: Any) -> Select[Any]:
+    """Read the payload of a row."""
+    return select(tasks.c.payload).where(tasks.c.id == task_id)
+
+
 def replay(tasks: Table, ids: Iterable[Any]) -> Update:
     """Let dead letters be due after ``delay``, with all their retries; a stage and its context stay."""
     delay: Any = bindparam("delay", type_=tasks.c.order_time.type)

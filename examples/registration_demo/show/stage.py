@@ -40,6 +40,8 @@ class Stage:
         for service in CONSUMERS:
             await self.processes[service].answer(r"reads partitions \[\d")
             self._show_up(service)
+        self._start("dashboard", "accounts", *self._dashboard())
+        self.screen.tell(Tone.PLAIN, f"its dashboard is at {await self.dashboard()}")
         self.screen.tell(Tone.GOOD, "every process is up; users begin to register")
         return address
 
@@ -47,6 +49,15 @@ class Stage:
         """Start the scheduler, and wait until it runs."""
         command = ("-m", "asyncflow.cli", "run", f"{PACKAGE}.wiring:scheduler")
         await self._start("scheduler", "accounts", *command).answer("SchedulerStarted")
+
+    async def dashboard(self) -> str:
+        """Return the address of the dashboard, as soon as it is up."""
+        return await self.processes["dashboard"].answer(r"dashboard is at (http://\S+)")
+
+    def _dashboard(self) -> tuple[str, ...]:
+        # The outbox alone: who only looks needs no publisher.
+        named = (f"{PACKAGE}.wiring:outbox", "--database-url", self.urls["accounts"])
+        return ("-m", "asyncflow.cli", "dashboard", *named, "--port", "0")
 
     def _show_up(self, *names: str) -> None:
         self.screen.view.states.update(dict.fromkeys(names, State.UP))

@@ -149,7 +149,7 @@ table(
     column("task_type", text(100)),
     optional("task_key", text(255)),
     optional("reason", text(500)),
-    optional("detail", text(200)),
+    optional("detail", LONG),
     sa.Index("ix_asyncflow_audit_at", "at"),
     sa.Index("ix_asyncflow_audit_task", "task_id"),
 )

@@ -1,0 +1,19 @@
+"""What pages look at and act on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from asyncflow.integrations.dashboard.redaction import Redaction
+from asyncflow.outbox import Outbox
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Hold one outbox, with the rules of what of it is shown."""
+
+    engine: Engine
+    outbox: Outbox
+    redaction: Redaction

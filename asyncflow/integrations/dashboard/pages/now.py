@@ -1,0 +1,84 @@
+"""*Now*: what is stuck and why, or that nothing is; and how each destination does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from asyncflow.integrations.dashboard.desk import Desk
+from asyncflow.integrations.dashboard.page import PagePath, Seen, Values, WebPage
+from asyncflow.outbox import Outbox
+from asyncflow.scheduler.diagnosis.diagnose import is_stuck, look_and_find
+from asyncflow.scheduler.diagnosis.finding import Finding, in_order
+from asyncflow.scheduler.diagnosis.sight import Sight
+from asyncflow.scheduler.diagnosis.tables import findings_of_tables
+from asyncflow.scheduler.telling.instance_state import ToldBreaker
+
+_HANDLERS = "handlers"
+_MOST_WAITING = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationView:
+    """Tell of one destination, or of the handlers: what is declared for it, what is due, and whether it is reached."""
+
+    name: str
+    types: int
+    oldest_due_seconds: float | None
+    breakers: Sequence[ToldBreaker]
+
+
+def _look(desk: Desk, _: Values) -> Seen:
+    if differing := list(findings_of_tables(desk.engine, desk.outbox)):
+        return {"sight": None, **_told(differing)}  # nothing else can be read
+    sight, findings = look_and_find(desk.engine, desk.outbox)
+    return {
+        "sight": sight,
+        **_told(findings),
+        "destinations": list(destinations(sight, desk.outbox)),
+        "waiting": sight.waiting[:_MOST_WAITING],
+        "waiting_types": len(sight.waiting),
+    }
+
+
+def _told(findings: Sequence[Finding]) -> Seen:
+    ordered = in_order(findings)
+    return {"findings": [(one, _page_of(one)) for one in ordered], "is_stuck": is_stuck(ordered)}
+
+
+def destinations(sight: Sight, outbox: Outbox) -> Iterator[DestinationView]:
+    """Return what is known of each destination that is declared here, or that an instance cannot reach."""
+    named: dict[str, list[str]] = {}
+    for kind in outbox.task_types.values():
+        named.setdefault(kind.destination, []).append(kind.name)
+    breakers = [breaker for _, state in sight.states for breaker in state.breakers]
+    for breaker in breakers:
+        named.setdefault(breaker.destination, list(breaker.types))
+    waits = {one.task_type: one.seconds for one in sight.waiting}
+    if handled := list(outbox.handler_types):
+        named[_HANDLERS] = handled
+    for name, types in sorted(named.items()):
+        yield DestinationView(
+            name=name,
+            types=len(types),
+            oldest_due_seconds=max((waits[one] for one in types if one in waits), default=None),
+            breakers=_each_once(one for one in breakers if one.destination == name),
+        )
+
+
+def _each_once(breakers: Any) -> list[ToldBreaker]:
+    return list({(one.destination, one.topic): one for one in breakers}.values())
+
+
+_PAGES_OF = {"instance": "instances", "instances": "instances", "shards": "instances", "key": "keys"}
+
+
+def _page_of(finding: Finding) -> str | None:
+    """Return the page that tells more of what a finding concerns."""
+    if finding.code.value == "dead-letters-new":
+        return "letters"
+    return "types" if finding.kind == "task type" else _PAGES_OF.get(finding.kind)
+
+
+PAGES = (WebPage(place=PagePath(""), template="now.html", look=_look),)

@@ -1,0 +1,62 @@
+"""Templates, and what they say of times, numbers and names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from asyncflow.outbox import Status
+from asyncflow.scheduler.diagnosis.finding import lasting
+
+
+class Templates:
+    """Render the pages; made once, any thread uses it."""
+
+    def __init__(self) -> None:
+        self._environment = Environment(
+            loader=PackageLoader("asyncflow.integrations.dashboard", "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(moment=moment, lasting=lasting, visible=visible, capped=capped)
+        self._environment.filters["status_name"] = status_name
+
+    def render(self, name: str, values: Mapping[str, Any]) -> str:
+        """Return a template's text, filled in."""
+        return self._environment.get_template(name).render(values)
+
+
+def linked(root: str, path: str, query: Mapping[str, Any] | None = None) -> str:
+    """Return an address below the dashboard's root; values that are None or empty are left out of the query."""
+    given = {name: value for name, value in (query or {}).items() if value not in (None, "")}
+    told = f"?{urlencode(given)}" if given else ""
+    return f"{quote(root)}/{quote(path)}{told}"
+
+
+def moment(value: datetime | None) -> str:
+    """Return a moment for people, in UTC."""
+    return "-" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
+
+
+def status_name(status: int) -> str:
+    """Return the name of a status by its number."""
+    return Status(status).name
+
+
+def capped(count: int, limit: int) -> str:
+    """Return a count that stops at a limit, and say so."""
+    return f"≥ {limit:,}" if count >= limit else f"{count:,}"
+
+
+def visible(value: object) -> str:
+    """Return a text with all escaped that hides or turns what stands around it; lines and tabs stay."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in "\n\t" else repr(one)[1:-1] for one in text)

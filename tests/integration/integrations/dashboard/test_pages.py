@@ -1,0 +1,289 @@
+"""Each page tells what the tables hold, on each database; and each form does what it says, with a trace."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import insert, update
+
+from asyncflow import SimpleJob, Status
+from asyncflow.integrations.dashboard import Dashboard, Person, Role
+from asyncflow.integrations.dashboard.pages import pages
+from asyncflow.scheduler import Audit, Configurations, DeadLetters
+from asyncflow.scheduler.operator.instances import Instances
+from asyncflow.scheduler.operator.schedules import Schedules
+from tests.integration.conftest import Schedule
+from tests.integration.integrations.dashboard.browsing import (
+    browser,
+    dashboard_for,
+    dead_letters,
+    fingerprint_in,
+    send,
+    text_of,
+)
+from tests.support.application import Application
+from tests.unit.scheduler.waiting import eventually
+
+
+def audited(application: Application) -> list[tuple[str, str, str, str | None]]:
+    entries = Audit(application.engine, application.outbox).entries()
+    return [(one.actor, one.action, one.task_type, one.task_key) for one in reversed(entries)]
+
+
+def publish(application: Application, count: int, **message: Any) -> list[UUID]:
+    with application.session() as session, session.begin():
+        return [application.outbox.publish(session, "user.registered", {"n": n}, **message) for n in range(count)]
+
+
+# -- one pass over all of it, on each database -----------------------------------------------------------
+
+
+async def test_every_page_is_there_on_every_database_and_every_deed_leaves_its_trace(
+    application: Application, schedule: Schedule
+) -> None:
+    letters = dead_letters(application, 5, key="A1")
+    publish(application, 3, key="B1")
+    with application.engine.begin() as connection:
+        parked = {"task_type": "user.registered", "task_key": "A1", "shard": 1, "since": timedelta(seconds=-300)}
+        connection.execute(insert(application.outbox.parked_keys).values(**parked, blocked_by=letters[0]))
+    async with browser(dashboard_for(application)) as client:
+        assert "A1" in text_of(await client.get("/keys"))  # before a scheduler sees that it waits for nothing
+    scheduler = schedule(jobs=[SimpleJob("nightly", _run, cron="0 3 * * *")], tick=0.05)
+    scheduler.start()
+    eventually(lambda: Instances(application.engine, application.outbox).all())
+    eventually(lambda: Schedules(application.engine, application.outbox).jobs())
+    name = Instances(application.engine, application.outbox).all()[0].name
+    async with browser(dashboard_for(application)) as client:
+        group = fingerprint_in(await client.get("/letters"))
+        for page in pages():
+            path = page.place.path.format(fingerprint=group, task_id=letters[0])
+            answer = await client.get(f"/{path}", params={"name": "nightly"} if path == "job" else None)
+            assert answer.status_code == 200, (path, text_of(answer))
+        assert "dead-letters-new" in text_of(await client.get("/"))
+        assert name in text_of(await client.get("/instances"))
+        assert "nightly" in text_of(await client.get("/jobs"))
+        for path, fields in (
+            ("types/pause", {"type": "user.registered"}),
+            ("types/resume", {"type": "user.registered"}),
+            ("types/change", {"type": "user.registered", "option": "limit", "value": "7"}),
+            ("instances/drain", {"name": name}),
+            ("instances/undrain", {"name": name}),
+            ("jobs/pause", {"name": "nightly"}),
+            ("jobs/resume", {"name": "nightly"}),
+            ("jobs/item", {"name": "nightly", "item": "0", "off": "1"}),
+            (f"task/{letters[0]}/cancel", {}),
+            (f"letters/{group}/discard", {"id": [str(letters[1])]}),
+        ):
+            answer = await send(client, f"/{path}", {**fields, "reason": "so"})
+            assert answer.status_code == 303, (path, text_of(answer))
+            assert (await client.get(answer.headers["location"])).status_code == 200
+        assert "nightly/0" in text_of(await client.get("/audit"))
+    assert audited(application) == [
+        ("maria", "pause", "user.registered", None),
+        ("maria", "resume", "user.registered", None),
+        ("maria", "configure", "user.registered", None),
+        ("maria", "drain", "@instance", name),
+        ("maria", "undrain", "@instance", name),
+        ("maria", "pause", "@job", "nightly"),
+        ("maria", "resume", "@job", "nightly"),
+        ("maria", "disable", "@item", "nightly/0"),
+        ("maria", "cancel", "user.registered", "A1"),
+        ("maria", "discard", "user.registered", "A1"),
+    ]
+    assert Configurations(application.engine, application.outbox).get("user.registered").limit == 7
+
+
+def _run(_: Any) -> None:
+    """Do nothing."""
+
+
+async def test_a_poison_message_is_mended_and_replayed_with_the_difference_in_the_audit(
+    application: Application,
+) -> None:
+    payload = {"account_no": "A1", "password": "hunter2", "amount": "1.10"}
+    (letter,) = dead_letters(application, 1, payload=payload, key="A1")
+    async with browser(dashboard_for(application)) as client:
+        page = await client.get(f"/task/{letter}")
+        assert "hunter2" not in page.text
+        shown = html.unescape(re.search(r"<textarea[^>]*>\n(.*?)</textarea>", page.text, re.DOTALL)[1])  # type: ignore[index]
+        seen = re.search(r'name="seen" value="(\w+)"', page.text)[1]  # type: ignore[index]
+        mended = shown.replace("1.10", "2.20")
+        answer = await send(client, f"/task/{letter}/mend", {"seen": seen, "payload": mended, "reason": "a typo"})
+        assert answer.status_code == 303, text_of(answer)
+        told = text_of(await client.get(f"/audit?task={letter}"))
+        again = await send(client, f"/task/{letter}/mend", {"seen": seen, "payload": mended})
+        assert again.status_code == 400
+    state = DeadLetters(application.engine, application.outbox).inspect(letter)
+    assert (state.status, state.retry_count) == (Status.PENDING, 0)
+    assert json.loads(state.payload or b"") == {**payload, "amount": "2.20"}
+    assert '- "amount": "1.10"' in told
+    assert '+ "amount": "2.20"' in told
+    assert "hunter2" not in told
+    (entry,) = Audit(application.engine, application.outbox).entries()
+    assert (entry.actor, entry.action, entry.reason) == ("maria", "mend", "a typo")
+
+
+async def test_search_walks_along_time_and_misses_and_repeats_nothing(application: Application) -> None:
+    letters = dead_letters(application, 3)
+    waiting = publish(application, 120)
+    async with browser(dashboard_for(application)) as client:
+        for query, expected in (
+            ("", [*letters, *waiting]),
+            ("?status=pending", waiting),
+            ("?status=failed&since=2020-01-01", letters),
+            ("?status=pending&since=2020-01-01T00:00&until=2100-01-01T00:00", waiting),
+            ("?until=2020-01-01", []),
+            ("?since=2100-01-01", []),
+            (f"?id={letters[0]}", letters[:1]),
+        ):
+            found = await _walked(client, f"/search{query}")
+            assert sorted(found) == sorted(expected), query
+        newest = await _walked(client, "/search")
+        assert newest == sorted([*letters, *waiting], reverse=True)
+
+
+async def _walked(client: Any, path: str) -> list[UUID]:
+    found: list[UUID] = []
+    while True:
+        page = await client.get(path)
+        assert page.status_code == 200, text_of(page)
+        found += map(UUID, re.findall(r'href="/task/([0-9a-f-]{36})"', page.text))
+        more = re.search(r'href="([^"]*after=[^"]*)"', page.text.partition('class="pages"')[2])
+        if more is None:
+            return found
+        path = html.unescape(more[1])
+
+
+# -- the replay of what is shown -------------------------------------------------------------------------
+
+
+async def test_the_first_is_replayed_and_then_exactly_the_rest_that_is_shown(
+    sqlite_application: Application, sqlite_schedule: Schedule
+) -> None:
+    ids = dead_letters(sqlite_application, 10)
+    other = dead_letters(sqlite_application, 2, log="2026-01-02T03:04:05Z ValueError: another\n")
+    async with browser(dashboard_for(sqlite_application)) as client:
+        found = set(re.findall(r"letters/([0-9a-f]{12})", (await client.get("/letters")).text))
+        assert len(found) == 2
+        (group,) = [fp for fp in found if "amount" in (await client.get(f"/letters/{fp}")).text]
+        page = await client.get(f"/letters/{group}")
+        shown = re.findall(r'name="id" value="([^"]+)"', page.text)
+        assert sorted(map(UUID, shown)) == sorted(ids)
+        first = await send(client, f"/letters/{group}/replay", {"id": shown, "which": "first", "reason": "try"})
+        assert sqlite_application.statuses().count(Status.PENDING) == 1
+        assert "It is on its way." in text_of(await client.get(first.headers["location"]))
+        sqlite_schedule(tick=0.05).start()
+        eventually(lambda: sqlite_application.statuses().count(Status.SUCCESS) == 1)
+        client_page = await _once_it_says(client, first.headers["location"], "It went well")
+        rest = re.findall(r'name="id" value="([^"]+)"', client_page.text)
+        assert sorted(rest) == sorted(shown[1:])
+        late = dead_letters(sqlite_application, 1)
+        await send(client, f"/letters/{group}/replay", {"id": rest, "which": "all", "per_second": "1000"})
+    eventually(lambda: sqlite_application.statuses().count(Status.SUCCESS) == 10)
+    left = {row.id for row in sqlite_application.rows() if row.status == Status.FAILED}
+    assert left == {*other, *late}
+
+
+async def _once_it_says(client: Any, path: str, words: str) -> Any:
+    for _ in range(600):
+        page = await client.get(path)
+        if words in text_of(page):
+            return page
+    raise AssertionError(text_of(page))
+
+
+async def test_a_replay_that_fails_again_says_that_the_rest_would_too(sqlite_application: Application) -> None:
+    ids = dead_letters(sqlite_application, 3)
+    async with browser(dashboard_for(sqlite_application)) as client:
+        group = fingerprint_in(await client.get("/letters"))
+        answer = await send(client, f"/letters/{group}/replay", {"id": list(map(str, ids)), "which": "first"})
+        with sqlite_application.engine.begin() as connection:
+            connection.execute(update(sqlite_application.outbox.tasks).values(status=int(Status.FAILED)))
+        await send(client, "/types/resume", {"type": "user.registered"})  # whereupon it is looked at anew
+        assert "the rest would fail as well" in text_of(await client.get(answer.headers["location"]))
+
+
+@pytest.mark.parametrize("ids", [[], ["x"], [f"0190a2f0-0000-7000-8000-{n:012}" for n in range(501)]])
+async def test_a_set_that_is_none_or_too_large_is_refused(sqlite_application: Application, ids: list[str]) -> None:
+    async with browser(dashboard_for(sqlite_application)) as client:
+        answer = await send(client, "/letters/0123456789ab/replay", {"id": ids, "which": "all", "reason": "x"})
+    assert answer.status_code == 400
+
+
+# -- options, languages, faults --------------------------------------------------------------------------
+
+
+async def test_options_tell_where_they_come_from(sqlite_application: Application) -> None:
+    sqlite_application.outbox.message("mail.sent", max_retries=3)
+    async with browser(dashboard_for(sqlite_application)) as client:
+        await send(client, "/types/change", {"type": "mail.sent", "option": "limit", "value": "9"})
+        told = text_of(await client.get("/types"))
+        assert "limit 9 from the table" in told
+        assert "max_retries 3 from the declaration" in told
+        await send(client, "/types/change", {"type": "mail.sent", "option": "limit", "value": ""})
+        assert "limit 9" not in text_of(await client.get("/types"))
+        for option, value in (("limit", "-1"), ("limt", "3"), ("enabled", "perhaps")):
+            answer = await send(client, "/types/change", {"type": "mail.sent", "option": option, "value": value})
+            assert answer.status_code == 400
+            assert option in text_of(answer)
+
+
+async def test_a_page_speaks_the_readers_language_and_keeps_his_choice(sqlite_application: Application) -> None:
+    async with browser(dashboard_for(sqlite_application)) as client:
+        assert '<html lang="zh">' in (await client.get("/", headers={"Accept-Language": "zh-CN"})).text
+        assert "审计" in text_of(await client.get("/audit?language=zh"))
+        assert "审计" in text_of(await client.get("/audit"))
+        assert "Audit" in text_of(await client.get("/audit?language=en"))
+
+
+async def test_a_fragment_is_the_part_that_changes_alone(sqlite_application: Application) -> None:
+    async with browser(dashboard_for(sqlite_application)) as client:
+        page = await client.get("/")
+        part = await client.get("/", headers={"X-Asyncflow-Fragment": "1"})
+    assert "<html" not in part.text
+    assert "Nothing is stuck." in part.text
+    assert " ".join(part.text.split()) in " ".join(page.text.split())
+
+
+async def test_tables_that_are_missing_are_a_finding_and_no_traceback(sqlite_application: Application) -> None:
+    sqlite_application.Base.metadata.drop_all(sqlite_application.engine)
+    async with browser(dashboard_for(sqlite_application)) as client:
+        page = await client.get("/")
+        assert page.status_code == 200
+        assert "table-differs" in text_of(page)
+        for path in ("letters", "types", "audit"):
+            answer = await client.get(f"/{path}")
+            assert answer.status_code == 503, text_of(answer)
+            assert "asyncflow_" in text_of(answer)
+
+
+@pytest.mark.parametrize("path", ["task/0190a2f0-0000-7000-8000-000000000000", "nowhere", "task"])
+async def test_what_is_not_there_is_told_as_such(sqlite_application: Application, path: str) -> None:
+    async with browser(dashboard_for(sqlite_application)) as client:
+        assert (await client.get(f"/{path}")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["task/x", "search?status=dead", "search?since=now", "search?after=x", "job?name=none"]
+)
+async def test_what_cannot_be_understood_is_told_with_its_value(sqlite_application: Application, path: str) -> None:
+    async with browser(dashboard_for(sqlite_application)) as client:
+        answer = await client.get(f"/{path}")
+    assert answer.status_code == 400
+    assert "refused" in answer.text
+
+
+async def test_what_waits_is_told_by_destination(sqlite_application: Application) -> None:
+    sqlite_application.outbox.message("invoice.issued", destination="cluster_b")
+    with sqlite_application.session() as session, session.begin():
+        sqlite_application.outbox.publish(session, "invoice.issued", {})
+    app = Dashboard(sqlite_application.engine, sqlite_application.outbox, users=lambda _: Person("li", Role.VIEWER))
+    async with browser(app) as client:
+        told = text_of(await client.get("/"))
+    assert re.search(r"cluster_b closed 1 \d+ s", told), told

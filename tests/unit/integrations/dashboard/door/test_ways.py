@@ -1,0 +1,78 @@
+"""Where one comes from, and where one is sent: this machine's names, networks, and own pages alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from asyncflow.errors import OptionError
+from asyncflow.integrations.dashboard.door.networks import is_loopback, is_within, networks_of
+from asyncflow.integrations.dashboard.door.person import Person, Role
+from asyncflow.integrations.dashboard.door.whither import own_path
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST.", "127.0.0.1", "127.8.8.8", "::1", "[::1]", "::ffff:127.0.0.1"]
+)
+def test_names_of_this_machine(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["", "localhost.evil.com", "127.0.0.1.evil.com", "0.0.0.0", "10.0.0.1", "evil", "::2"])
+def test_names_of_others(host: str) -> None:
+    assert not is_loopback(host)
+
+
+def test_an_address_is_within_its_network_however_it_is_written() -> None:
+    networks = networks_of(["10.0.0.0/8", "fd00::/8"])
+    assert all(is_within(address, networks) for address in ("10.1.2.3", "::ffff:10.1.2.3", "fd00::1"))
+    assert not any(is_within(address, networks) for address in ("11.1.2.3", "", "unix", "fe80::1"))
+
+
+@pytest.mark.parametrize("given", [[], ["10.0.0.1/8"], ["all"], ""])
+def test_networks_that_are_none_are_refused(given: list[str]) -> None:
+    with pytest.raises(OptionError, match="networks is"):
+        networks_of(given)
+
+
+@pytest.mark.parametrize("path", ["task/0190", "letters/abc?within=3600&set=1a", "search?key=a%2Fb", "types"])
+def test_own_pages_are_gone_to(path: str) -> None:
+    assert own_path(path) == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//evil.com",
+        "/evil.com",
+        "https://evil.com",
+        "https:evil.com",
+        "\\\\evil.com",
+        "/\\evil.com",
+        "javascript:alert(1)",
+        "../../evil",
+        "task/../../evil",
+        "task/%2e%2E/evil",
+        "a\r\nSet-Cookie: x=1",
+        "a b",
+        "@evil.com",
+        "?x=1",
+        "x" * 3000,
+        "",
+    ],
+)
+def test_what_is_no_own_page_is_gone_to_by_nobody(path: str) -> None:
+    assert own_path(path) == ""
+
+
+def test_each_role_may_what_those_before_it_may() -> None:
+    assert [[one.may(other) for other in Role] for one in Role] == [
+        [True, False, False],
+        [True, True, False],
+        [True, True, True],
+    ]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 121, 3])
+def test_a_person_whom_the_audit_could_not_name_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match="name"):
+        Person(name)
