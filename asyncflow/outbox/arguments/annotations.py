@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, get_type_hints
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.arguments.json_forms import Kind
+from asyncflow.outbox.arguments.kind import Kind
 from asyncflow.outbox.arguments.kinds import kind_of
 
 

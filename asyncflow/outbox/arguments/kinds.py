@@ -17,8 +17,9 @@ from typing import Any, Literal, NewType, TypeVar, Union, get_args, get_origin, 
 from uuid import UUID
 
 from asyncflow.errors import OptionError
+from asyncflow.outbox.arguments import class_forms, text_forms
 from asyncflow.outbox.arguments import json_forms as forms
-from asyncflow.outbox.arguments.json_forms import Kind
+from asyncflow.outbox.arguments.kind import ARRAY, OBJECT, Kind, same
 from asyncflow.outbox.arguments.models import model_kind
 from asyncflow.outbox.arguments.unions import union_kind
 
@@ -29,14 +30,14 @@ _PLAIN: dict[Any, Kind] = {
     float: forms.FLOAT,
     None: forms.NONE,
     type(None): forms.NONE,
-    list: Kind(accepts=(list, tuple), revive=forms.same(list), forms=frozenset({forms.ARRAY})),
-    dict: Kind(accepts=(Mapping,), revive=forms.same(dict), forms=frozenset({forms.OBJECT})),
-    UUID: forms.text(UUID, forms.uuid_of_text),
-    Decimal: forms.text(Decimal, forms.decimal_of),
-    datetime: forms.text(datetime, forms.datetime_of),
-    date: forms.text(date, forms.date_of),
-    time: forms.text(time, forms.time_of),
-    timedelta: forms.text(timedelta, forms.timedelta_of),
+    list: Kind(accepts=(list, tuple), revive=same(list), forms=frozenset({ARRAY})),
+    dict: Kind(accepts=(Mapping,), revive=same(dict), forms=frozenset({OBJECT})),
+    UUID: text_forms.text(UUID, text_forms.uuid_of_text),
+    Decimal: text_forms.text(Decimal, text_forms.decimal_of),
+    datetime: text_forms.text(datetime, text_forms.datetime_of),
+    date: text_forms.text(date, text_forms.date_of),
+    time: text_forms.text(time, text_forms.time_of),
+    timedelta: text_forms.text(timedelta, text_forms.timedelta_of),
 }
 _LISTS = (
     list,
@@ -122,8 +123,8 @@ class _Maker:
 
     def _fields_of(self, kind: Any) -> Kind:
         if kind in self._open:
-            return forms.later(kind, self._open[kind])
+            return class_forms.later(kind, self._open[kind])
         self._open[kind] = made = []
-        made.append(forms.fields_of(kind, self.kind_of))
+        made.append(class_forms.fields_of(kind, self.kind_of))
         del self._open[kind]
         return made[0]

@@ -7,7 +7,7 @@ from typing import Any, get_origin
 import orjson
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.arguments.json_forms import ARRAY, BOOLEAN, NULL, NUMBER, OBJECT, TEXT, Kind
+from asyncflow.outbox.arguments.kind import ARRAY, BOOLEAN, NULL, NUMBER, OBJECT, TEXT, Kind
 
 _KNOWN = (
     "JSON's types, UUID, datetime, date, time, timedelta, Decimal, an Enum, a dataclass, NamedTuple or TypedDict, "

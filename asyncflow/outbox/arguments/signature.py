@@ -11,7 +11,7 @@ import orjson
 from asyncflow.errors import InvalidArgumentsError, InvalidResultError, OptionError, nearest
 from asyncflow.outbox.arguments.annotations import kinds_of, told
 from asyncflow.outbox.arguments.exactness import is_same
-from asyncflow.outbox.arguments.json_forms import Kind
+from asyncflow.outbox.arguments.kind import Kind
 from asyncflow.outbox.payload import encode_argument
 from asyncflow.text import shown
 

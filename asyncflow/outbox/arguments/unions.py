@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.arguments.json_forms import TEXT, Kind
+from asyncflow.outbox.arguments.kind import TEXT, Kind
 
 # Texts that no two of these types write alike; a str could be any of them.
 _SAMPLES = (
