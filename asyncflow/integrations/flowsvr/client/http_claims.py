@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from threading import Lock
 from uuid import UUID
 
@@ -13,27 +12,22 @@ from sqlalchemy import Connection
 
 from asyncflow.errors import ServiceAwayError, ServiceRefusedError, TaskServiceError, UnreadableAnswerError
 from asyncflow.events import Hooks, StepFailed, UnknownTypeSeen
-from asyncflow.integrations.flowsvr.client.answers import NO_RESULT, Held, HeldTask, Outcome, OutcomeName, Settled
+from asyncflow.integrations.flowsvr.client.answers import Held, HeldTask
 from asyncflow.integrations.flowsvr.client.backoff import Backoff
 from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
 from asyncflow.integrations.flowsvr.client.holds import Holds
 from asyncflow.integrations.flowsvr.client.joint_claims import JointClaims
+from asyncflow.integrations.flowsvr.client.outcomes import outcome_of, written_of
 from asyncflow.integrations.flowsvr.client.pauses import Pauses
 from asyncflow.integrations.flowsvr.client.returns import STOPPING, UNREADABLE, Returns, batches
 from asyncflow.outbox import Task
-from asyncflow.outbox.status import Status
 from asyncflow.scheduler.loops.pause import AdaptivePause
 from asyncflow.scheduler.worker.claim_source import DESTINATION, Claim, Found, Written
-from asyncflow.scheduler.worker.verdict import GIVEN_BACK, Verdict
+from asyncflow.scheduler.worker.verdict import Verdict
 
 _UNAUTHORIZED = (401, 403)
 _LOCKED_SECONDS = (0.1, 2.0)  # that an outcome waits whose row somebody has locked: the first time, and at most
 _PART_OF_STOP = 0.2  # of the time to stop: what the worker leaves of it
-_NO_POLICY: dict[Status, OutcomeName] = {
-    Status.SUCCESS: "success",
-    Status.FAILED: "failed",
-    Status.CANCELLED: "cancelled",
-}
 
 
 class HttpClaims:
@@ -216,7 +210,7 @@ class HttpClaims:
 
     def _tell(self, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
         try:
-            results = self._client.set([_outcome_of(*pair) for pair in judged])
+            results = self._client.set([outcome_of(*pair) for pair in judged])
         except ServiceRefusedError as error:
             return self._after_refusal(judged, error)
         except ServiceAwayError as error:
@@ -227,7 +221,7 @@ class HttpClaims:
         locked = {result.id for result in results if result.locked}
         for task_id in locked:
             self._locked.begin(task_id)
-        return [_written(*pair, by_id.get(pair[0].task.id)) for pair in judged if pair[0].task.id not in locked]
+        return [written_of(*pair, by_id.get(pair[0].task.id)) for pair in judged if pair[0].task.id not in locked]
 
     def _after_refusal(self, judged: Sequence[tuple[Claim, Verdict]], error: ServiceRefusedError) -> list[Written]:
         """Find the one outcome that the service will never take, so that it does not hold up the others."""
@@ -237,24 +231,4 @@ class HttpClaims:
         if len(judged) > 1:
             return [written for pair in judged for written in self._tell([pair])]
         self._hooks.emit(StepFailed("task-service", error, 0.0))
-        return [_written(*judged[0], None)]
-
-
-def _outcome_of(claim: Claim, verdict: Verdict) -> Outcome:
-    """Return a verdict as the service takes it, which applies the type's policy itself."""
-    name, delay = _NO_POLICY.get(verdict.status), None
-    if verdict.by_policy:
-        name = "retry"
-    elif name is None:
-        name, delay = "retry" if verdict.is_spent else "not_done", verdict.delay_seconds
-    if verdict == GIVEN_BACK:
-        name, delay = "given_back", None
-    result = NO_RESULT if claim.result is None else orjson.Fragment(claim.result.text)
-    return Outcome(claim.task.id, claim.token, name, delay, f"{verdict.error}{verdict.frames}" or None, result)
-
-
-def _written(claim: Claim, verdict: Verdict, result: Settled | None) -> Written:
-    if result is None or not result.settled:
-        return Written(verdict, [claim], 0)
-    status = Status.__members__.get(result.status or "", verdict.status)
-    return Written(verdict if status is verdict.status else replace(verdict, status=status), [claim], 1)
+        return [written_of(*judged[0], None)]

@@ -1,0 +1,39 @@
+"""Verdicts as the task service takes them, and what it says of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
+
+from asyncflow.integrations.flowsvr.client.answers import NO_RESULT, Outcome, OutcomeName, Settled
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.worker.claim_source import Claim, Written
+from asyncflow.scheduler.worker.verdict import GIVEN_BACK, Verdict
+
+_NO_POLICY: dict[Status, OutcomeName] = {
+    Status.SUCCESS: "success",
+    Status.FAILED: "failed",
+    Status.CANCELLED: "cancelled",
+}
+
+
+def outcome_of(claim: Claim, verdict: Verdict) -> Outcome:
+    """Return a verdict as the service takes it, which applies the type's policy itself."""
+    name, delay = _NO_POLICY.get(verdict.status), None
+    if verdict.by_policy:
+        name = "retry"
+    elif name is None:
+        name, delay = "retry" if verdict.is_spent else "not_done", verdict.delay_seconds
+    if verdict == GIVEN_BACK:
+        name, delay = "given_back", None
+    result = NO_RESULT if claim.result is None else orjson.Fragment(claim.result.text)
+    return Outcome(claim.task.id, claim.token, name, delay, f"{verdict.error}{verdict.frames}" or None, result)
+
+
+def written_of(claim: Claim, verdict: Verdict, result: Settled | None) -> Written:
+    """Return what the service says that it wrote."""
+    if result is None or not result.settled:
+        return Written(verdict, [claim], 0)
+    status = Status.__members__.get(result.status or "", verdict.status)
+    return Written(verdict if status is verdict.status else replace(verdict, status=status), [claim], 1)
