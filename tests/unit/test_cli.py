@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import os
 import subprocess
@@ -17,6 +18,7 @@ from asyncflow import cli, commands
 from asyncflow.commands import dead_letters, status
 from asyncflow.commands.printing import PlainFormatter, tell
 from asyncflow.commands.target import scheduler_at, told_driver
+from asyncflow.commands.terminal.as_json import as_json
 from asyncflow.errors import OptionError
 from asyncflow.scheduler.operator.report import Report, TypeReport
 from asyncflow.scheduler.operator.task_view import DeadLetter
@@ -235,6 +237,18 @@ HOSTILE = "evil\x1b]0;owned\x07\x9b31m\u202etxt.exe"
 def hostile_letter() -> DeadLetter:
     at = datetime(2026, 1, 1, tzinfo=timezone.utc)
     return DeadLetter(uuid.UUID(int=1), HOSTILE, f"{HOSTILE}\nk", 1, at, f"{HOSTILE}\nsecond line")
+
+
+@pytest.mark.parametrize("character", [*"\x1b\x00\x07\r\n\x7f\x9b\x85\u202e\u2066\u2028\U000e0001"])
+def test_what_is_printed_as_json_says_the_same_and_nothing_that_a_terminal_acts_on(
+    capsys: pytest.CaptureFixture[str], character: str
+) -> None:
+    answer = [{"key": f"Zoë 注文{character}b", f"{character}": [1]}]
+    tell(as_json(answer))
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == answer
+    assert all(line.isprintable() for line in printed.split("\n"))
+    assert "Zoë 注文" in printed
 
 
 def test_nothing_that_commands_print_is_acted_on_by_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
+from asyncflow.commands.terminal.as_json import as_json
 from asyncflow.commands.terminal.columns import width_of_terminal, wrapped
 from asyncflow.errors import OptionError, TargetNotFoundError
 from asyncflow.scheduler.diagnosis.diagnose import diagnose, is_stuck
@@ -57,13 +57,9 @@ def _doctor(options: argparse.Namespace) -> int:
     except (OptionError, TargetNotFoundError) as error:
         tell(f"asyncflow: {on_one_line(error)}", sys.stderr)
         return _USAGE
-    tell(as_json(findings) if options.json else render(findings, width_of_terminal()))
+    plain = [finding.as_dict() for finding in findings]
+    tell(as_json(plain) if options.json else render(findings, width_of_terminal()))
     return _STUCK if is_stuck(findings) else 0
-
-
-def as_json(findings: Sequence[Finding]) -> str:
-    """Return the findings as JSON."""
-    return json.dumps([finding.as_dict() for finding in findings], indent=2)
 
 
 def render(findings: Sequence[Finding], width: int) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
+from asyncflow.commands.terminal.as_json import as_json
 from asyncflow.commands.terminal.columns import width_of_terminal, wrapped
 from asyncflow.scheduler.diagnosis.explain import Explanation, explain
 from asyncflow.text import on_one_line
@@ -24,7 +24,7 @@ def add_to(commands: Any) -> None:
 
 def _explain(options: argparse.Namespace) -> int:
     told = explain(*database_of(options), options.task_id)
-    tell(json.dumps(told.as_dict(), indent=2) if options.json else render(told, width_of_terminal()))
+    tell(as_json(told.as_dict()) if options.json else render(told, width_of_terminal()))
     return 0
 
 

@@ -14,9 +14,20 @@ def add_json_option(sub: argparse.ArgumentParser) -> None:
 
 
 def as_json(answer: Any) -> str:
-    """Return dataclasses, lists and mappings as JSON; bytes as text, what is no UTF-8 in them escaped."""
+    """Return dataclasses, lists and mappings as JSON; bytes as text, what is no UTF-8 in them escaped.
+
+    What a terminal would act on, or hide, is escaped as JSON has it, so that it can be printed and still be read.
+    """
     options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-    return orjson.dumps(answer, default=_plain, option=options).decode()
+    lines = orjson.dumps(answer, default=_plain, option=options).decode().split("\n")
+    return "\n".join(line if line.isprintable() else "".join(map(_printable, line)) for line in lines)
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    units = character.encode("utf-16-be")  # JSON knows four digits
+    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))
 
 
 def _plain(value: Any) -> Any:
