@@ -50,6 +50,7 @@ OutcomeName = Literal["success", "retry", "not_done", "failed", "cancelled", "gi
 
 
 _MOST_ITEMS = 10_000  # of a list or a table, counted before any of them is looked at
+_MOST_TYPES = 1000  # of a hold
 _FREE = ("arguments", "context", "result")  # whose items nobody looks at
 
 
@@ -64,7 +65,10 @@ Headers = Annotated[dict[str, str], BeforeValidator(_first_fault)]
 
 
 class RequestBody(BaseModel):
-    """Be a body whose unknown fields are refused, with the nearest name, and whose lists are short enough."""
+    """Be a body whose unknown fields are refused, with the nearest name, and whose lists are short enough.
+
+    A list is to be looked at up to the first item at fault: to tell of thousands takes seconds of the event loop's.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -118,14 +122,24 @@ class CreateTasks(RequestBody):
     """Create several tasks of one type, all or none."""
 
     task_type: TypeName
-    tasks: list[NewTask] = Field(min_length=1)
+    tasks: list[NewTask] = Field(min_length=1, fail_fast=True)
+
+
+def _few(given: Any) -> Any:
+    """Count the types before any is looked at."""
+    if isinstance(given, dict) and len(given) > _MOST_TYPES:
+        raise ValueError(f"there are {len(given)} task types; name at most {_MOST_TYPES} at once")
+    return given
+
+
+Limits = Annotated[dict[TypeName, Annotated[Whole, Field(ge=1)]], BeforeValidator(_few)]
 
 
 class HoldTasks(RequestBody):
     """Ask for due tasks, of each type up to a number."""
 
     worker: WorkerName
-    limits: dict[TypeName, Annotated[Whole, Field(ge=1)]] = Field(min_length=1, max_length=1000)
+    limits: Limits = Field(min_length=1, max_length=_MOST_TYPES)
     lease_seconds: Lease | None = None
     wait_seconds: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 0
 
@@ -144,7 +158,7 @@ class ClaimName(RequestBody):
 class RenewClaims(RequestBody):
     """Let claims last for another lease."""
 
-    claims: list[ClaimName] = Field(min_length=1)
+    claims: list[ClaimName] = Field(min_length=1, fail_fast=True)
     lease_seconds: Lease | None = None
 
 
@@ -172,7 +186,7 @@ class NamedOutcome(OneOutcome):
 class SetTasks(RequestBody):
     """Tell what became of several tasks."""
 
-    outcomes: list[NamedOutcome] = Field(min_length=1)
+    outcomes: list[NamedOutcome] = Field(min_length=1, fail_fast=True)
 
 
 class WriteCheckpoint(RequestBody):

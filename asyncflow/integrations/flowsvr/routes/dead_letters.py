@@ -29,7 +29,7 @@ router = APIRouter(route_class=GuardedRoute, prefix="/v2/dead-letters", tags=["d
 class Which(RequestBody):
     """Choose dead letters: by ids, by type or key, or everything."""
 
-    ids: list[UUID] | None = Field(None, min_length=1)
+    ids: list[UUID] | None = Field(None, min_length=1, fail_fast=True)
     task_type: TypeName | None = None
     key: Key | None = None
     everything: Annotated[bool, Field(strict=True)] = False

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.integration.integrations.flowsvr.conftest import Service
 
 Make = Callable[..., Service]
@@ -16,6 +18,38 @@ async def with_large_tasks(make: Make, count: int) -> Service:
     body = {"task_type": "mail", "tasks": [LARGE] * count}
     assert (await service.producer("POST", "/v2/tasks/bulk", body)).status_code == 201
     return service
+
+
+WRONG = {"arguments": 1, "priority": "x", "run_at": "x", "surplus": 1}
+NAMED = {"id": "x", "token": "y"}
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "item"),
+    [
+        ("tasks/bulk", "tasks", WRONG),
+        ("tasks/set", "outcomes", {**NAMED, "outcome": "z"}),
+        ("tasks/renew", "claims", NAMED),
+        ("dead-letters/replay", "ids", "x"),
+    ],
+)
+async def test_of_many_items_that_are_wrong_the_first_is_told_and_no_other_looked_at(
+    alone: Make, path: str, name: str, item: Any
+) -> None:
+    service = alone()
+    body = {"task_type": "mail"} if name == "tasks" else {}
+    reply = await service.admin("POST", f"/v2/{path}", {**body, name: [item] * 9_999})
+    assert reply.status_code == 422
+    places = {fault["field"].split(".")[1] for fault in reply.json()["faults"] if fault["field"].startswith(name)}
+    assert places == {"0"}
+
+
+async def test_the_types_of_a_hold_are_counted_before_any_is_looked_at(alone: Make) -> None:
+    reply = await alone().worker(
+        "POST", "/v2/tasks/hold", {"worker": "w", "limits": {f"t{n}": "x" for n in range(1001)}}
+    )
+    assert reply.status_code == 422
+    assert [fault["field"] for fault in reply.json()["faults"]] == ["limits"]
 
 
 async def test_a_hold_ends_where_its_tasks_are_large_and_the_next_one_goes_on(alone: Make) -> None:
