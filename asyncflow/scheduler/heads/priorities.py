@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from asyncflow.outbox import Task
 from asyncflow.scheduler.heads.precedence import FEW, NEVER, Bounds, Portion, Precedence
@@ -50,6 +51,15 @@ class RoundPlan:
         return {lane for lane, limit in zip(self.lanes, self.limits, strict=True) if counts[lane] >= limit}
 
 
+class _TypePages(NamedTuple):
+    """Hold what was read of one type, page by page, and the portions that it was read by."""
+
+    task_type: str
+    tasks: list[Task]
+    moments: Any  # a list, or what reads each where it is asked for
+    portions: list[Portion]
+
+
 class Priorities:
     """Put the rounds of one loop in order, each type by itself; lives as long as the loop, used by its thread.
 
@@ -85,18 +95,21 @@ class Priorities:
         """Return what of the rows is taken, each type in its order."""
         if len(plan.bounds) == 1:
             (name,) = plan.bounds
-            return self._take(name, rows, rows.moments, plan)
-        tasks, moments = defaultdict[str, list[Task]](list), defaultdict[str, list[int]](list)
+            return self._take(_TypePages(name, rows, rows.moments, plan.portions), plan.bounds[name])
+        pages = {name: _TypePages(name, [], [], []) for name in plan.bounds}
+        for portion in plan.portions:
+            pages[portion.head.task_type].portions.append(portion)
         for task, moment in zip(rows, rows.moments, strict=True):
-            tasks[task.task_type].append(task)
-            moments[task.task_type].append(moment)
-        return [task for name in plan.bounds for task in self._take(name, tasks[name], moments[name], plan)]
+            its = pages[task.task_type]
+            its.tasks.append(task)
+            its.moments.append(moment)
+        return [task for name, its in pages.items() for task in self._take(its, plan.bounds[name])]
 
-    def _take(self, name: str, tasks: Sequence[Task], moments: Sequence[int], plan: RoundPlan) -> list[Task]:
-        portions = [portion for portion in plan.portions if portion.head.task_type == name]
+    def _take(self, pages: _TypePages, bounds: Bounds) -> list[Task]:
+        name, tasks, moments, portions = pages
         if self._is_ordered(name):
             return _in_order_of_pages(tasks, moments, portions)
-        return self._of_types[name].take(tasks, moments, portions, plan.bounds[name])
+        return self._of_types[name].take(tasks, moments, portions, bounds)
 
     def moved(self, plan: RoundPlan) -> dict[Lane, int | None]:
         """Return where the lanes that were read go on, None where nothing is left."""

@@ -65,10 +65,12 @@ class Delivery:
         types = set(map(_type_of, tasks))
         if len(types) == 1:
             return self._prepare_type(types.pop(), tasks)
+        places: dict[str, list[int]] = {name: [] for name in types}
+        for place, task in enumerate(tasks):
+            places[task.task_type].append(place)
         prepared: dict[int, Prepared] = {}
-        for name in types:
-            places = [place for place, task in enumerate(tasks) if task.task_type == name]
-            prepared |= zip(places, self._prepare_type(name, [tasks[place] for place in places]), strict=True)
+        for name, its in places.items():
+            prepared |= zip(its, self._prepare_type(name, [tasks[place] for place in its]), strict=True)
         return [prepared[place] for place in range(len(tasks))]
 
     def _prepare_type(self, name: str, tasks: Sequence[Task]) -> Sequence[Prepared]:
