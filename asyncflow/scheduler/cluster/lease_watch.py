@@ -60,14 +60,13 @@ class LeaseWatch:
         with self._lock:
             return {key: one.certain_at - now for key, one in self._seen.get(job, {}).items()}
 
-    def seconds_held(self, job: str) -> dict[Key, float]:
-        """Return how long the owner of each of those leases holds it at the least.
+    def seconds_held(self, job: str, asked_at: float) -> dict[Key, float]:
+        """Return how long, from when the database was asked, the owner of each of those leases holds it at the least.
 
         It began when the database read the clock, which is not before it was asked; the answer may have come late.
         """
-        now = self._clock()
         with self._lock:
-            return {key: one.held_until - now for key, one in self._seen.get(job, {}).items()}
+            return {key: one.held_until - asked_at for key, one in self._seen.get(job, {}).items()}
 
     def _look(self, known: _Seen | None, lease: Lease, now: float, asked_at: float) -> _Seen:
         if known is not None and known.ends_at == lease.ends_at:

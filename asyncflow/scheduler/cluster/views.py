@@ -32,7 +32,7 @@ class Views:
         ``is_member``: the instance takes part in it.
         """
         left = self._watch.seconds_left(job, map(_lease, rows), asked_at)
-        held, doubt = self._watch.seconds_held(job), self._watch.seconds_of_doubt(job)
+        held, doubt = self._watch.seconds_held(job, asked_at), self._watch.seconds_of_doubt(job)
         known = [row for row in rows if row.kind == MEMBER]
         # We live, for we look: somebody may hold the lock of our row, so that it is not renewed.
         mine = self._instance if is_member else None
