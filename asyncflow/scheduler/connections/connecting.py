@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
 
 from asyncflow.errors import ConnectionSilentError
 from asyncflow.outbox.dialects import dialect_of
@@ -57,7 +57,8 @@ def connect_within(engine: Engine, seconds: float) -> Connection:
 def connected(engine: Engine, limits: Limits = OF_A_LOOK) -> Iterator[Connection]:
     """Give a connection for a moment, outside the loops; what is not committed in the block is rolled back.
 
-    Raises ConnectionSilentError if nothing comes of it within the limits, and what the engine or the block raises.
+    Raises ConnectionSilentError if nothing comes of one of its statements within the limits, and what the engine or the
+    block raises.
     """
     if not dialect_of(engine.dialect.name).locks_rows:
         with engine.connect() as connection:  # a file; and one in memory belongs to its thread
@@ -65,6 +66,8 @@ def connected(engine: Engine, limits: Limits = OF_A_LOOK) -> Iterator[Connection
         return
     connection = connect_within(engine, limits.connect_seconds)
     line = Line(connection.connection.driver_connection)
+    for moment in ("before_cursor_execute", "after_cursor_execute"):
+        event.listen(connection, moment, lambda *_: line.begin_anew())
     try:
         with line.within(limits.silence_seconds), connection:
             yield connection

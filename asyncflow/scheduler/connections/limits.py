@@ -19,7 +19,7 @@ class Limits:
     that is in the middle of a transaction and says nothing, with its locks.
     """
 
-    silence_seconds: float = _LONGEST_SECONDS  # from the begin of a transaction to its end
+    silence_seconds: float = _LONGEST_SECONDS  # for a transaction from begin to end; for each statement of a look
     session: SessionLimits = SESSION
     connect_seconds: float = _LONGEST_SECONDS  # for the pool to give a connection that is alive
 

@@ -28,6 +28,7 @@ class Line:
         self._socket = socket_of(driver_connection)
         self._lock = threading.Lock()
         self._ends_at = float("inf")
+        self._seconds = float("inf")
         self._before = _keep_alive(self._socket) if self._socket is not None else {}
         if self._socket is not None:
             _watch.add(self)
@@ -35,12 +36,21 @@ class Line:
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
         """Cut the line if the block takes longer; what it waits for then raises the driver's error."""
-        self._ends_at = time.monotonic() + seconds
+        self._seconds = seconds
+        self.begin_anew()
         try:
             yield
         finally:
             with self._lock:  # a cut that has begun ends before the block does
                 self._ends_at = float("inf")
+
+    def begin_anew(self) -> None:
+        """Count the seconds of the block from now on: something came of it, so it is slow and not silent."""
+        self._ends_at = time.monotonic() + self._seconds
+
+    def rest(self) -> None:
+        """Give what comes next in the block all the time that it takes, until it is to ``begin_anew``."""
+        self._ends_at = float("inf")
 
     def cut_if_late(self, now: float) -> None:
         """Shut the socket down if its time is over; called by the watch."""

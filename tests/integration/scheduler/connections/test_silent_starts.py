@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +15,7 @@ from asyncflow.integrations.flowsvr import make_app
 from asyncflow.scheduler.cluster.resharding.reshard import reshard
 from asyncflow.scheduler.cluster.shard_count import recorded_shard_count, require_shard_count
 from asyncflow.scheduler.configuration.configurations import Configurations
+from asyncflow.scheduler.connections import line
 from asyncflow.scheduler.connections.connecting import connected
 from asyncflow.scheduler.connections.limits import Limits
 from asyncflow.scheduler.operator.audit import Audit
@@ -24,6 +26,7 @@ from asyncflow.testing import MemoryPublisher
 from tests.integration.integrations.flowsvr.conftest import TOKENS
 from tests.support.application import Application
 from tests.support.proxy import proxy_to
+from tests.unit.scheduler.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 LIMIT_SECONDS = 60.0
@@ -107,3 +110,37 @@ def test_a_look_ends_that_gets_no_answer(application: Application) -> None:
         with connected(engine) as connection:  # its place in the pool is free
             assert connection.execute(text("SELECT 1")).scalar_one() == 1
         engine.dispose()
+
+
+class TimeOfLines:
+    """Be the time by which lines are watched: it passes as we say, and the watch looks as often as ever."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.looks = 0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+        self.looks += 1
+
+    def pass_by(self, seconds: float) -> None:
+        """Let so much time pass, and the watch see it."""
+        self.now += seconds
+        looks = self.looks
+        eventually(lambda: self.looks >= looks + 2)
+
+
+def test_a_server_that_answers_each_question_in_time_is_slow_and_not_silent(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = TimeOfLines()
+    monkeypatch.setattr(line, "time", clock)
+    limit = 100.0
+    with connected(application.engine, Limits(silence_seconds=limit)) as connection:
+        for _ in range(4):
+            clock.pass_by(0.4 * limit)
+            assert connection.execute(text("SELECT 1")).scalar_one() == 1
+            clock.pass_by(0.4 * limit)
