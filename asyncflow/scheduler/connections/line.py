@@ -48,10 +48,6 @@ class Line:
         """Count the seconds of the block from now on: something came of it, so it is slow and not silent."""
         self._ends_at = time.monotonic() + self._seconds
 
-    def rest(self) -> None:
-        """Give what comes next in the block all the time that it takes, until it is to ``begin_anew``."""
-        self._ends_at = float("inf")
-
     def cut_if_late(self, now: float) -> None:
         """Shut the socket down if its time is over; called by the watch."""
         if now < self._ends_at:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Engine
 
-from asyncflow.errors import OptionError
+from asyncflow.errors import ForkedError, OptionError
 from asyncflow.event_log import LoggedHooks
 from asyncflow.events import Hook, StepFailed
+from asyncflow.forks import keep_for_ever, leave_at_fork
 from asyncflow.integrations.kafka.consuming.confluent_client import ConfluentClient
 from asyncflow.integrations.kafka.consuming.effects import AsyncEffects, Effects
 from asyncflow.integrations.kafka.consuming.progress import Progress
@@ -27,6 +28,8 @@ from asyncflow.outbox import Inbox, Outbox
 from asyncflow.outbox.arguments.signature import SESSION
 from asyncflow.outbox.declarations.handler_type import function_of
 from asyncflow.outbox.declarations.option_types import HandlerOptions
+from asyncflow.scheduler.connections.inherited_pools import adopt
+from asyncflow.scheduler.loops.startable import Startable
 from asyncflow.text import require_text, shown
 
 if TYPE_CHECKING:
@@ -38,8 +41,10 @@ _POLL_SECONDS = 0.5
 _PAUSE_SECONDS = 1.0  # after the broker or the database gave trouble
 
 
-class Consumer:
+class Consumer(Startable):
     """Take messages of a consumer group, and let each take effect once for each subscriber; lives until ``stop``.
+
+    In the child of a fork it is a member of its own; one that the parent has begun with is the parent's alone.
 
     A subscriber's effect, the inbox's memory of the message and what the handler enqueues commit together; the offset
     is committed behind them. What fails is tried again, and its partition waits for it; after ``max_retries`` it is a
@@ -76,11 +81,24 @@ class Consumer:
         self._client_options = dict(client_options or {})
         self.hooks = LoggedHooks(hooks)
         self.subscriptions: list[Subscription] = []
+        super().__init__()
+        self._make_own()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Be a consumer of its own in the child of a fork, or nothing, if the parent has begun with it."""
+        if self._client is not None:
+            keep_for_ever(self._client)
+        self._is_copy = True
+        self._make_own()
+
+    def _make_own(self) -> None:
+        """Make what belongs to one process: the membership of the group, and what tells of the loop."""
         self._client: BrokerClient | None = None
         self._progress = Progress()
-        self._stopping, self._ended = threading.Event(), threading.Event()
-        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None  # that awaits ``run_async``
+        self._begin_life()
 
     def subscribe(
         self, task_type: str, *, topic: str | None = None, name: str | None = None, **options: Unpack[HandlerOptions]
@@ -116,15 +134,61 @@ class Consumer:
         return declare
 
     def run(self) -> None:
-        """Consume on this thread until ``stop`` is called on another."""
+        """Consume on this thread until ``stop`` is called on another; raises ForkedError."""
         if self._is_async:
             raise OptionError("the engine is an AsyncEngine: await consumer.run_async()")
-        self._run(Effects(self._engine, self._outbox, self._inbox))
+        self._begin()
+        self._consume()
 
     async def run_async(self) -> None:
-        """Consume until ``stop`` is called, or this is cancelled; subscribers run on this loop."""
+        """Consume until ``stop`` is called, or this is cancelled; subscribers run on this loop. Raises ForkedError."""
         if not self._is_async:
             raise OptionError("the engine is no AsyncEngine: call consumer.run()")
+        self._begin()
+        await self._consume_async()
+
+    def start(self) -> None:
+        """Consume on a thread; a second call does nothing. Raises OptionError without subscribers, and ForkedError."""
+        if self._begin():
+            run = (lambda: asyncio.run(self._consume_async())) if self._is_async else self._consume
+            threading.Thread(target=run, name="asyncflow-consumer", daemon=True).start()
+
+    def stop(self, timeout_seconds: float | None = None) -> bool:
+        """Take no more messages, finish the one in hand, commit; return whether that ended in time (default 30 s).
+
+        On the loop that awaits ``run_async`` it waits for nothing, for the message in hand needs that loop: then await
+        the run. Nor does it wait where nothing was begun, or in the child of a fork for what is its parent's.
+        """
+        if self._is_parents():
+            return True
+        with self._lifecycle:
+            self._stopping.set()
+            if not self._started:
+                self._ended.set()
+        if self._loop is not None and _running_loop() is self._loop:
+            return self._ended.is_set()
+        return self.wait(30.0 if timeout_seconds is None else timeout_seconds)
+
+    # -- the loop ----------------------------------------------------------------------------------------
+
+    def _begin(self) -> bool:
+        """Let this process be the one that consumes; return whether it had not begun. Raises as ``start``."""
+        if not self.subscriptions:
+            raise OptionError("the consumer has no subscribers; decorate functions with @consumer.subscribe(...)")
+        if self._is_parents():
+            raise ForkedError(
+                f"this consumer was started by process {self._used_by}, of which process {os.getpid()} is a fork; "
+                f"make a consumer in the child, or start none before the fork"
+            )
+        with self._lifecycle:
+            was_begun, self._started, self._used_by = self._started, True, os.getpid()
+        adopt(self._engine.sync_engine if self._is_async else self._engine)
+        return not was_begun
+
+    def _consume(self) -> None:
+        self._run(Effects(self._engine, self._outbox, self._inbox))
+
+    async def _consume_async(self) -> None:
         self._loop = asyncio.get_running_loop()
         effects = AsyncEffects(self._engine, self._outbox, self._inbox, self._loop)
         work = asyncio.ensure_future(asyncio.to_thread(self._run, effects))
@@ -135,41 +199,7 @@ class Consumer:
             await work
             raise
 
-    def start(self) -> None:
-        """Consume on a thread; raises OptionError without subscribers."""
-        self._require_subscriptions()
-        run = (lambda: asyncio.run(self.run_async())) if self._is_async else self.run
-        self._thread = threading.Thread(target=run, name="asyncflow-consumer", daemon=True)
-        self._thread.start()
-
-    def stop(self, timeout_seconds: float | None = None) -> bool:
-        """Take no more messages, finish the one in hand, commit; return whether that ended in time (default 30 s).
-
-        On the loop that awaits ``run_async`` it waits for nothing, for the message in hand needs that loop: then await
-        the run.
-        """
-        self._stopping.set()
-        if self._loop is not None and _running_loop() is self._loop:
-            return self._ended.is_set()
-        return self.wait(30.0 if timeout_seconds is None else timeout_seconds)
-
-    def wait(self, timeout_seconds: float | None = None) -> bool:
-        """Wait until it has stopped."""
-        return self._ended.wait(timeout_seconds)
-
-    def __enter__(self) -> Consumer:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    # -- the loop ----------------------------------------------------------------------------------------
-
     def _run(self, effects: Effects) -> None:
-        self._require_subscriptions()
         subscribers = Subscribers(effects, self.subscriptions, self.hooks, _PAUSE_SECONDS)
         try:
             while not self._stopping.is_set():
@@ -252,10 +282,6 @@ class Consumer:
     def _trouble(self, error: Exception) -> None:
         self.hooks.emit(StepFailed(LOOP, error, _PAUSE_SECONDS))
         self._stopping.wait(_PAUSE_SECONDS)
-
-    def _require_subscriptions(self) -> None:
-        if not self.subscriptions:
-            raise OptionError("the consumer has no subscribers; decorate functions with @consumer.subscribe(...)")
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -86,13 +86,20 @@ class Effects:
 
     @contextmanager
     def _new(self, subscription: Subscription, message: Received) -> Iterator[Session | None]:
-        """Give a Session that remembers the message, which is new; None if it is not. Commits at the end."""
+        """Give a Session that remembers the message, which is new; None if it is not. Commits at the end.
+
+        Where the block has ended the transaction itself, and not by an error, the message is remembered all the same.
+        """
         with _asking():
             end_left_ones(self._engine)
         with Session(self._engine) as session, session.begin(), leaving(session, self._engine):
             with _asking():
                 is_new = self._remember(session, subscription, message)
             yield session if is_new else None
+            was_ended = is_new and not session.in_transaction()
+        if was_ended:
+            with _asking(), Session(self._engine) as session, session.begin():
+                self._remember(session, subscription, message)
 
     def _write(self, session: Session, subscription: Subscription, message: Received, verdict: Verdict) -> None:
         if verdict.status is Status.FAILED:
@@ -148,18 +155,26 @@ class AsyncEffects(Effects):
     ) -> None:
         from sqlalchemy.ext.asyncio import AsyncSession
 
+        def remember(sync: Session) -> bool:
+            return self._remember(sync, subscription, message)
+
         async with AsyncSession(self._async_engine, expire_on_commit=False) as session, session.begin():
             try:
                 with _asking():
-                    is_new = await session.run_sync(lambda sync: self._remember(sync, subscription, message))
+                    is_new = await session.run_sync(remember)
                 if is_new:
                     await effect(session)
+                was_ended = is_new and not session.in_transaction()
             except Exception as error:
                 if is_elsewhere(error, self._engine):
                     note_move(self._engine)
                     await session.invalidate()
                     await self._async_engine.dispose()
                 raise
+        if was_ended:
+            with _asking():
+                async with AsyncSession(self._async_engine) as session, session.begin():
+                    await session.run_sync(remember)
 
     def _finish(self, work: Coroutine[Any, Any, None]) -> None:
         error = asyncio.run_coroutine_threadsafe(_caught(work), self._loop).result()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,12 +22,13 @@ from sqlalchemy.pool import QueuePool
 from asyncflow import Inbox, Outbox
 from asyncflow.commands.running import run_until_stopped
 from asyncflow.commands.stop_signals import StopSignals
-from asyncflow.errors import OptionError
+from asyncflow.errors import ForkedError, OptionError
 from asyncflow.events import AttemptFailed, StepFailed
 from asyncflow.integrations.kafka.consuming import Consumer
 from asyncflow.integrations.kafka.consuming import consumer as module
 from asyncflow.integrations.kafka.consuming.effects import Effects, InboxAwayError
 from asyncflow.integrations.kafka.consuming.received import Membership, Partition, Rebalance, Received
+from tests.support.forking import Child
 
 A, B = Partition("coupons", 0), Partition("coupons", 1)
 QUICK: dict[str, Any] = {"retry_interval_seconds": 0.01, "max_retry_interval_seconds": 0.01, "max_retries": 2}
@@ -88,7 +90,7 @@ class Place:
 
     def made(self, engine: Any) -> Consumer:
         consumer = Consumer(engine, self.outbox, self.inbox, "localhost:9092", group="g", hooks=[self.events.append])
-        self.broker.stop = consumer._stopping.set
+        self.broker.stop = lambda: consumer._stopping.set()
         return consumer
 
     def letters(self) -> list[Any]:
@@ -382,6 +384,95 @@ def test_a_child_that_leaves_a_subscriber_ends(place: Place, tmp_path: Path, is_
         consumer.run()
     assert codes == [7]
     assert place.broker.committed == [{A: 5}]
+
+
+@pytest.mark.parametrize("ending", ["rollback", "close", "commit"])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_message_is_remembered_whose_subscriber_ended_the_transaction_itself(
+    place: Place, tmp_path: Path, is_async: bool, ending: str
+) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/consumer.db"
+    consumer = place.made(create_async_engine(url)) if is_async else place.consumer
+    calls: list[str] = []
+
+    def function(session: Any) -> None:
+        calls.append(ending)
+        getattr(session, ending)()
+
+    async def coroutine(session: Any) -> None:
+        calls.append(ending)
+        await getattr(session, ending)()
+
+    consumer.subscribe("coupons", name="coupons")(coroutine if is_async else function)
+    place.broker.steps = [lambda: [received(4)]] * 2
+    if is_async:
+        asyncio.run(consumer.run_async())
+    else:
+        consumer.run()
+    assert calls == [ending]
+    assert place.broker.committed[-1] == {A: 5}
+    assert place.told(AttemptFailed) == []
+
+
+def consumed(place: Place, offset: int) -> list[Mapping[Partition, int]]:
+    """Let the place's consumer take one message more, and stop; return what was committed."""
+    place.broker.steps = [lambda: [received(offset)]]
+    place.consumer.run()
+    return place.broker.committed
+
+
+def test_a_fork_leaves_a_consumer_that_was_begun_to_its_parent(place: Place) -> None:
+    place.consumer.subscribe("coupons", name="coupons")(lambda session: None)
+    is_polled, is_forked = threading.Event(), threading.Event()
+
+    def polled() -> Sequence[Received]:
+        is_polled.set()
+        assert is_forked.wait(60)
+        return [received(4)]
+
+    def in_child() -> tuple[str, bool, bool, list[Any]]:
+        refused = ""
+        try:
+            place.consumer.start()
+        except ForkedError as error:
+            refused = str(error)
+        began = time.monotonic()
+        return refused, place.consumer.stop(), time.monotonic() - began < 20, place.broker.calls
+
+    place.broker.steps = [polled]
+    place.consumer.start()
+    assert is_polled.wait(60)
+    refused, is_clean, is_soon, calls = Child(in_child).result()
+    assert f"started by process {os.getpid()}" in refused
+    assert is_clean
+    assert is_soon
+    assert calls == []
+    is_forked.set()
+    assert place.consumer.wait(60)
+    assert place.broker.committed == [{A: 5}]
+    assert place.broker.calls == ["close"]
+
+
+def test_a_consumer_that_was_not_begun_consumes_in_each_child_of_a_fork(place: Place) -> None:
+    place.consumer.subscribe("coupons", name="coupons")(lambda session: None)
+    assert Child(lambda: consumed(place, 4)).result() == [{A: 5}]
+    assert Child(lambda: consumed(place, 5)).result() == [{A: 6}]
+    assert consumed(place, 6) == [{A: 7}]
+
+
+def test_stopping_a_consumer_that_was_not_begun_waits_for_nothing(place: Place) -> None:
+    began = time.monotonic()
+    assert place.consumer.stop()
+    assert time.monotonic() - began < 20
+
+
+def test_a_consumer_is_started_once(place: Place) -> None:
+    place.consumer.subscribe("coupons", name="coupons")(lambda session: None)
+    place.broker.steps = [lambda: [received(4)]]
+    place.consumer.start()
+    place.consumer.start()
+    assert place.consumer.wait(60)
+    assert place.broker.joined == 1
 
 
 class EndedByItself:

@@ -74,7 +74,7 @@ def make(sqlite_application: Application, servers: str, group: str, client: Clie
 
     yield make
     for one in made:
-        assert one._thread is None or one.stop(LONG)
+        assert one.stop(LONG)
 
 
 def names(application: Application) -> list[str]:
