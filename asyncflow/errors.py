@@ -39,6 +39,7 @@ AsyncflowError
 ├── BuilderError               a message builder broke its contract for a page or a task
 ├── PublisherError             a publisher broke its contract for a batch
 ├── UndeliveredError           a drain could not send a message
+├── NoticeNotSentError         a notice was not taken by whom it was for
 ├── TaskServiceError           what a task service answered, or that it did not
 │   ├── ServiceAwayError       it cannot be reached, or asks to come back later
 │   │   └── UnreadableAnswerError
@@ -274,6 +275,10 @@ class ServiceRefusedError(TaskServiceError):
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class NoticeNotSentError(AsyncflowError):
+    """Who should be notified was not reached, or refused; it is tried again, and told anew with a later look."""
 
 
 class ConnectionSilentError(AsyncflowError):

@@ -26,6 +26,9 @@ from benchmarks.relay import relay
 from benchmarks.relay_pg import relay_pg
 from benchmarks.shards import shards
 from benchmarks.tasks import tasks
+from benchmarks.watching import watch
+
+_WATCHED = ("relay", "tasks")
 
 
 class Benchmark(NamedTuple):
@@ -54,6 +57,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 def main() -> int:
     """Run the named benchmark, or all; print the table, write the results of all to files."""
     options = _options()
+    watch(metrics=options.metrics, tracing=options.tracing)
     names = list(BENCHMARKS) if options.name == "all" else [options.name]
     began = time.monotonic()
     results: dict[str, list[Figure]] = {}
@@ -77,11 +81,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="end with everything as one JSON object")
     parser.add_argument("--seconds", type=float, help="measure each about this long (default: its own; 1: a smoke)")
     parser.add_argument("--rows", type=int, help="rows of large tables (default: as many as the goals name)")
+    parser.add_argument("--metrics", action="store_true", help="count with Prometheus on our side of relay and tasks")
+    parser.add_argument("--tracing", type=float, metavar="SHARE", help="trace on our side, and sample so much: 0.01")
     options = parser.parse_args()
     if options.seconds is not None and not 0 < options.seconds <= 3600:
         parser.error(f"--seconds is {options.seconds:g}; give 1 to 3600")
     if options.rows is not None and not 1000 <= options.rows <= 100_000_000:
         parser.error(f"--rows is {options.rows}; give 1,000 to 100,000,000")
+    if options.tracing is not None and not 0 <= options.tracing <= 1:
+        parser.error(f"--tracing is {options.tracing:g}; give the share of traces that are sampled, 0 to 1")
+    if (options.metrics or options.tracing is not None) and options.name not in _WATCHED:
+        parser.error(f"--metrics and --tracing are for {', '.join(_WATCHED)}; leave them out of {options.name}")
     return options
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, MetaData, NullPool, create_engine, make_url, text
 
 from asyncflow import Call, Message, Outbox
+from asyncflow.events import Hook
+from benchmarks import watching
 from tools.services import load
 
 TASK_TYPE = "order.placed"
@@ -33,6 +35,7 @@ class Ground:
         self.topic = topic or f"bench-{secrets.token_hex(4)}"
         self.outbox.message(TASK_TYPE, topic=self.topic)
         self.outbox.tasks.metadata.create_all(self.engine)
+        watching.trace(self.outbox)
         self._filled = (0, 0)  # rows, and bytes of a payload, that are kept for the next time
         self.next_copy = 1  # of a seed of rows, see benchmarks.large
 
@@ -40,6 +43,10 @@ class Ground:
     def table(self) -> str:
         """Return the name of the task table."""
         return self.outbox.tasks.fullname
+
+    def hooks(self) -> list[Hook]:
+        """Return the hooks of a scheduler that is measured here."""
+        return watching.hooks_for(self.engine, self.outbox)
 
     def fill(self, rows: int, payload_bytes: int = 300) -> None:
         """Leave exactly ``rows`` pending tasks in the table: after the first time, the database copies them."""

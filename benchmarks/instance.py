@@ -53,7 +53,8 @@ def _scheduler(job: Job, *, handles: bool) -> Scheduler:
     ground = job.ground()
     if handles:
         declare_handler(ground, job.limit)
-    return Scheduler(ground.engine, ground.outbox, {"kafka": ConfluentKafkaPublisher(job.kafka)}, **job.options)
+    publishers = {"kafka": ConfluentKafkaPublisher(job.kafka)}
+    return Scheduler(ground.engine, ground.outbox, publishers, hooks=ground.hooks(), **job.options)
 
 
 def _by_hand(job: Job) -> AbstractContextManager[object]:

@@ -44,7 +44,9 @@ def beside_hand(ground: Ground, client: str, on_success: Any, size: int, plan: P
     """Measure one client and one way of settling; kafka-python, the slower part, beside itself alone, too."""
     make_publisher, make_sender = _CLIENTS[client]
     publisher = make_publisher(ground.kafka)
-    scheduler = Scheduler(ground.engine, ground.outbox, {"kafka": publisher}, on_success=on_success)
+    scheduler = Scheduler(
+        ground.engine, ground.outbox, {"kafka": publisher}, hooks=ground.hooks(), on_success=on_success
+    )
     send, delete = make_sender(ground), on_success == "delete"
     rows = plan.scaled(_ROWS[client] if size < 1000 else _ROWS_OF_4_KIB)
     drains: dict[str, Callable[[], object]] = {

@@ -7,6 +7,7 @@ import os
 from contextlib import ExitStack
 from typing import Any
 
+from asyncflow.commands.diagnosis.notifying import add_notify_options, notifying
 from asyncflow.commands.processes.health import Health, HealthServer
 from asyncflow.commands.processes.log import add_log_options, show_log
 from asyncflow.commands.processes.several import add_processes_option, run_several
@@ -32,6 +33,12 @@ def add_to(commands: Any) -> None:
     run.add_argument("--health-port", type=int, metavar="N", help="serve /healthz and /readyz there")
     run.add_argument("--health-host", default="127.0.0.1", help="the address of it (default: %(default)s)")
     add_processes_option(run)
+    run.add_argument(
+        "--messaging-metrics",
+        action="store_true",
+        help="with OpenTelemetry's four metrics of messaging, around each batch and attempt",
+    )
+    add_notify_options(run)
     run.set_defaults(command=_run)
 
 
@@ -53,11 +60,15 @@ def _run(options: argparse.Namespace) -> int:
 def _servers(options: argparse.Namespace, scheduler: Scheduler, sibling: Sibling) -> ExitStack:
     """Return what closes the servers that the options ask for; raises OptionError for a port that cannot be had."""
     metrics, health = sibling.port(options.metrics_port), sibling.port(options.health_port)
+    if options.messaging_metrics and metrics is None:
+        raise OptionError("--messaging-metrics is given without --metrics-port; give the port to serve them on")
     with ExitStack() as stack:
         if metrics is not None:
-            stack.enter_context(MetricsServer(scheduler, metrics, options.metrics_host))
+            messaging = options.messaging_metrics
+            stack.enter_context(MetricsServer(scheduler, metrics, options.metrics_host, messaging=messaging))
         if health is not None:
             stack.enter_context(HealthServer(Health(scheduler), health, options.health_host))
+        stack.enter_context(notifying(options, scheduler))
         return stack.pop_all()
 
 

@@ -15,6 +15,7 @@ from asyncflow.commands.stop_signals import StopSignals
 from asyncflow.errors import ConnectionSilentError
 from asyncflow.integrations.flowsvr import command
 from asyncflow.integrations.logging import LoggingHook
+from asyncflow.integrations.prometheus import MetricsPage
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler.cluster.shard_count import recorded_shard_count
 from asyncflow.scheduler.table.table_check import require_tables
@@ -38,7 +39,8 @@ def _serve(options: argparse.Namespace) -> int:
             engine, outbox = database_of(options, pool_pre_ping=True, hide_parameters=True)
             if not options.target and (count := recorded_shard_count(engine, outbox)) is not None:
                 outbox = Outbox(MetaData(), prefix=options.prefix, schema=options.schema, shard_count=count)
-            serve = command.made(engine, outbox, options, LoggingHook())
+            page = MetricsPage(engine, outbox) if options.metrics else None
+            serve = command.made(engine, outbox, options, LoggingHook(), page)
             _require_tables(engine, outbox)
         return serve(lambda: signals.is_heard)
 

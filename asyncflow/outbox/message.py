@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from asyncflow.errors import (
     InvalidKeyError,
     InvalidPriorityError,
     InvalidRunAtError,
+    OptionError,
     PayloadMissingError,
     PayloadTooLargeError,
 )
@@ -35,6 +36,7 @@ MAX_HEADERS_BYTES = 32 * 1024  # with room to spare in MySQL's TEXT
 # Of a record beside what max_message_bytes counts: what the broker's format adds, and the headers message-id,
 # message-type (100 characters of up to 4 bytes) and content-type (255), 1,600 bytes at most.
 RECORD_OVERHEAD_BYTES = 2048
+SPARE_BYTES = 400  # of those, for headers that hooks add
 MAX_MESSAGE_BYTES = 1_000_000 - RECORD_OVERHEAD_BYTES  # the least of the defaults of clients
 CONTENT_TYPE = "content-type"
 RESERVED_HEADERS = frozenset({"message-id", "message-type", CONTENT_TYPE, FOLLOW_UP})
@@ -239,3 +241,18 @@ def _moment(call: Call) -> datetime:
         raise InvalidRunAtError(
             f"run_at is {shown(call.run_at)}, which is no moment of the years 1 to 9999 in UTC"
         ) from None
+
+
+def listed(given: Any, kind: type[Any]) -> list[Any]:
+    """Return what was given as a list of messages or calls; raises OptionError."""
+    name = f"{kind.__name__.lower()}s"
+    if not isinstance(given, Iterable):
+        raise OptionError(f"{name} is {shown(given)}; give a list or another iterable of {kind.__name__} objects")
+    found = list(given)
+    for one in found:
+        if not isinstance(one, kind):
+            raise OptionError(f"{name} holds {shown(one)}; give {_EXAMPLES[kind]} objects")
+    return found
+
+
+_EXAMPLES = {Message: "Message(payload, key=...)", Call: "Call({'argument': value}, key=...)"}

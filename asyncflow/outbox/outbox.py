@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import Engine, MetaData
 
-from asyncflow.errors import OptionError
-from asyncflow.events import Hook, Hooks
 from asyncflow.outbox.declarations.around import AroundFactory
+from asyncflow.outbox.declarations.outbox_hooks import AnyHook, OutboxHooks
 from asyncflow.outbox.declaring import Declaring, checked
 from asyncflow.outbox.dedupe import Enqueued, idempotency_key_of
+from asyncflow.outbox.enqueuing import Add, Enqueuing, add_within
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.living import remember
-from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, call_row_of, row_of
+from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, call_row_of, listed, row_of
 from asyncflow.outbox.options import refuse_keywords, require_place, require_whole
 from asyncflow.outbox.outcome.follow_up import following, with_follow_up
 from asyncflow.outbox.outcome.results import Outcome, Results
@@ -24,13 +25,13 @@ from asyncflow.outbox.tables import MOST_CONTEXT_ROW_BYTES, Tables
 from asyncflow.outbox.transaction.target import Caller, awaited
 from asyncflow.outbox.transaction.wakeup import Bell
 from asyncflow.outbox.writing.writer import Writer
-from asyncflow.text import shown
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session
     from typing_extensions import Never
 
     from asyncflow.outbox.declarations.handler_type import Enclose, HandlerType
+    from asyncflow.outbox.declarations.task_type import TaskType
     from asyncflow.outbox.declaring import Handled
     from asyncflow.outbox.transaction.target import Target
 
@@ -51,6 +52,7 @@ class Outbox(Declaring):
     ``default_destination``: where types go that name no destination.
     ``around``: functions of the TaskContext whose context managers stand around each attempt of each handler, the
     first outermost; ``outbox.around.add`` puts one more inside, before schedulers start.
+    ``hooks``: receive the event of each enqueue; one may stand around enqueues, deliveries and attempts.
     ``transaction``: opens the application's own transaction around transactional handlers without a ``session``: a
     context manager that gives its Connection, commits at the end or raises, and lets nobody commit before.
     """
@@ -65,7 +67,7 @@ class Outbox(Declaring):
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         context_row_bytes: int = CONTEXT_ROW_BYTES,
         default_destination: str = "kafka",
-        hooks: Iterable[Hook] = (),
+        hooks: Iterable[AnyHook] = (),
         around: Iterable[AroundFactory] = (),
         transaction: Enclose | None = None,
         **unknown: Never,
@@ -83,9 +85,9 @@ class Outbox(Declaring):
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
         self.context_row_bytes = context_row_bytes
-        self.hooks = Hooks(hooks)
         self.bell = Bell()
         super().__init__(Door(shard_count, max_message_bytes), default_destination, around, transaction)
+        self.hooks = OutboxHooks(hooks, self.around)
         remember(self)
         self._results = Results(self.tables, self.handler_types)
         self._writer = Writer(self.tables, self.task_types, self.bell, self.hooks)
@@ -124,7 +126,7 @@ class Outbox(Declaring):
 
     def publish_once(self, target: Target, task_type: str, message: Message) -> Enqueued:
         """Do what ``publish`` does; tell whether the message is new or its idempotency key was used before."""
-        return self._write(target, task_type, _listed([message], Message))[0]
+        return self._write(target, task_type, listed([message], Message))[0]
 
     async def publish_async(
         self,
@@ -156,7 +158,7 @@ class Outbox(Declaring):
         All are checked before the first is written. On a Session or Connection they are inserted at once, in
         few statements; in an AsyncSession they join the next flush. Raises what ``publish`` raises.
         """
-        return [one.id for one in self._write(target, task_type, _listed(messages, Message), bulk=True)]
+        return [one.id for one in self._write(target, task_type, listed(messages, Message), bulk=True)]
 
     def enqueue(
         self,
@@ -184,7 +186,7 @@ class Outbox(Declaring):
 
     def enqueue_once(self, target: Target, task: Handled, call: Call) -> Enqueued:
         """Do what ``enqueue`` does; tell whether the task is new or its idempotency key was used before."""
-        return self._call(target, task, _listed([call], Call))[0]
+        return self._call(target, task, listed([call], Call))[0]
 
     async def publish_many_async(self, session: AsyncTarget, task_type: str, messages: Iterable[Message]) -> list[UUID]:
         """Do what ``publish_many`` does, in an AsyncSession, with idempotency keys as well."""
@@ -217,11 +219,11 @@ class Outbox(Declaring):
 
         All are checked before the first is written, as by ``publish_many``. Raises what ``publish`` raises.
         """
-        return [one.id for one in self._call(target, task, _listed(calls, Call), bulk=True)]
+        return [one.id for one in self._call(target, task, listed(calls, Call), bulk=True)]
 
     def enqueue_many_once(self, target: Target, task: Handled, calls: Iterable[Call]) -> list[Enqueued]:
         """Do what ``enqueue_many`` does; tell of each whether it is new or its idempotency key was used before."""
-        return self._call(target, task, _listed(calls, Call), bulk=True)
+        return self._call(target, task, listed(calls, Call), bulk=True)
 
     async def enqueue_many_async(self, session: AsyncTarget, task: Handled, calls: Iterable[Call]) -> list[UUID]:
         """Do what ``enqueue_many`` does, in an AsyncSession, with idempotency keys as well."""
@@ -255,7 +257,8 @@ class Outbox(Declaring):
         task_type = self.handler_types.require(task)
         calls = [checked(call, task_type) for call in calls]
         rows = [self._row_of(call, task_type) for call in calls]
-        return self._writer.add(caller, task_type.name, rows, _keys_of(calls), bulk=bulk)
+        add = partial(self._writer.add, caller, task_type.name, rows, _keys_of(calls), bulk=bulk)
+        return self._add_within(task_type, rows, add) if self.hooks.around_enqueue else add()
 
     def _row_of(self, call: Call, task_type: HandlerType) -> dict[str, Any]:
         row = call_row_of(call, task_type, self._door)
@@ -273,7 +276,11 @@ class Outbox(Declaring):
             # They share a turn, and go by their ids: of a process whose clock was set back, too.
             for row, task_id in zip(rows, sorted(row["id"] for row in rows), strict=True):
                 row["id"] = task_id
-        return self._writer.add(caller, name, rows, _keys_of(messages), bulk=bulk)
+        add = partial(self._writer.add, caller, name, rows, _keys_of(messages), bulk=bulk)
+        return self._add_within(task_type, rows, add) if self.hooks.around_enqueue else add()
+
+    def _add_within(self, task_type: TaskType, rows: list[dict[str, Any]], add: Add) -> list[Enqueued]:
+        return add_within(self.hooks.around_enqueue, Enqueuing.of(task_type, rows, self._door), add)
 
 
 def _keys_of(given: Sequence[Message] | Sequence[Call]) -> list[str | None] | None:
@@ -281,17 +288,3 @@ def _keys_of(given: Sequence[Message] | Sequence[Call]) -> list[str | None] | No
     if all(one.idempotency_key is None for one in given):
         return None
     return [idempotency_key_of(one.idempotency_key) for one in given]
-
-
-def _listed(given: Any, kind: type[Any]) -> list[Any]:
-    name = f"{kind.__name__.lower()}s"
-    if not isinstance(given, Iterable):
-        raise OptionError(f"{name} is {shown(given)}; give a list or another iterable of {kind.__name__} objects")
-    listed = list(given)
-    for one in listed:
-        if not isinstance(one, kind):
-            raise OptionError(f"{name} holds {shown(one)}; give {_EXAMPLES[kind]} objects")
-    return listed
-
-
-_EXAMPLES = {Message: "Message(payload, key=...)", Call: "Call({'argument': value}, key=...)"}

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
@@ -18,7 +19,8 @@ from asyncflow.integrations.flowsvr.door.hosts import OwnHost
 from asyncflow.integrations.flowsvr.door.problems import ProblemBody, answer_problems
 from asyncflow.integrations.flowsvr.door.reading import BodyReader
 from asyncflow.integrations.flowsvr.door.refusals import Refusals
-from asyncflow.integrations.flowsvr.routes import dead_letters, health, tasks, types, work
+from asyncflow.integrations.flowsvr.routes import dead_letters, health, metrics, tasks, types, work
+from asyncflow.integrations.flowsvr.routes.metrics import ScrapedPage
 from asyncflow.integrations.flowsvr.routes.page import page_route
 from asyncflow.integrations.flowsvr.routes.readiness import Readiness
 from asyncflow.integrations.flowsvr.service import TaskService
@@ -29,8 +31,8 @@ _ROUTERS = (types.router, tasks.router, work.router, dead_letters.router, v1.rou
 _TEXT = "Create tasks, hold and settle them, and look at them. Faults are application/problem+json (RFC 9457)."
 
 
-def app_of(service: TaskService) -> FastAPI:
-    """Return the application; its lifespan starts and stops the service."""
+def app_of(service: TaskService, metrics_page: ScrapedPage | None = None) -> FastAPI:
+    """Return the application, with a page of metrics if one is given; its lifespan starts and stops the service."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -58,6 +60,9 @@ def app_of(service: TaskService) -> FastAPI:
     app.state.bodies = BodyReader(service.settings)
     for router in _ROUTERS:
         app.router.routes.extend(router.routes)
+    if metrics_page is not None:
+        app.state.metrics, app.state.rendering = metrics_page, anyio.Lock()
+        app.router.routes.extend(metrics.router.routes)
     app.router.routes.append(page_route(lambda: _document(app)))
     answer_problems(app)
     if not service.tokens.demanded:
@@ -76,7 +81,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
             schemas.pop(name, None)
         schemas["Problem"] = ProblemBody.model_json_schema()
         names = {
-            (route.path_format, method): route.name for router in _ROUTERS for route, method in _operations(router)
+            (route.path_format, method): route.name
+            for router in (*_ROUTERS, metrics.router)
+            for route, method in _operations(router)
         }
         for path, route in document["paths"].items():
             for method, operation in route.items():

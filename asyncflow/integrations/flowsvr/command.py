@@ -7,7 +7,7 @@ import dataclasses
 import os
 import signal
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from sqlalchemy import Engine
 
@@ -19,6 +19,9 @@ from asyncflow.integrations.flowsvr.extras import make_app, require_extra
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.options import field_names
+
+if TYPE_CHECKING:
+    from asyncflow.integrations.flowsvr.routes.metrics import ScrapedPage
 
 TOKENS_VARIABLE = "ASYNCFLOW_TOKENS"
 _NEVER_STARTED = 1
@@ -37,6 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--insecure-no-auth", action="store_true", help="let anybody do everything; only on the loopback interface"
     )
+    parser.add_argument("--metrics", action="store_true", help="serve metrics at /metrics, to tokens of that role")
     for field in dataclasses.fields(ServiceSettings):
         kind = _KINDS.get(_TYPES[field.name], str)
         option = f"--{field.name.replace('_', '-')}"
@@ -71,14 +75,16 @@ def tokens_of(options: argparse.Namespace) -> Tokens:
     return Tokens.from_toml(text, f"${TOKENS_VARIABLE}")
 
 
-def made(engine: Engine, outbox: Outbox, options: argparse.Namespace, hook: Hook) -> Serve:
+def made(
+    engine: Engine, outbox: Outbox, options: argparse.Namespace, hook: Hook, metrics: ScrapedPage | None = None
+) -> Serve:
     """Make the service; return what serves until SIGTERM or SIGINT. Raises OptionError or MissingExtraError."""
     require_extra()
     from asyncflow.integrations.flowsvr.server import serve
 
     if not 0 <= options.port <= 65_535:
         raise OptionError(f"--port is {options.port}; give 0 to 65535")
-    app = make_app(engine, outbox, tokens_of(options), settings_of(options), [hook])
+    app = make_app(engine, outbox, tokens_of(options), settings_of(options), [hook], metrics)
     return lambda is_stopping: 0 if serve(app, options.host, options.port, is_stopping) else _NEVER_STARTED
 
 

@@ -17,6 +17,8 @@ from asyncflow.outbox import Outbox
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from asyncflow.integrations.flowsvr.routes.metrics import ScrapedPage
+
 
 def make_app(
     engine: Engine,
@@ -24,16 +26,21 @@ def make_app(
     tokens: Tokens,
     settings: ServiceSettings | None = None,
     hooks: Iterable[Hook] = (),
+    metrics: ScrapedPage | None = None,
 ) -> FastAPI:
     """Return the service as an ASGI application, to be run by ``asyncflow serve`` or any ASGI server.
 
-    Its lifespan starts and stops the monitor. Raises MissingExtraError when FastAPI is not installed.
+    With ``metrics``, a MetricsPage of asyncflow.integrations.prometheus, it serves them at /metrics to tokens of that
+    role. Its lifespan starts and stops the monitor. Raises MissingExtraError when FastAPI is not installed.
     """
     require_extra()
     from asyncflow.integrations.flowsvr.app import app_of
     from asyncflow.integrations.flowsvr.service import TaskService
 
-    return app_of(TaskService(engine, outbox, tokens, settings or ServiceSettings(), hooks))
+    if metrics is not None:
+        outbox.hooks.add(metrics.hook)
+        hooks = [*hooks, metrics.hook]
+    return app_of(TaskService(engine, outbox, tokens, settings or ServiceSettings(), hooks), metrics)
 
 
 def require_extra() -> None:

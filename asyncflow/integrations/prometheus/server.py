@@ -9,16 +9,18 @@ from asyncflow.errors import OptionError
 from asyncflow.integrations.prometheus.extras import prometheus_client
 from asyncflow.integrations.prometheus.gauges import OutboxCollector
 from asyncflow.integrations.prometheus.hook import PrometheusHook
+from asyncflow.integrations.prometheus.messaging import PrometheusMessaging
 from asyncflow.scheduler import Scheduler
 
 
 class MetricsServer:
     """Serve the metrics of one scheduler over HTTP at ``/metrics``, from its making to ``close``.
 
+    ``messaging``: with the four metrics of OpenTelemetry's conventions, measured around deliveries and attempts.
     Raises MissingExtraError, or OptionError for an address that cannot be had.
     """
 
-    def __init__(self, scheduler: Scheduler, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, scheduler: Scheduler, port: int, host: str = "127.0.0.1", *, messaging: bool = False) -> None:
         client = prometheus_client()
         registry = client.CollectorRegistry()
         self._hook = PrometheusHook(registry)
@@ -30,6 +32,9 @@ class MetricsServer:
         except (OSError, OverflowError) as error:
             raise OptionError(f"the metrics' port is {port} at {host}: {error}; give one that is free") from error
         scheduler.hooks.add(self._hook)
+        self._around = PrometheusMessaging(registry) if messaging else None
+        if self._around is not None:
+            scheduler.outbox.hooks.add(self._around)
 
     @property
     def port(self) -> int:
@@ -40,6 +45,8 @@ class MetricsServer:
     def close(self) -> None:
         """Serve no more."""
         self._scheduler.hooks.remove(self._hook)
+        if self._around is not None:
+            self._scheduler.outbox.hooks.remove(self._around)
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(timeout=5)

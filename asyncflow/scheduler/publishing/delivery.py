@@ -12,9 +12,11 @@ from asyncflow.errors import PublisherError
 from asyncflow.events import PublisherFailed, TasksPublished
 from asyncflow.leash import Leash
 from asyncflow.outbox import Task
+from asyncflow.outbox.declarations.outbox_hooks import StandingAround
 from asyncflow.outbox.payload import JSON
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.publishing.builder import Body, build
+from asyncflow.scheduler.publishing.delivering import Delivering
 from asyncflow.scheduler.publishing.envelope import Envelope, are_plain
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry, Unavailable
 from asyncflow.scheduler.publishing.route import Route
@@ -40,6 +42,7 @@ class Delivery:
         self._engine = instance.engine
         self._breakers = route.breakers
         self._hooks = instance.hooks
+        self._wrapping = instance.outbox.hooks
         self._envelopes: dict[str, Envelope] = {}
 
     def deliver(self, tasks: Sequence[Task], may_go_on: Callable[[], bool] = lambda: True) -> Sequence[Outcome | None]:
@@ -148,11 +151,17 @@ class Delivery:
 
     def _publish_and_tell(self, records: Sequence[Record]) -> Sequence[Outcome]:
         began = time.perf_counter()
-        outcomes = self._publish(records)
+        outcomes = self._publish_within(records) if self._wrapping.around_delivery else self._publish(records)
         seconds = time.perf_counter() - began
         sent = outcomes.count(SENT)
         self._hooks.emit(TasksPublished(self.route.destination, len(records), sent, seconds))
         self._breakers.report(records, outcomes, seconds)
+        return outcomes
+
+    def _publish_within(self, records: Sequence[Record]) -> Sequence[Outcome]:
+        delivering = Delivering.of(self.route, records)
+        with StandingAround(self._wrapping.around_delivery, delivering):
+            delivering.outcomes = outcomes = self._publish(records)
         return outcomes
 
     def _publish(self, records: Sequence[Record]) -> Sequence[Outcome]:

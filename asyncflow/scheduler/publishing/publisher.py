@@ -56,6 +56,7 @@ class Publisher(Protocol):
 
     ``topic_fault(topic)`` returns why a topic is not taken, or None for one that is. Default: all are.
     ``max_record_bytes``: the largest record, with key, value, headers and what the format adds. Default: no limit.
+    ``system``: what kind of broker it is, as traces and metrics name it. Default: the destination's name.
     ``keeps_key_order``: records of one key arrive in the order in which they were sent. Default: True.
     """
 

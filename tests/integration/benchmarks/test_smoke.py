@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import charts, report
+from benchmarks import charts, report, watching
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.figure import Figure, Goal, at_least, faster, not_measured, shorter
 from benchmarks.ground import NotReadyError
@@ -25,6 +25,17 @@ def test_it_runs(name: str) -> None:
     for figure in figures:
         assert figure.goal is not None
         assert figure.value > 0 or figure.verdict == "not measured" or name == "idle"
+
+
+@pytest.mark.parametrize("name", ["relay", "tasks"])
+def test_it_runs_watched(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(watching.METRICS, "")  # put back afterwards
+    monkeypatch.setenv(watching.TRACING, "")
+    watching.watch(metrics=True, tracing=0.01)
+    try:
+        assert BENCHMARKS[name].measure(SMOKE)
+    except NotReadyError as error:
+        pytest.skip(str(error))
 
 
 def test_a_verdict_tells_by_how_much_a_goal_is_missed() -> None:

@@ -12,7 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from asyncflow.integrations.flowsvr.door.networks import is_of_its_own
 from asyncflow.integrations.flowsvr.door.problems import Problem
-from asyncflow.integrations.flowsvr.door.tokens import ANYBODY, ROLES, Token
+from asyncflow.integrations.flowsvr.door.tokens import ANYBODY, CALLING_ROLES, Token
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.scheduler.publishing.rate_limit import RateLimit
 
@@ -109,7 +109,8 @@ def roles_of(dependant: Dependant) -> frozenset[str] | None:
     return next((roles for roles in found if roles is not None), None)
 
 
-Anyone = Annotated[Token, Depends(_caller(ROLES))]
+Anyone = Annotated[Token, Depends(_caller(CALLING_ROLES))]
 Producer = Annotated[Token, Depends(_caller(frozenset({"producer"})))]
 Worker = Annotated[Token, Depends(_caller(frozenset({"worker"})))]
 Admin = Annotated[Token, Depends(_caller(frozenset({"admin"})))]
+Metrics = Annotated[Token, Depends(_caller(frozenset({"metrics"})))]

@@ -15,7 +15,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _LOG = logging.getLogger("asyncflow.flowsvr")
-_QUIET = ("/healthz", "/readyz", "/v2/tasks/hold", "/v2/tasks/renew", "/v2/tasks/set")
+_QUIET = ("/healthz", "/readyz", "/metrics", "/v2/tasks/hold", "/v2/tasks/renew", "/v2/tasks/set")
 _AT_FAULT = 500
 
 

@@ -23,7 +23,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-ROLES = frozenset({"producer", "worker", "admin"})
+CALLING_ROLES = frozenset({"producer", "worker", "admin"})
+ROLES = CALLING_ROLES | {"metrics"}
 _SHORTEST, _LONGEST = 16, 1000
 _LONGEST_NAME = 100
 _FIELDS = ("name", "token", "sha256", "networks", "hosts", "roles", "task_types")
@@ -36,7 +37,7 @@ class Token:
     """Name one caller; of its secret only the SHA-256 is kept, so that nothing can print it."""
 
     name: str  # in logs and in the audit, up to 100 characters
-    roles: frozenset[str]  # producer, worker, admin; an admin may do everything
+    roles: frozenset[str]  # producer, worker, admin, metrics; an admin may do everything
     digest: bytes = field(repr=False)  # empty: it is known by its networks
     task_types: tuple[str, ...] = _ANY  # that it may create, hold and see: names, in which * stands for anything
     networks: tuple[Network, ...] = ()  # from which its callers ask /v1, without a secret
@@ -183,6 +184,11 @@ def token_of(table: Any, where: str) -> Token:
         raise OptionError(f"the token {name!r} has networks, and nobody is an admin by an address; give it a secret")
     if hosts and not networks:
         raise OptionError(f"the token {name!r} has hosts, which are read beside networks alone; leave them out")
+    if (networks or token.is_bound) and "metrics" in roles:
+        raise OptionError(
+            f"the token {name!r} is for metrics, which tell of all task types and are no part of /v1; give it a "
+            f"secret, and no task_types"
+        )
     if token.is_bound and "admin" in roles:
         raise OptionError(
             f"the token {name!r} is an admin's, who may do everything; leave task_types out, or give it other roles"

@@ -42,6 +42,7 @@ class ConfluentKafkaPublisher:
         self._configuration = configuration(self._library, servers, settings, client_options or {})
         self._link = Link(self._connect, settings.delivery_timeout_seconds)
 
+    system = "kafka"
     keeps_key_order = True  # one partition a key, and idempotence
 
     def topic_fault(self, topic: str) -> str | None:

@@ -41,6 +41,7 @@ class KafkaPublisher:
         self._absent_topics: dict[str, float] = {}
         self._link = Link(self._connect, settings.delivery_timeout_seconds)
 
+    system = "kafka"
     keeps_key_order = True  # one partition a key, and idempotence
 
     def topic_fault(self, topic: str) -> str | None:

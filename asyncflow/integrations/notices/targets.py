@@ -1,0 +1,58 @@
+"""Channels by their URLs, as ``asyncflow run --notify`` takes them."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from asyncflow.errors import OptionError
+from asyncflow.integrations.notices.chats import DingTalk, Slack, WeCom
+from asyncflow.integrations.notices.email import Email
+from asyncflow.integrations.notices.webhook import Webhook
+from asyncflow.scheduler.notices import Channel
+from asyncflow.text import shown
+
+_MAIL = {"smtp": ("none", 25), "smtp+starttls": ("starttls", 587), "smtps": ("tls", 465)}
+FORMS = (
+    "https://HOST/..., slack+https://..., dingtalk+https://..., wecom+https://..., or "
+    "smtp+starttls://USER:PASSWORD@HOST/?from=a@b&to=c@d"
+)
+
+
+def channel_at(url: str, secret: str | None = None) -> Channel:
+    """Return the channel that a URL names; ``secret`` signs what a webhook, or DingTalk's robot, is sent.
+
+    Raises OptionError, which does not show what may be a secret.
+    """
+    kind, _, rest = url.partition("+") if url.partition("://")[0] in _CHATS else ("", "", url)
+    if kind == "slack":
+        return Slack(rest)
+    if kind == "dingtalk":
+        return DingTalk(rest, secret)
+    if kind == "wecom":
+        return WeCom(rest)
+    parts = urlsplit(url)
+    if parts.scheme in _MAIL:
+        return _mail(parts)
+    if parts.scheme in ("http", "https"):
+        return Webhook(url, secret)
+    raise OptionError(f"nobody can be notified at {shown(parts.scheme)}; give {FORMS}")
+
+
+_CHATS = {f"{kind}+{scheme}" for kind in ("slack", "dingtalk", "wecom") for scheme in ("http", "https")}
+
+
+def _mail(parts: SplitResult) -> Email:
+    security, port = _MAIL[parts.scheme]
+    given = parse_qs(parts.query)
+    unknown = sorted(set(given) - {"from", "to"})
+    if unknown or not parts.hostname or len(given.get("from", ())) != 1 or not given.get("to"):
+        raise OptionError(f"e-mail needs a host, one from= and some to=, and nothing else; give {FORMS}")
+    return Email(
+        host=parts.hostname,
+        port=parts.port or port,
+        security=security,
+        user=None if parts.username is None else unquote(parts.username),
+        password=None if parts.password is None else unquote(parts.password),
+        sender=given["from"][0],
+        to=[address for text in given["to"] for address in text.split(",")],
+    )

@@ -1,0 +1,198 @@
+"""Tracing: spans of what is created, sent and processed, joined by the context that travels with each message."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
+
+from asyncflow.conventions.names import (
+    BATCH,
+    ERROR_TYPE,
+    GROUP,
+    MESSAGE_ID,
+    OFFSET,
+    OWN_SYSTEM,
+    Origin,
+    error_type_of,
+    first_failure,
+    named,
+    origin_of,
+    sending,
+)
+from asyncflow.integrations.opentelemetry.batch_links import SpanPart, parts_of
+from asyncflow.integrations.opentelemetry.extras import opentelemetry
+from asyncflow.integrations.opentelemetry.row_context import context_in, has_context, headers_of_context
+from asyncflow.outbox import CancelTask, MessageType, NotDone
+from asyncflow.outbox.enqueuing import Enqueuing
+from asyncflow.scheduler import TaskContext
+from asyncflow.scheduler.publishing.delivering import Delivering
+from asyncflow.text import hide_parameters, without_parameters
+
+_SCOPE = "asyncflow"
+_LOG = logging.getLogger("asyncflow")
+
+
+class Tracing:
+    """Be the hook of an outbox that traces it: ``Outbox(metadata, hooks=[Tracing()])``.
+
+    ``create TOPIC`` (PRODUCER) is made at each enqueue, as a child of the span at hand, and its context travels in the
+    task's headers; ``send TOPIC`` (CLIENT) is linked to those of its batch, ``process TYPE`` (CONSUMER), of a handler
+    or of a consumer's subscriber, to that of its task. A ``traceparent`` that the caller gave stays, and no span
+    is created then. Of a task that is delivered or done several times each has a span of its own.
+
+    ``create_spans``: False lets the span at hand, such as that of a request, travel instead.
+    ``as_children``: True makes ``send`` and ``process`` children of what they are linked to, a batch of its first, so
+    that one decision to sample holds for all; the conventions want links alone.
+    Raises MissingExtraError.
+    """
+
+    def __init__(self, tracer_provider: Any = None, *, create_spans: bool = True, as_children: bool = False) -> None:
+        self._trace = opentelemetry("trace")
+        self._kinds = self._trace.SpanKind
+        self._tracer = self._trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
+        self._creates = create_spans
+        self._as_children = as_children
+
+    # -- created -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def around_enqueue(self, enqueuing: Enqueuing) -> Iterator[None]:
+        """Create the spans of new tasks, or let them carry the span at hand."""
+        spans = self._created(enqueuing) if self._creates else self._carried(enqueuing)
+        try:
+            yield
+        except Exception as error:
+            for span in spans:
+                self._fail(span, error)
+            raise
+        finally:
+            for span in spans:
+                self._end(span)
+
+    def _created(self, enqueuing: Enqueuing) -> list[Any]:
+        kind = enqueuing.task_type
+        name = kind.topic if isinstance(kind, MessageType) else kind.name
+        common, spans = named("create", Origin(OWN_SYSTEM, name or kind.name)), []
+        for task in enqueuing.tasks:
+            if not has_context(task.headers):
+                told = {**common, MESSAGE_ID: str(task.id)}
+                span = self._start(f"create {name}", kind=self._kinds.PRODUCER, attributes=told)
+                task.carry(headers_of_context(span.get_span_context()))
+                spans.append(span)
+        return spans
+
+    def _carried(self, enqueuing: Enqueuing) -> list[Any]:
+        headers = headers_of_context(self._trace.get_current_span().get_span_context())
+        for task in enqueuing.tasks:
+            if not has_context(task.headers):
+                task.carry(headers)
+        return []
+
+    # -- sent --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def around_delivery(self, delivering: Delivering) -> Iterator[None]:
+        """Trace a batch, as so many spans as its links need."""
+        told = sending(delivering)
+        name = f"send {told.get('messaging.destination.name', delivering.destination)}"
+        spans = [self._sent(name, told, part) for part in parts_of(delivering.records)]
+        try:
+            yield
+        finally:
+            failure = first_failure(delivering.outcomes)
+            for span in spans:
+                if failure is not None:
+                    span.set_attribute(ERROR_TYPE, failure[0])
+                    span.set_status(self._trace.StatusCode.ERROR, without_parameters(failure[1]))
+                self._end(span)
+
+    def _sent(self, name: str, told: Mapping[str, Any], part: SpanPart) -> Any:
+        links = [self._trace.Link(context, {MESSAGE_ID: message_id}) for context, message_id in part.links]
+        return self._start(
+            name,
+            context=self._parent(part.links[0][0] if part.links else None),
+            kind=self._kinds.CLIENT,
+            attributes={**told, BATCH: part.records},
+            links=links,
+        )
+
+    # -- processed ---------------------------------------------------------------------------------------
+
+    def around_attempt(self, ctx: TaskContext) -> AbstractContextManager[Any]:
+        """Trace an attempt of a handler, or of a consumer's subscriber, as the span at hand."""
+        origin = origin_of(ctx.task_type, ctx.headers)
+        told = {MESSAGE_ID: ctx.headers.get("from-message", str(ctx.id)), "asyncflow.attempt": ctx.attempt}
+        if origin.system != OWN_SYSTEM:
+            told |= {OFFSET: origin.offset, "asyncflow.subscriber": ctx.task_type}
+        return self._processed(origin, ctx.headers, told)
+
+    def process(
+        self,
+        destination: str,
+        headers: Mapping[str, str],
+        *,
+        system: str = "kafka",
+        message_id: str | None = None,
+        group: str | None = None,
+    ) -> AbstractContextManager[Any]:
+        """Trace a message that a consumer of one's own takes, ``with tracing.process(topic, headers): ...``.
+
+        For a loop over ``inbox.process_once``, inside and with its commit. ``headers`` are the message's, as text.
+        """
+        told = {name: value for name, value in ((MESSAGE_ID, message_id), (GROUP, group)) if value is not None}
+        return self._processed(Origin(system, destination), headers, told)
+
+    @contextmanager
+    def _processed(self, origin: Origin, headers: Mapping[str, str], told: Mapping[str, Any]) -> Iterator[None]:
+        context = context_in(headers)
+        span = self._start(
+            f"process {origin.destination}",
+            context=self._parent(context),
+            kind=self._kinds.CONSUMER,
+            attributes={**named("process", origin), **told},
+            links=[] if context is None else [self._trace.Link(context)],
+        )
+        try:
+            with self._trace.use_span(span, record_exception=False, set_status_on_exception=False):
+                yield
+        except (NotDone, CancelTask):  # said on purpose, and no fault
+            raise
+        except BaseException as error:
+            self._fail(span, error)
+            raise
+        finally:
+            self._end(span)
+
+    # -- common ------------------------------------------------------------------------------------------
+
+    def _parent(self, context: Any) -> Any:
+        """Return in which context a span that is linked begins; None for that at hand."""
+        if context is None or not self._as_children:
+            return None
+        return self._trace.set_span_in_context(self._trace.NonRecordingSpan(context))
+
+    def _start(self, name: str, **given: Any) -> Any:
+        """Start a span; where a sampler or processor fails, work goes on without one, and the log tells."""
+        try:
+            return self._tracer.start_span(name, **given)
+        except Exception:  # noqa: BLE001 - told in the log; the work goes on
+            _LOG.exception("The span %r could not be started", name)
+            return self._trace.INVALID_SPAN
+
+    def _end(self, span: Any) -> None:
+        try:
+            span.end()
+        except Exception:  # noqa: BLE001 - told in the log; the work goes on
+            _LOG.exception("The span %r could not be ended", span)
+
+    def _fail(self, span: Any, error: BaseException) -> None:
+        hide_parameters(error)
+        text = "it cannot be printed"
+        with suppress(Exception):
+            text = without_parameters(str(error))
+        span.set_attribute(ERROR_TYPE, error_type_of(error))
+        span.set_status(self._trace.StatusCode.ERROR, f"{type(error).__name__}: {text}")
+        with suppress(Exception):  # it prints the error, and that may be what fails
+            span.record_exception(error)

@@ -1,0 +1,28 @@
+"""A page of metrics for a server that is there already, such as the task service."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from asyncflow.integrations.prometheus.extras import prometheus_client
+from asyncflow.integrations.prometheus.gauges import OutboxCollector
+from asyncflow.integrations.prometheus.hook import PrometheusHook
+from asyncflow.outbox import Outbox
+
+
+class MetricsPage:
+    """Hold the metrics of one process in a registry of their own: what its ``hook`` hears of, and the outbox's gauges.
+
+    Any thread may render it, which may take a look at the tables. Raises MissingExtraError.
+    """
+
+    def __init__(self, engine: Engine, outbox: Outbox) -> None:
+        self._client = prometheus_client()
+        self._registry = self._client.CollectorRegistry()
+        self.hook = PrometheusHook(self._registry)
+        self._registry.register(OutboxCollector(engine, outbox))
+        self._client.ProcessCollector(registry=self._registry)
+
+    def render(self) -> tuple[bytes, str]:
+        """Return the page and its content type."""
+        return self._client.generate_latest(self._registry), self._client.CONTENT_TYPE_LATEST

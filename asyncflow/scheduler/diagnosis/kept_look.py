@@ -1,0 +1,98 @@
+"""The doctor's look, kept for a while: many who ask cost the database what one does."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from asyncflow.outbox import Outbox
+from asyncflow.scheduler.diagnosis.diagnose import look_and_find
+from asyncflow.scheduler.diagnosis.finding import Finding
+from asyncflow.scheduler.diagnosis.sight import MOST_TYPES, Sight
+
+KEPT_SECONDS = 10.0
+Samples = Mapping[tuple[str, ...], float]  # values of a gauge, by those of its labels
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """Hold what a look has seen, and what it cost; nothing but that if it failed."""
+
+    seconds: float
+    sight: Sight | None = None
+    findings: Sequence[Finding] = ()
+
+    def samples(self) -> dict[str, Samples]:
+        """Return the samples of each gauge of GAUGES; of a look that failed only that it did, and what it cost."""
+        alone: dict[str, Samples] = {
+            "look_failed": {(): float(self.sight is None)},
+            "look_seconds": {(): self.seconds},
+        }
+        if self.sight is None:
+            return alone
+        counts = dict[tuple[str, ...], float]()
+        for finding in self.findings:
+            place = (finding.code.value, finding.severity.value)
+            counts[place] = counts.get(place, 0.0) + 1
+        return {
+            **alone,
+            "oldest_due_seconds": {(one.task_type,): one.seconds for one in self.sight.waiting[:MOST_TYPES]},
+            "findings": counts,
+            "instances": {(): float(len(self.sight.members))},
+            "shards_unowned": {(): float(len(self.sight.unowned))},
+        }
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """Describe a gauge of the whole outbox, the same in every process."""
+
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+GAUGES: Mapping[str, Gauge] = {
+    "look_failed": Gauge("1 if the last look at the tables failed"),
+    "look_seconds": Gauge("How long the last look took"),
+    "oldest_due_seconds": Gauge("How long the longest-due task waits", ("task_type",)),
+    "findings": Gauge("What the doctor has to say", ("code", "severity")),
+    "instances": Gauge("Running schedulers"),
+    "shards_unowned": Gauge("Shards that nobody reads"),
+}
+
+
+class KeptLook:
+    """Look at one outbox, not oftener than every ``kept_seconds``; any thread may ask, the others wait for one look."""
+
+    def __init__(
+        self, engine: Engine, outbox: Outbox, kept_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._engine = engine
+        self._outbox = outbox
+        self._kept_seconds = kept_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._look: Glimpse | None = None
+        self._looked_at = 0.0
+
+    def latest(self) -> Glimpse:
+        """Return a look that may be some seconds old; one that failed is told in the log as well."""
+        with self._lock:
+            if self._look is None or self._clock() - self._looked_at >= self._kept_seconds:
+                self._look = self._look_anew()
+                self._looked_at = self._clock()
+            return self._look
+
+    def _look_anew(self) -> Glimpse:
+        began = self._clock()
+        try:
+            sight, findings = look_and_find(self._engine, self._outbox)
+        except Exception:
+            logging.getLogger("asyncflow").exception("The look for the gauges failed")
+            return Glimpse(self._clock() - began)
+        return Glimpse(self._clock() - began, sight, findings)
