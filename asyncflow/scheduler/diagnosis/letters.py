@@ -126,6 +126,7 @@ def findings_of_letters(connection: Connection, outbox: Outbox, within_seconds: 
     """Return the new dead letters, a finding for each fingerprint."""
     for group in read_groups(connection, outbox, within_seconds):
         number = f"{group.count}{' or more' if group.is_capped else ''} task{'s' if group.count != 1 else ''}"
+        letters = "dead letters" if group.count != 1 or group.is_capped else "a dead letter"
         yield Finding(
             code=Code.DEAD_LETTERS_NEW,
             severity=Severity.TROUBLE,
@@ -133,7 +134,7 @@ def findings_of_letters(connection: Connection, outbox: Outbox, within_seconds: 
             name=group.task_type,
             since=group.first,
             cause=(
-                f"{number} of {group.task_type} became dead letters within {lasting(within_seconds)}: "
+                f"{number} of {group.task_type} became {letters} within {lasting(within_seconds)}: "
                 f"{group.error or 'no error was written'}."
             ),
             remedy=(

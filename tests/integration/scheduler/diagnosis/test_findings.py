@@ -134,7 +134,7 @@ def test_a_type_that_waits_is_told_with_the_reason_of_its_own(application: Appli
     assert told[Code.BREAKER_OPEN].endswith("; due tasks of unreachable wait, and spend no attempts.")
     assert f": all its 1 handlers are at work on {owner}, the longest of them for " in told[Code.HANDLERS_HANG]
     assert f"behind the dead letter {first}: the type is ordered" in told[Code.KEY_PARKED]
-    assert told[Code.DEAD_LETTERS_NEW] == "1 task of in.order became dead letters within 60 min: too large."
+    assert told[Code.DEAD_LETTERS_NEW] == "1 task of in.order became a dead letter within 60 min: too large."
     stuck = {code for code, finding in said.items() if finding.severity is Severity.STUCK}
     assert stuck == {
         Code.TYPE_UNDECLARED,
@@ -298,5 +298,5 @@ def test_dead_letters_are_grouped_by_what_they_died_of(application: Application)
     told = [one for one in diagnose(application.engine, application.outbox) if one.code is Code.DEAD_LETTERS_NEW]
     assert [one.cause for one in sorted(told, key=lambda one: -len(one.cause))] == [
         "3 tasks of user.registered became dead letters within 60 min: no user … in '…'.",
-        "1 task of user.registered became dead letters within 60 min: refused.",
+        "1 task of user.registered became a dead letter within 60 min: refused.",
     ]
