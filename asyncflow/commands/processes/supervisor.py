@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -113,10 +114,11 @@ class Supervisor:
         running = [child.process for child in self._children if child.process is not None]
         for process in running:
             process.terminate()
-        codes = [process.wait() for process in running]
+        codes = {process.wait() for process in running}
         if _LEFT_BEHIND in codes:
             return _LEFT_BEHIND
-        return _FAILED if any(codes) else 0
+        # One that was begun a moment ago, and hears no signal yet, has nothing to finish.
+        return _FAILED if codes - {0, -signal.SIGTERM} else 0
 
 
 def _ending(code: int) -> str:

@@ -105,7 +105,7 @@ def test_one_that_fails_when_the_command_has_worked_is_begun_again(monkeypatch: 
     assert len(stage.begun) == 3
 
 
-@pytest.mark.parametrize(("code", "told"), [(0, 0), (3, 3), (1, 1), (-9, 1)])
+@pytest.mark.parametrize(("code", "told"), [(0, 0), (3, 3), (1, 1), (-9, 1), (-15, 0)])
 def test_work_left_behind_is_told_by_the_code(monkeypatch: pytest.MonkeyPatch, code: int, told: int) -> None:
     stage = Stage(monkeypatch)
 
