@@ -435,8 +435,6 @@ async def test_a_sign_in_leads_to_no_other_site(guarded: Dashboard, wanted: str,
         assert 'name="next" value=""' in page.text
         answer = await send(client, "/sign-in", {"name": "ada", "password": PASSWORD, "next": wanted})
         assert answer.headers["location"] == f"{root}/"
-        asked = await client.get(f"//{wanted}")
-        assert "evil" not in asked.headers.get("location", "")
 
 
 async def test_a_sign_in_leads_to_the_page_that_was_asked_for(guarded: Dashboard) -> None:
