@@ -42,6 +42,7 @@ def test_a_password_that_is_too_short_or_too_long_is_refused(given: str) -> None
 @pytest.mark.parametrize(
     "given",
     ["", "scrypt", "plain", "md5$1$1$1$aa$aa", "scrypt$99$8$1$AAAA$AAAA", HASH[:-8], HASH + "$", "scrypt$a$8$1$A$A"],
+    ids=range(8),  # a hash is another one in each process, and the tests' names are not to be
 )
 def test_what_is_no_hash_or_would_eat_the_machine_is_refused_without_being_shown(given: str) -> None:
     with pytest.raises(OptionError, match="no hash of a password") as caught:
