@@ -192,7 +192,7 @@ def test_a_service_that_dies_fails_the_demo_with_the_last_words_of_each_process(
 def test_an_interrupted_demo_leaves_no_process_and_no_file(tmp_path: Path, number: signal.Signals) -> None:
     with demo(tmp_path, "--users", str(USERS)) as running:
         running.wait_for("users begin to register")
-        assert len(running.processes()) == 5
+        assert len(running.processes()) == 6
         running.process.send_signal(number)
         code, _, errors = running.end()
         assert code == 130
