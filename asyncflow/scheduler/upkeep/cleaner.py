@@ -114,7 +114,7 @@ class Cleaner:
 
     def _delete_charts(self) -> int:
         """Delete a batch of counts that no chart shows any more; who owns the first shard does, for all."""
-        if 0 not in self._ownership.epochs():
+        if not self._old_charts.are_due or 0 not in self._ownership.epochs():
             return 0
         limit = self._settings.cleaning_batch
         return self._database.run(lambda connection: self._old_charts.delete(connection, limit))

@@ -117,7 +117,7 @@ def test_without_any_retention_the_database_is_not_asked(application: Applicatio
         "audit_retention_seconds",
     )
     one = cleaner(schedule, **dict.fromkeys(names))
-    one.step()  # which looks for strays, as seldom as every ten minutes
+    one.step()  # which looks for strays and for old charts, as seldom as every ten minutes
     with statements(application.engine) as sent:
         one.step()
     assert sent == []
