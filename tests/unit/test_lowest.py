@@ -27,13 +27,13 @@ def test_the_least_sqlalchemy_at_run_time_is_the_one_that_pip_is_told() -> None:
     assert f"sqlalchemy=={least}" in constraints(tomllib.loads(PYPROJECT.read_text()))
 
 
-@pytest.mark.parametrize("version", ["2.0.30", "2.0.0", "2.0.0b4", "1.4.52"])
+@pytest.mark.parametrize("version", ["2.0.37", "2.0.30", "2.0.0", "2.0.0b4", "1.4.52"])
 def test_an_older_sqlalchemy_is_refused_with_the_remedy(version: str) -> None:
     with pytest.raises(LibraryTooOldError, match=rf"SQLAlchemy is {version}, .*pip install"):
         require_sqlalchemy(version)
 
 
-@pytest.mark.parametrize("version", ["2.0.31", "2.0.100", "2.1.0b1", "2.1.9", "3.0.0"])
+@pytest.mark.parametrize("version", ["2.0.38", "2.0.100", "2.1.0b1", "2.1.9", "3.0.0"])
 def test_a_later_sqlalchemy_is_taken(version: str) -> None:
     require_sqlalchemy(version)
 

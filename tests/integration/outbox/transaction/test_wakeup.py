@@ -206,3 +206,9 @@ def test_a_task_published_by_the_session_s_own_events_rings(application: Applica
         session.add(application.User(account_no="A1001"))
         session.commit()
     assert rings == [{"user.registered"}]
+
+
+def test_a_connection_of_an_engine_with_execution_options_rings_as_well(application: Application, rings: Rings) -> None:
+    with application.engine.execution_options(of_the_application=1).begin() as connection:
+        application.outbox.publish(connection, "user.registered", {})
+    assert rings == [{"user.registered"}]
