@@ -6,13 +6,15 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tools.services import load
+
+T = TypeVar("T")
 
 PARTITIONS = 3
 _ANSWER_SECONDS = 10.0
@@ -106,16 +108,30 @@ class TopicReader:
         self._next[partition] = offset + 1
 
     def _partitions(self) -> list[int]:
-        deadline = time.monotonic() + _ANSWER_SECONDS
+        deadline = time.monotonic() + _READ_SECONDS
         while True:
-            topic = self._consumer.list_topics(self._topic, timeout=_ANSWER_SECONDS).topics[self._topic]
-            if topic.error is None and topic.partitions:
-                return list(topic.partitions)
-            assert time.monotonic() < deadline, f"no partitions of {self._topic}: {topic.error}"
+            metadata = self._asked(lambda: self._consumer.list_topics(self._topic, timeout=_ANSWER_SECONDS), deadline)
+            told = metadata.topics[self._topic]
+            if told.error is None and told.partitions:
+                return list(told.partitions)
+            assert time.monotonic() < deadline, f"no partitions of {self._topic}: {told.error}"
 
     def _end_of(self, partition: int) -> int:
-        _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_ANSWER_SECONDS)
+        its = TopicPartition(self._topic, partition)
+        _, end = self._asked(
+            lambda: self._consumer.get_watermark_offsets(its, timeout=_ANSWER_SECONDS),
+            time.monotonic() + _READ_SECONDS,
+        )
         return end
+
+    def _asked(self, question: Callable[[], T], deadline: float) -> T:
+        """Ask until an answer comes: a connection may go just as the client asks, which the client does not mend."""
+        while True:
+            try:
+                return question()
+            except KafkaException:
+                if time.monotonic() >= deadline:
+                    raise
 
 
 def read_records(topic: str, address: str | None = None) -> list[tuple[str, str, bytes]]:

@@ -42,7 +42,11 @@ class Application:
         return Session(self.engine)
 
     def scheduler(self, publisher: Any = None, *hooks: Hook, **options: Any) -> Scheduler:
-        """Return a scheduler with ``self.signals`` as a hook; publisher may be a mapping of destinations."""
+        """Return a scheduler with ``self.signals`` as a hook; publisher may be a mapping of destinations.
+
+        Its lease outlasts a slow test: one that takes shares by hand renews nothing.
+        """
+        options.setdefault("lease_seconds", 600.0)
         publishers = publisher if isinstance(publisher, dict) else {"kafka": publisher or MemoryPublisher()}
         return Scheduler(self.engine, self.outbox, publishers, hooks=[self.signals, *hooks], **options)
 

@@ -173,7 +173,7 @@ def looks_at_heads(examined: Examined) -> int:
 
 
 def test_the_cleaner_looks_once_for_many_batches(filled: Filled) -> None:
-    scheduler = Scheduler(filled.engine, filled.outbox, {"kafka": MemoryPublisher()})
+    scheduler = Scheduler(filled.engine, filled.outbox, {"kafka": MemoryPublisher()}, lease_seconds=600)
     scheduler.ownership.acquire()
     cleaner: Cleaner = scheduler.machinery.cleaner
     try:
@@ -195,7 +195,7 @@ def test_the_cleaner_looks_once_for_many_batches(filled: Filled) -> None:
 
 def test_a_relay_among_many_lanes_reads_a_few_rows_for_each_that_it_sends(filled: Filled) -> None:
     publisher = MemoryPublisher()
-    scheduler = Scheduler(filled.engine, filled.outbox, {"kafka": publisher})
+    scheduler = Scheduler(filled.engine, filled.outbox, {"kafka": publisher}, lease_seconds=600)
     scheduler.ownership.acquire()
     (relay,) = scheduler.relays
     try:
