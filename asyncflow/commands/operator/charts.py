@@ -14,7 +14,7 @@ from asyncflow.commands.terminal.columns import table, width_of_terminal
 from asyncflow.scheduler.charts.charts import Chart, Charts, Span, charts
 
 _HEADINGS = ("TASK TYPE", "SENT", "DONE", "FAILED", "RETRIED")
-_SPANS = {"8h": Span.EIGHT_HOURS, "3d": Span.THREE_DAYS}
+_SPANS = {"1h": Span.ONE_HOUR, "8h": Span.EIGHT_HOURS, "3d": Span.THREE_DAYS}
 _BARS = "▁▂▃▄▅▆▇█"
 _POINTS = 24  # of a line
 

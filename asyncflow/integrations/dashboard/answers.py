@@ -95,7 +95,7 @@ class Answers:
         seconds = max(self._settings.look_seconds, page.seconds_old or 0.0)
         what = (page.place.path, tuple(sorted(values.items())))
         seen = await self._glances.see(what, partial(page.look, self._desk, values), seconds)
-        return self._rendered(visit, page.template, {**seen, "is_live": page.is_live})
+        return self._rendered(visit, page.template, {**seen, "live_seconds": page.live_seconds})
 
     async def _done(self, visit: Visit, person: Person) -> Response:
         for deed in deeds():
@@ -141,7 +141,7 @@ class Answers:
     # -- answers -----------------------------------------------------------------------------------------
 
     def _rendered(self, visit: Visit, template: str, seen: Mapping[str, Any], status: int = 200) -> Response:
-        own = {"title": self._settings.title, "assets": assets(), "is_live": False}
+        own = {"title": self._settings.title, "assets": assets(), "live_seconds": 0}
         text = self._templates.render(template, {**own, **visit.values(), **seen})
         return HTMLResponse(text, status)
 

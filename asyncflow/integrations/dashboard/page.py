@@ -38,7 +38,8 @@ class PagePath:
 class WebPage:
     """Describe a page: ``look`` reads what its template shows, on a worker thread, of some values of its address.
 
-    What it reads may be ``seconds_old``; None: as old as the dashboard lets it be.
+    What it reads may be ``seconds_old``; None: as old as the dashboard lets it be. Whoever looks at it asks anew after
+    ``live_seconds``; 0: never.
     """
 
     place: PagePath
@@ -46,7 +47,7 @@ class WebPage:
     look: Callable[[Desk, Values], Seen]
     asks: Sequence[str] = ()  # names in its query
     seconds_old: float | None = None
-    is_live: bool = True
+    live_seconds: int = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(moment=moment, lasting=lasting, visible=visible, capped=capped)
+        self._environment.filters.update(moment=moment, lasting=lasting, visible=visible, capped=capped, rate=rate)
         self._environment.filters["status_name"] = status_name
 
     def render(self, name: str, values: Mapping[str, Any]) -> str:
@@ -52,6 +52,13 @@ def status_name(status: int) -> str:
 def capped(count: int, limit: int) -> str:
     """Return a count that stops at a limit, and say so."""
     return f"≥ {limit:,}" if count >= limit else f"{count:,}"
+
+
+def rate(per_second: float) -> str:
+    """Return how many there are a second."""
+    if per_second >= 100:
+        return f"{per_second:,.0f}"
+    return f"{per_second:.1f}" if per_second >= 0.05 or per_second == 0 else "< 0.1"
 
 
 def visible(value: object) -> str:

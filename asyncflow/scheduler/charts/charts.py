@@ -18,11 +18,14 @@ from asyncflow.scheduler.connections.again import run_briefly
 
 KEPT_HOURS = 73  # of three days, the first of which has begun
 _HOUR_SECONDS = 3600
+_WRITTEN = slice(-7, -2)  # of minutes, the last five that every process has written
+_RATED_SECONDS = 5 * 60
 
 
 class Span(Enum):
-    """Say what charts tell of: the last eight hours by minutes, or the last three days by tens of minutes."""
+    """Say what charts tell of: the last hour or eight hours by minutes, the last three days by tens of minutes."""
 
+    ONE_HOUR = (60, 60)
     EIGHT_HOURS = (60, 480)
     THREE_DAYS = (600, 432)
 
@@ -112,6 +115,11 @@ def _read(connection: Connection, outbox: Outbox, span: Span, wanted: list[str] 
         types=tuple(made),
         others=_rest(of_all, made),
     )
+
+
+def rate_of(minutes: Sequence[int]) -> float:
+    """Return how many there were a second lately, of counts minute by minute of which the last is not over."""
+    return sum(minutes[_WRITTEN]) / _RATED_SECONDS
 
 
 class _Sums:

@@ -16,7 +16,7 @@ from asyncflow.scheduler.operator.task_view import Filter, TaskPage, TaskView
 
 MOST_EXAMINED = 5_000  # rows, for one page
 _AT_ONCE = 1_000  # rows that a statement reads, of what filters ask for
-_LAST = UUID(int=2**128 - 1)
+LAST_ID = UUID(int=2**128 - 1)
 
 
 class TimeRows:
@@ -29,8 +29,8 @@ class TimeRows:
         self._tasks = outbox.tasks
         self._view = TaskView(outbox)
         self._chosen = chosen
-        self._first = _id_at(since) if since is not None else UUID(int=0)
-        self._before = _id_at(until) if until is not None else _LAST
+        self._first = id_at(since) if since is not None else UUID(int=0)
+        self._before = id_at(until) if until is not None else LAST_ID
 
     def page(self, connection: Connection, after: Cursor | None, most: int) -> TaskPage:
         """Read up to ``most`` tasks behind the cursor, which are older."""
@@ -60,7 +60,7 @@ class TimeRows:
         return TaskPage([states[row.id] for row in found if row.id in states], cursor)
 
 
-def _id_at(moment: datetime) -> UUID:
+def id_at(moment: datetime) -> UUID:
     """Return the first id that a moment can have: a UUIDv7 begins with 48 bits of milliseconds."""
     milliseconds = max(0, min(2**48 - 1, int(moment.timestamp() * 1000)))
     return UUID(int=milliseconds << 80)

@@ -10,6 +10,7 @@ from typing import Any
 from asyncflow.integrations.dashboard.page import Deed, WebPage
 from asyncflow.integrations.dashboard.pages import (
     audit,
+    charts,
     instances,
     keys,
     letters,
@@ -20,7 +21,7 @@ from asyncflow.integrations.dashboard.pages import (
     types,
 )
 
-_MODULES: Sequence[ModuleType] = (now, letters, task, types, search, instances, keys, schedules, audit)
+_MODULES: Sequence[ModuleType] = (now, letters, task, types, charts, search, instances, keys, schedules, audit)
 
 
 @cache

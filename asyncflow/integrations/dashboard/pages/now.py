@@ -7,25 +7,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from asyncflow.integrations.dashboard.desk import Desk
+from asyncflow.integrations.dashboard.figures.drawing import Spark, drawing_of, spark_of
 from asyncflow.integrations.dashboard.page import PagePath, Seen, Values, WebPage
 from asyncflow.outbox import Outbox
+from asyncflow.scheduler.charts.charts import charts
 from asyncflow.scheduler.diagnosis.diagnose import is_stuck, look_and_find
 from asyncflow.scheduler.diagnosis.finding import Finding, in_order
+from asyncflow.scheduler.diagnosis.flows import Flow, Flows, Lateness, look_at_flows
 from asyncflow.scheduler.diagnosis.sight import Sight
 from asyncflow.scheduler.diagnosis.tables import findings_of_tables
 from asyncflow.scheduler.telling.instance_state import ToldBreaker
 
 _HANDLERS = "handlers"
 _MOST_WAITING = 10
+_SECONDS_OLD = 2.0  # as often as the pages ask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationView:
-    """Tell of one destination, or of the handlers: what is declared for it, what is due, and whether it is reached."""
+    """Tell of one destination, or of the handlers: what is declared for it, what comes and goes, and what is known."""
 
     name: str
     types: int
-    oldest_due_seconds: float | None
+    flow: Flow
+    spark: Spark  # of the last hour
     breakers: Sequence[ToldBreaker]
 
 
@@ -33,11 +38,14 @@ def _look(desk: Desk, _: Values) -> Seen:
     if differing := list(findings_of_tables(desk.engine, desk.outbox)):
         return {"sight": None, **_told(differing)}  # nothing else can be read
     sight, findings = look_and_find(desk.engine, desk.outbox)
+    flows = look_at_flows(desk.engine, desk.outbox, _lateness(sight))
+    told = charts(desk.engine, desk.outbox, most=0)
     return {
         "sight": sight,
         **_told(findings),
-        "destinations": list(destinations(sight, desk.outbox)),
-        "waiting": sight.waiting[:_MOST_WAITING],
+        "destinations": list(destinations(sight, flows, desk.outbox)),
+        "waiting": [(one, flows.of([one.task_type])) for one in sight.waiting[:_MOST_WAITING]],
+        "drawing": drawing_of(told, told.of_all, group=5),
         "waiting_types": len(sight.waiting),
     }
 
@@ -47,7 +55,12 @@ def _told(findings: Sequence[Finding]) -> Seen:
     return {"findings": [(one, _page_of(one)) for one in ordered], "is_stuck": is_stuck(ordered)}
 
 
-def destinations(sight: Sight, outbox: Outbox) -> Iterator[DestinationView]:
+def _lateness(sight: Sight) -> Lateness:
+    deletes = any(state.settings.get("on_success") == "delete" for _, state in sight.states)
+    return Lateness({one.task_type: one.seconds for one in sight.waiting}, deletes)
+
+
+def destinations(sight: Sight, flows: Flows, outbox: Outbox) -> Iterator[DestinationView]:
     """Return what is known of each destination that is declared here, or that an instance cannot reach."""
     named: dict[str, list[str]] = {}
     for kind in outbox.task_types.values():
@@ -55,14 +68,15 @@ def destinations(sight: Sight, outbox: Outbox) -> Iterator[DestinationView]:
     breakers = [breaker for _, state in sight.states for breaker in state.breakers]
     for breaker in breakers:
         named.setdefault(breaker.destination, list(breaker.types))
-    waits = {one.task_type: one.seconds for one in sight.waiting}
     if handled := list(outbox.handler_types):
         named[_HANDLERS] = handled
     for name, types in sorted(named.items()):
+        flow = flows.of(types)
         yield DestinationView(
             name=name,
             types=len(types),
-            oldest_due_seconds=max((waits[one] for one in types if one in waits), default=None),
+            flow=flow,
+            spark=spark_of(flow.minutes),
             breakers=_each_once(one for one in breakers if one.destination == name),
         )
 
@@ -81,4 +95,4 @@ def _page_of(finding: Finding) -> str | None:
     return "types" if finding.kind == "task type" else _PAGES_OF.get(finding.kind)
 
 
-PAGES = (WebPage(place=PagePath(""), template="now.html", look=_look),)
+PAGES = (WebPage(place=PagePath(""), template="now.html", look=_look, seconds_old=_SECONDS_OLD),)

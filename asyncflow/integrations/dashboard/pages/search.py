@@ -68,4 +68,4 @@ def _names(desk: Desk) -> list[str]:
     return sorted({*desk.outbox.task_types, *desk.outbox.handler_types})
 
 
-PAGES = (WebPage(place=PagePath("search"), template="search.html", look=_look, asks=_ASKS, is_live=False),)
+PAGES = (WebPage(place=PagePath("search"), template="search.html", look=_look, asks=_ASKS, live_seconds=0),)

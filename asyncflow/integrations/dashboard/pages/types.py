@@ -9,8 +9,11 @@ from typing import Any
 from asyncflow.errors import OptionError
 from asyncflow.integrations.dashboard.desk import Desk
 from asyncflow.integrations.dashboard.door.person import Role
+from asyncflow.integrations.dashboard.figures.drawing import Spark, spark_of
 from asyncflow.integrations.dashboard.page import Deed, Form, PagePath, Seen, Values, WebPage
 from asyncflow.scheduler import Configurations
+from asyncflow.scheduler.charts.charts import Chart, Span, charts, rate_of
+from asyncflow.scheduler.charts.hour import MOST_TYPES
 from asyncflow.scheduler.configuration.type_config import OPTIONS
 from asyncflow.scheduler.operator.audit import Act, Subject
 from asyncflow.scheduler.operator.report import report
@@ -28,6 +31,15 @@ class OptionView:
     source: str  # table, declaration, or unknown: declared elsewhere
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourOfType:
+    """Tell of the last hour of one type: what was sent or done of it, and how many became dead letters."""
+
+    per_second: float
+    spark: Spark
+    failed: int
+
+
 def _look(desk: Desk, _: Values) -> Seen:
     state = report(desk.engine, desk.outbox)
     configs = Configurations(desk.engine, desk.outbox).all()
@@ -36,8 +48,20 @@ def _look(desk: Desk, _: Values) -> Seen:
     return {
         "types": [(name, known.get(name), options_of(desk, name, configs.get(name))) for name in names],
         "limit": state.count_limit,
+        "hours": hours_of(desk),
         "kinds": {name: _kind(desk, name) for name in names},
     }
+
+
+def hours_of(desk: Desk) -> Mapping[str | None, HourOfType]:
+    """Return the last hour of the types that the charts name, without a look at any task."""
+    told = charts(desk.engine, desk.outbox, span=Span.ONE_HOUR, most=MOST_TYPES)
+    return {one.task_type: _hour_of(one) for one in told.types}
+
+
+def _hour_of(chart: Chart) -> HourOfType:
+    minutes = [sent + done for sent, done in zip(chart.sent, chart.done, strict=True)]
+    return HourOfType(per_second=rate_of(minutes), spark=spark_of(minutes), failed=sum(chart.failed))
 
 
 def options_of(desk: Desk, name: str, config: Any) -> list[OptionView]:

@@ -61,7 +61,10 @@
       const field = document.querySelector("input[data-search]");
       event.preventDefault();
       if (field) field.focus(); else if (links[3]) links[3].click();
-    } else if (/^[1-9]$/.test(event.key) && links[event.key - 1]) links[event.key - 1].click();
+    } else if (/^[0-9]$/.test(event.key)) {
+      const link = links[(Number(event.key) + 9) % 10];
+      if (link) link.click();
+    }
   });
   addEventListener("pageshow", () => document.querySelectorAll("button:disabled").forEach((one) => { one.disabled = false; }));
   if (seconds) setTimeout(look, 1000 * seconds);

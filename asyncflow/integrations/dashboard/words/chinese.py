@@ -56,6 +56,27 @@ CHINESE: Mapping[str, str] = {
     "No users are configured: these pages answer this machine alone, and nothing can be changed here.": (
         "尚未配置用户：这些页面只响应本机，且不能做任何更改。"
     ),
+    # -- charts -------------------------------------------------------------------------------------------
+    "Charts": "图表",
+    "The last hour": "最近 1 小时",
+    "The last 8 hours": "最近 8 小时",
+    "The last 3 days": "最近 3 天",
+    "All task types": "所有任务类型",
+    "By task type": "按任务类型",
+    "The others": "其余类型",
+    "at most a minute": "每分钟最多",
+    "The figures": "数据",
+    "From (UTC)": "起始 (UTC)",
+    "In a second": "每秒流入",
+    "Out a second": "每秒流出",
+    "Drained in": "预计排空",
+    "does not get less": "没有减少",
+    "sent": "已发送",
+    "done": "已完成",
+    "retried": "重试",
+    "Nothing was counted in this time. Schedulers and task services write their counts once a minute.": (
+        "这段时间内没有计数。调度器和任务服务每分钟写入一次计数。"
+    ),
     # -- statuses and times -------------------------------------------------------------------------------
     "pending": "待处理",
     "processing": "处理中",

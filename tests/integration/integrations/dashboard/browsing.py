@@ -10,10 +10,14 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from sqlalchemy import update
+import orjson
+from sqlalchemy import insert, select, update
 
 from asyncflow import Message, Outbox, Status
 from asyncflow.integrations.dashboard import Dashboard, Person, Role
+from asyncflow.outbox.clock import database_now
+from asyncflow.outbox.ids import new_id
+from asyncflow.scheduler.charts.hour import ALL_TYPES
 from tests.support.application import Application
 
 OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
@@ -51,6 +55,31 @@ def dead_letters(
                 update(tasks).where(tasks.c.id == task_id).values(**values, schedule_log=log.format(number=number))
             )
     return ids
+
+
+def counted(application: Application, task_type: str, **minutes: Sequence[int]) -> None:
+    """Write what a process would have counted, each outcome minute by minute, the last of which is this one."""
+    row = select(database_now())
+    with application.engine.begin() as connection:
+        now = connection.execute(row).scalar_one()
+        moment = int(now.timestamp()) // 60
+        hours: dict[int, dict[str, list[int]]] = {}
+        for outcome, counts in minutes.items():
+            for minute, count in enumerate(counts, moment - len(counts) + 1):
+                its = hours.setdefault(minute // 60, {}).setdefault(outcome, [0] * 60)
+                its[minute % 60] += count
+        rows = [
+            {
+                "hour": hour,
+                "task_type": name,
+                "writer": new_id(),
+                "total": sum(map(sum, its.values())),
+                "counts": orjson.dumps(its).decode(),
+            }
+            for hour, its in hours.items()
+            for name in (task_type, ALL_TYPES)
+        ]
+        connection.execute(insert(application.outbox.charts), rows)
 
 
 async def send(client: httpx.AsyncClient, path: str, fields: Mapping[str, Any] | None = None, **more: Any) -> Any:

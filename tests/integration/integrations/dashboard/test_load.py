@@ -12,7 +12,7 @@ from asyncflow.integrations.dashboard import Dashboard, DashboardSettings, Perso
 from tests.integration.integrations.dashboard.browsing import browser, dead_letters
 from tests.support.application import Application
 
-PATHS = ("/", "/letters", "/types", "/instances", "/keys", "/jobs", "/periodic", "/audit", "/search")
+PATHS = ("/", "/letters", "/types", "/instances", "/keys", "/jobs", "/periodic", "/audit", "/search", "/charts")
 
 
 @contextmanager
