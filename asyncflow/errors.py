@@ -98,7 +98,14 @@ class InvalidRunAtError(RefusedError):
 
 
 class InvalidArgumentsError(RefusedError):
-    """The arguments do not fit the handler's signature; the handler could not be called with them."""
+    """The arguments do not fit the handler's signature; the handler could not be called with them.
+
+    ``argument`` names the first that is at fault, where it is one of them.
+    """
+
+    def __init__(self, message: str, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
 
 
 class PayloadMissingError(RefusedError):

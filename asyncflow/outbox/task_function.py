@@ -182,7 +182,7 @@ class TaskFunction(StandsForHandler, Generic[FullP, P, R]):
             )
         named = dict(zip(self._own, args, strict=False))
         for name in named.keys() & kwargs.keys():
-            raise InvalidArgumentsError(f"{name} of {self.task_type}() is given twice; give it once")
+            raise InvalidArgumentsError(f"{name} of {self.task_type}() is given twice; give it once", name)
         return Call({**named, **kwargs}, **options)
 
 

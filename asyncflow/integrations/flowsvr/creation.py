@@ -98,5 +98,5 @@ def revived(kind: HandlerType, call: Call) -> Call:
             arguments |= kind.signature.revive({name: value})
         except Exception as error:
             text = " ".join(str(error).split())[:300]
-            raise InvalidArgumentsError(f"arguments.{name} does not fit {kind.name}(): {text}") from error
+            raise InvalidArgumentsError(f"arguments.{name} does not fit {kind.name}(): {text}", name) from error
     return replace(call, arguments=arguments)

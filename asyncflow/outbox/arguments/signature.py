@@ -68,8 +68,9 @@ class Signature:
         if not self._open and not given_later <= self._names:
             raise self._unknown(sorted(given_later - self._names)[0])
         if not (arguments.keys() | given_later) >= self._required:
-            missing = ", ".join(sorted(self._required - arguments.keys()))
-            raise InvalidArgumentsError(f"{self._name}() needs {missing}; give {self._told(missing)}")
+            names = sorted(self._required - arguments.keys())
+            missing = ", ".join(names)
+            raise InvalidArgumentsError(f"{self._name}() needs {missing}; give {self._told(missing)}", names[0])
         for key, (kind, annotation) in self._kinds.items():
             if key in arguments and not kind.fits(arguments[key]):
                 raise self._unfit(key, arguments[key], annotation)
@@ -100,7 +101,8 @@ class Signature:
         """
         arguments = self.own(values)
         if missing := sorted(self._required - arguments.keys()):
-            raise InvalidArgumentsError(f"{self._name}() needs {', '.join(missing)}, which the message does not have")
+            text = f"{self._name}() needs {', '.join(missing)}, which the message does not have"
+            raise InvalidArgumentsError(text, missing[0])
         revived = self.revive(arguments)
         for key, (kind, annotation) in self._kinds.items():
             if key in revived and not kind.fits(revived[key]):
@@ -139,15 +141,15 @@ class Signature:
 
     def _unfit(self, key: str, value: Any, annotation: Any, why: str = "") -> InvalidArgumentsError:
         return InvalidArgumentsError(
-            f"{key} is {shown(value)}, a {type(value).__qualname__}; {self._name}() takes {told(annotation)}{why}"
+            f"{key} is {shown(value)}, a {type(value).__qualname__}; {self._name}() takes {told(annotation)}{why}", key
         )
 
     def _unknown(self, name: str) -> InvalidArgumentsError:
         if name in RESERVED:
             remedy = f"{name} is an option: task.options({name}=...), or an argument of outbox.enqueue() itself"
-            return InvalidArgumentsError(f"{self._name}() has no argument {name!r}; {remedy}")
+            return InvalidArgumentsError(f"{self._name}() has no argument {name!r}; {remedy}", name)
         near = nearest(name, [*self._names, *RESERVED])
-        return InvalidArgumentsError(f"{self._name}() has no argument {name!r}{near}; it takes {self._all()}")
+        return InvalidArgumentsError(f"{self._name}() has no argument {name!r}{near}; it takes {self._all()}", name)
 
     def _told(self, missing: str) -> str:
         return f"{missing}=…" if "," not in missing else "each by its name"

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -60,6 +60,7 @@ class ProblemBody(BaseModel):
     title: str
     status: int
     detail: str
+    field: str | None = Field(None, description="that is at fault, such as arguments.order_id")
 
 
 class Json(Response):
@@ -122,7 +123,7 @@ def _of_ours(error: AsyncflowError) -> Problem:
     if isinstance(error, UnknownTaskTypeError):
         return Problem(422, str(error), field="task_type")
     if isinstance(error, InvalidArgumentsError):
-        return Problem(422, str(error), field="arguments")
+        return Problem(422, str(error), field=field_of_arguments(error))
     if isinstance(error, (RefusedError, OptionError)):
         return Problem(422, str(error), field=_first_word(str(error)))
     if isinstance(error, OutcomeUnknownError):
@@ -133,6 +134,11 @@ def _of_ours(error: AsyncflowError) -> Problem:
         return Problem(503, str(error), RETRY)
     # InvalidStageError and the like: what was given cannot be taken.
     return Problem(422, str(error)) if isinstance(error, ValueError) else Problem(500, str(error))
+
+
+def field_of_arguments(error: InvalidArgumentsError) -> str:
+    """Return the field that is at fault: one of the arguments, or all of them."""
+    return "arguments" if error.argument is None else f"arguments.{_sendable(error.argument)[:100]}"
 
 
 def _of_fields(error: RequestValidationError) -> Problem:

@@ -15,6 +15,7 @@ from asyncflow.integrations.flowsvr.door.bodies import PLAIN, Key, RequestBody, 
 from asyncflow.integrations.flowsvr.door.checks import require_few
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
+from asyncflow.integrations.flowsvr.routes.answers import LetterList, LettersChanged, WholeTask
 from asyncflow.integrations.flowsvr.routes.tasks import CursorQuery, KeyQuery, TaskId, TypeQuery
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.wire import whole_json
@@ -52,7 +53,7 @@ class Replay(Which):
     per_second: Annotated[float, Field(strict=True, allow_inf_nan=False)] | None = None
 
 
-@router.get("", responses=responses())
+@router.get("", response_model=LetterList, responses=responses())
 async def list_dead_letters(
     service: Service,
     _: Admin,
@@ -78,7 +79,7 @@ async def list_dead_letters(
     return Json({"dead_letters": letters, "next": page.next})
 
 
-@router.get("/{task_id:uuid}", responses=responses(404))
+@router.get("/{task_id:uuid}", response_model=WholeTask, responses=responses(404))
 async def get_dead_letter(task_id: TaskId, service: Service, _: Admin) -> Response:
     """Return one dead letter whole."""
     row = await service.databases.run(partial(service.view.one, task_id=task_id))
@@ -87,20 +88,20 @@ async def get_dead_letter(task_id: TaskId, service: Service, _: Admin) -> Respon
     return Json(whole_json(row))
 
 
-@router.post("/replay", responses=responses())
+@router.post("/replay", response_model=LettersChanged, responses=responses())
 async def replay(body: Replay, service: Service, token: Admin) -> Response:
     """Let dead letters be PENDING again with all their retries; ``per_second`` spreads when they come due."""
     work = partial(service.dead_letters.replay, per_second=body.per_second)
     return await _change(service, work, body, token.name)
 
 
-@router.post("/cancel", responses=responses())
+@router.post("/cancel", response_model=LettersChanged, responses=responses())
 async def cancel(body: Which, service: Service, token: Admin) -> Response:
     """Make tasks that wait or have failed CANCELLED."""
     return await _change(service, service.dead_letters.cancel, body, token.name)
 
 
-@router.post("/discard", responses=responses())
+@router.post("/discard", response_model=LettersChanged, responses=responses())
 async def discard(body: Which, service: Service, token: Admin) -> Response:
     """Delete dead letters; only the audit remembers them."""
     return await _change(service, service.dead_letters.discard, body, token.name)

@@ -7,17 +7,18 @@ from starlette.responses import Response
 
 from asyncflow.integrations.flowsvr.door.problems import Json, problem, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
+from asyncflow.integrations.flowsvr.routes.answers import ProcessUp, ServiceReady
 
 router = APIRouter(route_class=GuardedRoute, tags=["health"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", response_model=ProcessUp)
 async def is_up() -> Response:
     """Tell that the process is up."""
     return Json({"status": "up"})
 
 
-@router.get("/readyz", responses={503: responses()[503]})
+@router.get("/readyz", response_model=ServiceReady, responses={503: responses()[503]})
 async def is_ready(request: Request) -> Response:
     """Tell that the database answers and has the tables, or did within the last second."""
     fault = await request.app.state.readiness.fault(request)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
+from asyncflow.errors import InvalidArgumentsError
+from asyncflow.integrations.flowsvr.creation import revived
 from asyncflow.integrations.flowsvr.door.access import Anyone, Producer, Service, require_type
 from asyncflow.integrations.flowsvr.door.bodies import PLAIN, CreateTask, CreateTasks
 from asyncflow.integrations.flowsvr.door.checks import require_few
-from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
+from asyncflow.integrations.flowsvr.door.problems import Json, Problem, field_of_arguments, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 from asyncflow.integrations.flowsvr.pages import PageBounds, page_of
+from asyncflow.integrations.flowsvr.routes.answers import TaskCounts, TaskCreated, TaskList, TasksCreated, WholeTask
 from asyncflow.integrations.flowsvr.wire import state_json, whole_json
+from asyncflow.outbox import Call
+from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH, TASK_TYPE_LENGTH
 from asyncflow.scheduler.operator.cursor import cursor_of
@@ -23,6 +29,10 @@ from asyncflow.scheduler.operator.task_view import Filter
 
 _FOUND = "It was created before, with this idempotency key"
 STATUSES = tuple(status.name for status in Status)
+_STATUS_SCHEMAS: list[Any] = [  # apart, for members of an enum must differ by more than case to be names in a program
+    {"type": "string", "enum": STATUSES},
+    {"type": "string", "pattern": f"^({'|'.join(map(str.lower, STATUSES))})$"},
+]
 TaskId = Annotated[UUID, Path(description="of the task, as its creation told")]
 TypeQuery = Annotated[str | None, Query(min_length=1, max_length=TASK_TYPE_LENGTH, pattern=PLAIN)]
 KeyQuery = Annotated[str | None, Query(min_length=1, max_length=KEY_LENGTH, pattern=PLAIN)]
@@ -31,7 +41,12 @@ CursorQuery = Annotated[str | None, Query(min_length=1, max_length=2000, descrip
 router = APIRouter(route_class=GuardedRoute, tags=["tasks"])
 
 
-@router.post("/v2/tasks", status_code=201, responses={200: {"description": _FOUND}, **responses(409, 504)})
+@router.post(
+    "/v2/tasks",
+    status_code=201,
+    response_model=TaskCreated,
+    responses={200: {"description": _FOUND, "model": TaskCreated}, **responses(409, 504)},
+)
 async def create_task(body: CreateTask, service: Service, token: Producer) -> Response:
     """Create one task; 200 in place of 201 if the caller has used the idempotency key before."""
     require_type(token, body.task_type)
@@ -39,16 +54,21 @@ async def create_task(body: CreateTask, service: Service, token: Producer) -> Re
     return Json({"id": str(enqueued.id), "created": enqueued.is_new}, 201 if enqueued.is_new else 200)
 
 
-@router.post("/v2/tasks/bulk", status_code=201, responses=responses(409, 504))
+@router.post("/v2/tasks/bulk", status_code=201, response_model=TasksCreated, responses=responses(409, 504))
 async def create_tasks(body: CreateTasks, service: Service, token: Producer) -> Response:
     """Create several tasks of one type in one transaction, all or none."""
     require_type(token, body.task_type)
     require_few("tasks", body.tasks, service.settings.max_batch)
-    ids = await service.create_many(body.task_type, [task.call() for task in body.tasks], token)
+    calls = [task.call() for task in body.tasks]
+    try:
+        ids = await service.create_many(body.task_type, calls, token)
+    except InvalidArgumentsError as error:
+        place = f"tasks.{_first_unfit(service.catalogue.type_of(body.task_type), calls)}"
+        raise Problem(422, f"{place}: {error}", field=f"{place}.{field_of_arguments(error)}") from error
     return Json({"ids": [str(task_id) for task_id in ids]}, 201)
 
 
-@router.get("/v2/tasks/{task_id:uuid}", responses=responses(404))
+@router.get("/v2/tasks/{task_id:uuid}", response_model=WholeTask, responses=responses(404))
 async def get_task(task_id: TaskId, service: Service, token: Anyone) -> Response:
     """Return one task whole."""
     row = await service.databases.run(partial(service.view.one, task_id=task_id))
@@ -57,12 +77,12 @@ async def get_task(task_id: TaskId, service: Service, token: Anyone) -> Response
     return Json(whole_json(row))
 
 
-@router.get("/v2/tasks", responses=responses())
+@router.get("/v2/tasks", response_model=TaskList, responses=responses())
 async def list_tasks(
     service: Service,
     token: Anyone,
     task_type: TypeQuery = None,
-    status: Annotated[str | None, Query(json_schema_extra={"enum": [*STATUSES, *map(str.lower, STATUSES)]})] = None,
+    status: Annotated[str | None, Query(json_schema_extra={"anyOf": _STATUS_SCHEMAS})] = None,
     key: KeyQuery = None,
     limit: Annotated[int, Query(ge=1)] = 100,
     cursor: CursorQuery = None,
@@ -84,13 +104,23 @@ async def list_tasks(
     return Json({"tasks": [state_json(row) for row in page.rows], "next": following})
 
 
-@router.get("/v2/counts", responses=responses())
+@router.get("/v2/counts", response_model=TaskCounts, responses=responses())
 async def count_tasks(service: Service, token: Anyone, task_type: TypeQuery = None) -> Response:
     """Return how many tasks of each type, or of one, are in each status, none counted beyond ``counted_up_to``."""
     found = await service.databases.run(partial(service.view.counts, task_type=task_type))
     names = sorted({name for (_, name), count in found.counts.items() if count and token.may_use(name)})
     named = {name: {status.name: found.of(status, name) for status in Status} for name in names}
     return Json({"counts": named, "counted_up_to": found.limit})
+
+
+def _first_unfit(kind: HandlerType, calls: Sequence[Call]) -> int:
+    """Return the place of the first call whose arguments do not fit, one of which is there."""
+    for place, call in enumerate(calls):
+        try:
+            kind.check(revived(kind, call).arguments)
+        except InvalidArgumentsError:
+            return place
+    return 0
 
 
 def _status(name: str | None) -> Status | None:

@@ -14,6 +14,13 @@ from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Service, r
 from asyncflow.integrations.flowsvr.door.bodies import PLAIN, RequestBody, Whole
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
+from asyncflow.integrations.flowsvr.routes.answers import (
+    SettingsList,
+    SettingsRemoved,
+    TypeList,
+    TypeRegistered,
+    TypeSettings,
+)
 from asyncflow.integrations.flowsvr.routes.tasks import TypeQuery
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.outbox.declarations.handler_type import HandlerType
@@ -42,7 +49,11 @@ class Options(RequestBody):
 @router.put(
     "/v2/task-types/{task_type:path}",
     status_code=201,
-    responses={200: {"description": "It was known, and has these options now"}, **responses(404)},
+    response_model=TypeRegistered,
+    responses={
+        200: {"description": "It was known, and has these options now", "model": TypeRegistered},
+        **responses(404),
+    },
 )
 async def register_type(task_type: Name, body: Options, service: Service, _: Admin) -> Response:
     """Register a task type that no code declares, or change the options of a known one; 200 if it was known."""
@@ -54,7 +65,7 @@ async def register_type(task_type: Name, body: Options, service: Service, _: Adm
     )
 
 
-@router.get("/v2/task-types", responses=responses())
+@router.get("/v2/task-types", response_model=TypeList, responses=responses())
 async def list_types(service: Service, token: Anyone, task_type: TypeQuery = None) -> Response:
     """Return the task types that the caller can create and hold, or one, with the options in force."""
     types = await _types(service)
@@ -62,7 +73,7 @@ async def list_types(service: Service, token: Anyone, task_type: TypeQuery = Non
     return Json({"task_types": [_type_json(service, types[name]) for name in shown]})
 
 
-@router.get("/v2/configuration", responses=responses())
+@router.get("/v2/configuration", response_model=SettingsList, responses=responses())
 async def list_configuration(service: Service, token: Anyone, task_type: TypeQuery = None) -> Response:
     """Return what is set for each task type, or one; null is as declared."""
     configs = await service.call(service.configurations.all)
@@ -70,7 +81,7 @@ async def list_configuration(service: Service, token: Anyone, task_type: TypeQue
     return Json({"configuration": [_config_json(configs[name]) for name in shown]})
 
 
-@router.get("/v2/configuration/{task_type:path}", responses=responses(404))
+@router.get("/v2/configuration/{task_type:path}", response_model=TypeSettings, responses=responses(404))
 async def get_configuration(task_type: Name, service: Service, token: Anyone) -> Response:
     """Return what is set for one task type; null is as declared."""
     require_type(token, task_type)
@@ -82,7 +93,7 @@ async def get_configuration(task_type: Name, service: Service, token: Anyone) ->
         raise Problem(404, f"the task type {task_type!r} is neither declared nor registered{near}") from error
 
 
-@router.put("/v2/configuration/{task_type:path}", responses=responses(404))
+@router.put("/v2/configuration/{task_type:path}", response_model=TypeSettings, responses=responses(404))
 async def change_configuration(task_type: Name, body: Options, service: Service, _: Admin) -> Response:
     """Change options of a known task type, for all processes that run; returns all that are set."""
     try:
@@ -91,7 +102,7 @@ async def change_configuration(task_type: Name, body: Options, service: Service,
         raise Problem(404, str(error)) from error
 
 
-@router.delete("/v2/configuration/{task_type:path}", responses=responses(404))
+@router.delete("/v2/configuration/{task_type:path}", response_model=SettingsRemoved, responses=responses(404))
 async def remove_configuration(task_type: Name, service: Service, _: Admin) -> Response:
     """Let a task type be as declared again, or forget one that was registered."""
     removed = await service.call(partial(service.configurations.remove, task_type))

@@ -26,6 +26,13 @@ from asyncflow.integrations.flowsvr.door.problems import Json, Problem, response
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 from asyncflow.integrations.flowsvr.door.tokens import Token
 from asyncflow.integrations.flowsvr.handover import HandedOver
+from asyncflow.integrations.flowsvr.routes.answers import (
+    CheckpointWritten,
+    ClaimsRenewed,
+    GivenTasks,
+    OutcomesWritten,
+    OutcomeWritten,
+)
 from asyncflow.integrations.flowsvr.routes.tasks import TaskId
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.wire import claim_json, state_json
@@ -37,7 +44,7 @@ from asyncflow.scheduler.worker.task_context import stage_of
 router = APIRouter(route_class=GuardedRoute, tags=["work"])
 
 
-@router.post("/v2/tasks/hold", responses=responses())
+@router.post("/v2/tasks/hold", response_model=GivenTasks, responses=responses())
 async def hold_tasks(body: HoldTasks, request: Request, service: Service, token: Worker) -> Response:
     """Claim due tasks for this worker alone; wait for some if there are none."""
     for name in body.limits:
@@ -61,7 +68,7 @@ async def hold_tasks(body: HoldTasks, request: Request, service: Service, token:
     return HandedOver(lambda: {"tasks": [claim_json(claim) for claim in claims], **rest}, claims, service.handover)
 
 
-@router.post("/v2/tasks/renew", responses=responses())
+@router.post("/v2/tasks/renew", response_model=ClaimsRenewed, responses=responses())
 async def renew_claims(body: RenewClaims, service: Service, token: Worker) -> Response:
     """Let claims last for another lease; name those that are lost, and those that somebody else has locked."""
     require_few("claims", body.claims, service.settings.max_batch)
@@ -74,7 +81,7 @@ async def renew_claims(body: RenewClaims, service: Service, token: Worker) -> Re
     return Json({"lost": [str(claim.id) for claim in body.claims if claim.id in lost], **locked})
 
 
-@router.post("/v2/tasks/set", responses=responses())
+@router.post("/v2/tasks/set", response_model=OutcomesWritten, responses=responses())
 async def set_tasks(body: SetTasks, service: Service, token: Worker) -> Response:
     """Write what became of tasks, in one transaction; those whose claim is lost are left as they are.
 
@@ -86,7 +93,7 @@ async def set_tasks(body: SetTasks, service: Service, token: Worker) -> Response
     return Json({"results": [_result(one, seen_by(token, states)) for one in settled]})
 
 
-@router.put("/v2/tasks/{task_id:uuid}/outcome", responses=responses(404, 409))
+@router.put("/v2/tasks/{task_id:uuid}/outcome", response_model=OutcomeWritten, responses=responses(404, 409))
 async def set_task(task_id: TaskId, body: OneOutcome, service: Service, token: Worker) -> Response:
     """Write what became of one task; 409 with its current state if the claim is lost, 503 if its row is locked."""
     (settled,), states = await service.settle([body.told(task_id)], token)
@@ -96,7 +103,7 @@ async def set_task(task_id: TaskId, body: OneOutcome, service: Service, token: W
     return Json(_result(settled, states))
 
 
-@router.put("/v2/tasks/{task_id:uuid}/checkpoint", responses=responses(404, 409))
+@router.put("/v2/tasks/{task_id:uuid}/checkpoint", response_model=CheckpointWritten, responses=responses(404, 409))
 async def write_checkpoint(task_id: TaskId, body: WriteCheckpoint, service: Service, token: Worker) -> Response:
     """Write how far the work has come; 409 with the current state if the claim is lost."""
     stage = stage_of(body.stage)

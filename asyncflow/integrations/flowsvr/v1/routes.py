@@ -23,6 +23,14 @@ from asyncflow.integrations.flowsvr.pages import PageBounds, page_of
 from asyncflow.integrations.flowsvr.routes.tasks import TypeQuery
 from asyncflow.integrations.flowsvr.routes.work import context_text
 from asyncflow.integrations.flowsvr.service import LEASE_REST, TaskService
+from asyncflow.integrations.flowsvr.v1.answers import (
+    OriginalAnswer,
+    OriginalCounts,
+    OriginalCreated,
+    OriginalSettingsList,
+    OriginalTaskFound,
+    OriginalTasks,
+)
 from asyncflow.integrations.flowsvr.v1.bodies import (
     MOST,
     CreateOriginalTask,
@@ -59,7 +67,7 @@ from asyncflow.text import require_text
 router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["original names"])
 
 
-@router.post("/register_task", responses=responses())
+@router.post("/register_task", response_model=OriginalAnswer, responses=responses())
 async def register_task(body: RegisterTask, service: Service, _: Admin) -> Response:
     """Register a task type."""
     await service.call(partial(service.configurations.put, body.task_type, registered=True))
@@ -67,7 +75,7 @@ async def register_task(body: RegisterTask, service: Service, _: Admin) -> Respo
     return _ok()
 
 
-@router.post("/create_task", responses=responses())
+@router.post("/create_task", response_model=OriginalCreated, responses=responses())
 async def create_task(body: CreateOriginalTask, service: Service, token: Producer) -> Response:
     """Create one task; a ``context`` that is a JSON object becomes its arguments."""
     data = body.task_data
@@ -79,7 +87,7 @@ async def create_task(body: CreateOriginalTask, service: Service, token: Produce
     return _ok(task_id=str(enqueued.id))
 
 
-@router.post("/hold_tasks", responses=responses())
+@router.post("/hold_tasks", response_model=OriginalTasks, responses=responses())
 async def hold_tasks(body: HoldOriginalTasks, service: Service, token: Worker) -> Response:
     """Claim due tasks of one type, for as long as its ``max_processing_time``."""
     require_type(token, body.task_type)
@@ -97,7 +105,7 @@ async def hold_tasks(body: HoldOriginalTasks, service: Service, token: Worker) -
     return HandedOver(partial(_held, claims, rows, kind), claims, service.handover)
 
 
-@router.post("/set_task", responses=responses(409))
+@router.post("/set_task", response_model=OriginalAnswer, responses=responses(409))
 async def set_task(body: SetTask, service: Service, token: Worker) -> Response:
     """Write the stage, the context and the outcome of a held task; 409 if its claim is lost."""
     data = body.task_data
@@ -117,7 +125,7 @@ async def set_task(body: SetTask, service: Service, token: Worker) -> Response:
     return _ok()
 
 
-@router.get("/get_task", responses=responses(404))
+@router.get("/get_task", response_model=OriginalTaskFound, responses=responses(404))
 async def get_task(
     service: Service,
     token: Anyone,
@@ -131,7 +139,7 @@ async def get_task(
     return _ok(task_data=task_of_row(row, service.catalogue.type_of(row.task_type)))
 
 
-@router.get("/get_task_list", responses=responses())
+@router.get("/get_task_list", response_model=OriginalTasks, responses=responses())
 async def get_task_list(
     service: Service,
     token: Anyone,
@@ -151,7 +159,7 @@ async def get_task_list(
     return _ok(task_list=[task_of_row(row, kind) for row in page.rows])
 
 
-@router.get("/get_task_schedule_cfg_list", responses=responses())
+@router.get("/get_task_schedule_cfg_list", response_model=OriginalSettingsList, responses=responses())
 async def get_task_schedule_cfg_list(service: Service, token: Anyone) -> Response:
     """Return the options in force of each task type."""
     await service.call(service.catalogue.refresh)
@@ -160,7 +168,7 @@ async def get_task_schedule_cfg_list(service: Service, token: Anyone) -> Respons
     return _ok(task_schedule_cfg_list=configs, schedule_cfg_list=configs)
 
 
-@router.get("/get_task_counts_by_type", responses=responses())
+@router.get("/get_task_counts_by_type", response_model=OriginalCounts, responses=responses())
 async def get_task_counts_by_type(
     service: Service,
     token: Anyone,
@@ -174,7 +182,7 @@ async def get_task_counts_by_type(
     return _ok(count=total, counts=total, counts_by_status=by_status)
 
 
-@router.get("/ping")
+@router.get("/ping", response_model=OriginalAnswer)
 async def ping() -> Response:
     """Tell that the process is up."""
     return Json({"code": 0, "msg": "pong"})

@@ -249,20 +249,26 @@ async def test_every_field_that_a_problem_names_is_one_of_the_route(alone: Make)
     service = alone()
 
     @service.application.outbox.task()
-    def issue_coupon(account_no: str) -> None: ...
+    def issue_coupon(account_no: str, day: date = date(2026, 1, 31)) -> None: ...
 
     many = {"x": 2**70}
     for body, field in (
         (mail(arguments=many), "arguments"),
         (mail(headers={"content-type": "x"}), "headers"),
-        ({"task_type": "issue_coupon"}, "arguments"),
-        ({"task_type": "issue_coupon", "arguments": {"account": 1}}, "arguments"),
+        ({"task_type": "issue_coupon"}, "arguments.account_no"),
+        ({"task_type": "issue_coupon", "arguments": {"account": 1}}, "arguments.account"),
+        ({"task_type": "issue_coupon", "arguments": {"account_no": 1}}, "arguments.account_no"),
+        ({"task_type": "issue_coupon", "arguments": {"account_no": "A1", "day": "noon"}}, "arguments.day"),
         (mail(run_at="2030-01-01T00:00:00"), "run_at"),
     ):
         reply = await service.producer("POST", "/v2/tasks", body)
-        assert reply.json()["field"].partition(".")[0] == field, reply.text
+        assert (reply.status_code, reply.json()["field"]) == (422, field), reply.text
     reply = await service.producer("POST", "/v2/tasks/bulk", mail(tasks=[{"arguments": many}]))
     assert reply.json()["field"] == "tasks"
+    for second, field in (({"account_no": 1}, "account_no"), ({"account_no": "A1", "day": "noon"}, "day")):
+        tasks = [{"arguments": {"account_no": "A1"}}, {"arguments": second}]
+        reply = await service.producer("POST", "/v2/tasks/bulk", {"task_type": "issue_coupon", "tasks": tasks})
+        assert (reply.status_code, reply.json()["field"]) == (422, f"tasks.1.arguments.{field}"), reply.text
     data = {"task_type": "mail", "user_id": " x"}
     reply = await service.producer("POST", "/v1/create_task", {"task_data": data})
     assert reply.json()["field"] == "task_data.user_id"
