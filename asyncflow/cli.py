@@ -61,6 +61,10 @@ class _Parser(argparse.ArgumentParser):
         super().error(message)
 
 
+class _TellingParserInApplication(ParserInApplication, _Parser):
+    """Do so within an application."""
+
+
 def _options_of(parser: argparse.ArgumentParser) -> set[str]:
     """Return the options of a parser, and of its commands: it does not know which of them was meant."""
     found: set[str] = set()
@@ -78,10 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def main_in_application(program: str, arguments: Sequence[str], make_scheduler: Callable[[], Scheduler]) -> int:
     """Run one command of a framework's own command line on the application's Scheduler; return its exit code."""
-    parser = ParserInApplication(prog=program, description="Transactional outbox for SQLAlchemy.")
-    parser.set_defaults(target=make_scheduler)
-    _add_commands(parser, [command for command in _COMMANDS if command not in _ELSEWHERE])
-    return _run(parser, arguments)
+    return _run(parser_in_application(program, make_scheduler), arguments)
 
 
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
@@ -110,6 +111,14 @@ def parser() -> argparse.ArgumentParser:
     of_all.add_argument("--version", action="version", version=f"asyncflow {__version__}")
     _add_commands(of_all, _COMMANDS)
     return of_all
+
+
+def parser_in_application(program: str, make_scheduler: Callable[[], Scheduler]) -> argparse.ArgumentParser:
+    """Return the parser of the commands that work on an application's own Scheduler."""
+    of_application = _TellingParserInApplication(prog=program, description="Transactional outbox for SQLAlchemy.")
+    of_application.set_defaults(target=make_scheduler)
+    _add_commands(of_application, [command for command in _COMMANDS if command not in _ELSEWHERE])
+    return of_application
 
 
 def _add_commands(parser: argparse.ArgumentParser, modules: Iterable[Any]) -> None:

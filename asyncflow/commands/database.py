@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import Any
 
 from sqlalchemy import Engine, MetaData, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from asyncflow.commands.printing import tell
 from asyncflow.commands.target import scheduler_at, told_driver
-from asyncflow.errors import TargetNotFoundError
+from asyncflow.errors import TargetNotFoundError, UnknownTaskTypeError, nearest
 from asyncflow.outbox import Outbox
-from asyncflow.text import on_one_line
+from asyncflow.scheduler.operator.known_types import known_types
+from asyncflow.text import on_one_line, shown
 
 
 def add_database_options(sub: argparse.ArgumentParser) -> None:
@@ -38,3 +41,21 @@ def database_of(options: argparse.Namespace, **engine_options: Any) -> tuple[Eng
         fault = told_driver(error) or on_one_line(error)
         raise TargetNotFoundError(f"the database URL cannot be used: {fault}") from error
     return engine, Outbox(MetaData(), prefix=options.prefix, schema=options.schema)
+
+
+def database_with_type(options: argparse.Namespace) -> tuple[Engine, Outbox]:
+    """Return the engine and the outbox that the options name; raises UnknownTaskTypeError for a ``--type`` of none.
+
+    A database alone does not know what applications declare: there it is told, and the command goes on.
+    """
+    engine, outbox = database_of(options)
+    name = options.task_type
+    if name is None or name in outbox.task_types or name in outbox.handler_types:
+        return engine, outbox
+    known = known_types(engine, outbox)
+    if name not in known:
+        text = f"no task type {shown(name)} is declared, set or has tasks{nearest(name, known)}; see asyncflow types"
+        if options.target:
+            raise UnknownTaskTypeError(text)
+        tell(f"asyncflow: {text}", sys.stderr)
+    return engine, outbox

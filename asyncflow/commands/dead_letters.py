@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from asyncflow.commands.database import add_database_options, database_of
+from asyncflow.commands.database import add_database_options, database_of, database_with_type
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.actor import add_actor_options
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
@@ -91,7 +91,7 @@ def _add_change(sub: argparse.ArgumentParser, name: str) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    letters = DeadLetters(*database_of(options))
+    letters = DeadLetters(*database_with_type(options))
     page = letters.list(task_type=options.task_type, key=options.key, limit=options.limit, after=options.after)
     if options.json:
         tell(as_json(page))
@@ -117,10 +117,11 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _change(options: argparse.Namespace) -> int:
-    database = database_of(_with_target(options))
+    options = _with_target(options)
     selection = Selection(
         ids=options.id, task_type=options.task_type, key=options.key, everything=options.all, limit=options.limit
     )
+    database = database_with_type(options)
     if not options.yes:
         return _preview(options, selection, DeadLetters(*database))
     who = {"actor": options.actor, "reason": options.reason}

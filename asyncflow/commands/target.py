@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pkgutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -70,13 +71,20 @@ def _nearest_of(module_name: str, attribute: str) -> str:
 def _import_fault(target: str, module_name: str, error: Exception) -> str:
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing and f"{module_name}.".startswith(f"{missing}."):
-        return f"there is no module {missing!r}; give module:attribute, from here"
+        return f"there is no module {missing!r}{_nearest_module(missing)}; give module:attribute, from here"
     if driver := told_driver(error):
         return f"{target!r} cannot be loaded: {driver}"
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return (
         f"{target!r} cannot be loaded: {type(error).__name__}: {on_one_line(error)} ({frame.filename}:{frame.lineno})"
     )
+
+
+def _nearest_module(missing: str) -> str:
+    """Return the nearest name of those that are where a module was looked for, as a question."""
+    package, dot, _ = missing.rpartition(".")
+    places = getattr(sys.modules.get(package), "__path__", ()) if dot else [os.getcwd()]
+    return nearest(missing, [f"{package}{dot}{one.name}" for one in pkgutil.iter_modules(places)])
 
 
 def told_driver(error: BaseException) -> str | None:

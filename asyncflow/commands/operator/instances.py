@@ -13,6 +13,7 @@ from asyncflow.commands.terminal.as_json import add_json_option, as_json
 from asyncflow.commands.terminal.columns import table, width_of_terminal
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
 from asyncflow.scheduler.operator.instances import Instances, InstanceView
+from asyncflow.scheduler.operator.schedules import Schedules
 
 _HEADINGS = ("INSTANCE", "VERSION", "SHARDS", "LEASE", "IN HAND", "ROUNDS/S", "STATE")
 _SHARD_HEADINGS = ("SHARD", "OWNER", "EPOCH", "LEASE", "MARKS")
@@ -49,7 +50,10 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _shards(options: argparse.Namespace) -> int:
-    found = Instances(*database_of(options)).shards(options.job)
+    database = database_of(options)
+    found = Instances(*database).shards(options.job)
+    if not found and options.job != OUTBOX_JOB:
+        Schedules(*database).job(options.job)  # which tells of one that there is none of
     if options.json:
         tell(as_json(found))
         return 0

@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import Any
 
-from asyncflow.commands.database import add_database_options, database_of
+from asyncflow.commands.database import add_database_options, database_with_type
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.actor import add_actor_options
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
@@ -52,7 +52,7 @@ def add_to(commands: Any) -> None:
 def _purge(options: argparse.Namespace) -> int:
     statuses = tuple(dict.fromkeys(_STATUSES[name] for name in options.status or ["success"]))
     purge = Purge(older_than_seconds=age_of(options.older_than), statuses=statuses, task_type=options.task_type)
-    purger = Purger(*database_of(options))
+    purger = Purger(*database_with_type(options))
     if not options.yes:
         found = purger.preview(purge)
         tell(render(found, width_of_terminal()))

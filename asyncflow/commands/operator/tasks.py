@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from asyncflow.commands.database import database_of
+from asyncflow.commands.database import database_with_type
 from asyncflow.commands.dead_letters import add_action, add_changes, show
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.as_json import as_json
@@ -37,7 +37,7 @@ def add_to(commands: Any) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    engine, outbox = database_of(options)
+    engine, outbox = database_with_type(options)
     chosen = Filter(task_type=options.task_type, status=_STATUSES.get(options.status), key=options.key)
     after = None if options.after is None else cursor_of(options.after, "after", chosen)
     most = max(1, min(_MOST, options.limit))

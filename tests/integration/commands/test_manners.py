@@ -83,6 +83,48 @@ def test_a_mistyped_attribute_is_told_with_the_nearest(application: str, capsys:
     assert "is None (did you mean 'scheduler'?); name a Scheduler" in capsys.readouterr().err
 
 
+def test_a_mistyped_module_is_told_with_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "market").mkdir()
+    (tmp_path / "market" / "__init__.py").touch()
+    (tmp_path / "market" / "wiring.py").touch()
+    for wrong, right in (("merket:scheduler", "market"), ("market.wirng:scheduler", "market.wiring")):
+        assert cli.main(["status", wrong]) == 1
+        assert f"(did you mean '{right}'?)" in capsys.readouterr().err
+
+
+_WITH_TYPE = [["dead-letters", "list"], ["tasks", "list"], ["tasks", "cancel", "--yes"]]
+_WITH_TYPE += [["dead-letters", verb, "--yes"] for verb in ("replay", "cancel", "discard")]
+
+
+@pytest.mark.parametrize("command", _WITH_TYPE, ids=" ".join)
+def test_a_mistyped_type_is_told_with_the_nearest(
+    application: str, command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong, told = [*command, "--type", "pya"], "no task type 'pya' is declared, set or has tasks (did you mean 'pay'?)"
+    assert cli.main([*wrong, application]) == 1
+    assert told in capsys.readouterr().err
+    # A database alone does not know all that is declared.
+    assert cli.main([*wrong, "--database-url", f"sqlite:///{tmp_path}/shop.db"]) == 0
+    assert told in capsys.readouterr().err
+    assert cli.main([*command, "--type", "pay", application]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_mistyped_job_is_told(application: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["shards", "--job", "outbx", application]) == 1
+    assert "there is no job 'outbx'" in capsys.readouterr().err
+
+
+def test_within_an_application_what_is_mistyped_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong, right in ((["stauts"], "status"), (["dead-letters", "list", "--tpye", "x"], "--type")):
+        with pytest.raises(SystemExit):
+            cli.main_in_application("flask outbox", wrong, lambda: pytest.fail("nothing is made for that"))
+        assert f"did you mean '{right}'?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("order", ["target first", "target last"])
 def test_ids_and_the_target_come_in_any_order(application: str, order: str, capsys: pytest.CaptureFixture[str]) -> None:
     task_id = letter(application, capsys)
