@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, MetaData
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, scoped_session
 
 from asyncflow import (
+    RESULT,
     Call,
+    Done,
     HandlerType,
     Inbox,
     Message,
@@ -25,6 +28,7 @@ from asyncflow import (
     TaskContext,
 )
 from asyncflow.events import Event, TaskFailed
+from asyncflow.integrations.kafka.consuming import Consumer
 from asyncflow.scheduler import SENT, Counters, Drained, Publisher, Record, Retry, Sent
 from asyncflow.testing import (
     EnqueuedTask,
@@ -163,3 +167,74 @@ async def testing(session: Session, asynchronous: AsyncSession) -> None:
     await assert_enqueued(asynchronous, plain, note=f"{task} {text}")
     (await drain(asynchronous, {"kafka": OwnPublisher()})).raise_first()
     await advance(asynchronous, 60)
+
+
+@contextmanager
+def tenancy(ctx: TaskContext) -> Iterator[None]:
+    print(ctx.headers.get("tenant"))
+    yield
+
+
+@asynccontextmanager
+async def tracing(ctx: TaskContext) -> AsyncIterator[None]:
+    yield
+
+
+def around() -> None:
+    around_all = Outbox(MetaData(), around=[tenancy, tracing])
+    around_all.around.add(tenancy)
+    Outbox(MetaData(), around=(tenancy,))
+
+
+@outbox.task(keep_result=True)
+def count(text: str) -> int:
+    return len(text)
+
+
+@outbox.task
+def report(title: str, letters: int) -> None: ...
+
+
+def following(session: Session) -> None:
+    then = report.options(delay_seconds=60).later("letters", letters=RESULT)
+    task_id = count.options(then=then).enqueue(session, "text")
+    count.options(then=count.options(then=report.later("a", 1)).later(text="b"), key="A1").enqueue(session, text="c")
+    outbox.enqueue(session, count, text="d", then=report.later(title="e", letters=2))
+    outbox.enqueue_many(session, count, [Call({"text": "f"}, then=report.later("g", 3))])
+    found = outbox.result(session, task_id)
+    if isinstance(found, Done):
+        print(found.value + 1)
+
+
+async def waiting(engine: Engine, asynchronous: AsyncEngine, session: AsyncSession, task_id: UUID) -> None:
+    print(outbox.wait_result(engine, task_id, timeout_seconds=3))
+    print(await outbox.await_result(asynchronous, task_id, timeout_seconds=0.5))
+    found = await outbox.result_async(session, task_id)
+    if isinstance(found, Done):
+        print(found.value)
+
+
+def consuming(session: Session, engine: Engine, inbox: Inbox) -> None:
+    consumer = Consumer(engine, outbox, inbox, "localhost:9092", group="coupons", client="confluent-kafka")
+
+    @consumer.subscribe("moved", max_retries=5, retry_interval_seconds=1)
+    def take(session: Session, order_id: int) -> None: ...
+
+    @consumer.subscribe("moved", topic="moves", name="points.count", keep_result=True)
+    def count_points(session: Session, ctx: TaskContext, order_id: int, amount: int = 1) -> int:
+        return amount
+
+    take.enqueue(session, order_id=1)
+    take(session, 1)
+    points: int = count_points(session=session, ctx=task_context(), order_id=1)
+    count_points.options(delay_seconds=points).enqueue(session, 1, amount=2)
+    consumer.stop()
+
+
+async def consuming_asynchronously(engine: AsyncEngine, inbox: Inbox) -> None:
+    consumer = Consumer(engine, outbox, inbox, "localhost:9092", group="coupons")
+
+    @consumer.subscribe("moved")
+    async def take_asynchronously(session: AsyncSession, order_id: int) -> None: ...
+
+    await consumer.run_async()

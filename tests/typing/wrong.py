@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID
 
 from sqlalchemy import Engine, MetaData
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
 from asyncflow import Call, Inbox, Message, Outbox, Scheduler, SchedulerSettings, Task, TaskContext
 from asyncflow.events import Event
+from asyncflow.integrations.kafka.consuming import Consumer
 from asyncflow.scheduler import Outcome, Record
 from asyncflow.testing import MemoryPublisher, advance, assert_enqueued, drain, enqueued, perform, task_context
 
@@ -39,6 +42,14 @@ class Silent:
 class Endless:
     def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
         return []
+
+
+@contextmanager
+def tenancy(ctx: TaskContext) -> Iterator[None]:
+    yield
+
+
+def no_context(ctx: TaskContext) -> None: ...
 
 
 def wrong_hook(name: str) -> None: ...
@@ -141,3 +152,52 @@ async def testing(session: Session, asynchronous: AsyncSession) -> None:
     tasks: list[Task] = await enqueued(session)  # wrong
     MemoryPublisher(lambda event: Event())  # wrong
     print(tasks)
+
+
+async def results(session: Session, engine: Engine, asynchronous: AsyncEngine, task_id: UUID) -> None:
+    outbox.task(keep_result="yes")  # wrong
+    outbox.message("moved", keep_result=True)  # wrong
+    outbox.result(session, "id")  # wrong
+    outbox.result(task_id)  # wrong
+    print(outbox.result(session, task_id).value)  # wrong
+    outbox.wait_result(session, task_id)  # wrong
+    outbox.wait_result(engine, task_id, timeout=3)  # wrong
+    outbox.wait_result(asynchronous, task_id)  # wrong
+    await outbox.await_result(engine, task_id)  # wrong
+    await outbox.result_async(session, task_id)  # wrong
+
+
+def follow_ups(session: Session) -> None:
+    pay.later(order_id="1")  # wrong
+    pay.later(oder_id=1)  # wrong
+    pay.later(session, order_id=1)  # wrong
+    pay.options(then=pay)  # wrong
+    pay.options(then=pay.enqueue(session, order_id=1))  # wrong
+    pay.options(afterwards=pay.later(order_id=1))  # wrong
+    Call({"order_id": 1}, then="pay")  # wrong
+
+
+def around() -> None:
+    Outbox(MetaData(), around=tenancy)  # wrong
+    Outbox(MetaData(), around=[no_context])  # wrong
+    Outbox(MetaData(), around=[tenancy, "tenancy"])  # wrong
+    outbox.around.add(no_context)  # wrong
+
+
+def consuming(session: Session, engine: Engine, inbox: Inbox) -> None:
+    Consumer(engine, outbox, "localhost:9092", group="coupons")  # wrong
+    Consumer(engine, outbox, inbox, "localhost:9092")  # wrong
+    Consumer(engine, outbox, inbox, ["localhost:9092"], group="coupons")  # wrong
+    Consumer(engine, outbox, inbox, "localhost:9092", group="coupons", client="kafka")  # wrong
+    consumer = Consumer(engine, outbox, inbox, "localhost:9092", group="coupons")
+    consumer.subscribe("moved", max_retry=3)  # wrong
+    consumer.subscribe("moved", topics=["moves"])  # wrong
+    consumer.subscribe(3)  # wrong
+    consumer.subscribe("moved")("pay")  # wrong
+
+    @consumer.subscribe("moved")
+    def take(session: Session, ctx: TaskContext, order_id: int) -> None: ...
+
+    take.enqueue(session, order_id="1")  # wrong
+    take.enqueue(session, session=session, order_id=1)  # wrong
+    take.options(delay=3)  # wrong

@@ -28,6 +28,7 @@ from asyncflow.outbox import Inbox, Outbox
 from asyncflow.outbox.arguments.signature import SESSION
 from asyncflow.outbox.declarations.handler_type import function_of
 from asyncflow.outbox.declarations.option_types import HandlerOptions
+from asyncflow.outbox.task_function import Declare
 from asyncflow.scheduler.connections.inherited_pools import adopt
 from asyncflow.scheduler.loops.startable import Startable
 from asyncflow.text import require_text, shown
@@ -102,7 +103,7 @@ class Consumer(Startable):
 
     def subscribe(
         self, task_type: str, *, topic: str | None = None, name: str | None = None, **options: Unpack[HandlerOptions]
-    ) -> Callable[[Callable[..., Any]], Any]:
+    ) -> Declare:
         """Let the decorated function get the messages of a type: ``session``, and of the message what it names.
 
         ``topic`` is by default called as the type. ``name``, by default the function's, is that of the subscriber, in
@@ -112,7 +113,7 @@ class Consumer(Startable):
         Raises OptionError, UnknownOptionError or DuplicateTaskTypeError.
         """
 
-        def declare(handler: Callable[..., Any]) -> Any:
+        def declare(handler: Any) -> Any:
             if asyncio.iscoroutinefunction(handler) is not self._is_async:
                 raise OptionError(
                     f"{handler.__name__}() is a {'function' if self._is_async else 'coroutine'}; with an "
