@@ -65,3 +65,31 @@ def test_the_readme_has_no_link_that_a_package_index_cannot_follow() -> None:
 def test_contributing_tells_how_each_thing_is_done(what: str) -> None:
     title = what if what.startswith("#") else f"- **A[n]? {what}.**"
     assert re.search(rf"^{title.replace('*', '[*]')}", text_of(ROOT / "CONTRIBUTING.md"), re.MULTILINE)
+
+
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+ENGLISH = [page for page in PAGES if page.is_relative_to(ROOT / "docs") and "zh" not in page.parts]
+CHINESE = sorted(ROOT.glob("docs/zh/**/*.md"))
+
+
+@pytest.mark.parametrize("page", ENGLISH, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_python_of_a_page_is_run_by_a_test(page: Path) -> None:
+    if "python" not in {language for language, _ in BLOCK.findall(text_of(page))}:
+        return
+    name = str(page.relative_to(ROOT))
+    tests = [path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "acceptance").glob("test_*.py")]
+    in_order = re.search(r"for page in \(([^)]+)\)", (ROOT / "tests/acceptance/test_readme.py").read_text())
+    assert in_order is not None
+    assert f'"{name}"' in "".join(tests) or f'"{page.stem}"' in in_order[1], f"no test in tests/acceptance runs {name}"
+
+
+@pytest.mark.parametrize("page", CHINESE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_in_chinese_has_the_code_of_the_english_one(page: Path) -> None:
+    english = ROOT / "docs" / page.relative_to(ROOT / "docs" / "zh")
+    if english.exists():  # the glossary has none
+        assert code_of(page) == code_of(english)
+
+
+def code_of(page: Path) -> list[tuple[str, str]]:
+    """Return the blocks of a page without their comments, which are in its language."""
+    return [(language, re.sub(r" *#.*", "", source)) for language, source in BLOCK.findall(text_of(page))]

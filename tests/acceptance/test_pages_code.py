@@ -1,0 +1,209 @@
+"""The code of the pages that are no application of their own is run as it is printed, and does what they say."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from flask_migrate import Migrate
+from litestar.testing import AsyncTestClient
+from sqlalchemy import MetaData, create_engine, select, text
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+from sqlalchemy.orm import Session
+
+from asyncflow import Outbox
+from asyncflow.testing import drain, enqueued, rolled_back
+from tests.support.snippets import ROOT, snippets
+
+SECTION = re.compile(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+PROJECT = re.compile(r"^\*\*([\w-]+)\.?\*\*(.*?)(?=^\*\*[\w-]+\.?\*\*|\Z)", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Run in an empty directory: the pages' databases are files."""
+    monkeypatch.chdir(tmp_path)
+
+
+def module_of(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    return module
+
+
+# -- recipes ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def recipes(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give the module of the page, with its tables."""
+    shop = module_of("shop", monkeypatch)
+    for block in snippets("docs/recipes.md"):
+        exec(block, shop.__dict__)
+    shop.Base.metadata.create_all(shop.engine)
+    return shop
+
+
+def test_the_recipe_of_a_rollback_is_a_test_that_passes(recipes: Any) -> None:
+    recipes.test_nothing_is_sent_of_a_registration_that_was_rolled_back()
+
+
+def test_the_recipes_of_chains_and_joins_do_all_their_tasks(recipes: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with rolled_back(recipes.engine) as session:
+        session.add(recipes.User(account_no="A1001"))
+        recipes.issue_first(session, "A1001")
+        recipes.measure(session, "Walden", "I went to the woods")
+        recipes.print_book(session, 7, 3)
+        drained = drain(session, outbox=recipes.outbox, raise_errors=True)
+    assert drained.done == 1 + 1 + 2 + 3 + 1
+    told = capsys.readouterr().out.splitlines()
+    assert set(told) == {"welcome, A1001: 1 coupons", "Walden has 19 letters", "book 7 is bound"}
+
+
+def test_the_recipes_that_look_at_the_row_first_cancel_what_has_none(recipes: Any) -> None:
+    with rolled_back(recipes.engine) as session:
+        session.add(recipes.User(account_no="A1001", coupons=-1))
+        for task in (recipes.remind, recipes.recount):
+            task.enqueue(session, account_no="A1001")
+            task.enqueue(session, account_no="nobody")
+        drained = drain(session, outbox=recipes.outbox, raise_errors=True)
+        assert session.scalars(select(recipes.User.coupons)).all() == [0]
+    assert (drained.done, drained.cancelled) == (2, 2)
+
+
+def test_the_recipe_of_a_cancellation_cancels_what_waits_under_the_key(recipes: Any) -> None:
+    with Session(recipes.engine) as session, session.begin():
+        for account_no in ("A1001", "A1001", "B7"):
+            recipes.issue_coupon.options(key=account_no).enqueue(session, account_no=account_no)
+    assert recipes.forget_user("A1001") == 2
+
+
+def test_the_recipes_that_publish_enqueue_and_delete_in_the_callers_transaction(recipes: Any) -> None:
+    with rolled_back(recipes.engine) as session:
+        recipes.move(session, "A1001", 5)
+        recipes.tell_partner(session, "A1001")
+        recipes.store(session, b"a large document")
+        recipes.order_picture(session, "cat.png", is_urgent=True)
+        session.add_all(recipes.Login(seen_at=recipes.datetime(2020, 1, 1)) for _ in range(3))
+        recipes.forget_logins.enqueue(session)
+        named = {task.task_type for task in enqueued(session, outbox=recipes.outbox)}
+        assert named == {"account.moved", "webhook.send", "document.stored", "render.now", "forget_logins"}
+        recipes.forget_logins(session)
+        assert session.scalars(select(recipes.Login.id)).all() == []
+
+
+def test_the_recipe_of_the_night_switches_the_type_by_the_clock(recipes: Any) -> None:
+    recipes.open_and_close()
+    is_day = 6 <= recipes.datetime.now(recipes.BERLIN).hour < 22
+    assert recipes.Configurations(recipes.engine, recipes.outbox).get("render.some-time").enabled is is_day
+
+
+def test_the_recipe_of_another_broker_sends_what_waited_there(recipes: Any) -> None:
+    with Session(recipes.engine) as session, session.begin():
+        recipes.outbox.publish(session, "invoice.issued", {"number": 1})
+    recipes.scheduler.drain()
+    assert ([one.topic for one in recipes.new.records], recipes.old.records) == (["invoice.issued"], [])
+
+
+# -- coming from -----------------------------------------------------------------------------------------
+
+
+def test_what_a_home_made_table_could_not_send_is_taken_over_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = snippets("docs/coming-from.md")
+    names = module_of("moving", monkeypatch).__dict__
+    exec(block, names)
+    engine, outbox = create_engine("sqlite:///shop.db"), Outbox(metadata := MetaData())
+    outbox.message("user.registered")
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE msg_send_record (id INTEGER, topic TEXT, body TEXT, status TEXT)"))
+        connection.execute(
+            text("INSERT INTO msg_send_record VALUES (1, 'user.registered', '{}', 'FAILED'), (2, 'x', '', 'SENT')")
+        )
+    for _ in range(2):
+        names["take_over"](engine, outbox)
+    with engine.connect() as connection:
+        assert [bytes(body) for body in connection.scalars(select(outbox.tasks.c.payload))] == [b"{}"]
+
+
+# -- side by side ----------------------------------------------------------------------------------------
+
+
+def projects() -> dict[str, dict[str, list[str]]]:
+    """Return the blocks of the page by section and project."""
+    page = (ROOT / "docs/compare.md").read_text(encoding="utf-8")
+    return {
+        title: {name: BLOCK.findall(told) for name, told in PROJECT.findall(content)}
+        for title, content in SECTION.findall(page)
+    }
+
+
+def test_our_side_of_the_comparison_runs_and_its_test_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = module_of("shop", monkeypatch)
+    blocks = [block for section in projects().values() for block in section.get("asyncflow", ())]
+    for block in blocks:
+        if not block.startswith("$"):
+            exec(compile(block, "docs/compare.md", "exec", dont_inherit=True), shop.__dict__)
+    shop.Base.metadata.create_all(shop.engine)
+    shop.test_a_registration_makes_a_coupon()
+
+
+def test_the_python_of_the_others_can_be_read() -> None:
+    assert len(snippets("docs/compare.md")) == 16  # which compiles each
+
+
+def test_the_lines_in_the_table_are_those_of_the_blocks() -> None:
+    page = (ROOT / "docs/compare.md").read_text(encoding="utf-8")
+    table = page.partition("| lines / steps |")[2].partition("\n\n")[0].splitlines()
+    names = [name.strip() for name in table[0].split("|") if name.strip()]
+    sections = list(projects().values())
+    for number, row in enumerate(table[2:]):
+        told = [cell.strip().partition(" / ")[0] for cell in row.split("|")[2:-1]]
+        counted = [str(lines_of(sections[number].get(name, []))) for name in names]
+        assert told == [count if count != "0" else "\N{EN DASH}" for count in counted], row
+
+
+def lines_of(blocks: list[str]) -> int:
+    """Return how many lines of the last block are not empty, nor imports; the one before it is the model."""
+    lines = blocks[-1].splitlines() if blocks else []
+    return len([line for line in lines if line.strip() and not line.startswith(("import ", "from "))])
+
+
+# -- frameworks ------------------------------------------------------------------------------------------
+
+
+async def test_the_application_of_the_page_about_litestar_registers_and_issues(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = module_of("shop", monkeypatch)
+    program, _ = snippets("docs/fastapi.md")
+    exec(program, shop.__dict__)
+    make = sqlalchemy_asyncio.create_async_engine
+    monkeypatch.setattr(
+        sqlalchemy_asyncio, "create_async_engine", lambda _: make("sqlite+aiosqlite:///shop.db?timeout=50")
+    )
+    names = module_of("main", monkeypatch).__dict__
+    (block,) = snippets("docs/litestar.md")
+    exec(block, names)
+    names["app"].on_shutdown.append(names["engine"].dispose)  # on its loop, which is not the test's
+    engine = create_engine("sqlite:///shop.db?timeout=50")
+    shop.outbox.tasks.metadata.create_all(engine)
+    async with AsyncTestClient(names["app"]) as client:
+        answer = await client.post("/users/A1001")
+        assert (answer.status_code, answer.json()) == (201, {"account_no": "A1001"})
+    with engine.connect() as connection:
+        assert connection.scalars(select(shop.User.account_no)).all() == ["A1001"]
+        assert connection.scalars(select(shop.outbox.tasks.c.task_type)).all() == ["issue_coupon"]
+    engine.dispose()
+
+
+def test_the_line_of_the_page_about_flask_lets_migrations_render_our_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    flask_app = importlib.import_module("examples.flask_app.app")
+    names = {"Migrate": Migrate, "app": flask_app.create_app(), "db": flask_app.db}
+    *_, line = [block for block in snippets("docs/flask.md") if "Migrate" in block.co_names]
+    exec(line, names)
+    assert callable(names["migrate"].alembic_ctx_kwargs["render_item"])
