@@ -18,7 +18,6 @@ ALLOWED = {
     ("asyncflow.commands.printing", "message"): "logging's own way of a formatter: the record's text is made by it",
     ("asyncflow.commands.stop_signals", "mask"): "of threading.local: each thread's own",
     ("asyncflow.scheduler.connections.sqlite_calls", "calls"): "of threading.local: each thread's own",
-    ("asyncflow.integrations.flowsvr.app", "openapi_schema"): "where FastAPI keeps its document",
     ("asyncflow.integrations.flowsvr.door.connection", "disconnected"): "uvicorn's own word to a request's application",
     ("asyncflow.integrations.flowsvr.server", "should_exit"): "uvicorn's own way to be stopped",
     ("asyncflow.outbox.declarations.task_type", "_others"): "one of its own class, and each is to know the other",

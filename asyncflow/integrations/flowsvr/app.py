@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
 import anyio
 from fastapi import FastAPI
@@ -61,10 +62,10 @@ def app_of(service: TaskService, metrics_page: ScrapedPage | None = None) -> Fas
     if metrics_page is not None:
         app.state.metrics, app.state.rendering = metrics_page, anyio.Lock()
         app.router.routes.extend(metrics.router.routes)
-    app.router.routes.append(page_route(lambda: document_of(app, _ROUTERS)))
+    app.router.routes.append(page_route(lambda: app.openapi()))
     answer_problems(app)
     if not service.tokens.demanded:
         app.add_middleware(OwnHost)
     app.add_middleware(AccessLog)
-    app.openapi = lambda: document_of(app, _ROUTERS)  # type: ignore[method-assign]
+    app.openapi = cache(lambda: document_of(app, (*_ROUTERS, metrics.router)))  # type: ignore[method-assign]
     return app

@@ -16,22 +16,20 @@ _JSON = "application/json"
 
 
 def document_of(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
-    """Return the document, with the schema of problems in place of FastAPI's own of errors; made once."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for name in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(name, None)
-        schemas["Problem"] = ProblemBody.model_json_schema()
-        names = {(route.path_format, method): route.name for router in routers for route, method in _routes(router)}
-        for path, methods in document["paths"].items():
-            for method, operation in methods.items():
-                name = names.get((path, method)) or operation["operationId"]
-                operation["operationId"] = _operation_id(path, name)
-                _without_nulls(operation.get("parameters", ()))
-                _show(operation)
-        app.openapi_schema = document
-    return app.openapi_schema
+    """Return the document, with the schema of problems in place of FastAPI's own of errors."""
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas["Problem"] = ProblemBody.model_json_schema()
+    names = {(route.path_format, method): route.name for router in routers for route, method in _routes(router)}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            name = names.get((path, method)) or operation["operationId"]
+            operation["operationId"] = _operation_id(path, name)
+            _without_nulls(operation.get("parameters", ()))
+            _show(operation)
+    return document
 
 
 def _routes(router: APIRouter) -> Iterator[tuple[APIRoute, str]]:
@@ -58,7 +56,9 @@ def _without_nulls(parameters: Iterable[dict[str, Any]]) -> None:
 
 def _show(operation: dict[str, Any]) -> None:
     """Put the examples of an operation to its body and its answers."""
-    example = EXAMPLES[operation["operationId"]]
+    example = EXAMPLES.get(operation["operationId"])
+    if example is None:
+        return  # what is answered is no JSON
     if example.body is not None:
         operation["requestBody"]["content"][_JSON]["example"] = example.body
     for status, answer in operation["responses"].items():
