@@ -14,7 +14,7 @@ from asyncflow.commands.printing import tell
 from asyncflow.commands.target import scheduler_at, told_driver
 from asyncflow.errors import TargetNotFoundError, UnknownTaskTypeError, nearest
 from asyncflow.outbox import Outbox
-from asyncflow.scheduler.operator.known_types import known_types
+from asyncflow.scheduler.operator.type_counts import known_types
 from asyncflow.text import on_one_line, shown
 
 

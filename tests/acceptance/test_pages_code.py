@@ -10,11 +10,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from flask import Flask
 from flask_migrate import Migrate
 from litestar.testing import AsyncTestClient
 from sqlalchemy import MetaData, create_engine, select, text
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from sqlalchemy.orm import Session
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from asyncflow import Outbox
 from asyncflow.testing import drain, enqueued, rolled_back
@@ -173,6 +176,25 @@ def lines_of(blocks: list[str]) -> int:
     """Return how many lines of the last block are not empty, nor imports; the one before it is the model."""
     lines = blocks[-1].splitlines() if blocks else []
     return len([line for line in lines if line.strip() and not line.startswith(("import ", "from "))])
+
+
+# -- the dashboard ---------------------------------------------------------------------------------------
+
+
+def test_the_dashboard_is_mounted_as_its_page_says() -> None:
+    mount, mount_in_flask, person_of, settings = snippets("docs/dashboard.md")
+    metadata = MetaData()
+    names: dict[str, Any] = {"engine": create_engine("sqlite:///shop.db"), "outbox": Outbox(metadata)}
+    metadata.create_all(names["engine"])
+    exec(person_of, names)
+    names["app"] = FastAPI()
+    exec(mount, names)
+    assert "/ops" in {getattr(route, "path", None) for route in names["app"].routes}
+    names |= {"app": Flask("shop"), "DispatcherMiddleware": DispatcherMiddleware}
+    exec(mount_in_flask, names)
+    assert list(names["app"].wsgi_app.mounts) == ["/ops"]
+    exec(settings, names)
+    assert names["settings"].title == "the shop"
 
 
 # -- frameworks ------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def in_messages() -> Iterator[str]:
         parts = {part for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
         for told in (text_of(node) for node in nodes if node not in parts):
             yield from re.findall(r"`(asyncflow [^`]+)`", told)
-            if told.startswith("asyncflow ") and not told.startswith("asyncflow: "):
+            if told.startswith("asyncflow ") and not re.match(r"asyncflow \S*:", told):
                 yield told
             if found := re.search(r"; (?:see )?(asyncflow [a-z].*)$", told):
                 yield found[1]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Engine, Table
 
+from asyncflow.outbox import Outbox
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler.configuration.configurations import Configurations
+from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.heads.queries import read_types
 from asyncflow.scheduler.operator import queries
 
@@ -31,6 +35,17 @@ class TypeCounts:
     def of(self, status: Status, task_type: str) -> int:
         """Return the count; 0 for a type that has no task in the status."""
         return self.counts.get((status, task_type), 0)
+
+
+def known_types(engine: Engine, outbox: Outbox) -> set[str]:
+    """Return the types declared here, set in the table, or found in rows, by name.
+
+    What another process declares is among them once it has rows or is set.
+    """
+    found = {*outbox.task_types, *outbox.handler_types, *Configurations(engine, outbox).all()}
+    for status in Status:
+        found.update(run_briefly(engine, partial(read_types, tasks=outbox.tasks, status=status)))
+    return found
 
 
 def count_types(connection: Connection, tasks: Table, statuses: Iterable[Status]) -> TypeCounts:
