@@ -1,4 +1,4 @@
-"""*Jobs* and *Periodic*: what runs at which times; jobs and their items are paused here."""
+"""*Jobs* and *Periodic*: what runs at which times; it is called and paused here, and items are switched off."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from asyncflow.errors import OptionError
 from asyncflow.integrations.dashboard.desk import Desk
 from asyncflow.integrations.dashboard.door.person import Role
 from asyncflow.integrations.dashboard.page import Deed, Form, PagePath, Seen, Values, WebPage
+from asyncflow.scheduler.operator.by_hand.triggers import Triggers
 from asyncflow.scheduler.operator.instances import Instances
 from asyncflow.scheduler.operator.schedules import Schedules
 
@@ -39,6 +40,26 @@ def _resume(desk: Desk, form: Form) -> str:
     return _job(form)
 
 
+def _trigger(desk: Desk, form: Form) -> str:
+    Triggers(desk.engine, desk.outbox).run_job(form.one("name"), actor=form.person.name, reason=form.reason)
+    return _job(form)
+
+
+def _trigger_periodic(desk: Desk, form: Form) -> str:
+    Triggers(desk.engine, desk.outbox).periodic_now(form.one("name"), actor=form.person.name, reason=form.reason)
+    return "periodic"
+
+
+def _pause_periodic(desk: Desk, form: Form) -> str:
+    Triggers(desk.engine, desk.outbox).pause_periodic(form.one("name"), actor=form.person.name, reason=form.reason)
+    return "periodic"
+
+
+def _resume_periodic(desk: Desk, form: Form) -> str:
+    Triggers(desk.engine, desk.outbox).resume_periodic(form.one("name"), actor=form.person.name, reason=form.reason)
+    return "periodic"
+
+
 def _switch_item(desk: Desk, form: Form) -> str:
     number = form.one("item")
     if not number.isdecimal():
@@ -61,5 +82,9 @@ PAGES = (
 DEEDS = (
     Deed(place=PagePath("jobs/pause"), role=Role.OPERATOR, do=_pause),
     Deed(place=PagePath("jobs/resume"), role=Role.OPERATOR, do=_resume),
+    Deed(place=PagePath("jobs/trigger"), role=Role.OPERATOR, do=_trigger),
+    Deed(place=PagePath("periodic/trigger"), role=Role.OPERATOR, do=_trigger_periodic),
+    Deed(place=PagePath("periodic/pause"), role=Role.OPERATOR, do=_pause_periodic),
+    Deed(place=PagePath("periodic/resume"), role=Role.OPERATOR, do=_resume_periodic),
     Deed(place=PagePath("jobs/item"), role=Role.OPERATOR, do=_switch_item),
 )

@@ -252,6 +252,13 @@ CHINESE: Mapping[str, str] = {
     "Enable it": "启用",
     "disable": "禁用",
     "enable": "启用",
+    "Run now …": "立即运行 …",
+    "Let each item run once": "让每个分片项运行一次",
+    "Let it be due now": "让它立即到期",
+    "Let it be due no more": "不再到期",
+    "What can be done": "可做的操作",
+    "trigger": "触发",
+    "purge": "清除",
     "Let no further run begin": "不再开始新的运行",
     "All that is recorded, as JSON": "全部记录 (JSON)",
     # -- audit --------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ def publish(application: Application, count: int, **message: Any) -> list[UUID]:
 async def test_every_page_is_there_on_every_database_and_every_deed_leaves_its_trace(
     application: Application, schedule: Schedule
 ) -> None:
+    application.outbox.periodic(application.outbox.task("report.due")(_report), "0 3 1 1 *")
     letters = dead_letters(application, 5, key="A1")
     publish(application, 3, key="B1")
     with application.engine.begin() as connection:
@@ -58,6 +59,8 @@ async def test_every_page_is_there_on_every_database_and_every_deed_leaves_its_t
     scheduler.start()
     eventually(lambda: Instances(application.engine, application.outbox).all())
     eventually(lambda: Schedules(application.engine, application.outbox).jobs())
+    eventually(lambda: Schedules(application.engine, application.outbox).periodic())
+    eventually(lambda: Instances(application.engine, application.outbox).shards("nightly"))
     name = Instances(application.engine, application.outbox).all()[0].name
     async with browser(dashboard_for(application)) as client:
         group = fingerprint_in(await client.get("/letters"))
@@ -76,7 +79,11 @@ async def test_every_page_is_there_on_every_database_and_every_deed_leaves_its_t
             ("instances/undrain", {"name": name}),
             ("jobs/pause", {"name": "nightly"}),
             ("jobs/resume", {"name": "nightly"}),
+            ("jobs/trigger", {"name": "nightly"}),
             ("jobs/item", {"name": "nightly", "item": "0", "off": "1"}),
+            ("periodic/trigger", {"name": "report.due"}),
+            ("periodic/pause", {"name": "report.due"}),
+            ("periodic/resume", {"name": "report.due"}),
             (f"task/{letters[0]}/cancel", {}),
             (f"letters/{group}/discard", {"id": [str(letters[1])]}),
         ):
@@ -92,11 +99,19 @@ async def test_every_page_is_there_on_every_database_and_every_deed_leaves_its_t
         ("maria", "undrain", "@instance", name),
         ("maria", "pause", "@job", "nightly"),
         ("maria", "resume", "@job", "nightly"),
+        ("maria", "trigger", "@job", "nightly"),
         ("maria", "disable", "@item", "nightly/0"),
+        ("maria", "trigger", "@periodic", "report.due"),
+        ("maria", "pause", "@periodic", "report.due"),
+        ("maria", "resume", "@periodic", "report.due"),
         ("maria", "cancel", "user.registered", "A1"),
         ("maria", "discard", "user.registered", "A1"),
     ]
     assert Configurations(application.engine, application.outbox).get("user.registered").limit == 7
+
+
+def _report() -> None:
+    """Do nothing."""
 
 
 def _run(_: Any) -> None:
