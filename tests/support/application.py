@@ -46,7 +46,8 @@ class Application:
 
         Its lease outlasts a slow test: one that takes shares by hand renews nothing.
         """
-        options.setdefault("lease_seconds", 600.0)
+        if "settings" not in options:
+            options.setdefault("lease_seconds", 600.0)
         publishers = publisher if isinstance(publisher, dict) else {"kafka": publisher or MemoryPublisher()}
         return Scheduler(self.engine, self.outbox, publishers, hooks=[self.signals, *hooks], **options)
 
