@@ -84,9 +84,10 @@ class Scheduler(Startable):
         """Make what belongs to one process: the instance's name, its connections, threads and locks."""
         self._process = os.getpid()
         self.machinery = its = Machinery(self._instance, self._publishers, self._jobs, self._given_registry)
-        self.cluster, self.ownership, self.lookout = its.cluster, its.ownership, its.lookout
-        self.types, self.relays, self.relay_runners = its.types, its.relays, its.relay_runners
-        self.worker, self.metronome = its.worker, its.metronome
+        standing, staff = its.standing, its.staff
+        self.cluster, self.ownership, self.lookout = standing.cluster, standing.ownership, standing.lookout
+        self.types, self.relays, self.relay_runners = standing.types, staff.relays, staff.relay_runners
+        self.worker, self.metronome = staff.worker, its.metronome
         self._begin_life()
         self._stopping = False
 
@@ -136,7 +137,7 @@ class Scheduler(Startable):
         """
         self._is_parents()
         breakers = {name: state for relay in self.relays for name, state in relay.breakers.states().items()}
-        return self._tally.counters((runner.board for runner in self.machinery.relay_runners), breakers)
+        return self._tally.counters((runner.board for runner in self.machinery.staff.relay_runners), breakers)
 
     def configure_jobs(self, options: Mapping[str, Mapping[str, Any]]) -> None:
         """Lay options, such as those of a TOML file, over the jobs' own, by the jobs' names, before the start.
@@ -145,12 +146,12 @@ class Scheduler(Startable):
         """
         if self._started:
             raise SchedulerStartedError("the scheduler has started with the jobs' options; configure it before")
-        self.machinery.roster.configure(options)
+        self.machinery.staff.roster.configure(options)
 
     @property
     def job_names(self) -> list[str]:
         """Return the names of the user's jobs."""
-        return self.machinery.roster.names()
+        return self.machinery.staff.roster.names()
 
     def drain(self, *, raise_errors: bool = False) -> Drained:
         """Relay in this thread until nothing is due, and run each job once, instead of ``start``: for tests and cron.

@@ -79,10 +79,10 @@ def monitored(application: Application, count: int = 1) -> None:
     start = threading.Barrier(count, timeout=60)
 
     def look(scheduler: Scheduler) -> None:
-        monitor = scheduler.machinery.monitor
+        monitor = scheduler.machinery.staff.monitor
         monitor._wards = replace(monitor._wards, shards=lambda: owned)
         start.wait()
-        while scheduler.machinery.monitor.step() == 0:
+        while scheduler.machinery.staff.monitor.step() == 0:
             pass
 
     with ThreadPoolExecutor(count) as threads:

@@ -102,7 +102,7 @@ def test_the_cleaner_leaves_the_latest_turn(ordered: Application, schedule: Sche
         latest = connection.execute(select(func.max(turns.c.number))).scalar()
     scheduler = schedule()
     scheduler.ownership.acquire()
-    while scheduler.machinery.cleaner.step() < 1:
+    while scheduler.machinery.staff.cleaner.step() < 1:
         pass
     with ordered.engine.connect() as connection:
         left = connection.execute(select(turns.c.number)).scalars().all()

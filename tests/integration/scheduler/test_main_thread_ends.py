@@ -72,8 +72,7 @@ def test_a_job_that_hangs_does_not_keep_the_process_from_its_end(sqlite_engine: 
     Application(sqlite_engine)
     url = sqlite_engine.url.render_as_string(hide_password=False)
     program = PROGRAM.format(url=url).split("def until")[0].replace('done.append("job")', "time.sleep(600)")
-    program += (
-        "\nscheduler.start()\nwhile not scheduler.machinery.roster.runners[0].board.is_at_work: time.sleep(0.01)\n"
-    )
+    program += "\nscheduler.start()\n(runner,) = scheduler.machinery.staff.roster.runners\n"
+    program += "while not runner.board.is_at_work: time.sleep(0.01)\n"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

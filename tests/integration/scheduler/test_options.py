@@ -182,7 +182,7 @@ def test_on_success_keeps_or_deletes(
 def test_periodic_interval_seconds_is_between_two_looks(application: Application, schedule: Schedule) -> None:
     application.outbox.task("report.send")
     application.outbox.periodic("report.send", "0 0 1 1 *")
-    timetable = schedule(periodic_interval_seconds=7).machinery.timetable
+    timetable = schedule(periodic_interval_seconds=7).machinery.staff.timetable
     while (pause := timetable.step()) == 0:
         pass
     assert pause == 7
@@ -195,7 +195,7 @@ def retained(application: Application, schedule: Schedule, status: Status, **opt
     long_ago(application)
     scheduler = schedule(**options)
     scheduler.ownership.acquire()
-    while scheduler.machinery.cleaner.step() < 1:
+    while scheduler.machinery.staff.cleaner.step() < 1:
         pass
     return len(application.rows())
 
@@ -225,7 +225,7 @@ def test_audit_retention_seconds_deletes_entries_or_not(
         connection.execute(text(f"UPDATE {entries.fullname} SET at = '2020-01-01 00:00:00.000000'"))
     scheduler = schedule(audit_retention_seconds=seconds)
     scheduler.ownership.acquire()
-    scheduler.machinery.cleaner.step()
+    scheduler.machinery.staff.cleaner.step()
     assert len(application.rows(select(entries))) == left
 
 
@@ -239,12 +239,12 @@ def test_dedupe_retention_seconds_forgets_keys_or_not(
         connection.execute(text(f"UPDATE {keys.fullname} SET created_at = '2020-01-01 00:00:00.000000'"))
     scheduler = schedule(dedupe_retention_seconds=seconds)
     scheduler.ownership.acquire()
-    scheduler.machinery.cleaner.step()
+    scheduler.machinery.staff.cleaner.step()
     assert len(application.rows(select(keys))) == left
 
 
 def test_cleaning_interval_seconds_is_between_two_runs(application: Application, schedule: Schedule) -> None:
-    assert schedule(cleaning_interval_seconds=7).machinery.cleaner.step() == 7
+    assert schedule(cleaning_interval_seconds=7).machinery.staff.cleaner.step() == 7
     schedule(cleaning_interval_seconds=0.01).start()
     for run in (1, 2):
         publish_many(application, 1)
@@ -259,7 +259,7 @@ def test_cleaning_batch_bounds_a_transaction(application: Application, schedule:
     long_ago(application)
     scheduler = schedule(cleaning_batch=4)
     scheduler.ownership.acquire()
-    while scheduler.machinery.cleaner.step() < 1:
+    while scheduler.machinery.staff.cleaner.step() < 1:
         pass
     assert [event.rows for event in application.signals.of(SettledRowsDeleted)] == [4, 4, 2]
 
@@ -270,7 +270,7 @@ def test_cleaning_pause_seconds_is_between_two_batches(application: Application,
     long_ago(application)
     scheduler = schedule(cleaning_batch=1, cleaning_pause_seconds=0.75)
     scheduler.ownership.acquire()
-    assert scheduler.machinery.cleaner.step() == 0.75
+    assert scheduler.machinery.staff.cleaner.step() == 0.75
 
 
 def lease_of_a_claim(application: Application, schedule: Schedule, seconds: float) -> float:
@@ -295,7 +295,7 @@ def test_claim_lease_seconds_is_how_long_a_claim_lasts(application: Application,
 def test_monitor_interval_seconds_is_between_two_looks(application: Application, schedule: Schedule) -> None:
     application.outbox.task("any")
     for seconds in (0.25, 0.75):
-        assert schedule(monitor_interval_seconds=seconds).machinery.monitor.step() == seconds
+        assert schedule(monitor_interval_seconds=seconds).machinery.staff.monitor.step() == seconds
 
 
 def test_configuration_interval_seconds_is_between_two_readings(schedule: Schedule) -> None:

@@ -175,7 +175,7 @@ def looks_at_heads(examined: Examined) -> int:
 def test_the_cleaner_looks_once_for_many_batches(filled: Filled) -> None:
     scheduler = Scheduler(filled.engine, filled.outbox, {"kafka": MemoryPublisher()}, lease_seconds=600)
     scheduler.ownership.acquire()
-    cleaner: Cleaner = scheduler.machinery.cleaner
+    cleaner: Cleaner = scheduler.machinery.staff.cleaner
     try:
         with examining(filled.engine) as examined:
             for _ in range(20):

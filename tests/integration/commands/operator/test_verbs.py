@@ -166,12 +166,12 @@ def test_periodic_tasks_are_told_with_their_due_times(
     sqlite_application.outbox.periodic(report, "0 0 1 1 *", name="yearly")
     assert ask("periodic", "--json") == []
     scheduler = sqlite_schedule()
-    scheduler.machinery.timetable.step()
+    scheduler.machinery.staff.timetable.step()
     (told,) = ask("periodic", "--json")
     assert (told["name"], told["cron"], told["last_due"], told["seconds_late"]) == ("yearly", "0 0 1 1 *", None, 0.0)
     assert told["next_due"].endswith("-01-01T00:00:00Z") or "-01-01T00:00:00" in told["next_due"]
     assert ask("periodic").splitlines()[1].startswith("yearly")
-    scheduler.machinery.timetable.close()
+    scheduler.machinery.staff.timetable.close()
 
 
 def test_the_view_of_all_is_shown_once_for_scripts(sqlite_application: Application, ask: Ask) -> None:

@@ -203,7 +203,7 @@ def test_it_comes_once_though_the_answer_of_any_commit_is_lost(network: Network,
         with Session(engine) as session, session.begin():
             for parent in (shop.pack, shop.book):
                 parent.options(then=shop.send.later(lost, parcel=RESULT)).enqueue(session, order=lost)
-        _work(scheduler.machinery.worker, shop.seen, 2 * lost + 2)
+        _work(scheduler.machinery.staff.worker, shop.seen, 2 * lost + 2)
     scheduler.stop()
     through.dispose()
     assert sorted(shop.seen) == sorted([(n, n * 10, "") for n in range(lost + 1)] * 2)

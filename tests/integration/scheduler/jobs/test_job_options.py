@@ -62,7 +62,7 @@ class Stream(DataflowJob[ShardingContext, list[int]]):
 
 def tick(scheduler: Scheduler) -> None:
     """Tick for the only job, as soon as it knows its items."""
-    (runner,) = scheduler.machinery.roster.runners
+    (runner,) = scheduler.machinery.staff.roster.runners
     eventually(runner.board.places)
     runner.tick()
 
@@ -178,7 +178,7 @@ def test_misfire_gives_exactly_one_further_run_for_ticks_that_came_too_early(
     noted = Noted(work)
     scheduler = schedulers(SimpleJob("job", noted, cron=NEVER, misfire=misfire))
     scheduler.start()
-    (runner,) = scheduler.machinery.roster.runners
+    (runner,) = scheduler.machinery.staff.roster.runners
     tick(scheduler)
     assert begun.wait(LONG)
     for _ in range(3):
@@ -241,7 +241,7 @@ def test_reconcile_interval_minutes_is_between_two_readings_of_who_owns_what(
 ) -> None:
     scheduler = schedulers(SimpleJob("job", Noted(), cron=NEVER, reconcile_interval_minutes=1))
     scheduler.drain()
-    (runner,) = scheduler.machinery.roster.runners
+    (runner,) = scheduler.machinery.staff.roster.runners
     readings: list[int] = []
     runner.share.refresh = lambda: readings.append(1)  # type: ignore[method-assign]
     now = runner._clock()
@@ -259,7 +259,7 @@ def test_sharding_strategy_shares_the_items_out(application: Application, schedu
     ]
     for scheduler in running:
         scheduler.start()
-    shares = sorted(scheduler.machinery.roster.runners[0].share.owner for scheduler in running)
+    shares = sorted(scheduler.machinery.staff.roster.runners[0].share.owner for scheduler in running)
     application.signals.wait_for(
         events.OwnershipChanged, lambda event: (event.job, event.owner, event.shards) == ("job", shares[0], (0, 1))
     )

@@ -133,7 +133,7 @@ def test_the_cleaner_deletes_the_context_with_its_task(application: Application)
         connection.execute(text("UPDATE asyncflow_task SET order_time = '2020-01-01 00:00:00.000000'"))
     scheduler = application.scheduler()
     scheduler.ownership.acquire()
-    scheduler.machinery.cleaner.step()
+    scheduler.machinery.staff.cleaner.step()
     scheduler.stop()
     assert application.rows() == []
     assert overflown(application) == []

@@ -28,7 +28,7 @@ def cleaner(schedule: Schedule, **options: Any) -> Cleaner:
     """Return the cleaner of a scheduler that owns its shards and runs nothing."""
     scheduler = schedule(**options)
     scheduler.ownership.acquire()
-    return scheduler.machinery.cleaner
+    return scheduler.machinery.staff.cleaner
 
 
 def settled(application: Application, count: int, status: Status, *, old: bool = True) -> None:
@@ -95,7 +95,7 @@ def test_the_retention_begins_when_the_row_is_settled(application: Application, 
     long_ago(application)
     scheduler = schedule()
     scheduler.drain()
-    clean(scheduler.machinery.cleaner)
+    clean(scheduler.machinery.staff.cleaner)
     assert application.statuses() == [Status.SUCCESS] * 5
 
 
@@ -128,7 +128,7 @@ def test_rows_go_in_small_batches_with_pauses_between(engine: Any, made: list[An
     settled(application, 30, Status.SUCCESS)
     made.append(application.scheduler(cleaning_batch=4, cleaning_pause_seconds=0.25, cleaning_interval_seconds=77))
     made[0].ownership.acquire()
-    pauses = clean(made[0].machinery.cleaner)
+    pauses = clean(made[0].machinery.staff.cleaner)
     assert set(pauses[:-1]) == {0.25}
     assert pauses[-1] == 77
     deleted = [event.rows for event in application.signals.of(SettledRowsDeleted)]

@@ -346,7 +346,7 @@ def test_a_drain_does_what_became_due_while_a_handler_worked_for_long(
 
     enqueue(application, working, name="first")
     scheduler = application.scheduler()
-    worker: Any = scheduler.machinery.worker
+    worker: Any = scheduler.machinery.staff.worker
     scheduler.drain()
     scheduler.stop()
 

@@ -84,7 +84,7 @@ def test_the_time_of_a_task_counts_from_when_its_handler_starts(sqlite_applicati
 
     enqueue(application, working)
     scheduler = application.scheduler()
-    worker = scheduler.machinery.worker
+    worker = scheduler.machinery.staff.worker
     scheduler.drain()
 
     assert application.statuses() == [Status.SUCCESS] * COUNT
@@ -193,7 +193,7 @@ def test_a_waiting_task_does_not_begin_when_its_claim_may_have_run_out(sqlite_ap
     scheduler.ownership.acquire()
     scheduler.ownership.await_share()
     scheduler.worker.step()
-    eventually(lambda: attempts and not scheduler.machinery.worker.crews.by_type["working"].at_work())
+    eventually(lambda: attempts and not scheduler.machinery.staff.worker.crews.by_type["working"].at_work())
     begun = len(attempts)
     scheduler.worker.close()
     scheduler.stop()

@@ -74,7 +74,11 @@ def test_rows_that_are_locked_hide_no_others_whose_claims_ran_out(
         for one in ids[:9]:  # one by one: of a small table a server may lock all
             assert rival.execute(select(tasks.c.id).where(tasks.c.id == one).with_for_update()).all()
         eventually(
-            lambda: (scheduler.machinery.monitor.step(), application.statuses().count(Status.PENDING)) == (0.1, 11)
+            lambda: (
+                (scheduler.machinery.staff.monitor.step(), application.statuses().count(Status.PENDING)) == (0.1, 11)
+            )
         )
-    eventually(lambda: (scheduler.machinery.monitor.step(), application.statuses().count(Status.PENDING)) == (0.1, 20))
+    eventually(
+        lambda: (scheduler.machinery.staff.monitor.step(), application.statuses().count(Status.PENDING)) == (0.1, 20)
+    )
     scheduler.stop()

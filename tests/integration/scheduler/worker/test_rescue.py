@@ -117,8 +117,8 @@ def test_from_the_second_death_on_what_had_begun_is_counted_and_what_waited_is_n
     eventually(lambda: len(dead.begun) == 1)
     dead.die()
     second = Dead(application)
-    second.scheduler.machinery.alarms.departed.see([], [dead.scheduler.ownership.owner])
-    second.scheduler.machinery.monitor.step()
+    second.scheduler.machinery.standing.alarms.departed.see([], [dead.scheduler.ownership.owner])
+    second.scheduler.machinery.staff.monitor.step()
     assert [row.retry_count for row in application.rows()] == [0] * 5
     second.claim()
     eventually(lambda: len(dead.begun) == 2)
@@ -144,7 +144,7 @@ def test_an_instance_that_comes_back_is_fenced_and_keeps_what_it_claims_from_the
     dead.die()
     other = application.scheduler()
     other.ownership.acquire()
-    other.machinery.monitor.step()
+    other.machinery.staff.monitor.step()
     assert [row.status for row in application.rows()] == [Status.PENDING]
     dead.scheduler.cluster.registry.renew()
     with application.engine.begin() as connection:
@@ -154,7 +154,7 @@ def test_an_instance_that_comes_back_is_fenced_and_keeps_what_it_claims_from_the
                 status=int(Status.PROCESSING), owner=owner, claim_token=UUID(int=7), order_time=timedelta(seconds=60)
             )
         )
-    other.machinery.monitor._looked_for = (frozenset(), frozenset())
-    other.machinery.monitor.step()
+    other.machinery.staff.monitor._looked_for = (frozenset(), frozenset())
+    other.machinery.staff.monitor.step()
     assert [row.status for row in application.rows()] == [Status.PROCESSING]
     other.worker.close()

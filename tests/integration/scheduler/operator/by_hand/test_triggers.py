@@ -94,7 +94,7 @@ class Reports:
 
         application.outbox.periodic(report, YEARLY, name="yearly", arguments={"year": 1})
         self.triggers = Triggers(application.engine, application.outbox)
-        self.timetable = application.scheduler(**QUICK).machinery.timetable
+        self.timetable = application.scheduler(**QUICK).machinery.staff.timetable
         self.step()
 
     def step(self) -> None:
@@ -131,7 +131,7 @@ def test_a_paused_one_is_not_due_though_its_code_is_deployed_anew(application: A
     assert (reports.entry().paused, reports.entry().next_due) == (True, NEVER)
     with pytest.raises(OptionError, match="is paused; asyncflow periodic --resume first"):
         reports.triggers.periodic_now("yearly", actor="ann")
-    again = application.scheduler(**QUICK).machinery.timetable  # another process, with the same code
+    again = application.scheduler(**QUICK).machinery.staff.timetable  # another process, with the same code
     again.step()
     again.close()
     reports.step()

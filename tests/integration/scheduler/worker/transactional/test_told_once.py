@@ -67,7 +67,7 @@ def test_a_commit_that_is_answered_when_its_task_was_settled_is_told_of_once(
     assert answers.is_late.wait(LONG)
     (attempt,) = scheduler.worker.crews.at_work()
     attempt.overdue_at = 0.0  # as after max_processing_time_seconds
-    scheduler.machinery.alarms.handlers.wake()
+    scheduler.machinery.standing.alarms.handlers.wake()
     wait_for_settled(application.signals, DESTINATION, 1)
     answers.let_through.set()
     assert ended.wait(LONG)

@@ -1,0 +1,150 @@
+"""Who works in an instance: relays, worker, and the keepers of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from asyncflow.scheduler.charts.chart_writer import ChartWriter
+from asyncflow.scheduler.instance import Instance
+from asyncflow.scheduler.jobs.job import Job
+from asyncflow.scheduler.jobs.roster import Roster
+from asyncflow.scheduler.jobs.run import Assignment
+from asyncflow.scheduler.jobs.runner import JobRunner
+from asyncflow.scheduler.loops.loop import Loop
+from asyncflow.scheduler.publishing.breakers import Breakers
+from asyncflow.scheduler.publishing.publisher import Publisher
+from asyncflow.scheduler.publishing.route import Route
+from asyncflow.scheduler.relay.relay import Relay
+from asyncflow.scheduler.standing import Standing
+from asyncflow.scheduler.telling.teller import Informants, Teller
+from asyncflow.scheduler.upkeep.cleaner import Cleaner
+from asyncflow.scheduler.upkeep.timetable import Timetable
+from asyncflow.scheduler.worker.handler_call import Tools
+from asyncflow.scheduler.worker.rescuing.monitor import Monitor, Wards
+from asyncflow.scheduler.worker.shard_claims import ShardClaims
+from asyncflow.scheduler.worker.worker import Worker
+from asyncflow.scheduler.workload import Workload
+
+
+class Staff:
+    """Hold those who work on what an instance stands before, each with a loop of its own; belongs to one process."""
+
+    def __init__(
+        self, instance: Instance, standing: Standing, publishers: Mapping[str, Publisher], jobs: Iterable[Job]
+    ) -> None:
+        outbox, hooks = instance.outbox, instance.hooks
+        self._instance, self._standing = instance, standing
+        self.relays = [self._relay(name, publisher) for name, publisher in publishers.items()]
+        self.relay_runners = [self._runner(relay) for relay in self.relays]
+        self.worker = self._worker()
+        self.monitor = Monitor(outbox, instance.engine, self._wards(), hooks, self._on_rescued)
+        self.timetable = Timetable(instance)
+        self.cleaner = Cleaner(instance, standing.ownership, standing.look_anew)
+        self.chart_writer = ChartWriter(outbox, instance.database(), instance.counts, hooks)
+        self.roster = Roster(jobs, instance.engine, outbox, standing.cluster, hooks)
+        self._own_loops = self._loops()
+        # It has the last word: what the others do until their end is counted.
+        self.charts_loop = Loop("charts", self.chart_writer.step, hooks, self.chart_writer.close)
+
+    def loops(self) -> list[Loop]:
+        """Return the loops that do the work; the jobs' are there from the start on."""
+        runners = (*self.relay_runners, *self.roster.runners)
+        return [*(runner.loop for runner in runners), *self._own_loops]
+
+    def expect_work(self, task_types: frozenset[str]) -> None:
+        """Look at once for tasks of these types, of which some were committed."""
+        outbox = self._instance.outbox
+        self._standing.lookout.disturb()
+        types = outbox.task_types
+        destinations = {types[name].destination for name in task_types if name in types}
+        if not task_types.isdisjoint(outbox.handler_types):
+            self._expect_tasks()
+        for relay, runner in zip(self.relays, self.relay_runners, strict=True):
+            if relay.destination in destinations:
+                relay.expect_work()
+                runner.summons.wake()
+
+    def drain(self, beat: Callable[[], None]) -> None:
+        """Work in this thread until nothing is due, and run each job once; ``beat`` is called between the steps."""
+        self._standing.ownership.await_share()
+        while self.cleaner.strays.put_back():
+            beat()
+        self.cleaner.close()
+        for relay in self.relays:
+            _exhaust(relay.step, beat)
+        _exhaust(self.timetable.step, beat)
+        self.monitor.step()
+        self.worker.drain(beat)
+        for runner in self.roster.runners:
+            runner.share.await_share()
+            runner.drain(beat)
+        self.chart_writer.close()
+
+    def teller(self) -> Teller:
+        """Return who tells of what these do."""
+        instance, workload, relays = self._instance, Workload(self.worker), self.relays
+        informants = Informants(
+            outbox=instance.outbox,
+            settings=instance.settings,
+            lately=instance.lately,
+            unknown_types=self._standing.unknown_types,
+            spent=lambda: [*workload.paced(), *(name for relay in relays for name in relay.spent())],
+            crews=workload.full_crews,
+            in_hand=lambda: workload.in_hand() + sum(relay.in_hand for relay in relays),
+        )
+        return Teller(informants, instance.hooks)
+
+    # -- making ------------------------------------------------------------------------------------------
+
+    def _relay(self, destination: str, publisher: Publisher) -> Relay:
+        instance, summons = self._instance, self._standing.alarms.summons[destination]
+        route = Route(destination, publisher, Breakers(destination, instance.settings, instance.hooks))
+        return Relay(instance, route, self._standing.scope, summons.wake)
+
+    def _runner(self, relay: Relay) -> JobRunner:
+        summons = self._standing.alarms.summons[relay.destination]
+        assignment = Assignment(relay, self._standing.ownership, summons, self._instance.hooks)
+        return JobRunner(assignment, at_end=relay.close)
+
+    def _worker(self) -> Worker:
+        instance, standing = self._instance, self._standing
+        wake = standing.alarms.handlers.wake
+        source = ShardClaims(instance, standing.scope, wake)
+        tools = Tools(source, instance.engine, instance.outbox.max_message_bytes, instance.at_home)
+        return Worker(standing.types.handlers, tools, instance.settings, instance.hooks, wake)
+
+    def _wards(self) -> Wards:
+        settings, standing = self._instance.settings, self._standing
+        return Wards(
+            shards=standing.ownership.epochs,
+            types=standing.types.handlers,
+            interval_seconds=settings.monitor_interval_seconds,
+            lease_seconds=settings.lease_seconds,
+            departed=standing.alarms.departed,
+            lookout=standing.lookout,
+        )
+
+    def _loops(self) -> tuple[Loop, ...]:
+        hooks, alarms, types = self._instance.hooks, self._standing.alarms, self._standing.types
+        return (
+            Loop("handlers", self.worker.step, hooks, self.worker.close, alarms.handlers),
+            Loop("monitor", self.monitor.step, hooks, self.monitor.close, alarms.monitor),
+            Loop("periodic", self.timetable.step, hooks, self.timetable.close),
+            Loop("cleaner", self.cleaner.step, hooks, self.cleaner.close, alarms.cleaner),
+            Loop("configuration", types.step, hooks, types.close),
+        )
+
+    # -- what happens meanwhile --------------------------------------------------------------------------
+
+    def _on_rescued(self) -> None:
+        self._standing.lookout.disturb()
+        self._expect_tasks()
+
+    def _expect_tasks(self) -> None:
+        self.worker.expect_work()
+        self._standing.alarms.handlers.wake()
+
+
+def _exhaust(step: Callable[[], float], beat: Callable[[], None]) -> None:
+    while step() == 0:
+        beat()
