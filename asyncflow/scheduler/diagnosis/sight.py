@@ -11,29 +11,15 @@ from sqlalchemy import Connection
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.cluster import queries as cluster_queries
-from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.heads.parts import HeadParts
 from asyncflow.scheduler.heads.queries import Head, read_heads_of
 from asyncflow.scheduler.table.queries import read_clock
-from asyncflow.scheduler.telling.instance_state import InstanceState, state_from
+from asyncflow.scheduler.telling.instance_state import InstanceState
+from asyncflow.scheduler.telling.roll_call import Member, owners_of_shards, recorded_members
 
 _MOST_PARTS = 16  # of the heads: some 8,000 lanes, in about a tenth of a second
 MOST_TYPES = 100  # whose reasons are looked for: those that wait longest
-
-
-class Member(NamedTuple):
-    """Tell of a running instance; ``state`` is what it tells of itself, None if it tells nothing."""
-
-    name: str
-    leaving: bool
-    state: InstanceState | None
-
-    @property
-    def is_drained(self) -> bool:
-        """Tell whether somebody, or its own end, took it from the candidates; one with fixed shares never was one."""
-        return self.leaving and self.state is not None and "instance_count" not in self.state.settings
 
 
 class Waiting(NamedTuple):
@@ -142,18 +128,13 @@ def _heads(connection: Connection, outbox: Outbox) -> tuple[list[Head], str | No
 
 
 def _seen(connection: Connection, outbox: Outbox, waiting: list[Waiting], last: str | None) -> Sight:
-    owners = {
-        row.shard: row.owner if row.owner and row.seconds_left > 0 else None
-        for row in connection.execute(cluster_queries.read_owners(outbox.shards))
-        if row.job == OUTBOX_JOB
-    }
     names = [one.task_type for one in waiting[:MOST_TYPES]]
-    members = _members(connection, outbox)
+    members = [one for one in recorded_members(connection, outbox) if one.lease_seconds_left > 0]
     unhandled = {name for member in members if member.state for name in member.state.unhandled}
     return Sight(
         now=connection.execute(read_clock()).scalar_one(),
         members=members,
-        owners=owners,
+        owners=owners_of_shards(connection, outbox),
         waiting=waiting,
         off=_switched_off(connection, outbox, names),
         at_work=frozenset(name for name in unhandled.intersection(names) if _is_at_work(connection, outbox, name)),
@@ -161,16 +142,6 @@ def _seen(connection: Connection, outbox: Outbox, waiting: list[Waiting], last: 
         destinations={name: kind.destination for name, kind in outbox.task_types.items()},
         topics={name: kind.topic for name, kind in outbox.task_types.items()},
     )
-
-
-def _members(connection: Connection, outbox: Outbox) -> list[Member]:
-    found: dict[str, Member] = {}
-    for row in connection.execute(cluster_queries.read_members(outbox.instances)):
-        if row.seconds_left > 0:
-            known = found.get(row.instance)
-            state = state_from(row.state) or (known.state if known else None)
-            found[row.instance] = Member(row.instance, bool(row.leaving), state)
-    return list(found.values())
 
 
 def _switched_off(connection: Connection, outbox: Outbox, names: Sequence[str]) -> frozenset[str]:

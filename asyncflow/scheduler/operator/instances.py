@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -14,20 +15,15 @@ from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator import look_queries
 from asyncflow.scheduler.operator.audit import Act, Subject, noting
-from asyncflow.scheduler.telling.instance_state import InstanceState, state_from
+from asyncflow.scheduler.telling.roll_call import Member, owners_of_shards, recorded_members
 from asyncflow.text import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceView:
-    """Tell of one instance; ``state`` is what it tells of itself, None if it tells nothing."""
+class InstanceView(Member):
+    """Tell of one instance, and of how much it owns."""
 
-    name: str
-    jobs: tuple[str, ...]
-    shards: int  # of the outbox that it owns
-    lease_seconds_left: float  # 0 or less: it has died, or is about to be found dead
-    is_leaving: bool  # it takes no shards: it is being drained, stops, or has fixed shares
-    state: InstanceState | None
+    shards: int  # of the outbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,26 +85,12 @@ class Instances:
         run_briefly(self._engine, write)
 
     def _read(self, connection: Connection) -> list[InstanceView]:
-        owned: dict[str, int] = {}
-        for row in connection.execute(cluster_queries.read_owners(self._outbox.shards)):
-            if row.job == OUTBOX_JOB and row.owner and row.seconds_left > 0:
-                owned[row.owner] = owned.get(row.owner, 0) + 1
-        members: dict[str, list[Any]] = {}
-        for row in connection.execute(cluster_queries.read_members(self._outbox.instances)):
-            members.setdefault(row.instance, []).append(row)
-        return [_instance(name, rows, owned.get(name, 0)) for name, rows in members.items()]
+        owned = Counter(owners_of_shards(connection, self._outbox).values())
+        return [_view(member, owned[member.name]) for member in recorded_members(connection, self._outbox)]
 
 
-def _instance(name: str, rows: list[Any], shards: int) -> InstanceView:
-    states = [state for row in rows if (state := state_from(row.state)) is not None]
-    return InstanceView(
-        name=name,
-        jobs=tuple(row.job for row in rows),
-        shards=shards,
-        lease_seconds_left=max(float(row.seconds_left) for row in rows),
-        is_leaving=all(bool(row.leaving) for row in rows),
-        state=states[0] if states else None,
-    )
+def _view(member: Member, shards: int) -> InstanceView:
+    return InstanceView(**{one.name: getattr(member, one.name) for one in fields(member)}, shards=shards)
 
 
 def _shard(row: Any) -> ShardView:
