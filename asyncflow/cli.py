@@ -22,6 +22,7 @@ from asyncflow.commands.in_application import ParserInApplication
 from asyncflow.commands.operator import charts, completion, dashboard, instances, purge, schedules, tasks, top, types
 from asyncflow.commands.printing import tell
 from asyncflow.commands.stop_signals import StopHeard
+from asyncflow.commands.target import with_target
 from asyncflow.errors import AsyncflowError, nearest
 from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line
@@ -87,7 +88,7 @@ def main_in_application(program: str, arguments: Sequence[str], make_scheduler: 
 
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser.parse_args(given, argparse.Namespace(given=given, parser=parser, processes=None))
+    options = with_target(parser.parse_args(given, argparse.Namespace(given=given, parser=parser, processes=None)))
     try:
         code: int = options.command(options)
         sys.stdout.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Engine, MetaData, create_engine
@@ -44,18 +45,28 @@ def database_of(options: argparse.Namespace, **engine_options: Any) -> tuple[Eng
 
 
 def database_with_type(options: argparse.Namespace) -> tuple[Engine, Outbox]:
-    """Return the engine and the outbox that the options name; raises UnknownTaskTypeError for a ``--type`` of none.
+    """Return the engine and the outbox that the options name; raises UnknownTaskTypeError for a ``--type`` of none."""
+    engine, outbox = database_of(options)
+    if options.task_type is not None:
+        require_known(options, engine, outbox, [options.task_type])
+    return engine, outbox
+
+
+def require_known(
+    options: argparse.Namespace, engine: Engine, outbox: Outbox, names: Iterable[str], also: Sequence[str] = ()
+) -> None:
+    """Raise UnknownTaskTypeError for the first of the names that is no task type's, and none of ``also``.
 
     A database alone does not know what applications declare: there it is told, and the command goes on.
     """
-    engine, outbox = database_of(options)
-    name = options.task_type
-    if name is None or name in outbox.task_types or name in outbox.handler_types:
-        return engine, outbox
-    known = known_types(engine, outbox)
-    if name not in known:
+    unknown = [name for name in names if name not in outbox.task_types and name not in outbox.handler_types]
+    if not unknown:
+        return
+    known = known_types(engine, outbox).union(also)
+    for name in unknown:
+        if name in known:
+            continue
         text = f"no task type {shown(name)} is declared, set or has tasks{nearest(name, known)}; see asyncflow types"
         if options.target:
             raise UnknownTaskTypeError(text)
         tell(f"asyncflow: {text}", sys.stderr)
-    return engine, outbox

@@ -64,16 +64,6 @@ def add_changes(actions: Any) -> None:
         _add_change(add_action(actions, name, text, _change), name)
 
 
-def _with_target(options: argparse.Namespace) -> argparse.Namespace:
-    """Take a module:attribute that stands behind ids for what it is: no id has a colon."""
-    if isinstance(ids := getattr(options, "id", None), list) and not getattr(options, "target", None):
-        names = [one for one in ids if ":" in one]
-        if len(names) == 1:
-            ids.remove(names[0])
-            options.target = names[0]
-    return options
-
-
 def _add_filter(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--type", dest="task_type", metavar="NAME", help="of this task type")
     sub.add_argument("--key", help="with this key")
@@ -117,7 +107,6 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _change(options: argparse.Namespace) -> int:
-    options = _with_target(options)
     selection = Selection(
         ids=options.id, task_type=options.task_type, key=options.key, everything=options.all, limit=options.limit
     )

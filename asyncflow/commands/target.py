@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import pkgutil
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -23,6 +25,22 @@ _INSTEAD = {
     "mysql": ("mysql", "mysql+pymysql://"),
     "psycopg2": ("postgresql", "postgresql+psycopg://"),
 }  # what a URL means that names no driver, and ours
+_TARGET = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
+
+
+def with_target(options: argparse.Namespace) -> argparse.Namespace:
+    """Take a ``module:attribute`` that stands behind the values of an option for what it is; return the options.
+
+    argparse gives it to the option where that takes several: ``--id X Y module:attribute``. A type's name may have a
+    colon, too, so the option keeps one value at least.
+    """
+    if getattr(options, "target", "") is not None or getattr(options, "database_url", None):
+        return options
+    for name, values in vars(options).items():
+        if isinstance(values, list) and name != "given" and len(values) > 1 and _TARGET.fullmatch(values[-1]):
+            *kept, target = values
+            return argparse.Namespace(**{**vars(options), name: kept, "target": target})
+    return options
 
 
 def scheduler_at(target: str | Callable[[], Scheduler]) -> Scheduler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ class Calls:
 
     def in_session(self, handler: Callable[..., Any], given: dict[str, Any], committed: Committed) -> Callable[[], Any]:
         """Return the call of a transactional handler with a session on a savepoint, which it commits."""
-        if asyncio.iscoroutinefunction(handler):
+        if inspect.iscoroutinefunction(handler):
             raise OptionError(
                 f"{handler.__qualname__}() is a transactional coroutine, which works in an AsyncSession; "
                 f"give drain() one"
@@ -92,7 +93,7 @@ class AsyncCalls(Calls):
 
     def in_session(self, handler: Callable[..., Any], given: dict[str, Any], committed: Committed) -> Callable[[], Any]:
         """Return the call, of a coroutine with an AsyncSession; it is made after this, and not later."""
-        if not asyncio.iscoroutinefunction(handler):
+        if not inspect.iscoroutinefunction(handler):
             return super().in_session(handler, given, committed)
         from sqlalchemy.ext.asyncio import AsyncSession
 

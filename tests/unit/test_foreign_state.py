@@ -14,7 +14,6 @@ from tests.unit.test_wiring import trees
 
 # By module and attribute; what is written there belongs to a library, which asks for it so.
 ALLOWED = {
-    ("asyncflow.commands.dead_letters", "target"): "argparse's own place for what was given",
     ("asyncflow.commands.printing", "message"): "logging's own way of a formatter: the record's text is made by it",
     ("asyncflow.commands.stop_signals", "mask"): "of threading.local: each thread's own",
     ("asyncflow.scheduler.connections.sqlite_calls", "calls"): "of threading.local: each thread's own",

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from asyncflow.commands.database import add_database_options, database_of
+from sqlalchemy import Engine
+
+from asyncflow.commands.database import add_database_options, database_of, require_known
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
 from asyncflow.commands.terminal.columns import table, width_of_terminal
+from asyncflow.outbox import Outbox
 from asyncflow.scheduler.charts.charts import Chart, Charts, Span, charts
 
 _HEADINGS = ("TASK TYPE", "SENT", "DONE", "FAILED", "RETRIED")
@@ -31,11 +34,18 @@ def add_to(commands: Any) -> None:
 
 
 def _charts(options: argparse.Namespace) -> int:
-    found = charts(
-        *database_of(options), span=_SPANS[options.span], types=options.task_types or None, most=options.most
-    )
+    engine, outbox = database_of(options)
+    if options.task_types:
+        require_known(options, engine, outbox, options.task_types, also=_charted(engine, outbox, options.task_types))
+    found = charts(engine, outbox, span=_SPANS[options.span], types=options.task_types or None, most=options.most)
     tell(as_json(asdict(found)) if options.json else render(found, width_of_terminal()))
     return 0
+
+
+def _charted(engine: Engine, outbox: Outbox, names: Sequence[str]) -> list[str]:
+    """Return those of the names that have counts; nobody need declare them any more, nor any row be left of them."""
+    found = charts(engine, outbox, span=Span.THREE_DAYS, types=names)
+    return [one.task_type for one in found.types if one.task_type and any(one.totals.values())]
 
 
 def render(found: Charts, width: int) -> str:

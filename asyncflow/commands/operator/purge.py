@@ -13,7 +13,7 @@ from asyncflow.commands.terminal.as_json import add_json_option, as_json
 from asyncflow.commands.terminal.columns import table, width_of_terminal
 from asyncflow.commands.terminal.consent import is_confirmed
 from asyncflow.commands.terminal.progress import progress
-from asyncflow.errors import OptionError
+from asyncflow.errors import OptionError, nearest
 from asyncflow.outbox import Status
 from asyncflow.scheduler.operator.by_hand.purge import Purge, Purgeable, Purger
 from asyncflow.text import shown
@@ -35,12 +35,7 @@ def add_to(commands: Any) -> None:
         "--older-than", required=True, metavar="AGE", help="since they were settled: 90s, 30m, 12h, 3d"
     )
     command.add_argument(
-        "--status",
-        nargs="+",
-        action="extend",
-        choices=_STATUSES,
-        metavar="STATUS",
-        help="success (default), failed, cancelled",
+        "--status", nargs="+", action="extend", metavar="STATUS", help="success (default), failed, cancelled"
     )
     command.add_argument("--type", dest="task_type", metavar="NAME", help="of this task type; of all without")
     command.add_argument("--yes", action="store_true", help="do not ask")
@@ -50,7 +45,7 @@ def add_to(commands: Any) -> None:
 
 
 def _purge(options: argparse.Namespace) -> int:
-    statuses = tuple(dict.fromkeys(_STATUSES[name] for name in options.status or ["success"]))
+    statuses = tuple(dict.fromkeys(map(_status_of, options.status or ["success"])))
     purge = Purge(older_than_seconds=age_of(options.older_than), statuses=statuses, task_type=options.task_type)
     purger = Purger(*database_with_type(options))
     if not options.yes:
@@ -65,6 +60,13 @@ def _purge(options: argparse.Namespace) -> int:
         deleted = purger.run(purge, actor=options.actor, reason=options.reason, on_progress=told)
     tell(as_json({"deleted": deleted}) if options.json else f"{deleted} {'task' if deleted == 1 else 'tasks'} deleted")
     return 0
+
+
+def _status_of(name: str) -> Status:
+    if name not in _STATUSES:
+        known = ", ".join(_STATUSES)
+        raise OptionError(f"--status is {shown(name)}{nearest(name, _STATUSES)}; give one or more of {known}")
+    return _STATUSES[name]
 
 
 def age_of(text: str) -> float:

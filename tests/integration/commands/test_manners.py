@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import signal
 import socket
@@ -18,6 +19,7 @@ from asyncflow import Outbox, RejectTask, Scheduler, __version__, cli
 from tests.support.snippets import ROOT
 
 LONG = 60.0
+UNKNOWN = "0198f3a2-5c1e-7d44-9b1f-3a5c7e9b1d20"
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def test_a_mistyped_module_is_told_with_the_nearest(
         assert f"(did you mean '{right}'?)" in capsys.readouterr().err
 
 
-_WITH_TYPE = [["dead-letters", "list"], ["tasks", "list"], ["tasks", "cancel", "--yes"]]
+_WITH_TYPE = [["dead-letters", "list"], ["tasks", "list"], ["tasks", "cancel", "--yes"], ["charts"]]
 _WITH_TYPE += [["dead-letters", verb, "--yes"] for verb in ("replay", "cancel", "discard")]
 
 
@@ -134,6 +136,59 @@ def test_ids_and_the_target_come_in_any_order(application: str, order: str, caps
     assert re.search(r"attempts\W+1 of 2\b", capsys.readouterr().out)
     assert cli.main(["dead-letters", "replay", "--yes", *where]) == 0
     assert capsys.readouterr().out == "1 task replayed\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["charts"], ["--type", "pay"]),
+        (["purge", "--older-than", "1h"], ["--status", "failed", "success"]),
+        (["config", "set", "--register", "--type", "pay"], ["--option", "limit=5", "enabled=true"]),
+        (["config", "unset", "--type", "pay"], ["--option", "limit"]),
+        (["dead-letters", "discard"], ["--id", UNKNOWN, UNKNOWN]),
+        (["tasks", "cancel"], ["--id", UNKNOWN]),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_options_with_several_values_and_the_target_come_in_any_order(
+    application: str, command: list[str], option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = []
+    for words in ([application, *option], [*option, application]):
+        told.append((cli.main([*command, *words]), capsys.readouterr()))
+    assert told[0] == told[1]
+    assert "no database named" not in told[0][1].err
+
+
+def test_every_option_with_several_values_is_in_that_test() -> None:
+    with_several = {
+        option
+        for command in walk(cli.parser())
+        for action in command._actions
+        if action.nargs in ("+", "*") and "target" in {one.dest for one in command._actions}
+        for option in action.option_strings
+    }
+    assert with_several == {"--type", "--status", "--option", "--id"}
+
+
+def walk(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from walk(command)
+
+
+def test_the_last_value_of_an_option_is_no_target_where_a_database_is_named(
+    application: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["charts", "--type", "pay", "shop:mail", "--database-url", f"sqlite:///{tmp_path}/shop.db"]) == 0
+    assert "shop:mail" in capsys.readouterr().out
+
+
+def test_a_mistyped_status_is_told_with_the_nearest(application: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["purge", "--older-than", "1h", "--status", "sucess", application]) == 1
+    assert "--status is 'sucess' (did you mean 'success'?); give" in capsys.readouterr().err
 
 
 def test_a_reader_that_goes_away_is_no_error(application: str) -> None:

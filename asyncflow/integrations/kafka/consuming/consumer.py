@@ -114,7 +114,7 @@ class Consumer(Startable):
         """
 
         def declare(handler: Any) -> Any:
-            if asyncio.iscoroutinefunction(handler) is not self._is_async:
+            if inspect.iscoroutinefunction(handler) is not self._is_async:
                 raise OptionError(
                     f"{handler.__name__}() is a {'function' if self._is_async else 'coroutine'}; with an "
                     f"{'AsyncEngine make it a coroutine' if self._is_async else 'Engine make it a function'}, or give "

@@ -196,6 +196,16 @@ def test_charts_are_told_with_their_course(sqlite_application: Application, ask:
     assert "most is 101" in ask("charts", "--most", "101", code=1)
 
 
+def test_charts_are_told_of_a_type_that_is_no_more(sqlite_application: Application, ask: Ask) -> None:
+    publish_many(sqlite_application, 3)
+    sqlite_application.scheduler().drain()
+    charts, tasks = sqlite_application.outbox.charts, sqlite_application.outbox.tasks
+    with sqlite_application.engine.begin() as connection:
+        connection.execute(charts.update().where(charts.c.task_type != "").values(task_type="user.gone"))
+        connection.execute(tasks.delete())
+    assert ask("charts", "--type", "user.gone").splitlines()[1].split()[:2] == ["user.gone", "3"]
+
+
 def test_a_job_is_called_and_a_periodic_task_has_its_verbs(
     sqlite_application: Application, made: list[Scheduler], ask: Ask
 ) -> None:
