@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -51,11 +52,13 @@ async def test_who_does_not_renew_loses_its_claims_within_their_lease_and_who_do
 ) -> None:
     monitor = service.app.state.service._monitor
     enqueue(application, 3)
+    held_at = time.monotonic()
     dead = await service.hold(most=2, lease_seconds=2.0)
     living = await service.hold(most=1, lease_seconds=600.0)
     set_back(application, step)
     monitor.step()
-    assert application.statuses() == [Status.PROCESSING] * 3
+    statuses = application.statuses()
+    assert statuses == [Status.PROCESSING] * 3 or time.monotonic() - held_at > 2.0  # it ran out on a busy machine
     claims = {"claims": [{"id": task["id"], "token": task["token"]} for task in living], "lease_seconds": 600.0}
     assert (await service.worker("POST", "/v2/tasks/renew", claims)).json() == {"lost": []}
     eventually(lambda: (monitor.step(), application.statuses().count(Status.PENDING) == 2)[1])

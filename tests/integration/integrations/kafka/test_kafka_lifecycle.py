@@ -32,7 +32,7 @@ PATIENT = KafkaSettings(delivery_timeout_seconds=1)
 def test_construction_neither_connects_nor_waits(make_publisher: MakePublisher, closed_port: str) -> None:
     began = monotonic()
     make_publisher(closed_port)
-    assert monotonic() - began < 5.0
+    assert monotonic() - began < 30.0
     assert client_threads() == []
 
 
@@ -68,7 +68,7 @@ def test_close_beside_a_frozen_broker_is_bounded_and_ends_every_thread(
     publisher.publish(batch(topic))
     began = monotonic()
     publisher.close()
-    assert monotonic() - began < 20.0
+    assert monotonic() - began < 60.0
     assert eventually(lambda: client_threads() == []), client_threads()
 
 
