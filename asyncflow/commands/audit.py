@@ -24,13 +24,16 @@ def add_to(commands: Any) -> None:
     add_json_option(audit)
     audit.add_argument("--id", metavar="TASK", help="of one task")
     audit.add_argument("--limit", type=int, default=50, help="entries shown (default: %(default)s)")
+    audit.add_argument("--after", metavar="CURSOR", help="as the page before told")
     audit.set_defaults(command=lambda options: _audit(options, *database_of(options)))
 
 
 def _audit(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
     task_id = None if options.id is None else task_id_of(options.id)
-    entries = Audit(engine, outbox).entries(task_id=task_id, limit=options.limit)
-    tell(as_json(entries) if options.json else render(entries))
+    page = Audit(engine, outbox).page(task_id=task_id, limit=options.limit, after=options.after)
+    tell(as_json(page.entries) if options.json else render(page.entries))
+    if page.next is not None and not options.json:
+        tell(f"\nmore: --after {page.next}")
     return 0
 
 

@@ -9,10 +9,13 @@ from sqlalchemy import Engine
 
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
+from asyncflow.commands.terminal.actor import add_actor_options
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import Configurations, TypeConfig
 from asyncflow.scheduler.configuration.type_config import OPTIONS
+from asyncflow.scheduler.operator.audit import Act
+from asyncflow.scheduler.operator.by_hand.option_changes import OptionChanges
 from asyncflow.text import printable, shown
 
 _WORDS = {"true": True, "false": False, "none": None}
@@ -45,6 +48,7 @@ def add_to(commands: Any) -> None:
             sub.add_argument(
                 "--option", nargs="+", action="extend", default=[], metavar=given, help=f"of {', '.join(OPTIONS)}"
             )
+            add_actor_options(sub)
         if name == "set":
             sub.add_argument("--register", action="store_true", help="the type is declared by no code here")
         sub.set_defaults(command=lambda options, run=command: run(options, *database_of(options)))
@@ -57,21 +61,26 @@ def _list(_: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
 
 def _set(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
     values = dict(map(_parsed, options.option))
-    config = Configurations(engine, outbox).put(options.task_type, registered=options.register, **values)
+    changes = OptionChanges(engine, outbox)
+    config = changes.put(_act(options), options.task_type, values, registered=options.register)
     tell(_told(config))
     return 0
 
 
 def _unset(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
-    configurations = Configurations(engine, outbox)
+    changes = OptionChanges(engine, outbox)
     if options.option:
         cleared: dict[str, Any] = dict.fromkeys(options.option)
-        tell(_told(configurations.put(options.task_type, **cleared)))
+        tell(_told(changes.put(_act(options), options.task_type, cleared, registered=False)))
         return 0
-    configurations.get(options.task_type)
-    configurations.remove(options.task_type)
+    Configurations(engine, outbox).get(options.task_type)
+    changes.remove(_act(options), options.task_type)
     tell(f"{options.task_type} is as declared")
     return 0
+
+
+def _act(options: argparse.Namespace) -> Act:
+    return Act("configure", options.actor, options.reason)
 
 
 def _parsed(given: str) -> tuple[str, Any]:

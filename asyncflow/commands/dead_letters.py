@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of, database_with_type
 from asyncflow.commands.printing import tell
-from asyncflow.commands.terminal.actor import add_actor_options
+from asyncflow.commands.terminal.actor import add_actor_options, user
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
 from asyncflow.commands.terminal.columns import table, width_of_terminal
 from asyncflow.commands.terminal.progress import progress
@@ -18,6 +18,7 @@ from asyncflow.outbox import Status
 from asyncflow.outbox.declarations.task_type import require_number
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.diagnosis.letters import LetterGroup, letter_groups
+from asyncflow.scheduler.operator.by_hand.notes import Note, Notes
 from asyncflow.scheduler.operator.dead_letters import Changed
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState
 from asyncflow.text import printable
@@ -45,6 +46,10 @@ def add_to(commands: Any) -> None:
     grouping.add_argument(
         "--hours", type=float, default=24.0, metavar="N", help="dead letters that are younger (default: %(default)g)"
     )
+    noting = add_action(actions, "note", "keep what is known of a group for whoever is next, in the audit", _note)
+    noting.add_argument("--group", required=True, metavar="GROUP", help="as `groups` tells it")
+    noting.add_argument("--text", required=True, help="the note; empty takes it away")
+    noting.add_argument("--actor", default=user(), help="who does it, for the audit (default: %(default)s)")
     add_action(actions, "show", "show all of one task", show).add_argument("--id", required=True, metavar="TASK")
     add_changes(actions)
 
@@ -94,8 +99,20 @@ def _list(options: argparse.Namespace) -> int:
 
 def _groups(options: argparse.Namespace) -> int:
     require_number("hours", options.hours, 0.001, 87_600)
-    groups = letter_groups(*database_of(options), within_seconds=options.hours * 3600)
-    tell(as_json(groups) if options.json else render_groups(groups, width_of_terminal()))
+    database = database_of(options)
+    groups = letter_groups(*database, within_seconds=options.hours * 3600)
+    notes = Notes(*database).of(group.fingerprint for group in groups)
+    if options.json:
+        tell(as_json([{**asdict(group), "note": notes.get(group.fingerprint)} for group in groups]))
+        return 0
+    tell(render_groups(groups, notes, width_of_terminal()))
+    return 0
+
+
+def _note(options: argparse.Namespace) -> int:
+    text = " ".join(options.text.split()) or None
+    Notes(*database_of(options)).write(options.group, text, actor=options.actor)
+    tell(as_json({"group": options.group, "note": text}) if options.json else f"{options.group}: {text or 'no note'}")
     return 0
 
 
@@ -167,7 +184,7 @@ def render(letters: Sequence[DeadLetter]) -> str:
     return "\n".join(lines if letters else [*lines, "(no dead letters)"])
 
 
-def render_groups(groups: Sequence[LetterGroup], width: int) -> str:
+def render_groups(groups: Sequence[LetterGroup], notes: Mapping[str, Note], width: int) -> str:
     """Return groups as text for a terminal of a width."""
     rows = [
         (
@@ -180,7 +197,12 @@ def render_groups(groups: Sequence[LetterGroup], width: int) -> str:
         )
         for group in groups
     ]
-    return table(("GROUP", "TASKS", "TASK TYPE", "FIRST (UTC)", "LAST (UTC)", "ERROR"), rows, width)
+    told = table(("GROUP", "TASKS", "TASK TYPE", "FIRST (UTC)", "LAST (UTC)", "ERROR"), rows, width)
+    remarks = [
+        f"{name}: {printable(note.text)} ({printable(note.actor)}, {note.at:%m-%d %H:%M})"
+        for name, note in notes.items()
+    ]
+    return "\n".join([told, "", *remarks]) if remarks else told
 
 
 def render_state(state: TaskState) -> str:

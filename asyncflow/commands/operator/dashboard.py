@@ -39,6 +39,7 @@ def add_to(commands: Any) -> None:
     sub.add_argument("--proxy-network", action="append", metavar="NETWORK", help="of that proxy, such as 10.0.0.5/32")
     sub.add_argument("--role", default="viewer", choices=_ROLES, help="of those, or with --hash (default: %(default)s)")
     sub.add_argument("--title", default="asyncflow", help="on each page (default: %(default)s)")
+    sub.add_argument("--trace-url", metavar="URL", help="where a trace is looked at, with {trace_id} in it")
     sub.add_argument("--secret-file", metavar="FILE", help=f"signs sessions; else ${SECRET_VARIABLE}, or a random one")
     sub.add_argument("--hash", metavar="NAME", help="ask for a password, and print the [[users]] of that user")
     add_log_options(sub, "log more")
@@ -66,7 +67,7 @@ def _made(options: argparse.Namespace) -> Any:
     if isinstance(target, Dashboard):
         return target
     engine, outbox = _database(options, target)
-    settings = DashboardSettings(title=options.title, secret=_secret(options.secret_file))
+    settings = DashboardSettings(title=options.title, secret=_secret(options.secret_file), trace_url=options.trace_url)
     return Dashboard(engine, outbox, users=users_of(options), settings=settings)
 
 

@@ -42,7 +42,7 @@ class Dashboard:
             raise OptionError(f"outbox is {shown(outbox)}; give an Outbox")
         settings = settings or DashboardSettings()
         sessions = Sessions(settings.secret, settings.session_seconds)
-        desk = Desk(engine, outbox, settings.redaction)
+        desk = Desk(engine, outbox, settings.redaction, settings.trace_url)
         self._answers = Answers(desk, Guard(users, sessions), sessions, settings)
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:

@@ -17,3 +17,4 @@ class Desk:
     engine: Engine
     outbox: Outbox
     redaction: Redaction
+    trace_url: str | None = None

@@ -36,6 +36,7 @@ from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.engine_check import require_engine
 from asyncflow.scheduler.connections.limits import LIMITS
 from asyncflow.scheduler.loops.loop import Loop
+from asyncflow.scheduler.operator.by_hand.option_changes import OptionChanges
 from asyncflow.scheduler.operator.dead_letters import DeadLetters
 from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.table.table_check import require_tables
@@ -86,6 +87,7 @@ class TaskService:
         self._creation = Creation(outbox, self.databases, self.view, self.waiting_holds.ring, deletes=deletes)
         self.handover = Handover(self.databases, self.claims, self.hooks, self.waiting_holds.ring)
         self.configurations = Configurations(engine, outbox)
+        self.option_changes = OptionChanges(engine, outbox)
         self.dead_letters = DeadLetters(engine, outbox, hooks=[self.hooks.emit])
         self.catalogue = Catalogue(self.configurations.handler_types, settings.type_refresh_seconds)
         self._engine = engine

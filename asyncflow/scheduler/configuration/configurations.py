@@ -27,7 +27,7 @@ class Configurations:
     """Read and change the configuration; each call is a transaction of its own, and any thread may call.
 
     Running schedulers take a change over within ``configuration_interval_seconds``. ``beside`` is called within the
-    transaction of each change, with the connection, which may be rolled back and made again.
+    transaction of each change, if there is one, with the connection; that may be rolled back and made again.
     """
 
     def __init__(self, engine: Engine, outbox: Outbox, *, beside: Callable[[Connection], None] | None = None) -> None:
@@ -67,7 +67,8 @@ class Configurations:
 
         def work(connection: Connection) -> None:
             had.append(connection.execute(queries.remove(self._cfgs), {"its_type": name}).rowcount > 0)
-            self._beside(connection)
+            if had[-1]:
+                self._beside(connection)
 
         run_briefly(self._engine, work)
         return any(had)  # at the first time, if the answer to that was lost
@@ -99,7 +100,8 @@ class Configurations:
         # Read again, for somebody may have set others since they were read.
         written = _config_of(connection.execute(queries.read_one(self._cfgs, OPTIONS), {"its_type": name}).one())
         written.over(self._type_of(name))
-        self._beside(connection)
+        if options or present is None:
+            self._beside(connection)
         return written
 
     def _read(self, connection: Connection, name: str) -> TypeConfig | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from asyncflow.outbox.queries import insert_absent
 from asyncflow.outbox.tables import ACTOR_LENGTH, REASON_LENGTH
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator import queries
+from asyncflow.scheduler.operator.cursor import Cursor, cursor_of
 from asyncflow.text import require_text
 
 MOST_READ = 10_000
@@ -107,6 +108,14 @@ def noting(act: Act | None, entries: Table, subject: Subject) -> Callable[[Conne
     return (lambda _: None) if act is None else act.writing(entries, subject)
 
 
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Hold a page of the audit; ``next`` is what to give as ``after`` for the page behind it, None at the end."""
+
+    entries: list[AuditEntry]
+    next: str | None
+
+
 class Audit:
     """Read the audit; any thread may call."""
 
@@ -116,6 +125,18 @@ class Audit:
 
     def entries(self, *, task_id: UUID | None = None, limit: int = 100) -> list[AuditEntry]:
         """Return the latest entries, or those of one task, latest first; raises OptionError."""
+        return self.page(task_id=task_id, limit=limit).entries
+
+    def page(self, *, task_id: UUID | None = None, limit: int = 100, after: str | None = None) -> AuditPage:
+        """Return a page of the entries, latest first; pages repeat and skip none. Raises OptionError."""
         require_whole("limit", limit, 1, MOST_READ)
-        statement = queries.latest(self._entries, task_id, limit)
-        return run_briefly(self._engine, lambda connection: [AuditEntry(*row) for row in connection.execute(statement)])
+        of: Hashable = ("audit", task_id)
+        cursor = None if after is None else cursor_of(after, "after", of)
+        statement = queries.latest(self._entries, of_task=task_id is not None, behind=cursor is not None)
+        values: dict[str, Any] = {"most": limit + 1, "its_id": task_id}
+        if cursor is not None:
+            values |= {"after_time": cursor.moment, "after_id": cursor.id}
+        rows = run_briefly(self._engine, lambda connection: connection.execute(statement, values).all())
+        last = rows[limit - 1] if len(rows) > limit else None
+        following = None if last is None else Cursor(0, "", 0, last.at, last.id).as_text(of)
+        return AuditPage([AuditEntry(*row[:-1]) for row in rows[:limit]], following)

@@ -205,12 +205,18 @@ def latest_dead_letters(tasks: Table, lanes: Iterable[Lane], limit: int, dialect
     return dialect.pages([failed.where(t.task_type == name, t.shard == shard) for name, shard in lanes])
 
 
-def latest(entries: Table, task_id: UUID | None, limit: int) -> Select[Any]:
-    """Read the latest entries, of one task if its id is given, latest first."""
+@lru_cache(maxsize=32)
+def latest(entries: Table, *, of_task: bool, behind: bool) -> Select[Any]:
+    """Read the latest ``most`` entries, of the task ``its_id``, ``behind`` an entry or from the first; latest first."""
     e = entries.c
-    columns = (e.at, e.actor, e.action, e.task_id, e.task_type, e.task_key, e.reason, e.detail)
-    statement = select(*columns).order_by(e.at.desc(), e.id.desc()).limit(limit)
-    return statement if task_id is None else statement.where(e.task_id == task_id)
+    columns = (e.at, e.actor, e.action, e.task_id, e.task_type, e.task_key, e.reason, e.detail, e.id)
+    statement = select(*columns).order_by(e.at.desc(), e.id.desc()).limit(_MOST)
+    if of_task:
+        statement = statement.where(e.task_id == bindparam("its_id", type_=TaskId()))
+    if behind:
+        time, entry_id = bindparam("after_time", type_=Instant()), bindparam("after_id", type_=TaskId())
+        statement = statement.where(e.at <= time, or_(e.at < time, e.id < entry_id))
+    return statement
 
 
 def is_there(entries: Table, entry_id: UUID) -> Select[Any]:

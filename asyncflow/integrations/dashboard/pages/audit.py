@@ -1,4 +1,4 @@
-"""*Audit*: who changed what."""
+"""*Audit*: who changed what, page by page."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from asyncflow.integrations.dashboard.page import PagePath, Seen, Values, WebPag
 from asyncflow.scheduler import Audit
 from asyncflow.scheduler.operator.selection import task_id_of
 
-_MOST = 200
+_MOST = 100
 
 
 def _look(desk: Desk, values: Values) -> Seen:
     task_id = task_id_of(values["task"]) if "task" in values else None
-    entries = Audit(desk.engine, desk.outbox).entries(task_id=task_id, limit=_MOST)
-    return {"entries": entries, "task_id": task_id, "most": _MOST}
+    page = Audit(desk.engine, desk.outbox).page(task_id=task_id, limit=_MOST, after=values.get("after"))
+    return {"entries": page.entries, "next": page.next, "task_id": task_id, "asked": values}
 
 
-PAGES = (WebPage(place=PagePath("audit"), template="audit.html", look=_look, asks=("task",)),)
+PAGES = (WebPage(place=PagePath("audit"), template="audit.html", look=_look, asks=("task", "after")),)

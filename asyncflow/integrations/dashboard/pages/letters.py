@@ -15,6 +15,7 @@ from asyncflow.integrations.dashboard.page import Deed, Form, PagePath, Seen, Va
 from asyncflow.integrations.dashboard.pages.replayed_set import look_at_set, reason_with_mark
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.diagnosis.letter_board import WINDOWS, letter_board, letters_of_group
+from asyncflow.scheduler.operator.by_hand.notes import Notes
 
 _MOST = 500  # letters on one page, and in one replay
 _DAY = 86400.0
@@ -22,13 +23,16 @@ _BOARD_SECONDS = 2.0
 
 
 def _look_at_board(desk: Desk, _: Values) -> Seen:
-    return {"rows": letter_board(desk.engine, desk.outbox), "windows": WINDOWS}
+    rows = letter_board(desk.engine, desk.outbox)
+    notes = Notes(desk.engine, desk.outbox).of(row.group.fingerprint for row in rows)
+    return {"rows": rows, "windows": WINDOWS, "notes": notes}
 
 
 def _look_at_group(desk: Desk, values: Values) -> Seen:
     within = _within(values)
     view = letters_of_group(desk.engine, desk.outbox, values["fingerprint"], within, _MOST)
     replayed = look_at_set(desk, values["set"]) if "set" in values else None
+    notes = Notes(desk.engine, desk.outbox).of([values["fingerprint"]])
     return {
         "view": view,
         "fingerprint": values["fingerprint"],
@@ -36,6 +40,7 @@ def _look_at_group(desk: Desk, values: Values) -> Seen:
         "windows": WINDOWS,
         "most": _MOST,
         "replayed": replayed,
+        "note": notes.get(values["fingerprint"]),
     }
 
 
@@ -69,6 +74,13 @@ def _discard(desk: Desk, form: Form) -> str:
     return _back(form)
 
 
+def _note(desk: Desk, form: Form) -> str:
+    """Keep what a person knows of the group; an empty text takes the note away."""
+    text = " ".join(form.one("note").split()) or None
+    Notes(desk.engine, desk.outbox).write(form.values["fingerprint"], text, actor=form.person.name)
+    return _back(form)
+
+
 def _ids(form: Form) -> list[UUID]:
     given = Selection(ids=form.several("id")).wanted_ids or ()
     if not 0 < len(given) <= _MOST:
@@ -89,5 +101,6 @@ PAGES = (
 DEEDS = (
     Deed(place=PagePath(f"{_GROUP}/replay"), role=Role.OPERATOR, do=_replay),
     Deed(place=PagePath(f"{_GROUP}/cancel"), role=Role.OPERATOR, do=_cancel),
+    Deed(place=PagePath(f"{_GROUP}/note"), role=Role.OPERATOR, do=_note),
     Deed(place=PagePath(f"{_GROUP}/discard"), role=Role.ADMIN, do=_discard),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
@@ -15,6 +15,7 @@ from asyncflow.integrations.dashboard.desk import Desk
 from asyncflow.integrations.dashboard.door.person import Role
 from asyncflow.integrations.dashboard.page import Deed, Form, PagePath, Seen, Values, WebPage
 from asyncflow.integrations.dashboard.payloads import difference, payload_mended, payload_shown
+from asyncflow.integrations.dashboard.settings import TRACE_ID
 from asyncflow.outbox import Status
 from asyncflow.scheduler import Audit, AuditEntry, DeadLetters, Selection
 from asyncflow.scheduler.connections.again import run_briefly
@@ -24,6 +25,8 @@ from asyncflow.scheduler.operator.task_view import Filter, TaskPage, TaskState, 
 
 _LINE = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z (.*)$")
 _BY = re.compile(r"^(replay|mend|cancel) by ")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+_NO_TRACE = "0" * 32
 _SIBLINGS = 20
 _MOST_ENTRIES = 50
 
@@ -48,12 +51,21 @@ def _look(desk: Desk, values: Values) -> Seen:
         "status": Status(state.status).name,
         "explanation": explain(desk.engine, desk.outbox, task_id),
         "headers": desk.redaction.of_headers(state.headers),
+        "trace": trace_of(state.headers, desk.trace_url),
         "context": None if state.context is None else desk.redaction.of_json(state.context),
         "payload": shown,
         "payload_mark": _mark_of(state.payload),
         "timeline": timeline(state, entries),
         "siblings": _siblings(desk, state.key) if state.key is not None else None,
     }
+
+
+def trace_of(headers: Mapping[str, str], trace_url: str | None) -> str | None:
+    """Return where the trace of a task is looked at; None if it has none, or nobody said where."""
+    found = _TRACEPARENT.fullmatch(headers.get("traceparent", "").strip())
+    if trace_url is None or found is None or found[1] == _NO_TRACE:
+        return None
+    return trace_url.replace(TRACE_ID, found[1])
 
 
 def timeline(state: TaskState, entries: Sequence[AuditEntry]) -> list[Moment]:

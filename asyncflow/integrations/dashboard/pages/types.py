@@ -15,7 +15,8 @@ from asyncflow.scheduler import Configurations
 from asyncflow.scheduler.charts.charts import Chart, Span, charts, rate_of
 from asyncflow.scheduler.charts.hour import MOST_TYPES
 from asyncflow.scheduler.configuration.type_config import OPTIONS
-from asyncflow.scheduler.operator.audit import Act, Subject
+from asyncflow.scheduler.operator.audit import Act
+from asyncflow.scheduler.operator.by_hand.option_changes import OptionChanges
 from asyncflow.scheduler.operator.report import report
 
 _COUNTING_SECONDS = 5.0
@@ -106,12 +107,8 @@ def _change(desk: Desk, form: Form) -> str:
 
 def _put(desk: Desk, form: Form, action: str, options: Mapping[str, Any]) -> None:
     name = form.one("type")
-    told = ", ".join(f"{option} = {'as declared' if value is None else value}" for option, value in options.items())
-    act = Act(action, form.person.name, form.reason)
-    write = act.writing(desk.outbox.audit_entries, Subject(name), told)
     # A type that is declared in another process is none of this one's: its tasks tell that there is one.
-    registered = not (desk.outbox.task_types.get(name) or desk.outbox.handler_types.get(name))
-    Configurations(desk.engine, desk.outbox, beside=write).put(name, registered=registered, **options)
+    OptionChanges(desk.engine, desk.outbox).put(Act(action, form.person.name, form.reason), name, options)
 
 
 def _parsed(text: str) -> Any:

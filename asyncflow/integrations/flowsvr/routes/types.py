@@ -14,6 +14,7 @@ from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Service, r
 from asyncflow.integrations.flowsvr.door.bodies import PLAIN, RequestBody, Whole
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
+from asyncflow.integrations.flowsvr.door.tokens import Token
 from asyncflow.integrations.flowsvr.routes.answers import (
     SettingsList,
     SettingsRemoved,
@@ -26,6 +27,7 @@ from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.scheduler.configuration.type_config import OPTIONS, TypeConfig
+from asyncflow.scheduler.operator.audit import Act
 
 Name = Annotated[str, Path(min_length=1, max_length=TASK_TYPE_LENGTH, pattern=PLAIN)]
 _Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -55,10 +57,10 @@ class Options(RequestBody):
         **responses(404),
     },
 )
-async def register_type(task_type: Name, body: Options, service: Service, _: Admin) -> Response:
+async def register_type(task_type: Name, body: Options, service: Service, token: Admin) -> Response:
     """Register a task type that no code declares, or change the options of a known one; 200 if it was known."""
     is_known = task_type in await _types(service)
-    config = await _put(service, task_type, body, registered=True)
+    config = await _put(service, token, task_type, body, registered=True)
     return Json(
         {"task_type": task_type, "created": not is_known, "configuration": _config_json(config)},
         200 if is_known else 201,
@@ -94,27 +96,32 @@ async def get_configuration(task_type: Name, service: Service, token: Anyone) ->
 
 
 @router.put("/v2/configuration/{task_type:path}", response_model=TypeSettings, responses=responses(404))
-async def change_configuration(task_type: Name, body: Options, service: Service, _: Admin) -> Response:
+async def change_configuration(task_type: Name, body: Options, service: Service, token: Admin) -> Response:
     """Change options of a known task type, for all processes that run; returns all that are set."""
     try:
-        return Json(_config_json(await _put(service, task_type, body, registered=False)))
+        return Json(_config_json(await _put(service, token, task_type, body, registered=False)))
     except UnknownTaskTypeError as error:
         raise Problem(404, str(error)) from error
 
 
 @router.delete("/v2/configuration/{task_type:path}", response_model=SettingsRemoved, responses=responses(404))
-async def remove_configuration(task_type: Name, service: Service, _: Admin) -> Response:
+async def remove_configuration(task_type: Name, service: Service, token: Admin) -> Response:
     """Let a task type be as declared again, or forget one that was registered."""
-    removed = await service.call(partial(service.configurations.remove, task_type))
+    removed = await service.call(partial(service.option_changes.remove, _act(token), task_type))
     await _types(service)
     return Json({"task_type": task_type, "removed": removed})
 
 
-async def _put(service: TaskService, name: str, body: Options, *, registered: bool) -> TypeConfig:
-    put = partial(service.configurations.put, name, registered=registered, **body.model_dump(exclude_unset=True))
+async def _put(service: TaskService, token: Token, name: str, body: Options, *, registered: bool) -> TypeConfig:
+    given = body.model_dump(exclude_unset=True)
+    put = partial(service.option_changes.put, _act(token), name, given, registered=registered)
     config = await service.call(put)
     await _types(service)
     return config
+
+
+def _act(token: Token) -> Act:
+    return Act("configure", token.name)
 
 
 async def _types(service: TaskService) -> dict[str, HandlerType]:

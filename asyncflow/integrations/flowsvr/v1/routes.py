@@ -58,6 +58,7 @@ from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.scheduler.operator import queries
+from asyncflow.scheduler.operator.audit import Act
 from asyncflow.scheduler.operator.task_view import Filter
 from asyncflow.scheduler.worker.claim_source import Claim
 from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim
@@ -68,9 +69,11 @@ router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["original names
 
 
 @router.post("/register_task", response_model=OriginalAnswer, responses=responses())
-async def register_task(body: RegisterTask, service: Service, _: Admin) -> Response:
+async def register_task(body: RegisterTask, service: Service, token: Admin) -> Response:
     """Register a task type."""
-    await service.call(partial(service.configurations.put, body.task_type, registered=True))
+    await service.call(
+        partial(service.option_changes.put, Act("configure", token.name), body.task_type, {}, registered=True)
+    )
     await service.call(service.catalogue.refresh)
     return _ok()
 

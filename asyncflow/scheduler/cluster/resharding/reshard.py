@@ -27,13 +27,20 @@ _UNSETTLED = (Status.PENDING, Status.PROCESSING)
 _LONGEST_WAIT_SECONDS = 60.0
 
 
-def reshard(engine: Engine, outbox: Outbox, *, on_progress: Callable[[int], None] = lambda _: None) -> int:
+def reshard(
+    engine: Engine,
+    outbox: Outbox,
+    *,
+    on_progress: Callable[[int], None] = lambda _: None,
+    beside: Callable[[Connection], None] = lambda _: None,
+) -> int:
     """Give tasks that are not settled the shard by the outbox's ``shard_count``; return how many rows changed.
 
     Settled rows stay where they are: the cleaner finds them there, and a dead letter gets its shard when it is
     replayed. In pages of their own transactions, so that producers go on; the count is recorded last. A producer that
     still has a larger old count may write rows that no scheduler reads: run it again when all have the new one.
-    ``on_progress`` is told how many have changed, after each page.
+    ``on_progress`` is told how many have changed, after each page. ``beside`` is called within the transaction that
+    records the count, which may be made again.
 
     Raises SchedulersRunError while any shard has an owner whose lease runs, and TablesMissingError.
     """
@@ -46,7 +53,7 @@ def reshard(engine: Engine, outbox: Outbox, *, on_progress: Callable[[int], None
             for moved in _move_all(database, outbox, status):
                 changed += moved
                 on_progress(changed)
-        run_again(database, lambda connection: _record(connection, outbox))
+        run_again(database, lambda connection: _record(connection, outbox, beside))
         return changed
 
 
@@ -109,10 +116,11 @@ def _read(connection: Connection, outbox: Outbox, status: Status, after: Any) ->
     return rows
 
 
-def _record(connection: Connection, outbox: Outbox) -> None:
+def _record(connection: Connection, outbox: Outbox, beside: Callable[[Connection], None]) -> None:
     _move_parked(connection, outbox, connection.execute(queries.read_parked(outbox.parked_keys)).all())
     connection.execute(queries.forget_shards(outbox.shards), {"its_job": OUTBOX_JOB})
     cluster_queries.insert_shards(connection, outbox.shards, OUTBOX_JOB, outbox.shard_count)
+    beside(connection)
 
 
 def _move_parked(connection: Connection, outbox: Outbox, rows: Sequence[Any]) -> None:

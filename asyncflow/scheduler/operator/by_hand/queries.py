@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Delete, Table, Update, bindparam, delete, false, update
+from sqlalchemy import Delete, Integer, Select, Table, Update, bindparam, delete, false, select, update
 
 from asyncflow.outbox.clock import NO_TIME, Instant, database_now
+from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.table.queries import has_status
 
 
@@ -39,6 +40,16 @@ def be_due_at(periodic: Table, *, was_paused: bool) -> Update:
     state = p.next_due >= never if was_paused else p.next_due < never
     due = bindparam("its_due", type_=Instant())
     return update(periodic).where(named, state).values(next_due=due, modified_at=NO_TIME)
+
+
+@lru_cache(maxsize=32)
+def notes(entries: Table) -> Select[Any]:
+    """Read the latest ``most`` notes about the subjects ``ids``, latest first."""
+    e = entries.c
+    about = e.task_id.in_(bindparam("ids", expanding=True, type_=TaskId()))
+    columns = (e.task_key, e.at, e.actor, e.reason)
+    latest = select(*columns).where(about, e.action == "note").order_by(e.at.desc(), e.id.desc())
+    return latest.limit(bindparam("most", type_=Integer()))
 
 
 def delete_tasks(tasks: Table, ids: Iterable[Any], status: int) -> Delete:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 from html.parser import HTMLParser
@@ -294,6 +295,9 @@ async def test_no_stored_text_becomes_a_script_or_an_escape(sqlite_application: 
     async with browser(app) as client:
         group = fingerprint_in(await client.get("/letters"))
         counted(sqlite_application, SCRIPT[:90] + ESCAPE[-8:], sent=[1] * 60, failed=[1] * 60)
+        noted = SCRIPT + "\u202ereversed\x9b31m"
+        assert (await send(client, f"/letters/{group}/note", {"note": noted})).status_code == 303
+        assert html.escape(SCRIPT[:25]) in (await client.get("/letters")).text
         await send(client, f"/task/{ids[0]}/replay", {"reason": SCRIPT})
         dead_letters(sqlite_application, 1, task_type="<b>type</b>", log="x\n", key=SCRIPT[:200])
         paths = [f"task/{ids[0]}", f"letters/{group}", *PAGES, "search?type=<b>type</b>", "search?key=" + SCRIPT[:40]]

@@ -13,9 +13,11 @@ import pytest
 from sqlalchemy import insert, update
 
 from asyncflow import SimpleJob, Status
-from asyncflow.integrations.dashboard import Dashboard, Person, Role
+from asyncflow.errors import OptionError
+from asyncflow.integrations.dashboard import Dashboard, DashboardSettings, Person, Role
 from asyncflow.integrations.dashboard.pages import pages
 from asyncflow.scheduler import Audit, Configurations, DeadLetters
+from asyncflow.scheduler.operator.audit import Act, Subject
 from asyncflow.scheduler.operator.instances import Instances
 from asyncflow.scheduler.operator.schedules import Schedules
 from tests.integration.conftest import Schedule
@@ -84,6 +86,7 @@ async def test_every_page_is_there_on_every_database_and_every_deed_leaves_its_t
             ("periodic/trigger", {"name": "report.due"}),
             ("periodic/pause", {"name": "report.due"}),
             ("periodic/resume", {"name": "report.due"}),
+            (f"letters/{group}/note", {"note": "the bank is away"}),
             (f"task/{letters[0]}/cancel", {}),
             (f"letters/{group}/discard", {"id": [str(letters[1])]}),
         ):
@@ -104,6 +107,7 @@ async def test_every_page_is_there_on_every_database_and_every_deed_leaves_its_t
         ("maria", "trigger", "@periodic", "report.due"),
         ("maria", "pause", "@periodic", "report.due"),
         ("maria", "resume", "@periodic", "report.due"),
+        ("maria", "note", "@letters", group),
         ("maria", "cancel", "user.registered", "A1"),
         ("maria", "discard", "user.registered", "A1"),
     ]
@@ -229,6 +233,76 @@ async def test_a_set_that_is_none_or_too_large_is_refused(sqlite_application: Ap
     async with browser(dashboard_for(sqlite_application)) as client:
         answer = await send(client, "/letters/0123456789ab/replay", {"id": ids, "which": "all", "reason": "x"})
     assert answer.status_code == 400
+
+
+async def test_a_note_on_a_group_stands_where_the_group_stands_with_who_wrote_it(
+    sqlite_application: Application,
+) -> None:
+    dead_letters(sqlite_application, 3)
+    async with browser(dashboard_for(sqlite_application)) as client:
+        group = fingerprint_in(await client.get("/letters"))
+        await send(client, f"/letters/{group}/note", {"note": "  the bank is\n away  "})
+        for path in ("/letters", f"/letters/{group}"):
+            assert "the bank is away — maria" in text_of(await client.get(path))
+        assert 'value="the bank is away"' in (await client.get(f"/letters/{group}")).text
+        audit = await client.get("/audit")
+        assert f'href="/letters/{group}"' in audit.text
+        await send(client, f"/letters/{group}/note", {"note": " "})
+        assert "the bank is away" not in text_of(await client.get("/letters"))
+        for path, note in (("/letters/nothing/note", "x"), (f"/letters/{group}/note", "x" * 501)):
+            assert (await send(client, path, {"note": note})).status_code == 400
+
+
+async def test_the_audit_goes_on_where_a_page_ended(sqlite_application: Application) -> None:
+    with sqlite_application.engine.begin() as connection:
+        for number in range(150):
+            subject = Subject.of("job", f"job-{number:03}")
+            Act("pause", "ann").writing(sqlite_application.outbox.audit_entries, subject)(connection)
+    async with browser(dashboard_for(sqlite_application)) as client:
+        first = await client.get("/audit")
+        more = html.unescape(re.search(r'href="(/audit\?after=[^"]+)"', first.text)[1])  # type: ignore[index]
+        second = await client.get(more)
+    told = [set(re.findall(r"job-\d{3}", page.text)) for page in (first, second)]
+    assert (len(told[0]), len(told[1]), len(told[0] | told[1])) == (100, 50, 150)
+    assert "after=" not in second.text.partition("<main")[2]
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize(
+    ("header", "is_linked"),
+    [
+        (f"00-{TRACE}-b7ad6b7169203331-01", True),
+        (f"cc-{TRACE}-b7ad6b7169203331-01-what-comes-later", True),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", False),
+        (f'00-{TRACE[:-1]}"-b7ad6b7169203331-01', False),
+        ("javascript:alert(1)", False),
+        (None, False),
+    ],
+)
+async def test_a_task_leads_to_its_trace_where_somebody_said_where_that_is(
+    sqlite_application: Application, header: str | None, *, is_linked: bool
+) -> None:
+    headers = {} if header is None else {"traceparent": header}
+    (letter,) = dead_letters(sqlite_application, 1, headers=headers)
+    settings = DashboardSettings(trace_url="https://traces.example/t/{trace_id}?from=asyncflow")
+    for given, expected in ((settings, is_linked), (None, False)):
+        app = Dashboard(sqlite_application.engine, sqlite_application.outbox, users=_maria, settings=given)
+        async with browser(app) as client:
+            page = await client.get(f"/task/{letter}")
+        assert (f'href="https://traces.example/t/{TRACE}?from=asyncflow"' in page.text) == expected
+        assert page.text.count("https://traces.example") in (0, 2)
+
+
+@pytest.mark.parametrize("given", ["", "javascript:{trace_id}", "https://traces.example", "//x/{trace_id}", 3])
+def test_an_address_for_traces_is_one_with_the_place_of_the_id(given: Any) -> None:
+    with pytest.raises(OptionError, match="trace_url is"):
+        DashboardSettings(trace_url=given)
+
+
+def _maria(_: Any) -> Person:
+    return Person("maria", Role.ADMIN)
 
 
 # -- options, languages, faults --------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, create_engine, delete
 
 from asyncflow import Outbox, Status, cli
 from asyncflow.integrations.flowsvr import command
+from asyncflow.scheduler import Audit
 from tests.integration.integrations.flowsvr.conftest import Service
 from tests.support.application import Application
 
@@ -109,6 +110,12 @@ async def test_a_type_that_is_registered_serves_on_every_replica_and_can_be_swit
     body = {"worker": "w", "limits": {"none": 1}}
     assert (await other.worker("POST", "/v2/tasks/hold", body)).json()["unknown"] == ["none"]
     assert (await service.admin("DELETE", "/v2/configuration/sms")).json()["removed"] is True
+    assert (await service.admin("DELETE", "/v2/configuration/sms")).json()["removed"] is False
+    # Who changed it is in the audit; a registration that changed nothing, and the second removal, are not.
+    told = Audit(service.application.engine, service.application.outbox).entries()
+    assert {one.action for one in told} == {"configure"}
+    assert len({one.actor for one in told}) == 1
+    assert [one.detail for one in reversed(told)] == ["max_retries = 1", "enabled = False", "all as declared"]
 
 
 async def test_dead_letters_are_replayed_cancelled_and_discarded(service: Service) -> None:
