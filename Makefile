@@ -8,6 +8,9 @@ LOWEST := .venv-lowest
 LOWEST_INSTALLED := $(LOWEST)/.installed
 # What test-lowest runs: make test-lowest LOWEST_TESTS=tests/integration/outbox
 LOWEST_TESTS ?= tests/unit tests/integration
+# What test-pythons looks for, versions or paths, and what it runs: make test-pythons PYTHONS="3.10 3.14"
+PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
+PYTHONS_TESTS ?= tests/unit
 SERVICES := $(PYTHON) -m tools.services
 # Three on two processors: many tests wait for a server or for a moment.
 TOGETHER := $(RUN) -m pytest tests/chaos tests/acceptance tests/unit tests/integration \
@@ -20,7 +23,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install services services-down test test-lowest chaos check format bench docs demo demo-real clean
+.PHONY: help install services services-down test test-lowest test-pythons chaos check format bench docs demo demo-real clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +66,10 @@ $(LOWEST_INSTALLED): $(INSTALLED) pyproject.toml tools/lowest.py
 test-lowest: $(LOWEST_INSTALLED) services ## run unit and integration tests with the lowest versions of all dependencies
 	@$(LOWEST)/bin/python -m pytest $(LOWEST_TESTS) -n 3 --dist loadfile -m 'not long' $(PYTEST_ARGS)
 
+test-pythons: install ## run the unit tests with each version of Python that is on this machine
+	@$(RUN) -m pip install --quiet uv
+	@$(RUN) -m tools.pythons $(PYTHONS) -- $(PYTHONS_TESTS) -n 3 --dist loadfile -m 'not long' $(PYTEST_ARGS)
+
 chaos: install services ## kill processes and services under load, for minutes
 	@$(RUN) -m pytest tests/chaos -m 'long or not long' $(PYTEST_ARGS)
 
@@ -94,5 +101,5 @@ demo-real: install services ## the same with the real databases and Kafka
 
 clean: ## stop the services; delete their data, .venv and what tools left behind
 	@$(SERVICES) remove
-	rm -rf $(VENV) $(LOWEST) .services build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) .venv-* .services build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
