@@ -84,10 +84,18 @@ def command_lines() -> list[list[str]]:
         for node in walk(document)
         if isinstance(node, list) and node[:1] == ["asyncflow"]
     ]
-    found += map(json.loads, re.findall(r"CMD (\[.+\])$", DOCKERFILE, re.MULTILINE))
+    found.append(of_image("CMD"))
     found += map(started_by, UNITS)
     found += [shlex.split(line, comments=True) for line in re.findall(r"^\$ (asyncflow .+)$", PAGE, re.MULTILINE)]
     return found
+
+
+def of_image(directive: str) -> list[str]:
+    """Return the command of a directive of the image."""
+    text = re.sub(r"\\\n\s*", "", DOCKERFILE)
+    (line,) = re.findall(rf"^{directive}\b.*?(\[.+\])$", text, re.MULTILINE)
+    command: list[str] = json.loads(line)
+    return command
 
 
 def parsed(line: list[str]) -> argparse.Namespace:
@@ -136,7 +144,7 @@ def test_every_yaml_file_can_be_read(path: Path) -> None:
 
 def test_every_command_is_one_that_our_parser_takes() -> None:
     lines = command_lines()
-    assert {line[1] for line in lines} >= {"run", "serve", "doctor", "init-db"}
+    assert {line[1] for line in lines} >= {"run", "serve", "init-db"}
     for line in lines:
         options = parsed(line)
         if line[1] == "serve":
@@ -210,6 +218,35 @@ def test_a_pod_has_probes_of_ports_that_it_has_and_is_not_root(name: str) -> Non
     labels = pod["metadata"]["labels"].items()
     assert deployment["spec"]["selector"]["matchLabels"].items() <= labels
     assert of_kind("PodDisruptionBudget", f"{name}.yaml")["spec"]["selector"]["matchLabels"].items() <= labels
+
+
+def test_whatever_runs_a_scheduler_is_asked_at_the_health_port_that_it_serves() -> None:
+    image, compose = parsed(of_image("CMD")), documents(DEPLOY / "compose.yaml")[0]["services"]["scheduler"]
+    asked = of_image("HEALTHCHECK")[-1]
+    compile(asked, "the health check", "exec")
+    assert re.findall(r"http://127\.0\.0\.1:(\d+)/readyz", asked) == [str(image.health_port)]
+    assert parsed(compose["command"]).health_port == image.health_port
+    assert "healthcheck" not in compose
+    (container,) = of_kind("Deployment", "scheduler.yaml")["spec"]["template"]["spec"]["containers"]
+    run = parsed(container["command"])
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert (ports["health"], run.health_host) == (run.health_port, "0.0.0.0")
+    assert {probe: container[probe]["httpGet"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")} == {
+        "startupProbe": {"path": "/healthz", "port": "health"},
+        "livenessProbe": {"path": "/healthz", "port": "health"},
+        "readinessProbe": {"path": "/readyz", "port": "health"},
+    }
+    of_unit = parsed(started_by(DEPLOY / "systemd/asyncflow-scheduler@.service"))
+    assert of_unit.health_port not in (None, of_unit.metrics_port)
+
+
+def test_an_image_whose_command_is_another_has_a_health_check_of_its_own() -> None:
+    services = documents(DEPLOY / "compose.yaml")[0]["services"]
+    ours = {name: one for name, one in services.items() if one.get("image") == "asyncflow"}
+    assert ours.keys() >= {"tables", "scheduler", "task-service"}
+    for name, one in ours.items():
+        if getattr(parsed(one["command"]), "health_port", None) is None:
+            assert "healthcheck" in one, name
 
 
 def test_probes_of_the_task_service_ask_for_its_routes() -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from asyncflow.integrations.dashboard.words.chinese import CHINESE
+from asyncflow.integrations.dashboard.words.findings import CHINESE_FINDINGS
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
+_CATALOGUES: Mapping[str, Mapping[str, str]] = {"zh": {**CHINESE_FINDINGS, **CHINESE}}
 _MOST_PREFERENCES = 20
 
 
 def words_of(language: str) -> Callable[[str], str]:
     """Return what says an English sentence in a language; one that is not in the catalogue stays English."""
-    catalogue = CHINESE if language == "zh" else {}
+    catalogue = _CATALOGUES.get(language, {})
     return lambda text: catalogue.get(text, text)
 
 

@@ -11,11 +11,15 @@ from asyncflow.integrations.dashboard import Role
 from asyncflow.integrations.dashboard import words as room
 from asyncflow.integrations.dashboard.words import chosen_language, words_of
 from asyncflow.integrations.dashboard.words.chinese import CHINESE
+from asyncflow.integrations.dashboard.words.findings import CHINESE_FINDINGS
 from asyncflow.outbox import Status
-from asyncflow.scheduler.diagnosis.finding import Severity
+from asyncflow.scheduler import diagnosis
+from asyncflow.scheduler.diagnosis.finding import Code, Severity
 
 TEMPLATES = sorted((Path(room.__file__).parent.parent / "templates").glob("*.html"))
 SAID = re.compile(r"say\('((?:[^'\\]|\\.)*)'\)")
+DIAGNOSIS = sorted(Path(diagnosis.__file__).parent.glob("*.py"))
+KINDS = re.compile(r'\bkind="([a-z ]+)"')
 LINKS = re.compile(r"\('\w*', '([A-Z][^']*)'\)")
 
 
@@ -32,6 +36,16 @@ def test_the_templates_say_something() -> None:
 def test_names_of_the_code_are_there_in_chinese() -> None:
     names = [one.name.lower() for one in Status] + [one.value for one in (*Severity, *Role)]
     assert set(names) - CHINESE.keys() == set()
+
+
+def test_every_finding_and_what_it_concerns_is_there_in_chinese() -> None:
+    assert {one.value for one in Code} - CHINESE_FINDINGS.keys() == set()
+    kinds = {kind for path in DIAGNOSIS for kind in KINDS.findall(path.read_text(encoding="utf-8"))}
+    assert len(kinds) >= 8
+    assert kinds - CHINESE_FINDINGS.keys() == set()
+    # A word that two catalogues have is one word.
+    shared = CHINESE.keys() & CHINESE_FINDINGS.keys()
+    assert {name: CHINESE[name] for name in shared} == {name: CHINESE_FINDINGS[name] for name in shared}
 
 
 def test_what_has_no_chinese_stays_english() -> None:
