@@ -35,6 +35,8 @@ def require_url(url: Any) -> str:
     if not is_fit or not url.isascii() or not url.isprintable() or " " in url:
         kind = shown(url.partition(":")[0]) if isinstance(url, str) else shown(url)
         raise OptionError(f"the URL of a notice begins with {kind}; give http://HOST/... or https://HOST/... in ASCII")
+    if "@" in parts.netloc:  # the client would take a part of it for a port, and tell it
+        raise OptionError(f"the URL of a notice to {parts.hostname} holds a user; give one without")
     return str(url)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from asyncflow.errors import OptionError
@@ -30,7 +31,7 @@ def channel_at(url: str, secret: str | None = None) -> Channel:
         return DingTalk(rest, secret)
     if kind == "wecom":
         return WeCom(rest)
-    parts = urlsplit(url)
+    parts = _parts_of(url)
     if parts.scheme in _MAIL:
         return _mail(parts)
     if parts.scheme in ("http", "https"):
@@ -41,10 +42,21 @@ def channel_at(url: str, secret: str | None = None) -> Channel:
 _CHATS = {f"{kind}+{scheme}" for kind in ("slack", "dingtalk", "wecom") for scheme in ("http", "https")}
 
 
+def _parts_of(url: str) -> SplitResult:
+    """Return the parts of a URL whose port is one; an error of the parser's own would tell a part of a password."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.port is None or parts.port > 0:
+            return parts
+    raise OptionError(
+        f"the URL of a notice cannot be read; escape /, ? and # in a password (%2F, %3F, %23); give {FORMS}"
+    )
+
+
 def _mail(parts: SplitResult) -> Email:
     security, port = _MAIL[parts.scheme]
-    given = parse_qs(parts.query)
-    unknown = sorted(set(given) - {"from", "to"})
+    given = parse_qs(parts.query.replace("+", "%2B"))  # ops+alerts@shop.test is an address, and no form's space
+    unknown = set(given) - {"from", "to"} or parts.path.strip("/")
     if unknown or not parts.hostname or len(given.get("from", ())) != 1 or not given.get("to"):
         raise OptionError(f"e-mail needs a host, one from= and some to=, and nothing else; give {FORMS}")
     return Email(

@@ -190,6 +190,14 @@ FAULTS = [
     "smtp://mail.test/?from=a&to=d@e.f",
     "smtp://mail.test/?from=a@b.c&to=d@e.f&cc=the-secret",
     "smtp://user:the-secret@mail.test/?from=a@b.c&to=d@e.f",
+    "smtp+starttls://user:the-secret/x@mail.test/?from=a@b.c&to=d@e.f",
+    "smtp+starttls://user:25/the-secret@mail.test/?from=a@b.c&to=d@e.f",
+    "smtps://mail.test:99999/?from=a@b.c&to=d@e.f",
+    "smtps://[mail.test/?from=a@b.c&to=d@e.f",
+    "https://user:the-secret@host/hook",
+    "https://the-secret@host:8443/hook",
+    "slack+https://user:the-secret@host/hook",
+    "dingtalk+https://user:the-secret@host/hook",
 ]
 
 
@@ -198,6 +206,12 @@ def test_a_url_at_fault_is_refused_without_what_may_be_secret(url: str) -> None:
     with pytest.raises(OptionError, match="give") as raised:
         channel_at(url)
     assert "the-secret" not in str(raised.value) or url == "the-secret"
+
+
+def test_a_plus_in_an_address_is_a_plus() -> None:
+    mail = channel_at("smtp://mail.test/?from=shop+outbox@b.c&to=ops+a@e.f,ops%2Bb@e.f")
+    assert isinstance(mail, Email)
+    assert (mail.sender, mail.to) == ("shop+outbox@b.c", ["ops+a@e.f", "ops+b@e.f"])
 
 
 @pytest.mark.parametrize("secret", ["short", b"bytes that are long enough"])
