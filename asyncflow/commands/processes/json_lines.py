@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import traceback
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -26,7 +25,7 @@ class JsonFormatter(logging.Formatter):
 
     def __init__(self, process: str | None = None) -> None:
         super().__init__()
-        self._fixed: dict[str, Any] = {"pid": os.getpid(), **({} if process is None else {"process": process})}
+        self._fixed: dict[str, Any] = {} if process is None else {"process": process}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -34,6 +33,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
+            "pid": record.process,
             **self._fixed,
             "message": record.getMessage(),
         }
@@ -44,7 +44,21 @@ class JsonFormatter(logging.Formatter):
             line["traceback"] = without_parameters("".join(traceback.format_exception(record.exc_info[1])))
         if record.stack_info:
             line["stack"] = record.stack_info
-        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except TypeError:  # half a surrogate pair, as in the name of a file, or a number of more than 64 bits
+            return orjson.dumps(_fit(line), default=str).decode()
+
+
+def _fit(value: Any) -> Any:
+    """Return what every reader of JSON takes, in place of what is no UTF-8 and of numbers that are too long."""
+    if isinstance(value, dict):
+        return {_fit(name): _fit(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return list(map(_fit, value))
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    return value if not isinstance(value, int) or -(2**63) <= value < 2**63 else str(value)
 
 
 def fields_of(event: Event) -> Mapping[str, Any]:

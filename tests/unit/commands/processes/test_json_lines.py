@@ -77,3 +77,12 @@ def test_an_error_that_cannot_be_printed_is_told_all_the_same() -> None:
 
     (line,) = lines_of(AttemptFailed(ID, "mail", None, 1, 5, 1.0, MuteError()))
     assert line["fields"]["error"] == "MuteError: (it cannot be printed)"
+
+
+def test_what_is_no_text_of_json_is_told_all_the_same() -> None:
+    error = FileNotFoundError(2, "No such file", "scan-\udcff.pdf")
+    (line,) = lines_of(AttemptFailed(ID, "mail", "A\ud800", 2**70, 5, 1.0, error))
+    assert line["fields"]["error"].endswith(r"scan-\udcff.pdf'")
+    assert line["fields"]["key"] == r"A\ud800"
+    assert line["fields"]["attempt"] == str(2**70)
+    assert "scan-" in line["message"]
