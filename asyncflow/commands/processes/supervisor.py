@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from asyncflow.commands.processes.sibling import Sibling
 from asyncflow.commands.stop_signals import StopSignals
@@ -91,16 +92,26 @@ class Supervisor:
             return
         child.process, child.code = None, code
         child.pause_seconds = _FIRST_PAUSE_SECONDS if lived >= _LONGEST_PAUSE_SECONDS else child.pause_seconds
-        child.begin_at = now + child.pause_seconds
         text = "Process %s ended with %s after %.0f s; it is begun again in %.0f s"
-        _LOG.warning(text, child.sibling, _ending(code), lived, child.pause_seconds)
-        child.pause_seconds = min(2 * child.pause_seconds, _LONGEST_PAUSE_SECONDS)
+        _LOG.warning(text, child.sibling, _ending(code), lived, self._rest(child))
+
+    def _rest(self, child: _Child) -> float:
+        """Let it be begun after its pause, which is returned; the next one is longer."""
+        pause = child.pause_seconds
+        child.begin_at = self._clock() + pause
+        child.pause_seconds = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        return pause
 
     def _begin(self, child: _Child) -> None:
         environment = {**os.environ, **child.sibling.environment(self._leash)}
-        child.process = subprocess.Popen(
-            self._command, env=environment, pass_fds=[self._leash], start_new_session=True, stdin=subprocess.DEVNULL
-        )
+        options: dict[str, Any] = {"pass_fds": [self._leash], "start_new_session": True, "stdin": subprocess.DEVNULL}
+        try:
+            child.process = subprocess.Popen(self._command, env=environment, **options)
+        except OSError as error:  # no memory or no process to be had for the moment: the others go on
+            child.code = _FAILED
+            text = "Process %s cannot be begun: %s; it is tried again in %.0f s"
+            _LOG.warning(text, child.sibling, error, self._rest(child))
+            return
         child.began_at, child.code = self._clock(), 0
         _LOG.info("Process %s runs, pid %d%s", child.sibling, child.process.pid, self._told(child.sibling))
 

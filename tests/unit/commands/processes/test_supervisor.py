@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import time
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ class Stage:
         self.now = 0.0
         self.begun: list[Fake] = []
         self.plan: dict[int, Any] = {}
+        self.refusals = 0  # of the system, to come
         self.signals = StopSignals()
         monkeypatch.setattr(subprocess, "Popen", self._begin)
         monkeypatch.setattr(time, "sleep", self._tick)
@@ -51,6 +53,9 @@ class Stage:
     def _begin(self, command: Sequence[str], **options: Any) -> Fake:
         assert list(command[1:]) == ["-m", "asyncflow.cli", "run", "app:s"]
         assert options["start_new_session"]
+        if self.refusals:
+            self.refusals -= 1
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
         self.begun.append(Fake(options["env"]))
         return self.begun[-1]
 
@@ -103,6 +108,24 @@ def test_one_that_fails_when_the_command_has_worked_is_begun_again(monkeypatch: 
     stage.plan = {12: lambda: setattr(stage.begun[1], "code", 1), 20: stage.stop}
     assert stage.run() == 0
     assert len(stage.begun) == 3
+
+
+def test_one_that_the_system_cannot_begin_is_tried_again_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+
+    def die_without_memory() -> None:
+        stage.begun[0].code, stage.refusals = -9, 2
+
+    stage.plan = {12: die_without_memory, 30: stage.stop}
+    assert stage.run() == 0
+    assert [one.place for one in stage.begun] == ["0/2", "1/2", "0/2"]
+    assert stage.refusals == 0
+
+
+def test_a_command_that_never_can_be_begun_is_at_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+    stage.refusals = 2
+    assert stage.run() == 1
 
 
 @pytest.mark.parametrize(("code", "told"), [(0, 0), (3, 3), (1, 1), (-9, 1), (-15, 0)])
