@@ -4,66 +4,29 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from asyncflow import Status
 from asyncflow.integrations.dashboard import Dashboard, UsersFile
 from asyncflow.integrations.dashboard.door.passwords import Cost, PasswordHash
 from tests.integration.conftest import Schedule
+from tests.integration.integrations.dashboard.chromium import chromium, page_in, served
 from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually
 
 PASSWORD = "correct horse battery"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE = 60_000  # milliseconds
-
-
-@contextmanager
-def served(app: Any) -> Iterator[str]:
-    """Serve on loopback until the end; give the address."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        eventually(lambda: server.started)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(60)
 
 
 @pytest.fixture
 def page() -> Iterator[Any]:
-    """Give a page of Chromium, which counts what goes wrong in it."""
-    browsers = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: no real browser is tried"
-    )
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no chromium: no real browser is tried")
-    with browsers.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(locale="en-GB")
-        page.set_default_timeout(PATIENCE)
-        yield page
-        browser.close()
+    """Give a page of Chromium."""
+    with chromium() as browser:
+        yield page_in(browser)
 
 
 @pytest.fixture
