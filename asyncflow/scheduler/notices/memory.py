@@ -94,7 +94,8 @@ class ToldFindings:
         return self._run(connection, queries.forget(self._entries), {"its_key": key})
 
     def _forget_old(self, connection: Connection, key: str, seconds: float) -> bool:
-        values = {"its_key": key, "age": timedelta(seconds=-seconds)}
+        age = timedelta(seconds=seconds)
+        values = {"its_key": key, "age": -age, "ahead": age}
         return self._run(connection, queries.forget_old(self._entries), values)
 
     def _run(self, connection: Connection, statement: Any, values: Mapping[str, Any]) -> bool:
@@ -102,4 +103,5 @@ class ToldFindings:
 
 
 def _age(now: datetime, then: datetime) -> float:
-    return (now - then).total_seconds()
+    """Return the seconds between them: of a time that is ahead, too, for it is one of a clock that was set back."""
+    return abs((now - then).total_seconds())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Delete, Select, String, Table, bindparam, delete, select
+from sqlalchemy import Delete, Select, String, Table, bindparam, delete, or_, select
 
 from asyncflow.outbox.clock import database_now
 
@@ -25,9 +25,11 @@ def forget(dedupe: Table) -> Delete:
 
 
 def forget_old(dedupe: Table) -> Delete:
-    """Delete one memory that is older than ``age``."""
-    old = dedupe.c.created_at < bindparam("age", type_=dedupe.c.created_at.type)
-    return delete(dedupe).where(_of_type(dedupe), _of_key(dedupe), old)
+    """Delete one memory that is older than ``age``, or as far ahead: the clock was set back since."""
+    written = dedupe.c.created_at
+    old = written < bindparam("age", type_=written.type)
+    ahead = written > bindparam("ahead", type_=written.type)
+    return delete(dedupe).where(_of_type(dedupe), _of_key(dedupe), or_(old, ahead))
 
 
 def _of_type(dedupe: Table) -> Any:

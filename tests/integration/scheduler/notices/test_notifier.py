@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, update
 
 from asyncflow.errors import OptionError
 from asyncflow.event_log import EventLog
@@ -102,6 +103,26 @@ def test_of_many_that_look_at_one_moment_one_tells(application: Application) -> 
     for thread in threads:
         thread.join()
     assert channel.told() == [("appeared", "no-instance")]
+
+
+def test_a_clock_that_was_set_back_silences_nobody(application: Application) -> None:
+    let_wait(application)
+    channel = Kept()
+    its = of(application, channel, interval_seconds=60.0, quiet_seconds=120.0, repeat_seconds=1800.0)
+
+    def look_after_the_clock_was_set_back() -> None:
+        entries = application.outbox.dedupe_entries
+        with application.engine.begin() as connection:
+            connection.execute(update(entries).values(created_at=timedelta(hours=1)))
+        its.step()
+
+    its.step()
+    look_after_the_clock_was_set_back()
+    assert channel.told() == [("appeared", "no-instance"), ("still_there", "no-instance")]
+    settle(application)
+    look_after_the_clock_was_set_back()
+    look_after_the_clock_was_set_back()
+    assert channel.told()[2:] == [("cleared", "no-instance")]
 
 
 def test_what_comes_and_goes_is_told_once(sqlite_application: Application) -> None:
