@@ -14,8 +14,10 @@ from asyncflow.outbox import Outbox
 from asyncflow.scheduler.diagnosis.diagnose import look_and_find
 from asyncflow.scheduler.diagnosis.finding import Finding
 from asyncflow.scheduler.diagnosis.sight import MOST_TYPES, Sight
+from asyncflow.text import hide_parameters
 
 KEPT_SECONDS = 10.0
+_PATIENCE_SECONDS = 8.0  # of a page of metrics, which Prometheus gives up after ten
 Samples = Mapping[tuple[str, ...], float]  # values of a gauge, by those of its labels
 
 
@@ -67,7 +69,10 @@ GAUGES: Mapping[str, Gauge] = {
 
 
 class KeptLook:
-    """Look at one outbox, not oftener than every ``kept_seconds``; any thread may ask, the others wait for one look."""
+    """Look at one outbox, not oftener than every ``kept_seconds``; any thread may ask, the others wait for one look.
+
+    The look has a thread of its own: who asks waits for a few seconds, and no longer for a database that is silent.
+    """
 
     def __init__(
         self, engine: Engine, outbox: Outbox, kept_seconds: float, clock: Callable[[], float] = time.monotonic
@@ -79,20 +84,41 @@ class KeptLook:
         self._lock = threading.Lock()
         self._look: Glimpse | None = None
         self._looked_at = 0.0
+        self._began_at = 0.0
+        self._is_done = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def latest(self) -> Glimpse:
-        """Return a look that may be some seconds old; one that failed is told in the log as well."""
-        with self._lock:
-            if self._look is None or self._clock() - self._looked_at >= self._kept_seconds:
-                self._look = self._look_anew()
-                self._looked_at = self._clock()
-            return self._look
+        """Return a look that may be some seconds old; one that failed is told in the log as well.
 
-    def _look_anew(self) -> Glimpse:
-        began = self._clock()
+        One that takes too long is told as failed for as long as it goes on.
+        """
+        is_done = self._looking()
+        if is_done.wait(_PATIENCE_SECONDS) and self._look is not None:
+            return self._look
+        return Glimpse(self._clock() - self._began_at)
+
+    def _looking(self) -> threading.Event:
+        """Return what is set at the end of the look that is to be waited for, which is begun if it is time."""
+        with self._lock:
+            # In the child of a fork the thread is not there.
+            goes_on = self._thread is not None and self._thread.is_alive() and not self._is_done.is_set()
+            if not goes_on and (self._look is None or self._clock() - self._looked_at >= self._kept_seconds):
+                self._began_at = self._clock()
+                self._is_done = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._look_anew, args=(self._is_done,), name="asyncflow-look", daemon=True
+                )
+                self._thread.start()
+            return self._is_done
+
+    def _look_anew(self, is_done: threading.Event) -> None:
+        sight, findings = None, list[Finding]()
         try:
             sight, findings = look_and_find(self._engine, self._outbox)
-        except Exception:
+        except Exception as error:
+            hide_parameters(error)
             logging.getLogger("asyncflow").exception("The look for the gauges failed")
-            return Glimpse(self._clock() - began)
-        return Glimpse(self._clock() - began, sight, findings)
+        self._looked_at = self._clock()
+        self._look = Glimpse(self._looked_at - self._began_at, sight, findings)
+        is_done.set()

@@ -1,0 +1,69 @@
+"""A look that is kept is one for all who ask, and keeps nobody waiting for a database that is silent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import MetaData, create_engine
+
+from asyncflow import Outbox
+from asyncflow.scheduler.diagnosis import kept_look
+from asyncflow.scheduler.diagnosis.kept_look import KeptLook
+from tests.unit.scheduler.waiting import eventually
+
+
+def looking(monkeypatch: pytest.MonkeyPatch, look: Callable[..., Any], **settings: Any) -> KeptLook:
+    monkeypatch.setattr(kept_look, "look_and_find", look)
+    return KeptLook(create_engine("sqlite://"), Outbox(MetaData()), **{"kept_seconds": 3600.0, **settings})
+
+
+def test_a_database_that_is_silent_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_look, "_PATIENCE_SECONDS", 0.01)
+    answered, looks = threading.Event(), []
+
+    def look(*_: Any) -> Any:
+        looks.append(1)
+        answered.wait(60)
+        raise OSError("a secret is no part of it")
+
+    its = looking(monkeypatch, look)
+    for _ in range(3):
+        assert its.latest().samples()["look_failed"] == {(): 1.0}
+    assert looks == [1]
+    answered.set()
+    eventually(lambda: its._is_done.is_set())
+    assert its.latest().samples()["look_failed"] == {(): 1.0}
+    assert looks == [1]
+
+
+def test_all_who_ask_at_one_moment_get_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def look(*_: Any) -> Any:
+        looks.append(1)
+        raise OSError
+
+    its, told = looking(monkeypatch, look), list[Any]()
+    threads = [threading.Thread(target=lambda: told.append(its.latest())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(looks) == 1
+    assert all(one is told[0] for one in told)
+
+
+def test_an_old_look_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def look(*_: Any) -> Any:
+        looks.append(1)
+        raise OSError
+
+    its = looking(monkeypatch, look, kept_seconds=0.0)
+    first = its.latest()
+    assert its.latest() is not first
+    assert len(looks) == 2
