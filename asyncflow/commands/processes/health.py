@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,9 +14,11 @@ import orjson
 from sqlalchemy import select
 
 from asyncflow.errors import OptionError
+from asyncflow.forks import leave_at_fork
 from asyncflow.scheduler import Scheduler
 from asyncflow.scheduler.connections.again import run_briefly
 
+_LOG = logging.getLogger("asyncflow")
 _KEPT_SECONDS = 1.0  # an answer of the database: many who ask cost it what one does
 _SILENCE_SECONDS = 5.0  # of a client
 _BUSY = 503
@@ -66,11 +70,16 @@ class HealthServer:
             faults = paths
 
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = _Server((host, port), Handler)
         except (OSError, OverflowError) as error:
             raise OptionError(f"the health port is {port} at {host}: {error}; give one that is free") from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="asyncflow-health", daemon=True)
         self._thread.start()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Let go of the port: a child that outlives its parent would keep it from the next one."""
+        self._server.socket.close()
 
     @property
     def port(self) -> int:
@@ -88,6 +97,15 @@ class HealthServer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Server(ThreadingHTTPServer):
+    """Serve requests, each on a thread."""
+
+    def handle_error(self, *_: Any) -> None:
+        """Tell a fault in the log; a client that did not wait for its answer is none."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            _LOG.exception("A request for the health could not be answered")
 
 
 class _Answering(BaseHTTPRequestHandler):

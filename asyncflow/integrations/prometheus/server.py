@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from asyncflow.errors import OptionError
+from asyncflow.forks import leave_at_fork
 from asyncflow.integrations.prometheus.extras import prometheus_client
 from asyncflow.integrations.prometheus.gauges import OutboxCollector
 from asyncflow.integrations.prometheus.hook import PrometheusHook
@@ -35,6 +36,11 @@ class MetricsServer:
         self._around = PrometheusMessaging(registry) if messaging else None
         if self._around is not None:
             scheduler.outbox.hooks.add(self._around)
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Let go of the port: a child that outlives its parent would keep it from the next one."""
+        self._server.socket.close()
 
     @property
     def port(self) -> int:

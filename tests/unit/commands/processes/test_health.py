@@ -1,0 +1,103 @@
+"""The servers of a process keep no port in its forks, and clients that hang up disturb no log."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import MetaData, create_engine
+
+from asyncflow import Outbox
+from asyncflow.commands.processes.health import HealthServer
+from asyncflow.events import Hooks
+from asyncflow.integrations.prometheus import MetricsServer
+from tests.unit.scheduler.waiting import eventually
+
+
+class Well:
+    """Be the health of a scheduler that is well; tells it when it may."""
+
+    def __init__(self) -> None:
+        self.is_asked, self.may_tell = threading.Event(), threading.Event()
+
+    def fault_of_life(self) -> str | None:
+        self.is_asked.set()
+        self.may_tell.wait(60)
+        return None
+
+    def fault_of_readiness(self) -> str | None:
+        raise ValueError("a fault of ours")
+
+
+def health_at(port: int) -> Any:
+    return HealthServer(Well(), port)  # type: ignore[arg-type]
+
+
+def metrics_at(port: int) -> Any:
+    scheduler: Any = SimpleNamespace(engine=create_engine("sqlite://"), outbox=Outbox(MetaData()), hooks=Hooks([]))
+    return MetricsServer(scheduler, port)
+
+
+@pytest.mark.parametrize("serving_at", [health_at, metrics_at])
+def test_a_child_that_outlives_its_parent_keeps_no_port(serving_at: Callable[[int], Any]) -> None:
+    (going, end), (told, telling) = os.pipe(), os.pipe()
+    with serving_at(0) as server:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            os.close(end)
+            os.write(telling, b"1")
+            os.read(going, 1)
+            os._exit(0)
+        assert os.read(told, 1) == b"1"
+        port = server.port
+    try:
+        serving_at(port).close()
+    finally:
+        os.close(end)
+        os.waitpid(child, 0)
+        for one in (going, told, telling):
+            os.close(one)
+
+
+def served(server: HealthServer, path: str, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """Ask for a path, hang up without waiting for the answer, and wait for the end of the request."""
+    client = socket.create_connection(("127.0.0.1", server.port))
+    client.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+    meanwhile()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def no_request_is_served() -> bool:
+    return not any("process_request" in thread.name for thread in threading.enumerate())
+
+
+def test_a_client_that_hangs_up_is_no_fault(capfd: pytest.CaptureFixture[str]) -> None:
+    well: Any = Well()
+    with HealthServer(well, 0) as server:
+        served(server, "/healthz", lambda: well.is_asked.wait(60))
+        well.may_tell.set()
+        eventually(no_request_is_served)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_fault_of_ours_is_told_in_the_log(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    well: Any = Well()
+    with HealthServer(well, 0) as server:
+        client = socket.create_connection(("127.0.0.1", server.port))
+        client.sendall(b"GET /readyz HTTP/1.1\r\n\r\n")
+        assert client.recv(1) == b""
+        client.close()
+        eventually(no_request_is_served)
+    assert capfd.readouterr().err == ""
+    assert "a fault of ours" in caplog.text
