@@ -70,7 +70,7 @@ class HealthServer:
             faults = paths
 
         try:
-            self._server = _Server((host, port), Handler)
+            self._server = _Probed((host, port), Handler)
         except (OSError, OverflowError) as error:
             raise OptionError(f"the health port is {port} at {host}: {error}; give one that is free") from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="asyncflow-health", daemon=True)
@@ -99,7 +99,7 @@ class HealthServer:
         self.close()
 
 
-class _Server(ThreadingHTTPServer):
+class _Probed(ThreadingHTTPServer):
     """Serve requests, each on a thread."""
 
     def handle_error(self, *_: Any) -> None:
