@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
@@ -32,6 +33,8 @@ from asyncflow.text import hide_parameters, without_parameters
 
 _SCOPE = "asyncflow"
 _LOG = logging.getLogger("asyncflow")
+_LONGEST_TEXT, _LONGEST_TRACE = 2_000, 16_000  # of an error: collectors refuse a batch of spans that is too large
+_MESSAGE, _STACKTRACE = "exception.message", "exception.stacktrace"
 
 
 class Tracing:
@@ -105,7 +108,7 @@ class Tracing:
             for span in spans:
                 if failure is not None:
                     span.set_attribute(ERROR_TYPE, failure[0])
-                    span.set_status(self._trace.StatusCode.ERROR, without_parameters(failure[1]))
+                    span.set_status(self._trace.StatusCode.ERROR, without_parameters(failure[1])[:_LONGEST_TEXT])
                 self._end(span)
 
     def _sent(self, name: str, told: Mapping[str, Any], part: SpanPart) -> Any:
@@ -192,7 +195,9 @@ class Tracing:
         text = "it cannot be printed"
         with suppress(Exception):
             text = without_parameters(str(error))
+        text = text[:_LONGEST_TEXT]
         span.set_attribute(ERROR_TYPE, error_type_of(error))
         span.set_status(self._trace.StatusCode.ERROR, f"{type(error).__name__}: {text}")
         with suppress(Exception):  # it prints the error, and that may be what fails
-            span.record_exception(error)
+            lines = "".join(traceback.format_exception(error))
+            span.record_exception(error, {_MESSAGE: text, _STACKTRACE: lines[:_LONGEST_TRACE]})

@@ -289,6 +289,17 @@ def test_a_consumer_of_ones_own_is_traced_around_the_inbox(traced: Application, 
     assert told["messaging.message.id"] == headers["message-id"]
 
 
+def test_an_error_of_any_length_has_a_span_that_collectors_take(spans: Spans) -> None:
+    with pytest.raises(ValueError, match="long"), Tracing(spans.provider).process("users", {}):
+        raise ValueError("long " * 1_000_000)
+    span = spans.one("process users")
+    (event,) = span.events
+    told = [span.status.description or "", *map(str, (event.attributes or {}).values())]
+    assert sum(map(len, told)) < 32_000
+    assert all("long" in text for text in told if len(text) > 100)
+    assert "test_tracing.py" in str((event.attributes or {})["exception.stacktrace"])
+
+
 class Broken(SpanProcessor):
     def on_start(self, *_: Any, **__: Any) -> None:
         raise RuntimeError("of the processor")
