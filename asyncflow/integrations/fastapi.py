@@ -6,12 +6,14 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from asyncflow.errors import LibraryTooOldError, MissingExtraError, OptionError
+from asyncflow.outbox import Outbox
 from asyncflow.scheduler import AsyncScheduler, Scheduler
 from asyncflow.text import shown
 
@@ -67,6 +69,38 @@ def transaction(source: Source) -> Callable[[], Any]:
             yield session
 
     return in_transaction
+
+
+class SessionOutbox:
+    """Publish and enqueue in one request's transaction, which lasts as long as the request; no call names the session.
+
+    Each method is the outbox's own with the session given: ``publish("user.registered", {...})``. ``session`` is that
+    session; a task function takes it: ``issue_coupon.enqueue(bound.session, ...)``.
+    """
+
+    def __init__(self, outbox: Outbox, session: Any) -> None:
+        self.session = session
+        self.publish = partial(outbox.publish, session)
+        self.publish_many = partial(outbox.publish_many, session)
+        self.publish_async = partial(outbox.publish_async, session)
+        self.enqueue = partial(outbox.enqueue, session)
+        self.enqueue_many = partial(outbox.enqueue_many, session)
+        self.enqueue_async = partial(outbox.enqueue_async, session)
+
+
+def session_outbox(outbox: Outbox, dependency: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a dependency that gives a SessionOutbox in the session that ``dependency`` gives, as ``transaction`` does.
+
+    A route that takes the session itself by ``before_response(dependency)`` gets the same one, and what both write
+    commits before the answer, or rolls back, as one. Raises LibraryTooOldError as ``before_response`` does.
+    """
+
+    in_session = before_response(dependency)
+
+    async def bound(session: Any = in_session) -> SessionOutbox:
+        return SessionOutbox(outbox, session)
+
+    return bound
 
 
 def before_response(dependency: Callable[..., Any]) -> Any:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 from asyncflow import AsyncScheduler, Outbox, Scheduler
 from asyncflow.errors import LibraryTooOldError, OptionError, SchedulerStoppedError
 from asyncflow.integrations import fastapi as ours
-from asyncflow.integrations.fastapi import before_response, lifespan, transaction
+from asyncflow.integrations.fastapi import SessionOutbox, before_response, lifespan, session_outbox, transaction
 
 
 class Base(DeclarativeBase):
@@ -144,6 +144,65 @@ def test_a_fastapi_that_knows_no_other_way_is_refused(monkeypatch: pytest.Monkey
 def test_what_gives_no_session_is_refused() -> None:
     with pytest.raises(OptionError, match="none of Engine"):
         transaction(MetaData())  # type: ignore[arg-type]
+
+
+# -- the outbox of a request's session ---------------------------------------------------------------------
+
+
+@pytest.fixture(params=SOURCES)
+def bound_application(request: pytest.FixtureRequest, path: Path) -> FastAPI:
+    """Give an application whose route takes the session and the outbox that is bound to it."""
+    app = FastAPI()
+    in_transaction = transaction(SOURCES[request.param](path))
+    its_outbox, its_session = Depends(session_outbox(outbox, in_transaction)), before_response(in_transaction)
+
+    @app.post("/users/{number}")
+    async def register(
+        number: int,
+        friend: int | None = None,
+        session: Any = its_session,
+        bound: Any = its_outbox,
+    ) -> dict[str, bool]:
+        session.add(User(id=number, friend=friend))
+        bound.enqueue(greet, number=number)
+        if number == 400:
+            raise HTTPException(400)
+        return {"is_the_same": bound.session is session}
+
+    return app
+
+
+async def test_what_a_bound_outbox_writes_has_committed_when_it_is_answered(
+    bound_application: FastAPI, path: Path
+) -> None:
+    assert await post(bound_application, "/users/1", sync_engine(path)) == (200, 1)
+
+
+@pytest.mark.parametrize(("url", "status"), [("/users/2?friend=77", 500), ("/users/400", 400)])
+async def test_what_a_bound_outbox_writes_is_gone_with_the_routes_own_rows(
+    bound_application: FastAPI, path: Path, url: str, status: int
+) -> None:
+    assert await post(bound_application, url, sync_engine(path)) == (status, 0)
+
+
+async def test_a_test_that_overrides_the_session_has_overridden_the_bound_outbox(path: Path) -> None:
+    app, in_transaction = FastAPI(), transaction(async_engine(path))
+    its_outbox = Depends(session_outbox(outbox, in_transaction))
+    seen: list[Any] = []
+
+    @app.post("/")
+    async def register(bound: Any = its_outbox) -> None:
+        seen.append(bound.session)
+
+    app.dependency_overrides[in_transaction] = lambda: "the test's own"
+    assert await post(app, "/", sync_engine(path)) == (200, 0)
+    assert seen == ["the test's own"]
+
+
+@pytest.mark.parametrize("name", [name for name in vars(SessionOutbox(outbox, None)) if name != "session"])
+def test_each_method_of_a_bound_outbox_is_the_outboxs_own_in_that_session(name: str) -> None:
+    method = getattr(SessionOutbox(outbox, "the session"), name)
+    assert (method.func, method.args, method.keywords) == (getattr(outbox, name), ("the session",), {})
 
 
 # -- the lifespan --------------------------------------------------------------------------------------------
