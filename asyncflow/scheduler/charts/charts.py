@@ -18,8 +18,8 @@ from asyncflow.scheduler.connections.again import run_briefly
 
 KEPT_HOURS = 73  # of three days, the first of which has begun
 _HOUR_SECONDS = 3600
-_WRITTEN = slice(-7, -2)  # of minutes, the last five that every process has written
-_RATED_SECONDS = 5 * 60
+_UNWRITTEN = 2  # minutes at the end that some process may not have written yet
+_RATED = 5  # minutes before these, of which a rate is told
 
 
 class Span(Enum):
@@ -118,8 +118,14 @@ def _read(connection: Connection, outbox: Outbox, span: Span, wanted: list[str] 
 
 
 def rate_of(minutes: Sequence[int]) -> float:
-    """Return how many there were a second lately, of counts minute by minute of which the last is not over."""
-    return sum(minutes[_WRITTEN]) / _RATED_SECONDS
+    """Return how many there were a second lately, of counts minute by minute of which the last is not over.
+
+    It is told of the minutes that every process has written, from the first in which anything was counted; as long as
+    there are none, of the last whole one, as far as that was written.
+    """
+    first = next((number for number, count in enumerate(minutes) if count), len(minutes))
+    written = minutes[max(first, len(minutes) - _UNWRITTEN - _RATED) : -_UNWRITTEN] or minutes[-_UNWRITTEN:-1]
+    return sum(written) / (60 * len(written)) if written else 0.0
 
 
 class _Sums:

@@ -52,6 +52,11 @@ class Flow:
         return self.oldest_due_seconds is not None and self.oldest_due_seconds >= BEHIND_SECONDS
 
     @property
+    def is_counted(self) -> bool:
+        """Tell whether anything was counted within the hour: in its first minutes nothing is known of what goes out."""
+        return any(self.minutes)
+
+    @property
     def drained_seconds(self) -> float | None:
         """Return in how long nothing will wait, as it goes now; None if it keeps up, or does not get less."""
         lessening = self.out_per_second - self.in_per_second

@@ -177,5 +177,6 @@ def _most_tried(connection: Connection, outbox: Outbox, name: str) -> Any:
     for status in (Status.PENDING, Status.PROCESSING, Status.FAILED):
         values = {"its_type": name, "its_status": int(status), "most": _ROWS}
         rows = connection.execute(queries.rows_of_type(outbox.tasks), values)
-        found += [row for row in rows if "the claim" in (row.schedule_log or "")]
+        # One that nobody began has killed nobody: its worker died with it in hand, and the attempt was given back.
+        found += [row for row in rows if row.retry_count and "the claim" in (row.schedule_log or "")]
     return max(found, key=lambda row: (row.retry_count, row.modified_at), default=None)

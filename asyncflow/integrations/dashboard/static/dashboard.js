@@ -66,6 +66,9 @@
       if (link) link.click();
     }
   });
+  // On a phone the names of the pages go on beyond its edge.
+  const here = document.querySelector("header nav [aria-current]");
+  if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft - 40;
   addEventListener("pageshow", () => document.querySelectorAll("button:disabled").forEach((one) => { one.disabled = false; }));
   if (seconds) setTimeout(look, 1000 * seconds);
 })();

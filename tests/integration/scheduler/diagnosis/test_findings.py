@@ -235,6 +235,14 @@ def test_claims_that_run_out_again_and_again_name_the_task_that_kills(
     assert f"the task {task_id} may kill its worker: it was begun " in finding.cause
     assert finding.remedy == f"asyncflow explain {task_id}"
 
+    def is_blamed() -> bool:
+        """Be a task that nobody has begun, however often the monitor still gives it back."""
+        alter(application, "retry_count = 0", "status = 0")
+        return f"{task_id} may kill" in when_found(application, Code.CLAIMS_RUN_OUT).cause
+
+    eventually(lambda: not is_blamed())
+    assert "died, hung or were cut off" in when_found(application, Code.CLAIMS_RUN_OUT).cause
+
 
 def test_a_pool_that_gives_nothing_and_a_loop_that_fails_are_told(
     application: Application, server: Any, made: list[Scheduler]

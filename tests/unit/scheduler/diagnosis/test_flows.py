@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asyncflow.scheduler.charts.charts import Chart
+from asyncflow.scheduler.charts.charts import Chart, rate_of
 from asyncflow.scheduler.diagnosis.flows import Flow, Flows, Lateness
 
 
@@ -65,6 +65,31 @@ def test_a_minute_that_some_process_has_not_written_yet_is_left_out() -> None:
     none = (0,) * 60
     partly = Chart(task_type="mail", sent=counts, done=none, failed=none, retried=none)
     assert flows(chart_of={"mail": partly}).of(["mail"]).out_per_second == 1.0
+
+
+@pytest.mark.parametrize(
+    ("minutes", "rate"),
+    [
+        ([0] * 60, 0.0),
+        ([0] * 59 + [60], 0.0),  # it began in this minute: nothing is told yet
+        ([0] * 58 + [60, 6], 1.0),  # in the one before
+        ([0] * 57 + [120, 60, 6], 2.0),  # the first that all have written
+        ([0] * 55 + [120, 60, 0, 60, 6], 1.0),
+        ([60] * 53 + [120] * 5 + [0, 0], 2.0),
+        ([60] + [0] * 59, 0.0),
+        ([], 0.0),
+        ([7], 0.0),
+    ],
+)
+def test_a_rate_is_of_the_minutes_since_counting_began_and_that_all_have_written(
+    minutes: list[int], rate: float
+) -> None:
+    assert rate_of(minutes) == rate
+
+
+def test_where_nothing_was_counted_yet_nothing_is_said_of_what_goes_out() -> None:
+    assert not flows(chart_of={}).of(["mail"]).is_counted
+    assert flows().of(["mail"]).is_counted
 
 
 def test_a_flow_without_a_due_task_is_not_behind() -> None:
