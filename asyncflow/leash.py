@@ -82,6 +82,12 @@ def on_leash(work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
             step = partial(steps.throw, error)
 
 
+def led_by(awaited: Any) -> Any:
+    """Return the work that something awaited leads on a leash; None if it is no leash."""
+    is_leash = getattr(awaited, "gi_code", None) is on_leash.__code__ and awaited.gi_frame is not None
+    return awaited.gi_frame.f_locals["work"] if is_leash else None
+
+
 def end_child(error: BaseException | None) -> NoReturn:
     """End this process with the exit code that Python gives the error; tell of one that is no ``sys.exit()``."""
     code = 1

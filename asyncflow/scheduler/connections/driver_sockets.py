@@ -25,16 +25,19 @@ def socket_of(driver_connection: Any) -> socket.socket | None:
         return None
 
 
-def cut_lines_of(thread: int) -> None:
-    """Shut down what a thread waits for in the middle of connecting, or of asking whether a pooled one still lives.
+def cut_lines_of(thread: int) -> bool:
+    """Shut down the connections whose answer a thread waits for, also in the middle of connecting; tell of any.
 
-    Nobody else knows that connection yet: its driver's own frames are the only place where it can be found.
+    Nobody else may know such a connection yet: the frames of its driver and of SQLAlchemy are where it can be found.
     """
+    was_cut = False
     for candidate in _candidates(thread):
         line = socket_of(candidate)
         if line is not None:
             with line, suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
+                was_cut = True
+    return was_cut
 
 
 def _number_of(connection: Any) -> int | None:
@@ -53,8 +56,10 @@ def _candidates(thread: int) -> Iterator[Any]:
     while frame is not None:
         names = frame.f_locals
         module = frame.f_globals.get("__name__", "")
-        if "dbapi_connection" in names:  # of SQLAlchemy, which asks whether it still lives
+        if "dbapi_connection" in names:  # of SQLAlchemy, which asks whether it still lives, or ends its transaction
             yield names["dbapi_connection"]
+        if module.startswith("sqlalchemy.") and "cursor" in names:  # of which something is asked
+            yield getattr(names["cursor"], "connection", None)
         if module == "pymysql.connections" and "self" in names:
             yield names["self"]
         if module.startswith("psycopg") and "fileno" in names:

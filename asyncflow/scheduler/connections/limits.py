@@ -32,4 +32,5 @@ class Limits:
 
 LIMITS = Limits()
 OF_A_LOOK = Limits(silence_seconds=30.0)  # before the loops start: at tables that a migration may have locked
+OF_USERS = Limits(silence_seconds=30.0)  # for one call by user code, of which nobody knows how long it takes
 OF_A_COMMAND = Limits(silence_seconds=120.0)  # which nobody runs again after it was cut, and no lease waits for

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Protocol
 
 from asyncflow.scheduler.connections.driver_sockets import socket_of
 
@@ -31,7 +31,7 @@ class Line:
         self._seconds = float("inf")
         self._before = _keep_alive(self._socket) if self._socket is not None else {}
         if self._socket is not None:
-            _watch.add(self)
+            WATCH.add(self)
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -60,7 +60,7 @@ class Line:
 
     def close(self) -> None:
         """Leave the socket as it was found, and watch it no more."""
-        _watch.discard(self)
+        WATCH.discard(self)
         with self._lock:
             line, self._socket = self._socket, None
         if line is not None:
@@ -85,24 +85,33 @@ def _keep_alive(line: socket.socket) -> dict[tuple[int, int], int]:
     return before
 
 
-class _Watch:
-    """Look after all lines of this process, on one thread, which is there while there are any."""
+class Cuttable(Protocol):
+    """Be cut when it is late."""
+
+    def cut_if_late(self, now: float) -> None:
+        """End what is waited for if its time is over; ``now`` is on the monotonic clock."""
+
+
+class Watch:
+    """Look after all that may be cut in this process, on one thread, which is there while there is any."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lines: set[Line] = set()
+        self._lines: set[Cuttable] = set()
         self._thread: threading.Thread | None = None
         # A child has none of its parent's threads, and its lines are not its own to cut.
         os.register_at_fork(after_in_child=self._begin_anew)
 
-    def add(self, line: Line) -> None:
+    def add(self, line: Cuttable) -> None:
+        """Look after it, from any thread, until ``discard``."""
         with self._lock:
             self._lines.add(line)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="asyncflow-lines", daemon=True)
                 self._thread.start()
 
-    def discard(self, line: Line) -> None:
+    def discard(self, line: Cuttable) -> None:
+        """Look after it no more."""
         with self._lock:
             self._lines.discard(line)
 
@@ -123,4 +132,4 @@ class _Watch:
         self._lines, self._thread = set(), None
 
 
-_watch = _Watch()
+WATCH = Watch()

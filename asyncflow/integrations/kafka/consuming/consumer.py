@@ -98,6 +98,7 @@ class Consumer(Startable):
         self._client: BrokerClient | None = None
         self._progress = Progress()
         self._stopping = threading.Event()
+        self._effects: Effects | None = None  # of the loop that runs
         self._loop: asyncio.AbstractEventLoop | None = None  # that awaits ``run_async``
         self._begin_life()
 
@@ -163,7 +164,7 @@ class Consumer(Startable):
         if self._is_parents():
             return True
         with self._lifecycle:
-            self._stopping.set()
+            self._end_soon()
             if not self._started:
                 self._ended.set()
         if self._loop is not None and _running_loop() is self._loop:
@@ -196,11 +197,18 @@ class Consumer(Startable):
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:
-            self._stopping.set()
+            self._end_soon()
             await work
             raise
 
+    def _end_soon(self) -> None:
+        """Begin with nothing more, and wait for no silent database as the message in hand is finished."""
+        self._stopping.set()
+        if (effects := self._effects) is not None:
+            effects.hasten()
+
     def _run(self, effects: Effects) -> None:
+        self._effects = effects
         subscribers = Subscribers(effects, self.subscriptions, self.hooks, _PAUSE_SECONDS)
         try:
             while not self._stopping.is_set():

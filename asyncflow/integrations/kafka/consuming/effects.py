@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,7 +13,13 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from asyncflow.errors import AsyncflowError, CharacterSetError, InvalidMessageIdError, InvalidStageError
+from asyncflow.errors import (
+    AsyncflowError,
+    CharacterSetError,
+    ConnectionSilentError,
+    InvalidMessageIdError,
+    InvalidStageError,
+)
 from asyncflow.integrations.kafka.consuming.received import Received
 from asyncflow.integrations.kafka.consuming.subscription import (
     Subscription,
@@ -29,6 +35,7 @@ from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.ids import new_id
 from asyncflow.outbox.message import Door, row_of
 from asyncflow.outbox.transaction.carrying import require_carried
+from asyncflow.scheduler.connections.calls import Calls, Patience, TaskCalls, ThreadCalls, WatchedSession
 from asyncflow.scheduler.connections.moves import end_left_ones, is_elsewhere, leaving, note_move
 from asyncflow.scheduler.table.log_lines import log_line, short_error
 from asyncflow.scheduler.worker.task_context import TaskContext
@@ -47,12 +54,21 @@ class InboxAwayError(AsyncflowError):
 
 
 class Effects:
-    """Call subscribers, functions, with Sessions of an engine; any thread uses it."""
+    """Call subscribers, functions, with Sessions of an engine; used by one thread, and ``hasten`` by any."""
 
     def __init__(self, engine: Engine, outbox: Outbox, inbox: Inbox) -> None:
         self._engine = engine
         self._outbox = outbox
         self._inbox = inbox
+        self._patience = Patience()
+        self._calls: Calls | None = None  # of the effect in hand
+        self._is_hasty = False
+
+    def hasten(self) -> None:
+        """Let no statement of a subscriber take longer from now on than one of our own."""
+        self._is_hasty = True
+        if (calls := self._calls) is not None:
+            calls.hasten()
 
     def deliver(self, subscription: Subscription, message: Received, attempt: int) -> None:
         """Let a message take effect once; raises what the handler raises, and then nothing has changed."""
@@ -70,7 +86,7 @@ class Effects:
 
     def is_trouble(self, error: BaseException) -> bool:
         """Tell whether it is the database's, and not the message's: it is away, or a lock was waited for in vain."""
-        if isinstance(error, InboxAwayError):
+        if isinstance(error, (InboxAwayError, ConnectionSilentError)):
             return True
         if not isinstance(error, DBAPIError):
             return False
@@ -92,14 +108,37 @@ class Effects:
         """
         with _asking():
             end_left_ones(self._engine)
-        with Session(self._engine) as session, session.begin(), leaving(session, self._engine):
+        with (
+            self._watched(ThreadCalls(self._engine, self._patience)) as calls,
+            WatchedSession(self._engine, calls=calls) as session,
+            session.begin(),
+            leaving(session, self._engine),
+        ):
             with _asking():
                 is_new = self._remember(session, subscription, message)
-            yield session if is_new else None
+            with calls.handed_out():
+                yield session if is_new else None
             was_ended = is_new and not session.in_transaction()
         if was_ended:
-            with _asking(), Session(self._engine) as session, session.begin():
+            with (
+                _asking(),
+                self._watched(ThreadCalls(self._engine)) as calls,
+                WatchedSession(self._engine, calls=calls) as session,
+                session.begin(),
+            ):
                 self._remember(session, subscription, message)
+
+    @contextmanager
+    def _watched(self, calls: Calls) -> Iterator[Calls]:
+        """Watch the calls of an effect, which ``hasten`` concerns."""
+        self._calls = calls
+        with calls:
+            if self._is_hasty:
+                calls.hasten()
+            try:
+                yield calls
+            finally:
+                self._calls = None
 
     def _write(self, session: Session, subscription: Subscription, message: Received, verdict: Verdict) -> None:
         if verdict.status is Status.FAILED:
@@ -128,6 +167,11 @@ class AsyncEffects(Effects):
         self._async_engine = engine
         self._loop = loop
 
+    def hasten(self) -> None:
+        """Do so, on the loop."""
+        with suppress(RuntimeError):  # of a loop that is closed
+            self._loop.call_soon_threadsafe(super().hasten)
+
     def deliver(self, subscription: Subscription, message: Received, attempt: int) -> None:
         """Do so, and wait for it."""
         self._finish(self._deliver(subscription, message, context_of(subscription, message, attempt)))
@@ -153,28 +197,33 @@ class AsyncEffects(Effects):
     async def _once(
         self, subscription: Subscription, message: Received, effect: Callable[[AsyncSession], Coroutine[Any, Any, None]]
     ) -> None:
-        from sqlalchemy.ext.asyncio import AsyncSession
-
         def remember(sync: Session) -> bool:
             return self._remember(sync, subscription, message)
 
-        async with AsyncSession(self._async_engine, expire_on_commit=False) as session, session.begin():
-            try:
-                with _asking():
-                    is_new = await session.run_sync(remember)
-                if is_new:
-                    await effect(session)
-                was_ended = is_new and not session.in_transaction()
-            except Exception as error:
-                if is_elsewhere(error, self._engine):
-                    note_move(self._engine)
-                    await session.invalidate()
-                    await self._async_engine.dispose()
-                raise
+        with self._watched(TaskCalls(self._engine, self._patience)) as calls:
+            async with self._session(calls) as session, session.begin():
+                try:
+                    with _asking():
+                        is_new = await session.run_sync(remember)
+                    if is_new:
+                        with calls.handed_out():
+                            await effect(session)
+                    was_ended = is_new and not session.in_transaction()
+                except Exception as error:
+                    if is_elsewhere(error, self._engine):
+                        note_move(self._engine)
+                        await session.invalidate()
+                        await self._async_engine.dispose()
+                    raise
         if was_ended:
-            with _asking():
-                async with AsyncSession(self._async_engine) as session, session.begin():
+            with _asking(), self._watched(TaskCalls(self._engine)) as calls:
+                async with self._session(calls) as session, session.begin():
                     await session.run_sync(remember)
+
+    def _session(self, calls: Calls) -> AsyncSession:
+        from sqlalchemy.ext.asyncio import AsyncSession
+
+        return AsyncSession(self._async_engine, sync_session_class=WatchedSession, expire_on_commit=False, calls=calls)
 
     def _finish(self, work: Coroutine[Any, Any, None]) -> None:
         error = asyncio.run_coroutine_threadsafe(_caught(work), self._loop).result()
