@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
-from asyncflow.errors import BuilderError, PayloadNotSerializableError
+from asyncflow.errors import BuilderError, ConnectionSilentError, PayloadNotSerializableError
 from asyncflow.events import BuilderFailed, Hooks
 from asyncflow.leash import Leash
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.declarations.task_type import MessageType
 from asyncflow.outbox.message import SPARE_BYTES, size_of
 from asyncflow.outbox.task import Task
+from asyncflow.scheduler.connections.calls import Patience, ThreadCalls, WatchedSession
 from asyncflow.scheduler.connections.moves import end_left_ones, leaving
 from asyncflow.scheduler.publishing.publisher import Rejected, Retry
 
@@ -29,27 +29,44 @@ class Body(NamedTuple):
 Built = Body | Rejected | Retry
 
 
-def build(engine: Engine, task_type: MessageType, tasks: Sequence[Task], max_bytes: int, hooks: Hooks) -> list[Built]:
+class Site(NamedTuple):
+    """Hold what all builders of one relay work with; ``patience`` with statements of which nothing comes."""
+
+    engine: Engine
+    max_bytes: int
+    hooks: Hooks
+    patience: Patience
+
+
+def build(site: Site, task_type: MessageType, tasks: Sequence[Task]) -> list[Built]:
     """Return for each task its payload, or why it has none.
 
-    A builder that raises is asked again for each task alone, so that one task's fault stays its own.
+    A builder that raises is asked again for each task alone, so that one task's fault stays its own; not where the
+    database said nothing, which is no task's fault.
     """
     try:
-        built = _call(engine, task_type, tasks)
+        built = _call(site, task_type, tasks)
     except Exception as error:  # noqa: BLE001 - user code; the error goes into the task's log
-        hooks.emit(BuilderFailed(task_type.name, len(tasks), error))
-        if len(tasks) == 1:
-            return [failed(error)]
-        return [build(engine, task_type, [task], max_bytes, hooks)[0] for task in tasks]
-    return [encoded(payload, task, task_type, max_bytes) for payload, task in zip(built, tasks, strict=True)]
+        site.hooks.emit(BuilderFailed(task_type.name, len(tasks), error))
+        if len(tasks) == 1 or isinstance(error, ConnectionSilentError):
+            return [failed(error)] * len(tasks)
+        return [build(site, task_type, [task])[0] for task in tasks]
+    return [encoded(payload, task, task_type, site.max_bytes) for payload, task in zip(built, tasks, strict=True)]
 
 
-def _call(engine: Engine, task_type: MessageType, tasks: Sequence[Task]) -> list[Any]:
+def _call(site: Site, task_type: MessageType, tasks: Sequence[Task]) -> list[Any]:
     if (builder := task_type.builder) is None:
         raise BuilderError(f"the task type {task_type.name!r} has no builder; decorate one with its declaration")
     # Closed before the broker is called: no transaction is held across it.
+    engine = site.engine
     end_left_ones(engine)
-    with Session(engine) as session, leaving(session, engine), Leash():
+    with (
+        ThreadCalls(engine, site.patience) as calls,
+        WatchedSession(engine, calls=calls) as session,
+        leaving(session, engine),
+        calls.handed_out(),
+        Leash(),
+    ):
         built = list(builder(session, tasks))
     if len(built) != len(tasks):
         raise BuilderError(

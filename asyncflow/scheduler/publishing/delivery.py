@@ -14,8 +14,9 @@ from asyncflow.leash import Leash
 from asyncflow.outbox import Task
 from asyncflow.outbox.declarations.outbox_hooks import StandingAround
 from asyncflow.outbox.payload import JSON
+from asyncflow.scheduler.connections.calls import Patience
 from asyncflow.scheduler.instance import Instance
-from asyncflow.scheduler.publishing.builder import Body, build
+from asyncflow.scheduler.publishing.builder import Body, Site, build
 from asyncflow.scheduler.publishing.delivering import Delivering
 from asyncflow.scheduler.publishing.envelope import Envelope, are_plain
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry, Unavailable
@@ -38,8 +39,7 @@ class Delivery:
     def __init__(self, instance: Instance, route: Route) -> None:
         self.route = route
         self._types = instance.outbox.task_types
-        self._max_bytes = instance.outbox.max_message_bytes
-        self._engine = instance.engine
+        self._site = Site(instance.engine, instance.outbox.max_message_bytes, instance.hooks, Patience())
         self._breakers = route.breakers
         self._hooks = instance.hooks
         self._wrapping = instance.outbox.hooks
@@ -85,7 +85,7 @@ class Delivery:
         return list(map(self._wrapped, tasks))
 
     def _build(self, name: str, tasks: Sequence[Task]) -> list[Prepared]:
-        payloads = build(self._engine, self._types[name], tasks, self._max_bytes, self._hooks)
+        payloads = build(self._site, self._types[name], tasks)
         return [
             self._wrap(task, *payload) if isinstance(payload, Body) else payload
             for task, payload in zip(tasks, payloads, strict=True)

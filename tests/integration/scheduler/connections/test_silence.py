@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy import URL, Engine, create_engine, text
+from sqlalchemy.orm import Session
 
-from asyncflow import Scheduler, Status
+from asyncflow import Scheduler, Status, Task
 from asyncflow.errors import ConnectionSilentError
-from asyncflow.events import StepFailed
+from asyncflow.events import BuilderFailed, StepFailed
+from asyncflow.scheduler.connections import calls
 from asyncflow.scheduler.connections.connecting import connect_within
+from asyncflow.scheduler.connections.limits import Limits
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import ids_of
 from tests.integration.scheduler.writing import publish_many, texts
@@ -96,6 +99,34 @@ def test_a_network_that_stood_still_is_gone_on_with_and_left_cleanly(
         scheduler.stop(timeout_seconds=4)
         assert time.monotonic() - began < 60
         proxy.resume()
+
+
+def test_a_builder_that_waits_for_a_silent_database_gives_its_relay_back(
+    application: Application, line: tuple[Proxy, Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LIMITS", "OF_USERS"):
+        monkeypatch.setattr(calls, name, Limits(silence_seconds=1.0))
+    proxy, engine = line
+    falls_silent = iter([proxy.stall])
+
+    @application.outbox.message("built", retry_interval_seconds=0)
+    def build(session: Session, tasks: Sequence[Task]) -> list[str]:
+        session.execute(text("SELECT 1"))  # psycopg2 connects where nobody finds its socket
+        next(falls_silent, lambda: None)()
+        session.execute(text("SELECT 1"))
+        return ["x" for _ in tasks]
+
+    def answer_again(event: object) -> None:
+        if isinstance(event, BuilderFailed):
+            proxy.resume()
+
+    with application.session() as session, session.begin():
+        for number in range(10):
+            application.outbox.publish(session, "built", key=f"A{number}")
+    hooks = [application.signals, answer_again]
+    with Scheduler(engine, application.outbox, {"kafka": MemoryPublisher()}, hooks=hooks, **OPTIONS):
+        application.signals.wait_for(BuilderFailed, lambda failed: isinstance(failed.error, ConnectionSilentError))
+        eventually(lambda: is_done(application))
 
 
 def test_nothing_waits_for_ever_for_a_server_that_takes_the_call_and_says_nothing(line: tuple[Proxy, Engine]) -> None:
