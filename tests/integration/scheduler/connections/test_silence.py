@@ -116,7 +116,7 @@ def test_a_builder_that_waits_for_a_silent_database_gives_its_relay_back(
         session.execute(text("SELECT 1"))
         return ["x" for _ in tasks]
 
-    def answer_again(event: object) -> None:
+    def answer_again(event: Any) -> None:
         if isinstance(event, BuilderFailed):
             proxy.resume()
 
