@@ -123,7 +123,7 @@ def test_a_builder_that_waits_for_a_silent_database_gives_its_relay_back(
     with application.session() as session, session.begin():
         for number in range(10):
             application.outbox.publish(session, "built", key=f"A{number}")
-    hooks = [application.signals, answer_again]
+    hooks: list[Any] = [application.signals, answer_again]
     with Scheduler(engine, application.outbox, {"kafka": MemoryPublisher()}, hooks=hooks, **OPTIONS):
         application.signals.wait_for(BuilderFailed, lambda failed: isinstance(failed.error, ConnectionSilentError))
         eventually(lambda: is_done(application))
