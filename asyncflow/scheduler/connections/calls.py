@@ -30,7 +30,10 @@ _PATIENT_FOR_SECONDS = 600.0
 
 
 class Patience:
-    """Know how long one call of user code may take: what was cut may be slow, and not silent, and is given longer."""
+    """Know how long one call of user code may take: what was cut may be slow, and not silent, and is given longer.
+
+    Its thread and the watch use it: what either misses of the other's is a limit that is doubled once less.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -200,12 +203,23 @@ class WatchedSession(Session):
     def __init__(self, *given: Any, calls: Calls, **options: Any) -> None:
         super().__init__(*given, **options)
         self.calls = calls
-        self.heard: Connection | None = None
+        self._heard: Connection | None = None
 
     def get_bind(self, *given: Any, **options: Any) -> Engine | Connection:
         """Return what a Session would; the pool may be asked for a connection of it next."""
         self.calls.begin()
         return super().get_bind(*given, **options)
+
+    def hear(self, connection: Connection) -> None:
+        """Hear of the calls of a connection that the session begins to use, on its own engine or on another."""
+        calls = self.calls
+        calls.end()
+        if connection is self._heard:
+            return  # a savepoint on it
+        self._heard = connection
+        for moment in ("before_cursor_execute", "commit", "rollback"):
+            event.listen(connection, moment, lambda *_: calls.begin())
+        event.listen(connection, "after_cursor_execute", lambda *_: calls.end())
 
 
 def _awaits_database(task: asyncio.Task[Any]) -> bool:
@@ -220,18 +234,6 @@ def _awaits_database(task: asyncio.Task[Any]) -> bool:
     return False
 
 
-def _listen(session: WatchedSession, _: Any, connection: Connection) -> None:
-    """Hear of the calls of a connection that the session begins to use, on its own engine or on another."""
-    calls = session.calls
-    calls.end()
-    if connection is session.heard:
-        return  # a savepoint on it
-    session.heard = connection
-    for moment in ("before_cursor_execute", "commit", "rollback"):
-        event.listen(connection, moment, lambda *_: calls.begin())
-    event.listen(connection, "after_cursor_execute", lambda *_: calls.end())
-
-
-event.listen(WatchedSession, "after_begin", _listen)
+event.listen(WatchedSession, "after_begin", lambda session, _, connection: session.hear(connection))
 for _moment in ("after_commit", "after_rollback"):
     event.listen(WatchedSession, _moment, lambda session: session.calls.end())
