@@ -55,7 +55,7 @@ class Patience:
         return self._times if self._clock() < self._until else 1
 
 
-class Calls(ABC):
+class WatchedCalls(ABC):
     """Watch the calls that one piece of work makes of an engine; used as a context, by the thread or task that does it.
 
     A call that takes longer than our own statements may, or in a block of ``handed_out`` than ``patience`` says, is
@@ -127,7 +127,7 @@ class Calls(ABC):
         """Leave no more than so many seconds of those that are left."""
 
 
-class ThreadCalls(Calls):
+class ThreadCalls(WatchedCalls):
     """Watch the calls of a thread: what it waits for is found in its own frames, and shut down."""
 
     def __init__(self, engine: Engine, patience: Patience | None = None) -> None:
@@ -164,7 +164,7 @@ class ThreadCalls(Calls):
                 self._ends_at = min(self._ends_at, time.monotonic() + seconds)
 
 
-class TaskCalls(Calls):
+class TaskCalls(WatchedCalls):
     """Watch the calls of an asyncio task: it is cancelled while it waits for one, again until it waits no more."""
 
     def __init__(self, engine: Engine, patience: Patience | None = None) -> None:
@@ -200,7 +200,7 @@ class TaskCalls(Calls):
 class WatchedSession(Session):
     """Be a Session like any other, whose calls are watched; a class of our own, for its listeners' sake."""
 
-    def __init__(self, *given: Any, calls: Calls, **options: Any) -> None:
+    def __init__(self, *given: Any, calls: WatchedCalls, **options: Any) -> None:
         super().__init__(*given, **options)
         self.calls = calls
         self._heard: Connection | None = None

@@ -35,7 +35,7 @@ from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.ids import new_id
 from asyncflow.outbox.message import Door, row_of
 from asyncflow.outbox.transaction.carrying import require_carried
-from asyncflow.scheduler.connections.calls import Calls, Patience, TaskCalls, ThreadCalls, WatchedSession
+from asyncflow.scheduler.connections.calls import Patience, TaskCalls, ThreadCalls, WatchedCalls, WatchedSession
 from asyncflow.scheduler.connections.moves import end_left_ones, is_elsewhere, leaving, note_move
 from asyncflow.scheduler.table.log_lines import log_line, short_error
 from asyncflow.scheduler.worker.task_context import TaskContext
@@ -61,7 +61,7 @@ class Effects:
         self._outbox = outbox
         self._inbox = inbox
         self._patience = Patience()
-        self._calls: Calls | None = None  # of the effect in hand
+        self._calls: WatchedCalls | None = None  # of the effect in hand
         self._is_hasty = False
 
     def hasten(self) -> None:
@@ -129,7 +129,7 @@ class Effects:
                 self._remember(session, subscription, message)
 
     @contextmanager
-    def _watched(self, calls: Calls) -> Iterator[Calls]:
+    def _watched(self, calls: WatchedCalls) -> Iterator[WatchedCalls]:
         """Watch the calls of an effect, which ``hasten`` concerns."""
         self._calls = calls
         with calls:
@@ -220,7 +220,7 @@ class AsyncEffects(Effects):
                 async with self._session(calls) as session, session.begin():
                     await session.run_sync(remember)
 
-    def _session(self, calls: Calls) -> AsyncSession:
+    def _session(self, calls: WatchedCalls) -> AsyncSession:
         from sqlalchemy.ext.asyncio import AsyncSession
 
         return AsyncSession(self._async_engine, sync_session_class=WatchedSession, expire_on_commit=False, calls=calls)
