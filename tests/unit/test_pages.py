@@ -10,6 +10,7 @@ import pytest
 from tests.support.snippets import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(r"`((?:asyncflow|tests|docs|tools|benchmarks|examples|\.ci)/[\w./-]+)`")
 MADE_LATER = {"benchmarks/results/"}  # by `make bench`
@@ -43,7 +44,16 @@ def test_every_path_that_a_page_names_is_there(page: Path) -> None:
 
 
 def test_the_readme_has_no_link_that_a_package_index_cannot_follow() -> None:
-    assert [link for link in LINK.findall(text_of(ROOT / "README.md")) if not link.startswith(("https://", "#"))] == []
+    text = PICTURE.sub("", text_of(ROOT / "README.md"))
+    assert [link for link in LINK.findall(text) if not link.startswith(("https://", "#"))] == []
+
+
+def test_a_picture_of_the_readme_is_there_small_and_told_in_words_for_who_does_not_get_it() -> None:
+    found = PICTURE.findall(text_of(ROOT / "README.md"))
+    assert found
+    for told, path in found:  # a package index shows the words in its place
+        assert len(told.split()) >= 8
+        assert 0 < (ROOT / path).stat().st_size < 150_000
 
 
 @pytest.mark.parametrize(
