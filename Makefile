@@ -71,7 +71,7 @@ test-pythons: install ## run the unit tests with each version of Python that is 
 	@$(RUN) -m tools.pythons $(PYTHONS) -- $(PYTHONS_TESTS) -n 3 --dist loadfile -m 'not long' $(PYTEST_ARGS)
 
 chaos: install services ## kill processes and services under load, for minutes
-	@$(RUN) -m pytest tests/chaos -m 'long or not long' $(PYTEST_ARGS)
+	@$(RUN) -m pytest tests/chaos tests/integration/speed -m 'long or not long' $(PYTEST_ARGS)
 
 check: install ## check format, lint, types and the law of imports
 	$(RUN) -m ruff format --check .

@@ -26,6 +26,7 @@ from benchmarks.relay import relay
 from benchmarks.relay_pg import relay_pg
 from benchmarks.shards import shards
 from benchmarks.tasks import tasks
+from benchmarks.types import types
 from benchmarks.watching import watch
 
 _WATCHED = ("relay", "tasks")
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "tasks": Benchmark(tasks, 100),
     "idle": Benchmark(idle, 80),
     "shards": Benchmark(shards, 60),
+    "types": Benchmark(types, 60),
     "instances": Benchmark(instances, 90),
     "backlog": Benchmark(backlog, 60),
     "history": Benchmark(history, 40),

@@ -75,7 +75,7 @@ class Inbox:
         return deleted
 
     def _delete_page(self, engine: Engine, older_than: timedelta, limit: int) -> int:
-        page: list[dict[str, Any]] = []
+        page: list[tuple[str, str]] = []
         for _ in range(_ATTEMPTS - 1):
             try:
                 return self._delete(engine, older_than, limit, page)
@@ -86,7 +86,7 @@ class Inbox:
                     raise
         return self._delete(engine, older_than, limit, page)
 
-    def _delete(self, engine: Engine, older_than: timedelta, limit: int, page: list[dict[str, Any]]) -> int:
+    def _delete(self, engine: Engine, older_than: timedelta, limit: int, page: list[tuple[str, str]]) -> int:
         """Delete a ``page``, which is read unless an earlier attempt did: that one may have deleted it."""
         skips_locked = dialect_of(engine.dialect.name).skips_locked
         with limited(engine) as connection:
@@ -94,10 +94,8 @@ class Inbox:
                 expired = queries.expired_inbox_entries(self.entries, older_than, limit)
                 if skips_locked(connection.dialect):
                     expired = expired.with_for_update(skip_locked=True)
-                keys = connection.execute(expired).all()
-                page += ({"its_consumer": key.consumer, "its_message_id": key.message_id} for key in keys)
-            if page:
-                connection.execute(queries.delete_inbox_entry(self.entries), page)
+                page += ((key.consumer, key.message_id) for key in connection.execute(expired))
+            queries.delete_inbox_entries(connection, self.entries, page)
         return len(page)
 
     def _remember(self, target: Session | Connection, entry: dict[str, Any]) -> bool:

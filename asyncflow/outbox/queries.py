@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     Connection,
     Delete,
     Insert,
@@ -68,12 +70,9 @@ def expired_dedupe_keys(dedupe: Table) -> Select[Any]:
     )
 
 
-def delete_dedupe_key(dedupe: Table) -> Delete:
-    """Delete one idempotency key by its primary key."""
-    return delete(dedupe).where(
-        dedupe.c.task_type == bindparam("its_type", type_=String()),
-        dedupe.c.idempotency_key == bindparam("its_key", type_=String()),
-    )
+def delete_dedupe_keys(connection: Connection, dedupe: Table, keys: Iterable[tuple[str, str]]) -> None:
+    """Delete idempotency keys by their primary keys, those of a task type in one statement."""
+    _delete_pairs(connection, dedupe.c.task_type, dedupe.c.idempotency_key, keys)
 
 
 def expired_inbox_entries(inbox: Table, older_than: timedelta, limit: int) -> Select[Any]:
@@ -86,11 +85,26 @@ def expired_inbox_entries(inbox: Table, older_than: timedelta, limit: int) -> Se
     )
 
 
-def delete_inbox_entry(inbox: Table) -> Delete:
-    """Delete one entry by its primary key."""
-    return delete(inbox).where(
-        inbox.c.consumer == bindparam("its_consumer"), inbox.c.message_id == bindparam("its_message_id")
-    )
+def delete_inbox_entries(connection: Connection, inbox: Table, keys: Iterable[tuple[str, str]]) -> None:
+    """Delete entries by their primary keys, those of a consumer in one statement."""
+    _delete_pairs(connection, inbox.c.consumer, inbox.c.message_id, keys)
+
+
+def _delete_pairs(
+    connection: Connection, first: Column[str], second: Column[str], pairs: Iterable[tuple[str, str]]
+) -> None:
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for one, other in pairs:
+        groups[one].append(other)
+    statement = _delete_of(first, second)
+    for one, others in groups.items():
+        connection.execute(statement, {"its_first": one, "its_seconds": others})
+
+
+@lru_cache(maxsize=32)
+def _delete_of(first: Column[str], second: Column[str]) -> Delete:
+    named = second.in_(bindparam("its_seconds", expanding=True, type_=String()))
+    return delete(first.table).where(first == bindparam("its_first", type_=String()), named)
 
 
 @lru_cache(maxsize=32)

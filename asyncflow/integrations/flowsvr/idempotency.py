@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table
 from asyncflow.integrations.flowsvr.door.problems import Problem
 from asyncflow.outbox import Call
 from asyncflow.outbox.dedupe import Enqueued
-from asyncflow.outbox.queries import delete_dedupe_key, insert_absent, tasks_of_idempotency_keys
+from asyncflow.outbox.queries import delete_dedupe_keys, insert_absent, tasks_of_idempotency_keys
 from asyncflow.outbox.tables import KEY_LENGTH
 
 _PAGE = 200  # keys in a statement, of four values each: SQLite's old bound of variables is 999
@@ -88,8 +88,7 @@ class IdempotencyKeys:
             entries = [self._entry(task_type, mark, marks[mark]) for mark in page]
             if insert_absent(connection, self._entries, entries) < len(entries):
                 # Some are left of a key that was forgotten since: they would be forgotten before this one.
-                keys = [{"its_type": task_type, "its_key": mark} for mark in page]
-                connection.execute(delete_dedupe_key(self._entries), keys)
+                delete_dedupe_keys(connection, self._entries, ((task_type, mark) for mark in page))
                 insert_absent(connection, self._entries, entries)
 
     def _known(self, connection: Connection, task_type: str, marks: Sequence[str]) -> set[str]:

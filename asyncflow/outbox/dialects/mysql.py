@@ -17,7 +17,7 @@ from asyncflow.errors import AsyncflowError
 from asyncflow.outbox.clock import moment_of, now_in_microseconds, seconds_until
 from asyncflow.outbox.dialects import mysql_checks as checks
 from asyncflow.outbox.dialects.counting import draw_by_insert
-from asyncflow.outbox.dialects.protocol import HeadsOf, Limited, SessionLimits
+from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import among_types
 
 _LOCK_WAIT_TIMEOUT, _DEADLOCK, _CHANGED_SINCE_READ = 1205, 1213, 1020
@@ -38,6 +38,8 @@ class MySQL:
 
     # REPEATABLE READ, the default, locks gaps against concurrent inserts and ends in deadlocks.
     isolation_level: str | None = "READ COMMITTED"
+    takes_named_types = True
+    limits_each_lane = False  # LATERAL is unknown to MariaDB, and to MySQL before 8
     locks_rows = True
     sends_rows_at_once = True
 
@@ -66,6 +68,11 @@ class MySQL:
     def pages(self, selects: Sequence[Select[Any]]) -> Executable:
         """Join the selects by UNION ALL, which needs no temporary table here: each is sent when it has been run."""
         return union_all(*selects) if len(selects) > 1 else selects[0]
+
+    def lanes(self, tasks: Table, due: Select[Any], numbers: LaneNumbers) -> Select[Any] | None:
+        """Return the rows by one scan of several ranges, which stand in the index as they are ordered."""
+        t = tasks.c
+        return due.where(t.shard.in_([numbers.shards])).order_by(t.shard, t.order_time, t.id).limit(numbers.limit)
 
     def joined(self, pages: Sequence[str]) -> str:
         """Join the texts of page selects as ``pages`` does."""

@@ -6,14 +6,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Insert, Select, Table, insert, text, union_all
+from sqlalchemy import (
+    Connection,
+    Executable,
+    Insert,
+    Integer,
+    Select,
+    Table,
+    cast,
+    func,
+    insert,
+    select,
+    text,
+    true,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.errors import AsyncflowError, UnsupportedDatabaseError
 from asyncflow.outbox.dialects.encodings import is_carried
-from asyncflow.outbox.dialects.protocol import HeadsOf, Limited, SessionLimits
-from asyncflow.outbox.dialects.skip_scan import lateral_heads, skip_scan_types
+from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
+from asyncflow.outbox.dialects.skip_scan import heads_of_named, lateral_heads, skip_scan_types
 from asyncflow.outbox.dialects.upsert import insert_absent
 
 # Its own estimate: the density that it last saw, in the pages of now. It has none of a table that was never looked at.
@@ -42,11 +57,15 @@ class PostgreSQL:
     """Read heads by a recursive skip scan."""
 
     isolation_level: str | None = "READ COMMITTED"
+    takes_named_types = True
+    limits_each_lane = True
     locks_rows = True
     sends_rows_at_once = True
 
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
         """Return the heads statement."""
+        if of == "types_named":
+            return heads_of_named(tasks, status)
         return lateral_heads(tasks, status, newest=newest, of=of)
 
     def types(self, tasks: Table, status: int) -> Executable:
@@ -56,6 +75,15 @@ class PostgreSQL:
     def pages(self, selects: Sequence[Select[Any]]) -> Executable:
         """Join the selects by UNION ALL."""
         return union_all(*selects) if len(selects) > 1 else selects[0]
+
+    def lanes(self, tasks: Table, due: Select[Any], numbers: LaneNumbers) -> Select[Any] | None:
+        """Return the rows by LATERAL: a page is planned once, and read for each shard."""
+        t = tasks.c
+        each = (func.unnest(cast(array([number]), ARRAY(Integer))) for number in (numbers.shards, numbers.limits))
+        shards, limits = each
+        lane = select(shards.label("shard"), limits.label("most")).subquery("lane")
+        page = due.where(t.shard == lane.c.shard).order_by(t.order_time, t.id).limit(lane.c.most).lateral("page")
+        return select(page).select_from(lane.join(page, true()))
 
     def joined(self, pages: Sequence[str]) -> str:
         """Join the texts of page selects as ``pages`` does."""

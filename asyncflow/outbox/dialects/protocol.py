@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Executable, Insert, Select, Table
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import ColumnElement
 
 from asyncflow.errors import AsyncflowError
 
-# Heads of which types: of all, or of the one that is bound as its_type, or of those behind it.
-HeadsOf = Literal["all_types", "its_type", "types_behind"]
+# Heads of which types: of all, or of the one that is bound as its_type, or of those behind it, or up to last_type,
+# or of those in its_types.
+HeadsOf = Literal["all_types", "its_type", "types_behind", "types_between", "types_named"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,14 @@ class Limited:
     at_begin: str | None = None
 
 
+class LaneNumbers(NamedTuple):
+    """Hold what stands for numbers in the text of ``lanes``: shards, how many rows each may give, and all together."""
+
+    shards: ColumnElement[int]
+    limits: ColumnElement[int]
+    limit: ColumnElement[int]
+
+
 class DatabaseDialect(Protocol):
     """Do what databases do differently; has no state."""
 
@@ -40,6 +50,8 @@ class DatabaseDialect(Protocol):
         ...
 
     isolation_level: str | None  # of our own transactions; None keeps the engine's
+    takes_named_types: bool  # that ``heads`` are read of, in one statement
+    limits_each_lane: bool  # that ``lanes`` reads; else all of them together
     locks_rows: bool  # FOR SHARE and FOR UPDATE hold rows; without, only a write keeps other writers out
     sends_rows_at_once: bool  # a statement has answered when all its rows are here, unless it was asked to stream
 
@@ -60,6 +72,13 @@ class DatabaseDialect(Protocol):
 
         One is run after the other, so the rows come page by page, but SQL promises that nowhere: what must not rest on
         it looks at the pages' own numbers and times.
+        """
+        ...
+
+    def lanes(self, tasks: Table, due: Select[Any], numbers: LaneNumbers) -> Select[Any] | None:
+        """Return the first of the rows that are ``due``, of some shards; None where a page for each is as good.
+
+        In the order of shards, in each of order_time and id. The limit is that of all rows, or of each lane's.
         """
         ...
 

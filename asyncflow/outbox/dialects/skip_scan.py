@@ -13,7 +13,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CTE, FromClause, Join, ScalarSelect, Select, String, Table, and_, bindparam, func, select, true
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    FromClause,
+    Join,
+    ScalarSelect,
+    Select,
+    String,
+    Table,
+    and_,
+    bindparam,
+    func,
+    select,
+    true,
+)
 from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import moment_of, seconds_until
@@ -66,6 +80,19 @@ def lateral_heads(tasks: Table, status: int, *, newest: bool = False, of: HeadsO
     return select(found.c.task_type, found.c.shard, seconds_until(first), moment_of(first))
 
 
+def heads_of_named(tasks: Table, status: int) -> Select[Any]:
+    """Return the heads of the types bound as its_types: the walk begins at each of them, and ends with its lanes."""
+    wanted = select(func.unnest(bindparam("its_types", type_=ARRAY(String()))).label("name")).subquery("wanted")
+    step = _IndexStep(tasks, status)
+    first = step.first_entry(tasks.c.task_type == wanted.c.name).lateral("first")
+    begun = select(*(first.c[name] for name in _WALK)).select_from(wanted.join(first, true()))
+    found = begun.cte(f"heads_{status}", recursive=True)
+    following = step.first_entry(tasks.c.task_type == found.c.task_type, step.behind("shard", found.c.shard)).lateral()
+    found = found.union_all(select(*(following.c[name] for name in _WALK)).select_from(found.join(following, true())))
+    moment = found.c.order_time
+    return select(found.c.task_type, found.c.shard, seconds_until(moment), moment_of(moment))
+
+
 def skip_scan_types(tasks: Table, status: int) -> Select[Any]:
     """Return the task types that have rows in a status, by a descent for each."""
     step = _IndexStep(tasks, status)
@@ -78,7 +105,14 @@ def skip_scan_types(tasks: Table, status: int) -> Select[Any]:
 def among_types(tasks: Table, of: HeadsOf) -> tuple[ColumnElement[bool], ...]:
     """Return the condition of heads of some types, none for all."""
     name, its_type = tasks.c.task_type, bindparam("its_type", type_=String())
-    return {"all_types": (), "its_type": (name == its_type,), "types_behind": (name > its_type,)}[of]
+    last_type = bindparam("last_type", type_=String())
+    return {
+        "all_types": (),
+        "its_type": (name == its_type,),
+        "types_behind": (name > its_type,),
+        "types_named": (name.in_(bindparam("its_types", expanding=True, type_=String())),),
+        "types_between": (name >= its_type, name <= last_type),
+    }[of]
 
 
 @dataclass(frozen=True)

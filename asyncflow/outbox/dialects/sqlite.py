@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from asyncflow.errors import AsyncflowError, OptionError
 from asyncflow.outbox.clock import now_in_microseconds
 from asyncflow.outbox.dialects.counting import draw_by_insert
-from asyncflow.outbox.dialects.protocol import HeadsOf, Limited, SessionLimits
+from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import skip_scan_heads, skip_scan_types
 from asyncflow.outbox.dialects.upsert import insert_absent
 
@@ -24,6 +24,8 @@ class SQLite:
     """Read heads by a recursive skip scan; one writer at a time is the database's own rule."""
 
     isolation_level: str | None = None
+    takes_named_types = False
+    limits_each_lane = True
     locks_rows = False
     sends_rows_at_once = False
 
@@ -40,6 +42,10 @@ class SQLite:
         if len(selects) == 1:
             return selects[0]
         return union_all(*(select(page.subquery(f"page_{number}")) for number, page in enumerate(selects)))
+
+    def lanes(self, tasks: Table, due: Select[Any], numbers: LaneNumbers) -> Select[Any] | None:
+        """Return None: a page costs no planning and no round trip."""
+        return None
 
     def joined(self, pages: Sequence[str]) -> str:
         """Join the texts of page selects as ``pages`` does."""

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, Table
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.heads.queries import Head, read_heads_behind
 
-MOST_LANES = 1024  # of a look at all there are
-_PART_LANES = 512  # of one part, where there are more
+MOST_LANES = 1024  # of a look: at all there are, or at one part
 
 Run = Callable[[Callable[[Connection], Any]], Any]  # runs something in a transaction, and returns what it returns
 
@@ -42,19 +41,16 @@ class HeadParts:
         self._status = status
         self._shard_count = shard_count  # a type has so many lanes, and all of them are in one part
         self._last_type: str | None = None  # None: the next part is the first one
-        self._are_many = False
 
     def next(self) -> Part:
         """Read the next part; one that raises is read again."""
         behind = self._last_type
-        part = self._read(behind, _PART_LANES if self._are_many else MOST_LANES)
-        if behind is None:
-            self._are_many = not part.is_last
+        part = self._read(behind)
         self._last_type = None if part.is_last else part.heads[-1].task_type
         return part
 
-    def _read(self, behind: str | None, most: int) -> Part:
-        limit = max(most, self._shard_count) + 1
+    def _read(self, behind: str | None) -> Part:
+        limit = max(MOST_LANES, self._shard_count) + 1
         heads = self._run(lambda connection: read_heads_behind(connection, self._tasks, self._status, behind, limit))
         if len(heads) < limit:
             return Part.of(heads, is_first=behind is None, is_last=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from asyncflow.scheduler.heads.parts import Part
+from asyncflow.scheduler.heads.parts import MOST_LANES, Part
 from asyncflow.scheduler.heads.queries import Head, Lane
 
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.1, 0.5
@@ -13,6 +13,8 @@ _PART_OF_TIME = 0.03  # that looks may take
 _PART_OF_TIME_OF_MANY = 0.1  # where there are more lanes than a look reads: the others wait for their part
 _LONGEST_SEARCH_SECONDS = 1.0  # through the parts, until the next loop's turn
 _REST_AFTER_VAIN_SEARCH = 2.0  # times as long as it took
+_MANY_DUE = MOST_LANES / 2  # lanes of a part
+_WORN = 4  # a part of them is left
 
 
 class RecentHeads:
@@ -38,11 +40,16 @@ class RecentHeads:
         self._heads: Sequence[Head] = ()
         self.is_whole = True  # what is remembered is all there is
         self._last_until = 0.0
+        self._due = 0  # lanes, of the last look
         self._next_search_at = float("-inf")
 
     def remembered(self) -> Sequence[Head]:
-        """Return the heads of the last look; none if it is too long ago, or was forgotten."""
-        return self._heads if self._clock() < self._last_until else ()
+        """Return the heads of the last look; none if it is too long ago, or was forgotten, or little of it is left."""
+        return self._heads if self._clock() < self._last_until and not self._is_worn() else ()
+
+    def _is_worn(self) -> bool:
+        """Tell whether a part that had many due lanes has few left: a round of these costs as much as one of many."""
+        return not self.is_whole and self._due > _MANY_DUE and _due(self._heads) < self._due / _WORN
 
     def looks(self) -> Iterator[Sequence[Head]]:
         """Look at one part after the other, until all were looked at, or it takes long.
@@ -78,6 +85,7 @@ class RecentHeads:
         else:
             until = now + min((now - began) / _PART_OF_TIME_OF_MANY, _LONGEST_SECONDS)
         self._heads, self.is_whole, self._last_until = part.heads, part.is_whole, until
+        self._due = _due(part.heads)
         return part
 
     def move(self, moved: Mapping[Lane, int | None]) -> None:
@@ -92,3 +100,7 @@ class RecentHeads:
     def forget(self) -> None:
         """Let the next one look."""
         self._heads = ()
+
+
+def _due(heads: Sequence[Head]) -> int:
+    return sum(head.due_in_seconds <= 0 for head in heads)

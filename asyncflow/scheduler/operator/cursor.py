@@ -15,7 +15,6 @@ from sqlalchemy import Row
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.text import shown
 
 _MOST_SHARDS = 2**15
@@ -36,10 +35,10 @@ class Cursor(NamedTuple):
         """Return the cursor of a row in the order of the enqueueing of its key."""
         return cls(0, "", 0, row.created_at, row.id)
 
-    @property
-    def lane(self) -> Lane:
-        """Return the lane in which the row stands."""
-        return self.task_type, self.shard
+    @classmethod
+    def along_index(cls, row: Row[Any]) -> Cursor:
+        """Return the cursor of a row in the order of the index of states."""
+        return cls(row.status, row.task_type, row.shard, row.order_time, row.id)
 
     @classmethod
     def past_unwanted(cls, last: Cursor, given: Row[Any] | None) -> Cursor:

@@ -31,6 +31,7 @@ from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState, letter
 from asyncflow.scheduler.operator.walk import walk_of
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.log_lines import log_line, short_error
+from asyncflow.scheduler.table.raw_ids import raw_form
 from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.table.shards import put_into_shards
 
@@ -107,7 +108,7 @@ class DeadLetters:
             delays = pace.delays(done, len(rows))
             for delay, several in groupby(zip(delays, rows, strict=True), key=lambda pair: pair[0]):
                 values = {"delay": timedelta(seconds=delay), "line": _line(act)}
-                connection.execute(queries.replay(self._tasks, [row.id for _, row in several]), values)
+                connection.execute(queries.replay(self._tasks), {**values, "ids": [row.raw_id for _, row in several]})
             # A reshard leaves settled rows where they are.
             put_into_shards(connection, self._outbox, rows, self._shard_count(connection))
             return [f"due after {delay:g} s" if delay else "due at once" for delay in delays]
@@ -122,7 +123,8 @@ class DeadLetters:
         act = Act("cancel", actor, reason)
 
         def write(connection: Connection, rows: Sequence[Any], _: int) -> list[str]:
-            connection.execute(queries.cancel(self._tasks, [row.id for row in rows]), {"line": _line(act)})
+            values = {"ids": [row.raw_id for row in rows], "line": _line(act)}
+            connection.execute(queries.cancel(self._tasks), values)
             return [f"was {Status(row.status).name}" for row in rows]
 
         return self._change(selection, act, [Status.FAILED, Status.PENDING], write)
@@ -132,8 +134,9 @@ class DeadLetters:
         act = Act("discard", actor, reason)
 
         def write(connection: Connection, rows: Sequence[Any], _: int) -> list[str]:
-            connection.execute(queries.discard(self._tasks, [row.id for row in rows]))
-            Contexts(self._outbox).forget(connection, [row.raw_id for row in rows])
+            raw_ids = [row.raw_id for row in rows]
+            connection.execute(queries.discard(self._tasks), {"ids": raw_ids})
+            Contexts(self._outbox).forget(connection, raw_ids)
             return ["deleted"] * len(rows)
 
         return self._change(selection, act, [Status.FAILED], write)
@@ -173,7 +176,7 @@ class DeadLetters:
         until = connection.execute(queries.now()).scalar_one()
         cursors = walk_of(selection, self._outbox, Status.FAILED, until).page(connection, after, limit + 1)
         shown = cursors[:limit]
-        rows = connection.execute(queries.summaries(self._tasks, [cursor.id for cursor in shown]))
+        rows = connection.execute(queries.summaries(self._tasks), self._named(cursor.id for cursor in shown))
         letters = {row.id: letter_of(row) for row in rows}
         is_more = len(cursors) > limit
         return DeadLetterPage(
@@ -234,7 +237,8 @@ class DeadLetters:
     def _write(self, connection: Connection, batch: _Batch) -> tuple[Sequence[UUID], set[UUID]]:
         """Lock, change and enter into the audit; return the ids of the entries and of the rows that were changed."""
         hold_writers(connection, self._outbox.shards)
-        rows = connection.execute(queries.lock(self._tasks, batch.ids, map(int, batch.statuses))).all()
+        lock = queries.lock(self._tasks, tuple(map(int, batch.statuses)))
+        rows = connection.execute(lock, self._named(batch.ids)).all()
         if not rows:
             return [], set()
         details = batch.write(connection, rows, batch.done)
@@ -244,8 +248,13 @@ class DeadLetters:
     def _left(self, database: Database, ids: set[UUID]) -> dict[UUID, str]:
         if not ids:
             return {}
-        rows = run_again(database, lambda connection: connection.execute(queries.statuses_of(self._tasks, ids)).all())
+        statement, named = queries.statuses_of(self._tasks), self._named(ids)
+        rows = run_again(database, lambda connection: connection.execute(statement, named).all())
         return dict.fromkeys(ids, _MISSING) | {row.id: Status(row.status).name for row in rows}
+
+    def _named(self, ids: Iterable[UUID]) -> dict[str, Any]:
+        """Return the ids as statements take them."""
+        return {"ids": [raw_form(task_id, self._engine.dialect.name) for task_id in ids]}
 
 
 _Write = Callable[[Connection, Sequence[Any], int], "list[str]"]

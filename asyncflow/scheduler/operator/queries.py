@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -52,34 +52,16 @@ def _behind(time: Any, task_id: Any) -> ColumnElement[bool]:
     return and_(time >= after, or_(time > after, task_id > bindparam("after_id", type_=TaskId())))
 
 
-@lru_cache(maxsize=64)
-def lane_page(tasks: Table, status: int, *, behind: bool, by_enqueue: bool) -> Select[Any]:
-    """Read (time, id) of rows of a lane, by order_time and id, ``behind`` a row or from the first.
-
-    None that came after ``until``: that were enqueued later, or else were settled later.
-    """
-    t = tasks.c
-    wanted = [
-        t.status == status,
-        t.task_type == bindparam("its_type", type_=String()),
-        t.shard == bindparam("its_shard", type_=Integer()),
-        (t.created_at if by_enqueue else t.order_time) <= _UNTIL,
-    ]
-    if behind:
-        wanted.append(_behind(t.order_time, t.id))
-    limit = bindparam("limit", type_=Integer())
-    return select(t.order_time.label("time"), t.id).where(*wanted).order_by(t.order_time, t.id).limit(limit)
+def _among(tasks: Table, statuses: Iterable[int]) -> ColumnElement[bool]:
+    return and_(is_named(tasks.c.id), or_(*(has_status(tasks, status) for status in statuses)))
 
 
-def _among(tasks: Table, ids: Iterable[Any], statuses: Iterable[int]) -> ColumnElement[bool]:
-    return and_(tasks.c.id.in_(list(ids)), or_(*(has_status(tasks, status) for status in statuses)))
-
-
-def summaries(tasks: Table, ids: Iterable[Any]) -> Select[Any]:
-    """Read what a list shows of rows."""
+@lru_cache(maxsize=32)
+def summaries(tasks: Table) -> Select[Any]:
+    """Read what a list shows of the rows among ``ids``."""
     t = tasks.c
     columns = (t.id, t.task_type, t.task_key, t.retry_count, t.modified_at, t.schedule_log)
-    return select(*columns).where(t.id.in_(list(ids)))
+    return select(*columns).where(is_named(t.id))
 
 
 def whole(tasks: Table, contexts: Table, task_id: Any) -> Select[Any]:
@@ -88,16 +70,18 @@ def whole(tasks: Table, contexts: Table, task_id: Any) -> Select[Any]:
     return select(*columns, context_of(tasks, contexts)).where(tasks.c.id == task_id)
 
 
-def statuses_of(tasks: Table, ids: Iterable[Any]) -> Select[Any]:
-    """Read the statuses of rows."""
-    return select(tasks.c.id, tasks.c.status).where(tasks.c.id.in_(list(ids)))
+@lru_cache(maxsize=32)
+def statuses_of(tasks: Table) -> Select[Any]:
+    """Read the statuses of the rows among ``ids``."""
+    return select(tasks.c.id, tasks.c.status).where(is_named(tasks.c.id))
 
 
-def lock(tasks: Table, ids: Iterable[Any], statuses: Iterable[int]) -> Select[Any]:
+@lru_cache(maxsize=32)
+def lock(tasks: Table, statuses: tuple[int, ...]) -> Select[Any]:
     """Read and hold the rows among ``ids`` that are in one of the statuses, in one order for all who do."""
     t = tasks.c
     columns = (t.id, t.task_type, t.task_key, t.shard, t.status, raw_id(t.id).label("raw_id"))
-    held = select(*columns).where(_among(tasks, ids, statuses))
+    held = select(*columns).where(_among(tasks, statuses))
     return held.order_by(t.id).with_for_update()
 
 
@@ -116,7 +100,7 @@ def replay(tasks: Table, ids: Iterable[Any]) -> Update:
     delay: Any = bindparam("delay", type_=tasks.c.order_time.type)
     return (
         update(tasks)
-        .where(_among(tasks, ids, [int(Status.FAILED)]))
+        .where(_among(tasks, [int(Status.FAILED)]))
         .values(
             status=int(Status.PENDING),
             retry_count=0,
@@ -130,18 +114,20 @@ def replay(tasks: Table, ids: Iterable[Any]) -> Update:
     )
 
 
-def cancel(tasks: Table, ids: Iterable[Any]) -> Update:
+@lru_cache(maxsize=32)
+def cancel(tasks: Table) -> Update:
     """Make rows that wait or have failed CANCELLED; order_time becomes the time of settling, for the cleaner."""
     return (
         update(tasks)
-        .where(_among(tasks, ids, [int(Status.PENDING), int(Status.FAILED)]))
+        .where(_among(tasks, [int(Status.PENDING), int(Status.FAILED)]))
         .values(status=int(Status.CANCELLED), order_time=NO_TIME, schedule_log=logged(tasks), modified_at=NO_TIME)
     )
 
 
-def discard(tasks: Table, ids: Iterable[Any]) -> Delete:
+@lru_cache(maxsize=32)
+def discard(tasks: Table) -> Delete:
     """Delete dead letters."""
-    return delete(tasks).where(_among(tasks, ids, [int(Status.FAILED)]))
+    return delete(tasks).where(_among(tasks, [int(Status.FAILED)]))
 
 
 @lru_cache(maxsize=64)
@@ -182,19 +168,20 @@ def count_along(tasks: Table) -> Select[Any]:
 def due_of_types(tasks: Table, dialect: DatabaseDialect) -> Select[Any]:
     """Read for each task type that has PENDING rows in how many seconds its lanes are due.
 
-    Of those that are due the longest-due one, of those that are not the first.
+    Of those that are due the longest-due one, of those that are not the first. Of types from ``its_type`` to
+    ``last_type``.
     """
-    statement: Any = dialect.heads(tasks, int(Status.PENDING))
+    statement: Any = dialect.heads(tasks, int(Status.PENDING), of="types_between")
     task_type, _, due_in, _ = statement.subquery("heads").columns
     overdue, later = case((due_in <= 0, due_in)), case((due_in > 0, due_in))
     return select(task_type, func.min(overdue), func.min(later)).group_by(task_type)
 
 
 def latest_failed_lanes(tasks: Table, dialect: DatabaseDialect, lanes: int) -> Select[Any]:
-    """Read task type and shard of the lanes in which a task failed last."""
-    statement: Any = dialect.heads(tasks, int(Status.FAILED), newest=True)
+    """Read type and shard of the lanes in which a task failed last, and when; of ``its_type`` to ``last_type``."""
+    statement: Any = dialect.heads(tasks, int(Status.FAILED), newest=True, of="types_between")
     task_type, shard, _, moment = statement.subquery("heads").columns
-    return select(task_type, shard).order_by(moment.desc()).limit(lanes)
+    return select(task_type, shard, moment).order_by(moment.desc()).limit(lanes)
 
 
 def latest_dead_letters(tasks: Table, lanes: Iterable[Lane], limit: int, dialect: DatabaseDialect) -> Executable:
@@ -246,7 +233,20 @@ def states(tasks: Table) -> Select[Any]:
 
 @lru_cache(maxsize=32)
 def of_status(tasks: Table, *, of_type: bool, behind: int | None, contexts: Table | None) -> Select[Any]:
-    """List tasks of a status, and of a type, in the order of the index.
+    """List tasks of a status, and of a type, in the order of the index; ``behind`` as ``_along`` has it."""
+    return _along(tasks, _listed(tasks, contexts), of_type=of_type, behind=behind)
+
+
+@lru_cache(maxsize=32)
+def places(tasks: Table, *, of_type: bool, behind: int | None) -> Select[Any]:
+    """Read where tasks of a status, and of a type, stand, in the order of the index."""
+    t = tasks.c
+    columns = [t.id, t.task_type, t.shard, t.status, t.created_at, t.order_time]
+    return _along(tasks, columns, of_type=of_type, behind=behind)
+
+
+def _along(tasks: Table, columns: list[Any], *, of_type: bool, behind: int | None) -> Select[Any]:
+    """Read up to ``most`` tasks along the index.
 
     ``behind`` lists those that share the first ``behind`` columns of WALK with the cursor and lie behind it in the next
     one: several statements, each a single range of the index, in place of one with ORs that no planner ranges over.
@@ -260,7 +260,7 @@ def of_status(tasks: Table, *, of_type: bool, behind: int | None, contexts: Tabl
         conditions.append(t.task_type == bindparam("its_type", type_=String()))
     # What is the same in all rows stays out: MariaDB would sort a whole type by it.
     order = [t[name] for name in WALK[behind or 0 :] if name != "task_type" or not of_type]
-    return _page(tasks, conditions, order, contexts)
+    return select(*columns).where(*conditions).order_by(*order).limit(_MOST)
 
 
 @lru_cache(maxsize=32)
@@ -279,12 +279,6 @@ def enqueued_in_order(tasks: Table, contexts: Table | None) -> Select[Any]:
     """List the tasks among ``ids`` in the order of their enqueueing."""
     t = tasks.c
     return select(*_listed(tasks, contexts)).where(is_named(t.id)).order_by(t.created_at, t.id)
-
-
-def _page(
-    tasks: Table, conditions: list[ColumnElement[bool]], order: Sequence[Any], contexts: Table | None
-) -> Select[Any]:
-    return select(*_listed(tasks, contexts)).where(*conditions).order_by(*order).limit(_MOST)
 
 
 def _listed(tasks: Table, contexts: Table | None) -> list[Any]:

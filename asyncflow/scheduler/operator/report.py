@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
@@ -20,6 +21,7 @@ from asyncflow.scheduler.table.table_check import require_tables
 
 _LATEST = 5
 _MOST_RUNNING = 100_000  # rows, of which the oldest are told
+_TYPES_AT_ONCE = 256  # whose lanes a statement looks at
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,17 @@ def report(engine: Engine, outbox: Outbox) -> Report:
 def _read(connection: Connection, outbox: Outbox) -> Report:
     counts = count_types(connection, outbox.tasks, Status)
     return Report(
-        _types(connection, outbox, counts), _owners(connection, outbox), _dead_letters(connection, outbox), counts.limit
+        _types(connection, outbox, counts),
+        _owners(connection, outbox),
+        _dead_letters(connection, outbox, counts),
+        counts.limit,
     )
 
 
 def _types(connection: Connection, outbox: Outbox, counts: TypeCounts) -> list[TypeReport]:
     due = queries.due_of_types(outbox.tasks, dialect_of(connection.dialect.name))
-    waits = {name: (overdue, later) for name, overdue, later in connection.execute(due)}
+    parts = (connection.execute(due, some) for some in _in_parts(counts.names(Status.PENDING)))
+    waits = {name: (overdue, later) for part in parts for name, overdue, later in part}
     oldest = queries.oldest_running(outbox.tasks)
     runs = {row[0]: row[1] for row in connection.execute(oldest, {"most": _MOST_RUNNING})}
     off = _switched_off(connection, outbox)
@@ -72,6 +78,12 @@ def _types(connection: Connection, outbox: Outbox, counts: TypeCounts) -> list[T
     return [
         _type_report(name, counts, waits.get(name, (None, None)), runs.get(name), name not in off) for name in names
     ]
+
+
+def _in_parts(names: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Yield the first and the last type of each part, so that no statement looks at the lanes of all types."""
+    for start in range(0, len(names), _TYPES_AT_ONCE):
+        yield {"its_type": names[start], "last_type": names[start : start + _TYPES_AT_ONCE][-1]}
 
 
 def _type_report(
@@ -110,9 +122,12 @@ def _switched_off(connection: Connection, outbox: Outbox) -> set[str]:
     return {name for name, is_enabled in enabled.items() if not is_enabled}
 
 
-def _dead_letters(connection: Connection, outbox: Outbox) -> list[DeadLetter]:
+def _dead_letters(connection: Connection, outbox: Outbox, counts: TypeCounts) -> list[DeadLetter]:
     tasks, dialect = outbox.tasks, dialect_of(connection.dialect.name)
-    lanes = [(name, shard) for name, shard in connection.execute(queries.latest_failed_lanes(tasks, dialect, _LATEST))]
+    statement = queries.latest_failed_lanes(tasks, dialect, _LATEST)
+    parts = (connection.execute(statement, some) for some in _in_parts(counts.names(Status.FAILED)))
+    failed = sorted((row for part in parts for row in part), key=lambda row: row[2], reverse=True)
+    lanes = [(name, shard) for name, shard, _ in failed[:_LATEST]]
     if not lanes:
         return []
     latest = queries.latest_dead_letters(tasks, lanes, _LATEST, dialect)

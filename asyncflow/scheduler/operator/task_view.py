@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -77,7 +78,7 @@ class TaskView:
             if len(found) > most:
                 break
         rows = found[:most]
-        return TaskPage(rows, _cursor(rows[-1]) if len(found) > most else None)
+        return TaskPage(rows, Cursor.along_index(rows[-1]) if len(found) > most else None)
 
     def _page_of_key(
         self, connection: Connection, chosen: Filter, most: int, cursor: Cursor | None, contexts: Table | None
@@ -98,37 +99,26 @@ class TaskView:
     def _statements(
         self, chosen: Filter, cursor: Cursor | None, contexts: Table | None
     ) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-        values = {"its_type": chosen.task_type}
+        listed = partial(task_queries.of_status, contexts=contexts)
         for status in [chosen.status] if chosen.status is not None else list(Status):
-            if cursor is None or status > cursor.status:
-                statement = task_queries.of_status(
-                    self._tasks, of_type=chosen.task_type is not None, behind=None, contexts=contexts
-                )
-                yield statement, _used({**values, "its_status": int(status)}, of_type=chosen.task_type is not None)
-            elif status == cursor.status:
-                yield from _behind(self._tasks, chosen, {**values, "its_status": int(status)}, cursor, contexts)
+            if cursor is None or status >= cursor.status:
+                behind = cursor if cursor is not None and status == cursor.status else None
+                yield from along_index(listed, self._tasks, status, chosen.task_type, behind)
 
 
-def _behind(
-    tasks: Table, chosen: Filter, values: Mapping[str, Any], cursor: Cursor, contexts: Table | None
-) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-    at = dict(zip(task_queries.WALK, cursor[1:], strict=True))
-    is_fixed = chosen.task_type is not None
+def along_index(
+    statement_of: Callable[..., Any], tasks: Table, status: Status, task_type: str | None, behind: Cursor | None
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield the statements that read on behind a row, or from the first: each is given as many as are wanted still."""
+    is_fixed = task_type is not None
+    values = {"its_status": int(status), **({"its_type": task_type} if is_fixed else {})}
+    if behind is None:
+        yield statement_of(tasks, of_type=is_fixed, behind=None), values
+        return
+    at = dict(zip(task_queries.WALK, behind[1:], strict=True))
     for depth in range(len(task_queries.WALK) - 1, 0 if is_fixed else -1, -1):
         used = {f"at_{name}": at[name] for name in task_queries.WALK[: depth + 1]}
-        yield (
-            task_queries.of_status(tasks, of_type=is_fixed, behind=depth, contexts=contexts),
-            {**_used(values, of_type=is_fixed), **used},
-        )
-
-
-def _used(values: Mapping[str, Any], *, of_type: bool) -> dict[str, Any]:
-    names = ("its_status", "its_type") if of_type else ("its_status",)
-    return {name: values[name] for name in names}
-
-
-def _cursor(row: Row[Any]) -> Cursor:
-    return Cursor(row.status, row.task_type, row.shard, row.order_time, row.id)
+        yield statement_of(tasks, of_type=is_fixed, behind=depth), {**values, **used}
 
 
 @dataclass(frozen=True, slots=True)

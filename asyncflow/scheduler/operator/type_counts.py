@@ -36,6 +36,10 @@ class TypeCounts:
         """Return the count; 0 for a type that has no task in the status."""
         return self.counts.get((status, task_type), 0)
 
+    def names(self, status: Status) -> list[str]:
+        """Return the types that have tasks in the status, in the order in which the database has them."""
+        return [name for its, name in self.counts if its is status]
+
 
 def known_types(engine: Engine, outbox: Outbox) -> set[str]:
     """Return the types declared here, set in the table, or found in rows, by name.

@@ -23,7 +23,7 @@ from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.relay.allowances import Allowances
 from asyncflow.scheduler.relay.key_reader import KeyReader
 from asyncflow.scheduler.relay.page_reader import PageReader
-from asyncflow.scheduler.relay.round import Round, RoundSize
+from asyncflow.scheduler.relay.round import Filled, Round, RoundSize
 from asyncflow.scheduler.relay.shared import Shared
 from asyncflow.scheduler.table.queries import MOST_AHEAD
 
@@ -55,7 +55,8 @@ class Fetcher:
     def fetch(self, hold: Hold, in_hand: Set[Lane] = frozenset()) -> Round:
         """Read the next round of the shards that are held, without the lanes ``in_hand``.
 
-        Of a backlog it takes half of the lanes, so that the next round finds others while this one is settled.
+        Of a backlog it takes half of the lanes, so that the next round finds others while this one is settled; of a
+        part of very many all that it may.
         """
         if not hold.epochs:
             return Round(hold)
@@ -122,13 +123,14 @@ class Fetcher:
         plan = self._plan(due, held, places)
         found = self._database.run(lambda connection: self._read_rows(connection, plan, due, hold))
         wanted = sum(portion.rows for portion in plan.portions)
-        rows = self._size.observe_round(found, len(plan.portions), wanted)
+        room = sum(portion.limit for portion in plan.portions)
+        rows = self._size.observe_round(found, Filled(len(plan.portions), found.read, wanted, room))
         self._streams = found.read >= wanted > 1
         if self._streams or not self._recent.is_whole:  # of a part, for the others wait
             self._recent.move(self._priorities.moved(plan))
         else:
             self._recent.forget()
-        found.leaves_others = len(plan.portions) < places
+        found.leaves_others = len(plan.portions) < places or not self._recent.is_whole
         found.tasks = self.allowances.within(found.tasks, hold.epochs, self._keys.is_parked)
         if rows:
             seconds = time.perf_counter() - began
@@ -139,7 +141,7 @@ class Fetcher:
         """Deal the round out: a page each to those whose turn it is."""
         rows = 1 if self._route.breakers.is_probing else self._size.rows
         most = min(self._size.lanes, rows)
-        if self._streams and self._database.dialect.locks_rows:
+        if self._streams and self._recent.is_whole and self._database.dialect.locks_rows:  # else the others are others
             most = min(most, -(-places // 2))
         served = self._turns.next(due, most)
         plan = self._priorities.plan(served, max(1, rows // max(1, len(served))), due, held)

@@ -14,7 +14,8 @@ from asyncflow.scheduler.configuration.types_in_force import with_retries_in_for
 from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.planner_statistics import MANY_ROWS, PlannerStatistics
 from asyncflow.scheduler.heads.priorities import Priorities, RoundPlan, in_no_order
-from asyncflow.scheduler.heads.queries import Head, Lane, Pages
+from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Lane, Pages
+from asyncflow.scheduler.heads.thin_lanes import ThinLanes
 from asyncflow.scheduler.heads.turns import Turns
 from asyncflow.scheduler.heads.waits import DueMoments
 from asyncflow.scheduler.relay.round import Round, payload_bytes
@@ -35,6 +36,7 @@ class PageReader:
         self._locked = shared.locked
         self._priorities = priorities
         self._statistics = PlannerStatistics(tasks)
+        self._lanes = ThinLanes()
         self._newest_turns = Turns()
         self._crowded: set[Lane] = set()  # lanes whose last page was full, of retries mostly
 
@@ -44,7 +46,8 @@ class PageReader:
         ``due`` are the heads of all that could be read.
         """
         heads, limits = [portion.head for portion in plan.portions], [portion.limit for portion in plan.portions]
-        rows = queries.read_pages(connection, self._tasks, heads, limits) if heads else Pages()
+        reads = queries.read_pages if len(heads) <= MOST_PAGES else self._lanes.read
+        rows = reads(connection, self._tasks, heads, limits) if heads else Pages()
         tasks = self._priorities.take(rows, plan)
         left_bytes = payload_bytes(rows) - payload_bytes(tasks) if len(tasks) < len(rows) else 0
         if len(rows) >= MANY_ROWS:

@@ -214,9 +214,7 @@ class Parking:
             self._park(connection, key, first, timedelta(0))
             connection.execute(queries.block(parked), {**_named(key), "first": first.raw_id})
         if change.aside:
-            ids = [task.raw_id for task in change.aside]
-            shards = sorted({task.shard for task in change.aside})
-            connection.execute(queries.begin_earlier(parked, tasks), {"ids": ids, "shards": shards})
+            self._reach_back(connection, change.aside)
         if change.aside or change.in_the_way:
             queries.set_aside(connection, tasks, [task.raw_id for task in (*change.aside, *change.in_the_way)])
         for key in self._with_rows_aside(connection, change.released):
@@ -239,8 +237,12 @@ class Parking:
         if not connection.execute(queries.postpone(parked), {**_named(key), "delay": delay}).rowcount:
             connection.execute(queries.park(parked, tasks), {"first": first.raw_id, "delay": delay})
         else:  # by a write whose answer was lost, or while this row was locked: it reaches back to here
-            reach = {"ids": [first.raw_id], "shards": [first.shard]}
-            connection.execute(queries.begin_earlier(parked, tasks), reach)
+            self._reach_back(connection, [first])
+
+    def _reach_back(self, connection: Connection, rows: Sequence[Task]) -> None:
+        statement = queries.begin_earlier(self._outbox.parked_keys, self._outbox.tasks)
+        keys = {"types": sorted({task.task_type for task in rows}), "keys": sorted({task.key or "" for task in rows})}
+        connection.execute(statement, {"ids": [task.raw_id for task in rows], **keys})
 
     def adopt(self, change: ParkingChange) -> None:
         """Know what was written."""

@@ -204,13 +204,13 @@ def begin_later(parked: Table, tasks: Table) -> Update:
 
 @lru_cache(maxsize=32)
 def begin_earlier(parked: Table, tasks: Table) -> Update:
-    """Let parked keys reach back to rows of theirs that were committed late, among ``ids``."""
+    """Let parked keys, of ``types`` and ``keys``, reach back to rows of theirs that were committed late, of ``ids``."""
     t, p = tasks.c, parked.c
     its = (is_named(t.id), t.task_type == p.task_type, t.task_key == p.task_key)
     earliest = select(func.min(t.created_at)).where(*its).correlate(parked).scalar_subquery()
     is_earlier = exists(select(t.id).where(*its, t.created_at < p.since).correlate(parked))
-    in_shards = p.shard.in_(bindparam("shards", expanding=True, type_=Integer()))
-    return update(parked).where(in_shards, is_earlier).values(since=earliest)
+    named = p.task_type.in_(bindparam("types", expanding=True, type_=p.task_type.type)), p.task_key.in_(_keys(parked))
+    return update(parked).where(*named, is_earlier).values(since=earliest)
 
 
 _IDS = "/* ids */"  # where the ids stand in a statement that is sent as text

@@ -18,11 +18,12 @@ from asyncflow.scheduler.relay.parking_change import KeyPage, Surplus
 
 
 class Filled(NamedTuple):
-    """Tell that the pages of so many lanes held ``rows``, where there was room for as many as ``wanted``."""
+    """Tell that the pages of so many lanes held ``rows``, of ``wanted`` ones, where there was ``room`` for more."""
 
     lanes: int
     rows: int
     wanted: int
+    room: int
 
 
 class RoundSize:
@@ -33,7 +34,8 @@ class RoundSize:
     """
 
     _FIRST = 100
-    _MOST_LANES = 4 * MOST_PAGES
+    _MOST_LANES = 16 * MOST_PAGES
+    _READ_IN_VAIN = 1.25  # times as many as were wanted: fewer lanes would have given them
 
     def __init__(self, most_rows: int, most_bytes: int) -> None:
         self._most_rows = most_rows
@@ -49,17 +51,17 @@ class RoundSize:
         if filled is not None:
             self._observe_pages(filled)
 
-    def observe_round(self, found: Round, lanes: int, wanted: int) -> int:
-        """Take in a round whose pages, of so many lanes, had room for ``wanted`` rows; return how many it holds."""
+    def observe_round(self, found: Round, filled: Filled) -> int:
+        """Take in a round, and how far its pages were filled; return how many rows it holds."""
         parts = found.rows()
         rows, size = sum(map(len, parts)), sum(map(payload_bytes, parts))
-        self.observe(rows, found.left_bytes + size, Filled(lanes, found.read, wanted))
+        self.observe(rows, found.left_bytes + size, filled)
         return rows
 
     def _observe_pages(self, filled: Filled) -> None:
         if filled.rows * 2 < filled.wanted and filled.lanes >= self.lanes:
             self.lanes = min(self.lanes * 2, self._MOST_LANES)
-        elif filled.rows >= filled.wanted:
+        elif filled.rows >= min(filled.room, filled.wanted * self._READ_IN_VAIN):
             self.lanes = max(self.lanes // 2, MOST_PAGES)
 
 

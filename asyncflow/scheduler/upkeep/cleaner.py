@@ -10,7 +10,7 @@ from functools import partial
 from sqlalchemy import Connection, Table
 
 from asyncflow.events import AuditEntriesDeleted, IdempotencyKeysForgotten, SettledRowsDeleted
-from asyncflow.outbox.queries import delete_dedupe_key, delete_turns, expired_dedupe_keys, spent_turns
+from asyncflow.outbox.queries import delete_dedupe_keys, delete_turns, expired_dedupe_keys, spent_turns
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster.ownership import Ownership
 from asyncflow.scheduler.heads.parts import HeadParts
@@ -130,9 +130,7 @@ class Cleaner:
         entries = self._outbox.dedupe_entries
         values = {"age": timedelta(seconds=-retention), "limit": self._settings.cleaning_batch}
         keys = connection.execute(expired_dedupe_keys(entries), values).all()
-        if keys:
-            parameters = [{"its_type": task_type, "its_key": key} for task_type, key in keys]
-            connection.execute(delete_dedupe_key(entries), parameters)
+        delete_dedupe_keys(connection, entries, ((name, key) for name, key in keys))
         return len(keys)
 
     def _delete_batch(self, batch: ExpiredBatch) -> int:

@@ -36,6 +36,8 @@ from asyncflow.scheduler.worker.claiming import Claiming, Terms
 from asyncflow.scheduler.worker.leaving.results import Result
 from asyncflow.scheduler.worker.verdict import Spent, Verdict, judged
 
+_TYPES_AT_ONCE = 64  # whose lanes a statement looks at
+
 TypeOf = Callable[[str], TaskType]
 
 
@@ -115,7 +117,11 @@ class ServiceClaims:
             heads = queries.read_heads_behind(connection, self._tasks, Status.PENDING, None, MOST_LANES + 1)
             if len(heads) <= MOST_LANES:
                 return heads
-        return [head for name in names for head in queries.read_heads_of(connection, self._tasks, Status.PENDING, name)]
+        wanted, found = sorted(names), list[Head]()
+        for start in range(0, len(wanted), _TYPES_AT_ONCE):
+            some = wanted[start : start + _TYPES_AT_ONCE]
+            found += queries.read_heads_among(connection, self._tasks, Status.PENDING, some)
+        return found
 
     def hold(
         self,

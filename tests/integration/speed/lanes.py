@@ -93,7 +93,7 @@ def examining(engine: Engine) -> Iterator[Examined]:
     Of MySQL and MariaDB what the storage engine was asked for, of PostgreSQL what its scans returned and threw away.
     """
     examined = Examined()
-    count = {"mysql": _handler_reads, "postgresql": _scanned_rows}[engine.dialect.name]
+    count = {"mysql": _handler_reads, "postgresql": scanned_rows}[engine.dialect.name]
 
     def note(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
         if statement.lstrip("( ").split()[0].upper() in ("SELECT", "WITH") and "asyncflow_task" in statement:
@@ -109,13 +109,14 @@ def examining(engine: Engine) -> Iterator[Examined]:
 
 def _handler_reads(driver_connection: Any, statement: str, parameters: Any) -> int:
     with driver_connection.cursor() as cursor:
-        before = _handler_counters(cursor)
+        before = handler_counters(cursor)
         cursor.execute(statement, parameters)
         cursor.fetchall()
-        return _handler_counters(cursor) - before
+        return handler_counters(cursor) - before
 
 
-def _handler_counters(cursor: Any) -> int:
+def handler_counters(cursor: Any) -> int:
+    """Return how many rows and index entries the storage engine was asked for in this session."""
     # Without those of temporary tables, in which the server only keeps what it has read.
     cursor.execute(
         "SHOW SESSION STATUS WHERE Variable_name IN ('Handler_read_first', 'Handler_read_key', "
@@ -124,7 +125,8 @@ def _handler_counters(cursor: Any) -> int:
     return sum(int(value) for _, value in cursor.fetchall())
 
 
-def _scanned_rows(driver_connection: Any, statement: str, parameters: Any) -> int:
+def scanned_rows(driver_connection: Any, statement: str, parameters: Any) -> int:
+    """Return how many rows of asyncflow's tables a statement's scans return and throw away, by running it."""
     with driver_connection.cursor() as cursor:
         cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, parameters)
         ((plan,),) = cursor.fetchone()
@@ -138,7 +140,7 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _rows_of(node: dict[str, Any]) -> float:
-    if node.get("Relation Name") != "asyncflow_task":
+    if not node.get("Relation Name", "").startswith("asyncflow_") or node["Node Type"] == "ModifyTable":
         return 0.0
     thrown_away = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
     return float((node["Actual Rows"] + thrown_away) * node["Actual Loops"])

@@ -18,12 +18,14 @@ from asyncflow.scheduler.cluster.resharding.reshard import reshard
 from asyncflow.scheduler.diagnosis.diagnose import diagnose
 from asyncflow.scheduler.diagnosis.explain import explain
 from asyncflow.scheduler.diagnosis.finding import Code
+from asyncflow.scheduler.heads import planner_statistics
 from asyncflow.scheduler.heads.parts import MOST_LANES, HeadParts
 from asyncflow.scheduler.operator.report import report
 from asyncflow.scheduler.operator.task_view import Filter, TaskPage, TaskView
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from asyncflow.scheduler.worker.service_claims import ServiceClaims
 from asyncflow.testing import MemoryPublisher
+from tests.integration.outbox.dialects.store import Statements
 from tests.integration.speed.lanes import Examined, Lanes, analyze, examining, fill
 from tests.support.databases import fresh_database, open_engine
 
@@ -165,6 +167,18 @@ def test_a_hold_of_one_type_looks_at_that_type_alone(filled: Filled) -> None:
     assert examined.total <= 12 * SHARDS
 
 
+def test_of_many_holds_one_asks_what_the_planner_believes(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner_statistics, "MANY_ROWS", 1)
+    claims = ServiceClaims(filled.outbox, filled.engine, deletes=False)
+    with Statements(filled.engine) as sent:
+        for _ in range(4):
+            with filled.engine.connect() as connection:
+                assert claims.hold(connection, "w", {"type.00042": 10}, 60)
+                connection.rollback()
+    asked = sum("reltuples" in statement for statement, _ in sent)
+    assert asked == (1 if filled.engine.dialect.name == "postgresql" else 0)
+
+
 def looks_at_heads(examined: Examined) -> int:
     """Return how many of the statements looked at heads, which alone ask for the time that is left."""
     return sum(
@@ -193,18 +207,23 @@ def test_the_cleaner_looks_once_for_many_batches(filled: Filled) -> None:
         scheduler.ownership.release()
 
 
-def test_a_relay_among_many_lanes_reads_a_few_rows_for_each_that_it_sends(filled: Filled) -> None:
+def test_a_relay_among_many_lanes_reads_a_few_rows_for_each_that_it_sends_and_many_in_a_round(filled: Filled) -> None:
     publisher = MemoryPublisher()
     scheduler = Scheduler(filled.engine, filled.outbox, {"kafka": publisher}, lease_seconds=600)
     scheduler.ownership.acquire()
     (relay,) = scheduler.relays
     try:
+        for _ in range(8):  # in which its rounds grow
+            relay.step()
+        before = len(publisher.records)
         with examining(filled.engine) as examined:
-            for _ in range(60):
+            for _ in range(8):
                 relay.step()
-        assert len(publisher.records) >= 2000
+        sent = len(publisher.records) - before
+        assert sent >= 8 * 800
+        assert len(examined.statements) <= 8 * 5
         assert examined.most <= 4 * (MOST_LANES + 1)
-        assert examined.total <= 25 * len(publisher.records)
+        assert examined.total <= 8 * sent
     finally:
         scheduler.stop(timeout_seconds=10)
 

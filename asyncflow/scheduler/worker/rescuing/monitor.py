@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from sqlalchemy import Engine
@@ -16,8 +16,8 @@ from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler.cluster.departed import Departed
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.limits import Limits
-from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.lookout import Lookout, Rest
+from asyncflow.scheduler.heads.parts import HeadParts, Part
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.loops.settled_events import Ending, tell_of_each
@@ -44,6 +44,15 @@ class Wards:
     departed: Departed | None = None
     untimely: Untimely | None = None
     lookout: Lookout | None = None
+
+
+@dataclass
+class _PartsSeen:
+    """Hold what the parts that were looked at since the first one have shown."""
+
+    is_full: bool = False  # some lane may have more
+    has_due: bool = False
+    looked_for: set[tuple[_Departures, frozenset[int]] | None] = field(default_factory=set)  # None: some are left
 
 
 class Monitor:
@@ -74,20 +83,39 @@ class Monitor:
             # It does without looks of its own while the lookout looks.
             self._rest = wards.lookout.rest_for(lambda head: head.task_type in self._types, Status.PROCESSING)
         self._looked_for: tuple[_Departures, frozenset[int]] = (frozenset(), frozenset())
+        self._parts = HeadParts(self._database.run, outbox.tasks, Status.PROCESSING, outbox.shard_count)
+        self._seen = _PartsSeen()
 
     def step(self) -> float:
-        """Rescue what ran out or lost its worker; return the seconds until the next look."""
+        """Rescue what ran out or lost its worker, in a part of the lanes; return the seconds until the next look."""
         shards = frozenset(self._wards.shards())
         lost = self._departures()
         if not self._types or (self._rests(shards) and not self._is_news(lost, shards)):
             return self._wards.interval_seconds
-        heads = self._heads(shards)
-        is_full = self._rescue_ran_out(heads) | self._rescue_from(lost, shards, heads) | self._rescue_untimely(heads)
-        if is_full:
+        part = self._parts.next()
+        heads = [head for head in part.heads if head.shard in shards and head.task_type in self._types]
+        self._seen = _PartsSeen() if part.is_first else self._seen
+        is_full = (
+            self._rescue_ran_out(heads) | self._rescue_from(lost, shards, heads) | self._rescue_untimely(heads, part)
+        )
+        self._seen.is_full |= is_full
+        if not part.is_last:
+            return 0.0
+        self._end_look(lost, shards)
+        if self._seen.is_full:
             return 0.0
         # Looks are seconds apart; the application has other uses for a connection.
         self.close()
         return self._wards.interval_seconds
+
+    def _end_look(self, lost: _Departures, shards: frozenset[int]) -> None:
+        """Know what need not be looked for again, after all parts."""
+        if self._rest is not None and self._seen.has_due:
+            self._rest.after_work()
+        elif self._rest is not None:
+            self._rest.after_nothing(shards, LONG_SECONDS)
+        if lost and self._seen.looked_for == {(lost, shards)} and not self._seen.is_full:
+            self._looked_for = (lost, shards)
 
     def close(self) -> None:
         """Give the connection back."""
@@ -103,18 +131,11 @@ class Monitor:
         """Tell whether instances departed whose tasks in these shards were not looked for."""
         return bool(lost) and (lost, shards) != self._looked_for
 
-    def _heads(self, shards: Collection[int]) -> list[Head]:
-        heads = self._database.run(partial(queries.read_heads, tasks=self._outbox.tasks, status=Status.PROCESSING))
-        return [head for head in heads if head.shard in shards and head.task_type in self._types]
-
     def _rescue_ran_out(self, heads: Iterable[Head]) -> bool:
         """Rescue a page of each; return whether there may be more."""
         due = [head for head in heads if head.due_in_seconds <= 0]
+        self._seen.has_due |= bool(due)
         rescued = [self._rescue(head, Rescue(self._outbox.tasks, self._types[head.task_type])) for head in due]
-        if self._rest is not None and due:
-            self._rest.after_work()
-        elif self._rest is not None:
-            self._rest.after_nothing(frozenset(self._wards.shards()), LONG_SECONDS)
         return any(one.is_full for one in rescued)
 
     def _rescue_from(self, lost: _Departures, shards: frozenset[int], heads: Iterable[Head]) -> bool:
@@ -128,18 +149,18 @@ class Monitor:
         tasks, types = self._outbox.tasks, self._types
         rescues = [(head, Rescue(tasks, types[head.task_type], gone, waited)) for head in heads] if gone else []
         rescued = [self._rescue(*pair) for pair in rescues]
-        if not any(one.is_full or one.left for one in rescued):
-            self._looked_for = (lost, shards)
+        is_done = not any(one.is_full or one.left for one in rescued)
+        self._seen.looked_for.add((lost, shards) if is_done else None)
         return any(one.is_full for one in rescued)
 
-    def _rescue_untimely(self, heads: Sequence[Head]) -> bool:
+    def _rescue_untimely(self, heads: Sequence[Head], part: Part) -> bool:
         """Rescue a page of what the clock would let stand, for it was set back; return whether there may be more."""
         untimely = self._wards.untimely
         if untimely is None or not heads:
             return False
         untimely.notice(heads)
-        names, shards = {head.task_type for head in heads}, {head.shard for head in heads}
-        rows = self._database.run(lambda connection: untimely.read(connection, names, shards, PAGE))
+        name_of_part = "" if part.is_whole else heads[0].task_type
+        rows = self._database.run(lambda connection: untimely.read(connection, heads, PAGE, name_of_part))
         rescued = []
         for name in sorted({row.task_type for row in rows}):
             its = [row for row in rows if row.task_type == name]

@@ -150,7 +150,7 @@ class Untimely:
         self._clock = clock
         self._watch = LeaseWatch(clock)
         self._ahead_by = float("inf")  # how far the database's clock is ahead of ours, when it was last asked
-        self._is_suspicious = True  # at first, for nobody has watched the clock before
+        self._calm: set[str] = set()  # parts that were looked through since the clock was set back; at first none
 
     @property
     def longest(self) -> int:
@@ -161,16 +161,21 @@ class Untimely:
         """Learn from what was read a moment ago whether the clock was set back."""
         for head in heads[:1]:
             ahead_by = head.moment / 1e6 - head.due_in_seconds - self._clock()
-            self._is_suspicious |= ahead_by < self._ahead_by - _STEP_SECONDS
+            if ahead_by < self._ahead_by - _STEP_SECONDS:
+                self._calm.clear()
             self._ahead_by = ahead_by
 
-    def read(self, connection: Connection, types: Collection[str], shards: Collection[int], most: int) -> list[Any]:
-        """Read claims that count no more. All that are held are looked through only while there is a suspicion."""
+    def read(self, connection: Connection, heads: Sequence[Head], most: int, part: str = "") -> list[Any]:
+        """Read claims of lanes that count no more; where there are very many, of the ``part`` that they are.
+
+        All that are held are looked through only while there is a suspicion.
+        """
+        types, shards = {head.task_type for head in heads}, {head.shard for head in heads}
         values = {"types": sorted(types), "shards": sorted(shards), "longest": self.longest, "limit": most}
-        rows = connection.execute(claim_queries.ahead(self._tasks, all_held=self._is_suspicious), values).all()
+        rows = connection.execute(claim_queries.ahead(self._tasks, all_held=part not in self._calm), values).all()
         leases = [Lease(_key(row), float(row.ends_at), float(row.began_at), float(row.seconds_left)) for row in rows]
-        left = self._watch.seconds_left(_WATCH, leases)
-        self._is_suspicious = any(row.begins_in > 0 for row in rows)
+        left = self._watch.seconds_left(f"{_WATCH} {part}", leases)
+        (self._calm.discard if any(row.begins_in > 0 for row in rows) else self._calm.add)(part)
         return [row for row in rows if self._is_over(row, left[_key(row)])]
 
     def _is_over(self, row: Any, seconds_left: float) -> bool:

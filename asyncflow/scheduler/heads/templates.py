@@ -1,0 +1,67 @@
+"""Selects that are joined into one statement: compiled once, and sent as text with their numbers written into it.
+
+To compile the union of 64 selects, or to let a driver look for hundreds of parameters, takes longer than the database
+needs to answer it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, Connection, Select, String, bindparam, literal_column
+from sqlalchemy.sql import ColumnElement
+
+from asyncflow.outbox.dialects import dialect_of
+
+_TYPE = "type_of_page_"  # the parameter of a select
+TYPE: ColumnElement[str] = bindparam(_TYPE, type_=String())  # the task type that a select reads
+
+
+def number(field: str) -> ColumnElement[int]:
+    """Return what stands for a whole number, or several, to be written into the text."""
+    return literal_column(_mark_of(field), BigInteger())
+
+
+def text_of(field: str, behind: str = "") -> ColumnElement[str]:
+    """Return what stands for a whole number to be written into the text as a text, with something behind it."""
+    return literal_column(f"'{_mark_of(field)}{behind}'", String())
+
+
+class Template(NamedTuple):
+    """Hold the text of a select as a format, its parameters in order where they have one, and those set already."""
+
+    text: str
+    names: tuple[str, ...] | None
+    defaults: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, statement: Select[Any], dialect: Any, fields: Iterable[str]) -> Template:
+        """Compile a select that has ``number`` columns named as the fields."""
+        compiled: Any = statement.compile(dialect=dialect)
+        text = str(compiled).replace("{", "{{").replace("}", "}}")
+        for field in fields:
+            text = text.replace(_mark_of(field), f"{{{field}}}")
+        defaults = {name: value for name, value in compiled.params.items() if name != _TYPE}
+        if compiled.positional:
+            return cls(text, tuple(compiled.positiontup), defaults)
+        return cls(text.replace(_TYPE, f"{_TYPE}{{type}}"), None, defaults)
+
+
+def read_joined(
+    connection: Connection, template: Template, fields: Iterable[Mapping[str, Any]], types: Sequence[str]
+) -> Sequence[Any]:
+    """Run the select once for each of the ``types``, with its ``fields``, in one statement."""
+    text, names, defaults = template
+    numbers = {name: place for place, name in enumerate(dict.fromkeys(types))}
+    selects = [text.format(type=numbers[name], **its) for name, its in zip(types, fields, strict=True)]
+    if names is None:
+        parameters: Any = {**defaults, **{f"{_TYPE}{place}": name for name, place in numbers.items()}}
+    else:
+        parameters = tuple(one if name == _TYPE else defaults[name] for one in types for name in names)
+    joined = dialect_of(connection.dialect.name).joined(selects)
+    return connection.exec_driver_sql(joined, parameters).all()
+
+
+def _mark_of(field: str) -> str:
+    return f"<{field}>"
