@@ -23,7 +23,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install services services-down test test-lowest test-pythons chaos check format bench docs demo demo-real clean
+.PHONY: help install services services-down test test-lowest test-pythons chaos plans check format bench docs demo demo-real clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,7 +71,10 @@ test-pythons: install ## run the unit tests with each version of Python that is 
 	@$(RUN) -m tools.pythons $(PYTHONS) -- $(PYTHONS_TESTS) -n 3 --dist loadfile -m 'not long' $(PYTEST_ARGS)
 
 chaos: install services ## kill processes and services under load, for minutes
-	@$(RUN) -m pytest tests/chaos tests/integration/speed -m 'long or not long' $(PYTEST_ARGS)
+	@$(RUN) -m pytest tests/chaos -m 'long or not long' $(PYTEST_ARGS)
+
+plans: install services ## rows examined at 10,000 task types and plans for 11 million rows, for minutes
+	@$(RUN) -m pytest tests/integration/speed -m 'long or not long' $(PYTEST_ARGS)
 
 check: install ## check format, lint, types and the law of imports
 	$(RUN) -m ruff format --check .

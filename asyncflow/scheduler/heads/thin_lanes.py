@@ -115,17 +115,13 @@ class _LaneRows:
     ) -> list[int]:
         """Add rows as a statement gave them; return how many there were of each group."""
         length, moment_of, raw_id_of = cut_of(connection.dialect.name)
-        marks = _LaneMarks(groups, heads)
-        counts = [0] * len(groups)
+        marks = _LaneMarks(groups, heads, self)
         for timed, mark, key, headers, payload in found:
-            number_, place, task_type, shard, retry_count, max_retries = marks[mark]
+            add_task, add_moment, task_type, shard, retry_count, max_retries = marks[mark]
             task_id = timed[:length] if raw_id_of is None else raw_id_of(timed[:length])
-            counts[number_] += 1
-            self.tasks[place].append(
-                _task((task_id, task_type, shard, key, headers, payload, retry_count, max_retries))
-            )
-            self.moments[place].append(moment_of(timed[length:]))
-        return counts
+            add_task(_task((task_id, task_type, shard, key, headers, payload, retry_count, max_retries)))
+            add_moment(moment_of(timed[length:]))
+        return [sum(len(self.tasks[place]) for place in group.places) for group in groups]
 
     def forget(self, places: Iterable[int]) -> None:
         for place in places:
@@ -140,20 +136,22 @@ class _LaneRows:
         return Pages(rows, moments)
 
 
-class _LaneMarks(dict[str, tuple[int, int, str, int, int, int]]):
-    """Turn the mark of a row, ``group:shard:retry_count:max_retries``, into group, place and what the row shares."""
+class _LaneMarks(dict[str, tuple[Callable[[Task], None], Callable[[int], None], str, int, int, int]]):
+    """Turn the mark of a row, ``group:shard:retry_count:max_retries``, into where it is added, and what it shares."""
 
-    def __init__(self, groups: Sequence[_TypeLanes], heads: Sequence[Head]) -> None:
+    def __init__(self, groups: Sequence[_TypeLanes], heads: Sequence[Head], rows: _LaneRows) -> None:
         super().__init__()
         self._places = {
             (number_, heads[place].shard): place for number_, group in enumerate(groups) for place in group.places
         }
         self._names = [group.task_type for group in groups]
+        self._rows = rows
 
-    def __missing__(self, mark: str) -> tuple[int, int, str, int, int, int]:
+    def __missing__(self, mark: str) -> tuple[Callable[[Task], None], Callable[[int], None], str, int, int, int]:
         number_, shard, retry_count, max_retries = map(int, mark.split(":"))
         place = self._places[number_, shard]
-        told = self[mark] = (number_, place, self._names[number_], shard, retry_count, max_retries)
+        add_task, add_moment = self._rows.tasks[place].append, self._rows.moments[place].append
+        told = self[mark] = (add_task, add_moment, self._names[number_], shard, retry_count, max_retries)
         return told
 
 

@@ -12,9 +12,9 @@ from sqlalchemy import Engine, Table, event, text
 from asyncflow import Status
 
 _NUMBERS = {
-    "mysql": "SELECT seq AS n FROM seq_0_to_{last}",
-    "postgresql": "SELECT n FROM generate_series(0, {last}) AS n",
-    "sqlite": "WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {last}) SELECT n FROM s",
+    "mysql": "SELECT seq AS n FROM seq_{first}_to_{last}",
+    "postgresql": "SELECT n FROM generate_series({first}, {last}) AS n",
+    "sqlite": "WITH RECURSIVE s(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM s WHERE n < {last}) SELECT n FROM s",
 }
 _IDS = {
     "mysql": "UNHEX(MD5(CONCAT({status}, '-', t.n, '-', s.n, '-', r.n)))",
@@ -40,6 +40,7 @@ class Lanes:
     types: int
     shards: int = 64
     rows: int = 1  # of each lane, a second apart
+    first_row: int = 0  # the number of the first of them, where others have been written before
     status: Status = Status.PENDING
     at_seconds: int = -10
     key: str | None = None
@@ -50,12 +51,13 @@ def fill(engine: Engine, tasks: Table, lanes: Lanes) -> None:
     name = engine.dialect.name
     numbers, time = _NUMBERS[name], _TIMES[name].format(at=lanes.at_seconds)
     status = int(lanes.status)
+    rows = numbers.format(first=lanes.first_row, last=lanes.first_row + lanes.rows - 1)
     statement = (
         f"INSERT INTO {tasks.fullname} (id, task_type, task_key, shard, status, priority, order_time, "
         f"next_select_time, retry_count, max_retries, created_at, modified_at, payload) "
         f"SELECT {_IDS[name].format(status=status)}, {_NAMES[name]}, :key, s.n, {status}, 0, {time}, {time}, 0, 10, "
-        f"{time}, {time}, :payload FROM ({numbers.format(last=lanes.types - 1)}) t "
-        f"CROSS JOIN ({numbers.format(last=lanes.shards - 1)}) s CROSS JOIN ({numbers.format(last=lanes.rows - 1)}) r"
+        f"{time}, {time}, :payload FROM ({numbers.format(first=0, last=lanes.types - 1)}) t "
+        f"CROSS JOIN ({numbers.format(first=0, last=lanes.shards - 1)}) s CROSS JOIN ({rows}) r"
     )
     with engine.begin() as connection:
         connection.execute(text(statement), {"key": lanes.key, "payload": b"{}"})

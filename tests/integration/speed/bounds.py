@@ -1,0 +1,104 @@
+"""How many rows each place may examine for what it returns: every place in asyncflow that sends a statement is here."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tests.integration.speed.places import Sent
+
+
+class Bound(NamedTuple):
+    """Tell how many rows a statement may examine: for each that it returns or changes, and besides."""
+
+    each: float
+    besides: int
+
+    def holds(self, sent: Sent) -> bool:
+        return sent.examined <= self.each * sent.returned + self.besides
+
+
+EXACT = Bound(1, 10)  # what it returns or changes
+TWICE = Bound(2, 20)  # an index entry and its row, or ranges that are followed by others
+# Lanes: a descent or three for each. Where most lanes are thin, MariaDB reads all rows of one that is not.
+LOOK = Bound(6, 60 + 2 * 100_000)
+OF_TYPES = Bound(0, 4 * 256 * 64 + 100)  # the lanes of 256 types, to return their firsts, or some of them
+COUNTED = Bound(0, 110_000)  # entries of a status, at one go
+BOUNDS = {
+    "integrations/kafka/consuming/effects:_write": EXACT,
+    "outbox/inbox:_delete": EXACT,
+    "outbox/inbox:_remember": EXACT,
+    "scheduler/cluster/database_registry:<lambda>": LOOK,
+    "scheduler/cluster/database_registry:_leave": EXACT,
+    "scheduler/cluster/database_registry:_recorded": EXACT,
+    "scheduler/cluster/database_registry:_renew": EXACT,
+    "scheduler/cluster/database_registry:own": EXACT,
+    "scheduler/cluster/queries:<genexpr>": EXACT,
+    "scheduler/cluster/queries:insert_member": EXACT,
+    "scheduler/cluster/reshard:<lambda>": EXACT,
+    "scheduler/cluster/reshard:_move_parked": EXACT,
+    "scheduler/cluster/reshard:_read": Bound(3, 2000),
+    "scheduler/cluster/reshard:_record": EXACT,
+    "scheduler/configuration/configurations:_put": EXACT,
+    "scheduler/configuration/configurations:_read": EXACT,
+    "scheduler/configuration/configurations:read_configuration": TWICE,
+    "scheduler/configuration/configurations:work": EXACT,
+    "scheduler/diagnosis/explain:_due": Bound(0, 1_100),
+    "scheduler/diagnosis/explain:_explain": EXACT,
+    "scheduler/diagnosis/explain:_parked": EXACT,
+    "scheduler/diagnosis/instances:_most_tried": TWICE,
+    "scheduler/diagnosis/letters:read_groups": LOOK,
+    "scheduler/diagnosis/sight:_is_at_work": EXACT,
+    "scheduler/diagnosis/sight:_members": TWICE,
+    "scheduler/diagnosis/sight:_seen": TWICE,
+    "scheduler/diagnosis/sight:_switched_off": Bound(2, 220),
+    "scheduler/diagnosis/upkeep:findings_of_keys": TWICE,
+    "scheduler/heads/queries:_read_few_pages": TWICE,
+    "scheduler/heads/queries:read_heads_among": LOOK,
+    "scheduler/heads/queries:read_heads_behind": LOOK,
+    "scheduler/heads/queries:read_heads_of": LOOK,
+    "scheduler/heads/queries:read_types": Bound(3, 20_020),  # MariaDB may read all rows of a lone type
+    "scheduler/heads/thin_lanes:_read_groups": TWICE,
+    "scheduler/operator/audit:<lambda>": TWICE,
+    "scheduler/operator/audit:write": EXACT,
+    "scheduler/operator/dead_letters:<lambda>": EXACT,
+    "scheduler/operator/dead_letters:_list": TWICE,
+    "scheduler/operator/dead_letters:_shard_count": EXACT,
+    "scheduler/operator/dead_letters:_write": TWICE,
+    "scheduler/operator/dead_letters:write": TWICE,
+    "scheduler/operator/instances:<lambda>": TWICE,
+    "scheduler/operator/instances:_read": TWICE,
+    "scheduler/operator/instances:write": TWICE,
+    "scheduler/operator/key_rows:_read": TWICE,
+    "scheduler/operator/report:<genexpr>": OF_TYPES,
+    "scheduler/operator/report:_dead_letters": EXACT,
+    "scheduler/operator/report:_owners": Bound(2, 40),
+    "scheduler/operator/report:_types": COUNTED,
+    "scheduler/operator/schedules:<lambda>": TWICE,
+    "scheduler/operator/task_view:_page_of_key": TWICE,
+    "scheduler/operator/task_view:page": TWICE,
+    "scheduler/operator/type_counts:_scanned": COUNTED,
+    "scheduler/operator/walk:_read": TWICE,
+    "scheduler/relay/parking:_read": Bound(2, 700),
+    "scheduler/relay/parking:_read_key": TWICE,
+    "scheduler/relay/parking:_with_rows_aside": Bound(4, 700),
+    "scheduler/relay/parking:write": EXACT,
+    "scheduler/relay/queries:run_on_ids": TWICE,
+    "scheduler/relay/round_writer:_still_owned": EXACT,
+    "scheduler/table/contexts:forget": TWICE,
+    "scheduler/table/row_locks:lock": TWICE,
+    "scheduler/table/shards:put_into_shards": TWICE,
+    "scheduler/upkeep/cleaner:_delete": TWICE,
+    "scheduler/upkeep/disordered:_are_there": TWICE,
+    "scheduler/upkeep/fenced_writes:require": EXACT,
+    "scheduler/upkeep/queries:read_expired": TWICE,
+    "scheduler/upkeep/strays:<lambda>": TWICE,
+    "scheduler/upkeep/strays:_release": TWICE,
+    "scheduler/upkeep/strays:_return": Bound(3, 200),
+    "scheduler/worker/claim_rows:renew": TWICE,
+    "scheduler/worker/claim_rows:write": TWICE,
+    "scheduler/worker/claiming:claim": TWICE,
+    "scheduler/worker/rescue:_give_back": EXACT,
+    "scheduler/worker/rescue:write": TWICE,
+    "scheduler/worker/service_claims:_lock": TWICE,
+    "scheduler/worker/service_claims:hear": TWICE,
+}
