@@ -16,7 +16,7 @@ from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.dialects.protocol import LaneNumbers
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
-from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Pages, read_pages
+from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Moments, Pages, read_pages
 from asyncflow.scheduler.heads.templates import TYPE, Template, number, read_joined, text_of
 from asyncflow.scheduler.table.timed_ids import cut_of, timed_id
 
@@ -89,6 +89,7 @@ class ThinLanes:
         if not places:
             return
         found = read_pages(connection, tasks, [heads[one] for one in places], [limits[one] for one in places])
+        rows.parts += found.parts
         at = {heads[place][:2]: place for place in places}
         for task, moment in zip(found, found.moments, strict=True):
             rows.add(at[task.task_type, task.shard], task, moment)
@@ -105,16 +106,19 @@ class _LaneRows:
     def __init__(self, lanes: int) -> None:
         self.tasks: list[list[Task]] = [[] for _ in range(lanes)]
         self.moments: list[list[int]] = [[] for _ in range(lanes)]
+        self.parts: list[Moments] = []  # of all that was read, as it came
 
     def add(self, place: int, task: Task, moment: int) -> None:
         self.tasks[place].append(task)
         self.moments[place].append(moment)
 
     def take_in(
-        self, connection: Connection, found: Iterable[Any], groups: Sequence[_TypeLanes], heads: Sequence[Head]
+        self, connection: Connection, found: Sequence[Any], groups: Sequence[_TypeLanes], heads: Sequence[Head]
     ) -> list[int]:
         """Add rows as a statement gave them; return how many there were of each group."""
-        length, moment_of, raw_id_of = cut_of(connection.dialect.name)
+        cut = cut_of(connection.dialect.name)
+        length, moment_of, raw_id_of = cut
+        self.parts.append(Moments([row[0] for row in found], cut))
         marks = _LaneMarks(groups, heads, self)
         for timed, mark, key, headers, payload in found:
             add_task, add_moment, task_type, shard, retry_count, max_retries = marks[mark]
@@ -133,7 +137,7 @@ class _LaneRows:
         for its_tasks, its_moments, limit in zip(self.tasks, self.moments, limits, strict=True):
             rows += its_tasks[:limit]
             moments += its_moments[:limit]
-        return Pages(rows, moments)
+        return Pages(rows, moments, self.parts)
 
 
 class _LaneMarks(dict[str, tuple[Callable[[Task], None], Callable[[int], None], str, int, int, int]]):
