@@ -116,15 +116,17 @@ class _LaneRows:
         self, connection: Connection, found: Sequence[Any], groups: Sequence[_TypeLanes], heads: Sequence[Head]
     ) -> list[int]:
         """Add rows as a statement gave them; return how many there were of each group."""
-        cut = cut_of(connection.dialect.name)
-        length, moment_of, raw_id_of = cut
-        self.parts.append(Moments([row[0] for row in found], cut))
-        marks = _LaneMarks(groups, heads, self)
-        for timed, mark, key, headers, payload in found:
+        if not found:
+            return [0] * len(groups)
+        cut, marks = cut_of(connection.dialect.name), _LaneMarks(groups, heads, self)
+        timed_ids, keys, headers, payloads = zip(*found, strict=True)
+        self.parts.append(Moments(timed_ids, cut))
+        ids, moments = cut.raw_ids(timed_ids), map(cut.moment_in, timed_ids)
+        rows = zip(cut.texts(timed_ids), ids, moments, keys, headers, payloads, strict=True)
+        for mark, raw_id, moment, key, its_headers, payload in rows:
             add_task, add_moment, task_type, shard, retry_count, max_retries = marks[mark]
-            task_id = timed[:length] if raw_id_of is None else raw_id_of(timed[:length])
-            add_task(_task((task_id, task_type, shard, key, headers, payload, retry_count, max_retries)))
-            add_moment(moment_of(timed[length:]))
+            add_task(_task((raw_id, task_type, shard, key, its_headers, payload, retry_count, max_retries)))
+            add_moment(moment)
         return [sum(len(self.tasks[place]) for place in group.places) for group in groups]
 
     def forget(self, places: Iterable[int]) -> None:
@@ -140,7 +142,7 @@ class _LaneRows:
         return Pages(rows, moments, self.parts)
 
 
-class _LaneMarks(dict[str, tuple[Callable[[Task], None], Callable[[int], None], str, int, int, int]]):
+class _LaneMarks(dict[str | bytes, tuple[Callable[[Task], None], Callable[[int], None], str, int, int, int]]):
     """Turn the mark of a row, ``group:shard:retry_count:max_retries``, into where it is added, and what it shares."""
 
     def __init__(self, groups: Sequence[_TypeLanes], heads: Sequence[Head], rows: _LaneRows) -> None:
@@ -151,8 +153,11 @@ class _LaneMarks(dict[str, tuple[Callable[[Task], None], Callable[[int], None], 
         self._names = [group.task_type for group in groups]
         self._rows = rows
 
-    def __missing__(self, mark: str) -> tuple[Callable[[Task], None], Callable[[int], None], str, int, int, int]:
-        number_, shard, retry_count, max_retries = map(int, mark.split(":"))
+    def __missing__(
+        self, mark: str | bytes
+    ) -> tuple[Callable[[Task], None], Callable[[int], None], str, int, int, int]:
+        text = mark if isinstance(mark, str) else mark.decode()
+        number_, shard, retry_count, max_retries = map(int, text.split(":"))
         place = self._places[number_, shard]
         add_task, add_moment = self._rows.tasks[place].append, self._rows.moments[place].append
         told = self[mark] = (add_task, add_moment, self._names[number_], shard, retry_count, max_retries)
@@ -184,7 +189,7 @@ def _due(tasks: Table) -> Select[Any]:
     t, colon = tasks.c, literal_column("':'", String())
     shard, spent, most = (cast(column, String()) for column in (t.shard, t.retry_count, t.max_retries))
     mark = text_of("number", ":") + shard + colon + spent + colon + most
-    return select(timed_id(t.id, t.order_time), mark.label("mark"), t.task_key, t.headers, t.payload).where(
+    return select(timed_id(t.id, t.order_time, mark), t.task_key, t.headers, t.payload).where(
         t.status == literal_column(str(int(Status.PENDING)), Integer()),
         t.task_type == TYPE,
         t.order_time <= after_now(number("ahead")),
