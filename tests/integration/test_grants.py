@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import URL, Engine, create_engine, select, text
+from prometheus_client import CollectorRegistry, generate_latest
+from sqlalchemy import URL, Engine, MetaData, create_engine, insert, select, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import Session
 
-from asyncflow import Inbox, Outbox, Scheduler, Status, cli
+from asyncflow import AsyncScheduler, Done, Inbox, Outbox, Scheduler, SimpleJob, Status, cli
 from asyncflow.events import StepFailed
 from asyncflow.integrations.flowsvr import ServiceSettings, Tokens, make_app
-from asyncflow.testing import MemoryPublisher
+from asyncflow.integrations.flowsvr.client import ServiceWorker
+from asyncflow.integrations.kafka.consuming import Consumer
+from asyncflow.integrations.kafka.consuming import consumer as consuming
+from asyncflow.integrations.kafka.consuming.received import Partition, Received
+from asyncflow.integrations.prometheus import OutboxCollector
+from asyncflow.scheduler.cluster.resharding.reshard import reshard
+from asyncflow.testing import MemoryPublisher, advance, assert_enqueued, drain, rolled_back
+from tests.integration.integrations.flowsvr.conftest import SECRETS
+from tests.integration.integrations.flowsvr.test_workers import serving
 from tests.support.databases import fresh_database
+from tests.unit.integrations.kafka.test_consumer import ScriptedBroker
 from tests.unit.scheduler.waiting import eventually
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "grants.md"
@@ -74,22 +88,21 @@ def grant_to(database: URL) -> Iterator[GrantTo]:
 class Shop:
     """Have each kind of task in an outbox of its own, and an inbox."""
 
-    def __init__(self, url: URL) -> None:
-        from sqlalchemy import MetaData
-
+    def __init__(self, url: URL, **options: Any) -> None:
         self.engine: Engine = create_engine(url)
         metadata = MetaData()
-        self.outbox, self.inbox = Outbox(metadata), Inbox(metadata)
+        self.outbox, self.inbox = Outbox(metadata, **options), Inbox(metadata)
         self.outbox.message("order.paid", ordered=True)
         self.outbox.message("order.seen")
         self.done: list[int] = []
 
-        @self.outbox.task(max_retries=0)
-        def mail(ctx: Any, n: int) -> None:
+        @self.outbox.task(max_retries=0, keep_result=True)
+        def mail(ctx: Any, n: int) -> int:
             ctx.checkpoint(stage="sent", context="x" * 100_000)
             if n == 1:
                 raise ValueError("no such address")
             self.done.append(n)
+            return n
 
         self.mail = mail
         self.outbox.periodic(mail, "0 0 1 1 *", arguments={"n": 9})
@@ -120,29 +133,29 @@ def write(url: URL) -> None:
     shop.engine.dispose()
 
 
+KEPT_BRIEFLY: dict[str, Any] = {
+    "success_retention_seconds": 0.1,
+    "dedupe_retention_seconds": 0.1,
+    "audit_retention_seconds": 0.1,
+    "cleaning_interval_seconds": 0.2,
+    "heartbeat_seconds": 0.5,
+    "lease_seconds": 2.0,
+}
+
+
+def is_cleaned(shop: Shop) -> bool:
+    with shop.engine.connect() as connection:
+        return set(connection.execute(select(shop.outbox.tasks.c.status)).scalars()) == {int(Status.FAILED)}
+
+
 def run(url: URL) -> None:
     """Let a scheduler do all that was written, and clean up behind itself."""
     shop, failures = Shop(url), Failures()
-    scheduler = Scheduler(
-        shop.engine,
-        shop.outbox,
-        {"kafka": MemoryPublisher()},
-        hooks=[failures],
-        success_retention_seconds=0.1,
-        dedupe_retention_seconds=0.1,
-        audit_retention_seconds=0.1,
-        cleaning_interval_seconds=0.2,
-        heartbeat_seconds=0.5,
-        lease_seconds=2.0,
-    )
-    tasks = shop.outbox.tasks
-
-    def is_done() -> bool:
-        with shop.engine.connect() as connection:
-            return set(connection.execute(select(tasks.c.status)).scalars()) == {int(Status.FAILED)}
-
+    job = SimpleJob("sweep", lambda context: None, cron="0 0 1 1 *")
+    kafka = {"kafka": MemoryPublisher()}
+    scheduler = Scheduler(shop.engine, shop.outbox, kafka, jobs=[job], hooks=[failures], **KEPT_BRIEFLY)
     with scheduler:
-        eventually(lambda: failures.seen or is_done())
+        eventually(lambda: failures.seen or is_cleaned(shop))
     assert failures.seen == []
     assert sorted(shop.done) == [0, 2]
     shop.engine.dispose()
@@ -150,7 +163,95 @@ def run(url: URL) -> None:
 
 def test_a_writer_and_a_scheduler_do_their_work_with_what_the_page_grants(grant_to: GrantTo) -> None:
     write(grant_to("writer"))
-    run(grant_to("scheduler"))
+    url = grant_to("scheduler")
+    run(url)
+    other = Shop(url, shard_count=16)
+    assert reshard(other.engine, other.outbox) >= 0
+    other.engine.dispose()
+
+
+async def test_an_asynchronous_scheduler_does_its_work_with_what_the_page_grants_a_scheduler(grant_to: GrantTo) -> None:
+    await asyncio.to_thread(write, grant_to("writer"))
+    url = grant_to("scheduler")
+    driver = {"mysql": "mysql+asyncmy", "postgresql": "postgresql+asyncpg"}[url.get_backend_name()]
+    engine, shop, failures = create_async_engine(url.set(drivername=driver)), Shop(url), Failures()
+
+    @shop.outbox.task()
+    async def greet() -> None: ...
+
+    kafka = {"kafka": MemoryPublisher()}
+    async with AsyncScheduler(engine, shop.outbox, kafka, hooks=[failures], **KEPT_BRIEFLY):
+        await asyncio.to_thread(eventually, lambda: failures.seen or is_cleaned(shop))
+    assert failures.seen == []
+    await engine.dispose()
+    shop.engine.dispose()
+
+
+def test_a_reader_sees_results_with_what_the_page_grants(database: URL, grant_to: GrantTo) -> None:
+    shop = Shop(database)
+    with shop.engine.begin() as connection:
+        task_id = shop.outbox.enqueue(connection, shop.mail, n=0)
+    scheduler = Scheduler(shop.engine, shop.outbox, {"kafka": MemoryPublisher()})
+    scheduler.drain()
+    scheduler.stop()
+    reader = create_engine(grant_to("reader"))
+    with reader.connect() as connection:
+        assert shop.outbox.result(connection, task_id) == Done(0)
+    reader.dispose()
+    shop.engine.dispose()
+
+
+def test_a_consumer_does_its_work_with_what_the_page_grants(grant_to: GrantTo, monkeypatch: pytest.MonkeyPatch) -> None:
+    broker, shop, failures = ScriptedBroker(), Shop(grant_to("consumer")), Failures()
+    monkeypatch.setattr(consuming, "CLIENTS", {"kafka-python": broker.join})
+    consumer = Consumer(shop.engine, shop.outbox, shop.inbox, "localhost:9092", group="g", hooks=[failures])
+    broker.stop = consumer._stopping.set
+
+    @consumer.subscribe("coupons", max_retries=0)
+    def seen(session: Session, ctx: Any) -> None:
+        if not shop.done:
+            shop.done.append(1)
+            shop.outbox.enqueue(session, shop.mail, n=3)
+            return
+        raise LookupError("no")
+
+    one, other = (Received(Partition("coupons", 0), offset, None, b"{}", {}) for offset in range(2))
+    broker.steps = [lambda: [one, one, other]]
+    consumer.run()
+    assert failures.seen == []
+    assert broker.committed[-1] == {Partition("coupons", 0): 2}
+    shop.engine.dispose()
+
+
+def test_a_worker_over_http_needs_no_database(database: URL, grant_to: GrantTo) -> None:
+    shop: Any = Shop(grant_to("service"))
+    with create_engine(database).begin() as connection:
+        task_id = shop.outbox.enqueue(connection, shop.mail, n=5)
+    away, failures = Shop(URL.create("sqlite")), Failures()
+    with serving(shop) as url:
+        worker = ServiceWorker(away.outbox, url, token=SECRETS["worker"], wait_seconds=0.5, hooks=[failures])
+        worker.start()
+        try:
+            eventually(lambda: away.done or failures.seen)
+        finally:
+            assert worker.stop()
+    assert (failures.seen, away.done) == ([], [5])
+    with create_engine(database).connect() as connection:
+        t = shop.outbox.tasks.c
+        assert connection.scalar(select(t.status).where(t.id == task_id)) == Status.SUCCESS
+    shop.engine.dispose()
+
+
+def test_helpers_for_tests_do_their_work_with_what_the_page_grants(grant_to: GrantTo) -> None:
+    shop = Shop(grant_to("tests"))
+    with rolled_back(shop.engine) as session:
+        shop.outbox.enqueue(session, shop.mail, n=0, delay_seconds=30, idempotency_key="a")
+        shop.outbox.publish(session, "order.paid", {"n": 1}, key="A1")
+        assert_enqueued(session, shop.mail, n=0)
+        advance(session, 30, outbox=shop.outbox)
+        drained = drain(session, MemoryPublisher(), outbox=shop.outbox)
+        assert (drained.done, drained.sent, drained.left) == (1, 1, {})
+    shop.engine.dispose()
 
 
 async def test_a_service_does_its_work_with_what_the_page_grants(grant_to: GrantTo) -> None:
@@ -190,25 +291,78 @@ async def test_a_service_does_its_work_with_what_the_page_grants(grant_to: Grant
     shop.engine.dispose()
 
 
+class Terminal:
+    """Give commands in the name of a user."""
+
+    def __init__(self, url: URL, capsys: pytest.CaptureFixture[str]) -> None:
+        self._url = url.render_as_string(hide_password=False)
+        self._capsys = capsys
+        capsys.readouterr()
+
+    def __call__(self, *words: str) -> str:
+        code = cli.main([*words, "--database-url", self._url])
+        told = self._capsys.readouterr()
+        assert code == 0, (words, told)
+        return told.out
+
+
+def look_at_all(command: Terminal) -> str:
+    """Give every command that only looks; return the id of a dead letter."""
+    assert "mail" in command("status")
+    found = re.search(r"[0-9a-f-]{36}", command("dead-letters", "list"))
+    assert found
+    command("dead-letters", "show", "--id", found[0])
+    command("doctor")
+    command("explain", found[0])
+    command("top", "--once")
+    command("tasks", "list", "--type", "mail")
+    command("tasks", "show", "--id", found[0])
+    command("jobs", "dump", "--name", "sweep")
+    for words in ("types", "charts", "shards", "periodic", "audit", "instances list", "jobs list", "config list"):
+        command(*words.split())
+    command("dead-letters", "groups")
+    return found[0]
+
+
+def test_an_observer_sees_everything_with_what_the_page_grants_and_changes_nothing(
+    database: URL, grant_to: GrantTo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(database)
+    run(database)
+    url = grant_to("observer")
+    command = Terminal(url, capsys)
+    look_at_all(command)
+    shop, registry = Shop(url), CollectorRegistry()
+    registry.register(OutboxCollector(shop.engine, shop.outbox))
+    assert "asyncflow_look_failed 0.0" in generate_latest(registry).decode()
+    shop.engine.dispose()
+    assert set(grants_of("observer").values()) == {"SELECT"}
+
+
 def test_an_operator_does_his_work_with_what_the_page_grants(
     database: URL, grant_to: GrantTo, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(database)
     run(database)
-    capsys.readouterr()
-    url = grant_to("operator").render_as_string(hide_password=False)
-
-    def command(*words: str) -> str:
-        assert cli.main([*words, "--database-url", url]) == 0, capsys.readouterr().err
-        return capsys.readouterr().out
-
-    assert "mail" in command("status")
-    found = re.search(r"[0-9a-f-]{36}", command("dead-letters", "list"))
-    assert found
-    command("dead-letters", "show", "--id", found[0])
+    command = Terminal(grant_to("operator"), capsys)
+    letter = look_at_all(command)
+    command("dead-letters", "replay", "--id", letter, "--yes")
+    command("tasks", "cancel", "--id", letter, "--yes")
     command("dead-letters", "replay", "--all", "--yes")
     command("dead-letters", "cancel", "--all", "--yes")
     command("dead-letters", "discard", "--all", "--yes")
     command("config", "set", "--type", "mail", "--register", "--option", "max_retries=3")
-    command("config", "list")
-    command("audit")
+    command("config", "unset", "--type", "mail")
+    command("jobs", "pause", "--name", "sweep")
+    command("jobs", "resume", "--name", "sweep")
+    command("jobs", "trigger", "--name", "sweep")
+    for change in ("trigger", "pause", "resume"):
+        command("periodic", f"--{change}", "mail")
+    command("purge", "--older-than", "1s", "--status", "failed", "cancelled", "--yes")
+    member = {"job": "outbox", "instance": "one", "joined_at": timedelta(0), "lease_until": timedelta(hours=1)}
+    shop = Shop(database)
+    with shop.engine.begin() as connection:
+        connection.execute(insert(shop.outbox.instances), [{**member, "leaving": False}])
+    shop.engine.dispose()
+    command("instances", "drain", "--name", "one")
+    command("instances", "undrain", "--name", "one")
