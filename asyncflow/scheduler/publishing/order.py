@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import NamedTuple
 
 from asyncflow.outbox import Task
@@ -14,6 +15,11 @@ class Key(NamedTuple):
 
     task_type: str
     key: str
+
+
+def is_in_order(task: Task, ordered: Container[str]) -> bool:
+    """Tell whether order is kept for the task: what was written before its type had an order may have no key."""
+    return task.task_type in ordered and task.key is not None
 
 
 def key_of(task: Task) -> Key:

@@ -24,7 +24,7 @@ class Waves:
         self._types = types
         lines: dict[Key, deque[int]] = {}
         for place, task in enumerate(tasks):
-            if types[task.task_type].ordered:
+            if types[task.task_type].ordered and task.key is not None:
                 lines.setdefault(key_of(task), deque()).append(place)
             else:
                 self.places.append(place)

@@ -13,7 +13,7 @@ from asyncflow.outbox import Task
 from asyncflow.scheduler.configuration.types_in_force import with_retries_in_force
 from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.publishing.breakers import Breakers
-from asyncflow.scheduler.publishing.order import Key, key_of
+from asyncflow.scheduler.publishing.order import Key, is_in_order, key_of
 from asyncflow.scheduler.relay.allowances import Allowances
 from asyncflow.scheduler.relay.parking_change import KeyPage, Surplus, lane_of
 from asyncflow.scheduler.relay.round import Round
@@ -138,7 +138,7 @@ class KeyReader:
         kept: list[Task] = []
         of_keys: dict[Key, Surplus] = {}
         for task in tasks:
-            if task.task_type not in ordered:
+            if not is_in_order(task, ordered):
                 kept.append(task)
                 continue
             rows = of_keys.setdefault(key_of(task), Surplus([], []))

@@ -21,7 +21,7 @@ from asyncflow.outbox import Outbox, Task
 from asyncflow.scheduler.configuration.types_here import TypesHere
 from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.heads.turns import dealt
-from asyncflow.scheduler.publishing.order import Key, goes_on, is_final, key_of
+from asyncflow.scheduler.publishing.order import Key, goes_on, is_final, is_in_order, key_of
 from asyncflow.scheduler.publishing.publisher import Outcome, Unavailable
 from asyncflow.scheduler.relay import queries
 from asyncflow.scheduler.relay.parking_change import KeyPage, ParkingChange, park_hot
@@ -172,7 +172,7 @@ class Parking:
         late = {key_of(task) for task in change.aside}
         ordered = {name for name in {task.task_type for task in tasks} if self._outbox.task_types[name].ordered}
         for task, outcome in zip(tasks, outcomes, strict=True) if ordered else ():
-            if task.task_type in ordered:
+            if is_in_order(task, ordered):
                 key = Key(task.task_type, task.key or "")
                 if self._take_in(change, key, task, outcome):
                     gone[key] += 1

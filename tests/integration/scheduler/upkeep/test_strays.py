@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
-from asyncflow import Status
+from asyncflow import Message, Status
 from asyncflow.events import RowsPutBack, RowsPutInOrder, StepFailed
 from asyncflow.scheduler import Retry
 from asyncflow.scheduler.relay import queries as parking_queries
@@ -174,6 +174,23 @@ def test_what_was_published_before_its_type_had_an_order_goes_first_and_in_order
         eventually(lambda: again.statuses().count(Status.SUCCESS) == 50)
     assert is_in_order(ledger, 10)
     assert sum(event.rows for event in again.signals.of(RowsPutInOrder)) >= 30
+
+
+def test_what_had_no_key_before_its_type_had_an_order_goes_in_none_and_holds_up_nothing(
+    without_order: Application,
+) -> None:
+    with without_order.session() as session, session.begin():
+        bodies = [Message(str(number).encode()) for number in range(200)]
+        without_order.outbox.publish_many(session, MOVED, bodies)
+    again = redeployed(without_order, ordered=True, max_retries=1, retry_interval_seconds=0)
+    ledger = Ledger(lambda key, number: Retry("no") if (key, number) in {("", 0), ("", 1)} else None)
+    with again.scheduler(ledger):
+        eventually(lambda: again.statuses().count(Status.SUCCESS) == 238)
+        eventually(lambda: again.statuses().count(Status.FAILED) == 2)
+    assert sorted(ledger.arrived.pop("")) == list(range(2, 200))
+    assert is_in_order(ledger, 8)
+    assert again.signals.of(StepFailed) == []
+    assert parked(again) == []
 
 
 def test_a_drain_keeps_the_order_as_a_start_does(without_order: Application) -> None:
