@@ -17,6 +17,7 @@ from asyncflow.errors import AsyncflowError
 from asyncflow.outbox.clock import moment_of, now_in_microseconds, seconds_until
 from asyncflow.outbox.dialects import mysql_checks as checks
 from asyncflow.outbox.dialects.counting import draw_by_insert
+from asyncflow.outbox.dialects.heads_by_shard import MOST_SHARDS, heads_by_shard
 from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import among_types
 
@@ -58,6 +59,13 @@ class MySQL:
             .group_by(*lane)
         )
         return heads if newest else heads.order_by(*lane)
+
+    def heads_of_type(self, tasks: Table, status: int, shards: int) -> Executable:
+        """Return the heads by shard, and those beyond these by the loose scan, as there are none or few."""
+        scanned = self.heads(tasks, status, of="its_type").order_by(None)
+        if shards > MOST_SHARDS:
+            return scanned
+        return union_all(heads_by_shard(tasks, status, shards), scanned.where(tasks.c.shard >= shards))
 
     def types(self, tasks: Table, status: int) -> Executable:
         """Return the statement, a loose index scan like that of the heads."""

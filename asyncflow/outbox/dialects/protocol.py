@@ -63,6 +63,10 @@ class DatabaseDialect(Protocol):
         """
         ...
 
+    def heads_of_type(self, tasks: Table, status: int, shards: int) -> Executable:
+        """Return the same of the one type that is bound as its_type, in any order; there are so many shards."""
+        ...
+
     def types(self, tasks: Table, status: int) -> Executable:
         """Return the task types that have rows in ``status``, in order, each once; reads one index entry a type."""
         ...

@@ -33,6 +33,10 @@ class SQLite:
         """Return the heads statement."""
         return skip_scan_heads(tasks, status, newest=newest, of=of)
 
+    def heads_of_type(self, tasks: Table, status: int, shards: int) -> Executable:
+        """Return the heads statement of a type."""
+        return self.heads(tasks, status, of="its_type")
+
     def types(self, tasks: Table, status: int) -> Executable:
         """Return the types statement."""
         return skip_scan_types(tasks, status)

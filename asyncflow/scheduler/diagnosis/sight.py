@@ -98,7 +98,7 @@ def look(connection: Connection, outbox: Outbox, overdue_seconds: float) -> Sigh
 
 def look_at_type(connection: Connection, outbox: Outbox, task_type: str) -> Sight:
     """Look at one type, overdue or not."""
-    heads = read_heads_of(connection, outbox.tasks, Status.PENDING, task_type)
+    heads = read_heads_of(connection, outbox.tasks, Status.PENDING, task_type, outbox.shard_count)
     return _seen(connection, outbox, waiting_in(heads, 0.0), None)
 
 

@@ -50,17 +50,19 @@ def read_heads(connection: Connection, tasks: Table, status: Status) -> list[Hea
     return [Head(*row) for row in connection.execute(_heads(dialect_of(connection.dialect.name), tasks, int(status)))]
 
 
-def read_heads_of(connection: Connection, tasks: Table, status: Status, task_type: str) -> list[Head]:
-    """Read the same of one task type."""
-    statement = _heads(dialect_of(connection.dialect.name), tasks, int(status), of="its_type")
+def read_heads_of(connection: Connection, tasks: Table, status: Status, task_type: str, shards: int) -> list[Head]:
+    """Read the same of one task type, of which most rows are in the first ``shards``."""
+    statement = _heads_of_type(dialect_of(connection.dialect.name), tasks, int(status), shards)
     return [Head(*row) for row in connection.execute(statement, {"its_type": task_type})]
 
 
-def read_heads_among(connection: Connection, tasks: Table, status: Status, names: Iterable[str]) -> list[Head]:
+def read_heads_among(
+    connection: Connection, tasks: Table, status: Status, names: Iterable[str], shards: int
+) -> list[Head]:
     """Read the same of some task types, in one statement where the database has one for that."""
     dialect, wanted = dialect_of(connection.dialect.name), list(names)
     if len(wanted) < 2 or not dialect.takes_named_types:
-        return [head for name in wanted for head in read_heads_of(connection, tasks, status, name)]
+        return [head for name in wanted for head in read_heads_of(connection, tasks, status, name, shards)]
     statement = _heads(dialect, tasks, int(status), of="types_named")
     return [Head(*row) for row in connection.execute(statement, {"its_types": wanted})]
 
@@ -87,6 +89,11 @@ def _types(dialect: DatabaseDialect, tasks: Table, status: int) -> Any:
 @lru_cache(maxsize=64)
 def _heads(dialect: DatabaseDialect, tasks: Table, status: int, *, of: HeadsOf = "all_types") -> Any:
     return dialect.heads(tasks, status, of=of)
+
+
+@lru_cache(maxsize=64)
+def _heads_of_type(dialect: DatabaseDialect, tasks: Table, status: int, shards: int) -> Any:
+    return dialect.heads_of_type(tasks, status, shards)
 
 
 @lru_cache(maxsize=64)

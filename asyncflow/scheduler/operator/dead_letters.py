@@ -157,8 +157,8 @@ class DeadLetters:
             present = connection.execute(queries.payload_of(self._tasks, rows[0].id)).scalar_one()
             if present != seen:
                 raise OptionError(f"the payload of {rows[0].id} is another by now; look at it again")
-            values = {"delay": timedelta(0), "line": _line(act), "mended": payload}
-            connection.execute(queries.mend(self._tasks, rows[0].id), values)
+            values = {"delay": timedelta(0), "line": _line(act), "mended": payload, "ids": [rows[0].raw_id]}
+            connection.execute(queries.mend(self._tasks), values)
             put_into_shards(connection, self._outbox, rows, self._shard_count(connection))
             return [detail[:_LONGEST_DETAIL]]
 

@@ -85,9 +85,10 @@ def lock(tasks: Table, statuses: tuple[int, ...]) -> Select[Any]:
     return held.order_by(t.id).with_for_update()
 
 
-def mend(tasks: Table, task_id: Any) -> Update:
+@lru_cache(maxsize=32)
+def mend(tasks: Table) -> Update:
     """Let a dead letter be due as ``replay`` does, with the payload ``mended``."""
-    return replay(tasks, [task_id]).values(payload=bindparam("mended", type_=tasks.c.payload.type))
+    return replay(tasks).values(payload=bindparam("mended", type_=tasks.c.payload.type))
 
 
 def payload_of(tasks: Table, task_id: Any) -> Select[Any]:
@@ -95,7 +96,8 @@ def payload_of(tasks: Table, task_id: Any) -> Select[Any]:
     return select(tasks.c.payload).where(tasks.c.id == task_id)
 
 
-def replay(tasks: Table, ids: Iterable[Any]) -> Update:
+@lru_cache(maxsize=32)
+def replay(tasks: Table) -> Update:
     """Let dead letters be due after ``delay``, with all their retries; a stage and its context stay."""
     delay: Any = bindparam("delay", type_=tasks.c.order_time.type)
     return (

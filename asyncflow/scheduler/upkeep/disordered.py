@@ -46,7 +46,7 @@ class Disordered:
         return done
 
     def _are_there(self, connection: Connection, name: str, shards: Collection[int]) -> bool:
-        heads = read_heads_of(connection, self._tasks, Status.PENDING, name)
+        heads = read_heads_of(connection, self._tasks, Status.PENDING, name, self._outbox.shard_count)
         lanes = [head.shard for head in heads if head.shard in shards]
         for start in range(0, len(lanes), MOST_PAGES):
             few = lanes[start : start + MOST_PAGES]

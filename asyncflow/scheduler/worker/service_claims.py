@@ -120,7 +120,7 @@ class ServiceClaims:
         wanted, found = sorted(names), list[Head]()
         for start in range(0, len(wanted), _TYPES_AT_ONCE):
             some = wanted[start : start + _TYPES_AT_ONCE]
-            found += queries.read_heads_among(connection, self._tasks, Status.PENDING, some)
+            found += queries.read_heads_among(connection, self._tasks, Status.PENDING, some, self._outbox.shard_count)
         return found
 
     def hold(
@@ -151,7 +151,8 @@ class ServiceClaims:
             return held
 
     def _due_heads(self, connection: Connection, name: str) -> list[Head]:
-        return earliest_due(queries.read_heads_of(connection, self._tasks, Status.PENDING, name))
+        shards = self._outbox.shard_count
+        return earliest_due(queries.read_heads_of(connection, self._tasks, Status.PENDING, name, shards))
 
     def kept(self, connection: Connection, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
         """Return those of the claims that are held, by a hold that may not have been answered; renew them."""

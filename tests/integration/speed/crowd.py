@@ -21,9 +21,11 @@ from asyncflow.integrations.kafka.consuming.received import Partition, Received
 from asyncflow.integrations.prometheus import OutboxCollector
 from asyncflow.outbox.clock import NO_TIME
 from asyncflow.scheduler import Audit, Configurations, DeadLetters, Selection
-from asyncflow.scheduler.cluster.reshard import reshard
+from asyncflow.scheduler.charts.charts import charts
+from asyncflow.scheduler.cluster.resharding.reshard import reshard
 from asyncflow.scheduler.diagnosis.diagnose import diagnose
 from asyncflow.scheduler.diagnosis.explain import explain
+from asyncflow.scheduler.notices import Notice, Notifier
 from asyncflow.scheduler.operator.instances import Instances
 from asyncflow.scheduler.operator.pending_counts import count_pending
 from asyncflow.scheduler.operator.report import report
@@ -118,6 +120,11 @@ class Crowd:
             lease = {"lease_until": timedelta(seconds=DAY)}
             connection.execute(insert(self.messages.instances), [{**row, **lease}])
 
+    @property
+    def fullest(self) -> int:
+        """Return how many rows a lane holds that the database may read to its end, as it expects one row."""
+        return self.size.hot_rows if self.engine.dialect.name == "mysql" else 0
+
     def believing(self) -> None:
         """Let the planner believe in the table of an outbox that has been at work for long."""
         believe(self.engine, self.tasks, BELIEVED_ROWS)
@@ -145,6 +152,7 @@ class Crowd:
         yield "jobs", 1, Schedules(self.engine, self.messages).jobs
         yield "periodic", 1, Schedules(self.engine, self.messages).periodic
         yield "configuration", 1, configurations.all
+        yield "charts", 3, lambda: charts(self.engine, self.messages)
 
     def changes(self) -> Iterator[Verb]:
         """Yield all else, in an order in which each finds what it needs."""
@@ -163,12 +171,16 @@ class Crowd:
         yield "as declared", 1, lambda: configurations.remove(self.names[3])
         letters = DeadLetters(self.engine, self.messages)
         everything = Selection(everything=True, limit=700)
+        letter = self._one(Status.FAILED)
+        yield "mend", 9, lambda: letters.mend(letter, b"[]", seen=b"{}", detail="", actor="me")
         yield "replay", 200, lambda: letters.replay(everything, actor="me")
         yield "cancel", 200, lambda: letters.cancel(everything, actor="me")
         yield "discard", 200, lambda: letters.discard(everything, actor="me")
         analyze(self.engine, self.messages.audit_entries)
         yield "audit of many", 1, Audit(self.engine, self.messages).entries
         yield "drain", 3, lambda: Instances(self.engine, self.messages).drain("one")
+        notifier = Notifier(self.engine, self.messages, [_Channel()])
+        yield "notices", 80 + 2 * 50, notifier.step
 
     def _service(self) -> Iterator[Verb]:
         claims = ServiceClaims(self.handlers, self.engine, deletes=False)
@@ -188,7 +200,7 @@ class Crowd:
                 claims.settle(connection, outcomes, self.handlers.handler_types.__getitem__)
 
         yield "hold", 4, lambda: hold({self.names[half]: 10})
-        yield "hold of the hot", 8, lambda: hold({self.names[0]: 100})
+        yield "hold of the hot", 3 * 12, lambda: hold({self.names[0]: 100})
         many = self.names[half : half + 100]
         yield "hold of many types", 20 + 2 * len(many), lambda: hold(dict.fromkeys(many, 1))
         yield "set", 1000, settle
@@ -244,6 +256,12 @@ class Crowd:
         with self.engine.connect() as connection:
             for _ in range(2):
                 cursor = view.page(connection, chosen, 50, cursor).next
+
+
+class _Channel:
+    """Take notices."""
+
+    def send(self, notice: Notice) -> None: ...
 
 
 def _nothing() -> None: ...

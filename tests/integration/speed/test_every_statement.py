@@ -57,7 +57,7 @@ def faults_of(crowd: Crowd, verbs: Iterable[Verb]) -> list[str]:
             bound = BOUNDS.get(one.place)
             if bound is None:
                 faults[one.place] = 0, f"{verb}: {one.place} has no bound here: {one.text[:300]}"
-            elif not bound.holds(one) and one.examined > faults.get(one.place, (0, ""))[0]:
+            elif not bound.holds(one, crowd.fullest) and one.examined > faults.get(one.place, (0, ""))[0]:
                 told = f"examines {one.examined} rows to return {one.returned}: {one.text[:300]}"
                 faults[one.place] = one.examined, f"{verb}: {one.place} {told}"
     return [told for _, told in faults.values()]

@@ -20,6 +20,7 @@ from asyncflow.scheduler.diagnosis.explain import explain
 from asyncflow.scheduler.diagnosis.finding import Code
 from asyncflow.scheduler.heads import planner_statistics
 from asyncflow.scheduler.heads.parts import MOST_LANES, HeadParts
+from asyncflow.scheduler.heads.queries import read_heads_of
 from asyncflow.scheduler.operator.report import report
 from asyncflow.scheduler.operator.task_view import Filter, TaskPage, TaskView
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
@@ -76,6 +77,15 @@ def test_a_look_at_the_heads_is_a_descent_or_two_for_each_lane_and_never_at_all_
     assert lanes == TYPES * SHARDS
     assert examined.most <= 4 * (MOST_LANES + 1)
     assert examined.total <= 6 * lanes
+
+
+def test_a_look_at_one_type_is_a_descent_or_two_for_each_lane_though_one_holds_thousands_of_rows(
+    filled: Filled,
+) -> None:
+    with filled.engine.connect() as connection, examining(filled.engine) as examined:
+        heads = read_heads_of(connection, filled.outbox.tasks, Status.CANCELLED, "type.00000", SHARDS)
+    assert [head[:2] for head in heads] == [("type.00000", 0)]
+    assert examined.total <= 4 * SHARDS
 
 
 @pytest.mark.parametrize("limit", [1, 100, 1000])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asyncflow import Status
+from asyncflow.scheduler.heads.queries import read_heads_of
 from tests.integration.outbox.dialects.store import Store
 
 NEAR_SECONDS = 20  # between the writing of a row and its reading, on a busy machine
@@ -34,6 +35,20 @@ def test_sparse_pairs_are_all_found(store: Store) -> None:
     lanes = [("a", 0), ("a", 63), ("b", 5), ("c", 0), ("z", 32_766)]
     store.put_all([store.row(*lane) for lane in lanes])
     assert store.lanes() == lanes
+
+
+@pytest.mark.parametrize("shards", [1, 8, 64, 200])
+def test_heads_of_one_type_are_those_that_it_has_among_all(store: Store, shards: int) -> None:
+    for number, (name, shard) in enumerate((name, shard) for name in "abc" for shard in (0, 3, 7, 8, 63, 64, 300)):
+        store.put_all([store.row(name, shard, at_seconds=-100 * number + second) for second in range(1, 4)])
+    store.put("b", 5, status=int(Status.FAILED))
+    with store.engine.connect() as connection:
+        found = read_heads_of(connection, store.tasks, Status.PENDING, "b", shards)
+        none = read_heads_of(connection, store.tasks, Status.PENDING, "B", shards)
+    wanted = [head for head in store.heads() if head.task_type == "b"]
+    assert sorted((*head[:2], head.moment) for head in found) == sorted((*head[:2], head.moment) for head in wanted)
+    assert {type(head.due_in_seconds) for head in found} == {float}
+    assert none == []
 
 
 def test_types_that_differ_little_are_told_apart(store: Store) -> None:
