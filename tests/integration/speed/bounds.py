@@ -28,7 +28,7 @@ LOOK = Bound(6, 60)  # lanes: a descent or three for each
 # Of many types, as their lanes are not known before. Where a table holds less than about three rows a lane, its
 # estimates let MariaDB read all rows of a lane that holds more: no hint keeps it from that.
 LOOK_AT_MANY = Bound(6, 60, of_fullest=2)
-SMALL = Bound(2, 700)  # a table of some hundred rows, which may be read from its beginning to its end
+SMALL = Bound(2, 700)  # a table of some hundred rows at most, as of shards, may be read from beginning to end
 OF_TYPES = Bound(0, 4 * 256 * 64 + 100)  # the lanes of 256 types, to return their firsts, or some of them
 COUNTED = Bound(0, 110_000)  # entries of a status, at one go
 BOUNDS = {
@@ -38,10 +38,10 @@ BOUNDS = {
     "scheduler/charts/charts:_read": Bound(2, 3 * 73),  # each hour of three days is looked for
     "scheduler/charts/queries:write": EXACT,
     "scheduler/cluster/database_registry:<lambda>": LOOK_AT_MANY,
-    "scheduler/cluster/database_registry:_leave": EXACT,
-    "scheduler/cluster/database_registry:_recorded": EXACT,
-    "scheduler/cluster/database_registry:_renew": EXACT,
-    "scheduler/cluster/database_registry:own": EXACT,
+    "scheduler/cluster/database_registry:_leave": SMALL,
+    "scheduler/cluster/database_registry:_recorded": SMALL,
+    "scheduler/cluster/database_registry:_renew": SMALL,
+    "scheduler/cluster/database_registry:own": SMALL,
     "scheduler/cluster/queries:<genexpr>": EXACT,
     "scheduler/cluster/queries:insert_member": EXACT,
     "scheduler/cluster/resharding/reshard:<lambda>": EXACT,
@@ -96,13 +96,13 @@ BOUNDS = {
     "scheduler/relay/parking:_with_rows_aside": Bound(4, 700),
     "scheduler/relay/parking:write": EXACT,
     "scheduler/relay/queries:run_on_ids": TWICE,
-    "scheduler/relay/round_writer:_still_owned": EXACT,
+    "scheduler/relay/round_writer:_still_owned": SMALL,
     "scheduler/table/contexts:forget": TWICE,
     "scheduler/table/row_locks:lock": Bound(3, 20),  # MariaDB reads all in work, where these are hardly more
     "scheduler/table/shards:put_into_shards": TWICE,
     "scheduler/upkeep/cleaner:_delete": TWICE,
     "scheduler/upkeep/disordered:_are_there": TWICE,
-    "scheduler/upkeep/fenced_writes:require": EXACT,
+    "scheduler/upkeep/fenced_writes:require": SMALL,
     "scheduler/upkeep/queries:read_expired": TWICE,
     "scheduler/upkeep/strays:<lambda>": TWICE,
     "scheduler/upkeep/strays:_release": SMALL,
