@@ -222,20 +222,20 @@ class Crowd:
         working = Scheduler(self.engine, self.handlers, {})
         yield "start", 30, relaying.machinery.take_shares
         yield "heartbeat", 8, relaying.cluster.step
-        with closing(relaying.machinery.cleaner) as cleaner:
+        with closing(relaying.machinery.staff.cleaner) as cleaner:
             yield "clean", 60 + 4 * PARKED, lambda: [cleaner.step() for _ in range(8)]
         yield "relay", 60, lambda: [relaying.relays[0].step() for _ in range(8)]
         yield "stop", 10, lambda: relaying.stop(timeout_seconds=10)
         yield "start to work", 30, working.machinery.take_shares
-        yield "monitor", 8 + 4 * 2 * 64, lambda: [working.machinery.monitor.step() for _ in range(4)]
-        yield "timetable", 1, working.machinery.timetable.step
+        yield "monitor", 8 + 4 * 2 * 64, lambda: [working.machinery.staff.monitor.step() for _ in range(4)]
+        yield "timetable", 1, working.machinery.staff.timetable.step
         yield "stop working", 10, lambda: working.stop(timeout_seconds=10)
 
     def _upkeep(self) -> Iterator[Verb]:
         keeping = Scheduler(self.engine, self.ordered, {"kafka": MemoryPublisher()})
         yield "start in order", 30, keeping.machinery.take_shares
-        yield "put in order", 3 * 3, keeping.machinery.cleaner.put_in_order
-        yield "put back", 60 + 4 * PARKED, keeping.machinery.cleaner.step
+        yield "put in order", 3 * 3, keeping.machinery.staff.cleaner.put_in_order
+        yield "put back", 60 + 4 * PARKED, keeping.machinery.staff.cleaner.step
         yield "relay in order", 3 * PARKED, lambda: [keeping.relays[0].step() for _ in range(2)]
         yield "stop in order", 10, lambda: keeping.stop(timeout_seconds=10)
 
