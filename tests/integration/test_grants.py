@@ -14,12 +14,13 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from sqlalchemy import URL, Engine, MetaData, create_engine, insert, select, text
+from sqlalchemy import URL, Engine, MetaData, create_engine, delete, insert, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 from asyncflow import AsyncScheduler, Done, Inbox, Outbox, Scheduler, SimpleJob, Status, cli
 from asyncflow.events import StepFailed
+from asyncflow.integrations.dashboard import Dashboard, Person, Role
 from asyncflow.integrations.flowsvr import ServiceSettings, Tokens, make_app
 from asyncflow.integrations.flowsvr.client import ServiceWorker
 from asyncflow.integrations.kafka.consuming import Consumer
@@ -27,7 +28,10 @@ from asyncflow.integrations.kafka.consuming import consumer as consuming
 from asyncflow.integrations.kafka.consuming.received import Partition, Received
 from asyncflow.integrations.prometheus import OutboxCollector
 from asyncflow.scheduler.cluster.resharding.reshard import reshard
+from asyncflow.scheduler.notices import Notice, Notifier, NotifierSettings
 from asyncflow.testing import MemoryPublisher, advance, assert_enqueued, drain, rolled_back
+from tests.integration.integrations.dashboard.browsing import browser, send, text_of
+from tests.integration.integrations.dashboard.test_attacks import DEEDS, NOBODY, PAGES
 from tests.integration.integrations.flowsvr.conftest import SECRETS
 from tests.integration.integrations.flowsvr.test_workers import serving
 from tests.support.databases import fresh_database
@@ -106,6 +110,16 @@ class Shop:
 
         self.mail = mail
         self.outbox.periodic(mail, "0 0 1 1 *", arguments={"n": 9})
+
+
+class Told:
+    """Be a channel that keeps notices."""
+
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+
+    def send(self, notice: Notice) -> None:
+        self.notices.append(notice)
 
 
 class Failures:
@@ -337,6 +351,40 @@ def test_an_observer_sees_everything_with_what_the_page_grants_and_changes_nothi
     assert "asyncflow_look_failed 0.0" in generate_latest(registry).decode()
     shop.engine.dispose()
     assert set(grants_of("observer").values()) == {"SELECT"}
+
+
+def test_a_notifier_does_its_work_with_what_the_page_grants(database: URL, grant_to: GrantTo) -> None:
+    write(database)
+    shop, failures, channel = Shop(grant_to("notifier")), Failures(), Told()
+    settings = NotifierSettings(interval_seconds=0.001, quiet_seconds=0.001, least="notice")
+    notifier = Notifier(shop.engine, shop.outbox, [channel], settings=settings, hooks=[failures])
+    eventually(lambda: notifier.step() and any(notice.appeared for notice in channel.notices))
+    owner = create_engine(database)
+    with owner.begin() as connection:
+        connection.execute(delete(shop.outbox.tasks))
+    eventually(lambda: notifier.step() and any(notice.cleared for notice in channel.notices))
+    assert failures.seen == []
+    owner.dispose()
+    shop.engine.dispose()
+
+
+async def test_a_dashboard_shows_and_changes_all_with_what_the_page_grants_an_operator(
+    database: URL, grant_to: GrantTo
+) -> None:
+    await asyncio.to_thread(write, database)
+    await asyncio.to_thread(run, database)
+    shop = Shop(grant_to("operator"))
+    with shop.engine.connect() as connection:
+        letter = str(connection.scalar(select(shop.outbox.tasks.c.id)))
+    app = Dashboard(shop.engine, shop.outbox, users=lambda _: Person("li", Role.ADMIN))
+    async with browser(app) as client:
+        for path in PAGES:
+            answer = await client.get("/" + path.replace(NOBODY, letter))
+            assert answer.status_code in (200, 303, 404), (path, text_of(answer))
+        for path, _ in DEEDS:
+            answer = await send(client, "/" + path.replace(NOBODY, letter))
+            assert answer.status_code < 500, (path, text_of(answer))
+    shop.engine.dispose()
 
 
 def test_an_operator_does_his_work_with_what_the_page_grants(

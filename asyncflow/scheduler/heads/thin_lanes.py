@@ -5,9 +5,11 @@ To plan a branch costs a server several times what it costs to find the three ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Integer, Select, String, Table, cast, literal_column, select
 
@@ -18,7 +20,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Moments, Pages, read_pages
 from asyncflow.scheduler.heads.templates import TYPE, Template, number, read_joined, text_of
-from asyncflow.scheduler.table.timed_ids import cut_of, timed_id
+from asyncflow.scheduler.table.timed_ids import Cut, cut_of, timed_id
 
 _task: Callable[[tuple[Any, ...]], Task] = partial(tuple.__new__, Task)  # Task._make, without a call in Python
 _FULL = 2  # a type is thick no more when its pages hold less than one part in so many
@@ -46,11 +48,10 @@ class ThinLanes:
         template = _template(tasks, connection.dialect)
         if len(heads) <= MOST_PAGES or template is None:
             return read_pages(connection, tasks, heads, limits)
-        rows = _LaneRows(len(heads))
+        rows = _LaneRows()
         thin = [group for group in _groups(heads) if group.task_type not in self._thick]
         for few in _within(thin, MOST_PAGES):
-            for name in self._read_groups(connection, template, few, heads, limits, rows):
-                self._thick.add(name)
+            self._thick |= self._read_groups(connection, template, few, heads, limits, rows)
         self._read_thick(connection, tasks, heads, limits, rows)
         return rows.pages(limits)
 
@@ -62,7 +63,7 @@ class ThinLanes:
         heads: Sequence[Head],
         limits: Sequence[int],
         rows: _LaneRows,
-    ) -> list[str]:
+    ) -> set[str]:
         """Read some types whole; return those that have more than their lanes may give."""
         fields: list[dict[str, Any]] = [
             {
@@ -75,12 +76,18 @@ class ThinLanes:
             for place, group in enumerate(groups)
         ]
         found = read_joined(connection, template, fields, [group.task_type for group in groups])
-        counts = rows.take_in(connection, found, groups, heads)
-        is_exact = dialect_of(connection.dialect.name).limits_each_lane
-        cut = [group for place, group in enumerate(groups) if counts[place] >= fields[place]["limit"]]
-        for group in () if is_exact else cut:
-            rows.forget(group.places)
-        return [] if is_exact else [group.task_type for group in cut]
+        rows.take_in(found, cut_of(connection.dialect.name), _LaneMarks(groups, heads))
+        if dialect_of(connection.dialect.name).limits_each_lane:
+            return set()
+        counts = Counter(rows.places)
+        cut = [
+            group
+            for group, its in zip(groups, fields, strict=True)
+            if sum(counts[place] for place in group.places) >= its["limit"]
+        ]
+        if cut:
+            rows.forget({place for group in cut for place in group.places})
+        return {group.task_type for group in cut}
 
     def _read_thick(
         self, connection: Connection, tasks: Table, heads: Sequence[Head], limits: Sequence[int], rows: _LaneRows
@@ -89,79 +96,80 @@ class ThinLanes:
         if not places:
             return
         found = read_pages(connection, tasks, [heads[one] for one in places], [limits[one] for one in places])
-        rows.parts += found.parts
         at = {heads[place][:2]: place for place in places}
-        for task, moment in zip(found, found.moments, strict=True):
-            rows.add(at[task.task_type, task.shard], task, moment)
-        wanted, had = dict.fromkeys(self._thick, 0), dict.fromkeys(self._thick, 0)
+        rows.add([at[task.task_type, task.shard] for task in found], found, found.moments, found.parts)
+        had, wanted = Counter(task.task_type for task in found), Counter[str]()
         for place in places:
             wanted[heads[place].task_type] += limits[place]
-            had[heads[place].task_type] += len(rows.tasks[place])
         self._thick -= {name for name, most in wanted.items() if most and had[name] * _FULL < most}
 
 
 class _LaneRows:
-    """Hold the rows of each lane, by its place; made for one reading, used by its thread."""
+    """Hold rows, and the place of the lane of each among all; made for one reading, used by its thread."""
 
-    def __init__(self, lanes: int) -> None:
-        self.tasks: list[list[Task]] = [[] for _ in range(lanes)]
-        self.moments: list[list[int]] = [[] for _ in range(lanes)]
-        self.parts: list[Moments] = []  # of all that was read, as it came
+    def __init__(self) -> None:
+        self.places: list[int] = []
+        self._tasks: list[Task] = []
+        self._moments: list[int] = []
+        self._parts: list[Moments] = []  # of all that was read, as it came
 
-    def add(self, place: int, task: Task, moment: int) -> None:
-        self.tasks[place].append(task)
-        self.moments[place].append(moment)
+    def add(
+        self, places: Iterable[int], tasks: Iterable[Task], moments: Iterable[int], parts: Iterable[Moments]
+    ) -> None:
+        self.places += places
+        self._tasks += tasks
+        self._moments += moments
+        self._parts += parts
 
-    def take_in(
-        self, connection: Connection, found: Sequence[Any], groups: Sequence[_TypeLanes], heads: Sequence[Head]
-    ) -> list[int]:
-        """Add rows as a statement gave them; return how many there were of each group."""
+    def take_in(self, found: Sequence[Any], cut: Cut, marks: _LaneMarks) -> None:
+        """Add rows as a statement gave them, column by column, as ``read_pages`` does."""
         if not found:
-            return [0] * len(groups)
-        cut, marks = cut_of(connection.dialect.name), _LaneMarks(groups, heads, self)
+            return
         timed_ids, keys, headers, payloads = zip(*found, strict=True)
-        self.parts.append(Moments(timed_ids, cut))
-        ids, moments = cut.raw_ids(timed_ids), map(cut.moment_in, timed_ids)
-        rows = zip(cut.texts(timed_ids), ids, moments, keys, headers, payloads, strict=True)
-        for mark, raw_id, moment, key, its_headers, payload in rows:
-            add_task, add_moment, task_type, shard, retry_count, max_retries = marks[mark]
-            add_task(_task((raw_id, task_type, shard, key, its_headers, payload, retry_count, max_retries)))
-            add_moment(moment)
-        return [sum(len(self.tasks[place]) for place in group.places) for group in groups]
+        of_lanes = map(marks.__getitem__, cut.texts(timed_ids))
+        places, names, shards, retry_counts, most_retries = zip(*of_lanes, strict=True)
+        columns = (cut.raw_ids(timed_ids), names, shards, keys, headers, payloads, retry_counts, most_retries)
+        moments = Moments(timed_ids, cut)
+        self.add(places, map(_task, zip(*columns, strict=True)), moments, (moments,))
 
-    def forget(self, places: Iterable[int]) -> None:
-        for place in places:
-            self.tasks[place], self.moments[place] = [], []
+    def forget(self, places: Container[int]) -> None:
+        """Forget the rows of these lanes."""
+        kept = [number for number, place in enumerate(self.places) if place not in places]
+        self._tasks, self._moments = _at(self._tasks, kept), _at(self._moments, kept)
+        self.places = _at(self.places, kept)
 
     def pages(self, limits: Sequence[int]) -> Pages:
         """Return the rows page by page, none beyond its limit."""
-        rows, moments = list[Task](), list[int]()
-        for its_tasks, its_moments, limit in zip(self.tasks, self.moments, limits, strict=True):
-            rows += its_tasks[:limit]
-            moments += its_moments[:limit]
-        return Pages(rows, moments, self.parts)
+        order = sorted(range(len(self.places)), key=self.places.__getitem__)
+        counts = Counter(self.places)
+        if any(count > limits[place] for place, count in counts.items()):
+            numbers = chain.from_iterable(range(counts[place]) for place in sorted(counts))
+            order = [one for one, number in zip(order, numbers, strict=True) if number < limits[self.places[one]]]
+        return Pages(_at(self._tasks, order), _at(self._moments, order), self._parts)
 
 
-class _LaneMarks(dict[str | bytes, tuple[Callable[[Task], None], Callable[[int], None], str, int, int, int]]):
-    """Turn the mark of a row, ``group:shard:retry_count:max_retries``, into where it is added, and what it shares."""
+class _LaneMarks(dict[str | bytes, tuple[int, str, int, int, int]]):
+    """Turn the mark of a row, ``group:shard:retry_count:max_retries``, into its lane's place, and what it shares."""
 
-    def __init__(self, groups: Sequence[_TypeLanes], heads: Sequence[Head], rows: _LaneRows) -> None:
+    def __init__(self, groups: Sequence[_TypeLanes], heads: Sequence[Head]) -> None:
         super().__init__()
         self._places = {
             (number_, heads[place].shard): place for number_, group in enumerate(groups) for place in group.places
         }
         self._names = [group.task_type for group in groups]
-        self._rows = rows
 
-    def __missing__(
-        self, mark: str | bytes
-    ) -> tuple[Callable[[Task], None], Callable[[int], None], str, int, int, int]:
+    def __missing__(self, mark: str | bytes) -> tuple[int, str, int, int, int]:
         text = mark if isinstance(mark, str) else mark.decode()
         number_, shard, retry_count, max_retries = map(int, text.split(":"))
-        place = self._places[number_, shard]
-        add_task, add_moment = self._rows.tasks[place].append, self._rows.moments[place].append
-        told = self[mark] = (add_task, add_moment, self._names[number_], shard, retry_count, max_retries)
+        told = self[mark] = (self._places[number_, shard], self._names[number_], shard, retry_count, max_retries)
         return told
+
+
+_Any = TypeVar("_Any")
+
+
+def _at(values: Sequence[_Any], numbers: Iterable[int]) -> list[_Any]:
+    return list(map(values.__getitem__, numbers))
 
 
 def _groups(heads: Sequence[Head]) -> list[_TypeLanes]:

@@ -37,7 +37,6 @@ from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.table.queries import context_of, has_status, logged
 from asyncflow.scheduler.table.raw_ids import is_named, raw_id
 
-_UNTIL: Any = bindparam("until", type_=Instant())
 _MOST: Any = bindparam("most", type_=Integer())
 
 
@@ -50,6 +49,22 @@ def _behind(time: Any, task_id: Any) -> ColumnElement[bool]:
     after: Any = bindparam("after_time", type_=Instant())
     # Not a comparison of rows, for which MySQL and SQLite use less of the index.
     return and_(time >= after, or_(time > after, task_id > bindparam("after_id", type_=TaskId())))
+
+
+@lru_cache(maxsize=64)
+def settled_in_lane(tasks: Table, status: int, *, behind: bool) -> Select[Any]:
+    """Read (time, id) of rows of a lane, by order_time and id, ``behind`` a row or from the first, ``until`` a time."""
+    t = tasks.c
+    wanted = [
+        t.status == status,
+        t.task_type == bindparam("its_type", type_=String()),
+        t.shard == bindparam("its_shard", type_=Integer()),
+        t.order_time <= bindparam("until", type_=Instant()),
+    ]
+    if behind:
+        wanted.append(_behind(t.order_time, t.id))
+    limit = bindparam("limit", type_=Integer())
+    return select(t.order_time.label("time"), t.id).where(*wanted).order_by(t.order_time, t.id).limit(limit)
 
 
 def _among(tasks: Table, statuses: Iterable[int]) -> ColumnElement[bool]:

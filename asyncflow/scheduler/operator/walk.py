@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, Row
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler.heads.queries import Lane, read_heads, read_heads_of
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.cursor import Cursor
 from asyncflow.scheduler.operator.key_rows import KeyRows
@@ -29,6 +31,11 @@ def walk_of(selection: Selection, outbox: Outbox, status: Status, until: datetim
     if selection.key is not None:
         return _KeyWalk(outbox, status, until, selection.key, selection.task_type)
     return _IndexWalk(outbox, status, until, selection.task_type)
+
+
+def walk_of_old(task_type: str | None, outbox: Outbox, status: Status, until: datetime) -> Walk:
+    """Return the walk over what was settled until then, of a type or of all: of each lane the first rows alone."""
+    return _LaneWalk(outbox, status, until, task_type)
 
 
 class _IndexWalk:
@@ -62,6 +69,45 @@ class _IndexWalk:
             if len(rows) == most:
                 break
         return rows
+
+
+class _LaneWalk:
+    """Walk from lane to lane, in each by order_time and id: what is younger is not even read, as most may be."""
+
+    def __init__(self, outbox: Outbox, status: Status, until: datetime, task_type: str | None) -> None:
+        self._outbox = outbox
+        self._status = status
+        self._until = until
+        self._task_type = task_type
+        self._lanes: Sequence[Lane] | None = None
+
+    def page(self, connection: Connection, after: Cursor | None, limit: int) -> list[Cursor]:
+        if self._lanes is None:
+            self._lanes = self._read_lanes(connection)
+        found: list[Cursor] = []
+        at = None if after is None else (after.task_type, after.shard)
+        for lane in self._lanes:
+            if at is None or lane >= at:
+                found += self._read(connection, lane, after if lane == at else None, limit - len(found))
+                if len(found) == limit:
+                    break
+        return found
+
+    def _read_lanes(self, connection: Connection) -> Sequence[Lane]:
+        tasks, name = self._outbox.tasks, self._task_type
+        if name is None:
+            heads = read_heads(connection, tasks, self._status)
+        else:
+            heads = read_heads_of(connection, tasks, self._status, name, self._outbox.shard_count)
+        return sorted(head[:2] for head in heads)
+
+    def _read(self, connection: Connection, lane: Lane, after: Cursor | None, limit: int) -> list[Cursor]:
+        statement = queries.settled_in_lane(self._outbox.tasks, int(self._status), behind=after is not None)
+        values = {"its_type": lane[0], "its_shard": lane[1], "until": self._until, "limit": limit}
+        if after is not None:
+            values |= {"after_time": after.moment, "after_id": after.id}
+        rows = connection.execute(statement, values)
+        return [Cursor(int(self._status), *lane, row.time, row.id) for row in rows]
 
 
 class _KeyWalk:

@@ -14,7 +14,7 @@ from asyncflow.scheduler.cluster.ownership import Hold
 from asyncflow.scheduler.heads.lookout import Lookout
 from asyncflow.scheduler.heads.parts import HeadParts
 from asyncflow.scheduler.heads.priorities import Priorities, RoundPlan
-from asyncflow.scheduler.heads.queries import Head, Lane
+from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Lane
 from asyncflow.scheduler.heads.recent_heads import RecentHeads
 from asyncflow.scheduler.heads.turns import Turns
 from asyncflow.scheduler.instance import Instance
@@ -28,6 +28,7 @@ from asyncflow.scheduler.relay.shared import Shared
 from asyncflow.scheduler.table.queries import MOST_AHEAD
 
 _LOOK_PAST_LOCKED_SECONDS = 0.1
+_LEAST_OF_MANY = 2  # rows of each of many lanes: a lane is not found for one alone
 
 
 class Fetcher:
@@ -140,7 +141,7 @@ class Fetcher:
     def _plan(self, due: list[Head], held: list[Head], places: int) -> RoundPlan:
         """Deal the round out: a page each to those whose turn it is."""
         rows = 1 if self._route.breakers.is_probing else self._size.rows
-        most = min(self._size.lanes, rows)
+        most = min(self._size.lanes, max(min(rows, MOST_PAGES), rows // _LEAST_OF_MANY))
         if self._streams and self._recent.is_whole and self._database.dialect.locks_rows:  # else the others are others
             most = min(most, -(-places // 2))
         served = self._turns.next(due, most)

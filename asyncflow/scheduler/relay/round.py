@@ -35,6 +35,7 @@ class RoundSize:
 
     _FIRST = 100
     _MOST_LANES = 16 * MOST_PAGES
+    _FULL = 0.9
     _READ_IN_VAIN = 1.25  # times as many as were wanted: fewer lanes would have given them
 
     def __init__(self, most_rows: int, most_bytes: int) -> None:
@@ -59,7 +60,7 @@ class RoundSize:
         return rows
 
     def _observe_pages(self, filled: Filled) -> None:
-        if filled.rows * 2 < filled.wanted and filled.lanes >= self.lanes:
+        if filled.rows < filled.wanted * self._FULL and filled.lanes >= self.lanes:
             self.lanes = min(self.lanes * 2, self._MOST_LANES)
         elif filled.rows >= min(filled.room, filled.wanted * self._READ_IN_VAIN):
             self.lanes = max(self.lanes // 2, MOST_PAGES)

@@ -26,6 +26,7 @@ from asyncflow.scheduler.cluster.resharding.reshard import reshard
 from asyncflow.scheduler.diagnosis.diagnose import diagnose
 from asyncflow.scheduler.diagnosis.explain import explain
 from asyncflow.scheduler.notices import Notice, Notifier
+from asyncflow.scheduler.operator.by_hand.purge import Purge, Purger
 from asyncflow.scheduler.operator.instances import Instances
 from asyncflow.scheduler.operator.pending_counts import count_pending
 from asyncflow.scheduler.operator.report import report
@@ -176,6 +177,8 @@ class Crowd:
         yield "replay", 200, lambda: letters.replay(everything, actor="me")
         yield "cancel", 200, lambda: letters.cancel(everything, actor="me")
         yield "discard", 200, lambda: letters.discard(everything, actor="me")
+        purge = Purge(older_than_seconds=20 * DAY, task_type=self.names[0])
+        yield "purge", 10 + self.size.shards + 3, lambda: Purger(self.engine, self.messages).run(purge, actor="me")
         analyze(self.engine, self.messages.audit_entries)
         yield "audit of many", 1, Audit(self.engine, self.messages).entries
         yield "drain", 3, lambda: Instances(self.engine, self.messages).drain("one")

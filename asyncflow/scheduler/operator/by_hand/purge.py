@@ -20,8 +20,7 @@ from asyncflow.scheduler.operator import queries as task_queries
 from asyncflow.scheduler.operator.audit import Act, Subject
 from asyncflow.scheduler.operator.by_hand import queries
 from asyncflow.scheduler.operator.cursor import Cursor
-from asyncflow.scheduler.operator.selection import Selection
-from asyncflow.scheduler.operator.walk import walk_of
+from asyncflow.scheduler.operator.walk import walk_of_old
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.raw_ids import raw_form
 from asyncflow.text import shown
@@ -45,11 +44,6 @@ class Purge:
         wrong = [status for status in self.statuses if status not in _SETTLED]
         if wrong or not self.statuses:
             raise OptionError(f"statuses is {shown(self.statuses)}; give some of SUCCESS, FAILED and CANCELLED")
-
-    @property
-    def selection(self) -> Selection:
-        """Return the tasks meant, whatever their status and age."""
-        return Selection(task_type=self.task_type, everything=self.task_type is None)
 
     def told(self) -> str:
         """Return what it is, for the audit."""
@@ -110,7 +104,7 @@ class Purger:
         age = timedelta(seconds=purge.older_than_seconds)
         moment: datetime = run_again(database, lambda connection: connection.execute(task_queries.now()).scalar_one())
         for status in purge.statuses:
-            walk, after = walk_of(purge.selection, self._outbox, status, moment - age), None
+            walk, after = walk_of_old(purge.task_type, self._outbox, status, moment - age), None
             while page := run_again(database, partial(walk.page, after=after, limit=_PAGE)):
                 yield status, page
                 after = page[-1]
