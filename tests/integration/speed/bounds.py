@@ -58,11 +58,10 @@ BOUNDS = {
     "scheduler/diagnosis/instances:_most_tried": TWICE,
     "scheduler/diagnosis/letters:read_letters": LOOK_AT_MANY,
     "scheduler/diagnosis/sight:_is_at_work": EXACT,
-    "scheduler/diagnosis/sight:_members": TWICE,
     "scheduler/diagnosis/sight:_seen": TWICE,
     "scheduler/diagnosis/sight:_switched_off": Bound(2, 220),
     "scheduler/diagnosis/upkeep:findings_of_keys": TWICE,
-    "scheduler/heads/queries:_fetched": TWICE,
+    "scheduler/heads/queries:_fetched": Bound(2, 2 * 64),  # each of 64 pages looks whether it ends
     "scheduler/heads/queries:read_heads_among": LOOK_AT_MANY,
     "scheduler/heads/queries:read_heads_behind": LOOK_AT_MANY,
     "scheduler/heads/queries:read_heads_of": LOOK,
@@ -73,6 +72,7 @@ BOUNDS = {
     "scheduler/notices/memory:_told": TWICE,
     "scheduler/operator/audit:<lambda>": Bound(2, 1_000),  # PostgreSQL reads all of one moment
     "scheduler/operator/audit:write": EXACT,
+    "scheduler/operator/by_hand/purge:delete": TWICE,
     "scheduler/operator/dead_letters:<lambda>": EXACT,
     "scheduler/operator/dead_letters:_list": TWICE,
     "scheduler/operator/dead_letters:_shard_count": EXACT,
@@ -100,6 +100,8 @@ BOUNDS = {
     "scheduler/table/contexts:forget": TWICE,
     "scheduler/table/row_locks:lock": Bound(3, 20),  # MariaDB reads all in work, where these are hardly more
     "scheduler/table/shards:put_into_shards": TWICE,
+    "scheduler/telling/roll_call:owners_of_shards": SMALL,
+    "scheduler/telling/roll_call:recorded_members": SMALL,
     "scheduler/upkeep/cleaner:_delete": TWICE,
     "scheduler/upkeep/disordered:_are_there": TWICE,
     "scheduler/upkeep/fenced_writes:require": SMALL,
