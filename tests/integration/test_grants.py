@@ -380,7 +380,7 @@ async def test_a_dashboard_shows_and_changes_all_with_what_the_page_grants_an_op
     async with browser(app) as client:
         for path in PAGES:
             answer = await client.get("/" + path.replace(NOBODY, letter))
-            assert answer.status_code in (200, 303, 404), (path, text_of(answer))
+            assert answer.status_code < 500, (path, text_of(answer))
         for path, _ in DEEDS:
             answer = await send(client, "/" + path.replace(NOBODY, letter))
             assert answer.status_code < 500, (path, text_of(answer))
