@@ -15,6 +15,7 @@ NOT_SHARED = {
     "TaskTypes": "by its declarations",
     "LoggedHooks": "as Hooks are, whose it is one",
     "_Maker": "within the declaration of one handler",
+    "_LaneWalk": "within one command",
     "Committed": "within one drain of a test",
     "Rows": "within one drain of a test",
     "MemoryPublisher": "as every publisher is called",
