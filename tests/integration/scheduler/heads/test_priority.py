@@ -93,8 +93,8 @@ def test_a_relay_publishes_in_the_order_of_priority_over_all_shards(
     made.append(application.scheduler(publisher))
     made[0].drain()
     sent = [orjson.loads(record.value or b"")["priority"] for record in publisher.records]
-    # The first round takes the head of each lane. Of many lanes the next rounds read a part each, beside the settling of
-    # the one before: a row may be overtaken by others of such a round, which has no more than was left.
+    # The first round takes the head of each lane. Of many lanes the next ones read a part each, as others are being
+    # settled: a row may be overtaken by others of such a round, which has no more than was left.
     assert most_overtaken([-priority for priority in sent]) <= (64 - lanes if shard_count >= 64 else 0)
     assert len(sent) == 64
 
