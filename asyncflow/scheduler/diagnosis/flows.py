@@ -18,13 +18,14 @@ from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.limits import OF_A_COMMAND
 from asyncflow.scheduler.operator import look_queries
 from asyncflow.scheduler.operator.time_rows import LAST_ID, id_at
-from asyncflow.scheduler.operator.type_counts import COUNT_LIMIT, count_up_to
+from asyncflow.scheduler.operator.type_counts import count_up_to
 from asyncflow.scheduler.table.queries import read_clock
 
 BEHIND_SECONDS = 10.0  # who is not later than that keeps up, and there is nothing to estimate
 _WINDOW_SECONDS = 60.0  # of what was enqueued, or less of it if that is more than MOST_ARRIVALS
-_MOST_ARRIVALS = 2_000
-_MOST_COUNTED = 50_000  # entries of the index, by all counts together
+_MOST_ARRIVALS = 1_000
+_COUNT_LIMIT = 5_000  # of one type: a page that is asked for every two seconds looks at no more
+_MOST_COUNTED = 20_000  # entries of the index, by all counts together
 _MOST_WAITING = 100  # types that are counted: those that wait longest
 
 
@@ -110,7 +111,7 @@ def look_at_flows(engine: Engine, outbox: Outbox, lateness: Lateness) -> Flows:
     """
     hour = charts(engine, outbox, span=Span.ONE_HOUR, most=MOST_TYPES)
     late = sorted(lateness.seconds, key=lambda name: -lateness.seconds[name])[:_MOST_WAITING]
-    limit = min(COUNT_LIMIT, _MOST_COUNTED // max(1, len(late)))
+    limit = min(_COUNT_LIMIT, _MOST_COUNTED // max(1, len(late)))
 
     def read(connection: Connection) -> Flows:
         wanted = [(Status.PENDING, name) for name in late]
