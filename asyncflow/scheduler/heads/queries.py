@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, overload
 
 from sqlalchemy import (
-    BigInteger,
     Connection,
     Integer,
     Select,
@@ -25,7 +24,8 @@ from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
 from asyncflow.outbox.dialects.protocol import HeadsOf
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
-from asyncflow.scheduler.table.timed_ids import Cut, cut_of, timed_id
+from asyncflow.scheduler.heads.templates import TYPE, Template, number, read_joined, text_of
+from asyncflow.scheduler.table.timed_ids import Cut, timed_id
 
 MOST_PAGES = 64  # in one statement: more branches cost the planner more than another statement costs
 
@@ -144,11 +144,7 @@ class Pages(list[Task]):
 def read_pages(
     connection: Connection, tasks: Table, heads: Sequence[Head], limits: int | Sequence[int], *, newest: bool = False
 ) -> Pages:
-    """Read due rows of each head up to its limit, in order_time within each, or in reverse the ``newest``.
-
-    A page is compiled once, and sent as text with its numbers written into it: to compile the union of 64 selects, or
-    to let a driver look for hundreds of parameters, takes longer than the database needs to answer it.
-    """
+    """Read due rows of each head up to its limit, in order_time within each, or in reverse the ``newest``."""
     limits = [limits] * len(heads) if isinstance(limits, int) else limits
     if len(heads) <= MOST_PAGES:
         return _read_few_pages(connection, tasks, heads, limits, newest)
@@ -165,25 +161,12 @@ def read_pages(
 def _read_few_pages(
     connection: Connection, tasks: Table, heads: Sequence[Head], limits: Sequence[int], newest: bool
 ) -> Pages:
-    template, names, defaults, its, cut = _page_template(tasks, connection.dialect, newest)
-    types = list(dict.fromkeys(head.task_type for head in heads))
-    numbers = {name: number for number, name in enumerate(types)}
-    pages_read = [
-        template.format(
-            number=number,
-            type=numbers[head.task_type],
-            shard=head.shard,
-            limit=limit,
-            ahead=round(head.ahead_seconds * 1e6),
-        )
+    fields = [
+        {"number": number, "shard": head.shard, "limit": limit, "ahead": round(head.ahead_seconds * 1e6)}
         for number, (head, limit) in enumerate(zip(heads, limits, strict=True))
     ]
-    text = its.joined(pages_read)
-    if names is None:
-        parameters: Any = {**defaults, **{f"{_TYPE}{number}": name for name, number in numbers.items()}}
-    else:
-        parameters = tuple(head.task_type if name == _TYPE else defaults[name] for head in heads for name in names)
-    rows = _fetched(connection, text, parameters)
+    template = _page_template(tasks, connection.dialect, newest)
+    rows, cut = read_joined(connection, template, fields, [head.task_type for head in heads]), template.cut
     if not rows:
         return Pages()
     # Column by column: an expression for each row takes as long as the driver takes for one of its columns.
@@ -193,21 +176,6 @@ def _read_few_pages(
     columns = (cut.raw_ids(timed_ids), names_read, shards, keys, headers, payloads, retry_counts, most_retries)
     moments = Moments(timed_ids, cut)
     return Pages(map(_task, zip(*columns, strict=True)), moments, (moments,))
-
-
-def _fetched(connection: Connection, text: str, parameters: Any) -> Sequence[Any]:
-    """Return the rows of a statement that is sent as text, without an object of SQLAlchemy's for each.
-
-    Where they are all here when the statement has answered; where more may be asked of the database, SQLAlchemy asks,
-    so that its errors come as everybody else's.
-    """
-    result = connection.exec_driver_sql(text, parameters)
-    streams = connection.get_execution_options().get("stream_results")
-    if streams or not dialect_of(connection.dialect.name).sends_rows_at_once:
-        return result.all()
-    rows: Sequence[Any] = result.cursor.fetchall()
-    result.close()
-    return rows
 
 
 # What Task._make does, without a call in Python for each row.
@@ -233,42 +201,10 @@ class _PageMarks(dict[str | bytes, tuple[str, int, int, int]]):
         return counts
 
 
-_TYPE = "type_of_page_"  # the parameter of a page
-
-
-class _PageTemplate(NamedTuple):
-    """Hold the text of a page as a format, its parameters in order where they have one, and those set by the dialect.
-
-    The fields of the format are ``number``, ``type``, ``shard``, ``limit`` and ``ahead``, all of them whole numbers.
-    """
-
-    text: str
-    names: tuple[str, ...] | None
-    defaults: Mapping[str, Any]
-    dialect: DatabaseDialect
-    cut: Cut
-
-
 @lru_cache(maxsize=64)
-def _page_template(tasks: Table, dialect: Any, newest: bool) -> _PageTemplate:
+def _page_template(tasks: Table, dialect: Any, newest: bool) -> Template:
     """Return what all pages of a table have in common on connections of a dialect of SQLAlchemy's."""
-    compiled: Any = page(tasks, newest=newest).compile(dialect=dialect)
-    text = str(compiled).replace("{", "{{").replace("}", "}}")
-    for field in ("number", "shard", "limit", "ahead"):
-        text = text.replace(_mark_of(field), f"{{{field}}}")
-    defaults = {name: value for name, value in compiled.params.items() if name != _TYPE}
-    names = tuple(compiled.positiontup) if compiled.positional else None
-    if names is None:
-        text = text.replace(_TYPE, f"{_TYPE}{{type}}")
-    return _PageTemplate(text, names, defaults, dialect_of(dialect.name), cut_of(dialect.name))
-
-
-def _mark_of(field: str) -> str:
-    return f"<{field}>"
-
-
-def _number(field: str) -> ColumnElement[int]:
-    return literal_column(_mark_of(field), BigInteger())
+    return Template.of(page(tasks, newest=newest), dialect, ("number", "shard", "limit", "ahead"))
 
 
 def page(tasks: Table, *, newest: bool = False) -> Select[Any]:
@@ -278,16 +214,15 @@ def page(tasks: Table, *, newest: bool = False) -> Select[Any]:
         select(timed_id(t.id, t.order_time, _mark(tasks)), t.task_key, t.headers, t.payload)
         .where(
             t.status == literal_column(str(int(Status.PENDING)), Integer()),
-            t.task_type == bindparam(_TYPE, type_=String()),
-            t.shard == _number("shard"),
-            t.order_time <= after_now(_number("ahead")),
+            t.task_type == TYPE,
+            t.shard == number("shard"),
+            t.order_time <= after_now(number("ahead")),
         )
         .order_by(*((t.order_time.desc(), t.id.desc()) if newest else (t.order_time, t.id)))
-        .limit(_number("limit"))
+        .limit(number("limit"))
     )
 
 
 def _mark(tasks: Table) -> ColumnElement[str]:
     retry_count, max_retries = (cast(count, String()) for count in (tasks.c.retry_count, tasks.c.max_retries))
-    page_number, colon = literal_column(f"'{_mark_of('number')}:'", String()), literal_column("':'", String())
-    return page_number + retry_count + colon + max_retries
+    return text_of("number", ":") + retry_count + literal_column("':'", String()) + max_retries

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, Connection, Select, String, bindparam, literal_column
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
+from asyncflow.scheduler.table.timed_ids import Cut, cut_of
 
 _TYPE = "type_of_page_"  # the parameter of a select
 TYPE: ColumnElement[str] = bindparam(_TYPE, type_=String())  # the task type that a select reads
@@ -29,11 +30,13 @@ def text_of(field: str, behind: str = "") -> ColumnElement[str]:
 
 
 class Template(NamedTuple):
-    """Hold the text of a select as a format, its parameters in order where they have one, and those set already."""
+    """Hold the text of a select as a format, its parameters in their order if they have one, and those with values."""
 
     text: str
     names: tuple[str, ...] | None
     defaults: Mapping[str, Any]
+    dialect: DatabaseDialect
+    cut: Cut  # what takes the times off its ids
 
     @classmethod
     def of(cls, statement: Select[Any], dialect: Any, fields: Iterable[str]) -> Template:
@@ -43,24 +46,39 @@ class Template(NamedTuple):
         for field in fields:
             text = text.replace(_mark_of(field), f"{{{field}}}")
         defaults = {name: value for name, value in compiled.params.items() if name != _TYPE}
-        if compiled.positional:
-            return cls(text, tuple(compiled.positiontup), defaults)
-        return cls(text.replace(_TYPE, f"{_TYPE}{{type}}"), None, defaults)
+        names = tuple(compiled.positiontup) if compiled.positional else None
+        if names is None:
+            text = text.replace(_TYPE, f"{_TYPE}{{type}}")
+        return cls(text, names, defaults, dialect_of(dialect.name), cut_of(dialect.name))
 
 
 def read_joined(
     connection: Connection, template: Template, fields: Iterable[Mapping[str, Any]], types: Sequence[str]
 ) -> Sequence[Any]:
     """Run the select once for each of the ``types``, with its ``fields``, in one statement."""
-    text, names, defaults = template
+    text, names, defaults, its_dialect, _ = template
     numbers = {name: place for place, name in enumerate(dict.fromkeys(types))}
     selects = [text.format(type=numbers[name], **its) for name, its in zip(types, fields, strict=True)]
     if names is None:
         parameters: Any = {**defaults, **{f"{_TYPE}{place}": name for name, place in numbers.items()}}
     else:
         parameters = tuple(one if name == _TYPE else defaults[name] for one in types for name in names)
-    joined = dialect_of(connection.dialect.name).joined(selects)
-    return connection.exec_driver_sql(joined, parameters).all()
+    return _fetched(connection, its_dialect, its_dialect.joined(selects), parameters)
+
+
+def _fetched(connection: Connection, dialect: DatabaseDialect, text: str, parameters: Any) -> Sequence[Any]:
+    """Return the rows of a statement that is sent as text, without an object of SQLAlchemy's for each.
+
+    Where they are all here when the statement has answered; where more may be asked of the database, SQLAlchemy asks,
+    so that its errors come as everybody else's.
+    """
+    result = connection.exec_driver_sql(text, parameters)
+    streams = connection.get_execution_options().get("stream_results")
+    if streams or not dialect.sends_rows_at_once:
+        return result.all()
+    rows: Sequence[Any] = result.cursor.fetchall()
+    result.close()
+    return rows
 
 
 def _mark_of(field: str) -> str:

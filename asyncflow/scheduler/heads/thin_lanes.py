@@ -20,7 +20,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Moments, Pages, read_pages
 from asyncflow.scheduler.heads.templates import TYPE, Template, number, read_joined, text_of
-from asyncflow.scheduler.table.timed_ids import Cut, cut_of, timed_id
+from asyncflow.scheduler.table.timed_ids import Cut, timed_id
 
 _task: Callable[[tuple[Any, ...]], Task] = partial(tuple.__new__, Task)  # Task._make, without a call in Python
 _FULL = 2  # a type is thick no more when its pages hold less than one part in so many
@@ -76,7 +76,7 @@ class ThinLanes:
             for place, group in enumerate(groups)
         ]
         found = read_joined(connection, template, fields, [group.task_type for group in groups])
-        rows.take_in(found, cut_of(connection.dialect.name), _LaneMarks(groups, heads))
+        rows.take_in(found, template.cut, _LaneMarks(groups, heads))
         if dialect_of(connection.dialect.name).limits_each_lane:
             return set()
         counts = Counter(rows.places)
