@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, String, Table, TextClause, bindparam, text
+from sqlalchemy import Connection, String, Table, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.errors import AsyncflowError, CharacterSetError, NotTransactionalError, UnsupportedDatabaseError
@@ -21,11 +21,10 @@ _CHARACTER_SETS = text("SELECT @@character_set_client, @@character_set_connectio
 _VARIABLES = text("SHOW VARIABLES WHERE Variable_name IN :names").bindparams(
     bindparam("names", expanding=True, type_=String())
 )
-_TABLES = text(
-    "SELECT t.table_name, t.engine, c.column_name, c.collation_name, @@unique_checks "
-    "FROM information_schema.tables t JOIN information_schema.columns c USING (table_schema, table_name) "
-    "WHERE t.table_schema = COALESCE(:place, DATABASE()) AND t.table_name IN :names"
-).bindparams(bindparam("names", expanding=True, type_=String()), bindparam("place", type_=String()))
+# Apart: joined, the server opens all tables of all databases for the second of them.
+_HERE = "WHERE table_schema = {place} AND table_name IN :names"
+_ENGINES = f"SELECT table_name, engine, @@unique_checks FROM information_schema.tables {_HERE}"
+_COLLATIONS = f"SELECT table_name, column_name, collation_name FROM information_schema.columns {_HERE}"
 
 
 _REMEDY = "by the driver: '...?charset=utf8mb4'"
@@ -67,19 +66,22 @@ def table_faults(connection: Connection, tables: Sequence[Table]) -> list[Asyncf
     faults: list[AsyncflowError] = []
     for place, group in groupby(sorted(tables, key=_place), _place):
         its = {table.name.lower(): table for table in group}  # as some servers keep names
-        names = [table.name for table in its.values()]
-        for name, engine, column, collation, checks_keys in _read_apart(
-            connection, _TABLES, place=place or None, names=names
-        ):
-            table = its[name.lower()]
-            faults += _engine_fault(table, engine) + _collation_fault(table, column, collation)
+        for name, engine, checks_keys in _read_apart(connection, _ENGINES, place, its.values()):
+            faults += _engine_fault(its[name.lower()], engine)
             faults += [] if checks_keys else [_UNCHECKED]
+        for name, column, collation in _read_apart(connection, _COLLATIONS, place, its.values()):
+            faults += _collation_fault(its[name.lower()], column, collation)
     return faults
 
 
-def _read_apart(connection: Connection, statement: TextClause, **values: Any) -> list[Any]:
+def _read_apart(connection: Connection, statement: str, place: str, tables: Iterable[Table]) -> list[Any]:
     """Read by the driver's own cursor: who counts the statements of a publish does not count what is asked once."""
-    literal = statement.bindparams(**values).compile(
+    names = bindparam("names", [table.name for table in tables], expanding=True, type_=String())
+    if place:
+        asked = text(statement.format(place=":place")).bindparams(names, bindparam("place", place, type_=String()))
+    else:
+        asked = text(statement.format(place="DATABASE()")).bindparams(names)
+    literal = asked.compile(
         dialect=connection.dialect, compile_kwargs={"literal_binds": True, "render_postcompile": True}
     )
     cursor = connection.connection.cursor()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
@@ -16,6 +17,7 @@ from asyncflow import Scheduler
 from asyncflow.errors import UnsupportedDatabaseError
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import DeadLetters, Selection
+from asyncflow.scheduler.connections.engine_check import require_engine
 from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application
 from tests.support.databases import drop_everything, fresh_database, url_of
@@ -179,6 +181,25 @@ def test_unchecked_keys_are_refused_at_the_door_and_at_the_start(mariadb_applica
         scheduler.start()
     scheduler.stop()
     engine.dispose()
+
+
+def test_the_look_at_the_tables_opens_those_of_no_other_database(
+    mariadb_application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    query = pymysql.cursors.Cursor.execute
+
+    def noted(cursor: Any, sql: str, *values: Any) -> int:
+        asked.append(sql)
+        return query(cursor, sql, *values)
+
+    monkeypatch.setattr(pymysql.cursors.Cursor, "execute", noted)
+    require_engine(mariadb_application.engine, mariadb_application.outbox)
+    looks = [sql for sql in asked if "information_schema" in sql]
+    with mariadb_application.engine.connect() as connection:
+        plans = [str(connection.exec_driver_sql(f"EXPLAIN {sql}").all()) for sql in looks]
+    assert len(plans) == 2
+    assert not [plan for plan in plans if "Scanned all databases" in plan]
 
 
 @pytest.fixture
