@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 WHOLE_SHARE = -1  # the one place of a job that takes all its items at once
 
@@ -31,36 +30,30 @@ class Place:
         return self.busy or self.begun
 
 
-class Adopted(NamedTuple):
-    """Tell which places came and which items went."""
-
-    new: tuple[Place, ...]
-    lost: tuple[int, ...]
-
-
 class Board:
     """Keep the places of a runner; the metronome's thread, the loop and its workers all write here.
 
     What is due longest goes first, and a place that has done a batch goes to the end: no full item starves another.
+    A place whose lease lapses for a moment comes back as it was, with the ticks of that moment: in the same epoch
+    nobody else has had it.
     """
 
     def __init__(self, *, latches_misfires: bool) -> None:
         self._latches_misfires = latches_misfires
         self._lock = threading.Lock()
         self._places: dict[int, Place] = {}
+        self._absent: dict[int, Place] = {}
         self._disabled: frozenset[int] = frozenset()
         self._turns = 0
         self.ticks = self.misfired = self.coalesced = self.dropped = 0
 
-    def adopt(self, epochs: Mapping[int, int]) -> Adopted:
-        """Have places for these items in these epochs, and no others."""
+    def adopt(self, epochs: Mapping[int, int]) -> list[Place]:
+        """Have places for these items in these epochs, and no others; return those that are new."""
         with self._lock:
-            stale = [item for item, place in self._places.items() if epochs.get(item) != place.epoch]
-            for item in stale:
-                del self._places[item]
-            new = tuple(Place(item, epoch) for item, epoch in sorted(epochs.items()) if item not in self._places)
-            self._places.update((place.item, place) for place in new)
-            return Adopted(new, tuple(item for item in stale if item not in epochs))
+            for item in [item for item, place in self._places.items() if epochs.get(item) != place.epoch]:
+                self._absent[item] = self._places.pop(item)
+            came = [self._come(item, epoch) for item, epoch in sorted(epochs.items()) if item not in self._places]
+            return [place for place, is_new in came if is_new]
 
     def tick(self, now: float) -> bool:
         """Let what rests be due, and latch a further run of what is at work; return whether one was newly latched."""
@@ -69,6 +62,11 @@ class Board:
             working = [place for place in self._places.values() if place.at_work]
             for place in self._enabled():
                 if not place.at_work:
+                    self._queue(place, now)
+            for place in self._absent.values():
+                if place.at_work:
+                    place.misfired = self._latches_misfires
+                else:
                     self._queue(place, now)
             return self._latch(working)
 
@@ -120,6 +118,14 @@ class Board:
             place.failures = place.failures + 1 if failed else 0
             self._queue(place, now + pause_seconds)
 
+    def put_off(self, place: Place, now: float) -> None:
+        """Take back a batch that did not begin, for the place lapsed: it is due again if the place comes back."""
+        with self._lock:
+            place.busy = False
+            place.batches -= 1
+            place.begun = place.batches > 0
+            self._queue(place, now)
+
     def finish(self, place: Place, now: float, pause_seconds: float | None = None) -> None:
         """End the run; a latched misfire gives exactly one further one, else rest for the pause or until a tick."""
         with self._lock:
@@ -138,7 +144,8 @@ class Board:
         """
         with self._lock:
             self._disabled = frozenset(items)
-            off = [place for place in self._places.values() if place.item in self._disabled]
+            known = (*self._places.values(), *self._absent.values())
+            off = [place for place in known if place.item in self._disabled]
             ended = [place for place in off if place.begun and not place.busy]
             for place in off:
                 place.due_at, place.misfired = None, False
@@ -154,6 +161,11 @@ class Board:
         with self._lock:
             waits = [p.due_at - now for p in self._enabled() if not p.busy and p.due_at is not None]
             return max(0.0, min(waits)) if waits else None
+
+    def items(self) -> list[int]:
+        """Return the items of all places, and of those that may come back."""
+        with self._lock:
+            return [*self._places, *self._absent]
 
     def places(self) -> list[Place]:
         """Return all places, in order of their items."""
@@ -171,6 +183,13 @@ class Board:
         """Tell whether any run has begun and is not finished."""
         with self._lock:
             return any(place.at_work for place in self._places.values())
+
+    def _come(self, item: int, epoch: int) -> tuple[Place, bool]:
+        """Have a place for an item, the one that it had in this epoch if there is one; tell whether it is new."""
+        absent = self._absent.pop(item, None)
+        is_new = absent is None or absent.epoch != epoch
+        place = self._places[item] = Place(item, epoch) if absent is None or is_new else absent
+        return place, is_new
 
     def _enabled(self) -> list[Place]:
         return [place for place in self._places.values() if place.item not in self._disabled]

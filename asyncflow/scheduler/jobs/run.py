@@ -67,7 +67,9 @@ class Runs:
         """Do one batch of a place, unless another instance has it."""
         try:
             with self._held() as epochs:
-                if self._is_mine(place, epochs) and self._begin(place, epochs):
+                if not self._is_mine(place, epochs):
+                    self._board.put_off(place, self._clock())
+                elif self._begin(place, epochs):
                     self._batch(place)
                 else:
                     self._board.finish(place, self._clock())
@@ -87,7 +89,7 @@ class Runs:
 
     def _begin(self, place: Place, epochs: Mapping[int, int]) -> bool:
         """Begin a run, unless it has begun; return False if the database knows another owner."""
-        if place.item in self._contexts:
+        if place.item in self._contexts and place.batches > 1:  # else it is that of a run which another instance ended
             return True
         if not self._write_marks(place, running=True, misfire=False):
             return False

@@ -72,13 +72,14 @@ class JobRunner:
         while (place := self.board.take_due(self._clock())) is not None:
             self._runs.work(place)
             meanwhile()
+            self._adopt()
 
     def _adopt(self) -> None:
         epochs = self.share.epochs()
         if self.job.takes_whole_share:
             self._adopt_whole(epochs)
             return
-        new = self.board.adopt(epochs).new
+        new = self.board.adopt(epochs)
         if new and self._marks is not None and self.settings.monitor_execution:
             marked = self._marks.read()
             for place in new:
@@ -135,7 +136,7 @@ class JobRunner:
 
     def _disable(self, marks: Marks) -> None:
         if marks.is_disabled():
-            off = [place.item for place in self.board.places()]
+            off = self.board.items()
         elif self.job.takes_whole_share:
             off = []
         else:
