@@ -1,0 +1,40 @@
+"""A walk through the frames of another thread crashes nothing, however that thread goes on meanwhile."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+# In a process of its own: a walk through frames that change ends it with a segmentation fault, or never.
+PROGRAM = """
+import gc, threading, time
+from asyncflow.scheduler.connections import driver_sockets
+
+class Garbage:
+    def __init__(self): self.me = self
+    def __del__(self): time.sleep(0)  # lets the other thread go on
+
+def deep(calls):
+    cursor = Garbage()
+    return deep(calls - 1) if calls else time.sleep(0.00005)
+
+def go_on():
+    while not ended.is_set():
+        deep(10)
+
+ended = threading.Event()
+thread = threading.Thread(target=go_on)
+thread.start()
+gc.set_threshold(20, 2, 2)
+for _ in range(4_000):
+    driver_sockets._candidates(thread.ident)
+ended.set()
+thread.join()
+assert gc.isenabled()
+print("walked")
+"""
+
+
+def test_a_thread_that_goes_on_while_its_frames_are_looked_at_crashes_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stdout) == (0, "walked\n"), done.stderr[-2000:]
