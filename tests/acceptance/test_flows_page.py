@@ -17,7 +17,7 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     names: dict[str, Any] = {"__name__": "main"}
     first, *others = snippets("docs/flows.md")
     exec(first, names)
-    names["engine"] = names["create_engine"](f"sqlite:///{tmp_path}/shop.db")
+    names["engine"] = names["create_engine"](f"sqlite:///{tmp_path}/shop.db?timeout=60")
     names["Base"].metadata.create_all(names["engine"])
     for block in others:
         exec(block, names)

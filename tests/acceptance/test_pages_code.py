@@ -121,7 +121,7 @@ def test_what_a_home_made_table_could_not_send_is_taken_over_once(monkeypatch: p
     (block,) = snippets("docs/coming-from.md")
     names = module_of("moving", monkeypatch).__dict__
     exec(block, names)
-    engine, outbox = create_engine("sqlite:///shop.db"), Outbox(metadata := MetaData())
+    engine, outbox = create_engine("sqlite:///shop.db?timeout=60"), Outbox(metadata := MetaData())
     outbox.message("user.registered")
     metadata.create_all(engine)
     with engine.begin() as connection:
@@ -184,7 +184,7 @@ def lines_of(blocks: list[str]) -> int:
 def test_the_dashboard_is_mounted_as_its_page_says() -> None:
     mount, mount_in_flask, person_of, settings = snippets("docs/dashboard.md")
     metadata = MetaData()
-    names: dict[str, Any] = {"engine": create_engine("sqlite:///shop.db"), "outbox": Outbox(metadata)}
+    names: dict[str, Any] = {"engine": create_engine("sqlite:///shop.db?timeout=60"), "outbox": Outbox(metadata)}
     metadata.create_all(names["engine"])
     exec(person_of, names)
     names["app"] = FastAPI()

@@ -103,7 +103,7 @@ def test_the_consumer_takes_a_message_once() -> None:
 
 def test_the_task_is_enqueued_with_the_row_and_done(tmp_path: Path) -> None:
     *_, task = snippets("README.md")
-    engine = create_engine(f"sqlite:///{tmp_path}/app.db")
+    engine = create_engine(f"sqlite:///{tmp_path}/app.db?timeout=60")
     outbox = Outbox(_Base.metadata)
     names: dict[str, Any] = {"Session": Session, "engine": engine, "outbox": outbox, "User": _User, "Coupon": _Coupon}
     _Base.metadata.create_all(engine)
@@ -144,7 +144,7 @@ as_json = lambda order: order and {"number": order.number}
 
 
 def test_the_pages_code_runs_in_its_order(tmp_path: Path) -> None:
-    engine = create_engine(f"sqlite:///{tmp_path / 'pages.db'}")
+    engine = create_engine(f"sqlite:///{tmp_path / 'pages.db'}?timeout=60")
     names: dict[str, Any] = {}
     exec(compile(_IMPORTS, "imports", "exec", dont_inherit=True), names)
     names |= {"engine": engine, "publishers": {"kafka": MemoryPublisher()}, "message_id": "01a2"}

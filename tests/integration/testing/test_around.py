@@ -90,7 +90,7 @@ def test_an_error_of_theirs_is_raised_with_their_name(traced: Traced) -> None:
 
 async def test_an_asynchronous_drain_awaits_them(tmp_path: Any) -> None:
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/shop.db")
-    application = Application(create_engine(f"sqlite:///{tmp_path}/shop.db"))
+    application = Application(create_engine(f"sqlite:///{tmp_path}/shop.db?timeout=60"))
     seen: list[Any] = []
 
     @asynccontextmanager

@@ -40,7 +40,7 @@ def greet(number: int) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}?timeout=60")
     Base.metadata.create_all(engine)
     engine.dispose()
     return tmp_path / "shop.db"

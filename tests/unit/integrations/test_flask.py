@@ -146,7 +146,7 @@ def test_an_error_ends_the_command_with_its_code(shop: Shop) -> None:
 
 
 def test_an_engine_serves_as_well(shop: Shop, tmp_path: Path) -> None:
-    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}?timeout=60")
     outbox = FlaskOutbox(shop.outbox, engine)
     assert outbox.scheduler(shop.app).engine is engine
 

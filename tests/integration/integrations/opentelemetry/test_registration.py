@@ -73,7 +73,7 @@ def test_one_registration_is_one_trace_from_the_request_to_the_consumer(
     scheduler.stop()
 
     # Another service, with a database of its own.
-    engine = create_engine(f"sqlite:///{tmp_path / 'points.db'}", poolclass=NullPool)
+    engine = create_engine(f"sqlite:///{tmp_path / 'points.db'}?timeout=60", poolclass=NullPool)
     metadata = MetaData()
     points, inbox = Outbox(metadata, hooks=[Tracing(spans.provider)]), Inbox(metadata)
     metadata.create_all(engine)

@@ -183,7 +183,7 @@ def test_what_was_not_delivered_of_a_batch_comes_again(
 @pytest.mark.parametrize("is_async", [False, True])
 def test_while_the_database_cannot_be_reached_no_attempt_is_spent(place: Place, tmp_path: Path, is_async: bool) -> None:
     home = tmp_path / "away"
-    place.engine = create_engine(f"sqlite:///{home}/consumer.db")
+    place.engine = create_engine(f"sqlite:///{home}/consumer.db?timeout=60")
     engine: Any = create_async_engine(f"sqlite+aiosqlite:///{home}/consumer.db") if is_async else place.engine
     place.consumer = place.made(engine)
     attempts: list[int] = []
