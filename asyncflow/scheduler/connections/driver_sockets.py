@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-_walking = threading.Lock()  # one at a time, for what is switched off is switched on behind it
-_ONE_TURN_SECONDS = 10.0  # a walk takes less than a thousandth
+from asyncflow.scheduler.connections.one_turn import OneTurn
+
+_TURN = OneTurn()
 
 
 def socket_of(driver_connection: Any) -> socket.socket | None:
@@ -61,20 +59,10 @@ def _number_of(connection: Any) -> int | None:
 def _candidates(thread: int) -> list[Any]:
     """Return what may be connections in the frames of a thread, all of them before any is cut: then it goes on.
 
-    Frames that change in the middle of a walk crash CPython. So it is one turn of this thread, in which no other runs,
-    and no collector that calls what it finds.
+    Frames that change in the middle of a walk crash CPython.
     """
-    with _walking:
-        interval, collects = sys.getswitchinterval(), gc.isenabled()
-        sys.setswitchinterval(_ONE_TURN_SECONDS)
-        time.sleep(0)  # who waits for a turn already has it now
-        gc.disable()
-        try:
-            return list(_found_in(sys._current_frames().get(thread)))
-        finally:
-            if collects:
-                gc.enable()
-            sys.setswitchinterval(interval)
+    with _TURN.taken():
+        return list(_found_in(sys._current_frames().get(thread)))
 
 
 def _found_in(frame: FrameType | None) -> Iterator[Any]:
