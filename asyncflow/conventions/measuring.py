@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,12 +51,12 @@ CONSUMED_MESSAGES = Metric("messaging.client.consumed.messages", "{message}", "M
 METRICS = (OPERATION_SECONDS, PROCESS_SECONDS, SENT_MESSAGES, CONSUMED_MESSAGES)
 
 
-class MeasuresMessaging:
+class MeasuresMessaging(ABC):
     """Be the hook of an outbox that measures; ``take`` is called on the thread where it happened."""
 
+    @abstractmethod
     def take(self, metric: Metric, amount: float, attributes: Mapping[str, str]) -> None:
         """Keep one measurement; the attributes are LABELS."""
-        raise NotImplementedError
 
     @contextmanager
     def around_delivery(self, delivering: Delivering) -> Iterator[None]:

@@ -32,10 +32,10 @@ class OneTurn:
         """Take the turn for the block, which waits for nothing."""
         with self._lock:
             self._before = sys.getswitchinterval(), gc.isenabled()
-            sys.setswitchinterval(_LONG_SECONDS)
-            time.sleep(0)  # who waits for a turn already has it now
-            gc.disable()
-            try:
+            try:  # from here on, for a signal may raise anywhere
+                sys.setswitchinterval(_LONG_SECONDS)
+                time.sleep(0)  # who waits for a turn already has it now
+                gc.disable()
                 yield
             finally:
                 self._end()
