@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from asyncflow.outbox.clock import Instant
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.tables import OVERFLOWN
 
 
@@ -57,7 +58,8 @@ def spent_turns(turns: Table) -> Select[Any]:
 
 def delete_turns(turns: Table) -> Delete:
     """Delete turns by their ``numbers``."""
-    return delete(turns).where(turns.c.number.in_(bindparam("numbers", expanding=True, type_=BigInteger())))
+    named = turns.c.number.in_(bindparam("numbers", expanding=True, type_=BigInteger()))
+    return by_primary_key(delete(turns).where(named))
 
 
 def expired_dedupe_keys(dedupe: Table) -> Select[Any]:
@@ -104,7 +106,7 @@ def _delete_pairs(
 @lru_cache(maxsize=32)
 def _delete_of(first: Column[str], second: Column[str]) -> Delete:
     named = second.in_(bindparam("its_seconds", expanding=True, type_=String()))
-    return delete(first.table).where(first == bindparam("its_first", type_=String()), named)
+    return by_primary_key(delete(first.table)).where(first == bindparam("its_first", type_=String()), named)
 
 
 @lru_cache(maxsize=32)
@@ -113,14 +115,11 @@ def tasks_of_idempotency_keys(dedupe: Table) -> Select[Any]:
 
     A locking read: under MySQL's REPEATABLE READ a plain one would not see what the insert has just waited for.
     """
-    return (
-        select(dedupe.c.idempotency_key, dedupe.c.task_id)
-        .where(
-            dedupe.c.task_type == bindparam("its_type", type_=String()),
-            dedupe.c.idempotency_key.in_(bindparam("its_keys", expanding=True, type_=String())),
-        )
-        .with_for_update(read=True)
+    rows = select(dedupe.c.idempotency_key, dedupe.c.task_id).where(
+        dedupe.c.task_type == bindparam("its_type", type_=String()),
+        dedupe.c.idempotency_key.in_(bindparam("its_keys", expanding=True, type_=String())),
     )
+    return by_primary_key(rows.with_for_update(read=True))
 
 
 def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:

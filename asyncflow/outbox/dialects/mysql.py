@@ -18,6 +18,7 @@ from asyncflow.outbox.clock import moment_of, now_in_microseconds, seconds_until
 from asyncflow.outbox.dialects import mysql_checks as checks
 from asyncflow.outbox.dialects.counting import draw_by_insert
 from asyncflow.outbox.dialects.heads_by_shard import MOST_SHARDS, heads_by_shard
+from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import among_types
 
@@ -225,7 +226,7 @@ def _absent(connection: Connection, table: Table, rows: Sequence[Mapping[str, An
     keys = list(table.primary_key)
     by_key = {tuple(row[key.name] for key in keys): row for row in rows}
     there = select(*keys).where(tuple_(*keys).in_(list(by_key))).with_for_update(read=True)
-    for found in connection.execute(there):
+    for found in connection.execute(by_primary_key(there)):
         by_key.pop(tuple(found), None)
     return list(by_key.values())
 

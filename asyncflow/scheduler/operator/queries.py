@@ -31,6 +31,7 @@ from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import NO_TIME, Instant, database_now, seconds_until
 from asyncflow.outbox.dialects import DatabaseDialect
+from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.heads.queries import Lane
@@ -97,7 +98,7 @@ def lock(tasks: Table, statuses: tuple[int, ...]) -> Select[Any]:
     t = tasks.c
     columns = (t.id, t.task_type, t.task_key, t.shard, t.status, raw_id(t.id).label("raw_id"))
     held = select(*columns).where(_among(tasks, statuses))
-    return held.order_by(t.id).with_for_update()
+    return by_primary_key(held.order_by(t.id).with_for_update())
 
 
 @lru_cache(maxsize=32)
@@ -116,7 +117,7 @@ def replay(tasks: Table) -> Update:
     """Let dead letters be due after ``delay``, with all their retries; a stage and its context stay."""
     delay: Any = bindparam("delay", type_=tasks.c.order_time.type)
     return (
-        update(tasks)
+        by_primary_key(update(tasks))
         .where(_among(tasks, [int(Status.FAILED)]))
         .values(
             status=int(Status.PENDING),
@@ -135,7 +136,7 @@ def replay(tasks: Table) -> Update:
 def cancel(tasks: Table) -> Update:
     """Make rows that wait or have failed CANCELLED; order_time becomes the time of settling, for the cleaner."""
     return (
-        update(tasks)
+        by_primary_key(update(tasks))
         .where(_among(tasks, [int(Status.PENDING), int(Status.FAILED)]))
         .values(status=int(Status.CANCELLED), order_time=NO_TIME, schedule_log=logged(tasks), modified_at=NO_TIME)
     )
@@ -144,7 +145,7 @@ def cancel(tasks: Table) -> Update:
 @lru_cache(maxsize=32)
 def discard(tasks: Table) -> Delete:
     """Delete dead letters."""
-    return delete(tasks).where(_among(tasks, [int(Status.FAILED)]))
+    return by_primary_key(delete(tasks)).where(_among(tasks, [int(Status.FAILED)]))
 
 
 @lru_cache(maxsize=64)

@@ -31,9 +31,10 @@ from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import NO_TIME, database_now, seconds_until
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
-from asyncflow.scheduler.table.queries import ASIDE, MOST_AHEAD, by_primary_key, has_status, in_time, logged
+from asyncflow.scheduler.table.queries import ASIDE, MOST_AHEAD, has_status, in_time, logged
 from asyncflow.scheduler.table.raw_ids import is_among, is_named, raw_id
 
 
@@ -60,7 +61,7 @@ def read_keys(parked: Table) -> Select[Any]:
 @lru_cache(maxsize=32)
 def lock_keys(parked: Table, *, skip_locked: bool) -> Select[Any]:
     """Lock parked keys of some ``types`` and ``keys``, waiting for those that others have locked, or not; read them."""
-    return read_keys(parked).with_for_update(skip_locked=skip_locked)
+    return by_primary_key(read_keys(parked).with_for_update(skip_locked=skip_locked))
 
 
 @lru_cache(maxsize=32)
@@ -189,7 +190,7 @@ def set_aside(connection: Connection, tasks: Table, raw_ids: Sequence[Any]) -> N
 @lru_cache(maxsize=32)
 def _set_aside(tasks: Table, dialect: Any) -> str:
     values = {"order_time": in_time(ASIDE)}
-    return compiled_on_ids(update(tasks).where(*pending_literally(tasks)).values(values), dialect)
+    return compiled_on_ids(by_primary_key(update(tasks)).where(*pending_literally(tasks)).values(values), dialect)
 
 
 @lru_cache(maxsize=32)
@@ -210,7 +211,7 @@ def begin_earlier(parked: Table, tasks: Table) -> Update:
     earliest = select(func.min(t.created_at)).where(*its).correlate(parked).scalar_subquery()
     is_earlier = exists(select(t.id).where(*its, t.created_at < p.since).correlate(parked))
     named = p.task_type.in_(bindparam("types", expanding=True, type_=p.task_type.type)), p.task_key.in_(_keys(parked))
-    return update(parked).where(*named, is_earlier).values(since=earliest)
+    return by_primary_key(update(parked)).where(*named, is_earlier).values(since=earliest)
 
 
 _IDS = "/* ids */"  # where the ids stand in a statement that is sent as text
@@ -236,7 +237,7 @@ def run_on_ids(connection: Connection, text: str, raw_ids: Sequence[Any]) -> int
 def _settle_succeeded(tasks: Table, dialect: Any) -> str:
     now = database_now()
     values = {"status": int(Status.SUCCESS), "order_time": now, "modified_at": now}
-    return compiled_on_ids(update(tasks).where(*pending_literally(tasks)).values(values), dialect)
+    return compiled_on_ids(by_primary_key(update(tasks)).where(*pending_literally(tasks)).values(values), dialect)
 
 
 @lru_cache(maxsize=32)
@@ -268,7 +269,7 @@ def settle_retried(tasks: Table) -> Update:
     """Let PENDING rows that were read with ``its_count`` be due again after ``delay``, one attempt poorer."""
     delay = bindparam("delay", type_=tasks.c.order_time.type)
     return (
-        update(tasks)
+        by_primary_key(update(tasks))
         .where(_as_read(tasks))
         .values(
             retry_count=bindparam("its_count", type_=Integer()) + 1,
@@ -284,7 +285,7 @@ def settle_retried(tasks: Table) -> Update:
 def settle_failed(tasks: Table) -> Update:
     """Make PENDING rows that were read with ``its_count`` dead letters, whose last attempt counts like the others."""
     return (
-        update(tasks)
+        by_primary_key(update(tasks))
         .where(_as_read(tasks))
         .values(
             status=int(Status.FAILED),

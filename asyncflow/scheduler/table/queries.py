@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import after_now, database_now
+from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.tables import OVERFLOWN, SCHEDULE_LOG_LENGTH, TaskId
 from asyncflow.scheduler.table.raw_ids import is_named, raw_id
 
@@ -62,23 +63,6 @@ def logged(tasks: Table) -> ColumnElement[str]:
     return func.substr(line + func.coalesce(tasks.c.schedule_log, ""), 1, SCHEDULE_LOG_LENGTH, type_=String())
 
 
-def by_primary_key(statement: Delete) -> Delete:
-    """Let MySQL and MariaDB find the rows by primary key, whatever their number.
-
-    On a small table they would read all rows instead, and wait for those that open transactions have inserted: a slow
-    transaction of the application would hold up all others. (Only the form with USING takes the hint.)
-    """
-    table = statement.table
-    for dialect_name in ("mysql", "mariadb"):
-        hint = f"USING {_quoted(table)} FORCE INDEX (PRIMARY)"
-        statement = statement.with_hint(hint, dialect_name=dialect_name)
-    return statement
-
-
-def _quoted(table: Any) -> str:
-    return ".".join(f"`{part}`" for part in (table.schema, table.name) if part)
-
-
 @lru_cache(maxsize=32)
 def exclude_writers(shards: Table) -> Update:
     """Change no row, yet keep other writers out until the transaction ends, where rows cannot be locked.
@@ -91,7 +75,8 @@ def exclude_writers(shards: Table) -> Update:
 @lru_cache(maxsize=32)
 def move(tasks: Table) -> Update:
     """Put rows into ``its_shard``."""
-    return update(tasks).where(is_named(tasks.c.id)).values(shard=bindparam("its_shard", type_=Integer()))
+    moved = update(tasks).where(is_named(tasks.c.id)).values(shard=bindparam("its_shard", type_=Integer()))
+    return by_primary_key(moved)
 
 
 @lru_cache(maxsize=32)
@@ -104,7 +89,7 @@ def standing(tasks: Table) -> Select[Any]:
 def lock_free(tasks: Table, *, skip_locked: bool) -> Select[Any]:
     """Lock the rows in ``its_status``, waiting for those that others have locked, or not; read their raw ids."""
     rows = select(raw_id(tasks.c.id)).where(is_named(tasks.c.id), _is_in_its_status(tasks))
-    return rows.with_for_update(skip_locked=skip_locked)
+    return by_primary_key(rows.with_for_update(skip_locked=skip_locked))
 
 
 @lru_cache(maxsize=32)
@@ -142,4 +127,4 @@ def add(contexts: Table) -> Insert:
 def forget(contexts: Table, tasks: Table) -> Delete:
     """Delete the contexts of those of the tasks that are there no more."""
     is_there = exists(select(tasks.c.id).where(tasks.c.id == contexts.c.task_id).correlate(contexts))
-    return delete(contexts).where(is_named(contexts.c.task_id), ~is_there)
+    return by_primary_key(delete(contexts).where(is_named(contexts.c.task_id), ~is_there))

@@ -25,8 +25,9 @@ from sqlalchemy import (
 
 from asyncflow.outbox.clock import NO_TIME, Instant, database_now
 from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
+from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.scheduler.heads.queries import Head
-from asyncflow.scheduler.table.queries import by_primary_key, has_status
+from asyncflow.scheduler.table.queries import has_status
 from asyncflow.scheduler.table.raw_ids import Raw, is_named, raw_id
 
 
@@ -118,4 +119,4 @@ def expired(entries: Table) -> Select[Any]:
 
 def delete_entries(entries: Table) -> Delete:
     """Delete entries by primary key."""
-    return delete(entries).where(entries.c.id.in_(bindparam("ids", expanding=True, type_=Raw())))
+    return by_primary_key(delete(entries)).where(entries.c.id.in_(bindparam("ids", expanding=True, type_=Raw())))

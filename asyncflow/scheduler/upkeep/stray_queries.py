@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import Instant, database_now
+from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.table.queries import MOST_AHEAD, has_status, in_time
 from asyncflow.scheduler.table.raw_ids import is_named, raw_id
@@ -126,7 +127,9 @@ def put_back(tasks: Table) -> Update:
     t = tasks.c
     due = case((t.next_select_time > database_now(), t.next_select_time), else_=t.created_at)
     return (
-        update(tasks).where(is_named(t.id), has_status(tasks, Status.PENDING), _is_aside(tasks)).values(order_time=due)
+        by_primary_key(update(tasks))
+        .where(is_named(t.id), has_status(tasks, Status.PENDING), _is_aside(tasks))
+        .values(order_time=due)
     )
 
 
@@ -134,7 +137,11 @@ def put_back(tasks: Table) -> Update:
 def put_back_in_order(tasks: Table) -> Update:
     """Let rows stand where their turns are, those as well that wait for a retry."""
     t = tasks.c
-    return update(tasks).where(is_named(t.id), has_status(tasks, Status.PENDING)).values(order_time=t.created_at)
+    return (
+        by_primary_key(update(tasks))
+        .where(is_named(t.id), has_status(tasks, Status.PENDING))
+        .values(order_time=t.created_at)
+    )
 
 
 @lru_cache(maxsize=32)

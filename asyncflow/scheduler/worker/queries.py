@@ -31,10 +31,11 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import NO_TIME, database_now
+from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import OWNER_LENGTH, RESULT_STAGE, TaskId
 from asyncflow.scheduler.table.claim_owner import HEARD, MARKS, SUSPECT, WAITING_SUSPECT
-from asyncflow.scheduler.table.queries import by_primary_key, context_of, has_status, logged
+from asyncflow.scheduler.table.queries import context_of, has_status, logged
 from asyncflow.scheduler.table.raw_ids import is_named, raw_id
 
 
@@ -53,7 +54,7 @@ def claim(tasks: Table, *, marks: bool = False) -> Update:
 
     ``marks``: those of ``marked_types`` say in their owner that nobody knows yet whether the attempt begins.
     """
-    return update(tasks).where(_due(tasks)).values(_claimed(tasks, marks=marks))
+    return by_primary_key(update(tasks)).where(_due(tasks)).values(_claimed(tasks, marks=marks))
 
 
 @lru_cache(maxsize=32)
@@ -61,14 +62,18 @@ def claim_fresh(tasks: Table, *, marks: bool = False) -> Update:
     """Claim rows that are still due, have spent no attempt and reached no stage; with ``marks`` no suspects either."""
     t = tasks.c
     unmarked = (t.owner.is_(None),) if marks else ()
-    fresh = update(tasks).where(_due(tasks), t.retry_count == 0, t.stage.is_(None), *unmarked)
+    fresh = by_primary_key(update(tasks)).where(_due(tasks), t.retry_count == 0, t.stage.is_(None), *unmarked)
     return fresh.values(_claimed(tasks, marks=marks))
 
 
 @lru_cache(maxsize=32)
 def begin(tasks: Table) -> Update:
     """Write down that the work on held rows begins, so that the attempt counts whatever becomes of the worker."""
-    return update(tasks).where(_held(tasks)).values(owner=bindparam("its_owner", type_=String()), modified_at=NO_TIME)
+    return (
+        by_primary_key(update(tasks))
+        .where(_held(tasks))
+        .values(owner=bindparam("its_owner", type_=String()), modified_at=NO_TIME)
+    )
 
 
 @lru_cache(maxsize=32)
@@ -82,7 +87,9 @@ def held(tasks: Table, contexts: Table) -> Select[Any]:
 @lru_cache(maxsize=32)
 def renew(tasks: Table) -> Update:
     """Let the claim of held rows begin now and last for another lease."""
-    return update(tasks).where(_held(tasks)).values(order_time=_time(tasks, "lease"), modified_at=NO_TIME)
+    return (
+        by_primary_key(update(tasks)).where(_held(tasks)).values(order_time=_time(tasks, "lease"), modified_at=NO_TIME)
+    )
 
 
 @lru_cache(maxsize=32)
@@ -96,7 +103,7 @@ def hear(tasks: Table) -> Update:
     """Know that the worker was given the rows that are held under any of ``tokens``."""
     tokens = tasks.c.claim_token.in_(bindparam("tokens", expanding=True, type_=TaskId()))
     held = and_(is_named(tasks.c.id), tokens, has_status(tasks, Status.PROCESSING))
-    return update(tasks).where(held).values(owner=_heard(tasks))
+    return by_primary_key(update(tasks)).where(held).values(owner=_heard(tasks))
 
 
 @lru_cache(maxsize=32)
@@ -109,7 +116,7 @@ def checkpoint(tasks: Table) -> Update:
 def mark(tasks: Table) -> Update:
     """Write how far the work of a held row has come; its claim runs out when it did before."""
     return (
-        update(tasks)
+        by_primary_key(update(tasks))
         .where(_held(tasks))
         .values(
             owner=_heard(tasks),
@@ -126,14 +133,14 @@ def processing(tasks: Table, *, locks: bool) -> Select[Any]:
     t = tasks.c
     columns = (raw_id(t.id), t.claim_token, t.task_type, t.retry_count, t.max_retries, t.stage, t.headers)
     rows = select(*columns).where(is_named(t.id), has_status(tasks, Status.PROCESSING)).order_by(t.id)
-    return rows.with_for_update() if locks else rows
+    return by_primary_key(rows.with_for_update()) if locks else rows
 
 
 @lru_cache(maxsize=32)
 def succeed(tasks: Table) -> Update:
     """Mark held rows SUCCESS; order_time becomes the time of settling, by which the cleaner goes."""
     return (
-        update(tasks)
+        by_primary_key(update(tasks))
         .where(_held(tasks))
         .values(status=int(Status.SUCCESS), claim_token=null(), order_time=NO_TIME, modified_at=NO_TIME)
     )
@@ -148,7 +155,8 @@ def succeed_with_result(tasks: Table) -> Update:
 @lru_cache(maxsize=32)
 def lock_held(tasks: Table) -> Select[Any]:
     """Read which of the rows are held under the token, with their headers, and keep them so until the commit."""
-    return select(raw_id(tasks.c.id), tasks.c.headers).where(_held(tasks)).with_for_update()
+    held = select(raw_id(tasks.c.id), tasks.c.headers).where(_held(tasks))
+    return by_primary_key(held.with_for_update())
 
 
 @lru_cache(maxsize=32)
@@ -165,13 +173,13 @@ def postpone(tasks: Table) -> Update:
     """
     waited = func.substr(tasks.c.owner, 1, len(WAITING_SUSPECT)) == WAITING_SUSPECT
     owner = case((waited, SUSPECT), else_=null())
-    return update(tasks).where(_held(tasks)).values({**pending_again(tasks), "owner": owner})
+    return by_primary_key(update(tasks)).where(_held(tasks)).values({**pending_again(tasks), "owner": owner})
 
 
 @lru_cache(maxsize=32)
 def end(tasks: Table) -> Update:
     """Give held rows a last status, FAILED or CANCELLED."""
-    return update(tasks).where(_held(tasks)).values(ended(tasks))
+    return by_primary_key(update(tasks)).where(_held(tasks)).values(ended(tasks))
 
 
 def _heard(tasks: Table) -> ColumnElement[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Delete, Integer, Select, Table, Update, bindparam, delete, false, select, update
 
 from asyncflow.outbox.clock import NO_TIME, Instant, database_now
+from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.table.queries import has_status
 
@@ -54,4 +55,4 @@ def notes(entries: Table) -> Select[Any]:
 
 def delete_tasks(tasks: Table, ids: Iterable[Any], status: int) -> Delete:
     """Delete tasks by their ids, if they are still in ``status``."""
-    return delete(tasks).where(tasks.c.id.in_(list(ids)), has_status(tasks, status))
+    return by_primary_key(delete(tasks)).where(tasks.c.id.in_(list(ids)), has_status(tasks, status))

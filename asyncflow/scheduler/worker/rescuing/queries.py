@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Integer, Select, String, Table, Update, and_,
 from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import after_now, database_now, epoch_seconds, seconds_until
+from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.table.claim_owner import SUSPECT
 from asyncflow.scheduler.table.queries import has_status
@@ -36,13 +37,13 @@ def ran_out(tasks: Table) -> Select[Any]:
 @lru_cache(maxsize=32)
 def give_back(tasks: Table) -> Update:
     """Let rows whose claim has run out, and was not renewed since, be due again after ``delay``."""
-    return update(tasks).where(_ran_out_still(tasks)).values({**pending_again(tasks), "owner": SUSPECT})
+    return by_primary_key(update(tasks)).where(_ran_out_still(tasks)).values({**pending_again(tasks), "owner": SUSPECT})
 
 
 @lru_cache(maxsize=32)
 def end_ran_out(tasks: Table) -> Update:
     """Give rows whose claim has run out, and was not renewed since, a last status."""
-    return update(tasks).where(_ran_out_still(tasks)).values(ended(tasks))
+    return by_primary_key(update(tasks)).where(_ran_out_still(tasks)).values(ended(tasks))
 
 
 @lru_cache(maxsize=32)
@@ -64,13 +65,15 @@ def held_by(tasks: Table) -> Select[Any]:
 @lru_cache(maxsize=32)
 def take_back(tasks: Table) -> Update:
     """Let rows that ``owners`` still hold be due again after ``delay``."""
-    return update(tasks).where(_held_by_owners(tasks)).values({**pending_again(tasks), "owner": SUSPECT})
+    return (
+        by_primary_key(update(tasks)).where(_held_by_owners(tasks)).values({**pending_again(tasks), "owner": SUSPECT})
+    )
 
 
 @lru_cache(maxsize=32)
 def end_taken(tasks: Table) -> Update:
     """Give rows that ``owners`` still hold a last status."""
-    return update(tasks).where(_held_by_owners(tasks)).values(ended(tasks))
+    return by_primary_key(update(tasks)).where(_held_by_owners(tasks)).values(ended(tasks))
 
 
 @lru_cache(maxsize=32)
@@ -109,13 +112,13 @@ def ahead(tasks: Table, *, all_held: bool) -> Select[Any]:
 @lru_cache(maxsize=32)
 def give_back_ahead(tasks: Table) -> Update:
     """Let rows whose claims are still ahead of the clock be due again after ``delay``."""
-    return update(tasks).where(_ahead_still(tasks)).values({**pending_again(tasks), "owner": SUSPECT})
+    return by_primary_key(update(tasks)).where(_ahead_still(tasks)).values({**pending_again(tasks), "owner": SUSPECT})
 
 
 @lru_cache(maxsize=32)
 def end_ahead(tasks: Table) -> Update:
     """Give rows whose claims are still ahead of the clock a last status."""
-    return update(tasks).where(_ahead_still(tasks)).values(ended(tasks))
+    return by_primary_key(update(tasks)).where(_ahead_still(tasks)).values(ended(tasks))
 
 
 def _ran_out_still(tasks: Table) -> ColumnElement[bool]:
