@@ -115,8 +115,10 @@ def tasks_of_idempotency_keys(dedupe: Table) -> Select[Any]:
 
     A locking read: under MySQL's REPEATABLE READ a plain one would not see what the insert has just waited for.
     """
+    its_type = bindparam("its_type", type_=String())
     rows = select(dedupe.c.idempotency_key, dedupe.c.task_id).where(
-        dedupe.c.task_type == bindparam("its_type", type_=String()),
+        # Twice, for with an equation MySQL and MariaDB may read, and lock, all keys of a type that has few.
+        dedupe.c.task_type.in_([its_type, its_type]),
         dedupe.c.idempotency_key.in_(bindparam("its_keys", expanding=True, type_=String())),
     )
     return by_primary_key(rows.with_for_update(read=True))

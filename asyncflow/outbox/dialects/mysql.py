@@ -225,9 +225,10 @@ def _absent(connection: Connection, table: Table, rows: Sequence[Mapping[str, An
     """Return the rows whose keys are not there; a locking read sees what others committed meanwhile."""
     keys = list(table.primary_key)
     by_key = {tuple(row[key.name] for key in keys): row for row in rows}
-    there = select(*keys).where(tuple_(*keys).in_(list(by_key))).with_for_update(read=True)
-    for found in connection.execute(by_primary_key(there)):
-        by_key.pop(tuple(found), None)
+    # With all columns: keys alone the server may read from an index as a whole, and lock all that it reads.
+    there = select(table).where(tuple_(*keys).in_(list(by_key))).with_for_update(read=True)
+    for found in connection.execute(by_primary_key(there)).mappings():
+        by_key.pop(tuple(found[key] for key in keys), None)
     return list(by_key.values())
 
 

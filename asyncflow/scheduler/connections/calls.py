@@ -190,7 +190,7 @@ class TaskCalls(WatchedCalls):
             self._count(seconds)
 
     def _cut(self) -> None:
-        if self._task is not None and (not self._is_out or _awaits_database(self._task)):
+        if self._task is not None and (not self._is_out or awaits_database(self._task)):
             self._note_cut()
             self._cancelled += 1
             self._task.cancel()
@@ -222,7 +222,7 @@ class WatchedSession(Session):
         event.listen(connection, "after_cursor_execute", lambda *_: calls.end())
 
 
-def _awaits_database(task: asyncio.Task[Any]) -> bool:
+def awaits_database(task: asyncio.Task[Any]) -> bool:
     """Tell whether a task waits within SQLAlchemy, and not for something of its own."""
     from sqlalchemy.util import greenlet_spawn  # a task that is here has greenlet
 

@@ -19,6 +19,8 @@ from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.signals import NotDone
 from asyncflow.outbox.outcome.follow_up import has_follow_up, takes_result
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler.connections.calls import awaits_database
+from asyncflow.scheduler.connections.vain_calls import VainCalls
 from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
 from asyncflow.scheduler.worker.handler_call import HandlerCall, Tools
 from asyncflow.scheduler.worker.task_context import Save, TaskContext
@@ -36,6 +38,7 @@ class Attempt(HandlerCall):
     is_over: bool = False  # judged: what the handler still does counts no more
     fault: Exception | None = None  # why it could not begin, judged as if its handler had raised it
     interrupt: Callable[[], Any] = lambda: None  # ends a coroutine; a thread cannot be ended
+    end_calls: Callable[[], Any] = lambda: None  # of the database, that a transactional handler waits for
 
     @property
     def began_at(self) -> float:
@@ -59,8 +62,17 @@ class Attempt(HandlerCall):
     def give_up(self) -> None:
         """Count what the handler still does no more, and ask it to end."""
         self.is_over = True
-        self.cancel()
+        self.lose()
         self.interrupt()
+
+    def lose(self) -> None:
+        """Ask the handler to end, for its claim is not its own; what it would commit with its task cannot commit."""
+        self.cancel()
+        if self._commits_in_vain():
+            self.end_calls()
+
+    def _commits_in_vain(self) -> bool:
+        return self.joint is not None and not self.joint.is_committed
 
     def cancel(self) -> None:
         """Ask the handler to end."""
@@ -69,7 +81,10 @@ class Attempt(HandlerCall):
 
     def call(self) -> BaseException | None:
         """Call the handler, a function; return what it raised. Nothing that it raises gets out."""
+        calls = VainCalls(self._commits_in_vain) if self.task_type.transactional else None
         try:
+            if calls is not None:
+                self.end_calls = calls.end
             self._write_down()
             if self.task_type.around and self.context is not None:
                 call_within(self.task_type.around, self.context, self.work)
@@ -77,12 +92,16 @@ class Attempt(HandlerCall):
                 self.work()
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the worker's thread
             return error
+        finally:
+            if calls is not None:
+                calls.close()
         return None
 
     async def call_async(self) -> BaseException | None:
         """Await the handler, a coroutine, as a task of its own; return what it raised. Nothing of it gets out."""
-        call = asyncio.ensure_future(self._await_handler())
-        self.interrupt = partial(_cancel, asyncio.get_running_loop(), call)
+        loop, call = asyncio.get_running_loop(), asyncio.ensure_future(self._await_handler())
+        self.interrupt = partial(_cancel, loop, call.cancel)
+        self.end_calls = partial(_cancel, loop, lambda: awaits_database(call) and call.cancel())
         if self.is_over:
             call.cancel()
         try:
@@ -136,10 +155,10 @@ def tell_of_failure(hooks: Hooks, attempt: Attempt, error: BaseException | None,
     )
 
 
-def _cancel(loop: asyncio.AbstractEventLoop, call: asyncio.Future[Any]) -> None:
-    """Cancel the call, from any thread; on a loop that is closed it has ended already."""
+def _cancel(loop: asyncio.AbstractEventLoop, cancel: Callable[[], Any]) -> None:
+    """Cancel a call, from any thread; on a loop that is closed it has ended already."""
     with suppress(RuntimeError):
-        loop.call_soon_threadsafe(call.cancel)
+        loop.call_soon_threadsafe(cancel)
 
 
 def _expect(claim: Claim, task_type: HandlerType) -> None:

@@ -39,6 +39,7 @@ class HandlerCall:
     tools: Tools
     context: TaskContext | None = None  # for a handler that takes one, or has something around it
     is_settled: bool = False  # by the handler's own transaction
+    joint: JointCommit | EnclosingCommit | None = None  # while a transactional handler works
 
     def work(self) -> None:
         """Call it, a function, in the transaction that its type asks for; raises what it raises."""
@@ -69,7 +70,7 @@ class HandlerCall:
         engine = self.tools.engine
         if engine is None:
             raise no_engine(self.task_type.name)
-        joint = JointCommit(self.tools.source, engine, self.claim)
+        self.joint = joint = JointCommit(self.tools.source, engine, self.claim)
         try:
             joint.run(lambda session: self._call_handler(session=session))
         finally:
@@ -80,7 +81,7 @@ class HandlerCall:
         engine, enclose = self.tools.engine, self.task_type.enclose
         if engine is None or enclose is None:
             raise no_engine(self.task_type.name)
-        joint = EnclosingCommit(self.tools.source, engine, self.claim, enclose)
+        self.joint = joint = EnclosingCommit(self.tools.source, engine, self.claim, enclose)
         try:
             joint.run(self._call_handler)
         finally:
@@ -97,7 +98,7 @@ class HandlerCall:
         tools = self.tools
         if tools.engine is None or tools.at_home is None:
             raise no_async_engine(self.task_type.name)
-        joint = AsyncJointCommit(tools.source, tools.engine, tools.at_home.engine, self.claim)
+        self.joint = joint = AsyncJointCommit(tools.source, tools.engine, tools.at_home.engine, self.claim)
         try:
             await joint.run_async(lambda session: self._await_call(session=session))
         finally:

@@ -209,7 +209,7 @@ class Worker:
             self._renewal.end()
         for attempt in at_work:
             if lost and attempt.claim.task.id in lost:
-                attempt.cancel()
+                attempt.lose()
         self.crews.lose(lost or ())
 
     def _seconds_until_care(self) -> float:

@@ -10,12 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from asyncflow import Message
 from asyncflow.outbox.dialects import dialect_of
+from tests.integration.outbox.dialects.test_contention import IMPATIENCE
 from tests.integration.outbox.test_inbox_rivals import Rival, await_its_wait
 from tests.support.application import Application
 
@@ -76,6 +77,22 @@ def test_the_later_one_waits_and_enqueues_if_the_first_rolls_back(application: A
     first, answer = race(application, Session.rollback, level)
     assert answer.result() != first
     assert [row.id for row in application.rows()] == [answer.result()]
+
+
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_key_in_use_holds_up_no_other_keys(application: Application, level: str) -> None:
+    keys = [f"k{number}" for number in range(40)]
+    messages = [Message({}, idempotency_key=key) for key in keys]
+    with application.session() as session, session.begin():
+        before = application.outbox.publish_many(session, REGISTERED, messages)
+    with application.session() as open_one:
+        application.outbox.publish(open_one, REGISTERED, 1, idempotency_key="k7-and-another")
+        with application.engine.connect().execution_options(isolation_level=level) as connection:
+            connection.execute(text(IMPATIENCE[connection.dialect.name]))
+            assert application.outbox.publish_many(connection, REGISTERED, messages) == before
+            connection.invalidate()
+        open_one.rollback()
 
 
 def test_of_many_rivals_one_enqueues_each_key(application: Application) -> None:
