@@ -106,7 +106,7 @@ def _delete_pairs(
 @lru_cache(maxsize=32)
 def _delete_of(first: Column[str], second: Column[str]) -> Delete:
     named = second.in_(bindparam("its_seconds", expanding=True, type_=String()))
-    return by_primary_key(delete(first.table)).where(first == bindparam("its_first", type_=String()), named)
+    return delete(first.table).where(first == bindparam("its_first", type_=String()), named)
 
 
 @lru_cache(maxsize=32)

@@ -13,6 +13,7 @@ from tests.unit.test_wiring import trees
 ONE_ROW = "one row by the whole primary key, which is read as such, or all rows of a small table on purpose"
 OWN_ROWS = "rows of the cluster tables: an UPDATE reads past locked ones that do not match, and there is no other index"
 SKIPS = "it steps over what is locked, and the rows that it finds are deleted by primary key"
+PAIRS = "keys of two columns: of a few the server reads just those, and the hint would have it read all of the first"
 ALLOWED = {
     "asyncflow.scheduler.cluster.queries": OWN_ROWS,
     "asyncflow.scheduler.cluster.resharding.queries": "nobody else works while shards are counted anew",
@@ -26,6 +27,8 @@ ALLOWED = {
     "asyncflow.scheduler.upkeep.stray_queries": ONE_ROW,
     "asyncflow.scheduler.operator.by_hand.queries": ONE_ROW,
     "asyncflow.outbox.inbox": SKIPS,
+    "asyncflow.outbox.queries": PAIRS,
+    "asyncflow.scheduler.charts.queries": PAIRS,
     "asyncflow.testing.queries": "of tests, where nobody else works",
 }
 NAMED = ("is_named(", "is_among(", "_among(", "pending_literally(", "_held(", "_due(", "_still(", "_as_read(")

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Delete, Integer, Select, String, Table, bindp
 
 from asyncflow.outbox.clock import now_in_microseconds
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.outbox.dialects.primary_key import by_primary_key
 
 _NOW = select(now_in_microseconds())
 _HOURS: Any = bindparam("hours", expanding=True, type_=Integer())
@@ -27,7 +26,7 @@ def now(connection: Connection) -> float:
 def delete_own(charts: Table) -> Delete:
     """Delete rows of ``its_hour`` that ``its_writer`` has written, of ``types``."""
     c = charts.c
-    return by_primary_key(delete(charts)).where(
+    return delete(charts).where(
         c.hour == bindparam("its_hour", type_=Integer()),
         c.task_type.in_(_TYPES),
         c.writer == bindparam("its_writer", type_=c.writer.type),
@@ -69,4 +68,4 @@ def before(charts: Table) -> Select[Any]:
 def delete_keys(charts: Table, keys: Sequence[tuple[int, str, UUID]]) -> Delete:
     """Delete rows by their primary keys."""
     c = charts.c
-    return by_primary_key(delete(charts)).where(tuple_(c.hour, c.task_type, c.writer).in_(keys))
+    return delete(charts).where(tuple_(c.hour, c.task_type, c.writer).in_(keys))
