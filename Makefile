@@ -93,7 +93,7 @@ bench: install services ## measure every figure beside its rival: half an hour; 
 
 docs: install ## build the documentation's site into site/, strictly
 	@$(RUN) -m pip install --quiet --group docs
-	@$(RUN) -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 	@echo "the site is in site/index.html; $(RUN) -m mkdocs serve shows it while you write"
 
 demo: install ## register users and watch coupons and points arrive; needs no service
