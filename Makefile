@@ -11,7 +11,9 @@ LOWEST_TESTS ?= tests/unit tests/integration
 # What test-pythons looks for, versions or paths, and what it runs: make test-pythons PYTHONS="3.10 3.14"
 PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
 PYTHONS_TESTS ?= tests/unit
-SERVICES := $(PYTHON) -m tools.services
+# What `make services` starts: none is the usual three; make services SERVICES="rabbitmq redis"
+SERVICES ?=
+SERVICES_TOOL := $(PYTHON) -m tools.services
 # Three on two processors: many tests wait for a server or for a moment.
 TOGETHER := $(RUN) -m pytest tests/chaos tests/acceptance tests/unit tests/integration \
 	-n 3 --dist loadfile --no-loadscope-reorder --durations=25
@@ -40,11 +42,11 @@ $(INSTALLED): pyproject.toml $(wildcard setup.py)
 	$(RUN) -m pip install --quiet --editable '.[all]' --group dev
 	@touch $@
 
-services: ## start MariaDB, PostgreSQL and Kafka for the tests
-	@$(SERVICES) up
+services: ## start MariaDB, PostgreSQL and Kafka for the tests, or SERVICES="rabbitmq redis"
+	@$(SERVICES_TOOL) up $(SERVICES)
 
 services-down: ## stop the services that were started; their data stay
-	@$(SERVICES) down
+	@$(SERVICES_TOOL) down $(SERVICES)
 
 # Three files at a time, the longest first; then one by one those that measure how fast something is. 5: none fits PYTEST_ARGS.
 test: install services ## run every test but the long ones, against real services
@@ -103,6 +105,6 @@ demo-real: install services ## the same with the real databases and Kafka
 	@$(RUN) -m examples.registration_demo --real
 
 clean: ## stop the services; delete their data, .venv and what tools left behind
-	@$(SERVICES) remove
+	@$(SERVICES_TOOL) remove
 	rm -rf $(VENV) $(LOWEST) .venv-* .services build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -38,6 +38,7 @@ AsyncflowError
 ├── JobClockError              a host's clock is too far from the database's
 ├── BuilderError               a message builder broke its contract for a page or a task
 ├── PublisherError             a publisher broke its contract for a batch
+├── UnreachableError           a publisher has no connection to its broker
 ├── UndeliveredError           a drain could not send a message
 ├── NoticeNotSentError         a notice was not taken by whom it was for
 ├── TaskServiceError           what a task service answered, or that it did not
@@ -236,6 +237,10 @@ class BuilderError(AsyncflowError):
 
 class PublisherError(AsyncflowError):
     """A publisher returned something else than one outcome for each record of its batch."""
+
+
+class UnreachableError(AsyncflowError):
+    """The broker cannot be reached; a publisher says so by the outcome Unavailable, and this error stays within it."""
 
 
 class UndeliveredError(AsyncflowError):

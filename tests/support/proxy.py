@@ -151,6 +151,22 @@ class Proxy:
         return self._is_silent_after_loss
 
 
+class CuttingProxy(Proxy):
+    """Reset the connections once, when clients have sent so many bytes more: ``cuts_after``, None for never."""
+
+    cuts_after: int | None = None
+
+    def pass_on(self, data: bytes, to: socket.socket, *, is_answer: bool) -> None:
+        """Send data on, or cut."""
+        if not is_answer and self.cuts_after is not None:
+            self.cuts_after -= len(data)
+            if self.cuts_after < 0:
+                self.cuts_after = None
+                self.reset()
+                return
+        super().pass_on(data, to, is_answer=is_answer)
+
+
 class _Connection:
     """Carry one connection, on two threads."""
 

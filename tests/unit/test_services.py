@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.services import place, ports, probe, state
+from tools.services import life, place, ports, probe, state
 from tools.services.errors import StartError
 from tools.services.mariadb import MariaDB
 from tools.services.place import build
@@ -40,6 +40,14 @@ def test_silence_is_no_answer() -> None:
     assert not probe.mariadb_answers(ports.LOOPBACK, nobody)
     assert not probe.postgresql_answers(ports.LOOPBACK, nobody)
     assert not probe.kafka_answers(ports.LOOPBACK, nobody)
+    assert not probe.rabbitmq_answers(ports.LOOPBACK, nobody)
+    assert not probe.redis_answers(ports.LOOPBACK, nobody)
+
+
+def test_the_services_that_every_run_needs_are_started_without_a_name_and_the_others_by_name() -> None:
+    assert list(life.USUAL) == ["mariadb", "postgresql", "kafka"]
+    assert {"rabbitmq", "redis"} <= life.OTHERS.keys()
+    assert life.PROVIDERS.keys() == life.SERVICES.keys()
 
 
 def test_an_interrupted_build_leaves_nothing_that_looks_complete(tmp_path: Path) -> None:

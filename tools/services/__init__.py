@@ -1,5 +1,7 @@
 """Real services for tests, benchmarks and the demo: MariaDB, PostgreSQL and Kafka, on the loopback interface.
 
+Others by name: RabbitMQ, Redis.
+
     python -m tools.services up | status | env | down | remove
 
 It needs the standard library alone, as it runs before there is a virtual environment.

@@ -56,7 +56,7 @@ def _env(names: list[str]) -> int:
 
 def _kill(names: list[str]) -> int:
     """End services by SIGKILL."""
-    for name in names or life.SERVICES:
+    for name in names or life.USUAL:
         life.kill(name)
     return 0
 
@@ -78,7 +78,12 @@ def _arguments() -> tuple[str, list[str]]:
         epilog="verbs:\n" + "\n".join(f"  {verb:8} {do.__doc__}" for verb, do in VERBS.items()),
     )
     parser.add_argument("verb", choices=VERBS, help="what to do; see below")
-    parser.add_argument("services", nargs="*", metavar="service", help=f"all, or some of {', '.join(life.SERVICES)}")
+    parser.add_argument(
+        "services",
+        nargs="*",
+        metavar="service",
+        help=f"some of {', '.join(life.SERVICES)}; up: the first three if none is named",
+    )
     parsed = parser.parse_args()
     return parsed.verb, parsed.services
 

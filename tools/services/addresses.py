@@ -9,6 +9,8 @@ from tools.services import given, state
 from tools.services.kafka import Kafka
 from tools.services.mariadb import MariaDB
 from tools.services.postgresql import PostgreSQL
+from tools.services.rabbitmq import RabbitMQ
+from tools.services.redis import Redis
 from tools.services.service import Service
 from tools.services.state import Record
 
@@ -26,17 +28,22 @@ class Services:
     kafka_bootstrap: str | None
     kafka_is_real: bool
     kafka_note: str
+    rabbitmq_url: str | None = None
+    redis_url: str | None = None
 
 
 def load() -> Services:
     """Return the addresses in the environment, and otherwise those of the services that are up."""
     mariadb, postgresql, kafka = (_current(service) for service in (MariaDB(), PostgreSQL(), Kafka()))
+    rabbitmq, redis = _current(RabbitMQ()), _current(Redis())
     return Services(
         mariadb_url=mariadb.address if mariadb else None,
         postgresql_url=postgresql.address if postgresql else None,
         kafka_bootstrap=kafka.address if kafka else None,
         kafka_is_real=kafka is not None and kafka.is_real,
         kafka_note=kafka.note if kafka else "no Kafka is up: run `make services`",
+        rabbitmq_url=rabbitmq.address if rabbitmq else None,
+        redis_url=redis.address if redis else None,
     )
 
 

@@ -20,24 +20,32 @@ from tools.services.postgresql import PostgreSQL
 from tools.services.process import wait_until
 from tools.services.programs import Programs
 from tools.services.provider import Provider, Wanted
+from tools.services.rabbitmq import RabbitMQ
+from tools.services.redis import Redis
 from tools.services.service import Service
 from tools.services.state import Record
+from tools.services.unpacked import Unpacked
 
 ANSWER_DEADLINE_SECONDS = 5.0
 
 Result = TypeVar("Result")
 
-SERVICES: dict[str, Service] = {service.name: service for service in (MariaDB(), PostgreSQL(), Kafka())}
+# Every test run needs the usual ones; the others are started by name, and tests of theirs are skipped without them.
+USUAL: dict[str, Service] = {service.name: service for service in (MariaDB(), PostgreSQL(), Kafka())}
+OTHERS: dict[str, Service] = {service.name: service for service in (RabbitMQ(), Redis())}
+SERVICES: dict[str, Service] = {**USUAL, **OTHERS}
 PROVIDERS: dict[str, tuple[Provider, ...]] = {
     "mariadb": (Given(), Compose(), Programs(), Debian()),
     "postgresql": (Given(), Compose(), Programs(), Debian()),
     "kafka": (Given(), Compose(), Programs(), Mock()),
+    "rabbitmq": (Given(), Programs(), Unpacked()),
+    "redis": (Given(), Programs(), Unpacked()),
 }
 
 
 def up(*names: str) -> list[Record]:
-    """Bring services up, all of them if none is named: what serves is kept, what is dead is started again."""
-    return _each(names, start)
+    """Bring services up, the usual ones if none is named: what serves is kept, what is dead is started again."""
+    return _each(names or tuple(USUAL), start)
 
 
 def down(*names: str) -> list[Record]:
@@ -75,8 +83,13 @@ def kill(name: str) -> None:
 
 
 def status(*names: str) -> dict[str, Record | None]:
-    """Return the record of services, all of them if none is named; None for one that was never up."""
-    return {name: state.records().get(_service(name).name) for name in names or SERVICES}
+    """Return the record of services; if none is named, of the usual ones and of the others that were ever up.
+
+    None for one that was never up.
+    """
+    records = state.records()
+    named = names or (*USUAL, *(name for name in OTHERS if name in records))
+    return {name: records.get(_service(name).name) for name in named}
 
 
 def serves(record: Record) -> bool:

@@ -32,6 +32,16 @@ def kafka_answers(host: str, port: int) -> bool:
     return reply[4:10] == struct.pack(">ih", 1, 0)
 
 
+def rabbitmq_answers(host: str, port: int) -> bool:
+    """Tell whether the broker begins a connection of AMQP 0-9-1: with a frame that holds a method."""
+    return _ask(host, port, b"AMQP\x00\x00\x09\x01")[:1] == b"\x01"
+
+
+def redis_answers(host: str, port: int) -> bool:
+    """Tell whether the server answers; while it loads its data it sends an error."""
+    return _ask(host, port, b"PING\r\n").startswith(b"+PONG")
+
+
 def _ask(host: str, port: int, request: bytes) -> bytes:
     """Send a request, and return the beginning of the reply, or nothing."""
     try:

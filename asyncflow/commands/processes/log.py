@@ -9,7 +9,8 @@ import sys
 from asyncflow.commands.printing import PlainFormatter
 from asyncflow.commands.processes.json_lines import JsonFormatter
 from asyncflow.commands.processes.sibling import Sibling
-from asyncflow.integrations.kafka.client_log import show_client_lines
+from asyncflow.integrations.kafka import client_log as kafka_log
+from asyncflow.integrations.rabbitmq import client_log as rabbitmq_log
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -29,7 +30,8 @@ def show_log(options: argparse.Namespace, sibling: Sibling | None = None) -> Non
     logging.basicConfig(level=max(logging.INFO, level), handlers=[handler])
     logging.getLogger("asyncflow").setLevel(level)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    show_client_lines(shown=options.verbose)
+    for log in (kafka_log, rabbitmq_log):
+        log.show_client_lines(shown=options.verbose)
 
 
 def _formatter(sibling: Sibling | None, *, as_json: bool) -> logging.Formatter:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from asyncflow.integrations.kafka.suspects import Suspect
-from asyncflow.integrations.kafka.texts import one_line
 from asyncflow.scheduler.publishing.publisher import Rejected, Retry, Unavailable
+from asyncflow.scheduler.publishing.sessions.suspects import Suspect
+from asyncflow.scheduler.publishing.sessions.texts import one_line
 
 
 class ClientError(Protocol):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from asyncflow.errors import UnreachableError
 from asyncflow.integrations.kafka import extras
 from asyncflow.integrations.kafka.confluent.options import configuration
 from asyncflow.integrations.kafka.confluent.outcomes import judge
 from asyncflow.integrations.kafka.confluent.session import ConfluentSession
-from asyncflow.integrations.kafka.link import Link, UnreachableError
 from asyncflow.integrations.kafka.settings import KafkaSettings, server_list
 from asyncflow.integrations.kafka.topic_names import fault_of
 from asyncflow.scheduler.publishing.publisher import Outcome, Record
+from asyncflow.scheduler.publishing.sessions.link import Link
 
 _MESSAGE_MAX_BYTES = 1_000_000  # librdkafka's default
 

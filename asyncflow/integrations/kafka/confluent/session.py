@@ -10,9 +10,9 @@ from typing import Any
 
 from asyncflow.integrations.kafka.client_log import ClientLog
 from asyncflow.integrations.kafka.confluent.outcomes import TOPIC_REFUSED, WITHDRAWN, describe, judge, judge_reported
-from asyncflow.integrations.kafka.suspects import Finding
-from asyncflow.integrations.kafka.texts import one_line
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Unavailable
+from asyncflow.scheduler.publishing.sessions.suspects import Finding
+from asyncflow.scheduler.publishing.sessions.texts import one_line
 
 # How long a lost connection may take to come back before the batch is given up: a reconnect takes
 # milliseconds.

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
-from asyncflow.integrations.kafka.suspects import Suspect
-from asyncflow.integrations.kafka.texts import one_line
 from asyncflow.scheduler.publishing.publisher import Rejected, Retry, Unavailable
+from asyncflow.scheduler.publishing.sessions.suspects import Suspect
+from asyncflow.scheduler.publishing.sessions.texts import one_line
 
 # The record itself, or the right to write it, is at fault; the same record will fail again.
 REJECTED = frozenset(

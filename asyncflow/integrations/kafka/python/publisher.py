@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from asyncflow.errors import UnreachableError
 from asyncflow.integrations.kafka import extras
-from asyncflow.integrations.kafka.link import Link, UnreachableError
 from asyncflow.integrations.kafka.python.options import configuration
 from asyncflow.integrations.kafka.python.outcomes import describe
 from asyncflow.integrations.kafka.python.session import PythonSession
@@ -13,6 +13,7 @@ from asyncflow.integrations.kafka.reach import reach_any
 from asyncflow.integrations.kafka.settings import KafkaSettings, server_list
 from asyncflow.integrations.kafka.topic_names import fault_of
 from asyncflow.scheduler.publishing.publisher import Outcome, Record
+from asyncflow.scheduler.publishing.sessions.link import Link
 
 
 class KafkaPublisher:

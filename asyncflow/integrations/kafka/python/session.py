@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from asyncflow.integrations.kafka.python.outcomes import judge, judge_reported
 from asyncflow.integrations.kafka.python.topics import Topics
-from asyncflow.integrations.kafka.suspects import Finding
 from asyncflow.scheduler.publishing.publisher import SENT, Record, Rejected
+from asyncflow.scheduler.publishing.sessions.suspects import Finding
 
 FLUSH_SECONDS = 0.1
 

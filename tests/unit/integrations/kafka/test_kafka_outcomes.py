@@ -8,9 +8,9 @@ import pytest
 
 from asyncflow.integrations.kafka.confluent import outcomes as confluent_outcomes
 from asyncflow.integrations.kafka.python import outcomes as python_outcomes
-from asyncflow.integrations.kafka.suspects import Suspect
-from asyncflow.integrations.kafka.texts import MAX_TEXT_CHARS, one_line
 from asyncflow.scheduler.publishing.publisher import Rejected, Retry, Unavailable
+from asyncflow.scheduler.publishing.sessions.suspects import Suspect
+from asyncflow.scheduler.publishing.sessions.texts import MAX_TEXT_CHARS, one_line
 
 
 class Told(NamedTuple):

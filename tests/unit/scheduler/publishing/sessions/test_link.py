@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from asyncflow.integrations.kafka.link import Link, UnreachableError
-from asyncflow.integrations.kafka.suspects import Finding
+from asyncflow.errors import UnreachableError
 from asyncflow.scheduler.publishing.publisher import SENT, Record, Unavailable
+from asyncflow.scheduler.publishing.sessions.link import Link
+from asyncflow.scheduler.publishing.sessions.suspects import Finding
 
 BATCH = [Record("t", None, b"v", [])] * 2
 

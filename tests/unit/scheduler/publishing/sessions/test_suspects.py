@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncflow.integrations.kafka.suspects import Finding, Suspect, deliver
 from asyncflow.scheduler.publishing.publisher import SENT, Record, Rejected, Retry, Unavailable
+from asyncflow.scheduler.publishing.sessions.suspects import Finding, Suspect, deliver
 
 NEVER = float("inf")
 PAST = float("-inf")

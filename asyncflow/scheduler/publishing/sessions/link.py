@@ -6,17 +6,14 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Protocol
 
+from asyncflow.errors import UnreachableError
 from asyncflow.forks import keep_for_ever, leave_at_fork
-from asyncflow.integrations.kafka.suspects import Finding, deliver
 from asyncflow.scheduler.publishing.publisher import Outcome, Record, Unavailable
+from asyncflow.scheduler.publishing.sessions.suspects import Finding, deliver
 
 # publish() does not wait longer than this for the threads of a spent session; close() and later calls do the
 # rest.
 END_WITHIN_SECONDS = 0.2
-
-
-class UnreachableError(Exception):
-    """A session could not be made; the text says why."""
 
 
 class Session(Protocol):
@@ -77,7 +74,7 @@ class Link:
             is_spent = session.is_spent
             return findings
         finally:
-            if is_spent:
+            if is_spent or self._is_closed:  # closed by another thread while this one had it
                 self._end_session(END_WITHIN_SECONDS)
 
     def _new_session(self, deadline: float) -> Session:

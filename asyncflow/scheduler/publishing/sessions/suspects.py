@@ -1,8 +1,8 @@
 """Find the record that a whole request was refused for.
 
-A broker refuses a request of many records for the sake of one, and both clients then report the refusal for
-records that had no part in it: librdkafka for all records of the request, kafka-python for all that it still
-held. A record is only Rejected, and its task only fails for good, when it was refused alone.
+A broker refuses a request of many records, or ends their channel, for the sake of one, and its client then reports that
+for records that had no part in it. A record is only Rejected, and its task only fails for good, when it was refused
+alone.
 """
 
 from __future__ import annotations

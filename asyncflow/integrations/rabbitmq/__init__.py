@@ -1,0 +1,11 @@
+"""Publish to RabbitMQ over AMQP 0-9-1, through pika.
+
+The client library is imported when a publisher is made, not when this package is.
+"""
+
+from __future__ import annotations
+
+from asyncflow.integrations.rabbitmq.publisher import RabbitMQPublisher
+from asyncflow.integrations.rabbitmq.settings import RabbitMQSettings
+
+__all__ = ["RabbitMQPublisher", "RabbitMQSettings"]
