@@ -19,7 +19,18 @@ from asyncflow import __version__
 from asyncflow.commands import audit, config, consume, dead_letters, init_db, reshard, run, serve, status, worker
 from asyncflow.commands.diagnosis import doctor, explain
 from asyncflow.commands.in_application import ParserInApplication
-from asyncflow.commands.operator import charts, completion, dashboard, instances, purge, schedules, tasks, top, types
+from asyncflow.commands.operator import (
+    charts,
+    completion,
+    dashboard,
+    instances,
+    purge,
+    schedules,
+    schema,
+    tasks,
+    top,
+    types,
+)
 from asyncflow.commands.printing import tell
 from asyncflow.commands.stop_signals import StopHeard
 from asyncflow.commands.target import with_target
@@ -27,7 +38,7 @@ from asyncflow.errors import AsyncflowError, nearest
 from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line
 
-_RUNNING = (run, worker, consume, reshard, serve, dashboard, init_db)
+_RUNNING = (run, worker, consume, reshard, serve, dashboard, init_db, schema)
 _LOOKING = (
     status,
     doctor,

@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from asyncflow.outbox.clock import DatabaseTime, Instant
-from asyncflow.outbox.tables import TaskId
-
-_TIME = (
-    "{sa}DateTime().with_variant(mysql.DATETIME(fsp=6), 'mysql', 'mariadb')"
-    ".with_variant({sa}DateTime(timezone=True), 'postgresql')"
-)
-_PLAIN = {
-    TaskId: "{sa}BINARY(length=16).with_variant({sa}Uuid(), 'postgresql').with_variant({sa}LargeBinary(), 'sqlite')",
-    Instant: _TIME,
-    DatabaseTime: _TIME,
-}
+from asyncflow.outbox.tables.plain_types import plain_type
 
 
 def render_item(kind: str, item: Any, context: Any) -> str | Literal[False]:
@@ -24,9 +13,9 @@ def render_item(kind: str, item: Any, context: Any) -> str | Literal[False]:
     Give it to ``context.configure(..., render_item=render_item)`` in ``env.py``, or call it from your own. For all
     else it returns False, which tells Alembic to write the item as it would without it.
     """
-    plain = _PLAIN.get(type(item)) if kind == "type" else None
+    plain = plain_type(item, context.opts["sqlalchemy_module_prefix"] or "") if kind == "type" else None
     if plain is None:
         return False
     if "mysql." in plain:
         context.imports.add("from sqlalchemy.dialects import mysql")
-    return plain.format(sa=context.opts["sqlalchemy_module_prefix"] or "")
+    return plain

@@ -334,6 +334,7 @@ def look_at_all(command: Terminal) -> str:
     command("jobs", "dump", "--name", "sweep")
     for words in ("types", "charts", "shards", "periodic", "audit", "instances list", "jobs list", "config list"):
         command(*words.split())
+    command("schema", "check")
     command("dead-letters", "groups")
     return found[0]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, SmallInteger, Table
 
 from asyncflow.outbox.clock import DatabaseTime
-from asyncflow.outbox.tables.column_types import TRANSACTIONAL, any_text, exact
+from asyncflow.outbox.tables.column_types import TRANSACTIONAL, any_text, exact, older_rows
 from asyncflow.outbox.tables.lengths import JOB_LENGTH, OWNER_LENGTH
 
 
@@ -22,12 +22,12 @@ def shard_table(metadata: MetaData, name: str = "asyncflow_shard", schema: str |
         Column("job", exact(JOB_LENGTH), primary_key=True),
         Column("shard", SmallInteger, primary_key=True, autoincrement=False),
         Column("owner", exact(OWNER_LENGTH), nullable=True),
-        Column("epoch", BigInteger, nullable=False),
+        Column("epoch", BigInteger, nullable=False, info=older_rows("0")),
         Column("lease_until", DatabaseTime(), nullable=True),
         Column("acquired_at", DatabaseTime(), nullable=True),
-        Column("disabled", Boolean, nullable=False),
-        Column("misfire", Boolean, nullable=False),
-        Column("running", Boolean, nullable=False),
+        Column("disabled", Boolean, nullable=False, info=older_rows("false")),
+        Column("misfire", Boolean, nullable=False, info=older_rows("false")),
+        Column("running", Boolean, nullable=False, info=older_rows("false")),
         schema=schema,
         keep_existing=True,
         **TRANSACTIONAL,
@@ -47,7 +47,7 @@ def instance_table(metadata: MetaData, name: str = "asyncflow_instance", schema:
         Column("instance", exact(OWNER_LENGTH), primary_key=True),
         Column("joined_at", DatabaseTime(), nullable=False),
         Column("lease_until", DatabaseTime(), nullable=False),
-        Column("leaving", Boolean, nullable=False),
+        Column("leaving", Boolean, nullable=False, info=older_rows("false")),
         Column("state", any_text(), nullable=True),
         schema=schema,
         keep_existing=True,
@@ -63,7 +63,7 @@ def job_table(metadata: MetaData, name: str = "asyncflow_job", schema: str | Non
         Column("name", exact(JOB_LENGTH), primary_key=True),
         Column("config", any_text(), nullable=False),
         Column("sharding_total_count", Integer, nullable=False),
-        Column("disabled", Boolean, nullable=False),
+        Column("disabled", Boolean, nullable=False, info=older_rows("false")),
         Column("modified_at", DatabaseTime(), nullable=False),
         schema=schema,
         keep_existing=True,

@@ -12,6 +12,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from asyncflow.outbox.task import uuid_of
 
 APPLICATIONS = "asyncflow.applications"  # in a column's info: it is not ours, and its texts decide nothing here
+BEFORE = "asyncflow.before"  # in a column's info: what rows have in it that were written before it was there
 
 # A server's default engine may know no transactions.
 TRANSACTIONAL: dict[str, Any] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
@@ -39,6 +40,11 @@ class TaskId(TypeDecorator[uuid.UUID]):
     def process_result_value(self, value: Any, dialect: Dialect) -> uuid.UUID | None:
         """Return a UUID."""
         return value if value is None or isinstance(value, uuid.UUID) else uuid_of(value)
+
+
+def older_rows(value: str) -> dict[str, str]:
+    """Return the info of a column of which it is known what older rows have in it, as SQL that every database takes."""
+    return {BEFORE: value}
 
 
 def exact(length: int) -> String:

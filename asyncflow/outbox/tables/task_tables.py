@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData
 from sqlalchemy.dialects import mysql
 
 from asyncflow.outbox.clock import DatabaseTime
-from asyncflow.outbox.tables.column_types import TRANSACTIONAL, TaskId, any_text, exact, unbounded_text
+from asyncflow.outbox.tables.column_types import TRANSACTIONAL, TaskId, any_text, exact, older_rows, unbounded_text
 from asyncflow.outbox.tables.lengths import (
     KEY_LENGTH,
     OWNER_LENGTH,
@@ -25,10 +25,10 @@ def task_columns() -> list[Column[Any]]:
         Column("task_key", exact(KEY_LENGTH), nullable=True),
         Column("shard", SmallInteger, nullable=False, autoincrement=False),
         Column("status", SmallInteger, nullable=False, autoincrement=False),
-        Column("priority", Integer, nullable=False),
+        Column("priority", Integer, nullable=False, info=older_rows("0")),
         Column("order_time", DatabaseTime(), nullable=False),
         Column("next_select_time", DatabaseTime(), nullable=False),
-        Column("retry_count", Integer, nullable=False),
+        Column("retry_count", Integer, nullable=False, info=older_rows("0")),
         Column("max_retries", Integer, nullable=False),
         Column("headers", any_text(), nullable=True),
         Column("payload", LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"), nullable=True),

@@ -21,5 +21,5 @@ def findings_of_tables(engine: Engine, outbox: Outbox) -> Iterator[Finding]:
             name=table,
             since=None,
             cause=f"{difference}; schedulers of this version refuse to start, or read whole tables.",
-            remedy="alembic revision --autogenerate && alembic upgrade head  # or asyncflow init-db",
+            remedy="asyncflow schema check  # tells all that differs, and what mends it",
         )

@@ -34,7 +34,8 @@ def _require_in(inspector: Inspector, schema: str | None, tables: list[Table]) -
             )
         if one.missing:
             raise TablesMissingError(
-                f"the table {one.table.fullname} lacks {', '.join(one.missing)}; bring it up to date with Alembic"
+                f"the table {one.table.fullname} lacks {', '.join(one.missing)}; bring it up to date with Alembic, "
+                f"or by `asyncflow schema upgrade`; `asyncflow schema check` tells all that differs"
             )
 
 

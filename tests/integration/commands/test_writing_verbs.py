@@ -23,10 +23,10 @@ from tests.unit.scheduler.waiting import eventually
 LOOKS = {
     *("status", "doctor", "explain", "top", "charts", "types", "shards", "audit", "completion", "periodic"),
     *("tasks list", "tasks show", "dead-letters list", "dead-letters groups", "dead-letters show"),
-    *("instances list", "jobs list", "jobs dump", "config list"),
+    *("instances list", "jobs list", "jobs dump", "config list", "schema check"),
 }
 RUNS = {"run", "worker", "consume", "serve", "dashboard"}
-MAKES_TABLES = {"init-db"}  # there is no audit before
+MAKES_TABLES = {"init-db", "schema upgrade"}  # there may be no audit before
 GROUP = "0123456789ab"
 
 # What changes something: its options, where LETTER stands for a dead letter and INSTANCE for a running scheduler.

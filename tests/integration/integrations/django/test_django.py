@@ -16,6 +16,7 @@ from sqlalchemy import MetaData, inspect, select
 
 from asyncflow import Inbox, Message, Outbox, Status
 from asyncflow.errors import NotTransactionalError, OptionError, UnsettledEffectError
+from asyncflow.scheduler.schema.check import check
 from asyncflow.testing import drain
 from tests.integration.integrations.django.conftest import Shop
 
@@ -30,6 +31,7 @@ def test_the_migrations_make_the_tables_as_the_code_has_them(shop: Shop) -> None
     options = {"compare_type": True, "include_name": lambda name, kind, _: kind != "table" or "asyncflow" in name}
     with shop.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+    assert check(shop.engine, Outbox(metadata)).operations == ()
 
 
 def test_the_migrations_are_taken_back(shop: Shop) -> None:

@@ -1,0 +1,158 @@
+"""``asyncflow schema``: whether the database is as this version needs it, and what mends it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from asyncflow import __version__
+from asyncflow.commands.database import add_database_options, database_of
+from asyncflow.commands.printing import tell
+from asyncflow.commands.terminal.as_json import add_json_option, as_json
+from asyncflow.outbox import Outbox
+from asyncflow.scheduler.operator.instances import Instances
+from asyncflow.scheduler.schema.check import SchemaReport, check
+from asyncflow.scheduler.schema.difference import SchemaOperation
+from asyncflow.scheduler.schema.migration import IMPORTS
+from asyncflow.scheduler.schema.upgrade import Upgrade
+from asyncflow.text import on_one_line
+
+_DIFFERS = 1
+_INDENT = "    "
+
+
+def add_to(commands: Any) -> None:
+    """Add the command and its own commands ``check`` and ``upgrade``."""
+    schema = commands.add_parser("schema", help="compare the database's tables with what this version needs, mend them")
+    actions = schema.add_subparsers(required=True, metavar="ACTION")
+    checking = actions.add_parser(
+        "check",
+        help="show each difference, and the operations that mend it; exit code 1 if there is one",
+        description="Changes nothing. Exit codes: 0 as needed, 1 a difference or an error, 2 wrong usage.",
+    )
+    upgrading = actions.add_parser(
+        "upgrade",
+        help="run those of the operations that are safe, for who has no migrations; exit code 1 if something is left",
+        description="Shows what it runs. Refuses by name what could lose data, and what keeps writers of a large table "
+        "waiting. A lock is waited for 1 s. Exit codes: 0 as needed, 1 something is left, 2 wrong usage.",
+    )
+    for sub, run in ((checking, _check), (upgrading, _upgrade)):
+        add_database_options(sub)
+        add_json_option(sub)
+        sub.set_defaults(command=lambda options, run=run: run(options, *database_of(options)))
+    upgrading.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
+    upgrading.add_argument(
+        "--in-quiet-time", action="store_true", help="run also what keeps writers of a large table waiting"
+    )
+
+
+def _check(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
+    report = check(engine, outbox)
+    others = _others(report, engine, outbox)
+    if options.json:
+        tell(as_json({**_as_dict(report), "other_versions": others}))
+    else:
+        tell(render(report))
+        for name, version in others.items():
+            tell(
+                f"asyncflow: the instance {name} is of {version}, and this is {__version__}: it needs what its own "
+                f"version needs",
+                sys.stderr,
+            )
+    return _DIFFERS if report.operations else 0
+
+
+def _as_dict(report: SchemaReport) -> dict[str, Any]:
+    operations = [one.as_dict() for one in report.operations]
+    return {
+        "version": __version__,
+        "dialect": report.dialect,
+        "tables": report.tables,
+        "differences": [one.as_dict() for one in report.differences],
+        "operations": operations,
+    }
+
+
+def _others(report: SchemaReport, engine: Engine, outbox: Outbox) -> dict[str, str]:
+    """Return the living instances of another version; none where their tables cannot be read."""
+    differ = {one.table for one in report.operations}
+    if differ & {outbox.instances.fullname, outbox.shards.fullname}:
+        return {}
+    try:
+        found = Instances(engine, outbox).all()
+    except SQLAlchemyError as error:  # a role for migrations may have no rights to rows
+        tell(f"asyncflow: the instances cannot be read: {on_one_line(getattr(error, 'orig', error))}", sys.stderr)
+        return {}
+    living = {one.name: one.state for one in found if one.lease_seconds_left > 0}
+    versions = {
+        name: "a version that does not tell" if state is None else state.version for name, state in living.items()
+    }
+    return {name: str(version) for name, version in versions.items() if version != __version__}
+
+
+def render(report: SchemaReport) -> str:
+    """Return the report as text."""
+    if not report.operations:
+        return f"{len(report.tables)} tables are as version {__version__} needs them"
+    lines = [line for one in report.operations for line in [*_lines(one), *_alembic(one), ""]]
+    imports = [f"In a migration of Alembic they need: {'; '.join(IMPORTS)}"]
+    number = len(report.differences)
+    return "\n".join(
+        [
+            *lines,
+            *imports,
+            f"{number} difference{'' if number == 1 else 's'}; `asyncflow schema upgrade` runs what is safe",
+        ]
+    )
+
+
+def _lines(one: SchemaOperation) -> list[str]:
+    told = [f"{one.table}  {difference.kind.value}  {difference.text}" for difference in one.differences]
+    refused = [f"{_INDENT}not by an upgrade: {one.refused}"] if one.refused else []
+    return [*told, *refused, f"{_INDENT}SQL:", *_indented(f"{statement};" for statement in one.sql)]
+
+
+def _alembic(one: SchemaOperation) -> list[str]:
+    return [f"{_INDENT}Alembic:", *_indented(one.alembic)]
+
+
+def _indented(texts: Any) -> list[str]:
+    return [f"{_INDENT * 2}{line}" for text in texts for line in text.split("\n")]
+
+
+def _upgrade(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
+    report = check(engine, outbox)
+    upgrade = Upgrade(engine, outbox, in_quiet_time=options.in_quiet_time)
+    done: list[dict[str, Any]] = []
+    for operation in report.operations:
+        if not options.json:
+            tell("\n".join(_lines(operation)))
+        left = upgrade.refusal(operation) if options.dry_run else upgrade.run(operation).left
+        done.append({**operation.as_dict(), "left": left})
+        if not options.json:
+            tell(f"{_INDENT}{_outcome(left, is_dry=options.dry_run)}")
+    return _end(options, engine, outbox, done)
+
+
+def _outcome(left: str | None, *, is_dry: bool) -> str:
+    if left is not None:
+        return f"left as it is: {left}"
+    return "would be run" if is_dry else "done"
+
+
+def _end(options: argparse.Namespace, engine: Engine, outbox: Outbox, done: Sequence[dict[str, Any]]) -> int:
+    """Look again: what was done is what the database says."""
+    left = [one for one in done if one["left"]]
+    if not options.dry_run:
+        after = check(engine, outbox)
+        is_left = bool(after.operations)
+        told = render(after) if not is_left else f"{len(after.tables)} tables are as version {__version__} needs them"
+    else:
+        is_left, told = bool(left), "nothing was run"
+    tell(as_json({"dry_run": options.dry_run, "operations": done, "is_left": is_left}) if options.json else told)
+    return _DIFFERS if is_left else 0
