@@ -7,6 +7,7 @@ from asyncflow.outbox.declarations.signals import CancelTask, NotDone, RejectTas
 from asyncflow.outbox.declarations.task_type import MessageType
 from asyncflow.outbox.dedupe import Enqueued
 from asyncflow.outbox.inbox import Inbox
+from asyncflow.outbox.look_up.found_task import FoundTask, FoundTasks
 from asyncflow.outbox.message import RESULT, Call, FollowUp, Message
 from asyncflow.outbox.outbox import Outbox
 from asyncflow.outbox.outcome.results import Done, Failed, Gone, Pending
@@ -35,6 +36,8 @@ __all__ = [
     "Enqueued",
     "Failed",
     "FollowUp",
+    "FoundTask",
+    "FoundTasks",
     "Gone",
     "HandlerType",
     "Inbox",

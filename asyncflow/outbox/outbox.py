@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Engine, MetaData
+from sqlalchemy import MetaData
 
 from asyncflow.outbox.declarations.around import AroundFactory
 from asyncflow.outbox.declarations.outbox_hooks import AnyHook, OutboxHooks
@@ -17,17 +17,17 @@ from asyncflow.outbox.dedupe import Enqueued, idempotency_key_of
 from asyncflow.outbox.enqueuing import Add, Enqueuing, add_within
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.living import remember
+from asyncflow.outbox.look_up.look_up import LookUp
 from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, call_row_of, listed, row_of
 from asyncflow.outbox.options import refuse_keywords, require_place, require_whole
 from asyncflow.outbox.outcome.follow_up import following, with_follow_up
-from asyncflow.outbox.outcome.results import Outcome, Results
 from asyncflow.outbox.tables import MOST_CONTEXT_ROW_BYTES, Tables
 from asyncflow.outbox.transaction.target import Caller, awaited
 from asyncflow.outbox.transaction.wakeup import Bell
 from asyncflow.outbox.writing.writer import Writer
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session
+    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
     from typing_extensions import Never
 
     from asyncflow.outbox.declarations.handler_type import Enclose, HandlerType
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 CONTEXT_ROW_BYTES = 16 * 1024
 
 
-class Outbox(Declaring):
+class Outbox(Declaring, LookUp):
     """Write tasks into the caller's transaction; made once, beside the application's tables.
 
     Adds its tables, ``<prefix>task`` and others, to ``metadata``. Thread-safe after the declarations.
@@ -89,7 +89,7 @@ class Outbox(Declaring):
         super().__init__(Door(shard_count, max_message_bytes), default_destination, around, transaction)
         self.hooks = OutboxHooks(hooks, self.around)
         remember(self)
-        self._results = Results(self.tables, self.handler_types)
+        self._read_from(self.tables, self.handler_types)
         self._writer = Writer(self.tables, self.task_types, self.bell, self.hooks)
 
     def publish(
@@ -228,29 +228,6 @@ class Outbox(Declaring):
     async def enqueue_many_async(self, session: AsyncTarget, task: Handled, calls: Iterable[Call]) -> list[UUID]:
         """Do what ``enqueue_many`` does, in an AsyncSession, with idempotency keys as well."""
         return await awaited(session, lambda sync: self.enqueue_many(sync, task, calls))
-
-    def result(self, target: Target, task_id: UUID) -> Outcome:
-        """Read what became of a task: Pending, Done with what its handler returned, Failed or Gone.
-
-        Types declared with ``keep_result=True`` keep what their handlers return, for as long as the row is kept.
-        Raises WrongTargetError or OptionError.
-        """
-        return self._results.of(target, task_id)  # type: ignore[arg-type]
-
-    async def result_async(self, session: AsyncTarget, task_id: UUID) -> Outcome:
-        """Do what ``result`` does, in an AsyncSession."""
-        return await self._results.of_async(session, task_id)  # type: ignore[arg-type]
-
-    def wait_result(self, engine: Engine, task_id: UUID, *, timeout_seconds: float = 60.0) -> Outcome:
-        """Wait, in a script, until a task is done, failed or gone; raises TimeoutError after ``timeout_seconds``.
-
-        Looks at the row up to once a second, in transactions of its own; the enqueue has to be committed.
-        """
-        return self._results.wait(engine, task_id, timeout_seconds)
-
-    async def await_result(self, engine: AsyncEngine, task_id: UUID, *, timeout_seconds: float = 60.0) -> Outcome:
-        """Do what ``wait_result`` does, with an AsyncEngine."""
-        return await self._results.wait_async(engine, task_id, timeout_seconds)
 
     def _call(self, given: Any, task: Any, calls: Sequence[Call], *, bulk: bool = False) -> list[Enqueued]:
         caller = Caller.of(given)

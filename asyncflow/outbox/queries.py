@@ -25,6 +25,7 @@ from sqlalchemy import (
     insert,
     select,
 )
+from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import Instant
 from asyncflow.outbox.dialects import dialect_of
@@ -133,10 +134,14 @@ def insert_absent(connection: Connection, table: Table, rows: Sequence[Mapping[s
     return dialect_of(connection.dialect.name).insert_absent(connection, table, rows)
 
 
+def context_of(tasks: Table, contexts: Table) -> ColumnElement[Any]:
+    """Return the context of a row, wherever it is; the other table is looked into where the row says so."""
+    elsewhere = select(contexts.c.context).where(contexts.c.task_id == tasks.c.id).correlate(tasks).scalar_subquery()
+    return case((tasks.c.context == OVERFLOWN, elsewhere), else_=tasks.c.context).label("context")
+
+
 @lru_cache(maxsize=32)
 def outcome(tasks: Table, contexts: Table) -> Select[Any]:
     """Read what became of a task, and what it left in place of its context, wherever that is."""
     t, its_id = tasks.c, bindparam("its_id", type_=tasks.c.id.type)
-    elsewhere = select(contexts.c.context).where(contexts.c.task_id == t.id).correlate(tasks).scalar_subquery()
-    context = case((t.context == OVERFLOWN, elsewhere), else_=t.context).label("context")
-    return select(t.task_type, t.status, t.stage, t.schedule_log, context).where(t.id == its_id)
+    return select(t.task_type, t.status, t.stage, t.schedule_log, context_of(tasks, contexts)).where(t.id == its_id)

@@ -13,8 +13,8 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from asyncflow.outbox.clock import DatabaseTime, Instant, database_now, seconds_until
+from asyncflow.outbox.dialects.raw_ids import raw_id
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.table.raw_ids import raw_id
 
 _MICROSECOND = timedelta(microseconds=1)
 

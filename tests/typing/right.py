@@ -24,6 +24,7 @@ from asyncflow import (
     PeriodicTask,
     Scheduler,
     SchedulerSettings,
+    Status,
     Task,
     TaskContext,
 )
@@ -212,6 +213,13 @@ async def waiting(engine: Engine, asynchronous: AsyncEngine, session: AsyncSessi
     found = await outbox.result_async(session, task_id)
     if isinstance(found, Done):
         print(found.value)
+
+
+async def looking_up(session: Session, asynchronous: AsyncSession, task_id: UUID) -> None:
+    page = outbox.find(session, key="A1", task_type=count, status=Status.FAILED, newest_first=True, limit=5)
+    print([task.id.hex + task.task_type + str(task.attempts) for task in page], page[0].due_at, page[1:])
+    page = outbox.find(session, key="A1", after=page.next)
+    page = await outbox.find_async(asynchronous, ids=[task_id, str(task_id)])
 
 
 def consuming(session: Session, engine: Engine, inbox: Inbox) -> None:

@@ -165,6 +165,11 @@ async def results(session: Session, engine: Engine, asynchronous: AsyncEngine, t
     outbox.wait_result(asynchronous, task_id)  # wrong
     await outbox.await_result(engine, task_id)  # wrong
     await outbox.result_async(session, task_id)  # wrong
+    outbox.find(session, keys="A1")  # wrong
+    outbox.find(session, limit="5")  # wrong
+    outbox.find(session, status="failed")  # wrong
+    outbox.find(key="A1")  # wrong
+    await outbox.find_async(session, key="A1")  # wrong
 
 
 def follow_ups(session: Session) -> None:

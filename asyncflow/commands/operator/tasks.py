@@ -13,9 +13,10 @@ from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.as_json import as_json
 from asyncflow.commands.terminal.columns import table, width_of_terminal
 from asyncflow.outbox import Status
+from asyncflow.outbox.look_up.cursor import cursor_of
+from asyncflow.outbox.look_up.task_rows import Filter, TaskPage
 from asyncflow.scheduler.connections.again import run_briefly
-from asyncflow.scheduler.operator.cursor import cursor_of
-from asyncflow.scheduler.operator.task_view import Filter, TaskPage, TaskView
+from asyncflow.scheduler.operator.task_view import TaskView
 
 _STATUSES = {status.name.lower(): status for status in Status}
 _HEADINGS = ("TASK", "STATUS", "TASK TYPE", "KEY", "TRIES", "DUE (UTC)", "CHANGED (UTC)")

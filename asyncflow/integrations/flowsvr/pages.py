@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row
 
-from asyncflow.scheduler.operator.cursor import Cursor
-from asyncflow.scheduler.operator.task_view import Filter, TaskPage, TaskView
+from asyncflow.outbox.look_up.cursor import Cursor
+from asyncflow.outbox.look_up.task_rows import Filter, TaskPage
+from asyncflow.scheduler.operator.task_view import TaskView
 
 _WHOLE_ROWS, _BRIEF_ROWS = 16, 128  # read at once: of a megabyte each, and of 64 KB of headers and log
 

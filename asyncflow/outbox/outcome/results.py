@@ -19,7 +19,8 @@ from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.task_type import require_seconds
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import RESULT_STAGE, Tables
-from asyncflow.outbox.transaction.target import async_session_of, connection_of, is_async, target_of
+from asyncflow.outbox.transaction.reading import reader_of, reading
+from asyncflow.outbox.transaction.target import async_session_of, is_async
 from asyncflow.text import shown
 
 if TYPE_CHECKING:
@@ -68,15 +69,9 @@ class Results:
     def of(self, target: Session | Connection, task_id: UUID) -> Outcome:
         """Read, on the caller's connection, what became of a task; raises WrongTargetError or OptionError."""
         _require_id(task_id)
-        if is_async(target):
-            raise WrongTargetError("an AsyncSession needs: await outbox.result_async(session, id)")
         statement = queries.outcome(self._tables.tasks, self._tables.contexts)
-        sync = target_of(target)
-        if isinstance(sync, Session) and sync.autoflush:
-            sync.flush()
-        # Where the task was written, which a replica may not know yet.
-        connection = connection_of(sync, queries.insert_task(self._tables.tasks))
-        return self._of_row(connection.execute(statement, {"its_id": task_id}).one_or_none())
+        with reading(reader_of(target, "result"), self._tables.tasks) as connection:
+            return self._of_row(connection.execute(statement, {"its_id": task_id}).one_or_none())
 
     async def of_async(self, session: AsyncSession, task_id: UUID) -> Outcome:
         """Do what ``of`` does, in an AsyncSession."""
@@ -119,9 +114,13 @@ class Results:
             return Failed((row.schedule_log or "").partition("\n")[0], status)
         if row.stage != RESULT_STAGE:
             return Done()
-        value, kind = orjson.loads(row.context), self._types.get(row.task_type)
+        return Done(self.value_of(row.task_type, row.context))
+
+    def value_of(self, task_type: str, text: str) -> Any:
+        """Return what a handler returned, of what is kept of it; raises ValueError or TypeError."""
+        value, kind = orjson.loads(text), self._types.get(task_type)
         signature = None if kind is None else kind.signature
-        return Done(value if signature is None else signature.revived_result(value))
+        return value if signature is None else signature.revived_result(value)
 
 
 def _pauses(task_id: UUID, timeout_seconds: float) -> Iterator[float]:

@@ -35,7 +35,7 @@ class Caller(NamedTuple):
 
 def target_of(given: Any) -> Session | Connection:
     """Return the Session or Connection behind ``given``; raises WrongTargetError or NotTransactionalError."""
-    target = _sync_session_of(given)
+    target = sync_session_of(given)
     if isinstance(target, Session):
         return target
     if isinstance(target, Connection):
@@ -64,7 +64,8 @@ async def awaited(given: Any, work: Callable[[Session], T]) -> T:
     return await async_session_of(given).run_sync(work)
 
 
-def _sync_session_of(given: Any) -> Any:
+def sync_session_of(given: Any) -> Any:
+    """Return the Session behind a scoped or asynchronous one; anything else as it is."""
     if isinstance(given, scoped_session):
         return given()
     return async_session_of(given).sync_session if is_async(given) else given

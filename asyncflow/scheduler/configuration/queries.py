@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Delete, Select, Table, Update, bindparam, delete, select, type_coerce, update
 
 from asyncflow.outbox.clock import NO_TIME
-from asyncflow.scheduler.table.raw_ids import Raw
+from asyncflow.outbox.dialects.raw_ids import Raw
 
 _OWN_COLUMNS = {"limit": "schedule_limit"}  # of options that are reserved words
 

@@ -11,13 +11,14 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.look_up import queries as look_up_queries
+from asyncflow.outbox.look_up.cursor import LAST_ID
+from asyncflow.outbox.look_up.time_rows import id_at
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.charts.charts import Chart, Span, charts, rate_of
 from asyncflow.scheduler.charts.hour import MOST_TYPES
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.limits import OF_A_COMMAND
-from asyncflow.scheduler.operator import look_queries
-from asyncflow.scheduler.operator.time_rows import LAST_ID, id_at
 from asyncflow.scheduler.operator.type_counts import count_up_to
 from asyncflow.scheduler.table.queries import read_clock
 
@@ -131,7 +132,7 @@ def look_at_flows(engine: Engine, outbox: Outbox, lateness: Lateness) -> Flows:
 def _arrivals(connection: Connection, outbox: Outbox, now: datetime) -> Mapping[str, float]:
     first = id_at(now - timedelta(seconds=_WINDOW_SECONDS))
     values = {"first": first, "before": LAST_ID, "most": _MOST_ARRIVALS}
-    rows = connection.execute(look_queries.along_time(outbox.tasks), values).all()
+    rows = connection.execute(look_up_queries.along_time(outbox.tasks), values).all()
     if len(rows) == _MOST_ARRIVALS:
         seconds = max(0.001, now.timestamp() - (rows[-1].id.int >> 80) / 1000)
     else:

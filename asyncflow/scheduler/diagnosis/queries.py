@@ -19,10 +19,10 @@ from sqlalchemy import (
 
 from asyncflow.outbox.clock import Instant, database_now
 from asyncflow.outbox.dialects import DatabaseDialect
+from asyncflow.outbox.dialects.raw_ids import raw_id
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.heads.queries import Lane
-from asyncflow.scheduler.table.raw_ids import raw_id
 
 _MOST: Any = bindparam("most", type_=Integer())
 _TYPE: Any = bindparam("its_type", type_=String())

@@ -15,12 +15,12 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.ids import new_id
+from asyncflow.outbox.look_up.cursor import Cursor, cursor_of
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.queries import insert_absent
 from asyncflow.outbox.tables import ACTOR_LENGTH, REASON_LENGTH
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator import queries
-from asyncflow.scheduler.operator.cursor import Cursor, cursor_of
 from asyncflow.text import require_text
 
 MOST_READ = 10_000

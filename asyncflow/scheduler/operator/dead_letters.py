@@ -16,6 +16,8 @@ from asyncflow.errors import OptionError, PayloadTooLargeError, TaskNotFoundErro
 from asyncflow.events import Hook, Hooks, TasksChanged
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.declarations.task_type import require_number
+from asyncflow.outbox.dialects.raw_ids import raw_form
+from asyncflow.outbox.look_up.cursor import Cursor, cursor_of
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries as cluster_queries
@@ -24,14 +26,12 @@ from asyncflow.scheduler.connections.again import run_again, run_briefly, run_on
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.audit import MOST_READ, Act
-from asyncflow.scheduler.operator.cursor import Cursor, cursor_of
 from asyncflow.scheduler.operator.pace import Pace
 from asyncflow.scheduler.operator.selection import Selection, task_id_of
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState, letter_of, state_of
 from asyncflow.scheduler.operator.walk import walk_of
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.log_lines import log_line, short_error
-from asyncflow.scheduler.table.raw_ids import raw_form
 from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.table.shards import put_into_shards
 

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Integer, Select, Table, Update, bindparam, select, update
 
 from asyncflow.outbox.clock import NO_TIME, database_now, seconds_until
-from asyncflow.outbox.tables import TaskId
 
 
 @lru_cache(maxsize=32)
@@ -41,15 +40,6 @@ def periodic(table: Table) -> Select[Any]:
     p = table.c
     columns = (p.name, p.cron, p.timezone, p.next_due, p.last_due, database_now().label("now"))
     return select(*columns).order_by(p.next_due, p.name)
-
-
-@lru_cache(maxsize=32)
-def along_time(table: Table) -> Select[Any]:
-    """Read of the newest ``most`` tasks from the id ``first`` on, and below ``before``, what filters ask for."""
-    t = table.c
-    within = (t.id >= bindparam("first", type_=TaskId()), t.id < bindparam("before", type_=TaskId()))
-    columns = (t.id, t.task_type, t.status, t.task_key, t.created_at)
-    return select(*columns).where(*within).order_by(t.id.desc()).limit(bindparam("most", type_=Integer()))
 
 
 @lru_cache(maxsize=32)

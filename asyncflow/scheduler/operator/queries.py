@@ -32,11 +32,13 @@ from sqlalchemy.sql import ColumnElement
 from asyncflow.outbox.clock import NO_TIME, Instant, database_now, seconds_until
 from asyncflow.outbox.dialects import DatabaseDialect
 from asyncflow.outbox.dialects.primary_key import by_primary_key
+from asyncflow.outbox.dialects.raw_ids import is_named, raw_id
+from asyncflow.outbox.look_up.queries import is_behind
+from asyncflow.outbox.queries import context_of
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.heads.queries import Lane
-from asyncflow.scheduler.table.queries import context_of, has_status, logged
-from asyncflow.scheduler.table.raw_ids import is_named, raw_id
+from asyncflow.scheduler.table.queries import has_status, logged
 
 _MOST: Any = bindparam("most", type_=Integer())
 
@@ -44,12 +46,6 @@ _MOST: Any = bindparam("most", type_=Integer())
 def now() -> Select[Any]:
     """Read the database's clock."""
     return select(database_now())
-
-
-def _behind(time: Any, task_id: Any) -> ColumnElement[bool]:
-    after: Any = bindparam("after_time", type_=Instant())
-    # Not a comparison of rows, for which MySQL and SQLite use less of the index.
-    return and_(time >= after, or_(time > after, task_id > bindparam("after_id", type_=TaskId())))
 
 
 @lru_cache(maxsize=64)
@@ -63,7 +59,7 @@ def settled_in_lane(tasks: Table, status: int, *, behind: bool) -> Select[Any]:
         t.order_time <= bindparam("until", type_=Instant()),
     ]
     if behind:
-        wanted.append(_behind(t.order_time, t.id))
+        wanted.append(is_behind(t.order_time, t.id))
     limit = bindparam("limit", type_=Integer())
     return select(t.order_time.label("time"), t.id).where(*wanted).order_by(t.order_time, t.id).limit(limit)
 
@@ -227,86 +223,3 @@ def latest(entries: Table, *, of_task: bool, behind: bool) -> Select[Any]:
 def is_there(entries: Table, entry_id: UUID) -> Select[Any]:
     """Read the id of an entry, if it is there."""
     return select(entries.c.id).where(entries.c.id == entry_id)
-
-
-WALK = ("task_type", "shard", "order_time", "id")  # behind a status, in the order of the index
-
-
-_TYPES: dict[str, Any] = {"task_type": String(), "shard": Integer(), "order_time": Instant(), "id": TaskId()}
-
-
-@lru_cache(maxsize=32)
-def shown_whole(tasks: Table, contexts: Table) -> Select[Any]:
-    """Read one task with everything but its claim token."""
-    return select(*_shown(tasks), tasks.c.payload, context_of(tasks, contexts)).where(
-        tasks.c.id == bindparam("its_id", type_=TaskId())
-    )
-
-
-@lru_cache(maxsize=32)
-def states(tasks: Table) -> Select[Any]:
-    """Read several tasks without their payloads and contexts."""
-    return select(*_shown(tasks)).where(is_named(tasks.c.id))
-
-
-@lru_cache(maxsize=32)
-def of_status(tasks: Table, *, of_type: bool, behind: int | None, contexts: Table | None) -> Select[Any]:
-    """List tasks of a status, and of a type, in the order of the index; ``behind`` as ``_along`` has it."""
-    return _along(tasks, _listed(tasks, contexts), of_type=of_type, behind=behind)
-
-
-@lru_cache(maxsize=32)
-def places(tasks: Table, *, of_type: bool, behind: int | None) -> Select[Any]:
-    """Read where tasks of a status, and of a type, stand, in the order of the index."""
-    t = tasks.c
-    columns = [t.id, t.task_type, t.shard, t.status, t.created_at, t.order_time]
-    return _along(tasks, columns, of_type=of_type, behind=behind)
-
-
-def _along(tasks: Table, columns: list[Any], *, of_type: bool, behind: int | None) -> Select[Any]:
-    """Read up to ``most`` tasks along the index.
-
-    ``behind`` lists those that share the first ``behind`` columns of WALK with the cursor and lie behind it in the next
-    one: several statements, each a single range of the index, in place of one with ORs that no planner ranges over.
-    """
-    t = tasks.c
-    conditions: list[ColumnElement[bool]] = [t.status == bindparam("its_status", type_=Integer())]
-    if behind is not None:
-        conditions += [t[name] == _at(name) for name in WALK[:behind]]
-        conditions.append(t[WALK[behind]] > _at(WALK[behind]))
-    if of_type:
-        conditions.append(t.task_type == bindparam("its_type", type_=String()))
-    # What is the same in all rows stays out: MariaDB would sort a whole type by it.
-    order = [t[name] for name in WALK[behind or 0 :] if name != "task_type" or not of_type]
-    return select(*columns).where(*conditions).order_by(*order).limit(_MOST)
-
-
-@lru_cache(maxsize=32)
-def along_key(tasks: Table, *, behind: bool) -> Select[Any]:
-    """Read of the first ``most`` rows of a key, in the order of their enqueueing, what filters ask for."""
-    t = tasks.c
-    conditions: list[ColumnElement[bool]] = [t.task_key == bindparam("its_key", type_=String())]
-    if behind:
-        conditions.append(_behind(t.created_at, t.id))
-    columns = (t.id, t.task_type, t.shard, t.status, t.created_at, t.order_time)
-    return select(*columns).where(*conditions).order_by(t.created_at, t.id).limit(_MOST)
-
-
-@lru_cache(maxsize=32)
-def enqueued_in_order(tasks: Table, contexts: Table | None) -> Select[Any]:
-    """List the tasks among ``ids`` in the order of their enqueueing."""
-    t = tasks.c
-    return select(*_listed(tasks, contexts)).where(is_named(t.id)).order_by(t.created_at, t.id)
-
-
-def _listed(tasks: Table, contexts: Table | None) -> list[Any]:
-    columns = _shown(tasks)
-    return columns if contexts is None else [*columns, tasks.c.payload, context_of(tasks, contexts)]
-
-
-def _at(name: str) -> Any:
-    return bindparam(f"at_{name}", type_=_TYPES[name])
-
-
-def _shown(tasks: Table) -> list[Any]:
-    return [column for column in tasks.c if column.name not in ("claim_token", "payload", "context")]

@@ -9,13 +9,14 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Row
 
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.look_up import queries as look_up_queries
+from asyncflow.outbox.look_up.cursor import Cursor
+from asyncflow.outbox.look_up.key_rows import KeyRows
+from asyncflow.outbox.look_up.task_rows import Filter, along_index
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.heads.queries import Lane, read_heads, read_heads_of
 from asyncflow.scheduler.operator import queries
-from asyncflow.scheduler.operator.cursor import Cursor
-from asyncflow.scheduler.operator.key_rows import KeyRows
 from asyncflow.scheduler.operator.selection import Selection
-from asyncflow.scheduler.operator.task_view import Filter, along_index
 
 
 class Walk(Protocol):
@@ -64,7 +65,7 @@ class _IndexWalk:
 
     def _read(self, connection: Connection, after: Cursor | None, most: int) -> list[Row[Any]]:
         rows: list[Row[Any]] = []
-        for statement, values in along_index(queries.places, self._tasks, self._status, self._task_type, after):
+        for statement, values in along_index(look_up_queries.places, self._tasks, self._status, self._task_type, after):
             rows += connection.execute(statement, {**values, "most": most - len(rows)}).all()
             if len(rows) == most:
                 break

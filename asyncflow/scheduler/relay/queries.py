@@ -32,10 +32,10 @@ from sqlalchemy.sql import ColumnElement
 from asyncflow.outbox.clock import NO_TIME, database_now, seconds_until
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.dialects.primary_key import by_primary_key
+from asyncflow.outbox.dialects.raw_ids import is_among, is_named, raw_id
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.table.queries import ASIDE, MOST_AHEAD, has_status, in_time, logged
-from asyncflow.scheduler.table.raw_ids import is_among, is_named, raw_id
 
 
 def _its_key(parked: Table) -> ColumnElement[bool]:

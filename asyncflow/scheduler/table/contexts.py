@@ -16,7 +16,7 @@ from asyncflow.scheduler.table import queries
 class Contexts:
     """Write and forget contexts in the transaction of the connection given; has no state, any thread uses it.
 
-    They are read with their rows: see ``context_queries.context_of``.
+    They are read with their rows: see ``outbox.queries.context_of``.
     """
 
     def __init__(self, outbox: Outbox) -> None:

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Text,
     Update,
     bindparam,
-    case,
     delete,
     exists,
     func,
@@ -30,8 +29,8 @@ from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import after_now, database_now
 from asyncflow.outbox.dialects.primary_key import by_primary_key
-from asyncflow.outbox.tables import OVERFLOWN, SCHEDULE_LOG_LENGTH, TaskId
-from asyncflow.scheduler.table.raw_ids import is_named, raw_id
+from asyncflow.outbox.dialects.raw_ids import is_named, raw_id
+from asyncflow.outbox.tables import SCHEDULE_LOG_LENGTH, TaskId
 
 _MICROSECOND = timedelta(microseconds=1)
 ASIDE = timedelta(days=1)  # how long a row that waits behind its key's first is out of the pages' way
@@ -103,12 +102,6 @@ def _is_in_its_status(tasks: Table) -> ColumnElement[bool]:
 
 
 _ID: Any = bindparam("its_id", type_=TaskId())
-
-
-def context_of(tasks: Table, contexts: Table) -> ColumnElement[Any]:
-    """Return the context of a row, wherever it is; the other table is looked into where the row says so."""
-    elsewhere = select(contexts.c.context).where(contexts.c.task_id == tasks.c.id).correlate(tasks).scalar_subquery()
-    return case((tasks.c.context == OVERFLOWN, elsewhere), else_=tasks.c.context).label("context")
 
 
 @lru_cache(maxsize=32)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from asyncflow.outbox.clock import moment_of
-from asyncflow.scheduler.table.raw_ids import Raw
+from asyncflow.outbox.dialects.raw_ids import Raw
 
 _MOMENT_DIGITS = 16  # of the microseconds since 1970, from 2001 to 2286; what is earlier counts as of 2001
 _FIRST_MOMENT = 10 ** (_MOMENT_DIGITS - 1)

@@ -26,9 +26,9 @@ from sqlalchemy import (
 from asyncflow.outbox.clock import NO_TIME, Instant, database_now
 from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
 from asyncflow.outbox.dialects.primary_key import by_primary_key
+from asyncflow.outbox.dialects.raw_ids import Raw, is_named, raw_id
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.table.queries import has_status
-from asyncflow.scheduler.table.raw_ids import Raw, is_named, raw_id
 
 
 def read_now(connection: Connection) -> datetime:

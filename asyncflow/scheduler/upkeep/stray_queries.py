@@ -25,9 +25,9 @@ from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import Instant, database_now
 from asyncflow.outbox.dialects.primary_key import by_primary_key
+from asyncflow.outbox.dialects.raw_ids import is_named, raw_id
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.table.queries import MOST_AHEAD, has_status, in_time
-from asyncflow.scheduler.table.raw_ids import is_named, raw_id
 
 _ITS_TYPE: Any = bindparam("its_type", type_=String())
 

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Row
 
 from asyncflow.errors import ClaimLostError
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.log_lines import log_line
-from asyncflow.scheduler.table.raw_ids import raw_form
 from asyncflow.scheduler.worker import queries
 from asyncflow.scheduler.worker.leaving.leavings import Leavings
 from asyncflow.scheduler.worker.leaving.results import Result

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.connections.caution import Caution
@@ -21,7 +22,6 @@ from asyncflow.scheduler.heads.precedence import Precedence
 from asyncflow.scheduler.heads.queries import Head, read_heads
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.table.queries import standing
-from asyncflow.scheduler.table.raw_ids import raw_form
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.worker.claim_rows import Checkpoint, ClaimRows, claim_lost, grouped
 from asyncflow.scheduler.worker.claim_source import Claim, Written

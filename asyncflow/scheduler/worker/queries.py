@@ -32,11 +32,12 @@ from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import NO_TIME, database_now
 from asyncflow.outbox.dialects.primary_key import by_primary_key
+from asyncflow.outbox.dialects.raw_ids import is_named, raw_id
+from asyncflow.outbox.queries import context_of
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import OWNER_LENGTH, RESULT_STAGE, TaskId
 from asyncflow.scheduler.table.claim_owner import HEARD, MARKS, SUSPECT, WAITING_SUSPECT
-from asyncflow.scheduler.table.queries import context_of, has_status, logged
-from asyncflow.scheduler.table.raw_ids import is_named, raw_id
+from asyncflow.scheduler.table.queries import has_status, logged
 
 
 def _held(tasks: Table) -> ColumnElement[bool]:

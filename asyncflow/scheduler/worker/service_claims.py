@@ -17,6 +17,7 @@ from asyncflow.forks import leave_at_fork
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.outcome.follow_up import has_follow_up
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import uuid_of
@@ -27,7 +28,6 @@ from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.heads.rounds import behind, claim_rows, earliest_due
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
-from asyncflow.scheduler.table.raw_ids import raw_form
 from asyncflow.scheduler.table.row_locks import hold_writers, sort_out
 from asyncflow.scheduler.worker import queries as claim_queries
 from asyncflow.scheduler.worker.claim_rows import Checkpoint, ClaimRows, claim_lost, grouped

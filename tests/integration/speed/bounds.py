@@ -35,6 +35,12 @@ BOUNDS = {
     "integrations/kafka/consuming/effects:_write": EXACT,
     "outbox/inbox:_delete": EXACT,
     "outbox/inbox:_remember": EXACT,
+    "outbox/inbox:read_expired": EXACT,
+    "outbox/look_up/key_rows:_read": TWICE,
+    "outbox/look_up/task_rows:_page_of_key": TWICE,
+    "outbox/look_up/task_rows:page": TWICE,
+    "outbox/look_up/task_rows:states": TWICE,
+    "outbox/look_up/time_rows:_read": TWICE,
     "scheduler/charts/charts:_read": Bound(2, 3 * 73),  # each hour of three days is looked for
     "scheduler/charts/queries:write": EXACT,
     "scheduler/cluster/database_registry:<lambda>": LOOK_AT_MANY,
@@ -61,7 +67,7 @@ BOUNDS = {
     "scheduler/diagnosis/sight:_seen": TWICE,
     "scheduler/diagnosis/sight:_switched_off": Bound(2, 220),
     "scheduler/diagnosis/upkeep:findings_of_keys": TWICE,
-    "scheduler/heads/queries:_fetched": Bound(2, 2 * 64),  # each of 64 pages looks whether it ends
+    "scheduler/heads/queries:_read_few_pages": Bound(2, 2 * 64),  # each of 64 pages looks whether it ends
     "scheduler/heads/queries:read_heads_among": LOOK_AT_MANY,
     "scheduler/heads/queries:read_heads_behind": LOOK_AT_MANY,
     "scheduler/heads/queries:read_heads_of": LOOK,
@@ -81,14 +87,11 @@ BOUNDS = {
     "scheduler/operator/instances:<lambda>": TWICE,
     "scheduler/operator/instances:_read": TWICE,
     "scheduler/operator/instances:write": TWICE,
-    "scheduler/operator/key_rows:_read": TWICE,
     "scheduler/operator/report:<genexpr>": OF_TYPES,
     "scheduler/operator/report:_dead_letters": EXACT,
     "scheduler/operator/report:_owners": Bound(2, 40),
     "scheduler/operator/report:_types": COUNTED,
     "scheduler/operator/schedules:<lambda>": TWICE,
-    "scheduler/operator/task_view:_page_of_key": TWICE,
-    "scheduler/operator/task_view:page": TWICE,
     "scheduler/operator/type_counts:_scanned": COUNTED,
     "scheduler/operator/walk:_read": Bound(2, 500),  # PostgreSQL sorts what is left, where that is so little
     "scheduler/relay/parking:_read": SMALL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -20,6 +20,7 @@ from asyncflow.integrations.kafka.consuming.effects import Effects
 from asyncflow.integrations.kafka.consuming.received import Partition, Received
 from asyncflow.integrations.prometheus import OutboxCollector
 from asyncflow.outbox.clock import NO_TIME
+from asyncflow.outbox.look_up.task_rows import Filter
 from asyncflow.scheduler import Audit, Configurations, DeadLetters, Selection
 from asyncflow.scheduler.charts.charts import charts
 from asyncflow.scheduler.cluster.resharding.reshard import reshard
@@ -31,7 +32,7 @@ from asyncflow.scheduler.operator.instances import Instances
 from asyncflow.scheduler.operator.pending_counts import count_pending
 from asyncflow.scheduler.operator.report import report
 from asyncflow.scheduler.operator.schedules import Schedules
-from asyncflow.scheduler.operator.task_view import Filter, TaskView
+from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.telling.instance_state import InstanceState, ToldTrouble
 from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim, ServiceClaims
 from asyncflow.scheduler.worker.verdict import Verdict
@@ -142,6 +143,15 @@ class Crowd:
             yield f"explain {status.name}", 30, partial(explain, self.engine, self.messages, self._one(status))
         for chosen in (Filter(), Filter(task_type=names[7]), Filter(status=Status.FAILED), Filter(key="busy")):
             yield f"list {chosen}", 12, partial(self._pages, chosen)
+        now = datetime.now(timezone.utc)
+        of_key: dict[str, Any] = {"key": "busy", "newest_first": True}
+        yield "find a key", 4, partial(self._find, of_key)
+        yield "find in a key", 14, partial(self._find, {**of_key, "status": Status.FAILED, "until": now})
+        yield "find the newest", 4, partial(self._find, {"newest_first": True})
+        of_time: dict[str, Any] = {"since": datetime(1970, 1, 2, tzinfo=timezone.utc), "task_type": names[7]}
+        yield "find along time", 14, partial(self._find, of_time)
+        yield "find a status", 12, partial(self._find, {"status": Status.FAILED, "task_type": names[1]})
+        yield "find ids", 1, partial(self._find, {"ids": [self._one(Status.FAILED)]})
         yield "dead letters", 5, letters.list
         yield "dead letters further on", 10, lambda: letters.list(after=letters.list().next)
         yield "dead letters of a type", 4, lambda: letters.list(task_type=names[self.size.types // 5 - 1])
@@ -259,6 +269,12 @@ class Crowd:
         with self.engine.connect() as connection:
             for _ in range(2):
                 cursor = view.page(connection, chosen, 50, cursor).next
+
+    def _find(self, wanted: dict[str, Any]) -> None:
+        with self.engine.connect() as connection:
+            page = self.messages.find(connection, **wanted)
+            if page.next is not None:
+                self.messages.find(connection, **wanted, after=page.next)
 
 
 class _Channel:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from sqlalchemy import MetaData, select, text
 
 from asyncflow import Outbox, Scheduler, Status
+from asyncflow.outbox.look_up.task_rows import Filter, TaskPage
 from asyncflow.scheduler import DeadLetters
 from asyncflow.scheduler.cluster.resharding.reshard import reshard
 from asyncflow.scheduler.diagnosis.diagnose import diagnose
@@ -22,7 +24,7 @@ from asyncflow.scheduler.heads import planner_statistics
 from asyncflow.scheduler.heads.parts import MOST_LANES, HeadParts
 from asyncflow.scheduler.heads.queries import read_heads_of
 from asyncflow.scheduler.operator.report import report
-from asyncflow.scheduler.operator.task_view import Filter, TaskPage, TaskView
+from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from asyncflow.scheduler.worker.service_claims import ServiceClaims
 from asyncflow.testing import MemoryPublisher
@@ -32,6 +34,7 @@ from tests.support.databases import fresh_database, open_engine
 
 TYPES, SHARDS = 300, 64
 DAY = 86400
+LONG_AGO, FAR_OFF = (datetime(year, 1, 2, tzinfo=timezone.utc) for year in (1970, 9999))
 KEY_ROWS = 12_000
 
 
@@ -123,6 +126,40 @@ def test_a_filter_that_fits_within_a_key_of_many_rows_reads_what_it_returns(fill
         page = filled.page(Filter(key="busy", task_type="type.00000"), 50)
     assert len(page.rows) == 50
     assert examined.total <= 3 * 51
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"key": "busy"},
+        {"key": "busy", "task_type": "type.00000", "since": LONG_AGO},
+        {"key": "busy", "until": FAR_OFF},
+        {"since": LONG_AGO},
+        {"until": FAR_OFF},
+        {},
+    ],
+    ids=str,
+)
+def test_a_look_up_reads_what_it_returns_from_the_oldest_on_or_the_newest(
+    filled: Filled, wanted: dict[str, Any], newest_first: bool
+) -> None:
+    with filled.engine.connect() as connection, examining(filled.engine) as examined:
+        page = filled.outbox.find(connection, **wanted, newest_first=newest_first, limit=50)
+    assert len(page) == 50
+    assert examined.total <= 3 * 51 + 20
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("within", [{"key": "busy"}, {"since": LONG_AGO}], ids=str)
+def test_a_look_up_that_finds_nothing_reads_a_bounded_part_of_the_table(
+    filled: Filled, within: dict[str, Any], newest_first: bool
+) -> None:
+    nobody: dict[str, Any] = {"task_type": "nobody", "newest_first": newest_first}
+    with filled.engine.connect() as connection, examining(filled.engine) as examined:
+        page = filled.outbox.find(connection, **within, **nobody)
+    assert (len(page), page.next is None) == (0, False)
+    assert examined.total <= 2 * 6000
 
 
 def test_dead_letters_of_a_key_are_all_found_by_bounded_statements(filled: Filled) -> None:

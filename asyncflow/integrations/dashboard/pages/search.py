@@ -12,11 +12,13 @@ from asyncflow.errors import OptionError
 from asyncflow.integrations.dashboard.desk import Desk
 from asyncflow.integrations.dashboard.page import PagePath, Seen, Values, WebPage
 from asyncflow.outbox import Status
+from asyncflow.outbox.look_up.cursor import cursor_of
+from asyncflow.outbox.look_up.key_rows import TimeSpan
+from asyncflow.outbox.look_up.task_rows import Filter
+from asyncflow.outbox.look_up.time_rows import TimeRows
 from asyncflow.scheduler.connections.again import run_briefly
-from asyncflow.scheduler.operator.cursor import cursor_of
 from asyncflow.scheduler.operator.selection import task_id_of
-from asyncflow.scheduler.operator.task_view import Filter, TaskView
-from asyncflow.scheduler.operator.time_rows import TimeRows
+from asyncflow.scheduler.operator.task_view import TaskView
 
 _MOST = 50
 _ASKS = ("id", "key", "type", "status", "since", "until", "after")
@@ -40,8 +42,8 @@ def _found(desk: Desk, values: Values, chosen: Filter) -> tuple[Sequence[Any], s
 
     def read(connection: Connection) -> Any:
         if along_time:
-            rows = TimeRows(desk.outbox, chosen, _moment(values, "since"), _moment(values, "until"))
-            return rows.page(connection, after, _MOST)
+            span = TimeSpan(_moment(values, "since"), _moment(values, "until"), newest_first=True)
+            return TimeRows(desk.outbox.tasks, TaskView(desk.outbox), chosen, span).page(connection, after, _MOST)
         return TaskView(desk.outbox).page(connection, chosen, _MOST, after)
 
     page = run_briefly(desk.engine, read)

@@ -17,11 +17,12 @@ from asyncflow.integrations.dashboard.page import Deed, Form, PagePath, Seen, Va
 from asyncflow.integrations.dashboard.payloads import difference, payload_mended, payload_shown
 from asyncflow.integrations.dashboard.settings import TRACE_ID
 from asyncflow.outbox import Status
+from asyncflow.outbox.look_up.task_rows import Filter, TaskPage
 from asyncflow.scheduler import Audit, AuditEntry, DeadLetters, Selection
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.diagnosis.explain import explain
 from asyncflow.scheduler.operator.selection import task_id_of
-from asyncflow.scheduler.operator.task_view import Filter, TaskPage, TaskState, TaskView
+from asyncflow.scheduler.operator.task_view import TaskState, TaskView
 
 _LINE = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z (.*)$")
 _BY = re.compile(r"^(replay|mend|cancel) by ")

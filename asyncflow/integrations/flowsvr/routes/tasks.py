@@ -22,10 +22,10 @@ from asyncflow.integrations.flowsvr.routes.answers import TaskCounts, TaskCreate
 from asyncflow.integrations.flowsvr.wire import state_json, whole_json
 from asyncflow.outbox import Call
 from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.look_up.cursor import cursor_of
+from asyncflow.outbox.look_up.task_rows import Filter
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH, TASK_TYPE_LENGTH
-from asyncflow.scheduler.operator.cursor import cursor_of
-from asyncflow.scheduler.operator.task_view import Filter
 
 _FOUND = "It was created before, with this idempotency key"
 STATUSES = tuple(status.name for status in Status)

@@ -55,11 +55,11 @@ from asyncflow.integrations.flowsvr.v1.original import (
 from asyncflow.outbox import Call
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
 from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.look_up.task_rows import Filter
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.audit import Act
-from asyncflow.scheduler.operator.task_view import Filter
 from asyncflow.scheduler.worker.claim_source import Claim
 from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim
 from asyncflow.scheduler.worker.task_context import stage_of

@@ -9,7 +9,7 @@ from sqlalchemy import Delete, Integer, Select, Table, Update, bindparam, delete
 from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import Instant
-from asyncflow.scheduler.table.raw_ids import raw_id
+from asyncflow.outbox.dialects.raw_ids import raw_id
 
 WALK = ("task_type", "shard", "order_time", "id")  # behind a status, in the order of the index
 

@@ -13,16 +13,16 @@ from sqlalchemy import Connection, Engine
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.declarations.task_type import require_number
+from asyncflow.outbox.dialects.raw_ids import raw_form
+from asyncflow.outbox.look_up.cursor import Cursor
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.operator import queries as task_queries
 from asyncflow.scheduler.operator.audit import Act, Subject
 from asyncflow.scheduler.operator.by_hand import queries
-from asyncflow.scheduler.operator.cursor import Cursor
 from asyncflow.scheduler.operator.walk import walk_of_old
 from asyncflow.scheduler.table.contexts import Contexts
-from asyncflow.scheduler.table.raw_ids import raw_form
 from asyncflow.text import shown
 
 COUNTED = 10_000  # of a preview, which ends there

@@ -10,10 +10,10 @@ from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import after_now, database_now, epoch_seconds, seconds_until
 from asyncflow.outbox.dialects.primary_key import by_primary_key
+from asyncflow.outbox.dialects.raw_ids import is_named, raw_id
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.table.claim_owner import SUSPECT
 from asyncflow.scheduler.table.queries import has_status
-from asyncflow.scheduler.table.raw_ids import is_named, raw_id
 from asyncflow.scheduler.worker.queries import ended, its_time_has_come, pending_again
 
 

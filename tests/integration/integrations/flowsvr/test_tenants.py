@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import literal_column, select, update
 
 from asyncflow.integrations.flowsvr import Token, Tokens
-from asyncflow.scheduler.operator import key_rows
+from asyncflow.outbox.look_up import key_rows
 from tests.integration.integrations.flowsvr.conftest import TOKENS, Service
 
 Make = Callable[..., Service]

@@ -12,12 +12,12 @@ from sqlalchemy import Engine, Select, Table, select, text
 from asyncflow import Call, Message, Scheduler, Status
 from asyncflow.errors import RowsLockedError
 from asyncflow.events import OwnershipChanged, RowsLocked, SettleFenced, StepFailed
+from asyncflow.outbox.dialects.raw_ids import raw_id
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.publishing.order import Key
 from asyncflow.scheduler.relay.parking_change import ParkingChange
 from asyncflow.scheduler.relay.settlement import Settlement
 from asyncflow.scheduler.relay.unsettled import Unsettled
-from asyncflow.scheduler.table.raw_ids import raw_id
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import Meanwhile, ids_of
 from tests.integration.scheduler.relay.test_order import neighbours_of

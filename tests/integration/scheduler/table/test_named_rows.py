@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import Connection, Engine, Integer, Table, select, text
 
 from asyncflow import Status
+from asyncflow.outbox.dialects.raw_ids import raw_id
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.operator import queries as by_operator
 from asyncflow.scheduler.relay import queries as of_relay
 from asyncflow.scheduler.table import queries as of_all
-from asyncflow.scheduler.table.raw_ids import raw_id
 from asyncflow.scheduler.upkeep import queries as of_cleaner
 from asyncflow.scheduler.upkeep import stray_queries
 from asyncflow.scheduler.worker import queries as of_worker

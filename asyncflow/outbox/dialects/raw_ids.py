@@ -12,7 +12,7 @@ from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import UserDefinedType
 
-from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.dialects.choose import dialect_of
 
 
 def raw_form(task_id: UUID, dialect_name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Tasks in the order of their enqueueing, the newest first: along their ids, which begin with their time."""
+"""Tasks in the order of their enqueueing: along their ids, which begin with their time."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, Table
 
-from asyncflow.outbox import Outbox
-from asyncflow.scheduler.operator import look_queries
-from asyncflow.scheduler.operator.cursor import Cursor
-from asyncflow.scheduler.operator.task_view import Filter, TaskPage, TaskView
+from asyncflow.outbox.look_up import queries
+from asyncflow.outbox.look_up.cursor import LAST_ID, Cursor
+from asyncflow.outbox.look_up.key_rows import TimeSpan
+from asyncflow.outbox.look_up.task_rows import Filter, TaskPage, TaskRows
 
 MOST_EXAMINED = 5_000  # rows, for one page
 _AT_ONCE = 1_000  # rows that a statement reads, of what filters ask for
-LAST_ID = UUID(int=2**128 - 1)
 
 
 class TimeRows:
@@ -25,20 +24,21 @@ class TimeRows:
     A page of which few are chosen may have fewer rows than there is room for, or none, and yet a next one.
     """
 
-    def __init__(self, outbox: Outbox, chosen: Filter, since: datetime | None, until: datetime | None) -> None:
-        self._tasks = outbox.tasks
-        self._view = TaskView(outbox)
+    def __init__(self, tasks: Table, rows: TaskRows, chosen: Filter, span: TimeSpan) -> None:
+        self._tasks = tasks
+        self._rows = rows
         self._chosen = chosen
-        self._first = id_at(since) if since is not None else UUID(int=0)
-        self._before = id_at(until) if until is not None else LAST_ID
+        self._newest_first = span.newest_first
+        self._first = id_at(span.since) if span.since is not None else UUID(int=0)
+        self._before = id_at(span.until) if span.until is not None else LAST_ID
 
     def page(self, connection: Connection, after: Cursor | None, most: int) -> TaskPage:
-        """Read up to ``most`` tasks behind the cursor, which are older."""
-        before = self._before if after is None else after.id
+        """Read up to ``most`` tasks behind the cursor."""
+        last = None if after is None else after.id
         found: list[Row[Any]] = []
         examined, at_once = 0, most + 1  # one more, to know whether there is more
         while True:
-            rows = self._read(connection, before, at_once)
+            rows = self._read(connection, last, at_once)
             wanted = [row for row in rows if self._chosen.takes(row)]
             room = most - len(found)
             found += wanted[:room]
@@ -46,16 +46,21 @@ class TimeRows:
                 return self._page(connection, found, found[-1])
             if len(rows) < at_once:
                 return self._page(connection, found, None)
-            before, examined, at_once = rows[-1].id, examined + len(rows), _AT_ONCE
+            last, examined, at_once = rows[-1].id, examined + len(rows), _AT_ONCE
             if examined >= MOST_EXAMINED:
                 return self._page(connection, found, rows[-1])
 
-    def _read(self, connection: Connection, before: UUID, most: int) -> Sequence[Row[Any]]:
-        values = {"first": self._first, "before": before, "most": most}
-        return connection.execute(look_queries.along_time(self._tasks), values).all()
+    def _read(self, connection: Connection, last: UUID | None, most: int) -> Sequence[Row[Any]]:
+        first, before = self._first, self._before
+        if last is not None and self._newest_first:
+            before = min(before, last)
+        elif last is not None:
+            first = max(first, UUID(int=min(last.int + 1, LAST_ID.int)))
+        values = {"first": first, "before": before, "most": most}
+        return connection.execute(queries.along_time(self._tasks, newest_first=self._newest_first), values).all()
 
     def _page(self, connection: Connection, found: Sequence[Row[Any]], last: Row[Any] | None) -> TaskPage:
-        states = self._view.states(connection, [row.id for row in found]) if found else {}
+        states = self._rows.states(connection, [row.id for row in found]) if found else {}
         cursor = None if last is None else Cursor.along_key(last)
         return TaskPage([states[row.id] for row in found if row.id in states], cursor)
 

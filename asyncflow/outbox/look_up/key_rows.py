@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Table
 
-from asyncflow.scheduler.operator import queries
-from asyncflow.scheduler.operator.cursor import Cursor
+from asyncflow.outbox.look_up import queries
+from asyncflow.outbox.look_up.cursor import Cursor
 
 MOST_EXAMINED = 5_000  # rows of a key, for one page of a list
 _AT_ONCE = 1_000  # rows that a statement reads
+
+
+class TimeSpan(NamedTuple):
+    """Tell which stretch of time is read, from ``since`` to before ``until``, and in which direction."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    newest_first: bool = False
+
+    @property
+    def begin(self) -> Cursor | None:
+        """Return behind what to begin; None: at the first row."""
+        moment = self.until if self.newest_first else self.since
+        return None if moment is None else Cursor.before(moment)
+
+    @property
+    def end(self) -> datetime | None:
+        """Return the moment behind which nothing is read, that itself if the newest comes first."""
+        return self.since if self.newest_first else self.until
+
+
+EVER = TimeSpan()
 
 
 class KeyRowsPage(NamedTuple):
@@ -24,17 +47,18 @@ class KeyRowsPage(NamedTuple):
 class KeyRows:
     """Read the rows of a key that are wanted; has no state."""
 
-    def __init__(self, tasks: Table, key: str, is_wanted: Callable[[Row[Any]], bool]) -> None:
+    def __init__(self, tasks: Table, key: str, is_wanted: Callable[[Row[Any]], bool], span: TimeSpan = EVER) -> None:
         self._tasks = tasks
         self._key = key
         self._is_wanted = is_wanted
+        self._span = span
 
     def page(self, connection: Connection, after: Cursor | None, most: int) -> KeyRowsPage:
         """Read up to ``most`` rows behind a cursor; fewer, or none, if too many of those behind it are not wanted.
 
-        However many, it goes on to a later moment: a cursor tells the moment of a row that is not wanted, and no more.
+        However many, it goes on to another moment: a cursor tells the moment of a row that is not wanted, and no more.
         """
-        begin = after
+        after = begin = self._span.begin if after is None else after
         found: list[Row[Any]] = []
         examined, at_once = 0, most + 1  # one more, to know whether there is more
         while True:
@@ -47,8 +71,9 @@ class KeyRows:
             if len(rows) < at_once:
                 return KeyRowsPage(found, None)
             after, examined, at_once = Cursor.along_key(rows[-1]), examined + len(rows), _AT_ONCE
-            if examined >= MOST_EXAMINED and _is_later(after, begin):
-                return KeyRowsPage(found, Cursor.past_unwanted(after, found[-1] if found else None))
+            if examined >= MOST_EXAMINED and (begin is None or after.moment != begin.moment):
+                given = found[-1] if found else None
+                return KeyRowsPage(found, Cursor.past_unwanted(after, given, newest_first=self._span.newest_first))
 
     def all_the_way(self, connection: Connection, after: Cursor | None, most: int) -> list[Row[Any]]:
         """Read up to ``most`` rows behind a cursor, however many are not wanted; none at the key's end."""
@@ -62,8 +87,10 @@ class KeyRows:
         values: dict[str, Any] = {"its_key": self._key, "most": most}
         if after is not None:
             values |= {"after_time": after.moment, "after_id": after.id}
-        return connection.execute(queries.along_key(self._tasks, behind=after is not None), values).all()
-
-
-def _is_later(one: Cursor, other: Cursor | None) -> bool:
-    return other is None or one.moment > other.moment
+        end = self._span.end
+        if end is not None:
+            values["end_time"] = end
+        statement = queries.along_key(
+            self._tasks, behind=after is not None, newest_first=self._span.newest_first, ends=end is not None
+        )
+        return connection.execute(statement, values).all()

@@ -18,7 +18,8 @@ from asyncflow.outbox.status import Status
 from asyncflow.text import shown
 
 _MOST_SHARDS = 2**15
-_NONE = UUID(int=0)  # before any other
+_FIRST_ID = UUID(int=0)
+LAST_ID = UUID(int=2**128 - 1)
 
 
 class Cursor(NamedTuple):
@@ -41,14 +42,20 @@ class Cursor(NamedTuple):
         return cls(row.status, row.task_type, row.shard, row.order_time, row.id)
 
     @classmethod
-    def past_unwanted(cls, last: Cursor, given: Row[Any] | None) -> Cursor:
+    def before(cls, moment: datetime) -> Cursor:
+        """Return the cursor along a key between what was enqueued before a moment, and what then or later."""
+        return cls(0, "", 0, moment, _FIRST_ID)
+
+    @classmethod
+    def past_unwanted(cls, last: Cursor, given: Row[Any] | None, *, newest_first: bool = False) -> Cursor:
         """Return the cursor behind the ``last`` row of a key that was looked at, which is none for the caller.
 
         It tells that row's moment and not its id; of the rows of that moment those behind the one ``given`` last, if
         that is one of them, are looked at once more.
         """
         is_of_moment = given is not None and given.created_at == last.moment
-        return last._replace(id=given.id if given is not None and is_of_moment else _NONE)
+        nothing_read = LAST_ID if newest_first else _FIRST_ID
+        return last._replace(id=given.id if given is not None and is_of_moment else nothing_read)
 
     def as_text(self, of: Hashable) -> str:
         """Return a text for outside, of which ``cursor_of`` makes the cursor again; ``of`` tells the list."""

@@ -1,0 +1,1 @@
+"""Look-up: tasks by id, key, type, status and time, along indexes alone, page by page."""
