@@ -72,7 +72,7 @@ class _TablePlan:
     def operations(self) -> Iterator[SchemaOperation]:
         """Give the operations: a column has its type before an index needs it, and is there before a key does."""
         steps: list[tuple[DifferenceKind, Callable[[SchemaDifference], SchemaOperation]]] = [
-            (DifferenceKind.ENGINE, lambda one: self._plain([one], self.schema.alter_engine(self.table))),
+            (DifferenceKind.ENGINE, self._alter_engine),
             (DifferenceKind.COLUMN_MISSING, self._add_column),
             (DifferenceKind.PRIMARY_KEY, self._alter_primary_key),
         ]
@@ -125,6 +125,9 @@ class _TablePlan:
             is_large=self.is_large,
             **more,
         )
+
+    def _alter_engine(self, one: SchemaDifference) -> SchemaOperation:
+        return self._plain([one], self.schema.alter_engine(self.table), keeps_waiting=True)
 
     def _add_column(self, one: SchemaDifference) -> SchemaOperation:
         column = self._column(one)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Dialect, Index, Table
 
 from asyncflow.outbox.dialects.schema.live import LiveColumn, LiveIndex, LiveTable
-from asyncflow.outbox.dialects.schema.postgresql_catalogue import OWN_COLLATION, read
+from asyncflow.outbox.dialects.schema.postgresql_catalogue import LOGGED, OWN_COLLATION, read
 from asyncflow.outbox.dialects.schema.protocol import (
     Size,
     added,
@@ -37,7 +37,7 @@ _BOUNDED: dict[str, Size] = {
 class PostgreSQLSchema:
     """Read the catalogue; change by ALTER TABLE, and index a large table beside its writers."""
 
-    engine: str | None = None
+    engine: str | None = LOGGED
     rebuilds = False
     tells_duration = False
 
@@ -110,8 +110,8 @@ class PostgreSQLSchema:
         return [self._alter(table, f"{dropped}ADD CONSTRAINT {name} PRIMARY KEY ({needed})")]
 
     def alter_engine(self, table: Table) -> list[str]:
-        """Return nothing: it has none."""
-        return []
+        """Return what writes it to the log from now on."""
+        return [self._alter(table, f"SET {self.engine}")]
 
     def create_index(self, index: Index, live: LiveIndex | None, *, is_large: bool) -> list[str]:
         """Return what makes it; of a large table beside its writers, and one in whose place it comes serves until then.

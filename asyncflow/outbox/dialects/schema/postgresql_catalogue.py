@@ -17,7 +17,8 @@ _HERE = (
     "ELSE n.nspname = CAST(:place AS text) END"
 )
 _COLUMNS = (
-    "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid), "
+    "SELECT c.relname, c.relpersistence, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, "
+    "pg_get_expr(d.adbin, d.adrelid), "
     "{computed}, {identity}, pg_get_serial_sequence(CAST(CAST(c.oid AS regclass) AS text), a.attname), "
     "CASE WHEN a.attcollation <> t.typcollation THEN o.collname END "
     + _HERE.format(
@@ -40,6 +41,7 @@ _INDEXES = (
     + " AND i.indoption[k.place - 1] IS NOT NULL ORDER BY c.relname, x.relname, k.place"
 )
 OWN_COLLATION = "default"
+LOGGED = "LOGGED"  # else a crash of the server empties the table
 
 
 def read(connection: Connection, tables: Sequence[Table]) -> Mapping[Table, LiveTable]:
@@ -53,12 +55,14 @@ def read(connection: Connection, tables: Sequence[Table]) -> Mapping[Table, Live
     for place, group in groupby(sorted(tables, key=lambda one: one.schema or ""), lambda one: one.schema):
         its = {table.name: table for table in group}
         columns: defaultdict[str, list[LiveColumn]] = defaultdict(list)
-        for name, *row in _ask(connection, columns_text, place, its):
+        logged: dict[str, str] = {}
+        for name, persistence, *row in _ask(connection, columns_text, place, its):
             columns[name].append(_column(*row))
+            logged[name] = LOGGED if persistence == "p" else "UNLOGGED"
         indexes: defaultdict[str, list[Any]] = defaultdict(list)
         for name, *row in _ask(connection, _INDEXES, place, its):
             indexes[name].append(row)
-        found.update({its[name]: _table(one, indexes[name]) for name, one in columns.items()})
+        found.update({its[name]: _table(one, indexes[name], logged[name]) for name, one in columns.items()})
     return found
 
 
@@ -93,7 +97,7 @@ def _column(
     )
 
 
-def _table(columns: list[LiveColumn], rows: list[Any]) -> LiveTable:
+def _table(columns: list[LiveColumn], rows: list[Any], engine: str) -> LiveTable:
     indexes = {name: _index(name, list(its)) for name, its in groupby(rows, lambda row: str(row[0]))}
     primary = next((row for row in rows if row[1]), None)
     key = indexes.pop(primary[0]).parts if primary else ()
@@ -102,6 +106,7 @@ def _table(columns: list[LiveColumn], rows: list[Any]) -> LiveTable:
         primary_key=key,
         indexes=indexes,
         primary_name=primary[6] if primary else None,
+        engine=engine,
     )
 
 

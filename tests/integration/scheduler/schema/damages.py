@@ -160,6 +160,7 @@ POSTGRESQL = [
     _of("a gained NOT NULL", DifferenceKind.GAINED_NOT_NULL, _altered("stage SET NOT NULL")),
     _of("a default where NULL is meant", DifferenceKind.DEFAULT, _altered("stage SET DEFAULT 'x'")),
     _of("a number that counts no more", DifferenceKind.COUNTS_NOT, _altered("number DROP DEFAULT", "asyncflow_turn")),
+    _of("a table without a log", DifferenceKind.ENGINE, "ALTER TABLE asyncflow_job SET UNLOGGED"),
     _of(
         "a number whose counter is gone",
         DifferenceKind.COUNTS_NOT,
