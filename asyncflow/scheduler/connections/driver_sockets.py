@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import accumulate, repeat
 from types import FrameType
 from typing import Any
 
-from asyncflow.scheduler.connections.one_turn import OneTurn
+from asyncflow.scheduler.connections.paused_collector import PausedCollector
 
-_TURN = OneTurn()
+_COLLECTOR = PausedCollector()
 
 
 def socket_of(driver_connection: Any) -> socket.socket | None:
@@ -57,24 +58,37 @@ def _number_of(connection: Any) -> int | None:
 
 
 def _candidates(thread: int) -> list[Any]:
-    """Return what may be connections in the frames of a thread, all of them before any is cut: then it goes on.
+    """Return what may be connections in the frames of a thread; nothing if it has gone on meanwhile."""
+    top = sys._current_frames().get(thread)
+    if top is None:
+        return []
+    place = top.f_lasti
+    found = list(_found_in(_frames_below(top)))
+    waits_still = sys._current_frames().get(thread) is top and top.f_lasti == place
+    return found if waits_still else []
 
-    Frames that change in the middle of a walk crash CPython.
+
+def _frames_below(top: FrameType) -> list[FrameType]:
+    """Return a frame and those that it was called by.
+
+    In one call of C, in the middle of which no other thread runs: a walk through frames that change crashes CPython,
+    or never ends. What follows the outermost frame is None, which has no ``f_back``.
     """
-    with _TURN.taken():
-        return list(_found_in(sys._current_frames().get(thread)))
+    frames: list[Any] = []
+    with _COLLECTOR.paused(), suppress(AttributeError):
+        frames.extend(accumulate(repeat("f_back"), getattr, initial=top))
+    return [frame for frame in frames if frame is not None]
 
 
-def _found_in(frame: FrameType | None) -> Iterator[Any]:
-    while frame is not None:
-        names = frame.f_locals
-        module = frame.f_globals.get("__name__", "")
+def _found_in(frames: Iterable[FrameType]) -> Iterator[Any]:
+    for frame in frames:
+        module, code = frame.f_globals.get("__name__", ""), frame.f_code
+        names = code.co_varnames + code.co_cellvars
         if "dbapi_connection" in names:  # of SQLAlchemy, which asks whether it still lives, or ends its transaction
-            yield names["dbapi_connection"]
+            yield frame.f_locals.get("dbapi_connection")
         if module.startswith("sqlalchemy.") and "cursor" in names:  # of which something is asked
-            yield getattr(names["cursor"], "connection", None)
+            yield getattr(frame.f_locals.get("cursor"), "connection", None)
         if module == "pymysql.connections" and "self" in names:
-            yield names["self"]
+            yield frame.f_locals.get("self")
         if module.startswith("psycopg") and "fileno" in names:
-            yield names["fileno"]
-        frame = frame.f_back
+            yield frame.f_locals.get("fileno")
