@@ -29,6 +29,7 @@ _QUIET = (
     events.SettledRowsDeleted,
     events.AuditEntriesDeleted,
     events.IdempotencyKeysForgotten,
+    events.InboxEntriesDeleted,
     events.TickMisfired,
     events.JobItemFinished,
 )

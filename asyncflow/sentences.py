@@ -30,6 +30,7 @@ _SENTENCES: dict[type[Event], str] = {
     events.TasksChanged: "Somebody changed tasks on purpose",
     events.AuditEntriesDeleted: "Old audit rows were deleted",
     events.SettledRowsDeleted: "Old tasks were deleted",
+    events.InboxEntriesDeleted: "Old inbox entries were deleted",
     events.RowsPutBack: "Rows that waited for nothing were put back",
     events.RowsPutInOrder: "Rows that were published without an order were put in order",
     events.IdempotencyKeysForgotten: "Old idempotency keys were forgotten",

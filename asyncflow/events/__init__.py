@@ -33,6 +33,7 @@ from asyncflow.events.type_events import ConfigurationChanged, ConfigurationIgno
 from asyncflow.events.upkeep_events import (
     AuditEntriesDeleted,
     IdempotencyKeysForgotten,
+    InboxEntriesDeleted,
     PeriodicTasksEnqueued,
     RowsPutBack,
     RowsPutInOrder,
@@ -54,6 +55,7 @@ __all__ = [
     "Hook",
     "Hooks",
     "IdempotencyKeysForgotten",
+    "InboxEntriesDeleted",
     "JobFailed",
     "JobFailedOver",
     "JobFenced",

@@ -26,6 +26,14 @@ class AuditEntriesDeleted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class InboxEntriesDeleted(Event):
+    """The cleaner deleted rows of the inbox ``table`` whose retention is over; a message that comes again is new."""
+
+    table: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class SettledRowsDeleted(Event):
     """The cleaner deleted rows whose retention is over."""
 

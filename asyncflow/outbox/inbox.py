@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, MetaData, insert
+from sqlalchemy import Connection, Engine, MetaData, Table, insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -88,13 +88,9 @@ class Inbox:
 
     def _delete(self, engine: Engine, older_than: timedelta, limit: int, page: list[tuple[str, str]]) -> int:
         """Delete a ``page``, which is read unless an earlier attempt did: that one may have deleted it."""
-        skips_locked = dialect_of(engine.dialect.name).skips_locked
         with limited(engine) as connection:
             if not page:
-                expired = queries.expired_inbox_entries(self.entries, older_than, limit)
-                if skips_locked(connection.dialect):
-                    expired = expired.with_for_update(skip_locked=True)
-                page += ((key.consumer, key.message_id) for key in connection.execute(expired))
+                page += read_expired(connection, self.entries, older_than, limit)
             queries.delete_inbox_entries(connection, self.entries, page)
         return len(page)
 
@@ -103,6 +99,14 @@ class Inbox:
         require_sound(connection, (self.entries,))
         require_exact(connection, (entry["consumer"], entry["message_id"]))
         return insert_absent(connection, self.entries, [entry]) == 1
+
+
+def read_expired(connection: Connection, entries: Table, older_than: timedelta, limit: int) -> list[tuple[str, str]]:
+    """Read the keys of entries that are older, the oldest first; held, where the server steps over what others hold."""
+    expired = queries.expired_inbox_entries(entries, older_than, limit)
+    if dialect_of(connection.dialect.name).skips_locked(connection.dialect):
+        expired = expired.with_for_update(skip_locked=True)
+    return [(key.consumer, key.message_id) for key in connection.execute(expired)]
 
 
 def _entry(message_id: Any, consumer: Any) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class SchedulerOptions(TypedDict, total=False):
     failed_retention_seconds: float | None
     audit_retention_seconds: float | None
     dedupe_retention_seconds: float | None
+    inbox_retention_seconds: float | None
     cleaning_interval_seconds: float
     cleaning_batch: int
     cleaning_pause_seconds: float

@@ -38,6 +38,7 @@ class SchedulerSettings:
     failed_retention_seconds: float | None = 30 * _DAY  # FAILED and CANCELLED rows likewise
     audit_retention_seconds: float | None = 365 * _DAY  # audit rows are deleted after it; None keeps them
     dedupe_retention_seconds: float | None = 7 * _DAY  # idempotency keys are forgotten after it; None keeps them
+    inbox_retention_seconds: float | None = 14 * _DAY  # inbox entries are deleted after it; None keeps them
     cleaning_interval_seconds: float = 60.0  # between two runs of the cleaner
     cleaning_batch: int = 500  # rows deleted in one transaction
     cleaning_pause_seconds: float = 0.05  # between two such transactions

@@ -144,6 +144,7 @@ def write(url: URL) -> None:
         for n in range(3):
             shop.outbox.enqueue(connection, shop.mail, n=n)
         assert shop.inbox.process_once(connection, "m1", consumer="mails")
+    assert shop.inbox.clean(shop.engine) == 0
     shop.engine.dispose()
 
 
@@ -151,6 +152,7 @@ KEPT_BRIEFLY: dict[str, Any] = {
     "success_retention_seconds": 0.1,
     "dedupe_retention_seconds": 0.1,
     "audit_retention_seconds": 0.1,
+    "inbox_retention_seconds": 0.1,
     "cleaning_interval_seconds": 0.2,
     "heartbeat_seconds": 0.5,
     "lease_seconds": 2.0,
@@ -159,7 +161,9 @@ KEPT_BRIEFLY: dict[str, Any] = {
 
 def is_cleaned(shop: Shop) -> bool:
     with shop.engine.connect() as connection:
-        return set(connection.execute(select(shop.outbox.tasks.c.status)).scalars()) == {int(Status.FAILED)}
+        remembered = connection.execute(select(shop.inbox.entries.c.message_id)).all()
+        statuses = set(connection.execute(select(shop.outbox.tasks.c.status)).scalars())
+        return not remembered and statuses == {int(Status.FAILED)}
 
 
 def run(url: URL) -> None:
@@ -211,6 +215,8 @@ def test_a_reader_sees_results_with_what_the_page_grants(database: URL, grant_to
     reader = create_engine(grant_to("reader"))
     with reader.connect() as connection:
         assert shop.outbox.result(connection, task_id) == Done(0)
+        (found,) = shop.outbox.find(connection, task_type=shop.mail)
+        assert (found.id, found.result) == (task_id, 0)
     reader.dispose()
     shop.engine.dispose()
 

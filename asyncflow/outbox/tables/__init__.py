@@ -7,7 +7,7 @@ Core door (``task_table``) and the declarative mixin (``TaskMixin``) are built f
 from asyncflow.outbox.tables.all_tables import Tables
 from asyncflow.outbox.tables.cluster_tables import instance_table, job_table, shard_table
 from asyncflow.outbox.tables.column_types import TaskId
-from asyncflow.outbox.tables.inbox_table import inbox_table
+from asyncflow.outbox.tables.inbox_table import inbox_table, inbox_tables
 from asyncflow.outbox.tables.lengths import (
     ACTION_LENGTH,
     ACTOR_LENGTH,
@@ -66,6 +66,7 @@ __all__ = [
     "context_table",
     "dedupe_table",
     "inbox_table",
+    "inbox_tables",
     "instance_table",
     "job_table",
     "parked_key_table",

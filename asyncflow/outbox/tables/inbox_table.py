@@ -8,10 +8,12 @@ from asyncflow.outbox.clock import DatabaseTime
 from asyncflow.outbox.tables.column_types import TRANSACTIONAL, exact
 from asyncflow.outbox.tables.lengths import CONSUMER_LENGTH, MESSAGE_ID_LENGTH
 
+_INBOX = "asyncflow.inbox"  # in the info of a table that is one
+
 
 def inbox_table(metadata: MetaData, name: str = "asyncflow_inbox", schema: str | None = None) -> Table:
     """Add the inbox table: which consumer has already taken which message."""
-    return Table(
+    table = Table(
         name,
         metadata,
         Column("consumer", exact(CONSUMER_LENGTH), primary_key=True),
@@ -22,3 +24,11 @@ def inbox_table(metadata: MetaData, name: str = "asyncflow_inbox", schema: str |
         keep_existing=True,
         **TRANSACTIONAL,
     )
+    table.info[_INBOX] = True
+    return table
+
+
+def inbox_tables(metadata: MetaData) -> list[Table]:
+    """Return the inboxes that were added to ``metadata``, by name."""
+    # Copied at one go: another thread may add a table.
+    return sorted((one for one in [*metadata.tables.values()] if _INBOX in one.info), key=lambda one: one.fullname)

@@ -1,4 +1,4 @@
-"""The cleaner: deletes settled rows, idempotency keys and audit rows whose retention is over, little by little."""
+"""The cleaner: deletes settled rows, keys, audit rows and inbox entries whose retention is over, little by little."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.upkeep import queries
 from asyncflow.scheduler.upkeep.expired_lanes import ExpiredBatch, ExpiredLanes
 from asyncflow.scheduler.upkeep.old_charts import OldCharts
+from asyncflow.scheduler.upkeep.old_inbox_entries import OldInboxEntries
 from asyncflow.scheduler.upkeep.queries import delete_entries, expired
 from asyncflow.scheduler.upkeep.strays import Strays
 
@@ -56,6 +57,7 @@ class Cleaner:
         parts = {status: HeadParts(looks, outbox.tasks, status, outbox.shard_count) for status in self._retentions}
         most = min(MOST_PAGES, settings.cleaning_batch)
         self._old_charts = OldCharts(outbox)
+        self._old_inbox_entries = OldInboxEntries(instance, self._database)
         self._expired = ExpiredLanes(outbox, parts, self._retentions, ownership.epochs, most)
 
     def step(self) -> float:
@@ -66,7 +68,7 @@ class Cleaner:
             if deleted := self._delete_batch(batch):
                 self._hooks.emit(SettledRowsDeleted(int(batch.status), deleted))
                 return self._settings.cleaning_pause_seconds
-        if self._forget_keys() or self._delete_audit() or self._forget_turns() or self._delete_charts():
+        if self._owns_first_shard() and self._delete_for_all():
             return self._settings.cleaning_pause_seconds
         # Not held until the next run: servers drop connections that are idle for long.
         self.close()
@@ -84,10 +86,24 @@ class Cleaner:
         self._database.close()
         self._looks.close()
 
+    def _owns_first_shard(self) -> bool:
+        """Tell whether what belongs to no shard is ours: who owns the first one deletes it, for all."""
+        return 0 in self._ownership.epochs()
+
+    def _delete_for_all(self) -> int:
+        """Delete a batch of what belongs to no shard."""
+        return (
+            self._forget_keys()
+            or self._delete_audit()
+            or self._forget_turns()
+            or self._delete_charts()
+            or self._old_inbox_entries.delete()
+        )
+
     def _forget_keys(self) -> int:
-        """Delete a batch of idempotency keys; who owns the first shard does, for all."""
+        """Delete a batch of idempotency keys."""
         retention = self._settings.dedupe_retention_seconds
-        if retention is None or 0 not in self._ownership.epochs():
+        if retention is None:
             return 0
         forgotten = self._database.run(lambda connection: self._delete_keys(connection, retention))
         if forgotten:
@@ -95,9 +111,9 @@ class Cleaner:
         return forgotten
 
     def _delete_audit(self) -> int:
-        """Delete a batch of audit rows; who owns the first shard does, for all."""
+        """Delete a batch of audit rows."""
         retention = self._settings.audit_retention_seconds
-        if retention is None or 0 not in self._ownership.epochs():
+        if retention is None:
             return 0
         entries, limit = self._outbox.audit_entries, self._settings.cleaning_batch
         deleted = self._database.run(lambda connection: delete_expired(connection, entries, retention, limit))
@@ -108,13 +124,11 @@ class Cleaner:
     def _forget_turns(self) -> int:
         """Delete a batch of turns that were drawn, as ordered types do: only the counter behind them is of use."""
         draws = any(kind.ordered for kind in self._outbox.task_types.values())
-        if not draws or 0 not in self._ownership.epochs():
-            return 0
-        return self._database.run(self._delete_turns)
+        return self._database.run(self._delete_turns) if draws else 0
 
     def _delete_charts(self) -> int:
-        """Delete a batch of counts that no chart shows any more; who owns the first shard does, for all."""
-        if not self._old_charts.are_due or 0 not in self._ownership.epochs():
+        """Delete a batch of counts that no chart shows any more."""
+        if not self._old_charts.are_due:
             return 0
         limit = self._settings.cleaning_batch
         return self._database.run(lambda connection: self._old_charts.delete(connection, limit))

@@ -46,7 +46,12 @@ OF_OTHERS = {
     *(events.PeriodicTasksEnqueued, events.WorkerStarted, events.WorkerStopped),
 }
 
-CLEANING = {"cleaning_interval_seconds": 0.02, "dedupe_retention_seconds": 0.001, "audit_retention_seconds": 0.001}
+CLEANING = {
+    "cleaning_interval_seconds": 0.02,
+    "dedupe_retention_seconds": 0.001,
+    "audit_retention_seconds": 0.001,
+    "inbox_retention_seconds": 0.001,
+}
 
 ANSWERS: dict[bytes, Outcome] = {b'"busy"': Retry("busy"), b'"never"': Rejected("too large")}
 
@@ -86,6 +91,8 @@ def test_a_real_run_emits_every_event(
     claim_and_die(application)
     configure_and_cancel(application)
     publish(application, idempotency_key="long ago")
+    with application.engine.begin() as connection:
+        application.inbox.process_once(connection, "long ago", consumer="points")
     for mood in ("away", "die", "busy", "never"):
         publish(application, mood)
     moody = Moody(schedule(instance_count=1).ownership.acquire)

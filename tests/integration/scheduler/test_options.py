@@ -243,6 +243,20 @@ def test_dedupe_retention_seconds_forgets_keys_or_not(
     assert len(application.rows(select(keys))) == left
 
 
+@pytest.mark.parametrize(("seconds", "left"), [(HOUR, 0), (10 * 365 * 24 * HOUR, 1), (None, 1)])
+def test_inbox_retention_seconds_deletes_entries_or_not(
+    seconds: float | None, left: int, application: Application, schedule: Schedule
+) -> None:
+    entries = application.inbox.entries
+    with application.engine.begin() as connection:
+        assert application.inbox.process_once(connection, "m1", consumer="points")
+        connection.execute(text(f"UPDATE {entries.fullname} SET processed_at = '2020-01-01 00:00:00.000000'"))
+    scheduler = schedule(inbox_retention_seconds=seconds)
+    scheduler.ownership.acquire()
+    scheduler.machinery.staff.cleaner.step()
+    assert len(application.rows(select(entries))) == left
+
+
 def test_cleaning_interval_seconds_is_between_two_runs(application: Application, schedule: Schedule) -> None:
     assert schedule(cleaning_interval_seconds=7).machinery.staff.cleaner.step() == 7
     schedule(cleaning_interval_seconds=0.01).start()
@@ -375,6 +389,7 @@ SHOWN: dict[str, Callable[..., None]] = {
     "failed_retention_seconds": test_failed_retention_seconds_keeps_or_not,
     "audit_retention_seconds": test_audit_retention_seconds_deletes_entries_or_not,
     "dedupe_retention_seconds": test_dedupe_retention_seconds_forgets_keys_or_not,
+    "inbox_retention_seconds": test_inbox_retention_seconds_deletes_entries_or_not,
     "cleaning_interval_seconds": test_cleaning_interval_seconds_is_between_two_runs,
     "cleaning_batch": test_cleaning_batch_bounds_a_transaction,
     "cleaning_pause_seconds": test_cleaning_pause_seconds_is_between_two_batches,

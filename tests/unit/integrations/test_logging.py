@@ -139,6 +139,11 @@ CASES: list[tuple[Event, int, str]] = [
     (events.SettledRowsDeleted(2, 500), logging.DEBUG, "SettledRowsDeleted status=2 rows=500"),
     (events.RowsPutBack("moved", 40, 2), logging.INFO, "RowsPutBack task_type=moved rows=40 keys=2"),
     (events.RowsPutInOrder("moved", 40), logging.INFO, "RowsPutInOrder task_type=moved rows=40"),
+    (
+        events.InboxEntriesDeleted("asyncflow_inbox", 500),
+        logging.DEBUG,
+        "InboxEntriesDeleted table=asyncflow_inbox rows=500",
+    ),
     (events.IdempotencyKeysForgotten(500), logging.DEBUG, "IdempotencyKeysForgotten keys=500"),
     (events.TickMisfired("relay"), logging.DEBUG, "TickMisfired loop=relay"),
     (

@@ -17,6 +17,7 @@ RETENTIONS = [
     "failed_retention_seconds",
     "audit_retention_seconds",
     "dedupe_retention_seconds",
+    "inbox_retention_seconds",
 ]
 SECONDS = [name for name in NAMES if name.endswith("_seconds")]
 BAD_NUMBERS: list[Any] = [0, -1, "1", None, True, [], float("nan"), float("inf"), 1e300]

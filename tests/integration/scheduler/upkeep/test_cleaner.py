@@ -121,6 +121,7 @@ def test_without_any_retention_the_database_is_not_asked(application: Applicatio
         "success_retention_seconds",
         "failed_retention_seconds",
         "dedupe_retention_seconds",
+        "inbox_retention_seconds",
         "audit_retention_seconds",
     )
     one = cleaner(schedule, **dict.fromkeys(names))
