@@ -26,6 +26,7 @@ PROMISED = {
     "asyncflow.integrations.flowsvr": "ServiceSettings Token Tokens make_app",
     "asyncflow.integrations.flowsvr.client": """
         ClientSettings Created Held HeldTask Outcome Page ServiceWorker Settled TaskServiceClient""",
+    "asyncflow.integrations.redis": "RedisPublisher RedisSettings",
     "asyncflow.integrations.rabbitmq": "RabbitMQPublisher RabbitMQSettings",
     "asyncflow.testing.publisher_suite": "BrokerUnderTest PublisherSuite",
     "asyncflow.integrations.kafka": "ConfluentKafkaPublisher KafkaPublisher KafkaSasl KafkaSettings KafkaTls",
