@@ -45,6 +45,7 @@ AsyncflowError
 │   ├── ServiceAwayError       it cannot be reached, or asks to come back later
 │   │   └── UnreadableAnswerError
 │   └── ServiceRefusedError    it refused a request: wrong token, unknown type, a field at fault
+├── RegistryAwayError          the registry's own servers did not answer, or refused
 ├── ConnectionSilentError      the pool, the server or the network gave no connection in time
 ├── OutcomeUnknownError        nobody knows whether a COMMIT happened
 ├── RowsLockedError            somebody held locks on rows until the end
@@ -291,6 +292,10 @@ class ServiceRefusedError(TaskServiceError):
 
 class NoticeNotSentError(AsyncflowError):
     """Who should be notified was not reached, or refused; it is tried again, and told anew with a later look."""
+
+
+class RegistryAwayError(AsyncflowError):
+    """The servers of a registry outside the database did not answer in time, or refused; the message tells which."""
 
 
 class ConnectionSilentError(AsyncflowError):

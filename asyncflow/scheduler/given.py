@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 from asyncflow.scheduler.cluster.registry import Registry
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.publishing.publisher import Publisher
 
 if TYPE_CHECKING:
+    from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
     from asyncflow.scheduler.cluster.strategies import Strategy
     from asyncflow.scheduler.settings import OnSuccess
 
+
+@runtime_checkable
+class RegistryMaker(Protocol):
+    """Make registries that keep in the database what must be kept there; holds nothing of a process.
+
+    So a scheduler with it may be made before a fork: each child makes an instance, and a registry, of its own.
+    """
+
+    def instance_name(self) -> str:
+        """Return a name for the instance of this process, which no other instance has."""
+        ...
+
+    def make(self, database: DatabaseRegistry) -> Registry:
+        """Return a registry for the instance of ``database``; connects to nothing yet.
+
+        Raises OptionError, or MissingExtraError.
+        """
+        ...
+
+
 Publishers: TypeAlias = Mapping[str, Publisher]  # by their destinations
 Jobs: TypeAlias = Iterable[Job]
-GivenRegistry: TypeAlias = Registry | None  # None: the database
+GivenRegistry: TypeAlias = Registry | RegistryMaker | None  # None: the database
 
 
 class SchedulerOptions(TypedDict, total=False):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from apscheduler.triggers.interval import IntervalTrigger
 
 from asyncflow.events import LoopRestarted, StepFailed
-from asyncflow.scheduler.cluster.registry import Registry
+from asyncflow.scheduler.given import GivenRegistry
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.loops import steps
@@ -31,7 +31,7 @@ class Machinery:
         instance: Instance,
         publishers: Mapping[str, Publisher],
         jobs: Iterable[Job] = (),
-        registry: Registry | None = None,
+        registry: GivenRegistry = None,
     ) -> None:
         hooks = self._hooks = instance.hooks
         self._instance = instance

@@ -16,7 +16,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.scheduler.counters import Counters, Tally
 from asyncflow.scheduler.drain_log import DrainLog
 from asyncflow.scheduler.drained import Drained
-from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, SchedulerOptions
+from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, RegistryMaker, SchedulerOptions
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.loops.startable import Startable
@@ -207,9 +207,10 @@ class Scheduler(Startable):
                 f"publishers are in use there. Make a scheduler with publishers of its own in the child, or start none "
                 f"before the fork"
             )
-        if self._is_copy and self._given_registry is not None:
+        given = self._given_registry
+        if self._is_copy and given is not None and not isinstance(given, RegistryMaker):
             raise ForkedError(
-                f"this scheduler has the registry of the instance {self._given_registry.instance!r}, which was made "
+                f"this scheduler has the registry of the instance {given.instance!r}, which was made "
                 f"before the fork; make the registry and the scheduler in the child"
             )
 

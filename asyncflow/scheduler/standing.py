@@ -20,6 +20,7 @@ from asyncflow.scheduler.cluster.rhythm import Rhythm
 from asyncflow.scheduler.cluster.share import Share
 from asyncflow.scheduler.cluster.strategies import strategy_of
 from asyncflow.scheduler.configuration.types_in_force import TypesInForce
+from asyncflow.scheduler.given import GivenRegistry, RegistryMaker
 from asyncflow.scheduler.heads.lookout import Lookout
 from asyncflow.scheduler.heads.unknown_types import UnknownTypes
 from asyncflow.scheduler.instance import Instance
@@ -30,7 +31,7 @@ from asyncflow.scheduler.settings import SchedulerSettings
 class Standing:
     """Hold what there is to work on, and what wakes those who do; made before them, and belongs to one process."""
 
-    def __init__(self, instance: Instance, destinations: Collection[str], registry: Registry | None = None) -> None:
+    def __init__(self, instance: Instance, destinations: Collection[str], registry: GivenRegistry = None) -> None:
         outbox, settings, hooks = instance.outbox, instance.settings, instance.hooks
         self.alarms = Alarms(destinations, Departed(settings.claim_lease_seconds), hooks)
         share = Share(self.alarms.cluster.wake)
@@ -41,15 +42,12 @@ class Standing:
         self.look_anew = partial(self.alarms.on_change, self.lookout)
         rhythm = Rhythm(settings.lease_seconds, settings.heartbeat_seconds)
         self._bulletin: Bulletin | None = None  # of a registry of somebody else's, none is kept
-        if registry is None:
-            registry = own = DatabaseRegistry(instance.engine, outbox, instance_name(), rhythm, self.lookout)
-            self._bulletin = own.bulletin
-        self.registry = registry
-        self.cluster = Cluster(registry, rhythm, hooks, self.alarms.cluster.wake)
+        self.registry = self._registry(instance, rhythm, registry)
+        self.cluster = Cluster(self.registry, rhythm, hooks, self.alarms.cluster.wake)
         self.ownership = self.cluster.ownership_of(
             OUTBOX_JOB,
             outbox.shard_count,
-            _allocation(settings, registry.instance),
+            _allocation(settings, self.registry.instance),
             share=share,
             news=News(self.look_anew, self.alarms.on_view),
         )
@@ -61,6 +59,15 @@ class Standing:
         """Let the instance's row tell this from now on."""
         if self._bulletin is not None:
             self._bulletin.ask(telling)
+
+    def _registry(self, instance: Instance, rhythm: Rhythm, given: GivenRegistry) -> Registry:
+        """Return what was given, or what it makes of the database's, or that by itself."""
+        if given is not None and not isinstance(given, RegistryMaker):
+            return given
+        name = instance_name() if given is None else given.instance_name()
+        own = DatabaseRegistry(instance.engine, instance.outbox, name, rhythm, self.lookout)
+        self._bulletin = own.bulletin
+        return own if given is None else given.make(own)
 
 
 def _allocation(settings: SchedulerSettings, instance: str) -> Allocation:

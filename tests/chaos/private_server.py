@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,6 +57,11 @@ class PrivateServer:
         """End the server by SIGKILL, with everything that it started."""
         if self._process is not None:
             self._process.kill()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the server a signal."""
+        if self._process is not None:
+            os.kill(self._process.pid, number)
 
 
 # Data of servers that were made and never started, for the next ones: to make them takes a server longer than to start.

@@ -17,6 +17,7 @@ from asyncflow.events import (
     TasksPublished,
     TasksSettled,
 )
+from asyncflow.integrations.zookeeper import ZooKeeper
 from tests.chaos.bank import Bank
 from tests.chaos.plan import Plan
 from tests.chaos.publishers import LethalPublisher, publisher_of
@@ -39,9 +40,17 @@ def make() -> Scheduler:
         hooks=[tell_of],
         on_success=plan.on_success,
         lease_seconds=plan.lease_seconds,
-        heartbeat_seconds=plan.lease_seconds / 8,
+        heartbeat_seconds=(plan.session_seconds if plan.zookeeper else plan.lease_seconds) / 8,
         sharding_strategy=plan.strategy,
+        registry=registry_of(plan),
     )
+
+
+def registry_of(plan: Plan) -> ZooKeeper | None:
+    """Return what the plan wants to hear of the others by; None for the database."""
+    if not plan.zookeeper:
+        return None
+    return ZooKeeper(plan.zookeeper, namespace=plan.namespace, session_timeout_seconds=plan.session_seconds)
 
 
 def tell_of(event: Event) -> None:

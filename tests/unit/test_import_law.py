@@ -138,7 +138,17 @@ def test_the_distribution_declares_every_core_dependency() -> None:
 def test_importing_the_front_door_loads_no_client_of_an_integration() -> None:
     import subprocess
 
-    clients = ("kafka", "confluent_kafka", "pymysql", "psycopg", "fastapi", "flask", "redis", "greenlet.asyncio")
+    clients = (
+        "kafka",
+        "confluent_kafka",
+        "pymysql",
+        "psycopg",
+        "fastapi",
+        "flask",
+        "redis",
+        "kazoo",
+        "greenlet.asyncio",
+    )
     script = f"import sys, asyncflow, asyncflow.cli; print([n for n in {clients!r} if n in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert answer.stdout.strip() == "[]"

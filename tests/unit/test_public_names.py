@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-DOORS = ["asyncflow", "asyncflow.events", "asyncflow.outbox", "asyncflow.scheduler", "asyncflow.outbox.dialects"]
+DOORS = [
+    "asyncflow",
+    "asyncflow.events",
+    "asyncflow.integrations.zookeeper",
+    "asyncflow.outbox",
+    "asyncflow.outbox.dialects",
+    "asyncflow.scheduler",
+]
 # What applications import: such a name may get company, but it goes only with a new major version.
 PROMISED = {
     "asyncflow": """
@@ -30,6 +37,7 @@ PROMISED = {
     "asyncflow.integrations.rabbitmq": "RabbitMQPublisher RabbitMQSettings",
     "asyncflow.testing.publisher_suite": "BrokerUnderTest PublisherSuite",
     "asyncflow.integrations.kafka": "ConfluentKafkaPublisher KafkaPublisher KafkaSasl KafkaSettings KafkaTls",
+    "asyncflow.integrations.zookeeper": "ZooKeeper",
 }
 
 

@@ -13,6 +13,7 @@ from tools.services.rabbitmq import RabbitMQ
 from tools.services.redis import Redis
 from tools.services.service import Service
 from tools.services.state import Record
+from tools.services.zookeeper import ZooKeeper
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class Services:
     kafka_note: str
     rabbitmq_url: str | None = None
     redis_url: str | None = None
+    zookeeper_hosts: str | None = None
 
 
 def load() -> Services:
     """Return the addresses in the environment, and otherwise those of the services that are up."""
     mariadb, postgresql, kafka = (_current(service) for service in (MariaDB(), PostgreSQL(), Kafka()))
     rabbitmq, redis = _current(RabbitMQ()), _current(Redis())
+    zookeeper = _current(ZooKeeper())
     return Services(
         mariadb_url=mariadb.address if mariadb else None,
         postgresql_url=postgresql.address if postgresql else None,
@@ -44,6 +47,7 @@ def load() -> Services:
         kafka_note=kafka.note if kafka else "no Kafka is up: run `make services`",
         rabbitmq_url=rabbitmq.address if rabbitmq else None,
         redis_url=redis.address if redis else None,
+        zookeeper_hosts=zookeeper.address if zookeeper else None,
     )
 
 

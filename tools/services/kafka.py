@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from functools import partial
 from pathlib import Path
 
-from tools.services import place, ports
-from tools.services.command import find, run
-from tools.services.errors import CannotServeError
+from tools.services import maven, place, ports
+from tools.services.command import run
 from tools.services.ports import LOOPBACK
 from tools.services.probe import kafka_answers
 from tools.services.process import Launch
@@ -17,8 +15,6 @@ from tools.services.service import Service
 
 POM = Path(__file__).with_name("kafka-pom.xml")
 LOGGING = Path(__file__).with_name("kafka-log4j2.properties")
-OLDEST_JAVA = 17
-MAVEN_DEADLINE_SECONDS = 600.0
 
 # Which cluster it is does not matter, but the id has to be 16 bytes in base64: this is "asyncflow-tests0".
 CLUSTER_ID = "YXN5bmNmbG93LXRlc3RzMA"
@@ -74,40 +70,16 @@ class Kafka(Service):
 
     def version(self) -> str:
         """Return the broker's name and version."""
-        number = re.search(r"kafka_2\.13</artifactId>\s*<version>([^<]+)", POM.read_text())
-        return f"Apache Kafka {number[1] if number else 'of an unknown version'}"
+        return f"Apache Kafka {maven.version_in(POM, 'kafka_2.13')}"
 
     def launch(self, home: Path, port: int) -> Launch:
         """Make the jars, the configuration and the storage, and return how to start the broker."""
-        classes = ["-cp", f"{_jars(home)}/*"]
-        java, configuration = _java(), home / "server.properties"
+        classes = ["-cp", f"{maven.jars(POM, home)}/*"]
+        java, configuration = maven.java(), home / "server.properties"
         configuration.write_text(_configuration(home / "data", port))
         place.build(home / "data", partial(_format, [java, *classes], configuration))
         options = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={LOGGING}"]
         return Launch(command=[java, *options, *classes, "kafka.Kafka", str(configuration)])
-
-
-def _java() -> str:
-    """Return the path of a Java that is new enough; CannotServeError if there is none."""
-    java = find("java")
-    version = re.search(r'version "(\d+)', run([java, "-version"]))
-    if version is None or int(version[1]) < OLDEST_JAVA:
-        raise CannotServeError(f"{java} is not Java {OLDEST_JAVA} or later")
-    return java
-
-
-def _jars(home: Path) -> Path:
-    """Return the directory of the jars that the pom asks for; Maven copies them once for each edition."""
-    jars = home / f"jars-{hashlib.sha256(POM.read_bytes()).hexdigest()[:8]}"
-    place.build(jars, _copy_jars)
-    return jars
-
-
-def _copy_jars(target: Path) -> None:
-    """Have Maven copy the jars."""
-    _java()  # without it Maven's own complaint would be the harder one to read
-    options = ["-q", "-B", "-f", str(POM), f"-DoutputDirectory={target}"]
-    run([find("mvn"), *options, "dependency:copy-dependencies"], deadline_seconds=MAVEN_DEADLINE_SECONDS)
 
 
 def _configuration(data: Path, port: int) -> str:

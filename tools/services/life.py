@@ -25,6 +25,7 @@ from tools.services.redis import Redis
 from tools.services.service import Service
 from tools.services.state import Record
 from tools.services.unpacked import Unpacked
+from tools.services.zookeeper import ZooKeeper
 
 ANSWER_DEADLINE_SECONDS = 5.0
 
@@ -32,7 +33,7 @@ Result = TypeVar("Result")
 
 # Every test run needs the usual ones; the others are started by name, and tests of theirs are skipped without them.
 USUAL: dict[str, Service] = {service.name: service for service in (MariaDB(), PostgreSQL(), Kafka())}
-OTHERS: dict[str, Service] = {service.name: service for service in (RabbitMQ(), Redis())}
+OTHERS: dict[str, Service] = {service.name: service for service in (RabbitMQ(), Redis(), ZooKeeper())}
 SERVICES: dict[str, Service] = {**USUAL, **OTHERS}
 PROVIDERS: dict[str, tuple[Provider, ...]] = {
     "mariadb": (Given(), Compose(), Programs(), Debian()),
@@ -40,6 +41,7 @@ PROVIDERS: dict[str, tuple[Provider, ...]] = {
     "kafka": (Given(), Compose(), Programs(), Mock()),
     "rabbitmq": (Given(), Programs(), Unpacked()),
     "redis": (Given(), Programs(), Unpacked()),
+    "zookeeper": (Given(), Programs()),
 }
 
 

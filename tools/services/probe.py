@@ -42,6 +42,11 @@ def redis_answers(host: str, port: int) -> bool:
     return _ask(host, port, b"PING\r\n").startswith(b"+PONG")
 
 
+def zookeeper_answers(host: str, port: int) -> bool:
+    """Tell whether the server says that it is well, which it does once it may serve requests."""
+    return _ask(host, port, b"ruok") == b"imok"
+
+
 def _ask(host: str, port: int, request: bytes) -> bytes:
     """Send a request, and return the beginning of the reply, or nothing."""
     try:

@@ -95,7 +95,10 @@ class Cluster:
             # The clock was set forward, or a row was locked: before somebody takes what looks as if nobody held it.
             self._renew()
             asked_at, views = self._asked(jobs)
-        return [(one, Look(views[one.job], asked_at, self._leased_until)) for one in ownerships]
+        return [(one, self._look(views[one.job], asked_at)) for one in ownerships]
+
+    def _look(self, view: View, asked_at: float) -> Look:
+        return Look(view, asked_at, min(self._leased_until, asked_at + view.rests_in_seconds))
 
     def _asked(self, jobs: list[str]) -> tuple[float, dict[str, View]]:
         """Return the views, and the moment before they were asked for: an answer may come late."""

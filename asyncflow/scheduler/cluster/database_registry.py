@@ -43,6 +43,7 @@ class DatabaseRegistry:
     ) -> None:
         lease_seconds = rhythm.lease_seconds
         self.instance = instance
+        self.rhythm = rhythm
         self._engine = engine
         self._caution = Caution()
         self._limits = Limits.within(lease_seconds)
@@ -115,6 +116,10 @@ class DatabaseRegistry:
     def acquire(self, job: str, items: Collection[int]) -> None:
         """Take what is free by the database's clock."""
         self._own(queries.acquire_shards(self._shards), job, items)
+
+    def take_over(self, job: str, items: Collection[int], dead: Collection[str]) -> None:
+        """Take those of the items that one of the ``dead`` owns, whose leases still run: somebody knows of them."""
+        self._own(queries.take_over_shards(self._shards), job, items, dead=sorted(dead))
 
     def seize(self, job: str, items: Collection[int]) -> None:
         """Take the items."""
@@ -221,7 +226,7 @@ class DatabaseRegistry:
         connection.execute(queries.renew_shards(self._shards), owner)
         return True
 
-    def _own(self, statement: Executable, job: str, items: Collection[int], owner: str = "", **guards: str) -> None:
+    def _own(self, statement: Executable, job: str, items: Collection[int], owner: str = "", **guards: Any) -> None:
         if not items:
             return
         # In order, the order in which everybody locks them.

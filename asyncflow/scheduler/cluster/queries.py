@@ -156,6 +156,12 @@ def acquire_shards(shards: Table) -> Update:
 
 
 @lru_cache(maxsize=32)
+def take_over_shards(shards: Table) -> Update:
+    """Make ``its_owner`` the owner of those of ``shards`` that one of the ``dead`` owns, and raise their epochs."""
+    return _change_owner(shards).where(shards.c.owner.in_(_wanted("dead", String())))
+
+
+@lru_cache(maxsize=32)
 def seize_shards(shards: Table) -> Update:
     """Make ``its_owner`` the owner of ``shards``, whoever owns them, and raise their epochs."""
     return _change_owner(shards)
@@ -231,9 +237,8 @@ def insert_member(
 ) -> None:
     """Make ``its_instance`` a member of ``its_job``, whatever it was; one that is ``leaving`` is no candidate."""
     connection.execute(delete_member(instances), its)
-    times = {"joined_at": NO_TIME, "lease_until": lease}
-    values = {"job": its["its_job"], "instance": its["its_instance"], **times, "leaving": leaving}
-    connection.execute(insert(instances), values)
+    values = {"job": its["its_job"], "instance": its["its_instance"], "joined_at": NO_TIME, "lease_until": lease}
+    connection.execute(insert(instances), {**values, "leaving": leaving})
 
 
 @lru_cache(maxsize=32)

@@ -5,6 +5,7 @@ Its conformance suite is ``tests/integration/scheduler/cluster/test_registry.py`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol
 
@@ -34,6 +35,8 @@ class View(NamedTuple):
 
     ``leaving`` are live ones that want none any more, ``departed`` those whose leases have run out for certain.
     ``is_late``: where leases are kept, one of this instance has run out or soon will; it renews them at once.
+    ``rests_in_seconds``: how long, from when it was asked for, this instance may work on what it owns, whatever its
+    leases say; a registry that others hear of its death by tells it.
     """
 
     members: tuple[str, ...]
@@ -41,6 +44,7 @@ class View(NamedTuple):
     leaving: frozenset[str] = frozenset()
     departed: frozenset[str] = frozenset()
     is_late: bool = False
+    rests_in_seconds: float = math.inf
 
     def owners(self) -> dict[int, str]:
         """Return the owner of each item that has one whose lease runs."""

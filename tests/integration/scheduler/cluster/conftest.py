@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -13,6 +13,8 @@ from asyncflow import Outbox
 from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
 from asyncflow.scheduler.cluster.registry import Holding, Registry, View
 from asyncflow.scheduler.cluster.rhythm import Rhythm
+from tests.support.databases import NAMES
+from tests.support.ensemble import expire, own_ensemble
 
 LEASE_SECONDS = 60.0
 _AN_HOUR = timedelta(hours=1)
@@ -25,6 +27,7 @@ class Realm:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.made: list[Registry] = []
         self.outbox = Outbox(MetaData())
         self.outbox.tasks.metadata.create_all(engine)
 
@@ -35,7 +38,8 @@ class Realm:
         heartbeat: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> Registry:
-        return DatabaseRegistry(self.engine, self.outbox, instance, Rhythm(lease_seconds, heartbeat, clock))
+        self.made.append(DatabaseRegistry(self.engine, self.outbox, instance, Rhythm(lease_seconds, heartbeat, clock)))
+        return self.made[-1]
 
     def member(self, instance: str, *, items: int = ITEMS, is_candidate: bool = True) -> Registry:
         registry = self.registry(instance)
@@ -100,10 +104,40 @@ def holding(registry: Registry, item: int) -> Holding:
     return view(registry).items[item]
 
 
-MakeRealm = Callable[[Engine], Realm]
-REALMS: dict[str, MakeRealm] = {"database": Realm}
+class ZooKeeperRealm(Realm):
+    """The same, of instances that hear of each other by ZooKeeper: there a lease is a session besides."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._ensemble = own_ensemble(session_timeout_seconds=20.0)
+
+    def registry(
+        self,
+        instance: str,
+        lease_seconds: float = LEASE_SECONDS,
+        heartbeat: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Registry:
+        database = super().registry(instance, lease_seconds, heartbeat, clock)
+        assert isinstance(database, DatabaseRegistry)
+        self.made.append(self._ensemble.make(database))
+        return self.made[-1]
+
+    def expire(self, instance: str) -> None:
+        """Let the session of an instance have ended, as its silence would have it; its leases run on."""
+        expire(self._ensemble, JOB, instance)
 
 
-@pytest.fixture(params=list(REALMS))
-def realm(request: pytest.FixtureRequest, engine: Engine) -> Realm:
-    return REALMS[request.param](engine)
+REALMS: dict[str, Callable[[Engine], Realm]] = {"database": Realm, "zookeeper": ZooKeeperRealm}
+# What is kept outside the database is looked at once, beside one of them.
+on_all_registries = pytest.mark.parametrize(
+    ("realm", "database_url"), [*(("database", name) for name in NAMES), ("zookeeper", "sqlite")], indirect=True
+)
+
+
+@pytest.fixture
+def realm(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Realm]:
+    realm = REALMS[request.param](engine)
+    yield realm
+    for registry in realm.made:
+        registry.close()

@@ -12,9 +12,19 @@ import pytest
 from sqlalchemy import event
 
 from asyncflow.errors import ShardCountMismatchError
-from tests.integration.scheduler.cluster.conftest import ITEMS, JOB, LEASE_SECONDS, Realm, holding, owned_by, view
+from tests.integration.scheduler.cluster.conftest import (
+    ITEMS,
+    JOB,
+    LEASE_SECONDS,
+    Realm,
+    holding,
+    on_all_registries,
+    owned_by,
+    view,
+)
 from tests.unit.scheduler.waiting import eventually
 
+pytestmark = on_all_registries
 ALL = range(ITEMS)
 
 
