@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import SimpleNamespace
@@ -194,17 +196,21 @@ def test_close_gives_every_socket_back_and_publishing_afterwards_is_unavailable(
 
 
 def own_sockets(broker: Rabbit) -> int:
-    """Return how many connections of this process lead to the proxy's port, and how many pairs and polls it has."""
-    import socket
+    """Return how many connections of this process lead to the proxy."""
+    return sum(map(partial(leads_to, broker.proxy.port), map(int, os.listdir("/proc/self/fd"))))
 
-    count = 0
-    for number in map(int, os.listdir("/proc/self/fd")):
-        try:
-            with socket.socket(fileno=os.dup(number)) as one:
-                count += one.getpeername()[1:2] == (broker.proxy.port,)
-        except (OSError, ValueError, IndexError):
-            continue
-    return count
+
+def leads_to(port: int, number: int) -> bool:
+    try:
+        one = socket.socket(fileno=number)
+    except OSError:  # it is no socket
+        return False
+    try:
+        return bool(one.getpeername()[1:2] == (port,))
+    except OSError:  # it is not connected
+        return False
+    finally:
+        one.detach()  # whose it is closes it
 
 
 def test_a_scheduler_sends_what_was_published(broker: Rabbit, tmp_path: Path) -> None:
