@@ -8,7 +8,7 @@ from asyncflow.outbox.clock import DatabaseTime
 from asyncflow.outbox.tables.column_types import TRANSACTIONAL, exact
 from asyncflow.outbox.tables.lengths import CONSUMER_LENGTH, MESSAGE_ID_LENGTH
 
-_INBOX = "asyncflow.inbox"  # in the info of a table that is one
+_INBOXES = "asyncflow.inboxes"  # in the info of a MetaData; that of a table Alembic would write into a migration
 
 
 def inbox_table(metadata: MetaData, name: str = "asyncflow_inbox", schema: str | None = None) -> Table:
@@ -24,11 +24,12 @@ def inbox_table(metadata: MetaData, name: str = "asyncflow_inbox", schema: str |
         keep_existing=True,
         **TRANSACTIONAL,
     )
-    table.info[_INBOX] = True
+    metadata.info.setdefault(_INBOXES, {})[table.fullname] = True
     return table
 
 
 def inbox_tables(metadata: MetaData) -> list[Table]:
     """Return the inboxes that were added to ``metadata``, by name."""
     # Copied at one go: another thread may add a table.
-    return sorted((one for one in [*metadata.tables.values()] if _INBOX in one.info), key=lambda one: one.fullname)
+    names = sorted([*metadata.info.get(_INBOXES, ())])
+    return [metadata.tables[name] for name in names if name in metadata.tables]
