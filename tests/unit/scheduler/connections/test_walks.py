@@ -14,23 +14,22 @@ class Garbage:
     def __init__(self): self.me = self
     def __del__(self): time.sleep(0)  # lets the other thread go on
 
-def deep(calls):
-    cursor = Garbage()
-    return deep(calls - 1) if calls else time.sleep(0.00005)
+def deep(calls, cursor):
+    return deep(calls - 1, cursor) if calls else time.sleep(0.001)  # longer than a finalizer: no garbage heaps up
 
 def go_on():
     while True:
-        deep(10)
+        deep(10, Garbage())
 
 thread = threading.Thread(target=go_on, daemon=True)
 thread.start()
 gc.set_threshold(20, 2, 2)
-until = time.monotonic() + 3
+until = time.monotonic() + 2
 while time.monotonic() < until:
     driver_sockets._candidates(thread.ident)
 assert gc.isenabled()
 print("walked", flush=True)
-os._exit(0)  # there may be garbage for minutes
+os._exit(0)  # there may be garbage left
 """
 
 
