@@ -43,6 +43,14 @@ def made() -> Iterator[list[Scheduler]]:
     yield schedulers
     for scheduler in schedulers:
         scheduler.stop(timeout_seconds=10)
+        end_threads(scheduler)
+
+
+def end_threads(scheduler: Scheduler) -> None:
+    """Leave no thread of a worker that a test stepped by hand: each would keep its scheduler, and all that it holds."""
+    worker = scheduler.machinery.staff.worker
+    worker._threads.close()
+    worker._event_loop.close()
 
 
 @pytest.fixture

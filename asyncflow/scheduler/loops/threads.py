@@ -47,8 +47,10 @@ class Threads:
         self._queue.put(work)
 
     def close(self) -> None:
-        """Let the threads end as they become idle."""
-        for _ in range(self._count):
+        """Let the threads end as they become idle; what is run afterwards has others."""
+        with self._lock:
+            count, self._count = self._count, 0
+        for _ in range(count):
             self._queue.put(None)
 
     def _serve(self) -> None:

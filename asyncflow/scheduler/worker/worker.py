@@ -85,9 +85,12 @@ class Worker:
 
     def drain(self, beat: Callable[[], None]) -> None:
         """Work until nothing is due and no handler is at work; ``beat`` is called between the rounds."""
-        while self.step() == 0 or self.crews.are_busy or self._verdicts:
-            beat()
-            self._await_some()
+        try:
+            while self.step() == 0 or self.crews.are_busy or self._verdicts:
+                beat()
+                self._await_some()
+        finally:
+            self._threads.close()  # who drains may never stop it
 
     def close(self) -> None:
         """Give back what has not begun, let the handlers at work end, give back what does not; release everything."""
