@@ -76,8 +76,9 @@ class OutboxTaskBackend(_backends.BaseTaskBackend):
         if not isinstance(outbox, DjangoOutbox):
             raise ImproperlyConfigured(f"{self._place('outbox')} is {path!r}, which is no DjangoOutbox")
         for queue in sorted(self.queues):
-            options = {**self.options.get("task_options", {}), **self.options.get("queues", {}).get(queue, {})}
-            outbox.task(_type_of(queue), keep_result=True, **options)(self._perform)
+            own = self.options.get("queues", {}).get(queue, {})
+            options = {"keep_result": True, **self.options.get("task_options", {}), **own}
+            outbox.task(_type_of(queue), **options)(self._perform)
         return outbox
 
     def validate_task(self, task: Any) -> None:
