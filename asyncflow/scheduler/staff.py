@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from asyncflow.scheduler.charts.chart_writer import ChartWriter
 from asyncflow.scheduler.instance import Instance
@@ -66,17 +67,14 @@ class Staff:
 
     def drain(self, beat: Callable[[], None]) -> None:
         """Work in this thread until nothing is due, and run each job once; ``beat`` is called between the steps."""
-        self._standing.ownership.await_share()
-        while self.cleaner.strays.put_back():
-            beat()
-        self.cleaner.close()
+        with_share = self._standing.ownership.with_share
+        with_share(lambda: self._put_back(beat))
         for relay in self.relays:
-            _exhaust(relay.step, beat)
+            with_share(partial(_exhaust, relay.step, beat))
         _exhaust(self.timetable.step, beat)
-        self.monitor.step()
-        self.worker.drain(beat)
+        with_share(partial(_exhaust, self.monitor.step, beat))
+        with_share(partial(self.worker.drain, beat))
         for runner in self.roster.runners:
-            runner.share.await_share()
             runner.drain(beat)
         self.chart_writer.close()
 
@@ -93,6 +91,11 @@ class Staff:
             in_hand=lambda: workload.in_hand() + sum(relay.in_hand for relay in relays),
         )
         return Teller(informants, instance.hooks)
+
+    def _put_back(self, beat: Callable[[], None]) -> None:
+        while self.cleaner.strays.put_back():
+            beat()
+        self.cleaner.close()
 
     # -- making ------------------------------------------------------------------------------------------
 

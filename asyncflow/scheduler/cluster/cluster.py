@@ -128,11 +128,11 @@ class Cluster:
             self._act([one])
 
     def await_rest(self, one: LeasedOwnership) -> None:
-        """Step until the share is complete, or a dead owner's lease must have run out."""
+        """Step until the share is complete and leased, or a dead owner's lease must have run out."""
         deadline = self.clock() + self._lease_seconds + 2 * self._heartbeat_seconds
-        while not one.is_at_rest and self.clock() < deadline:
+        while not _is_complete(one) and self.clock() < deadline:
             pause = self.step()
-            if not one.is_at_rest:
+            if not _is_complete(one):
                 time.sleep(min(pause, _SHORTEST_PAUSE_SECONDS))
 
     def look_at(self, one: LeasedOwnership) -> None:
@@ -152,3 +152,7 @@ class Cluster:
                 one.hand_over_all(look)
             self.registry.leave(one.job)
             one.forget()
+
+
+def _is_complete(one: LeasedOwnership) -> bool:
+    return one.is_at_rest and one.fault() is None

@@ -23,7 +23,7 @@ class Beat(Protocol):
         ...
 
     def await_rest(self, one: LeasedOwnership) -> None:
-        """Step until the share is complete."""
+        """Step until the share is complete and leased."""
         ...
 
     def look_at(self, one: LeasedOwnership) -> None:
@@ -106,9 +106,16 @@ class LeasedOwnership:
         """Join the cluster, and own what is free of the share."""
         self._cluster.enter(self)
 
-    def await_share(self) -> None:
-        """Step the cluster until the share is complete."""
-        self._cluster.await_rest(self)
+    def with_share(self, work: Callable[[], object]) -> None:
+        """Step the cluster until the share is complete and leased, and do the work; again until it is leased after it.
+
+        For a thread that does the work in place of the loops: nobody else renews the leases.
+        """
+        is_done = False
+        while not is_done:
+            self._cluster.await_rest(self)
+            work()
+            is_done = self.fault() is None
 
     def refresh(self) -> None:
         """Look at once instead of at the next beat."""

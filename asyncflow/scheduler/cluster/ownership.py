@@ -30,8 +30,11 @@ class Ownership(Protocol):
         """
         ...
 
-    def await_share(self) -> None:
-        """Wait until the whole share is owned; no longer than the lease of a dead owner can last."""
+    def with_share(self, work: Callable[[], object]) -> None:
+        """Do work when the whole share is owned; again if its leases ran out meanwhile, for then it found nothing.
+
+        Waits no longer than the lease of a dead owner can last.
+        """
         ...
 
     def epochs(self) -> Mapping[int, int]:

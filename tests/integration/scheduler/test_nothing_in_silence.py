@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from sqlalchemy import MetaData, select
 
-from asyncflow import CancelTask, NotDone, Outbox, RejectTask, Scheduler, Task
+from asyncflow import CancelTask, NotDone, Outbox, RejectTask, Scheduler, SimpleJob, Task
 from asyncflow.errors import UndeliveredError
 from asyncflow.events import TasksSettled, UnknownTypeSeen
 from asyncflow.scheduler import SENT, DeadLetters, Outcome, Publisher, Record, Rejected, Retry, Unavailable
+from asyncflow.scheduler.jobs.runner import JobRunner
+from asyncflow.scheduler.relay.relay import Relay
+from asyncflow.scheduler.upkeep.strays import Strays
+from asyncflow.scheduler.worker.rescuing.monitor import Monitor
+from asyncflow.scheduler.worker.worker import Worker
 from asyncflow.testing import MemoryPublisher, Signals
 from tests.support.application import Application
 
@@ -198,6 +204,33 @@ def test_a_drain_tells_what_it_could_not_reach(sqlite_application: Application) 
     assert (drained.sent, drained.unreachable, drained.left) == (0, ("kafka",), {"user.registered": 1})
     with pytest.raises(UndeliveredError, match="kafka does not answer: refused"):
         drained.raise_first()
+
+
+@pytest.mark.parametrize(
+    ("part", "step"),
+    [(Strays, "put_back"), (Relay, "step"), (Monitor, "step"), (Worker, "step"), (JobRunner, "drain")],
+)
+def test_a_drain_that_stands_for_longer_than_its_lease_does_all_that_is_due(
+    sqlite_application: Application, monkeypatch: pytest.MonkeyPatch, part: type, step: str
+) -> None:
+    """As on a machine that is busy, or sleeps: who looks without its shards finds nothing."""
+    outbox, ran, pauses = sqlite_application.outbox, list[int](), iter([1.0])
+    outbox.task("work")(lambda: None)
+    enqueue(sqlite_application, "work", {}, {})
+    with sqlite_application.session() as session, session.begin():
+        outbox.publish(session, "user.registered", {})
+    go_on = getattr(part, step)
+
+    def stand(*given: Any) -> Any:
+        time.sleep(next(pauses, 0))
+        return go_on(*given)
+
+    monkeypatch.setattr(part, step, stand)
+    job = SimpleJob("job", lambda context: ran.append(context.sharding_item), cron="0 0 1 1 *", sharding_total_count=2)
+    options: dict[str, Any] = {"lease_seconds": 0.6, "heartbeat_seconds": 0.2}
+    publishers = {"kafka": MemoryPublisher()}
+    drained = Scheduler(sqlite_application.engine, outbox, publishers, jobs=[job], **options).drain()
+    assert (drained.sent, drained.done, drained.left, sorted(ran)) == (1, 2, {}, [0, 1])
 
 
 @pytest.mark.parametrize("publishers", [{}, {"kafka": MemoryPublisher()}], ids=["without publishers", "with one"])

@@ -85,7 +85,8 @@ class _Share:
 
     def acquire(self) -> None: ...
 
-    def await_share(self) -> None: ...
+    def with_share(self, work: Callable[[], object]) -> None:
+        work()
 
     def refresh(self) -> None: ...
 
