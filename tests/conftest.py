@@ -15,6 +15,7 @@ from sqlalchemy import URL, Engine
 from tests.support.application import Application
 from tests.support.databases import NAMES, Databases, drop_everything, fresh_database, open_engine, url_of
 from tests.support.kept_tables import KeptTables
+from tests.support.remembered_statements import RememberedStatements
 from tools.services import load
 
 # On CI the examples are the same in each run: what is found by chance is found where somebody can look.
@@ -24,6 +25,7 @@ hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 KEPT = KeptTables()
+REMEMBERED = RememberedStatements("asyncflow")
 
 
 def pytest_report_header() -> list[str]:
@@ -48,6 +50,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     fixtures = getattr(item, "fixturenames", ())
     if "database_url" in fixtures and "kept_tables" not in fixtures:
         KEPT.drop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Forget the statements that were remembered: each would keep its test's tables, some megabytes of them."""
+    yield
+    REMEMBERED.forget()
 
 
 @pytest.fixture(scope="session")

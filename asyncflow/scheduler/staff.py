@@ -67,14 +67,16 @@ class Staff:
 
     def drain(self, beat: Callable[[], None]) -> None:
         """Work in this thread until nothing is due, and run each job once; ``beat`` is called between the steps."""
-        with_share = self._standing.ownership.with_share
-        with_share(lambda: self._put_back(beat))
+        ownership = self._standing.ownership
+        ownership.await_share()
+        ownership.with_leases(lambda: self._put_back(beat))
         for relay in self.relays:
-            with_share(partial(_exhaust, relay.step, beat))
+            ownership.with_leases(partial(_exhaust, relay.step, beat))
         _exhaust(self.timetable.step, beat)
-        with_share(partial(_exhaust, self.monitor.step, beat))
-        with_share(partial(self.worker.drain, beat))
+        ownership.with_leases(partial(_exhaust, self.monitor.step, beat))
+        ownership.with_leases(partial(self.worker.drain, beat))
         for runner in self.roster.runners:
+            runner.share.await_share()
             runner.drain(beat)
         self.chart_writer.close()
 

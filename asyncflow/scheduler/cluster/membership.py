@@ -106,16 +106,19 @@ class LeasedOwnership:
         """Join the cluster, and own what is free of the share."""
         self._cluster.enter(self)
 
-    def with_share(self, work: Callable[[], object]) -> None:
-        """Step the cluster until the share is complete and leased, and do the work; again until it is leased after it.
+    def await_share(self) -> None:
+        """Step the cluster until the share is complete and leased."""
+        self._cluster.await_rest(self)
 
-        For a thread that does the work in place of the loops: nobody else renews the leases.
+    def with_leases(self, work: Callable[[], object]) -> None:
+        """Do the work, and once more if the leases had run out at its end.
+
+        For a thread that does it in place of the loops: nobody else renews them.
         """
-        is_done = False
-        while not is_done:
-            self._cluster.await_rest(self)
+        work()
+        while self.fault() is not None:
+            self.await_share()
             work()
-            is_done = self.fault() is None
 
     def refresh(self) -> None:
         """Look at once instead of at the next beat."""

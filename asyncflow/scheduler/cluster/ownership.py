@@ -30,11 +30,12 @@ class Ownership(Protocol):
         """
         ...
 
-    def with_share(self, work: Callable[[], object]) -> None:
-        """Do work when the whole share is owned; again if its leases ran out meanwhile, for then it found nothing.
+    def await_share(self) -> None:
+        """Wait until the whole share is owned; no longer than the lease of a dead owner can last."""
+        ...
 
-        Waits no longer than the lease of a dead owner can last.
-        """
+    def with_leases(self, work: Callable[[], object]) -> None:
+        """Do work; once more, when the share is owned again, if its leases ran out meanwhile: it found nothing then."""
         ...
 
     def epochs(self) -> Mapping[int, int]:

@@ -66,7 +66,7 @@ class JobRunner:
 
     def drain(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Give every owned item one run, in this thread in place of the loop; call ``meanwhile`` between batches."""
-        self.share.with_share(self._adopt)
+        self.share.with_leases(self._adopt)
         self.tick()
         self._look_at_switches()
         while (place := self.board.take_due(self._clock())) is not None:

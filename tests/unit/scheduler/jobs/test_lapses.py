@@ -85,7 +85,9 @@ class _Share:
 
     def acquire(self) -> None: ...
 
-    def with_share(self, work: Callable[[], object]) -> None:
+    def await_share(self) -> None: ...
+
+    def with_leases(self, work: Callable[[], object]) -> None:
         work()
 
     def refresh(self) -> None: ...
