@@ -16,8 +16,9 @@ from asyncflow.errors import ForkedError, OptionError
 from asyncflow.event_log import LoggedHooks
 from asyncflow.events import Hook, StepFailed
 from asyncflow.forks import keep_for_ever, leave_at_fork
+from asyncflow.integrations.kafka.consuming.async_effects import AsyncEffects
 from asyncflow.integrations.kafka.consuming.confluent_client import ConfluentClient
-from asyncflow.integrations.kafka.consuming.effects import AsyncEffects, Effects
+from asyncflow.integrations.kafka.consuming.effects import Effects
 from asyncflow.integrations.kafka.consuming.progress import Progress
 from asyncflow.integrations.kafka.consuming.python_client import PythonClient
 from asyncflow.integrations.kafka.consuming.received import BrokerClient, Membership, Partition, Rebalance, Received

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Engine
@@ -20,33 +19,21 @@ from asyncflow.errors import (
     InvalidMessageIdError,
     InvalidStageError,
 )
+from asyncflow.integrations.kafka.consuming.dead_letter import dead_letter
 from asyncflow.integrations.kafka.consuming.received import Received
-from asyncflow.integrations.kafka.consuming.subscription import (
-    Subscription,
-    headers_of_message,
-    headers_that_fit,
-    key_of_message,
-)
-from asyncflow.leash import Leash, on_leash
-from asyncflow.outbox import Inbox, Message, Outbox, Status, queries
-from asyncflow.outbox import payload as payloads
+from asyncflow.integrations.kafka.consuming.subscription import Subscription, headers_of_message, key_of_message
+from asyncflow.leash import Leash
+from asyncflow.outbox import Inbox, Outbox, Status, queries
 from asyncflow.outbox.arguments.signature import CONTEXT, SESSION
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.ids import new_id
-from asyncflow.outbox.message import Door, row_of
 from asyncflow.outbox.transaction.carrying import require_carried
-from asyncflow.scheduler.connections.calls import Patience, TaskCalls, ThreadCalls, WatchedCalls, WatchedSession
-from asyncflow.scheduler.connections.moves import end_left_ones, is_elsewhere, leaving, note_move
-from asyncflow.scheduler.table.log_lines import log_line, short_error
+from asyncflow.scheduler.connections.calls import Patience, ThreadCalls, WatchedCalls, WatchedSession
+from asyncflow.scheduler.connections.moves import end_left_ones, leaving
+from asyncflow.scheduler.table.log_lines import short_error
 from asyncflow.scheduler.worker.task_context import TaskContext
 from asyncflow.scheduler.worker.verdict import Verdict
-from asyncflow.scheduler.worker.within import await_within, call_within
-from asyncflow.text import printable
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-
-_ANY_SIZE = 2**31 - 1  # the broker took it
+from asyncflow.scheduler.worker.within import call_within
 
 
 class InboxAwayError(AsyncflowError):
@@ -75,7 +62,7 @@ class Effects:
         ctx = context_of(subscription, message, attempt)
         with self._new(subscription, message) as session:
             if session is not None:
-                given = _given(subscription, message, ctx)
+                given = arguments_of(subscription, message, ctx)
                 call_within(self._outbox.around, ctx, lambda: _call(subscription, given, session))
 
     def bury(self, subscription: Subscription, message: Received, verdict: Verdict) -> None:
@@ -106,7 +93,7 @@ class Effects:
 
         Where the block has ended the transaction itself, and not by an error, the message is remembered all the same.
         """
-        with _asking():
+        with asking():
             end_left_ones(self._engine)
         with (
             self._watched(ThreadCalls(self._engine, self._patience)) as calls,
@@ -114,14 +101,14 @@ class Effects:
             session.begin(),
             leaving(session, self._engine),
         ):
-            with _asking():
+            with asking():
                 is_new = self._remember(session, subscription, message)
             with calls.handed_out():
                 yield session if is_new else None
             was_ended = is_new and not session.in_transaction()
         if was_ended:
             with (
-                _asking(),
+                asking(),
                 self._watched(ThreadCalls(self._engine)) as calls,
                 WatchedSession(self._engine, calls=calls) as session,
                 session.begin(),
@@ -143,11 +130,11 @@ class Effects:
     def _write(self, session: Session, subscription: Subscription, message: Received, verdict: Verdict) -> None:
         if verdict.status is Status.FAILED:
             tasks, connection = self._outbox.tasks, session.connection()
-            row = _dead_letter(self._outbox, subscription, message, verdict)
+            row = dead_letter(self._outbox, subscription, message, verdict)
             try:
                 require_carried(connection, (tasks,), [row])
             except CharacterSetError:
-                row = _dead_letter(self._outbox, subscription, message, verdict, only_ascii=True)
+                row = dead_letter(self._outbox, subscription, message, verdict, only_ascii=True)
                 require_carried(connection, (tasks,), [row])
             session.execute(queries.insert_task(tasks), row)
 
@@ -159,80 +146,8 @@ class Effects:
             return self._inbox.process_once(session, message.place_id, consumer=subscription.name)
 
 
-class AsyncEffects(Effects):
-    """Await subscribers, coroutines, on the loop of the application, from the thread of the consumer."""
-
-    def __init__(self, engine: AsyncEngine, outbox: Outbox, inbox: Inbox, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(engine.sync_engine, outbox, inbox)
-        self._async_engine = engine
-        self._loop = loop
-
-    def hasten(self) -> None:
-        """Do so, on the loop."""
-        with suppress(RuntimeError):  # of a loop that is closed
-            self._loop.call_soon_threadsafe(super().hasten)
-
-    def deliver(self, subscription: Subscription, message: Received, attempt: int) -> None:
-        """Do so, and wait for it."""
-        self._finish(self._deliver(subscription, message, context_of(subscription, message, attempt)))
-
-    def bury(self, subscription: Subscription, message: Received, verdict: Verdict) -> None:
-        """Do so, and wait for it."""
-        self._finish(self._bury(subscription, message, verdict))
-
-    async def _deliver(self, subscription: Subscription, message: Received, ctx: TaskContext) -> None:
-        async def effect(session: AsyncSession) -> None:
-            given = _given(subscription, message, ctx)
-            handler: Any = subscription.kind.handler
-            await await_within(self._outbox.around, ctx, lambda: on_leash(handler(**given, **{SESSION: session})))
-
-        await self._once(subscription, message, effect)
-
-    async def _bury(self, subscription: Subscription, message: Received, verdict: Verdict) -> None:
-        async def effect(session: AsyncSession) -> None:
-            await session.run_sync(lambda sync: self._write(sync, subscription, message, verdict))
-
-        await self._once(subscription, message, effect)
-
-    async def _once(
-        self, subscription: Subscription, message: Received, effect: Callable[[AsyncSession], Coroutine[Any, Any, None]]
-    ) -> None:
-        def remember(sync: Session) -> bool:
-            return self._remember(sync, subscription, message)
-
-        with self._watched(TaskCalls(self._engine, self._patience)) as calls:
-            async with self._session(calls) as session, session.begin():
-                try:
-                    with _asking():
-                        is_new = await session.run_sync(remember)
-                    if is_new:
-                        with calls.handed_out():
-                            await effect(session)
-                    was_ended = is_new and not session.in_transaction()
-                except Exception as error:
-                    if is_elsewhere(error, self._engine):
-                        note_move(self._engine)
-                        await session.invalidate()
-                        await self._async_engine.dispose()
-                    raise
-        if was_ended:
-            with _asking(), self._watched(TaskCalls(self._engine)) as calls:
-                async with self._session(calls) as session, session.begin():
-                    await session.run_sync(remember)
-
-    def _session(self, calls: WatchedCalls) -> AsyncSession:
-        from sqlalchemy.ext.asyncio import AsyncSession
-
-        return AsyncSession(self._async_engine, sync_session_class=WatchedSession, expire_on_commit=False, calls=calls)
-
-    def _finish(self, work: Coroutine[Any, Any, None]) -> None:
-        error = asyncio.run_coroutine_threadsafe(_caught(work), self._loop).result()
-        if error is not None:
-            raise error
-
-
 @contextmanager
-def _asking() -> Iterator[None]:
+def asking() -> Iterator[None]:
     """Raise InboxAwayError for whatever is no fault of the message; a connection that is refused is no disconnect."""
     try:
         yield
@@ -267,40 +182,16 @@ def id_of(message: Received) -> UUID:
         return new_id()
 
 
-async def _caught(work: Coroutine[Any, Any, None]) -> BaseException | None:
-    """Return what the work raised: ``sys.exit()`` in a subscriber must not end the application's loop."""
-    try:
-        await work
-    except BaseException as error:  # noqa: BLE001 - raised on the consumer's thread
-        return error
-    return None
-
-
 def _call(subscription: Subscription, given: dict[str, Any], session: Session) -> None:
     handler: Any = subscription.kind.handler
     with Leash():
         handler(**given, **{SESSION: session})
 
 
-def _given(subscription: Subscription, message: Received, ctx: TaskContext) -> dict[str, Any]:
+def arguments_of(subscription: Subscription, message: Received, ctx: TaskContext) -> dict[str, Any]:
+    """Return what the handler is called with, but for its session."""
     given = subscription.arguments(message)
     return {**given, CONTEXT: ctx} if subscription.kind.handling().signature.takes_context else given
-
-
-def _dead_letter(
-    outbox: Outbox, subscription: Subscription, message: Received, verdict: Verdict, *, only_ascii: bool = False
-) -> dict[str, Any]:
-    """Return the row of a message, with those of its headers that fit; Kafka takes more than a row does."""
-    headers, left_out = headers_that_fit(headers_of_message(message), only_ascii=only_ascii)
-    key = key_of_message(message)
-    if only_ascii and key is not None and not key.isascii():
-        key, left_out = None, ["the key", *left_out]
-    body = Message(subscription.payload(message), key, headers, content_type=payloads.JSON)
-    row = row_of(body, subscription.kind, Door(outbox.shard_count, _ANY_SIZE))
-    log = log_line(verdict.error, verdict.frames)
-    if left_out:
-        log += log_line(short_error(f"left out, for a row cannot keep it: {', '.join(map(printable, left_out))}"))
-    return {**row, "status": int(Status.FAILED), "schedule_log": log}
 
 
 def _refuse_stage(stage: str, _: str | None) -> None:

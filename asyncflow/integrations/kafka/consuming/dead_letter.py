@@ -1,0 +1,37 @@
+"""The row that a message becomes which a subscriber gave up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asyncflow.integrations.kafka.consuming.received import Received
+from asyncflow.integrations.kafka.consuming.subscription import (
+    Subscription,
+    headers_of_message,
+    headers_that_fit,
+    key_of_message,
+)
+from asyncflow.outbox import Message, Outbox, Status
+from asyncflow.outbox import payload as payloads
+from asyncflow.outbox.message import Door, row_of
+from asyncflow.scheduler.table.log_lines import log_line, short_error
+from asyncflow.scheduler.worker.verdict import Verdict
+from asyncflow.text import printable
+
+_ANY_SIZE = 2**31 - 1  # the broker took it
+
+
+def dead_letter(
+    outbox: Outbox, subscription: Subscription, message: Received, verdict: Verdict, *, only_ascii: bool = False
+) -> dict[str, Any]:
+    """Return the row of a message, with those of its headers that fit; Kafka takes more than a row does."""
+    headers, left_out = headers_that_fit(headers_of_message(message), only_ascii=only_ascii)
+    key = key_of_message(message)
+    if only_ascii and key is not None and not key.isascii():
+        key, left_out = None, ["the key", *left_out]
+    body = Message(subscription.payload(message), key, headers, content_type=payloads.JSON)
+    row = row_of(body, subscription.kind, Door(outbox.shard_count, _ANY_SIZE))
+    log = log_line(verdict.error, verdict.frames)
+    if left_out:
+        log += log_line(short_error(f"left out, for a row cannot keep it: {', '.join(map(printable, left_out))}"))
+    return {**row, "status": int(Status.FAILED), "schedule_log": log}
