@@ -58,6 +58,8 @@ _LEVELS: dict[type[Event], int] = {
     events.JobStopped: logging.ERROR,
 }
 _OF_A_TASK = (events.AttemptFailed, events.HandlerFailedLate)
+_OF_A_LIFE = (events.SchedulerStarted, events.SchedulerStopped)
+_SERVERS = ("gunicorn.error", "uvicorn.error", "hypercorn.error")  # the logs in which servers tell of their own lives
 _MOST_REMEMBERED = 10_000
 _MOST_LISTED = 8
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -69,7 +71,8 @@ class EventLog(ForksNothing):
     What happens all the time is DEBUG, changes of state INFO, what somebody may have to look at WARNING, a dead
     letter ERROR. Of a trouble that lasts, such as a database that is away, each loop tells once, and what repeats it
     is DEBUG. What a handler raised goes to ``asyncflow.tasks.TYPE``, with its traceback. The event itself is in
-    the record's ``event`` attribute, for structured handlers. A scheduler has one, unless its hooks have.
+    the record's ``event`` attribute, for structured handlers. A scheduler has one, unless its hooks have. Inside a web
+    server, where nobody has set up logging, the lines of a scheduler's start and end stand in the server's own log.
 
     Events come on every thread. Without a lock: the failures that were told of are kept by the id of a task and the
     number of an attempt, which one thread settles, and of two that drop the oldest at once each drops one.
@@ -83,7 +86,7 @@ class EventLog(ForksNothing):
     def __call__(self, event: Event) -> None:
         """Log the event."""
         level = self._level_of(event)
-        logger = self._logger.getChild(f"tasks.{event.task_type}") if isinstance(event, _OF_A_TASK) else self._logger
+        logger = self._logger_of(event)
         if logger.isEnabledFor(level):
             error = getattr(event, "error", None)
             trace = _traced(error) if isinstance(error, BaseException) else None
@@ -91,6 +94,11 @@ class EventLog(ForksNothing):
                 trace = None
             with Leash():  # what stands behind a logger is the application's
                 logger.log(level, "%s", line_of(event), extra={"event": event}, exc_info=trace)
+
+    def _logger_of(self, event: Event) -> logging.Logger:
+        if isinstance(event, _OF_A_TASK):
+            return self._logger.getChild(f"tasks.{event.task_type}")
+        return _server_log(self._logger) or self._logger if isinstance(event, _OF_A_LIFE) else self._logger
 
     def _level_of(self, event: Event) -> int:
         if type(event) in _QUIET:
@@ -144,6 +152,14 @@ def line_of(event: Event) -> str:
     fields = ((field.name, getattr(event, field.name)) for field in dataclasses.fields(event))
     told = (f"{name}={_shown(value)}" for name, value in fields if value is not None and value not in ("", ()))
     return f"{sentence_of(event)} [{' '.join([type(event).__name__, *told])}]"
+
+
+def _server_log(logger: logging.Logger) -> logging.Logger | None:
+    """Return the log of the web server around us where nobody has set up logging: that of nobody else is seen there."""
+    if logger.level != logging.NOTSET or logger.hasHandlers():
+        return None
+    there = (logging.Logger.manager.loggerDict.get(name) for name in _SERVERS)
+    return next((log for log in there if isinstance(log, logging.Logger) and log.hasHandlers()), None)
 
 
 def _shown(value: object) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import uuid
 from datetime import datetime, timezone
 
@@ -296,3 +298,37 @@ def test_an_error_of_sql_is_told_without_its_parameters() -> None:
     line = line_of(events.AttemptFailed(ID, "coupon", None, 2, 6, 2.0, error))
     assert "UPDATE users" in line
     assert "the-secret" not in line
+
+
+# -- inside a web server ----------------------------------------------------------------------------------
+
+UVICORN = "import uvicorn; uvicorn.Config(None)"
+GUNICORN = "from gunicorn.config import Config; from gunicorn.glogging import Logger; Logger(Config())"
+PROGRAM = """
+import logging
+from asyncflow import events
+from asyncflow.event_log import EventLog
+log = EventLog()
+log(events.SchedulerStarted("host:1", 0, 1))
+log(events.UnknownTypeSeen("coupon"))
+"""
+
+
+@pytest.mark.parametrize("server", [UVICORN, GUNICORN], ids=["uvicorn", "gunicorn"])
+@pytest.mark.parametrize(
+    ("set_up", "lines"),
+    [
+        ("", 1),
+        ("import logging; logging.basicConfig(level='INFO')", 1),
+        ("import logging; logging.basicConfig(level='WARNING')", 0),
+        ("import logging; logging.getLogger('asyncflow').setLevel('WARNING')", 0),
+    ],
+    ids=["nobody", "info", "warning", "ours"],
+)
+def test_the_start_is_told_in_the_server_s_log_where_nobody_has_set_up_logging(
+    server: str, set_up: str, lines: int
+) -> None:
+    program = "\n".join([server, set_up, PROGRAM])
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert (done.stdout + done.stderr).count("SchedulerStarted owner=host:1") == lines, done.stderr
+    assert "coupon" in done.stderr, "a warning is seen in any case"
