@@ -14,6 +14,7 @@ OTHERS = {
     "integration/benchmarks": "benchmarks are no room of the package; here they run at all",
     "integration/speed": "statements a message: what all rooms together cost, which issues and pages name so",
     "integration/support": "the tests' own network",
+    "unit/models": "designs that are searched through before they are built",
 }
 
 
