@@ -73,7 +73,7 @@ test-pythons: install ## run the unit tests with each version of Python that is 
 	@$(RUN) -m tools.pythons $(PYTHONS) -- $(PYTHONS_TESTS) -n 3 --dist loadfile -m 'not long' $(PYTEST_ARGS)
 
 chaos: install services ## kill processes and services under load, for minutes
-	@$(RUN) -m pytest tests/chaos -m 'long or not long' $(PYTEST_ARGS)
+	@$(RUN) -m pytest tests/chaos tests/unit/models -m 'long or not long' $(PYTEST_ARGS)
 
 plans: install services ## rows examined at 10,000 task types and plans for 11 million rows, for minutes
 	@$(RUN) -m pytest tests/integration/speed -m 'long or not long' $(PYTEST_ARGS)

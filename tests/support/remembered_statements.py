@@ -26,4 +26,4 @@ class RememberedStatements:
         self._modules = len(sys.modules)
         ours = [module for name, module in list(sys.modules.items()) if name.split(".")[0] == self._package]
         members = [member for module in ours for member in vars(module).values()]
-        self._functions = [member for member in members if isinstance(member, _lru_cache_wrapper)]
+        self._functions = [member for member in members if type(member) is _lru_cache_wrapper]

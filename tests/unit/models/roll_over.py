@@ -6,7 +6,7 @@ remembers may be as old as can be, and what it does with it may come as late as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -44,7 +44,7 @@ class Message(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """Hold what a reading instance remembers: the tables it reads, what it acknowledged, the row that it has in hand."""
+    """Hold what a reading instance remembers: the tables it reads, what it acknowledged, the row it has in hand."""
 
     begin: int
     end: int
@@ -149,9 +149,9 @@ class RollOver:
                 yield f"table {table} is sealed", _with_table(state, table, Table.SEALED)
             if state.tables[table] is Table.SEALED:
                 yield from self._carry(state, table)
-        if state.begin < state.end and state.tables[state.begin] is Table.SEALED:
-            if not _rows_in(state, state.begin, (Row.PENDING,)):
-                yield f"readers are to forget {state.begin}", state._replace(begin=state.begin + 1)
+        is_sealed = state.begin < state.end and state.tables[state.begin] is Table.SEALED
+        if is_sealed and not _rows_in(state, state.begin, (Row.PENDING,)):
+            yield f"readers are to forget {state.begin}", state._replace(begin=state.begin + 1)
 
     def _carry(self, state: State, table: int) -> Iterator[tuple[str, State]]:
         for number in _rows_in(state, table, (Row.PENDING, Row.FAILED)):
@@ -159,14 +159,13 @@ class RollOver:
             yield f"message {number} is carried to {state.end}", _with_message(state, number, carried)
 
     def _read(self, state: State, number: int, instance: Instance) -> Iterator[tuple[str, State]]:
-        def with_its(**changes: object) -> State:
-            return _with_instance(state, number, instance._replace(**changes))
-
         if (instance.begin, instance.end) != (state.begin, state.end):
-            yield f"instance {number} looks", with_its(begin=state.begin, end=state.end)
+            looked = instance._replace(begin=state.begin, end=state.end)
+            yield f"instance {number} looks", _with_instance(state, number, looked)
         holds_forgotten = instance.in_hand is not None and instance.in_hand[1] < instance.begin
         if instance.acknowledged != instance.begin and not (holds_forgotten and self.puts_down_first):
-            yield f"instance {number} acknowledges {instance.begin}", with_its(acknowledged=instance.begin)
+            told = instance._replace(acknowledged=instance.begin)
+            yield f"instance {number} acknowledges {instance.begin}", _with_instance(state, number, told)
         if instance.in_hand is None:
             yield from self._fetch(state, number, instance)
             yield from self._replay(state, instance)
@@ -265,9 +264,8 @@ def _with_instance(state: State, number: int, instance: Instance | None) -> Stat
     return state._replace(instances=tuple(sorted(instances, key=_rank)))
 
 
-_rank: Callable[[Instance | None], tuple[int, ...]] = lambda one: (
-    (-1,) if one is None else (one.begin, one.end, one.acknowledged, *(one.in_hand or ()))
-)
+def _rank(one: Instance | None) -> tuple[int, ...]:
+    return (-1,) if one is None else (one.begin, one.end, one.acknowledged, *(one.in_hand or ()))
 
 
 def _put(values: tuple, place: int, value: object) -> tuple:  # type: ignore[type-arg]

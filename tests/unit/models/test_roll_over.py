@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.unit.models.roll_over import RollOver
@@ -9,7 +11,7 @@ from tests.unit.models.search import search
 
 
 @pytest.mark.parametrize("sizes", [{}, {"kills": 2}], ids=["a kill", "two kills"])
-def test_nothing_is_lost_nor_stuck_and_no_dropped_table_is_touched(sizes: dict[str, int]) -> None:
+def test_nothing_is_lost_nor_stuck_and_no_dropped_table_is_touched(sizes: dict[str, Any]) -> None:
     found = search(RollOver(**sizes))
     assert (found.fault, found.way) == (None, ())
     assert found.states > 30_000
@@ -17,7 +19,7 @@ def test_nothing_is_lost_nor_stuck_and_no_dropped_table_is_touched(sizes: dict[s
 
 @pytest.mark.long
 @pytest.mark.parametrize("sizes", [{"tables": 3}, {"messages": 3, "instances": 1}], ids=["3 tables", "3 messages"])
-def test_nor_with_more_of_them(sizes: dict[str, int]) -> None:
+def test_nor_with_more_of_them(sizes: dict[str, Any]) -> None:
     assert search(RollOver(**sizes)).fault is None
 
 
