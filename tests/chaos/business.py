@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from uuid import UUID
+
 from sqlalchemy import Engine, MetaData, func, select
 
 from asyncflow import Outbox, Status
@@ -21,6 +24,13 @@ class Business:
     def unsettled(self) -> int:
         """Return how many messages still wait or are at work."""
         return self.count(Status.PENDING, Status.PROCESSING)
+
+    def are_settled(self, ids: Collection[str]) -> bool:
+        """Tell whether none of these messages waits any more, to be published again."""
+        tasks = self.outbox.tasks
+        its = tasks.c.id.in_([UUID(one) for one in ids]), tasks.c.status == int(Status.PENDING)
+        with self.engine.connect() as connection:
+            return connection.execute(select(tasks.c.id).where(*its).limit(1)).first() is None
 
     def count(self, *statuses: Status) -> int:
         """Return how many messages have one of the statuses."""

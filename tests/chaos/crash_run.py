@@ -92,10 +92,11 @@ class CrashRun:
 
     def most_duplicates(self) -> int:
         """Return how many rows were in flight at all kills, and how many the broker left without an answer."""
-        unanswered: int = sum(
-            event["tasks"] - event["sent"] for one in self.schedulers for event in one.of("published")
-        )
-        return sum(kill.in_flight for kill in self.kills) + unanswered
+        return sum(kill.in_flight for kill in self.kills) + self.unanswered()
+
+    def unanswered(self) -> int:
+        """Return how many rows the broker left without an answer in time: they are sent again, and may come twice."""
+        return sum(event["tasks"] - event["sent"] for one in self.schedulers for event in one.of("published"))
 
     def kill_points(self) -> dict[str, int]:
         """Return how many schedulers had told what last when they died."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from asyncflow.integrations.kafka import ConfluentKafkaPublisher, KafkaPublisher, KafkaSettings
-from asyncflow.scheduler import Outcome, Publisher, Record
+from asyncflow.scheduler import SENT, Outcome, Publisher, Record
+from tests.chaos.plan import Plan
 from tests.chaos.telling import die, freeze, tell
+from tools.services.process import wait_until
 
 BEFORE_PUBLISH = "before publish"
 AFTER_ACKNOWLEDGEMENT = "after acknowledgement"
-_SETTLES_BESIDE_SECONDS = 1.0
+_SETTLED_WITHIN_SECONDS = 60.0
 
 
 def publisher_of(
@@ -24,20 +25,29 @@ def publisher_of(
 
 
 class LethalPublisher:
-    """Kill or freeze the process at ``die_at`` of batch number ``die_on``, counted from 1."""
+    """Kill or freeze the process at ``die_at`` of batch number ``die_on``, counted from 1.
 
-    def __init__(self, publisher: Publisher, die_at: str, die_on: int, die_how: str = "kill") -> None:
+    ``are_settled`` tells whether all messages of some ids are: those of the batches before may be settled beside, and
+    the end is to concern its own batch alone.
+    """
+
+    def __init__(self, publisher: Publisher, plan: Plan, are_settled: Callable[[Collection[str]], bool]) -> None:
         self._publisher = publisher
-        self._end = die if die_how == "kill" else freeze
-        self._die_at = die_at
-        self._die_on = die_on
+        self._end = die if plan.die_how == "kill" else freeze
+        self._die_at = plan.die_at
+        self._die_on = plan.die_on
+        self._are_settled = are_settled
         self._batches = 0
+        self._sent: list[str] = []
 
     def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
         self._batches += 1
         self._die_if(BEFORE_PUBLISH, len(batch))
         outcomes = self._publisher.publish(batch)
         self._die_if(AFTER_ACKNOWLEDGEMENT, len(batch))
+        if self._batches < self._die_on:
+            ids = (dict(record.headers)["message-id"].decode() for record in batch)
+            self._sent += [one for one, outcome in zip(ids, outcomes, strict=True) if outcome == SENT]
         return outcomes
 
     def close(self) -> None:
@@ -45,7 +55,6 @@ class LethalPublisher:
 
     def _die_if(self, point: str, records: int) -> None:
         if point == self._die_at and self._batches == self._die_on:
-            # The round before may be settled beside; this end is to concern this batch alone.
-            time.sleep(_SETTLES_BESIDE_SECONDS)
+            wait_until(lambda: self._are_settled(self._sent), _SETTLED_WITHIN_SECONDS)
             tell("dying", point=point, records=records)
             self._end()

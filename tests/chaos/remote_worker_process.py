@@ -17,7 +17,7 @@ LEASE_SECONDS = 2.0
 
 
 def worker(database_url: str, server: str) -> ServiceWorker:
-    """Return a worker whose death is noticed soon, and that stops at once."""
+    """Return a worker whose death is noticed soon, and that stops as soon as its work in hand has ended."""
     return ServiceWorker(
         Scheduler(create_engine(database_url, pool_size=8), outbox, {}),
         server,
@@ -25,7 +25,7 @@ def worker(database_url: str, server: str) -> ServiceWorker:
         wait_seconds=1.0,
         min_backoff_seconds=0.05,
         max_backoff_seconds=0.3,
-        stop_timeout_seconds=10.0,
+        stop_timeout_seconds=60.0,
     )
 
 

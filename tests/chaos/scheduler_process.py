@@ -32,7 +32,7 @@ def make() -> Scheduler:
     kinds: dict[str, type[Shop] | type[Bank]] = {"shop": Shop, "bank": Bank}
     application = kinds[plan.application](create_engine(plan.database_url), plan.topic)
     publisher = publisher_of(plan.client, plan.bootstrap, on_mock=plan.on_mock)
-    lethal = LethalPublisher(publisher, plan.die_at, plan.die_on, plan.die_how)
+    lethal = LethalPublisher(publisher, plan, application.are_settled)
     return Scheduler(
         application.engine,
         application.outbox,

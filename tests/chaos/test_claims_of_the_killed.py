@@ -16,6 +16,7 @@ from tests.chaos.findings import Tell
 from tests.chaos.fixtures import on_servers
 from tests.chaos.holding_process import AT_WORK, done, metadata, outbox
 from tests.chaos.process import CHECKOUT
+from tests.support.lateness import Lateness
 from tests.unit.scheduler.waiting import eventually
 
 _TASKS = 40
@@ -61,7 +62,8 @@ def test_the_tasks_of_a_killed_instance_are_done_by_its_lease_and_those_that_wai
             eventually(lambda: count(engine, Status.SUCCESS) > 0)  # both have shards
             killed.kill()
             began = time.monotonic()
-            eventually(lambda: count(engine, Status.SUCCESS) + count(engine, Status.FAILED) == 2 * _TASKS + AT_WORK)
+            with Lateness(engine) as machine:
+                eventually(lambda: count(engine, Status.SUCCESS) + count(engine, Status.FAILED) == 2 * _TASKS + AT_WORK)
             seconds = time.monotonic() - began
     finding(
         f"{engine.dialect.name}: {in_hand} claims of a killed instance done {seconds:.1f} s after the kill "
@@ -78,4 +80,4 @@ def test_the_tasks_of_a_killed_instance_are_done_by_its_lease_and_those_that_wai
             *(("begun", number, 2) for number in range(AT_WORK)),
         ]
     )
-    assert seconds < _BUSY_SECONDS
+    assert seconds < _BUSY_SECONDS + 4 * machine.worst

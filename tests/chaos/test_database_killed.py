@@ -74,5 +74,5 @@ def _await_batch_after(scheduler: ProcessUnderTest, moment: float) -> float:
     def batches() -> list[float]:
         return [event["at"] for event in scheduler.of("settled") if event["at"] > moment]
 
-    scheduler.wait_for(lambda: bool(batches()), timeout_seconds=60)
+    scheduler.wait_for(lambda: bool(batches()), timeout_seconds=120)
     return batches()[0]

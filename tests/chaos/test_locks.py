@@ -15,7 +15,11 @@ from tests.chaos.cluster_run import ClusterRun, StartClusterRun
 from tests.chaos.findings import Tell
 from tests.chaos.fixtures import in_short_and_long, on_servers
 from tests.chaos.loads import begin, end, moved_while, watch
+from tests.support.lateness import Lateness
+from tools.services.process import wait_until
 
+LEASE_SECONDS = 7.0
+LEFT_OF_A_LEASE = LEASE_SECONDS / 3  # of one that is renewed in time: a machine that stands for longer may lose it
 _WHOLE_TABLE = {"postgresql": "LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", "mysql": "LOCK TABLES {} WRITE"}
 
 
@@ -24,15 +28,18 @@ _WHOLE_TABLE = {"postgresql": "LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", "mysql":
 def test_a_row_that_is_locked_for_long_holds_up_itself_alone(
     form: str, cluster_run: StartClusterRun, finding: Tell
 ) -> None:
-    run = cluster_run(lease_seconds=7.0)
+    run = cluster_run(lease_seconds=LEASE_SECONDS)
     begin(run)
     seconds = 60.0 if form == "long" else 9.0
     watch(run, 2)
     with row_locked(run.bank) as row:
-        written, settled = moved_while(run, lambda: watch(run, seconds))
-        finding(f"  with a row locked for {seconds:g} s: {written} committed, {settled} settled")
-        assert settled >= 0.9 * written
-        assert lost_shards(run) == 0
+        done = run.bank.count(Status.SUCCESS)
+        with Lateness(run.bank.engine) as machine:
+            written, settled = moved_while(run, lambda: watch(run, seconds))
+            finding(f"  with a row locked for {seconds:g} s: {written} committed, {settled} settled")
+            # A machine that is busy may be behind at any moment, but all these come while the row is locked.
+            assert wait_until(lambda: run.bank.count(Status.SUCCESS) - done >= 0.9 * written, 120.0)
+        assert lost_shards(run) == 0 or machine.worst > LEFT_OF_A_LEASE
     verdict = end(run, finding)
     assert str(row.id) in run.bank.committed()
     assert verdict.is_clean
@@ -41,12 +48,12 @@ def test_a_row_that_is_locked_for_long_holds_up_itself_alone(
 @on_servers
 @in_short_and_long
 def test_a_table_that_is_locked_for_long_costs_no_shard(form: str, cluster_run: StartClusterRun, finding: Tell) -> None:
-    run = cluster_run(lease_seconds=7.0)
+    run = cluster_run(lease_seconds=LEASE_SECONDS)
     begin(run)
     watch(run, 2)
-    with table_locked(run.bank.engine, run.bank.outbox.tasks.name):
+    with Lateness(run.bank.engine) as machine, table_locked(run.bank.engine, run.bank.outbox.tasks.name):
         watch(run, 60.0 if form == "long" else 9.0)
-    assert lost_shards(run) == 0
+    assert lost_shards(run) == 0 or machine.worst > LEFT_OF_A_LEASE
     assert end(run, finding).is_clean
 
 

@@ -24,10 +24,10 @@ _SECONDS = {"short": 6.0, "long": 60.0}
 def test_workers_of_a_pre_fork_server_share_the_work_and_send_nothing_twice(
     form: str, cluster_run: StartClusterRun, finding: Tell
 ) -> None:
-    run = cluster_run(lease_seconds=_LEASE_SECONDS)
+    run = cluster_run(lease_seconds=10 * _LEASE_SECONDS)  # which does not run out in a worker that stands still
     server = run.start(_SERVER)
     await_workers(server, WORKERS)
-    run.await_shares(WORKERS, 60.0)
+    run.await_shares(WORKERS)
     run.start_writers(threads=4, breath_seconds=0.03)
     committed, settled = moved_while(run, lambda: watch(run, _SECONDS[form]))
     finding(f"  {WORKERS} workers of one server: {committed} committed, {settled} settled meanwhile")
@@ -53,7 +53,7 @@ def test_workers_of_a_pre_fork_server_that_are_killed_lose_nothing(
         os.kill(victim, signal.SIGKILL)
         killed.add(victim)
         await_workers(server, WORKERS + len(killed))  # gunicorn starts another one
-    run.await_shares(WORKERS, 60.0)
+    run.await_shares(WORKERS)
     verdict = end(run, finding)
     finding(f"  {len(killed)} workers of a pre-fork server killed")
     assert verdict.is_clean
@@ -61,4 +61,4 @@ def test_workers_of_a_pre_fork_server_that_are_killed_lose_nothing(
 
 def await_workers(server: ProcessUnderTest, count: int) -> None:
     """Wait until so many workers have started, those included that have ended since."""
-    server.wait_for(lambda: len(server.of("at work")) >= count, timeout_seconds=60.0)
+    server.wait_for(lambda: len(server.of("at work")) >= count, timeout_seconds=120.0)

@@ -24,7 +24,7 @@ from tests.chaos.topics import PARTITIONS
 from tools.services.kafka import Kafka
 from tools.services.mariadb import MariaDB
 
-_ANSWER_SECONDS = 30.0
+_ANSWER_SECONDS = 60.0
 
 
 @in_short_and_long
@@ -84,7 +84,7 @@ def await_batch_after(run: ClusterRun, moment: float) -> float:
         def batches(one: Any = scheduler) -> list[float]:
             return [event["at"] for event in one.of("settled") if event["at"] > moment]
 
-        scheduler.wait_for(lambda find=batches: bool(find()), timeout_seconds=60)  # type: ignore[misc]
+        scheduler.wait_for(lambda find=batches: bool(find()), timeout_seconds=120)  # type: ignore[misc]
         moments.append(batches()[0])
     return max(moments)
 

@@ -17,7 +17,7 @@ from tests.chaos.remote_work import Audit, counted, deadly, effects, hungry, met
 from tests.chaos.troupe import Troupe
 
 _RUN_SECONDS = {"short": 12.0, "long": 180.0}
-_CALM_SECONDS = 90.0
+_CALM_SECONDS = 150.0
 _REPLICAS, _WORKERS = 3, 6
 _BURST = 40  # tasks of each type between two kills
 _MOST_BACKLOG = 400

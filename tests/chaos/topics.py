@@ -17,8 +17,8 @@ from tools.services import load
 T = TypeVar("T")
 
 PARTITIONS = 3
-_ANSWER_SECONDS = 10.0
-_READ_SECONDS = 60.0
+_ANSWER_SECONDS = 60.0
+_READ_SECONDS = 120.0
 
 
 def bootstrap() -> str:

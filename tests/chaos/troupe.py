@@ -17,8 +17,8 @@ from sqlalchemy import Engine
 
 from tests.chaos.process import CHECKOUT
 
-_UP_SECONDS = 60.0
-_END_SECONDS = 30.0
+_UP_SECONDS = 120.0
+_END_SECONDS = 120.0
 
 
 class Troupe:
@@ -106,7 +106,7 @@ def _free_port() -> int:
 
 def _is_ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10):
             return True
     except OSError:
         return False

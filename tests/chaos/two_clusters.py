@@ -16,7 +16,7 @@ from asyncflow.events import BreakerChanged, Event, Hook, TasksSettled
 from asyncflow.scheduler import Publisher
 
 CLUSTER_A, CLUSTER_B = "cluster_a", "cluster_b"
-_RELAY_SECONDS = 60.0
+_RELAY_SECONDS = 120.0
 _BULK = 1000
 
 

@@ -6,21 +6,30 @@ import threading
 import time
 from types import TracebackType
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 _PAUSE_SECONDS = 0.05
+_TABLE = "lateness"
 
 
 class Lateness:
-    """Sleep and ask the database, again and again, as an instance does; ``worst`` is by how much that took longer."""
+    """Sleep and ask the database, again and again, as an instance does; ``worst`` is by how much that took longer.
 
-    def __init__(self, engine: Engine) -> None:
+    With ``writes`` it writes as well, into a table of its own: a disk may stand still as well as a processor.
+    """
+
+    def __init__(self, engine: Engine, *, writes: bool = False) -> None:
         self.worst = 0.0
         self._engine = engine
+        self._writes = writes
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._measure, daemon=True)
 
     def __enter__(self) -> Lateness:
+        if self._writes:
+            with self._engine.begin() as connection:
+                connection.execute(text(f"CREATE TABLE {_TABLE} (n INTEGER PRIMARY KEY)"))
+                connection.execute(text(f"INSERT INTO {_TABLE} VALUES (1)"))
         self._thread.start()
         return self
 
@@ -29,11 +38,18 @@ class Lateness:
     ) -> None:
         self._ended.set()
         self._thread.join()
+        if self._writes:
+            with self._engine.begin() as connection:
+                connection.execute(text(f"DROP TABLE {_TABLE}"))
 
     def _measure(self) -> None:
         with self._engine.connect() as connection:
             while not self._ended.is_set():
                 began = time.monotonic()
                 time.sleep(_PAUSE_SECONDS)
-                connection.execute(text("SELECT 1"))
+                self._ask(connection)
                 self.worst = max(self.worst, time.monotonic() - began - _PAUSE_SECONDS)
+
+    def _ask(self, connection: Connection) -> None:
+        connection.execute(text(f"UPDATE {_TABLE} SET n = n + 1" if self._writes else "SELECT 1"))
+        connection.commit()
