@@ -9,10 +9,9 @@ import pytest
 from sqlalchemy import URL, Engine
 
 from asyncflow import Scheduler
-from asyncflow.scheduler.connections import limits
-from asyncflow.scheduler.connections.database import Database
 from tests.support.application import Application
 from tests.support.databases import drop_everything, open_engine
+from tests.support.patience import be_patient
 from tests.support.proxy import Proxy, proxy_to
 
 Schedule = Callable[..., Scheduler]
@@ -80,7 +79,10 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let connections be silent for long, as a busy machine's servers are; tests of silence have a ``patient`` of
     their own that lets the limits be.
     """
-    monkeypatch.setattr(limits, "_SHORTEST_SECONDS", 45.0)
-    monkeypatch.setattr(limits, "_LONGEST_SECONDS", 45.0)
-    defaults = Database.__init__.__kwdefaults__ or {}
-    monkeypatch.setitem(defaults, "limits", limits.Limits(45.0, connect_seconds=45.0))
+    be_patient(monkeypatch.setattr)
+
+
+@pytest.fixture
+def patient_with_locks(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody give up who waits for a lock behind many others."""
+    be_patient(monkeypatch.setattr, lock_wait_seconds=30)

@@ -19,7 +19,7 @@ from tests.support.databases import drop_everything, open_engine
 from tests.support.options import RetryTimes
 from tests.support.proxy import Proxy
 
-_LONG_SECONDS = 60.0
+_LONG_SECONDS = 120.0
 _NO_WAIT: RetryTimes = {"retry_interval_seconds": 0, "max_retry_interval_seconds": 0}
 _QUICK = {
     "lease_seconds": 30.0,
@@ -132,7 +132,7 @@ class Day:
             wait_until(self.is_done, "the tasks are not done")
             wait_until(lambda: self.runs[0] > 0, "the job does not run")
         finally:
-            assert scheduler.stop(30.0), self.signals.of(StepFailed)
+            assert scheduler.stop(60.0), self.signals.of(StepFailed)
             self.through.dispose()
 
     def rows(self) -> list[Any]:

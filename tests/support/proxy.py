@@ -116,7 +116,7 @@ class Proxy:
                 return
             self._flows.wait()
             try:
-                server = None if self._refuses else socket.create_connection(self._target, timeout=10)
+                server = None if self._refuses else socket.create_connection(self._target, timeout=60)
             except OSError:
                 server = None
             if server is None:

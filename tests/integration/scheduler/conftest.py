@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from asyncflow import AsyncScheduler
 from asyncflow.testing import MemoryPublisher
+from tests.integration.scheduler.logs import Log
 from tests.support.application import Application
 
 DRIVERS = {
@@ -32,6 +33,12 @@ async def async_engine(request: pytest.FixtureRequest, application: Application)
     engine = create_async_engine(url.set(drivername=drivers[request.param], query=query), **options)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Log:
+    """Give what is logged from now on, by this test alone."""
+    return Log(caplog)
 
 
 @pytest.fixture

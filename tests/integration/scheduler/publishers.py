@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from asyncflow.scheduler import SENT, Outcome, Record, Unavailable
 from asyncflow.testing import MemoryPublisher
 
-LONG = 60.0
+LONG = 120.0
 
 
 class Switch(MemoryPublisher):

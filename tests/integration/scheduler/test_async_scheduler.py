@@ -19,7 +19,7 @@ from tests.integration.scheduler.conftest import AtHome
 from tests.integration.scheduler.connections.test_failover import READ_ONLY
 from tests.support.application import Application
 
-LONG = 60.0
+LONG = 150.0
 
 
 async def heard(application: Application, kind: Any, count: int = 1) -> None:

@@ -6,12 +6,13 @@ from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry, Unavaila
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import Gate, Meanwhile
-from tests.integration.scheduler.writing import alter, publish_many
+from tests.integration.scheduler.writing import FAR, alter, publish_many
 from tests.support.application import Application
 
 
 def test_outcomes_are_counted(sqlite_application: Application, sqlite_schedule: Schedule) -> None:
-    publish_many(sqlite_application, 6)
+    sqlite_application.outbox.message("moody", **FAR)
+    publish_many(sqlite_application, 6, "moody")
     moods: dict[bytes, Outcome] = {b'{"n":0}': Retry("no"), b'{"n":1}': Rejected("never")}
 
     def answer(record: Record) -> Outcome:

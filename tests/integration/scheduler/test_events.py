@@ -25,7 +25,7 @@ from asyncflow.scheduler import (
 from asyncflow.testing import MemoryPublisher, Signals
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.settled import wait_for_settled
-from tests.integration.scheduler.writing import long_ago, publish, publish_foreign, publish_many
+from tests.integration.scheduler.writing import FAR, long_ago, publish, publish_foreign, publish_many
 from tests.support.application import Application
 
 EVERY = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)} - {Event}
@@ -45,6 +45,8 @@ OF_OTHERS = {
     *(events.JobFailed, events.JobFailedOver, events.JobFenced, events.JobStopped),
     *(events.PeriodicTasksEnqueued, events.WorkerStarted, events.WorkerStopped),
 }
+# Of which a slow machine may have some all the same: a lock that was waited for, and a step that went well again.
+OF_THE_SLOW = {events.RowsLocked, events.StepRecovered}
 
 CLEANING = {
     "cleaning_interval_seconds": 0.02,
@@ -104,7 +106,7 @@ def test_a_real_run_emits_every_event(
     for kind in wanted:
         signals.wait_for(kind)
     fence_and_fail(application)
-    assert {type(event) for event in signals.events} == EVERY - OF_OTHERS
+    assert {type(event) for event in signals.events} - OF_THE_SLOW == EVERY - OF_OTHERS
     assert early.ownership.owner != scheduler.ownership.owner
 
 
@@ -143,11 +145,12 @@ def fence_and_fail(application: Application) -> None:
 def test_events_tell_of_the_task(application: Application, schedule: Schedule) -> None:
     own = Signals()
     application.outbox.hooks.add(own)
-    task_id = publish(application, key="A1")
+    application.outbox.message("busy", **FAR)
+    task_id = publish(application, task_type="busy", key="A1")
     schedule(MemoryPublisher(lambda _: Retry("busy"))).drain()
-    assert own.of(events.TaskEnqueued) == [events.TaskEnqueued(task_id, "user.registered", "A1")]
+    assert own.of(events.TaskEnqueued) == [events.TaskEnqueued(task_id, "busy", "A1")]
     (retried,) = application.signals.of(events.TaskRetried)
-    assert retried == events.TaskRetried(task_id, "user.registered", 1, 1.0, "busy")
+    assert retried == events.TaskRetried(task_id, "busy", 1, 600, "busy")
     (fetched,) = application.signals.of(events.PageFetched)
     assert (fetched.destination, fetched.pages, fetched.tasks) == ("kafka", 1, 1)
     assert 0 < fetched.seconds < 60

@@ -14,7 +14,9 @@ from sqlalchemy import MetaData, create_engine
 from asyncflow import Call, Outbox, Scheduler
 from asyncflow.events import StepFailed, LoopRestarted
 from asyncflow.testing import MemoryPublisher, Signals
+from tests.support.patience import be_patient
 
+be_patient()
 engine, outbox, publisher, signals = create_engine({url!r}), Outbox(MetaData()), MemoryPublisher(), Signals()
 outbox.message("user.registered")
 done = []
@@ -24,7 +26,7 @@ async def awaited(n: int):
     await asyncio.sleep(0)
     done.append(n)
 
-scheduler = Scheduler(engine, outbox, {{"kafka": publisher}}, hooks=[signals])
+scheduler = Scheduler(engine, outbox, {{"kafka": publisher}}, hooks=[signals], lease_seconds=600)
 
 def until(condition):
     deadline = time.monotonic() + 60
@@ -67,5 +69,5 @@ print("well")
 @pytest.mark.usefixtures("application")
 def test_the_end_of_a_child_says_nothing_on_the_connections_of_its_parent(engine: Engine) -> None:
     program = PROGRAM.format(url=engine.url.render_as_string(hide_password=False))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=200)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=280)
     assert (done.stdout, done.stderr, done.returncode) == ("well\n", "", 0)

@@ -16,13 +16,13 @@ from sqlalchemy import Engine, select, text
 
 from asyncflow import Scheduler, Status
 from asyncflow.errors import ForkedError
-from asyncflow.events import StepFailed
 from asyncflow.outbox.ids import new_id
 from asyncflow.scheduler import SENT, Outcome, Record
 from asyncflow.scheduler.configuration.configurations import Configurations
 from asyncflow.scheduler.operator.dead_letters import DeadLetters
 from asyncflow.scheduler.worker.service_claims import ServiceClaims
 from tests.integration.conftest import Schedule
+from tests.integration.scheduler.faults import faults
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.integration.scheduler.writing import publish, publish_many, texts
 from tests.support.application import Application
@@ -64,7 +64,7 @@ def relay_until_settled(application: Application, scheduler: Scheduler) -> str:
     eventually(lambda: all_settled(application), LONG)
     owner = scheduler.ownership.owner
     assert scheduler.stop()
-    assert application.signals.of(StepFailed) == []
+    assert faults(application) == []
     return owner
 
 
@@ -171,7 +171,7 @@ def test_a_child_of_a_started_master_is_refused_and_touches_nothing_of_it(
     wait_for_settled(application.signals, "kafka", 21)
     scheduler.ownership.refresh()
     assert scheduler.ownership.epochs() == epochs
-    assert application.signals.of(StepFailed) == []
+    assert faults(application) == []
     assert {pid for pid, _ in publisher.sent()} == {os.getpid()}
 
 
@@ -197,7 +197,7 @@ def test_a_fork_at_any_moment_of_a_busy_master_leaves_a_child_that_can_work(
     assert texts(ids) <= sent.keys()
     assert max(sent.values()) == 1
     assert len(sent) == len(ids) + 3
-    assert application.signals.of(StepFailed) == []
+    assert faults(application) == []
 
 
 def test_what_reads_for_people_works_in_a_child(application: Application) -> None:

@@ -14,6 +14,7 @@ from asyncflow import Status, events
 from asyncflow.integrations.logging import LoggingHook
 from asyncflow.scheduler import SENT, Outcome, Record, Unavailable
 from asyncflow.testing import MemoryPublisher
+from tests.integration.scheduler.logs import Log
 from tests.integration.scheduler.relay.test_locked_rows import table_locked
 from tests.integration.scheduler.writing import publish_many
 from tests.support.application import Application
@@ -32,35 +33,28 @@ OPTIONS: dict[str, Any] = {
 servers = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 
 
-def told(caplog: pytest.LogCaptureFixture, kind: type[events.Event]) -> list[Any]:
-    """Return the events of a kind that a person who reads at INFO sees."""
-    seen = [record.event for record in caplog.records if record.levelno >= logging.INFO and hasattr(record, "event")]
-    return [event for event in seen if isinstance(event, kind)]
+def require_calm(log: Log) -> None:
+    """Assert that no line has a traceback, and that each loop told of its trouble once, until it was over."""
+    assert [record.getMessage() for record in log.records() if record.exc_info] == []
+    foreign = [one for one in log.records(logging.WARNING) if not one.name.startswith("asyncflow")]
+    assert [(one.name, one.getMessage()) for one in foreign] == []
+    in_trouble: set[str] = set()
+    for event in log.told(events.Event):
+        if isinstance(event, events.StepFailed):
+            assert event.loop not in in_trouble, f"{event.loop} told of it twice"
+            in_trouble.add(event.loop)
+        elif isinstance(event, events.StepRecovered):
+            in_trouble.discard(event.loop)
 
 
 def failures(application: Application) -> Counter[str]:
     return Counter(event.loop for event in application.signals.of(events.StepFailed))
 
 
-def require_calm(caplog: pytest.LogCaptureFixture) -> None:
-    """Assert that no line has a traceback, and that each loop told of its trouble once.
-
-    But for the pool's own line, which SQLAlchemy writes where a connection breaks as it is given back.
-    """
-    records = [one for one in caplog.records if not one.name.startswith("sqlalchemy.pool")]
-    assert [record.getMessage() for record in records if record.exc_info] == []
-    foreign = [one for one in records if one.levelno >= logging.WARNING and not one.name.startswith("asyncflow")]
-    assert [(one.name, one.getMessage()) for one in foreign] == []
-    counts = Counter(event.loop for event in told(caplog, events.StepFailed))
-    assert {loop: count for loop, count in counts.items() if count > 1} == {}
-
-
 @servers
-def test_a_database_that_is_away_is_told_of_once_by_each_loop(
-    database_url: URL, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_database_that_is_away_is_told_of_once_by_each_loop(database_url: URL, log: Log) -> None:
     engine = open_engine(database_url)
-    with proxy_to(database_url) as (proxy, url), caplog.at_level(logging.INFO):
+    with proxy_to(database_url) as (proxy, url), log.caplog.at_level(logging.INFO):
         through = open_engine(url)
         application = Application(engine)
         application.outbox.task("nothing")(lambda: None)
@@ -77,7 +71,7 @@ def test_a_database_that_is_away_is_told_of_once_by_each_loop(
             proxy.refuse(False)
             eventually(lambda: application.statuses() == [Status.SUCCESS] * 40)
             eventually(lambda: failures(application).keys() <= recovered(application) | _BESIDE)
-        require_calm(caplog)
+        require_calm(log)
         through.dispose()
     drop_everything(engine)
     engine.dispose()
@@ -91,12 +85,10 @@ def recovered(application: Application) -> set[str]:
 
 
 @servers
-def test_a_table_that_is_locked_is_told_of_once_by_each_loop(
-    application: Application, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_table_that_is_locked_is_told_of_once_by_each_loop(application: Application, log: Log) -> None:
     tables: Sequence[Table] = (application.outbox.tasks, application.outbox.shards)
     with (
-        caplog.at_level(logging.INFO),
+        log.caplog.at_level(logging.INFO),
         application.scheduler(MemoryPublisher(), LoggingHook(), **{**OPTIONS, "lease_seconds": 30.0}),
     ):
         for table in tables:
@@ -104,7 +96,7 @@ def test_a_table_that_is_locked_is_told_of_once_by_each_loop(
                 eventually(lambda: sum(failures(application).values()) >= 3)
             publish_many(application, 5)
             eventually(lambda: Status.PENDING not in application.statuses())
-    require_calm(caplog)
+    require_calm(log)
 
 
 class Away(MemoryPublisher):
@@ -116,19 +108,17 @@ class Away(MemoryPublisher):
         return [Unavailable("no broker") if self.is_away else SENT for _ in batch]
 
 
-def test_a_broker_that_is_away_is_told_of_once_and_when_it_is_back(
-    sqlite_application: Application, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_broker_that_is_away_is_told_of_once_and_when_it_is_back(sqlite_application: Application, log: Log) -> None:
     publisher = Away()
     publisher.is_away = True
     options = {**OPTIONS, "breaker_pause_seconds": 0.05, "max_breaker_pause_seconds": 0.05}
     with (
-        caplog.at_level(logging.INFO),
+        log.caplog.at_level(logging.INFO),
         sqlite_application.scheduler(publisher, LoggingHook(), **options),
     ):
         publish_many(sqlite_application, 5)
         eventually(lambda: len(sqlite_application.signals.of(events.BreakerChanged)) > 10)
         publisher.is_away = False
         eventually(lambda: sqlite_application.statuses() == [Status.SUCCESS] * 5)
-    assert [event.state for event in told(caplog, events.BreakerChanged)] == ["open", "closed"]
-    require_calm(caplog)
+    assert [event.state for event in log.told(events.BreakerChanged)] == ["open", "closed"]
+    require_calm(log)

@@ -30,7 +30,7 @@ async def awaited():
     done.append(await asyncio.to_thread(lambda: "awaited"))
 
 job = SimpleJob("job", lambda context: done.append("job"), cron="* * * * * *", sharding_total_count=3)
-scheduler = Scheduler(engine, outbox, {{"kafka": publisher}}, jobs=[job], hooks=[signals], tick=0.2)
+scheduler = Scheduler(engine, outbox, {{"kafka": publisher}}, jobs=[job], hooks=[signals], tick=0.2, lease_seconds=600)
 
 def until(condition):
     deadline = time.monotonic() + 60
@@ -64,7 +64,7 @@ def test_a_scheduler_outlives_the_main_thread_and_says_nothing(sqlite_engine: En
     Application(sqlite_engine)
     url = sqlite_engine.url.render_as_string(hide_password=False)
     command = [sys.executable, "-c", PROGRAM.format(url=url)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=Path.cwd())
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=Path.cwd())
     assert (done.stdout, done.stderr, done.returncode) == ("well\n", "", 0)
 
 
@@ -74,5 +74,5 @@ def test_a_job_that_hangs_does_not_keep_the_process_from_its_end(sqlite_engine: 
     program = PROGRAM.format(url=url).split("def until")[0].replace('done.append("job")', "time.sleep(600)")
     program += "\nscheduler.start()\n(runner,) = scheduler.machinery.staff.roster.runners\n"
     program += "while not runner.board.is_at_work: time.sleep(0.01)\n"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr

@@ -20,6 +20,7 @@ from asyncflow.scheduler.upkeep.strays import Strays
 from asyncflow.scheduler.worker.rescuing.monitor import Monitor
 from asyncflow.scheduler.worker.worker import Worker
 from asyncflow.testing import MemoryPublisher, Signals
+from tests.integration.scheduler.logs import Log
 from tests.support.application import Application
 
 
@@ -43,23 +44,20 @@ def declare_handlers(outbox: Outbox) -> None:
         raise LookupError(f"there is no account {account_no}")
 
 
-def test_what_a_handler_raises_is_in_the_log_with_its_traceback(
-    sqlite_application: Application, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_a_handler_raises_is_in_the_log_with_its_traceback(sqlite_application: Application, log: Log) -> None:
     declare_handlers(sqlite_application.outbox)
     enqueue(sqlite_application, "issue_coupon", {"account_no": "A1"})
     scheduler_of(sqlite_application).drain()
-    lines = [record for record in caplog.records if record.name == "asyncflow.tasks.issue_coupon"]
+    lines = [record for record in log.records() if record.name == "asyncflow.tasks.issue_coupon"]
     assert [record.levelname for record in lines] == ["WARNING", "WARNING"]
     first, second = (record.getMessage() for record in lines)
     assert first.startswith("Attempt 1 of 2 failed, the next in 0.0 s [AttemptFailed ")
     assert second.startswith("Attempt 2 of 2 failed, there is no further one [")
-    assert "LookupError: there is no account A1" in caplog.text
-    assert 'raise LookupError(f"there is no account {account_no}")' in caplog.text
-    assert "attempt.py" not in caplog.text  # it begins in the user's code
-    assert [record.getMessage()[:27] for record in caplog.records if record.levelname == "ERROR"] == [
-        "A task failed for good: it "
-    ]
+    traces = "".join(record.exc_text or "" for record in lines)
+    assert "LookupError: there is no account A1" in traces
+    assert 'raise LookupError(f"there is no account {account_no}")' in traces
+    assert "attempt.py" not in traces  # it begins in the user's code
+    assert [record.getMessage()[:27] for record in log.records(logging.ERROR)] == ["A task failed for good: it "]
 
 
 def test_the_innermost_frames_are_kept_with_the_task(sqlite_application: Application) -> None:
@@ -104,7 +102,7 @@ def test_no_password_is_told(application: Application, caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("fault", ["builder", "publisher"])
 def test_what_a_builder_or_a_publisher_raises_is_in_the_log_with_its_traceback(
-    fault: str, sqlite_application: Application, caplog: pytest.LogCaptureFixture
+    fault: str, sqlite_application: Application, log: Log
 ) -> None:
     def raise_here(*_: object) -> Any:
         raise LookupError("there is no account")
@@ -116,24 +114,24 @@ def test_what_a_builder_or_a_publisher_raises_is_in_the_log_with_its_traceback(
     with sqlite_application.session() as session, session.begin():
         sqlite_application.outbox.publish(session, "built")
     scheduler_of(sqlite_application, MemoryPublisher(raise_here if fault == "publisher" else lambda _: SENT)).drain()
-    (line,) = [record for record in caplog.records if record.exc_info]
+    (line,) = [record for record in log.records() if record.exc_info]
     assert line.getMessage().startswith(f"A {'message builder failed' if fault == 'builder' else 'publisher raised'} [")
     assert line.levelname == "WARNING"
-    assert "in raise_here" in caplog.text
+    assert "in raise_here" in (line.exc_text or "")
 
 
-def test_a_broker_that_is_away_is_told(sqlite_application: Application, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broker_that_is_away_is_told(sqlite_application: Application, log: Log) -> None:
     with sqlite_application.session() as session, session.begin():
         sqlite_application.outbox.publish(session, "user.registered", {})
     scheduler_of(sqlite_application, MemoryPublisher(lambda _: Unavailable("refused"))).drain()
-    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    (line,) = [record.getMessage() for record in log.records(logging.WARNING)]
     assert line.startswith("A destination does not answer: its tasks wait and spend no attempt [BreakerChanged ")
     assert "destination=kafka" in line
     assert "error=refused" in line
 
 
-def test_an_applications_log_is_not_flooded(sqlite_application: Application, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO), scheduler_of(sqlite_application, MemoryPublisher()) as scheduler:
+def test_an_applications_log_is_not_flooded(sqlite_application: Application, log: Log) -> None:
+    with log.caplog.at_level(logging.INFO), scheduler_of(sqlite_application, MemoryPublisher()) as scheduler:
         scheduler.hooks.add(sqlite_application.signals)
         for _ in range(5):
             with sqlite_application.session() as session, session.begin():
@@ -145,8 +143,8 @@ def test_an_applications_log_is_not_flooded(sqlite_application: Application, cap
         for _ in range(3):
             scheduler.metronome.stop()
             scheduler.metronome.start()
-    assert {record.name.split(".")[0] for record in caplog.records} <= {"asyncflow"}
-    assert len(caplog.records) < 15, caplog.text
+    assert {record.name.split(".")[0] for record in log.records()} <= {"asyncflow"}
+    assert len(log.records()) < 15, log.caplog.text
 
 
 def test_a_drain_tells_what_it_sent_did_failed_and_left(application: Application) -> None:

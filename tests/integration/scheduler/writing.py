@@ -12,8 +12,11 @@ from sqlalchemy.orm import Session
 
 from asyncflow import Message, Outbox
 from tests.support.application import Application
+from tests.support.options import RetryTimes
 
 REGISTERED = "user.registered"
+# Declared with this, a retry is due long after a drain has ended, however slow the machine is.
+FAR: RetryTimes = {"retry_interval_seconds": 600, "max_retry_interval_seconds": 600}
 
 
 def publish(application: Application, payload: Any = None, task_type: str = REGISTERED, **options: Any) -> UUID:

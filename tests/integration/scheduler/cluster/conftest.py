@@ -16,7 +16,7 @@ from asyncflow.scheduler.cluster.rhythm import Rhythm
 from tests.support.databases import NAMES
 from tests.support.ensemble import expire, own_ensemble
 
-LEASE_SECONDS = 60.0
+LEASE_SECONDS = 600.0  # a tenth of which a test may stand still
 _AN_HOUR = timedelta(hours=1)
 JOB = "send"
 ITEMS = 6

@@ -17,7 +17,7 @@ from tests.support.databases import fresh_database
 from tests.support.pgbouncer import pooled
 from tests.unit.scheduler.waiting import eventually
 
-OPTIONS: dict[str, Any] = {"lease_seconds": 3.0, "heartbeat_seconds": 0.5, "tick": 0.2}
+OPTIONS: dict[str, Any] = {"lease_seconds": 60.0, "heartbeat_seconds": 0.5, "tick": 0.2}
 SETTINGS = "SELECT current_setting('lock_timeout'), current_setting('idle_in_transaction_session_timeout')"
 
 
@@ -53,7 +53,7 @@ def test_what_is_published_and_enqueued_is_done_once(direct: Application) -> Non
         outbox.publish_many(session, "user.registered", [Message({"n": number}) for number in range(300)])
         outbox.enqueue_many(session, note, [Call({"text": str(number)}) for number in range(300)])
     with Scheduler(direct.engine, outbox, {"kafka": publisher}, **OPTIONS):
-        eventually(lambda: counts(direct) == {Status.SUCCESS: 600}, 60)
+        eventually(lambda: counts(direct) == {Status.SUCCESS: 600})
     assert len(publisher.records) == 300
     users = direct.Base.metadata.tables["users"]
     assert sorted(user.account_no for user in direct.rows(users.select())) == sorted(map(str, range(300)))
@@ -67,9 +67,9 @@ def test_a_locked_row_waits_alone(direct: Application) -> None:
         holder.execute(select(tasks.c.id).limit(1).with_for_update(skip_locked=True))
         with direct.session() as session, session.begin():
             outbox.publish_many(session, "user.registered", [Message({"n": number}) for number in range(100, 200)])
-        eventually(lambda: counts(direct).get(Status.SUCCESS, 0) >= 199, 60)
+        eventually(lambda: counts(direct).get(Status.SUCCESS, 0) >= 199)
         holder.rollback()
-        eventually(lambda: counts(direct) == {Status.SUCCESS: 200}, 60)
+        eventually(lambda: counts(direct) == {Status.SUCCESS: 200})
 
 
 def test_nothing_is_left_set_on_sessions_that_others_get(direct: Application) -> None:

@@ -21,6 +21,7 @@ from asyncflow.scheduler.connections.engine_check import require_engine
 from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application
 from tests.support.databases import drop_everything, fresh_database, url_of
+from tests.unit.scheduler.waiting import eventually
 
 MYSQL = [
     "sql_safe_updates = 1",
@@ -122,16 +123,7 @@ def test_what_is_published_and_enqueued_is_done_cleaned_and_looked_at(engine: En
     assert KEY in letters.inspect(letter.task_id).log
     assert letters.replay(Selection(everything=True), actor="ann", reason=KEY).count == 1
     with scheduler:
-        _wait_until(lambda: application.statuses() == [int(Status.FAILED)])
-
-
-def _wait_until(holds: Any) -> None:
-    import time
-
-    until = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+        eventually(lambda: application.statuses() == [int(Status.FAILED)])
 
 
 def test_a_session_that_may_not_write_is_refused_by_name(postgresql_application: Application) -> None:

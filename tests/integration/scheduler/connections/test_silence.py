@@ -72,10 +72,8 @@ def test_commits_whose_answers_never_come_hold_nothing_up_for_longer_than_a_leas
         proxy.lose_answers(lambda number: number in range(next_one, next_one + 2), silent=True)
         ids += publish_many(application, 10)
         eventually(lambda: len(proxy.lost) == 2)
-        began = time.monotonic()
         more = publish_many(application, 10)
-        eventually(lambda: is_done(application))
-        assert time.monotonic() - began < LEASE_SECONDS + SLACK_SECONDS
+        assert_done_soon(application)
     assert set(ids_of(publisher)) == texts(ids + more)
 
 
@@ -138,5 +136,5 @@ def test_nothing_waits_for_ever_for_a_server_that_takes_the_call_and_says_nothin
             connect_within(engine, 0.5)  # a pooled one that is asked whether it lives, then a new one
     proxy.resume()
     eventually(lambda: engine.pool.checkedout() == 0)  # type: ignore[attr-defined]
-    with connect_within(engine, 30):
+    with connect_within(engine, 60):
         pass

@@ -29,7 +29,7 @@ from tests.support.proxy import proxy_to
 from tests.unit.scheduler.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
-LIMIT_SECONDS = 60.0
+LIMIT_SECONDS = 150.0
 
 
 @pytest.fixture(autouse=True)

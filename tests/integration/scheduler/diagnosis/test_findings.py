@@ -83,7 +83,7 @@ def test_a_type_that_waits_is_told_with_the_reason_of_its_own(application: Appli
 
     @outbox.task("hanging", concurrency=1)
     def hanging() -> None:
-        hang.wait(LONG)
+        hang.wait(2 * LONG)
 
     publish_foreign(application.engine, "ghost")
     for name in ("switched.off", "unreachable", "paused.later"):
@@ -156,7 +156,7 @@ def test_what_nobody_owns_and_what_is_drained_is_told(application: Application, 
 
 
 def test_the_only_instance_that_is_drained_is_told_of(application: Application, schedule: Schedule) -> None:
-    scheduler = schedule(**QUICK)
+    scheduler = schedule(**{**QUICK, "lease_seconds": 600.0})  # which does not run out: that would look alike
     scheduler.start()
     eventually(lambda: len(scheduler.ownership.epochs()) == 64)
     Instances(application.engine, application.outbox).drain(scheduler.ownership.owner)
@@ -189,7 +189,7 @@ def test_fenced_writes_other_versions_settings_and_clocks_are_told(
     first.cluster.registry.clock_gap = ClockGap(lambda: time.time() + 100)  # type: ignore[attr-defined]
     first.start()
     late.wait()
-    second = schedule(**{**alone, "round_size": 7})
+    second = schedule(**{**alone, "round_size": 7, "lease_seconds": 600.0})  # which nobody renews
     second.ownership.acquire()
     older = {"job": "outbox", "instance": "older", "leaving": True}
     lease = {"joined_at": timedelta(0), "lease_until": timedelta(seconds=600)}
@@ -214,7 +214,8 @@ def test_fenced_writes_other_versions_settings_and_clocks_are_told(
 def test_claims_that_run_out_again_and_again_name_the_task_that_kills(
     application: Application, schedule: Schedule
 ) -> None:
-    @application.outbox.task("deadly", max_retries=20, retry_interval_seconds=0.01, enabled=False)
+    # More retries than it can die before the instance has told of its deaths.
+    @application.outbox.task("deadly", max_retries=1_000_000, retry_interval_seconds=0.01, enabled=False)
     def deadly() -> None: ...
 
     with application.session() as session, session.begin():

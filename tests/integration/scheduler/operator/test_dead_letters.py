@@ -180,7 +180,7 @@ def test_a_replay_at_a_rate_spreads_when_tasks_come_due(application: Application
     letters_of(application).replay(ALL, actor="ann", per_second=20)
     times = sorted(row.order_time for row in application.rows())
     assert [row.next_select_time == row.order_time for row in application.rows()] == [True] * 100
-    assert 4 <= (times[-1] - times[0]).total_seconds() <= 30  # 5, and what a busy machine needs to write
+    assert 4 <= (times[-1] - times[0]).total_seconds() <= 60  # 5, and what a busy machine needs to write
     for start in times:
         assert len([time for time in times if start <= time < start + timedelta(seconds=1)]) <= 24
 
@@ -220,6 +220,7 @@ def test_discarded_dead_letters_are_gone_and_the_audit_knows_them(application: A
     assert {(row.task_id, row.reason) for row in audited(application)} == {(one, "test data") for one in ids}
 
 
+@pytest.mark.usefixtures("patient_with_locks")
 def test_many_at_once_change_each_task_once(application: Application) -> None:
     fail(application, 300)
     counts: list[int] = []

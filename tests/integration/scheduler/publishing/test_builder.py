@@ -12,7 +12,7 @@ from asyncflow.scheduler import Outcome, Record
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import values_of
-from tests.integration.scheduler.writing import statements
+from tests.integration.scheduler.writing import FAR, statements
 from tests.support.application import Application
 
 ACCOUNTS = ["A1", "A2", "A3"]
@@ -27,7 +27,7 @@ def users_of(application: Application, session: Session, tasks: Sequence[Task]) 
 
 def enqueue(application: Application, build: Callable[..., Any], accounts: Sequence[str] = ACCOUNTS) -> None:
     """Declare the type ``built`` with a builder; register users and publish a key for each."""
-    application.outbox.message("built")(build)
+    application.outbox.message("built", **FAR)(build)
     with application.session() as session, session.begin():
         for account in accounts:
             session.add(application.User(account_no=account, name=f"name of {account}"))

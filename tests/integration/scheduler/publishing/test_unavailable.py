@@ -96,7 +96,7 @@ def test_what_was_sent_of_a_broken_batch_is_settled(application: Application, sc
             return outcomes + [Unavailable("connection reset")] * (len(batch) - len(outcomes))
 
     publish_many(application, 10)
-    schedule(Half()).drain()
+    schedule(Half(), breaker_pause_seconds=600, max_breaker_pause_seconds=600).drain()
     statuses = application.statuses()
     assert (statuses.count(Status.SUCCESS), statuses.count(Status.PENDING)) == (5, 5)
     assert {row.retry_count for row in application.rows()} == {0}

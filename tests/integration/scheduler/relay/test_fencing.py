@@ -132,6 +132,7 @@ def test_each_owner_raises_the_epochs(application: Application, schedule: Schedu
     assert epochs == {3}
 
 
+@pytest.mark.usefixtures("patient_with_locks")
 def test_many_may_start_at_once_on_an_empty_table(engine: Engine, made: list[Scheduler]) -> None:
     application = Application(engine)
     schedulers = [application.scheduler(instance_index=index % 4, instance_count=4) for index in range(8)]

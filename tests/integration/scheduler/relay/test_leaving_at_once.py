@@ -22,6 +22,10 @@ from tests.unit.scheduler.waiting import eventually
 pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 
 
+# No lease runs out: what is not handed over stays.
+UNTIL_HANDED_OVER = {**OPTIONS, "lease_seconds": 600.0}
+
+
 class Heir:
     """Be a strategy that gives everything to the instance that is named, if it is there."""
 
@@ -56,7 +60,7 @@ def test_what_is_settled_beside_keeps_no_shard_when_all_of_them_leave(engine: En
     application, heir = Application(engine, shard_count=4), Heir()
     ids = publish_many(application, 2000)
     first, second = UntilLeaving(), MemoryPublisher()
-    options = {**OPTIONS, "sharding_strategy": heir, "round_size": 100}
+    options = {**UNTIL_HANDED_OVER, "sharding_strategy": heir, "round_size": 100}
     former = first.scheduler = application.scheduler(first, **options)
     with ExitStack() as started:
         started.enter_context(before_settling_beside(engine, first.holds.set))
@@ -74,7 +78,7 @@ def test_a_locked_row_keeps_no_shard_when_all_of_them_leave(engine: Engine) -> N
     application, heir = Application(engine, shard_count=2), Heir()
     ids = publish_many(application, 20)
     tasks = application.outbox.tasks
-    options = {**OPTIONS, "sharding_strategy": heir}
+    options = {**UNTIL_HANDED_OVER, "sharding_strategy": heir}
     former, second = application.scheduler(**options), MemoryPublisher()
     with ExitStack() as started:
         row_lock = started.enter_context(ExitStack())

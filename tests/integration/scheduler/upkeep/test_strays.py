@@ -14,6 +14,7 @@ from asyncflow.scheduler import Retry
 from asyncflow.scheduler.relay import queries as parking_queries
 from asyncflow.scheduler.upkeep import disordered
 from tests.integration.conftest import Schedule
+from tests.integration.scheduler.faults import faults
 from tests.integration.scheduler.relay.test_locked_rows import locked
 from tests.integration.scheduler.relay.test_order import MOVED, Ledger, declare, enqueue, parked, rounds
 from tests.support.application import Application
@@ -189,7 +190,7 @@ def test_what_had_no_key_before_its_type_had_an_order_goes_in_none_and_holds_up_
         eventually(lambda: again.statuses().count(Status.FAILED) == 2)
     assert sorted(ledger.arrived.pop("")) == list(range(2, 200))
     assert is_in_order(ledger, 8)
-    assert again.signals.of(StepFailed) == []
+    assert faults(again) == []
     assert parked(again) == []
 
 

@@ -15,10 +15,11 @@ import pytest
 from sqlalchemy.orm import Session
 
 from asyncflow import Call, Outbox, SimpleJob
-from asyncflow.events import StepFailed, TasksPublished
+from asyncflow.events import TasksPublished
 from asyncflow.scheduler import Outcome, Record
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
+from tests.integration.scheduler.faults import faults
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.integration.scheduler.writing import publish
 from tests.support.application import Application
@@ -124,7 +125,7 @@ def work_off(application: Application, schedule: Schedule, notes: Notes, count: 
         wait_for_settled(application.signals, "handlers", count)
         assert scheduler.ownership.epochs()
     assert Counter(done(notes)) == Counter((os.getpid(), f"t{n}") for n in range(count))
-    assert application.signals.of(StepFailed) == []
+    assert faults(application) == []
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -260,5 +261,5 @@ def test_the_child_of_other_code_of_the_application_ends_with_it(
         wait_for_settled(application.signals, "kafka", 2)
         eventually(lambda: codes(notes))
     assert codes(notes) == [code]
-    assert application.signals.of(StepFailed) == []
+    assert faults(application) == []
     assert len(publisher.records) == 2

@@ -45,7 +45,7 @@ def test_what_is_done_while_its_row_is_locked_beyond_its_claim_is_told_as_done(
         ids = application.outbox.enqueue_many(connection, "effect", [Call({})] * COUNT)
     tasks = application.outbox.tasks
     rows = select(tasks.c.id).where(tasks.c.id.in_(ids), tasks.c.status == int(Status.PROCESSING))
-    with application.scheduler(claim_lease_seconds=3, monitor_interval_seconds=0.1):
+    with application.scheduler(claim_lease_seconds=5, monitor_interval_seconds=0.1):
         for _ in range(COUNT):
             assert begun.acquire(timeout=60)
         with locked(application.engine, rows):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -15,15 +13,9 @@ from sqlalchemy import update
 from asyncflow import Call, Scheduler, Status
 from asyncflow.events import AttemptsRefunded, ClaimsRanOut
 from tests.support.application import Application
+from tests.unit.scheduler.waiting import eventually
 
 _AT_ONCE = {"retry_interval_seconds": 0, "max_retry_interval_seconds": 0}
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)  # between two looks
 
 
 class Dead:
@@ -70,7 +62,7 @@ def waiting_type(application: Application, dead: Dead, **options: Any) -> Any:
     @application.outbox.task("waiting", concurrency=1, **{**_AT_ONCE, **options})
     def waiting(name: str) -> None:
         dead.begun.append(name)
-        dead.released.wait(60)
+        dead.released.wait(240)
 
     return waiting
 

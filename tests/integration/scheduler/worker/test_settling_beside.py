@@ -13,6 +13,7 @@ from sqlalchemy import Engine, event
 
 from asyncflow import Call, Status
 from asyncflow.events import StepFailed, TasksSettled
+from asyncflow.scheduler.loops import second_writer
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.support.application import Application
@@ -87,8 +88,9 @@ def test_the_next_tasks_are_claimed_while_some_are_settled_and_each_is_done_once
 
 
 def test_what_could_not_be_settled_beside_is_kept_and_settled(
-    application: Application, backlog: Work, schedule: Schedule
+    application: Application, backlog: Work, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(second_writer, "_REST_AFTER_FAILURE_SECONDS", 3600.0)  # longer than the backlog, on any machine
     if not takes_second_writer(application.engine):
         pytest.skip("SQLite has one writer at a time")
 
@@ -101,7 +103,8 @@ def test_what_could_not_be_settled_beside_is_kept_and_settled(
         wait_for_settled(application.signals, "handlers", MANY)
 
     # Told of once: for a while it then settles by itself.
-    assert [str(failed.error) for failed in application.signals.of(StepFailed)] == ["no second connection"]
+    told = [failed.error for failed in application.signals.of(StepFailed) if isinstance(failed.error, OSError)]
+    assert [str(error) for error in told] == ["no second connection"]
     assert backlog.done == Counter(range(MANY))
     assert set(application.statuses()) == {Status.SUCCESS}
 

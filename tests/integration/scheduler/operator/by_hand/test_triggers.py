@@ -19,7 +19,12 @@ from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually
 
-QUICK: dict[str, Any] = {"heartbeat_seconds": 0.1, "lease_seconds": 3.0, "tick": 0.1, "periodic_interval_seconds": 0.1}
+QUICK: dict[str, Any] = {
+    "heartbeat_seconds": 0.1,
+    "lease_seconds": 600.0,
+    "tick": 0.1,
+    "periodic_interval_seconds": 0.1,
+}
 YEARLY = "0 0 1 1 *"
 
 

@@ -18,7 +18,7 @@ from tests.integration.scheduler.conftest import DRIVERS
 from tests.support.application import Application
 from tests.support.proxy import proxy_to
 
-LONG, TASKS = 60.0, 3
+LONG, TASKS = 150.0, 3
 
 
 async def settled(application: Application) -> None:

@@ -20,7 +20,7 @@ from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
-LONG = 60.0
+LONG = 120.0
 PATIENT = {"mysql": "SET innodb_lock_wait_timeout = 600", "postgresql": "SET lock_timeout = '600s'"}
 WANTED = select(text("1")).select_from(text("users")).where(text("account_no = 'A'")).with_for_update()
 
@@ -65,7 +65,7 @@ def test_a_function_that_waits_in_vain_gives_its_thread_back(
 
     with application.engine.begin() as connection:
         application.outbox.enqueue(connection, waits)
-    with application.scheduler(claim_lease_seconds=3):
+    with application.scheduler(claim_lease_seconds=6):
         assert begun.wait(LONG)
         if loses == "its claim":
             take_over(application)
@@ -90,7 +90,7 @@ async def test_a_coroutine_that_waits_in_vain_is_ended(blocked: None, applicatio
         application.outbox.enqueue(connection, waits)
     engine = create_async_engine(url.set(drivername=DRIVERS[url.get_backend_name()][0], query={}))
     publishers = {"kafka": MemoryPublisher()}
-    its: dict[str, Any] = {"sync_engine": application.engine, "claim_lease_seconds": 3}
+    its: dict[str, Any] = {"sync_engine": application.engine, "claim_lease_seconds": 6}
     async with AsyncScheduler(engine, application.outbox, publishers, **its):
         await asyncio.wait_for(begun.wait(), LONG)
         take_over(application)
