@@ -34,6 +34,7 @@ PROMISED = {
     "asyncflow.integrations.flowsvr.client": """
         ClientSettings Created Held HeldTask Outcome Page ServiceWorker Settled TaskServiceClient""",
     "asyncflow.integrations.redis": "RedisPublisher RedisSettings",
+    "asyncflow.integrations.nats": "NatsPublisher NatsSettings",
     "asyncflow.integrations.rabbitmq": "RabbitMQPublisher RabbitMQSettings",
     "asyncflow.testing.publisher_suite": "BrokerUnderTest PublisherSuite",
     "asyncflow.integrations.kafka": "ConfluentKafkaPublisher KafkaPublisher KafkaSasl KafkaSettings KafkaTls",

@@ -42,12 +42,13 @@ def test_silence_is_no_answer() -> None:
     assert not probe.kafka_answers(ports.LOOPBACK, nobody)
     assert not probe.rabbitmq_answers(ports.LOOPBACK, nobody)
     assert not probe.redis_answers(ports.LOOPBACK, nobody)
+    assert not probe.nats_answers(ports.LOOPBACK, nobody)
     assert not probe.zookeeper_answers(ports.LOOPBACK, nobody)
 
 
 def test_the_services_that_every_run_needs_are_started_without_a_name_and_the_others_by_name() -> None:
     assert list(life.USUAL) == ["mariadb", "postgresql", "kafka"]
-    assert {"rabbitmq", "redis", "zookeeper"} <= life.OTHERS.keys()
+    assert {"rabbitmq", "redis", "nats", "zookeeper"} <= life.OTHERS.keys()
     assert life.PROVIDERS.keys() == life.SERVICES.keys()
 
 

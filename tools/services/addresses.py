@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tools.services import given, state
 from tools.services.kafka import Kafka
 from tools.services.mariadb import MariaDB
+from tools.services.nats import Nats
 from tools.services.postgresql import PostgreSQL
 from tools.services.rabbitmq import RabbitMQ
 from tools.services.redis import Redis
@@ -31,6 +32,7 @@ class Services:
     kafka_note: str
     rabbitmq_url: str | None = None
     redis_url: str | None = None
+    nats_url: str | None = None
     zookeeper_hosts: str | None = None
 
 
@@ -38,7 +40,7 @@ def load() -> Services:
     """Return the addresses in the environment, and otherwise those of the services that are up."""
     mariadb, postgresql, kafka = (_current(service) for service in (MariaDB(), PostgreSQL(), Kafka()))
     rabbitmq, redis = _current(RabbitMQ()), _current(Redis())
-    zookeeper = _current(ZooKeeper())
+    nats, zookeeper = _current(Nats()), _current(ZooKeeper())
     return Services(
         mariadb_url=mariadb.address if mariadb else None,
         postgresql_url=postgresql.address if postgresql else None,
@@ -47,6 +49,7 @@ def load() -> Services:
         kafka_note=kafka.note if kafka else "no Kafka is up: run `make services`",
         rabbitmq_url=rabbitmq.address if rabbitmq else None,
         redis_url=redis.address if redis else None,
+        nats_url=nats.address if nats else None,
         zookeeper_hosts=zookeeper.address if zookeeper else None,
     )
 

@@ -16,6 +16,7 @@ from tools.services.given import Given
 from tools.services.kafka import Kafka
 from tools.services.mariadb import MariaDB
 from tools.services.mock import Mock
+from tools.services.nats import Nats
 from tools.services.postgresql import PostgreSQL
 from tools.services.process import wait_until
 from tools.services.programs import Programs
@@ -33,7 +34,7 @@ Result = TypeVar("Result")
 
 # Every test run needs the usual ones; the others are started by name, and tests of theirs are skipped without them.
 USUAL: dict[str, Service] = {service.name: service for service in (MariaDB(), PostgreSQL(), Kafka())}
-OTHERS: dict[str, Service] = {service.name: service for service in (RabbitMQ(), Redis(), ZooKeeper())}
+OTHERS: dict[str, Service] = {service.name: service for service in (RabbitMQ(), Redis(), Nats(), ZooKeeper())}
 SERVICES: dict[str, Service] = {**USUAL, **OTHERS}
 PROVIDERS: dict[str, tuple[Provider, ...]] = {
     "mariadb": (Given(), Compose(), Programs(), Debian()),
@@ -41,6 +42,7 @@ PROVIDERS: dict[str, tuple[Provider, ...]] = {
     "kafka": (Given(), Compose(), Programs(), Mock()),
     "rabbitmq": (Given(), Programs(), Unpacked()),
     "redis": (Given(), Programs(), Unpacked()),
+    "nats": (Given(), Programs(), Unpacked()),
     "zookeeper": (Given(), Programs()),
 }
 

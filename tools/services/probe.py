@@ -42,6 +42,11 @@ def redis_answers(host: str, port: int) -> bool:
     return _ask(host, port, b"PING\r\n").startswith(b"+PONG")
 
 
+def nats_answers(host: str, port: int) -> bool:
+    """Tell whether the server greets a client, which it does once JetStream serves."""
+    return _ask(host, port, b"").startswith(b"INFO {")
+
+
 def zookeeper_answers(host: str, port: int) -> bool:
     """Tell whether the server says that it is well, which it does once it may serve requests."""
     return _ask(host, port, b"ruok") == b"imok"

@@ -10,6 +10,7 @@ from asyncflow.commands.printing import PlainFormatter
 from asyncflow.commands.processes.json_lines import JsonFormatter
 from asyncflow.commands.processes.sibling import Sibling
 from asyncflow.integrations.kafka import client_log as kafka_log
+from asyncflow.integrations.nats import client_log as nats_log
 from asyncflow.integrations.rabbitmq import client_log as rabbitmq_log
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -30,7 +31,7 @@ def show_log(options: argparse.Namespace, sibling: Sibling | None = None) -> Non
     logging.basicConfig(level=max(logging.INFO, level), handlers=[handler])
     logging.getLogger("asyncflow").setLevel(level)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    for log in (kafka_log, rabbitmq_log):
+    for log in (kafka_log, nats_log, rabbitmq_log):
         log.show_client_lines(shown=options.verbose)
 
 

@@ -196,15 +196,15 @@ class PublisherSuite:
     def _expect_apart(self, broker: BrokerUnderTest, other: str, kinds: tuple[type, ...]) -> None:
         """Expect outcomes of these kinds for the records of the other topic, and the rest of the batch sent."""
         topic, publisher = broker.make_topic(), broker.make_publisher(PATIENT_SECONDS)
-        batch = records(topic, 9)
-        batch[4] = batch[4]._replace(topic=other)
+        batch = records(topic, 18)
+        batch[4], batch[13] = batch[4]._replace(topic=other), batch[13]._replace(topic=other)
         try:
-            for _ in range(2):
-                expect_kinds(published(publisher, batch), *[Sent] * 4, kinds, *[Sent] * 4)
+            for part in (batch[:9], batch[9:]):  # of other ids each, for a broker may drop what it has had
+                expect_kinds(published(publisher, part), *[Sent] * 4, kinds, *[Sent] * 4)
             expect_kinds(published(publisher, batch[4:5]), kinds)
         finally:
             publisher.close()
-        expect_stored(broker.stored(topic, 16), batch[:4] + batch[5:])
+        expect_stored(broker.stored(topic, 16), [record for record in batch if record.topic == topic])
 
     def _send_and_expect(self, broker: BrokerUnderTest, topic: str, publisher: Publisher, batch: list[Record]) -> None:
         try:

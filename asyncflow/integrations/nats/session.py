@@ -1,0 +1,97 @@
+"""One connection to NATS, from the first record after a failure to the next failure."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+from asyncflow.errors import UnreachableError
+from asyncflow.integrations.nats.connection import NatsConnection
+from asyncflow.integrations.nats.messages import NatsMessage, NatsMessages
+from asyncflow.scheduler.publishing.publisher import Record, Unavailable
+from asyncflow.scheduler.publishing.sessions.link import END_WITHIN_SECONDS
+from asyncflow.scheduler.publishing.sessions.suspects import Finding
+
+# A connection that was used a moment ago is not listened to before it is used again.
+FRESH_SECONDS = 0.1
+# Nobody answers a server's PING between two batches: by default one comes every two minutes, and the third is too much.
+STALE_SECONDS = 60.0
+
+
+class NatsSession:
+    """Publish through one connection until it is lost, or holds something that was reported as not sent.
+
+    A batch is sent whole, and then its acknowledgements are waited for. Used by its publisher's thread, which runs
+    nats-py's loop only while it publishes; another thread may ``end`` it, and waits for its turn.
+    """
+
+    def __init__(self, connect: Callable[[float], NatsConnection], messages: NatsMessages, deadline: float) -> None:
+        """Connect; raise UnreachableError, with nothing left of it."""
+        self.is_spent = False
+        self._connect = connect
+        self._messages = messages
+        self._busy = threading.Lock()
+        self._is_ending = False
+        self._has_ended = False
+        self._connection = connect(deadline)
+        self._used_at = monotonic()
+
+    def attempt(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
+        """Send the records; return what became of each, by about ``deadline`` (monotonic seconds)."""
+        with self._busy:
+            try:
+                if not self._is_ending and self._is_stale():
+                    self._reconnect(deadline)
+                if self._is_ending:
+                    raise UnreachableError("the publisher is closed")
+            except UnreachableError as error:
+                self.is_spent = True
+                return [Unavailable(str(error))] * len(batch)
+            return self._deliver(batch, deadline)
+
+    def end(self, patience_seconds: float) -> bool:
+        """Drop what is unsent and end the connection; return whether nothing of it is left. May be called again."""
+        self._is_ending = True
+        if not self._busy.acquire(blocking=False):
+            self._connection.interrupt()
+            if not self._busy.acquire(timeout=patience_seconds):
+                return False
+        try:
+            if not self._has_ended:
+                self._has_ended = True
+                self._connection.end(patience_seconds)
+            return True
+        finally:
+            self._busy.release()
+
+    def leave_to_parent(self) -> None:
+        """Do nothing: nats-py ends nothing by itself, and its loop shares nothing with the parent's."""
+
+    def _is_stale(self) -> bool:
+        """Tell whether the server has ended the connection meanwhile, or is about to, as it was idle for too long."""
+        idle_seconds = monotonic() - self._used_at
+        if idle_seconds > FRESH_SECONDS:
+            self._connection.hear()
+        return self._connection.is_lost or idle_seconds > STALE_SECONDS
+
+    def _reconnect(self, deadline: float) -> None:
+        self._connection.end(END_WITHIN_SECONDS)
+        self._has_ended = True  # until there is another
+        self._connection = self._connect(deadline)
+        self._has_ended = False
+
+    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
+        findings: dict[int, Finding] = {}
+        messages: dict[int, NatsMessage] = {}
+        for place, record in enumerate(batch):
+            made = self._messages.make(record)
+            if isinstance(made, NatsMessage):
+                messages[place] = made
+            else:
+                findings[place] = made
+        if messages:
+            findings |= self._connection.exchange(messages, deadline)
+        self.is_spent |= self._connection.is_lost or self._connection.is_in_doubt
+        self._used_at = monotonic()
+        return [findings[place] for place in range(len(batch))]
