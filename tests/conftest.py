@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -19,9 +20,10 @@ from tests.support.remembered_statements import RememberedStatements
 from tools.services import load
 
 # On CI the examples are the same in each run: what is found by chance is found where somebody can look.
-# Without deadlines everywhere: how long an example takes, a busy machine decides.
-hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
-hypothesis.settings.register_profile("here", deadline=None)
+# Without limits of time everywhere: how long examples take, a busy machine decides.
+UNTIMED: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("ci", derandomize=True, **UNTIMED)
+hypothesis.settings.register_profile("here", **UNTIMED)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 KEPT = KeptTables()

@@ -58,7 +58,8 @@ def drain(
 
     Handlers run in this thread, a transactional one in a savepoint; of an AsyncSession this is awaited, and coroutines
     run on its loop. Messages go to ``publishers``: one for all destinations, or a mapping; by default a
-    MemoryPublisher. Nothing is committed. A task that failed waits for its retry: ``advance`` the time.
+    MemoryPublisher. Nothing is committed. What is to be tried again after a pause, however short, waits for it:
+    ``advance`` the time.
 
     When all is done, the first error of an attempt is raised, unless ``raise_errors`` is False. Raises OptionError if
     it is not clear which ``outbox`` is meant, UnroutedDestinationError, WrongTargetError or NotTransactionalError.

@@ -20,7 +20,7 @@ from tests.support.databases import fresh_database
 from tests.support.snippets import ROOT
 from tools.services.ports import choose
 
-LONG = 60.0
+LONG = 150.0
 
 
 class Example(NamedTuple):

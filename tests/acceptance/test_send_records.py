@@ -18,7 +18,7 @@ def test_every_record_is_sent_once_by_the_item_it_belongs_to(tmp_path: Path) -> 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import URL, Engine
 
 from asyncflow import Scheduler
+from asyncflow.scheduler.diagnosis import kept_look
 from tests.support.application import Application
 from tests.support.databases import drop_everything, open_engine
 from tests.support.patience import be_patient
@@ -76,10 +77,11 @@ def scheduling(application: Application, made: list[Scheduler]) -> Schedule:
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let connections be silent for long, as a busy machine's servers are; tests of silence have a ``patient`` of
-    their own that lets the limits be.
+    """Let connections and looks be silent for long, as a busy machine's servers are; tests of silence have a
+    ``patient`` of their own that lets the limits be.
     """
     be_patient(monkeypatch.setattr)
+    monkeypatch.setattr(kept_look, "_PATIENCE_SECONDS", 120.0)
 
 
 @pytest.fixture

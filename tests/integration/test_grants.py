@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from sqlalchemy import URL, Engine, MetaData, create_engine, delete, insert, select, text
+from sqlalchemy import URL, Engine, MetaData, create_engine, delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
@@ -155,7 +155,7 @@ KEPT_BRIEFLY: dict[str, Any] = {
     "inbox_retention_seconds": 0.1,
     "cleaning_interval_seconds": 0.2,
     "heartbeat_seconds": 0.5,
-    "lease_seconds": 2.0,
+    "lease_seconds": 60.0,
 }
 
 
@@ -243,13 +243,16 @@ def test_a_consumer_does_its_work_with_what_the_page_grants(grant_to: GrantTo, m
     shop.engine.dispose()
 
 
+PATIENT: dict[str, Any] = {"token": SECRETS["worker"], "wait_seconds": 0.5, "request_timeout_seconds": 60.0}
+
+
 def test_a_worker_over_http_needs_no_database(database: URL, grant_to: GrantTo) -> None:
     shop: Any = Shop(grant_to("service"))
     with create_engine(database).begin() as connection:
         task_id = shop.outbox.enqueue(connection, shop.mail, n=5)
     away, failures = Shop(URL.create("sqlite")), Failures()
     with serving(shop) as url:
-        worker = ServiceWorker(away.outbox, url, token=SECRETS["worker"], wait_seconds=0.5, hooks=[failures])
+        worker = ServiceWorker(away.outbox, url, hooks=[failures], **PATIENT)
         worker.start()
         try:
             eventually(lambda: away.done or failures.seen)
@@ -265,10 +268,10 @@ def test_a_worker_over_http_needs_no_database(database: URL, grant_to: GrantTo) 
 def test_helpers_for_tests_do_their_work_with_what_the_page_grants(grant_to: GrantTo) -> None:
     shop = Shop(grant_to("tests"))
     with rolled_back(shop.engine) as session:
-        shop.outbox.enqueue(session, shop.mail, n=0, delay_seconds=30, idempotency_key="a")
+        shop.outbox.enqueue(session, shop.mail, n=0, delay_seconds=3600, idempotency_key="a")
         shop.outbox.publish(session, "order.paid", {"n": 1}, key="A1")
         assert_enqueued(session, shop.mail, n=0)
-        advance(session, 30, outbox=shop.outbox)
+        advance(session, 3600, outbox=shop.outbox)
         drained = drain(session, MemoryPublisher(), outbox=shop.outbox)
         assert (drained.done, drained.sent, drained.left) == (1, 1, {})
     shop.engine.dispose()
@@ -363,10 +366,13 @@ def test_an_observer_sees_everything_with_what_the_page_grants_and_changes_nothi
 def test_a_notifier_does_its_work_with_what_the_page_grants(database: URL, grant_to: GrantTo) -> None:
     write(database)
     shop, failures, channel = Shop(grant_to("notifier")), Failures(), Told()
+    owner = create_engine(database)
+    with owner.begin() as connection:
+        long_ago = timedelta(hours=-1)  # so that what waits is told of at once
+        connection.execute(update(shop.outbox.tasks).values(order_time=long_ago, next_select_time=long_ago))
     settings = NotifierSettings(interval_seconds=0.001, quiet_seconds=0.001, least="notice")
     notifier = Notifier(shop.engine, shop.outbox, [channel], settings=settings, hooks=[failures])
     eventually(lambda: notifier.step() and any(notice.appeared for notice in channel.notices))
-    owner = create_engine(database)
     with owner.begin() as connection:
         connection.execute(delete(shop.outbox.tasks))
     eventually(lambda: notifier.step() and any(notice.cleared for notice in channel.notices))

@@ -172,7 +172,7 @@ def test_wrong_usage_is_code_2(arguments: list[str], capsys: pytest.CaptureFixtu
 
 def test_help_names_the_commands() -> None:
     command = [str(Path(sys.executable).with_name("asyncflow")), "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env={**os.environ})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True, env={**os.environ})
     assert all(name in done.stdout for name in ("run", "init-db", "status"))
 
 

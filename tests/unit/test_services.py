@@ -36,14 +36,16 @@ def test_a_free_former_port_is_kept() -> None:
 
 
 def test_silence_is_no_answer() -> None:
-    nobody = ports.choose()
-    assert not probe.mariadb_answers(ports.LOOPBACK, nobody)
-    assert not probe.postgresql_answers(ports.LOOPBACK, nobody)
-    assert not probe.kafka_answers(ports.LOOPBACK, nobody)
-    assert not probe.rabbitmq_answers(ports.LOOPBACK, nobody)
-    assert not probe.redis_answers(ports.LOOPBACK, nobody)
-    assert not probe.nats_answers(ports.LOOPBACK, nobody)
-    assert not probe.zookeeper_answers(ports.LOOPBACK, nobody)
+    with socket.socket() as held:  # bound, so that nobody takes it meanwhile, and never listened on
+        held.bind((ports.LOOPBACK, 0))
+        nobody = held.getsockname()[1]
+        assert not probe.mariadb_answers(ports.LOOPBACK, nobody)
+        assert not probe.postgresql_answers(ports.LOOPBACK, nobody)
+        assert not probe.kafka_answers(ports.LOOPBACK, nobody)
+        assert not probe.rabbitmq_answers(ports.LOOPBACK, nobody)
+        assert not probe.redis_answers(ports.LOOPBACK, nobody)
+        assert not probe.nats_answers(ports.LOOPBACK, nobody)
+        assert not probe.zookeeper_answers(ports.LOOPBACK, nobody)
 
 
 def test_the_services_that_every_run_needs_are_started_without_a_name_and_the_others_by_name() -> None:
@@ -79,13 +81,13 @@ def test_a_spawned_program_ends_by_its_own_signal(tmp_path: Path) -> None:
 
 
 def test_killing_a_program_kills_what_it_started(tmp_path: Path) -> None:
-    launch = Launch(command=["sh", "-c", "sleep 60 & echo $!; wait"])
+    launch = Launch(command=["sh", "-c", "sleep 600 & echo $!; wait"])
     process = spawn(launch, log=tmp_path / "program.log", directory=tmp_path)
     assert process
-    assert wait_until(lambda: bool((tmp_path / "program.log").read_text()), 5.0)
+    assert wait_until(lambda: bool((tmp_path / "program.log").read_text()), 60.0)
     child = int((tmp_path / "program.log").read_text())
     process.kill()
-    assert wait_until(lambda: not _runs(child), 5.0)
+    assert wait_until(lambda: not _runs(child), 60.0)
 
 
 def test_a_pid_that_was_given_to_another_program_is_not_ours() -> None:

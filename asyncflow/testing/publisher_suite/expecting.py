@@ -10,7 +10,7 @@ from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Publisher, R
 
 RECOVERS_WITHIN_SECONDS = 60.0
 # Beyond its timeout, on a busy machine: to take back what was not sent, and to end a connection.
-SLACK_SECONDS = 15.0
+SLACK_SECONDS = 45.0
 _KINDS = (type(SENT), Retry, Unavailable, Rejected)
 
 

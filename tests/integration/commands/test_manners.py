@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,8 +16,9 @@ from sqlalchemy.orm import Session
 
 from asyncflow import Outbox, RejectTask, Scheduler, __version__, cli
 from tests.support.snippets import ROOT
+from tools.services.ports import choose
 
-LONG = 60.0
+LONG = 150.0
 UNKNOWN = "0198f3a2-5c1e-7d44-9b1f-3a5c7e9b1d20"
 
 
@@ -206,9 +206,7 @@ def test_a_reader_that_goes_away_is_no_error(application: str) -> None:
 
 def test_the_service_says_where_it_serves_and_refuses_a_database_without_tables(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/tasks.db"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = choose()
     command = [sys.executable, "-m", "asyncflow.cli", "serve", "--database-url", url, "--port", str(port)]
     command.append("--insecure-no-auth")
     refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONG, check=False)

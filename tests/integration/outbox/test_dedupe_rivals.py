@@ -106,7 +106,7 @@ def test_of_many_rivals_one_enqueues_each_key(application: Application) -> None:
         return {key: publish_again(application, [key])[0] for key in shuffled}
 
     with ThreadPoolExecutor(4) as threads:
-        got = [future.result(60) for future in [threads.submit(publish_all, seed) for seed in range(4)]]
+        got = [future.result(240) for future in [threads.submit(publish_all, seed) for seed in range(4)]]
     assert got == [got[0]] * 4
     assert sorted(row.id for row in application.rows()) == sorted(got[0].values())
 
@@ -122,7 +122,7 @@ def test_of_many_rival_bulks_one_enqueues_each_key(application: Application) -> 
         return dict(zip(shuffled, publish_again(application, shuffled), strict=True))
 
     with ThreadPoolExecutor(4) as threads:
-        got = [future.result(60) for future in [threads.submit(publish_shuffled, seed) for seed in range(4)]]
+        got = [future.result(240) for future in [threads.submit(publish_shuffled, seed) for seed in range(4)]]
     assert got == [got[0]] * 4
     assert sorted(row.id for row in application.rows()) == sorted(got[0].values())
 

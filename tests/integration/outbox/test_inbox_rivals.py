@@ -42,6 +42,7 @@ def await_its_wait(engine: Engine, rival: Rival) -> None:
         with engine.connect() as connection:
             if connection.execute(text(statement)).scalar_one():
                 return
+        time.sleep(0.01)
     assert statement is None, "the rival does not wait"
 
 
@@ -55,7 +56,7 @@ def race(application: Application, end: Callable[[Session], None]) -> tuple[bool
         await_its_wait(application.engine, rival)
         assert not answer.done()
         end(session)
-        return first, answer.result(30)
+        return first, answer.result(120)
 
 
 def test_the_later_one_waits_and_loses(application: Application) -> None:
@@ -71,9 +72,9 @@ def test_another_message_does_not_wait(application: Application) -> None:
         assert application.inbox.process_once(session, "m1", consumer="points")
         answer = threads.submit(Rival(application, "m2").take)
         if application.engine.dialect.name != "sqlite":  # which has one writer at a time
-            assert answer.result(10)
+            assert answer.result(60)
         session.commit()
-        assert answer.result(10)
+        assert answer.result(60)
 
 
 def test_of_many_rivals_one_has_each_message(application: Application) -> None:
@@ -85,5 +86,5 @@ def test_of_many_rivals_one_has_each_message(application: Application) -> None:
         return [message for message in messages if Rival(application, message).take()]
 
     with ThreadPoolExecutor(4) as threads:
-        taken = [future.result(60) for future in [threads.submit(take_all) for _ in range(4)]]
+        taken = [future.result(240) for future in [threads.submit(take_all) for _ in range(4)]]
     assert sorted(message for messages in taken for message in messages) == sorted(messages)

@@ -57,11 +57,11 @@ async def test_tasks_are_found_and_drained_with_their_coroutines_on_this_loop(
 
     row = user(account_no="A1", name="new")
     session.add(row)
-    outbox.enqueue(session, register, account_no="A1", delay_seconds=30)
+    outbox.enqueue(session, register, account_no="A1", delay_seconds=3600)
     await session.commit()
-    assert (await assert_enqueued(session, register, account_no="A1")).delay_seconds > 20
+    assert (await assert_enqueued(session, register, account_no="A1")).delay_seconds > 3000
     assert (await drain(session, outbox=outbox)).left == {"register": 1}
-    await advance(session, 30, outbox=outbox)
+    await advance(session, 3600, outbox=outbox)
     outbox.publish(session, "user.registered", {})
     drained = await drain(session, publisher, outbox=outbox)
     assert (drained.done, drained.sent, drained.left) == (2, 1, {})

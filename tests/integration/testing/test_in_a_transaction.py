@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -90,7 +91,7 @@ def test_a_drain_does_what_is_due_and_what_that_enqueues(home: Application, sess
 
     session.add(user(account_no="A1", name="new"))
     outbox.enqueue(session, greet, account_no="A1")
-    outbox.enqueue(session, greet, account_no="A2", delay_seconds=60)
+    outbox.enqueue(session, greet, account_no="A2", delay_seconds=3600)
     session.commit()
     drained = drain(session, publisher, outbox=outbox)
     assert (drained.done, drained.sent, drained.left) == (1, 1, {"greet": 1})
@@ -121,6 +122,33 @@ def test_a_failed_task_leaves_no_trace_but_its_retry_and_the_first_error_is_rais
     drained = drain(session, raise_errors=False, outbox=outbox)
     assert (drained.failed, drained.left, attempts) == (1, {}, [1, 1, 2])
     assert [str(error) for error in drained.errors] == ["A1"]
+
+
+def test_a_pause_ends_when_the_test_lets_time_pass_however_long_the_drain_takes(
+    home: Application, session: Session
+) -> None:
+    attempts: list[int] = []
+
+    @home.outbox.task(retry_interval_seconds=0.01, max_retry_interval_seconds=0.01)
+    def busy(ctx: TaskContext) -> None:
+        attempts.append(ctx.attempt)
+        raise RetryTask if ctx.attempt == 1 else NotDone(0.01)
+
+    @home.outbox.task()
+    def slow() -> None:
+        time.sleep(0.1)  # in which the pause of the other would have been over
+
+    home.outbox.message("sent", retry_interval_seconds=0.01, max_retry_interval_seconds=0.01)
+    publisher = MemoryPublisher(lambda _: Retry("busy"))
+    home.outbox.publish(session, "sent", {})
+    home.outbox.enqueue(session, busy)
+    for time_of_each in (1, 2, 3):
+        home.outbox.enqueue(session, slow)
+        drained = drain(session, publisher, raise_errors=False, outbox=home.outbox)
+        assert (drained.left, drained.done) == ({"busy": 1, "sent": 1}, 1)
+        assert len(attempts) == time_of_each
+        advance(session, 1, outbox=home.outbox)
+    assert attempts == [1, 2, 2]  # what is not done spends none
 
 
 def test_what_a_handler_says_on_purpose_is_no_error_unless_it_ends_the_task(

@@ -51,13 +51,13 @@ def check_foreign_keys(connection: Any, _: Any) -> None:
 
 
 def sync_engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}")
+    engine = create_engine(f"sqlite:///{path}?timeout=60")
     event.listen(engine, "connect", check_foreign_keys)
     return engine
 
 
 def async_engine(path: Path) -> AsyncEngine:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}?timeout=60")
     event.listen(engine.sync_engine, "connect", check_foreign_keys)
     return engine
 

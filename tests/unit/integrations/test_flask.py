@@ -48,7 +48,7 @@ class Shop:
 
     def make(self, path: Path) -> Flask:
         app = Flask("shop", instance_path=str(path))
-        app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{path / 'shop.db'}"
+        app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{path / 'shop.db'}?timeout=60"
         self.db.init_app(app)
         self.flask_outbox.init_app(app)
         return app

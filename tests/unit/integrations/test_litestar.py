@@ -50,7 +50,7 @@ async def register(number: int, db_session: AsyncSession) -> dict[str, int]:
 
 @pytest.fixture
 async def engine(tmp_path: Path) -> AsyncGenerator[AsyncEngine, None]:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}")
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}?timeout=60")
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     yield engine

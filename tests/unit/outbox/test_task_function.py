@@ -60,11 +60,11 @@ def test_it_enqueues_itself_by_name_and_by_place(declare: str, outbox: Outbox, s
 
 def test_options_go_before_and_add_up(outbox: Outbox, session: Session) -> None:
     task = outbox.task(max_retries=3)(pay)
-    prepared = task.options(key="A1", delay_seconds=60)
+    prepared = task.options(key="A1", delay_seconds=3600)
     prepared.options(priority=5, delay_seconds=0, max_retries=0).enqueue(session, order_id=1)
     prepared.enqueue(session, order_id=2)
     assert assert_enqueued(session, task, order_id=1, key="A1", priority=5).delay_seconds == 0
-    assert 50 < assert_enqueued(session, task, order_id=2, key="A1", priority=0).delay_seconds <= 60
+    assert 3000 < assert_enqueued(session, task, order_id=2, key="A1", priority=0).delay_seconds <= 3601
     tasks = outbox.tasks
     assert set(session.scalars(select(tasks.c.max_retries))) == {0, 3}
 

@@ -18,7 +18,7 @@ from tests.integration.scheduler.writing import alter, publish, publish_many
 from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually
 
-QUICK: dict[str, Any] = {"heartbeat_seconds": 0.1, "lease_seconds": 3.0, "max_pause_seconds": 0.1, "tick": 0.1}
+QUICK: dict[str, Any] = {"heartbeat_seconds": 0.1, "lease_seconds": 60.0, "max_pause_seconds": 0.1, "tick": 0.1}
 Ask = Callable[..., Any]
 
 

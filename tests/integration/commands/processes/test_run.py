@@ -36,7 +36,6 @@ outbox = Outbox(MetaData())
 outbox.message("user.registered")
 scheduler = Scheduler(engine, outbox, {{"kafka": MemoryPublisher()}}, heartbeat_seconds=0.2, lease_seconds=3.0{options})
 """
-QUICK: dict[str, Any] = {"heartbeat_seconds": 0.1, "lease_seconds": 3.0}
 Start = Callable[..., "Running"]
 
 
@@ -164,7 +163,7 @@ def test_what_cannot_be_run_so_ends_at_once_with_the_reason(
 
 
 def test_a_scheduler_is_ready_while_it_has_leases_and_a_database(sqlite_application: Application) -> None:
-    scheduler = sqlite_application.scheduler(**QUICK)
+    scheduler = sqlite_application.scheduler(heartbeat_seconds=0.1, lease_seconds=600.0)
     now = [0.0]
     health = Health(scheduler, lambda: now[0])
     assert health.fault_of_life() is None

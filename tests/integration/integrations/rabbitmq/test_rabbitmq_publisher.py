@@ -19,7 +19,7 @@ from asyncflow.testing.publisher_suite import PublisherSuite
 from tests.support.databases import open_engine
 from tests.support.forking import Child
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 Rabbit = Any  # which needs pika
 

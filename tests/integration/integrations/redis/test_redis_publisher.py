@@ -12,7 +12,7 @@ from asyncflow.scheduler.publishing.publisher import SENT, Record, Rejected, Ret
 from asyncflow.testing.publisher_suite import PublisherSuite
 from tests.support.forking import Child
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 Streams = Any  # which needs redis-py
 

@@ -71,7 +71,7 @@ def test_a_deadlock_is_contention_and_one_of_both_wins(store: Store) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert [store.dialect.is_contention(error) for error in errors] == [True]
     assert sorted(row.retry_count for row in store.rows()) == [1, 1]
 

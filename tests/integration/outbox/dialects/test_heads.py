@@ -8,7 +8,7 @@ from asyncflow import Status
 from asyncflow.scheduler.heads.queries import read_heads_of
 from tests.integration.outbox.dialects.store import Store
 
-NEAR_SECONDS = 20  # between the writing of a row and its reading, on a busy machine
+NEAR_SECONDS = 120  # between the writing of a row and its reading, on a busy machine
 
 
 def test_an_empty_table_has_no_heads(store: Store) -> None:
@@ -69,7 +69,7 @@ def test_a_head_tells_in_how_many_seconds_it_is_due(store: Store, at_seconds: fl
     store.put("a", 1, at_seconds)
     (head,) = store.heads()
     assert type(head.due_in_seconds) is float
-    assert head.due_in_seconds <= at_seconds + 0.001
+    assert head.due_in_seconds <= at_seconds + 0.1  # so far a clock may be set back meanwhile
     assert head.due_in_seconds == pytest.approx(at_seconds, abs=NEAR_SECONDS)
 
 

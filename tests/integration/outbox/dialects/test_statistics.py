@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from sqlalchemy import text
 
@@ -19,10 +21,16 @@ def analyses(store: Store, statistics: PlannerStatistics, rows: int) -> int:
 
 
 @pytest.fixture
-def on_postgresql(made_store: Store) -> Store:
+def on_postgresql(made_store: Store) -> Iterator[Store]:
+    """Give a store on PostgreSQL that nobody else analyses."""
     if made_store.engine.dialect.name != "postgresql":
         pytest.skip("the other planners count for themselves")
-    return made_store
+    alter = f"ALTER TABLE {made_store.tasks.fullname}"
+    for change in ("SET (autovacuum_enabled = false)", "RESET (autovacuum_enabled)"):
+        with made_store.engine.begin() as connection:
+            connection.execute(text(f"{alter} {change}"))
+        if change.startswith("SET"):
+            yield made_store
 
 
 def test_a_backlog_that_was_analysed_while_it_was_written_is_counted_anew(on_postgresql: Store) -> None:

@@ -80,13 +80,18 @@ def no_request_is_served() -> bool:
     return not any("process_request" in thread.name for thread in threading.enumerate())
 
 
+def written(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the lines on standard error that are not of Kafka's client, of which an earlier test may have left one."""
+    return [line for line in capfd.readouterr().err.splitlines() if not line.startswith("%")]
+
+
 def test_a_client_that_hangs_up_is_no_fault(capfd: pytest.CaptureFixture[str]) -> None:
     well: Any = Well()
     with HealthServer(well, 0) as server:
         served(server, "/healthz", lambda: well.is_asked.wait(60))
         well.may_tell.set()
         eventually(no_request_is_served)
-    assert capfd.readouterr().err == ""
+    assert written(capfd) == []
 
 
 def test_a_fault_of_ours_is_told_in_the_log(
@@ -99,5 +104,5 @@ def test_a_fault_of_ours_is_told_in_the_log(
         assert client.recv(1) == b""
         client.close()
         eventually(no_request_is_served)
-    assert capfd.readouterr().err == ""
+    assert written(capfd) == []
     assert "a fault of ours" in caplog.text

@@ -81,6 +81,7 @@ def test_completion_without_its_library_names_the_extra(monkeypatch: pytest.Monk
 def test_progress_is_shown_at_a_terminal_only(monkeypatch: pytest.MonkeyPatch, has_extra: bool) -> None:
     if not has_extra:
         monkeypatch.setattr(extras, "import_module", missing)
+    monkeypatch.setattr("asyncflow.commands.terminal.progress._TOLD_SECONDS", 3600.0)
     for stream in (io.StringIO(), Terminal()):
         monkeypatch.setattr(sys, "stderr", stream)
         with progress("tasks deleted", 100) as told:

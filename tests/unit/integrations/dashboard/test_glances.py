@@ -36,7 +36,7 @@ class Counted:
 async def test_fifty_who_ask_at_once_cost_one_look() -> None:
     glances, look = Glances(), Counted()
     look.may_end.clear()
-    asked = [asyncio.create_task(glances.see("now", look, 1.0)) for _ in range(50)]
+    asked = [asyncio.create_task(glances.see("now", look, 600.0)) for _ in range(50)]
     await asyncio.sleep(0)
     look.may_end.set()
     assert set(await asyncio.gather(*asked)) == {1}
@@ -55,14 +55,14 @@ async def test_what_was_seen_is_kept_for_its_time_alone() -> None:
 
 async def test_different_things_are_looked_at_each() -> None:
     glances, look = Glances(), Counted()
-    assert [await glances.see(what, look, 1.0) for what in ("a", "b", "a")] == [1, 2, 1]
+    assert [await glances.see(what, look, 600.0) for what in ("a", "b", "a")] == [1, 2, 1]
 
 
 async def test_whoever_asks_after_a_deed_sees_what_it_did() -> None:
     glances, look = Glances(), Counted()
-    await glances.see("now", look, 60.0)
+    await glances.see("now", look, 600.0)
     assert await glances.do(lambda: "done") == "done"
-    assert await glances.see("now", look, 60.0) == 2
+    assert await glances.see("now", look, 600.0) == 2
 
 
 async def test_a_look_that_fails_fails_for_all_who_wait_and_is_not_made_again_at_once() -> None:
@@ -82,7 +82,7 @@ async def test_a_look_that_fails_fails_for_all_who_wait_and_is_not_made_again_at
 async def test_who_goes_away_takes_nothing_from_the_others() -> None:
     glances, look = Glances(), Counted()
     look.may_end.clear()
-    first, second = (asyncio.create_task(glances.see("now", look, 1.0)) for _ in range(2))
+    first, second = (asyncio.create_task(glances.see("now", look, 600.0)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.sleep(0)
@@ -92,21 +92,21 @@ async def test_who_goes_away_takes_nothing_from_the_others() -> None:
 
 def test_several_event_loops_may_ask() -> None:
     glances, look = Glances(), Counted()
-    assert {asyncio.run(glances.see("now", look, 60.0)) for _ in range(3)} == {1}
+    assert {asyncio.run(glances.see("now", look, 600.0)) for _ in range(3)} == {1}
 
 
 async def test_what_is_kept_is_bounded() -> None:
     glances, look = Glances(), Counted()
     for number in range(600):
-        await glances.see(number, look, 60.0)
+        await glances.see(number, look, 600.0)
     assert len(glances._kept) <= 256
 
 
 def test_the_child_of_a_fork_looks_for_itself() -> None:
     glances, look = Glances(), Counted()
-    asyncio.run(glances.see("now", look, 60.0))
+    asyncio.run(glances.see("now", look, 600.0))
     child = os.fork()
     if child == 0:
-        seen = asyncio.run(asyncio.wait_for(glances.see("now", look, 60.0), 30))
+        seen = asyncio.run(asyncio.wait_for(glances.see("now", look, 600.0), 60))
         os._exit(0 if seen == 2 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

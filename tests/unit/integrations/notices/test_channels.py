@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from asyncflow.errors import NoticeNotSentError, OptionError
-from asyncflow.integrations.notices import DingTalk, Email, Slack, Webhook, WeCom, channel_at
+from asyncflow.integrations.notices import DingTalk, Email, Slack, Webhook, WeCom, channel_at, email, posting
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity
 from asyncflow.scheduler.notices import Cleared, Notice
 from tests.unit.integrations.notices.servers import Mailbox, Receiver, serving
@@ -32,6 +32,13 @@ FINDING = Finding(
     remedy="asyncflow doctor",
 )
 NOTICE = Notice(source="shop", at=AT, appeared=(FINDING,), cleared=(Cleared("type-behind", "task type mail"),))
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let answers take long, as a busy machine's servers do."""
+    for module in (posting, email):
+        monkeypatch.setattr(module, "TIMEOUT_SECONDS", 60.0)
 
 
 @pytest.fixture

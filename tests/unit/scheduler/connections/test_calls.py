@@ -169,7 +169,7 @@ def test_a_coroutine_is_cancelled_where_it_waits_for_its_database_and_nowhere_el
     with pytest.raises(ConnectionSilentError):
         in_task(engine, work, patience)
     assert waited == ["for another thing"]
-    assert patience.seconds == 2 * LATE
+    assert patience.seconds >= 2 * LATE
 
 
 def test_what_catches_its_cancellation_is_cancelled_again(engine: Engine) -> None:

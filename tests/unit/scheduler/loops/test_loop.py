@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -122,15 +123,20 @@ def test_the_pause_after_errors_doubles_up_to_its_ceiling(signals: Signals, monk
     assert pauses == [0.001, 0.002, 0.004, 0.004, 0.004, 0.001]
 
 
-def test_commits_and_ticks_do_not_shorten_the_pause_after_an_error(start: Start, signals: Signals) -> None:
+def test_commits_and_ticks_do_not_shorten_the_pause_after_an_error(
+    start: Start, signals: Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loops, "_FIRST_PAUSE_SECONDS", 3600.0)
+    monkeypatch.setattr(loops, "_LONGEST_PAUSE_SECONDS", 3600.0)
     steps = Steps(ValueError("torn"))
     loop = start(steps)
     failed = signals.wait_for(StepFailed)
     for _ in range(100):
         loop.latch.wake()
         loop.latch.tick()
+    time.sleep(0.05)  # in which a loop that listened to them would step
     assert steps.calls == 1
-    assert failed.pause_seconds == 0.1
+    assert failed.pause_seconds == 3600.0
 
 
 def test_a_loop_that_waits_after_an_error_stops_at_once(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:

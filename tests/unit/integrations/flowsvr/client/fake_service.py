@@ -72,11 +72,11 @@ class FakeService:
         return [body for _, its_path, body in list(self.requests) if its_path == path]
 
     def client(self, **options: Any) -> TaskServiceClient:
-        options = {"token": TOKEN, **FAST, **options}
+        options = {"token": TOKEN, "retry_for_seconds": 60.0, **FAST, **options}
         return TaskServiceClient("http://service", transport=httpx.MockTransport(self.answer), **options)
 
     def worker(self, target: Any, signals: Signals | None = None, **options: Any) -> ServiceWorker:
-        options = {"token": TOKEN, "wait_seconds": 0.3, "stop_timeout_seconds": 5.0, **FAST, **options}
+        options = {"token": TOKEN, "wait_seconds": 0.3, "stop_timeout_seconds": 60.0, **FAST, **options}
         transport = httpx.MockTransport(self.answer)
         return ServiceWorker(target, "http://service", transport=transport, hooks=[signals or Signals()], **options)
 

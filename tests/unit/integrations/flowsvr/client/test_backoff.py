@@ -9,14 +9,14 @@ def longest(least: float, most: float) -> float:
 
 
 def test_the_pause_doubles_up_to_its_ceiling_and_begins_again_after_an_answer() -> None:
-    backoff = Backoff(0.1, 0.5, longest)
+    backoff = Backoff(1000.0, 5000.0, longest)
     away = ServiceAwayError("away")
 
-    assert [backoff.after(away) for _ in range(5)] == [0.1, 0.2, 0.4, 0.5, 0.5]
-    assert 0 < backoff.seconds_left() <= 0.5
+    assert [backoff.after(away) for _ in range(5)] == [1000.0, 2000.0, 4000.0, 5000.0, 5000.0]
+    assert 4000 < backoff.seconds_left() <= 5000
     backoff.reset()
     assert backoff.seconds_left() == 0
-    assert backoff.after(away) == 0.1
+    assert backoff.after(away) == 1000.0
 
 
 def test_jitter_takes_away_up_to_half() -> None:

@@ -88,13 +88,28 @@ def test_many_tasks_are_asked_for_again_only_while_they_cannot_be_there() -> Non
     assert sent[0]["tasks"] == [{"arguments": {"n": 1}, "delay_seconds": 2.0}, {"arguments": {"n": 2}}]
 
 
-def test_a_client_gives_up_after_its_time() -> None:
-    service = FakeService()
+class Clock:
+    """Be a clock that stands still but for sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_a_client_gives_up_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    service, clock = FakeService(), Clock()
     service.is_away = True
+    monkeypatch.setattr("asyncflow.integrations.flowsvr.client.client.time", clock)
 
     with pytest.raises(ServiceAwayError, match="does not answer"):
         service.client(retry_for_seconds=0.05).counts()
     assert len(service.requests) > 1
+    assert clock.now <= 0.05
     service.requests.clear()
     with pytest.raises(ServiceAwayError):
         service.client(retry_for_seconds=0).counts()
