@@ -19,6 +19,7 @@ AsyncflowError
 ├── ClaimLostError             somebody else has the task by now, or it is settled
 ├── UnsettledEffectError       a transactional handler changed what could not commit with its task's outcome
 ├── AroundError                a context manager of Outbox(around=...) raised an error of its own
+├── InvalidSignatureError      a webhook that was not signed with a known secret, or too long ago
 ├── InvalidMessageIdError      an inbox id or consumer name that cannot be told apart safely
 ├── WrongTargetError           publish() was given something that is no Session or Connection
 ├── NotTransactionalError      the connection commits each statement by itself, or the table has no transactions
@@ -147,6 +148,10 @@ class UnsettledEffectError(AsyncflowError):
 
 class AroundError(AsyncflowError):
     """A context manager of ``Outbox(around=...)`` raised an error, which is the cause; the attempt failed."""
+
+
+class InvalidSignatureError(AsyncflowError, ValueError):
+    """A webhook lacks a signature of a known secret, or is too old; answer 401, and do nothing of what it asks for."""
 
 
 class InvalidMessageIdError(AsyncflowError, ValueError):

@@ -11,6 +11,7 @@ from asyncflow.outbox.declarations.retry import is_spent
 from asyncflow.outbox.payload import JSON
 from asyncflow.scheduler.publishing.builder import Body, Built, encoded, failed
 from asyncflow.scheduler.publishing.envelope import Envelope
+from asyncflow.scheduler.publishing.order import retry_wait
 from asyncflow.scheduler.publishing.publisher import Outcome, Publisher, Rejected, Retry, Sent, Unavailable
 from asyncflow.scheduler.table.log_lines import short_error
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, Verdict
@@ -86,4 +87,4 @@ def _verdict_of(outcome: Outcome, kind: MessageType, row: Any) -> Verdict:
         return Verdict(Status.PENDING, 0.0, error, is_spent=False)
     if isinstance(outcome, Rejected) or is_spent(row.retry_count + 1, kind.most_retries(row.max_retries)):
         return Verdict(Status.FAILED, error=error)
-    return Verdict(Status.PENDING, kind.retry_delay(row.retry_count + 1), error)
+    return Verdict(Status.PENDING, retry_wait(kind, row.retry_count + 1, outcome), error)

@@ -35,6 +35,7 @@ PROMISED = {
         ClientSettings Created Held HeldTask Outcome Page ServiceWorker Settled TaskServiceClient""",
     "asyncflow.integrations.redis": "RedisPublisher RedisSettings",
     "asyncflow.integrations.nats": "NatsPublisher NatsSettings",
+    "asyncflow.integrations.webhooks": "WebhookPublisher WebhookSettings make_secret verify",
     "asyncflow.integrations.rabbitmq": "RabbitMQPublisher RabbitMQSettings",
     "asyncflow.testing.publisher_suite": "BrokerUnderTest PublisherSuite",
     "asyncflow.integrations.kafka": "ConfluentKafkaPublisher KafkaPublisher KafkaSasl KafkaSettings KafkaTls",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from asyncflow.events import BreakerChanged, Hooks
 from asyncflow.scheduler.publishing.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
+from asyncflow.scheduler.publishing.order import MOST_ASKED_SECONDS
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Sent, Unavailable
 from asyncflow.scheduler.settings import SchedulerSettings
 
@@ -83,7 +84,8 @@ class Breakers:
         if guilty or named or any(isinstance(outcome, Sent) for outcome in outcomes):
             self._blame_topics(records, troubles, named, guilty, seconds)
         else:
-            self.of_destination.unavailable(next(iter(troubles.values())).error)
+            longest = max(troubles.values(), key=lambda trouble: trouble.after_seconds)
+            self.of_destination.unavailable(longest.error, _asked_by(longest))
 
     @property
     def _is_troubled(self) -> bool:
@@ -148,7 +150,7 @@ class Breakers:
         self._suspects.discard(topic)
         self._watched.pop(topic, None)
         breaker = self._of_topics.setdefault(topic, self._made(topic))
-        breaker.unavailable(trouble.error, at_least_seconds)
+        breaker.unavailable(trouble.error, max(at_least_seconds, _asked_by(trouble)))
 
     def _made(self, topic: str | None) -> Breaker:
         settings = self._settings
@@ -157,6 +159,10 @@ class Breakers:
             self._hooks.emit(BreakerChanged(self._destination, state, retry_in_seconds, error, topic))
 
         return Breaker(tell, settings.breaker_pause_seconds, settings.max_breaker_pause_seconds, lambda: self.clock())
+
+
+def _asked_by(trouble: Unavailable) -> float:
+    return min(trouble.after_seconds, MOST_ASKED_SECONDS)
 
 
 def _troubles(records: Sequence[Record], outcomes: Sequence[Outcome]) -> dict[str, Unavailable]:

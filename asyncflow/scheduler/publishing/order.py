@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import NamedTuple
 
-from asyncflow.outbox import Task
+from asyncflow.outbox import MessageType, Task
 from asyncflow.outbox.declarations.retry import is_spent
 from asyncflow.scheduler.publishing.publisher import Outcome, Rejected, Retry, Sent
+
+MOST_ASKED_SECONDS = 86400.0  # that a destination can put a task off
 
 
 class Key(NamedTuple):
@@ -32,6 +34,12 @@ def is_final(task: Task, outcome: Outcome) -> bool:
     return isinstance(outcome, Rejected) or (
         isinstance(outcome, Retry) and is_spent(task.retry_count + 1, task.max_retries)
     )
+
+
+def retry_wait(task_type: MessageType, failures: int, outcome: Outcome) -> float:
+    """Return the seconds until the next attempt: what the type's policy says, or what the destination asks for."""
+    wait = task_type.retry_delay(failures)
+    return max(wait, min(outcome.after_seconds, MOST_ASKED_SECONDS)) if isinstance(outcome, Retry) else wait
 
 
 def goes_on(task: Task, outcome: Outcome, when_exhausted: str) -> bool:

@@ -23,16 +23,24 @@ class Sent(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """Tell that this attempt failed and another may succeed; an attempt is spent."""
+    """Tell that this attempt failed and another may succeed; an attempt is spent.
+
+    The next one comes when the task type's policy has it, and no sooner than ``after_seconds``, a day at most.
+    """
 
     error: str
+    after_seconds: float = 0.0
 
 
 class Unavailable(NamedTuple):
-    """Tell that the destination could not be reached at all, or only its topic could not; no attempt is spent."""
+    """Tell that the destination could not be reached at all, or only its topic could not; no attempt is spent.
+
+    It is left alone for a pause that grows, and for no less than ``after_seconds``, where it asks for so much.
+    """
 
     error: str
     is_of_topic: bool = False
+    after_seconds: float = 0.0
 
 
 class Rejected(NamedTuple):
@@ -58,6 +66,7 @@ class Publisher(Protocol):
     ``max_record_bytes``: the largest record, with key, value, headers and what the format adds. Default: no limit.
     ``system``: what kind of broker it is, as traces and metrics name it. Default: the destination's name.
     ``keeps_key_order``: records of one key arrive in the order in which they were sent. Default: True.
+    ``records_at_once``: how many a batch should have, asked before each round. Default: as many as a round may have.
     """
 
     def publish(self, batch: Sequence[Record], /) -> Sequence[Outcome]:

@@ -15,3 +15,8 @@ class Route:
     destination: str
     publisher: Publisher
     breakers: Breakers
+
+    def takes(self, rows: int) -> int:
+        """Return how many of so many records the publisher wants in one batch."""
+        most: int | None = getattr(self.publisher, "records_at_once", None)
+        return rows if most is None else max(1, min(rows, most))

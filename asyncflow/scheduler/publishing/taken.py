@@ -33,13 +33,19 @@ def taken_by(destination: str, publisher: Publisher) -> Taken:
     fault: Any = getattr(publisher, "topic_fault", None)
     if fault is not None and not callable(fault):
         raise _bad("topic_fault", destination, fault, "a method (topic) -> text, or None for a topic that is taken")
-    size = getattr(publisher, "max_record_bytes", None)
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        raise _bad("max_record_bytes", destination, size, "a whole number of bytes, or None")
+    size = _whole_or_none("max_record_bytes", destination, publisher, "bytes")
+    _whole_or_none("records_at_once", destination, publisher, "records")
     keeps = getattr(publisher, "keeps_key_order", True)
     if not isinstance(keeps, bool):
         raise _bad("keeps_key_order", destination, keeps, "True or False")
     return Taken(fault, size, keeps)
+
+
+def _whole_or_none(name: str, destination: str, publisher: Publisher, what: str) -> int | None:
+    value = getattr(publisher, name, None)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise _bad(name, destination, value, f"a whole number of {what}, or None")
+    return value
 
 
 def _bad(name: str, destination: str, value: object, wanted: str) -> OptionError:

@@ -140,7 +140,7 @@ class Fetcher:
 
     def _plan(self, due: list[Head], held: list[Head], places: int) -> RoundPlan:
         """Deal the round out: a page each to those whose turn it is."""
-        rows = 1 if self._route.breakers.is_probing else self._size.rows
+        rows = 1 if self._route.breakers.is_probing else self._route.takes(self._size.rows)
         most = min(self._size.lanes, max(min(rows, MOST_PAGES), rows // _LEAST_OF_MANY))
         if self._streams and self._recent.is_whole and self._database.dialect.locks_rows:  # else the others are others
             most = min(most, -(-places // 2))

@@ -21,7 +21,7 @@ from asyncflow.outbox import Outbox, Task
 from asyncflow.scheduler.configuration.types_here import TypesHere
 from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.heads.turns import dealt
-from asyncflow.scheduler.publishing.order import Key, goes_on, is_final, is_in_order, key_of
+from asyncflow.scheduler.publishing.order import Key, goes_on, is_final, is_in_order, key_of, retry_wait
 from asyncflow.scheduler.publishing.publisher import Outcome, Unavailable
 from asyncflow.scheduler.relay import queries
 from asyncflow.scheduler.relay.parking_change import KeyPage, ParkingChange, park_hot
@@ -199,7 +199,7 @@ class Parking:
         elif is_final(task, outcome):
             change.blocked[key] = task
         else:
-            change.parked[key] = (task, task_type.retry_delay(task.retry_count + 1))
+            change.parked[key] = (task, retry_wait(task_type, task.retry_count + 1, outcome))
         return False
 
     def write(self, connection: Connection, change: ParkingChange) -> None:

@@ -17,7 +17,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.heads.waits import DueMoments, Waits
 from asyncflow.scheduler.loops.settled_events import Ending
-from asyncflow.scheduler.publishing.order import is_final
+from asyncflow.scheduler.publishing.order import is_final, retry_wait
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Rejected, Retry, Sent
 from asyncflow.scheduler.relay import queries
 from asyncflow.scheduler.table.log_lines import log_line, short_error
@@ -52,7 +52,7 @@ class Settlement:
             elif isinstance(outcome, (Rejected, Retry)) and is_final(task, outcome):
                 settlement.failed.setdefault(short_error(outcome.error), []).append(task)
             elif isinstance(outcome, Retry):
-                delay = task_types[task.task_type].retry_delay(task.retry_count + 1)
+                delay = retry_wait(task_types[task.task_type], task.retry_count + 1, outcome)
                 settlement.retried.setdefault((delay, short_error(outcome.error)), []).append(task)
         return settlement
 

@@ -157,3 +157,19 @@ def test_a_topic_that_fails_again_when_nobody_else_has_anything_to_send_is_not_k
     it.report(seconds=10, a=AWAY)
     assert it.opened() == ["a", "a"]
     assert it.waits("a") == [2]
+
+
+def test_who_asks_for_a_pause_has_it_the_destination_as_well_as_a_topic() -> None:
+    it = Clocked()
+    it.report(a=Unavailable("429", after_seconds=30), b=AWAY)
+    assert it.breakers.seconds_until_probe() == 30
+    it.now += 30
+    it.report(a=Unavailable("429", is_of_topic=True, after_seconds=60), b=SENT)
+    assert it.breakers.seconds_until_probe() == 0
+    assert it.waits("a", "b") == [60, 0]
+
+
+def test_nobody_has_a_pause_of_more_than_a_day() -> None:
+    it = Clocked()
+    it.report(a=Unavailable("429", after_seconds=float("inf")))
+    assert it.breakers.seconds_until_probe() == 86400

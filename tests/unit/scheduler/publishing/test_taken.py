@@ -10,8 +10,12 @@ from sqlalchemy import MetaData, create_engine
 
 from asyncflow import Outbox, Scheduler
 from asyncflow.errors import OptionError
+from asyncflow.events import Hooks
 from asyncflow.outbox.message import MAX_MESSAGE_BYTES
+from asyncflow.scheduler.publishing.breakers import Breakers
+from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.publishing.taken import require_taken
+from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.testing import MemoryPublisher
 
 
@@ -84,6 +88,7 @@ def test_each_type_is_held_against_its_own_destination() -> None:
         ("max_record_bytes", 0),
         ("max_record_bytes", True),
         ("max_record_bytes", "1 MB"),
+        ("records_at_once", 0),
         ("keeps_key_order", None),
         ("keeps_key_order", "yes"),
     ],
@@ -93,3 +98,14 @@ def test_a_publisher_that_tells_it_in_a_wrong_way_is_refused(name: str, value: A
     setattr(publisher, name, value)
     with pytest.raises(OptionError, match=rf"^{name} of the publisher of 'kafka' is .*; give "):
         require_taken(an_outbox(), {"kafka": publisher})
+
+
+@pytest.mark.parametrize(("wanted", "rows"), [(None, 2000), (10, 10), (5000, 2000), (0, 1)])
+def test_a_round_has_no_more_rows_than_the_publisher_wants_at_once(wanted: int | None, rows: int) -> None:
+    class Slow(MemoryPublisher):
+        records_at_once = wanted
+
+    settings = SchedulerSettings()
+    route = Route("slow", Slow(), Breakers("slow", settings, Hooks([])))
+    assert route.takes(settings.round_size) == rows
+    assert Route("any", MemoryPublisher(), route.breakers).takes(7) == 7

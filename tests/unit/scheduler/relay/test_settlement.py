@@ -41,6 +41,17 @@ def test_the_delay_follows_the_count_of_the_row(retry_count: int, delay: float) 
     assert list(settle((task(retry_count), Retry("busy"))).retried) == [(delay, "busy")]
 
 
+@pytest.mark.parametrize(
+    ("asked", "delay"), [(0.5, 1.0), (30.0, 30.0), (-5.0, 1.0), (1e12, 86400.0), (float("inf"), 86400.0)]
+)
+def test_a_destination_may_ask_for_more_time_than_the_policy_has_up_to_a_day(asked: float, delay: float) -> None:
+    assert list(settle((task(), Retry("busy", asked))).retried) == [(delay, "busy")]
+
+
+def test_a_delay_that_is_no_number_is_the_policy_s() -> None:
+    assert list(settle((task(), Retry("busy", float("nan")))).retried) == [(1.0, "busy")]
+
+
 def test_a_task_whose_retries_are_spent_fails() -> None:
     spent = task(retry_count=3)
     assert settle((spent, Retry("busy"))).failed == {"busy": [spent]}
