@@ -8,7 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from functools import partial
@@ -17,9 +17,10 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData, create_engine, select
+from sqlalchemy import Column, Integer, MetaData, String, create_engine, func, select
+from sqlalchemy.orm import Session, declarative_base
 
-from asyncflow import Outbox, Scheduler, Status
+from asyncflow import Inbox, Outbox, Scheduler, Status
 from asyncflow.events import BreakerChanged, TaskRetried
 from asyncflow.integrations.webhooks import WebhookPublisher, WebhookSettings, make_secret, verify
 from asyncflow.outbox.clock import seconds_until
@@ -36,6 +37,7 @@ from tests.integration.integrations.webhooks.receiver import (
 )
 from tests.support.databases import open_engine
 from tests.support.forking import Child
+from tests.support.snippets import snippets
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -477,3 +479,30 @@ def test_a_scheduler_sends_what_was_published_and_waits_as_long_as_it_is_asked_t
         "content-type": b"application/json",
         "tenant": "é".encode(),
     }
+
+
+def test_the_receiver_of_the_page_takes_what_is_signed_once_and_nothing_else(
+    broker: WebhookReceiver, tmp_path: Path
+) -> None:
+    base = declarative_base()
+
+    class Coupon(base):  # type: ignore[valid-type, misc]
+        __tablename__ = "coupon"
+        id = Column(Integer, primary_key=True)
+        account_no = Column(String(20))
+
+    inbox = Inbox(base.metadata)
+    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    base.metadata.create_all(engine)
+    page: dict[str, Any] = {"inbox": inbox, "Coupon": Coupon, "secrets": broker.secret}
+    page |= {"Session": Session, "Mapping": Mapping}
+    exec(snippets("docs/run.md")[-1], page)
+    topic, publisher = broker.make_topic(), broker.make_publisher()
+    assert outcome_of(publisher, topic) == SENT
+    publisher.close()
+    (posted,) = broker.server.requests
+    with Session(engine) as session:
+        given = [(posted.body, posted.headers), (posted.body, posted.headers), (b"other", posted.headers)]
+        assert [page["receive"](session, *one) for one in given] == [204, 204, 401]
+        assert session.scalar(select(func.count(Coupon.id))) == 1
+    engine.dispose()
