@@ -1,6 +1,7 @@
 """The write side: tables, the outbox, the inbox. What business code touches."""
 
 from asyncflow import library_versions as _checked_first  # noqa: F401 # isort: skip
+from asyncflow.outbox.declarations.cloud_events import CloudEvents
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.periodic_task import PeriodicTask
 from asyncflow.outbox.declarations.signals import CancelTask, NotDone, RejectTask, RetryTask
@@ -32,6 +33,7 @@ __all__ = [
     "RESULT",
     "Call",
     "CancelTask",
+    "CloudEvents",
     "Done",
     "Enqueued",
     "Failed",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, overload
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.declarations.around import Around, AroundFactory
+from asyncflow.outbox.declarations.cloud_events import CloudEvents, require_events
 from asyncflow.outbox.declarations.handler_type import HandlerType, HandlerTypes, function_of
 from asyncflow.outbox.declarations.option_types import HandlerOptions, MessageOptions, PeriodicOptions
 from asyncflow.outbox.declarations.periodic_task import DUE_TIME, PeriodicTask
@@ -35,9 +36,16 @@ class Declaring(ABC):
     """Hold what an application declares, as the base of its outbox; complete before any thread uses that."""
 
     def __init__(
-        self, door: Door, default_destination: str, around: Iterable[AroundFactory], transaction: Enclose | None
+        self,
+        door: Door,
+        default_destination: str,
+        around: Iterable[AroundFactory],
+        transaction: Enclose | None,
+        cloudevents: CloudEvents | None,
     ) -> None:
+        require_events(cloudevents)
         self.default_destination = default_destination
+        self.cloudevents = cloudevents
         self.task_types: TaskTypes[MessageType] = TaskTypes("publish()", "outbox.message")
         self.handler_types = HandlerTypes("enqueue()", "outbox.task")
         self.task_types.share_names_with(self.handler_types)
@@ -60,14 +68,15 @@ class Declaring(ABC):
         Options: ``destination`` (a publisher's name), ``topic`` (the type's name), ``max_retries`` (10),
         ``retry_interval_seconds`` (1), ``max_retry_interval_seconds`` (10), ``retry_factor`` (2), ``retry_jitter``
         (0), ``rate_limit_per_second`` (None), ``ordered`` (False), ``when_exhausted`` ("block"), ``limit`` (None),
-        ``enabled`` (True). As a decorator it takes the function ``(session, tasks) -> payloads`` that builds payloads
-        when they are sent.
+        ``cloudevents`` (that of the outbox), ``enabled`` (True). As a decorator it takes the function ``(session,
+        tasks) -> payloads`` that builds payloads when they are sent.
 
         Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
         """
         refuse_unknown("message()", options, _TYPE_OPTIONS)
         options.setdefault("destination", self.default_destination)
         options.setdefault("topic", task_type)
+        options.setdefault("cloudevents", self.cloudevents)
         return self.task_types.declare(MessageType(name=task_type, **options))
 
     @overload

@@ -115,7 +115,7 @@ def row_of(message: Message, task_type: TaskType, door: Door) -> dict[str, Any]:
     """Return the column values of a new PENDING task; raises a RefusedError if the message is at fault."""
     key = None if message.key is None else require_text("key", message.key, KEY_LENGTH, InvalidKeyError)
     body, headers = _body_and_headers(message, task_type)
-    _require_size(message, body, headers, door.max_message_bytes)
+    _require_size(message, body, headers, door.max_message_bytes - event_bytes(task_type, body, key, headers))
     task_id = new_id()
     delay = _delay(message.delay_seconds)
     is_ordered = isinstance(task_type, MessageType) and task_type.ordered
@@ -203,6 +203,17 @@ def _require_size(message: Message, body: bytes | None, headers: str | None, lim
             f"payload: the message is {size} bytes with its key and headers, the limit is {limit}; publish a reference "
             f"to a stored body, or raise Outbox(max_message_bytes=...), and the client's and broker's limits with it"
         )
+
+
+def event_bytes(task_type: TaskType, body: bytes | None, key: str | None, headers: str | None) -> int:
+    """Return how many bytes a message gains at most by travelling as an event; 0 for one that does not."""
+    events = task_type.cloudevents if isinstance(task_type, MessageType) else None
+    if events is None:
+        return 0
+    added = events.most_added_bytes(task_type.name, len((key or "").encode()), len((headers or "").encode()))
+    is_json = headers is None or f'"{CONTENT_TYPE}":' not in headers
+    in_base64 = 0 if events.mode == "binary" or is_json else len(body or b"") // 3 + 4
+    return added + in_base64
 
 
 def size_of(body: bytes | None, key: str | None, headers: str | None) -> int:

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import MetaData
 
 from asyncflow.outbox.declarations.around import AroundFactory
+from asyncflow.outbox.declarations.cloud_events import CloudEvents
 from asyncflow.outbox.declarations.outbox_hooks import AnyHook, OutboxHooks
 from asyncflow.outbox.declaring import Declaring, checked
 from asyncflow.outbox.dedupe import Enqueued, idempotency_key_of
@@ -55,6 +56,7 @@ class Outbox(Declaring, LookUp):
     ``hooks``: receive the event of each enqueue; one may stand around enqueues, deliveries and attempts.
     ``transaction``: opens the application's own transaction around transactional handlers without a ``session``: a
     context manager that gives its Connection, commits at the end or raises, and lets nobody commit before.
+    ``cloudevents``: how messages travel as CloudEvents, of the types that say nothing else.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Outbox(Declaring, LookUp):
         hooks: Iterable[AnyHook] = (),
         around: Iterable[AroundFactory] = (),
         transaction: Enclose | None = None,
+        cloudevents: CloudEvents | None = None,
         **unknown: Never,
     ) -> None:
         refuse_keywords("Outbox", unknown, Outbox)
@@ -86,7 +89,7 @@ class Outbox(Declaring, LookUp):
         self.max_message_bytes = max_message_bytes
         self.context_row_bytes = context_row_bytes
         self.bell = Bell()
-        super().__init__(Door(shard_count, max_message_bytes), default_destination, around, transaction)
+        super().__init__(Door(shard_count, max_message_bytes), default_destination, around, transaction, cloudevents)
         self.hooks = OutboxHooks(hooks, self.around)
         remember(self)
         self._read_from(self.tables, self.handler_types)

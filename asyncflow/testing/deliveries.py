@@ -10,7 +10,7 @@ from asyncflow.outbox import MessageType, Outbox, Status
 from asyncflow.outbox.declarations.retry import is_spent
 from asyncflow.outbox.payload import JSON
 from asyncflow.scheduler.publishing.builder import Body, Built, encoded, failed
-from asyncflow.scheduler.publishing.envelope import Envelope
+from asyncflow.scheduler.publishing.event_envelope import envelope_of
 from asyncflow.scheduler.publishing.order import retry_wait
 from asyncflow.scheduler.publishing.publisher import Outcome, Publisher, Rejected, Retry, Sent, Unavailable
 from asyncflow.scheduler.table.log_lines import short_error
@@ -61,7 +61,7 @@ class Deliveries:
             payload, content_type = built
         if payload is None:
             return Retry(f"there is no builder for {kind.name!r} in this process, and no payload")
-        record = Envelope(kind).wrap(task, payload, content_type)
+        record = envelope_of(kind, self._routes[kind.destination]).wrap(task, payload, content_type)
         try:
             return self._routes[kind.destination].publish([record])[0]
         except Exception as error:  # noqa: BLE001 - of one record, as in a relay

@@ -36,6 +36,7 @@ class RabbitMQPublisher:
         self._link = Link(self._connect, settings.delivery_timeout_seconds)
 
     system = "rabbitmq"
+    event_prefix = "cloudEvents_"  # as the binding of CloudEvents to AMQP has it
     keeps_key_order = True  # one channel, and one routing key a key
 
     def topic_fault(self, topic: str) -> str | None:

@@ -11,6 +11,7 @@ from asyncflow.integrations.webhooks import extras
 from asyncflow.integrations.webhooks.addresses import Addresses
 from asyncflow.integrations.webhooks.batch_pace import BatchPace
 from asyncflow.integrations.webhooks.courier import Courier
+from asyncflow.integrations.webhooks.header_fields import CLOUDEVENTS
 from asyncflow.integrations.webhooks.posts import PostMaker, Secrets
 from asyncflow.integrations.webhooks.session import WebhookSession
 from asyncflow.integrations.webhooks.settings import WebhookSettings
@@ -60,6 +61,7 @@ class WebhookPublisher:
         self._link = Link(self._connect, self._settings.delivery_timeout_seconds)
 
     system = "webhooks"
+    event_prefix = CLOUDEVENTS
     keeps_key_order = True  # those of a key go one after another
 
     def topic_fault(self, topic: str) -> str | None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, TypedDict
 
+from asyncflow.outbox.declarations.cloud_events import CloudEvents
+
 
 class Follows(Protocol):
     """Be the one task that follows another, as ``task.later(...)`` makes it."""
@@ -54,6 +56,7 @@ class MessageOptions(TypeOptions, total=False):
     rate_limit_per_second: float | None
     ordered: bool
     when_exhausted: Literal["block", "skip"]
+    cloudevents: CloudEvents | None
 
 
 class HandlerOptions(TypeOptions, total=False):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 from asyncflow.errors import DuplicateTaskTypeError, InvalidTaskTypeError, OptionError, UnknownTaskTypeError, nearest
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
+from asyncflow.outbox.declarations.cloud_events import CloudEvents, require_events
 from asyncflow.outbox.declarations.retry import RetryPolicy
 from asyncflow.outbox.options import NO_OPTION, require_whole
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
@@ -87,6 +88,7 @@ class MessageType(TaskType):
     ordered: bool = False  # one key's messages arrive in the order of their enqueueing
     when_exhausted: WhenExhausted = "block"  # ordered: after max_retries a key waits for a person, or its next goes on
     limit: int | None = None  # messages of this type in one round of an instance; None: as many as there is room for
+    cloudevents: CloudEvents | None = None  # how a message travels as an event; None: as it is
     builder: Builder | None = field(default=None, repr=False, metadata=NO_OPTION)
 
     def __post_init__(self) -> None:
@@ -95,6 +97,7 @@ class MessageType(TaskType):
         self.topic = require_text("topic", self.topic, _TOPIC_LENGTH, OptionError)
         _require_rate("rate_limit_per_second", self.rate_limit_per_second)
         require_limit(self.limit)
+        require_events(self.cloudevents)
         if not isinstance(self.ordered, bool):
             raise OptionError(f"ordered is {shown(self.ordered)}; give True or False")
         if self.when_exhausted not in get_args(WhenExhausted):

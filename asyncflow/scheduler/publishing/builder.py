@@ -12,7 +12,7 @@ from asyncflow.events import BuilderFailed, Hooks
 from asyncflow.leash import Leash
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.declarations.task_type import MessageType
-from asyncflow.outbox.message import SPARE_BYTES, size_of
+from asyncflow.outbox.message import SPARE_BYTES, event_bytes, size_of
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.connections.calls import Patience, ThreadCalls, WatchedSession
 from asyncflow.scheduler.connections.moves import end_left_ones, leaving
@@ -89,6 +89,7 @@ def encoded(payload: Any, task: Task, task_type: MessageType, max_bytes: int) ->
     except Exception as error:  # noqa: BLE001 - a model's own code runs in there
         return failed(error)
     size = size_of(body.content, task.key, task.headers_json)
+    size += event_bytes(task_type, body.content, task.key, task.headers_json)
     if size > max_bytes + (SPARE_BYTES if task.headers_json else 0):  # some may have been added by hooks
         return Rejected(
             f"the builder of {task_type.name!r} made {len(body.content)} bytes; the limit is {max_bytes}, for key and "

@@ -19,6 +19,7 @@ from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.publishing.builder import Body, Site, build
 from asyncflow.scheduler.publishing.delivering import Delivering
 from asyncflow.scheduler.publishing.envelope import Envelope, are_plain
+from asyncflow.scheduler.publishing.event_envelope import EventEnvelope, envelope_of
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry, Unavailable
 from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.publishing.waves import Waves
@@ -43,7 +44,7 @@ class Delivery:
         self._breakers = route.breakers
         self._hooks = instance.hooks
         self._wrapping = instance.outbox.hooks
-        self._envelopes: dict[str, Envelope] = {}
+        self._envelopes: dict[str, Envelope | EventEnvelope] = {}
 
     def deliver(self, tasks: Sequence[Task], may_go_on: Callable[[], bool] = lambda: True) -> Sequence[Outcome | None]:
         """Return one outcome for each task, in order; None for one that waits behind another of its key.
@@ -102,9 +103,9 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 - a row that somebody spoilt must not hold up the others
             return Rejected(f"the row's headers or key cannot be read: {error}")
 
-    def _envelope(self, name: str) -> Envelope:
+    def _envelope(self, name: str) -> Envelope | EventEnvelope:
         if name not in self._envelopes:
-            self._envelopes[name] = Envelope(self._types[name])
+            self._envelopes[name] = envelope_of(self._types[name], self.route.publisher)
         return self._envelopes[name]
 
     # -- publishing --------------------------------------------------------------------------------------

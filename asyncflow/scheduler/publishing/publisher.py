@@ -67,6 +67,7 @@ class Publisher(Protocol):
     ``system``: what kind of broker it is, as traces and metrics name it. Default: the destination's name.
     ``keeps_key_order``: records of one key arrive in the order in which they were sent. Default: True.
     ``records_at_once``: how many a batch should have, asked before each round. Default: as many as a round may have.
+    ``event_prefix``: how names of attributes of CloudEvents begin among headers. Default: ``ce_``.
     """
 
     def publish(self, batch: Sequence[Record], /) -> Sequence[Outcome]:

@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, String, create_engine, func, select
 from sqlalchemy.orm import Session, declarative_base
 
-from asyncflow import Inbox, Outbox, Scheduler, Status
+from asyncflow import CloudEvents, Inbox, Outbox, Scheduler, Status
 from asyncflow.events import BreakerChanged, TaskRetried
 from asyncflow.integrations.webhooks import WebhookPublisher, WebhookSettings, make_secret, verify
 from asyncflow.outbox.clock import seconds_until
@@ -506,3 +506,28 @@ def test_the_receiver_of_the_page_takes_what_is_signed_once_and_nothing_else(
         assert [page["receive"](session, *one) for one in given] == [204, 204, 401]
         assert session.scalar(select(func.count(Coupon.id))) == 1
     engine.dispose()
+
+
+@pytest.mark.parametrize("mode", ["binary", "structured"])
+def test_the_library_of_cloudevents_reads_what_a_scheduler_posts(
+    broker: WebhookReceiver, tmp_path: Path, mode: Any
+) -> None:
+    http = pytest.importorskip("cloudevents.core.bindings.http")
+    topic, metadata = broker.make_topic(), MetaData()
+    events = CloudEvents(source="/shop", mode=mode, extensions={"tenant": "é 100%"})
+    outbox = Outbox(metadata, default_destination="webhooks", max_message_bytes=50_000, cloudevents=events)
+    outbox.message("user.registered", topic=topic)
+    engine = open_engine(create_engine(f"sqlite:///{tmp_path / 'outbox.db'}").url)
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        task_id = outbox.publish(connection, "user.registered", {"a": 1}, key='ключ "1"')
+    scheduler = Scheduler(engine, outbox, {"webhooks": broker.make_publisher()})
+    scheduler.drain()
+    scheduler.stop()
+    engine.dispose()
+    (posted,) = broker.server.taken[topic]
+    message = http.HTTPMessage(headers=posted.headers, body=posted.body)
+    event = http.from_binary_event(message) if mode == "binary" else http.from_structured_event(message)
+    assert (event.get_id(), event.get_source(), event.get_type()) == (str(task_id), "/shop", "user.registered")
+    assert (event.get_subject(), event.get_extension("tenant")) == ('ключ "1"', "é 100%")
+    assert event.get_data() == {"a": 1}
