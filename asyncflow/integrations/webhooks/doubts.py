@@ -16,7 +16,7 @@ MOST_KEPT = 1000
 _NEVER = float("-inf")
 
 
-class Met(NamedTuple):
+class Silence(NamedTuple):
     """Hold how often in a row a message met silence, and when last (monotonic seconds)."""
 
     count: int
@@ -31,7 +31,7 @@ class Doubts:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._met: dict[str, Met] = {}  # by id, those that met it last at the end
+        self._met: dict[str, Silence] = {}  # by id, those that met it last at the end
         self._answered: dict[str, float] = {}  # by URL
 
     def answered(self, message_id: str, url: str) -> None:
@@ -41,10 +41,10 @@ class Doubts:
 
     def resolve(self, message_id: str, url: str, doubtful: Doubtful, began: float) -> Retry | Unavailable:
         """Return what the silence to a request means that ``began`` at that moment (monotonic seconds)."""
-        count, since = self._met.get(message_id, Met(0, began))
+        count, since = self._met.get(message_id, Silence(0, began))
         is_there = self._answered.get(url, _NEVER) > min(since, began)
         is_spent = is_there or count >= FREE
-        _keep(self._met, message_id, Met(0 if is_spent else count + 1, self._clock()))
+        _keep(self._met, message_id, Silence(0 if is_spent else count + 1, self._clock()))
         return Retry(doubtful.error) if is_spent else Unavailable(doubtful.error)
 
 
