@@ -47,6 +47,11 @@ class Answer(NamedTuple):
 Answers = Callable[[Posted], Answer]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
 class ReceivingServer:
     """Be a real HTTP server on loopback, with a thread for each connection; ``answers`` tell what a path is answered.
 
@@ -61,8 +66,7 @@ class ReceivingServer:
         self.most_at_once = 0
         self.changed = threading.Condition()
         self._at_once = 0
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", 0), self._handler())
         if tls is not None:
             self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = int(self.server.server_address[1])
