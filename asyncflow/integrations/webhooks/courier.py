@@ -92,11 +92,10 @@ class Courier:
             post = posts[place]
             receiver = receivers[post.address.origin]
             async with receiver.room:
-                outcome = receiver.away(post.address)
-                if outcome is None:
-                    outcomes[place] = NO_ANSWER  # until it is known
-                    outcome = await self._send(post, receiver)
-                outcomes[place] = outcome
+                away = receiver.away(post.address)
+                outcomes[place] = away or NO_ANSWER  # until it is known
+                if away is None:
+                    outcomes[place] = await self._send(post, receiver)
 
     async def _send(self, post: Post, receiver: Receiver) -> Outcome:
         began = monotonic()

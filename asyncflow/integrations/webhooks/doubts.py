@@ -19,7 +19,7 @@ _NEVER = float("-inf")
 class Silence(NamedTuple):
     """Hold how often in a row a message met silence, and when last (monotonic seconds)."""
 
-    count: int
+    times: int
     at: float
 
 
@@ -41,10 +41,10 @@ class Doubts:
 
     def resolve(self, message_id: str, url: str, doubtful: Doubtful, began: float) -> Retry | Unavailable:
         """Return what the silence to a request means that ``began`` at that moment (monotonic seconds)."""
-        count, since = self._met.get(message_id, Silence(0, began))
+        times, since = self._met.get(message_id, Silence(0, began))
         is_there = self._answered.get(url, _NEVER) > min(since, began)
-        is_spent = is_there or count >= FREE
-        _keep(self._met, message_id, Silence(0 if is_spent else count + 1, self._clock()))
+        is_spent = is_there or times >= FREE
+        _keep(self._met, message_id, Silence(0 if is_spent else times + 1, self._clock()))
         return Retry(doubtful.error) if is_spent else Unavailable(doubtful.error)
 
 

@@ -56,8 +56,8 @@ def _within(name: str, value: object, least: float, most: float, *, whole: bool 
 
 
 def _require_statuses(statuses: object) -> None:
-    is_set = isinstance(statuses, (set, frozenset))
-    if not is_set or not all(type(status) is int and 400 <= status <= 499 for status in statuses):
+    given = statuses if isinstance(statuses, (set, frozenset)) else {None}
+    if not all(type(status) is int and 400 <= status <= 499 for status in given):
         raise OptionError(f"retried_statuses={shown(statuses)} is refused: give a set of statuses from 400 to 499")
 
 
