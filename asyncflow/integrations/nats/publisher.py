@@ -38,6 +38,7 @@ class NatsPublisher:
         self._link = Link(self._connect, settings.delivery_timeout_seconds)
 
     system = "nats"
+    event_prefix = "ce-"  # as the binding of CloudEvents to NATS has it
     keeps_key_order = True  # one connection, and one subject a topic
 
     def topic_fault(self, topic: str) -> str | None:
