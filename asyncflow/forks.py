@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 from contextlib import suppress
@@ -45,6 +46,9 @@ def keep_for_ever(thing: object) -> None:
 
 def _leave_all() -> None:
     global _has_forked
+    # What is garbage at the fork is the parent's as well. Collected here, its connections would wait for locks of their
+    # library that other threads of the parent held at that moment, and that nobody gives back here; or say good-bye.
+    gc.freeze()
     _has_forked = True
     for thing in list(_known):
         try:

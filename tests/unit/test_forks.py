@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pkgutil
 import threading
 from collections.abc import Iterable, Iterator, MutableMapping
@@ -72,6 +73,33 @@ def test_a_lock_that_a_thread_of_the_parent_holds_keeps_no_child_waiting() -> No
             lock.release()
     assert child.result() == []
     assert memory.left_out("rows", [1]) == set()
+
+
+def test_a_child_collects_no_garbage_of_its_parent() -> None:
+    """A connection among it would wait for a lock of its library that another thread of the parent held at the fork."""
+    collected: list[str] = []
+
+    class Circle:
+        def __init__(self, name: str) -> None:
+            self.name, self.me = name, self
+
+        def __del__(self) -> None:
+            collected.append(self.name)
+
+    def collect() -> list[str]:
+        Circle("the child's")
+        gc.collect()
+        return collected
+
+    gc.disable()
+    try:
+        Circle("the parent's")
+        child = Child(collect)
+    finally:
+        gc.enable()
+    assert child.result() == ["the child's"]
+    gc.collect()
+    assert collected == ["the parent's"]
 
 
 def is_free(lock: Any) -> bool:
