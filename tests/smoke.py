@@ -27,16 +27,17 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column  # no
 
 import asyncflow  # noqa: E402
 from asyncflow import Inbox, Outbox, Scheduler  # noqa: E402
-from asyncflow.integrations.kafka import ConfluentKafkaPublisher, KafkaPublisher  # noqa: E402
+from asyncflow.integrations.kafka import ConfluentKafkaPublisher, KafkaPublisher, KafkaSettings  # noqa: E402
 from asyncflow.scheduler import Publisher  # noqa: E402
 
 TOPIC = "user.registered"
 ACCOUNTS = ("A1001", "A1002", "A1003")
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
+PATIENT = KafkaSettings(delivery_timeout_seconds=60.0)
 MakePublisher = Callable[[str], Publisher]
 PUBLISHERS: dict[str, MakePublisher] = {
-    "kafka-python": lambda servers: KafkaPublisher(servers, client_options={"api_version": (2, 0)}),
-    "confluent-kafka": ConfluentKafkaPublisher,
+    "kafka-python": lambda servers: KafkaPublisher(servers, PATIENT, client_options={"api_version": (2, 0)}),
+    "confluent-kafka": lambda servers: ConfluentKafkaPublisher(servers, PATIENT),
 }
 
 

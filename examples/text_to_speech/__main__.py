@@ -20,7 +20,7 @@ TEXTS = {
     "weather": "Tonight it will rain.",
     "news": "Nothing has happened, and it will be told at eight.",
 }
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 

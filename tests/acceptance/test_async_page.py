@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tests.support.snippets import snippets
 
-LONG = 60.0
+LONG = 120.0
 
 
 async def greeted(names: dict[str, Any]) -> Any:

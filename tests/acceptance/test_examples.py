@@ -21,6 +21,7 @@ from tests.support.snippets import ROOT
 from tools.services.ports import choose
 
 LONG = 150.0
+ONCE = httpx.Limits(max_keepalive_connections=0)
 
 
 class Example(NamedTuple):
@@ -90,7 +91,8 @@ def served(command: list[str], directory: Path, port: int, **environment: str) -
     """Run a server, and give a client of it; it must end in order."""
     with (
         running(command, directory / "server.log", directory, **environment),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONG) as client,
+        # Each request has a connection of its own: an idle one may be closed just as it is asked on.
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONG, limits=ONCE) as client,
     ):
         wait_until(lambda: answers(client), "the server answers", directory)
         yield client

@@ -102,9 +102,13 @@ def test_the_recipes_that_publish_enqueue_and_delete_in_the_callers_transaction(
 
 
 def test_the_recipe_of_the_night_switches_the_type_by_the_clock(recipes: Any) -> None:
+    def is_day() -> bool:
+        return 6 <= recipes.datetime.now(recipes.BERLIN).hour < 22
+
+    before = is_day()
     recipes.open_and_close()
-    is_day = 6 <= recipes.datetime.now(recipes.BERLIN).hour < 22
-    assert recipes.Configurations(recipes.engine, recipes.outbox).get("render.some-time").enabled is is_day
+    enabled = recipes.Configurations(recipes.engine, recipes.outbox).get("render.some-time").enabled
+    assert enabled in {before, is_day()}
 
 
 def test_the_recipe_of_another_broker_sends_what_waited_there(recipes: Any) -> None:

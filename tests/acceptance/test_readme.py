@@ -32,7 +32,8 @@ def namespace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]
 
     original = integration.KafkaPublisher
     options: dict[str, Any] = {} if load().kafka_is_real else {"client_options": {"api_version": (2, 3)}}
-    monkeypatch.setattr(integration, "KafkaPublisher", lambda _: original(kafka, **options))
+    patient = integration.KafkaSettings(delivery_timeout_seconds=60)
+    monkeypatch.setattr(integration, "KafkaPublisher", lambda _: original(kafka, patient, **options))
     return {"__name__": "__main__"}
 
 

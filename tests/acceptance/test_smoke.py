@@ -13,7 +13,7 @@ SMOKE = Path(__file__).resolve().parents[1] / "smoke.py"
 
 def _run_smoke(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SMOKE), *options]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_the_smoke_test_passes_with_this_environments_package_in_an_empty_directory(tmp_path: Path) -> None:

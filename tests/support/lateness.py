@@ -10,6 +10,32 @@ from sqlalchemy import Connection, Engine, text
 
 _PAUSE_SECONDS = 0.05
 _TABLE = "lateness"
+_SHORT_SECONDS = 0.01
+
+
+class Standstill:
+    """Sleep shortly, again and again; ``seconds`` is by how much all that took longer: this process had no turn."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._measure, daemon=True)
+
+    def __enter__(self) -> Standstill:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _measure(self) -> None:
+        while not self._ended.is_set():
+            began = time.monotonic()
+            time.sleep(_SHORT_SECONDS)
+            self.seconds += time.monotonic() - began - _SHORT_SECONDS
 
 
 class Lateness:

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from examples.registration_demo.show.processes import Processes
 
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from examples.registration_demo.show.errors import ShowError
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 LOOK_EVERY_SECONDS = 0.02
-ANSWER_SECONDS = 20.0
+ANSWER_SECONDS = 60.0
 STOP_SECONDS = 5.0
 LAST_LINES = 6
 

@@ -16,8 +16,8 @@ from examples.registration_demo.show.view import State, Tone
 
 ARRIVAL_SECONDS = 12.0
 LOOK_EVERY_SECONDS = 0.1
-CALM_SECONDS = 20.0
-SHOW_SECONDS = 50.0
+CALM_SECONDS = 60.0
+SHOW_SECONDS = 120.0
 USERS_PER_SECOND = 100  # the slowest pace that is taken for progress
 
 

@@ -12,7 +12,7 @@ import sys
 
 from confluent_kafka import Producer
 
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
 THE_END = {signal.SIGTERM, signal.SIGINT}
 
 

@@ -15,6 +15,7 @@ from examples.registration_demo.show.view import State, Tone
 PACKAGE = "examples.registration_demo"
 CONSUMERS = ("coupon", "points")
 SERVICES = ("accounts", "scheduler", *CONSUMERS)
+KEEP_ALIVE = ("--timeout-keep-alive", "600")  # seconds; longer than a show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,8 @@ class Stage:
         """Start every service; return the address of the web API."""
         for service in CONSUMERS:
             self._start(service, service, "-m", f"{PACKAGE}.{service}")
-        # The port is the system's choice; uvicorn tells it.
-        web = ("-m", "uvicorn", f"{PACKAGE}.accounts:app", "--port", "0", "--no-access-log")
+        # The port is the system's choice; uvicorn tells it. It closes no connection on which somebody begins to ask.
+        web = ("-m", "uvicorn", f"{PACKAGE}.accounts:app", "--port", "0", "--no-access-log", *KEEP_ALIVE)
         address = await self._start("accounts", "accounts", *web).answer(r"running on (http://\S+)")
         self._show_up("broker", "accounts")
         await self.start_scheduler()

@@ -13,6 +13,7 @@ from tests.integration.integrations.kafka.adapters import CONFLUENT, KAFKA_PYTHO
 from tests.integration.integrations.kafka.mock_cluster import MockCluster
 from tools.services import load
 
+LASTING = KafkaSettings(delivery_timeout_seconds=60)  # a busy machine's broker may answer late
 MakePublisher = Callable[..., AnyPublisher]
 MakeTopic = Callable[[str], str]
 
@@ -51,7 +52,7 @@ def make_topic(request: pytest.FixtureRequest) -> MakeTopic:
             library = pytest.importorskip("confluent_kafka.admin")
             admin = library.AdminClient({"bootstrap.servers": servers})
             new = library.NewTopic(name, num_partitions=4, replication_factor=1)
-            admin.create_topics([new])[name].result(30)
+            admin.create_topics([new])[name].result(120)
         return name
 
     return make
@@ -73,7 +74,7 @@ def make_publisher(adapter: Adapter) -> Iterator[MakePublisher]:
     ) -> AnyPublisher:
         is_real = servers == load().kafka_bootstrap and load().kafka_is_real
         options = {**({} if is_real else adapter.for_mock), **(client_options or {})}
-        publisher = adapter.publisher(servers, settings, client_options=options)
+        publisher = adapter.publisher(servers, settings or LASTING, client_options=options)
         made.append(publisher)
         return publisher
 

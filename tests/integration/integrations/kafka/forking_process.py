@@ -12,6 +12,7 @@ import sys
 
 from asyncflow.scheduler.publishing.publisher import SENT
 from tests.integration.integrations.kafka.adapters import CONFLUENT, KAFKA_PYTHON
+from tests.integration.integrations.kafka.conftest import LASTING
 from tests.integration.integrations.kafka.watching import batch
 from tests.support.forking import exit_code_of
 from tools.services import load
@@ -22,7 +23,7 @@ _ADAPTERS = {adapter.library: adapter for adapter in (CONFLUENT, KAFKA_PYTHON)}
 def main(library: str, servers: str, topic: str) -> int:
     """Return 0 if parent, child and parent again each published 100 records."""
     adapter = _ADAPTERS[library]
-    publisher = adapter.publisher(servers, None, client_options={} if load().kafka_is_real else adapter.for_mock)
+    publisher = adapter.publisher(servers, LASTING, client_options={} if load().kafka_is_real else adapter.for_mock)
     if list(publisher.publish(batch(topic))) != [SENT] * 100:
         return 2
     pid = os.fork()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 
 from asyncflow.integrations.kafka import ConfluentKafkaPublisher, KafkaPublisher, KafkaSettings
 from asyncflow.scheduler.publishing.publisher import SENT, Record
 from tests.integration.integrations.kafka.adapters import KAFKA_PYTHON
-from tests.integration.integrations.kafka.conftest import MakePublisher
+from tests.integration.integrations.kafka.conftest import LASTING, MakePublisher
 from tests.integration.integrations.kafka.reading import Stored, read
 from tests.integration.integrations.kafka.watching import assert_unavailable_in_time
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(240)
 
 KEYS = ["A1001", "", "ключ", "鍵-7", "🔑", "a", "ab", "abc", "abcd", "é" * 40, *(f"account-{n}" for n in range(40))]
 
@@ -50,7 +51,7 @@ def test_key_value_and_headers_arrive_byte_for_byte(make_publisher: MakePublishe
 
 @pytest.mark.parametrize("compression", ["gzip", "lz4", "snappy", "zstd"])
 def test_compressed_records_arrive(kafka: str, topic: str, compression: str) -> None:
-    publisher = ConfluentKafkaPublisher(kafka, KafkaSettings(compression=compression))
+    publisher = ConfluentKafkaPublisher(kafka, replace(LASTING, compression=compression))
     try:
         assert publisher.publish([Record(topic, b"k", b"v" * 1000, [])]) == [SENT]
     finally:
@@ -60,8 +61,8 @@ def test_compressed_records_arrive(kafka: str, topic: str, compression: str) -> 
 
 def test_both_clients_place_a_key_in_the_same_partition(kafka: str, topic: str, request: pytest.FixtureRequest) -> None:
     batch = [Record(topic, key.encode(), b"", []) for key in KEYS]
-    plain = KafkaPublisher(kafka, client_options={} if _is_real(kafka) else KAFKA_PYTHON.for_mock)
-    fast = ConfluentKafkaPublisher(kafka)
+    plain = KafkaPublisher(kafka, LASTING, client_options={} if _is_real(kafka) else KAFKA_PYTHON.for_mock)
+    fast = ConfluentKafkaPublisher(kafka, LASTING)
     try:
         for publisher in (plain, fast):
             assert publisher.publish(batch) == [SENT] * len(KEYS)
@@ -74,7 +75,7 @@ def test_both_clients_place_a_key_in_the_same_partition(kafka: str, topic: str, 
 
 
 def test_a_batch_larger_than_the_queue_of_librdkafka_arrives(kafka: str, topic: str) -> None:
-    publisher = ConfluentKafkaPublisher(kafka, client_options={"queue.buffering.max.messages": 50})
+    publisher = ConfluentKafkaPublisher(kafka, LASTING, client_options={"queue.buffering.max.messages": 50})
     try:
         assert publisher.publish([Record(topic, b"k", b"%d" % number, []) for number in range(1000)]) == [SENT] * 1000
     finally:

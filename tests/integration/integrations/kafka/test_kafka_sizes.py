@@ -18,7 +18,7 @@ from tests.integration.integrations.kafka.adapters import Adapter
 from tests.integration.integrations.kafka.conftest import MakePublisher
 from tests.support.databases import open_engine
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 LONGEST_TYPE = "😀" * 100
 HEADERS = {"tenant": "é" * 300, "x" * 255: "1", **{f"h{number}": "" for number in range(400)}}

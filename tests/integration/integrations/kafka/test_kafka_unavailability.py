@@ -12,7 +12,7 @@ from tests.integration.integrations.kafka.mock_cluster import INIT_PRODUCER_ID, 
 from tests.integration.integrations.kafka.reading import read
 from tests.integration.integrations.kafka.watching import assert_unavailable_in_time, batch, publish_until_sent
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(240)
 
 TIMEOUT_SECONDS = 2.0
 PATIENT = KafkaSettings(delivery_timeout_seconds=TIMEOUT_SECONDS)

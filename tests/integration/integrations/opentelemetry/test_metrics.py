@@ -45,7 +45,7 @@ def test_what_a_scheduler_does_and_what_the_tables_tell_is_measured(
 ) -> None:
     its = sqlite_application
     hook = OpenTelemetryHook(measured.provider)
-    hook.observe(its.engine, its.outbox)
+    hook.observe(its.engine, its.outbox, kept_seconds=3600.0)
     its.outbox.hooks.add(hook)
     publish_many(its, 3)
     alter(its, "order_time = '2026-01-01 00:00:00.000000'")

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from asyncflow import Inbox, Outbox
 from asyncflow.integrations.fastapi import before_response, transaction
-from asyncflow.integrations.kafka import ConfluentKafkaPublisher
+from asyncflow.integrations.kafka import ConfluentKafkaPublisher, KafkaSettings
 from asyncflow.integrations.kafka.consuming import Consumer
 from asyncflow.integrations.opentelemetry import Tracing
 from tests.integration.integrations.kafka.consuming.messages import make_topic
@@ -67,7 +67,7 @@ def test_one_registration_is_one_trace_from_the_request_to_the_consumer(
         answer = client.post("/users", params={"account_no": "A1"}, headers={"traceparent": CALLER})
     message_id = answer.json()["id"]
 
-    publishers = {"kafka": ConfluentKafkaPublisher(servers)}
+    publishers = {"kafka": ConfluentKafkaPublisher(servers, KafkaSettings(delivery_timeout_seconds=60))}
     scheduler = sqlite_application.scheduler(publishers)
     scheduler.drain()
     scheduler.stop()

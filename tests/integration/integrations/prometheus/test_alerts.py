@@ -115,12 +115,10 @@ def test_a_real_prometheus_scrapes_a_run_and_fires_what_is_to_be_fired(
     prometheus = Prometheus(tmp_path, server.port)
     try:
         expected = {"AsyncflowNoInstance", "AsyncflowStuck", "AsyncflowOldestDue"}
-        eventually(lambda: prometheus.firing() >= expected)
-        assert prometheus.firing() - expected <= {"AsyncflowShardsUnowned"}
-        waits = prometheus.value_of("asyncflow_oldest_due_seconds")
-        assert waits is not None
-        assert waits > 3600
-        assert prometheus.value_of('up{job="asyncflow"}') == 1
+        # Each is waited for: a scrape has one second, and one that a busy machine has missed is told as well.
+        eventually(lambda: expected <= prometheus.firing() <= expected | {"AsyncflowShardsUnowned"})
+        eventually(lambda: (prometheus.value_of("asyncflow_oldest_due_seconds") or 0) > 3600)
+        eventually(lambda: prometheus.value_of('up{job="asyncflow"}') == 1)
     finally:
         prometheus.process.terminate()
         prometheus.process.wait(60)

@@ -20,7 +20,7 @@ from tests.support.application import Application
 from tests.support.snippets import ROOT
 from tests.unit.scheduler.waiting import eventually
 
-QUICK: dict[str, Any] = {"heartbeat_seconds": 0.1, "lease_seconds": 3.0, "max_pause_seconds": 0.1, "tick": 0.1}
+QUICK: dict[str, Any] = {"heartbeat_seconds": 0.1, "lease_seconds": 60.0, "max_pause_seconds": 0.1, "tick": 0.1}
 
 
 def page_of(server: MetricsServer) -> str:

@@ -27,12 +27,13 @@ def make(url: str, servers: str, topic: str, group: str, client: Any) -> Consume
     own = MetaData()
     outbox, inbox = Outbox(own), Inbox(own)
     options: Any = _QUICK[client]
+    pause_seconds = float(os.environ.get("ASYNCFLOW_TEST_PAUSE", "0.005"))
     consumer = Consumer(create_engine(url), outbox, inbox, servers, group=group, client=client, client_options=options)
 
     @consumer.subscribe("coupon.granted", topic=topic)
     def first(session: Session, number: int) -> None:
         session.execute(insert(effects).values(number=number, by="first"))
-        time.sleep(0.005)  # so that a signal comes in the middle of a batch
+        time.sleep(pause_seconds)  # so that a signal comes in the middle of a batch
 
     @consumer.subscribe("coupon.granted", topic=topic)
     def second(session: Session, number: int) -> None:

@@ -32,7 +32,7 @@ from tests.support.snippets import ROOT
 from tests.unit.scheduler.waiting import eventually
 from tools.services import load
 
-LONG = 60.0
+LONG = 120.0
 QUICK: dict[str, Any] = {"retry_interval_seconds": 0.05, "max_retry_interval_seconds": 0.05, "max_retries": 2}
 Client = Literal["kafka-python", "confluent-kafka"]
 Make = Callable[..., Consumer]
@@ -213,7 +213,7 @@ def test_a_consumer_that_is_killed_in_the_middle_of_a_batch_and_one_that_joins_h
     publish(servers, topic, [{"number": n} for n in range(count)], task_type="coupon.granted")
     url = engine.url.render_as_string(hide_password=False)
     its = ("-m", program.__name__, url, servers, topic, group, client)
-    process = spawn(*its)
+    process = spawn(*its, ASYNCFLOW_TEST_PAUSE="0.2")
     try:
         eventually(lambda: len(effects()) > 20)
         process.kill()
