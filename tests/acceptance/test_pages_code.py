@@ -103,7 +103,7 @@ def test_the_recipes_that_publish_enqueue_and_delete_in_the_callers_transaction(
 
 def test_the_recipe_of_the_night_switches_the_type_by_the_clock(recipes: Any) -> None:
     def is_day() -> bool:
-        return 6 <= recipes.datetime.now(recipes.BERLIN).hour < 22
+        return bool(6 <= recipes.datetime.now(recipes.BERLIN).hour < 22)
 
     before = is_day()
     recipes.open_and_close()
