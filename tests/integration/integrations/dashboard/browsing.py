@@ -57,12 +57,12 @@ def dead_letters(
     return ids
 
 
-def counted(application: Application, task_type: str, **minutes: Sequence[int]) -> None:
-    """Write what a process would have counted, each outcome minute by minute, the last of which is this one."""
+def counted(application: Application, task_type: str, *, ahead: int = 0, **minutes: Sequence[int]) -> None:
+    """Write what a process would have counted, each outcome minute by minute, the last ``ahead`` minutes after this."""
     row = select(database_now())
     with application.engine.begin() as connection:
         now = connection.execute(row).scalar_one()
-        moment = int(now.timestamp()) // 60
+        moment = int(now.timestamp()) // 60 + ahead
         hours: dict[int, dict[str, list[int]]] = {}
         for outcome, counts in minutes.items():
             for minute, count in enumerate(counts, moment - len(counts) + 1):

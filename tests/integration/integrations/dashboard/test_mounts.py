@@ -102,7 +102,7 @@ def test_the_child_of_a_fork_serves_it_with_a_loop_of_its_own(sqlite_application
     sqlite_application.engine.dispose()
     child = os.fork()
     if child == 0:
-        signal.alarm(60)
+        signal.alarm(150)
         os._exit(0 if client.get("/audit").status_code == 200 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
@@ -136,7 +136,7 @@ def running(*arguments: str, **environment: str) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.communicate(timeout=60)
+            process.communicate(timeout=120)
         finally:
             process.kill()
     assert process.returncode == 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import re
+import time
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -210,11 +212,11 @@ async def test_the_first_is_replayed_and_then_exactly_the_rest_that_is_shown(
 
 
 async def _once_it_says(client: Any, path: str, words: str) -> Any:
-    for _ in range(600):
-        page = await client.get(path)
-        if words in text_of(page):
-            return page
-    raise AssertionError(text_of(page))
+    end = time.monotonic() + 60
+    while words not in text_of(page := await client.get(path)):
+        assert time.monotonic() < end, text_of(page)
+        await asyncio.sleep(0.02)
+    return page
 
 
 async def test_a_replay_that_fails_again_says_that_the_rest_would_too(sqlite_application: Application) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tools.services.ports import choose
 
 ASYNCFLOW = str(Path(sys.executable).with_name("asyncflow"))
 SECRET = "a-secret-of-some-length"
@@ -35,9 +38,7 @@ class Process:
         self.tokens = directory / "tokens.toml"
         self.tokens.write_text(tokens)
         self.tokens.chmod(0o600)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = choose()
         named = () if "--insecure-no-auth" in options else ("--tokens", "tokens.toml")
         command = [ASYNCFLOW, "serve", "wiring:scheduler", "--port", str(self.port), *named, *options]
         if files is not None:
@@ -46,7 +47,7 @@ class Process:
         with self.log.open("w") as log:
             self.popen = subprocess.Popen(command, cwd=directory, stderr=log, text=True)
         headers = {"Authorization": f"Bearer {SECRET}"}
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=60)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=120)
 
     def is_up(self) -> bool:
         assert self.popen.poll() is None, self.log.read_text()
@@ -61,12 +62,19 @@ class Process:
 
     def stop(self) -> tuple[int, str]:
         self.popen.send_signal(signal.SIGTERM)
-        self.popen.wait(60)
+        self.popen.wait(120)
         return self.popen.returncode, self.log.read_text()
+
+    @staticmethod
+    def asking(path: str, fields: Any) -> bytes:
+        """Return a request as it is sent on a bare connection."""
+        body = json.dumps(fields)
+        kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        return f"POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {SECRET}\r\n{kind}\r\n{body}".encode()
 
     def connect(self) -> socket.socket:
         """Return a bare connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=120)
 
     def ask(self, text: bytes) -> bytes:
         """Send bytes as they are; return what is answered until the connection is closed, or nothing more comes."""
@@ -82,7 +90,7 @@ class Process:
     def end(self) -> None:
         self.client.close()
         self.popen.kill()
-        self.popen.wait(60)
+        self.popen.wait(120)
 
 
 def answer_on(connection: socket.socket) -> bytes:

@@ -124,7 +124,7 @@ def made_from(document: Any, folder: Path) -> Any:
     (folder / "made.yml").write_text("post_hooks: []\n")
     command = [sys.executable, "-m", "openapi_python_client", "generate", "--fail-on-warning", "--meta", "none"]
     command += ["--path", "openapi.json", "--config", "made.yml", "--output-path", "made_client"]
-    made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=240)
     assert made.returncode == 0, made.stdout + made.stderr
     return importlib.import_module("made_client")
 

@@ -31,6 +31,11 @@ LATE = base64.urlsafe_b64encode(b'[0,"mail",1,"9999-12-31T23:59:59-01:00","%s"]'
 LATE_LETTER = base64.urlsafe_b64encode(b'["mail",1,"9999-12-31T23:59:59-01:00","%s"]' % ONE.encode()).decode()
 
 
+def written(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return what services have logged: threads that an earlier test has left may log something, too."""
+    return [record for record in caplog.records if record.name.startswith("asyncflow.flowsvr")]
+
+
 def mail(**fields: Any) -> dict[str, Any]:
     return {"task_type": "mail", **fields}
 
@@ -384,10 +389,11 @@ async def test_a_payload_beyond_the_outboxs_limit_is_refused(alone: Make) -> Non
 
 async def test_one_token_that_asks_too_often_waits_and_the_others_do_not(alone: Make) -> None:
     service = alone(rate_limit_per_second=2)
-    replies = [await service.producer("GET", "/v2/counts") for _ in range(6)]
-    limited = [reply for reply in replies if reply.status_code == 429]
-    assert limited
-    assert limited[0].headers["retry-after"] == "1"
+    for _ in range(1000):
+        limited = await service.producer("GET", "/v2/counts")
+        if limited.status_code == 429:
+            break
+    assert (limited.status_code, limited.headers["retry-after"]) == (429, "1")
     assert (await service.worker("GET", "/v2/counts")).status_code == 200
 
 
@@ -439,7 +445,7 @@ async def test_whoever_asks_for_readiness_in_one_second_has_one_answer_of_one_lo
     assert {reply.status_code for reply in replies} == {200 if has_tables else 503}
     assert len({reply.text for reply in replies}) == 1
     assert len(looks) == 1
-    assert sum(record.levelno == logging.ERROR for record in caplog.records) == (0 if has_tables else 1)
+    assert sum(record.levelno == logging.ERROR for record in written(caplog)) == (0 if has_tables else 1)
 
 
 async def test_of_a_trouble_that_lasts_the_log_has_one_line_however_many_ask(
@@ -456,7 +462,7 @@ async def test_of_a_trouble_that_lasts_the_log_has_one_line_however_many_ask(
     for _ in range(5):
         assert (await service.client.get("/readyz")).status_code == 503
         assert (await service.worker("GET", f"/v2/tasks/{ONE}")).status_code == 503
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+    assert [record.getMessage() for record in written(caplog) if record.levelno >= logging.WARNING] == [
         "GET /readyz: OperationalError: the server has gone away"
     ]
     lines = [record.getMessage() for record in caplog.records if record.name == "asyncflow.flowsvr"]
@@ -494,7 +500,7 @@ async def test_strangers_do_not_fill_the_log_whatever_they_ask_for(
     asked = [("GET", "/none"), ("POST", "/healthz"), ("GET", "/v1/ping"), ("GET", "/docs"), ("GET", "/openapi.json")]
     for method, path in asked:
         assert (await service.client.request(method, path)).status_code in (200, 404, 405)
-    assert [record for record in caplog.records if record.name.startswith("asyncflow")] == []
+    assert written(caplog) == []
     await service.producer("GET", "/v2/counts")
     assert [record.levelno for record in caplog.records if record.name == "asyncflow.flowsvr"] == [logging.INFO]
 

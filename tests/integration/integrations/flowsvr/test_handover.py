@@ -17,6 +17,7 @@ from sqlalchemy import update
 
 from asyncflow import Call, Status
 from asyncflow.events import AttemptsRefunded
+from asyncflow.integrations.flowsvr import hearing
 from asyncflow.scheduler.table.claim_owner import HEARD
 from tests.integration.integrations.flowsvr.conftest import SECRETS, Service
 from tests.support.application import Application
@@ -28,7 +29,7 @@ HOLDS: dict[str, dict[str, Any]] = {
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.02)  # between two looks
@@ -74,7 +75,7 @@ class Serving:
 
     def stop(self) -> None:
         self.server.should_exit = True
-        self._thread.join(60)
+        self._thread.join(120)
 
 
 @pytest.fixture
@@ -144,8 +145,15 @@ def test_a_service_that_stops_between_the_claim_and_the_answer_gives_back(
     serving.claimed = lambda: (claimed.set(), stopping.wait(60))  # type: ignore[assignment, func-returns-value]
     client = serving.ask(path)
     assert claimed.wait(60)
+    shut_down, are_cancelled = serving.server.lifespan.shutdown, threading.Event()
+
+    async def told() -> None:
+        are_cancelled.set()
+        await shut_down()
+
+    serving.server.lifespan.shutdown = told  # type: ignore[method-assign]
     serving.server.should_exit = True
-    time.sleep(2)  # beyond its graceful second: requests are cancelled
+    assert are_cancelled.wait(120)  # after its graceful second, in which the request does not end
     stopping.set()
     serving.stop()
     client.close()
@@ -197,7 +205,10 @@ def test_who_stops_writes_down_what_was_handed_over(application: Application, se
     assert is_heard(application)
 
 
-async def test_what_is_settled_at_once_is_not_written_down(application: Application) -> None:
+async def test_what_is_settled_at_once_is_not_written_down(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearing, "_PAUSE_SECONDS", 3600.0)
     application.outbox.task("mail", max_retries=0)
     service = Service(application)
     heard: list[Any] = []

@@ -73,23 +73,23 @@ async def test_an_idempotency_key_leads_to_the_first_task(service: Service) -> N
 
 async def test_a_waiting_hold_gets_what_is_created_meanwhile(alone: Make) -> None:
     service, other = alone(), alone()
-    waiting = asyncio.create_task(service.hold(wait_seconds=20))
+    waiting = asyncio.create_task(service.hold(wait_seconds=30))
     await asyncio.sleep(0.2)
     began = time.monotonic()
     task_id = await other.create()  # another replica: nothing but the database tells of it
     assert [task["id"] for task in await waiting] == [task_id]
-    assert time.monotonic() - began < 15  # before its wait is over
+    assert time.monotonic() - began < 28  # before its wait is over
 
 
 async def test_a_hold_without_tasks_returns_after_its_wait(alone: Make) -> None:
     began = time.monotonic()
     assert await alone().hold(wait_seconds=0.5) == []
-    assert 0.4 < time.monotonic() - began < 30
+    assert 0.4 < time.monotonic() - began < 120
 
 
 async def test_many_waiting_holds_need_no_thread_each(alone: Make) -> None:
     service = alone(threads=1)
-    waiting = [asyncio.create_task(service.hold(most=1, worker=f"w{n}", wait_seconds=20)) for n in range(30)]
+    waiting = [asyncio.create_task(service.hold(most=1, worker=f"w{n}", wait_seconds=30)) for n in range(30)]
     await asyncio.sleep(0.3)
     ids = [await service.create() for _ in range(30)]
     held = await asyncio.gather(*waiting)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPResponse
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import URL, create_engine
@@ -42,15 +43,16 @@ def test_a_sigterm_lets_waiting_holds_return_at_once_and_ends_the_process_cleanl
     serve: Callable[..., list[Process]],
 ) -> None:
     (process,) = serve(1)
-    held: list[Any] = []
-    waiting = threading.Thread(target=lambda: held.append(process.hold(wait_seconds=25)))
-    waiting.start()
-    time.sleep(1)  # nothing tells from outside that a hold waits
-    began = time.monotonic()
-    code, log = process.stop()
-    waiting.join(60)
-    assert (code, held) == (0, [[]])
-    assert time.monotonic() - began < 20  # before its wait is over
+    with process.connect() as waiting:
+        waiting.sendall(process.asking("/v2/tasks/hold", {"worker": "w", "limits": {"mail": 1}, "wait_seconds": 30}))
+        began = time.monotonic()
+        for _ in range(3):  # whoever is answered after it knows that its loop has taken it in
+            assert process.is_up()
+        code, log = process.stop()
+        answer = HTTPResponse(waiting)
+        answer.begin()
+        assert (code, answer.status, json.loads(answer.read())["tasks"]) == (0, 200, [])
+    assert time.monotonic() - began < 28  # before its wait is over
     assert SECRET not in log
     assert "Traceback" not in log
 

@@ -34,7 +34,8 @@ from tests.support.forking import Child
 from tests.support.snippets import ROOT
 from tests.unit.scheduler.waiting import eventually
 
-_WORKER = {"wait_seconds": 0.5, "stop_timeout_seconds": 10.0, "token": SECRETS["worker"]}
+_PATIENT: dict[str, Any] = {"request_timeout_seconds": 60.0}
+_WORKER = {"wait_seconds": 0.5, "stop_timeout_seconds": 60.0, "token": SECRETS["worker"], **_PATIENT}
 
 
 @contextmanager
@@ -67,7 +68,7 @@ def worker(application: Application, server: str, target: Any = None, **options:
 
 
 def client(server: str, role: str) -> TaskServiceClient:
-    return TaskServiceClient(server, token=SECRETS[role])
+    return TaskServiceClient(server, token=SECRETS[role], retry_for_seconds=120.0, **_PATIENT)
 
 
 def test_the_same_handlers_do_over_http_what_was_enqueued_in_the_database(
@@ -130,15 +131,15 @@ def test_a_client_creates_holds_settles_and_looks(application: Application, serv
         assert created.created
         ids = producer.create_many("mail", [Call({"to": "A2"}), Call({"to": "A3"})])
         assert producer.get(created.id)["arguments"] == {"to": "A1"}
-        held = working.hold("w1", {"mail": 3, "unheard.of": 1}, lease_seconds=5)
+        held = working.hold("w1", {"mail": 3, "unheard.of": 1}, lease_seconds=600)
         tasks = {task.id: task for task in held.tasks}
         assert tasks.keys() == {created.id, *ids}
         assert held.unknown == ["unheard.of"]
         one, two, three = (tasks[task_id] for task_id in (created.id, *ids))
         assert (one.arguments, one.attempt, one.max_retries) == ({"to": "A1"}, 1, 2)
 
-        working.checkpoint(one.id, one.token, "begun", {"part": 1}, lease_seconds=5)
-        assert working.renew([(task.id, task.token) for task in held.tasks], lease_seconds=5) == set()
+        working.checkpoint(one.id, one.token, "begun", {"part": 1}, lease_seconds=600)
+        assert working.renew([(task.id, task.token) for task in held.tasks], lease_seconds=600) == set()
         assert working.set_one(Outcome(one.id, one.token, "success")) == "SUCCESS"
         settled = working.set(
             [Outcome(two.id, two.token, "failed", error="no"), Outcome(three.id, three.token, "given_back")]
@@ -193,6 +194,7 @@ def test_an_administrator_registers_and_configures_task_types(application: Appli
 
 
 _COMMAND = (sys.executable, "-m", "asyncflow.cli", "worker", "wiring:outbox")
+_REQUESTS = ("--request-timeout-seconds", "60")
 
 
 def test_the_command_works_until_sigterm_and_gives_back_what_has_not_begun(
@@ -205,7 +207,7 @@ def test_the_command_works_until_sigterm_and_gives_back_what_has_not_begun(
     (tmp_path / "wiring.py").write_text(WIRING)
     (tmp_path / "token").write_text(SECRETS["worker"] + "\n")
     process = subprocess.Popen(
-        [*_COMMAND, "--server", server, "--token-file", "token", "--name", "w1", "--wait-seconds", "0.5"],
+        [*_COMMAND, "--server", server, "--token-file", "token", "--name", "w1", "--wait-seconds", "0.5", *_REQUESTS],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
