@@ -27,10 +27,10 @@ LEASE_SECONDS = 600.0  # nothing of what is tested waits for it
 class Place:
     """Make what knows of each other by one namespace, and end it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, session_seconds: float) -> None:
         self.application = Application(engine, shard_count=ITEMS)
         self.engine = engine
-        self.ensemble = own_ensemble(session_timeout_seconds=SESSION_SECONDS)
+        self.ensemble = own_ensemble(session_timeout_seconds=session_seconds)
         self.made: list[Registry] = []
         self.schedulers: list[Scheduler] = []
 
@@ -57,8 +57,14 @@ class Place:
 
 
 @pytest.fixture
-def place(sqlite_engine: Engine) -> Iterator[Place]:
-    place = Place(sqlite_engine)
+def session_seconds() -> float:
+    """Give how long whoever is silent counts as there; where nothing waits for that, a module gives longer."""
+    return SESSION_SECONDS
+
+
+@pytest.fixture
+def place(sqlite_engine: Engine, session_seconds: float) -> Iterator[Place]:
+    place = Place(sqlite_engine, session_seconds)
     yield place
     for scheduler in place.schedulers:
         scheduler.stop(timeout_seconds=10)
