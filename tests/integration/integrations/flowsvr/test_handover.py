@@ -151,7 +151,7 @@ def test_a_service_that_stops_between_the_claim_and_the_answer_gives_back(
         are_cancelled.set()
         await shut_down()
 
-    serving.server.lifespan.shutdown = told  # type: ignore[method-assign]
+    serving.server.lifespan.shutdown = told
     serving.server.should_exit = True
     assert are_cancelled.wait(120)  # after its graceful second, in which the request does not end
     stopping.set()
