@@ -8,7 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from functools import partial
@@ -495,7 +495,7 @@ def test_the_receiver_of_the_page_takes_what_is_signed_once_and_nothing_else(
     engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
     base.metadata.create_all(engine)
     page: dict[str, Any] = {"inbox": inbox, "Coupon": Coupon, "secrets": broker.secret}
-    page |= {"Session": Session, "Mapping": Mapping}
+    page |= {"Session": Session}
     (block,) = [one for one in snippets("docs/run.md") if "receive" in one.co_names]
     exec(block, page)
     topic, publisher = broker.make_topic(), broker.make_publisher()
