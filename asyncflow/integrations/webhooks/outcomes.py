@@ -57,7 +57,7 @@ def judge_error(library: ModuleType, error: Exception, host: str) -> Judged:
         return Away(told)
     if isinstance(error, (library.LocalProtocolError, library.UnsupportedProtocol)):
         return Rejected(told)
-    if isinstance(error, library.TransportError):
+    if isinstance(error, (library.TransportError, OSError)):  # an alert of TLS comes as Python has it
         return Doubtful(told)
     return Retry(told)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 from typing import Any
 
+import httpx
 import pytest
 
 from asyncflow.errors import MissingExtraError, OptionError
@@ -13,7 +15,7 @@ from asyncflow.integrations.webhooks import WebhookPublisher, WebhookSettings, m
 from asyncflow.integrations.webhooks.addresses import Addresses, UnfitUrlError
 from asyncflow.integrations.webhooks.doubts import FREE, MOST_KEPT, Doubts
 from asyncflow.integrations.webhooks.header_fields import field_of
-from asyncflow.integrations.webhooks.outcomes import Doubtful
+from asyncflow.integrations.webhooks.outcomes import Doubtful, judge_error
 from asyncflow.integrations.webhooks.posts import Post, PostMaker, id_of
 from asyncflow.integrations.webhooks.retry_after import seconds_asked
 from asyncflow.scheduler.publishing.publisher import Record, Rejected, Retry, Unavailable
@@ -303,6 +305,13 @@ def test_doubts_remember_so_many_and_no_more() -> None:
 
 
 # -- the package -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error", [ssl.SSLError("alert certificate required"), ConnectionResetError(), httpx.ReadError("")]
+)
+def test_a_connection_that_breaks_is_no_word_of_the_receiver_however_the_client_tells_of_it(error: Exception) -> None:
+    assert isinstance(judge_error(httpx, error, "shop.example"), Doubtful)
 
 
 def test_the_package_imports_without_the_client() -> None:
