@@ -8,16 +8,8 @@ from typing import Any
 import pytest
 
 from asyncflow.errors import RegistryAwayError
-from tests.integration.integrations.zookeeper.conftest import ITEMS, JOB, Place, view
+from tests.integration.integrations.zookeeper.conftest import ITEMS, JOB, SESSION_SECONDS, Place, view
 from tests.support.ensemble import expire, looking, own_ensemble, texts_below
-
-LONG_SECONDS = 30.0
-
-
-@pytest.fixture
-def session_seconds() -> float:
-    """Give more than the time for which a busy machine may stand: here nobody dies but by our hand."""
-    return LONG_SECONDS
 
 
 def test_the_nodes_are_those_that_elasticjobs_console_reads(place: Place) -> None:
@@ -101,24 +93,24 @@ def test_whose_nodes_were_deleted_by_hand_is_there_again_with_its_next_look(plac
 
 def test_nodes_of_one_who_logs_in_are_closed_to_others(place: Place) -> None:
     log_in: dict[str, Any] = {"auth_data": [("digest", "flow:secret")]}
-    closed = own_ensemble(session_timeout_seconds=LONG_SECONDS, client_options=log_in)
+    closed = own_ensemble(session_timeout_seconds=SESSION_SECONDS, client_options=log_in)
     place.member("a", closed)
     with looking(**log_in) as client:
         acls, _ = client.get_acls(f"/{closed.namespace}/outbox/config")
         assert [(acl.id.scheme, acl.id.id.partition(":")[0]) for acl in acls] == [("digest", "flow")]
-    stranger = own_ensemble(session_timeout_seconds=LONG_SECONDS)
-    stranger = type(stranger)(closed.hosts, namespace=closed.namespace, session_timeout_seconds=LONG_SECONDS)
+    stranger = own_ensemble(session_timeout_seconds=SESSION_SECONDS)
+    stranger = type(stranger)(closed.hosts, namespace=closed.namespace, session_timeout_seconds=SESSION_SECONDS)
     with pytest.raises(RegistryAwayError, match="NoAuth"):
         place.member("b", stranger)
     assert "b" not in view(place.member("c", closed)).members
 
 
 def test_below_a_chroot_all_is_as_without_one(place: Place) -> None:
-    below = own_ensemble(session_timeout_seconds=LONG_SECONDS)
+    below = own_ensemble(session_timeout_seconds=SESSION_SECONDS)
     chroot = f"/{below.namespace}-root"
     with looking() as client:
         client.create(chroot)
-    rooted = type(below)(below.hosts + chroot, namespace="a/b", session_timeout_seconds=LONG_SECONDS)
+    rooted = type(below)(below.hosts + chroot, namespace="a/b", session_timeout_seconds=SESSION_SECONDS)
     a, b = place.member("a", rooted), place.member("b", rooted)
     a.acquire(JOB, [0])
     expire(rooted, JOB, "a")

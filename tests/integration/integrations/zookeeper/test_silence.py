@@ -15,7 +15,7 @@ from asyncflow.errors import RegistryAwayError
 from asyncflow.integrations.zookeeper import ZooKeeper
 from asyncflow.scheduler.cluster.registry import Registry
 from tests.chaos.private_server import private_server
-from tests.integration.integrations.zookeeper.conftest import JOB, SESSION_SECONDS, Place, view
+from tests.integration.integrations.zookeeper.conftest import JOB, Place, view
 from tests.support.ensemble import ensemble_hosts, own_ensemble
 from tests.support.proxy import Proxy
 from tools.services import ports
@@ -23,6 +23,13 @@ from tools.services import zookeeper as service
 from tools.services.process import wait_until
 
 LONG = 60.0
+SESSION_SECONDS = 2.0
+
+
+@pytest.fixture
+def session_seconds() -> float:
+    """Give little: it is waited for."""
+    return SESSION_SECONDS
 
 
 @contextmanager
