@@ -35,6 +35,7 @@ AsyncflowError
 ├── SchedulerStartedError      drain() after start()
 ├── SchedulerStoppedError      start() after stop()
 ├── ForkedError                what the parent of a fork uses was asked for in the child
+├── LeasesLostError            a drain could not keep its shards
 ├── EventLoopError             a coroutine handler uses the engine of another event loop
 ├── JobClockError              a host's clock is too far from the database's
 ├── BuilderError               a message builder broke its contract for a page or a task
@@ -223,6 +224,10 @@ class SchedulerStartedError(AsyncflowError):
 
 class SchedulerStoppedError(AsyncflowError):
     """A stopped scheduler cannot start again, for its publishers are closed; make a new one."""
+
+
+class LeasesLostError(AsyncflowError):
+    """A drain could not keep its shards: looks take longer than ``lease_seconds``, or the registry does not answer."""
 
 
 class ForkedError(AsyncflowError):

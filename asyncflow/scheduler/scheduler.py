@@ -158,7 +158,7 @@ class Scheduler(Startable):
 
         Returns early for a destination that is unreachable. Tells what was sent, done, failed and left, and what could
         not be reached; with ``raise_errors`` the first error is raised when all is done. Raises what ``start`` raises,
-        and SchedulerStartedError while the loops run.
+        SchedulerStartedError while the loops run, and LeasesLostError.
         """
         log = DrainLog(self.outbox)
         with self.hooks.heard_by(log):

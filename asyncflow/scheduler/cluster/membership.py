@@ -6,11 +6,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from asyncflow.errors import LeasesLostError
 from asyncflow.events import Hooks, MembersChanged, OwnershipChanged, ShardsHandedOver
 from asyncflow.scheduler.cluster.allocation import Allocation
 from asyncflow.scheduler.cluster.ownership import Hold
 from asyncflow.scheduler.cluster.registry import Registry, View
 from asyncflow.scheduler.cluster.share import Share
+
+_MOST_TIMES = 5  # that a work is done because its leases ran out
 
 
 class Beat(Protocol):
@@ -113,12 +116,18 @@ class LeasedOwnership:
     def with_leases(self, work: Callable[[], object]) -> None:
         """Do the work, and once more if the leases had run out at its end.
 
-        For a thread that does it in place of the loops: nobody else renews them.
+        For a thread that does it in place of the loops: nobody else renews them. Raises LeasesLostError if they do so
+        again and again; whoever has left the cluster meanwhile has done.
         """
-        work()
-        while self.fault() is not None:
-            self.await_share()
+        for _ in range(_MOST_TIMES):
             work()
+            if not self.takes_part or self.share.is_leased():
+                return
+            self.await_share()
+        raise LeasesLostError(
+            f"the leases of {self.job!r} ran out {_MOST_TIMES} times while this drain looked for what is due: give a "
+            f"longer lease_seconds, or see why the database or the registry is slow"
+        )
 
     def refresh(self) -> None:
         """Look at once instead of at the next beat."""
