@@ -34,14 +34,23 @@ def nap():
 
 scheduler = Scheduler(engine, outbox, {{"kafka": MemoryPublisher()}})
 """
+# In short steps: Python runs the handler of a signal that comes in the moment before a sleep only after that sleep.
 SLOW_IMPORT = """
+def take_long():
+    for _ in range(6000):
+        time.sleep(0.1)
+
 print("there", flush=True)
-time.sleep(600)
+take_long()
 """
 STUBBORN_IMPORT = """
+def take_long():
+    for _ in range(6000):
+        time.sleep(0.1)
+
 try:
     print("there", flush=True)
-    time.sleep(600)
+    take_long()
 except BaseException:
     pass
 """
@@ -110,7 +119,7 @@ def test_a_stop_during_the_start_of_a_scheduler_is_clean(number: signal.Signals,
 
 
 def test_a_second_stop_during_the_import_ends_the_process_at_once(start: Start) -> None:
-    process = start("run", STUBBORN_IMPORT.replace("pass", 'print("caught", flush=True); time.sleep(600)'))
+    process = start("run", STUBBORN_IMPORT.replace("pass", 'print("caught", flush=True); take_long()'))
     assert line_from(process) == "there"
     process.send_signal(signal.SIGTERM)
     assert line_from(process) == "caught"
