@@ -19,6 +19,10 @@ INSTALL_DEADLINE_SECONDS = 900.0
 # starts all the same it does no harm, because our services have ports and data of their own.
 ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
 
+# apt-get gives up at once where another one is at work, such as the daily upgrade of a fresh machine. It waits half
+# of the time that it has: the other half is for the packages.
+_WAITING = ("-o", f"DPkg::Lock::Timeout={INSTALL_DEADLINE_SECONDS / 2:.0f}")
+
 
 class Debian(Programs):
     """Debian's packages; what they bring is then run, and recorded, like any program of this machine."""
@@ -32,7 +36,7 @@ class Debian(Programs):
             raise CannotServeError(f"Debian's package could not help: {service.title} is installed already")
         if os.geteuid() != 0:
             raise CannotServeError(f"only root can install Debian's package {service.package}")
-        with state.locked("apt"):  # apt-get does not wait for another apt-get
+        with state.locked("apt"):  # of this checkout; for others see _WAITING
             _install(service.package)
         return super().serve(wanted)
 
@@ -51,7 +55,7 @@ def _install(package: str) -> None:
     apt = find("apt-get")
     with suppress(CannotServeError):  # it fails when one source does, though the package comes from another
         _run([apt, "update"])
-    _run([apt, "install", "-y", "--no-install-recommends", package])
+    _run([apt, *_WAITING, "install", "-y", "--no-install-recommends", package])
 
 
 def _run(command: list[str]) -> None:
