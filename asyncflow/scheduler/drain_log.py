@@ -9,7 +9,7 @@ from asyncflow.errors import UndeliveredError
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler.drained import Drained
 from asyncflow.scheduler.operator.pending_counts import count_pending
-from asyncflow.scheduler.worker.claim_source import DESTINATION as HANDLERS
+from asyncflow.scheduler.worker.claiming.claim_source import DESTINATION as HANDLERS
 
 
 class DrainLog:

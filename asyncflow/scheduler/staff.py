@@ -20,9 +20,9 @@ from asyncflow.scheduler.standing import Standing
 from asyncflow.scheduler.telling.teller import Informants, Teller
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from asyncflow.scheduler.upkeep.timetable import Timetable
+from asyncflow.scheduler.worker.claiming.shard_claims import ShardClaims
 from asyncflow.scheduler.worker.handler_call import Tools
 from asyncflow.scheduler.worker.rescuing.monitor import Monitor, Wards
-from asyncflow.scheduler.worker.shard_claims import ShardClaims
 from asyncflow.scheduler.worker.worker import Worker
 from asyncflow.scheduler.workload import Workload
 

@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 from asyncflow.outbox import HandlerType, Outbox, Status, Task
 from asyncflow.outbox.outcome.follow_up import has_follow_up
 from asyncflow.scheduler.drained import Drained
-from asyncflow.scheduler.worker import queries as claim_queries
-from asyncflow.scheduler.worker.claim_rows import Checkpoint, ClaimRows
+from asyncflow.scheduler.worker.claiming import queries as claim_queries
+from asyncflow.scheduler.worker.claiming.claim_rows import Checkpoint, ClaimRows
 from asyncflow.scheduler.worker.leaving.results import Result
 from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.testing import queries

@@ -26,8 +26,8 @@ from asyncflow import Call, RetryTask, Scheduler, Status, TaskContext
 from asyncflow.errors import ClaimLostError
 from asyncflow.events import ClaimsRanOut, SettledRowsDeleted, TaskFailed
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
-from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.claims import Claims
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claims import Claims
 from asyncflow.scheduler.worker.verdict import SUCCEEDED
 from tests.integration.outbox.watch import statements_of
 from tests.support.application import Application

@@ -17,8 +17,9 @@ from asyncflow.integrations.flowsvr.databases import Databases
 from asyncflow.integrations.flowsvr.door.problems import Json
 from asyncflow.integrations.flowsvr.hearing import Hearing
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.service_claims import HeldClaim, ServiceClaims
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
+from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 from asyncflow.scheduler.worker.verdict import Verdict
 
 NOT_RECEIVED = Verdict(Status.PENDING, 0.0, "given back: its worker was gone before the answer", is_spent=False)

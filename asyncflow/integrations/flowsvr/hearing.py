@@ -10,8 +10,9 @@ from functools import partial
 
 from asyncflow.events import Hooks, StepFailed
 from asyncflow.integrations.flowsvr.databases import Databases
-from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.service_claims import HeldClaim, ServiceClaims
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
+from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 
 _PAUSE_SECONDS = 0.2  # in which most tasks are settled; of the others one transaction tells
 _MOST = 1000  # claims in one transaction

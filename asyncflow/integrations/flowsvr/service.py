@@ -40,16 +40,12 @@ from asyncflow.scheduler.operator.by_hand.option_changes import OptionChanges
 from asyncflow.scheduler.operator.dead_letters import DeadLetters
 from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.table.table_check import require_tables
-from asyncflow.scheduler.worker.claim_source import Claim
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome, SettledClaim
+from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim, RenewedClaims
+from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 from asyncflow.scheduler.worker.rescuing.monitor import Monitor, Wards
 from asyncflow.scheduler.worker.rescuing.rescue import Untimely
-from asyncflow.scheduler.worker.service_claims import (
-    ClaimOutcome,
-    HeldClaim,
-    RenewedClaims,
-    ServiceClaims,
-    SettledClaim,
-)
 
 T = TypeVar("T")
 _READY_SECONDS = 2.0

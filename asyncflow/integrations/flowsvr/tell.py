@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from asyncflow.events import Hooks
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.loops.settled_events import SettledEvents
-from asyncflow.scheduler.worker.service_claims import SettledClaim
+from asyncflow.scheduler.worker.claiming.claim_outcomes import SettledClaim
 
 DESTINATION = "flowsvr"  # under which the events tell of it
 

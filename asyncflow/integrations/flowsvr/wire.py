@@ -14,7 +14,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import RESULT_STAGE
 from asyncflow.outbox.task import headers_of
 from asyncflow.scheduler.table.claim_owner import shown_owner
-from asyncflow.scheduler.worker.claim_source import Claim
+from asyncflow.scheduler.worker.claiming.claim import Claim
 
 _EMPTY = orjson.Fragment(b"{}")
 

@@ -21,7 +21,8 @@ from asyncflow.outbox.outcome.follow_up import has_follow_up, takes_result
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.connections.calls import awaits_database
 from asyncflow.scheduler.connections.vain_calls import VainCalls
-from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_source import ClaimSource
 from asyncflow.scheduler.worker.handler_call import HandlerCall, Tools
 from asyncflow.scheduler.worker.task_context import Save, TaskContext
 from asyncflow.scheduler.worker.verdict import Verdict
@@ -164,8 +165,7 @@ def _cancel(loop: asyncio.AbstractEventLoop, cancel: Callable[[], Any]) -> None:
 def _expect(claim: Claim, task_type: HandlerType) -> None:
     """Know what the task leaves when it is done."""
     headers = claim.task.headers_json
-    claim.wants_result |= task_type.keep_result or takes_result(headers)
-    claim.leaves |= claim.wants_result or has_follow_up(headers)
+    claim.expect(result=task_type.keep_result or takes_result(headers), follow_up=has_follow_up(headers))
 
 
 def _context_of(claim: Claim, task_type: HandlerType, tools: Tools) -> TaskContext:

@@ -12,7 +12,7 @@ from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.scheduler.loops.callers_loop import Coroutines
 from asyncflow.scheduler.loops.threads import Threads
 from asyncflow.scheduler.worker.attempt import Attempt
-from asyncflow.scheduler.worker.claim_source import Claim
+from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.crew import Crew, Finish
 from asyncflow.scheduler.worker.handler_call import Tools
 

@@ -13,7 +13,8 @@ from asyncflow.leash import Leash, on_leash
 from asyncflow.outbox.arguments.signature import Signature
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.scheduler.loops.callers_loop import AtHome
-from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_source import ClaimSource
 from asyncflow.scheduler.worker.leaving.results import result_of
 from asyncflow.scheduler.worker.task_context import TaskContext
 from asyncflow.scheduler.worker.transactional.async_joint_commit import AsyncJointCommit
@@ -106,7 +107,7 @@ class HandlerCall:
 
     def _take(self, returned: Any) -> None:
         """Keep what the handler returned, to be written with the outcome."""
-        self.claim.result = result_of(returned, self.task_type, self.tools.max_context_bytes)
+        self.claim.keep(result_of(returned, self.task_type, self.tools.max_context_bytes))
 
     def _arguments(self, signature: Signature) -> dict[str, Any]:
         arguments = signature.revive(orjson.loads(self.claim.task.payload or b"{}"))

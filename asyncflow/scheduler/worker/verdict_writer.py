@@ -11,7 +11,8 @@ from asyncflow.events import Hooks
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.loops.second_writer import SecondWriter
 from asyncflow.scheduler.loops.settled_events import Ending, SettledEvents
-from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource, Written
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_source import ClaimSource, Written
 from asyncflow.scheduler.worker.verdict import Verdict
 
 Judged = tuple[Claim, Verdict]

@@ -17,11 +17,13 @@ from asyncflow.scheduler.loops.renewal_time import RenewalTime
 from asyncflow.scheduler.loops.settled_events import SettledEvents
 from asyncflow.scheduler.loops.threads import EventLoop, Threads
 from asyncflow.scheduler.worker.attempt import Attempt, tell_of_failure
-from asyncflow.scheduler.worker.claim_source import DESTINATION, Claim, WorkerSettings
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_source import DESTINATION
 from asyncflow.scheduler.worker.crews import Crews
 from asyncflow.scheduler.worker.handler_call import Tools
 from asyncflow.scheduler.worker.verdict import GIVEN_BACK, NOT_TAKEN, SWITCHED_OFF, Verdict, verdict_of
 from asyncflow.scheduler.worker.verdict_writer import VerdictWriter, waits_of
+from asyncflow.scheduler.worker.worker_settings import WorkerSettings
 
 _LOOK_SECONDS = 0.05  # while a stop or a drain waits for handlers, and between two settles while tasks wait
 _PAUSE_IN_STOP_SECONDS = 0.2  # after a failure

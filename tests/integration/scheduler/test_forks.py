@@ -20,7 +20,7 @@ from asyncflow.outbox.ids import new_id
 from asyncflow.scheduler import SENT, Outcome, Record
 from asyncflow.scheduler.configuration.configurations import Configurations
 from asyncflow.scheduler.operator.dead_letters import DeadLetters
-from asyncflow.scheduler.worker.service_claims import ServiceClaims
+from asyncflow.scheduler.worker.claiming.holds_at_work import HoldsAtWork
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.faults import faults
 from tests.integration.scheduler.settled import wait_for_settled
@@ -208,14 +208,14 @@ def test_what_reads_for_people_works_in_a_child(application: Application) -> Non
     assert Child(lambda: (configurations.all() == configured, list(letters.list().letters))).result() == (True, [])
 
 
-def test_a_child_counts_none_of_the_holds_of_its_parent(sqlite_application: Application) -> None:
-    claims = ServiceClaims(sqlite_application.outbox, sqlite_application.engine, deletes=False)
+def test_a_child_counts_none_of_the_holds_of_its_parent() -> None:
+    holds = HoldsAtWork()
 
     def beside() -> int:
-        with claims._counted() as others:
+        with holds.one_more() as others:
             return others
 
-    with claims._counted():
+    with holds.one_more():
         assert (beside(), Child(beside).result()) == (1, 0)
 
 

@@ -34,7 +34,9 @@ from asyncflow.scheduler.operator.report import report
 from asyncflow.scheduler.operator.schedules import Schedules
 from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.telling.instance_state import InstanceState, ToldTrouble
-from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim, ServiceClaims
+from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome
+from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
+from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.testing import MemoryPublisher
 from tests.integration.speed.beliefs import believe

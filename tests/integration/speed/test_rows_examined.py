@@ -26,7 +26,7 @@ from asyncflow.scheduler.heads.queries import read_heads_of
 from asyncflow.scheduler.operator.report import report
 from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
-from asyncflow.scheduler.worker.service_claims import ServiceClaims
+from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 from asyncflow.testing import MemoryPublisher
 from tests.integration.outbox.dialects.store import Statements
 from tests.integration.speed.lanes import Examined, Lanes, analyze, examining, fill

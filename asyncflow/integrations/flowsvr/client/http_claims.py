@@ -22,7 +22,8 @@ from asyncflow.integrations.flowsvr.client.pauses import Pauses
 from asyncflow.integrations.flowsvr.client.returns import STOPPING, UNREADABLE, Returns, batches
 from asyncflow.outbox import Task
 from asyncflow.scheduler.loops.pause import AdaptivePause
-from asyncflow.scheduler.worker.claim_source import DESTINATION, Claim, Found, Written
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_source import DESTINATION, Found, Written
 from asyncflow.scheduler.worker.verdict import Verdict
 
 _UNAUTHORIZED = (401, 403)

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from asyncflow.errors import OptionError
-from asyncflow.scheduler.worker.claim_source import Claim
+from asyncflow.scheduler.worker.claiming.claim import Claim
 
 
 class JointClaims(Protocol):

@@ -8,7 +8,8 @@ import orjson
 
 from asyncflow.integrations.flowsvr.client.answers import NO_RESULT, Outcome, OutcomeName, Settled
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.worker.claim_source import Claim, Written
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_source import Written
 from asyncflow.scheduler.worker.verdict import GIVEN_BACK, Verdict
 
 _NO_POLICY: dict[Status, OutcomeName] = {

@@ -25,7 +25,7 @@ from asyncflow.scheduler.loops.startable import Startable
 from asyncflow.scheduler.start_check import require_home
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.table.table_check import require_tables
-from asyncflow.scheduler.worker.claims import Claims
+from asyncflow.scheduler.worker.claiming.claims import Claims
 from asyncflow.scheduler.worker.handler_call import Tools, no_engine
 from asyncflow.scheduler.worker.worker import Worker
 

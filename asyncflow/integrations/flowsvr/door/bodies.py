@@ -16,8 +16,9 @@ from asyncflow.outbox.declarations.task_type import MAX_RETRIES
 from asyncflow.outbox.message import MAX_PRIORITY
 from asyncflow.outbox.tables import KEY_LENGTH, OWNER_LENGTH, STAGE_LENGTH, TASK_TYPE_LENGTH
 from asyncflow.scheduler.table.claim_owner import HEARD
+from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome
+from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
 from asyncflow.scheduler.worker.leaving.results import Result
-from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim
 
 # What every database keeps exactly, as ``asyncflow.text`` has it: no control characters, no spaces around.
 PLAIN = r"^[^\s\x00-\x1f]([^\x00-\x1f]*[^\s\x00-\x1f])?$"

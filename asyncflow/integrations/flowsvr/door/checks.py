@@ -9,7 +9,7 @@ from asyncflow.integrations.flowsvr.door.problems import RETRY, Problem
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.outbox.tables import OWNER_LENGTH
 from asyncflow.scheduler.table.claim_owner import HEARD, MARKS
-from asyncflow.scheduler.worker.service_claims import SettledClaim
+from asyncflow.scheduler.worker.claiming.claim_outcomes import SettledClaim
 from asyncflow.text import require_text
 
 

@@ -37,8 +37,9 @@ from asyncflow.integrations.flowsvr.routes.tasks import TaskId
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.wire import claim_json, state_json
 from asyncflow.outbox import payload as payloads
-from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.service_claims import HeldClaim, SettledClaim
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_outcomes import SettledClaim
+from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
 from asyncflow.scheduler.worker.task_context import stage_of
 
 router = APIRouter(route_class=GuardedRoute, tags=["work"])

@@ -13,8 +13,8 @@ from sqlalchemy import Row
 from asyncflow.integrations.flowsvr.door.problems import Problem
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.service_claims import HeldClaim
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
 
 # Its numbers begin at 1; it has no word for a task that was taken back.
 NUMBERS = {

@@ -60,8 +60,9 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.audit import Act
-from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome
+from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
 from asyncflow.scheduler.worker.task_context import stage_of
 from asyncflow.text import require_text
 

@@ -16,7 +16,7 @@ from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.outcome.follow_up import follow_up_in, row_of_follow_up
 from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler.table.contexts import Contexts
-from asyncflow.scheduler.worker import queries
+from asyncflow.scheduler.worker.claiming import queries
 from asyncflow.scheduler.worker.leaving.results import Result
 
 

@@ -14,7 +14,7 @@ from asyncflow.outbox.dialects.raw_ids import is_named, raw_id
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.table.claim_owner import SUSPECT
 from asyncflow.scheduler.table.queries import has_status
-from asyncflow.scheduler.worker.queries import ended, its_time_has_come, pending_again
+from asyncflow.scheduler.worker.claiming.queries import ended, its_time_has_come, pending_again
 
 
 @lru_cache(maxsize=32)

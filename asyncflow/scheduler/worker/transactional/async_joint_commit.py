@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from asyncflow.scheduler.connections.moves import is_elsewhere, note_move
-from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_source import ClaimSource
 from asyncflow.scheduler.worker.transactional.joint_commit import HandlerSession, JointCommit
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.scheduler.connections.connecting import connected
 from asyncflow.scheduler.connections.limits import LIMITS
-from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_source import ClaimSource
 
 if TYPE_CHECKING:
     from asyncflow.outbox.declarations.handler_type import Enclose

@@ -15,7 +15,8 @@ from asyncflow.outbox.dialects import dialect_of
 from asyncflow.scheduler.connections.connecting import connected
 from asyncflow.scheduler.connections.limits import LIMITS
 from asyncflow.scheduler.connections.moves import end_left_ones, leaving
-from asyncflow.scheduler.worker.claim_source import Claim, ClaimSource
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_source import ClaimSource
 from asyncflow.scheduler.worker.transactional.statement_kind import StatementKind, kind_of
 
 

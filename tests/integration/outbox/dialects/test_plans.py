@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select, text
 
 from asyncflow.outbox.dialects.raw_ids import raw_id
 from asyncflow.scheduler.relay.queries import settle_succeeded
-from asyncflow.scheduler.worker import queries as claim_queries
+from asyncflow.scheduler.worker.claiming import queries as claim_queries
 from tests.integration.outbox.dialects.filled import LANES, LIMIT, PENDING, TYPES, Plans, Statement, analyze, fill
 from tests.integration.outbox.dialects.store import Statements, Store
 

@@ -22,7 +22,7 @@ from asyncflow.errors import (
 )
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
-from asyncflow.scheduler.worker.claims import Claims
+from asyncflow.scheduler.worker.claiming.claims import Claims
 from asyncflow.scheduler.worker.verdict import SUCCEEDED
 from asyncflow.testing import drain, enqueued, rolled_back
 from tests.integration.conftest import Network

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import Engine, select
 
 from asyncflow import Call, Message, Scheduler, Status
-from asyncflow.scheduler.worker.claim_source import Claim
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 from asyncflow.scheduler.worker.crew import Crew
-from asyncflow.scheduler.worker.service_claims import ServiceClaims
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import ids_of
 from tests.support.application import Application

@@ -15,7 +15,9 @@ from asyncflow.errors import ClaimLostError
 from asyncflow.outbox.tables import OVERFLOWN
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.operator.task_view import TaskView
-from asyncflow.scheduler.worker.service_claims import ClaimOutcome, HeldClaim, ServiceClaims
+from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome
+from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
+from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 from tests.support.application import Application
 
 SMALL = {"job": "ö"}

@@ -18,7 +18,7 @@ from asyncflow.scheduler.relay import queries as of_relay
 from asyncflow.scheduler.table import queries as of_all
 from asyncflow.scheduler.upkeep import queries as of_cleaner
 from asyncflow.scheduler.upkeep import stray_queries
-from asyncflow.scheduler.worker import queries as of_worker
+from asyncflow.scheduler.worker.claiming import queries as of_worker
 from asyncflow.scheduler.worker.rescuing import queries as of_rescue
 from tests.integration.scheduler.writing import alter, publish_many
 from tests.support.application import Application

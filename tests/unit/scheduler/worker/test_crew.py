@@ -17,7 +17,7 @@ from asyncflow.outbox.task import Task
 from asyncflow.scheduler.loops.callers_loop import CallersLoop
 from asyncflow.scheduler.loops.threads import Threads
 from asyncflow.scheduler.worker.attempt import Attempt
-from asyncflow.scheduler.worker.claim_source import Claim
+from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.crew import Crew
 from asyncflow.scheduler.worker.handler_call import Tools
 

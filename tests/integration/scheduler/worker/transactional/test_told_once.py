@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from asyncflow import Scheduler, Status
 from asyncflow.events import SettleFenced, TasksSettled
-from asyncflow.scheduler.worker.claim_source import DESTINATION
+from asyncflow.scheduler.worker.claiming.claim_source import DESTINATION
 from asyncflow.scheduler.worker.worker import Worker
 from tests.integration.scheduler.publishers import LONG
 from tests.integration.scheduler.settled import wait_for_settled

@@ -3,53 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from asyncflow.outbox import Task
-from asyncflow.scheduler.worker.leaving.results import Result
+from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.verdict import Verdict
 
 DESTINATION = "handlers"  # under which the events tell of what a worker does
-
-
-@dataclass(slots=True, eq=False)
-class Claim:
-    """Hold one task under a token, from its claim to its settle.
-
-    ``held_until``, on this process's monotonic clock, is when it has certainly not run out yet; renewals move it.
-    """
-
-    task: Task
-    token: UUID
-    stage: str | None
-    context: str | None  # as JSON
-    held_until: float
-    is_suspect: bool = False  # one that died before it was heard of: its beginning is written down
-    may_be_settled: bool = False  # a settle of it has failed, and perhaps its answer alone
-    wants_result: bool = False  # to keep it, or for the task that follows
-    leaves: bool = False  # a result or a task that follows, when it is done
-    result: Result | None = None
-    may_be_done: bool = False  # the handler's own transaction has marked it SUCCESS, and may have committed
-    is_told_done: bool = False  # that it is done was told
-    queue_seconds: float | None = None  # for which it had been due when it was claimed; None if that is not known
-
-    def last_until(self, held_until: float) -> None:
-        """Be held until then, for it was renewed."""
-        self.held_until = held_until
-
-    @property
-    def attempt(self) -> int:
-        """Return the number of this attempt, 1 for the first."""
-        return self.task.retry_count + 1
-
-    def tell_done(self) -> bool:
-        """Let it be told that it is done; return whether it was not before: handler and settle may both know."""
-        was_told, self.is_told_done = self.is_told_done, True
-        return not was_told
 
 
 class Written(NamedTuple):
@@ -118,28 +80,4 @@ class ClaimSource(Protocol):
 
     def close(self) -> None:
         """Give back what the source holds; no claim is used any more."""
-        ...
-
-
-class WorkerSettings(Protocol):
-    """Configure a worker; the scheduler's settings do, and those of the task service's client."""
-
-    @property
-    def claim_lease_seconds(self) -> float:
-        """Return how long a claim lasts; it is renewed at a third."""
-        ...
-
-    @property
-    def min_pause_seconds(self) -> float:
-        """Return the pause after the first look that found nothing; it doubles with each."""
-        ...
-
-    @property
-    def max_pause_seconds(self) -> float:
-        """Return where that doubling ends."""
-        ...
-
-    @property
-    def stop_timeout_seconds(self) -> float:
-        """Return how long a stop waits for handlers at work."""
         ...

@@ -2,77 +2,44 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from asyncflow.forks import leave_at_fork
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.dialects.raw_ids import raw_form
-from asyncflow.outbox.outcome.follow_up import has_follow_up
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import uuid_of
-from asyncflow.scheduler.connections.caution import SharedCaution
 from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.parts import MOST_LANES
 from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.heads.rounds import behind, claim_rows, earliest_due
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
-from asyncflow.scheduler.table.row_locks import hold_writers, sort_out
-from asyncflow.scheduler.worker import queries as claim_queries
-from asyncflow.scheduler.worker.claim_rows import Checkpoint, ClaimRows, claim_lost, grouped
-from asyncflow.scheduler.worker.claim_source import Claim
-from asyncflow.scheduler.worker.claiming import Claiming, Terms
-from asyncflow.scheduler.worker.leaving.results import Result
-from asyncflow.scheduler.worker.verdict import Spent, Verdict, judged
+from asyncflow.scheduler.table.row_locks import hold_writers
+from asyncflow.scheduler.worker.claiming import queries as claim_queries
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_outcomes import (
+    ClaimOutcome,
+    SettledClaim,
+    TypeOf,
+    leaves,
+    settled_claims,
+)
+from asyncflow.scheduler.worker.claiming.claim_rows import Checkpoint, ClaimRows, claim_lost, grouped
+from asyncflow.scheduler.worker.claiming.claiming import Claiming, Terms
+from asyncflow.scheduler.worker.claiming.free_claims import FreeClaims
+from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim, RenewedClaims
+from asyncflow.scheduler.worker.claiming.holds_at_work import HoldsAtWork
+from asyncflow.scheduler.worker.verdict import Verdict
 
 _TYPES_AT_ONCE = 64  # whose lanes a statement looks at
-
-TypeOf = Callable[[str], TaskType]
-
-
-class HeldClaim(NamedTuple):
-    """Name one claim: a task, and the token that its worker was given."""
-
-    id: UUID
-    token: UUID
-
-
-class ClaimOutcome(NamedTuple):
-    """Tell what became of a claimed task: a name of OUTCOMES, and what the worker says of it."""
-
-    held: HeldClaim
-    name: str
-    delay_seconds: float | None = None  # for a retry: replaces the policy's interval
-    error: str = ""
-    result: Result | None = None
-
-
-class SettledClaim(NamedTuple):
-    """Tell of one outcome what was written; without a verdict nothing was, for the claim was lost or is locked."""
-
-    held: HeldClaim
-    verdict: Verdict | None
-    task_type: str = ""
-    attempt: int = 0
-    is_locked: bool = False  # by somebody else: to be told again
-
-
-class RenewedClaims(NamedTuple):
-    """Name the claims that were not renewed: those that are lost, and those that somebody else has locked."""
-
-    lost: Sequence[UUID]
-    locked: Sequence[UUID]
 
 
 class ServiceClaims:
@@ -96,20 +63,13 @@ class ServiceClaims:
         on_locked: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._most_bytes = most_bytes  # of tasks in one hold, after which no more are claimed
-        self._on_locked = on_locked  # told how many rows, when the first is met
         self._outbox = outbox
         self._tasks = outbox.tasks
         self._rows = ClaimRows(outbox, deletes=deletes)
         self._dialect = engine.dialect
         self._statistics = PlannerStatistics(outbox.tasks)
-        self.leave_to_parent()
-        leave_at_fork(self)
-
-    def leave_to_parent(self) -> None:
-        """Count the holds of this process alone: a forked child has none of its parent's at work."""
-        self.caution = SharedCaution(self._on_locked)
-        self._counting = threading.Lock()
-        self._at_work = 0  # holds
+        self._free = FreeClaims(outbox.tasks, on_locked)
+        self._at_work = HoldsAtWork()
 
     def heads(self, connection: Connection, names: Collection[str]) -> list[Head]:
         """Read the first PENDING row of each lane; of the types named alone, if there are many or one is named."""
@@ -135,10 +95,10 @@ class ServiceClaims:
         """Claim due tasks, of each type up to its limit, the earliest of all shards first."""
         # None is known to have reached its worker.
         terms = Terms(ClaimOwner.elsewhere(worker), timedelta(seconds=lease_seconds), lambda names: names)
-        claiming = Claiming(self._tasks, self._rows, terms, self.caution, self._statistics)
-        claim_in = partial(claiming.claim, connection, of_free=self._steps_over(of_free))
+        claiming = Claiming(self._tasks, self._rows, terms, self._free.caution, self._statistics)
+        claim_in = partial(claiming.claim, connection, of_free=self._free.are_wanted(of_free=of_free))
         due: dict[str, list[Head]] = defaultdict(list)
-        with self._counted() as others:
+        with self._at_work.one_more() as others:
             for head in earliest_due(self.heads(connection, limits)):
                 if head.task_type in limits:
                     due[head.task_type].append(head)
@@ -171,7 +131,7 @@ class ServiceClaims:
         self, connection: Connection, held: Collection[HeldClaim], lease_seconds: float, *, of_free: bool = False
     ) -> RenewedClaims:
         """Let the claims last for another lease, for their worker asks; tell which do not."""
-        free, locked = self._sorted_out(connection, held, self._steps_over(of_free))
+        free, locked = self._free.sorted_out(connection, held, of_free=of_free)
         lost = self._renew(connection, free, lease_seconds, is_heard=True)
         return RenewedClaims(lost, [one.id for one in locked])
 
@@ -183,7 +143,7 @@ class ServiceClaims:
         Waits for no lock where it need not: it would hold those of many rows meanwhile, which others want to settle.
         """
         skips = dialect_of(self._dialect.name).skips_locked(connection.dialect)
-        free, locked = self._sorted_out(connection, held, self._steps_over(of_free) or skips)
+        free, locked = self._free.sorted_out(connection, held, of_free=of_free, looks=skips)
         if free:
             values = {"ids": [self._raw(one.id) for one in free], "tokens": list({one.token for one in free})}
             connection.execute(claim_queries.hear(self._tasks), values)
@@ -223,45 +183,23 @@ class ServiceClaims:
         A claim on a task of a type that one may not use is none.
         """
         held = [outcome.held for outcome in outcomes]
-        free, locked = self._sorted_out(connection, held, self._steps_over(of_free))
+        free, locked = self._free.sorted_out(connection, held, of_free=of_free)
         rows = self._lock(connection, free)
-        settled = [
-            SettledClaim(outcome.held, None, is_locked=True)
-            if outcome.held in locked
-            else _judge(outcome, rows.get(outcome.held.id.bytes), type_of, may_use)
-            for outcome in outcomes
-        ]
+        settled = settled_claims(outcomes, rows, locked, type_of, may_use)
         results = {outcome.held: outcome.result for outcome in outcomes}
         to_write = (
-            ((one.held.token, one.verdict, _leaves(one, rows, results)), one.held)
+            ((one.held.token, one.verdict, leaves(one, rows[one.held.id.bytes], results[one.held])), one.held)
             for one in settled
             if one.verdict is not None
         )
-        for (token, verdict, leaves), written in grouped(to_write).items():
-            if leaves:
+        for (token, verdict, is_left), written in grouped(to_write).items():
+            if is_left:
                 self._rows.leave(connection, token, {self._raw(one.id): results[one] for one in written})
             else:
                 self._rows.write(connection, verdict, token, [self._raw(one.id) for one in written])
-        done = [rows[task_id] for task_id in _done(settled)]
+        done = [rows[one.held.id.bytes] for one in settled if one.is_success]
         self._rows.forget_contexts(connection, [row[0] for row in done if row.stage is not None])
         return settled
-
-    def _steps_over(self, of_free: bool) -> bool:
-        """Tell whether to look for locked rows; ``of_free``: for one was met just now."""
-        if of_free:
-            self.caution.note(1)
-        return of_free or self.caution.is_on
-
-    def _sorted_out(
-        self, connection: Connection, held: Collection[HeldClaim], steps_over: bool
-    ) -> tuple[Sequence[HeldClaim], Sequence[HeldClaim]]:
-        """Tell those apart that can be written, and those whose rows somebody else has locked."""
-        if not steps_over:
-            return list(held), []
-        ids = {one: self._raw(one.id) for one in held}
-        locked = sort_out(connection, self._tasks, list(ids.values()), Status.PROCESSING).locked
-        self.caution.meet(locked)
-        return [one for one in held if ids[one] not in locked], [one for one in held if ids[one] in locked]
 
     def _lock(self, connection: Connection, held: Sequence[HeldClaim]) -> dict[bytes, Any]:
         """Read the rows that are held under these tokens, and keep them so until the commit."""
@@ -271,18 +209,6 @@ class ServiceClaims:
         values = {"ids": [self._raw(one.id) for one in held]}
         rows = connection.execute(claim_queries.processing(self._tasks, locks=locks), values)
         return {_key(row[0]): row for row in rows if row.claim_token == tokens[_key(row[0])]}
-
-    @contextmanager
-    def _counted(self) -> Iterator[int]:
-        """Count this hold as one at work; tell how many others are."""
-        with self._counting:
-            others = self._at_work
-            self._at_work += 1
-        try:
-            yield others
-        finally:
-            with self._counting:
-                self._at_work -= 1
 
     def _raw(self, task_id: UUID) -> Any:
         """Return the id as rows have it."""
@@ -295,26 +221,6 @@ def _holding(most_bytes: int) -> Callable[[list[Claim]], bool]:
 
 def _bytes_of(claims: Iterable[Claim]) -> int:
     return sum(len(claim.task.payload or b"") + len(claim.context or "") for claim in claims)
-
-
-def _judge(outcome: ClaimOutcome, row: Any, type_of: TypeOf, may_use: Callable[[str], bool]) -> SettledClaim:
-    if row is None or not may_use(row.task_type):
-        return SettledClaim(outcome.held, None)
-    kind = type_of(row.task_type)
-    spent = Spent(row.retry_count, kind.most_retries(row.max_retries))
-    verdict = judged(outcome.name, outcome.delay_seconds, outcome.error, kind, spent)
-    return SettledClaim(outcome.held, verdict, row.task_type, row.retry_count)
-
-
-def _leaves(one: SettledClaim, rows: Mapping[bytes, Any], results: Mapping[HeldClaim, Result | None]) -> bool:
-    """Tell whether a task is done and leaves a result, or one that follows it."""
-    if one.verdict is None or one.verdict.status is not Status.SUCCESS:
-        return False
-    return results[one.held] is not None or has_follow_up(rows[one.held.id.bytes].headers)
-
-
-def _done(settled: Iterable[SettledClaim]) -> list[bytes]:
-    return [one.held.id.bytes for one in settled if one.verdict is not None and one.verdict.status is Status.SUCCESS]
 
 
 def _key(raw_id: Any) -> bytes:

@@ -22,9 +22,9 @@ from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Lane, Moments
 from asyncflow.scheduler.heads.waits import DueMoments
 from asyncflow.scheduler.table.claim_owner import ClaimOwner, waits_as_suspect
 from asyncflow.scheduler.table.row_locks import sort_out
-from asyncflow.scheduler.worker import queries as claim_queries
-from asyncflow.scheduler.worker.claim_rows import ClaimRows
-from asyncflow.scheduler.worker.claim_source import Claim
+from asyncflow.scheduler.worker.claiming import queries as claim_queries
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_rows import ClaimRows
 
 Wanted = Iterable[tuple[Sequence[Head], int]]  # groups of heads, each of one type, with the rows wanted of each
 _NONE: Mapping[Lane, int] = {}

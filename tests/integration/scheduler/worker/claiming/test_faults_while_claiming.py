@@ -13,9 +13,9 @@ from asyncflow import Call, Scheduler, Status, TaskContext
 from asyncflow.scheduler.heads.recent_heads import RecentHeads
 from asyncflow.scheduler.loops.threads import Threads
 from asyncflow.scheduler.worker import attempt as attempts
+from asyncflow.scheduler.worker.claiming.shard_claims import ShardClaims
 from asyncflow.scheduler.worker.crew import Crew
 from asyncflow.scheduler.worker.crews import Crews
-from asyncflow.scheduler.worker.shard_claims import ShardClaims
 from tests.support.application import Application
 
 _COUNT = 12

@@ -16,7 +16,7 @@ from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.log_lines import log_line
-from asyncflow.scheduler.worker import queries
+from asyncflow.scheduler.worker.claiming import queries
 from asyncflow.scheduler.worker.leaving.leavings import Leavings
 from asyncflow.scheduler.worker.leaving.results import Result
 from asyncflow.scheduler.worker.verdict import Verdict

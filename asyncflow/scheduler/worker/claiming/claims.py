@@ -23,9 +23,10 @@ from asyncflow.scheduler.heads.queries import Head, read_heads
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.table.queries import standing
 from asyncflow.scheduler.table.row_locks import sort_out
-from asyncflow.scheduler.worker.claim_rows import Checkpoint, ClaimRows, claim_lost, grouped
-from asyncflow.scheduler.worker.claim_source import Claim, Written
-from asyncflow.scheduler.worker.claiming import Claiming, Terms, Wanted
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_rows import Checkpoint, ClaimRows, claim_lost, grouped
+from asyncflow.scheduler.worker.claiming.claim_source import Written
+from asyncflow.scheduler.worker.claiming.claiming import Claiming, Terms, Wanted
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, UNANSWERED, Verdict
 
 

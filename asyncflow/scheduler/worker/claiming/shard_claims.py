@@ -15,8 +15,9 @@ from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.scope import Scope
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
-from asyncflow.scheduler.worker.claim_source import DESTINATION, Claim, Found
-from asyncflow.scheduler.worker.claims import Claims
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_source import DESTINATION, Found
+from asyncflow.scheduler.worker.claiming.claims import Claims
 from asyncflow.scheduler.worker.verdict import UNANSWERED
 
 
