@@ -11,7 +11,7 @@ from asyncflow.commands.processes.sibling import this_sibling
 from asyncflow.commands.running import run_until_stopped
 from asyncflow.commands.stop_signals import StopSignals
 from asyncflow.commands.target import made_at
-from asyncflow.integrations.kafka.consuming import Consumer
+from asyncflow.consuming.consumer import BaseConsumer
 from asyncflow.integrations.logging import LoggingHook
 
 
@@ -19,7 +19,7 @@ def add_to(commands: Any) -> None:
     """Add the command."""
     consume = commands.add_parser("consume", help="run a consumer until SIGTERM or SIGINT")
     consume.add_argument("target", metavar="module:attribute", help="the Consumer, or a function that makes it")
-    add_log_options(consume, "also log what the Kafka client says")
+    add_log_options(consume, "also log what the client of the broker says")
     add_processes_option(consume)
     consume.set_defaults(command=_consume)
 
@@ -31,6 +31,6 @@ def _consume(options: argparse.Namespace) -> int:
         if sibling is None and options.processes is not None:
             return run_several(options, signals)
         with signals.cutting_short():
-            consumer = made_at(options.target, Consumer, "a Consumer, or a function that makes one")
+            consumer = made_at(options.target, BaseConsumer, "a Consumer, or a function that makes one")
             consumer.hooks.add(LoggingHook())
         return run_until_stopped(consumer, signals)

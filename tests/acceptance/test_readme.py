@@ -13,8 +13,8 @@ from sqlalchemy import String, create_engine, delete, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from asyncflow import Inbox, Outbox, Scheduler
+from asyncflow.consuming.effects import Effects
 from asyncflow.integrations.kafka.consuming import Consumer
-from asyncflow.integrations.kafka.consuming.effects import Effects
 from asyncflow.integrations.kafka.consuming.received import Partition, Received
 from asyncflow.scheduler import Record
 from asyncflow.testing import MemoryPublisher

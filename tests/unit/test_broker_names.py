@@ -29,7 +29,11 @@ def named(core: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_no_module_of_the_core_names_a_broker() -> None:
-    core = [path for room in ("events", "outbox", "scheduler", "testing") for path in (ROOT / room).rglob("*.py")]
+    core = [
+        path
+        for room in ("consuming", "events", "outbox", "scheduler", "testing")
+        for path in (ROOT / room).rglob("*.py")
+    ]
     doors = [ROOT / f"{name}.py" for name in ("__init__", "errors", "text", "event_log", "sentences")]
     assert len(core) > 100
     assert {found for path in (*core, *doors) for found in named(path)} == set(ALLOWED)

@@ -32,7 +32,7 @@ SMALL = Bound(2, 700)  # a table of some hundred rows at most, as of shards, may
 OF_TYPES = Bound(0, 4 * 256 * 64 + 100)  # the lanes of 256 types, to return their firsts, or some of them
 COUNTED = Bound(0, 110_000)  # entries of a status, at one go
 BOUNDS = {
-    "integrations/kafka/consuming/effects:_write": EXACT,
+    "consuming/effects:_write": EXACT,
     "outbox/inbox:_delete": EXACT,
     "outbox/inbox:_remember": EXACT,
     "outbox/inbox:read_expired": EXACT,

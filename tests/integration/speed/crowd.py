@@ -15,8 +15,8 @@ from sqlalchemy import Engine, MetaData, insert, select, update
 from sqlalchemy.orm import Session
 
 from asyncflow import Inbox, Outbox, Scheduler, Status, TaskContext
+from asyncflow.consuming.effects import Effects
 from asyncflow.integrations.kafka.consuming import Consumer
-from asyncflow.integrations.kafka.consuming.effects import Effects
 from asyncflow.integrations.kafka.consuming.received import Partition, Received
 from asyncflow.integrations.prometheus import OutboxCollector
 from asyncflow.outbox.clock import NO_TIME

@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import os
-import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Engine
 
-from asyncflow.errors import ForkedError, OptionError
-from asyncflow.event_log import LoggedHooks
+from asyncflow.consuming.consumer import BaseConsumer
+from asyncflow.consuming.subscribers import LOOP, Subscribers
+from asyncflow.errors import OptionError
 from asyncflow.events import Hook, StepFailed
-from asyncflow.forks import keep_for_ever, leave_at_fork
-from asyncflow.integrations.kafka.consuming.async_effects import AsyncEffects
+from asyncflow.forks import keep_for_ever
 from asyncflow.integrations.kafka.consuming.confluent_client import ConfluentClient
-from asyncflow.integrations.kafka.consuming.effects import Effects
 from asyncflow.integrations.kafka.consuming.progress import Progress
 from asyncflow.integrations.kafka.consuming.python_client import PythonClient
 from asyncflow.integrations.kafka.consuming.received import BrokerClient, Membership, Partition, Rebalance, Received
-from asyncflow.integrations.kafka.consuming.subscribers import LOOP, Subscribers
-from asyncflow.integrations.kafka.consuming.subscription import Subscription
 from asyncflow.integrations.kafka.settings import KafkaSettings, server_list
 from asyncflow.outbox import Inbox, Outbox
-from asyncflow.outbox.arguments.signature import SESSION
-from asyncflow.outbox.declarations.handler_type import function_of
-from asyncflow.outbox.declarations.option_types import HandlerOptions
-from asyncflow.outbox.task_function import Declare
-from asyncflow.scheduler.connections.inherited_pools import adopt
-from asyncflow.scheduler.loops.startable import Startable
 from asyncflow.text import require_text, shown
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
-    from typing_extensions import Unpack
 
 CLIENTS: Mapping[str, Callable[..., BrokerClient]] = {"kafka-python": PythonClient, "confluent-kafka": ConfluentClient}
 _POLL_SECONDS = 0.5
-_PAUSE_SECONDS = 1.0  # after the broker or the database gave trouble
 
 
-class Consumer(Startable):
+class Consumer(BaseConsumer):
     """Take messages of a consumer group, and let each take effect once for each subscriber; lives until ``stop``.
 
     In the child of a fork it is a member of its own; one that the parent has begun with is the parent's alone.
@@ -72,156 +57,21 @@ class Consumer(Startable):
     ) -> None:
         if client not in CLIENTS:
             raise OptionError(f"client is {shown(client)}; give one of {', '.join(CLIENTS)}")
-        self._engine: Any = engine
-        self._is_async = type(engine).__name__ == "AsyncEngine"
-        if not self._is_async and not isinstance(engine, Engine):
-            raise OptionError(f"engine is {shown(engine)}; give an Engine or an AsyncEngine")
-        self._outbox, self._inbox = outbox, inbox
         self._servers = server_list(bootstrap_servers)
         self._group = require_text("group", group, 255, OptionError)
         self._make, self._settings = CLIENTS[client], settings or KafkaSettings()
         self._client_options = dict(client_options or {})
-        self.hooks = LoggedHooks(hooks)
-        self.subscriptions: list[Subscription] = []
-        super().__init__()
-        self._make_own()
-        leave_at_fork(self)
-
-    def leave_to_parent(self) -> None:
-        """Be a consumer of its own in the child of a fork, or nothing, if the parent has begun with it."""
-        if self._client is not None:
-            keep_for_ever(self._client)
-        self._is_copy = True
-        self._make_own()
+        super().__init__(engine, outbox, inbox, hooks)
 
     def _make_own(self) -> None:
-        """Make what belongs to one process: the membership of the group, and what tells of the loop."""
+        """Make what belongs to one process, the membership of the group among it."""
         self._client: BrokerClient | None = None
         self._progress = Progress()
-        self._stopping = threading.Event()
-        self._effects: Effects | None = None  # of the loop that runs
-        self._loop: asyncio.AbstractEventLoop | None = None  # that awaits ``run_async``
-        self._begin_life()
+        super()._make_own()
 
-    def subscribe(
-        self, task_type: str, *, topic: str | None = None, name: str | None = None, **options: Unpack[HandlerOptions]
-    ) -> Declare:
-        """Let the decorated function get the messages of a type: ``session``, and of the message what it names.
-
-        ``topic`` is by default called as the type. ``name``, by default the function's, is that of the subscriber, in
-        the inbox and as a task type; a type may have several subscribers. ``ctx`` is given as to a handler. Options are
-        those of ``outbox.task``: ``max_retries``, ``retry_interval_seconds`` and so on.
-
-        Raises OptionError, UnknownOptionError or DuplicateTaskTypeError.
-        """
-
-        def declare(handler: Any) -> Any:
-            if inspect.iscoroutinefunction(handler) is not self._is_async:
-                raise OptionError(
-                    f"{handler.__name__}() is a {'function' if self._is_async else 'coroutine'}; with an "
-                    f"{'AsyncEngine make it a coroutine' if self._is_async else 'Engine make it a function'}, or give "
-                    f"Consumer an {'Engine' if self._is_async else 'AsyncEngine, and await consumer.run_async()'}"
-                )
-            if SESSION not in inspect.signature(function_of(handler)).parameters:
-                # Also where the outbox has a transaction= of its own, in which its handlers need none.
-                raise OptionError(
-                    f"the subscriber {handler.__name__}() has no parameter 'session'; give it one: its effect and the "
-                    f"memory of the message commit there together"
-                )
-            given: Any = {**options, "transactional": True}
-            task = self._outbox.task(name or handler.__name__, **given)(handler)
-            kind = self._outbox.handler_types[task.task_type]
-            self.subscriptions.append(Subscription(kind, task_type, topic or task_type))
-            return task
-
-        return declare
-
-    def run(self) -> None:
-        """Consume on this thread until ``stop`` is called on another; raises ForkedError."""
-        if self._is_async:
-            raise OptionError("the engine is an AsyncEngine: await consumer.run_async()")
-        self._begin()
-        self._consume()
-
-    async def run_async(self) -> None:
-        """Consume until ``stop`` is called, or this is cancelled; subscribers run on this loop. Raises ForkedError."""
-        if not self._is_async:
-            raise OptionError("the engine is no AsyncEngine: call consumer.run()")
-        self._begin()
-        await self._consume_async()
-
-    def start(self) -> None:
-        """Consume on a thread; a second call does nothing. Raises OptionError without subscribers, and ForkedError."""
-        if self._begin():
-            run = (lambda: asyncio.run(self._consume_async())) if self._is_async else self._consume
-            threading.Thread(target=run, name="asyncflow-consumer", daemon=True).start()
-
-    def stop(self, timeout_seconds: float | None = None) -> bool:
-        """Take no more messages, finish the one in hand, commit; return whether that ended in time (default 30 s).
-
-        On the loop that awaits ``run_async`` it waits for nothing, for the message in hand needs that loop: then await
-        the run. Nor does it wait where nothing was begun, or in the child of a fork for what is its parent's.
-        """
-        if self._is_parents():
-            return True
-        with self._lifecycle:
-            self._end_soon()
-            if not self._started:
-                self._ended.set()
-        if self._loop is not None and _running_loop() is self._loop:
-            return self._ended.is_set()
-        return self.wait(30.0 if timeout_seconds is None else timeout_seconds)
-
-    # -- the loop ----------------------------------------------------------------------------------------
-
-    def _begin(self) -> bool:
-        """Let this process be the one that consumes; return whether it had not begun. Raises as ``start``."""
-        if not self.subscriptions:
-            raise OptionError("the consumer has no subscribers; decorate functions with @consumer.subscribe(...)")
-        if self._is_parents():
-            raise ForkedError(
-                f"this consumer was started by process {self._used_by}, of which process {os.getpid()} is a fork; "
-                f"make a consumer in the child, or start none before the fork"
-            )
-        with self._lifecycle:
-            was_begun, self._started, self._used_by = self._started, True, os.getpid()
-        adopt(self._engine.sync_engine if self._is_async else self._engine)
-        return not was_begun
-
-    def _consume(self) -> None:
-        self._run(Effects(self._engine, self._outbox, self._inbox))
-
-    async def _consume_async(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        effects = AsyncEffects(self._engine, self._outbox, self._inbox, self._loop)
-        work = asyncio.ensure_future(asyncio.to_thread(self._run, effects))
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            self._end_soon()
-            await work
-            raise
-
-    def _end_soon(self) -> None:
-        """Begin with nothing more, and wait for no silent database as the message in hand is finished."""
-        self._stopping.set()
-        if (effects := self._effects) is not None:
-            effects.hasten()
-
-    def _run(self, effects: Effects) -> None:
-        self._effects = effects
-        subscribers = Subscribers(effects, self.subscriptions, self.hooks, _PAUSE_SECONDS)
-        try:
-            while not self._stopping.is_set():
-                try:
-                    self._step(subscribers)
-                except Exception as error:  # noqa: BLE001 - the broker may be there again after a pause
-                    self._trouble(error)
-        finally:
-            try:
-                self._leave()
-            finally:
-                self._ended.set()
+    def _keep_the_parents(self) -> None:
+        if self._client is not None:
+            keep_for_ever(self._client)
 
     def _step(self, subscribers: Subscribers) -> None:
         client, progress = self._joined(), self._progress
@@ -243,7 +93,7 @@ class Consumer(Startable):
             if pause is None:
                 self._progress.done(message)
             else:
-                self._progress.wait(client, message, pause)
+                self._progress.wait(client, message, pause.seconds)
 
     def _put_back(self, client: BrokerClient, messages: Sequence[Received]) -> None:
         """Let messages that were not delivered come again: the client's positions are behind them already."""
@@ -288,14 +138,3 @@ class Consumer(Startable):
                 self._progress.commit(client)
             self._progress = Progress()
             client.close()
-
-    def _trouble(self, error: Exception) -> None:
-        self.hooks.emit(StepFailed(LOOP, error, _PAUSE_SECONDS))
-        self._stopping.wait(_PAUSE_SECONDS)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from asyncflow.errors import AsyncflowError, InvalidMessageIdError
+from asyncflow.consuming.received import id_among, place_that_fits, type_among
+from asyncflow.errors import AsyncflowError
 from asyncflow.integrations.kafka.settings import KafkaSettings
-from asyncflow.outbox.tables import MESSAGE_ID_LENGTH
-from asyncflow.text import require_text
-
-MESSAGE_ID, MESSAGE_TYPE = "message-id", "message-type"  # headers that the outbox writes
 
 
 class Partition(NamedTuple):
@@ -31,13 +27,14 @@ class Received(NamedTuple):
     headers: Mapping[str, bytes]
 
     @property
+    def topic(self) -> str:
+        """Return its topic."""
+        return self.partition.topic
+
+    @property
     def id(self) -> str:
         """Return what tells it from all others: its message id, or its place where it has none that can be kept."""
-        try:
-            named = _text(self.headers.get(MESSAGE_ID, b""))
-            return require_text("message_id", named, MESSAGE_ID_LENGTH, InvalidMessageIdError)
-        except InvalidMessageIdError:
-            return self.place_id
+        return id_among(self.headers, self.place_id)
 
     @property
     def place(self) -> str:
@@ -47,19 +44,12 @@ class Received(NamedTuple):
     @property
     def place_id(self) -> str:
         """Return an id of its place that can be kept: topics may have names as long as an id."""
-        if len(self.place) <= MESSAGE_ID_LENGTH:
-            return self.place
-        return f"{sha256(self.partition.topic.encode()).hexdigest()}/{self.partition.number}/{self.offset}"
+        return place_that_fits(self.partition.topic, f"{self.partition.number}/{self.offset}")
 
     @property
     def task_type(self) -> str:
         """Return what it is: its task type, or its topic where the producer named none."""
-        named = self.headers.get(MESSAGE_TYPE)
-        return _text(named) if named else self.partition.topic
-
-
-def _text(value: bytes) -> str:
-    return value.decode(errors="backslashreplace")
+        return type_among(self.headers, self.partition.topic)
 
 
 class PartitionsLostError(AsyncflowError):

@@ -22,11 +22,11 @@ from sqlalchemy.pool import QueuePool
 from asyncflow import Inbox, Outbox
 from asyncflow.commands.running import run_until_stopped
 from asyncflow.commands.stop_signals import StopSignals
+from asyncflow.consuming.effects import Effects, InboxAwayError
 from asyncflow.errors import ForkedError, OptionError
 from asyncflow.events import AttemptFailed, StepFailed
 from asyncflow.integrations.kafka.consuming import Consumer
 from asyncflow.integrations.kafka.consuming import consumer as module
-from asyncflow.integrations.kafka.consuming.effects import Effects, InboxAwayError
 from asyncflow.integrations.kafka.consuming.received import Membership, Partition, Rebalance, Received
 from tests.support.forking import Child
 
@@ -105,7 +105,7 @@ class Place:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     broker = ScriptedBroker()
     monkeypatch.setattr(module, "CLIENTS", {"kafka-python": broker.join})
-    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("asyncflow.consuming.consumer.PAUSE_SECONDS", 0.01)
     place = Place(f"sqlite:///{tmp_path}/consumer.db", broker)
     place.metadata.create_all(place.engine)
     return place

@@ -63,7 +63,7 @@ class Silenced(Place):
 def silenced(engine: Engine, database_url: URL, is_async: bool, monkeypatch: pytest.MonkeyPatch) -> Iterator[Silenced]:
     broker = ScriptedBroker()
     monkeypatch.setattr(module, "CLIENTS", {"kafka-python": broker.join})
-    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("asyncflow.consuming.consumer.PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(calls, "LIMITS", Limits(silence_seconds=0.6))
     monkeypatch.setattr(calls, "_AGAIN_SECONDS", 0.5)
     with proxy_to(database_url) as (proxy, url):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
-from asyncflow.integrations.kafka.consuming.effects import Effects, arguments_of, asking, context_of
-from asyncflow.integrations.kafka.consuming.received import Received
-from asyncflow.integrations.kafka.consuming.subscription import Subscription
+from asyncflow.consuming.effects import Effects, arguments_of, asking, context_of
+from asyncflow.consuming.received import AnyReceived
+from asyncflow.consuming.subscription import Subscription
 from asyncflow.leash import on_leash
 from asyncflow.outbox import Inbox, Outbox
 from asyncflow.outbox.arguments.signature import SESSION
@@ -38,15 +38,15 @@ class AsyncEffects(Effects):
         with suppress(RuntimeError):  # of a loop that is closed
             self._loop.call_soon_threadsafe(super().hasten)
 
-    def deliver(self, subscription: Subscription, message: Received, attempt: int) -> None:
+    def deliver(self, subscription: Subscription, message: AnyReceived, attempt: int) -> None:
         """Do so, and wait for it."""
         self._finish(self._deliver(subscription, message, context_of(subscription, message, attempt)))
 
-    def bury(self, subscription: Subscription, message: Received, verdict: Verdict) -> None:
+    def bury(self, subscription: Subscription, message: AnyReceived, verdict: Verdict) -> None:
         """Do so, and wait for it."""
         self._finish(self._bury(subscription, message, verdict))
 
-    async def _deliver(self, subscription: Subscription, message: Received, ctx: TaskContext) -> None:
+    async def _deliver(self, subscription: Subscription, message: AnyReceived, ctx: TaskContext) -> None:
         async def effect(session: AsyncSession) -> None:
             given = arguments_of(subscription, message, ctx)
             handler: Any = subscription.kind.handler
@@ -54,14 +54,17 @@ class AsyncEffects(Effects):
 
         await self._once(subscription, message, effect)
 
-    async def _bury(self, subscription: Subscription, message: Received, verdict: Verdict) -> None:
+    async def _bury(self, subscription: Subscription, message: AnyReceived, verdict: Verdict) -> None:
         async def effect(session: AsyncSession) -> None:
             await session.run_sync(lambda sync: self._write(sync, subscription, message, verdict))
 
         await self._once(subscription, message, effect)
 
     async def _once(
-        self, subscription: Subscription, message: Received, effect: Callable[[AsyncSession], Coroutine[Any, Any, None]]
+        self,
+        subscription: Subscription,
+        message: AnyReceived,
+        effect: Callable[[AsyncSession], Coroutine[Any, Any, None]],
     ) -> None:
         def remember(sync: Session) -> bool:
             return self._remember(sync, subscription, message)

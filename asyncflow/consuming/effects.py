@@ -12,6 +12,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from asyncflow.consuming.dead_letter import dead_letter
+from asyncflow.consuming.received import AnyReceived
+from asyncflow.consuming.subscription import Subscription, headers_of_message, key_of_message
 from asyncflow.errors import (
     AsyncflowError,
     CharacterSetError,
@@ -19,9 +22,6 @@ from asyncflow.errors import (
     InvalidMessageIdError,
     InvalidStageError,
 )
-from asyncflow.integrations.kafka.consuming.dead_letter import dead_letter
-from asyncflow.integrations.kafka.consuming.received import Received
-from asyncflow.integrations.kafka.consuming.subscription import Subscription, headers_of_message, key_of_message
 from asyncflow.leash import Leash
 from asyncflow.outbox import Inbox, Outbox, Status, queries
 from asyncflow.outbox.arguments.signature import CONTEXT, SESSION
@@ -57,7 +57,7 @@ class Effects:
         if (calls := self._calls) is not None:
             calls.hasten()
 
-    def deliver(self, subscription: Subscription, message: Received, attempt: int) -> None:
+    def deliver(self, subscription: Subscription, message: AnyReceived, attempt: int) -> None:
         """Let a message take effect once; raises what the handler raises, and then nothing has changed."""
         ctx = context_of(subscription, message, attempt)
         with self._new(subscription, message) as session:
@@ -65,7 +65,7 @@ class Effects:
                 given = arguments_of(subscription, message, ctx)
                 call_within(self._outbox.around, ctx, lambda: _call(subscription, given, session))
 
-    def bury(self, subscription: Subscription, message: Received, verdict: Verdict) -> None:
+    def bury(self, subscription: Subscription, message: AnyReceived, verdict: Verdict) -> None:
         """Remember a message as taken, with a dead letter if it failed, which an operator may replay."""
         with self._new(subscription, message) as session:
             if session is not None:
@@ -88,7 +88,7 @@ class Effects:
         )
 
     @contextmanager
-    def _new(self, subscription: Subscription, message: Received) -> Iterator[Session | None]:
+    def _new(self, subscription: Subscription, message: AnyReceived) -> Iterator[Session | None]:
         """Give a Session that remembers the message, which is new; None if it is not. Commits at the end.
 
         Where the block has ended the transaction itself, and not by an error, the message is remembered all the same.
@@ -127,7 +127,7 @@ class Effects:
             finally:
                 self._calls = None
 
-    def _write(self, session: Session, subscription: Subscription, message: Received, verdict: Verdict) -> None:
+    def _write(self, session: Session, subscription: Subscription, message: AnyReceived, verdict: Verdict) -> None:
         if verdict.status is Status.FAILED:
             tasks, connection = self._outbox.tasks, session.connection()
             row = dead_letter(self._outbox, subscription, message, verdict)
@@ -138,7 +138,7 @@ class Effects:
                 require_carried(connection, (tasks,), [row])
             session.execute(queries.insert_task(tasks), row)
 
-    def _remember(self, session: Session, subscription: Subscription, message: Received) -> bool:
+    def _remember(self, session: Session, subscription: Subscription, message: AnyReceived) -> bool:
         """Remember the message, by its place if the connection would alter its id; return whether it is new."""
         try:
             return self._inbox.process_once(session, message.id, consumer=subscription.name)
@@ -158,7 +158,7 @@ def asking() -> Iterator[None]:
         raise InboxAwayError(f"the inbox could not be asked: {told}") from error
 
 
-def context_of(subscription: Subscription, message: Received, attempt: int) -> TaskContext:
+def context_of(subscription: Subscription, message: AnyReceived, attempt: int) -> TaskContext:
     """Return what the handler gets as ``ctx``, as it would of a task."""
     return TaskContext(
         id=id_of(message),
@@ -174,7 +174,7 @@ def context_of(subscription: Subscription, message: Received, attempt: int) -> T
     )
 
 
-def id_of(message: Received) -> UUID:
+def id_of(message: AnyReceived) -> UUID:
     """Return the message's id, or a new one where its producer gave no UUID."""
     try:
         return UUID(message.id)
@@ -188,7 +188,7 @@ def _call(subscription: Subscription, given: dict[str, Any], session: Session) -
         handler(**given, **{SESSION: session})
 
 
-def arguments_of(subscription: Subscription, message: Received, ctx: TaskContext) -> dict[str, Any]:
+def arguments_of(subscription: Subscription, message: AnyReceived, ctx: TaskContext) -> dict[str, Any]:
     """Return what the handler is called with, but for its session."""
     given = subscription.arguments(message)
     return {**given, CONTEXT: ctx} if subscription.kind.handling().signature.takes_context else given

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from asyncflow.integrations.kafka.consuming.received import Received
-from asyncflow.integrations.kafka.consuming.subscription import (
+from asyncflow.consuming.received import AnyReceived
+from asyncflow.consuming.subscription import (
     Subscription,
     headers_of_message,
     headers_that_fit,
@@ -22,9 +22,9 @@ _ANY_SIZE = 2**31 - 1  # the broker took it
 
 
 def dead_letter(
-    outbox: Outbox, subscription: Subscription, message: Received, verdict: Verdict, *, only_ascii: bool = False
+    outbox: Outbox, subscription: Subscription, message: AnyReceived, verdict: Verdict, *, only_ascii: bool = False
 ) -> dict[str, Any]:
-    """Return the row of a message, with those of its headers that fit; Kafka takes more than a row does."""
+    """Return the row of a message, with those of its headers that fit; brokers take more than a row does."""
     headers, left_out = headers_that_fit(headers_of_message(message), only_ascii=only_ascii)
     key = key_of_message(message)
     if only_ascii and key is not None and not key.isascii():

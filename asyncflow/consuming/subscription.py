@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
+from asyncflow.consuming.received import AnyReceived
 from asyncflow.errors import InvalidArgumentsError, InvalidHeadersError
-from asyncflow.integrations.kafka.consuming.received import Received
 from asyncflow.outbox import HandlerType
 from asyncflow.outbox.message import MAX_HEADERS_BYTES, RESERVED_HEADERS
 from asyncflow.outbox.tables import KEY_LENGTH
@@ -29,15 +29,15 @@ class Subscription:
         """Return by what the inbox knows it."""
         return self.kind.name
 
-    def takes(self, message: Received) -> bool:
+    def takes(self, message: AnyReceived) -> bool:
         """Tell whether a message is for it."""
-        return (message.task_type, message.partition.topic) == (self.task_type, self.topic)
+        return (message.task_type, message.topic) == (self.task_type, self.topic)
 
-    def arguments(self, message: Received) -> dict[str, Any]:
+    def arguments(self, message: AnyReceived) -> dict[str, Any]:
         """Return what the handler is called with; raises InvalidArgumentsError for a message that does not fit."""
         return self.kind.handling().signature.given(_object(message))
 
-    def payload(self, message: Received) -> bytes:
+    def payload(self, message: AnyReceived) -> bytes:
         """Return what a dead letter carries: the fields that the handler takes, or the value as it came."""
         try:
             return orjson.dumps(self.kind.handling().signature.own(_object(message)))
@@ -45,7 +45,7 @@ class Subscription:
             return message.value or b""
 
 
-def headers_of_message(message: Received) -> dict[str, str]:
+def headers_of_message(message: AnyReceived) -> dict[str, str]:
     """Return the headers as text, and where the message came from."""
     given = {name: value.decode(errors="backslashreplace") for name, value in message.headers.items()}
     own = {name: value for name, value in given.items() if name.lower() not in RESERVED_HEADERS}
@@ -75,7 +75,7 @@ def _is_kept(name: str) -> bool:
     return True
 
 
-def key_of_message(message: Received) -> str | None:
+def key_of_message(message: AnyReceived) -> str | None:
     """Return the key, if it is a text that a task may have."""
     try:
         key = (message.key or b"").decode().strip()
@@ -84,7 +84,7 @@ def key_of_message(message: Received) -> str | None:
     return key if 0 < len(key) <= KEY_LENGTH and key.isprintable() else None
 
 
-def _object(message: Received) -> Mapping[str, Any]:
+def _object(message: AnyReceived) -> Mapping[str, Any]:
     try:
         value = orjson.loads(message.value or b"{}")
     except orjson.JSONDecodeError as error:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from asyncflow.consuming.attempts import AttemptCounts, MessageT
+from asyncflow.consuming.effects import Effects, id_of
+from asyncflow.consuming.received import AnyReceived
+from asyncflow.consuming.subscription import Subscription, key_of_message
 from asyncflow.errors import InvalidArgumentsError
 from asyncflow.events import AttemptFailed, Hooks, StepFailed
-from asyncflow.integrations.kafka.consuming.effects import Effects, id_of
-from asyncflow.integrations.kafka.consuming.progress import Progress
-from asyncflow.integrations.kafka.consuming.received import Received
-from asyncflow.integrations.kafka.consuming.subscription import Subscription, key_of_message
 from asyncflow.outbox import Status
 from asyncflow.scheduler.worker.verdict import Verdict, verdict_of
 
 LOOP = "consumer"
+
+
+class Again(NamedTuple):
+    """Say how long to wait before another attempt; ``is_trouble``: as the database gave trouble, at no one's cost."""
+
+    seconds: float
+    is_trouble: bool = False
 
 
 class Subscribers:
@@ -31,48 +39,50 @@ class Subscribers:
         self._hooks = hooks
         self._pause_seconds = pause_seconds
 
-    def deliver(self, message: Received, progress: Progress) -> float | None:
+    def deliver(self, message: MessageT, attempts: AttemptCounts[MessageT]) -> Again | None:
         """Let a message take all its effects; return the pause before another attempt, None if all is done."""
         for subscription in self._subscriptions:
             if subscription.takes(message):
-                pause = self._attempt(subscription, message, progress)
+                pause = self._attempt(subscription, message, attempts)
                 if pause is not None:
                     return pause
         return None
 
-    def _attempt(self, subscription: Subscription, message: Received, progress: Progress) -> float | None:
-        number = progress.begin(message, subscription.name)
+    def _attempt(
+        self, subscription: Subscription, message: MessageT, attempts: AttemptCounts[MessageT]
+    ) -> Again | None:
+        number = attempts.begin(message, subscription.name)
         try:
             self._effects.deliver(subscription, message, number)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - judged
             if self._effects.is_trouble(error):
-                return self._refund(subscription, message, progress, error)
+                return self._refund(subscription, message, attempts, error)
             verdict = _verdict_of(error, subscription, number)
             if not verdict.is_spent:
-                progress.refund(message, subscription.name)
+                attempts.refund(message, subscription.name)
             elif verdict.status is not Status.CANCELLED:
                 self._hooks.emit(_failed(subscription, message, (number, error), verdict))
             if verdict.status is Status.PENDING:
-                return verdict.delay_seconds
-            return self._bury(subscription, message, progress, verdict)
+                return Again(verdict.delay_seconds)
+            return self._bury(subscription, message, attempts, verdict)
         return None
 
     def _bury(
-        self, subscription: Subscription, message: Received, progress: Progress, verdict: Verdict
-    ) -> float | None:
+        self, subscription: Subscription, message: MessageT, attempts: AttemptCounts[MessageT], verdict: Verdict
+    ) -> Again | None:
         try:
             self._effects.bury(subscription, message, verdict)
         except Exception as trouble:  # noqa: BLE001 - the database may be there again after a pause
-            return self._refund(subscription, message, progress, trouble)
+            return self._refund(subscription, message, attempts, trouble)
         return None
 
     def _refund(
-        self, subscription: Subscription, message: Received, progress: Progress, trouble: BaseException
-    ) -> float:
+        self, subscription: Subscription, message: MessageT, attempts: AttemptCounts[MessageT], trouble: BaseException
+    ) -> Again:
         """Tell of trouble that is the database's, and let the attempt not count; return the pause."""
-        progress.refund(message, subscription.name)
+        attempts.refund(message, subscription.name)
         self._hooks.emit(StepFailed(LOOP, trouble, self._pause_seconds))
-        return self._pause_seconds
+        return Again(self._pause_seconds, is_trouble=True)
 
 
 def _verdict_of(error: BaseException, subscription: Subscription, number: int) -> Verdict:
@@ -83,7 +93,7 @@ def _verdict_of(error: BaseException, subscription: Subscription, number: int) -
 
 
 def _failed(
-    subscription: Subscription, message: Received, failed: tuple[int, BaseException], verdict: Verdict
+    subscription: Subscription, message: AnyReceived, failed: tuple[int, BaseException], verdict: Verdict
 ) -> AttemptFailed:
     (number, error), kind = failed, subscription.kind
     delay = verdict.delay_seconds if verdict.status is Status.PENDING else None
