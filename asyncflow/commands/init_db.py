@@ -8,8 +8,8 @@ from typing import Any
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
 from asyncflow.outbox import Inbox
-from asyncflow.scheduler.connections.connecting import connected
-from asyncflow.scheduler.connections.limits import OF_A_COMMAND
+from asyncflow.outbox.lines.connecting import connected
+from asyncflow.outbox.lines.limits import OF_A_COMMAND
 
 
 def add_to(commands: Any) -> None:

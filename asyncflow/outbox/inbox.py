@@ -62,7 +62,8 @@ class Inbox:
         """Delete entries older than any redelivery can be, in pages of their own transactions; return how many.
 
         At most ``limit`` are deleted in a call. Keep entries longer than the broker keeps messages. What somebody has
-        locked is left for another call.
+        locked is left for another call. Raises OptionError; ConnectionSilentError if the database says nothing: call
+        again later.
         """
         _require_age(older_than)
         require_whole("limit", limit, 0, 2**31 - 1)

@@ -8,9 +8,9 @@ from sqlalchemy import Engine
 
 from asyncflow.events import Hooks
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.lines.limits import Limits
 from asyncflow.scheduler.charts.minute_counts import MinuteCounts
 from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.connections.limits import Limits
 from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.telling.recollection import Recollection

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from asyncflow.outbox.lines import limits
 from asyncflow.outbox.transaction import limited
-from asyncflow.scheduler.connections import limits
 from asyncflow.scheduler.connections.database import Database
 
 _SECONDS = 45.0
@@ -21,14 +21,14 @@ def be_patient(set_attribute: Callable[[Any, str, Any], None] = setattr, *, lock
     once, so that nobody gives up behind those who were there before.
     """
     session = replace(
-        limited.LIMITS,
+        limits.SESSION,
         lock_wait_seconds=lock_wait_seconds,
         idle_transaction_seconds=_IN_A_TRANSACTION_SECONDS,
         user_timeout_seconds=_IN_A_TRANSACTION_SECONDS,
     )
     set_attribute(limits, "_SHORTEST_SECONDS", _SECONDS)
     set_attribute(limits, "_LONGEST_SECONDS", _SECONDS)
-    set_attribute(limited, "LIMITS", session)
+    set_attribute(limited, "SESSION", session)
     # What is made without a word about its session has this one.
     silence, _, connect = limits.Limits.__init__.__defaults__ or ()
     set_attribute(limits.Limits.__init__, "__defaults__", (silence, session, connect))

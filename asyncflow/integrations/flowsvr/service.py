@@ -26,15 +26,15 @@ from asyncflow.integrations.flowsvr.waiting_holds import WaitingHolds
 from asyncflow.outbox import Call, Outbox
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.dedupe import Enqueued
+from asyncflow.outbox.lines.connecting import connected
+from asyncflow.outbox.lines.limits import LIMITS
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.charts.chart_writer import ChartWriter
 from asyncflow.scheduler.charts.minute_counts import MinuteCounts
 from asyncflow.scheduler.cluster.shard_count import require_shard_count
 from asyncflow.scheduler.configuration.configurations import Configurations
-from asyncflow.scheduler.connections.connecting import connected
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.engine_check import require_engine
-from asyncflow.scheduler.connections.limits import LIMITS
 from asyncflow.scheduler.loops.loop import Loop
 from asyncflow.scheduler.operator.by_hand.option_changes import OptionChanges
 from asyncflow.scheduler.operator.dead_letters import DeadLetters

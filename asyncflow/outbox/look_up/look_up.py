@@ -79,7 +79,8 @@ class LookUp:
     def wait_result(self, engine: Engine, task_id: UUID, *, timeout_seconds: float = 60.0) -> Outcome:
         """Wait, in a script, until a task is done, failed or gone; raises TimeoutError after ``timeout_seconds``.
 
-        Looks at the row up to once a second, in transactions of its own; the enqueue has to be committed.
+        Looks at the row up to once a second, in transactions of its own; the enqueue has to be committed. A database
+        that says nothing is given 4 to 10 seconds for a look, as long as the time-out is, and asked again until then.
         """
         return self._results.wait(engine, task_id, timeout_seconds)
 

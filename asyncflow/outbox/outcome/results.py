@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,10 +13,12 @@ import orjson
 from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.orm import Session
 
-from asyncflow.errors import OptionError, WrongTargetError
+from asyncflow.errors import ConnectionSilentError, OptionError, WrongTargetError
 from asyncflow.outbox import queries
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.task_type import require_seconds
+from asyncflow.outbox.lines.connecting import connected
+from asyncflow.outbox.lines.limits import Limits
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import RESULT_STAGE, Tables
 from asyncflow.outbox.transaction.reading import reader_of, reading
@@ -84,25 +86,40 @@ class Results:
         """Ask again and again, each time in a transaction of its own, until the task waits no longer."""
         if not isinstance(engine, Engine):
             raise OptionError(f"engine is {shown(engine)}; give an Engine, for each look has a transaction of its own")
-        for pause in _pauses(task_id, timeout_seconds):
-            with engine.connect() as connection:
-                found = self.of(connection, task_id)
-            if not isinstance(found, Pending):
-                return found
-            time.sleep(pause)
-        raise _late(task_id, timeout_seconds)
+        time_left = _time_for(task_id, timeout_seconds)
+        while True:
+            silence: Exception | None = None
+            try:
+                with connected(engine, time_left.limits) as connection:
+                    found = self.of(connection, task_id)
+                if not isinstance(found, Pending):
+                    return found
+            except ConnectionSilentError as error:
+                silence = error
+            if time_left.is_over:
+                raise time_left.late(task_id, silence)
+            time.sleep(time_left.next_pause())
 
     async def wait_async(self, engine: AsyncEngine, task_id: UUID, timeout_seconds: float) -> Outcome:
         """Do what ``wait`` does, with an AsyncEngine."""
         if type(engine).__name__ != "AsyncEngine":
             raise OptionError(f"engine is {shown(engine)}; give an AsyncEngine, or call outbox.wait_result(engine, id)")
-        for pause in _pauses(task_id, timeout_seconds):
-            async with engine.connect() as connection:
-                found = await connection.run_sync(lambda sync: self.of(sync, task_id))
-            if not isinstance(found, Pending):
-                return found
-            await asyncio.sleep(pause)
-        raise _late(task_id, timeout_seconds)
+        time_left = _time_for(task_id, timeout_seconds)
+        while True:
+            silence: Exception | None = None
+            try:
+                found = await asyncio.wait_for(self._look(engine, task_id), time_left.limits.silence_seconds)
+                if not isinstance(found, Pending):
+                    return found
+            except asyncio.TimeoutError as error:
+                silence = error
+            if time_left.is_over:
+                raise time_left.late(task_id, silence)
+            await asyncio.sleep(time_left.next_pause())
+
+    async def _look(self, engine: AsyncEngine, task_id: UUID) -> Outcome:
+        async with engine.connect() as connection:
+            return await connection.run_sync(lambda sync: self.of(sync, task_id))
 
     def _of_row(self, row: Row[Any] | None) -> Outcome:
         if row is None:
@@ -123,23 +140,40 @@ class Results:
         return value if signature is None else signature.revived_result(value)
 
 
-def _pauses(task_id: UUID, timeout_seconds: float) -> Iterator[float]:
-    """Give the pause after each look: twice the one before, up to a second, and none beyond the time-out."""
+class _TimeLeft:
+    """Tell one who asks again and again how long to pause: each time twice as long, up to a second."""
+
+    def __init__(self, seconds: float) -> None:
+        self.limits = Limits.within(seconds)  # of one look, which is not made beyond the time but may last longer
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
+        self._pause = _FIRST_PAUSE
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._until
+
+    def next_pause(self) -> float:
+        """Return the pause before the next look, which is the last one where the time is over then."""
+        pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE)
+        return max(0.0, min(pause, self._until - time.monotonic()))
+
+    def late(self, task_id: UUID, silence: Exception | None) -> TimeoutError:
+        """Return what to raise when the time is over; ``silence`` is what became of the last look, if nothing did."""
+        text = f"task {task_id} is not done after {self._seconds:g} s; look later, or see what holds it up"
+        if silence is not None:
+            text = f"the database did not say within {self._seconds:g} s whether task {task_id} is done; look later"
+        late = TimeoutError(text)
+        late.__cause__ = silence
+        return late
+
+
+def _time_for(task_id: Any, timeout_seconds: Any) -> _TimeLeft:
     _require_id(task_id)
     require_seconds("timeout_seconds", timeout_seconds, 0)
-    until, pause = time.monotonic() + timeout_seconds, _FIRST_PAUSE
-    while True:
-        left = until - time.monotonic()
-        yield max(0.0, min(pause, left))
-        if left <= 0:
-            return
-        pause = min(2 * pause, _LONGEST_PAUSE)
+    return _TimeLeft(timeout_seconds)
 
 
 def _require_id(task_id: Any) -> None:
     if not isinstance(task_id, UUID):
         raise OptionError(f"task_id is {shown(task_id)}; give the UUID that enqueue() returned")
-
-
-def _late(task_id: UUID, timeout_seconds: float) -> TimeoutError:
-    return TimeoutError(f"task {task_id} is not done after {timeout_seconds:g} s; look later, or see what holds it up")

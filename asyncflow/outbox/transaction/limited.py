@@ -8,26 +8,26 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.outbox.dialects.protocol import SessionLimits
-
-LIMITS = SessionLimits(lock_wait_seconds=1, idle_transaction_seconds=15, user_timeout_seconds=10)
+from asyncflow.outbox.lines.connecting import connected
+from asyncflow.outbox.lines.limits import OF_A_LOOK, SESSION
 
 
 @contextmanager
 def limited(engine: Engine) -> Iterator[Connection]:
     """Begin a transaction, committed at the end of the block, on a connection whose session waits a second for a lock.
 
-    The session is put back as it was; one that cannot be is ended. Raises what the database raises.
+    The session is put back as it was; one that cannot be is ended. Raises ConnectionSilentError if nothing comes of
+    the connection, and what the database raises.
     """
     dialect = dialect_of(engine.dialect.name)
-    with engine.connect() as connection:
+    with connected(engine, OF_A_LOOK) as connection:
         if not dialect.locks_rows:
             with connection.begin():
                 yield connection
             return
         connection.execution_options(isolation_level=dialect.isolation_level or "READ COMMITTED")
         driver = connection.connection.driver_connection
-        session = dialect.limit_session(driver, engine.dialect, LIMITS)
+        session = dialect.limit_session(driver, engine.dialect, SESSION)
         try:
             with connection.begin():
                 if session.at_begin is not None:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, Executable, Row
 
 from asyncflow.errors import ShardCountMismatchError
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.lines.limits import Limits
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries
 from asyncflow.scheduler.cluster.bulletin import Bulletin, ClockGap, Told
@@ -23,7 +24,6 @@ from asyncflow.scheduler.cluster.views import Views
 from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.caution import Caution
 from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.connections.limits import Limits
 from asyncflow.scheduler.connections.stepping_over import lock_those_free
 from asyncflow.scheduler.heads.lookout import Lookout
 from asyncflow.scheduler.heads.queries import Head

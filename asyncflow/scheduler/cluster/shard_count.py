@@ -6,9 +6,9 @@ from sqlalchemy import Engine, inspect
 
 from asyncflow.errors import ShardCountMismatchError
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.lines.connecting import connected
 from asyncflow.scheduler.cluster import queries as ownership_queries
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
-from asyncflow.scheduler.connections.connecting import connected
 
 
 def recorded_shard_count(engine: Engine, outbox: Outbox) -> int | None:

@@ -12,9 +12,9 @@ from asyncflow.events import ConfigurationChanged, ConfigurationIgnored, Hooks
 from asyncflow.outbox import Outbox, Task
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.task_type import MessageType, TaskType
+from asyncflow.outbox.lines.connecting import connected
 from asyncflow.scheduler.configuration.configurations import read_configuration
 from asyncflow.scheduler.configuration.type_config import TypeConfig
-from asyncflow.scheduler.connections.connecting import connected
 from asyncflow.scheduler.connections.database import Database
 
 TypeT = TypeVar("TypeT", bound=TaskType)

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 from asyncflow.errors import ConnectionSilentError
 from asyncflow.leash import led_by
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.scheduler.connections.driver_sockets import cut_lines_of
-from asyncflow.scheduler.connections.limits import LIMITS, OF_USERS
-from asyncflow.scheduler.connections.line import WATCH
+from asyncflow.outbox.lines.driver_sockets import cut_lines_of
+from asyncflow.outbox.lines.limits import LIMITS, OF_USERS
+from asyncflow.outbox.lines.line import WATCH
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -13,11 +13,11 @@ from sqlalchemy.exc import DBAPIError
 
 from asyncflow.forks import keep_for_ever, leave_at_fork
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.scheduler.connections.connecting import connect_within, end_connection
+from asyncflow.outbox.lines.connecting import connect_within, end_connection
+from asyncflow.outbox.lines.limits import LIMITS, Limits
+from asyncflow.outbox.lines.line import Line
 from asyncflow.scheduler.connections.engine_check import require_connection, require_connections_of_its_own
 from asyncflow.scheduler.connections.inherited_pools import adopt
-from asyncflow.scheduler.connections.limits import LIMITS, Limits
-from asyncflow.scheduler.connections.line import Line
 from asyncflow.scheduler.connections.moves import has_moved_since, is_left, moved_at, note_move
 from asyncflow.scheduler.connections.sqlite_calls import sqlite_calls
 from asyncflow.scheduler.connections.stepping_over import LockMet, leave_out

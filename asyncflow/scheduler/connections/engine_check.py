@@ -10,9 +10,9 @@ from sqlalchemy import AssertionPool, Connection, Engine, SingletonThreadPool, S
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.lines.connecting import connected
 from asyncflow.outbox.transaction.carrying import require_every_text
 from asyncflow.outbox.transaction.target import require_transactional
-from asyncflow.scheduler.connections.connecting import connected
 from asyncflow.text import shown
 
 _sound: WeakSet[Engine] = WeakSet()

@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.scheduler.connections.connecting import connected
-from asyncflow.scheduler.connections.limits import LIMITS
+from asyncflow.outbox.lines.connecting import connected
+from asyncflow.outbox.lines.limits import LIMITS
 
 _LONGEST_KEPT_SECONDS = 600.0  # by a pool that is used at all
 _MOST_POOLED = 64  # connections that a pool is asked for until it gives one of now

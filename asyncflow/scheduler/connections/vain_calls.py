@@ -6,8 +6,8 @@ import os
 import threading
 from collections.abc import Callable
 
-from asyncflow.scheduler.connections.driver_sockets import cut_lines_of
-from asyncflow.scheduler.connections.line import WATCH
+from asyncflow.outbox.lines.driver_sockets import cut_lines_of
+from asyncflow.outbox.lines.line import WATCH
 
 _AGAIN_SECONDS = 2.0  # after a cut: a pool whose connection was dead opens another one, which may be as silent
 

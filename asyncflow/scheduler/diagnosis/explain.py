@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.errors import TaskNotFoundError
 from asyncflow.outbox import Outbox, Status
+from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.connections.limits import OF_A_COMMAND
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.diagnosis.finding import Code, lasting
 from asyncflow.scheduler.diagnosis.letters import error_of

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.outbox.look_up import queries as look_up_queries
 from asyncflow.outbox.look_up.cursor import LAST_ID
 from asyncflow.outbox.look_up.time_rows import id_at
@@ -18,7 +19,6 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler.charts.charts import Chart, Span, charts, rate_of
 from asyncflow.scheduler.charts.hour import MOST_TYPES
 from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.connections.limits import OF_A_COMMAND
 from asyncflow.scheduler.operator.type_counts import count_up_to
 from asyncflow.scheduler.table.queries import read_clock
 

@@ -11,8 +11,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.connections.limits import OF_A_COMMAND
 from asyncflow.scheduler.diagnosis.letters import LetterGroup, error_of, groups_of, read_letters
 
 WINDOWS = (3600.0, 3 * 3600.0, 86400.0, 3 * 86400.0, 7 * 86400.0)  # seconds back from now

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine, Row
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.connections.limits import OF_A_COMMAND
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, quoted
 from asyncflow.scheduler.heads.parts import MOST_LANES

@@ -9,11 +9,11 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries as ownership_queries
 from asyncflow.scheduler.configuration.configurations import read_configuration
 from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.connections.limits import OF_A_COMMAND
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.task_view import DeadLetter, letter_of
 from asyncflow.scheduler.operator.type_counts import COUNT_LIMIT, TypeCounts, count_types

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Engine, MetaData, Table
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects.schema.choose import schema_dialect_of
+from asyncflow.outbox.lines.connecting import connected
 from asyncflow.outbox.tables import inbox_table
-from asyncflow.scheduler.connections.connecting import connected
 from asyncflow.scheduler.schema import queries
 from asyncflow.scheduler.schema.compare import differences
 from asyncflow.scheduler.schema.difference import SchemaDifference, SchemaOperation

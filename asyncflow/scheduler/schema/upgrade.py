@@ -15,8 +15,8 @@ from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.dialects.protocol import SessionLimits
 from asyncflow.outbox.dialects.schema.choose import schema_dialect_of
 from asyncflow.outbox.dialects.schema.protocol import SchemaDialect
-from asyncflow.scheduler.connections.connecting import connected
-from asyncflow.scheduler.connections.limits import Limits
+from asyncflow.outbox.lines.connecting import connected
+from asyncflow.outbox.lines.limits import Limits
 from asyncflow.scheduler.schema import queries
 from asyncflow.scheduler.schema.check import tables_of
 from asyncflow.scheduler.schema.difference import SchemaOperation

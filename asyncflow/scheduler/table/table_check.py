@@ -10,7 +10,7 @@ from sqlalchemy import Engine, Inspector, Table, inspect
 
 from asyncflow.errors import TablesMissingError
 from asyncflow.outbox import Outbox
-from asyncflow.scheduler.connections.connecting import connected
+from asyncflow.outbox.lines.connecting import connected
 
 
 def require_tables(engine: Engine, outbox: Outbox) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 from asyncflow.errors import SchedulersRunError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.ids import shard_of_key
+from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
@@ -18,7 +19,6 @@ from asyncflow.scheduler.cluster.resharding import queries
 from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.engine_check import require_engine
-from asyncflow.scheduler.connections.limits import OF_A_COMMAND
 from asyncflow.scheduler.table.shards import put_into_shards
 from asyncflow.scheduler.table.table_check import require_tables
 

@@ -11,11 +11,11 @@ from sqlalchemy import Engine
 from asyncflow.events import AttemptsRefunded, ClaimsRanOut, Hooks
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.lines.limits import Limits
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler.cluster.departed import Departed
 from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.connections.limits import Limits
 from asyncflow.scheduler.heads.lookout import Lookout, Rest
 from asyncflow.scheduler.heads.parts import HeadParts, Part
 from asyncflow.scheduler.heads.queries import Head

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from asyncflow.scheduler.connections.connecting import connected
-from asyncflow.scheduler.connections.limits import LIMITS
+from asyncflow.outbox.lines.connecting import connected
+from asyncflow.outbox.lines.limits import LIMITS
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_source import ClaimSource
 

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from asyncflow.errors import UnsettledEffectError
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.scheduler.connections.connecting import connected
-from asyncflow.scheduler.connections.limits import LIMITS
+from asyncflow.outbox.lines.connecting import connected
+from asyncflow.outbox.lines.limits import LIMITS
 from asyncflow.scheduler.connections.moves import end_left_ones, leaving
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_source import ClaimSource

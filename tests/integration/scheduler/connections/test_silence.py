@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from asyncflow import Scheduler, Status, Task
 from asyncflow.errors import ConnectionSilentError
 from asyncflow.events import BuilderFailed, StepFailed
+from asyncflow.outbox.lines.connecting import connect_within
+from asyncflow.outbox.lines.limits import Limits
 from asyncflow.scheduler.connections import calls
-from asyncflow.scheduler.connections.connecting import connect_within
-from asyncflow.scheduler.connections.limits import Limits
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import ids_of
 from tests.integration.scheduler.writing import publish_many, texts

@@ -12,12 +12,12 @@ from sqlalchemy import Engine, MetaData, create_engine, text
 from asyncflow import Outbox, Scheduler, cli
 from asyncflow.errors import ConnectionSilentError
 from asyncflow.integrations.flowsvr import make_app
+from asyncflow.outbox.lines import line
+from asyncflow.outbox.lines.connecting import connected
+from asyncflow.outbox.lines.limits import Limits
 from asyncflow.scheduler.cluster.resharding.reshard import reshard
 from asyncflow.scheduler.cluster.shard_count import recorded_shard_count, require_shard_count
 from asyncflow.scheduler.configuration.configurations import Configurations
-from asyncflow.scheduler.connections import line
-from asyncflow.scheduler.connections.connecting import connected
-from asyncflow.scheduler.connections.limits import Limits
 from asyncflow.scheduler.operator.audit import Audit
 from asyncflow.scheduler.operator.dead_letters import DeadLetters
 from asyncflow.scheduler.operator.report import report

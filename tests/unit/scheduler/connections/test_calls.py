@@ -16,9 +16,9 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from asyncflow.errors import ConnectionSilentError
 from asyncflow.leash import on_leash
+from asyncflow.outbox.lines.limits import Limits
 from asyncflow.scheduler.connections import calls as module
 from asyncflow.scheduler.connections.calls import Patience, TaskCalls, ThreadCalls
-from asyncflow.scheduler.connections.limits import Limits
 from tests.unit.scheduler.waiting import eventually
 
 SOON, LATE, LONG = 0.2, 0.5, 60.0

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from asyncflow.events import AttemptFailed, StepFailed
 from asyncflow.integrations.kafka.consuming import Consumer
 from asyncflow.integrations.kafka.consuming import consumer as module
+from asyncflow.outbox.lines.limits import Limits
 from asyncflow.scheduler.connections import calls
-from asyncflow.scheduler.connections.limits import Limits
 from tests.integration.scheduler.conftest import DRIVERS
 from tests.support.proxy import Proxy, proxy_to
 from tests.unit.integrations.kafka.test_consumer import QUICK, Place, ScriptedBroker, received

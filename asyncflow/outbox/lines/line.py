@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-from asyncflow.scheduler.connections.driver_sockets import socket_of
+from asyncflow.outbox.lines.driver_sockets import socket_of
 
 _LOOK_SECONDS = 0.2
 _KEEPALIVE = {"SO_KEEPALIVE": 1, "TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}

@@ -8,7 +8,7 @@ import sys
 # In a process of its own: a walk through frames that change ends it with a segmentation fault, or never.
 PROGRAM = """
 import gc, os, threading, time
-from asyncflow.scheduler.connections import driver_sockets
+from asyncflow.outbox.lines import driver_sockets
 
 class Garbage:
     def __init__(self): self.me = self

@@ -1,12 +1,12 @@
-"""How long the run side waits for locks, for answers and for connections."""
+"""How long our own statements wait for locks, for answers and for connections."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from asyncflow.outbox.dialects.protocol import SessionLimits
-from asyncflow.outbox.transaction.limited import LIMITS as SESSION
 
+SESSION = SessionLimits(lock_wait_seconds=1, idle_transaction_seconds=15, user_timeout_seconds=10)
 # Not shorter: on a busy host a healthy server may take seconds to answer, and a cut costs more than it saves.
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 4.0, 10.0
 

@@ -11,7 +11,7 @@ from itertools import accumulate, repeat
 from types import FrameType
 from typing import Any
 
-from asyncflow.scheduler.connections.paused_collector import PausedCollector
+from asyncflow.outbox.lines.paused_collector import PausedCollector
 
 _COLLECTOR = PausedCollector()
 

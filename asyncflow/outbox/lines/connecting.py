@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Engine, event
 
 from asyncflow.errors import ConnectionSilentError
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.scheduler.connections.driver_sockets import cut_lines_of
-from asyncflow.scheduler.connections.limits import OF_A_LOOK, Limits
-from asyncflow.scheduler.connections.line import Line
+from asyncflow.outbox.lines.driver_sockets import cut_lines_of
+from asyncflow.outbox.lines.limits import OF_A_LOOK, Limits
+from asyncflow.outbox.lines.line import Line
 
 
 def connect_within(engine: Engine, seconds: float) -> Connection:

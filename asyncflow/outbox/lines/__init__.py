@@ -1,0 +1,1 @@
+"""The lines to database servers: none is waited for that says nothing."""
