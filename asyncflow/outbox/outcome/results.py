@@ -141,7 +141,10 @@ class Results:
 
 
 class _TimeLeft:
-    """Tell one who asks again and again how long to pause: each time twice as long, up to a second."""
+    """Tell one who asks again and again how long to pause: each time twice as long, up to a second.
+
+    Used by the thread, or on the loop, that asks.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.limits = Limits.within(seconds)  # of one look, which is not made beyond the time but may last longer
