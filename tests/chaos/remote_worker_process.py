@@ -33,6 +33,7 @@ def main() -> int:
     """Work until SIGTERM; return 0 if all work in hand ended."""
     asked_to_stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     with worker(*sys.argv[1:3]) as running:
         if len(sys.argv) > 3:
             most = int(sys.argv[3]) * 1024 * 1024

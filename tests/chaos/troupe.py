@@ -89,7 +89,12 @@ class Troupe:
 
 
 def _start(*arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", *arguments], cwd=CHECKOUT)
+    return subprocess.Popen([sys.executable, "-m", *arguments], cwd=CHECKOUT, preexec_fn=_hold_stop)
+
+
+def _hold_stop() -> None:
+    """Let a process hear of SIGTERM when it is ready to: one that comes while Python starts would end it unheard."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
