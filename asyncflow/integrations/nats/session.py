@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from asyncflow.errors import UnreachableError
 from asyncflow.integrations.nats.connection import NatsConnection
 from asyncflow.integrations.nats.messages import NatsMessage, NatsMessages
-from asyncflow.scheduler.publishing.publisher import Record, Unavailable
+from asyncflow.scheduler.publishing.publisher import Record
+from asyncflow.scheduler.publishing.sessions.client_session import ClientSession
 from asyncflow.scheduler.publishing.sessions.link import END_WITHIN_SECONDS
 from asyncflow.scheduler.publishing.sessions.suspects import Finding
 
@@ -19,7 +18,7 @@ FRESH_SECONDS = 0.1
 STALE_SECONDS = 60.0
 
 
-class NatsSession:
+class NatsSession(ClientSession):
     """Publish through one connection until it is lost, or holds something that was reported as not sent.
 
     A batch is sent whole, and then its acknowledgements are waited for. Used by its publisher's thread, which runs
@@ -28,45 +27,21 @@ class NatsSession:
 
     def __init__(self, connect: Callable[[float], NatsConnection], messages: NatsMessages, deadline: float) -> None:
         """Connect; raise UnreachableError, with nothing left of it."""
-        self.is_spent = False
+        super().__init__()
         self._connect = connect
         self._messages = messages
-        self._busy = threading.Lock()
-        self._is_ending = False
-        self._has_ended = False
         self._connection = connect(deadline)
         self._used_at = monotonic()
 
-    def attempt(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
-        """Send the records; return what became of each, by about ``deadline`` (monotonic seconds)."""
-        with self._busy:
-            try:
-                if not self._is_ending and self._is_stale():
-                    self._reconnect(deadline)
-                if self._is_ending:
-                    raise UnreachableError("the publisher is closed")
-            except UnreachableError as error:
-                self.is_spent = True
-                return [Unavailable(str(error))] * len(batch)
-            return self._deliver(batch, deadline)
-
-    def end(self, patience_seconds: float) -> bool:
-        """Drop what is unsent and end the connection; return whether nothing of it is left. May be called again."""
-        self._is_ending = True
-        if not self._busy.acquire(blocking=False):
-            self._connection.interrupt()
-            if not self._busy.acquire(timeout=patience_seconds):
-                return False
-        try:
-            if not self._has_ended:
-                self._has_ended = True
-                self._connection.end(patience_seconds)
-            return True
-        finally:
-            self._busy.release()
-
     def leave_to_parent(self) -> None:
         """Do nothing: nats-py ends nothing by itself, and its loop shares nothing with the parent's."""
+
+    def _refresh(self, deadline: float) -> None:
+        if self._is_stale():
+            self._connection.end(END_WITHIN_SECONDS)
+            self._has_ended = True  # until there is another
+            self._connection = self._connect(deadline)
+            self._has_ended = False
 
     def _is_stale(self) -> bool:
         """Tell whether the server has ended the connection meanwhile, or is about to, as it was idle for too long."""
@@ -75,11 +50,11 @@ class NatsSession:
             self._connection.hear()
         return self._connection.is_lost or idle_seconds > STALE_SECONDS
 
-    def _reconnect(self, deadline: float) -> None:
-        self._connection.end(END_WITHIN_SECONDS)
-        self._has_ended = True  # until there is another
-        self._connection = self._connect(deadline)
-        self._has_ended = False
+    def _interrupt(self) -> None:
+        self._connection.interrupt()
+
+    def _end_client(self, patience_seconds: float) -> None:
+        self._connection.end(patience_seconds)
 
     def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
         findings: dict[int, Finding] = {}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from functools import partial
 from time import monotonic
 from types import ModuleType
 from typing import Any
 
-from asyncflow.errors import UnreachableError
 from asyncflow.integrations.rabbitmq.client_loop import ClientLoop
 from asyncflow.integrations.rabbitmq.confirms import Confirms
 from asyncflow.integrations.rabbitmq.connection import BLOCKED_FOR_SECONDS, AmqpConnection
@@ -23,6 +21,7 @@ from asyncflow.integrations.rabbitmq.outcomes import (
     judge_return,
 )
 from asyncflow.scheduler.publishing.publisher import Outcome, Record, Unavailable
+from asyncflow.scheduler.publishing.sessions.client_session import ClientSession
 from asyncflow.scheduler.publishing.sessions.link import END_WITHIN_SECONDS
 from asyncflow.scheduler.publishing.sessions.suspects import Finding, Suspect
 from asyncflow.scheduler.publishing.sessions.texts import one_line
@@ -31,7 +30,7 @@ from asyncflow.scheduler.publishing.sessions.texts import one_line
 FRESH_SECONDS = 0.1
 
 
-class RabbitMQSession:
+class RabbitMQSession(ClientSession):
     """Publish through one connection until it is lost, or holds something that was reported as not sent.
 
     A batch is sent whole, and then its confirms are waited for. Used by its publisher's thread, which runs pika's loop
@@ -40,14 +39,11 @@ class RabbitMQSession:
 
     def __init__(self, library: ModuleType, parameters: list[Any], messages: MessageMaker, deadline: float) -> None:
         """Connect; raise UnreachableError, with nothing left of it."""
-        self.is_spent = False
+        super().__init__()
         self._library = library
         self._messages = messages
         self._parameters = parameters
         self._loop = ClientLoop(library)
-        self._busy = threading.Lock()
-        self._is_ending = False
-        self._has_ended = False
         self._batch: dict[int, AmqpMessage] = {}
         self._confirms = Confirms(self._nacked)
         self._channel: Any = None
@@ -59,36 +55,6 @@ class RabbitMQSession:
             self._loop.close()
             raise
 
-    def attempt(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
-        """Send the records; return what became of each, by about ``deadline`` (monotonic seconds)."""
-        with self._busy:
-            try:
-                if self._is_ending:
-                    raise UnreachableError("the publisher is closed")
-                if self._is_stale():
-                    self._connection.end(END_WITHIN_SECONDS, at_once=False)
-                    self._connection = self._connected(deadline)
-            except UnreachableError as error:
-                self.is_spent = True
-                return [Unavailable(str(error))] * len(batch)
-            return self._deliver(batch, deadline)
-
-    def end(self, patience_seconds: float) -> bool:
-        """Drop what is unsent and end the connection; return whether nothing of it is left. May be called again."""
-        self._is_ending = True
-        if not self._busy.acquire(blocking=False):
-            self._loop.wake()
-            if not self._busy.acquire(timeout=patience_seconds):
-                return False
-        try:
-            if not self._has_ended:
-                self._has_ended = True
-                self._connection.end(patience_seconds, at_once=bool(self._confirms.pending))
-                self._loop.close()
-            return True
-        finally:
-            self._busy.release()
-
     def leave_to_parent(self) -> None:
         """Do nothing: pika ends nothing by itself."""
 
@@ -97,6 +63,11 @@ class RabbitMQSession:
         self._exchanges = {""}  # the default one cannot be looked for
         return AmqpConnection(self._library, self._loop, self._parameters, deadline)
 
+    def _refresh(self, deadline: float) -> None:
+        if self._is_stale():
+            self._connection.end(END_WITHIN_SECONDS, at_once=False)
+            self._connection = self._connected(deadline)
+
     def _is_stale(self) -> bool:
         """Tell whether the broker has ended the connection meanwhile, or is about to, as it was idle for too long."""
         idle_seconds = monotonic() - self._used_at
@@ -104,6 +75,13 @@ class RabbitMQSession:
             self._loop.hear()
         heartbeat = self._connection.heartbeat_seconds
         return self._connection.is_lost or 0 < heartbeat < 2 * idle_seconds
+
+    def _interrupt(self) -> None:
+        self._loop.wake()
+
+    def _end_client(self, patience_seconds: float) -> None:
+        self._connection.end(patience_seconds, at_once=bool(self._confirms.pending))
+        self._loop.close()
 
     def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
         findings: dict[int, Finding] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
@@ -14,43 +13,25 @@ from asyncflow.integrations.redis.entries import Entries, size_of
 from asyncflow.integrations.redis.outcomes import describe, judge
 from asyncflow.integrations.redis.settings import RedisSettings
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry, Unavailable
+from asyncflow.scheduler.publishing.sessions.client_session import ClientSession
 from asyncflow.scheduler.publishing.sessions.suspects import Finding
 
 # So many commands are sent before an answer is read.
 AT_ONCE = 500
 
 
-class RedisSession:
+class RedisSession(ClientSession):
     """Publish through one connection until it is lost, or the server takes no writes.
 
     Used by its publisher's thread; another thread may ``end`` it, which ends what waits on its socket.
     """
 
     def __init__(self, library: ModuleType, client: Any, settings: RedisSettings) -> None:
-        self.is_spent = False
+        super().__init__()
         self._library = library
         self._client = client
         self._settings = settings
         self._entries = Entries(settings)
-        self._busy = threading.Lock()
-
-    def attempt(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
-        """Send the records; return what became of each, by about ``deadline`` (monotonic seconds)."""
-        with self._busy:
-            return self._deliver(batch, deadline)
-
-    def end(self, patience_seconds: float) -> bool:
-        """End the connection; return whether nothing of it is left. May be called again."""
-        self.is_spent = True
-        if not self._busy.acquire(blocking=False):
-            self._cut()
-            if not self._busy.acquire(timeout=patience_seconds):
-                return False
-        try:
-            self._client.connection_pool.disconnect()
-        finally:
-            self._busy.release()
-        return True
 
     def leave_to_parent(self) -> None:
         """Do nothing: redis-py ends no connection of another process."""
@@ -66,15 +47,18 @@ class RedisSession:
                 findings[place] = outcome
         return findings
 
-    def _cut(self) -> None:
+    def _interrupt(self) -> None:
         """Wake the thread that waits for an answer: to end its connection under it would confuse redis-py."""
         with suppress(OSError, RuntimeError, AttributeError):  # it is being made, or has ended just now
             for connection in list(self._client.connection_pool._in_use_connections):
                 connection._sock.shutdown(socket.SHUT_RDWR)
 
+    def _end_client(self, patience_seconds: float) -> None:
+        self._client.connection_pool.disconnect()
+
     def _unsent(self, deadline: float) -> Unavailable | None:
         """Return why nothing more is sent, None if there is time and a connection."""
-        if self.is_spent:
+        if self.is_spent or self._is_ending:
             return Unavailable("not sent, as the connection was ended before its turn came")
         return Unavailable("not sent, as the time was over before its turn came") if monotonic() >= deadline else None
 
