@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import uuid
 from base64 import b64decode
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from time import monotonic, sleep
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -13,32 +12,27 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from asyncflow.integrations.nats import NatsPublisher, NatsSettings
 from asyncflow.integrations.nats.messages import DEDUPLICATED_BY, MESSAGE_KEY
 from asyncflow.scheduler.publishing.publisher import Record
-from asyncflow.testing.publisher_suite import BrokerUnderTest
 from tests.integration.integrations.nats.plain_client import PlainClient
-from tests.support.proxy import CuttingProxy
+from tests.support.proxied_broker import MAX_BYTES, ProxiedBroker
 
 READ_WITHIN_SECONDS = 60.0
-MAX_BYTES = 100_000
 FORBIDDEN = "forbidden"  # to the user "limited"
 
 
-class Jets(BrokerUnderTest):
+class Jets(ProxiedBroker):
     """Lead publishers to the server through a proxy, and look at its streams past it."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        assert parts.hostname
-        assert parts.port
-        self.proxy = CuttingProxy((parts.hostname, parts.port))
+        super().__init__(url)
         self.client = PlainClient(url)
-        self._password = parts.password
+        self._password = urlsplit(url).password
         self._made: list[str] = []
 
     def close(self) -> None:
         for name in self._made:
             self.client.ask(f"$JS.API.STREAM.DELETE.{name}")
         self.client.close()
-        self.proxy.close()
+        super().close()
 
     def url_of(self, user: str) -> str:
         return f"nats://{user}:{self._password}@127.0.0.1:{self.proxy.port}"
@@ -85,9 +79,6 @@ class Jets(BrokerUnderTest):
     def unroutable_topic(self) -> str:
         return self.new_subject("nowhere")
 
-    def bytes_too_many(self) -> int:
-        return MAX_BYTES + 1
-
     def refusing_topic(self) -> str:
         topic = self.make_topic(max_msgs=1, discard="new")
         assert "error" not in self.client.ask(topic, {"it": "is full"})
@@ -95,25 +86,6 @@ class Jets(BrokerUnderTest):
 
     def forbidden_topic(self) -> str:
         return self.new_subject(FORBIDDEN)
-
-    @contextmanager
-    def away(self) -> Iterator[None]:
-        self.proxy.refuse()
-        self.proxy.reset()
-        yield
-        self.proxy.refuse(False)
-
-    @contextmanager
-    def silent(self) -> Iterator[None]:
-        self.proxy.stall()
-        yield
-        self.proxy.resume()
-
-    @contextmanager
-    def cut_after(self, count_bytes: int) -> Iterator[None]:
-        self.proxy.cuts_after = count_bytes
-        yield
-        self.proxy.cuts_after = None
 
 
 def stream_of(topic: str) -> str:

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
-from functools import partial
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData, create_engine
 
-from asyncflow import Outbox, Scheduler, Status
 from asyncflow.scheduler.publishing.publisher import SENT, Record, Rejected, Retry, Unavailable
-from asyncflow.testing.publisher_suite import PublisherSuite
-from tests.support.databases import open_engine
-from tests.support.forking import Child
+from tests.support.own_publisher_suite import OwnPublisherSuite, a_record
 
 pytestmark = pytest.mark.timeout(120)
 
 Jets = Any  # which needs nats-py
 
 
-class TestNatsPublisher(PublisherSuite):
+class TestNatsPublisher(OwnPublisherSuite):
     """All of it."""
-
-
-def a_record(topic: str, number: int = 0, key: bytes | None = b"k") -> Record:
-    return Record(topic, key, b"%d" % number, [("message-id", b"id-%d" % number)])
 
 
 def publish_in_haste(broker: Jets, publisher: Any, topic: str) -> Any:
@@ -236,76 +224,17 @@ def test_a_connection_that_was_lost_while_idle_is_made_anew_without_a_word(broke
     publisher.close()
 
 
-def test_after_a_fork_parent_and_child_each_publish_through_a_connection_of_their_own(broker: Jets) -> None:
-    topic, publisher = broker.make_topic(), broker.make_publisher()
-    assert publisher.publish([a_record(topic, 0)]) == [SENT]
-
-    def in_the_child() -> list[Any]:
-        outcomes = list(publisher.publish([a_record(topic, 1)]))
-        publisher.close()
-        return outcomes
-
-    assert Child(in_the_child).result() == [SENT]
-    session = publisher._link._session
-    assert publisher.publish([a_record(topic, 2)]) == [SENT]
-    assert publisher._link._session is session
-    publisher.close()
-    assert [record.value for record in broker.stored(topic, 3)] == [b"0", b"1", b"2"]
-
-
 def test_close_gives_every_socket_and_thread_back_and_publishing_afterwards_is_unavailable(broker: Jets) -> None:
     from asyncflow.integrations.nats import NatsPublisher
 
     topic = broker.make_topic()
-    before = own_sockets(broker)
+    before = broker.own_sockets()
     publisher = NatsPublisher(broker.url_of("limited").replace("127.0.0.1", "localhost"))
     assert publisher.publish([a_record(topic)]) == [SENT]
-    assert own_sockets(broker) > before
+    assert broker.own_sockets() > before
     publisher.close()
-    assert own_sockets(broker) == before
+    assert broker.own_sockets() == before
     deadline = monotonic() + 60
     while any("asyncflow-nats" in thread.name for thread in threading.enumerate()):
         assert monotonic() < deadline
     assert publisher.publish([a_record(topic)]) == [Unavailable("the publisher is closed")]
-
-
-def own_sockets(broker: Jets) -> int:
-    """Return how many connections of this process lead to the proxy."""
-    return sum(map(partial(leads_to, broker.proxy.port), map(int, os.listdir("/proc/self/fd"))))
-
-
-def leads_to(port: int, number: int) -> bool:
-    try:
-        one = socket.socket(fileno=number)
-    except OSError:  # it is no socket
-        return False
-    try:
-        return bool(one.getpeername()[1:2] == (port,))
-    except OSError:  # it is not connected
-        return False
-    finally:
-        one.detach()  # whose it is closes it
-
-
-def test_a_scheduler_sends_what_was_published(broker: Jets, tmp_path: Path) -> None:
-    topic, metadata = broker.make_topic(), MetaData()
-    outbox = Outbox(metadata, default_destination="nats", max_message_bytes=50_000)
-    outbox.message("user.registered", topic=topic)
-    engine = open_engine(create_engine(f"sqlite:///{tmp_path / 'outbox.db'}").url)
-    metadata.create_all(engine)
-    with engine.begin() as connection:
-        task_id = outbox.publish(connection, "user.registered", {"a": 1}, key="ключ", headers={"tenant": "é"})
-    scheduler = Scheduler(engine, outbox, {"nats": broker.make_publisher()})
-    scheduler.drain()
-    scheduler.stop()
-    with engine.connect() as connection:
-        assert [row.status for row in connection.execute(outbox.tasks.select())] == [int(Status.SUCCESS)]
-    engine.dispose()
-    (record,) = broker.stored(topic, 1)
-    assert (record.key, record.value) == ("ключ".encode(), b'{"a":1}')
-    assert dict(record.headers) == {
-        "message-id": str(task_id).encode(),
-        "message-type": b"user.registered",
-        "content-type": b"application/json",
-        "tenant": "é".encode(),
-    }

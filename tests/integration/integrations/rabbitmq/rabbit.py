@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from time import monotonic, sleep
 from typing import Any
-from urllib.parse import urlsplit
 
 import pika
 
 from asyncflow.integrations.rabbitmq import RabbitMQPublisher, RabbitMQSettings
 from asyncflow.integrations.rabbitmq.messages import MESSAGE_KEY, PROPERTIES
 from asyncflow.scheduler.publishing.publisher import Record
-from asyncflow.testing.publisher_suite import BrokerUnderTest
-from tests.support.proxy import CuttingProxy
+from tests.support.proxied_broker import MAX_BYTES, ProxiedBroker
 
 READ_WITHIN_SECONDS = 60.0
-MAX_BYTES = 100_000
 
 
-class Rabbit(BrokerUnderTest):
+class Rabbit(ProxiedBroker):
     """Lead publishers to the broker through a proxy, and look at its queues past it."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        assert parts.hostname
-        assert parts.port
-        self.proxy = CuttingProxy((parts.hostname, parts.port))
-        self.url = url.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{self.proxy.port}")
+        super().__init__(url)
         self._connection = pika.BlockingConnection(pika.URLParameters(url))
         self.channel = self._connection.channel()
         self._made: list[str] = []
@@ -41,7 +33,7 @@ class Rabbit(BrokerUnderTest):
             self.channel.exchange_delete(name)
             self.channel.queue_delete(name)
         self._connection.close()
-        self.proxy.close()
+        super().close()
 
     def make_publisher(self, timeout_seconds: float = 30.0, **settings: Any) -> RabbitMQPublisher:
         its = {"delivery_timeout_seconds": timeout_seconds, "max_message_bytes": MAX_BYTES, **settings}
@@ -77,9 +69,6 @@ class Rabbit(BrokerUnderTest):
     def unroutable_topic(self) -> str:
         return self.make_exchange()
 
-    def bytes_too_many(self) -> int:
-        return MAX_BYTES + 1
-
     def refusing_topic(self) -> str:
         topic = self.make_topic(max_length=1, overflow="reject-publish")
         self.channel.basic_publish(topic, "", b"it is full")
@@ -90,25 +79,6 @@ class Rabbit(BrokerUnderTest):
 
     def forbidden_topic(self) -> str:
         return self.make_exchange(internal=True)
-
-    @contextmanager
-    def away(self) -> Iterator[None]:
-        self.proxy.refuse()
-        self.proxy.reset()
-        yield
-        self.proxy.refuse(False)
-
-    @contextmanager
-    def silent(self) -> Iterator[None]:
-        self.proxy.stall()
-        yield
-        self.proxy.resume()
-
-    @contextmanager
-    def cut_after(self, count_bytes: int) -> Iterator[None]:
-        self.proxy.cuts_after = count_bytes
-        yield
-        self.proxy.cuts_after = None
 
 
 def record_of(topic: str, method: Any, properties: Any, body: bytes) -> Record:

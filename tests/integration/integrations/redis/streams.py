@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 
 from asyncflow.integrations.redis import RedisPublisher, RedisSettings
 from asyncflow.integrations.redis.entries import HEADER
 from asyncflow.scheduler.publishing.publisher import Record
-from asyncflow.testing.publisher_suite import BrokerUnderTest
-from tests.support.proxy import CuttingProxy
-
-MAX_BYTES = 100_000
+from tests.support.proxied_broker import MAX_BYTES, ProxiedBroker
 
 
-class Streams(BrokerUnderTest):
+class Streams(ProxiedBroker):
     """Lead publishers to the server through a proxy, and look at its streams past it."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        assert parts.hostname
-        assert parts.port
-        self.proxy = CuttingProxy((parts.hostname, parts.port))
-        self.url = url.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{self.proxy.port}")
+        super().__init__(url)
         self.client: Any = redis.Redis.from_url(url)
         self.user = f"user-{uuid.uuid4().hex[:8]}"
         self._made: list[str] = []
@@ -36,7 +27,7 @@ class Streams(BrokerUnderTest):
         self.client.delete(*self._made, "never-made")
         self.client.acl_deluser(self.user)
         self.client.close()
-        self.proxy.close()
+        super().close()
 
     def make_publisher(self, timeout_seconds: float = 30.0, **settings: Any) -> RedisPublisher:
         its = {"delivery_timeout_seconds": timeout_seconds, "max_message_bytes": MAX_BYTES, **settings}
@@ -57,30 +48,8 @@ class Streams(BrokerUnderTest):
     def stored(self, topic: str, count: int) -> Sequence[Record]:
         return [record_of(topic, fields) for _, fields in self.client.xrange(topic)]
 
-    def bytes_too_many(self) -> int:
-        return MAX_BYTES + 1
-
     def forbidden_topic(self) -> str:
         return self.named("forbidden")
-
-    @contextmanager
-    def away(self) -> Iterator[None]:
-        self.proxy.refuse()
-        self.proxy.reset()
-        yield
-        self.proxy.refuse(False)
-
-    @contextmanager
-    def silent(self) -> Iterator[None]:
-        self.proxy.stall()
-        yield
-        self.proxy.resume()
-
-    @contextmanager
-    def cut_after(self, count_bytes: int) -> Iterator[None]:
-        self.proxy.cuts_after = count_bytes
-        yield
-        self.proxy.cuts_after = None
 
 
 def record_of(topic: str, fields: dict[bytes, bytes]) -> Record:

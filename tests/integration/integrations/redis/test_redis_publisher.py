@@ -9,20 +9,15 @@ from typing import Any
 import pytest
 
 from asyncflow.scheduler.publishing.publisher import SENT, Record, Rejected, Retry, Unavailable
-from asyncflow.testing.publisher_suite import PublisherSuite
-from tests.support.forking import Child
+from tests.support.own_publisher_suite import OwnPublisherSuite, a_record
 
 pytestmark = pytest.mark.timeout(240)
 
 Streams = Any  # which needs redis-py
 
 
-class TestRedisPublisher(PublisherSuite):
+class TestRedisPublisher(OwnPublisherSuite):
     """All of it."""
-
-
-def a_record(topic: str, number: int = 0, key: bytes | None = b"k") -> Record:
-    return Record(topic, key, b"%d" % number, [("message-id", b"id-%d" % number)])
 
 
 def test_an_entry_has_key_value_and_headers_as_fields(broker: Streams) -> None:
@@ -103,22 +98,6 @@ def test_a_server_that_takes_no_write_costs_no_attempt(broker: Streams) -> None:
     assert outcome.error.startswith("NOREPLICAS")
     assert publisher.publish([a_record(topic)]) == [SENT]
     publisher.close()
-
-
-def test_after_a_fork_parent_and_child_each_publish_through_a_connection_of_their_own(broker: Streams) -> None:
-    topic, publisher = broker.make_topic(), broker.make_publisher()
-    assert publisher.publish([a_record(topic, 0)]) == [SENT]
-
-    def in_the_child() -> list[Any]:
-        outcomes = list(publisher.publish([a_record(topic, 1)]))
-        publisher.close()
-        return outcomes
-
-    assert Child(in_the_child).result() == [SENT]
-    assert publisher.publish([a_record(topic, 2)]) == [SENT]
-    publisher.close()
-    assert [record.value for record in broker.stored(topic, 3)] == [b"0", b"1", b"2"]
-    assert publisher.publish([a_record(topic)]) == [Unavailable("the publisher is closed")]
 
 
 def test_nobody_there_is_unavailable(broker: Streams) -> None:

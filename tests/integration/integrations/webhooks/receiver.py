@@ -8,8 +8,7 @@ import struct
 import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
 from types import MappingProxyType
@@ -19,11 +18,9 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from asyncflow.errors import InvalidSignatureError
 from asyncflow.integrations.webhooks import WebhookPublisher, WebhookSettings, make_secret, verify
 from asyncflow.scheduler.publishing.publisher import Record
-from asyncflow.testing.publisher_suite import BrokerUnderTest
-from tests.support.proxy import CuttingProxy
+from tests.support.proxied_broker import MAX_BYTES, ProxiedBroker
 
 WAIT_SECONDS = 60.0
-MAX_BYTES = 100_000
 OF_HTTP = {"host", "content-length", "connection", "accept", "accept-encoding", "user-agent"}
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
@@ -144,17 +141,16 @@ class ReceivingServer:
         return Handler
 
 
-class WebhookReceiver(BrokerUnderTest):
+class WebhookReceiver(ProxiedBroker):
     """Lead publishers to a server through a proxy."""
 
     def __init__(self) -> None:
         self.secret = make_secret()
         self.server = ReceivingServer(self.secret)
-        self.proxy = CuttingProxy(("127.0.0.1", self.server.port))
-        self.url = f"http://127.0.0.1:{self.proxy.port}/hooks/{{topic}}"
+        super().__init__(f"http://127.0.0.1:{self.server.port}/hooks/{{topic}}")
 
     def close(self) -> None:
-        self.proxy.close()
+        super().close()
         self.server.close()
 
     def make_publisher(self, timeout_seconds: float = 30.0, **settings: Any) -> WebhookPublisher:
@@ -178,33 +174,11 @@ class WebhookReceiver(BrokerUnderTest):
     def unroutable_topic(self) -> str:
         return f"nobody-{uuid.uuid4().hex[:12]}"
 
-    def bytes_too_many(self) -> int:
-        return MAX_BYTES + 1
-
     def refusing_topic(self) -> str:
         return self.make_topic(503)
 
     def forbidden_topic(self) -> str:
         return self.make_topic(403)
-
-    @contextmanager
-    def away(self) -> Iterator[None]:
-        self.proxy.refuse()
-        self.proxy.reset()
-        yield
-        self.proxy.refuse(False)
-
-    @contextmanager
-    def silent(self) -> Iterator[None]:
-        self.proxy.stall()
-        yield
-        self.proxy.resume()
-
-    @contextmanager
-    def cut_after(self, count_bytes: int) -> Iterator[None]:
-        self.proxy.cuts_after = count_bytes
-        yield
-        self.proxy.cuts_after = None
 
 
 def record_of(topic: str, posted: Posted) -> Record:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import ssl
 import subprocess
@@ -11,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -26,7 +24,6 @@ from asyncflow.integrations.webhooks import WebhookPublisher, WebhookSettings, m
 from asyncflow.outbox.clock import seconds_until
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry, Sent, Unavailable
 from asyncflow.testing import Signals
-from asyncflow.testing.publisher_suite import PublisherSuite
 from tests.integration.integrations.webhooks.receiver import (
     Answer,
     Posted,
@@ -36,13 +33,13 @@ from tests.integration.integrations.webhooks.receiver import (
     until,
 )
 from tests.support.databases import open_engine
-from tests.support.forking import Child
+from tests.support.own_publisher_suite import OwnPublisherSuite, a_record
 from tests.support.snippets import snippets
 
 pytestmark = pytest.mark.timeout(120)
 
 
-class TestWebhookPublisher(PublisherSuite):
+class TestWebhookPublisher(OwnPublisherSuite):
     """All of it."""
 
 
@@ -52,10 +49,6 @@ def other() -> Iterator[ReceivingServer]:
     server = ReceivingServer(make_secret())
     yield server
     server.close()
-
-
-def a_record(topic: str, number: int = 0, key: bytes | None = b"k") -> Record:
-    return Record(topic, key, b"%d" % number, [("message-id", b"id-%d" % number)])
 
 
 def outcome_of(publisher: WebhookPublisher, topic: str) -> Outcome:
@@ -327,49 +320,16 @@ def test_the_batches_that_are_asked_for_grow_and_shrink_with_what_is_answered(br
 # -- life ------------------------------------------------------------------------------------------------
 
 
-def test_after_a_fork_parent_and_child_each_publish_through_connections_of_their_own(broker: WebhookReceiver) -> None:
-    topic, publisher = broker.make_topic(), broker.make_publisher()
-    assert outcome_of(publisher, topic) == SENT
-
-    def in_the_child() -> list[Any]:
-        outcomes = list(publisher.publish([a_record(topic, 1)]))
-        publisher.close()
-        return outcomes
-
-    assert Child(in_the_child).result() == [SENT]
-    assert publisher.publish([a_record(topic, 2)]) == [SENT]
-    publisher.close()
-    assert [record.value for record in broker.stored(topic, 3)] == [b"0", b"1", b"2"]
-
-
 def test_close_gives_sockets_and_threads_back_and_publishing_afterwards_is_unavailable(broker: WebhookReceiver) -> None:
     topic, before = broker.make_topic(), set(threading.enumerate())
     publisher = broker.make_publisher()
-    assert own_sockets(broker) == 0
+    assert broker.own_sockets() == 0
     assert outcome_of(publisher, topic) == SENT
-    assert own_sockets(broker) > 0
+    assert broker.own_sockets() > 0
     publisher.close()
-    until(lambda: own_sockets(broker) == 0)
+    until(lambda: broker.own_sockets() == 0)
     assert outcome_of(publisher, topic) == Unavailable("the publisher is closed")
     until(lambda: not [one for one in set(threading.enumerate()) - before if one.name == "asyncflow-coroutines"])
-
-
-def own_sockets(broker: WebhookReceiver) -> int:
-    """Return how many connections of this process lead to the proxy."""
-    return sum(map(partial(leads_to, broker.proxy.port), map(int, os.listdir("/proc/self/fd"))))
-
-
-def leads_to(port: int, number: int) -> bool:
-    try:
-        one = socket.socket(fileno=number)
-    except OSError:  # it is no socket
-        return False
-    try:
-        return bool(one.getpeername()[1:2] == (port,))
-    except (OSError, TypeError):  # it is not connected, or not of TCP
-        return False
-    finally:
-        one.detach()  # whose it is closes it
 
 
 # -- TLS and secrets -------------------------------------------------------------------------------------
