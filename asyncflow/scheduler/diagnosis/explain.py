@@ -160,17 +160,15 @@ def _parked(connection: Connection, outbox: Outbox, row: Any) -> Any:
 def _behind_its_key(row: Any, parked: Any) -> Explanation:
     if parked.due is None:
         why = (
-            f"Its type is ordered, and its key {row.task_key} waits behind the dead letter "
-            f"{parked.blocked_by}: it goes on "
-            f"when that is replayed, cancelled or discarded."
+            f"Its type is ordered, and its key {row.task_key} waits behind the dead letter {parked.blocked_by}: "
+            f"it goes on when that is replayed, cancelled or discarded."
         )
         return _told(row, why, remedy=f"asyncflow dead-letters show --id {parked.blocked_by}")
     due_in = (parked.due - row.now).total_seconds()
     tried = f"in {lasting(due_in)}" if due_in > 1 else "now"
     why = (
-        f"Its type is ordered, and its key {row.task_key} is parked since {_ago(row, parked.since)}: the key's "
-        "first task is "
-        f"tried {tried}, and this one in its turn{_because(row)}."
+        f"Its type is ordered, and its key {row.task_key} is parked since {_ago(row, parked.since)}: "
+        f"the key's first task is tried {tried}, and this one in its turn{_because(row)}."
     )
     return _told(row, why, parked.due)
 

@@ -49,8 +49,7 @@ def _clocks(sight: Sight) -> Iterator[Finding]:
                 since=None,
                 cause=(
                     f"The clock of {state.host or name} is {lasting(abs(ahead))} {direction} the database's: "
-                    "due times go "
-                    f"by the database's, but logs and what handlers write by their own."
+                    f"due times go by the database's, but logs and what handlers write by their own."
                 ),
                 remedy="chronyc makestep  # on that host, or whatever keeps its clock",
             )
@@ -65,9 +64,9 @@ def _trouble(name: str, trouble: ToldTrouble) -> Iterator[Finding]:
             name=name,
             since=at(trouble.since),
             cause=(
-                f"{trouble.count} settles of {name} changed nothing, for others owned the shards by then or "
-                "had settled "
-                f"the rows: it paused for longer than its lease, or two instances have one instance_index."
+                f"{trouble.count} settles of {name} changed nothing, for others owned the shards by then "
+                "or had settled the rows: it paused for longer than its lease, or two instances have one "
+                "instance_index."
             ),
             remedy="asyncflow instances list",
         )

@@ -43,8 +43,7 @@ def _behind(sight: Sight, status: Status, task_type: str, age: float, kept: floa
         since=sight.ago(age - kept),
         cause=(
             f"{status.name} rows of {task_type} are kept for {lasting(kept)}, and the oldest was settled "
-            f"{lasting(age)} ago: "
-            f"the cleaner does not keep up, cannot delete, or nobody owns their shards."
+            f"{lasting(age)} ago: the cleaner does not keep up, cannot delete, or nobody owns their shards."
         ),
         remedy="asyncflow instances list  # then let cleaning_batch be larger, or cleaning_pause_seconds shorter",
     )
@@ -93,9 +92,8 @@ def _late(sight: Sight, name: str, rows: Sequence[ParkedRow]) -> Finding:
         name=f"{first.key} of {name}",
         since=first.since,
         cause=(
-            f"Tasks of {_keys(first, rows)} of {name} wait for {_age(sight, first)}: the first one fails and "
-            "is tried again "
-            f"{tried}, or the key has more tasks than it may send at once; other keys go on."
+            f"Tasks of {_keys(first, rows)} of {name} wait for {_age(sight, first)}: the first one fails "
+            f"and is tried again {tried}, or the key has more tasks than it may send at once; other keys go on."
         ),
         remedy=f"asyncflow tasks list --type {quoted(name)} --key {quoted(first.key)}",
     )
