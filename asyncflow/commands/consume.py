@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
-from asyncflow.commands.processes.log import add_log_options, show_log
-from asyncflow.commands.processes.several import add_processes_option, run_several
-from asyncflow.commands.processes.sibling import this_sibling
+from asyncflow.commands.processes.log import add_log_options
+from asyncflow.commands.processes.several import add_processes_option, run_command
+from asyncflow.commands.processes.sibling import Sibling
 from asyncflow.commands.running import run_until_stopped
 from asyncflow.commands.stop_signals import StopSignals
 from asyncflow.commands.target import made_at
@@ -25,12 +26,11 @@ def add_to(commands: Any) -> None:
 
 
 def _consume(options: argparse.Namespace) -> int:
-    sibling = this_sibling()
-    with StopSignals() as signals:
-        show_log(options, sibling)
-        if sibling is None and options.processes is not None:
-            return run_several(options, signals)
-        with signals.cutting_short():
-            consumer = made_at(options.target, BaseConsumer, "a Consumer, or a function that makes one")
-            consumer.hooks.add(LoggingHook())
-        return run_until_stopped(consumer, signals)
+    return run_command(options, partial(_run_one, options))
+
+
+def _run_one(options: argparse.Namespace, signals: StopSignals, _: Sibling | None) -> int:
+    with signals.cutting_short():
+        consumer = made_at(options.target, BaseConsumer, "a Consumer, or a function that makes one")
+        consumer.hooks.add(LoggingHook())
+    return run_until_stopped(consumer, signals)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from asyncflow.commands.diagnosis.notifying import add_notify_options, notifying
 from asyncflow.commands.processes.health import Health, HealthServer
-from asyncflow.commands.processes.log import add_log_options, show_log
-from asyncflow.commands.processes.several import add_processes_option, run_several
-from asyncflow.commands.processes.sibling import Sibling, this_sibling
+from asyncflow.commands.processes.log import add_log_options
+from asyncflow.commands.processes.several import add_processes_option, run_command
+from asyncflow.commands.processes.sibling import Sibling
 from asyncflow.commands.running import run_until_stopped
 from asyncflow.commands.stop_signals import StopSignals
 from asyncflow.commands.target import scheduler_at
@@ -43,18 +44,17 @@ def add_to(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    sibling = this_sibling()
-    with StopSignals() as signals:
-        show_log(options, sibling)
-        if sibling is None and options.processes is not None:
-            return run_several(options, signals, lambda one: _places(options, one))
-        with signals.cutting_short():
-            scheduler = scheduler_at(options.target)
-            _require_shared(scheduler, sibling)
-            _configure_jobs(scheduler, options.config)
-            scheduler.hooks.add(LoggingHook())
-        with _servers(options, scheduler, sibling or Sibling(0, 1)):
-            return run_until_stopped(scheduler, signals)
+    return run_command(options, partial(_run_one, options), partial(_places, options))
+
+
+def _run_one(options: argparse.Namespace, signals: StopSignals, sibling: Sibling | None) -> int:
+    with signals.cutting_short():
+        scheduler = scheduler_at(options.target)
+        _require_shared(scheduler, sibling)
+        _configure_jobs(scheduler, options.config)
+        scheduler.hooks.add(LoggingHook())
+    with _servers(options, scheduler, sibling or Sibling(0, 1)):
+        return run_until_stopped(scheduler, signals)
 
 
 def _servers(options: argparse.Namespace, scheduler: Scheduler, sibling: Sibling) -> ExitStack:

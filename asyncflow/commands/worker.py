@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
-from asyncflow.commands.processes.log import add_log_options, show_log
-from asyncflow.commands.processes.several import add_processes_option, run_several
-from asyncflow.commands.processes.sibling import Sibling, this_sibling
+from asyncflow.commands.processes.log import add_log_options
+from asyncflow.commands.processes.several import add_processes_option, run_command
+from asyncflow.commands.processes.sibling import Sibling
 from asyncflow.commands.running import run_until_stopped
 from asyncflow.commands.stop_signals import StopSignals
 from asyncflow.commands.target import made_at
@@ -30,15 +31,14 @@ def add_to(commands: Any) -> None:
 
 
 def _worker(options: argparse.Namespace) -> int:
-    sibling = this_sibling()
-    with StopSignals() as signals:
-        show_log(options, sibling)
-        if sibling is None and options.processes is not None:
-            return run_several(options, signals)
-        with signals.cutting_short():
-            target = made_at(options.target, (Outbox, Scheduler), _WANTED)
-            worker = command.worker_of(target, _named_apart(options, sibling), LoggingHook())
-        return run_until_stopped(worker, signals)
+    return run_command(options, partial(_run_one, options))
+
+
+def _run_one(options: argparse.Namespace, signals: StopSignals, sibling: Sibling | None) -> int:
+    with signals.cutting_short():
+        target = made_at(options.target, (Outbox, Scheduler), _WANTED)
+        worker = command.worker_of(target, _named_apart(options, sibling), LoggingHook())
+    return run_until_stopped(worker, signals)
 
 
 def _named_apart(options: argparse.Namespace, sibling: Sibling | None) -> argparse.Namespace:
