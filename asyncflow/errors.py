@@ -16,6 +16,9 @@ AsyncflowError
 │   └── CharacterSetError
 ├── InvalidStageError          a stage's name or context that the row cannot hold
 ├── InvalidResultError         what a handler returned cannot be kept
+├── EncryptionError            a payload could not be encrypted or decrypted
+│   ├── KeyGoneError
+│   └── PayloadAlteredError
 ├── ClaimLostError             somebody else has the task by now, or it is settled
 ├── UnsettledEffectError       a transactional handler changed what could not commit with its task's outcome
 ├── AroundError                a context manager of Outbox(around=...) raised an error of its own
@@ -134,6 +137,18 @@ class InvalidStageError(AsyncflowError, ValueError):
 
 class InvalidResultError(AsyncflowError, ValueError):
     """What the handler returned is too large to be kept, or would not come back from JSON as it is."""
+
+
+class EncryptionError(AsyncflowError):
+    """A payload could not be encrypted or decrypted here, now; another process, or a later attempt, may do it."""
+
+
+class KeyGoneError(EncryptionError):
+    """The key of a payload is gone: nobody can read it any more; its task fails at once."""
+
+
+class PayloadAlteredError(EncryptionError):
+    """A ciphertext is not what was written for this task: it was changed, or belongs to another one."""
 
 
 class ClaimLostError(AsyncflowError):

@@ -220,7 +220,8 @@ def render_state(state: TaskState) -> str:
         "changed": state.modified_at,
         "due": state.next_select_time,
         "headers": state.headers or None,
-        "payload": _payload(state.payload),
+        "payload": _payload(state.payload) if state.hidden is None else f"hidden: {state.hidden}",
+        "encrypted": state.encrypted,
     }
     lines = [f"{name:<10}{printable(value)}" for name, value in fields.items() if value is not None]
     return "\n".join([*lines, "log", *(f"    {line}" for line in state.log.splitlines())])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.orm import Session
 
 from asyncflow.consuming.effects import Effects, arguments_of, asking, context_of
+from asyncflow.consuming.encrypted import decrypted, readable
 from asyncflow.consuming.received import AnyReceived
 from asyncflow.consuming.subscription import Subscription
 from asyncflow.leash import on_leash
@@ -40,11 +41,12 @@ class AsyncEffects(Effects):
 
     def deliver(self, subscription: Subscription, message: AnyReceived, attempt: int) -> None:
         """Do so, and wait for it."""
+        message = decrypted(message, self._outbox.encryption)
         self._finish(self._deliver(subscription, message, context_of(subscription, message, attempt)))
 
     def bury(self, subscription: Subscription, message: AnyReceived, verdict: Verdict) -> None:
         """Do so, and wait for it."""
-        self._finish(self._bury(subscription, message, verdict))
+        self._finish(self._bury(subscription, readable(message, self._outbox.encryption), verdict))
 
     async def _deliver(self, subscription: Subscription, message: AnyReceived, ctx: TaskContext) -> None:
         async def effect(session: AsyncSession) -> None:

@@ -11,9 +11,11 @@ from asyncflow.consuming.subscription import (
     headers_that_fit,
     key_of_message,
 )
+from asyncflow.errors import KeyGoneError
 from asyncflow.outbox import Message, Outbox, Status
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.message import Door, row_of
+from asyncflow.outbox.task import ALGORITHM
 from asyncflow.scheduler.table.log_lines import log_line, short_error
 from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.text import printable
@@ -32,6 +34,12 @@ def dead_letter(
     body = Message(subscription.payload(message), key, headers, content_type=payloads.JSON)
     row = row_of(body, subscription.kind, Door(outbox.shard_count, _ANY_SIZE))
     log = log_line(verdict.error, verdict.frames)
+    if ALGORITHM not in message.headers:  # what cannot be read stays as it came
+        try:
+            outbox.encryption.encrypt_row(row, subscription.kind, _ANY_SIZE)
+        except KeyGoneError as error:  # whose key is gone is to be forgotten, and holds nobody up
+            row["payload"] = b"{}"
+            log += log_line(short_error(f"the payload is left out: {error}"))
     if left_out:
         log += log_line(short_error(f"left out, for a row cannot keep it: {', '.join(map(printable, left_out))}"))
     return {**row, "status": int(Status.FAILED), "schedule_log": log}

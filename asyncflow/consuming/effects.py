@@ -13,14 +13,18 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from asyncflow.consuming.dead_letter import dead_letter
+from asyncflow.consuming.encrypted import decrypted, readable
 from asyncflow.consuming.received import AnyReceived
 from asyncflow.consuming.subscription import Subscription, headers_of_message, key_of_message
 from asyncflow.errors import (
     AsyncflowError,
     CharacterSetError,
     ConnectionSilentError,
+    EncryptionError,
     InvalidMessageIdError,
     InvalidStageError,
+    KeyGoneError,
+    PayloadAlteredError,
 )
 from asyncflow.leash import Leash
 from asyncflow.outbox import Inbox, Outbox, Status, queries
@@ -59,6 +63,7 @@ class Effects:
 
     def deliver(self, subscription: Subscription, message: AnyReceived, attempt: int) -> None:
         """Let a message take effect once; raises what the handler raises, and then nothing has changed."""
+        message = decrypted(message, self._outbox.encryption)
         ctx = context_of(subscription, message, attempt)
         with self._new(subscription, message) as session:
             if session is not None:
@@ -67,14 +72,17 @@ class Effects:
 
     def bury(self, subscription: Subscription, message: AnyReceived, verdict: Verdict) -> None:
         """Remember a message as taken, with a dead letter if it failed, which an operator may replay."""
+        message = readable(message, self._outbox.encryption)
         with self._new(subscription, message) as session:
             if session is not None:
                 self._write(session, subscription, message, verdict)
 
     def is_trouble(self, error: BaseException) -> bool:
-        """Tell whether it is the database's, and not the message's: it is away, or a lock was waited for in vain."""
+        """Tell whether it is the database's or the keys', and not the message's: away, or locked in vain."""
         if isinstance(error, (InboxAwayError, ConnectionSilentError)):
             return True
+        if isinstance(error, EncryptionError):  # whoever has the keys is away, or this process was given none
+            return not isinstance(error, (KeyGoneError, PayloadAlteredError))
         if not isinstance(error, DBAPIError):
             return False
         dialect: Any = self._engine.dialect

@@ -15,6 +15,7 @@ from asyncflow.outbox.declarations.option_types import HandlerOptions, MessageOp
 from asyncflow.outbox.declarations.periodic_task import DUE_TIME, PeriodicTask
 from asyncflow.outbox.declarations.task_type import MessageType, TaskTypes
 from asyncflow.outbox.dedupe import Enqueued
+from asyncflow.outbox.encryption.encryption import Encryption
 from asyncflow.outbox.message import Call, Door, call_row_of
 from asyncflow.outbox.options import field_names, refuse_unknown
 from asyncflow.outbox.task_function import ContextT, Declare, P, R, SessionT, TaskFunction
@@ -34,6 +35,8 @@ _PERIODIC_OPTIONS = field_names(PeriodicTask, but=("task_type", "cron"))
 
 class Declaring(ABC):
     """Hold what an application declares, as the base of its outbox; complete before any thread uses that."""
+
+    encryption: Encryption
 
     def __init__(
         self,
@@ -68,8 +71,8 @@ class Declaring(ABC):
         Options: ``destination`` (a publisher's name), ``topic`` (the type's name), ``max_retries`` (10),
         ``retry_interval_seconds`` (1), ``max_retry_interval_seconds`` (10), ``retry_factor`` (2), ``retry_jitter``
         (0), ``rate_limit_per_second`` (None), ``ordered`` (False), ``when_exhausted`` ("block"), ``limit`` (None),
-        ``cloudevents`` (that of the outbox), ``enabled`` (True). As a decorator it takes the function ``(session,
-        tasks) -> payloads`` that builds payloads when they are sent.
+        ``cloudevents`` and ``encryption`` (those of the outbox), ``enabled`` (True). As a decorator it takes the
+        function ``(session, tasks) -> payloads`` that builds payloads when they are sent.
 
         Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
         """
@@ -77,7 +80,9 @@ class Declaring(ABC):
         options.setdefault("destination", self.default_destination)
         options.setdefault("topic", task_type)
         options.setdefault("cloudevents", self.cloudevents)
-        return self.task_types.declare(MessageType(name=task_type, **options))
+        kind = MessageType(name=task_type, **options)
+        self.encryption.require_possible(kind)
+        return self.task_types.declare(kind)
 
     @overload
     def task(
@@ -125,7 +130,7 @@ class Declaring(ABC):
         if callable(task_type):
             return self.task(**options)(task_type)
         if task_type is not None:
-            return self.handler_types.declare(HandlerType(name=task_type, **self._of_outbox, **options))
+            return self._declared(HandlerType(name=task_type, **self._of_outbox, **options))
 
         def declare(given: Any) -> Any:
             handler = function_of(given)
@@ -133,7 +138,7 @@ class Declaring(ABC):
             if name is None:
                 raise OptionError(f"the handler {shown(handler)} has no name; use outbox.task('name')(handler)")
             kind = HandlerType(name=name, handler=handler, **self._of_outbox, **options)
-            return self._function_of(self.handler_types.declare(kind).name, handler)
+            return self._function_of(self._declared(kind).name, handler)
 
         return declare
 
@@ -157,6 +162,10 @@ class Declaring(ABC):
             )
         self.periodic_tasks[declared.name] = declared
         return declared
+
+    def _declared(self, kind: HandlerType) -> HandlerType:
+        self.encryption.require_possible(kind)
+        return self.handler_types.declare(kind)
 
     @property
     def _of_outbox(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from asyncflow.outbox.ids import new_id, shard_of, shard_of_key
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH
-from asyncflow.outbox.task import FOLLOW_UP
+from asyncflow.outbox.task import ALGORITHM, FOLLOW_UP, KEY_ID
 from asyncflow.text import require_text, shown
 
 MAX_PRIORITY = 31_104_000  # seconds: 360 days, asyncflow's bound
@@ -39,7 +39,7 @@ RECORD_OVERHEAD_BYTES = 2048
 SPARE_BYTES = 400  # of those, for headers that hooks add
 MAX_MESSAGE_BYTES = 1_000_000 - RECORD_OVERHEAD_BYTES  # the least of the defaults of clients
 CONTENT_TYPE = "content-type"
-RESERVED_HEADERS = frozenset({"message-id", "message-type", CONTENT_TYPE, FOLLOW_UP})
+RESERVED_HEADERS = frozenset({"message-id", "message-type", CONTENT_TYPE, FOLLOW_UP, ALGORITHM, KEY_ID})
 
 
 class _WhatIsReturned:
@@ -211,7 +211,7 @@ def event_bytes(task_type: TaskType, body: bytes | None, key: str | None, header
     if events is None:
         return 0
     added = events.most_added_bytes(task_type.name, len((key or "").encode()), len((headers or "").encode()))
-    is_json = headers is None or f'"{CONTENT_TYPE}":' not in headers
+    is_json = headers is None or not (f'"{CONTENT_TYPE}":' in headers or f'"{ALGORITHM}":' in headers)
     in_base64 = 0 if events.mode == "binary" or is_json else len(body or b"") // 3 + 4
     return added + in_base64
 

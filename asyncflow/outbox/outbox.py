@@ -15,6 +15,8 @@ from asyncflow.outbox.declarations.cloud_events import CloudEvents
 from asyncflow.outbox.declarations.outbox_hooks import AnyHook, OutboxHooks
 from asyncflow.outbox.declaring import Declaring, checked
 from asyncflow.outbox.dedupe import Enqueued, idempotency_key_of
+from asyncflow.outbox.encryption.encryption import Encryption
+from asyncflow.outbox.encryption.hook import PayloadEncryption
 from asyncflow.outbox.enqueuing import Add, Enqueuing, add_within
 from asyncflow.outbox.ids import SHARD_COUNT
 from asyncflow.outbox.living import remember
@@ -57,6 +59,7 @@ class Outbox(Declaring, LookUp):
     ``transaction``: opens the application's own transaction around transactional handlers without a ``session``: a
     context manager that gives its Connection, commits at the end or raises, and lets nobody commit before.
     ``cloudevents``: how messages travel as CloudEvents, of the types that say nothing else.
+    ``encryption``: encrypts payloads as they are written, and decrypts them where they are used.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Outbox(Declaring, LookUp):
         around: Iterable[AroundFactory] = (),
         transaction: Enclose | None = None,
         cloudevents: CloudEvents | None = None,
+        encryption: PayloadEncryption | None = None,
         **unknown: Never,
     ) -> None:
         refuse_keywords("Outbox", unknown, Outbox)
@@ -89,6 +93,8 @@ class Outbox(Declaring, LookUp):
         self.max_message_bytes = max_message_bytes
         self.context_row_bytes = context_row_bytes
         self.bell = Bell()
+        self.encryption = Encryption(encryption)
+        self._encrypts = bool(self.encryption)
         super().__init__(Door(shard_count, max_message_bytes), default_destination, around, transaction, cloudevents)
         self.hooks = OutboxHooks(hooks, self.around)
         remember(self)
@@ -242,6 +248,8 @@ class Outbox(Declaring, LookUp):
 
     def _row_of(self, call: Call, task_type: HandlerType) -> dict[str, Any]:
         row = call_row_of(call, task_type, self._door)
+        if self._encrypts:
+            self.encryption.encrypt_row(row, task_type, self.max_message_bytes)
         if call.then is not None:
             follows = following(call.then, self, self.handler_types)
             its_row = self._row_of(follows.call, follows.task_type)
@@ -256,6 +264,9 @@ class Outbox(Declaring, LookUp):
             # They share a turn, and go by their ids: of a process whose clock was set back, too.
             for row, task_id in zip(rows, sorted(row["id"] for row in rows), strict=True):
                 row["id"] = task_id
+        if self._encrypts:  # when each has its id, which is bound
+            for row in rows:
+                self.encryption.encrypt_row(row, task_type, self.max_message_bytes)
         add = partial(self._writer.add, caller, name, rows, _keys_of(messages), bulk=bulk)
         return self._add_within(task_type, rows, add) if self.hooks.around_enqueue else add()
 

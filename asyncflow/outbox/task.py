@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import orjson
 
 FOLLOW_UP = "asyncflow-then"  # beside the headers that were given: the task that follows this one
+# And of a payload that is encrypted, by which algorithm and with which key.
+ALGORITHM, KEY_ID = "payload-encryption", "payload-key-id"
 
 
 def headers_of(text: str | None) -> dict[str, str]:
@@ -16,6 +18,9 @@ def headers_of(text: str | None) -> dict[str, str]:
         return {}
     headers: dict[str, str] = orjson.loads(text)
     headers.pop(FOLLOW_UP, None)
+    if ALGORITHM in headers:
+        del headers[ALGORITHM]
+        headers.pop(KEY_ID, None)
     return headers
 
 

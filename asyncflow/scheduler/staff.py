@@ -115,7 +115,8 @@ class Staff:
         instance, standing = self._instance, self._standing
         wake = standing.alarms.handlers.wake
         source = ShardClaims(instance, standing.scope, wake)
-        tools = Tools(source, instance.engine, instance.outbox.max_message_bytes, instance.at_home)
+        outbox = instance.outbox
+        tools = Tools(source, instance.engine, outbox.max_message_bytes, instance.at_home, outbox.encryption)
         return Worker(standing.types.handlers, tools, instance.settings, instance.hooks, wake)
 
     def _wards(self) -> Wards:

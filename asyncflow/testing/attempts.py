@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from asyncflow.outbox import HandlerType, Outbox, RetryTask, Status
-from asyncflow.outbox.arguments.signature import CONTEXT
+from asyncflow.outbox.arguments.signature import CONTEXT, Signature
+from asyncflow.outbox.encryption.marks import is_encrypted
 from asyncflow.outbox.outcome.follow_up import takes_result
 from asyncflow.outbox.task import headers_of
+from asyncflow.scheduler.worker.handler_call import decrypted_arguments
 from asyncflow.scheduler.worker.leaving.results import Result, result_of
 from asyncflow.scheduler.worker.task_context import TaskContext
 from asyncflow.scheduler.worker.transactional.enclosing_commit import work_in
@@ -20,7 +22,7 @@ from asyncflow.scheduler.worker.verdict import SUCCEEDED, Verdict, verdict_of
 from asyncflow.testing.calls import Calls, Committed
 from asyncflow.testing.contexts import task_context
 from asyncflow.testing.performing import within
-from asyncflow.testing.rows import Rows
+from asyncflow.testing.rows import Rows, task_of
 
 if TYPE_CHECKING:
     from asyncflow.outbox.declarations.handler_type import Enclose
@@ -68,7 +70,7 @@ class Attempts:
             most = self._outbox.max_message_bytes
             handler = _telling(handler, lambda returned: results.append(result_of(returned, kind, most)))
         try:
-            given = signature.revive(orjson.loads(row.payload or b"{}"))
+            given = self._arguments(signature, row)
             if signature.takes_context:
                 given[CONTEXT] = ctx
             call: Callable[[], Any]
@@ -82,6 +84,11 @@ class Attempts:
         except Exception as error:  # noqa: BLE001 - kept, and raised when all is done
             return error
         return None
+
+    def _arguments(self, signature: Signature, row: Any) -> dict[str, Any]:
+        if is_encrypted(row.headers):
+            return decrypted_arguments(self._outbox.encryption, signature, task_of(row))
+        return signature.revive(orjson.loads(row.payload or b"{}"))
 
 
 def _telling(handler: Callable[..., Any], tell: Callable[[Any], None]) -> Callable[..., Any]:

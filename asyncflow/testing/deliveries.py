@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from asyncflow.errors import BuilderError, UndeliveredError
-from asyncflow.outbox import MessageType, Outbox, Status
+from asyncflow.outbox import MessageType, Outbox, Status, Task
 from asyncflow.outbox.declarations.retry import is_spent
 from asyncflow.outbox.payload import JSON
 from asyncflow.scheduler.publishing.builder import Body, Built, encoded, failed
+from asyncflow.scheduler.publishing.ciphers import Ciphers
 from asyncflow.scheduler.publishing.event_envelope import envelope_of
 from asyncflow.scheduler.publishing.order import retry_wait
 from asyncflow.scheduler.publishing.publisher import Outcome, Publisher, Rejected, Retry, Sent, Unavailable
@@ -31,6 +32,7 @@ class Deliveries:
         self._outbox = outbox
         self._routes = routes
         self._calls = calls
+        self._ciphers = Ciphers(outbox)
         self._parked: set[tuple[str, str | None]] = set()
 
     def deliver(self, row: Any) -> None:
@@ -61,7 +63,10 @@ class Deliveries:
             payload, content_type = built
         if payload is None:
             return Retry(f"there is no builder for {kind.name!r} in this process, and no payload")
-        record = envelope_of(kind, self._routes[kind.destination]).wrap(task, payload, content_type)
+        sent = self._ciphers.as_sent(task, kind, payload)
+        if not isinstance(sent, Task):
+            return sent
+        record = envelope_of(kind, self._routes[kind.destination]).wrap(sent, sent.payload or b"", content_type)
         try:
             return self._routes[kind.destination].publish([record])[0]
         except Exception as error:  # noqa: BLE001 - of one record, as in a relay

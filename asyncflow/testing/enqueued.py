@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session
 
 from asyncflow.outbox import HandlerType, Outbox
+from asyncflow.outbox.encryption.marks import is_encrypted
 from asyncflow.outbox.message import CONTENT_TYPE
 from asyncflow.outbox.payload import encode_argument
 from asyncflow.outbox.task import headers_of
@@ -109,12 +110,15 @@ def read_enqueued(connection: Connection, outbox: Outbox, name: str | None) -> l
 
 
 def _task_of(row: Any, outbox: Outbox) -> EnqueuedTask:
+    payload, headers = row.payload, row.headers
+    if is_encrypted(headers):
+        payload, headers = outbox.encryption.open(row.raw_id, row.task_type, row.task_key, headers, payload)
     return EnqueuedTask(
         id=row.id,
         task_type=row.task_type,
         key=row.task_key,
-        arguments=_arguments(row, outbox.handler_types.get(row.task_type)),
-        payload=row.payload,
+        arguments=_arguments(payload, headers, outbox.handler_types.get(row.task_type)),
+        payload=payload,
         headers=headers_of(row.headers),
         priority=row.priority,
         delay_seconds=max(0.0, row.due_in_seconds),
@@ -122,10 +126,10 @@ def _task_of(row: Any, outbox: Outbox) -> EnqueuedTask:
     )
 
 
-def _arguments(row: Any, kind: HandlerType | None) -> Mapping[str, Any]:
-    if row.payload is None or f'"{CONTENT_TYPE}":' in (row.headers or ""):
+def _arguments(payload: bytes | None, headers: str | None, kind: HandlerType | None) -> Mapping[str, Any]:
+    if payload is None or f'"{CONTENT_TYPE}":' in (headers or ""):
         return {}
-    read = orjson.loads(row.payload)
+    read = orjson.loads(payload)
     if not isinstance(read, dict):
         return {}
     return read if kind is None or kind.signature is None else kind.signature.revive(read)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+import uuid
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +20,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from sqlalchemy.orm import Session
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from asyncflow import Outbox
+from asyncflow import Outbox, Status
 from asyncflow.testing import drain, enqueued, rolled_back
 from tests.support.snippets import ROOT, snippets
 
@@ -116,6 +117,36 @@ def test_the_recipe_of_another_broker_sends_what_waited_there(recipes: Any) -> N
         recipes.outbox.publish(session, "invoice.issued", {"number": 1})
     recipes.scheduler.drain()
     assert ([one.topic for one in recipes.new.records], recipes.old.records) == (["invoice.issued"], [])
+
+
+# -- encryption ------------------------------------------------------------------------------------------
+
+
+def test_the_page_of_encryption_keeps_its_promises(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    page: Any = module_of("sealing", monkeypatch)
+    blocks = snippets("docs/encryption.md")
+    forget = next(place for place, block in enumerate(blocks) if "forget" in block.co_names and place > 2)
+    for block in blocks[:forget]:
+        exec(block, page.__dict__)
+    with page.engine.connect() as connection:
+        bodies = [bytes(one) for one in connection.scalars(select(page.outbox.tasks.c.payload))]
+    assert len(bodies) == 2
+    assert not any(b"ann@shop.test" in body for body in bodies)
+    for block in blocks[forget:]:
+        exec(block, page.__dict__)
+    assert "initech: 8" in capsys.readouterr().out
+    with page.engine.connect() as connection:
+        rows = connection.execute(select(page.tenants.tasks).order_by(page.tenants.tasks.c.id)).all()
+    assert [row.status for row in rows] == [Status.FAILED, Status.SUCCESS]
+    assert "KeyGoneError: the key 'acme' is gone" in rows[0].schedule_log
+    facts = page.PayloadFacts(uuid.uuid4(), "salary.paid", "A1", {})
+    for cipher in (page.Wrapping(), page.rotated):
+        made = cipher.encrypt(b"secret", facts)
+        headers = {"message-id": str(facts.id).encode(), "message-type": b"salary.paid"}
+        headers |= {"payload-encryption": made.algorithm.encode(), "payload-key-id": made.key_id.encode()}
+        assert cipher.decrypt(made, facts) == b"secret"
+    assert page.received(made.content, headers, b"A1") == b"secret"
+    assert page.outbox.encryption.of(page.outbox.task_types["salary.paid"]) == "end_to_end"
 
 
 # -- coming from -----------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ _MOST_DIFF = 12_000  # characters, kept in the audit
 class ShownPayload:
     """Hold what a person sees of a payload."""
 
-    kind: str  # none, json, text, binary
+    kind: str  # none, json, text, binary, encrypted
     text: str
     size: int  # bytes
     is_whole: bool

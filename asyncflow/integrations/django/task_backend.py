@@ -134,7 +134,8 @@ class OutboxTaskBackend(_backends.BaseTaskBackend):
         return result
 
     def _result_of(self, row: Any, queue: str) -> Any:
-        arguments = orjson.loads(row.payload)
+        opened = self.outbox.encryption.open(row.id, row.task_type, row.task_key, row.headers, row.payload)
+        arguments = orjson.loads(opened.payload)
         status = _STATUSES.get(Status(row.status), _FAILED)
         changed_at = row.modified_at if row.retry_count else None
         return _base.TaskResult(

@@ -40,7 +40,8 @@ class Creation:
         Raises a RefusedError, Problem 409 for a key that was used for another task, or OutcomeUnknownError unless each
         has an idempotency key.
         """
-        bound = [Bound.to(caller.name, call, revived(kind, call)) for call in calls]
+        digest = self._outbox.encryption.digest
+        bound = [Bound.to(caller.name, call, revived(kind, call), digest) for call in calls]
 
         def enqueue(connection: Connection) -> list[Enqueued]:
             given = [one.call for one in bound]

@@ -5,19 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any
 
+from anyio.to_thread import run_sync
 from sqlalchemy import Connection
 from starlette.requests import Request
 
+from asyncflow.errors import EncryptionError, KeyGoneError, PayloadAlteredError
 from asyncflow.events import Hooks, StepFailed
 from asyncflow.integrations.flowsvr.databases import Databases
 from asyncflow.integrations.flowsvr.door.problems import Json
 from asyncflow.integrations.flowsvr.hearing import Hearing
+from asyncflow.integrations.flowsvr.tell import tell
+from asyncflow.outbox.declarations.task_type import TaskType
+from asyncflow.outbox.encryption.encryption import Encryption
+from asyncflow.outbox.encryption.marks import is_encrypted
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler.table.log_lines import short_error
 from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome
 from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
 from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 from asyncflow.scheduler.worker.verdict import Verdict
@@ -144,3 +153,44 @@ class HandedOver(Json):
                 return False
         await send({"type": "http.response.body", "body": self.body[-1:] if self._claims else self.body})
         return True
+
+
+class Opening:
+    """Decrypt what is handed out with a claim, and settle what cannot be; used on the event loop."""
+
+    def __init__(
+        self,
+        encryption: Encryption,
+        databases: Databases,
+        claims: ServiceClaims,
+        type_of: Callable[[str], TaskType],
+        hooks: Hooks,
+    ) -> None:
+        self._encryption = encryption
+        self._databases = databases
+        self._claims = claims
+        self._type_of = type_of
+        self._hooks = hooks
+
+    async def opened(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Return the claims whose arguments can be read, in the clear; the attempts at the others have failed."""
+        closed = [claim for claim in claims if is_encrypted(claim.task.headers_json)]
+        if not closed:
+            return list(claims)
+        found = await run_sync(lambda: {claim: self._open(claim) for claim in closed})  # a hook may take its time
+        refused = [one for one in found.values() if isinstance(one, ClaimOutcome)]
+        if refused:
+            settled = await self._databases.run(
+                lambda connection: self._claims.settle(connection, refused, self._type_of)
+            )
+            tell(self._hooks, settled)
+        opened = (found.get(claim, claim) for claim in claims)
+        return [one for one in opened if isinstance(one, Claim)]
+
+    def _open(self, claim: Claim) -> Claim | ClaimOutcome:
+        try:
+            return replace(claim, task=self._encryption.open_task(claim.task))
+        except EncryptionError as error:
+            outcome = "failed" if isinstance(error, (KeyGoneError, PayloadAlteredError)) else "retry"
+            text = short_error(f"{type(error).__name__}: {error}")
+            return ClaimOutcome(HeldClaim(claim.task.id, claim.token), outcome, error=text)

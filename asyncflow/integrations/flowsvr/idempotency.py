@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
@@ -26,16 +26,17 @@ _CALLER_DIGITS = 16
 class Bound:
     """Hold a call whose idempotency key, if it has one, belongs to a caller."""
 
-    def __init__(self, call: Call, given: Call) -> None:
+    def __init__(self, call: Call, given: Call, digest: Callable[[bytes], bytes]) -> None:
         self.call = call  # as the outbox takes it
+        self._digest = digest
         self._given = given  # as it came: of a set, say, that a handler takes, each process tells another order
 
     @classmethod
-    def to(cls, caller: str, given: Call, revived: Call) -> Bound:
+    def to(cls, caller: str, given: Call, revived: Call, digest: Callable[[bytes], bytes]) -> Bound:
         """Let the key of a call, ``revived`` from the JSON that was ``given``, be the caller's."""
         if given.idempotency_key is None:
-            return cls(revived, given)
-        return cls(replace(revived, idempotency_key=_key_of(caller, given.idempotency_key)), given)
+            return cls(revived, given, digest)
+        return cls(replace(revived, idempotency_key=_key_of(caller, given.idempotency_key)), given, digest)
 
     @cached_property
     def mark(self) -> str | None:
@@ -44,7 +45,7 @@ class Bound:
             return None
         fields = [getattr(self._given, name) for name in _CARRIED]
         text = json.dumps([self.call.idempotency_key, fields], sort_keys=True, default=str)
-        return f"={hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
+        return f"={self._digest(text.encode(errors='surrogatepass')).hex()}"
 
 
 _CARRIED = ("arguments", "key", "headers", "priority", "delay_seconds", "run_at", "max_retries")

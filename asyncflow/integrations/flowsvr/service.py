@@ -19,7 +19,7 @@ from asyncflow.integrations.flowsvr.catalogue import Catalogue
 from asyncflow.integrations.flowsvr.creation import Creation
 from asyncflow.integrations.flowsvr.databases import Databases
 from asyncflow.integrations.flowsvr.door.tokens import Token, Tokens
-from asyncflow.integrations.flowsvr.handover import Handover
+from asyncflow.integrations.flowsvr.handover import Handover, Opening
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.integrations.flowsvr.tell import DESTINATION, tell
 from asyncflow.integrations.flowsvr.waiting_holds import WaitingHolds
@@ -86,6 +86,7 @@ class TaskService:
         self.option_changes = OptionChanges(engine, outbox)
         self.dead_letters = DeadLetters(engine, outbox, hooks=[self.hooks.emit])
         self.catalogue = Catalogue(self.configurations.handler_types, settings.type_refresh_seconds)
+        self._opening = Opening(outbox.encryption, self.databases, self.claims, self.catalogue.type_of, self.hooks)
         self._engine = engine
         self._has_tables = False
         self._started_by: int | None = None
@@ -175,7 +176,12 @@ class TaskService:
 
     async def hold(self, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:
         """Claim due tasks of each type up to its limit; whoever cannot pass them on gives them back."""
-        return await self.handover.claim(worker, limits, lease_seconds)
+        claims = await self.handover.claim(worker, limits, lease_seconds)
+        try:
+            return await self._opening.opened(claims)
+        except BaseException:
+            self.handover.give_back(claims)
+            raise
 
     async def are_own(self, ids: Collection[UUID], caller: Token) -> set[UUID]:
         """Return those of the ids whose tasks are no other's: gone, or of types that the caller may use."""

@@ -8,6 +8,7 @@ import orjson
 from sqlalchemy import Row
 
 from asyncflow.outbox import payload as payloads
+from asyncflow.outbox.encryption.marks import is_encrypted
 from asyncflow.outbox.message import CONTENT_TYPE
 from asyncflow.outbox.outcome.follow_up import follow_up_in, has_follow_up, takes_result
 from asyncflow.outbox.status import Status
@@ -61,9 +62,11 @@ def state_json(row: Row[Any]) -> dict[str, Any]:
 
 
 def whole_json(row: Row[Any]) -> dict[str, Any]:
-    """Return a task with its arguments and its context; what was published as bytes has no arguments."""
+    """Return a task with its arguments and its context; what was published as bytes, or encrypted, has none."""
     state = state_json(row)
     is_json = state["headers"].get(CONTENT_TYPE, payloads.JSON) == payloads.JSON and row.payload is not None
+    if is_encrypted(row.headers):  # what is in it goes to who works on it, and to nobody who looks
+        is_json, state["encrypted"] = False, True
     arguments = orjson.Fragment(bytes(row.payload)) if is_json else None
     context = None if row.context is None else orjson.Fragment(row.context)
     if row.status == Status.SUCCESS and row.stage == RESULT_STAGE:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, TypedDict
 
 from asyncflow.outbox.declarations.cloud_events import CloudEvents
+from asyncflow.outbox.declarations.encrypting import Encrypting
 
 
 class Follows(Protocol):
@@ -46,6 +47,7 @@ class TypeOptions(TypedDict, total=False):
     retry_jitter: float
     limit: int | None
     enabled: bool
+    encryption: Encrypting | None
 
 
 class MessageOptions(TypeOptions, total=False):

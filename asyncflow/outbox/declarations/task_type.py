@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 from asyncflow.errors import DuplicateTaskTypeError, InvalidTaskTypeError, OptionError, UnknownTaskTypeError, nearest
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
 from asyncflow.outbox.declarations.cloud_events import CloudEvents, require_events
+from asyncflow.outbox.declarations.encrypting import Encrypting, require_encrypting
 from asyncflow.outbox.declarations.retry import RetryPolicy
 from asyncflow.outbox.options import NO_OPTION, require_whole
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
@@ -42,6 +43,7 @@ class TaskType:
     retry_factor: float = 2.0  # of the growth: 2 doubles, 1 keeps the interval fixed
     retry_jitter: float = 0.0  # the part of an interval that chance may take away, from 0 to 1
     enabled: bool = True  # False: its tasks wait, and may still be enqueued
+    encryption: Encrypting | None = None  # of payloads: off, at_rest or, of messages, end_to_end; None: the outbox's
     configured_max_retries: int | None = field(  # set while running; goes before the row's
         default=None, repr=False, metadata=NO_OPTION
     )
@@ -55,6 +57,7 @@ class TaskType:
         require_number("retry_jitter", self.retry_jitter, 0, 1)
         if not isinstance(self.enabled, bool):
             raise OptionError(f"enabled is {shown(self.enabled)}; give True or False")
+        require_encrypting(self.encryption, travels=isinstance(self, MessageType))
 
     @property
     def retry_policy(self) -> RetryPolicy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -14,6 +15,8 @@ from sqlalchemy import literal
 from asyncflow.errors import InvalidArgumentsError, InvalidKeyError, OptionError, PayloadTooLargeError
 from asyncflow.outbox.clock import NO_TIME, Instant
 from asyncflow.outbox.declarations.handler_type import HandlerType, HandlerTypes
+from asyncflow.outbox.encryption.encryption import Encryption
+from asyncflow.outbox.encryption.marks import is_encrypted
 from asyncflow.outbox.ids import shard_of
 from asyncflow.outbox.message import RESULT, Call, FollowUp
 from asyncflow.outbox.status import Status
@@ -64,9 +67,11 @@ def with_follow_up(headers: str | None, row: Mapping[str, Any], call: Call, resu
         "run_at": None if call.run_at is None else call.run_at.astimezone(timezone.utc).isoformat(),
         "max_retries": row["max_retries"],
         "headers": None if row["headers"] is None else orjson.Fragment(row["headers"]),
-        "arguments": orjson.Fragment(row["payload"]),
+        "arguments": None if is_encrypted(row["headers"]) else orjson.Fragment(row["payload"]),
         "result_as": result_as,
     }
+    if carried["arguments"] is None:
+        carried["encrypted"] = b64encode(row["payload"]).decode()
     body = orjson.dumps(carried)
     if len(body) > MOST_BYTES:
         raise PayloadTooLargeError(
@@ -96,12 +101,15 @@ def takes_result(headers: str | None) -> bool:
     return carried is not None and carried["result_as"] is not None
 
 
-def row_of_follow_up(carried: Mapping[str, Any], result: str | None, shard_count: int) -> dict[str, Any]:
-    """Return the column values of a follow-up that may begin, with the result, a JSON text, of the task before."""
+def row_of_follow_up(
+    carried: Mapping[str, Any], result: str | None, shard_count: int, encryption: Encryption
+) -> dict[str, Any]:
+    """Return the column values of a follow-up that may begin, with the result, a JSON text, of the task before.
+
+    Raises EncryptionError where the result is to be put into arguments that cannot be decrypted here.
+    """
     task_id = UUID(carried["id"])
-    arguments = dict(carried["arguments"])
-    if carried["result_as"] is not None:
-        arguments[carried["result_as"]] = orjson.Fragment(result or "null")
+    payload, headers = _body(carried, result, encryption)
     priority, due = carried["priority"], _due(carried)
     return {
         "id": task_id,
@@ -114,12 +122,33 @@ def row_of_follow_up(carried: Mapping[str, Any], result: str | None, shard_count
         "next_select_time": due,
         "retry_count": 0,
         "max_retries": carried["max_retries"],
-        "headers": None if carried["headers"] is None else orjson.dumps(carried["headers"]).decode(),
-        "payload": orjson.dumps(arguments),
+        "headers": headers,
+        "payload": payload,
         "schedule_log": None,
         "created_at": NO_TIME,
         "modified_at": NO_TIME,
     }
+
+
+def _body(carried: Mapping[str, Any], result: str | None, encryption: Encryption) -> tuple[bytes, str | None]:
+    """Return the arguments as they are written, and the headers beside them."""
+    headers = None if carried["headers"] is None else orjson.dumps(carried["headers"]).decode()
+    if carried["arguments"] is not None:
+        return _with_result(carried["arguments"], carried["result_as"], result), headers
+    content = b64decode(carried["encrypted"])
+    if carried["result_as"] is None:
+        return content, headers
+    its = {"id": UUID(carried["id"]), "task_type": carried["task_type"], "key": carried["key"], "headers": headers}
+    opened = encryption.open(its["id"], its["task_type"], its["key"], headers, content)
+    whole = _with_result(orjson.loads(opened.payload), carried["result_as"], result)
+    again = encryption.encrypt_again(its, whole)
+    return again.payload, again.headers
+
+
+def _with_result(arguments: Mapping[str, Any], result_as: str | None, result: str | None) -> bytes:
+    if result_as is None:
+        return orjson.dumps(arguments)
+    return orjson.dumps({**arguments, result_as: orjson.Fragment(result or "null")})
 
 
 def _due(carried: Mapping[str, Any]) -> Any:

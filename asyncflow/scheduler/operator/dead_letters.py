@@ -10,13 +10,14 @@ from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row
 
 from asyncflow.errors import OptionError, PayloadTooLargeError, TaskNotFoundError
 from asyncflow.events import Hook, Hooks, TasksChanged
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.declarations.task_type import require_number
 from asyncflow.outbox.dialects.raw_ids import raw_form
+from asyncflow.outbox.encryption.marks import is_encrypted
 from asyncflow.outbox.look_up.cursor import Cursor, cursor_of
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.status import Status
@@ -28,6 +29,7 @@ from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.audit import MOST_READ, Act
 from asyncflow.scheduler.operator.pace import Pace
 from asyncflow.scheduler.operator.selection import Selection, task_id_of
+from asyncflow.scheduler.operator.shown_payload import mended
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState, letter_of, state_of
 from asyncflow.scheduler.operator.walk import walk_of
 from asyncflow.scheduler.table.contexts import Contexts
@@ -39,6 +41,7 @@ T = TypeVar("T")
 _PAGE = 500
 _LONGEST_DETAIL = 12_000
 _MISSING = "missing"
+_NOT_KEPT = "(the payload is encrypted: what was changed is not kept)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +89,10 @@ class DeadLetters:
     def inspect(self, task_id: UUID | str) -> TaskState:
         """Return all of one task, whatever its status; raises TaskNotFoundError or OptionError."""
         wanted = task_id_of(task_id)
-        statement = queries.whole(self._tasks, self._outbox.contexts, wanted)
-        row = run_briefly(self._engine, lambda connection: connection.execute(statement).one_or_none())
+        row = self._whole(wanted)
         if row is None:
             raise TaskNotFoundError(f"there is no task {wanted}; is it another outbox's, or was it deleted?")
-        return state_of(row)
+        return state_of(row, self._outbox.encryption)
 
     def replay(
         self, selection: Selection, *, actor: str, reason: str | None = None, per_second: float | None = None
@@ -146,21 +148,26 @@ class DeadLetters:
     ) -> Changed:
         """Give a dead letter another payload and replay it; ``seen`` is the payload that was shown to who mended it.
 
-        ``detail`` is kept in the audit, up to 12,000 characters of it. Raises OptionError if the task has another
-        payload by now, or PayloadTooLargeError; as ``replay`` it leaves alone what is no dead letter.
+        ``detail`` is kept in the audit, up to 12,000 characters of it; not that of an encrypted payload, which is
+        encrypted anew. Raises OptionError if the task has another payload by now, or one that cannot
+        be read here, or PayloadTooLargeError; as ``replay`` it leaves alone what is no dead letter.
         """
         act, selection = Act("mend", actor, reason), Selection(ids=[task_id])
         if len(payload) > (most := self._outbox.max_message_bytes):
             raise PayloadTooLargeError(f"payload: it is {len(payload)} bytes, the limit is {most}; make it smaller")
+        before = self._whole(task_id_of(task_id))
+        after = None
+        if before is not None and before.status == Status.FAILED:
+            after = mended(before, payload, seen, self._outbox.encryption)  # before any lock: a hook may take its time
 
         def write(connection: Connection, rows: Sequence[Any], _: int) -> list[str]:
             present = connection.execute(queries.payload_of(self._tasks, rows[0].id)).scalar_one()
-            if present != seen:
+            if before is None or after is None or present != before.payload:
                 raise OptionError(f"the payload of {rows[0].id} is another by now; look at it again")
-            values = {"delay": timedelta(0), "line": _line(act), "mended": payload, "ids": [rows[0].raw_id]}
-            connection.execute(queries.mend(self._tasks), values)
+            values = {"mended": after.payload, "its_headers": after.headers, "ids": [rows[0].raw_id]}
+            connection.execute(queries.mend(self._tasks), {**values, "delay": timedelta(0), "line": _line(act)})
             put_into_shards(connection, self._outbox, rows, self._shard_count(connection))
-            return [detail[:_LONGEST_DETAIL]]
+            return [_NOT_KEPT if is_encrypted(after.headers) else detail[:_LONGEST_DETAIL]]
 
         return self._change(selection, act, [Status.FAILED], write)
 
@@ -171,6 +178,10 @@ class DeadLetters:
         return len(shards) or self._outbox.shard_count
 
     # -- reading -----------------------------------------------------------------------------------------
+
+    def _whole(self, task_id: UUID) -> Row[Any] | None:
+        statement = queries.whole(self._tasks, self._outbox.contexts, task_id)
+        return run_briefly(self._engine, lambda connection: connection.execute(statement).one_or_none())
 
     def _list(self, connection: Connection, selection: Selection, limit: int, after: Cursor | None) -> DeadLetterPage:
         until = connection.execute(queries.now()).scalar_one()

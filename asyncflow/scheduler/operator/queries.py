@@ -99,8 +99,9 @@ def lock(tasks: Table, statuses: tuple[int, ...]) -> Select[Any]:
 
 @lru_cache(maxsize=32)
 def mend(tasks: Table) -> Update:
-    """Let a dead letter be due as ``replay`` does, with the payload ``mended``."""
-    return replay(tasks).values(payload=bindparam("mended", type_=tasks.c.payload.type))
+    """Let a dead letter be due as ``replay`` does, with the payload ``mended`` and the headers beside it."""
+    values = {"payload": ("mended", tasks.c.payload.type), "headers": ("its_headers", tasks.c.headers.type)}
+    return replay(tasks).values({name: bindparam(bound, type_=kind) for name, (bound, kind) in values.items()})
 
 
 def payload_of(tasks: Table, task_id: Any) -> Select[Any]:

@@ -11,10 +11,12 @@ import orjson
 from sqlalchemy import Connection, Row
 
 from asyncflow.outbox import Outbox, Status
+from asyncflow.outbox.encryption.encryption import Encryption
 from asyncflow.outbox.look_up import queries
 from asyncflow.outbox.look_up.task_rows import TaskRows
 from asyncflow.outbox.outcome.follow_up import follow_up_in
 from asyncflow.outbox.task import headers_of
+from asyncflow.scheduler.operator.shown_payload import payload_seen
 from asyncflow.scheduler.operator.type_counts import COUNT_LIMIT, TypeCounts, count_types, count_up_to
 from asyncflow.scheduler.table.claim_owner import shown_owner
 
@@ -59,11 +61,13 @@ class TaskState:
     payload: bytes | None
     log: str
     follow_up: str | None = None  # the type of the task that follows it
+    encrypted: str | None = None  # of an encrypted payload: the algorithm, the key's name, how many bytes
+    hidden: str | None = None  # why an encrypted payload is not shown
 
 
-def state_of(row: Row[Any]) -> TaskState:
-    """Return the state of a task from its whole row."""
-    follows = follow_up_in(row.headers)
+def state_of(row: Row[Any], encryption: Encryption) -> TaskState:
+    """Return the state of a task from its whole row, with the payload in the clear if that can be had here."""
+    follows, seen = follow_up_in(row.headers), payload_seen(row, encryption)
     return TaskState(
         task_id=row.id,
         task_type=row.task_type,
@@ -79,9 +83,11 @@ def state_of(row: Row[Any]) -> TaskState:
         modified_at=row.modified_at,
         next_select_time=row.next_select_time,
         headers=headers_of(row.headers),
-        payload=row.payload,
+        payload=seen.content,
         log=row.schedule_log or "",
         follow_up=None if follows is None else follows["task_type"],
+        encrypted=seen.encrypted,
+        hidden=seen.hidden,
     )
 
 

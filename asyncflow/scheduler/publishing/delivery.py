@@ -14,9 +14,11 @@ from asyncflow.leash import Leash
 from asyncflow.outbox import Task
 from asyncflow.outbox.declarations.outbox_hooks import StandingAround
 from asyncflow.outbox.payload import JSON
+from asyncflow.outbox.task import ALGORITHM
 from asyncflow.scheduler.connections.calls import Patience
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.publishing.builder import Body, Site, build
+from asyncflow.scheduler.publishing.ciphers import Ciphers
 from asyncflow.scheduler.publishing.delivering import Delivering
 from asyncflow.scheduler.publishing.envelope import Envelope, are_plain
 from asyncflow.scheduler.publishing.event_envelope import EventEnvelope, envelope_of
@@ -41,6 +43,7 @@ class Delivery:
         self.route = route
         self._types = instance.outbox.task_types
         self._site = Site(instance.engine, instance.outbox.max_message_bytes, instance.hooks, Patience())
+        self._ciphers, self._encrypts = Ciphers(instance.outbox), bool(instance.outbox.encryption)
         self._breakers = route.breakers
         self._hooks = instance.hooks
         self._wrapping = instance.outbox.hooks
@@ -80,7 +83,7 @@ class Delivery:
     def _prepare_type(self, name: str, tasks: Sequence[Task]) -> Sequence[Prepared]:
         if self._types[name].builder is not None:
             return self._build(name, tasks)  # one call for all of a type
-        if are_plain(tasks):
+        if are_plain(tasks) and not (self._encrypts and self._ciphers.goes_encrypted(self._types[name])):
             with suppress(Exception):  # one that cannot be wrapped holds up none of the others: each by itself
                 return self._envelope(name).wrap_plain(tasks)
         return list(map(self._wrapped, tasks))
@@ -88,14 +91,20 @@ class Delivery:
     def _build(self, name: str, tasks: Sequence[Task]) -> list[Prepared]:
         payloads = build(self._site, self._types[name], tasks)
         return [
-            self._wrap(task, *payload) if isinstance(payload, Body) else payload
+            self._wrap_body(task, *payload) if isinstance(payload, Body) else payload
             for task, payload in zip(tasks, payloads, strict=True)
         ]
 
     def _wrapped(self, task: Task) -> Prepared:
         if task.payload is None:
             return Retry(f"there is no builder for {task.task_type!r} in this process, and no payload")
-        return self._wrap(task, task.payload)
+        return self._wrap_body(task, task.payload)
+
+    def _wrap_body(self, task: Task, payload: bytes, content_type: str = JSON) -> Prepared:
+        if not self._encrypts and ALGORITHM not in (task.headers_json or ""):
+            return self._wrap(task, payload, content_type)
+        sent = self._ciphers.as_sent(task, self._types[task.task_type], payload)
+        return self._wrap(sent, sent.payload or b"", content_type) if isinstance(sent, Task) else sent
 
     def _wrap(self, task: Task, payload: bytes, content_type: str = JSON) -> Prepared:
         try:

@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Engine
 
-from asyncflow.errors import OptionError
+from asyncflow.errors import InvalidArgumentsError, OptionError
 from asyncflow.leash import Leash, on_leash
 from asyncflow.outbox.arguments.signature import Signature
 from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.encryption.encryption import Encryption
+from asyncflow.outbox.encryption.marks import is_encrypted
+from asyncflow.outbox.task import Task
 from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_source import ClaimSource
@@ -29,6 +32,7 @@ class Tools(NamedTuple):
     engine: Engine | None
     max_context_bytes: int
     at_home: AtHome | None = None
+    encryption: Encryption | None = None  # None: claims come in the clear
 
 
 @dataclass(slots=True, eq=False)
@@ -110,10 +114,24 @@ class HandlerCall:
         self.claim.keep(result_of(returned, self.task_type, self.tools.max_context_bytes))
 
     def _arguments(self, signature: Signature) -> dict[str, Any]:
-        arguments = signature.revive(orjson.loads(self.claim.task.payload or b"{}"))
+        task = self.claim.task
+        if task.headers_json is not None and self.tools.encryption is not None and is_encrypted(task.headers_json):
+            arguments = decrypted_arguments(self.tools.encryption, signature, task)
+        else:
+            arguments = signature.revive(orjson.loads(task.payload or b"{}"))
         if signature.takes_context:
             arguments["ctx"] = self.context
         return arguments
+
+
+def decrypted_arguments(encryption: Encryption, signature: Signature, task: Task) -> dict[str, Any]:
+    """Return the arguments of a task in the clear; raises EncryptionError, or InvalidArgumentsError, with no value."""
+    opened = encryption.open_task(task)
+    try:
+        return signature.revive(orjson.loads(opened.payload or b"{}"))
+    except InvalidArgumentsError as error:
+        text = f"the argument {error.argument!r} in the encrypted payload does not fit {task.task_type}()"
+        raise InvalidArgumentsError(text, error.argument) from None
 
 
 def no_engine(name: str) -> OptionError:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
+from asyncflow.errors import KeyGoneError, PayloadAlteredError
 from asyncflow.outbox.declarations.retry import is_spent
 from asyncflow.outbox.declarations.signals import CancelTask, NotDone, RejectTask, RetryTask
 from asyncflow.outbox.declarations.task_type import TaskType
@@ -76,7 +77,7 @@ def verdict_of(error: BaseException | None, task_type: TaskType, attempt: int, m
     if isinstance(error, CancelTask):
         return Verdict(Status.CANCELLED, error=_told(error))
     frames = innermost_frames(error)
-    if isinstance(error, RejectTask):
+    if isinstance(error, (RejectTask, KeyGoneError, PayloadAlteredError)):
         return Verdict(Status.FAILED, error=_told(error), frames=frames)
     if is_spent(attempt, task_type.most_retries(max_retries)):
         return Verdict(Status.FAILED, error=_told(error), by_policy=True, frames=frames)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, Engine
 
 from asyncflow import Message, Status, cli
+from asyncflow.integrations.encryption import AesGcm, make_key
 from asyncflow.scheduler import Rejected
 from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application
@@ -40,6 +41,17 @@ def failed(application: Application) -> list[UUID]:
         ids = application.outbox.publish_many(session, "user.registered", messages)
     application.scheduler(Rejecting()).drain()
     return ids
+
+
+def test_an_encrypted_payload_is_hidden_from_a_command_without_keys(run: Run, engine: Engine) -> None:
+    closed = Application(engine, encryption=AesGcm({"k1": make_key()}, "k1"))
+    with closed.session() as session, session.begin():
+        task_id = closed.outbox.publish(session, "user.registered", {"n": "secret"})
+    code, out, _ = run("dead-letters", "show", "--id", str(task_id))
+    assert code == 0
+    assert "hidden: the payload is encrypted, and this process has no encryption" in out
+    assert "A256GCM, key 'k1'" in out
+    assert "secret" not in out + run("dead-letters", "show", "--id", str(task_id), "--json")[1]
 
 
 def test_dead_letters_are_listed_page_by_page_and_shown(run: Run, failed: list[UUID]) -> None:

@@ -14,7 +14,7 @@ from asyncflow.errors import OptionError
 from asyncflow.integrations.dashboard.desk import Desk
 from asyncflow.integrations.dashboard.door.person import Role
 from asyncflow.integrations.dashboard.page import Deed, Form, PagePath, Seen, Values, WebPage
-from asyncflow.integrations.dashboard.payloads import difference, payload_mended, payload_shown
+from asyncflow.integrations.dashboard.payloads import ShownPayload, difference, payload_mended, payload_shown
 from asyncflow.integrations.dashboard.settings import TRACE_ID
 from asyncflow.outbox import Status
 from asyncflow.outbox.look_up.task_rows import Filter, TaskPage
@@ -47,6 +47,8 @@ def _look(desk: Desk, values: Values) -> Seen:
     state = DeadLetters(desk.engine, desk.outbox).inspect(task_id)
     entries = Audit(desk.engine, desk.outbox).entries(task_id=task_id, limit=_MOST_ENTRIES)
     shown = payload_shown(state.payload, desk.redaction)
+    if state.hidden is not None:
+        shown = ShownPayload("encrypted", state.hidden, 0, is_whole=True)
     return {
         "state": state,
         "status": Status(state.status).name,

@@ -161,6 +161,8 @@ CHINESE: Mapping[str, str] = {
     "json": "JSON",
     "text": "文本",
     "binary": "二进制",
+    "encrypted": "已加密",
+    "its key is gone: nobody can read it any more": "密钥已不存在：没有人能再读取它",
     "none": "无",
     "There is none.": "没有载荷。",
     "This is its beginning.": "这里只是开头。",
@@ -178,6 +180,9 @@ CHINESE: Mapping[str, str] = {
     "Mend and replay …": "修正并重放 …",
     "What is redacted stays as it is, where its mark stays. The audit keeps what is changed.": (
         "被遮盖的内容只要标记还在就保持原样。审计会记下所做的更改。"
+    ),
+    "What is redacted stays as it is. The payload is encrypted anew, and the audit keeps nothing of it.": (
+        "被遮盖的内容保持原样。消息体会重新加密，审计不会记下其中任何内容。"
     ),
     "Replay it with this payload": "用此消息体重放",
     "Cancel …": "取消 …",

@@ -56,7 +56,8 @@ class ShownTask(BaseModel):
 class WholeTask(ShownTask):
     """Tell all of a task."""
 
-    arguments: dict[str, Any] | None = Field(description="null for a message that was published as bytes")
+    arguments: dict[str, Any] | None = Field(description="null for what was published as bytes, or is encrypted")
+    encrypted: bool = Field(False, description="whether the arguments are encrypted; a hold gives them in the clear")
     context: Any = Field(description="of the last checkpoint")
     result: Any = Field(None, description="what its handler returned, where that is kept")
 

@@ -12,6 +12,7 @@ from sqlalchemy import Row
 
 from asyncflow.integrations.flowsvr.door.problems import Problem
 from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.encryption.marks import is_encrypted
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
@@ -128,7 +129,7 @@ def config_of(kind: HandlerType) -> dict[str, Any]:
 def _work(
     task_type: str, key: str | None, stage: str | None, context: str | None, headers: str | None, payload: Any
 ) -> dict[str, Any]:
-    text = shown_context(context, payload)
+    text = shown_context(context, None if is_encrypted(headers) else payload)
     first_stage = orjson.loads(headers).get(STAGE_HEADER, "") if headers else ""
     return {
         "user_id": key or "",

@@ -54,6 +54,7 @@ from asyncflow.integrations.flowsvr.v1.original import (
 )
 from asyncflow.outbox import Call
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
+from asyncflow.outbox.declarations.encrypting import OFF
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.look_up.task_rows import Filter
 from asyncflow.outbox.status import Status
@@ -96,6 +97,7 @@ async def hold_tasks(body: HoldOriginalTasks, service: Service, token: Worker) -
     """Claim due tasks of one type, for as long as its ``max_processing_time``."""
     require_type(token, body.task_type)
     kind = await service.require(body.task_type, token)
+    _require_plain(service, kind)
     most = min(body.limit or MOST, service.settings.max_hold) if kind.enabled else 0
     lease = kind.max_processing_time_seconds + LEASE_REST
     claims = await service.hold(token.name, {body.task_type: most}, lease) if most else []
@@ -205,6 +207,15 @@ async def _checkpoint(service: TaskService, held: HeldClaim, data: SettledData, 
         await service.databases.run(save)
     except ClaimLostError:
         raise _lost(held, Status(row.status)) from None
+
+
+def _require_plain(service: TaskService, kind: HandlerType) -> None:
+    """Refuse tasks whose arguments are encrypted: whoever holds one here writes them back as its context."""
+    if service.outbox.encryption.of(kind) != OFF:
+        told = (
+            f"tasks of {kind.name!r} are encrypted, and /v1 would write their arguments in the clear; hold them by /v2"
+        )
+        raise Problem(422, told, field="task_type")
 
 
 def _outcome(data: SettledData, failures: int) -> str | None:

@@ -12,10 +12,13 @@ from sqlalchemy.sql import ClauseElement
 from asyncflow.events import TaskEnqueued
 from asyncflow.outbox import Outbox
 from asyncflow.outbox import queries as write_queries
+from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.outcome.follow_up import follow_up_in, row_of_follow_up
+from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler.table.contexts import Contexts
+from asyncflow.scheduler.table.log_lines import log_line, short_error
 from asyncflow.scheduler.worker.claiming import queries
 from asyncflow.scheduler.worker.leaving.results import Result
 
@@ -41,12 +44,22 @@ class Leavings:
         if plain:
             connection.execute(self._succeed(self._tasks), {"ids": plain, "token": token})
         following = ((follow_up_in(headers), results[raw_id]) for raw_id, headers in held.items())
-        count = self._outbox.shard_count
-        self._insert(
-            connection,
-            [row_of_follow_up(one, result and result.text, count) for one, result in following if one is not None],
-        )
+        self._insert(connection, [self._row(one, result) for one, result in following if one is not None])
         return len(held)
+
+    def _row(self, carried: dict[str, Any], result: Result | None) -> dict[str, Any]:
+        """Return the row of a follow-up: a dead letter where its arguments cannot be read, for then it has no result.
+
+        It must not hold up the outcome of the task before it, nor those that are written with it.
+        """
+        count, encryption = self._outbox.shard_count, self._outbox.encryption
+        try:
+            return row_of_follow_up(carried, result and result.text, count, encryption)
+        except Exception as error:  # noqa: BLE001 - of an encryption hook; told on the row
+            text = short_error(f"the result of the task before it is lost: {type(error).__name__}: {error}")
+            failed = {"status": int(Status.FAILED), "schedule_log": log_line(text)}
+            row = row_of_follow_up({**carried, "result_as": None}, None, count, encryption)
+            return {**row, **failed, "order_time": NO_TIME, "next_select_time": NO_TIME}
 
     def _keep(self, connection: Connection, token: UUID, raw_id: Any, result: Result | None) -> bool:
         """Settle a task with its result, if it has one to keep."""

@@ -12,12 +12,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import Engine, insert, update
 
 from asyncflow import SimpleJob, Status
 from asyncflow.errors import OptionError
 from asyncflow.integrations.dashboard import Dashboard, DashboardSettings, Person, Role
 from asyncflow.integrations.dashboard.pages import pages
+from asyncflow.integrations.encryption import AesGcm, make_key
 from asyncflow.scheduler import Audit, Configurations, DeadLetters
 from asyncflow.scheduler.operator.audit import Act, Subject
 from asyncflow.scheduler.operator.instances import Instances
@@ -148,6 +149,35 @@ async def test_a_poison_message_is_mended_and_replayed_with_the_difference_in_th
     assert "hunter2" not in told
     (entry,) = Audit(application.engine, application.outbox).entries()
     assert (entry.actor, entry.action, entry.reason) == ("maria", "mend", "a typo")
+
+
+async def test_an_encrypted_payload_is_shown_where_its_key_is_and_mended_without_a_trace_of_it(engine: Engine) -> None:
+    keys: dict[str, bytes | str] = {"k1": make_key()}
+    closed = Application(engine, encryption=AesGcm(keys, "k1"))
+    keyless = Application(engine, has_tables=True)
+    (letter,) = dead_letters(closed, 1, payload={"account_no": "A-secret", "password": "hunter2"})
+    async with browser(dashboard_for(keyless)) as client:
+        told = text_of(await client.get(f"/task/{letter}"))
+        assert "encrypted: A256GCM, key 'k1'" in told
+        assert "this process has no encryption" in told
+        assert "Mend and replay" not in told
+        refused = await send(client, f"/task/{letter}/mend", {"seen": "0", "payload": "{}"})
+        assert refused.status_code == 400
+    async with browser(dashboard_for(closed)) as client:
+        page = await client.get(f"/task/{letter}")
+        assert "A-secret" in page.text
+        assert "hunter2" not in page.text
+        shown = html.unescape(re.search(r"<textarea[^>]*>\n(.*?)</textarea>", page.text, re.DOTALL)[1])  # type: ignore[index]
+        seen = re.search(r'name="seen" value="(\w+)"', page.text)[1]  # type: ignore[index]
+        mended = shown.replace("A-secret", "B-secret")
+        answer = await send(client, f"/task/{letter}/mend", {"seen": seen, "payload": mended})
+        assert answer.status_code == 303, text_of(answer)
+        assert "secret" not in text_of(await client.get(f"/audit?task={letter}"))
+        state = DeadLetters(engine, closed.outbox).inspect(letter)
+        assert json.loads(state.payload or b"") == {"account_no": "B-secret", "password": "hunter2"}
+        keys.clear()
+        assert "its key is gone" in text_of(await client.get(f"/task/{letter}"))
+    assert not any(b"secret" in row.payload for row in closed.rows())
 
 
 async def test_search_walks_along_time_and_misses_and_repeats_nothing(application: Application) -> None:

@@ -1,0 +1,1 @@
+"""Encryption: payloads are encrypted as they are written, and decrypted where they are used at last."""
