@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from asyncflow import __version__
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
+from asyncflow.commands.terminal.actor import add_actor_options
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
+from asyncflow.errors import AsyncflowError
 from asyncflow.outbox import Outbox
+from asyncflow.scheduler.connections.again import run_briefly
+from asyncflow.scheduler.operator.audit import Act, Subject
 from asyncflow.scheduler.operator.instances import Instances
 from asyncflow.scheduler.schema.check import SchemaReport, check
 from asyncflow.scheduler.schema.difference import SchemaOperation
@@ -39,12 +43,14 @@ def add_to(commands: Any) -> None:
         "upgrade",
         help="run those of the operations that are safe, for who has no migrations; exit code 1 if something is left",
         description="Shows what it runs. Refuses by name what could lose data, and what keeps writers of a large table "
-        "waiting. A lock is waited for 1 s. Exit codes: 0 as needed, 1 something is left, 2 wrong usage.",
+        "waiting. A lock is waited for 1 s. The audit tells of what was run. "
+        "Exit codes: 0 as needed, 1 something is left, 2 wrong usage.",
     )
     for sub, run in ((checking, _check), (upgrading, _upgrade)):
         add_database_options(sub)
         add_json_option(sub)
         sub.set_defaults(command=lambda options, run=run: run(options, *database_of(options)))
+    add_actor_options(upgrading)
     upgrading.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
     upgrading.add_argument(
         "--in-quiet-time", action="store_true", help="run also what keeps writers of a large table waiting"
@@ -128,15 +134,56 @@ def _indented(texts: Any) -> list[str]:
 def _upgrade(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
     report = check(engine, outbox)
     upgrade = Upgrade(engine, outbox, in_quiet_time=options.in_quiet_time)
+    trail = _UpgradeTrail(engine, outbox, Act("schema upgrade", options.actor, options.reason))
     done: list[dict[str, Any]] = []
     for operation in report.operations:
         if not options.json:
             tell("\n".join(_lines(operation)))
         left = upgrade.refusal(operation) if options.dry_run else upgrade.run(operation).left
+        if left is None and not options.dry_run:
+            trail.note(operation)
         done.append({**operation.as_dict(), "left": left})
         if not options.json:
             tell(f"{_INDENT}{_outcome(left, is_dry=options.dry_run)}")
+    trail.complain()
     return _end(options, engine, outbox, done)
+
+
+def _still_left(number: int) -> str:
+    told, mends = ("1 difference is", "it") if number == 1 else (f"{number} differences are", "them")
+    return f"{told} left; `asyncflow schema check` shows what mends {mends}"
+
+
+class _UpgradeTrail:
+    """Tell of operations that were run, each as soon as the audit's own table takes it; used by one thread."""
+
+    def __init__(self, engine: Engine, outbox: Outbox, act: Act) -> None:
+        self._engine = engine
+        self._entries = outbox.audit_entries
+        self._act = act
+        self._untold: list[Callable[[Connection], None]] = []
+        self._fault: BaseException | None = None
+
+    def note(self, operation: SchemaOperation) -> None:
+        """Write an entry for the operation, and for those before it that could not be written."""
+        subject = Subject.of("schema", operation.table)
+        self._untold.append(self._act.writing(self._entries, subject, "; ".join(operation.sql)))
+        try:
+            while self._untold:
+                run_briefly(self._engine, self._untold[0])
+                del self._untold[0]
+        except (SQLAlchemyError, AsyncflowError) as error:  # the audit may be what is mended next
+            self._fault = getattr(error, "orig", None) or error
+
+    def complain(self) -> None:
+        """Say on standard error what the audit does not tell."""
+        if self._untold:
+            number = len(self._untold)
+            tell(
+                f"asyncflow: the audit does not tell of {number} operation{'' if number == 1 else 's'}: "
+                f"{on_one_line(self._fault)}",
+                sys.stderr,
+            )
 
 
 def _outcome(left: str | None, *, is_dry: bool) -> str:
@@ -151,7 +198,7 @@ def _end(options: argparse.Namespace, engine: Engine, outbox: Outbox, done: Sequ
     if not options.dry_run:
         after = check(engine, outbox)
         is_left = bool(after.operations)
-        told = render(after) if not is_left else f"{len(after.tables)} tables are as version {__version__} needs them"
+        told = _still_left(len(after.differences)) if is_left else render(after)
     else:
         is_left, told = bool(left), "nothing was run"
     tell(as_json({"dry_run": options.dry_run, "operations": done, "is_left": is_left}) if options.json else told)

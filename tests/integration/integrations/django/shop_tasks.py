@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import connections
-from django_tasks import TaskContext, task
 
 from asyncflow.integrations.django import DjangoOutbox
+from tests.integration.integrations.django.library import tasks
 
 outbox = DjangoOutbox()
+task = tasks.task
 
 
 @task
@@ -18,7 +19,7 @@ def add(one: int, other: int) -> int:
 
 
 @task(takes_context=True)
-def attempts(context: TaskContext, fails: int) -> int:
+def attempts(context: Any, fails: int) -> int:
     if context.attempt <= fails:
         raise ValueError(f"attempt {context.attempt}")
     return context.attempt

@@ -16,13 +16,16 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from django.test import override_settings
-from django_tasks import TaskResultStatus
-from django_tasks.exceptions import InvalidTaskError, TaskResultDoesNotExist
-from django_tasks.signals import task_enqueued, task_finished, task_started
 
 from asyncflow.integrations.django.task_backend import OutboxTaskBackend, declare_queues
 from asyncflow.testing import advance, drain
 from tests.integration.integrations.django.conftest import Shop
+from tests.integration.integrations.django.library import (
+    InvalidTask,
+    TaskResultDoesNotExist,
+    TaskResultStatus,
+    signals,
+)
 from tests.support.snippets import ROOT
 
 _MODULE = "tests.integration.integrations.django.shop_tasks"
@@ -129,11 +132,11 @@ def test_the_higher_priority_goes_first(tasks: Any, shop: Shop) -> None:
     def note(task_result: Any, **_: Any) -> None:
         order.append(task_result.args[0])
 
-    task_started.connect(note)
+    signals.task_started.connect(note)
     for name in ("low", "high"):
         tasks.later.using(priority=90 * (name == "high")).enqueue(name)
     shop.drain()
-    task_started.disconnect(note)
+    signals.task_started.disconnect(note)
     assert set(order) == {"low", "high"}
     rows = {row.priority for row in _rows(shop)}
     assert rows == {0, 90}
@@ -147,13 +150,13 @@ def _rows(shop: Shop) -> list[Any]:
 @on_one
 def test_its_signals_are_sent(tasks: Any, shop: Shop) -> None:
     heard: list[tuple[str, str]] = []
-    signals = {"enqueued": task_enqueued, "started": task_started, "finished": task_finished}
-    listeners = {name: lambda task_result, name=name, **_: heard.append((name, task_result.status)) for name in signals}
-    for name, signal in signals.items():
+    sent = {"enqueued": signals.task_enqueued, "started": signals.task_started, "finished": signals.task_finished}
+    listeners = {name: lambda task_result, name=name, **_: heard.append((name, task_result.status)) for name in sent}
+    for name, signal in sent.items():
         signal.connect(listeners[name])
     tasks.add.enqueue(1, 2)
     shop.drain()
-    for name, signal in signals.items():
+    for name, signal in sent.items():
         signal.disconnect(listeners[name])
     assert heard == [("enqueued", "READY"), ("started", "RUNNING"), ("finished", "SUCCESSFUL")]
 
@@ -167,9 +170,9 @@ def test_what_cannot_be_kept_fails_its_attempt(tasks: Any, shop: Shop) -> None:
 
 @on_one
 def test_what_cannot_be_done_is_refused_at_once(tasks: Any, shop: Shop) -> None:
-    with pytest.raises(InvalidTaskError, match="priority is -1; give 0 or more"):
+    with pytest.raises(InvalidTask, match="priority is -1; give 0 or more"):
         tasks.add.using(priority=-1)
-    with pytest.raises(InvalidTaskError, match="Queue"):
+    with pytest.raises(InvalidTask, match="Queue"):
         tasks.add.using(queue_name="elsewhere")
     with pytest.raises(TypeError):
         tasks.add.enqueue(object(), 1)

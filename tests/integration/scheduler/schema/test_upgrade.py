@@ -210,7 +210,9 @@ def test_what_the_database_refuses_is_told_and_the_rest_is_run(application: Appl
         for _ in range(2):
             connection.execute(insert(application.outbox.jobs), {**job, "modified_at": timedelta(0)})
     assert upgraded(engine) == 1
-    assert "left as it is: the database answered: " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "left as it is: the database answered: " in told
+    assert told.endswith("1 difference is left; `asyncflow schema check` shows what mends it\n")
     assert kinds(engine) == [DifferenceKind.PRIMARY_KEY]
     assert rows(engine, "asyncflow_job") == 2
 
