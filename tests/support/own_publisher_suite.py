@@ -1,8 +1,9 @@
-"""What each of our own publishers is asked besides the suite: beside a fork, and for a scheduler."""
+"""What each of our own publishers is asked besides the suite: beside a fork, after a reset, and for a scheduler."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import MetaData, create_engine
@@ -36,6 +37,15 @@ class OwnPublisherSuite(PublisherSuite):
         assert publisher._link._session is session
         publisher.close()
         assert [record.value for record in broker.stored(topic, 3)] == [b"0", b"1", b"2"]
+
+    def test_a_connection_that_was_lost_while_idle_is_made_anew(self, broker: Any) -> None:
+        topic, publisher = broker.make_topic(), broker.make_publisher()
+        assert publisher.publish([a_record(topic, 0)]) == [SENT]
+        broker.proxy.reset()
+        deadline = monotonic() + 60
+        while publisher.publish([a_record(topic, 1)]) != [SENT]:  # until the reset has come through
+            assert monotonic() < deadline
+        publisher.close()
 
     def test_a_scheduler_sends_what_was_published(self, broker: Any, tmp_path: Path) -> None:
         topic, metadata = broker.make_topic(), MetaData()

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from asyncflow import AsyncScheduler, Call, Message, Outbox, Scheduler, TaskContext
@@ -16,8 +16,8 @@ from asyncflow.events import TaskFailed, TasksSettled
 from asyncflow.scheduler.connections.sync_twin import sync_twin
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.conftest import AtHome
-from tests.integration.scheduler.connections.test_failover import READ_ONLY
 from tests.support.application import Application
+from tests.support.left_server import LeftServer
 
 LONG = 150.0
 
@@ -223,36 +223,11 @@ async def test_a_second_loop_is_refused_while_the_first_one_runs(at_home: AtHome
         await scheduler.stop()
 
 
-class LeftServer:
-    """Let the sessions of an AsyncEngine that are open refuse what writes, once they are left."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._statements = READ_ONLY[engine.dialect.name]
-        self.sessions: set[int] = set()
-        self._left: set[int] = set()
-        event.listen(engine.sync_engine, "connect", self._note)
-        event.listen(engine.sync_engine, "before_cursor_execute", self._refuse)
-
-    def _note(self, connection: Any, record: Any) -> None:
-        record.info["number"] = len(self.sessions)
-        self.sessions.add(len(self.sessions))
-
-    def leave(self) -> None:
-        self._left = set(self.sessions)
-
-    def _refuse(self, connection: Connection, *_: Any) -> None:
-        if connection.info["number"] in self._left:
-            cursor = connection.connection.cursor()
-            for statement in self._statements:
-                cursor.execute(statement)
-            cursor.close()
-
-
 @pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 async def test_a_transactional_coroutine_leaves_a_server_that_takes_no_writes(
     application: Application, async_engine: AsyncEngine, at_home: AtHome
 ) -> None:
-    server, attempts = LeftServer(async_engine), dict[str, int]()
+    server, attempts = LeftServer(async_engine.sync_engine), dict[str, int]()
 
     @application.outbox.task(transactional=True, max_retries=5, retry_interval_seconds=0)
     async def register(ctx: TaskContext, session: AsyncSession, account_no: str) -> None:

@@ -214,16 +214,6 @@ def test_a_connection_that_was_idle_for_long_is_made_anew(broker: Jets) -> None:
     assert [record.value for record in broker.stored(topic, 3)] == [b"0", b"1", b"2"]
 
 
-def test_a_connection_that_was_lost_while_idle_is_made_anew_without_a_word(broker: Jets) -> None:
-    topic, publisher = broker.make_topic(), broker.make_publisher()
-    assert publisher.publish([a_record(topic, 0)]) == [SENT]
-    broker.proxy.reset()
-    deadline = monotonic() + 60
-    while publisher.publish([a_record(topic, 1)]) != [SENT]:  # until the reset has come through
-        assert monotonic() < deadline
-    publisher.close()
-
-
 def test_close_gives_every_socket_and_thread_back_and_publishing_afterwards_is_unavailable(broker: Jets) -> None:
     from asyncflow.integrations.nats import NatsPublisher
 

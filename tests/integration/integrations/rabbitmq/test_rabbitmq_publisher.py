@@ -135,16 +135,6 @@ def test_a_connection_that_was_idle_for_half_a_heartbeat_is_made_anew(broker: Ra
     publisher.close()
 
 
-def test_a_connection_that_was_lost_while_idle_is_made_anew_without_a_word(broker: Rabbit) -> None:
-    topic, publisher = broker.make_topic(), broker.make_publisher()
-    assert publisher.publish([a_record(topic, 0)]) == [SENT]
-    broker.proxy.reset()
-    deadline = monotonic() + 60
-    while publisher.publish([a_record(topic, 1)]) != [SENT]:  # until the reset has come through
-        assert monotonic() < deadline
-    publisher.close()
-
-
 def test_wrong_credentials_cost_no_attempt_and_are_told(broker: Rabbit) -> None:
     from asyncflow.integrations.rabbitmq import RabbitMQPublisher
 

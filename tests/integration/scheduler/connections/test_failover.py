@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Connection, create_engine, event, text
+from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -18,14 +18,11 @@ from asyncflow.scheduler.connections.moves import note_move
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.writing import publish_many
 from tests.support.application import Application
+from tests.support.left_server import LeftServer
 from tests.unit.scheduler.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 OPTIONS: dict[str, Any] = {"lease_seconds": 3.0, "heartbeat_seconds": 0.5, "tick": 0.2}
-READ_ONLY = {
-    "mysql": ["SET SESSION TRANSACTION READ ONLY"],
-    "postgresql": ["SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SET TRANSACTION READ ONLY"],
-}
 SETTINGS = {
     "mysql": "SELECT @@innodb_lock_wait_timeout, @@lock_wait_timeout, @@idle_transaction_timeout, "
     "@@tx_isolation, @@autocommit",
@@ -34,30 +31,12 @@ SETTINGS = {
 }
 
 
-class Server:
-    """Be an engine whose open sessions can be left on a server that takes no writes."""
+class Server(LeftServer):
+    """Hold an engine of one test's own, whose open sessions can be left."""
 
     def __init__(self, url: URL) -> None:
         self.engine = create_engine(url, pool_size=10, max_overflow=20)
-        self.sessions: set[int] = set()
-        self._left: set[int] = set()
-        event.listen(self.engine, "connect", self._note)
-        event.listen(self.engine, "before_cursor_execute", self._refuse)
-
-    def _note(self, connection: Any, record: Any) -> None:
-        record.info["number"] = len(self.sessions)
-        self.sessions.add(len(self.sessions))
-
-    def leave(self) -> None:
-        """Let every session that is open now refuse what writes, and those to come take it."""
-        self._left = set(self.sessions)
-
-    def _refuse(self, connection: Connection, *_: Any) -> None:
-        if connection.info["number"] in self._left:
-            driver: Any = connection.connection.driver_connection
-            with closing(driver.cursor()) as cursor:
-                for statement in READ_ONLY[self.engine.dialect.name]:
-                    cursor.execute(statement)
+        super().__init__(self.engine)
 
 
 @contextmanager

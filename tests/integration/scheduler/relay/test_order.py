@@ -251,6 +251,13 @@ def test_more_rows_of_a_key_than_a_round_takes_stay_in_order(application: Applic
     assert parked(application) == []
 
 
+def draw_an_earlier_turn(application: Application, task_id: UUID) -> None:
+    """Let the task be one whose transaction enqueued it first and committed it last."""
+    earlier, tasks = text("'2020-01-01 00:00:00.000000'"), application.outbox.tasks
+    with application.engine.begin() as connection:
+        connection.execute(update(tasks).where(tasks.c.id == task_id).values(created_at=earlier, order_time=earlier))
+
+
 def test_a_row_that_commits_late_with_an_early_time_is_not_lost_behind_its_parked_key(
     application: Application, schedule: Schedule
 ) -> None:
@@ -259,24 +266,11 @@ def test_a_row_that_commits_late_with_an_early_time_is_not_lost_behind_its_parke
     scheduler = schedule(ledger)
     enqueue(application, "A", 2)
     rounds(scheduler, 2)
-    (late,) = enqueue(application, "A", 1)
-    earlier = "'2020-01-01 00:00:00.000000'"
-    with application.engine.begin() as connection:
-        tasks = application.outbox.tasks
-        connection.execute(
-            update(tasks).where(tasks.c.id == late).values(created_at=text(earlier), order_time=text(earlier))
-        )
+    draw_an_earlier_turn(application, *enqueue(application, "A", 1))
     rounds(scheduler, 2)
     ledger.refuse = lambda key, number: None
     rounds(scheduler)
     assert ledger.arrived == {"A": [1, 2]}
-
-
-def draw_an_earlier_turn(application: Application, task_id: UUID) -> None:
-    """Let the task be one whose transaction enqueued it first and committed it last."""
-    earlier, tasks = text("'2020-01-01 00:00:00.000000'"), application.outbox.tasks
-    with application.engine.begin() as connection:
-        connection.execute(update(tasks).where(tasks.c.id == task_id).values(created_at=earlier, order_time=earlier))
 
 
 def test_a_row_that_commits_late_while_its_key_goes_on_is_not_left_aside(
