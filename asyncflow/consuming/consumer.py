@@ -186,7 +186,7 @@ class BaseConsumer(Startable):
 
     def _run(self, effects: Effects) -> None:
         self._effects = effects
-        subscribers = Subscribers(effects, self.subscriptions, self.hooks, PAUSE_SECONDS)
+        subscribers = Subscribers(effects, self.subscriptions, self.hooks, self._pause_seconds)
         try:
             while not self._stopping.is_set():
                 try:
@@ -200,8 +200,13 @@ class BaseConsumer(Startable):
                 self._ended.set()
 
     def _trouble(self, error: Exception) -> None:
-        self.hooks.emit(StepFailed(LOOP, error, PAUSE_SECONDS))
-        self._stopping.wait(PAUSE_SECONDS)
+        seconds = self._pause_seconds()
+        self.hooks.emit(StepFailed(LOOP, error, seconds))
+        self._stopping.wait(seconds)
+
+    def _pause_seconds(self) -> float:
+        """Return how long to wait after trouble of the broker's or of the database's."""
+        return PAUSE_SECONDS
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from asyncflow.consuming.attempts import AttemptCounts, MessageT
@@ -28,11 +28,11 @@ class Again(NamedTuple):
 class Subscribers:
     """Let messages take their effects, and judge what subscribers raise; used by one thread.
 
-    ``pause_seconds`` are those after the database gave trouble, which costs no attempt.
+    ``pause_seconds`` returns how long to wait after the database gave trouble, which costs no attempt.
     """
 
     def __init__(
-        self, effects: Effects, subscriptions: Sequence[Subscription], hooks: Hooks, pause_seconds: float
+        self, effects: Effects, subscriptions: Sequence[Subscription], hooks: Hooks, pause_seconds: Callable[[], float]
     ) -> None:
         self._effects = effects
         self._subscriptions = subscriptions
@@ -81,8 +81,9 @@ class Subscribers:
     ) -> Again:
         """Tell of trouble that is the database's, and let the attempt not count; return the pause."""
         attempts.refund(message, subscription.name)
-        self._hooks.emit(StepFailed(LOOP, trouble, self._pause_seconds))
-        return Again(self._pause_seconds, is_trouble=True)
+        seconds = self._pause_seconds()
+        self._hooks.emit(StepFailed(LOOP, trouble, seconds))
+        return Again(seconds, is_trouble=True)
 
 
 def _verdict_of(error: BaseException, subscription: Subscription, number: int) -> Verdict:

@@ -33,6 +33,8 @@ PROMISED = {
     "asyncflow.integrations.flowsvr": "ServiceSettings Token Tokens make_app",
     "asyncflow.integrations.flowsvr.client": """
         ClientSettings Created Held HeldTask Outcome Page ServiceWorker Settled TaskServiceClient""",
+    "asyncflow.integrations.kafka.consuming": "Consumer",
+    "asyncflow.integrations.rabbitmq.consuming": "RabbitMQConsumer",
     "asyncflow.integrations.redis": "RedisPublisher RedisSettings",
     "asyncflow.integrations.nats": "NatsPublisher NatsSettings",
     "asyncflow.integrations.webhooks": "WebhookPublisher WebhookSettings make_secret verify",

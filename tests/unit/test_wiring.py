@@ -35,6 +35,7 @@ PUBLIC = {
         "SimpleJob TaskContext TypeConfig Unavailable"
     ),
     "asyncflow.integrations.kafka.consuming": "Consumer",
+    "asyncflow.integrations.rabbitmq.consuming": "RabbitMQConsumer",
 }
 
 

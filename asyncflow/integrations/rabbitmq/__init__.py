@@ -1,6 +1,6 @@
-"""Publish to RabbitMQ over AMQP 0-9-1, through pika.
+"""Publish to RabbitMQ, and consume from it, over AMQP 0-9-1, through pika.
 
-The client library is imported when a publisher is made, not when this package is.
+The client library is imported when a publisher or a consumer is made, not when this package is.
 """
 
 from __future__ import annotations

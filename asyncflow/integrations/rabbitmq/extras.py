@@ -8,10 +8,10 @@ from types import ModuleType
 from asyncflow.errors import MissingExtraError
 
 
-def pika() -> ModuleType:
+def pika(wanted_by: str = "RabbitMQPublisher") -> ModuleType:
     """Return the module ``pika``; raise MissingExtraError when it is not installed."""
     try:
         return import_module("pika")
     except ImportError as error:
         line = 'pip install "asyncflow-outbox[rabbitmq]"'
-        raise MissingExtraError(f"RabbitMQPublisher needs the library pika, which is not installed: {line}") from error
+        raise MissingExtraError(f"{wanted_by} needs the library pika, which is not installed: {line}") from error
