@@ -35,6 +35,7 @@ PROMISED = {
         ClientSettings Created Held HeldTask Outcome Page ServiceWorker Settled TaskServiceClient""",
     "asyncflow.integrations.kafka.consuming": "Consumer",
     "asyncflow.integrations.rabbitmq.consuming": "RabbitMQConsumer",
+    "asyncflow.integrations.redis.consuming": "RedisConsumer",
     "asyncflow.integrations.redis": "RedisPublisher RedisSettings",
     "asyncflow.integrations.nats": "NatsPublisher NatsSettings",
     "asyncflow.integrations.webhooks": "WebhookPublisher WebhookSettings make_secret verify",

@@ -36,6 +36,7 @@ PUBLIC = {
     ),
     "asyncflow.integrations.kafka.consuming": "Consumer",
     "asyncflow.integrations.rabbitmq.consuming": "RabbitMQConsumer",
+    "asyncflow.integrations.redis.consuming": "RedisConsumer",
 }
 
 

@@ -44,6 +44,12 @@ class RedisSettings:
             if not isinstance(getattr(self, name), bool):
                 raise OptionError(f"{name}={getattr(self, name)!r} is refused: give True or False")
 
+    def streams_of(self, topic: str) -> list[str]:
+        """Return the streams that a topic is spread over."""
+        if self.streams_per_topic == 1:
+            return [topic]
+        return [f"{topic}:{number}" for number in range(self.streams_per_topic)]
+
 
 def _within(name: str, value: object, least: float, most: float, *, whole: bool = True) -> None:
     kinds = (int,) if whole else (int, float)

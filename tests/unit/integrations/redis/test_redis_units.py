@@ -12,6 +12,7 @@ from asyncflow.errors import MissingExtraError, OptionError
 from asyncflow.integrations.redis import RedisPublisher, RedisSettings
 from asyncflow.integrations.redis.entries import Entries
 from asyncflow.integrations.redis.outcomes import judge
+from asyncflow.integrations.redis.server import RedisServer
 from asyncflow.scheduler.publishing.publisher import Record, Rejected, Retry, Unavailable
 
 redis = pytest.importorskip("redis")
@@ -51,8 +52,8 @@ def test_a_client_option_that_would_break_a_promise_or_is_unknown_is_refused(nam
 
 
 def test_a_client_option_reaches_the_client() -> None:
-    publisher = RedisPublisher(URL, client_options={"client_name": "orders"})
-    client: Any = publisher._client()
+    server = RedisServer(redis, URL, 10.0, {"client_name": "orders"})
+    client = server.client(connections=1)
     assert client.connection_pool.connection_kwargs["client_name"] == "orders"
 
 

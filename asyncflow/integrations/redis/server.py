@@ -1,0 +1,60 @@
+"""Where the server is, and what redis-py is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+
+from asyncflow.errors import OptionError
+
+SCHEMES = ("redis", "rediss", "unix")
+# What is decided here, and how to say it.
+OWN = {
+    "retry": "the outbox tries again; a client's own would send twice what was sent",
+    "retry_on_error": "the outbox tries again; a client's own would send twice what was sent",
+    "retry_on_timeout": "the outbox tries again; a client's own would send twice what was sent",
+    "decode_responses": "the publisher reads the answers itself",
+    "socket_timeout": "use RedisSettings(delivery_timeout_seconds=...)",
+    "socket_connect_timeout": "use RedisSettings(delivery_timeout_seconds=...)",
+    "max_connections": "the publisher has one connection",
+}
+
+
+class RedisServer:
+    """Make clients of one server; lives as long as who publishes to it, or consumes from it."""
+
+    def __init__(self, library: ModuleType, url: object, timeout_seconds: float, options: Mapping[str, object]) -> None:
+        """Check the options and connect to nothing; raise OptionError."""
+        self._library = library
+        self._url = _checked(url)
+        self._timeout_seconds = timeout_seconds
+        self._options = dict(options)
+        for name, remedy in OWN.items():
+            if name in self._options:
+                raise OptionError(f"client option {name}={self._options[name]!r} is refused: {remedy}")
+        self.client(connections=1)
+
+    def client(self, *, connections: int) -> Any:
+        """Return a client that has not connected yet, and never tries again by itself; raise OptionError."""
+        seconds = self._timeout_seconds
+        limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "max_connections": connections}
+        never = self._library.retry.Retry(self._library.backoff.NoBackoff(), 0)
+        try:
+            client = self._library.Redis.from_url(self._url, **limits, retry=never, **self._options)
+            pool = client.connection_pool
+            pool.connection_class(**pool.connection_kwargs)  # which looks at the options, and connects to nothing
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"url or client_options are refused by redis-py: {error}") from None
+        return client
+
+
+def _checked(url: object) -> str:
+    wanted = "give redis://USER:PASSWORD@HOST:PORT/DATABASE, or rediss:// for TLS"
+    if not isinstance(url, str):
+        raise OptionError(f"url is a {type(url).__name__}; {wanted}")
+    scheme = urlsplit(url).scheme
+    if scheme not in SCHEMES:
+        raise OptionError(f"url begins with {scheme!r}; {wanted}")
+    return url
