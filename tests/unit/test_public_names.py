@@ -34,6 +34,7 @@ PROMISED = {
     "asyncflow.integrations.flowsvr.client": """
         ClientSettings Created Held HeldTask Outcome Page ServiceWorker Settled TaskServiceClient""",
     "asyncflow.integrations.kafka.consuming": "Consumer",
+    "asyncflow.integrations.nats.consuming": "NatsConsumer",
     "asyncflow.integrations.rabbitmq.consuming": "RabbitMQConsumer",
     "asyncflow.integrations.redis.consuming": "RedisConsumer",
     "asyncflow.integrations.redis": "RedisPublisher RedisSettings",

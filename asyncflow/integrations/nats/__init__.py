@@ -1,6 +1,6 @@
-"""Publish to streams of NATS JetStream, through nats-py.
+"""Publish to streams of NATS JetStream, and consume from them, through nats-py.
 
-The client library is imported when a publisher is made, not when this package is.
+The client library is imported when a publisher or a consumer is made, not when this package is.
 """
 
 from __future__ import annotations

@@ -8,13 +8,13 @@ from types import ModuleType
 from asyncflow.errors import MissingExtraError
 
 
-def nats_py() -> ModuleType:
+def nats_py(wanted_by: str = "NatsPublisher") -> ModuleType:
     """Return the module ``nats``; raise MissingExtraError when it is not installed."""
     try:
         return import_module("nats")
     except ImportError as error:
         line = 'pip install "asyncflow-outbox[nats]"'
-        raise MissingExtraError(f"NatsPublisher needs the library nats-py, which is not installed: {line}") from error
+        raise MissingExtraError(f"{wanted_by} needs the library nats-py, which is not installed: {line}") from error
 
 
 def require_nkeys(option: str) -> None:

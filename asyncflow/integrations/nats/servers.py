@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from asyncflow.errors import OptionError, UnreachableError
@@ -29,9 +29,20 @@ OWN = {
 }
 SIGNED = ("user_credentials", "nkeys_seed", "nkeys_seed_str")
 
+Made = TypeVar("Made")
+
+
+class ServerAddress(NamedTuple):
+    """Say where one server is, and how to connect to it."""
+
+    library: ModuleType
+    url: str
+    settings: NatsSettings
+    options: Mapping[str, Any]
+
 
 class Servers:
-    """Connect to the first server that answers; lives as long as its publisher."""
+    """Connect to the first server that answers; lives as long as its publisher, or its consumer."""
 
     def __init__(self, servers: Any, settings: NatsSettings, options: Mapping[str, Any]) -> None:
         """Check all of it and connect to nothing; raise OptionError or MissingExtraError."""
@@ -44,6 +55,10 @@ class Servers:
 
     def connect(self, deadline: float) -> NatsConnection:
         """Return a connection; raise UnreachableError if there is none by ``deadline`` (monotonic seconds)."""
+        return self.first(self._connection, deadline)
+
+    def first(self, make: Callable[[str, float], Made], deadline: float) -> Made:
+        """Return what is made of the first URL for which that raises no UnreachableError; raise the last of these."""
         why = "no server answered in time"
         for number, url in enumerate(self._urls):
             now = monotonic()
@@ -51,10 +66,17 @@ class Servers:
                 break
             share = now + (deadline - now) / (len(self._urls) - number)  # one that is silent leaves time for the others
             try:
-                return NatsConnection(self._library, url, self._settings, self._options, share)
+                return make(url, share)
             except UnreachableError as error:
                 why = str(error)
         raise UnreachableError(why)
+
+    def address(self, url: str) -> ServerAddress:
+        """Return what is needed to connect to one of them."""
+        return ServerAddress(self._library, url, self._settings, self._options)
+
+    def _connection(self, url: str, deadline: float) -> NatsConnection:
+        return NatsConnection(self._library, url, self._settings, self._options, deadline)
 
 
 def _checked(servers: Any) -> list[str]:
