@@ -28,7 +28,7 @@ from asyncflow.outbox.ids import new_id, shard_of, shard_of_key
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH
-from asyncflow.outbox.task import ALGORITHM, FOLLOW_UP, KEY_ID
+from asyncflow.outbox.task import ALGORITHM, FOLLOW_UP, KEY_ID, OUTCOME_TO
 from asyncflow.text import require_text, shown
 
 MAX_PRIORITY = 31_104_000  # seconds: 360 days, asyncflow's bound
@@ -39,7 +39,7 @@ RECORD_OVERHEAD_BYTES = 2048
 SPARE_BYTES = 400  # of those, for headers that hooks add
 MAX_MESSAGE_BYTES = 1_000_000 - RECORD_OVERHEAD_BYTES  # the least of the defaults of clients
 CONTENT_TYPE = "content-type"
-RESERVED_HEADERS = frozenset({"message-id", "message-type", CONTENT_TYPE, FOLLOW_UP, ALGORITHM, KEY_ID})
+RESERVED_HEADERS = frozenset({"message-id", "message-type", CONTENT_TYPE, FOLLOW_UP, OUTCOME_TO, ALGORITHM, KEY_ID})
 
 
 class _WhatIsReturned:

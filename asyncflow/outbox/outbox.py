@@ -10,8 +10,10 @@ from uuid import UUID
 
 from sqlalchemy import MetaData
 
+from asyncflow.errors import OptionError
 from asyncflow.outbox.declarations.around import AroundFactory
 from asyncflow.outbox.declarations.cloud_events import CloudEvents
+from asyncflow.outbox.declarations.handler_type import require_outcomes_to
 from asyncflow.outbox.declarations.outbox_hooks import AnyHook, OutboxHooks
 from asyncflow.outbox.declaring import Declaring, checked
 from asyncflow.outbox.dedupe import Enqueued, idempotency_key_of
@@ -24,6 +26,7 @@ from asyncflow.outbox.look_up.look_up import LookUp
 from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, call_row_of, listed, row_of
 from asyncflow.outbox.options import refuse_keywords, require_place, require_whole
 from asyncflow.outbox.outcome.follow_up import following, with_follow_up
+from asyncflow.outbox.outcome.telling import with_telling
 from asyncflow.outbox.tables import MOST_CONTEXT_ROW_BYTES, Tables
 from asyncflow.outbox.transaction.target import Caller, awaited
 from asyncflow.outbox.transaction.wakeup import Bell
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from typing_extensions import Never
 
     from asyncflow.outbox.declarations.handler_type import Enclose, HandlerType
-    from asyncflow.outbox.declarations.task_type import TaskType
+    from asyncflow.outbox.declarations.task_type import MessageType, TaskType
     from asyncflow.outbox.declaring import Handled
     from asyncflow.outbox.transaction.target import Target
 
@@ -59,6 +62,8 @@ class Outbox(Declaring, LookUp):
     ``transaction``: opens the application's own transaction around transactional handlers without a ``session``: a
     context manager that gives its Connection, commits at the end or raises, and lets nobody commit before.
     ``cloudevents``: how messages travel as CloudEvents, of the types that say nothing else.
+    ``outcomes_to``: the name of the message type whose messages tell what became of tasks, of the handler types that
+    say nothing else; ``""`` in a type leaves it out.
     ``encryption``: encrypts payloads as they are written, and decrypts them where they are used.
     """
 
@@ -77,6 +82,7 @@ class Outbox(Declaring, LookUp):
         transaction: Enclose | None = None,
         cloudevents: CloudEvents | None = None,
         encryption: PayloadEncryption | None = None,
+        outcomes_to: str | None = None,
         **unknown: Never,
     ) -> None:
         refuse_keywords("Outbox", unknown, Outbox)
@@ -95,6 +101,8 @@ class Outbox(Declaring, LookUp):
         self.bell = Bell()
         self.encryption = Encryption(encryption)
         self._encrypts = bool(self.encryption)
+        require_outcomes_to(outcomes_to)
+        self.outcomes_to = outcomes_to
         super().__init__(Door(shard_count, max_message_bytes), default_destination, around, transaction, cloudevents)
         self.hooks = OutboxHooks(hooks, self.around)
         remember(self)
@@ -250,11 +258,26 @@ class Outbox(Declaring, LookUp):
         row = call_row_of(call, task_type, self._door)
         if self._encrypts:
             self.encryption.encrypt_row(row, task_type, self.max_message_bytes)
+        if (self.outcomes_to or task_type.outcomes_to) and (to := self.told_to(task_type)):
+            row["headers"] = with_telling(row["headers"], to)
         if call.then is not None:
             follows = following(call.then, self, self.handler_types)
             its_row = self._row_of(follows.call, follows.task_type)
             row["headers"] = with_follow_up(row["headers"], its_row, follows.call, follows.result_as)
         return row
+
+    def told_to(self, task_type: HandlerType) -> MessageType | None:
+        """Return of which type the messages are that tell of a type's outcomes.
+
+        Raises UnknownTaskTypeError, or OptionError for a type that makes its payloads when they are sent.
+        """
+        name = self.outcomes_to if task_type.outcomes_to is None else task_type.outcomes_to
+        kind = self.task_types.require(name) if name else None
+        if kind is not None and kind.builder is not None:
+            raise OptionError(
+                f"outcomes_to of {task_type.name!r} is {name!r}, which has a builder; name a message type without one"
+            )
+        return kind
 
     def _write(self, given: Any, name: str, messages: Sequence[Message], *, bulk: bool = False) -> list[Enqueued]:
         caller = Caller.of(given)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 FOLLOW_UP = "asyncflow-then"  # beside the headers that were given: the task that follows this one
+OUTCOME_TO = "asyncflow-outcome"  # and of which type the message is that tells of its outcome
 # And of a payload that is encrypted, by which algorithm and with which key.
 ALGORITHM, KEY_ID = "payload-encryption", "payload-key-id"
 
@@ -18,6 +19,7 @@ def headers_of(text: str | None) -> dict[str, str]:
         return {}
     headers: dict[str, str] = orjson.loads(text)
     headers.pop(FOLLOW_UP, None)
+    headers.pop(OUTCOME_TO, None)
     if ALGORITHM in headers:
         del headers[ALGORITHM]
         headers.pop(KEY_ID, None)

@@ -38,6 +38,7 @@ def require_ready(instance: Instance, publishers: Mapping[str, Publisher]) -> No
     require_routes(outbox, publishers)
     require_taken(outbox, publishers)
     require_home(outbox, instance.at_home)
+    require_told(outbox)
     require_connections(engine, len(publishers) + bool(outbox.handler_types))
     require_engine(engine, outbox)
     require_tables(engine, outbox)
@@ -59,6 +60,12 @@ def require_home(outbox: Outbox, at_home: AtHome | None) -> None:
     for name, kind in outbox.handler_types.items():
         if kind.is_coroutine and kind.transactional and at_home is None:
             raise no_async_engine(name)
+
+
+def require_told(outbox: Outbox) -> None:
+    """Raise UnknownTaskTypeError if outcomes are to be told by messages of a type that is not declared."""
+    for kind in outbox.handler_types.values():
+        outbox.told_to(kind)
 
 
 def require_share(settings: SchedulerSettings, outbox: Outbox) -> None:

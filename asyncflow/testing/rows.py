@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from asyncflow.outbox import HandlerType, Outbox, Status, Task
 from asyncflow.outbox.outcome.follow_up import has_follow_up
+from asyncflow.outbox.outcome.telling import is_told
 from asyncflow.scheduler.drained import Drained
 from asyncflow.scheduler.worker.claiming import queries as claim_queries
 from asyncflow.scheduler.worker.claiming.claim_rows import Checkpoint, ClaimRows
@@ -63,8 +64,10 @@ class Rows:
 
     def settle(self, row: Any, verdict: Verdict, error: BaseException | None, result: Result | None = None) -> None:
         """Write what became of a row that was taken, and keep the error of an attempt that failed."""
-        if verdict.status is Status.SUCCESS and (result is not None or has_follow_up(row.headers)):
+        if verdict.status is Status.SUCCESS and (result or has_follow_up(row.headers) or is_told(row.headers)):
             self._held_rows.leave(self.connection, self._token, {row.raw_id: result})
+        elif verdict.ends and is_told(row.headers):
+            self._held_rows.end_and_tell(self.connection, verdict, self._token, [row.raw_id])
         else:
             self._held_rows.write(self.connection, verdict, self._token, [row.raw_id])
         # A pause ends when the test lets time pass, and not where the machine is slow.

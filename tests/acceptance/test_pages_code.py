@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import orjson
 import pytest
 from fastapi import FastAPI
 from flask import Flask
@@ -147,6 +148,18 @@ def test_the_page_of_encryption_keeps_its_promises(monkeypatch: pytest.MonkeyPat
         assert cipher.decrypt(made, facts) == b"secret"
     assert page.received(made.content, headers, b"A1") == b"secret"
     assert page.outbox.encryption.of(page.outbox.task_types["salary.paid"]) == "end_to_end"
+
+
+# -- outcomes --------------------------------------------------------------------------------------------
+
+
+def test_the_page_of_outcomes_tells_of_both_its_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    page: Any = module_of("telling", monkeypatch)
+    for block in snippets("docs/outcomes.md"):
+        exec(block, page.__dict__)
+    told = {one["task_type"]: one for one in (orjson.loads(record.value) for record in page.publisher.records)}
+    assert {name: one["outcome"] for name, one in told.items()} == {"price": "success", "invoice.send": "failed"}
+    assert (told["price"]["result"], told["invoice.send"]["error"]) == (21, "RejectTask: order … has no address")
 
 
 # -- coming from -----------------------------------------------------------------------------------------

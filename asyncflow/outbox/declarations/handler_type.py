@@ -13,8 +13,9 @@ from asyncflow.outbox.arguments.signature import Signature
 from asyncflow.outbox.declarations.around import Around
 from asyncflow.outbox.declarations.task_type import TaskType, TaskTypes, require_limit, require_seconds
 from asyncflow.outbox.options import NO_OPTION, require_whole
+from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.outbox.transaction import engine_loops
-from asyncflow.text import shown
+from asyncflow.text import require_text, shown
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -53,6 +54,7 @@ class HandlerType(TaskType):
     interval_seconds: float = 0.0  # least time between two claims of this type, in each process
     transactional: bool = False  # the handler gets a Session, a coroutine an AsyncSession; its commit settles the task
     keep_result: bool = False  # what the handler returns is kept with the task: outbox.result(session, id)
+    outcomes_to: str | None = None  # the message type whose messages tell what became of its tasks; None: the outbox's
     handler: Callable[..., Any] | None = field(default=None, repr=False, metadata=NO_OPTION)
     signature: Signature | None = field(default=None, repr=False, compare=False, metadata=NO_OPTION)
     is_coroutine: bool = field(default=False, metadata=NO_OPTION)
@@ -72,6 +74,7 @@ class HandlerType(TaskType):
             raise OptionError(f"transactional is {shown(self.transactional)}; give True or False")
         if not isinstance(self.keep_result, bool):
             raise OptionError(f"keep_result is {shown(self.keep_result)}; give True or False")
+        require_outcomes_to(self.outcomes_to)
         if self.handler is not None:
             self(self.handler)
 
@@ -131,6 +134,12 @@ class HandlerType(TaskType):
         if not isinstance(arguments, dict) or not all(isinstance(name, str) for name in arguments):
             raise InvalidArgumentsError(f"arguments is {shown(arguments)}; give a dict of names to values")
         return arguments if self.signature is None else self.signature.check(arguments, given_later)
+
+
+def require_outcomes_to(value: Any) -> None:
+    """Raise OptionError unless it is the name of a message type, nothing for no type, or None."""
+    if value not in (None, ""):
+        require_text("outcomes_to", value, TASK_TYPE_LENGTH, OptionError)
 
 
 def function_of(given: Any) -> Any:

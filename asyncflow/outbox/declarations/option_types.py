@@ -69,6 +69,7 @@ class HandlerOptions(TypeOptions, total=False):
     interval_seconds: float
     transactional: bool
     keep_result: bool
+    outcomes_to: str | None
 
 
 class PeriodicOptions(TypedDict, total=False):

@@ -16,11 +16,11 @@ from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.diagnosis.finding import Code, lasting
-from asyncflow.scheduler.diagnosis.letters import error_of
 from asyncflow.scheduler.diagnosis.sight import Sight, Waiting, look_at_type
 from asyncflow.scheduler.diagnosis.waiting import STUCK_SECONDS, findings_of_waiting, reason_of
 from asyncflow.scheduler.operator.selection import task_id_of
 from asyncflow.scheduler.table.claim_owner import shown_owner
+from asyncflow.scheduler.table.fingerprints import error_of
 from asyncflow.scheduler.table.table_check import require_tables
 
 _MOST_AHEAD = 1_000

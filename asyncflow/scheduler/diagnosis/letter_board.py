@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Engine
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.diagnosis.letters import LetterGroup, error_of, groups_of, read_letters
+from asyncflow.scheduler.diagnosis.letters import LetterGroup, groups_of, read_letters
+from asyncflow.scheduler.table.fingerprints import error_of
 
 WINDOWS = (3600.0, 3 * 3600.0, 86400.0, 3 * 86400.0, 7 * 86400.0)  # seconds back from now
 

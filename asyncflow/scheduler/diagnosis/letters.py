@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,21 +17,12 @@ from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, quoted
 from asyncflow.scheduler.heads.parts import MOST_LANES
+from asyncflow.scheduler.table.fingerprints import error_of, fingerprint_of, normalised
 from asyncflow.scheduler.table.queries import read_clock
 
 LATELY_SECONDS = 3600.0  # dead letters that are younger are new, by default
 _LANES = 64  # in which something failed last
 _LETTERS = 50  # of each of them
-_LONGEST = 200
-_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
-_FRAMES = re.compile(r" \[[^\]]* in [^\]]*\]$")
-# In this order: what stands in quotes may hold numbers, and an id is more than its digits.
-_DETAILS = (
-    (re.compile(r"'[^']*'|\"[^\"]*\""), "'…'"),
-    (re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"), "…"),
-    (re.compile(r"\b(?:0x[0-9a-fA-F]+|(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{8,})\b"), "…"),
-    (re.compile(r"\d+"), "…"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,24 +37,6 @@ class LetterGroup:
     first: datetime
     last: datetime
     example: UUID  # the latest
-
-
-def error_of(log: str | None) -> str:
-    """Return the last error of a task's log, without its time and where it was raised."""
-    first = (log or "").partition("\n")[0]
-    return _FRAMES.sub("", _TIME.sub("", first))
-
-
-def normalised(error: str) -> str:
-    """Return an error without what differs from one to the next: numbers, ids and what stands in quotes."""
-    for detail, sign in _DETAILS:
-        error = detail.sub(sign, error)
-    return error[:_LONGEST]
-
-
-def fingerprint_of(task_type: str, error: str) -> str:
-    """Return the name of the group of a normalised error of a type."""
-    return hashlib.sha256(f"{task_type}\0{error}".encode()).hexdigest()[:12]
 
 
 def letter_groups(engine: Engine, outbox: Outbox, *, within_seconds: float = LATELY_SECONDS) -> list[LetterGroup]:

@@ -20,6 +20,7 @@ from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.encryption.marks import is_encrypted
 from asyncflow.outbox.look_up.cursor import Cursor, cursor_of
 from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.outcome.telling import is_told
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
@@ -33,7 +34,9 @@ from asyncflow.scheduler.operator.shown_payload import mended
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState, letter_of, state_of
 from asyncflow.scheduler.operator.walk import walk_of
 from asyncflow.scheduler.table.contexts import Contexts
+from asyncflow.scheduler.table.fingerprints import error_of
 from asyncflow.scheduler.table.log_lines import log_line, short_error
+from asyncflow.scheduler.table.outcome_messages import OutcomeMessages, ToldOutcome, told_of
 from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.table.shards import put_into_shards
 
@@ -71,6 +74,7 @@ class DeadLetters:
         self._engine = engine
         self._outbox = outbox
         self._tasks = outbox.tasks
+        self._outcomes = OutcomeMessages(outbox)
         self._hooks = Hooks(hooks)
 
     def list(
@@ -126,7 +130,9 @@ class DeadLetters:
 
         def write(connection: Connection, rows: Sequence[Any], _: int) -> list[str]:
             values = {"ids": [row.raw_id for row in rows], "line": _line(act)}
+            facts = self._facts(connection, rows)
             connection.execute(queries.cancel(self._tasks), values)
+            self._outcomes.write(connection, facts, told_of(facts, ToldOutcome("cancelled", short_error(act.told()))))
             return [f"was {Status(row.status).name}" for row in rows]
 
         return self._change(selection, act, [Status.FAILED, Status.PENDING], write)
@@ -137,8 +143,11 @@ class DeadLetters:
 
         def write(connection: Connection, rows: Sequence[Any], _: int) -> list[str]:
             raw_ids = [row.raw_id for row in rows]
+            facts = self._facts(connection, rows)
             connection.execute(queries.discard(self._tasks), {"ids": raw_ids})
             Contexts(self._outbox).forget(connection, raw_ids)
+            told = {raw_id: ToldOutcome("discarded", error_of(row.schedule_log)) for raw_id, row in facts.items()}
+            self._outcomes.write(connection, facts, told)
             return ["deleted"] * len(rows)
 
         return self._change(selection, act, [Status.FAILED], write)
@@ -194,6 +203,11 @@ class DeadLetters:
             [letters[cursor.id] for cursor in shown if cursor.id in letters],
             shown[-1].as_text(_list_of(selection)) if is_more else None,
         )
+
+    def _facts(self, connection: Connection, rows: Sequence[Row[Any]]) -> dict[Any, Row[Any]]:
+        """Read what is told of those tasks whose outcomes are told."""
+        asked = [row.raw_id for row in rows if is_told(row.headers)]
+        return self._outcomes.facts(connection, asked) if asked else {}
 
     # -- changing ----------------------------------------------------------------------------------------
 

@@ -92,7 +92,7 @@ def statuses_of(tasks: Table) -> Select[Any]:
 def lock(tasks: Table, statuses: tuple[int, ...]) -> Select[Any]:
     """Read and hold the rows among ``ids`` that are in one of the statuses, in one order for all who do."""
     t = tasks.c
-    columns = (t.id, t.task_type, t.task_key, t.shard, t.status, raw_id(t.id).label("raw_id"))
+    columns = (t.id, t.task_type, t.task_key, t.shard, t.status, t.headers, raw_id(t.id).label("raw_id"))
     held = select(*columns).where(_among(tasks, statuses))
     return by_primary_key(held.order_by(t.id).with_for_update())
 

@@ -42,6 +42,14 @@ def read_clock() -> Select[Any]:
     return select(database_now())
 
 
+@lru_cache(maxsize=32)
+def facts(tasks: Table) -> Select[Any]:
+    """Read what is told of the outcome of rows, with the database's time."""
+    t = tasks.c
+    columns = (raw_id(t.id), t.id, t.task_type, t.task_key, t.retry_count, t.created_at, t.headers, t.schedule_log)
+    return by_primary_key(select(*columns).where(is_named(t.id))).add_columns(database_now().label("now"))
+
+
 def in_time(time: timedelta) -> ColumnElement[Any]:
     """Return the moment that comes so long after the database's now."""
     return after_now(literal_column(str(time // _MICROSECOND), BigInteger()))

@@ -18,6 +18,7 @@ from asyncflow.events import AttemptFailed, Hooks
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.signals import NotDone
 from asyncflow.outbox.outcome.follow_up import has_follow_up, takes_result
+from asyncflow.outbox.outcome.telling import is_told
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.connections.calls import awaits_database
 from asyncflow.scheduler.connections.vain_calls import VainCalls
@@ -165,7 +166,8 @@ def _cancel(loop: asyncio.AbstractEventLoop, cancel: Callable[[], Any]) -> None:
 def _expect(claim: Claim, task_type: HandlerType) -> None:
     """Know what the task leaves when it is done."""
     headers = claim.task.headers_json
-    claim.expect(result=task_type.keep_result or takes_result(headers), follow_up=has_follow_up(headers))
+    follow_up, told = has_follow_up(headers), is_told(headers)
+    claim.expect(result=task_type.keep_result or takes_result(headers), follow_up=follow_up, told=told)
 
 
 def _context_of(claim: Claim, task_type: HandlerType, tools: Tools) -> TaskContext:

@@ -30,6 +30,11 @@ class Verdict:
     frames: str = ""  # of the error's traceback, for the row's log
 
     @property
+    def ends(self) -> bool:
+        """Tell whether it is a last status, but not that the task is done."""
+        return self.status in (Status.FAILED, Status.CANCELLED)
+
+    @property
     def is_told(self) -> bool:
         """Tell whether each task that got it is told of: it failed, or an attempt of it counts."""
         return self.status is Status.FAILED or (self.status is Status.PENDING and self.is_spent)

@@ -24,7 +24,8 @@ class Claim:
     is_suspect: bool = False  # one that died before it was heard of: its beginning is written down
     may_be_settled: bool = False  # a settle of it has failed, and perhaps its answer alone
     wants_result: bool = False  # to keep it, or for the task that follows
-    leaves: bool = False  # a result or a task that follows, when it is done
+    leaves: bool = False  # a result, a task that follows or a message about it, when it is done
+    is_told: bool = False  # by a message, whatever its outcome
     result: Result | None = None
     may_be_done: bool = False  # the handler's own transaction has marked it SUCCESS, and may have committed
     is_told_done: bool = False  # that it is done was told
@@ -34,10 +35,11 @@ class Claim:
         """Be held until then, for it was renewed."""
         self.held_until = held_until
 
-    def expect(self, *, result: bool, follow_up: bool) -> None:
-        """Know what the task leaves when it is done, besides what is known already."""
+    def expect(self, *, result: bool, follow_up: bool, told: bool = False) -> None:
+        """Know what the task leaves when it is done, besides what is known already, and whether that is ``told``."""
         self.wants_result |= result
-        self.leaves |= self.wants_result or follow_up
+        self.is_told |= told
+        self.leaves |= self.wants_result or self.is_told or follow_up
 
     def keep(self, result: Result) -> None:
         """Take what the handler returned, to be written with the outcome."""

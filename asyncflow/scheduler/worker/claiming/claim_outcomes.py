@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.outcome.follow_up import has_follow_up
+from asyncflow.outbox.outcome.telling import is_told
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
 from asyncflow.scheduler.worker.leaving.results import Result
@@ -58,8 +59,10 @@ def settled_claims(
 
 
 def leaves(one: SettledClaim, row: Any, result: Result | None) -> bool:
-    """Tell whether a task is done and leaves a result, or one that follows it."""
-    return one.is_success and (result is not None or has_follow_up(row.headers))
+    """Tell whether a task leaves a message about its outcome, or is done and leaves a result or a task behind it."""
+    if one.verdict is None or one.verdict.status is Status.PENDING:
+        return False
+    return is_told(row.headers) or (one.is_success and (result is not None or has_follow_up(row.headers)))
 
 
 def _judge(outcome: ClaimOutcome, row: Any, type_of: TypeOf, may_use: Callable[[str], bool]) -> SettledClaim:

@@ -17,7 +17,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.log_lines import log_line
 from asyncflow.scheduler.worker.claiming import queries
-from asyncflow.scheduler.worker.leaving.leavings import Leavings
+from asyncflow.scheduler.worker.leaving.leavings import LastStatus, Leavings
 from asyncflow.scheduler.worker.leaving.results import Result
 from asyncflow.scheduler.worker.verdict import Verdict
 
@@ -89,6 +89,12 @@ class ClaimRows:
             values |= {"delay": timedelta(seconds=verdict.delay_seconds), "refund": int(not verdict.is_spent)}
             return connection.execute(queries.postpone(self._tasks), values).rowcount
         return connection.execute(queries.end(self._tasks), {**values, "its_status": int(verdict.status)}).rowcount
+
+    def end_and_tell(self, connection: Connection, verdict: Verdict, token: UUID, raw_ids: Sequence[Any]) -> int:
+        """Write FAILED or CANCELLED, with the messages that tell of it; return how many rows the token held."""
+        line = log_line(verdict.error, verdict.frames) if verdict.error else ""
+        ending = LastStatus({"line": line, "its_status": int(verdict.status)}, verdict.error)
+        return self._leavings.end(connection, token, raw_ids, ending)
 
     def leave(self, connection: Connection, token: UUID, results: Mapping[Any, Result | None]) -> int:
         """Write SUCCESS, and what the tasks leave, by raw id; return how many rows the token held."""

@@ -219,7 +219,10 @@ class Claims:
         token = claims[0].token
         if verdict.status is Status.SUCCESS and claims[0].leaves:
             return self._rows.leave(connection, token, {claim.task.raw_id: claim.result for claim in claims})
-        return self._rows.write(connection, verdict, token, [claim.task.raw_id for claim in claims])
+        raw_ids = [claim.task.raw_id for claim in claims]
+        if claims[0].leaves and verdict.ends and any(claim.is_told for claim in claims):
+            return self._rows.end_and_tell(connection, verdict, token, raw_ids)
+        return self._rows.write(connection, verdict, token, raw_ids)
 
     def _as_they_stand(
         self, connection: Connection, judged: Sequence[tuple[Claim, Verdict]]

@@ -193,7 +193,9 @@ class ServiceClaims:
             if one.verdict is not None
         )
         for (token, verdict, is_left), written in grouped(to_write).items():
-            if is_left:
+            if is_left and verdict.ends:
+                self._rows.end_and_tell(connection, verdict, token, [self._raw(one.id) for one in written])
+            elif is_left:
                 self._rows.leave(connection, token, {self._raw(one.id): results[one] for one in written})
             else:
                 self._rows.write(connection, verdict, token, [self._raw(one.id) for one in written])

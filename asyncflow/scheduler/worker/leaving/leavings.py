@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -14,13 +14,24 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox import queries as write_queries
 from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.outcome.follow_up import follow_up_in, row_of_follow_up
+from asyncflow.outbox.outcome.telling import is_told
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler.table.contexts import Contexts
+from asyncflow.scheduler.table.fingerprints import error_of
 from asyncflow.scheduler.table.log_lines import log_line, short_error
+from asyncflow.scheduler.table.outcome_messages import OutcomeMessages, ToldOutcome, told_of
 from asyncflow.scheduler.worker.claiming import queries
 from asyncflow.scheduler.worker.leaving.results import Result
+
+
+class LastStatus(NamedTuple):
+    """Hold how tasks end that are not done: what the statement is given, and the error that is told."""
+
+    values: dict[str, Any]
+    error: str
 
 
 class Leavings:
@@ -34,18 +45,32 @@ class Leavings:
         self._outbox = outbox
         self._tasks = outbox.tasks
         self._contexts = Contexts(outbox)
+        self._outcomes = OutcomeMessages(outbox)
         self._succeed = queries.delete_succeeded if deletes else queries.succeed
 
     def leave(self, connection: Connection, token: UUID, results: Mapping[Any, Result | None]) -> int:
         """Mark SUCCESS what the token holds of the rows, by raw id; return how many."""
         values = {"ids": list(results), "token": token}
         held = {row[0]: row.headers for row in connection.execute(queries.lock_held(self._tasks), values)}
+        told = {raw_id: _told(results[raw_id]) for raw_id, headers in held.items() if is_told(headers)}
+        facts = self._outcomes.facts(connection, told) if told else {}
         plain = [raw_id for raw_id in held if not self._keep(connection, token, raw_id, results[raw_id])]
         if plain:
             connection.execute(self._succeed(self._tasks), {"ids": plain, "token": token})
         following = ((follow_up_in(headers), results[raw_id]) for raw_id, headers in held.items())
         self._insert(connection, [self._row(one, result) for one, result in following if one is not None])
+        self._outcomes.write(connection, facts, told)
         return len(held)
+
+    def end(self, connection: Connection, token: UUID, raw_ids: Sequence[Any], ending: LastStatus) -> int:
+        """Give a last status to what the token holds of the rows, and tell of it; return how many."""
+        values = {"ids": list(raw_ids), "token": token}
+        held = [row[0] for row in connection.execute(queries.lock_held(self._tasks), values)]
+        facts = self._outcomes.facts(connection, held) if held else {}
+        changed = connection.execute(queries.end(self._tasks), {**values, **ending.values}).rowcount
+        told = ToldOutcome(Status(ending.values["its_status"]).name.lower(), ending.error)
+        self._outcomes.write(connection, facts, told_of(held, told))
+        return changed
 
     def _row(self, carried: dict[str, Any], result: Result | None) -> dict[str, Any]:
         """Return the row of a follow-up: a dead letter where its arguments cannot be read, for then it has no result.
@@ -78,6 +103,14 @@ class Leavings:
         for row in rows:
             self._outbox.bell.on_commit_of(connection, row["task_type"])
             self._outbox.hooks.emit(TaskEnqueued(row["id"], row["task_type"], row["task_key"]))
+        if lost := [row for row in rows if row["status"] == Status.FAILED and is_told(row["headers"])]:
+            errors = {raw_form(row["id"], connection.dialect.name): error_of(row["schedule_log"]) for row in lost}
+            facts = self._outcomes.facts(connection, errors)
+            self._outcomes.write(connection, facts, {raw_id: ToldOutcome("failed", errors[raw_id]) for raw_id in facts})
+
+
+def _told(result: Result | None) -> ToldOutcome:
+    return ToldOutcome("success", result=result.text if result is not None and result.is_kept else None)
 
 
 def _with_expressions(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

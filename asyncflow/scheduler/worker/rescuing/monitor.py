@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -23,6 +24,7 @@ from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.loops.settled_events import Ending, tell_of_each
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.lately_locked import LatelyLocked
+from asyncflow.scheduler.table.outcome_messages import OutcomeMessages
 from asyncflow.scheduler.worker.rescuing import queries as claim_queries
 from asyncflow.scheduler.worker.rescuing.rescue import PAGE, Rescue, Rescued, Untimely
 
@@ -72,6 +74,7 @@ class Monitor:
         on_rescued: Callable[[], None] = lambda: None,
     ) -> None:
         self._outbox = outbox
+        self._outcomes = OutcomeMessages(outbox)
         self._types = wards.types
         self._database = Database(engine, limits=Limits.within(wards.lease_seconds))
         self._wards = wards
@@ -135,7 +138,7 @@ class Monitor:
         """Rescue a page of each; return whether there may be more."""
         due = [head for head in heads if head.due_in_seconds <= 0]
         self._seen.has_due |= bool(due)
-        rescued = [self._rescue(head, Rescue(self._outbox.tasks, self._types[head.task_type])) for head in due]
+        rescued = [self._rescue(head, self._rescue_of(head.task_type)) for head in due]
         return any(one.is_full for one in rescued)
 
     def _rescue_from(self, lost: _Departures, shards: frozenset[int], heads: Iterable[Head]) -> bool:
@@ -146,8 +149,8 @@ class Monitor:
         names = frozenset(name for name, _ in lost)
         back = self._database.run(lambda connection: connection.scalars(live, {"owners": list(names)}).all())
         gone, waited = names.difference(back), self._wards.lease_seconds
-        tasks, types = self._outbox.tasks, self._types
-        rescues = [(head, Rescue(tasks, types[head.task_type], gone, waited)) for head in heads] if gone else []
+        its = {"owners": gone, "waited_seconds": waited}
+        rescues = [(head, self._rescue_of(head.task_type, **its)) for head in heads] if gone else []
         rescued = [self._rescue(*pair) for pair in rescues]
         is_done = not any(one.is_full or one.left for one in rescued)
         self._seen.looked_for.add((lost, shards) if is_done else None)
@@ -164,9 +167,12 @@ class Monitor:
         rescued = []
         for name in sorted({row.task_type for row in rows}):
             its = [row for row in rows if row.task_type == name]
-            rescue = Rescue(self._outbox.tasks, self._types[name], longest=untimely.longest)
+            rescue = self._rescue_of(name, longest=untimely.longest)
             rescued.append(self._write(rescue, partial(rescue.write_rows, rows=its)))
         return len(rows) == PAGE and any(one.given_back or one.failed for one in rescued)
+
+    def _rescue_of(self, name: str, **how: Any) -> Rescue:
+        return Rescue(self._outbox.tasks, self._types[name], outcomes=self._outcomes, **how)
 
     def _rescue(self, head: Head, rescue: Rescue) -> Rescued:
         """Rescue a page."""

@@ -22,7 +22,7 @@ def ran_out(tasks: Table) -> Select[Any]:
     """Read rows of a lane whose claim ran out, longest ago first."""
     t = tasks.c
     return (
-        select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token)
+        select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token, t.headers)
         .where(
             t.status == int(Status.PROCESSING),
             t.order_time <= database_now(),
@@ -51,7 +51,7 @@ def held_by(tasks: Table) -> Select[Any]:
     """Read rows of a lane that ``owners`` hold, however long their claims last."""
     t = tasks.c
     return (
-        select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token)
+        select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token, t.headers)
         .where(
             t.status == int(Status.PROCESSING),
             t.task_type == bindparam("task_type", type_=String()),
@@ -98,7 +98,7 @@ def ahead(tasks: Table, *, all_held: bool) -> Select[Any]:
         seconds_until(t.modified_at).label("begins_in"),
     )
     return (
-        select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token, t.task_type, *its_lease)
+        select(raw_id(t.id), t.retry_count, t.max_retries, t.owner, t.claim_token, t.task_type, t.headers, *its_lease)
         .where(
             t.status == int(Status.PROCESSING),
             t.task_type.in_(bindparam("types", expanding=True, type_=String())),

@@ -13,12 +13,14 @@ from sqlalchemy import Connection, Table
 
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.retry import is_spent
+from asyncflow.outbox.outcome.telling import is_told
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster.lease_watch import Lease, LeaseWatch
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.table.claim_owner import is_unspent, names_in_rows, travels
 from asyncflow.scheduler.table.lately_locked import LatelyLocked
 from asyncflow.scheduler.table.log_lines import log_line
+from asyncflow.scheduler.table.outcome_messages import OutcomeMessages, ToldOutcome
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.worker.rescuing import queries as claim_queries
 
@@ -62,6 +64,7 @@ class Rescue:
     owners: Collection[str] = ()
     waited_seconds: float = 0.0
     longest: int | None = None
+    outcomes: OutcomeMessages | None = None  # by which those that fail are told of
 
     def write(self, connection: Connection, head: Head, lately_locked: LatelyLocked | None = None) -> Rescued:
         """Write it in the transaction of the connection.
@@ -86,12 +89,13 @@ class Rescue:
             free = lately_locked.take_in(sort_out(connection, self.tasks, [row[0] for row in rows], Status.PROCESSING))
             rows = [row for row in rows if row[0] in free]
         rescued, groups = Rescued(left=found - len(rows)), defaultdict[tuple[float, int], list[Any]](list)
-        for raw_id, attempts, max_retries, owner, token, *_ in rows:
+        for row in rows:
+            raw_id, attempts, max_retries, owner, token = row[:5]
             if is_unspent(owner, token):
                 groups[0.0, 1].append(raw_id)
             elif not is_spent(attempts, self.task_type.most_retries(max_retries)):
                 groups[max(0.0, self.task_type.retry_delay(attempts) - self.waited_seconds), 0].append(raw_id)
-            elif self._fail(connection, raw_id):
+            elif self._fail(connection, raw_id, row.headers):
                 rescued.failed.append((raw_id, attempts))
         for (delay, refund), ids in groups.items():
             changed = self._give_back(connection, ids, delay, refund)
@@ -114,11 +118,15 @@ class Rescue:
     def _read(self) -> Any:
         return (claim_queries.held_by if self.owners else claim_queries.ran_out)(self.tasks)
 
-    def _fail(self, connection: Connection, raw_id: Any) -> bool:
+    def _fail(self, connection: Connection, raw_id: Any, headers: str | None) -> bool:
         # One by one: each that is failed is told of, and one renewed meanwhile is not.
         values = {**self._guard, "ids": [raw_id], "line": log_line(self.error), "its_status": int(Status.FAILED)}
         statement = self._chosen(claim_queries.end_ran_out, claim_queries.end_taken, claim_queries.end_ahead)
-        return bool(connection.execute(statement, values).rowcount)
+        is_failed = bool(connection.execute(statement, values).rowcount)
+        if is_failed and self.outcomes is not None and is_told(headers):
+            told = {raw_id: ToldOutcome("failed", self.error)}
+            self.outcomes.write(connection, self.outcomes.facts(connection, told), told)
+        return is_failed
 
     def _give_back(self, connection: Connection, ids: list[Any], delay: float, refund: int) -> int:
         line = log_line(self.error + (_UNSPENT if refund else ""))

@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy.orm import Session
 
-from asyncflow import RESULT, Done, Status
+from asyncflow import RESULT, CancelTask, Done, Status
 from asyncflow.integrations.flowsvr.client import Outcome
 from tests.integration.integrations.flowsvr.test_workers import client, serving, worker
 from tests.support.application import Application
@@ -70,3 +71,34 @@ def test_a_program_in_another_language_leaves_a_result(sqlite_application: Appli
 
 def _result(its: Any, task_id: UUID) -> Any:
     return its.get(task_id)["result"]
+
+
+def test_what_a_worker_over_http_makes_of_tasks_is_told_by_messages(application: Application) -> None:
+    outbox = application.outbox
+    outbox.message("task.settled")
+
+    @outbox.task(keep_result=True, outcomes_to="task.settled", max_retries=0)
+    def price(order: int) -> int:
+        if order == 2:
+            raise LookupError("no order 2")
+        if order == 3:
+            raise CancelTask("unwanted")
+        return 7 * order
+
+    with application.session() as session, session.begin():
+        ids = [str(price.enqueue(session, number)) for number in (1, 2, 3)]
+    with serving(application) as url:
+        works = worker(application, url)
+        works.start()
+        eventually(lambda: len(application.rows()) == 6)
+        works.stop()
+        shown = client(url, "admin").get(UUID(ids[0]))
+        assert shown is not None
+        assert shown["headers"] == {}
+    bodies = [orjson.loads(row.payload) for row in application.rows() if row.task_type == "task.settled"]
+    told = {one["task_id"]: (one["outcome"], one["attempts"], one.get("result"), one.get("error")) for one in bodies}
+    assert [told[one] for one in ids] == [
+        ("success", 1, 7, None),
+        ("failed", 1, None, "LookupError: no order …"),
+        ("cancelled", 1, None, "CancelTask: unwanted"),
+    ]

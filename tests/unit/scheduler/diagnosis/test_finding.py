@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 import pytest
 
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, in_order, lasting, listed
-from asyncflow.scheduler.diagnosis.letters import error_of, fingerprint_of, normalised
+from asyncflow.scheduler.table.fingerprints import error_of, fingerprint_of, normalised
 
 
 def finding(severity: Severity, year: int | None, name: str = "x") -> Finding:
