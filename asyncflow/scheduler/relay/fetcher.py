@@ -19,6 +19,7 @@ from asyncflow.scheduler.heads.recent_heads import RecentHeads
 from asyncflow.scheduler.heads.turns import Turns
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
+from asyncflow.scheduler.publishing.publisher import Outcome
 from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.relay.allowances import Allowances
 from asyncflow.scheduler.relay.key_reader import KeyReader
@@ -79,6 +80,10 @@ class Fetcher:
                 return found
         found.wait_seconds = wait if self._recent.is_whole else min(wait, self._recent.rest_seconds)
         return found
+
+    def observe(self, found: Round, outcomes: Sequence[Outcome | None], seconds: float) -> None:
+        """Take in what became of a round's tasks, and how long their delivery took."""
+        self._keys.observe(found, outcomes, seconds)
 
     def _fetch(self, seen: Sequence[Head], hold: Hold, in_hand: Set[Lane]) -> Round:
         here, ordered, owned = self._types.here, self._types.ordered, hold.epochs

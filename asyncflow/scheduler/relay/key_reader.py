@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence, Set
 from functools import partial
 
 from sqlalchemy import Connection
@@ -14,14 +14,15 @@ from asyncflow.scheduler.configuration.types_in_force import with_retries_in_for
 from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.publishing.breakers import Breakers
 from asyncflow.scheduler.publishing.order import Key, is_in_order, key_of
+from asyncflow.scheduler.publishing.publisher import Outcome, Sent
 from asyncflow.scheduler.relay.allowances import Allowances
+from asyncflow.scheduler.relay.key_pace import FIRST_ROWS, KeyPace
 from asyncflow.scheduler.relay.parking_change import KeyPage, Surplus, lane_of
 from asyncflow.scheduler.relay.round import Round
 from asyncflow.scheduler.relay.shared import Shared
 
 _MOST_KEYS = 32  # parked ones, tried in one round
-_MOST_OF_A_KEY = 32  # in one round: an ordered key's tasks are published one after the other
-_MOST_OF_A_LONE_KEY = 64  # where nothing else stood in the pages, which would wait for them
+_MOST_OF_A_KEY = FIRST_ROWS  # of a page in one round: an ordered key's tasks are published one after the other
 _MOST_IN_THE_WAY = 1000  # rows of a parked key that are set aside in one round: neighbours wait for the round
 _REST_AFTER_PAST = 2.0  # times as long as it took to read past a hot key
 
@@ -38,6 +39,7 @@ class KeyReader:
         self._locked = shared.locked
         self._breakers = breakers
         self._allowances = allowances
+        self._pace = KeyPace()
         self._next_past_at = float("-inf")
         self._probes_a_key = False  # rather than a row of the pages, as the last probe was one
 
@@ -66,9 +68,11 @@ class KeyReader:
             more, others = self._parted(past)
             met, free = met + more, free + others
             firsts, surplus = self._within_shares(free, found, limit)
+        if free:
+            self._pace.meet_others()
         # After the pages: so a row that stands in them is seen here, too, and its key not released over its head.
         in_the_way = self._in_the_way(connection, met, limit)
-        limit_of = partial(self._most_of, has_neighbours=bool(free), in_the_way=set(map(key_of, in_the_way)))
+        limit_of = partial(self._most_of, limit=limit, in_the_way=set(map(key_of, in_the_way)))
         key_pages = self._due_pages(connection, found.hold.epochs, self._most_keys(free), limit_of)
         by_key = [task for page in key_pages.values() for task in page.tasks]
         if self._breakers.is_probing:
@@ -77,6 +81,18 @@ class KeyReader:
         found.surplus = surplus
         found.tasks, found.key_pages, found.met = [*firsts, *by_key], key_pages, _without(met, by_key)
         found.in_the_way = _without(in_the_way, (*by_key, *found.met))
+
+    def observe(self, found: Round, outcomes: Sequence[Outcome | None], seconds: float) -> None:
+        """Take in what became of a round's tasks, and how long their delivery took."""
+        if not found.key_pages:
+            return
+        ordered = self._types.ordered
+        tasks = zip(found.tasks, outcomes, strict=True)
+        sent = Counter(
+            key_of(task) for task, outcome in tasks if isinstance(outcome, Sent) and is_in_order(task, ordered)
+        )
+        self._pace.observe({key: len(page.tasks) for key, page in found.key_pages.items()}, sent, seconds)
+        self._pace.keep(self._parking.knows)
 
     def _parted(self, tasks: list[Task]) -> tuple[list[Task], list[Task]]:
         """Return those of parked keys, and the others."""
@@ -100,11 +116,11 @@ class KeyReader:
         """Tell whether tasks of a parked key may go now."""
         return not self._locked.has_key(key) and self._allowances.closed_for(shards)(key.task_type) == 0
 
-    def _most_of(self, key: Key, *, has_neighbours: bool, in_the_way: Container[Key]) -> int:
+    def _most_of(self, key: Key, *, limit: int, in_the_way: Container[Key]) -> int:
         """Return how many rows of a parked key that is due are read in a round."""
         if self._breakers.is_probing or key in in_the_way:
             return 1  # what stands behind a key that is in the way has waited long enough
-        return _MOST_OF_A_KEY if has_neighbours else _MOST_OF_A_LONE_KEY
+        return self._pace.rows_of(key, limit)
 
     def _in_the_way(self, connection: Connection, met: Iterable[Task], limit: int) -> list[Task]:
         """Read further rows of the parked key that fills most of some page."""

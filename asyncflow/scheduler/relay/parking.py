@@ -57,6 +57,10 @@ class Parking:
         """Tell whether the task's key waits."""
         return Key(task.task_type, task.key or "") in self._keys
 
+    def knows(self, key: Key) -> bool:
+        """Tell whether the key is parked in a shard that is read here."""
+        return key in self._keys
+
     # -- reading -----------------------------------------------------------------------------------------
 
     def learn(self, connection: Connection, epochs: Mapping[int, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from asyncflow.events import StepFailed
@@ -158,7 +159,9 @@ class Relay(DataflowJob[ShareContext, Round]):
 
     def _deliver(self, found: Round) -> Unsettled:
         """Deliver the round; return what is to be written."""
+        began = time.perf_counter()
         outcomes = self._delivery.deliver(found.tasks, lambda: found.hold.lasts)
+        self._fetcher.observe(found, outcomes, time.perf_counter() - began)
         settlement = Settlement.of(found.tasks, outcomes, self._types.here)
         settlement.due_times = found.due_times
         change = self._parking.change_of(found, outcomes) if self._types.ordered else ParkingChange()
