@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,7 +20,7 @@ _PAGE = 200  # keys in a statement, of four values each: SQLite's old bound of v
 
 
 class Enqueued(NamedTuple):
-    """Tell which task an enqueue led to, and whether it made that task or found it by its idempotency key."""
+    """Tell which task an enqueue led to, and whether it made that task or found it by its key."""
 
     id: UUID
     is_new: bool
@@ -46,19 +47,13 @@ class Dedupe:
 
         While another transaction with one of the keys is open, this waits for its end.
         """
-        wanted: dict[str, UUID] = {}
-        for row, key in zip(rows, keys, strict=True):
-            if key is not None:
-                wanted.setdefault(key, row["id"])
-        first = self._first_of(connection, task_type, wanted)
-        ids = [row["id"] if key is None else first[key] for row, key in zip(rows, keys, strict=True)]
-        return [Enqueued(task_id, task_id == row["id"]) for row, task_id in zip(rows, ids, strict=True)]
+        return sifted(rows, keys, partial(self._first_of, connection, task_type))
 
     def _first_of(self, connection: Connection, task_type: str, wanted: Mapping[str, UUID]) -> dict[str, UUID]:
         first: dict[str, UUID] = {}
         # Anew for what the cleaner deleted between the two statements.
         while missing := wanted.keys() - first.keys():
-            for keys in _pages(missing):
+            for keys in pages_of(missing):
                 first |= self._remember(connection, task_type, {key: wanted[key] for key in keys})
         return first
 
@@ -74,7 +69,23 @@ class Dedupe:
         return {row.idempotency_key: row.task_id for row in rows}
 
 
-def _pages(keys: set[str]) -> Iterator[list[str]]:
+def sifted(
+    rows: Sequence[Mapping[str, Any]],
+    keys: Sequence[str | None],
+    tasks_of: Callable[[Mapping[str, UUID]], Mapping[str, UUID]],
+) -> list[Enqueued]:
+    """Return for each row the task of its key, by ``tasks_of`` keys with the first row of each; without one its own."""
+    wanted: dict[str, UUID] = {}
+    for row, key in zip(rows, keys, strict=True):
+        if key is not None:
+            wanted.setdefault(key, row["id"])
+    found = tasks_of(wanted)
+    ids = [row["id"] if key is None else found[key] for row, key in zip(rows, keys, strict=True)]
+    return [Enqueued(task_id, task_id == row["id"]) for row, task_id in zip(rows, ids, strict=True)]
+
+
+def pages_of(keys: Iterable[str]) -> Iterator[list[str]]:
+    """Return keys in pages of what one statement takes."""
     # In one order everywhere, so that two bulks with the same keys do not wait for each other.
     ordered = sorted(keys)
     for start in range(0, len(ordered), _PAGE):

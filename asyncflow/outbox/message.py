@@ -28,7 +28,7 @@ from asyncflow.outbox.ids import new_id, shard_of, shard_of_key
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH
-from asyncflow.outbox.task import ALGORITHM, FOLLOW_UP, KEY_ID, OUTCOME_TO
+from asyncflow.outbox.task import ALGORITHM, FOLLOW_UP, KEY_ID, OUTCOME_TO, UNIQUE_KEY
 from asyncflow.text import require_text, shown
 
 MAX_PRIORITY = 31_104_000  # seconds: 360 days, asyncflow's bound
@@ -39,7 +39,9 @@ RECORD_OVERHEAD_BYTES = 2048
 SPARE_BYTES = 400  # of those, for headers that hooks add
 MAX_MESSAGE_BYTES = 1_000_000 - RECORD_OVERHEAD_BYTES  # the least of the defaults of clients
 CONTENT_TYPE = "content-type"
-RESERVED_HEADERS = frozenset({"message-id", "message-type", CONTENT_TYPE, FOLLOW_UP, OUTCOME_TO, ALGORITHM, KEY_ID})
+RESERVED_HEADERS = frozenset(
+    {"message-id", "message-type", CONTENT_TYPE, FOLLOW_UP, OUTCOME_TO, ALGORITHM, KEY_ID, UNIQUE_KEY}
+)
 
 
 class _WhatIsReturned:
@@ -80,6 +82,9 @@ class Call:
     idempotency_key: str | None = None  # a second task of its type with this key is not written; up to 255 characters
     max_retries: int | None = None  # attempts after the first; None: as many as its type has
     then: Follows | None = None  # comes when this one is done: task.later(...)
+    unique_key: str | None = (
+        None  # no second task of its type with it while one waits or is at work; up to 255 characters
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from asyncflow.outbox.declarations.cloud_events import CloudEvents
 from asyncflow.outbox.declarations.handler_type import require_outcomes_to
 from asyncflow.outbox.declarations.outbox_hooks import AnyHook, OutboxHooks
 from asyncflow.outbox.declaring import Declaring, checked
-from asyncflow.outbox.dedupe import Enqueued, idempotency_key_of
+from asyncflow.outbox.dedupe import Enqueued
 from asyncflow.outbox.encryption.encryption import Encryption
 from asyncflow.outbox.encryption.hook import PayloadEncryption
 from asyncflow.outbox.enqueuing import Add, Enqueuing, add_within
@@ -30,6 +30,8 @@ from asyncflow.outbox.outcome.telling import with_telling
 from asyncflow.outbox.tables import MOST_CONTEXT_ROW_BYTES, Tables
 from asyncflow.outbox.transaction.target import Caller, awaited
 from asyncflow.outbox.transaction.wakeup import Bell
+from asyncflow.outbox.unique.keys import Keys
+from asyncflow.outbox.unique.unique_keys import unique_key_of, with_unique_key
 from asyncflow.outbox.writing.writer import Writer
 
 if TYPE_CHECKING:
@@ -93,7 +95,8 @@ class Outbox(Declaring, LookUp):
         self.tables = its = Tables.of(metadata, prefix, schema)
         self.tasks, self.contexts, self.turns, self.parked_keys = its.tasks, its.contexts, its.turns, its.parked_keys
         self.shards, self.instances, self.jobs = its.shards, its.instances, its.jobs
-        self.dedupe_entries, self.periodic_entries = its.dedupe_entries, its.periodic_entries
+        self.dedupe_entries, self.unique_entries = its.dedupe_entries, its.unique_entries
+        self.periodic_entries = its.periodic_entries
         self.schedule_cfgs, self.audit_entries, self.charts = its.schedule_cfgs, its.audit_entries, its.charts
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
@@ -189,6 +192,7 @@ class Outbox(Declaring, LookUp):
         delay_seconds: float | timedelta = 0,
         run_at: datetime | None = None,
         idempotency_key: str | None = None,
+        unique_key: str | None = None,
         **arguments: Any,
     ) -> UUID:
         """Add a call of ``task``, a handler or the name of its type, to the caller's transaction; return its id.
@@ -196,13 +200,18 @@ class Outbox(Declaring, LookUp):
         ``arguments`` are the handler's own, checked against its signature before anything is written. Nothing is
         committed, and nothing is started before the caller commits. ``idempotency_key`` is as for ``publish``.
 
+        While a task of the type with the same ``unique_key`` waits, for a retry too, or is at work, no second one is
+        written, and its id is returned; when it is done, has failed, or was cancelled or deleted, the key is free. One
+        that is found waiting does not begin before the caller commits. As an idempotency key it is looked up at once,
+        and waits for an open transaction that has just taken it; a task has one of both.
+
         Raises what ``publish`` raises.
         """
-        call = Call(arguments, key, headers, priority, delay_seconds, run_at, idempotency_key)
+        call = Call(arguments, key, headers, priority, delay_seconds, run_at, idempotency_key, unique_key=unique_key)
         return self._call(target, task, [call])[0].id
 
     def enqueue_once(self, target: Target, task: Handled, call: Call) -> Enqueued:
-        """Do what ``enqueue`` does; tell whether the task is new or its idempotency key was used before."""
+        """Do what ``enqueue`` does; tell whether the task is new or was found by its key."""
         return self._call(target, task, listed([call], Call))[0]
 
     async def publish_many_async(self, session: AsyncTarget, task_type: str, messages: Iterable[Message]) -> list[UUID]:
@@ -221,10 +230,11 @@ class Outbox(Declaring, LookUp):
         delay_seconds: float | timedelta = 0,
         run_at: datetime | None = None,
         idempotency_key: str | None = None,
+        unique_key: str | None = None,
         **arguments: Any,
     ) -> UUID:
-        """Do what ``enqueue`` does, in an AsyncSession, with an ``idempotency_key`` as well; raises what it raises."""
-        call = Call(arguments, key, headers, priority, delay_seconds, run_at, idempotency_key)
+        """Do what ``enqueue`` does, in an AsyncSession, with keys that are looked up as well; raises what it raises."""
+        call = Call(arguments, key, headers, priority, delay_seconds, run_at, idempotency_key, unique_key=unique_key)
         return (await self.enqueue_once_async(session, task, call)).id
 
     async def enqueue_once_async(self, session: AsyncTarget, task: Handled, call: Call) -> Enqueued:
@@ -239,11 +249,11 @@ class Outbox(Declaring, LookUp):
         return [one.id for one in self._call(target, task, listed(calls, Call), bulk=True)]
 
     def enqueue_many_once(self, target: Target, task: Handled, calls: Iterable[Call]) -> list[Enqueued]:
-        """Do what ``enqueue_many`` does; tell of each whether it is new or its idempotency key was used before."""
+        """Do what ``enqueue_many`` does; tell of each whether it is new or was found by its key."""
         return self._call(target, task, listed(calls, Call), bulk=True)
 
     async def enqueue_many_async(self, session: AsyncTarget, task: Handled, calls: Iterable[Call]) -> list[UUID]:
-        """Do what ``enqueue_many`` does, in an AsyncSession, with idempotency keys as well."""
+        """Do what ``enqueue_many`` does, in an AsyncSession, with keys that are looked up as well."""
         return await awaited(session, lambda sync: self.enqueue_many(sync, task, calls))
 
     def _call(self, given: Any, task: Any, calls: Sequence[Call], *, bulk: bool = False) -> list[Enqueued]:
@@ -251,7 +261,7 @@ class Outbox(Declaring, LookUp):
         task_type = self.handler_types.require(task)
         calls = [checked(call, task_type) for call in calls]
         rows = [self._row_of(call, task_type) for call in calls]
-        add = partial(self._writer.add, caller, task_type.name, rows, _keys_of(calls), bulk=bulk)
+        add = partial(self._writer.add, caller, task_type.name, rows, Keys.of_calls(calls), bulk=bulk)
         return self._add_within(task_type, rows, add) if self.hooks.around_enqueue else add()
 
     def _row_of(self, call: Call, task_type: HandlerType) -> dict[str, Any]:
@@ -260,6 +270,8 @@ class Outbox(Declaring, LookUp):
             self.encryption.encrypt_row(row, task_type, self.max_message_bytes)
         if (self.outcomes_to or task_type.outcomes_to) and (to := self.told_to(task_type)):
             row["headers"] = with_telling(row["headers"], to)
+        if (key := unique_key_of(call.unique_key)) is not None:
+            row["headers"] = with_unique_key(row["headers"], key)
         if call.then is not None:
             follows = following(call.then, self, self.handler_types)
             its_row = self._row_of(follows.call, follows.task_type)
@@ -290,15 +302,9 @@ class Outbox(Declaring, LookUp):
         if self._encrypts:  # when each has its id, which is bound
             for row in rows:
                 self.encryption.encrypt_row(row, task_type, self.max_message_bytes)
-        add = partial(self._writer.add, caller, name, rows, _keys_of(messages), bulk=bulk)
+        keys = Keys.of_messages(messages) if any(one.idempotency_key is not None for one in messages) else None
+        add = partial(self._writer.add, caller, name, rows, keys, bulk=bulk)
         return self._add_within(task_type, rows, add) if self.hooks.around_enqueue else add()
 
     def _add_within(self, task_type: TaskType, rows: list[dict[str, Any]], add: Add) -> list[Enqueued]:
         return add_within(self.hooks.around_enqueue, Enqueuing.of(task_type, rows, self._door), add)
-
-
-def _keys_of(given: Sequence[Message] | Sequence[Call]) -> list[str | None] | None:
-    """Return the idempotency keys in order, None if there is none at all; raises InvalidKeyError."""
-    if all(one.idempotency_key is None for one in given):
-        return None
-    return [idempotency_key_of(one.idempotency_key) for one in given]

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-FOLLOW_UP = "asyncflow-then"  # beside the headers that were given: the task that follows this one
-OUTCOME_TO = "asyncflow-outcome"  # and of which type the message is that tells of its outcome
+# Beside the headers that were given:
+FOLLOW_UP = "asyncflow-then"  # the task that follows this one
+OUTCOME_TO = "asyncflow-outcome"  # of which type the message is that tells of its outcome
+UNIQUE_KEY = "asyncflow-unique"  # the key that it holds while it waits or is at work
 # And of a payload that is encrypted, by which algorithm and with which key.
 ALGORITHM, KEY_ID = "payload-encryption", "payload-key-id"
 
@@ -23,6 +25,7 @@ def headers_of(text: str | None) -> dict[str, str]:
     if ALGORITHM in headers:
         del headers[ALGORITHM]
         headers.pop(KEY_ID, None)
+    headers.pop(UNIQUE_KEY, None)
     return headers
 
 

@@ -100,7 +100,7 @@ class Prepared(Generic[P]):
         return self.enqueue_once(session, *args, **kwargs).id
 
     def enqueue_once(self, session: Target, /, *args: P.args, **kwargs: P.kwargs) -> Enqueued:
-        """Do so; tell whether the task is new or its idempotency key was used before."""
+        """Do so; tell whether the task is new or was found by its key."""
         call = self._function.call_of(args, kwargs, self._options)
         return self._function.outbox.enqueue_once(session, self._function.task_type, call)
 
@@ -110,11 +110,11 @@ class Prepared(Generic[P]):
         return FollowUp(function.outbox, function.task_type, function.call_of(args, kwargs, self._options))
 
     async def enqueue_async(self, session: AsyncTarget, /, *args: P.args, **kwargs: P.kwargs) -> UUID:
-        """Add the task to the transaction of an AsyncSession, where an idempotency key needs to be awaited."""
+        """Add the task to the transaction of an AsyncSession, where a key that is looked up needs to be awaited."""
         return (await self.enqueue_once_async(session, *args, **kwargs)).id
 
     async def enqueue_once_async(self, session: AsyncTarget, /, *args: P.args, **kwargs: P.kwargs) -> Enqueued:
-        """Do so; tell whether the task is new or its idempotency key was used before."""
+        """Do so; tell whether the task is new or was found by its key."""
         call = self._function.call_of(args, kwargs, self._options)
         return await self._function.outbox.enqueue_once_async(session, self._function.task_type, call)
 

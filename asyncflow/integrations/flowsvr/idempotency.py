@@ -24,7 +24,7 @@ _CALLER_DIGITS = 16
 
 
 class Bound:
-    """Hold a call whose idempotency key, if it has one, belongs to a caller."""
+    """Hold a call whose idempotency key or unique key, if it has one, belongs to a caller."""
 
     def __init__(self, call: Call, given: Call, digest: Callable[[bytes], bytes]) -> None:
         self.call = call  # as the outbox takes it
@@ -33,7 +33,9 @@ class Bound:
 
     @classmethod
     def to(cls, caller: str, given: Call, revived: Call, digest: Callable[[bytes], bytes]) -> Bound:
-        """Let the key of a call, ``revived`` from the JSON that was ``given``, be the caller's."""
+        """Let the keys of a call, ``revived`` from the JSON that was ``given``, be the caller's."""
+        if given.unique_key is not None:
+            revived = replace(revived, unique_key=_key_of(caller, given.unique_key))
         if given.idempotency_key is None:
             return cls(revived, given, digest)
         return cls(replace(revived, idempotency_key=_key_of(caller, given.idempotency_key)), given, digest)

@@ -16,7 +16,15 @@ from asyncflow.outbox.payload import encode_argument
 from asyncflow.text import shown
 
 CONTEXT, SESSION = "ctx", "session"  # given by the worker, never by the caller
-RESERVED = ("priority", "delay_seconds", "run_at", "key", "headers", "idempotency_key")  # options of enqueue()
+RESERVED = (
+    "priority",
+    "delay_seconds",
+    "run_at",
+    "key",
+    "headers",
+    "idempotency_key",
+    "unique_key",
+)  # options of enqueue()
 _KEYWORDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 

@@ -35,6 +35,7 @@ class EnqueueOptions(TypedDict, total=False):
     idempotency_key: str | None
     max_retries: int | None
     then: Follows | None
+    unique_key: str | None
 
 
 class TypeOptions(TypedDict, total=False):

@@ -105,6 +105,12 @@ class MySQL:
             absent = _absent(connection, table, absent) if len(absent) > 1 else []
         return 0
 
+    def insert_and_hold(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert, and change nothing where a key is there: that InnoDB locks alone, after an error it shares it."""
+        some = next(column for column in table.c if not column.primary_key)
+        statement = upsert(table).values([dict(row) for row in rows])
+        connection.execute(statement.on_duplicate_key_update({some.name: some}))
+
     def draw(self, connection: Connection, turns: Table) -> int:
         """Draw an AUTO_INCREMENT number: concurrent transactions wait for none of each other's."""
         return draw_by_insert(connection, turns)

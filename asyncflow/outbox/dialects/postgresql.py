@@ -97,6 +97,10 @@ class PostgreSQL:
         """Insert by ON CONFLICT DO NOTHING."""
         return insert_absent(connection, upsert(table).on_conflict_do_nothing(), rows)
 
+    def insert_and_hold(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert by ON CONFLICT DO NOTHING, which locks no row that is there."""
+        self.insert_absent(connection, table, rows)
+
     def draw(self, connection: Connection, turns: Table) -> int:
         """Draw from the sequence of the column; no row is written."""
         number: int = connection.execute(_NEXT, {"name": _named(connection, turns)}).scalar_one()

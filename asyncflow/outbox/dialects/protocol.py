@@ -97,6 +97,13 @@ class DatabaseDialect(Protocol):
         """
         ...
 
+    def insert_and_hold(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Do so, and share no lock on those that are there: who would then want them alone might wait for each other.
+
+        They are held alone, or not at all. Raises no error for them, either.
+        """
+        ...
+
     def draw(self, connection: Connection, turns: Table) -> int:
         """Draw a number greater than all that were drawn before, also by transactions that were rolled back."""
         ...

@@ -59,6 +59,10 @@ class SQLite:
         """Insert by ON CONFLICT DO NOTHING."""
         return insert_absent(connection, upsert(table).on_conflict_do_nothing(), rows)
 
+    def insert_and_hold(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert by ON CONFLICT DO NOTHING; from then on nobody else writes at all."""
+        self.insert_absent(connection, table, rows)
+
     def draw(self, connection: Connection, turns: Table) -> int:
         """Draw an AUTOINCREMENT number."""
         return draw_by_insert(connection, turns)

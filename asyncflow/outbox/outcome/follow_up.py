@@ -43,6 +43,10 @@ def following(then: Any, outbox: object, handler_types: HandlerTypes) -> Followi
         raise InvalidKeyError(
             "idempotency_key of a follow-up has no effect, for it comes once with the task before it; give it to that"
         )
+    if then.call.unique_key is not None:
+        raise InvalidKeyError(
+            "unique_key of a follow-up has no effect, for it comes once with the task before it; give it to that"
+        )
     task_type = handler_types.require(then.task_type)
     known = {name: value for name, value in then.call.arguments.items() if value is not RESULT}
     later = frozenset(then.call.arguments) - known.keys()

@@ -37,6 +37,7 @@ from asyncflow.outbox.tables.task_tables import (
     task_columns,
     task_table,
     turn_table,
+    unique_table,
 )
 
 __all__ = [
@@ -76,4 +77,5 @@ __all__ = [
     "task_columns",
     "task_table",
     "turn_table",
+    "unique_table",
 ]

@@ -14,6 +14,7 @@ from asyncflow.outbox.tables.task_tables import (
     parked_key_table,
     task_table,
     turn_table,
+    unique_table,
 )
 
 
@@ -32,6 +33,7 @@ class Tables(NamedTuple):
     contexts: Table
     turns: Table
     charts: Table
+    unique_entries: Table
 
     @classmethod
     def of(cls, metadata: MetaData, prefix: str, schema: str | None) -> Tables:
@@ -49,4 +51,5 @@ class Tables(NamedTuple):
             contexts=context_table(metadata, f"{prefix}context", schema),
             turns=turn_table(metadata, f"{prefix}turn", schema),
             charts=chart_table(metadata, f"{prefix}chart", schema),
+            unique_entries=unique_table(metadata, f"{prefix}unique", schema),
         )

@@ -94,6 +94,20 @@ def dedupe_table(metadata: MetaData, name: str = "asyncflow_dedupe", schema: str
     )
 
 
+def unique_table(metadata: MetaData, name: str = "asyncflow_unique", schema: str | None = None) -> Table:
+    """Add the table of unique keys: which task of its type took each last. Its status tells whether it still has it."""
+    return Table(
+        name,
+        metadata,
+        Column("task_type", exact(TASK_TYPE_LENGTH), primary_key=True),
+        Column("unique_key", exact(KEY_LENGTH), primary_key=True),
+        Column("task_id", TaskId(), nullable=False),
+        schema=schema,
+        keep_existing=True,
+        **TRANSACTIONAL,
+    )
+
+
 def turn_table(metadata: MetaData, name: str = "asyncflow_turn", schema: str | None = None) -> Table:
     """Add the table of turns: numbers drawn by the database, by which the tasks of ordered types go.
 

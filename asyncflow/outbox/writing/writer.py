@@ -19,13 +19,15 @@ from asyncflow.outbox.tables import WORKER_COLUMNS, Tables
 from asyncflow.outbox.transaction.carrying import require_carried, require_exact
 from asyncflow.outbox.transaction.target import Caller, bind_of, connection_of, require_transactional
 from asyncflow.outbox.transaction.wakeup import Bell
+from asyncflow.outbox.unique.keys import Keys
+from asyncflow.outbox.unique.unique_keys import UniqueKeys
 from asyncflow.outbox.writing import turns
 
 
 class Writer:
     """Write rows for one outbox; lives as long as it, any thread may call.
 
-    A row joins a session's next flush, unless it is one of a bulk, or has an idempotency key, which is looked up.
+    A row joins a session's next flush, unless it is one of a bulk, or has a key that is looked up.
     """
 
     def __init__(self, tables: Tables, types: TaskTypes[MessageType], bell: Bell, hooks: Hooks) -> None:
@@ -34,7 +36,8 @@ class Writer:
         self._bell = bell
         self._hooks = hooks
         self._dedupe = Dedupe(tables.dedupe_entries)
-        self._written = (tables.tasks, tables.dedupe_entries)
+        self._unique = UniqueKeys(tables.unique_entries, tables.tasks)
+        self._written = (tables.tasks, tables.dedupe_entries, tables.unique_entries)
         self._row_class = _map_rows(self._written)
         event.listen(self._row_class, "before_insert", self._draw_turn)
 
@@ -43,13 +46,13 @@ class Writer:
         caller: Caller,
         name: str,
         rows: list[dict[str, Any]],
-        keys: list[str | None] | None,
+        keys: Keys | None,
         *,
         bulk: bool,
     ) -> list[Enqueued]:
-        """Write rows of one type, with the idempotency key of each, if there are any; at once if ``bulk``.
+        """Write rows of one type, with the keys of each, if there are any; at once if ``bulk``.
 
-        Tells of each whether it is new; one whose key was used before is not written. Raises WrongTargetError,
+        Tells of each whether it is new; one whose key has a task is not written. Raises WrongTargetError,
         NotTransactionalError, RefusedError, or what the database raises.
         """
         target = caller.target
@@ -69,16 +72,21 @@ class Writer:
                 self._hooks.emit(TaskEnqueued(row["id"], name, row["task_key"]))
         return enqueued
 
-    def _sift(self, caller: Caller, name: str, rows: list[dict[str, Any]], keys: list[str | None]) -> list[Enqueued]:
+    def _sift(self, caller: Caller, name: str, rows: list[dict[str, Any]], keys: Keys) -> list[Enqueued]:
         if caller.is_async:
             raise WrongTargetError(
-                "an idempotency key is looked up at once, which an AsyncSession does only where it awaits: "
-                "await outbox.enqueue_async(session, ..., idempotency_key=...), or publish_async"
+                "an idempotency_key or a unique_key is looked up at once, which an AsyncSession does only where it "
+                "awaits: await outbox.enqueue_async(session, ..., idempotency_key=...), or publish_async"
             )
         connection = connection_of(caller.target, queries.insert_task(self._tables.tasks), self._row_class.__mapper__)
         require_carried(connection, self._written, rows)
-        require_exact(connection, keys)
-        return self._dedupe.sift(connection, name, rows, keys)
+        found = {row["id"]: Enqueued(row["id"], True) for row in rows}
+        for known, of_rows in ((self._dedupe, keys.idempotency), (self._unique, keys.unique)):
+            if of_rows is not None:
+                require_exact(connection, of_rows)
+                its = zip(rows, known.sift(connection, name, rows, of_rows), strict=True)
+                found |= {row["id"]: one for row, one in its if not one.is_new}
+        return [found[row["id"]] for row in rows]
 
     def _insert(self, target: Session | Connection, rows: list[dict[str, Any]], *, at_once: bool) -> None:
         statement, mapper = queries.insert_task(self._tables.tasks), self._row_class.__mapper__

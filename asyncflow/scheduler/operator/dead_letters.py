@@ -29,6 +29,7 @@ from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.audit import MOST_READ, Act
 from asyncflow.scheduler.operator.pace import Pace
+from asyncflow.scheduler.operator.revived_keys import RevivedKeys
 from asyncflow.scheduler.operator.selection import Selection, task_id_of
 from asyncflow.scheduler.operator.shown_payload import mended
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState, letter_of, state_of
@@ -57,7 +58,11 @@ class DeadLetterPage:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Tell how many tasks were changed, and of those named by id and left alone their status, or ``missing``."""
+    """Tell how many tasks were changed, and of those named by id and left alone their status, or ``missing``.
+
+    Of a dead letter that was to be replayed and was not, for another task has its unique key, it tells which, whether
+    it was named or not.
+    """
 
     count: int
     left: dict[UUID, str] = field(default_factory=dict)
@@ -76,6 +81,7 @@ class DeadLetters:
         self._tasks = outbox.tasks
         self._outcomes = OutcomeMessages(outbox)
         self._hooks = Hooks(hooks)
+        self._revived = RevivedKeys(outbox)
 
     def list(
         self, *, task_type: str | None = None, key: str | None = None, limit: int = 100, after: str | None = None
@@ -103,7 +109,8 @@ class DeadLetters:
     ) -> Changed:
         """Let dead letters be PENDING again with all their retries; ``per_second`` spreads when they come due.
 
-        Of an ordered type, a key that waited for its dead letter goes on with it. Raises OptionError.
+        Of an ordered type, a key that waited for its dead letter goes on with it. A dead letter whose unique key
+        another task has by now is left alone: with both, two would be at work. Raises OptionError.
         """
         act = Act("replay", actor, reason)
         if per_second is not None:
@@ -119,7 +126,7 @@ class DeadLetters:
             put_into_shards(connection, self._outbox, rows, self._shard_count(connection))
             return [f"due after {delay:g} s" if delay else "due at once" for delay in delays]
 
-        return self._change(selection, act, [Status.FAILED], write)
+        return self._change(selection, act, [Status.FAILED], write, revives=True)
 
     def cancel(self, selection: Selection, *, actor: str, reason: str | None = None) -> Changed:
         """Make tasks that wait or have failed CANCELLED; raises OptionError.
@@ -178,7 +185,7 @@ class DeadLetters:
             put_into_shards(connection, self._outbox, rows, self._shard_count(connection))
             return [_NOT_KEPT if is_encrypted(after.headers) else detail[:_LONGEST_DETAIL]]
 
-        return self._change(selection, act, [Status.FAILED], write)
+        return self._change(selection, act, [Status.FAILED], write, revives=True)
 
     def _shard_count(self, connection: Connection) -> int:
         """Return the recorded count: an outbox that was made for a command has not the application's."""
@@ -211,7 +218,9 @@ class DeadLetters:
 
     # -- changing ----------------------------------------------------------------------------------------
 
-    def _change(self, selection: Selection, act: Act, statuses: Sequence[Status], write: _Write) -> Changed:
+    def _change(
+        self, selection: Selection, act: Act, statuses: Sequence[Status], write: _Write, *, revives: bool = False
+    ) -> Changed:
         done = 0
         left: dict[UUID, str] = {}
         with Database(self._engine) as database:
@@ -219,12 +228,14 @@ class DeadLetters:
                 room = None if selection.limit is None else selection.limit - done
                 if room == 0:
                     break
-                changed = self._change_batch(database, _Batch(ids[:room], done, act, statuses, write))
+                batch = _Batch(ids[:room], done, act, statuses, write, revives)
+                changed, taken = self._change_batch(database, batch)
                 done += len(changed)
                 if changed:
                     self._hooks.emit(TasksChanged(act.action, act.actor, len(changed)))
                 if selection.wanted_ids is not None:
                     left |= self._left(database, set(ids) - changed)
+                left |= {one: f"FAILED, and its unique key has task {holder} by now" for one, holder in taken.items()}
         return Changed(done, left)
 
     def _batches(
@@ -242,16 +253,16 @@ class DeadLetters:
                 yield [cursor.id for cursor in cursors]
                 after = cursors[-1]
 
-    def _change_batch(self, database: Database, batch: _Batch) -> set[UUID]:
-        """Change a batch once, though the answer to its COMMIT be lost; return the ids of the changed rows."""
-        tried: dict[UUID, set[UUID]] = {}  # by an entry of the audit, which tells whether it happened
+    def _change_batch(self, database: Database, batch: _Batch) -> _ChangedBatch:
+        """Change a batch once, though the answer to its COMMIT be lost."""
+        tried: dict[UUID, _ChangedBatch] = {}  # by an entry of the audit, which tells whether it happened
 
-        def work(connection: Connection) -> set[UUID]:
+        def work(connection: Connection) -> _ChangedBatch:
             entries, changed = self._write(connection, batch)
             tried.update(dict.fromkeys(entries[:1], changed))
             return changed
 
-        def trace(connection: Connection) -> set[UUID] | None:
+        def trace(connection: Connection) -> _ChangedBatch | None:
             for entry, changed in tried.items():
                 if connection.execute(queries.is_there(self._outbox.audit_entries, entry)).first():
                     return changed
@@ -259,16 +270,18 @@ class DeadLetters:
 
         return run_once(database, work, trace)
 
-    def _write(self, connection: Connection, batch: _Batch) -> tuple[Sequence[UUID], set[UUID]]:
-        """Lock, change and enter into the audit; return the ids of the entries and of the rows that were changed."""
+    def _write(self, connection: Connection, batch: _Batch) -> tuple[Sequence[UUID], _ChangedBatch]:
+        """Lock, change and enter into the audit; return the ids of the entries, and what was changed."""
         hold_writers(connection, self._outbox.shards)
+        taken = self._revived.taken(connection, self._named(batch.ids)["ids"]) if batch.revives else {}
         lock = queries.lock(self._tasks, tuple(map(int, batch.statuses)))
-        rows = connection.execute(lock, self._named(batch.ids)).all()
+        free = [task_id for task_id in batch.ids if task_id not in taken]
+        rows = connection.execute(lock, self._named(free)).all() if free else []
         if not rows:
-            return [], set()
+            return [], _ChangedBatch(set(), taken)
         details = batch.write(connection, rows, batch.done)
         entries = batch.act.write(connection, self._outbox.audit_entries, rows, details)
-        return entries, {row.id for row in rows}
+        return entries, _ChangedBatch({row.id for row in rows}, taken)
 
     def _left(self, database: Database, ids: set[UUID]) -> dict[UUID, str]:
         if not ids:
@@ -293,6 +306,14 @@ class _Batch(NamedTuple):
     act: Act
     statuses: Sequence[Status]
     write: _Write
+    revives: bool  # the tasks wait again
+
+
+class _ChangedBatch(NamedTuple):
+    """Tell which tasks were changed, and of those that were not for their unique keys which tasks have these."""
+
+    ids: set[UUID]
+    taken: dict[UUID, UUID]
 
 
 def _line(act: Act) -> str:

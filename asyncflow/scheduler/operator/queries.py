@@ -37,6 +37,7 @@ from asyncflow.outbox.look_up.queries import is_behind
 from asyncflow.outbox.queries import context_of
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
+from asyncflow.outbox.task import UNIQUE_KEY
 from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.table.queries import has_status, logged
 
@@ -86,6 +87,14 @@ def whole(tasks: Table, contexts: Table, task_id: Any) -> Select[Any]:
 def statuses_of(tasks: Table) -> Select[Any]:
     """Read the statuses of the rows among ``ids``."""
     return select(tasks.c.id, tasks.c.status).where(is_named(tasks.c.id))
+
+
+@lru_cache(maxsize=32)
+def with_unique_keys(tasks: Table) -> Select[Any]:
+    """Read id, type and headers of the dead letters among ``ids`` that carry a unique key, in the order of ids."""
+    t = tasks.c
+    carries = t.headers.contains(UNIQUE_KEY, autoescape=True)
+    return select(t.id, t.task_type, t.headers).where(_among(tasks, [int(Status.FAILED)]), carries).order_by(t.id)
 
 
 @lru_cache(maxsize=32)

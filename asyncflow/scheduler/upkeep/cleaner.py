@@ -20,6 +20,7 @@ from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.upkeep import queries
 from asyncflow.scheduler.upkeep.expired_lanes import ExpiredBatch, ExpiredLanes
+from asyncflow.scheduler.upkeep.free_unique_keys import FreeUniqueKeys
 from asyncflow.scheduler.upkeep.old_charts import OldCharts
 from asyncflow.scheduler.upkeep.old_inbox_entries import OldInboxEntries
 from asyncflow.scheduler.upkeep.queries import delete_entries, expired
@@ -57,6 +58,7 @@ class Cleaner:
         parts = {status: HeadParts(looks, outbox.tasks, status, outbox.shard_count) for status in self._retentions}
         most = min(MOST_PAGES, settings.cleaning_batch)
         self._old_charts = OldCharts(outbox)
+        self._free_unique_keys = FreeUniqueKeys(outbox)
         self._old_inbox_entries = OldInboxEntries(instance, self._database)
         self._expired = ExpiredLanes(outbox, parts, self._retentions, ownership.epochs, most)
 
@@ -97,6 +99,7 @@ class Cleaner:
             or self._delete_audit()
             or self._forget_turns()
             or self._delete_charts()
+            or self._delete_unique_keys()
             or self._old_inbox_entries.delete()
         )
 
@@ -132,6 +135,13 @@ class Cleaner:
             return 0
         limit = self._settings.cleaning_batch
         return self._database.run(lambda connection: self._old_charts.delete(connection, limit))
+
+    def _delete_unique_keys(self) -> int:
+        """Look at a page of unique keys, and delete those that no task holds any more."""
+        if not self._free_unique_keys.are_due:
+            return 0
+        limit = self._settings.cleaning_batch
+        return self._database.run(lambda connection: self._free_unique_keys.delete(connection, limit))
 
     def _delete_turns(self, connection: Connection) -> int:
         turns = self._outbox.turns

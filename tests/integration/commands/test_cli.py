@@ -34,6 +34,7 @@ NAMES = (
     "context",
     "turn",
     "chart",
+    "unique",
 )
 TABLES = tuple(f"asyncflow_{name}" for name in NAMES)
 ASYNCFLOW = str(Path(sys.executable).with_name("asyncflow"))

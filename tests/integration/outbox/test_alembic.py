@@ -86,6 +86,7 @@ def test_an_empty_database_lacks_the_tables_and_their_indexes(engine: Engine, me
         ("add_table", "asyncflow_shard"),
         ("add_table", "asyncflow_task"),
         ("add_table", "asyncflow_turn"),
+        ("add_table", "asyncflow_unique"),
     ]
 
 

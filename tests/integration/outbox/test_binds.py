@@ -169,6 +169,7 @@ def test_tables_in_a_schema_serve_every_statement(engine: Engine, schema: str, m
         "asyncflow_shard",
         "asyncflow_task",
         "asyncflow_turn",
+        "asyncflow_unique",
     }
     with Session(engine) as session:
         publish_three(session, outbox)

@@ -43,6 +43,7 @@ def test_create_all_makes_tables_and_indexes(engine: Engine) -> None:
         "shard",
         "task",
         "turn",
+        "unique",
     )
     assert sorted(inspector.get_table_names()) == [f"asyncflow_{name}" for name in names]
     indexes = {index["name"]: index["column_names"] for index in inspector.get_indexes("asyncflow_task")}

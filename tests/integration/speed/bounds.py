@@ -91,6 +91,7 @@ BOUNDS = {
     "scheduler/operator/report:_dead_letters": EXACT,
     "scheduler/operator/report:_owners": Bound(2, 40),
     "scheduler/operator/report:_types": COUNTED,
+    "scheduler/operator/revived_keys:taken": Bound(2, 1_100),  # of a page of dead letters those with a unique key
     "scheduler/operator/schedules:<lambda>": TWICE,
     "scheduler/operator/type_counts:_scanned": COUNTED,
     "scheduler/operator/walk:_read": Bound(2, 500),  # PostgreSQL sorts what is left, where that is so little
@@ -108,6 +109,7 @@ BOUNDS = {
     "scheduler/upkeep/cleaner:_delete": TWICE,
     "scheduler/upkeep/disordered:_are_there": TWICE,
     "scheduler/upkeep/fenced_writes:require": SMALL,
+    "scheduler/upkeep/free_unique_keys:delete": TWICE,
     "scheduler/upkeep/queries:read_expired": TWICE,
     "scheduler/upkeep/strays:<lambda>": TWICE,
     "scheduler/upkeep/strays:_release": SMALL,
@@ -115,6 +117,7 @@ BOUNDS = {
     "scheduler/worker/claiming/claim_rows:renew": TWICE,
     "scheduler/worker/claiming/claim_rows:write": TWICE,
     "scheduler/worker/claiming/claiming:claim": TWICE,
+    "scheduler/worker/leaving/done_rows:end_handled": TWICE,
     "scheduler/worker/rescuing/rescue:_give_back": EXACT,
     "scheduler/worker/rescuing/rescue:write": TWICE,
     "scheduler/worker/claiming/service_claims:_lock": TWICE,

@@ -185,7 +185,7 @@ class Crowd:
         letters = DeadLetters(self.engine, self.messages)
         everything = Selection(everything=True, limit=700)
         letter = self._one(Status.FAILED)
-        yield "mend", 9, lambda: letters.mend(letter, b"[]", seen=b"{}", detail="", actor="me")
+        yield "mend", 10, lambda: letters.mend(letter, b"[]", seen=b"{}", detail="", actor="me")
         yield "replay", 200, lambda: letters.replay(everything, actor="me")
         yield "cancel", 200, lambda: letters.cancel(everything, actor="me")
         yield "discard", 200, lambda: letters.discard(everything, actor="me")

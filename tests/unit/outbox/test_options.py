@@ -89,6 +89,7 @@ def test_prefix_and_schema_name_the_tables() -> None:
         "context",
         "turn",
         "chart",
+        "unique",
         "inbox",
     )
     assert set(metadata.tables) == {f"shop.app_{name}" for name in names}

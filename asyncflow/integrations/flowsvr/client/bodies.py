@@ -20,6 +20,7 @@ def json_of(call: Call) -> dict[str, Any]:
     fields: dict[str, Any] = {"arguments": orjson.Fragment(arguments)}
     fields |= given({"key": call.key, "headers": call.headers and dict(call.headers), "run_at": _moment(call.run_at)})
     fields |= given({"idempotency_key": call.idempotency_key, "max_retries": call.max_retries})
+    fields |= given({"unique_key": call.unique_key})
     fields |= {"priority": call.priority} if call.priority else {}
     return fields | ({"delay_seconds": delay} if delay else {})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -57,14 +58,19 @@ class TaskServiceClient:
         idempotency_key: str | None = None,
         **options: Any,
     ) -> Created:
-        """Create a task; ``options`` are those of ``Call``: key, headers, priority, delay_seconds, run_at, max_retries.
+        """Create a task; ``options`` are those of ``Call``: key, headers, priority, delay_seconds, run_at, max_retries,
+        unique_key.
 
         It is created once, however often the request must be repeated: an ``idempotency_key`` of the caller's own
-        also covers repeated calls.
+        also covers repeated calls. With a ``unique_key`` in its place it is not repeated when the answer got lost:
+        asked again, the service finds the task, or creates another if that has ended meanwhile.
         """
-        key = idempotency_key or str(uuid.uuid4())
-        body = {"task_type": task_type, **json_of(Call(arguments or {}, idempotency_key=key, **options))}
-        answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks", body))
+        call = Call(arguments or {}, idempotency_key=idempotency_key, **options)
+        if call.idempotency_key is None and call.unique_key is None:
+            call = replace(call, idempotency_key=str(uuid.uuid4()))
+        body = {"task_type": task_type, **json_of(call)}
+        safe = call.idempotency_key is not None
+        answer = self._repeat(lambda: self._link.request("POST", "/v2/tasks", body), safe=safe)
         return Created(UUID(answer["id"]), answer["created"])
 
     def create_many(self, task_type: str, calls: Iterable[Call]) -> Sequence[UUID]:

@@ -98,6 +98,9 @@ class NewTask(RequestBody):
         None, description="attempts after the first; by default those of the type"
     )
     idempotency_key: Key | None = Field(None, description="a second task of its type with this key is not created")
+    unique_key: Key | None = Field(
+        None, description="no second task of its type with this key is created while one waits or is at work"
+    )
 
     def call(self) -> Call:
         """Return the task as the outbox takes it."""
@@ -110,6 +113,7 @@ class NewTask(RequestBody):
             self.run_at,
             self.idempotency_key,
             self.max_retries,
+            unique_key=self.unique_key,
         )
 
 

@@ -17,6 +17,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.log_lines import log_line
 from asyncflow.scheduler.worker.claiming import queries
+from asyncflow.scheduler.worker.leaving.done_rows import end_handled
 from asyncflow.scheduler.worker.leaving.leavings import LastStatus, Leavings
 from asyncflow.scheduler.worker.leaving.results import Result
 from asyncflow.scheduler.worker.verdict import Verdict
@@ -80,11 +81,9 @@ class ClaimRows:
 
     def write(self, connection: Connection, verdict: Verdict, token: UUID, raw_ids: Sequence[Any]) -> int:
         """Write one verdict; return how many rows the token held."""
-        held = _named(token, raw_ids)
         if verdict.status is Status.SUCCESS:
-            succeed = queries.delete_succeeded if self._deletes else queries.succeed
-            return connection.execute(succeed(self._tasks), held).rowcount
-        values = {**held, "line": log_line(verdict.error, verdict.frames) if verdict.error else ""}
+            return end_handled(connection, self._tasks, token, raw_ids, deletes=self._deletes)
+        values = {**_named(token, raw_ids), "line": log_line(verdict.error, verdict.frames) if verdict.error else ""}
         if verdict.status is Status.PENDING:
             values |= {"delay": timedelta(seconds=verdict.delay_seconds), "refund": int(not verdict.is_spent)}
             return connection.execute(queries.postpone(self._tasks), values).rowcount

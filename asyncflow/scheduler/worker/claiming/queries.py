@@ -24,6 +24,7 @@ from sqlalchemy import (
     literal,
     not_,
     null,
+    or_,
     select,
     true,
     update,
@@ -36,6 +37,7 @@ from asyncflow.outbox.dialects.raw_ids import is_named, raw_id
 from asyncflow.outbox.queries import context_of
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import OWNER_LENGTH, RESULT_STAGE, TaskId
+from asyncflow.outbox.task import UNIQUE_KEY
 from asyncflow.scheduler.table.claim_owner import HEARD, MARKS, SUSPECT, WAITING_SUSPECT
 from asyncflow.scheduler.table.queries import has_status, logged
 
@@ -162,8 +164,9 @@ def lock_held(tasks: Table) -> Select[Any]:
 
 @lru_cache(maxsize=32)
 def delete_succeeded(tasks: Table) -> Delete:
-    """Delete held rows that were handled."""
-    return by_primary_key(delete(tasks).where(_held(tasks)))
+    """Delete held rows that were handled, but for those of a unique key."""
+    has_none = or_(tasks.c.headers.is_(None), not_(tasks.c.headers.contains(UNIQUE_KEY, autoescape=True)))
+    return by_primary_key(delete(tasks).where(_held(tasks), has_none))
 
 
 @lru_cache(maxsize=32)

@@ -24,6 +24,7 @@ from asyncflow.scheduler.table.fingerprints import error_of
 from asyncflow.scheduler.table.log_lines import log_line, short_error
 from asyncflow.scheduler.table.outcome_messages import OutcomeMessages, ToldOutcome, told_of
 from asyncflow.scheduler.worker.claiming import queries
+from asyncflow.scheduler.worker.leaving.done_rows import end_handled
 from asyncflow.scheduler.worker.leaving.results import Result
 
 
@@ -46,7 +47,7 @@ class Leavings:
         self._tasks = outbox.tasks
         self._contexts = Contexts(outbox)
         self._outcomes = OutcomeMessages(outbox)
-        self._succeed = queries.delete_succeeded if deletes else queries.succeed
+        self._deletes = deletes
 
     def leave(self, connection: Connection, token: UUID, results: Mapping[Any, Result | None]) -> int:
         """Mark SUCCESS what the token holds of the rows, by raw id; return how many."""
@@ -56,7 +57,7 @@ class Leavings:
         facts = self._outcomes.facts(connection, told) if told else {}
         plain = [raw_id for raw_id in held if not self._keep(connection, token, raw_id, results[raw_id])]
         if plain:
-            connection.execute(self._succeed(self._tasks), {"ids": plain, "token": token})
+            end_handled(connection, self._tasks, token, plain, deletes=self._deletes)
         following = ((follow_up_in(headers), results[raw_id]) for raw_id, headers in held.items())
         self._insert(connection, [self._row(one, result) for one, result in following if one is not None])
         self._outcomes.write(connection, facts, told)

@@ -38,7 +38,7 @@ def test_the_migrations_are_taken_back(shop: Shop) -> None:
     def ours() -> list[str]:
         return [name for name in inspect(shop.engine).get_table_names() if name.startswith("asyncflow_")]
 
-    assert len(ours()) == 13
+    assert len(ours()) == 14
     try:
         call_command("migrate", "asyncflow", "zero", database=shop.using, verbosity=0)
         assert ours() == []

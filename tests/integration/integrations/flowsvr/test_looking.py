@@ -71,6 +71,28 @@ async def test_an_idempotency_key_leads_to_the_first_task(service: Service) -> N
     assert len(service.application.statuses()) == 1
 
 
+async def test_a_unique_key_leads_to_a_task_that_waits_or_is_at_work(service: Service) -> None:
+    body = {"task_type": "mail", "unique_key": "A1"}
+    replies = [await service.producer("POST", "/v2/tasks", {**body, "arguments": {"n": n}}) for n in range(2)]
+    (task,) = await service.hold()
+    replies.append(await service.producer("POST", "/v2/tasks", body))
+    assert [reply.json()["created"] for reply in replies] == [True, False, False]
+    assert {reply.json()["id"] for reply in replies} == {task["id"]}
+    await service.set(task, "success")
+    bulk = {"task_type": "mail", "tasks": [{"unique_key": key} for key in ("A1", "A2", "A1")]}
+    first, second, third = (await service.producer("POST", "/v2/tasks/bulk", bulk)).json()["ids"]
+    assert first == third != second
+    assert task["id"] not in (first, second)
+
+
+async def test_a_task_with_two_kinds_of_keys_is_refused(service: Service) -> None:
+    body = {"task_type": "mail", "unique_key": "A1", "idempotency_key": "A1"}
+    reply = await service.producer("POST", "/v2/tasks", body)
+    assert reply.status_code == 422
+    assert "both given" in reply.json()["detail"]
+    assert service.application.statuses() == []
+
+
 async def test_a_waiting_hold_gets_what_is_created_meanwhile(alone: Make) -> None:
     service, other = alone(), alone()
     waiting = asyncio.create_task(service.hold(wait_seconds=30))

@@ -154,6 +154,14 @@ async def test_an_idempotency_key_is_its_makers_own(service: Service) -> None:
     assert again == [first, second]
 
 
+async def test_a_unique_key_is_its_makers_own(service: Service) -> None:
+    body = {"task_type": "mail", "unique_key": "A" * 255}
+    replies = [await call("POST", "/v2/tasks", body) for call in (service.producer, service.admin) * 2]
+    first, second, *again = (reply.json()["id"] for reply in replies)
+    assert first != second
+    assert again == [first, second]
+
+
 @pytest.mark.parametrize(
     "changed",
     [{"arguments": {"n": 2}}, {"key": "k"}, {"priority": 1}, {"delay_seconds": 5}, {"headers": {"a": "b"}}],

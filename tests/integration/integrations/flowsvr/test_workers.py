@@ -25,7 +25,7 @@ from asyncflow import Call, NotDone, Status, TaskContext
 from asyncflow.errors import ClaimLostError, ForkedError, ServiceRefusedError
 from asyncflow.events import SettleFenced
 from asyncflow.integrations.flowsvr import ServiceSettings, make_app
-from asyncflow.integrations.flowsvr.client import Outcome, ServiceWorker, TaskServiceClient
+from asyncflow.integrations.flowsvr.client import Created, Outcome, ServiceWorker, TaskServiceClient
 from asyncflow.scheduler.table.claim_owner import shown_owner
 from tests.integration.integrations.flowsvr.conftest import SECRETS, TOKENS
 from tests.integration.scheduler.worker.test_handlers import take_away
@@ -129,7 +129,8 @@ def test_a_client_creates_holds_settles_and_looks(application: Application, serv
     with client(server, "producer") as producer, client(server, "worker") as working:
         created = producer.create("mail", {"to": "A1"}, key="A1", priority=3, idempotency_key="once")
         assert created.created
-        ids = producer.create_many("mail", [Call({"to": "A2"}), Call({"to": "A3"})])
+        ids = producer.create_many("mail", [Call({"to": "A2"}), Call({"to": "A3"}, unique_key="A3")])
+        assert producer.create("mail", {"to": "A4"}, unique_key="A3") == Created(ids[1], False)
         assert producer.get(created.id)["arguments"] == {"to": "A1"}
         held = working.hold("w1", {"mail": 3, "unheard.of": 1}, lease_seconds=600)
         tasks = {task.id: task for task in held.tasks}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
@@ -16,6 +17,21 @@ def insert_shards(store: Store, *shards: int, owner: str) -> int:
         marks = {"epoch": 0, "acquired_at": timedelta(0), "disabled": False, "misfire": False, "running": False}
         rows = [{"job": "outbox", "shard": shard, "owner": owner, **marks} for shard in shards]
         return store.dialect.insert_absent(connection, store.outbox.shards, rows)
+
+
+def entry(key: str) -> dict[str, Any]:
+    return {"task_type": "a", "unique_key": key, "task_id": uuid4()}
+
+
+def test_an_insert_that_holds_inserts_the_missing_ones_and_leaves_the_others(store: Store) -> None:
+    entries = store.outbox.unique_entries
+    first, again, other = entry("k"), entry("k"), entry("K")
+    for rows in ([first], [again], [again, other]):
+        with store.engine.begin() as connection:
+            store.dialect.insert_and_hold(connection, entries, rows)
+    with store.engine.connect() as connection:
+        found = {row.task_id for row in connection.execute(select(entries.c.task_id))}
+    assert found == {first["task_id"], other["task_id"]}
 
 
 def owners(store: Store) -> dict[int, str]:
