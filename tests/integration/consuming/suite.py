@@ -298,8 +298,8 @@ class QueueConsumerSuite:
         eventually(lambda: queues.left(topic, group) >= 9)  # NATS counts one twice that it was about to bring again
         with other:
             eventually(lambda: len(second) == 9)
+            eventually(lambda: queues.left(topic, group) == 0)
         assert sorted(first + second) == list(range(10))
-        eventually(lambda: queues.left(topic, group) == 0)
 
     def test_a_handler_that_takes_long_keeps_its_message(
         self, make: Make, queues: QueuesUnderTest, topic: str, group: str
