@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import admin as administration
 
 LONG_SECONDS = 60.0
@@ -36,8 +37,16 @@ def publish(servers: str, topic: str, values: Iterable[Any], *, task_type: str =
 def committed(servers: str, group: str, topic: str, *, partitions: int = 2) -> int:
     """Return the sum of the group's offsets."""
     consumer = Consumer({"bootstrap.servers": servers, "group.id": group})
+    wanted = [TopicPartition(topic, n) for n in range(partitions)]
+    until = time.monotonic() + LONG_SECONDS
     try:
-        found = consumer.committed([TopicPartition(topic, n) for n in range(partitions)], timeout=LONG_SECONDS)
-        return sum(max(0, one.offset) for one in found)
+        while True:
+            try:
+                return sum(max(0, one.offset) for one in consumer.committed(wanted, timeout=LONG_SECONDS))
+            except KafkaException as error:  # a coordinator that loads its groups sends everybody elsewhere
+                passes = error.args[0].retriable() or error.args[0].code() == KafkaError.NOT_COORDINATOR
+                if not passes or time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
     finally:
         consumer.close()
