@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -139,7 +139,7 @@ class DeadLetters:
             values = {"ids": [row.raw_id for row in rows], "line": _line(act)}
             facts = self._facts(connection, rows)
             connection.execute(queries.cancel(self._tasks), values)
-            self._outcomes.write(connection, facts, told_of(facts, ToldOutcome("cancelled", short_error(act.told()))))
+            self._tell(connection, facts, told_of(facts, ToldOutcome("cancelled", short_error(act.told()))))
             return [f"was {Status(row.status).name}" for row in rows]
 
         return self._change(selection, act, [Status.FAILED, Status.PENDING], write)
@@ -154,7 +154,7 @@ class DeadLetters:
             connection.execute(queries.discard(self._tasks), {"ids": raw_ids})
             Contexts(self._outbox).forget(connection, raw_ids)
             told = {raw_id: ToldOutcome("discarded", error_of(row.schedule_log)) for raw_id, row in facts.items()}
-            self._outcomes.write(connection, facts, told)
+            self._tell(connection, facts, told)
             return ["deleted"] * len(rows)
 
         return self._change(selection, act, [Status.FAILED], write)
@@ -215,6 +215,11 @@ class DeadLetters:
         """Read what is told of those tasks whose outcomes are told."""
         asked = [row.raw_id for row in rows if is_told(row.headers)]
         return self._outcomes.facts(connection, asked) if asked else {}
+
+    def _tell(self, connection: Connection, facts: Mapping[Any, Row[Any]], told: Mapping[Any, ToldOutcome]) -> None:
+        """Write the messages about outcomes, if any were asked for."""
+        if facts:
+            self._outcomes.write(connection, facts, told, self._shard_count(connection))
 
     # -- changing ----------------------------------------------------------------------------------------
 

@@ -50,16 +50,27 @@ class OutcomeMessages:
         rows = connection.execute(queries.facts(self._tasks), {"ids": list(raw_ids)})
         return {row[0]: row for row in rows}
 
-    def write(self, connection: Connection, facts: Mapping[Any, Row[Any]], told: Mapping[Any, ToldOutcome]) -> None:
-        """Write a message for each of the rows that were told of and asked for it."""
+    def write(
+        self,
+        connection: Connection,
+        facts: Mapping[Any, Row[Any]],
+        told: Mapping[Any, ToldOutcome],
+        shard_count: int | None = None,
+    ) -> None:
+        """Write a message for each of the rows that were told of and asked for it.
+
+        ``shard_count`` is given where the outbox may have another than the application.
+        """
         asked = [(row, telling_in(row.headers)) for raw_id, row in facts.items() if raw_id in told]
         pairs = [(row, telling) for row, telling in asked if telling is not None]
         rows = [self._row(row, telling, told[row[0]]) for row, telling in pairs]
+        count = shard_count or self._outbox.shard_count
+        in_shards = [{**row, "shard": shard_of_key(row["task_key"], count)} for row in rows]
         if rows:
-            self._insert(connection, sorted(rows, key=lambda row: row["id"]))
+            self._insert(connection, sorted(in_shards, key=lambda row: row["id"]))
 
     def _row(self, row: Row[Any], telling: Telling, told: ToldOutcome) -> dict[str, Any]:
-        """Return the message about a task; where its payload cannot be encrypted, without what the task made."""
+        """Return the message about a task, yet in no shard; if it cannot be encrypted, without what the task made."""
         message = self._message(row, telling, self._body(row, told))
         kind = self._outbox.task_types.get(telling.task_type)
         if self._outbox.encryption and isinstance(kind, MessageType):
@@ -91,12 +102,10 @@ class OutcomeMessages:
         return orjson.dumps(body)
 
     def _message(self, row: Row[Any], telling: Telling, body: bytes) -> dict[str, Any]:
-        key = str(row.id)
         return {
             "id": new_id(),
             "task_type": telling.task_type,
-            "task_key": key,
-            "shard": shard_of_key(key, self._outbox.shard_count),
+            "task_key": str(row.id),
             "status": int(Status.PENDING),
             "priority": 0,
             "next_select_time": NO_TIME,

@@ -125,9 +125,11 @@ class Cleaner:
         return deleted
 
     def _forget_turns(self) -> int:
-        """Delete a batch of turns that were drawn, as ordered types do: only the counter behind them is of use."""
-        draws = any(kind.ordered for kind in self._outbox.task_types.values())
-        return self._database.run(self._delete_turns) if draws else 0
+        """Delete a batch of turns that were drawn: only the counter behind them is of use.
+
+        Whatever is declared here: messages about outcomes draw them, as the tasks ask that were enqueued before.
+        """
+        return self._database.run(self._delete_turns)
 
     def _delete_charts(self) -> int:
         """Delete a batch of counts that no chart shows any more."""

@@ -53,10 +53,10 @@ class Attempt(HandlerCall):
         overdue_at = time.monotonic() + task_type.max_processing_time_seconds
         attempt = cls(claim, task_type, tools, overdue_at=overdue_at)
         try:
+            if task_type.keep_result or claim.task.headers_json is not None:
+                _expect(claim, task_type)  # first: a task whose context cannot be read is told of, too
             if (task_type.signature is not None and task_type.signature.takes_context) or task_type.around:
                 attempt.context = _context_of(claim, task_type, tools)
-            if task_type.keep_result or claim.task.headers_json is not None:
-                _expect(claim, task_type)
         except Exception as error:  # noqa: BLE001 - of one task; the hand that begins it goes on
             attempt.fault = error
         return attempt

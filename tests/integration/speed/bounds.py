@@ -107,6 +107,7 @@ BOUNDS = {
     "scheduler/telling/roll_call:owners_of_shards": SMALL,
     "scheduler/telling/roll_call:recorded_members": SMALL,
     "scheduler/upkeep/cleaner:_delete": TWICE,
+    "scheduler/upkeep/cleaner:_delete_turns": TWICE,
     "scheduler/upkeep/disordered:_are_there": TWICE,
     "scheduler/upkeep/fenced_writes:require": SMALL,
     "scheduler/upkeep/free_unique_keys:delete": TWICE,

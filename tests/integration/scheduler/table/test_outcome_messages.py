@@ -9,15 +9,18 @@ from uuid import UUID
 
 import orjson
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, MetaData, select, update
 from sqlalchemy.orm import Session
 
-from asyncflow import RESULT, CancelTask, NotDone, RejectTask, Status, TaskContext
+from asyncflow import RESULT, CancelTask, NotDone, Outbox, RejectTask, Status, TaskContext
 from asyncflow.errors import OptionError, UnknownTaskTypeError
 from asyncflow.integrations.encryption import AesGcm, make_key
+from asyncflow.outbox.ids import shard_of_key
 from asyncflow.scheduler import DeadLetters, Record, Selection, Unavailable
 from asyncflow.scheduler.table.fingerprints import fingerprint_of
 from asyncflow.testing import MemoryPublisher, drain
+from tests.integration.conftest import Schedule
+from tests.integration.scheduler.upkeep.test_cleaner import clean, cleaner
 from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually
 
@@ -170,6 +173,62 @@ def test_an_operators_cancel_and_discard_are_told_also_by_who_knows_no_declarati
         (str(failed), "discarded", 1),
     ]
     assert others[1]["error_group"] == first["error_group"]
+
+
+@pytest.mark.parametrize("shard_count", [4, 128])
+def test_an_operator_who_does_not_know_the_shard_count_writes_into_the_applications_shards(
+    engine: Engine, shard_count: int
+) -> None:
+    shop = Shop(engine, shard_count=shard_count)
+
+    @shop.outbox.task(max_retries=0)
+    def book(order: int) -> None:
+        raise LookupError("no order")
+
+    with shop.application.session() as session, session.begin():
+        failed = [book.enqueue(session, number) for number in range(8)]
+        waiting = [book.options(delay_seconds=3600).enqueue(session, number) for number in range(8)]
+    shop.run_until(8)
+    letters = DeadLetters(engine, Outbox(MetaData()))
+    assert letters.cancel(Selection(ids=waiting), actor="ann").count == 8
+    assert letters.discard(Selection(ids=failed), actor="ann").count == 8
+    assert {row.shard == shard_of_key(row.task_key, shard_count) for row in shop.messages()} == {True}
+    shop.run_until(24)
+    told = {(one["task_id"], one["outcome"]) for one in shop.told()}
+    assert told >= {(str(one), "cancelled") for one in waiting} | {(str(one), "discarded") for one in failed}
+
+
+def test_turns_of_messages_that_are_not_ordered_are_deleted_too_also_by_who_tells_of_nothing(
+    engine: Engine, schedule: Schedule
+) -> None:
+    application = Application(engine, outcomes_to="task.settled")
+    application.outbox.message("task.settled")
+    application.outbox.task("book")(lambda: None)
+    for _ in range(3):
+        with application.session() as session, session.begin():
+            application.outbox.enqueue(session, "book")
+        scheduler = application.scheduler()
+        scheduler.drain()
+        scheduler.stop(timeout_seconds=10)
+    turns = application.outbox.turns
+    drawn = application.rows(select(turns).order_by(turns.c.number))
+    assert engine.dialect.name == "postgresql" or len(drawn) > 1
+    clean(cleaner(schedule))
+    assert application.rows(select(turns)) == drawn[-1:]
+
+
+def test_the_failure_of_a_task_whose_context_cannot_be_read_is_told(shop: Shop) -> None:
+    @shop.outbox.task(max_retries=0)
+    def book(ctx: TaskContext) -> None: ...
+
+    with shop.application.session() as session, session.begin():
+        task_id = book.enqueue(session)
+    tasks = shop.outbox.tasks
+    with shop.application.engine.begin() as connection:
+        connection.execute(update(tasks).where(tasks.c.id == task_id).values(stage="half", context="{"))
+    shop.run_until(1)
+    (one,) = shop.told()
+    assert (one["task_id"], one["outcome"], one["attempts"]) == (str(task_id), "failed", 1)
 
 
 def test_outcomes_of_a_task_go_in_order_though_it_is_replayed(shop: Shop) -> None:
