@@ -94,7 +94,8 @@ def with_unique_keys(tasks: Table) -> Select[Any]:
     """Read id, type and headers of the dead letters among ``ids`` that carry a unique key, in the order of ids."""
     t = tasks.c
     carries = t.headers.contains(UNIQUE_KEY, autoescape=True)
-    return select(t.id, t.task_type, t.headers).where(_among(tasks, [int(Status.FAILED)]), carries).order_by(t.id)
+    found = select(t.id, t.task_type, t.headers).where(_among(tasks, [int(Status.FAILED)]), carries)
+    return by_primary_key(found.order_by(t.id))
 
 
 @lru_cache(maxsize=32)
