@@ -59,8 +59,8 @@ class UniqueKeys:
     ) -> list[Enqueued]:
         """Return for each row, in order, the task that holds its key from now on; a row without a key is new.
 
-        A task that is found waiting stays so until the transaction ends. While another open transaction takes one of
-        the keys, this waits for its end.
+        A task that is found waiting stays so until the transaction ends; at READ COMMITTED, one that is found at work
+        may end before. While another open transaction takes one of the keys, this waits for its end.
         """
         return sifted(rows, keys, partial(self.hold, connection, task_type))
 
@@ -73,7 +73,13 @@ class UniqueKeys:
 
     def _hold(self, connection: Connection, task_type: str, wanted: dict[str, UUID]) -> dict[str, UUID]:
         seen = self._seen(connection, task_type, wanted)
-        living = self._living(connection, {task_id for task_id, status in seen.values() if status in _LIVING})
+        waiting = {task_id for task_id, status in seen.values() if status == Status.PENDING}
+        at_work = {task_id for task_id, status in seen.values() if status == Status.PROCESSING}
+        if at_work and connection.get_isolation_level() != "READ COMMITTED":
+            # An old view may show at work what has long been done, and then work would be lost.
+            waiting, at_work = waiting | at_work, set()
+        # One at work is not locked: its handler may have what the caller will wait for, and could not commit.
+        living = at_work | self._living(connection, waiting)
         ended = {task_id for task_id, status in seen.values() if status in _ENDED}
         # A task that lives holds its key: its entry, which many may want to read, needs no lock.
         holders = {key: task_id for key, (task_id, _) in seen.items() if task_id in living}

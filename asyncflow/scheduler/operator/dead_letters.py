@@ -278,10 +278,13 @@ class DeadLetters:
     def _write(self, connection: Connection, batch: _Batch) -> tuple[Sequence[UUID], _ChangedBatch]:
         """Lock, change and enter into the audit; return the ids of the entries, and what was changed."""
         hold_writers(connection, self._outbox.shards)
-        taken = self._revived.taken(connection, self._named(batch.ids)["ids"]) if batch.revives else {}
+        asked = self._revived.ask(connection, self._named(batch.ids)["ids"]) if batch.revives else None
+        taken = asked.taken if asked else {}
         lock = queries.lock(self._tasks, tuple(map(int, batch.statuses)))
         free = [task_id for task_id in batch.ids if task_id not in taken]
         rows = connection.execute(lock, self._named(free)).all() if free else []
+        if asked:
+            rows = [row for row in rows if asked.is_free(row)]
         if not rows:
             return [], _ChangedBatch(set(), taken)
         details = batch.write(connection, rows, batch.done)

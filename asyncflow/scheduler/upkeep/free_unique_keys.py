@@ -13,6 +13,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.unique.queries import held
 from asyncflow.scheduler.connections.stepping_over import lock_those_free
+from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.upkeep import unique_queries as queries
 
 _PAUSE_SECONDS = 600.0  # between two walks: an entry that is left costs its room alone
@@ -25,6 +26,7 @@ class FreeUniqueKeys:
     def __init__(self, outbox: Outbox, clock: Callable[[], float] = time.monotonic) -> None:
         self._entries = outbox.unique_entries
         self._tasks = outbox.tasks
+        self._shards = outbox.shards
         self._clock = clock
         self._after = ("", "")
         self._rests_until = float("-inf")
@@ -39,6 +41,7 @@ class FreeUniqueKeys:
 
         They are found by an unlocked read, and judged again when they are held: no replay takes its key meanwhile.
         """
+        hold_writers(connection, self._shards)
         values = {"after_type": self._after[0], "after_key": self._after[1], "limit": limit}
         page = connection.execute(queries.page(self._entries, self._tasks), values).all()
         free = [(row.task_type, row.unique_key) for row in page if row.status not in _LIVING]
@@ -64,6 +67,7 @@ class FreeUniqueKeys:
         ids = [row.task_id for row in rows]
         found = connection.execute(queries.statuses(self._tasks), {"its_ids": ids}) if ids else ()
         living = {row.id for row in found if row.status in _LIVING}
-        free = [row.unique_key for row in rows if row.task_id not in living]
+        free = {row.unique_key: row.task_id for row in rows if row.task_id not in living}
         if free:
-            connection.execute(queries.delete_keys(self._entries), {"its_type": name, "its_keys": free})
+            values = {"its_type": name, "its_keys": list(free), "its_ids": list(free.values())}
+            connection.execute(queries.delete_keys(self._entries), values)

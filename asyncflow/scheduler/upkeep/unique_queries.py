@@ -34,7 +34,8 @@ def statuses(tasks: Table) -> Select[Any]:
 
 @lru_cache(maxsize=32)
 def delete_keys(entries: Table) -> Delete:
-    """Delete keys of a type, which are held."""
+    """Delete keys of a type, which are held, while they lead to the tasks that were judged: each has one key."""
     its_type = bindparam("its_type", type_=String())
     named = entries.c.unique_key.in_(bindparam("its_keys", expanding=True, type_=String()))
-    return by_primary_key(delete(entries).where(entries.c.task_type.in_([its_type, its_type]), named))
+    judged = entries.c.task_id.in_(bindparam("its_ids", expanding=True, type_=entries.c.task_id.type))
+    return by_primary_key(delete(entries).where(entries.c.task_type.in_([its_type, its_type]), named, judged))

@@ -91,7 +91,7 @@ BOUNDS = {
     "scheduler/operator/report:_dead_letters": EXACT,
     "scheduler/operator/report:_owners": Bound(2, 40),
     "scheduler/operator/report:_types": COUNTED,
-    "scheduler/operator/revived_keys:taken": Bound(2, 1_100),  # of a page of dead letters those with a unique key
+    "scheduler/operator/revived_keys:ask": Bound(2, 1_100),  # of a page of dead letters those with a unique key
     "scheduler/operator/schedules:<lambda>": TWICE,
     "scheduler/operator/type_counts:_scanned": COUNTED,
     "scheduler/operator/walk:_read": Bound(2, 500),  # PostgreSQL sorts what is left, where that is so little

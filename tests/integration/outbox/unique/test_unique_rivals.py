@@ -105,6 +105,25 @@ def test_of_two_that_find_a_key_free_again_one_enqueues(application: Application
 
 
 @on_servers
+@pytest.mark.parametrize("level", LEVELS[:2])
+def test_what_an_old_view_shows_at_work_has_no_key_when_it_has_ended(application: Application, level: str) -> None:
+    first = enqueued(application)
+    set_status(application, Status.PROCESSING)
+    with application.session() as session:
+        session.connection(execution_options={"isolation_level": level})
+        session.execute(select(application.outbox.tasks.c.status)).all()
+        set_status(application, Status.SUCCESS)
+        if (application.engine.dialect.name, level) == ("postgresql", "REPEATABLE READ"):
+            with pytest.raises(DBAPIError) as told:
+                enqueue(application, session, "k")
+            assert dialect_of("postgresql").is_contention(told.value)
+        else:
+            second = enqueue(application, session, "k")
+            session.commit()
+            assert ids(application) == [first, second]
+
+
+@on_servers
 def test_many_may_find_a_task_at_once_and_wait_for_none_of_each_other(application: Application) -> None:
     first = enqueued(application)
     sessions = [application.session() for _ in range(3)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from asyncflow import Status
 from asyncflow.scheduler import DeadLetters, Selection
@@ -101,3 +102,25 @@ def test_what_a_person_cancels_or_discards_has_no_key_any_more(
     first = enqueue(application) if act == "cancel" else failed(application)
     assert getattr(letters, act)(Selection(ids=[first]), actor="ann").count == 1
     assert enqueue(application) != first
+
+
+# SQLite keeps other writers out meanwhile.
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+def test_one_that_fails_after_keys_were_asked_for_is_not_replayed_beside_another_task(
+    application: Application, letters: DeadLetters
+) -> None:
+    first = enqueue(application)
+    others: list[UUID] = []
+
+    def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "FOR UPDATE" in statement and not others:
+            others.append(first)
+            end(application, first)
+            others[:] = [enqueue(application)]
+
+    event.listen(application.engine, "before_cursor_execute", before)
+    changed = letters.replay(Selection(ids=[first]), actor="ann")
+    assert (changed.count, changed.left) == (0, {first: "FAILED"})
+    assert {row.id: row.status for row in application.rows()} == {first: Status.FAILED, others[0]: Status.PENDING}
+    end(application, others[0], Status.SUCCESS)
+    assert letters.replay(Selection(ids=[first]), actor="ann").count == 1

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import event, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from asyncflow import Call, Status
+from asyncflow.scheduler.upkeep import unique_queries as queries
 from asyncflow.scheduler.upkeep.free_unique_keys import FreeUniqueKeys
 from tests.integration.conftest import Schedule
+from tests.integration.outbox.dialects.test_contention import IMPATIENCE
 from tests.integration.scheduler.upkeep.test_cleaner import clean, cleaner, on_servers
 from tests.support.application import Application
 
@@ -91,3 +95,42 @@ def test_only_the_owner_of_the_first_shard_walks(application: Application, sched
     assert left(application) == [("rebuild", "k000")]
     clean(others[1])
     assert left(application) == []
+
+
+def test_a_key_that_is_taken_over_while_its_entry_is_judged_is_had_once(application: Application) -> None:
+    enqueue(application, 1)
+    end(application, ["k000"])
+    steps: list[str] = []
+
+    def take_over() -> None:
+        with application.engine.connect() as connection:
+            connection.execute(text(IMPATIENCE[connection.dialect.name]))
+            connection.commit()
+            try:
+                application.outbox.enqueue(connection, "rebuild", unique_key="k000")
+                connection.commit()
+                steps.append("taken over")
+            except DBAPIError:
+                steps.append("held")
+            connection.invalidate()
+
+    def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE"):
+            take_over()
+
+    with application.engine.connect() as connection:
+        event.listen(connection, "before_cursor_execute", before)
+        with connection.begin():
+            FreeUniqueKeys(application.outbox).delete(connection, 10)
+    enqueue(application, 1)
+    enqueue(application, 1)
+    assert len(steps) == 1
+    assert sorted(application.statuses()) == [Status.PENDING, Status.SUCCESS]
+
+
+def test_an_entry_that_leads_to_another_task_than_was_judged_stays(application: Application) -> None:
+    enqueue(application, 1)
+    values = {"its_type": "rebuild", "its_keys": ["k000"], "its_ids": [uuid4()]}
+    with application.engine.begin() as connection:
+        connection.execute(queries.delete_keys(application.outbox.unique_entries), values)
+    assert left(application) == [("rebuild", "k000")]

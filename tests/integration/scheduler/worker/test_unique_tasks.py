@@ -6,7 +6,7 @@ import threading
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 
 from asyncflow import Status
@@ -115,3 +115,55 @@ def test_one_that_was_found_waiting_begins_after_the_commit_and_sees_what_was_wr
             session.commit()
             eventually(lambda: seen == [["A1"]])
             eventually(lambda: statuses(application)[first] == Status.SUCCESS)
+
+
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+@pytest.mark.parametrize("transactional", [False, True])
+def test_one_that_was_found_at_work_ends_while_its_caller_is_open(
+    application: Application, transactional: bool
+) -> None:
+    begun, go = threading.Semaphore(0), threading.Event()
+
+    def rebuild() -> None:
+        begun.release()
+        assert go.wait(LONG)
+
+    def rebuild_within(session: Session) -> None:
+        session.execute(update(application.users).values(account_no="A2"))
+        rebuild()
+
+    application.outbox.task("rebuild", transactional=transactional)(rebuild_within if transactional else rebuild)
+    first = enqueue(application)
+    with application.scheduler():
+        assert begun.acquire(timeout=LONG)
+        with application.session() as session:
+            session.connection(execution_options={"isolation_level": "READ COMMITTED"})
+            assert application.outbox.enqueue(session, "rebuild", unique_key="k") == first
+            go.set()
+            eventually(lambda: application.statuses() == [Status.SUCCESS])
+            assert application.outbox.enqueue(session, "rebuild", unique_key="k") != first
+
+
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+def test_a_handler_and_a_caller_that_found_it_at_work_may_want_the_same_row(application: Application) -> None:
+    begun, asked = threading.Semaphore(0), threading.Event()
+
+    @application.outbox.task("rebuild", transactional=True)
+    def rebuild(session: Session) -> None:
+        session.execute(update(application.users).values(account_no="A2"))
+        begun.release()
+        assert asked.wait(LONG)
+
+    with application.session() as session, session.begin():
+        session.add(application.User(account_no="A1"))
+    first = enqueue(application)
+    with application.scheduler():
+        assert begun.acquire(timeout=LONG)
+        with application.session() as session, session.begin():
+            connection = session.connection(execution_options={"isolation_level": "READ COMMITTED"})
+            assert application.outbox.enqueue(session, "rebuild", unique_key="k") == first
+            event.listen(connection, "before_cursor_execute", lambda *_: asked.set())
+            session.execute(update(application.users).values(account_no="A3"))
+        eventually(lambda: application.statuses() == [Status.SUCCESS])
+    assert not begun.acquire(blocking=False)  # the handler ran once
+    assert [row.account_no for row in application.rows(select(application.users))] == ["A3"]
