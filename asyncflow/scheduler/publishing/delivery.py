@@ -24,7 +24,7 @@ from asyncflow.scheduler.publishing.envelope import Envelope, are_plain
 from asyncflow.scheduler.publishing.event_envelope import EventEnvelope, envelope_of
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry, Unavailable
 from asyncflow.scheduler.publishing.route import Route
-from asyncflow.scheduler.publishing.waves import Waves
+from asyncflow.scheduler.publishing.waves import LaterWaves, Waves
 
 Prepared = Record | Outcome
 
@@ -48,21 +48,24 @@ class Delivery:
         self._hooks = instance.hooks
         self._wrapping = instance.outbox.hooks
         self._envelopes: dict[str, Envelope | EventEnvelope] = {}
+        self.seconds_a_wave: float | None = None  # after the first of the last delivery; None if there was no other
 
-    def deliver(self, tasks: Sequence[Task], may_go_on: Callable[[], bool] = lambda: True) -> Sequence[Outcome | None]:
+    def deliver(self, tasks: Sequence[Task], lasts: Callable[[], bool] = lambda: True) -> Sequence[Outcome | None]:
         """Return one outcome for each task, in order; None for one that waits behind another of its key.
 
-        ``may_go_on`` is asked before each wave but the first.
+        Whether the hold of their shards ``lasts`` is asked before each wave but the first. One that was not sent, as it
+        does not or the round took too long, is Unavailable.
         """
+        self.seconds_a_wave = None
         prepared = self._prepare(tasks)
         if not any(self._types[name].ordered for name in set(map(_type_of, tasks))):
             return self._publish_wave(prepared)
-        waves = Waves(tasks, self._types)
+        waves, later = Waves(tasks, self._types), LaterWaves(lasts)
         while waves.places:
             waves.take_in(self._publish_wave([prepared[place] for place in waves.places]))
-            if waves.places and not may_go_on():
-                # Another instance may have them in hand by now.
-                waves.end(Unavailable("the lease on the shard ran out"))
+            if waves.places and (reason := later.why_none()):
+                waves.end(Unavailable(reason))
+        self.seconds_a_wave = later.seconds_each()
         return waves.outcomes
 
     # -- preparing ---------------------------------------------------------------------------------------

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from asyncflow.outbox import MessageType, Task
 from asyncflow.scheduler.publishing.order import Key, goes_on, key_of
 from asyncflow.scheduler.publishing.publisher import Outcome, Unavailable
+
+_MOST_SECONDS = 1.0  # for the waves after the first, and the one that goes on then: all others wait for the round
 
 
 class Waves:
@@ -59,3 +62,33 @@ class Waves:
     def _leave(self, line: deque[int], why: Unavailable) -> None:
         for place in line:
             self.outcomes[place] = why
+
+
+class LaterWaves:
+    """Tell of each wave after the first whether it may go, and how long they took; made for one delivery.
+
+    ``lasts`` tells whether the shards are still held. A destination that becomes slow in the middle ends the round, so
+    that others get their turn, and shards are handed over.
+    """
+
+    def __init__(self, lasts: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
+        self._lasts = lasts
+        self._clock = clock
+        self._began_at = 0.0
+        self._count = 0
+
+    def why_none(self) -> str:
+        """Return why the next wave may not go, nothing if it may; asked between two waves."""
+        if not self._lasts():
+            return "the lease on the shard ran out"  # another instance may have them in hand by now
+        now = self._clock()
+        if not self._count:
+            self._began_at = now
+        elif now - self._began_at > _MOST_SECONDS:
+            return "the round had its time; they go in the next one"
+        self._count += 1
+        return ""
+
+    def seconds_each(self) -> float | None:
+        """Return how long such a wave took, asked when the last is over; None if there was none."""
+        return (self._clock() - self._began_at) / self._count if self._count else None

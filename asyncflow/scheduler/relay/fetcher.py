@@ -81,9 +81,9 @@ class Fetcher:
         found.wait_seconds = wait if self._recent.is_whole else min(wait, self._recent.rest_seconds)
         return found
 
-    def observe(self, found: Round, outcomes: Sequence[Outcome | None], seconds: float) -> None:
-        """Take in what became of a round's tasks, and how long their delivery took."""
-        self._keys.observe(found, outcomes, seconds)
+    def observe(self, found: Round, outcomes: Sequence[Outcome | None], seconds_a_wave: float | None) -> None:
+        """Take in what became of a round's tasks, and how long a wave after the first took, if there was one."""
+        self._keys.observe(found, outcomes, seconds_a_wave)
 
     def _fetch(self, seen: Sequence[Head], hold: Hold, in_hand: Set[Lane]) -> Round:
         here, ordered, owned = self._types.here, self._types.ordered, hold.epochs

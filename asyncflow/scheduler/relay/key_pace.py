@@ -11,7 +11,8 @@ from asyncflow.scheduler.publishing.order import Key
 FIRST_ROWS = 32
 _MOST_ROWS = 512  # which are sent again if this process dies before they are settled
 _LEAST_ROWS = 8
-# What one round waits for its longest key, in seconds: what others publish meanwhile waits for the next.
+# What one round waits for its longest key, in seconds, if all goes as the last time: what others publish meanwhile
+# waits for the next.
 _AMONG_OTHERS, _ALONE = 0.04, 0.1
 _ALONE_AFTER_SECONDS = 1.0
 
@@ -44,18 +45,19 @@ class KeyPace:
         is_alone = self._clock() - self._others_at > _ALONE_AFTER_SECONDS
         return max(_LEAST_ROWS, int((_ALONE if is_alone else _AMONG_OTHERS) / self._seconds_a_row))
 
-    def observe(self, read: Mapping[Key, int], sent: Counter[Key], seconds: float) -> None:
-        """Take in how many rows of keys a round had read and sent, and how long it delivered.
+    def observe(self, read: Mapping[Key, int], sent: Counter[Key], seconds_a_row: float | None) -> None:
+        """Take in how many rows of keys a round had read and sent, and how long each took that waited for another.
 
-        ``sent`` may tell of further keys, which were not read by themselves.
+        ``sent`` may tell of further keys, which were not read by themselves. The first rows go with those of all others
+        and tell nothing of the pace: the time is None if no more went.
         """
         for key, rows in read.items():
             if sent[key] == rows > 0:
                 self._rows[key] = min(2 * max(rows, FIRST_ROWS // 2), _MOST_ROWS)
             else:
                 self._rows.pop(key, None)
-        if longest := max(sent.values(), default=0):
-            self._seconds_a_row = max(seconds / longest, _ALONE / _MOST_ROWS)
+        if seconds_a_row is not None:
+            self._seconds_a_row = max(seconds_a_row, _ALONE / _MOST_ROWS)
 
     def keep(self, is_parked: Callable[[Key], bool]) -> None:
         """Forget keys that are not read by themselves any more, or not here."""

@@ -82,8 +82,8 @@ class KeyReader:
         found.tasks, found.key_pages, found.met = [*firsts, *by_key], key_pages, _without(met, by_key)
         found.in_the_way = _without(in_the_way, (*by_key, *found.met))
 
-    def observe(self, found: Round, outcomes: Sequence[Outcome | None], seconds: float) -> None:
-        """Take in what became of a round's tasks, and how long their delivery took."""
+    def observe(self, found: Round, outcomes: Sequence[Outcome | None], seconds_a_wave: float | None) -> None:
+        """Take in what became of a round's tasks, and how long a wave after the first took, if there was one."""
         if not found.key_pages:
             return
         ordered = self._types.ordered
@@ -91,7 +91,7 @@ class KeyReader:
         sent = Counter(
             key_of(task) for task, outcome in tasks if isinstance(outcome, Sent) and is_in_order(task, ordered)
         )
-        self._pace.observe({key: len(page.tasks) for key, page in found.key_pages.items()}, sent, seconds)
+        self._pace.observe({key: len(page.tasks) for key, page in found.key_pages.items()}, sent, seconds_a_wave)
         self._pace.keep(self._parking.knows)
 
     def _parted(self, tasks: list[Task]) -> tuple[list[Task], list[Task]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from asyncflow.events import StepFailed
@@ -159,9 +158,8 @@ class Relay(DataflowJob[ShareContext, Round]):
 
     def _deliver(self, found: Round) -> Unsettled:
         """Deliver the round; return what is to be written."""
-        began = time.perf_counter()
         outcomes = self._delivery.deliver(found.tasks, lambda: found.hold.lasts)
-        self._fetcher.observe(found, outcomes, time.perf_counter() - began)
+        self._fetcher.observe(found, outcomes, self._delivery.seconds_a_wave)
         settlement = Settlement.of(found.tasks, outcomes, self._types.here)
         settlement.due_times = found.due_times
         change = self._parking.change_of(found, outcomes) if self._types.ordered else ParkingChange()

@@ -6,6 +6,7 @@ import itertools
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +15,11 @@ from sqlalchemy import select, text, update
 
 from asyncflow import Message, Scheduler, Status
 from asyncflow.errors import InvalidDelayError, InvalidKeyError, InvalidPriorityError
-from asyncflow.events import SettleFenced, TaskFailed
+from asyncflow.events import BreakerChanged, PublisherFailed, SettleFenced, TaskFailed, TaskRetried
 from asyncflow.outbox.ids import shard_of_key
 from asyncflow.scheduler import SENT, Outcome, Record, Rejected, Retry, Unavailable
+from asyncflow.scheduler.publishing import delivery
+from asyncflow.scheduler.publishing.waves import LaterWaves
 from asyncflow.scheduler.relay import key_reader
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
@@ -406,6 +409,71 @@ def test_a_key_with_a_backlog_begins_with_what_no_broker_answered(
     schedule(ledger, round_size=20, breaker_pause_seconds=0.01, max_breaker_pause_seconds=0.01).start()
     eventually(lambda: len(ledger.arrived["hot"]) >= 200)
     assert ledger.arrived["hot"] == list(range(200))
+
+
+class Slowing(Ledger):
+    """Take half a second an acknowledgement by its own clock, once ``left`` more of "hot" went: ``then`` is called."""
+
+    def __init__(self, then: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
+        self.now, self.left, self.is_slow = 0.0, 0, False
+        self._then = then
+
+    def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
+        self.left -= any(record.key == b"hot" for record in batch)
+        if self.left == 0:
+            self.is_slow = True
+            self._then()
+        self.now += 0.5 * self.is_slow
+        return super().publish(batch)
+
+
+def test_a_destination_that_becomes_slow_within_a_round_ends_it_and_neighbours_go(
+    application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(application)
+    enqueue(application, "hot", *range(600))
+    (neighbour,) = neighbours_of("hot", 1, application.outbox.shard_count)
+    publisher = Slowing(lambda: enqueue(application, neighbour, 1))
+    monkeypatch.setattr(delivery, "LaterWaves", partial(LaterWaves, clock=lambda: publisher.now))
+    scheduler = schedule(publisher)
+    scheduler.ownership.acquire()
+    before = 0
+    while not publisher.is_slow:
+        before, publisher.left = len(publisher.arrived["hot"]), 100  # rows: more than a round had at first
+        scheduler.relays[0].step()
+    assert len(publisher.arrived["hot"]) == before + 102  # the hundredth was slow, and two more
+    while neighbour not in publisher.arrived:
+        scheduler.relays[0].step()
+    assert publisher.now < 10
+    publisher.is_slow = False
+    scheduler.drain()
+    assert publisher.arrived == {"hot": list(range(600)), neighbour: [1]}
+    assert {(row.status, row.retry_count, row.schedule_log) for row in application.rows()} == {
+        (Status.SUCCESS, 0, None)
+    }
+    troubles = (TaskFailed, TaskRetried, PublisherFailed, BreakerChanged, SettleFenced)
+    assert [event for event in application.signals.events if isinstance(event, troubles)] == []
+    assert parked(application) == []
+
+
+def test_what_a_round_had_no_time_for_is_neither_set_aside_nor_passed(
+    application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(application)
+    publisher = Slowing()
+    publisher.is_slow = True
+    monkeypatch.setattr(delivery, "LaterWaves", partial(LaterWaves, clock=lambda: publisher.now))
+    scheduler = schedule(publisher)
+    enqueue(application, "A", *range(10))
+    enqueue(application, "B", 1)
+    rounds(scheduler, 1)
+    assert publisher.arrived == {"A": [0, 1, 2, 3], "B": [1]}
+    assert {(row.status, row.retry_count) for row in application.rows()} == {(Status.SUCCESS, 0), (Status.PENDING, 0)}
+    assert parked(application) == []
+    enqueue(application, "A", 10)
+    scheduler.drain()
+    assert publisher.arrived == {"A": list(range(11)), "B": [1]}
 
 
 @pytest.mark.parametrize("options", [{"limit": 3}, {"rate_limit_per_second": 200}])

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from asyncflow.scheduler.publishing.order import Key
+from asyncflow.scheduler.publishing.waves import LaterWaves
 from asyncflow.scheduler.relay.key_pace import FIRST_ROWS, KeyPace
 
 HOT, OTHER = Key("moved", "hot"), Key("moved", "other")
@@ -16,7 +19,7 @@ def go(pace: KeyPace, key: Key = HOT, *, seconds_a_row: float = _QUICK, sent: in
     """Let one round go; return how many rows of the key it had."""
     rows = pace.rows_of(key, MANY)
     went = rows if sent is None else sent
-    pace.observe({key: rows}, Counter({key: went}), went * seconds_a_row)
+    pace.observe({key: rows}, Counter({key: went}), seconds_a_row)
     return rows
 
 
@@ -62,15 +65,33 @@ def test_a_round_that_stood_still_once_is_forgotten() -> None:
 def test_many_keys_that_go_share_what_a_round_may_have() -> None:
     pace, keys = KeyPace(), [Key("moved", str(number)) for number in range(10)]
     for _ in range(4):
-        pace.observe({key: (rows := pace.rows_of(key, MANY)) for key in keys}, Counter(dict.fromkeys(keys, rows)), 0.01)
+        pace.observe(
+            {key: (rows := pace.rows_of(key, MANY)) for key in keys}, Counter(dict.fromkeys(keys, rows)), _QUICK
+        )
     assert {pace.rows_of(key, 1000) for key in keys} == {100}
     pace.keep({keys[0]}.__contains__)
     assert pace.rows_of(keys[0], 1000) > 100
 
 
-def test_a_round_in_which_nothing_went_tells_nothing_of_the_time() -> None:
+def test_a_round_with_one_wave_tells_nothing_of_the_pace() -> None:
     pace = KeyPace()
     for _ in range(4):
         go(pace)
-    pace.observe({OTHER: 0}, Counter(), 30.0)
+    pace.observe({OTHER: 1}, Counter({OTHER: 1}), None)
     assert pace.rows_of(HOT, MANY) == 512
+
+
+@pytest.mark.parametrize("first_wave", [0.0, 0.03, 0.05, 0.5])
+def test_a_key_does_not_become_slow_by_what_its_busy_neighbours_take(first_wave: float) -> None:
+    """They go in the first wave, with the first row of the key."""
+    now = [0.0]
+    pace = KeyPace(lambda: now[0])
+    for _ in range(10):
+        pace.meet_others()
+        later, rows = LaterWaves(lambda: True, lambda: now[0]), pace.rows_of(HOT, MANY)
+        now[0] += first_wave
+        for _ in range(rows - 1):
+            assert not later.why_none()
+            now[0] += 0.001
+        pace.observe({HOT: rows}, Counter({HOT: rows}), later.seconds_each())
+    assert 32 <= pace.rows_of(HOT, MANY) <= 40
