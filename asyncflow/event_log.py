@@ -44,6 +44,7 @@ _LOUD = (
     events.ClaimsRanOut,
     events.AttemptsRefunded,
     events.UnknownTypeSeen,
+    events.UntakenMessageSeen,
     events.ConfigurationIgnored,
     events.StepFailed,
     events.LoopRestarted,

@@ -25,6 +25,7 @@ _SENTENCES: dict[type[Event], str] = {
     events.ShardsHandedOver: "Shards were handed over",
     events.MembersChanged: "Other instances take part now",
     events.UnknownTypeSeen: "Tasks wait whose type is not declared here",
+    events.UntakenMessageSeen: "Messages that no subscriber takes are acknowledged without an effect",
     events.ConfigurationChanged: "A task type is configured anew",
     events.ConfigurationIgnored: "A row of the configuration is at fault and ignored",
     events.TasksChanged: "Somebody changed tasks on purpose",

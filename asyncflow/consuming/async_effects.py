@@ -44,9 +44,12 @@ class AsyncEffects(Effects):
         message = decrypted(message, self._outbox.encryption)
         self._finish(self._deliver(subscription, message, context_of(subscription, message, attempt)))
 
-    def bury(self, subscription: Subscription, message: AnyReceived, verdict: Verdict) -> None:
+    def bury(
+        self, subscription: Subscription, message: AnyReceived, verdict: Verdict, *, is_least: bool = False
+    ) -> None:
         """Do so, and wait for it."""
-        self._finish(self._bury(subscription, readable(message, self._outbox.encryption), verdict))
+        message = readable(message, self._outbox.encryption)
+        self._finish(self._bury(subscription, message, verdict, is_least=is_least))
 
     async def _deliver(self, subscription: Subscription, message: AnyReceived, ctx: TaskContext) -> None:
         async def effect(session: AsyncSession) -> None:
@@ -56,9 +59,11 @@ class AsyncEffects(Effects):
 
         await self._once(subscription, message, effect)
 
-    async def _bury(self, subscription: Subscription, message: AnyReceived, verdict: Verdict) -> None:
+    async def _bury(
+        self, subscription: Subscription, message: AnyReceived, verdict: Verdict, *, is_least: bool
+    ) -> None:
         async def effect(session: AsyncSession) -> None:
-            await session.run_sync(lambda sync: self._write(sync, subscription, message, verdict))
+            await session.run_sync(lambda sync: self._write(sync, subscription, message, verdict, is_least=is_least))
 
         await self._once(subscription, message, effect)
 

@@ -24,11 +24,24 @@ _ANY_SIZE = 2**31 - 1  # the broker took it
 
 
 def dead_letter(
-    outbox: Outbox, subscription: Subscription, message: AnyReceived, verdict: Verdict, *, only_ascii: bool = False
+    outbox: Outbox,
+    subscription: Subscription,
+    message: AnyReceived,
+    verdict: Verdict,
+    *,
+    only_ascii: bool = False,
+    is_least: bool = False,
 ) -> dict[str, Any]:
-    """Return the row of a message, with those of its headers that fit; brokers take more than a row does."""
-    headers, left_out = headers_that_fit(headers_of_message(message), only_ascii=only_ascii)
-    key = key_of_message(message)
+    """Return the row of a message, with those of its headers that fit; brokers take more than a row does.
+
+    ``is_least``: without headers and key, of which any may be what cannot be kept.
+    """
+    key: str | None = None
+    if is_least:
+        headers, left_out = dict[str, str](), ["the key", "all headers"]
+    else:
+        headers, left_out = headers_that_fit(headers_of_message(message), only_ascii=only_ascii)
+        key = key_of_message(message)
     if only_ascii and key is not None and not key.isascii():
         key, left_out = None, ["the key", *left_out]
     body = Message(subscription.payload(message), key, headers, content_type=payloads.JSON)

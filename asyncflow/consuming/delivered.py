@@ -50,6 +50,10 @@ class QueueClient(Protocol):
         """Let the broker forget a message."""
         ...
 
+    def require_living(self) -> None:
+        """Raise what ends this client, if that is known already; asks nobody."""
+        ...
+
     def close(self, left: Sequence[Delivered]) -> None:
         """Give back what was taken and not acknowledged, ``left`` among it, and end the connection."""
         ...

@@ -70,12 +70,17 @@ class Effects:
                 given = arguments_of(subscription, message, ctx)
                 call_within(self._outbox.around, ctx, lambda: _call(subscription, given, session))
 
-    def bury(self, subscription: Subscription, message: AnyReceived, verdict: Verdict) -> None:
-        """Remember a message as taken, with a dead letter if it failed, which an operator may replay."""
+    def bury(
+        self, subscription: Subscription, message: AnyReceived, verdict: Verdict, *, is_least: bool = False
+    ) -> None:
+        """Remember a message as taken, with a dead letter if it failed, which an operator may replay.
+
+        ``is_least``: without headers and key.
+        """
         message = readable(message, self._outbox.encryption)
         with self._new(subscription, message) as session:
             if session is not None:
-                self._write(session, subscription, message, verdict)
+                self._write(session, subscription, message, verdict, is_least=is_least)
 
     def is_trouble(self, error: BaseException) -> bool:
         """Tell whether it is the database's or the keys', and not the message's: away, or locked in vain."""
@@ -135,14 +140,22 @@ class Effects:
             finally:
                 self._calls = None
 
-    def _write(self, session: Session, subscription: Subscription, message: AnyReceived, verdict: Verdict) -> None:
+    def _write(
+        self,
+        session: Session,
+        subscription: Subscription,
+        message: AnyReceived,
+        verdict: Verdict,
+        *,
+        is_least: bool,
+    ) -> None:
         if verdict.status is Status.FAILED:
             tasks, connection = self._outbox.tasks, session.connection()
-            row = dead_letter(self._outbox, subscription, message, verdict)
+            row = dead_letter(self._outbox, subscription, message, verdict, is_least=is_least)
             try:
                 require_carried(connection, (tasks,), [row])
             except CharacterSetError:
-                row = dead_letter(self._outbox, subscription, message, verdict, only_ascii=True)
+                row = dead_letter(self._outbox, subscription, message, verdict, only_ascii=True, is_least=is_least)
                 require_carried(connection, (tasks,), [row])
             session.execute(queries.insert_task(tasks), row)
 

@@ -73,6 +73,7 @@ class QueueConsumer(consumer.BaseConsumer):
             window.add(client.take(room, seconds))
         else:
             self._stopping.wait(seconds)
+            client.require_living()
         if not len(window):
             self._pause.begin_anew()
         self._deliver(subscribers, client)
@@ -103,7 +104,7 @@ class QueueConsumer(consumer.BaseConsumer):
 
     def _leave(self) -> None:
         client, self._client = self._client, None
-        window, self._window = self._window, Window()
+        window, self._window = self._window, self._window.anew()
         if client is not None:
             try:
                 client.close(window.left())

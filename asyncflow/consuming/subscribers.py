@@ -11,11 +11,12 @@ from asyncflow.consuming.effects import Effects, id_of
 from asyncflow.consuming.received import AnyReceived
 from asyncflow.consuming.subscription import Subscription, key_of_message
 from asyncflow.errors import InvalidArgumentsError
-from asyncflow.events import AttemptFailed, Hooks, StepFailed
+from asyncflow.events import AttemptFailed, Hooks, StepFailed, UntakenMessageSeen
 from asyncflow.outbox import Status
 from asyncflow.scheduler.worker.verdict import Verdict, verdict_of
 
 LOOP = "consumer"
+_MOST_TOLD = 1000  # producers name the types
 
 
 class Again(NamedTuple):
@@ -38,15 +39,25 @@ class Subscribers:
         self._subscriptions = subscriptions
         self._hooks = hooks
         self._pause_seconds = pause_seconds
+        self._untaken: set[tuple[str, str]] = set()  # that were told of
 
     def deliver(self, message: MessageT, attempts: AttemptCounts[MessageT]) -> Again | None:
         """Let a message take all its effects; return the pause before another attempt, None if all is done."""
-        for subscription in self._subscriptions:
-            if subscription.takes(message):
-                pause = self._attempt(subscription, message, attempts)
-                if pause is not None:
-                    return pause
+        takers = [one for one in self._subscriptions if one.takes(message)]
+        if not takers:
+            self._tell_of_untaken(message)
+        for subscription in takers:
+            pause = self._attempt(subscription, message, attempts)
+            if pause is not None:
+                return pause
         return None
+
+    def _tell_of_untaken(self, message: AnyReceived) -> None:
+        """Tell once of each type and topic: it may be meant so, or a subscriber's name of a type may be wrong."""
+        which = (message.task_type, message.topic)
+        if which not in self._untaken and len(self._untaken) < _MOST_TOLD:
+            self._untaken.add(which)
+            self._hooks.emit(UntakenMessageSeen(*which))
 
     def _attempt(
         self, subscription: Subscription, message: MessageT, attempts: AttemptCounts[MessageT]
@@ -71,7 +82,13 @@ class Subscribers:
         self, subscription: Subscription, message: MessageT, attempts: AttemptCounts[MessageT], verdict: Verdict
     ) -> Again | None:
         try:
-            self._effects.bury(subscription, message, verdict)
+            try:
+                self._effects.bury(subscription, message, verdict)
+            except Exception as error:
+                if self._effects.is_trouble(error):
+                    raise
+                # Of what the message carries along, something may be what no row can keep, however long it waits.
+                self._effects.bury(subscription, message, verdict, is_least=True)
         except Exception as trouble:  # noqa: BLE001 - the database may be there again after a pause
             return self._refund(subscription, message, attempts, trouble)
         return None

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 
 from asyncflow.consuming.delivered import Delivered
 
 _Line = tuple[str, bytes]  # topic and key
+_Attempts = OrderedDict[tuple[str, str], Counter[str]]  # by topic and message id: the place may be of one delivery only
+MOST_COUNTED = 20_000  # messages: twice of what one client may hold
 
 
 class Window:
-    """Hold what was taken and is not acknowledged; lives as long as one client, on its thread.
+    """Hold what was taken and is not acknowledged; lives as long as one client, on its thread, and its counts longer.
 
     A message that waits for another attempt lets those of its topic and key wait behind it, and all others go on.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, attempts: _Attempts | None = None) -> None:
         self._clock = clock
         self._held: dict[str, Delivered] = {}  # by place
         self._ready: deque[Delivered] = deque()
         self._waiting: list[tuple[float, int, Delivered]] = []  # a heap, by when they are due
         self._waits = 0
         self._lines: dict[_Line, deque[Delivered]] = {}  # who waits behind one that waits
-        self._attempts: dict[str, Counter[str]] = {}
+        self._attempts: _Attempts = OrderedDict() if attempts is None else attempts
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def anew(self) -> Window:
+        """Return an empty one for another client, to which what was held may come again: attempts count on."""
+        return Window(self._clock, self._attempts)
 
     def add(self, deliveries: Iterable[Delivered]) -> None:
         """Take in what has come; what is here already has come twice."""
@@ -52,7 +58,7 @@ class Window:
     def done(self, delivery: Delivered) -> None:
         """Know that a message has had all its effects, so that those behind it may go on."""
         self._held.pop(delivery.place, None)
-        self._attempts.pop(delivery.place, None)
+        self._attempts.pop(_counted(delivery), None)
         line = _line_of(delivery)
         if line is not None:
             self._ready.extendleft(reversed(self._lines.pop(line, ())))
@@ -75,13 +81,20 @@ class Window:
 
     def begin(self, message: Delivered, name: str) -> int:
         """Count an attempt of a subscriber; return its number, 1 for the first."""
-        attempts = self._attempts.setdefault(message.place, Counter())
+        attempts = self._attempts.setdefault(_counted(message), Counter())
+        self._attempts.move_to_end(_counted(message))
+        if len(self._attempts) > MOST_COUNTED:
+            self._attempts.popitem(last=False)
         attempts[name] += 1
         return attempts[name]
 
     def refund(self, message: Delivered, name: str) -> None:
         """Let an attempt not count."""
-        self._attempts[message.place][name] -= 1
+        self._attempts[_counted(message)][name] -= 1
+
+
+def _counted(delivery: Delivered) -> tuple[str, str]:
+    return delivery.topic, delivery.id
 
 
 def _line_of(delivery: Delivered) -> _Line | None:

@@ -29,7 +29,7 @@ from asyncflow.events.task_events import (
     TasksChanged,
     TasksSettled,
 )
-from asyncflow.events.type_events import ConfigurationChanged, ConfigurationIgnored, UnknownTypeSeen
+from asyncflow.events.type_events import ConfigurationChanged, ConfigurationIgnored, UnknownTypeSeen, UntakenMessageSeen
 from asyncflow.events.upkeep_events import (
     AuditEntriesDeleted,
     IdempotencyKeysForgotten,
@@ -85,6 +85,7 @@ __all__ = [
     "TasksSettled",
     "TickMisfired",
     "UnknownTypeSeen",
+    "UntakenMessageSeen",
     "WorkerStarted",
     "WorkerStopped",
 ]

@@ -15,6 +15,14 @@ class UnknownTypeSeen(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class UntakenMessageSeen(Event):
+    """No subscriber here takes messages of ``task_type`` from ``topic``: they are acknowledged without an effect."""
+
+    task_type: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigurationChanged(Event):
     """The options of ``task_type`` that the configuration table sets are ``options`` from now on, in this process."""
 

@@ -6,17 +6,18 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
-from sqlalchemy import MetaData, create_engine
+from sqlalchemy import MetaData, create_engine, select
 from sqlalchemy.exc import OperationalError
 
-from asyncflow import Inbox, Outbox, RetryTask
+from asyncflow import Inbox, Outbox, RetryTask, Status
 from asyncflow.consuming.delivered import Delivered
 from asyncflow.consuming.growing_pause import GrowingPause
 from asyncflow.consuming.options import require_dead_after
 from asyncflow.consuming.queue_consumer import QueueConsumer
 from asyncflow.errors import OptionError
-from asyncflow.events import AttemptFailed, StepFailed
+from asyncflow.events import AttemptFailed, StepFailed, UntakenMessageSeen
 
 Step = Callable[[], Sequence[Delivered]]
 
@@ -29,6 +30,7 @@ class ScriptedQueue:
         self.done: list[str] = []
         self.left: list[list[str]] = []
         self.rooms: list[int] = []
+        self.fault: Exception | None = None
         self.stop: Callable[[], Any] = lambda: None
 
     def take(self, most: int, seconds: float) -> Sequence[Delivered]:
@@ -37,6 +39,11 @@ class ScriptedQueue:
             self.stop()
             return []
         return self.steps.pop(0)()
+
+    def require_living(self) -> None:
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
 
     def acknowledge(self, delivery: Delivered) -> None:
         self.done.append(delivery.within)
@@ -63,8 +70,17 @@ class Place:
         engine = create_engine(url)
         outbox, inbox = Outbox(metadata), Inbox(metadata)
         metadata.create_all(engine)
+        self.engine, self.outbox = engine, outbox
         self.queue, self.events = ScriptedQueue(), list[Any]()
         self.consumer = ScriptedConsumer(self.queue, engine, outbox, inbox, [self.events.append], 3)
+
+    def dead_letters(self) -> list[Any]:
+        """Return their headers, but for where they came from."""
+        tasks = self.outbox.tasks.c
+        with self.engine.connect() as connection:
+            found = connection.scalars(select(tasks.headers).where(tasks.status == int(Status.FAILED)))
+            read = [orjson.loads(one) if isinstance(one, (str, bytes)) else one or {} for one in found]
+        return [{name: value for name, value in one.items() if name != "from-place"} for one in read]
 
     def told(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -175,3 +191,85 @@ def test_a_message_that_is_due_again_at_once_keeps_nobody_from_coming(place: Pla
     place.consumer.run()
     assert place.queue.done[-1] == "0"
     assert "1" in place.queue.done
+
+
+def test_a_client_that_is_lost_is_noticed_while_all_that_it_gave_only_waits(place: Place) -> None:
+    @place.consumer.subscribe("coupons", retry_interval_seconds=600, max_retry_interval_seconds=600)
+    def coupons(session: Any) -> None:
+        raise LookupError("not yet")
+
+    def lose() -> Sequence[Delivered]:
+        place.queue.fault = OSError("the channel was closed")
+        return [received(n) for n in range(3)]
+
+    place.queue.steps = [lose]
+    place.consumer.run()
+    assert place.queue.rooms == [3, 3]
+    assert [str(event.error) for event in place.told(StepFailed)] == ["the channel was closed"]
+    assert len(place.consumer.topics) == 2
+
+
+def test_attempts_go_on_with_the_next_client_so_that_a_message_gets_to_its_dead_letter(place: Place) -> None:
+    def fail() -> Sequence[Delivered]:
+        raise OSError("held for too long")
+
+    @place.consumer.subscribe("coupons", max_retries=1, retry_interval_seconds=600, max_retry_interval_seconds=600)
+    def coupons(session: Any) -> None:
+        raise LookupError("never")
+
+    named = received(0)._replace(headers={"message-id": b"42"})
+    place.queue.steps = [lambda: [named], fail, lambda: [named._replace(within="another delivery")]]
+    place.consumer.run()
+    assert [event.attempt for event in place.told(AttemptFailed)] == [1, 2]
+    assert place.queue.done == ["another delivery"]
+    assert place.dead_letters() == [{"from-message": "42", "from-type": "coupons"}]
+
+
+def test_a_message_whose_headers_no_row_can_keep_becomes_a_dead_letter_without_them(place: Place) -> None:
+    @place.consumer.subscribe("coupons", max_retries=0)
+    def coupons(session: Any) -> None:
+        raise LookupError("never")
+
+    headers: Any = {b"\xff": b"a name that is no text"}
+    place.queue.steps = [lambda: [received(0, b"A1")._replace(headers=headers)]]
+    place.consumer.run()
+    assert place.queue.done == ["0"]
+    assert place.told(StepFailed) == []
+    assert place.dead_letters() == [{}]
+
+
+def test_a_dead_letter_that_cannot_be_written_at_all_is_tried_again_later(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bool] = []
+
+    def refuse(*_: Any, is_least: bool = False, **__: Any) -> None:
+        written.append(is_least)
+        raise LookupError("no table")
+
+    monkeypatch.setattr("asyncflow.consuming.effects.dead_letter", refuse)
+
+    @place.consumer.subscribe("coupons", max_retries=0)
+    def coupons(session: Any) -> None:
+        raise LookupError("never")
+
+    place.queue.steps = [lambda: [received(0)]]
+    place.consumer.run()
+    assert written == [False, True]
+    assert place.queue.left == [["0"]]
+    assert [str(event.error) for event in place.told(StepFailed)] == ["no table"]
+
+
+def test_messages_that_nobody_takes_are_told_of_once_for_each_type_and_topic(place: Place) -> None:
+    @place.consumer.subscribe("coupons")
+    def coupons(session: Any) -> None: ...
+
+    other = {"message-type": b"another"}
+    batch = [received(0), *(received(n)._replace(headers=other) for n in (1, 2))]
+    place.queue.steps = [lambda: batch, lambda: [received(3)._replace(topic="orders", headers=other)]]
+    place.consumer.run()
+    assert place.queue.done == ["0", "1", "2", "3"]
+    assert place.told(UntakenMessageSeen) == [
+        UntakenMessageSeen("another", "coupons"),
+        UntakenMessageSeen("another", "orders"),
+    ]

@@ -112,3 +112,22 @@ def test_messages_are_told_by_their_id_or_else_by_their_place() -> None:
     plain = delivery(7)
     assert (plain.id, plain.task_type) == ("coupons/7", "coupons")
     assert len(delivery(7, topic="t" * 300).id) <= 255
+
+
+def test_attempts_are_counted_on_where_another_client_brings_a_message_to_another_place(window: Window) -> None:
+    named = delivery(0)._replace(headers={"message-id": b"42"})
+    window.add([named])
+    assert window.begin(named, "one") == 1
+    other = window.anew()
+    assert len(other) == 0
+    assert other.begin(named._replace(within="another"), "one") == 2
+    other.done(named._replace(within="another"))
+    assert other.anew().begin(named, "one") == 1
+
+
+def test_no_more_counts_are_kept_than_their_bound_and_the_oldest_go(
+    window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncflow.consuming.window.MOST_COUNTED", 2)
+    assert [window.begin(delivery(n), "one") for n in (0, 1, 0, 2)] == [1, 1, 2, 1]
+    assert [window.begin(delivery(n), "one") for n in (0, 2, 1)] == [3, 2, 1]

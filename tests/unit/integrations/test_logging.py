@@ -128,6 +128,11 @@ CASES: list[tuple[Event, int, str]] = [
     (events.JobStopped("send", FAULT), logging.ERROR, "JobStopped job=send error='ValueError: no such thing'"),
     (events.UnknownTypeSeen("points"), logging.WARNING, "UnknownTypeSeen task_type=points"),
     (
+        events.UntakenMessageSeen("points", "coupons"),
+        logging.WARNING,
+        "UntakenMessageSeen task_type=points topic=coupons",
+    ),
+    (
         events.ConfigurationChanged("render", (("limit", 50),)),
         logging.INFO,
         "ConfigurationChanged task_type=render options=limit:50",

@@ -51,7 +51,7 @@ class NatsClient:
 
     def take(self, most: int, seconds: float) -> Sequence[Delivered]:
         """Return some messages, none if none come in time; raises UnreachableError once the connection is lost."""
-        self._require_living()
+        self.require_living()
         room = most - self._taken.qsize()
         if room > 0:
             self._run(self._ask(room), _END_WITHIN_SECONDS)
@@ -62,13 +62,20 @@ class NatsClient:
                 if one is None:
                     break
                 found.append(one)
-        self._require_living()
+        self.require_living()
         return found
 
     def acknowledge(self, delivery: Delivered) -> None:
         """Let the stream's consumer forget a message; raises UnreachableError once the connection is lost."""
-        self._require_living()
+        self.require_living()
         self._run(self._acknowledge(delivery), _END_WITHIN_SECONDS)
+
+    def require_living(self) -> None:
+        """Raise UnreachableError once the connection is lost."""
+        if self._fault is not None:
+            raise UnreachableError(describe(self._fault)) from self._fault
+        if self._is_lost():
+            raise UnreachableError("the connection is lost")
 
     def close(self, left: Sequence[Delivered]) -> None:
         """Let others take what is left at once, and end the connection."""
@@ -77,12 +84,6 @@ class NatsClient:
                 self._run(self._give_back(), _END_WITHIN_SECONDS)
         finally:
             self._end()
-
-    def _require_living(self) -> None:
-        if self._fault is not None:
-            raise UnreachableError(describe(self._fault)) from self._fault
-        if self._is_lost():
-            raise UnreachableError("the connection is lost")
 
     def _is_lost(self) -> bool:
         return bool(self._client.is_closed) or self._loop.is_cut

@@ -26,7 +26,7 @@ class Durables(NamedTuple):
     dead_after_seconds: float
 
     async def find(self, library: ModuleType, streams: Any, topic: str) -> Durable:
-        """Return that of a subject; one that is there stays as it is. Raise UnreachableError if it is of another."""
+        """Return that of a subject; one that is there stays as it is. Raise UnreachableError if it does not fit."""
         stream = await streams.find_stream_name_by_subject(topic)
         name = f"{self.group}-{topic}".translate(_UNFIT)
         try:
@@ -37,6 +37,12 @@ class Durables(NamedTuple):
             raise UnreachableError(
                 f"choose another group: the durable consumer {name} is there already, for the subject "
                 f"{info.config.filter_subject!r} and not for {topic!r}"
+            )
+        unfit = _unfit(info.config)
+        if unfit is not None:
+            raise UnreachableError(
+                f"choose another group, or delete the durable consumer {name} to have it made anew: it is there "
+                f"already, with {unfit}"
             )
         return Durable(topic, stream, name, float(info.config.ack_wait or self.dead_after_seconds))
 
@@ -49,3 +55,16 @@ class Durables(NamedTuple):
             ack_policy=api.AckPolicy.EXPLICIT,
             ack_wait=self.dead_after_seconds,
         )
+
+
+def _unfit(config: Any) -> str | None:
+    """Return which field of one that is there keeps messages from taking effect once, None if none does."""
+    if config.ack_policy != "explicit":
+        return f"ack_policy={getattr(config.ack_policy, 'value', config.ack_policy)!r} and not 'explicit'"
+    if config.deliver_subject:
+        return f"deliver_subject={config.deliver_subject!r}: it pushes, and is not pulled from"
+    if (config.max_deliver or 0) > 0:
+        return f"max_deliver={config.max_deliver}: the server would drop what comes again after that, and not -1"
+    if config.headers_only:
+        return "headers_only=True: messages would come without what they carry"
+    return None

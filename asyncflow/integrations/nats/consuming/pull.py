@@ -15,6 +15,8 @@ _EXPIRES_SECONDS = 5.0
 _NO_ANSWER_SECONDS = 5.0  # beyond that: a request of which nothing was heard is lost
 _LIVES, _NO_RESPONDERS = "100", "503"
 _GONE = "consumer deleted"
+_REFUSED_STATUS = "400"
+_REFUSED = ("consumer is push based", "exceeded maxrequest")  # batch, expires or max bytes
 
 
 class Pull:
@@ -56,6 +58,13 @@ class Pull:
             self._require(status, message.headers.get("Description", ""))
 
     def _require(self, status: str, description: str) -> None:
-        if status == _NO_RESPONDERS or _GONE in description.lower():
+        told = description.lower()
+        if status == _NO_RESPONDERS or _GONE in told:
             why = UnreachableError(f"the durable consumer {self.durable.name} does not answer: {status} {description}")
+            self._heard(self.durable.topic, why)
+        elif status == _REFUSED_STATUS or any(sign in told for sign in _REFUSED):
+            why = UnreachableError(
+                f"the durable consumer {self.durable.name} refuses to be pulled from: {status} {description}; "
+                f"choose another group, or delete it to have it made anew"
+            )
             self._heard(self.durable.topic, why)

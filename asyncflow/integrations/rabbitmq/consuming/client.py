@@ -50,7 +50,7 @@ class RabbitMQClient:
         if not self._is_ready.wait(wanted.seconds):
             self._end()
             raise UnreachableError("the broker did not answer in time")
-        self._require_living()
+        self.require_living()
 
     def take(self, most: int, seconds: float) -> Sequence[Delivered]:
         """Return some messages, none if none come in time; raises UnreachableError once the connection is lost."""
@@ -63,22 +63,23 @@ class RabbitMQClient:
                 if one is None:
                     break
                 found.append(one)
-        self._require_living()
+        self.require_living()
         return found
 
     def acknowledge(self, delivery: Delivered) -> None:
         """Let the queue forget a message, soon; raises UnreachableError once the connection is lost."""
-        self._require_living()
+        self.require_living()
         self._soon(partial(self._acknowledge, delivery.handle))
+
+    def require_living(self) -> None:
+        """Raise UnreachableError once the connection or its channel is lost."""
+        if self._fault is not None:
+            raise UnreachableError(describe_error(self._fault)) from self._fault
 
     def close(self, left: Sequence[Delivered]) -> None:
         """End the connection behind all acknowledgements, whereby what is left goes back."""
         self._soon(self._end)
         self._thread.join(_END_WITHIN_SECONDS)
-
-    def _require_living(self) -> None:
-        if self._fault is not None:
-            raise UnreachableError(describe_error(self._fault)) from self._fault
 
     def _soon(self, work: Any) -> None:
         with suppress(self._library.exceptions.ConnectionWrongStateError):  # it has ended, which ``take`` tells
@@ -97,6 +98,7 @@ class RabbitMQClient:
             self._is_ready.set()
             while not self._is_closing:
                 self._connection.process_data_events(time_limit=_LOOK_SECONDS)
+                self._require_open()
         except Exception as error:  # noqa: BLE001 - raised on the consumer's thread
             self._fault = error
         finally:
@@ -111,6 +113,13 @@ class RabbitMQClient:
 
     def _hear_of_a_cancel(self, _: Any) -> None:
         raise UnreachableError("the broker has cancelled a consumer: was its queue deleted?")
+
+    def _require_open(self) -> None:
+        """Hear of a channel that the broker closed, of which pika tells nobody who only processes events."""
+        if not self._channel.is_open:
+            reason = getattr(self._channel, "_closing_reason", None)
+            told = "" if reason is None else f": {describe_error(reason)}"
+            raise UnreachableError(f"the broker has closed the channel{told}") from reason
 
     def _acknowledge(self, tag: int) -> None:
         self._channel.basic_ack(tag)

@@ -18,7 +18,7 @@ class AmqpDeliveries:
 
     def made(self, queue: str, method: Any, properties: Any, body: bytes) -> Delivered:
         """Return the delivery; RabbitMQ gives a message no place of its own, so each delivery gets a new one."""
-        headers = {name: _bytes(value) for name, value in (properties.headers or {}).items()}
+        headers = {_text(name): _bytes(value) for name, value in (properties.headers or {}).items()}
         for name, attribute in PROPERTIES.items():
             value = getattr(properties, attribute)
             if value is not None:
@@ -27,6 +27,11 @@ class AmqpDeliveries:
         if key is None and self._key_is_routed and method.exchange and method.routing_key:
             key = _bytes(method.routing_key)
         return Delivered(queue, str(uuid.uuid4()), key, body, headers, method.delivery_tag)
+
+
+def _text(name: str | bytes) -> str:
+    """Return the name of a header, which pika gives as bytes where it is no UTF-8."""
+    return name.decode(errors="backslashreplace") if isinstance(name, bytes) else name
 
 
 def _bytes(value: Any) -> bytes:

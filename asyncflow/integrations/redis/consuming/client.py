@@ -35,6 +35,7 @@ class RedisClient:
         self._look_at = 0.0
         self._in_hand = InHand()
         self._is_closing = threading.Event()
+        self._fault: UnreachableError | None = None  # of the last sign of life
         for name in COMMANDS:  # redis-py's own reading differs by version and protocol
             client.set_response_callback(name, _as_it_came)
         try:
@@ -66,6 +67,11 @@ class RedisClient:
         stream, id_ = delivery.handle
         self._ask(self._group.acknowledge(stream, id_))
         self._in_hand.remove(stream, id_)
+
+    def require_living(self) -> None:
+        """Raise UnreachableError where the last sign of life did not arrive."""
+        if self._fault is not None:
+            raise UnreachableError(str(self._fault)) from self._fault
 
     def close(self, left: Sequence[Delivered]) -> None:
         """Let others take what is left, leave the group, and end the connections; raises UnreachableError."""
@@ -102,6 +108,8 @@ class RedisClient:
                 following, entries, *_ = self._ask(self._group.take_over(stream, cursor, count))
                 self._cursors[stream] = following.decode()
                 found += entries_of(stream, entries)
+                if None in entries:  # Redis 6.2 tells so of entries that were deleted, which are this member's now
+                    self._again[stream] = _BEGIN
         if not found:
             self._look_at = monotonic() + _LOOK_SECONDS
         return found
@@ -136,11 +144,12 @@ class RedisClient:
     def _give_signs(self) -> None:
         """Tell that what is in hand is held by the living, also while a handler works for long."""
         while not self._is_closing.wait(self._group.dead_after_seconds / _SIGNS):
-            for stream, ids in self._in_hand.by_stream():
-                try:
+            try:
+                for stream, ids in self._in_hand.by_stream():
                     self._ask(self._group.keep(stream, ids))
-                except UnreachableError:
-                    break  # which the consumer's thread hears itself
+                self._fault = None
+            except UnreachableError as error:
+                self._fault = error
 
 
 def _as_it_came(answer: Any, **_: object) -> Any:

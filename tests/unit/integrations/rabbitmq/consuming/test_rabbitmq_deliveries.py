@@ -48,3 +48,9 @@ def test_servers_that_are_none_are_refused_where_the_consumer_is_made() -> None:
     metadata = MetaData()
     with pytest.raises(OptionError, match="servers"):
         RabbitMQConsumer(create_engine("sqlite://"), Outbox(metadata), Inbox(metadata), "http://localhost")
+
+
+def test_a_header_whose_name_is_no_utf_8_has_one_that_can_be_kept() -> None:
+    properties = pika.BasicProperties(headers={b"na\xefve": "yes"})
+    read = AmqpDeliveries(RabbitMQSettings()).made("coupons", Method("", "coupons"), properties, b"{}")
+    assert dict(read.headers) == {"na\\xefve": b"yes"}
