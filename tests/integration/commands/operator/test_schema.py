@@ -42,7 +42,7 @@ def test_a_check_ends_with_1_until_an_upgrade_has_mended_all(url: str, prefix: s
     where = ["--database-url", url, "--prefix", prefix]
     assert cli.main(["init-db", *where]) == 0
     assert called("check", *where) == 0
-    assert f"13 tables are as version {__version__} needs them" in capsys.readouterr().out
+    assert f"14 tables are as version {__version__} needs them" in capsys.readouterr().out
     damage(url, f"DROP INDEX ix_{prefix}task_key")
     assert called("check", *where) == 1
     told = capsys.readouterr().out
@@ -65,7 +65,7 @@ def test_json_tells_all_of_it_to_programs(url: str, capsys: Capsys) -> None:
     assert called("check", *where) == 0
     sound = answer(capsys)
     assert (sound["differences"], sound["operations"], sound["other_versions"]) == ([], [], {})
-    assert (sound["dialect"], sound["version"], len(sound["tables"])) == ("sqlite", __version__, 13)
+    assert (sound["dialect"], sound["version"], len(sound["tables"])) == ("sqlite", __version__, 14)
     damage(url, "ALTER TABLE asyncflow_task DROP COLUMN stage")
     assert called("check", *where) == 1
     found = answer(capsys)
@@ -92,7 +92,7 @@ def test_an_empty_database_lacks_all_tables_and_is_given_them(url: str, capsys: 
     assert called("check", "--database-url", url) == 1
     assert called("upgrade", "--database-url", url) == 0
     assert called("check", "--database-url", url) == 0
-    assert "12 tables are as version" in capsys.readouterr().out.splitlines()[-1]
+    assert "13 tables are as version" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_a_living_instance_of_another_version_is_told(
