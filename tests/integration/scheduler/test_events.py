@@ -29,9 +29,9 @@ from tests.integration.scheduler.writing import FAR, long_ago, publish, publish_
 from tests.support.application import Application
 
 EVERY = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)} - {Event}
-# Of what this run has none of: faults in the user's code, own jobs, periodic tasks, workers elsewhere, locks of others,
-# transactional handlers that raise too late, workers that died before they were heard to have begun, and steps that go
-# well again.
+# Of what this run has none of: faults in the user's code, own jobs, periodic tasks, workers elsewhere, consumers, locks
+# of others, transactional handlers that raise too late, workers that died before they were heard to have begun, and
+# steps that go well again.
 OF_OTHERS = {
     *(events.AttemptFailed, events.BuilderFailed, events.PublisherFailed),
     *(
@@ -44,6 +44,7 @@ OF_OTHERS = {
     ),
     *(events.JobFailed, events.JobFailedOver, events.JobFenced, events.JobStopped),
     *(events.PeriodicTasksEnqueued, events.WorkerStarted, events.WorkerStopped),
+    events.UntakenMessageSeen,
 }
 # Of which a slow machine may have some all the same: a lock that was waited for, and a step that went well again.
 OF_THE_SLOW = {events.RowsLocked, events.StepRecovered}
