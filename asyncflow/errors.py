@@ -28,6 +28,7 @@ AsyncflowError
 ├── NotTransactionalError      the connection commits each statement by itself, or the table has no transactions
 ├── OptionError                an option's value is at fault
 │   ├── UnknownOptionError
+│   ├── UnknownDatabaseError
 │   └── DuplicateTaskTypeError
 ├── UnsupportedDatabaseError   the dialect has no implementation here, or the server is set otherwise than we can work
 ├── TablesMissingError         the database lacks asyncflow's tables
@@ -203,6 +204,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return ""  # a comparison takes as long as the name is
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+class UnknownDatabaseError(OptionError):
+    """There are several databases, and the name that was given is none of theirs, or one has to be named."""
 
 
 class DuplicateTaskTypeError(OptionError):

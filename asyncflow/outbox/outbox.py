@@ -27,6 +27,8 @@ from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, cal
 from asyncflow.outbox.options import refuse_keywords, require_place, require_whole
 from asyncflow.outbox.outcome.follow_up import following, with_follow_up
 from asyncflow.outbox.outcome.telling import with_telling
+from asyncflow.outbox.routing.databases import Databases
+from asyncflow.outbox.routing.routing import Routing
 from asyncflow.outbox.tables import MOST_CONTEXT_ROW_BYTES, Tables
 from asyncflow.outbox.transaction.target import Caller, awaited
 from asyncflow.outbox.transaction.wakeup import Bell
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 CONTEXT_ROW_BYTES = 16 * 1024
 
 
-class Outbox(Declaring, LookUp):
+class Outbox(Declaring, LookUp, Routing):
     """Write tasks into the caller's transaction; made once, beside the application's tables.
 
     Adds its tables, ``<prefix>task`` and others, to ``metadata``. Thread-safe after the declarations.
@@ -67,6 +69,7 @@ class Outbox(Declaring, LookUp):
     ``outcomes_to``: the name of the message type whose messages tell what became of tasks, of the handler types that
     say nothing else; ``""`` in a type leaves it out.
     ``encryption``: encrypts payloads as they are written, and decrypts them where they are used.
+    ``databases``: those over which the application's rows, and so its tasks, are spread: ``outbox.route(key)``.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Outbox(Declaring, LookUp):
         cloudevents: CloudEvents | None = None,
         encryption: PayloadEncryption | None = None,
         outcomes_to: str | None = None,
+        databases: Databases[Any] | None = None,
         **unknown: Never,
     ) -> None:
         refuse_keywords("Outbox", unknown, Outbox)
@@ -106,6 +110,7 @@ class Outbox(Declaring, LookUp):
         self._encrypts = bool(self.encryption)
         require_outcomes_to(outcomes_to)
         self.outcomes_to = outcomes_to
+        Routing.__init__(self, databases)
         super().__init__(Door(shard_count, max_message_bytes), default_destination, around, transaction, cloudevents)
         self.hooks = OutboxHooks(hooks, self.around)
         remember(self)

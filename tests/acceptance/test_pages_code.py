@@ -277,3 +277,38 @@ def test_the_line_of_the_page_about_flask_lets_migrations_render_our_types(monke
     *_, line = [block for block in snippets("docs/flask.md") if "Migrate" in block.co_names]
     exec(line, names)
     assert callable(names["migrate"].alembic_ctx_kwargs["render_item"])
+
+
+# -- several databases -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spread(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give the module of the page, with its tables in each database."""
+    shop = module_of("shop", monkeypatch)
+    for block in snippets("docs/databases.md"):
+        exec(block, shop.__dict__)
+    for engine in shop.databases.values():
+        shop.Base.metadata.create_all(engine)
+    return shop
+
+
+def test_the_page_of_several_databases_writes_each_account_where_its_rule_says(spread: Any) -> None:
+    accounts = [f"A{number}" for number in range(20)]
+    for account_no in accounts:
+        spread.register(account_no)
+    for name, engine in spread.databases.items():
+        with Session(engine) as session:
+            its = set(session.scalars(select(spread.User.account_no)))
+            assert its == {one for one in accounts if spread.databases.name_of(one) == name}
+            assert set(session.scalars(select(spread.outbox.tasks.c.task_key))) == its
+
+
+def test_the_page_of_several_databases_moves_slot_by_slot(spread: Any) -> None:
+    accounts = [f"A{number}" for number in range(200)]
+    moving = {slot for slots in spread.moves.values() for slot in slots}
+    assert {new for _, new in spread.moves} == {"db2"}
+    assert [spread.between.name_of(one) for one in accounts] == [spread.databases.name_of(one) for one in accounts]
+    spread.moved.update(moving)
+    assert [spread.between.name_of(one) for one in accounts] == [spread.wider.name_of(one) for one in accounts]
+    assert [spread.parted.name_of(number) for number in (4, 7)] == ["even", "odd"]

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from asyncflow.errors import InvalidArgumentsError, OutcomeUnknownError
-from asyncflow.integrations.flowsvr.databases import Databases
+from asyncflow.integrations.flowsvr.databases import RequestDatabases
 from asyncflow.integrations.flowsvr.door.tokens import Token
 from asyncflow.integrations.flowsvr.idempotency import Bound, IdempotencyKeys
 from asyncflow.outbox import Call, Outbox
@@ -23,7 +23,13 @@ class Creation:
     """Create tasks, and call ``on_created`` then; used on the event loop. ``deletes``: of tasks that were done."""
 
     def __init__(
-        self, outbox: Outbox, databases: Databases, view: TaskView, on_created: Callable[[], None], *, deletes: bool
+        self,
+        outbox: Outbox,
+        databases: RequestDatabases,
+        view: TaskView,
+        on_created: Callable[[], None],
+        *,
+        deletes: bool,
     ) -> None:
         self._outbox = outbox
         self._databases = databases

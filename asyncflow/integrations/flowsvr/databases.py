@@ -52,7 +52,7 @@ class _KeptDatabase:
         return not self.is_left
 
 
-class Databases:
+class RequestDatabases:
     """Run transactions for requests; lives as long as the service, one event loop uses it.
 
     A request that finds all threads at work waits for one, but not for ever.

@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from asyncflow.errors import EncryptionError, KeyGoneError, PayloadAlteredError
 from asyncflow.events import Hooks, StepFailed
-from asyncflow.integrations.flowsvr.databases import Databases
+from asyncflow.integrations.flowsvr.databases import RequestDatabases
 from asyncflow.integrations.flowsvr.door.problems import Json
 from asyncflow.integrations.flowsvr.hearing import Hearing
 from asyncflow.integrations.flowsvr.tell import tell
@@ -41,7 +41,7 @@ class Handover:
     """
 
     def __init__(
-        self, databases: Databases, claims: ServiceClaims, hooks: Hooks, on_given_back: Callable[[], None]
+        self, databases: RequestDatabases, claims: ServiceClaims, hooks: Hooks, on_given_back: Callable[[], None]
     ) -> None:
         self._databases = databases
         self._claims = claims
@@ -161,7 +161,7 @@ class Opening:
     def __init__(
         self,
         encryption: Encryption,
-        databases: Databases,
+        databases: RequestDatabases,
         claims: ServiceClaims,
         type_of: Callable[[str], TaskType],
         hooks: Hooks,

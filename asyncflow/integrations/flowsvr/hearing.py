@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 
 from asyncflow.events import Hooks, StepFailed
-from asyncflow.integrations.flowsvr.databases import Databases
+from asyncflow.integrations.flowsvr.databases import RequestDatabases
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
 from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
@@ -25,7 +25,7 @@ class Hearing:
     meanwhile needs no such mark.
     """
 
-    def __init__(self, databases: Databases, claims: ServiceClaims, hooks: Hooks) -> None:
+    def __init__(self, databases: RequestDatabases, claims: ServiceClaims, hooks: Hooks) -> None:
         self._databases = databases
         self._claims = claims
         self._hooks = hooks

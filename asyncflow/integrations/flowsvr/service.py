@@ -17,7 +17,7 @@ from asyncflow.event_log import LoggedHooks
 from asyncflow.events import Hook, Hooks, RowsLocked
 from asyncflow.integrations.flowsvr.catalogue import Catalogue
 from asyncflow.integrations.flowsvr.creation import Creation
-from asyncflow.integrations.flowsvr.databases import Databases
+from asyncflow.integrations.flowsvr.databases import RequestDatabases
 from asyncflow.integrations.flowsvr.door.tokens import Token, Tokens
 from asyncflow.integrations.flowsvr.handover import Handover, Opening
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
@@ -76,7 +76,7 @@ class TaskService:
             most_bytes=settings.max_answer_bytes,
             on_locked=self._tell_of_locks,
         )
-        self.databases = Databases(engine, settings.threads, settings.busy_timeout_seconds)
+        self.databases = RequestDatabases(engine, settings.threads, settings.busy_timeout_seconds)
         self.waiting_holds = WaitingHolds(
             lambda names: self.databases.run(partial(self.claims.heads, names=names)), settings.look_interval_seconds
         )
@@ -134,7 +134,7 @@ class TaskService:
             raise ServiceBusyError(f"the database did not answer within {_READY_SECONDS:g} seconds") from None
 
     async def call(self, work: Callable[[], T]) -> T:
-        """Run what makes transactions of its own on another thread; raises as ``Databases.run`` does."""
+        """Run what makes transactions of its own on another thread; raises as ``RequestDatabases.run`` does."""
         return await self.databases.call(work)
 
     # -- creating ----------------------------------------------------------------------------------------

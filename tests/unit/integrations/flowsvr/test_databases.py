@@ -19,7 +19,7 @@ async def test_a_connection_that_was_idle_for_long_is_closed_on_another_thread(
     closed_on: list[threading.Thread] = []
     monkeypatch.setattr(databases, "_LONGEST_IDLE_SECONDS", -1.0)
     monkeypatch.setattr(Database, "close", lambda _: closed_on.append(threading.current_thread()))
-    pool = databases.Databases(create_engine(f"sqlite:///{tmp_path}/any.db"), threads=1, busy_timeout_seconds=60)
+    pool = databases.RequestDatabases(create_engine(f"sqlite:///{tmp_path}/any.db"), threads=1, busy_timeout_seconds=60)
     for _ in range(2):
         await pool.run(lambda connection: connection.exec_driver_sql("SELECT 1"))
     assert closed_on
@@ -29,7 +29,7 @@ async def test_a_connection_that_was_idle_for_long_is_closed_on_another_thread(
 async def test_a_connection_is_no_other_requests_while_the_thread_of_a_cancelled_one_works_with_it(
     tmp_path: Path,
 ) -> None:
-    pool = databases.Databases(create_engine(f"sqlite:///{tmp_path}/any.db"), threads=2, busy_timeout_seconds=60)
+    pool = databases.RequestDatabases(create_engine(f"sqlite:///{tmp_path}/any.db"), threads=2, busy_timeout_seconds=60)
     begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
     used: list[object] = []
 
