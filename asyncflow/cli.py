@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from asyncflow import __version__
 from asyncflow.commands import audit, config, consume, dead_letters, init_db, reshard, run, serve, status, worker
+from asyncflow.commands.databases import together
 from asyncflow.commands.diagnosis import doctor, explain
 from asyncflow.commands.in_application import ParserInApplication
 from asyncflow.commands.operator import (
@@ -101,20 +102,22 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = with_target(parser.parse_args(given, argparse.Namespace(given=given, parser=parser, processes=None)))
     try:
-        code: int = options.command(options)
+        code = together.run(options, _told)
         sys.stdout.flush()
     except BrokenPipeError:
         return _after_broken_pipe()
     except StopHeard:
         return 0  # before anything had begun
-    except AsyncflowError as error:
-        tell(f"asyncflow: {error}", sys.stderr)
-        return 1
-    except SQLAlchemyError as error:
-        answer = on_one_line(getattr(error, "orig", None) or error)
-        tell(f"asyncflow: the database answered: {answer}", sys.stderr)
+    except (AsyncflowError, SQLAlchemyError) as error:
+        tell(_told(error), sys.stderr)
         return 1
     return code
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, AsyncflowError):
+        return f"asyncflow: {error}"
+    return f"asyncflow: the database answered: {on_one_line(getattr(error, 'orig', None) or error)}"
 
 
 def parser() -> argparse.ArgumentParser:

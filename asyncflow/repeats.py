@@ -48,15 +48,15 @@ class Repeats:
         """Tell whether the event says nothing that was not told of before."""
         match event:
             case events.StepFailed():
-                return self.lasts(("loop", event.loop), kind_of(event.error))
+                return self.lasts(("loop", event.database_name, event.loop), kind_of(event.error))
             case events.StepRecovered():
-                self._end(("loop", event.loop))
+                self._end(("loop", event.database_name, event.loop))
             case events.BreakerChanged(state="closed"):
                 self._end(("breaker", event.destination, event.topic))
             case events.BreakerChanged():  # it opens, is tried, and opens again
                 return self.lasts(("breaker", event.destination, event.topic), AWAY)
             case events.RowsLocked():
-                return self.lasts(("locks", event.destination), AWAY)
+                return self.lasts(("locks", event.database_name, event.destination), AWAY)
         return False
 
     def lasts(self, where: Hashable, kind: Hashable) -> bool:

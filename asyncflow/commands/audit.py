@@ -20,7 +20,7 @@ from asyncflow.text import printable
 def add_to(commands: Any) -> None:
     """Add the command."""
     audit = commands.add_parser("audit", help="show who replayed, cancelled or discarded tasks, latest first")
-    add_database_options(audit)
+    add_database_options(audit, looks=True)
     add_json_option(audit)
     audit.add_argument("--id", metavar="TASK", help="of one task")
     audit.add_argument("--limit", type=int, default=50, help="entries shown (default: %(default)s)")

@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
         ("unset", _unset, "let options of a task type, or all of them, be as declared"),
     ):
         sub = actions.add_parser(name, help=text)
-        add_database_options(sub)
+        add_database_options(sub, looks=name == "list")
         if name != "list":
             sub.add_argument("--type", required=True, dest="task_type", metavar="NAME", help="the task type")
             given = "NAME=VALUE" if name == "set" else "NAME"

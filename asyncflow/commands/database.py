@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Engine, MetaData, create_engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine, MetaData
 
+from asyncflow.commands.databases.named import engine_named
 from asyncflow.commands.printing import tell
-from asyncflow.commands.target import scheduler_at, told_driver
-from asyncflow.errors import TargetNotFoundError, UnknownTaskTypeError, nearest
+from asyncflow.commands.target import scheduler_at
+from asyncflow.errors import UnknownTaskTypeError, nearest
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler.operator.type_counts import known_types
-from asyncflow.text import on_one_line, shown
+from asyncflow.text import shown
 
 
-def add_database_options(sub: argparse.ArgumentParser) -> None:
-    """Add the options that name a database and its tables."""
+def add_database_options(sub: argparse.ArgumentParser, *, looks: bool = False) -> None:
+    """Add the options that name a database and its tables; what only ``looks`` does so in several, if none is named."""
     sub.add_argument("target", metavar="module:attribute", nargs="?", help="a Scheduler; or use the options")
     sub.add_argument("--database-url", help="SQLAlchemy URL; default: $ASYNCFLOW_DATABASE_URL")
+    sub.add_argument(
+        "--databases", metavar="FILE", help="TOML of several, in [databases]; default: $ASYNCFLOW_DATABASES"
+    )
+    sub.add_argument(
+        "--database",
+        metavar="NAME",
+        help="of several, this one; without: all of them" if looks else "of several, this one",
+    )
     sub.add_argument("--prefix", default="asyncflow_", help="of the tables' names (default: %(default)s)")
     sub.add_argument("--schema", help="of the tables")
+    sub.set_defaults(looks=looks)
 
 
 def database_of(options: argparse.Namespace, **engine_options: Any) -> tuple[Engine, Outbox]:
-    """Return the engine and the outbox that the options name; raises TargetNotFoundError."""
+    """Return the engine and the outbox that the options name; raises TargetNotFoundError, or OptionError."""
     if options.target:
         scheduler = scheduler_at(options.target)
-        return scheduler.engine, scheduler.outbox
-    url = options.database_url or os.environ.get("ASYNCFLOW_DATABASE_URL")
-    if not url:
-        raise TargetNotFoundError("no database named; give --database-url URL, or module:attribute of a Scheduler")
-    try:
-        engine = create_engine(url, **engine_options)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        # Without the URL: what cannot be parsed cannot be shown without its password either.
-        fault = told_driver(error) or on_one_line(error)
-        raise TargetNotFoundError(f"the database URL cannot be used: {fault}") from error
+        return scheduler.engine_of(getattr(options, "database", None)), scheduler.outbox
+    engine = engine_named(options, **engine_options)
     return engine, Outbox(MetaData(), prefix=options.prefix, schema=options.schema)
 
 

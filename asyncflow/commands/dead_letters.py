@@ -24,6 +24,7 @@ from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState
 from asyncflow.text import printable
 
 _USAGE = 2
+_LOOKS = ("list", "groups", "show")
 _SHOWN = 10  # before a change that was not confirmed
 _MOST_PAYLOAD = 2000  # characters shown
 _DONE = {"replay": "replayed", "cancel": "cancelled", "discard": "discarded"}
@@ -57,7 +58,7 @@ def add_to(commands: Any) -> None:
 def add_action(actions: Any, name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
     """Add one of a command's own commands, which names a database and may answer with JSON."""
     sub: argparse.ArgumentParser = actions.add_parser(name, help=text)
-    add_database_options(sub)
+    add_database_options(sub, looks=name in _LOOKS)
     add_json_option(sub)
     sub.set_defaults(command=run, action=name)
     return sub

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-_NAMED_ELSEWHERE = {"target", "--database-url", "--prefix", "--schema", "--processes"}
+_NAMED_ELSEWHERE = {"target", "--database-url", "--databases", "--prefix", "--schema", "--processes"}
 
 
 class ParserInApplication(argparse.ArgumentParser):

@@ -15,7 +15,7 @@ from asyncflow.outbox.lines.limits import OF_A_COMMAND
 def add_to(commands: Any) -> None:
     """Add the command."""
     init_db = commands.add_parser("init-db", help="create asyncflow's tables where they are missing")
-    add_database_options(init_db)
+    add_database_options(init_db, looks=True)
     init_db.set_defaults(command=_init_db)
 
 

@@ -17,6 +17,7 @@ def add_to(commands: Any) -> None:
     """Add the command."""
     command = commands.add_parser("reshard", help="give every task its shard by a new shard_count")
     command.add_argument("target", metavar="module:attribute", help="the Scheduler, with the new shard_count")
+    command.add_argument("--database", metavar="NAME", help="of several, this one; each is to be done")
     add_actor_options(command)
     command.set_defaults(command=_reshard)
 
@@ -27,6 +28,6 @@ def _reshard(options: argparse.Namespace) -> int:
         outbox = scheduler.outbox
         act, shards = Act("reshard", options.actor, options.reason), Subject.of("shards", str(outbox.shard_count))
         note = act.writing(outbox.audit_entries, shards)
-        changed = reshard(scheduler.engine, outbox, on_progress=told, beside=note)
+        changed = reshard(scheduler.engine_of(options.database), outbox, on_progress=told, beside=note)
     tell(f"{changed} tasks have another shard; there are {scheduler.outbox.shard_count} shards now")
     return 0

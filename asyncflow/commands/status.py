@@ -27,7 +27,7 @@ _HEADINGS = (
 def add_to(commands: Any) -> None:
     """Add the command."""
     status = commands.add_parser("status", help="show what waits, what failed and who owns the shards")
-    add_database_options(status)
+    add_database_options(status, looks=True)
     add_json_option(status)
     status.set_defaults(command=_status)
 

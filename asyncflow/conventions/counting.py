@@ -26,6 +26,7 @@ from asyncflow.events import (
 )
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # of histograms
+DATABASE = "database"  # the label of one among several
 _OUTCOMES = ("succeeded", "retried", "failed", "cancelled")
 
 

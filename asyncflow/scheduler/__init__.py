@@ -1,6 +1,7 @@
 """The run side: what is deployed once per instance."""
 
 from asyncflow.scheduler.async_scheduler import AsyncScheduler
+from asyncflow.scheduler.branches.sources import engines_from_toml
 from asyncflow.scheduler.configuration.configurations import Configurations
 from asyncflow.scheduler.configuration.type_config import TypeConfig
 from asyncflow.scheduler.counters import Counters
@@ -48,4 +49,5 @@ __all__ = [
     "TaskContext",
     "TypeConfig",
     "Unavailable",
+    "engines_from_toml",
 ]

@@ -14,15 +14,18 @@ from asyncflow.scheduler.loops.latch import Latch
 class Alarms:
     """Wake the loops of one instance; any thread may call.
 
-    ``summons`` are those of the relays, by destination. ``departed`` is what the monitor goes by.
+    ``summons`` are those of the relays, by destination. ``departed`` is what the monitor goes by. With ``of_keepers``
+    the monitor and the cleaner have one thread, and one latch.
     """
 
-    def __init__(self, destinations: Iterable[str], departed: Departed, hooks: Hooks) -> None:
+    def __init__(
+        self, destinations: Iterable[str], departed: Departed, hooks: Hooks, *, of_keepers: bool = False
+    ) -> None:
         self.departed = departed
         self.cluster = Latch("cluster", hooks)
         self.handlers = Latch("handlers", hooks)
-        self.monitor = Latch("monitor", hooks)
-        self.cleaner = Latch("cleaner", hooks)
+        self.monitor = Latch("keepers" if of_keepers else "monitor", hooks)
+        self.cleaner = self.monitor if of_keepers else Latch("cleaner", hooks)
         self.summons = {name: Summons(f"relay-{name}", hooks) for name in destinations}
 
     def on_view(self, present: Collection[str], gone: Collection[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,9 @@ from sqlalchemy import Engine
 from asyncflow.errors import OptionError
 from asyncflow.events import Hook
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.routing.databases import named
 from asyncflow.outbox.transaction import engine_loops
+from asyncflow.scheduler.branches.engines import ONLY, Engines
 from asyncflow.scheduler.connections.sync_twin import sync_twin
 from asyncflow.scheduler.counters import Counters
 from asyncflow.scheduler.drained import Drained
@@ -35,29 +37,31 @@ class AsyncScheduler:
     hold up nothing. The scheduler's own statements go over ``sync_engine``, by default one that is made from the same
     URL: psycopg for asyncpg, PyMySQL for aiomysql and asyncmy. One per process, from ``start`` to ``stop``, not again.
 
+    Of several databases ``engine``, and ``sync_engine`` where it is given, are dicts with the same names.
+
     All else is as in Scheduler. Raises what that raises, UnsupportedDatabaseError, or MissingExtraError for a
     synchronous driver that is not installed.
     """
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        engine: AsyncEngine | Mapping[str, AsyncEngine],
         outbox: Outbox,
         publishers: Publishers,
         *,
-        sync_engine: Engine | None = None,
+        sync_engine: Engines | None = None,
         settings: SchedulerSettings | None = None,
         jobs: Jobs = (),
         registry: GivenRegistry = None,
         hooks: Iterable[Hook] = (),
         **options: Unpack[SchedulerOptions],
     ) -> None:
-        _require_async(engine)
+        self._engines = _engines_by_name(engine)
         engine_loops.watch()
-        self._engine = engine
         self._loop = CallersLoop()
-        blocking = sync_twin(engine) if sync_engine is None else sync_engine
-        self._own_engine = blocking if sync_engine is None else None
+        self._own_engines: list[Engine] = []
+        blocking = self._twins(engine) if sync_engine is None else sync_engine
+        _require_same_names(self._engines, blocking)
         self.scheduler = Scheduler(
             blocking,
             outbox,
@@ -66,7 +70,7 @@ class AsyncScheduler:
             jobs=jobs,
             registry=registry,
             hooks=hooks,
-            at_home=AtHome(self._loop, engine),
+            at_home={name: AtHome(self._loop, one) for name, one in self._engines.items()},
             **options,
         )
 
@@ -91,9 +95,9 @@ class AsyncScheduler:
         self._come_home()
         return await asyncio.to_thread(lambda: self.scheduler.drain(raise_errors=raise_errors))
 
-    def counters(self) -> Counters:
-        """Return what was counted since the scheduler was made, and the states of the circuit breakers."""
-        return self.scheduler.counters()
+    def counters(self, database: str | None = None) -> Counters:
+        """Do what ``Scheduler.counters`` does."""
+        return self.scheduler.counters(database)
 
     async def __aenter__(self) -> AsyncScheduler:
         try:
@@ -112,13 +116,34 @@ class AsyncScheduler:
         try:
             return self.scheduler.stop(timeout_seconds)
         finally:
-            if self._own_engine is not None:
-                self._own_engine.dispose()
+            for engine in self._own_engines:
+                engine.dispose()
 
     def _come_home(self) -> None:
         loop = asyncio.get_running_loop()
-        engine_loops.require_loop(self._engine.sync_engine.pool, loop)
+        for engine in self._engines.values():
+            engine_loops.require_loop(engine.sync_engine.pool, loop)
         self._loop.use(loop)
+
+    def _twins(self, engine: AsyncEngine | Mapping[str, AsyncEngine]) -> Engines:
+        """Make engines of our own, which are disposed of at the end; raises what ``sync_twin`` raises."""
+        twins = {name: sync_twin(one) for name, one in self._engines.items()}
+        self._own_engines.extend(twins.values())
+        return twins if isinstance(engine, Mapping) else twins[ONLY]
+
+
+def _engines_by_name(given: AsyncEngine | Mapping[str, AsyncEngine]) -> dict[str, AsyncEngine]:
+    engines = named(given) if isinstance(given, Mapping) else {ONLY: given}
+    for engine in engines.values():
+        _require_async(engine)
+    return engines
+
+
+def _require_same_names(engines: Mapping[str, AsyncEngine], blocking: Engines) -> None:
+    names = set(blocking) if isinstance(blocking, Mapping) else {ONLY}
+    if names != set(engines):
+        wanted = f"a dict with the names {', '.join(engines)}" if ONLY not in engines else "one Engine"
+        raise OptionError(f"sync_engine is {shown(blocking)}; give {wanted}, as engine has them, or leave it out")
 
 
 def _require_async(engine: Any) -> None:

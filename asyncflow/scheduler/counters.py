@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from asyncflow.events import (
     Event,
@@ -37,6 +38,9 @@ class Counters:
     fenced: int
     handed_over: int
     breakers: Mapping[str, str]
+
+
+_COUNTS = tuple(field.name for field in fields(Counters) if field.name != "breakers")
 
 
 class Tally(ForksNothing):
@@ -91,3 +95,13 @@ class Tally(ForksNothing):
             handed_over=self.handed_over,
             breakers=breakers,
         )
+
+
+def counted(apart: Iterable[Counters]) -> Counters:
+    """Return what several counted together."""
+    every = list(apart)
+    if len(every) == 1:
+        return every[0]
+    breakers = {name: state for one in every for name, state in one.breakers.items()}
+    sums: dict[str, Any] = {name: sum(getattr(one, name) for one in every) for name in _COUNTS}
+    return Counters(**sums, breakers=breakers)

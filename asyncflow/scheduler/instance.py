@@ -25,6 +25,7 @@ class Instance:
     settings: SchedulerSettings
     hooks: Hooks
     at_home: AtHome | None = None  # where coroutines run; None: on a loop of our own
+    database_name: str = ""  # of one database among several that a scheduler serves
     lately: Recollection = field(default_factory=Recollection)  # what it has met: one of the hooks
     counts: MinuteCounts = field(default_factory=MinuteCounts)  # for charts: one of the hooks
 

@@ -7,54 +7,58 @@ from collections.abc import Iterable, Mapping
 
 from apscheduler.triggers.interval import IntervalTrigger
 
-from asyncflow.events import LoopRestarted, StepFailed
+from asyncflow.events import StepFailed
+from asyncflow.outbox.transaction.wakeup import place_of
 from asyncflow.scheduler.given import GivenRegistry
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.loops import steps
 from asyncflow.scheduler.loops.loop import Loop
-from asyncflow.scheduler.loops.metronome import Metronome
+from asyncflow.scheduler.loops.pulse import Pulse
 from asyncflow.scheduler.loops.steps import Step, Stop
 from asyncflow.scheduler.loops.triggers import trigger_of
-from asyncflow.scheduler.publishing.publisher import Publisher
+from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.staff import Staff
 from asyncflow.scheduler.standing import Standing
 
-_WATCH_SECONDS = 1.0
+_LAST_BEAT_SECONDS = 1.0
 
 
 class Machinery:
-    """Hold the parts of one instance, from their making to their end; belongs to one process, and is used once."""
+    """Hold the parts of one instance, from their making to their end; belongs to one process, and is used once.
+
+    A ``pulse`` that is given is that of several instances of the process: whoever made it begins it before them, and
+    ends it before them.
+    """
 
     def __init__(
         self,
         instance: Instance,
-        publishers: Mapping[str, Publisher],
+        routes: Mapping[str, Route],
         jobs: Iterable[Job] = (),
         registry: GivenRegistry = None,
+        pulse: Pulse | None = None,
     ) -> None:
         hooks = self._hooks = instance.hooks
         self._instance = instance
-        self.standing = Standing(instance, publishers.keys(), registry)
-        self.staff = Staff(instance, self.standing, publishers, jobs)
+        self.standing = Standing(instance, routes.keys(), registry)
+        self.staff = Staff(instance, self.standing, routes, jobs)
         self.standing.publish(self.staff.teller().tell)
         cluster = self.standing.cluster
         self._cluster_loop = Loop(
             "cluster", cluster.step, hooks, self.standing.registry.close, self.standing.alarms.cluster
         )
-        self._watchdog = Loop("watchdog", self._watch, hooks)
-        self.metronome = self._metronome()
+        self.pulse = Pulse(hooks) if pulse is None else pulse
         self._next_beat_at = 0.0
-        self._is_ending = False
         self.steps = (
             # Ended last: while the others finish what they have in hand, the leases must not run out.
-            Step(self._cluster_loop.start, lambda _: self._cluster_loop.stop(_WATCH_SECONDS)),
+            Step(self._cluster_loop.start, lambda _: self._cluster_loop.stop(_LAST_BEAT_SECONDS)),
             Step(self.take_shares, self._end_shares),
-            Step(self.staff.charts_loop.start, self._end_charts),  # when there is nothing more to be counted
+            Step(self._begin_charts, self._end_charts),  # when there is nothing more to be counted
             Step(lambda: steps.start_all(self.staff.loops()), lambda stop: steps.stop_all(self.staff.loops(), stop)),
             Step(self._listen, lambda _: self.deafen()),
-            Step(self._beat, lambda _: self.metronome.stop()),
-            Step(self._watchdog.start, lambda stop: self._watchdog.stop(stop.seconds_left)),
+            Step(self._take_pulse, lambda _: None),
+            *([Step(self.pulse.start, lambda stop: self.pulse.stop(stop.seconds_left))] if pulse is None else []),
         )
 
     def start(self) -> None:
@@ -63,7 +67,6 @@ class Machinery:
 
     def stop(self, seconds: float) -> bool:
         """End the steps in reverse; return whether all that was in hand is finished, and the shards given back."""
-        self._is_ending = True
         return steps.end(self.steps, seconds)
 
     def is_working_here(self) -> bool:
@@ -96,27 +99,28 @@ class Machinery:
 
     # -- beginning and ending ----------------------------------------------------------------------------
 
-    def _metronome(self) -> Metronome:
-        metronome, settings, alarms = Metronome(), self._instance.settings, self.standing.alarms
-        for runner in self.staff.relay_runners:
+    def _listen(self) -> None:
+        if self._instance.settings.wake_on_commit:
+            place = place_of(self._instance.engine) if self._instance.database_name else None
+            self._instance.outbox.bell.connect(self.staff.expect_work, place)
+
+    def _take_pulse(self) -> None:
+        metronome, settings, alarms = self.pulse.metronome, self._instance.settings, self.standing.alarms
+        for runner in (*self.staff.relay_runners, *self.staff.roster.runners):
             metronome.add(runner.settings.trigger(), runner.tick)
         metronome.add(trigger_of(settings.tick), alarms.handlers.tick)
         metronome.add(IntervalTrigger(seconds=settings.cleaning_interval_seconds), alarms.cleaner.tick)
-        return metronome
-
-    def _listen(self) -> None:
-        if self._instance.settings.wake_on_commit:
-            self._instance.outbox.bell.connect(self.staff.expect_work)
-
-    def _beat(self) -> None:
-        for runner in self.staff.roster.runners:
-            self.metronome.add(runner.settings.trigger(), runner.tick)
-        self.metronome.start()
+        self.pulse.watch(self._revive)
 
     def _end_shares(self, stop: Stop) -> None:
         """Give back what no thread uses any more."""
         if stop.is_clean:
             self.give_shares_back()
+
+    def _begin_charts(self) -> None:
+        """Let them be written by a thread of their own, unless the keepers of one of several databases do that."""
+        if not self._instance.database_name:
+            self.staff.charts_loop.start()
 
     def _end_charts(self, stop: Stop) -> None:
         """Have the last counts written; that this failed leaves no work behind."""
@@ -126,15 +130,9 @@ class Machinery:
 
     # -- what happens meanwhile --------------------------------------------------------------------------
 
-    def _watch(self) -> float:
-        """Revive what died; a thread can end by an error that no handler sees."""
+    def _revive(self) -> None:
         for loop in (*self.staff.loops(), self.staff.charts_loop, self._cluster_loop):
             loop.revive()
-        if not self.metronome.is_alive() and not self._is_ending:
-            self._hooks.emit(LoopRestarted("metronome"))
-            self.metronome.stop()
-            self.metronome.start()
-        return _WATCH_SECONDS
 
     def _beat_if_due(self) -> None:
         if time.monotonic() >= self._next_beat_at:

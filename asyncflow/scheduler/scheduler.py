@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
-from asyncflow.errors import ForkedError, OptionError, SchedulerStartedError, SchedulerStoppedError
-from asyncflow.event_log import LoggedHooks
-from asyncflow.events import Hook, Hooks, SchedulerStarted, SchedulerStopped
+from asyncflow.errors import (
+    ForkedError,
+    OptionError,
+    SchedulerStartedError,
+    SchedulerStoppedError,
+    UnknownDatabaseError,
+    nearest,
+)
+from asyncflow.events import Hook
 from asyncflow.forks import leave_at_fork
 from asyncflow.outbox import Outbox
-from asyncflow.scheduler.counters import Counters, Tally
-from asyncflow.scheduler.drain_log import DrainLog
-from asyncflow.scheduler.drained import Drained
+from asyncflow.scheduler.branches.blueprint import Blueprint, Homes
+from asyncflow.scheduler.branches.engines import Engines, engines_of
+from asyncflow.scheduler.counters import Counters, counted
+from asyncflow.scheduler.drained import Drained, together
 from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, RegistryMaker, SchedulerOptions
-from asyncflow.scheduler.instance import Instance
-from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.loops.startable import Startable
-from asyncflow.scheduler.machinery import Machinery
 from asyncflow.scheduler.settings import SchedulerSettings
-from asyncflow.scheduler.start_check import require_makeable, require_ready
+from asyncflow.scheduler.start_check import require_declared, require_makeable
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 class Scheduler(Startable):
     """Relay committed tasks to their publishers and handlers; one per process, from ``start`` to ``stop``, not again.
 
+    ``engine`` leads to the database; a dict of engines by names to several, each with leases, configuration and
+    connections of its own, so that one that is slow or away holds up itself alone. They share the publishers.
     ``publishers`` maps destinations to publishers, which the scheduler closes at its end. ``options`` are the
     fields of SchedulerSettings, which can be given whole as ``settings`` instead. ``jobs`` are the user's own. A
     ``hook`` receives every event. ``at_home`` is given by an AsyncScheduler.
@@ -40,7 +46,7 @@ class Scheduler(Startable):
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engines,
         outbox: Outbox,
         publishers: Publishers,
         *,
@@ -48,22 +54,22 @@ class Scheduler(Startable):
         jobs: Jobs = (),
         registry: GivenRegistry = None,
         hooks: Iterable[Hook] = (),
-        at_home: AtHome | None = None,
+        at_home: Homes = None,
         **options: Unpack[SchedulerOptions],
     ) -> None:
         if settings is not None and options:
             raise OptionError(f"settings and {', '.join(options)} are both given; put all of them into settings")
         self.settings = settings or SchedulerSettings.of(**options)
         self.outbox = outbox
-        self.engine = engine
-        self._tally = Tally()
-        self.hooks = LoggedHooks([self._tally, *Hooks(hooks)])
-        self._instance = Instance(outbox, engine, self.settings, self.hooks, at_home)
-        self._tally.hand_on_to(self._instance.lately, self._instance.counts)
+        self.engines = engines_of(engine)  # by the databases' names; "" is that of a single one
         self._publishers = dict(publishers)
         self._given_registry = registry
         self._jobs = tuple(jobs)
-        require_makeable(self._instance, self._publishers)
+        self._blueprint = Blueprint(self.engines, outbox, self.settings, hooks, at_home)
+        self.hooks = self._blueprint.hooks
+        self._blueprint.require(self._jobs, registry)
+        for instance in self._blueprint.instances:
+            require_makeable(instance, self._publishers)
         super().__init__()
         self._make()
         leave_at_fork(self)
@@ -73,28 +79,63 @@ class Scheduler(Startable):
 
         The publishers are those that the parent made; what it did with them before a start, they must bear.
         """
-        self.machinery.deafen()
+        for branch in self.branches:
+            branch.machinery.deafen()
         self._is_copy = True
-        self._tally.clear()
-        self._instance.lately.clear()
-        self._instance.counts.clear()
+        self._blueprint.forget()
         self._make()
 
     def _make(self) -> None:
         """Make what belongs to one process: the instance's name, its connections, threads and locks."""
         self._process = os.getpid()
-        self.machinery = its = Machinery(self._instance, self._publishers, self._jobs, self._given_registry)
-        standing, staff = its.standing, its.staff
-        self.cluster, self.ownership, self.lookout = standing.cluster, standing.ownership, standing.lookout
-        self.types, self.relays, self.relay_runners = standing.types, staff.relays, staff.relay_runners
-        self.worker, self.metronome = staff.worker, its.metronome
+        self.branches = self._blueprint.make(self._publishers, self._jobs, self._given_registry)
+        if not self.databases:
+            (only,) = self.branches
+            self.machinery = its = only.machinery
+            standing, staff = its.standing, its.staff
+            self.cluster, self.ownership, self.lookout = standing.cluster, standing.ownership, standing.lookout
+            self.types, self.relays, self.relay_runners = standing.types, staff.relays, staff.relay_runners
+            self.worker, self.metronome = staff.worker, its.pulse.metronome
         self._begin_life()
         self._stopping = False
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """Return the names of its databases; none if there is a single one, which has no name."""
+        return tuple(name for name in self.engines if name)
+
+    @property
+    def engine(self) -> Engine:
+        """Return the engine of the only database; raises UnknownDatabaseError where there are several."""
+        return self.engine_of(None)
+
+    def engine_of(self, database: str | None) -> Engine:
+        """Return the engine of the database of that name, None for the only one; raises UnknownDatabaseError."""
+        if database is None and not self.databases:
+            (engine,) = self.engines.values()
+            return engine
+        if database is None:
+            raise UnknownDatabaseError(f"name one of the scheduler's databases: {', '.join(self.databases)}")
+        if not database or database not in self.engines:
+            known = ", ".join(self.databases) or "a single one, without a name"
+            raise UnknownDatabaseError(
+                f"the scheduler has no database {database!r}{nearest(database, self.databases)}; it has {known}"
+            )
+        return self.engines[database]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(
+                f"a Scheduler has no attribute {name!r}; one of several databases has it at "
+                f"scheduler.branches.by_name[...], if at all"
+            )
 
     def start(self) -> None:
         """Check the tables, take the shards, start the loops; a second call does nothing.
 
-        After a fork each child may start what the parent made, as an instance of its own.
+        After a fork each child may start what the parent made, as an instance of its own. Of several databases those
+        that cannot be begun are tried again until they can, and told of as StepFailed; it raises if none can.
 
         Raises OptionError for a pool that is too small, TablesMissingError, ShardCountMismatchError,
         SchedulerStoppedError, ForkedError if the parent of this process started it, or what the database raises.
@@ -104,9 +145,9 @@ class Scheduler(Startable):
             if self._started and not self._ended.is_set():
                 return
             self._use()
-            self.machinery.start()
+            self.branches.begin()
             self._started = True
-        self.hooks.emit(self._started_event())
+        self.branches.tell_started()
 
     def stop(self, timeout_seconds: float | None = None) -> bool:
         """Finish and settle the work in hand, give the shards back, close the publishers; return whether all ended.
@@ -117,27 +158,29 @@ class Scheduler(Startable):
         """
         if self._is_parents():
             return True
-        if self._stopping and self.machinery.is_working_here():
+        if self._stopping and self.branches.is_working_here():
             return True  # the one who stops waits for this very thread
         with self._lifecycle:
             if self._stopping:
                 return True
             self._stopping = True
             default = self.settings.stop_timeout_seconds
-            clean = self.machinery.stop(default if timeout_seconds is None else timeout_seconds)
+            clean = self.branches.end(default if timeout_seconds is None else timeout_seconds)
             self._ended.set()
-        if self._started:
-            self.hooks.emit(SchedulerStopped(self.ownership.owner, clean))
+        self.branches.tell_stopped()
         return clean
 
-    def counters(self) -> Counters:
+    def counters(self, database: str | None = None) -> Counters:
         """Return what was counted since the scheduler was made, and the states of the circuit breakers.
 
-        In the child of a fork: what was counted there.
+        Of all databases together, or of one of several by its name. In the child of a fork: what was counted there.
+        Raises UnknownDatabaseError.
         """
         self._is_parents()
-        breakers = {name: state for relay in self.relays for name, state in relay.breakers.states().items()}
-        return self._tally.counters((runner.board for runner in self.machinery.staff.relay_runners), breakers)
+        if database is None:
+            return counted(branch.counters() for branch in self.branches)
+        self.engine_of(database)
+        return self.branches.by_name[database].counters()
 
     def configure_jobs(self, options: Mapping[str, Mapping[str, Any]]) -> None:
         """Lay options, such as those of a TOML file, over the jobs' own, by the jobs' names, before the start.
@@ -146,52 +189,30 @@ class Scheduler(Startable):
         """
         if self._started:
             raise SchedulerStartedError("the scheduler has started with the jobs' options; configure it before")
-        self.machinery.staff.roster.configure(options)
+        next(iter(self.branches)).machinery.staff.roster.configure(options)
 
     @property
     def job_names(self) -> list[str]:
         """Return the names of the user's jobs."""
-        return self.machinery.staff.roster.names()
+        return next(iter(self.branches)).machinery.staff.roster.names()
 
     def drain(self, *, raise_errors: bool = False) -> Drained:
         """Relay in this thread until nothing is due, and run each job once, instead of ``start``: for tests and cron.
 
         Returns early for a destination that is unreachable. Tells what was sent, done, failed and left, and what could
-        not be reached; with ``raise_errors`` the first error is raised when all is done. Raises what ``start`` raises,
-        SchedulerStartedError while the loops run, and LeasesLostError.
+        not be reached; with ``raise_errors`` the first error is raised when all is done. Of several databases one after
+        the other: what keeps one from it is among its errors, and raised if none could be drained. Raises what
+        ``start`` raises, SchedulerStartedError while the loops run, and LeasesLostError.
         """
-        log = DrainLog(self.outbox)
-        with self.hooks.heard_by(log):
-            self._drain()
-        drained = log.drained(self.engine)
-        if raise_errors:
-            drained.raise_first()
-        return drained
-
-    def _drain(self) -> None:
         self._require_process()
         if self._started and not self._ended.is_set():
             raise SchedulerStartedError("the scheduler's own threads relay already; call drain() instead of start()")
         self._use()
-        self.machinery.take_shares()
-        try:
-            self.machinery.drain()
-        finally:
-            self.machinery.give_shares_back()
-
-    def _started_event(self) -> SchedulerStarted:
-        outbox, settings = self.outbox, self.settings
-        return SchedulerStarted(
-            self.ownership.owner,
-            settings.instance_index,
-            settings.instance_count,
-            database=self.engine.url.set(query={}).render_as_string(hide_password=True),
-            destinations=tuple(self._publishers),
-            messages=tuple(outbox.task_types),
-            handlers=tuple(name for name, kind in outbox.handler_types.items() if kind.handler is not None),
-            periodic_tasks=tuple(outbox.periodic_tasks),
-            jobs=tuple(self.job_names),
-        )
+        apart = self.branches.drain(self.hooks)
+        drained = together(apart) if self.databases else next(iter(apart.values()))
+        if raise_errors:
+            drained.raise_first()
+        return drained
 
     def _is_parents(self) -> bool:
         """Tell whether what is here is the parent's of this process, of which nothing is ours to end."""
@@ -215,8 +236,9 @@ class Scheduler(Startable):
             )
 
     def _use(self) -> None:
-        """Let this process be the one that uses it, if all is ready."""
+        """Let this process be the one that uses it, if all that was declared is ready."""
         self._used_by = os.getpid()
         if self._ended.is_set():
             raise SchedulerStoppedError("this scheduler was stopped; make a new one, with new publishers")
-        require_ready(self._instance, self._publishers)
+        for instance in self._blueprint.instances:
+            require_declared(instance, self._publishers)

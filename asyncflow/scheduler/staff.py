@@ -12,8 +12,7 @@ from asyncflow.scheduler.jobs.roster import Roster
 from asyncflow.scheduler.jobs.run import Assignment
 from asyncflow.scheduler.jobs.runner import JobRunner
 from asyncflow.scheduler.loops.loop import Loop
-from asyncflow.scheduler.publishing.breakers import Breakers
-from asyncflow.scheduler.publishing.publisher import Publisher
+from asyncflow.scheduler.loops.rota import Duty, Rota
 from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.relay.relay import Relay
 from asyncflow.scheduler.standing import Standing
@@ -31,11 +30,11 @@ class Staff:
     """Hold those who work on what an instance stands before, each with a loop of its own; belongs to one process."""
 
     def __init__(
-        self, instance: Instance, standing: Standing, publishers: Mapping[str, Publisher], jobs: Iterable[Job]
+        self, instance: Instance, standing: Standing, routes: Mapping[str, Route], jobs: Iterable[Job]
     ) -> None:
         outbox, hooks = instance.outbox, instance.hooks
         self._instance, self._standing = instance, standing
-        self.relays = [self._relay(name, publisher) for name, publisher in publishers.items()]
+        self.relays = [self._relay(route) for route in routes.values()]
         self.relay_runners = [self._runner(relay) for relay in self.relays]
         self.worker = self._worker()
         self.monitor = Monitor(outbox, instance.engine, self._wards(), hooks, self._on_rescued)
@@ -43,7 +42,7 @@ class Staff:
         self.cleaner = Cleaner(instance, standing.ownership, standing.look_anew)
         self.chart_writer = ChartWriter(outbox, instance.database(), instance.counts, hooks)
         self.roster = Roster(jobs, instance.engine, outbox, standing.cluster, hooks)
-        self._own_loops = self._loops()
+        self._own_loops = self._few_loops() if instance.database_name else self._loops()
         # It has the last word: what the others do until their end is counted.
         self.charts_loop = Loop("charts", self.chart_writer.step, hooks, self.chart_writer.close)
 
@@ -101,10 +100,9 @@ class Staff:
 
     # -- making ------------------------------------------------------------------------------------------
 
-    def _relay(self, destination: str, publisher: Publisher) -> Relay:
-        instance, summons = self._instance, self._standing.alarms.summons[destination]
-        route = Route(destination, publisher, Breakers(destination, instance.settings, instance.hooks))
-        return Relay(instance, route, self._standing.scope, summons.wake)
+    def _relay(self, route: Route) -> Relay:
+        summons = self._standing.alarms.summons[route.destination]
+        return Relay(self._instance, route, self._standing.scope, summons.wake)
 
     def _runner(self, relay: Relay) -> JobRunner:
         summons = self._standing.alarms.summons[relay.destination]
@@ -133,12 +131,29 @@ class Staff:
     def _loops(self) -> tuple[Loop, ...]:
         hooks, alarms, types = self._instance.hooks, self._standing.alarms, self._standing.types
         return (
-            Loop("handlers", self.worker.step, hooks, self.worker.close, alarms.handlers),
+            self._handlers_loop(),
             Loop("monitor", self.monitor.step, hooks, self.monitor.close, alarms.monitor),
             Loop("periodic", self.timetable.step, hooks, self.timetable.close),
             Loop("cleaner", self.cleaner.step, hooks, self.cleaner.close, alarms.cleaner),
             Loop("configuration", types.step, hooks, types.close),
         )
+
+    def _few_loops(self) -> tuple[Loop, ...]:
+        """Return the loops for one of several databases: what keeps its table in order shares a thread."""
+        types, alarms = self._standing.types, self._standing.alarms
+        duties = (
+            Duty("configuration", types.step, types.close),
+            Duty("periodic", self.timetable.step, self.timetable.close),
+            Duty("monitor", self.monitor.step, self.monitor.close, is_woken=True),
+            Duty("cleaner", self.cleaner.step, self.cleaner.close, is_woken=True),
+            Duty("charts", self.chart_writer.step, lambda: None),
+        )
+        rota = Rota(duties, self._instance.hooks)
+        return self._handlers_loop(), Loop("keepers", rota.step, self._instance.hooks, rota.close, alarms.monitor)
+
+    def _handlers_loop(self) -> Loop:
+        latch = self._standing.alarms.handlers
+        return Loop("handlers", self.worker.step, self._instance.hooks, self.worker.close, latch)
 
     # -- what happens meanwhile --------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, QueuePool
 from asyncflow.errors import OptionError, UnroutedDestinationError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.scheduler.connections.engine_check import require_engine, require_sync
+from asyncflow.scheduler.connections.engine_check import require_engine
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.publishing.publisher import Publisher
@@ -24,15 +24,14 @@ _HEARTBEAT, _CONFIGURATION, _FOR_MOMENTS = 1, 1, 1
 
 def require_makeable(instance: Instance, publishers: Mapping[str, Publisher]) -> None:
     """Raise what keeps the instance from being made: OptionError or UnroutedDestinationError."""
-    require_sync(instance.engine)
     require_routes(instance.outbox, publishers)
     require_share(instance.settings, instance.outbox)
 
 
-def require_ready(instance: Instance, publishers: Mapping[str, Publisher]) -> None:
-    """Raise what keeps the instance from starting: types may have been declared since it was made.
+def require_declared(instance: Instance, publishers: Mapping[str, Publisher]) -> None:
+    """Raise what keeps the instance from starting, whatever the database: types may have been declared since.
 
-    Raises UnroutedDestinationError, OptionError, TablesMissingError, or what the database raises.
+    Raises UnroutedDestinationError or OptionError.
     """
     outbox, engine = instance.outbox, instance.engine
     require_routes(outbox, publishers)
@@ -40,8 +39,12 @@ def require_ready(instance: Instance, publishers: Mapping[str, Publisher]) -> No
     require_home(outbox, instance.at_home)
     require_told(outbox)
     require_connections(engine, len(publishers) + bool(outbox.handler_types))
-    require_engine(engine, outbox)
-    require_tables(engine, outbox)
+
+
+def require_database(instance: Instance) -> None:
+    """Raise what keeps it from starting in its database: OptionError, TablesMissingError, or what that raises."""
+    require_engine(instance.engine, instance.outbox)
+    require_tables(instance.engine, instance.outbox)
 
 
 def require_routes(outbox: Outbox, destinations: Collection[str]) -> None:

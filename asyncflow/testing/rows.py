@@ -80,9 +80,16 @@ class Rows:
     def drained(self, unreachable: Iterable[str]) -> Drained:
         """Tell of the whole drain."""
         left = Counter(row.task_type for row in self.connection.execute(queries.waiting(self._outbox.tasks)))
-        self._counts.pop("", None)
+        counts = self._counts
         return Drained(
-            **self._counts, left=dict(left), unreachable=tuple(sorted(unreachable)), errors=tuple(self.errors)
+            sent=counts["sent"],
+            done=counts["done"],
+            retried=counts["retried"],
+            failed=counts["failed"],
+            cancelled=counts["cancelled"],
+            left=dict(left),
+            unreachable=tuple(sorted(unreachable)),
+            errors=tuple(self.errors),
         )
 
     def _held(self, row: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from asyncflow import Outbox, Status
+from asyncflow.scheduler import engines_from_toml
 from asyncflow.testing import drain, enqueued, rolled_back
 from tests.support.snippets import ROOT, snippets
 
@@ -312,3 +313,17 @@ def test_the_page_of_several_databases_moves_slot_by_slot(spread: Any) -> None:
     spread.moved.update(moving)
     assert [spread.between.name_of(one) for one in accounts] == [spread.wider.name_of(one) for one in accounts]
     assert [spread.parted.name_of(number) for number in (4, 7)] == ["even", "odd"]
+
+
+def test_the_page_of_several_databases_serves_all_of_them(spread: Any) -> None:
+    for number in range(20):
+        spread.register(f"A{number}")
+    assert spread.scheduler.drain().sent == 20
+    assert spread.scheduler.databases == ("db0", "db1")
+
+
+def test_the_page_of_several_databases_names_them_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (text,) = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs/databases.md").read_text(encoding="utf-8"), re.M | re.S)
+    (tmp_path / "databases.toml").write_text(text)
+    monkeypatch.setenv("SHOP_DB1", "sqlite:///shop-1.db")
+    assert list(engines_from_toml("databases.toml", pool_size=10)) == ["db0", "db1"]

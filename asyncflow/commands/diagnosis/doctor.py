@@ -29,7 +29,7 @@ def add_to(commands: Any) -> None:
         help="show what is stuck, why, and what mends it; exit code 1 if something is",
         description="Exit codes: 0 nothing is stuck, 1 something is, or the database cannot be asked, 2 wrong usage.",
     )
-    add_database_options(doctor)
+    add_database_options(doctor, looks=True)
     doctor.add_argument(
         "--stuck-seconds",
         type=float,

@@ -17,7 +17,7 @@ def add_to(commands: Any) -> None:
     """Add the command."""
     command = commands.add_parser("explain", help="show why one task has not happened yet, and when it will be tried")
     command.add_argument("task_id", metavar="TASK", help="the task's id")
-    add_database_options(command)
+    add_database_options(command, looks=True)
     command.add_argument("--json", action="store_true", help="as a JSON object, for programs")
     command.set_defaults(command=_explain)
 

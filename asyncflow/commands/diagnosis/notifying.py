@@ -37,6 +37,11 @@ def notifying(options: argparse.Namespace, scheduler: Scheduler) -> AbstractCont
     urls = [one for given in options.notify or () for one in _urls_of(given)]
     if not urls:
         return nullcontext()
+    if scheduler.databases:
+        raise OptionError(
+            "--notify is given, but the scheduler has several databases, and a notice tells of one; leave it out, and "
+            "make a Notifier(engine, outbox, channels) for each of them"
+        )
     secret = os.environ.get(SECRET_VARIABLE) or None
     channels = [channel_at(url, secret) for url in urls]
     settings = NotifierSettings(least=options.notify_least)

@@ -25,7 +25,7 @@ _POINTS = 24  # of a line
 def add_to(commands: Any) -> None:
     """Add the command."""
     command = commands.add_parser("charts", help="show what was sent, done, given up and retried, over time")
-    add_database_options(command)
+    add_database_options(command, looks=True)
     add_json_option(command)
     command.add_argument("--span", choices=_SPANS, default="8h", help="of the last so long (default: %(default)s)")
     command.add_argument("--type", nargs="+", action="extend", dest="task_types", metavar="NAME", help="these types")

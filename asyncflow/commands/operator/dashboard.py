@@ -73,7 +73,7 @@ def _made(options: argparse.Namespace) -> Any:
 
 def _database(options: argparse.Namespace, target: Scheduler | Outbox | None) -> tuple[Engine, Outbox]:
     if isinstance(target, Scheduler):
-        return target.engine, target.outbox
+        return target.engine_of(options.database), target.outbox
     named = argparse.Namespace(**{**vars(options), "target": None})
     engine, outbox = database_of(named, pool_pre_ping=True, hide_parameters=True)
     if target is not None:

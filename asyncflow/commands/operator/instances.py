@@ -38,7 +38,7 @@ def add_to(commands: Any) -> None:
 
 def _added(within: Any, name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
     sub: argparse.ArgumentParser = within.add_parser(name, help=text)
-    add_database_options(sub)
+    add_database_options(sub, looks=run in (_list, _shards))
     sub.set_defaults(command=run)
     return sub
 

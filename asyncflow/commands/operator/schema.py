@@ -47,7 +47,7 @@ def add_to(commands: Any) -> None:
         "Exit codes: 0 as needed, 1 something is left, 2 wrong usage.",
     )
     for sub, run in ((checking, _check), (upgrading, _upgrade)):
-        add_database_options(sub)
+        add_database_options(sub, looks=sub is checking)
         add_json_option(sub)
         sub.set_defaults(command=lambda options, run=run: run(options, *database_of(options)))
     add_actor_options(upgrading)

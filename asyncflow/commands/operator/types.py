@@ -20,7 +20,7 @@ _HEADINGS = ("TASK TYPE", "ENABLED", "PENDING", "OLDEST DUE", "RUNNING", "FAILED
 def add_to(commands: Any) -> None:
     """Add the command."""
     types = commands.add_parser("types", help="show what waits and failed of each type, and what the table sets")
-    add_database_options(types)
+    add_database_options(types, looks=True)
     add_json_option(types)
     types.set_defaults(command=_types)
 

@@ -39,8 +39,21 @@ class Health:
         return "the scheduler has stopped" if self._scheduler.wait(0) else None
 
     def fault_of_readiness(self) -> str | None:
-        """Return why it is not at work; None if its leases are held and the database answers."""
-        return self.fault_of_life() or self._scheduler.ownership.fault() or self._fault_of_database()
+        """Return why it is not at work; None if its leases are held and the database answers.
+
+        Of several databases one at least is at work; ``faults_apart`` tells of the others.
+        """
+        if fault := self.fault_of_life():
+            return fault
+        if not self._scheduler.databases:
+            return self._scheduler.ownership.fault() or self._fault_of_database()
+        is_none_at_work = len(self.faults_apart()) == len(self._scheduler.databases)
+        return "none of its databases is at work" if is_none_at_work else None
+
+    def faults_apart(self) -> dict[str, str]:
+        """Return why it is not at work in some of several databases, by their names: as their leases tell."""
+        faults = {branch.name: branch.fault() for branch in self._scheduler.branches}
+        return {name: fault for name, fault in faults.items() if name and fault is not None}
 
     def _fault_of_database(self) -> str | None:
         with self._lock:
@@ -68,6 +81,7 @@ class HealthServer:
 
         class Handler(_Answering):
             faults = paths
+            apart = health.faults_apart
 
         try:
             self._server = _Probed((host, port), Handler)
@@ -112,13 +126,16 @@ class _Answering(BaseHTTPRequestHandler):
     """Answer one request; made by the server, for each."""
 
     faults: ClassVar[Mapping[str, Callable[[], str | None]]] = {}
+    apart: ClassVar[Callable[[], dict[str, str]]]
     timeout = _SILENCE_SECONDS
 
     def do_GET(self) -> None:
         """Tell."""
         ask = self.faults.get(self.path.partition("?")[0])
         fault = None if ask is None else ask()
-        body = {"status": "ok"} if fault is None else {"status": "not ready", "reason": fault}
+        body: dict[str, Any] = {"status": "ok"} if fault is None else {"status": "not ready", "reason": fault}
+        if ask is not None and (apart := type(self).apart()):
+            body["databases"] = apart
         code = 200 if fault is None else _BUSY
         if ask is None:
             code, body = 404, {"status": "not found", "reason": "ask for /healthz or /readyz"}

@@ -64,7 +64,10 @@ def _fit(value: Any) -> Any:
 def fields_of(event: Event) -> Mapping[str, Any]:
     """Return the fields of an event as JSON knows them, without those that are empty."""
     given = ((field.name, getattr(event, field.name)) for field in dataclasses.fields(event))
-    return {name: _plain(value) for name, value in given if value is not None and value != ()}
+    told = {name: _plain(value) for name, value in given if value is not None and value != ()}
+    if not event.database_name:
+        del told["database_name"]
+    return told
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from asyncflow.conventions.measuring import MeasuresMessaging, Metric
 from asyncflow.events import Event, TasksSettled
 from asyncflow.integrations.opentelemetry.extras import opentelemetry
 from asyncflow.outbox import Outbox
-from asyncflow.scheduler.diagnosis.kept_look import GAUGES, KEPT_SECONDS, KeptLook
+from asyncflow.scheduler.diagnosis.kept_look import GAUGES, KEPT_SECONDS, KeptLook, latest_of
 
 _SCOPE = "asyncflow"
 _SECONDS = "_seconds"
@@ -37,27 +37,36 @@ class OpenTelemetryHook:
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
+        further = _of_database(event.database_name)
         for name, value, labels in measurements_of(event):
-            self._take[name](value, dict(zip(counting.METRICS[name].labels, labels, strict=True)))
+            self._take[name](value, dict(zip(counting.METRICS[name].labels, labels, strict=True)) | further)
         if isinstance(event, TasksSettled):
             for seconds in event.waits:
-                self._queue(seconds, {"destination": event.destination})
+                self._queue(seconds, {"destination": event.destination} | further)
 
-    def observe(self, engine: Engine, outbox: Outbox, *, kept_seconds: float = KEPT_SECONDS) -> None:
-        """Tell gauges of the whole outbox as well, from one look that is kept for a while."""
-        look = KeptLook(engine, outbox, kept_seconds)
+    def observe(
+        self, engine: Engine | Mapping[str, Engine], outbox: Outbox, *, kept_seconds: float = KEPT_SECONDS
+    ) -> None:
+        """Tell gauges of the whole outbox as well, from one look that is kept for a while.
+
+        With a dict of engines by the names of several databases each has the attribute ``database``.
+        """
+        engines = engine if isinstance(engine, Mapping) else {"": engine}
+        looks = {name: KeptLook(one, outbox, kept_seconds) for name, one in engines.items()}
         for name, gauge in GAUGES.items():
             self._meter.create_observable_gauge(
                 f"asyncflow.{name.removesuffix(_SECONDS)}",
-                [self._observing(look, name)],
+                [self._observing(looks, name)],
                 unit="s" if name.endswith(_SECONDS) else "",
                 description=gauge.text,
             )
 
-    def _observing(self, look: KeptLook, name: str) -> Callable[[Any], Iterable[Any]]:
+    def _observing(self, looks: Mapping[str, KeptLook], name: str) -> Callable[[Any], Iterable[Any]]:
         def observe(_: Any) -> Iterator[Any]:
-            for values, value in look.latest().samples().get(name, {}).items():
-                yield self._api.Observation(value, dict(zip(GAUGES[name].labels, values, strict=True)))
+            for database, glimpse in latest_of(looks).items():
+                for values, value in glimpse.samples().get(name, {}).items():
+                    attributes = dict(zip(GAUGES[name].labels, values, strict=True))
+                    yield self._api.Observation(value, attributes | _of_database(database))
 
         return observe
 
@@ -88,6 +97,11 @@ class OpenTelemetryMessaging(MeasuresMessaging):
     def take(self, metric: Metric, amount: float, attributes: Mapping[str, str]) -> None:
         """Keep one measurement."""
         self._take[metric](amount, {name: value for name, value in attributes.items() if value})
+
+
+def _of_database(name: str) -> dict[str, str]:
+    """Return the attribute that tells one of several databases; a single one has no name, and none."""
+    return {counting.DATABASE: name} if name else {}
 
 
 def _histogram(meter: Any, name: str, text: str, buckets: Iterable[float]) -> Callable[..., None]:

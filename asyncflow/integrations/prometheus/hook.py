@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from asyncflow.conventions.counting import METRICS, SECONDS, CountedMetric, MetricForm, measurements_of
+from asyncflow.conventions.counting import DATABASE, METRICS, SECONDS, CountedMetric, MetricForm, measurements_of
 from asyncflow.events import Event, TasksSettled
 from asyncflow.integrations.prometheus.extras import prometheus_client
 from asyncflow.integrations.prometheus.queue_times import QueueTimes
@@ -14,29 +14,34 @@ class PrometheusHook:
     """Count what a scheduler does, from its events: ``Scheduler(..., hooks=[PrometheusHook()])``.
 
     Of a ``registry`` of prometheus_client, by default the process's own; make one hook for each. Given to an outbox as
-    well, it counts what is enqueued. Raises MissingExtraError.
+    well, it counts what is enqueued. ``by_database``: of a scheduler of several databases, each by itself, under the
+    label ``database``. Raises MissingExtraError.
     """
 
-    def __init__(self, registry: Any = None) -> None:
+    def __init__(self, registry: Any = None, *, by_database: bool = False) -> None:
         client = prometheus_client()
         self.registry = its = client.REGISTRY if registry is None else registry
+        self._by_database = by_database
+        further = (DATABASE,) if by_database else ()
 
         def made(name: str, counted: CountedMetric) -> Any:
+            labels = (*counted.labels, *further)
             if counted.form is MetricForm.COUNTER:
-                return client.Counter(f"asyncflow_{name}", counted.text, counted.labels, registry=its)
+                return client.Counter(f"asyncflow_{name}", counted.text, labels, registry=its)
             if counted.form is MetricForm.GAUGE:
-                return client.Gauge(f"asyncflow_{name}", counted.text, counted.labels, registry=its)
+                return client.Gauge(f"asyncflow_{name}", counted.text, labels, registry=its)
             given = {"buckets": SECONDS, "registry": its}
-            return client.Histogram(f"asyncflow_{name}_seconds", counted.text, counted.labels, **given)
+            return client.Histogram(f"asyncflow_{name}_seconds", counted.text, labels, **given)
 
         self._metrics = {name: made(name, counted) for name, counted in METRICS.items()}
-        self._queue = QueueTimes()
+        self._queue = QueueTimes(("destination", *further))
         its.register(self._queue)
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
+        further = (event.database_name,) if self._by_database else ()
         for name, value, labels in measurements_of(event):
-            kept = self._metrics[name].labels(*labels)
+            kept = self._metrics[name].labels(*labels, *further)
             match METRICS[name].form:
                 case MetricForm.COUNTER:
                     kept.inc(value)
@@ -45,4 +50,4 @@ class PrometheusHook:
                 case MetricForm.GAUGE:
                     kept.set(value)
         if isinstance(event, TasksSettled) and event.waits:
-            self._queue.observe(event.destination, event.waits)
+            self._queue.observe((event.destination, *further), event.waits)

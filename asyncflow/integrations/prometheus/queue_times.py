@@ -22,17 +22,18 @@ class QueueTimes:
     costs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, labels: Sequence[str]) -> None:
         self._metrics = metrics_core()
+        self._labels = labels
         self._lock = threading.Lock()
-        self._of_destinations: dict[str, tuple[Counter[int], list[float]]] = {}
+        self._kept: dict[tuple[str, ...], tuple[Counter[int], list[float]]] = {}
 
-    def observe(self, destination: str, waits: Sequence[float]) -> None:
-        """Take in how long each of some tasks had been due."""
+    def observe(self, place: tuple[str, ...], waits: Sequence[float]) -> None:
+        """Take in how long each of some tasks had been due, under these values of the labels."""
         places = Counter(bisect_left(BOUNDS, seconds) for seconds in waits)
         total = sum(waits)
         with self._lock:
-            counts, sums = self._of_destinations.setdefault(destination, (Counter(), [0.0]))
+            counts, sums = self._kept.setdefault(place, (Counter(), [0.0]))
             counts.update(places)
             sums[0] += total
 
@@ -44,11 +45,11 @@ class QueueTimes:
         """Return the histogram."""
         family = self._family()
         with self._lock:
-            for destination, (counts, sums) in self._of_destinations.items():
-                cumulative = accumulate(counts[place] for place in range(len(_LABELS)))
-                family.add_metric([destination], list(zip(_LABELS, cumulative, strict=True)), sums[0])
+            for place, (counts, sums) in self._kept.items():
+                cumulative = accumulate(counts[number] for number in range(len(_LABELS)))
+                family.add_metric(place, list(zip(_LABELS, cumulative, strict=True)), sums[0])
         yield family
 
     def _family(self) -> Any:
         text = "How long tasks had been due when they were fetched or claimed"
-        return self._metrics.HistogramMetricFamily("asyncflow_queue_seconds", text, labels=["destination"])
+        return self._metrics.HistogramMetricFamily("asyncflow_queue_seconds", text, labels=self._labels)

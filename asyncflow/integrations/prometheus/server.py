@@ -24,9 +24,10 @@ class MetricsServer:
     def __init__(self, scheduler: Scheduler, port: int, host: str = "127.0.0.1", *, messaging: bool = False) -> None:
         client = prometheus_client()
         registry = client.CollectorRegistry()
-        self._hook = PrometheusHook(registry)
+        several = bool(scheduler.databases)
+        self._hook = PrometheusHook(registry, by_database=several)
         self._scheduler = scheduler
-        registry.register(OutboxCollector(scheduler.engine, scheduler.outbox))
+        registry.register(OutboxCollector(scheduler.engines if several else scheduler.engine, scheduler.outbox))
         client.ProcessCollector(registry=registry)
         try:
             self._server, self._thread = client.start_http_server(port, addr=host, registry=registry)

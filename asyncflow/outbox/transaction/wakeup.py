@@ -10,7 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from asyncflow.forks import leave_at_fork
@@ -20,29 +21,37 @@ _NOTES = "asyncflow.committing"  # the key in info
 COMMITTER = "asyncflow.committer"  # there, where somebody else commits: calls what it is given after the commit
 
 WakeUp = Callable[[frozenset[str]], None]
+Place = tuple[str, "str | None", "int | None", "str | None"]  # kind of database, host, port, name
+
+
+def place_of(engine: Engine) -> Place:
+    """Return where an engine leads to, whichever driver and user it has."""
+    url = engine.url
+    return url.get_backend_name(), url.host, url.port, url.database
 
 
 class Bell:
     """Ring the registered schedulers with the task types that were committed, on the thread that commits.
 
-    The listeners are a tuple that is replaced as a whole; schedulers connect and disconnect as they start and stop.
+    A listener that has told its place hears of commits there, and of those of which no listener's place is known. The
+    listeners are a tuple that is replaced as a whole; schedulers connect and disconnect as they start and stop.
     """
 
     def __init__(self) -> None:
-        self._listeners: tuple[WakeUp, ...] = ()
+        self._listeners: tuple[tuple[WakeUp, Place | None], ...] = ()
         leave_at_fork(self)
 
     def leave_to_parent(self) -> None:
         """Ring nobody: who listens is in the parent, and its locks here may be held for ever."""
         self._listeners = ()
 
-    def connect(self, listener: WakeUp) -> None:
+    def connect(self, listener: WakeUp, place: Place | None = None) -> None:
         """Call ``listener`` with the task types of each commit from now on, on the committing thread."""
-        self._listeners = (*self._listeners, listener)
+        self._listeners = (*self._listeners, (listener, place))
 
     def disconnect(self, listener: WakeUp) -> None:
         """Stop calling ``listener``; unknown ones are ignored."""
-        self._listeners = tuple(known for known in self._listeners if known != listener)
+        self._listeners = tuple(known for known in self._listeners if known[0] != listener)
 
     def on_commit_of(self, target: Session | Connection, task_type: str) -> None:
         """Ring for ``task_type`` when the target's outermost transaction commits."""
@@ -53,14 +62,34 @@ class Bell:
         else:
             _noted(target, self).add(task_type)
 
-    def ring(self, task_types: frozenset[str]) -> None:
-        """Call every listener; one that raises is reported, for the data is committed already."""
-        for listener in self._listeners:
+    def ring(self, task_types: frozenset[str], target: Session | Connection | None = None) -> None:
+        """Call the listeners that a commit of ``target`` concerns, all if that is not known.
+
+        One that raises is reported, for the data is committed already.
+        """
+        for listener in self._concerned(target):
             try:
                 listener(task_types)
             except Exception as error:
                 hide_parameters(error)
                 logging.getLogger("asyncflow").exception("A wake-up listener raised")
+
+    def _concerned(self, target: Session | Connection | None) -> list[WakeUp]:
+        listeners = self._listeners
+        if target is not None and any(place is not None for _, place in listeners):
+            there = _place_of_target(target)
+            if any(place == there for _, place in listeners):
+                return [listener for listener, place in listeners if place in (None, there)]
+        return [listener for listener, _ in listeners]
+
+
+def _place_of_target(target: Session | Connection) -> Place | None:
+    """Return where a Session or Connection writes; None if nobody can tell, as of a Session of several engines."""
+    try:
+        bind = target if isinstance(target, Connection) else target.get_bind()
+    except SQLAlchemyError:
+        return None
+    return place_of(bind.engine)
 
 
 def _noted(target: Session | Connection, bell: Bell) -> set[str]:
@@ -82,7 +111,7 @@ def _ring_outermost(session: Session) -> None:
 def _ring_noted(target: Any) -> None:
     noted: dict[Bell, set[str]] = target.info.pop(_NOTES, {})
     for bell, task_types in noted.items():
-        bell.ring(frozenset(task_types))
+        bell.ring(frozenset(task_types), target)
 
 
 def _forget(connection: Connection) -> None:

@@ -88,17 +88,18 @@ class KeptLook:
         self._is_done = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def latest(self) -> Glimpse:
+    def latest(self, patience_seconds: float | None = None) -> Glimpse:
         """Return a look that may be some seconds old; one that failed is told in the log as well.
 
         One that takes too long is told as failed for as long as it goes on.
         """
-        is_done = self._looking()
-        if is_done.wait(_PATIENCE_SECONDS) and self._look is not None:
+        is_done = self.begin()
+        patience = _PATIENCE_SECONDS if patience_seconds is None else patience_seconds
+        if is_done.wait(patience) and self._look is not None:
             return self._look
         return Glimpse(self._clock() - self._began_at)
 
-    def _looking(self) -> threading.Event:
+    def begin(self) -> threading.Event:
         """Return what is set at the end of the look that is to be waited for, which is begun if it is time."""
         with self._lock:
             # In the child of a fork the thread is not there.
@@ -122,3 +123,11 @@ class KeptLook:
         self._looked_at = self._clock()
         self._look = Glimpse(self._looked_at - self._began_at, sight, findings)
         is_done.set()
+
+
+def latest_of(looks: Mapping[str, KeptLook]) -> dict[str, Glimpse]:
+    """Return the latest looks at several databases, which are taken side by side: all of them have one patience."""
+    for look in looks.values():
+        look.begin()
+    until = time.monotonic() + _PATIENCE_SECONDS
+    return {name: look.latest(max(0.0, until - time.monotonic())) for name, look in looks.items()}

@@ -94,7 +94,7 @@ class Loop:
             with Leash():
                 pause = self._step()
         except Exception as error:  # noqa: BLE001 - the loop outlives every fault of a step, and tells it
-            pause = min(_FIRST_PAUSE_SECONDS * 2 ** min(self._failures, 10), _LONGEST_PAUSE_SECONDS)
+            pause = seconds_after_failures(self._failures)
             self._failures += 1
             self._hooks.emit(StepFailed(self.name, error, pause))
             # Not the latch: commits and ticks must not turn a fault into a busy loop.
@@ -104,3 +104,8 @@ class Loop:
             failures, self._failures = self._failures, 0
             self._hooks.emit(StepRecovered(self.name, failures))
         return pause
+
+
+def seconds_after_failures(failures: int) -> float:
+    """Return how long to wait after one more failure, when there were so many in a row before."""
+    return min(_FIRST_PAUSE_SECONDS * (1 << min(failures, 10)), _LONGEST_PAUSE_SECONDS)

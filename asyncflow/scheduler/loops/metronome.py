@@ -7,13 +7,16 @@ itself, and a watchdog calls it.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from apscheduler.executors.base import BaseExecutor, run_job
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 
 from asyncflow.scheduler.loops.threads import Threads
 
@@ -26,29 +29,41 @@ class Metronome:
     """Call functions by triggers, each in microseconds: they set events and do no work.
 
     ``start`` and ``stop`` may each be called twice, by the one who starts the instance and, once it has, by its
-    watchdog; APScheduler's own thread only calls the functions.
+    watchdog; APScheduler's own thread only calls the functions. ``add`` may be called by any thread, also while it
+    beats. Those that come in one cadence are one job of APScheduler's, each of which costs it far more than a beat.
     """
 
     def __init__(self) -> None:
-        self._beats: list[tuple[BaseTrigger, Callable[[], None]]] = []
+        self._cadences: list[_Cadence] = []
         self._scheduler: BackgroundScheduler | None = None
+        self._lock = threading.Lock()
 
     def add(self, trigger: BaseTrigger, beat: Callable[[], None]) -> None:
-        """Call ``beat`` by ``trigger`` from the next start on."""
-        self._beats.append((trigger, beat))
+        """Call ``beat`` by ``trigger`` from now on, or from the start."""
+        with self._lock:
+            known = next((one for one in self._cadences if one.is_of(trigger)), None)
+            if known is not None:
+                known.beats.append(beat)
+                return
+            cadence = _Cadence(trigger, [beat])
+            self._cadences.append(cadence)
+            if self._scheduler is not None:
+                self._scheduler.add_job(cadence.strike, trigger)
 
     def start(self) -> None:
         """Begin to beat unless it does."""
-        if self._scheduler is not None:
-            return
-        self._scheduler = _scheduler()
-        for trigger, beat in self._beats:
-            self._scheduler.add_job(beat, trigger)
-        self._scheduler.start()
+        with self._lock:
+            if self._scheduler is not None:
+                return
+            self._scheduler = _scheduler()
+            for cadence in self._cadences:
+                self._scheduler.add_job(cadence.strike, cadence.trigger)
+            self._scheduler.start()
 
     def stop(self) -> None:
         """End the beat."""
-        scheduler, self._scheduler = self._scheduler, None
+        with self._lock:
+            scheduler, self._scheduler = self._scheduler, None
         if scheduler is not None and scheduler.running:
             scheduler.shutdown(wait=False)
 
@@ -56,6 +71,30 @@ class Metronome:
         """Tell whether the thread that beats is alive."""
         thread = getattr(self._scheduler, "_thread", None)
         return thread is not None and thread.is_alive()
+
+
+@dataclass(frozen=True)
+class _Cadence:
+    """Hold what is called by one trigger."""
+
+    trigger: BaseTrigger
+    beats: list[Callable[[], None]]
+
+    def is_of(self, trigger: BaseTrigger) -> bool:
+        """Tell whether a trigger has this cadence: intervals are compared, crontab lines have times of their own."""
+        both = (self.trigger, trigger)
+        return all(isinstance(one, IntervalTrigger) for one in both) and len({one.interval for one in both}) == 1
+
+    def strike(self) -> None:
+        """Call all; one that raises ends none of the others, and APScheduler tells of it."""
+        raised: Exception | None = None
+        for beat in list(self.beats):
+            try:
+                beat()
+            except Exception as error:  # noqa: BLE001 - raised when the others have been called
+                raised = error
+        if raised is not None:
+            raise raised
 
 
 class _Beats(BaseExecutor):  # type: ignore[misc]

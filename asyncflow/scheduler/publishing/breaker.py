@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -10,8 +11,9 @@ Tell = Callable[[str, float, str], None]
 
 
 class Breaker:
-    """Keep a relay away from an unreachable destination; lives as long as its relay, used by its thread alone.
+    """Keep relays away from an unreachable destination; lives as long as they do.
 
+    Whose turn it is to publish reports; any thread of those that share the destination asks how long to stay away.
     Opens at the first report of ``unavailable``. After a pause, which doubles from ``pause_seconds`` up to
     ``longest_seconds``, it is half-open: one probe may pass. The clock is this process's monotonic one.
     ``tell`` is called with each change: the state, the seconds until a probe, the error.
@@ -30,15 +32,18 @@ class Breaker:
         self._longest = max(pause_seconds, longest_seconds)
         self._clock = clock
         self._probe_at = 0.0
+        self._lock = threading.Lock()
 
     def seconds_until_probe(self) -> float:
         """Return 0 if work may pass, or how long to stay away; an open breaker whose pause is over half-opens."""
         if self.state != OPEN:
             return 0.0
-        wait = self._probe_at - self._clock()
-        if wait > 0:
-            return wait
-        self._change(HALF_OPEN, 0.0, "")
+        with self._lock:  # of several that come to know at once, one tells
+            wait = self._probe_at - self._clock()
+            if wait > 0:
+                return wait
+            if self.state == OPEN:
+                self._change(HALF_OPEN, 0.0, "")
         return 0.0
 
     def available(self) -> None:

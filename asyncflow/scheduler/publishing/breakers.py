@@ -16,7 +16,9 @@ _JUST_BEFORE_SECONDS = 1.0  # an acknowledgement before a probe began: the desti
 
 
 class Breakers:
-    """Tell what may pass to one destination; lives as long as its relay, used by its thread, and told of by any.
+    """Tell what may pass to one destination; lives as long as its relays, used by the thread whose turn it is.
+
+    Any thread may ask how long to stay away, and for the states.
 
     The breaker of a topic opens for what the topic did: its client named the topic, or records of it were sent apart
     from all others and failed, right after others had been acknowledged. What else was not sent, beside what was, makes

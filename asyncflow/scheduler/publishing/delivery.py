@@ -29,6 +29,7 @@ from asyncflow.scheduler.publishing.waves import LaterWaves, Waves
 Prepared = Record | Outcome
 
 _NOTHING_BUT_RECORDS = {Record}
+_MOST_TURN_SECONDS = 5.0  # that are waited while others publish: then the shards are let go, and fetched anew
 _type_of = attrgetter("task_type")  # a getter in C takes a fifth of what an expression takes, for each row
 
 
@@ -131,6 +132,20 @@ class Delivery:
         return [next(published) if isinstance(record, Record) else record for record in prepared]
 
     def _publish_apart(self, records: Sequence[Record]) -> Sequence[Outcome]:
+        """Publish when it is this relay's turn, where several share the publisher; see what has become shut since."""
+        turn = self.route.turn
+        if turn is None:
+            return self._publish_at_once(records)
+        if not turn.acquire(_MOST_TURN_SECONDS):
+            return [Unavailable("not sent, for others were publishing there all the time")] * len(records)
+        try:
+            if self._breakers.seconds_until_probe() > 0:
+                return [Unavailable("not sent, for the destination did not answer others")] * len(records)
+            return self._publish_at_once(records)
+        finally:
+            turn.release()
+
+    def _publish_at_once(self, records: Sequence[Record]) -> Sequence[Outcome]:
         """Publish in one batch what is under no suspicion, and then each topic that is apart by itself.
 
         One that fails may have taken long, so it is the last of this wave: what else is apart comes in the next.

@@ -20,8 +20,8 @@ from asyncflow.scheduler import (
     Retry,
     Selection,
     Unavailable,
-    machinery,
 )
+from asyncflow.scheduler.loops import pulse
 from asyncflow.testing import MemoryPublisher, Signals
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.settled import wait_for_settled
@@ -83,7 +83,7 @@ class Moody(MemoryPublisher):
 def test_a_real_run_emits_every_event(
     application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machinery, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(pulse, "_WATCH_SECONDS", 0.01)
     signals = application.signals
     application.outbox.hooks.add(signals)
     publish_many(application, 3)

@@ -28,7 +28,8 @@ from asyncflow.events import (
     StepFailed,
     TasksSettled,
 )
-from asyncflow.scheduler import Outcome, Record, machinery
+from asyncflow.scheduler import Outcome, Record
+from asyncflow.scheduler.loops import pulse
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import LONG, Gate, Switch, ids_of
@@ -289,12 +290,12 @@ def test_the_watchdog_restarts_a_metronome_whose_thread_died(
     sqlite_application: Application, sqlite_schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     application = sqlite_application
-    monkeypatch.setattr(machinery, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(pulse, "_WATCH_SECONDS", 0.01)
     scheduler = sqlite_schedule(tick=0.02, max_pause_seconds=3600, min_pause_seconds=3600, wake_on_commit=False)
     scheduler.metronome.add(Fatal(), lambda: None)
     scheduler.start()
     assert application.signals.wait_for(LoopRestarted).loop == "metronome"
-    scheduler.metronome._beats.pop()
+    scheduler.metronome._cadences.pop()
     eventually(scheduler.metronome.is_alive)
     publish(application)
     wait_for_settled(application.signals, "kafka", 1)
@@ -318,7 +319,7 @@ class Deadly(MemoryPublisher):
 def test_the_watchdog_revives_a_relay_whose_thread_died(
     application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machinery, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(pulse, "_WATCH_SECONDS", 0.01)
     publish_many(application, 5)
     publisher = Deadly()
     schedule(publisher).start()

@@ -170,7 +170,7 @@ def test_a_scheduler_is_ready_while_it_has_leases_and_a_database(sqlite_applicat
     assert health.fault_of_readiness() == "it takes no part in the cluster"
     with scheduler, HealthServer(health, 0) as server:
         assert ask(server.port, "/readyz")[0] == 200
-        held, scheduler.engine = scheduler.engine, Dead()  # type: ignore[assignment]
+        held, scheduler.engines[""] = scheduler.engine, Dead()  # type: ignore[assignment]
         assert ask(server.port, "/readyz")[0] == 200  # an answer is kept for a second
         now[0] += 5
         assert ask(server.port, "/readyz") == (
@@ -178,7 +178,7 @@ def test_a_scheduler_is_ready_while_it_has_leases_and_a_database(sqlite_applicat
             {"status": "not ready", "reason": "the database does not answer: AttributeError"},
         )
         assert ask(server.port, "/healthz")[0] == 200  # a restart would mend nothing
-        scheduler.engine = held
+        scheduler.engines[""] = held
     assert health.fault_of_life() == "the scheduler has stopped"
 
 

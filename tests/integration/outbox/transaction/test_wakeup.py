@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from asyncflow import Message
+from asyncflow.outbox.transaction.wakeup import place_of
 from tests.integration.outbox.ways import AsyncWay, Way
 from tests.support.application import Application
 
@@ -212,3 +214,33 @@ def test_a_connection_of_an_engine_with_execution_options_rings_as_well(applicat
     with application.engine.execution_options(of_the_application=1).begin() as connection:
         application.outbox.publish(connection, "user.registered", {})
     assert rings == [{"user.registered"}]
+
+
+def test_who_listens_for_one_database_hears_of_its_commits_and_of_those_that_nobody_knows(
+    application: Application, way: Way, tmp_path: Path
+) -> None:
+    heard: list[str] = []
+    bell = application.outbox.bell
+    elsewhere, unknown = (create_engine(f"sqlite:///{tmp_path / name}.db") for name in ("elsewhere", "unknown"))
+    bell.connect(lambda _: heard.append("here"), place_of(application.engine))
+    bell.connect(lambda _: heard.append("elsewhere"), place_of(elsewhere))
+    with way(application.engine) as target:
+        application.outbox.publish(target, "user.registered", 1)
+    assert heard == ["here"]
+    for engine, told in ((elsewhere, ["elsewhere"]), (unknown, ["here", "elsewhere"])):
+        heard.clear()
+        application.Base.metadata.create_all(engine)
+        with way(engine) as target:
+            application.outbox.publish(target, "user.registered", 1)
+        assert heard == told
+        engine.dispose()
+
+
+def test_a_session_of_several_engines_wakes_all(application: Application) -> None:
+    heard: list[str] = []
+    application.outbox.bell.connect(lambda _: heard.append("here"), place_of(application.engine))
+    application.outbox.bell.connect(lambda _: heard.append("there"), ("mysql", "elsewhere", 3306, "shop"))
+    binds: Any = dict.fromkeys(application.Base.metadata.sorted_tables, application.engine)
+    with Session(binds=binds) as session, session.begin():
+        application.outbox.publish(session, "user.registered", 1)
+    assert heard == ["here", "there"]

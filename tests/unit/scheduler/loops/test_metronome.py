@@ -116,7 +116,7 @@ def test_a_dead_metronome_beats_again_after_stop_and_start(metronome: Metronome)
     metronome.add(Fatal(), lambda: None)
     metronome.start()
     thread_of(metronome).join(LONG)
-    metronome._beats.pop()
+    metronome._cadences.pop()
     beaten = beats.count
     metronome.stop()
     metronome.start()
@@ -133,3 +133,16 @@ def test_a_beat_that_raises_does_not_end_the_others(metronome: Metronome) -> Non
     metronome.add(IntervalTrigger(seconds=0.01), beats)
     metronome.start()
     beats.wait_for(3)
+
+
+def test_what_has_one_interval_is_one_beat_of_many_and_may_come_while_it_beats(metronome: Metronome) -> None:
+    first, later, other = Beats(), Beats(), Beats()
+    metronome.add(IntervalTrigger(seconds=0.01), first)
+    metronome.start()
+    first.wait_for(2)
+    metronome.add(IntervalTrigger(seconds=0.01), later)
+    metronome.add(IntervalTrigger(seconds=0.02), other)
+    later.wait_for(2)
+    other.wait_for(2)
+    assert metronome._scheduler is not None
+    assert len(metronome._scheduler.get_jobs()) == 2

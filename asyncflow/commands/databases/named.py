@@ -1,0 +1,69 @@
+"""The engine that a command is to work on, of one database or of several, as its options name it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from asyncflow.commands.target import scheduler_at, told_driver
+from asyncflow.errors import TargetNotFoundError, UnknownDatabaseError, nearest
+from asyncflow.scheduler.branches.sources import urls_from_toml
+from asyncflow.text import on_one_line, shown
+
+URL_VARIABLE, FILE_VARIABLE = "ASYNCFLOW_DATABASE_URL", "ASYNCFLOW_DATABASES"
+
+
+def names_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the names of the several databases that the options lead to; none if it is a single one, without a name.
+
+    Raises TargetNotFoundError or OptionError.
+    """
+    if options.target:
+        return scheduler_at(options.target).databases
+    path = _file_of(options)
+    return () if path is None else tuple(urls_from_toml(path))
+
+
+def engine_named(options: argparse.Namespace, **engine_options: Any) -> Engine:
+    """Return the engine of the database that the options name, without a scheduler.
+
+    Raises TargetNotFoundError, OptionError, or UnknownDatabaseError.
+    """
+    path, name = _file_of(options), getattr(options, "database", None)
+    if path is None:
+        url: Any = options.database_url or os.environ.get(URL_VARIABLE)
+        if not url:
+            raise TargetNotFoundError(
+                "no database named; give --database-url URL, --databases FILE, or module:attribute of a Scheduler"
+            )
+        if name is not None:
+            raise UnknownDatabaseError(f"--database is {shown(name)}, but the URL names a single one; leave it out")
+    else:
+        url = _url_of(urls_from_toml(path), name)
+    try:
+        return create_engine(url, **engine_options)
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        # Without the URL: what cannot be parsed cannot be shown without its password either.
+        fault = told_driver(error) or on_one_line(error)
+        raise TargetNotFoundError(f"the database URL cannot be used: {fault}") from error
+
+
+def _file_of(options: argparse.Namespace) -> str | None:
+    """Return the file of several databases, which goes before a URL that only the environment names."""
+    given: str | None = getattr(options, "databases", None)
+    if given is not None or options.database_url:
+        return given
+    return os.environ.get(FILE_VARIABLE) or None
+
+
+def _url_of(urls: dict[str, Any], name: str | None) -> Any:
+    known = ", ".join(urls)
+    if name is None:
+        raise UnknownDatabaseError(f"there are several databases; name one: --database, of {known}")
+    if name not in urls:
+        raise UnknownDatabaseError(f"there is no database {shown(name)}{nearest(name, urls)}; there are {known}")
+    return urls[name]

@@ -1,0 +1,104 @@
+"""What a scheduler is made of, and the making of what belongs to one process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from sqlalchemy import Engine
+
+from asyncflow.errors import OptionError
+from asyncflow.event_log import LoggedHooks
+from asyncflow.events import Hook, Hooks
+from asyncflow.outbox import Outbox
+from asyncflow.scheduler.branches.branch import Branch
+from asyncflow.scheduler.branches.branches import Branches
+from asyncflow.scheduler.branches.engines import ONLY
+from asyncflow.scheduler.branches.hearing import Communal, Named
+from asyncflow.scheduler.branches.shared_routes import SharedRoutes
+from asyncflow.scheduler.counters import Tally
+from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers
+from asyncflow.scheduler.instance import Instance
+from asyncflow.scheduler.loops.callers_loop import AtHome
+from asyncflow.scheduler.loops.pulse import Pulse
+from asyncflow.scheduler.machinery import Machinery
+from asyncflow.scheduler.publishing.breakers import Breakers
+from asyncflow.scheduler.publishing.route import Route
+from asyncflow.scheduler.settings import SchedulerSettings
+
+Homes = AtHome | Mapping[str, AtHome] | None  # of one database, or by the names of several
+
+
+class Blueprint:
+    """Hold the instances, and who hears of them; lives as long as the scheduler, and changes nothing after its making.
+
+    ``hooks`` hear of all databases. Each of several has its own memory and counts, which come first.
+    """
+
+    def __init__(
+        self,
+        engines: Mapping[str, Engine],
+        outbox: Outbox,
+        settings: SchedulerSettings,
+        hooks: Iterable[Hook],
+        at_home: Homes,
+    ) -> None:
+        self._settings = settings
+        self._is_of_one = ONLY in engines
+        homes = at_home if isinstance(at_home, Mapping) else dict.fromkeys(engines, at_home)
+        tallies = {name: Tally() for name in engines}
+        heard = Hooks(hooks)
+        self.hooks = LoggedHooks([*tallies.values(), *heard] if self._is_of_one else heard)
+        self.instances: list[Instance] = []
+        self._tallies = tallies
+        for name, engine in engines.items():
+            own = self.hooks if self._is_of_one else Hooks([tallies[name]])
+            instance = Instance(outbox, engine, settings, own, homes[name], database_name=name)
+            further = () if self._is_of_one else (Named(name, self.hooks),)
+            tallies[name].hand_on_to(instance.lately, instance.counts, *further)
+            self.instances.append(instance)
+
+    def require(self, jobs: Jobs, registry: GivenRegistry) -> None:
+        """Raise OptionError for what goes with a single database alone."""
+        if self._is_of_one:
+            return
+        if tuple(jobs):
+            raise OptionError(
+                "jobs are given to a scheduler of several databases, which would run each of them once for every "
+                "database; give them to a Scheduler(engine, ...) of their own"
+            )
+        if registry is not None:
+            raise OptionError(
+                "a registry is given to a scheduler of several databases, each of which keeps its own instances and "
+                "leases; leave it out, or run a scheduler for each database"
+            )
+
+    def forget(self) -> None:
+        """Forget what was counted and met, in the child of a fork."""
+        for instance in self.instances:
+            self._tallies[instance.database_name].clear()
+            instance.lately.clear()
+            instance.counts.clear()
+
+    def make(self, publishers: Publishers, jobs: Jobs, registry: GivenRegistry) -> Branches:
+        """Make what belongs to this process: names of instances, connections, threads and locks."""
+        if self._is_of_one:
+            (instance,) = self.instances
+            machinery = Machinery(instance, self._routes_of_one(instance, publishers), jobs, registry)
+            return Branches([self._branch(instance, machinery)], None)
+        pulse = Pulse(self.hooks)
+        return Branches(list(self._sharing(publishers, pulse)), pulse)
+
+    def _routes_of_one(self, instance: Instance, publishers: Publishers) -> dict[str, Route]:
+        return {
+            name: Route(name, publisher, Breakers(name, self._settings, instance.hooks))
+            for name, publisher in publishers.items()
+        }
+
+    def _sharing(self, publishers: Publishers, pulse: Pulse) -> Iterator[Branch]:
+        hooks = Hooks([Communal(self.hooks, [instance.lately for instance in self.instances])])
+        routes = SharedRoutes(publishers, self._settings, hooks, len(self.instances))
+        for instance in self.instances:
+            yield self._branch(instance, Machinery(instance, routes.of_one(), pulse=pulse))
+
+    def _branch(self, instance: Instance, machinery: Machinery) -> Branch:
+        return Branch(instance, self._tallies[instance.database_name], machinery)

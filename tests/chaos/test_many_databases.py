@@ -1,0 +1,115 @@
+"""One process serves many databases: one is killed, one slowed, the others notice nothing; and what 64 cost idle."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import pytest
+
+from asyncflow import Scheduler
+from tests.chaos.findings import Tell
+from tests.chaos.many_databases import Arrivals, Shops, Statements, shops_in, steady_load
+from tests.unit.scheduler.waiting import eventually
+
+LONG = 300.0
+pytestmark = pytest.mark.alone
+
+
+def p99(seconds: Sequence[float]) -> float:
+    return quantiles(seconds, n=100)[98]
+
+
+def steady_p99(shops: Shops, arrivals: Arrivals, names: Sequence[str], seconds: float) -> float:
+    """Return the 99th percentile of the time from a message's writing to its publishing, under a steady load."""
+    with steady_load(shops, names, 10):
+        time.sleep(seconds / 4)  # until all have warmed up
+        before = {name: len(arrivals.seconds[name]) for name in names}
+        time.sleep(seconds)
+    return p99([one for name in names for one in arrivals.seconds[name][before[name] :]])
+
+
+def throughput(shops: Shops, arrivals: Arrivals, names: Sequence[str], messages: int) -> float:
+    """Return how many messages a second are published while each of the databases has a backlog."""
+    began = arrivals.count(names)
+    for name in names:
+        for _ in range(messages // 500):
+            shops.publish(name, 500)
+    before, since = arrivals.count(names), time.monotonic()
+    eventually(lambda: arrivals.count(names) == began + messages * len(names), LONG)
+    return (arrivals.count(names) - before) / (time.monotonic() - since)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
+def test_of_eight_databases_a_killed_and_a_slow_one_cost_the_others_nothing(
+    kind: str, tmp_path: Path, finding: Tell
+) -> None:
+    with shops_in(kind, 8, tmp_path) as shops:
+        arrivals = Arrivals()
+        others = [f"db{number}" for number in range(2, 8)]
+        with Scheduler(shops.through, shops.outbox, {"kafka": arrivals}, on_success="delete"):
+            figures: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+            steady_p99(shops, arrivals, others, 5)
+            for is_hurt in (False, True, False, True):  # in turn: what else the machine does concerns both alike
+                hurt(shops, is_hurt)
+                found = steady_p99(shops, arrivals, others, 20), throughput(shops, arrivals, others, 5000)
+                figures[is_hurt].append(found)
+            hurt(shops, False)
+            shops.publish("db0", 1)
+            eventually(lambda: len(arrivals.seconds["db0"]) == 5 + 1, LONG)
+    of_p99, of_throughput = (
+        median(one[place] for one in figures[True]) / median(one[place] for one in figures[False]) for place in (0, 1)
+    )
+    finding(f"{kind}: p99 {of_p99:.2f} times, throughput {of_throughput:.2f} times; {figures}")
+    assert of_p99 < 1.5
+    assert of_throughput > 0.8
+
+
+def hurt(shops: Shops, is_hurt: bool) -> None:
+    """Kill the first database and slow the second one by 200 ms a statement, with work in both; or mend both."""
+    killed, slow = shops.proxies["db0"], shops.proxies["db1"]
+    killed.refuse(is_hurt)
+    if is_hurt:
+        killed.reset()
+    slow.delay(0.2 if is_hurt else 0.0)
+    for name in ("db0", "db1"):
+        shops.publish(name, 1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_sixty_four_idle_databases_cost_few_threads_and_statements(tmp_path: Path, finding: Tell) -> None:
+    with shops_in("mariadb", 64, tmp_path) as shops:
+        statements, memory = Statements(shops.through), megabytes()
+        began = time.monotonic()
+        with Scheduler(shops.through, shops.outbox, {"kafka": Arrivals()}) as scheduler:
+            eventually(lambda: all(branch.fault() is None for branch in scheduler.branches), LONG)
+            took = time.monotonic() - began
+            time.sleep(20)  # what is done once is done
+            before, since, cpu = statements.count, time.monotonic(), sum(os.times()[:2])
+            time.sleep(30)
+            seconds = time.monotonic() - since
+            each, busy = (statements.count - before) / seconds / 64, (sum(os.times()[:2]) - cpu) / seconds
+            ours = sum(thread.name.startswith("asyncflow") for thread in threading.enumerate())
+            pools: list[Any] = [engine.pool for engine in shops.through.values()]
+            connections = sum(pool.checkedout() for pool in pools)
+            finding(
+                f"64 databases: all begun in {took:.1f} s, {ours} threads, {connections} connections in use, "
+                f"{each:.2f} statements/s each, {busy:.0%} of a CPU with the proxies, {megabytes() - memory:.0f} MB"
+            )
+            assert ours <= 64 * 4 + 4
+            assert each < 6
+            assert connections <= 64 * 5
+
+
+def megabytes() -> float:
+    """Return the most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
