@@ -19,7 +19,7 @@ from asyncflow.outbox.declarations.task_type import require_number
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.diagnosis.letters import LetterGroup, letter_groups
 from asyncflow.scheduler.operator.by_hand.notes import Note, Notes
-from asyncflow.scheduler.operator.dead_letters import Changed
+from asyncflow.scheduler.operator.dead_letters import Changed, DeadLetterPage
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState
 from asyncflow.text import printable
 
@@ -92,7 +92,7 @@ def _list(options: argparse.Namespace) -> int:
     if options.json:
         tell(as_json(page))
         return 0
-    tell(render(page.letters))
+    tell(render(page.letters, goes_on=page.next is not None))
     if page.next is not None:
         tell(f"\nmore: --after {page.next}")
     return 0
@@ -159,7 +159,7 @@ class _Changes:
 
 def _preview(options: argparse.Namespace, selection: Selection, letters: DeadLetters) -> int:
     if selection.wanted_ids is None:
-        page = letters.list(task_type=options.task_type, key=options.key, limit=_SHOWN)
+        page = _first_page(letters, options)
         tell(render(page.letters))
         if page.next is not None:
             tell("…")
@@ -169,20 +169,29 @@ def _preview(options: argparse.Namespace, selection: Selection, letters: DeadLet
     return _USAGE
 
 
+def _first_page(letters: DeadLetters, options: argparse.Namespace) -> DeadLetterPage:
+    """Return the first page that holds any; a key may have many tasks before its first dead letter."""
+    chosen = {"task_type": options.task_type, "key": options.key, "limit": _SHOWN}
+    page = letters.list(**chosen)
+    while not page.letters and page.next is not None:
+        page = letters.list(**chosen, after=page.next)
+    return page
+
+
 def _told(action: str, changed: Changed) -> str:
     lines = [f"{changed.count} {'task' if changed.count == 1 else 'tasks'} {_DONE[action]}"]
     lines += [f"left alone: {task_id} is {status}" for task_id, status in changed.left.items()]
     return "\n".join(lines)
 
 
-def render(letters: Sequence[DeadLetter]) -> str:
-    """Return dead letters as text for a terminal, two lines each."""
+def render(letters: Sequence[DeadLetter], *, goes_on: bool = False) -> str:
+    """Return a page of dead letters as text for a terminal, two lines each; ``goes_on``: there is another page."""
     lines = [f"{'TASK':<36} {'FAILED AT (UTC)':<19} {'RETRIES':>7} TASK TYPE"]
     for letter in letters:
         name = printable(letter.task_type) + (f" key={printable(letter.key)}" if letter.key else "")
         lines.append(f"{letter.task_id} {letter.failed_at:%Y-%m-%d %H:%M:%S} {letter.retry_count:>7} {name}")
         lines.append(f"    {letter.log.splitlines()[0] if letter.log else '(no log)'}")
-    return "\n".join(lines if letters else [*lines, "(no dead letters)"])
+    return "\n".join(lines if letters else [*lines, "(none so far)" if goes_on else "(no dead letters)"])
 
 
 def render_groups(groups: Sequence[LetterGroup], notes: Mapping[str, Note], width: int) -> str:

@@ -75,14 +75,6 @@ class KeyRows:
                 given = found[-1] if found else None
                 return KeyRowsPage(found, Cursor.past_unwanted(after, given, newest_first=self._span.newest_first))
 
-    def all_the_way(self, connection: Connection, after: Cursor | None, most: int) -> list[Row[Any]]:
-        """Read up to ``most`` rows behind a cursor, however many are not wanted; none at the key's end."""
-        while True:
-            page = self.page(connection, after, most)
-            if page.rows or page.last is None:
-                return page.rows
-            after = page.last
-
     def _read(self, connection: Connection, after: Cursor | None, most: int) -> Sequence[Row[Any]]:
         values: dict[str, Any] = {"its_key": self._key, "most": most}
         if after is not None:

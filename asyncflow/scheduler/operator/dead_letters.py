@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -33,7 +32,7 @@ from asyncflow.scheduler.operator.revived_keys import RevivedKeys
 from asyncflow.scheduler.operator.selection import Selection, task_id_of
 from asyncflow.scheduler.operator.shown_payload import mended
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState, letter_of, state_of
-from asyncflow.scheduler.operator.walk import walk_of
+from asyncflow.scheduler.operator.walk import pages_of, walk_of
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.fingerprints import error_of
 from asyncflow.scheduler.table.log_lines import log_line, short_error
@@ -88,7 +87,8 @@ class DeadLetters:
     ) -> DeadLetterPage:
         """Return a page, of a type or key if given; pages repeat and skip nothing, whatever changes meanwhile.
 
-        Raises OptionError.
+        Of a key with many tasks that are no dead letters a page may have fewer, or none, and yet a next one. Raises
+        OptionError.
         """
         require_whole("limit", limit, 1, MOST_READ)
         is_filter = task_type is not None or key is not None
@@ -201,14 +201,14 @@ class DeadLetters:
 
     def _list(self, connection: Connection, selection: Selection, limit: int, after: Cursor | None) -> DeadLetterPage:
         until = connection.execute(queries.now()).scalar_one()
-        cursors = walk_of(selection, self._outbox, Status.FAILED, until).page(connection, after, limit + 1)
-        shown = cursors[:limit]
-        rows = connection.execute(queries.summaries(self._tasks), self._named(cursor.id for cursor in shown))
-        letters = {row.id: letter_of(row) for row in rows}
-        is_more = len(cursors) > limit
+        places, following = walk_of(selection, self._outbox, Status.FAILED, until).page(connection, after, limit)
+        letters: dict[UUID, DeadLetter] = {}
+        if places:
+            rows = connection.execute(queries.summaries(self._tasks), self._named(cursor.id for cursor in places))
+            letters = {row.id: letter_of(row) for row in rows}
         return DeadLetterPage(
-            [letters[cursor.id] for cursor in shown if cursor.id in letters],
-            shown[-1].as_text(_list_of(selection)) if is_more else None,
+            [letters[cursor.id] for cursor in places if cursor.id in letters],
+            None if following is None else following.as_text(_list_of(selection)),
         )
 
     def _facts(self, connection: Connection, rows: Sequence[Row[Any]]) -> dict[Any, Row[Any]]:
@@ -253,10 +253,8 @@ class DeadLetters:
             return
         until = run_again(database, lambda connection: connection.execute(queries.now()).scalar_one())
         for status in statuses:
-            walk, after = walk_of(selection, self._outbox, status, until), None
-            while cursors := run_again(database, partial(walk.page, after=after, limit=_PAGE)):
-                yield [cursor.id for cursor in cursors]
-                after = cursors[-1]
+            for places in pages_of(walk_of(selection, self._outbox, status, until), database, _PAGE):
+                yield [cursor.id for cursor in places]
 
     def _change_batch(self, database: Database, batch: _Batch) -> _ChangedBatch:
         """Change a batch once, though the answer to its COMMIT be lost."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Row
 
@@ -14,17 +15,47 @@ from asyncflow.outbox.look_up.cursor import Cursor
 from asyncflow.outbox.look_up.key_rows import KeyRows
 from asyncflow.outbox.look_up.task_rows import Filter, along_index
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler.connections.again import run_again
+from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.heads.queries import Lane, read_heads, read_heads_of
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.selection import Selection
 
 
+class WalkPage(NamedTuple):
+    """Hold where rows stand, and behind which place to go on; None at the end.
+
+    It may hold few rows, or none, and yet go on: no page reads more than a part of what is not selected.
+    """
+
+    places: Sequence[Cursor]
+    next: Cursor | None
+
+    @classmethod
+    def of(cls, places: Sequence[Cursor], limit: int) -> WalkPage:
+        """Return the page of the first ``limit`` places, which goes on if there are more."""
+        shown = places[:limit]
+        return cls(shown, shown[-1] if len(places) > limit else None)
+
+
 class Walk(Protocol):
     """Read where rows stand, in one order, page by page, none that came after the walk began."""
 
-    def page(self, connection: Connection, after: Cursor | None, limit: int) -> list[Cursor]:
-        """Return the cursors of up to ``limit`` rows behind ``after``; none at the end."""
+    def page(self, connection: Connection, after: Cursor | None, limit: int) -> WalkPage:
+        """Return up to ``limit`` rows behind ``after``, or from the first."""
         ...
+
+
+def pages_of(walk: Walk, database: Database, limit: int) -> Iterator[Sequence[Cursor]]:
+    """Yield where the rows of each page stand that has any, to the end; each page is read in its own transaction."""
+    after = None
+    while True:
+        page = run_again(database, partial(walk.page, after=after, limit=limit))
+        if page.places:
+            yield page.places
+        if page.next is None:
+            return
+        after = page.next
 
 
 def walk_of(selection: Selection, outbox: Outbox, status: Status, until: datetime) -> Walk:
@@ -52,16 +83,16 @@ class _IndexWalk:
         self._until = until
         self._task_type = task_type
 
-    def page(self, connection: Connection, after: Cursor | None, limit: int) -> list[Cursor]:
+    def page(self, connection: Connection, after: Cursor | None, limit: int) -> WalkPage:
         found: list[Cursor] = []
-        while len(found) < limit:
-            most = limit - len(found)
+        while len(found) <= limit:
+            most = limit + 1 - len(found)
             rows = self._read(connection, after, most)
             found += [Cursor.along_index(row) for row in rows if _was_there(row, self._until)]
             if len(rows) < most:
                 break
             after = Cursor.along_index(rows[-1])
-        return found
+        return WalkPage.of(found, limit)
 
     def _read(self, connection: Connection, after: Cursor | None, most: int) -> list[Row[Any]]:
         rows: list[Row[Any]] = []
@@ -82,17 +113,17 @@ class _LaneWalk:
         self._task_type = task_type
         self._lanes: Sequence[Lane] | None = None
 
-    def page(self, connection: Connection, after: Cursor | None, limit: int) -> list[Cursor]:
+    def page(self, connection: Connection, after: Cursor | None, limit: int) -> WalkPage:
         if self._lanes is None:
             self._lanes = self._read_lanes(connection)
         found: list[Cursor] = []
         at = None if after is None else (after.task_type, after.shard)
         for lane in self._lanes:
             if at is None or lane >= at:
-                found += self._read(connection, lane, after if lane == at else None, limit - len(found))
-                if len(found) == limit:
+                found += self._read(connection, lane, after if lane == at else None, limit + 1 - len(found))
+                if len(found) > limit:
                     break
-        return found
+        return WalkPage.of(found, limit)
 
     def _read_lanes(self, connection: Connection) -> Sequence[Lane]:
         tasks, name = self._outbox.tasks, self._task_type
@@ -118,8 +149,9 @@ class _KeyWalk:
         chosen = Filter(task_type=task_type, status=status)
         self._rows = KeyRows(outbox.tasks, key, lambda row: chosen.takes(row) and _was_there(row, until))
 
-    def page(self, connection: Connection, after: Cursor | None, limit: int) -> list[Cursor]:
-        return list(map(Cursor.along_key, self._rows.all_the_way(connection, after, limit)))
+    def page(self, connection: Connection, after: Cursor | None, limit: int) -> WalkPage:
+        rows, last = self._rows.page(connection, after, limit)
+        return WalkPage(list(map(Cursor.along_key, rows)), last)
 
 
 def _was_there(row: Any, until: datetime) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Engine, update
 
 from asyncflow import Message, Status, cli
 from asyncflow.integrations.encryption import AesGcm, make_key
+from asyncflow.outbox.look_up import key_rows
 from asyncflow.scheduler import Rejected
 from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application
@@ -70,6 +72,27 @@ def test_dead_letters_are_listed_page_by_page_and_shown(run: Run, failed: list[U
         assert told in out
     code, _, errors = run("dead-letters", "show", "--id", str(uuid4()))
     assert (code, "there is no task" in errors) == (1, True)
+
+
+def test_a_dead_letter_behind_many_tasks_of_its_key_is_listed_and_shown_before_a_change(
+    application: Application, run: Run, failed: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_rows, "MOST_EXAMINED", 1)
+    tasks = application.outbox.tasks
+    for place in range(3):
+        with application.session() as session, session.begin():
+            (other,) = application.outbox.publish_many(session, "user.registered", [Message({}, key="A2")])
+        with application.engine.begin() as connection:
+            long_ago = timedelta(days=place - 9)
+            connection.execute(update(tasks).where(tasks.c.id == other).values(created_at=long_ago))
+    words, pages = ("dead-letters", "list", "--key", "A2", "--limit", "1"), 1
+    out = run(*words)[1]
+    while str(failed[2]) not in out:
+        assert "(none so far)" in out
+        out, pages = run(*words, "--after", out.split("--after ")[1].strip())[1], pages + 1
+    assert pages == 3
+    assert str(failed[2]) in run("dead-letters", "replay", "--key", "A2")[1]
+    assert run("dead-letters", "replay", "--key", "A2", "--yes")[1] == "1 task replayed\n"
 
 
 @pytest.mark.parametrize(

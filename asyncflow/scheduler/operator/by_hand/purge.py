@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from sqlalchemy import Connection, Engine
 
@@ -21,7 +20,7 @@ from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.operator import queries as task_queries
 from asyncflow.scheduler.operator.audit import Act, Subject
 from asyncflow.scheduler.operator.by_hand import queries
-from asyncflow.scheduler.operator.walk import walk_of_old
+from asyncflow.scheduler.operator.walk import pages_of, walk_of_old
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.text import shown
 
@@ -104,10 +103,9 @@ class Purger:
         age = timedelta(seconds=purge.older_than_seconds)
         moment: datetime = run_again(database, lambda connection: connection.execute(task_queries.now()).scalar_one())
         for status in purge.statuses:
-            walk, after = walk_of_old(purge.task_type, self._outbox, status, moment - age), None
-            while page := run_again(database, partial(walk.page, after=after, limit=_PAGE)):
+            walk = walk_of_old(purge.task_type, self._outbox, status, moment - age)
+            for page in pages_of(walk, database, _PAGE):
                 yield status, page
-                after = page[-1]
 
     def _delete(self, database: Database, status: Status, page: Sequence[Cursor]) -> int:
         ids, most = [cursor.id for cursor in page], [0]
