@@ -19,7 +19,7 @@ from asyncflow.leash import Leash
 from asyncflow.outbox.declarations.signals import HandlerSignal
 from asyncflow.repeats import AWAY, Repeats, is_expected, kind_of
 from asyncflow.sentences import sentence_of
-from asyncflow.text import hide_parameters, without_parameters
+from asyncflow.text import hide_parameters, printable, without_parameters
 
 _QUIET = (
     events.TaskEnqueued,
@@ -149,10 +149,13 @@ def level_of(event: Event) -> int:
 
 
 def line_of(event: Event) -> str:
-    """Return ``Sentence [EventName field=value …]``, without fields that are empty; times with three digits."""
+    """Return ``Sentence [EventName field=value …]``, without fields that are empty; times with three digits.
+
+    What a terminal would act on or hide is escaped: names and errors may have come from anywhere.
+    """
     fields = ((field.name, getattr(event, field.name)) for field in dataclasses.fields(event))
     told = (f"{name}={_shown(value)}" for name, value in fields if value is not None and value not in ("", ()))
-    return f"{sentence_of(event)} [{' '.join([type(event).__name__, *told])}]"
+    return printable(f"{sentence_of(event)} [{' '.join([type(event).__name__, *told])}]")
 
 
 def _server_log(logger: logging.Logger) -> logging.Logger | None:

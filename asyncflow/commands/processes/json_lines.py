@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from asyncflow.commands.terminal.as_json import printable_json
 from asyncflow.events import Event
 from asyncflow.text import without_parameters
 
@@ -28,7 +29,7 @@ class JsonFormatter(logging.Formatter):
         self._fixed: dict[str, Any] = {} if process is None else {"process": process}
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the line, with all escaped that a terminal acts on or hides."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -45,9 +46,10 @@ class JsonFormatter(logging.Formatter):
         if record.stack_info:
             line["stack"] = record.stack_info
         try:
-            return orjson.dumps(line, default=str).decode()
+            text = orjson.dumps(line, default=str)
         except TypeError:  # half a surrogate pair, as in the name of a file, or a number of more than 64 bits
-            return orjson.dumps(_fit(line), default=str).decode()
+            text = orjson.dumps(_fit(line), default=str)
+        return printable_json(text.decode())
 
 
 def _fit(value: Any) -> Any:

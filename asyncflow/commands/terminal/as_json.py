@@ -20,7 +20,12 @@ def as_json(answer: Any) -> str:
     """
     options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
     lines = orjson.dumps(answer, default=_plain, option=options).decode().split("\n")
-    return "\n".join(line if line.isprintable() else "".join(map(_printable, line)) for line in lines)
+    return "\n".join(map(printable_json, lines))
+
+
+def printable_json(line: str) -> str:
+    """Return a line of JSON that says the same, with all escaped that a terminal acts on or hides."""
+    return line if line.isprintable() else "".join(map(_printable, line))
 
 
 def _printable(character: str) -> str:

@@ -190,6 +190,19 @@ def test_an_event_is_a_sentence_with_its_fields_on_one_line_at_its_level(event: 
     assert sentence != "Something happened"
 
 
+@pytest.mark.parametrize("character", [*"\x1b\n\x9b\u202e\x7f"])
+def test_nothing_in_a_line_is_acted_on_by_a_terminal(character: str) -> None:
+    name = f"mail{character}forged"
+    for event in (
+        events.WorkerStarted("host:1", "http://tasks", (name,)),
+        events.UnknownTypeSeen(name),
+        events.StepFailed(name, ValueError(name), 0.1),
+    ):
+        line = line_of(event)
+        assert line.isprintable()
+        assert "forged" in line
+
+
 def test_every_event_has_a_line() -> None:
     kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)]
     assert {type(event) for event, _, _ in CASES} == set(kinds) - {Event}

@@ -22,7 +22,7 @@ def lines_of(event: Event) -> list[Any]:
     class Kept(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             text = JsonFormatter("2/4").format(record)
-            assert "\n" not in text
+            assert text.isprintable()
             lines.append(json.loads(text))
 
     logger, kept = logging.getLogger("test_json_lines"), Kept()
@@ -47,10 +47,10 @@ def test_an_event_is_told_with_its_fields() -> None:
 
 def test_an_error_is_told_with_its_traceback_on_one_line() -> None:
     try:
-        raise ValueError("no such\nuser\x1b[31m")
+        raise ValueError("no such\nuser\x1b[31m\x9b31m\u202e\x7f\U000e0001")
     except ValueError as error:
         (line,) = lines_of(AttemptFailed(ID, "mail", "A1", 1, 5, 1.0, error, 2.5))
-    assert line["fields"]["error"] == "ValueError: no such\nuser\x1b[31m"
+    assert line["fields"]["error"] == "ValueError: no such\nuser\x1b[31m\x9b31m\u202e\x7f\U000e0001"
     assert line["fields"]["task_id"] == str(ID)
     assert line["fields"]["queue_seconds"] == 2.5
     assert "test_json_lines.py" in line["traceback"]
