@@ -31,7 +31,7 @@ from asyncflow.outbox.lines.limits import LIMITS
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.charts.chart_writer import ChartWriter
 from asyncflow.scheduler.charts.minute_counts import MinuteCounts
-from asyncflow.scheduler.cluster.shard_count import require_shard_count
+from asyncflow.scheduler.cluster.shard_count import record_shard_count, require_shard_count
 from asyncflow.scheduler.configuration.configurations import Configurations
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.connections.engine_check import require_engine
@@ -89,6 +89,7 @@ class TaskService:
         self._opening = Opening(outbox.encryption, self.databases, self.claims, self.catalogue.type_of, self.hooks)
         self._engine = engine
         self._has_tables = False
+        self._is_recorded = False
         self._started_by: int | None = None
         every_shard = range(outbox.shard_count)
         self._monitor = Monitor(
@@ -160,8 +161,8 @@ class TaskService:
 
         Raises UnknownTaskTypeError, or ShardCountMismatchError: no scheduler would find what is written.
         """
-        if not self._has_tables:
-            await self.call(self._require_tables)
+        if not self._is_recorded:
+            await self.call(self._record_shards)
         if name not in self.catalogue or self.catalogue.is_stale:
             await self.call(self.catalogue.refresh)
         return self.catalogue.require(name, caller.may_use)
@@ -248,6 +249,11 @@ class TaskService:
         require_tables(self._engine, self.outbox)
         require_shard_count(self._engine, self.outbox)
         self._has_tables = True
+
+    def _record_shards(self) -> None:
+        self._require_tables()
+        record_shard_count(self._engine, self.outbox)  # of a scheduler that comes later, and would read others
+        self._is_recorded = True
 
     def _require_database(self) -> None:
         if not self._has_tables:

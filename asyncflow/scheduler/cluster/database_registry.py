@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, Row
 
-from asyncflow.errors import ShardCountMismatchError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.lines.limits import Limits
 from asyncflow.outbox.status import Status
@@ -20,6 +19,7 @@ from asyncflow.scheduler.cluster.bulletin import Bulletin, ClockGap, Told
 from asyncflow.scheduler.cluster.queries import HEAD
 from asyncflow.scheduler.cluster.registry import View
 from asyncflow.scheduler.cluster.rhythm import Rhythm
+from asyncflow.scheduler.cluster.shard_count import record_shards
 from asyncflow.scheduler.cluster.views import Views
 from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.caution import Caution
@@ -65,7 +65,7 @@ class DatabaseRegistry:
 
     def join(self, job: str, item_count: int, *, is_candidate: bool, changed: Callable[[], None]) -> None:
         """Record the shards unless they are, and become a member. Nothing is pushed: ``changed`` is never called."""
-        self._run(lambda connection: self._record_shards(connection, job, item_count))
+        self._run(lambda connection: record_shards(connection, self._shards, job, item_count))
         self._joined.add(job)
         self._memberships[job] = is_candidate
         self._run(lambda connection: self._insert_member(connection, job))
@@ -177,23 +177,6 @@ class DatabaseRegistry:
 
     def _of(self, job: str) -> dict[str, str]:
         return {"its_job": job, "its_instance": self.instance}
-
-    def _record_shards(self, connection: Connection, job: str, expected: int) -> None:
-        recorded = self._recorded(connection, job)
-        if recorded == 0:
-            # Somebody else may do the same at this moment. What was there before ours tells another count, even a
-            # smaller one, which the rows that we added would hide.
-            new = queries.insert_shards(connection, self._shards, job, expected)
-            recorded = self._recorded(connection, job) - (new if new < expected else 0)
-        if recorded != expected:
-            raise ShardCountMismatchError(
-                f"shard_count of {job!r} is {expected}, but {self._shards.fullname} records {recorded}; "
-                f"use {recorded} in every process. To change it, stop them all: run `asyncflow reshard` for the "
-                f"outbox, or start a job of your own once with overwrite=True"
-            )
-
-    def _recorded(self, connection: Connection, job: str) -> int:
-        return len(connection.execute(queries.recorded_shards(self._shards), {"its_job": job}).all())
 
     def _forget_members(self) -> None:
         """Delete those of whom nothing was heard for long, by the clock and by one's own watch alike.

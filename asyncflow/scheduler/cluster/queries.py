@@ -97,13 +97,13 @@ def _number(value: int) -> ColumnElement[int]:
 
 @lru_cache(maxsize=32)
 def read_owners(shards: Table) -> Select[Any]:
-    """Read job, shard, owner, seconds of the lease left and until it begins, of every shard.
+    """Read job, shard, owner, epoch, seconds of the lease left and until it begins, of every shard.
 
     One that is still to begin was written before the clock was set back.
     """
     s = shards.c
     lease = (seconds_until(s.lease_until).label("seconds_left"), seconds_until(s.acquired_at).label("begins_in"))
-    return select(s.job, s.shard, s.owner, *lease).order_by(s.job, s.shard)
+    return select(s.job, s.shard, s.owner, s.epoch, *lease).order_by(s.job, s.shard)
 
 
 # -- fencing ---------------------------------------------------------------------------------------------

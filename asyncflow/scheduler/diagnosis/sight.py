@@ -16,7 +16,7 @@ from asyncflow.scheduler.heads.parts import HeadParts
 from asyncflow.scheduler.heads.queries import Head, read_heads_of
 from asyncflow.scheduler.table.queries import read_clock
 from asyncflow.scheduler.telling.instance_state import InstanceState
-from asyncflow.scheduler.telling.roll_call import Member, owners_of_shards, recorded_members
+from asyncflow.scheduler.telling.roll_call import Member, recorded_members, recorded_shards
 
 _MOST_PARTS = 16  # of the heads: some 8,000 lanes, in about a tenth of a second
 MOST_TYPES = 100  # whose reasons are looked for: those that wait longest
@@ -46,7 +46,7 @@ class Sight:
 
     now: datetime
     members: Sequence[Member]
-    owners: Mapping[int, str | None]  # shards of the outbox; None: nobody, or a lease that ran out
+    owners: Mapping[int, str | None]  # of shards; None: nobody, or a lease that ran out. Empty: no scheduler came yet
     waiting: Sequence[Waiting] = ()
     off: frozenset[str] = frozenset()
     at_work: frozenset[str] = frozenset()  # types without a handler in some instance, that somebody works on
@@ -131,10 +131,11 @@ def _seen(connection: Connection, outbox: Outbox, waiting: list[Waiting], last: 
     names = [one.task_type for one in waiting[:MOST_TYPES]]
     members = [one for one in recorded_members(connection, outbox) if one.lease_seconds_left > 0]
     unhandled = {name for member in members if member.state for name in member.state.unhandled}
+    shards = recorded_shards(connection, outbox)
     return Sight(
         now=connection.execute(read_clock()).scalar_one(),
         members=members,
-        owners=owners_of_shards(connection, outbox),
+        owners=shards.owners if shards.were_owned or members else {},
         waiting=waiting,
         off=_switched_off(connection, outbox, names),
         at_work=frozenset(name for name in unhandled.intersection(names) if _is_at_work(connection, outbox, name)),

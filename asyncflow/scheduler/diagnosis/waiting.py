@@ -54,7 +54,7 @@ def _no_instance(sight: Sight) -> Finding | None:
         name=f"of {listed(one.task_type for one in sight.waiting)}",
         since=sight.ago(longest.seconds),
         cause=(
-            f"No scheduler runs{'' if has_run else ', and none has ever been started here'}; "
+            f"No scheduler runs{'' if has_run else ', and none has taken a shard here yet'}; "
             f"the oldest due task waits for {lasting(longest.seconds)}."
         ),
         remedy=_RUN,

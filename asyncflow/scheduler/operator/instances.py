@@ -15,7 +15,7 @@ from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator import look_queries
 from asyncflow.scheduler.operator.audit import Act, Subject, noting
-from asyncflow.scheduler.telling.roll_call import Member, owners_of_shards, recorded_members
+from asyncflow.scheduler.telling.roll_call import Member, recorded_members, recorded_shards
 from asyncflow.text import shown
 
 
@@ -85,7 +85,7 @@ class Instances:
         run_briefly(self._engine, write)
 
     def _read(self, connection: Connection) -> list[InstanceView]:
-        owned = Counter(owners_of_shards(connection, self._outbox).values())
+        owned = Counter(recorded_shards(connection, self._outbox).owners.values())
         return [_view(member, owned[member.name]) for member in recorded_members(connection, self._outbox)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -48,10 +49,15 @@ def recorded_members(connection: Connection, outbox: Outbox) -> list[Member]:
     return members
 
 
-def owners_of_shards(connection: Connection, outbox: Outbox) -> dict[int, str | None]:
-    """Return the owner of each shard of the outbox; None: nobody, or a lease that ran out."""
-    return {
-        row.shard: row.owner if row.owner and row.seconds_left > 0 else None
-        for row in connection.execute(queries.read_owners(outbox.shards))
-        if row.job == OUTBOX_JOB
-    }
+class Shards(NamedTuple):
+    """Tell the owner of each shard of the outbox, None of one whose lease ran out; and whether any ever had one."""
+
+    owners: dict[int, str | None]
+    were_owned: bool  # False: no scheduler has been here yet, and who writes to them has recorded them
+
+
+def recorded_shards(connection: Connection, outbox: Outbox) -> Shards:
+    """Return the shards that are recorded."""
+    rows = [row for row in connection.execute(queries.read_owners(outbox.shards)) if row.job == OUTBOX_JOB]
+    owners = {row.shard: row.owner if row.owner and row.seconds_left > 0 else None for row in rows}
+    return Shards(owners, any(row.epoch for row in rows))

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, delete
+from sqlalchemy import Engine, MetaData, create_engine, delete
 
-from asyncflow import Outbox, Status, cli
+from asyncflow import Outbox, Scheduler, Status, cli
+from asyncflow.errors import ShardCountMismatchError
 from asyncflow.integrations.flowsvr import command
 from asyncflow.scheduler import Audit
+from asyncflow.scheduler.cluster.shard_count import recorded_shard_count
+from asyncflow.scheduler.diagnosis.sight import look
 from tests.integration.integrations.flowsvr.conftest import Service
 from tests.support.application import Application
 
@@ -242,6 +245,21 @@ async def test_nothing_is_written_to_shards_that_no_scheduler_reads(alone: Make)
     assert "records 16" in reply.json()["detail"]
     assert (await service.client.get("/readyz")).status_code == 503
     assert application.statuses() == []
+
+
+async def test_what_is_written_before_any_scheduler_came_is_in_shards_that_each_later_one_reads(alone: Make) -> None:
+    service = alone()
+    application = service.application
+    assert recorded_shard_count(application.engine, application.outbox) is None
+    assert (await service.client.get("/readyz")).status_code == 200
+    assert recorded_shard_count(application.engine, application.outbox) is None  # strangers write nothing
+    await service.create()
+    assert recorded_shard_count(application.engine, application.outbox) == application.outbox.shard_count
+    with application.engine.connect() as connection:
+        assert not look(connection, application.outbox, 0.0).unowned  # nobody is missed where nobody ever was
+    other = Scheduler(application.engine, Outbox(MetaData(), shard_count=16), {})
+    with pytest.raises(ShardCountMismatchError, match="records 64"):
+        await asyncio.to_thread(other.start)
 
 
 def test_a_service_on_a_url_uses_the_recorded_shard_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_what_has_ended_or_waits_for_its_time_needs_no_scheduler_to_be_explained
         "It failed 2 times and is tried again in 10 h; the last entry of its log: it broke."
     )
     explained = told(application, due)
-    assert explained.why.startswith("No scheduler runs, and none has ever been started here")
+    assert explained.why.startswith("No scheduler runs, and none has taken a shard here yet")
     assert explained.remedy == "asyncflow run MODULE:SCHEDULER"
 
 

@@ -59,7 +59,7 @@ def test_without_a_scheduler_what_is_due_waits_for_one(application: Application,
     told = found(application)
     assert list(told) == [Code.NO_INSTANCE]
     finding = told[Code.NO_INSTANCE]
-    assert finding.cause.startswith("No scheduler runs, and none has ever been started here; the oldest due task waits")
+    assert finding.cause.startswith("No scheduler runs, and none has taken a shard here yet; the oldest due task waits")
     assert finding.concerns == "tasks of user.registered"
     assert finding.since is not None
     assert finding.since.year == 2026
@@ -68,7 +68,7 @@ def test_without_a_scheduler_what_is_due_waits_for_one(application: Application,
     scheduler = schedule(Switch(away=True), **QUICK)
     scheduler.ownership.acquire()
     scheduler.ownership.release()
-    assert "none has ever" not in found(application)[Code.NO_INSTANCE].cause
+    assert "none has taken" not in found(application)[Code.NO_INSTANCE].cause
 
 
 def test_a_type_that_waits_is_told_with_the_reason_of_its_own(application: Application, schedule: Schedule) -> None:
