@@ -6,12 +6,13 @@ import asyncio
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from sqlalchemy import URL, Engine, MetaData, create_engine, delete, insert, select, text, update
@@ -41,7 +42,7 @@ from tests.unit.scheduler.waiting import eventually
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "grants.md"
 PASSWORD = "a-password-for-tests"
 _numbers = itertools.count(1)
-GrantTo = Callable[[str], URL]
+GrantTo = Callable[..., URL]
 
 
 def grants_of(part: str) -> dict[str, str]:
@@ -53,6 +54,11 @@ def grants_of(part: str) -> dict[str, str]:
     return {row[0].strip("`"): row[column] for row in rows[2:] if row[column]}
 
 
+# What the page grants beside, to who tells outcomes and to who enqueues with unique keys.
+TELLING = {table: grants_of("writer")[table] for table in ("asyncflow_task", "asyncflow_turn")}
+UNIQUE = {"asyncflow_task": "SELECT, UPDATE"}
+
+
 @pytest.fixture(params=["mariadb", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[URL]:
     with fresh_database(request.param, tmp_path) as url:
@@ -62,21 +68,22 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[URL]:
 
 @pytest.fixture
 def grant_to(database: URL) -> Iterator[GrantTo]:
-    """Make a user with the privileges of a part and no others; return the database's URL in its name."""
+    """Make a user with the privileges of a part, those ``beside``, and no others; return the URL in its name."""
     owner = create_engine(database, isolation_level="AUTOCOMMIT")
     is_mysql = database.get_backend_name() == "mysql"
     users: list[str] = []
 
-    def grant(part: str) -> URL:
+    def grant(part: str, beside: Mapping[str, str] | None = None) -> URL:
         name = f"af_{os.getpid()}_{next(_numbers)}"
         users.append(name)
         user = f"'{name}'@'%'" if is_mysql else name
         with owner.connect() as connection:
             how = "IDENTIFIED BY" if is_mysql else "PASSWORD"
             connection.execute(text(f"CREATE USER {user} {how} '{PASSWORD}'"))
-            for table, privileges in grants_of(part).items():
+            granted = [*grants_of(part).items(), *(beside or {}).items()]
+            for table, privileges in granted:
                 connection.execute(text(f"GRANT {privileges} ON {table} TO {user}"))
-            if not is_mysql and "INSERT" in grants_of(part).get("asyncflow_turn", ""):
+            if not is_mysql and any(table == "asyncflow_turn" and "INSERT" in its for table, its in granted):
                 connection.execute(text(f"GRANT UPDATE ON SEQUENCE asyncflow_turn_number_seq TO {user}"))
         return database.set(username=name, password=PASSWORD)
 
@@ -205,6 +212,81 @@ async def test_an_asynchronous_scheduler_does_its_work_with_what_the_page_grants
     shop.engine.dispose()
 
 
+def settle(shop: Shop, publisher: MemoryPublisher, is_done: Callable[[], bool]) -> None:
+    """Let a scheduler work until that is so."""
+    failures = Failures()
+    with Scheduler(shop.engine, shop.outbox, {"kafka": publisher}, hooks=[failures], **KEPT_BRIEFLY):
+        eventually(lambda: failures.seen or is_done())
+    assert failures.seen == []
+
+
+def statuses(shop: Shop, task_type: str) -> list[int]:
+    t = shop.outbox.tasks.c
+    with shop.engine.connect() as connection:
+        return list(connection.execute(select(t.status).where(t.task_type == task_type).order_by(t.id)).scalars())
+
+
+def test_a_scheduler_tells_outcomes_with_what_the_page_grants(grant_to: GrantTo) -> None:
+    writer = Shop(grant_to("writer"), outcomes_to="order.paid")
+    with writer.engine.begin() as connection:
+        for n in range(2):
+            writer.outbox.enqueue(connection, writer.mail, n=n)
+    writer.engine.dispose()
+    shop, publisher = Shop(grant_to("scheduler", TELLING), outcomes_to="order.paid"), MemoryPublisher()
+    settle(shop, publisher, lambda: len(publisher.records) == 2)
+    told = [orjson.loads(record.value)["outcome"] for record in publisher.records]
+    assert sorted(told) == ["failed", "success"]
+    shop.engine.dispose()
+
+
+async def test_a_service_tells_outcomes_with_what_the_page_grants(grant_to: GrantTo) -> None:
+    shop = Shop(grant_to("service", TELLING), outcomes_to="order.paid")
+    app = make_app(shop.engine, shop.outbox, Tokens.none(), ServiceSettings())
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        reply = await client.post("/v2/tasks", json={"task_type": "mail", "arguments": {"n": 0}})
+        assert reply.status_code == 201, reply.text
+        held = await client.post("/v2/tasks/hold", json={"worker": "w", "limits": {"mail": 1}})
+        (task,) = held.json()["tasks"]
+        outcome = {"token": task["token"], "outcome": "success"}
+        reply = await client.put(f"/v2/tasks/{task['id']}/outcome", json=outcome)
+        assert reply.status_code == 200, reply.text
+    await app.state.service.stop()
+    assert statuses(shop, "order.paid") == [Status.PENDING]
+    shop.engine.dispose()
+
+
+def test_an_operator_tells_outcomes_with_what_the_page_grants(
+    database: URL, grant_to: GrantTo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner = Shop(database, outcomes_to="order.paid")
+    with owner.engine.begin() as connection:
+        for _ in range(2):
+            owner.outbox.enqueue(connection, owner.mail, n=1)
+    settle(owner, MemoryPublisher(), lambda: statuses(owner, "mail") == [Status.FAILED] * 2)
+    with owner.engine.begin() as connection:
+        connection.execute(delete(owner.outbox.tasks).where(owner.outbox.tasks.c.task_type == "order.paid"))
+    command = Terminal(grant_to("operator", TELLING), capsys)
+    command("dead-letters", "cancel", "--all", "--limit", "1", "--yes")
+    command("dead-letters", "discard", "--all", "--yes")
+    assert statuses(owner, "order.paid") == [Status.PENDING] * 2
+    owner.engine.dispose()
+
+
+def test_unique_keys_are_held_with_what_the_page_grants(grant_to: GrantTo, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = Shop(grant_to("writer", UNIQUE))
+    with writer.engine.begin() as connection:
+        ids = {writer.outbox.enqueue(connection, writer.mail, n=1, unique_key="a") for _ in range(2)}
+    assert len(ids) == 1
+    writer.engine.dispose()
+    shop = Shop(grant_to("scheduler"))
+    settle(shop, MemoryPublisher(), lambda: statuses(shop, "mail") == [Status.FAILED])
+    command = Terminal(grant_to("operator"), capsys)
+    command("dead-letters", "replay", "--all", "--yes")
+    settle(shop, MemoryPublisher(), lambda: statuses(shop, "mail") == [Status.FAILED])
+    shop.engine.dispose()
+
+
 def test_a_reader_sees_results_with_what_the_page_grants(database: URL, grant_to: GrantTo) -> None:
     shop = Shop(database)
     with shop.engine.begin() as connection:
@@ -289,8 +371,10 @@ async def test_a_service_does_its_work_with_what_the_page_grants(grant_to: Grant
             return reply.json()
 
         await ask("GET", "/readyz")
-        for key in ("a", "b", "c", "a"):
+        for key in ("a", "b", "a"):
             await ask("POST", "/v2/tasks", {"task_type": "mail", "arguments": {"n": 0}, "idempotency_key": key})
+        for _ in range(2):
+            await ask("POST", "/v2/tasks", {"task_type": "mail", "arguments": {"n": 0}, "unique_key": "c"})
         held = (await ask("POST", "/v2/tasks/hold", {"worker": "w", "limits": {"mail": 9}}))["tasks"]
         assert len(held) == 3
         claims = [{"id": task["id"], "token": task["token"]} for task in held]
