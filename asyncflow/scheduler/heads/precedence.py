@@ -20,6 +20,7 @@ _SHORT_PAGE = 16  # below, one row more is read, whose moment is where the lane 
 _MANY = 256  # rows
 _CLOSE = 1_000_000  # microseconds: priorities are whole seconds
 _LEAST_DENSITY = 1e-9  # rows a microsecond; of nothing known any number will do, for all lanes are alike
+_ASKED_OF_A_PAGE = 40  # moments, as costly as reading so many at once
 _FULL = 0.75  # of the rows that a round may have
 NEVER = 1 << 62
 
@@ -113,6 +114,8 @@ class Precedence:
         Many rows within a moment, so that no priority stands between them, stay as they were read.
         """
         pages = _pages_of(tasks, portions)
+        if len(moments) < _ASKED_OF_A_PAGE * len(pages):
+            moments = moments[:]
         left = {shard: moments[end - 1] for shard, start, end, limit in pages if end - start == limit}
         count = self._count(moments, pages, min(left.values(), default=NEVER), bounds)
         if len(tasks) >= _MANY and _span(moments, pages) < _CLOSE:
@@ -191,6 +194,7 @@ def _ends_of_earliest(count: int, moments: Sequence[int], pages: Sequence[_LaneP
     """Return for each page where its part of the ``count`` earliest rows ends."""
     if count == len(moments):
         return [page.end for page in pages]
+    moments = moments[:]
     last = sorted(moments)[count - 1] if count else -1
     ends = [bisect_right(moments, last, page.start, page.end) for page in pages]
     surplus = sum(ends) - sum(page.start for page in pages) - count  # of the rows of that very microsecond

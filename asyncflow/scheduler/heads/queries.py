@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, overload
 
@@ -104,11 +104,11 @@ def _some_heads(dialect: Any, tasks: Table, status: int, of: HeadsOf) -> Any:
 class Moments(Sequence[int]):
     """Tell the order_time of each of some rows, in microseconds; read where it is asked for, mostly of a few."""
 
-    __slots__ = ("_cut", "_moment_in", "_timed")
+    __slots__ = ("_cut", "_timed")
 
     def __init__(self, timed: Sequence[Any], cut: Cut) -> None:
         self._timed = timed  # ids of rows that bring their times along
-        self._cut, self._moment_in = cut, cut.moment_in
+        self._cut = cut
 
     def __len__(self) -> int:
         return len(self._timed)
@@ -119,8 +119,11 @@ class Moments(Sequence[int]):
     def __getitem__(self, place: slice) -> list[int]: ...
     def __getitem__(self, place: int | slice) -> int | list[int]:
         if isinstance(place, slice):
-            return list(map(self._moment_in, self._timed[place]))
-        return self._moment_in(self._timed[place])
+            return self._cut.moments(self._timed[place])
+        return self._cut.moment_in(self._timed[place])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._cut.moments(self._timed))
 
     def by_id(self) -> dict[Any, int]:
         """Return the order_times by the raw ids of their rows."""

@@ -43,13 +43,12 @@ class DueMoments:
 class Waits(Sequence[float]):
     """Hold how long each of some tasks had been due when it was fetched; for who never asks, nothing is computed."""
 
-    def __init__(self, due_times: DueMoments, raw_ids: Sequence[Any]) -> None:
-        self._due_times = due_times
-        self._raw_ids = raw_ids
+    def __init__(self, *rounds: tuple[DueMoments, Sequence[Any]]) -> None:
+        self._rounds = rounds  # in which they were fetched, and their raw ids
 
     @cached_property
     def _seconds(self) -> list[float]:
-        return self._due_times.seconds_of(self._raw_ids)
+        return [seconds for due_times, raw_ids in self._rounds for seconds in due_times.seconds_of(raw_ids)]
 
     def __len__(self) -> int:
         return len(self._seconds)

@@ -81,7 +81,7 @@ class Settlement:
 
     def waits(self) -> Sequence[float]:
         """Return how long the tasks had been due when they were fetched."""
-        return () if self.due_times is None else Waits(self.due_times, list(map(_raw_id_of, self.tasks())))
+        return () if self.due_times is None else Waits((self.due_times, list(map(_raw_id_of, self.tasks()))))
 
     def tasks(self) -> Iterable[Task]:
         """Return all tasks whose rows change, to be gone through once."""

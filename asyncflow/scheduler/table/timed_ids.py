@@ -77,8 +77,13 @@ class Cut(NamedTuple):
         begin = self.length + self.digits
         return [one[begin:] for one in timed]
 
+    def moments(self, timed: Iterable[Any]) -> list[int]:
+        """Return the times, in microseconds."""
+        begin, end, moment = self.length, self.length + self.digits, self.moment
+        return [moment(one[begin:end]) for one in timed]
+
     def moment_in(self, timed: Any) -> int:
-        """Return the time, in microseconds."""
+        """Return the time of one."""
         return self.moment(timed[self.length : self.length + self.digits])
 
 

@@ -137,10 +137,10 @@ class Attempt(HandlerCall):
             raise NotDone(_PAUSE_SECONDS, f"the beginning could not be written down: {error}") from error
 
 
-def tell_of_failure(hooks: Hooks, attempt: Attempt, error: BaseException | None, verdict: Verdict) -> None:
+def tell_of_failure(hooks: Hooks, attempt: Attempt, error: BaseException, verdict: Verdict) -> None:
     """Tell what a handler raised, if that was a failed attempt, before its outcome is written."""
     is_retried = verdict.status is Status.PENDING and verdict.is_spent
-    if error is None or not (is_retried or verdict.status is Status.FAILED):
+    if not (is_retried or verdict.status is Status.FAILED):
         return
     task = attempt.claim.task
     hooks.emit(

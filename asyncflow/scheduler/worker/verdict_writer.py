@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from asyncflow.events import Hooks
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler.heads.waits import Waits
 from asyncflow.scheduler.loops.second_writer import SecondWriter
 from asyncflow.scheduler.loops.settled_events import Ending, SettledEvents
 from asyncflow.scheduler.worker.claiming.claim import Claim
@@ -84,7 +87,7 @@ class VerdictWriter:
             return  # all of it is left for a lock, or for the service
         done = {claim for each in settled.written for claim in each.claims}
         self._judged = [pair for pair in self._judged if pair[0] not in done]
-        counts, of_types, waits = Counter[Status](), Counter[str](), list[float]()
+        counts, of_types, spent = Counter[Status](), Counter[str](), list[Claim]()
         for verdict, claims, changed in settled.written:
             # Where some are lost it is not known which; these are fenced off, and few.
             told = _to_tell(verdict, claims, changed)
@@ -92,16 +95,17 @@ class VerdictWriter:
             if verdict.status is Status.SUCCESS:
                 of_types.update(claim.task.task_type for claim in told)
             if verdict.is_spent:
-                waits += waits_of(told)
+                spent += told
             if changed == len(claims) and verdict.is_told:
                 self._events.of_each(_endings(verdict, claims))
         self._events.of_fenced(sum(len(claims) - changed for _, claims, changed in settled.written))
-        self._events.of_all(counts, of_types, settled.seconds, tuple(waits))
+        self._events.of_all(counts, of_types, settled.seconds, waits_of(spent))
 
 
-def waits_of(claims: Iterable[Claim]) -> tuple[float, ...]:
+def waits_of(claims: Iterable[Claim]) -> Waits:
     """Return how long tasks had been due when they were claimed, of those of which it is known."""
-    return tuple(claim.queue_seconds for claim in claims if claim.queue_seconds is not None)
+    rounds = groupby(claims, attrgetter("due_times"))
+    return Waits(*((due_times, [claim.task.raw_id for claim in group]) for due_times, group in rounds if due_times))
 
 
 def _to_tell(verdict: Verdict, claims: Sequence[Claim], changed: int) -> Sequence[Claim]:

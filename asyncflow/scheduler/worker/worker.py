@@ -117,7 +117,7 @@ class Worker:
             return next_pace
         self._streams = False
         found = self._source.claim_due(free)
-        self._renewal.take_in((claim.held_until for claim in found.claims), among_others=self.crews.are_busy)
+        self._renewal.take_in({claim.held_until for claim in found.claims}, among_others=self.crews.are_busy)
         self._streams = self.crews.receive(found.claims, free)
         self.crews.hand_out(types)
         return 0.0 if found.claims else min(found.look_in_seconds, next_pace)
@@ -196,7 +196,8 @@ class Worker:
         """Say what becomes of a task after an attempt; tell of one that failed."""
         claim = attempt.claim
         verdict = verdict_of(error, attempt.task_type, claim.attempt, claim.task.max_retries)
-        tell_of_failure(self._hooks, attempt, error, verdict)
+        if error is not None:
+            tell_of_failure(self._hooks, attempt, error, verdict)
         return verdict
 
     def _judge(self, claim: Claim, verdict: Verdict) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from asyncflow.outbox import Task
+from asyncflow.scheduler.heads.waits import DueMoments
 from asyncflow.scheduler.worker.leaving.results import Result
 
 
@@ -29,7 +30,12 @@ class Claim:
     result: Result | None = None
     may_be_done: bool = False  # the handler's own transaction has marked it SUCCESS, and may have committed
     is_told_done: bool = False  # that it is done was told
-    queue_seconds: float | None = None  # for which it had been due when it was claimed; None if that is not known
+    due_times: DueMoments | None = None  # of all that was claimed with it
+
+    @property
+    def queue_seconds(self) -> float | None:
+        """Return how long it had been due when it was claimed; None if that is not known."""
+        return None if self.due_times is None else self.due_times.of(self.task.raw_id)
 
     def last_until(self, held_until: float) -> None:
         """Be held until then, for it was renewed."""

@@ -90,15 +90,12 @@ class Claiming:
             # Its guards leave nothing to be read again: if all were claimed, none has a stage or another attempt.
             fresh = connection.execute(claim_queries.claim_fresh(self._tasks, marks=bool(marked)), values).rowcount
             if fresh == len(found):
-                return [
-                    Claim(task, token, None, None, held_until, queue_seconds=due_times.of(task.raw_id))
-                    for task in found
-                ]
+                return [Claim(task, token, None, None, held_until, due_times=due_times) for task in found]
         connection.execute(claim_queries.claim(self._tasks, marks=bool(marked)), values)
         held = self._rows.held(connection, token, raw_ids)
         claims = [_claim_of(task, token, held[task.raw_id], held_until) for task in found if task.raw_id in held]
         for claim in claims:
-            claim.queue_seconds = due_times.of(claim.task.raw_id)
+            claim.due_times = due_times
         return claims
 
     def _read(

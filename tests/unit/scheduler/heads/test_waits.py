@@ -29,24 +29,24 @@ def moments(reading: Reading, **seconds_ago: float) -> Moments:
 
 def test_of_settled_rows_it_is_told_how_long_they_had_been_due() -> None:
     due_times = DueMoments([moments(Reading(), a=2.5, b=0.25), moments(Reading(), c=60.0)], NOW)
-    assert list(Waits(due_times, ["c", "a"])) == [60.0, 2.5]
+    assert list(Waits((due_times, ["c", "a"]))) == [60.0, 2.5]
     assert due_times.of("b") == 0.25
 
 
 def test_what_is_not_known_is_left_out() -> None:
     due_times = DueMoments([moments(Reading(), a=2.5)], NOW)
-    assert list(Waits(due_times, ["a", "read by its key"])) == [2.5]
+    assert list(Waits((due_times, ["a", "read by its key"]))) == [2.5]
     assert due_times.of("read by its key") is None
-    assert list(Waits(DueMoments([moments(Reading(), a=2.5)], None), ["a"])) == []
+    assert list(Waits((DueMoments([moments(Reading(), a=2.5)], None), ["a"]))) == []
 
 
 def test_a_row_that_is_ahead_of_the_clock_has_not_waited() -> None:
-    assert list(Waits(DueMoments([moments(Reading(), a=-1.0)], NOW), ["a"])) == [0.0]
+    assert list(Waits((DueMoments([moments(Reading(), a=-1.0)], NOW), ["a"]))) == [0.0]
 
 
 def test_nothing_is_computed_before_somebody_asks_and_then_once() -> None:
     reading = Reading()
-    waits = Waits(DueMoments([moments(reading, a=1.0, b=2.0)], NOW), ["a", "b"])
+    waits = Waits((DueMoments([moments(reading, a=1.0, b=2.0)], NOW), ["a", "b"]))
     assert reading.count == 0
     assert (max(waits), waits[0], waits[:1], len(waits)) == (2.0, 1.0, [1.0], 2)
     assert reading.count == 2
