@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Engine, create_engine
@@ -11,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from asyncflow.commands.target import scheduler_at, told_driver
 from asyncflow.errors import TargetNotFoundError, UnknownDatabaseError, nearest
+from asyncflow.scheduler.branches.engines import Engines
 from asyncflow.scheduler.branches.sources import urls_from_toml
 from asyncflow.text import on_one_line, shown
 
@@ -34,16 +36,30 @@ def engine_named(options: argparse.Namespace, **engine_options: Any) -> Engine:
     Raises TargetNotFoundError, OptionError, or UnknownDatabaseError.
     """
     path, name = _file_of(options), getattr(options, "database", None)
-    if path is None:
-        url: Any = options.database_url or os.environ.get(URL_VARIABLE)
-        if not url:
-            raise TargetNotFoundError(
-                "no database named; give --database-url URL, --databases FILE, or module:attribute of a Scheduler"
-            )
-        if name is not None:
-            raise UnknownDatabaseError(f"--database is {shown(name)}, but the URL names a single one; leave it out")
-    else:
-        url = _url_of(urls_from_toml(path), name)
+    if path is not None:
+        return _made(_url_of(urls_from_toml(path), name), engine_options)
+    url = options.database_url or os.environ.get(URL_VARIABLE)
+    if not url:
+        raise TargetNotFoundError(
+            "no database named; give --database-url URL, --databases FILE, or module:attribute of a Scheduler"
+        )
+    if name is not None:
+        raise UnknownDatabaseError(f"--database is {shown(name)}, but the URL names a single one; leave it out")
+    return _made(url, engine_options)
+
+
+def engines_named(options: argparse.Namespace, **engine_options: Any) -> Engines:
+    """Return the engine of the database that the options name, or those of several where they name none of them.
+
+    Raises what ``engine_named`` raises.
+    """
+    path = _file_of(options)
+    if path is None or options.database is not None:
+        return engine_named(options, **engine_options)
+    return {name: _made(url, engine_options) for name, url in urls_from_toml(path).items()}
+
+
+def _made(url: Any, engine_options: Mapping[str, Any]) -> Engine:
     try:
         return create_engine(url, **engine_options)
     except (SQLAlchemyError, ImportError, ValueError) as error:

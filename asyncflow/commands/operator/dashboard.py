@@ -7,19 +7,24 @@ import getpass
 import json
 import os
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, MetaData
+from sqlalchemy import MetaData
+from sqlalchemy.exc import DBAPIError
 
-from asyncflow.commands.database import add_database_options, database_of
+from asyncflow.commands.database import add_database_options
+from asyncflow.commands.databases.named import engines_named
 from asyncflow.commands.printing import tell
 from asyncflow.commands.processes.log import add_log_options, show_log
 from asyncflow.commands.stop_signals import StopSignals
 from asyncflow.commands.target import made_at
-from asyncflow.errors import OptionError
+from asyncflow.errors import ConnectionSilentError, OptionError
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import Scheduler
+from asyncflow.scheduler.branches.engines import Engines
 from asyncflow.scheduler.cluster.shard_count import recorded_shard_count
 
 SECRET_VARIABLE = "ASYNCFLOW_DASHBOARD_SECRET"
@@ -71,16 +76,28 @@ def _made(options: argparse.Namespace) -> Any:
     return Dashboard(engine, outbox, users=users_of(options), settings=settings)
 
 
-def _database(options: argparse.Namespace, target: Scheduler | Outbox | None) -> tuple[Engine, Outbox]:
+def _database(options: argparse.Namespace, target: Scheduler | Outbox | None) -> tuple[Engines, Outbox]:
+    """Return the engine, or those of several databases of which none is named."""
     if isinstance(target, Scheduler):
-        return target.engine_of(options.database), target.outbox
-    named = argparse.Namespace(**{**vars(options), "target": None})
-    engine, outbox = database_of(named, pool_pre_ping=True, hide_parameters=True)
+        is_of_all = target.databases and options.database is None
+        return target.engines if is_of_all else target.engine_of(options.database), target.outbox
+    engine = engines_named(options, pool_pre_ping=True, hide_parameters=True)
     if target is not None:
         return engine, target
-    if (count := recorded_shard_count(engine, outbox)) is not None:
+    outbox = Outbox(MetaData(), prefix=options.prefix, schema=options.schema)
+    if (count := _shard_count(engine, outbox)) is not None:
         outbox = Outbox(MetaData(), prefix=options.prefix, schema=options.schema, shard_count=count)
     return engine, outbox
+
+
+def _shard_count(engine: Engines, outbox: Outbox) -> int | None:
+    """Return how many shards are recorded; of several databases, by the first that answers."""
+    if not isinstance(engine, Mapping):
+        return recorded_shard_count(engine, outbox)
+    for one in engine.values():
+        with suppress(DBAPIError, ConnectionSilentError):
+            return recorded_shard_count(one, outbox)
+    return None
 
 
 def users_of(options: argparse.Namespace) -> Any:

@@ -28,7 +28,7 @@ from asyncflow.integrations.dashboard.door.whither import own_path
 from asyncflow.integrations.dashboard.glances import Glances
 from asyncflow.integrations.dashboard.page import Deed, Form, Values, WebPage
 from asyncflow.integrations.dashboard.pages import deeds, pages
-from asyncflow.integrations.dashboard.rendering import Templates
+from asyncflow.integrations.dashboard.rendering import Templates, linked
 from asyncflow.integrations.dashboard.settings import DashboardSettings
 from asyncflow.integrations.dashboard.visit import LANGUAGE_COOKIE, Visit
 from asyncflow.text import on_one_line
@@ -42,8 +42,17 @@ _SMALL_FORM = 64 * 1024  # bytes; the most that a stranger makes us read
 class Answers:
     """Answer visits; lives as long as its dashboard, and any event loop may ask."""
 
-    def __init__(self, desk: Desk, guard: Guard, sessions: Sessions, settings: DashboardSettings) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        guard: Guard,
+        sessions: Sessions,
+        settings: DashboardSettings,
+        overview: WebPage | None = None,
+    ) -> None:
         self._desk = desk
+        self._pages = pages() if overview is None else (overview,)
+        self._deeds = deeds() if overview is None else ()
         self._guard = guard
         self._sessions = sessions
         self._settings = settings
@@ -69,13 +78,14 @@ class Answers:
         if visit.path.startswith("static/"):
             return _asset(visit)
         users, person = self._guard.users, visit.visitor.person
-        if visit.path == "sign-in" and isinstance(users, UsersFile):
+        if visit.path == "sign-in" and isinstance(users, UsersFile) and not visit.database:
             return await self._signed_in(visit, users) if visit.request.method == "POST" else self._signing_in(visit)
         if person is None:
             return self._stranger(visit)
         if visit.path == "sign-out" and visit.request.method == "POST":
-            response = self._to(visit, "sign-in" if visit.visitor.signs_in else "")
-            response.delete_cookie(COOKIE, path=visit.root or "/")
+            goes_to = "sign-in" if visit.visitor.signs_in else ""
+            response = RedirectResponse(linked(visit.home, goes_to), 303)
+            response.delete_cookie(COOKIE, path=visit.home or "/")
             return response
         if visit.request.method == "POST":
             return await self._done(visit, person)
@@ -86,7 +96,7 @@ class Answers:
     # -- pages and forms ---------------------------------------------------------------------------------
 
     async def _shown(self, visit: Visit) -> Response:
-        for page in pages():
+        for page in self._pages:
             if (values := page.place.values_in(visit.path)) is not None:
                 return await self._page(visit, page, {**values, **_asked(visit, page)})
         raise PageRefusedError(404, "There is no such page.")
@@ -98,7 +108,7 @@ class Answers:
         return self._rendered(visit, page.template, {**seen, "live_seconds": page.live_seconds})
 
     async def _done(self, visit: Visit, person: Person) -> Response:
-        for deed in deeds():
+        for deed in self._deeds:
             if (values := deed.place.values_in(visit.path)) is not None:
                 if not visit.visitor.is_open:
                     raise PageRefusedError(403, "No users are configured, so nothing can be changed here.")
@@ -119,8 +129,9 @@ class Answers:
         if not visit.visitor.signs_in or not is_page:
             raise PageRefusedError(401, "Sign in first.")
         query = visit.request.url.query
-        wanted = own_path(f"{visit.path}?{query}" if query else visit.path)
-        return RedirectResponse(visit.link("sign-in", next=wanted), 303)
+        path = f"{visit.database}/{visit.path}" if visit.database else visit.path
+        wanted = own_path(f"{path}?{query}" if query else path)
+        return RedirectResponse(linked(visit.home, "sign-in", {"next": wanted}), 303)
 
     def _signing_in(self, visit: Visit, told: str = "", status: int = 200) -> Response:
         wanted = own_path(visit.request.query_params.get("next", ""))
@@ -159,7 +170,7 @@ class Answers:
             name,
             value,
             max_age=seconds,
-            path=visit.root or "/",
+            path=visit.home or "/",
             secure=visit.is_secure,
             httponly=True,
             samesite="lax",  # a link in a message of the pager leads to a page, and not to the sign-in

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from sqlalchemy import Engine
@@ -14,12 +14,16 @@ from asyncflow.integrations.dashboard.desk import Desk
 from asyncflow.integrations.dashboard.door.answering import headers_of
 from asyncflow.integrations.dashboard.door.guard import Guard
 from asyncflow.integrations.dashboard.door.sessions import Sessions
+from asyncflow.integrations.dashboard.pages.databases import overview
 from asyncflow.integrations.dashboard.settings import DashboardSettings
 from asyncflow.integrations.dashboard.visit import Visit
 from asyncflow.integrations.dashboard.wsgi import WsgiDashboard
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.routing.databases import named
+from asyncflow.scheduler.diagnosis.kept_look import KeptLook
 from asyncflow.text import shown
 
+_ASSETS = "static"  # the path of its files
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -28,30 +32,47 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Dashboard:
     """Serve the pages of one outbox: ``app.mount("/outbox", Dashboard(engine, outbox, users=...))``.
 
+    With a dict of engines by the names of several databases it begins with a page of all of them, and has the pages of
+    each below its name, ``/outbox/db0/``.
     ``users`` is a UsersFile, a TrustedProxy, or a function of the request, the application's own sign-in, that returns
     a Person or None; it may be ``async``. Without, the pages answer this machine alone and change nothing. Any event
     loop may serve it. Raises OptionError.
     """
 
     def __init__(
-        self, engine: Engine, outbox: Outbox, *, users: Any = None, settings: DashboardSettings | None = None
+        self,
+        engine: Engine | Mapping[str, Engine],
+        outbox: Outbox,
+        *,
+        users: Any = None,
+        settings: DashboardSettings | None = None,
     ) -> None:
-        if not isinstance(engine, Engine):
-            raise OptionError(f"engine is {shown(engine)}; give an Engine (of an AsyncEngine, its sync_engine)")
+        several = named(engine) if isinstance(engine, Mapping) else {}
+        if _ASSETS in several:
+            raise OptionError(f"{_ASSETS!r} is that of the dashboard's own files; give the database another name")
+        for one in several.values() or [engine]:
+            _require_engine(one)
         if not isinstance(outbox, Outbox):
             raise OptionError(f"outbox is {shown(outbox)}; give an Outbox")
         settings = settings or DashboardSettings()
         sessions = Sessions(settings.secret, settings.session_seconds)
-        desk = Desk(engine, outbox, settings.redaction, settings.trace_url)
-        self._answers = Answers(desk, Guard(users, sessions), sessions, settings)
+        guard = Guard(users, sessions)
+
+        def desk_of(its: Any) -> Desk:
+            return Desk(its, outbox, settings.redaction, settings.trace_url)
+
+        self._apart = {name: Answers(desk_of(its), guard, sessions, settings) for name, its in several.items()}
+        looks = {name: KeptLook(its, outbox, settings.look_seconds) for name, its in several.items()}
+        of_all = desk_of(next(iter(several.values()), engine))
+        self._answers = Answers(of_all, guard, sessions, settings, overview(looks) if looks else None)
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         """Serve one request; of a connection of another kind, end it."""
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "http":
-            visit = Visit(Request(scope, receive))
-            response = await self._answers.to(visit)
+            visit = Visit(Request(scope, receive), self._apart)
+            response = await self._apart.get(visit.database, self._answers).to(visit)
             response.headers.update({**headers_of(visit.nonce), **response.headers})
             await response(scope, receive, send)
         else:
@@ -60,6 +81,11 @@ class Dashboard:
     def wsgi(self) -> WsgiDashboard:
         """Return it as a WSGI application, for Flask and others; raises MissingExtraError without a2wsgi."""
         return WsgiDashboard(self)
+
+
+def _require_engine(engine: Any) -> None:
+    if not isinstance(engine, Engine):
+        raise OptionError(f"engine is {shown(engine)}; give an Engine (of an AsyncEngine, its sync_engine)")
 
 
 async def _live(receive: _Receive, send: _Send) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -18,12 +18,20 @@ LANGUAGE_COOKIE = "asyncflow_language"
 
 
 class Visit:
-    """Hold one request from its begin to its answer; used by the event loop that serves it."""
+    """Hold one request from its begin to its answer; used by the event loop that serves it.
 
-    def __init__(self, request: Request) -> None:
+    Of several ``databases`` the first part of the path names one, whose pages are below; people sign in once for all.
+    """
+
+    def __init__(self, request: Request, databases: Collection[str] = ()) -> None:
         self.request = request
         self.nonce = secrets.token_urlsafe(16)
-        self.root: str = request.scope.get("root_path", "").rstrip("/")
+        self.home = self.root = request.scope.get("root_path", "").rstrip("/")
+        first, slash, _ = self._below(self.home).partition("/")
+        self.database = first if slash and first in databases else ""  # "" of the page of all, or of a single one
+        if self.database:
+            self.root = f"{self.home}/{self.database}"
+        self.is_of_all = bool(databases) and not self.database
         self.visitor = Visitor(None)
 
     def meet(self, visitor: Visitor) -> None:
@@ -33,11 +41,7 @@ class Visit:
     @cached_property
     def path(self) -> str:
         """Return the path below the dashboard's own, without a first slash."""
-        path: str = self.request.scope["path"]
-        below = path[len(self.root) :] if self.root and path.startswith(f"{self.root}/") else path
-        if self.root and path == self.root:
-            below = ""
-        return below.removeprefix("/")
+        return self._below(self.root)
 
     @property
     def is_fragment(self) -> bool:
@@ -83,4 +87,14 @@ class Visit:
             "layout": "fragment.html" if self.is_fragment else "base.html",
             "here": self.path,
             "query": dict(self.request.query_params),
+            "database": self.database,
+            "is_of_all": self.is_of_all,
+            "home": linked(self.home, ""),
         }
+
+    def _below(self, root: str) -> str:
+        path: str = self.request.scope["path"]
+        below = path[len(root) :] if root and path.startswith(f"{root}/") else path
+        if root and path == root:
+            below = ""
+        return below.removeprefix("/")

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 CHINESE: Mapping[str, str] = {
     # -- names of pages and things ------------------------------------------------------------------------
     "Now": "现状",
+    "Databases": "数据库",
+    "Database": "数据库",
+    "Findings": "诊断结果",
+    "It does not answer; the log tells why.": "没有应答；原因见日志。",
     "Dead letters": "死信",
     "Task types": "任务类型",
     "Search": "搜索",
