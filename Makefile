@@ -11,7 +11,7 @@ LOWEST_TESTS ?= tests/unit tests/integration
 # What test-pythons looks for, versions or paths, and what it runs: make test-pythons PYTHONS="3.10 3.14"
 PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
 PYTHONS_TESTS ?= tests/unit
-# What `make services` starts: none is the usual three; make services SERVICES="rabbitmq redis nats zookeeper"
+# What `make services` starts: none is the usual three; make services SERVICES="rabbitmq redis nats zookeeper mysql"
 SERVICES ?=
 SERVICES_TOOL := $(PYTHON) -m tools.services
 # Three on two processors: many tests wait for a server or for a moment.
@@ -25,7 +25,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install services services-down test test-lowest test-pythons chaos plans check format bench docs demo demo-real clean
+.PHONY: help install services services-down test test-everywhere test-lowest test-pythons chaos plans check format bench docs demo demo-real clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ $(INSTALLED): pyproject.toml $(wildcard setup.py)
 	$(RUN) -m pip install --quiet --editable '.[all]' --group dev
 	@touch $@
 
-services: ## start MariaDB, PostgreSQL and Kafka for the tests, or SERVICES="rabbitmq redis nats zookeeper"
+services: ## start MariaDB, PostgreSQL and Kafka for the tests, or SERVICES="rabbitmq redis nats zookeeper mysql"
 	@$(SERVICES_TOOL) up $(SERVICES)
 
 services-down: ## stop the services that were started; their data stay
@@ -54,6 +54,12 @@ test: install services ## run every test but the long ones, against real service
 	$(TOGETHER) -m 'not long and not alone' $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	$(RUN) -m pytest tests/chaos -m 'alone and not long' --durations=10 $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	echo "the services stay up for the next run: make services-down stops them"; exit $$status
+
+# Tests that name another database concern that one alone.
+test-everywhere: install services ## run the integration tests with MySQL itself in the place of MariaDB
+	@$(SERVICES_TOOL) up mysql
+	@ASYNCFLOW_TEST_MYSQL_AS_MARIADB=1 $(RUN) -m pytest tests/integration -n 3 --dist loadfile --durations=25 \
+		-m 'not long' -k 'not sqlite and not postgresql' $(PYTEST_ARGS)
 
 # pip gives up the search for tools that go with old libraries; uv finds them in seconds.
 $(LOWEST_INSTALLED): $(INSTALLED) pyproject.toml tools/lowest.py

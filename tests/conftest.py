@@ -14,7 +14,15 @@ import pytest
 from sqlalchemy import URL, Engine
 
 from tests.support.application import Application
-from tests.support.databases import NAMES, Databases, drop_everything, fresh_database, open_engine, url_of
+from tests.support.databases import (
+    NAMES,
+    STANDS_IN,
+    Databases,
+    drop_everything,
+    fresh_database,
+    open_engine,
+    url_of,
+)
 from tests.support.kept_tables import KeptTables
 from tests.support.remembered_statements import RememberedStatements
 from tools.services import load
@@ -35,9 +43,15 @@ def pytest_report_header() -> list[str]:
     kafka = services.kafka_bootstrap or "none"
     return [
         f"mariadb: {services.mariadb_url or 'none (`make services`)'}",
+        f"mysql: {services.mysql_url or 'none'}{', in place of MariaDB' if STANDS_IN else ''}",
         f"postgresql: {services.postgresql_url or 'none (`make services`)'}",
         f"kafka: {kafka} ({'Apache Kafka' if services.kafka_is_real else 'NOT Apache Kafka'}; {services.kafka_note})",
     ]
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name in the ids of tests what stands in for MariaDB."""
+    return STANDS_IN if val == "mariadb" else None
 
 
 def pytest_collection_finish() -> None:
@@ -70,7 +84,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
 
 @pytest.fixture(scope="session", params=NAMES)
 def database_url(request: pytest.FixtureRequest, databases: Databases) -> URL:
-    """Give the URL of an empty database, on each of the three systems."""
+    """Give the URL of an empty database, on each of the three systems; ``everywhere`` has a fourth."""
     return databases.url(request.param)
 
 

@@ -1,4 +1,4 @@
-"""The three databases of the tests, each with an empty database of this run's own."""
+"""The databases of the tests, each with an empty database of this run's own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from tools.services import load
 
 NAMES = ("sqlite", "mariadb", "postgresql")
+# MySQL itself has the most telling tests beside the three, where it is up; and in runs of its own all those of MariaDB.
+STANDS_IN = "mysql" if os.environ.get("ASYNCFLOW_TEST_MYSQL_AS_MARIADB") else None
+everywhere = pytest.mark.parametrize("database_url", NAMES if STANDS_IN else (*NAMES, "mysql"), indirect=True)
 _numbers = itertools.count(1)
 
 
@@ -23,11 +26,24 @@ def url_of(name: str, directory: Path) -> URL:
     if name == "sqlite":
         return make_url(f"sqlite:///{directory / 'test.db'}")
     services = load()
-    address = services.mariadb_url if name == "mariadb" else services.postgresql_url
+    addresses = {"mariadb": services.mariadb_url, "mysql": services.mysql_url, "postgresql": services.postgresql_url}
+    if STANDS_IN and name == "mariadb":
+        name = STANDS_IN
+    address = addresses[name]
+    if address is None and name == "mysql":
+        pytest.skip('no MySQL is up: make services SERVICES="mysql"')
     if address is None:
         refuse = pytest.fail if os.environ.get("ASYNCFLOW_REQUIRE_DATABASES") else pytest.skip
         refuse(f"{name} is not up: `make services` brings it up")
     return make_url(address)
+
+
+def kind_of(engine: Engine) -> str:
+    """Return which system an engine leads to; to SQLAlchemy MariaDB is a MySQL."""
+    if engine.dialect.name != "mysql":
+        return engine.dialect.name
+    with engine.connect():
+        return "mariadb" if getattr(engine.dialect, "is_mariadb", False) else "mysql"
 
 
 @contextmanager

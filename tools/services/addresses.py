@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tools.services import given, state
 from tools.services.kafka import Kafka
 from tools.services.mariadb import MariaDB
+from tools.services.mysql import MySQL
 from tools.services.nats import Nats
 from tools.services.postgresql import PostgreSQL
 from tools.services.rabbitmq import RabbitMQ
@@ -34,13 +35,14 @@ class Services:
     redis_url: str | None = None
     nats_url: str | None = None
     zookeeper_hosts: str | None = None
+    mysql_url: str | None = None
 
 
 def load() -> Services:
     """Return the addresses in the environment, and otherwise those of the services that are up."""
     mariadb, postgresql, kafka = (_current(service) for service in (MariaDB(), PostgreSQL(), Kafka()))
     rabbitmq, redis = _current(RabbitMQ()), _current(Redis())
-    nats, zookeeper = _current(Nats()), _current(ZooKeeper())
+    nats, zookeeper, mysql = _current(Nats()), _current(ZooKeeper()), _current(MySQL())
     return Services(
         mariadb_url=mariadb.address if mariadb else None,
         postgresql_url=postgresql.address if postgresql else None,
@@ -51,6 +53,7 @@ def load() -> Services:
         redis_url=redis.address if redis else None,
         nats_url=nats.address if nats else None,
         zookeeper_hosts=zookeeper.address if zookeeper else None,
+        mysql_url=mysql.address if mysql else None,
     )
 
 

@@ -16,7 +16,9 @@ from tools.services.given import Given
 from tools.services.kafka import Kafka
 from tools.services.mariadb import MariaDB
 from tools.services.mock import Mock
+from tools.services.mysql import MySQL
 from tools.services.nats import Nats
+from tools.services.newer_debian import NewerDebian
 from tools.services.postgresql import PostgreSQL
 from tools.services.process import wait_until
 from tools.services.programs import Programs
@@ -34,7 +36,8 @@ Result = TypeVar("Result")
 
 # Every test run needs the usual ones; the others are started by name, and tests of theirs are skipped without them.
 USUAL: dict[str, Service] = {service.name: service for service in (MariaDB(), PostgreSQL(), Kafka())}
-OTHERS: dict[str, Service] = {service.name: service for service in (RabbitMQ(), Redis(), Nats(), ZooKeeper())}
+_OTHERS = (RabbitMQ(), Redis(), Nats(), ZooKeeper(), MySQL())
+OTHERS: dict[str, Service] = {service.name: service for service in _OTHERS}
 SERVICES: dict[str, Service] = {**USUAL, **OTHERS}
 PROVIDERS: dict[str, tuple[Provider, ...]] = {
     "mariadb": (Given(), Compose(), Programs(), Debian()),
@@ -44,6 +47,7 @@ PROVIDERS: dict[str, tuple[Provider, ...]] = {
     "redis": (Given(), Programs(), Unpacked()),
     "nats": (Given(), Programs(), Unpacked()),
     "zookeeper": (Given(), Programs()),
+    "mysql": (Given(), Programs(), NewerDebian()),
 }
 
 

@@ -13,6 +13,9 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from asyncflow.errors import InvalidMessageIdError, WrongTargetError
 from tests.integration.outbox.ways import AsyncWay, Way
 from tests.support.application import Application
+from tests.support.databases import everywhere
+
+pytestmark = everywhere
 
 AN_ID = uuid.UUID("01936f2e-8b6a-7c3d-9e4f-5a6b7c8d9e0f")
 

@@ -11,6 +11,7 @@ from sqlalchemy import insert, select, text
 from asyncflow.errors import OptionError
 from tests.integration.outbox.watch import checkouts_of
 from tests.support.application import Application
+from tests.support.databases import kind_of
 
 
 def remember(application: Application, count: int, age: timedelta, consumer: str = "points") -> None:
@@ -73,9 +74,10 @@ def test_a_locked_entry_is_left_for_another_call_and_nothing_else_is(application
 def test_a_session_is_as_it_was_after_cleaning(application: Application) -> None:
     shown = {
         "mariadb": "SELECT @@SESSION.innodb_lock_wait_timeout, @@SESSION.tx_isolation",
+        "mysql": "SELECT @@SESSION.innodb_lock_wait_timeout, @@SESSION.transaction_isolation",
         "postgresql": "SELECT current_setting('lock_timeout'), current_setting('transaction_isolation')",
         "sqlite": "SELECT 1, 2",
-    }[application.engine.dialect.name.replace("mysql", "mariadb")]
+    }[kind_of(application.engine)]
 
     def session() -> tuple[Any, ...]:
         with application.engine.connect() as connection:

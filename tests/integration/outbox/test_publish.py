@@ -14,6 +14,9 @@ from asyncflow import Message, Status
 from tests.integration.outbox.watch import checkouts_of, statements_of
 from tests.integration.outbox.ways import Way
 from tests.support.application import Application
+from tests.support.databases import everywhere
+
+pytestmark = everywhere
 
 
 def test_a_commit_leaves_business_row_and_task(application: Application, way: Way) -> None:

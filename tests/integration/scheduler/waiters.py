@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, text
 
+from tests.support.databases import kind_of
+
 _WAITING = {
     # InnoDB's own tables of waits are cached for longer than a test polls them.
-    "mysql": "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() "
+    "mariadb": "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() "
     "AND command = 'Query' AND id <> CONNECTION_ID() AND time_ms > 50",
+    "mysql": "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() "
+    "AND command = 'Query' AND id <> CONNECTION_ID() AND time > 0",
     "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
     "AND wait_event_type = 'Lock'",
 }
@@ -16,4 +20,4 @@ _WAITING = {
 def somebody_waits(engine: Engine) -> bool:
     """Tell whether another connection to the same database is waiting."""
     with engine.connect() as connection:
-        return bool(connection.execute(text(_WAITING[engine.dialect.name])).scalar_one())
+        return bool(connection.execute(text(_WAITING[kind_of(engine)])).scalar_one())

@@ -13,6 +13,9 @@ from sqlalchemy import Connection, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
 from tests.integration.outbox.dialects.store import Store
+from tests.support.databases import everywhere, kind_of
+
+pytestmark = everywhere
 
 IMPATIENCE = {
     "mysql": "SET SESSION innodb_lock_wait_timeout = 1",
@@ -81,7 +84,10 @@ def test_a_snapshot_that_another_transaction_overtook_is_contention(store: Store
     with impatient(store) as late:
         if store.engine.dialect.name == "postgresql":
             late = late.execution_options(isolation_level="REPEATABLE READ")
-        if store.engine.dialect.name == "mysql":
+        kind = kind_of(store.engine)
+        if kind == "mysql":
+            pytest.skip("MySQL knows no refusal of an overtaken snapshot: the update is of the newer row")
+        if kind == "mariadb":
             # Where the server refuses updates of an overtaken snapshot; the default since MariaDB 11.6.
             late.execute(text("SET SESSION innodb_snapshot_isolation = ON"))
             late.commit()

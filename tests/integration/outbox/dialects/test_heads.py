@@ -7,6 +7,9 @@ import pytest
 from asyncflow import Status
 from asyncflow.scheduler.heads.queries import read_heads_of
 from tests.integration.outbox.dialects.store import Store
+from tests.support.databases import everywhere
+
+pytestmark = everywhere
 
 NEAR_SECONDS = 120  # between the writing of a row and its reading, on a busy machine
 

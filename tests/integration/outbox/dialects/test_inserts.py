@@ -10,6 +10,9 @@ import pytest
 from sqlalchemy import select
 
 from tests.integration.outbox.dialects.store import Statements, Store
+from tests.support.databases import everywhere
+
+pytestmark = everywhere
 
 
 def insert_shards(store: Store, *shards: int, owner: str) -> int:

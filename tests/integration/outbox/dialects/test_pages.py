@@ -9,6 +9,9 @@ import pytest
 from asyncflow import Status
 from asyncflow.outbox import Task
 from tests.integration.outbox.dialects.store import Statements, Store
+from tests.support.databases import everywhere
+
+pytestmark = everywhere
 
 
 def test_a_page_holds_tasks_as_they_were_written(store: Store) -> None:

@@ -16,6 +16,9 @@ from asyncflow.testing import Signals
 from tests.integration.outbox.watch import checkouts_of, statements_of
 from tests.integration.outbox.ways import AsyncWay, Way
 from tests.support.application import Application
+from tests.support.databases import everywhere
+
+pytestmark = everywhere
 
 LIVING = [Status.PENDING, Status.PROCESSING]
 ENDED = [Status.SUCCESS, Status.FAILED, Status.CANCELLED]

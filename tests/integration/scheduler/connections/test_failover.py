@@ -18,14 +18,16 @@ from asyncflow.scheduler.connections.moves import note_move
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.writing import publish_many
 from tests.support.application import Application
+from tests.support.databases import kind_of
 from tests.support.left_server import LeftServer
 from tests.unit.scheduler.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 OPTIONS: dict[str, Any] = {"lease_seconds": 3.0, "heartbeat_seconds": 0.5, "tick": 0.2}
 SETTINGS = {
-    "mysql": "SELECT @@innodb_lock_wait_timeout, @@lock_wait_timeout, @@idle_transaction_timeout, "
+    "mariadb": "SELECT @@innodb_lock_wait_timeout, @@lock_wait_timeout, @@idle_transaction_timeout, "
     "@@tx_isolation, @@autocommit",
+    "mysql": "SELECT @@innodb_lock_wait_timeout, @@lock_wait_timeout, @@transaction_isolation, @@autocommit",
     "postgresql": "SELECT current_setting('lock_timeout'), current_setting('tcp_user_timeout'), "
     "current_setting('idle_in_transaction_session_timeout'), current_setting('transaction_isolation')",
 }
@@ -129,7 +131,7 @@ def test_those_who_only_read_leave_the_old_server_as_well(application: Applicati
 
 def test_a_connection_goes_back_to_the_pool_as_it_came(application: Application) -> None:
     engine = create_engine(application.engine.url, pool_size=1, max_overflow=0)
-    settings = text(SETTINGS[engine.dialect.name])
+    settings = text(SETTINGS[kind_of(engine)])
     with engine.connect() as connection:
         before = connection.execute(settings).all()
     for autocommit in (False, True):

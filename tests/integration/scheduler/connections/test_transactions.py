@@ -13,6 +13,7 @@ from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import Meanwhile, ids_of
 from tests.integration.scheduler.writing import publish, publish_many
 from tests.support.application import Application
+from tests.support.databases import kind_of
 
 OPEN_ON_THE_SERVER = {
     "mysql": (
@@ -22,7 +23,8 @@ OPEN_ON_THE_SERVER = {
     "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'",
 }
 LEVEL = {
-    "mysql": "SELECT @@tx_isolation",
+    "mariadb": "SELECT @@tx_isolation",
+    "mysql": "SELECT @@transaction_isolation",
     "postgresql": "SHOW transaction_isolation",
     "sqlite": "SELECT 'READ-COMMITTED'",
 }
@@ -147,16 +149,16 @@ def test_our_statements_run_in_read_committed_and_the_pool_gets_its_own_level_ba
 ) -> None:
     engine = application.engine
     with engine.connect() as connection:
-        before = connection.execute(text(LEVEL[engine.dialect.name])).scalar_one()
+        before = connection.execute(text(LEVEL[kind_of(engine)])).scalar_one()
     levels: list[str] = []
     scheduler = schedule()
     scheduler.drain()
-    ask = text(LEVEL[engine.dialect.name])
+    ask = text(LEVEL[kind_of(engine)])
     levels.append(scheduler.relays[0]._database.run(lambda connection: connection.execute(ask).scalar_one()))
     scheduler.stop()
     assert [level.upper().replace(" ", "-") for level in levels] == ["READ-COMMITTED"]
     connections = [engine.connect() for _ in range(3)]
-    after = {connection.execute(text(LEVEL[engine.dialect.name])).scalar_one() for connection in connections}
+    after = {connection.execute(text(LEVEL[kind_of(engine)])).scalar_one() for connection in connections}
     for connection in connections:
         connection.close()
     assert after == {before}

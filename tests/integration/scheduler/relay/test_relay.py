@@ -15,8 +15,10 @@ from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import ids_of, values_of
 from tests.integration.scheduler.writing import alter, publish, publish_foreign, publish_many, statements, texts
 from tests.support.application import Application
+from tests.support.databases import everywhere
 
 
+@everywhere
 def test_committed_messages_are_published_once_and_settled(application: Application, schedule: Schedule) -> None:
     ids = publish_many(application, 250)
     publisher = MemoryPublisher()
@@ -41,6 +43,7 @@ def test_bytes_arrive_byte_by_byte(payload: bytes, application: Application, sch
     assert dict(record.headers)["content-type"] == b"application/x-own"
 
 
+@everywhere
 def test_json_keys_and_headers_arrive_in_any_script(application: Application, schedule: Schedule) -> None:
     payload = {"name": "Grüße 用户 🙂", "nul": "\0", "quote": "'\"\\%s", "none": None, "big": 2**53}
     task_id = publish(
@@ -60,6 +63,7 @@ def test_json_keys_and_headers_arrive_in_any_script(application: Application, sc
     ]
 
 
+@everywhere
 def test_a_delayed_message_waits(application: Application, schedule: Schedule) -> None:
     publish(application, delay_seconds=60)
     publisher = MemoryPublisher()
@@ -71,6 +75,7 @@ def test_a_delayed_message_waits(application: Application, schedule: Schedule) -
     assert len(publisher.records) == 1
 
 
+@everywhere
 def test_priority_goes_ahead_within_a_shard(engine: Engine, made: list[Any]) -> None:
     application = Application(engine, shard_count=1)
     for number, priority in enumerate((0, 100, 10)):
@@ -126,6 +131,7 @@ def test_a_type_declared_late_for_nobody_keeps_the_scheduler_from_starting(
         scheduler.start()
 
 
+@everywhere
 def test_rows_that_do_not_wait_are_not_touched(application: Application, schedule: Schedule) -> None:
     for status in (Status.PROCESSING, Status.SUCCESS, Status.FAILED, Status.CANCELLED):
         alter(

@@ -241,4 +241,12 @@ SQLITE = [
         *_parked(length="9", collate=" COLLATE NOCASE", shard="", more=", tenant INT NOT NULL", key="task_key")[:2],
     ),
 ]
-DAMAGES = {"mysql": MARIADB, "mariadb": MARIADB, "postgresql": POSTGRESQL, "sqlite": SQLITE}
+# Aria is MariaDB's alone, and so are its words for an index that is not used, and for what need not be there.
+MYSQL = [
+    damage._replace(
+        statements=[one.replace(" IGNORED", " INVISIBLE").replace(" IF EXISTS", "") for one in damage.statements]
+    )
+    for damage in MARIADB
+    if damage.what != "Aria"
+]
+DAMAGES = {"mysql": MYSQL, "mariadb": MARIADB, "postgresql": POSTGRESQL, "sqlite": SQLITE}

@@ -21,6 +21,9 @@ from tests.integration.scheduler.schema.test_upgrade import (
     upgraded,
 )
 from tests.support.application import Application
+from tests.support.databases import everywhere
+
+pytestmark = everywhere
 
 BY_ANN = ("--actor", "ann", "--reason", "version 2")
 WAIT_SECONDS = 120.0

@@ -13,7 +13,10 @@ from sqlalchemy import update
 from asyncflow import Call, Scheduler, Status
 from asyncflow.events import AttemptsRefunded, ClaimsRanOut
 from tests.support.application import Application
+from tests.support.databases import everywhere
 from tests.unit.scheduler.waiting import eventually
+
+pytestmark = everywhere
 
 _AT_ONCE = {"retry_interval_seconds": 0, "max_retry_interval_seconds": 0}
 
