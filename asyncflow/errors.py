@@ -44,14 +44,17 @@ AsyncflowError
 ├── JobClockError              a host's clock is too far from the database's
 ├── BuilderError               a message builder broke its contract for a page or a task
 ├── PublisherError             a publisher broke its contract for a batch
-├── UnreachableError           a publisher has no connection to its broker
+├── UnreachableError           there is no connection to a broker, or to the server of a lock
 ├── UndeliveredError           a drain could not send a message
 ├── NoticeNotSentError         a notice was not taken by whom it was for
 ├── TaskServiceError           what a task service answered, or that it did not
 │   ├── ServiceAwayError       it cannot be reached, or asks to come back later
 │   │   └── UnreadableAnswerError
 │   └── ServiceRefusedError    it refused a request: wrong token, unknown type, a field at fault
+├── LockBusyError              others have the lock
+├── LockLostError              the lock's lease ran out, or its server lost it
 ├── RegistryAwayError          the registry's own servers did not answer, or refused
+│   └── RegistryRefusedError
 ├── ConnectionSilentError      the pool, the server or the network gave no connection in time
 ├── OutcomeUnknownError        nobody knows whether a COMMIT happened
 ├── RowsLockedError            somebody held locks on rows until the end
@@ -271,7 +274,7 @@ class PublisherError(AsyncflowError):
 
 
 class UnreachableError(AsyncflowError):
-    """The broker cannot be reached; a publisher says so by the outcome Unavailable, and this error stays within it."""
+    """The broker, or the server of a lock, cannot be reached; a publisher says so by the outcome Unavailable alone."""
 
 
 class UndeliveredError(AsyncflowError):
@@ -324,8 +327,20 @@ class NoticeNotSentError(AsyncflowError):
     """Who should be notified was not reached, or refused; it is tried again, and told anew with a later look."""
 
 
+class LockBusyError(AsyncflowError):
+    """Others had the lock for as long as it was waited for; try again later, or do something else meanwhile."""
+
+
+class LockLostError(AsyncflowError):
+    """A lock is held no more, and somebody else may have it; what was done since may have been done beside them."""
+
+
 class RegistryAwayError(AsyncflowError):
     """The servers of a registry outside the database did not answer in time, or refused; the message tells which."""
+
+
+class RegistryRefusedError(RegistryAwayError):
+    """The server of a registry does not let this instance in, or write; look at its user, password and rights."""
 
 
 class ConnectionSilentError(AsyncflowError):

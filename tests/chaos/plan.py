@@ -27,7 +27,8 @@ class Plan:
     lease_seconds: float = 1.0  # short: who is started after a kill waits for it
     application: str = "shop"  # or "bank", whose messages are ordered by their accounts
     strategy: str = "MINIMAL_MOVEMENT"
-    zookeeper: str = ""  # where the schedulers hear of each other; "": in the database
+    zookeeper: str = ""  # where the schedulers hear of each other; "": elsewhere
+    redis: str = ""  # the same; both "": in the database
     namespace: str = ""  # of that
     session_seconds: float = 2.0  # of that
     threads: int = 4  # of a writing process

@@ -74,7 +74,7 @@ def _give_data(service: str, home: Path) -> None:
 
 
 def _keep_data(service: str, home: Path) -> None:
-    if service not in _unused:
+    if service not in _unused and (home / "data").exists():
         _unused[service] = Path(tempfile.mkdtemp(prefix=f"asyncflow-{service}-"))
         atexit.register(shutil.rmtree, _unused[service], ignore_errors=True)
         _copy(home / "data", _unused[service])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import create_engine
 
 from asyncflow import Scheduler
@@ -17,6 +19,7 @@ from asyncflow.events import (
     TasksPublished,
     TasksSettled,
 )
+from asyncflow.integrations.redis import RedisRegistry
 from asyncflow.integrations.zookeeper import ZooKeeper
 from tests.chaos.bank import Bank
 from tests.chaos.plan import Plan
@@ -40,17 +43,18 @@ def make() -> Scheduler:
         hooks=[tell_of],
         on_success=plan.on_success,
         lease_seconds=plan.lease_seconds,
-        heartbeat_seconds=(plan.session_seconds if plan.zookeeper else plan.lease_seconds) / 8,
+        heartbeat_seconds=(plan.session_seconds if plan.zookeeper or plan.redis else plan.lease_seconds) / 8,
         sharding_strategy=plan.strategy,
         registry=registry_of(plan),
     )
 
 
-def registry_of(plan: Plan) -> ZooKeeper | None:
+def registry_of(plan: Plan) -> ZooKeeper | RedisRegistry | None:
     """Return what the plan wants to hear of the others by; None for the database."""
-    if not plan.zookeeper:
-        return None
-    return ZooKeeper(plan.zookeeper, namespace=plan.namespace, session_timeout_seconds=plan.session_seconds)
+    where: dict[str, Any] = {"namespace": plan.namespace, "session_timeout_seconds": plan.session_seconds}
+    if plan.zookeeper:
+        return ZooKeeper(plan.zookeeper, **where)
+    return RedisRegistry(plan.redis, **where) if plan.redis else None
 
 
 def tell_of(event: Event) -> None:

@@ -37,7 +37,7 @@ PROMISED = {
     "asyncflow.integrations.nats.consuming": "NatsConsumer",
     "asyncflow.integrations.rabbitmq.consuming": "RabbitMQConsumer",
     "asyncflow.integrations.redis.consuming": "RedisConsumer",
-    "asyncflow.integrations.redis": "RedisPublisher RedisSettings",
+    "asyncflow.integrations.redis": "Lock RedisPublisher RedisRegistry RedisSettings",
     "asyncflow.integrations.nats": "NatsPublisher NatsSettings",
     "asyncflow.integrations.webhooks": "WebhookPublisher WebhookSettings make_secret verify",
     "asyncflow.integrations.rabbitmq": "RabbitMQPublisher RabbitMQSettings",

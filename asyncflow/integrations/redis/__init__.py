@@ -1,11 +1,13 @@
-"""Publish to streams of Redis, or of Valkey, and consume from them, through redis-py.
+"""Publish to streams of Redis or Valkey, consume from them, and hear of other instances and lock there, by redis-py.
 
-The client library is imported when a publisher or a consumer is made, not when this package is.
+The client library is imported when one of these is made, not when this package is.
 """
 
 from __future__ import annotations
 
+from asyncflow.integrations.redis.lock import Lock
 from asyncflow.integrations.redis.publisher import RedisPublisher
+from asyncflow.integrations.redis.registry import RedisRegistry
 from asyncflow.integrations.redis.settings import RedisSettings
 
-__all__ = ["RedisPublisher", "RedisSettings"]
+__all__ = ["Lock", "RedisPublisher", "RedisRegistry", "RedisSettings"]

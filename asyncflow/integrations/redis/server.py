@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 from asyncflow.errors import OptionError
 
 SCHEMES = ("redis", "rediss", "unix")
+USUAL_PORT = 6379
+DELIVERY_TIMEOUT = "RedisSettings(delivery_timeout_seconds=...)"
 # What is decided here, and how to say it.
 OWN = {
     "retry": "the outbox tries again; a client's own would send twice what was sent",
     "retry_on_error": "the outbox tries again; a client's own would send twice what was sent",
     "retry_on_timeout": "the outbox tries again; a client's own would send twice what was sent",
-    "decode_responses": "the publisher reads the answers itself",
-    "socket_timeout": "use RedisSettings(delivery_timeout_seconds=...)",
-    "socket_connect_timeout": "use RedisSettings(delivery_timeout_seconds=...)",
-    "max_connections": "the publisher has one connection",
+    "decode_responses": "answers are read here",
+    "max_connections": "there are no more than are needed",
 }
+
+T = TypeVar("T")
 
 
 class RedisServer:
-    """Make clients of one server; lives as long as who publishes to it, or consumes from it."""
+    """Make clients of one server; lives as long as who uses it."""
 
-    def __init__(self, library: ModuleType, url: object, timeout_seconds: float, options: Mapping[str, object]) -> None:
-        """Check the options and connect to nothing; raise OptionError."""
+    def __init__(
+        self,
+        library: ModuleType,
+        url: object,
+        timeout_seconds: float,
+        options: Mapping[str, object],
+        timeout_option: str = DELIVERY_TIMEOUT,
+    ) -> None:
+        """Check the options and connect to nothing; raise OptionError. ``timeout_option`` is what sets the time-out."""
         self._library = library
         self._url = _checked(url)
         self._timeout_seconds = timeout_seconds
         self._options = dict(options)
-        for name, remedy in OWN.items():
+        use = f"use {timeout_option}"
+        for name, remedy in (OWN | {"socket_timeout": use, "socket_connect_timeout": use}).items():
             if name in self._options:
                 raise OptionError(f"client option {name}={self._options[name]!r} is refused: {remedy}")
         self.client(connections=1)
+
+    @property
+    def place(self) -> str:
+        """Return where it is, without who logs in there."""
+        parts = urlsplit(self._url)
+        return parts.path if parts.scheme == "unix" else f"{parts.hostname}:{_port(parts)}"
 
     def client(self, *, connections: int) -> Any:
         """Return a client that has not connected yet, and never tries again by itself; raise OptionError."""
@@ -48,6 +64,18 @@ class RedisServer:
         except (TypeError, ValueError) as error:
             raise OptionError(f"url or client_options are refused by redis-py: {error}") from None
         return client
+
+    def ask(self, client: Any, work: Callable[[Any], T]) -> T:
+        """Do what may be done twice; once more by a new connection, where the old one was lost while nobody asked."""
+        try:
+            return work(client)
+        except self._library.ConnectionError:
+            client.connection_pool.disconnect(inuse_connections=False)
+            return work(client)
+
+
+def _port(parts: SplitResult) -> int:
+    return USUAL_PORT if parts.port is None else parts.port
 
 
 def _checked(url: object) -> str:

@@ -117,9 +117,23 @@ class DatabaseRegistry:
         """Take what is free by the database's clock."""
         self._own(queries.acquire_shards(self._shards), job, items)
 
-    def take_over(self, job: str, items: Collection[int], dead: Collection[str]) -> None:
-        """Take those of the items that one of the ``dead`` owns, whose leases still run: somebody knows of them."""
-        self._own(queries.take_over_shards(self._shards), job, items, dead=sorted(dead))
+    def take_over(
+        self,
+        job: str,
+        items: Collection[int],
+        dead: Collection[str],
+        *,
+        in_epochs: Collection[tuple[int, int]] | None = None,
+    ) -> None:
+        """Take those of the items that one of the ``dead`` owns, whose leases still run: somebody knows of them.
+
+        ``in_epochs``: no others than these, which are pairs of item and epoch.
+        """
+        guards: dict[str, Any] = {"dead": sorted(dead)}
+        if in_epochs is not None:
+            guards["its_epochs"] = sorted(in_epochs)
+        statement = queries.take_over_shards(self._shards, in_epochs=in_epochs is not None)
+        self._own(statement, job, items, **guards)
 
     def seize(self, job: str, items: Collection[int]) -> None:
         """Take the items."""

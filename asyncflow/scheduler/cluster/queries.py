@@ -27,6 +27,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    tuple_,
     union_all,
     update,
 )
@@ -156,9 +157,14 @@ def acquire_shards(shards: Table) -> Update:
 
 
 @lru_cache(maxsize=32)
-def take_over_shards(shards: Table) -> Update:
-    """Make ``its_owner`` the owner of those of ``shards`` that one of the ``dead`` owns, and raise their epochs."""
-    return _change_owner(shards).where(shards.c.owner.in_(_wanted("dead", String())))
+def take_over_shards(shards: Table, *, in_epochs: bool = False) -> Update:
+    """Make ``its_owner`` the owner of those of ``shards`` that one of the ``dead`` owns, and raise their epochs.
+
+    With ``in_epochs``, of those alone that are among ``its_epochs``, which are pairs of shard and epoch.
+    """
+    s = shards.c
+    taken = _change_owner(shards).where(s.owner.in_(_wanted("dead", String())))
+    return taken.where(tuple_(s.shard, s.epoch).in_(bindparam("its_epochs", expanding=True))) if in_epochs else taken
 
 
 @lru_cache(maxsize=32)

@@ -6,20 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tools.services import load
-from tools.services.process import wait_until
-from tools.services.redis import Redis
+from tests.support.redis_registry import redis_at
 
 
 @pytest.fixture
 def redis_url() -> str:
     """Give the URL of Redis."""
-    pytest.importorskip("redis")
-    url = load().redis_url
-    # Where it is started beside the tests it may be up soon.
-    if url is None or not wait_until(lambda: Redis().answers(*Redis().endpoint(url)), 60.0):
-        pytest.skip('no Redis is up: make services SERVICES="redis"')
-    return url
+    return redis_at()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from asyncflow.scheduler.cluster.registry import Holding, Registry, View
 from asyncflow.scheduler.cluster.rhythm import Rhythm
 from tests.support.databases import NAMES
 from tests.support.ensemble import expire, own_ensemble
+from tests.support.redis_registry import own_registry
 
 LEASE_SECONDS = 600.0  # a tenth of which a test may stand still
 _AN_HOUR = timedelta(hours=1)
@@ -128,10 +129,48 @@ class ZooKeeperRealm(Realm):
         expire(self._ensemble, JOB, instance)
 
 
-REALMS: dict[str, Callable[[Engine], Realm]] = {"database": Realm, "zookeeper": ZooKeeperRealm}
+class RedisRealm(Realm):
+    """The same, of instances that give signs of life in Redis: who gives none is missed by the others' own clocks."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._registry = own_registry(session_timeout_seconds=20.0)
+        self._signing: dict[str, Registry] = {}
+        self._clocks_ahead = 0.0
+
+    def registry(
+        self,
+        instance: str,
+        lease_seconds: float = LEASE_SECONDS,
+        heartbeat: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Registry:
+        database = super().registry(instance, lease_seconds, heartbeat, lambda: clock() + self._clocks_ahead)
+        assert isinstance(database, DatabaseRegistry)
+        self.made.append(self._registry.make(database))
+        self._signing[instance] = self.made[-1]
+        return self.made[-1]
+
+    def expire(self, instance: str) -> None:
+        """Let the others have gone on for a session while this one, which has told what it has, was silent."""
+        self._signing[instance].views([JOB])
+        for _ in range(7):
+            for name, other in self._signing.items():
+                if name != instance:
+                    other.views([JOB])
+            self._clocks_ahead += self._registry.session_timeout_seconds * 0.2
+
+
+REALMS: dict[str, Callable[[Engine], Realm]] = {
+    "database": Realm,
+    "zookeeper": ZooKeeperRealm,
+    "redis": RedisRealm,
+}
 # What is kept outside the database is looked at once, beside one of them.
 on_all_registries = pytest.mark.parametrize(
-    ("realm", "database_url"), [*(("database", name) for name in NAMES), ("zookeeper", "sqlite")], indirect=True
+    ("realm", "database_url"),
+    [*(("database", name) for name in NAMES), ("zookeeper", "sqlite"), ("redis", "sqlite"), ("redis", "mariadb")],
+    indirect=True,
 )
 
 

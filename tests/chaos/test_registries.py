@@ -1,4 +1,4 @@
-"""Schedulers that hear of each other by ZooKeeper, frozen and killed: missed within a session, and fenced."""
+"""Schedulers that hear of each other by ZooKeeper or Redis, frozen and killed: missed within a session, and fenced."""
 
 from __future__ import annotations
 
@@ -14,22 +14,31 @@ from tests.chaos.findings import Tell
 from tests.chaos.fixtures import on_mariadb
 from tests.chaos.publishers import AFTER_ACKNOWLEDGEMENT
 from tests.support.ensemble import own_ensemble
+from tests.support.redis_registry import own_registry
 
 SESSION_SECONDS = 2.0
 LEASE_SECONDS = 120.0  # of which nobody waits for the end
 
 
-def by_zookeeper(cluster_run: StartClusterRun) -> ClusterRun:
-    ensemble = own_ensemble()
-    where: dict[str, Any] = {"zookeeper": ensemble.hosts, "namespace": ensemble.namespace}
+def by(registry: str, cluster_run: StartClusterRun) -> ClusterRun:
+    if registry == "zookeeper":
+        ensemble = own_ensemble()
+        where: dict[str, Any] = {"zookeeper": ensemble.hosts, "namespace": ensemble.namespace}
+    else:
+        redis = own_registry()
+        where = {"redis": redis.url, "namespace": redis.namespace}
     return cluster_run(session_seconds=SESSION_SECONDS, lease_seconds=LEASE_SECONDS, **where)
 
 
+on_each = pytest.mark.parametrize("registry", ["zookeeper", "redis"])
+
+
+@on_each
 @on_mariadb
 def test_one_who_is_frozen_or_killed_is_missed_long_before_its_lease_ends_and_settles_nothing_late(
-    cluster_run: StartClusterRun, finding: Tell
+    registry: str, cluster_run: StartClusterRun, finding: Tell
 ) -> None:
-    run = by_zookeeper(cluster_run)
+    run = by(registry, cluster_run)
     other, frozen = run.start_scheduler(), run.start_scheduler(die_at=AFTER_ACKNOWLEDGEMENT, die_on=1, die_how="stop")
     for one in (other, frozen):
         one.wait_for(lambda one=one: bool(one.of("started")))  # type: ignore[misc]
@@ -56,11 +65,12 @@ def test_one_who_is_frozen_or_killed_is_missed_long_before_its_lease_ends_and_se
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.alone
+@on_each
 @on_mariadb
 def test_4_instances_killed_at_random_lose_nothing_and_are_missed_within_a_session_and_a_second(
-    cluster_run: StartClusterRun, finding: Tell
+    registry: str, cluster_run: StartClusterRun, finding: Tell
 ) -> None:
-    run = by_zookeeper(cluster_run)
+    run = by(registry, cluster_run)
     cluster = run.start_cluster(4)
     run.start_writers(threads=8, breath_seconds=0.03)
     waits, deadline = [], time.monotonic() + 60

@@ -1,0 +1,157 @@
+"""The signs of life of one instance: given with each look at those of the others."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import secrets
+import threading
+from collections.abc import Callable, Collection, Mapping
+
+from asyncflow.errors import RegistryAwayError, RegistryRefusedError
+from asyncflow.forks import leave_at_fork
+from asyncflow.scheduler.cluster.signs.board import Held, Sign, SignBoard
+from asyncflow.scheduler.cluster.signs.sign_watch import SignSession, SignWatch
+
+LOGGER = logging.getLogger("asyncflow.registry")
+_PAUSE_SECONDS = 0.5  # between two questions to a board that is away: one heartbeat asks several
+Silent = Mapping[str, Held]  # who has been silent for a session, with what it told that it held
+
+
+class LifeSigns:
+    """Give signs in the jobs that were entered, and read those of others; any thread may call.
+
+    A sign promises that what it tells is worked on for two thirds of a session at the most, unless another sign is
+    answered. While the board is away, what was promised is ``overdue`` at the end of that, and may be had in new
+    epochs, of which no sign tells: nobody takes those, and they are worked on as their leases allow.
+    """
+
+    def __init__(self, board: SignBoard, instance: str, session: SignSession, clock: Callable[[], float]) -> None:
+        self._board = board
+        self._instance = instance
+        self._session = session
+        self._clock = clock
+        self._watch = SignWatch(session)
+        self._luck, self._numbers = secrets.token_hex(4), itertools.count()
+        self._promised: dict[str, Held] = {}  # by the jobs that were entered
+        self._works_until = float("-inf")
+        self._is_away = False
+        self._asks_from = float("-inf")
+        self._looking = threading.RLock()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Begin anew without a connection: called by a fork."""
+        self._looking = threading.RLock()
+        self._board.leave_to_parent()
+
+    @property
+    def rests_at(self) -> float:
+        """Return until when this instance may work on what it owns, on the clock; for ever if no sign tells of any."""
+        with self._looking:
+            return self._works_until if any(self._promised.values()) else math.inf
+
+    def enter(self, job: str) -> None:
+        """Give signs in a job from now on, as soon as the board answers; raises RegistryRefusedError."""
+        with self._looking:
+            self._promised.setdefault(job, {})
+            try:
+                self._exchange()
+            except RegistryRefusedError:
+                del self._promised[job]
+                raise
+            except RegistryAwayError as error:
+                self._note_away(error)
+
+    def look(self) -> dict[str, Silent]:
+        """Give a sign in all jobs; return who is silent there, by job; nothing if the board is away."""
+        with self._looking:
+            if not self._promised or self._clock() < self._asks_from:
+                return {}
+            try:
+                silent = self._exchange()
+            except RegistryAwayError as error:
+                self._note_away(error)
+                return {}
+            self._note_back()
+            return silent
+
+    def promise(self, held: Mapping[str, Held]) -> None:
+        """Tell from now on that this is held in these jobs; a board that is away is told nothing."""
+        with self._looking:
+            new = {job: dict(its) for job, its in held.items() if self._promised.get(job, its) != its}
+            if self._is_away or not new:
+                return
+            self._promised |= new
+            try:
+                self._exchange()
+            except RegistryAwayError as error:
+                self._note_away(error)
+
+    def overdue(self) -> dict[str, Held]:
+        """Return what was promised, by job, if the time of that is over."""
+        with self._looking:
+            if self._clock() < self._works_until:
+                return {}
+            return {job: held for job, held in self._promised.items() if held}
+
+    def withdraw(self, job: str) -> None:
+        """Promise nothing of a job any more: what is owned there has other epochs than any sign tells."""
+        with self._looking:
+            if job in self._promised:
+                self._promised[job] = {}
+
+    def forget(self, job: str, instances: Collection[str]) -> None:
+        """Take down the signs of the silent of whom nobody knows anything else."""
+        with self._looking:
+            if instances and not self._is_away:
+                self._take_down(job, instances)
+
+    def leave(self, job: str) -> None:
+        """Give signs in a job no more."""
+        with self._looking:
+            if self._promised.pop(job, None) is not None and not self._is_away:
+                self._take_down(job, [self._instance])
+            if not self._promised:
+                self._board.close()
+
+    def close(self) -> None:
+        """End the connection; the next look makes another one."""
+        with self._looking:
+            self._board.close()
+
+    # -- under the lock ----------------------------------------------------------------------------------
+
+    def _exchange(self) -> dict[str, Silent]:
+        asked_at = self._clock()
+        text = f"{self._luck}-{next(self._numbers)}"
+        signs = {job: Sign(text, held) for job, held in self._promised.items()}
+        seen = self._board.exchange(self._instance, signs)
+        self._works_until = asked_at + self._session.work_seconds
+        others = {job: {name: one for name, one in seen[job].items() if name != self._instance} for job in signs}
+        silent = self._watch.silent(others, asked_at, self._clock())
+        return {job: self._held_by(job, names) for job, names in silent.items()}
+
+    def _held_by(self, job: str, instances: Collection[str]) -> Silent:
+        if not instances:
+            return {}
+        told = self._board.held_by(job, instances)
+        return {name: told.get(name, {}) for name in instances}
+
+    def _take_down(self, job: str, instances: Collection[str]) -> None:
+        try:
+            self._board.take_down(job, sorted(instances))
+        except RegistryAwayError as error:
+            self._note_away(error)
+
+    def _note_away(self, error: RegistryAwayError) -> None:
+        self._asks_from = self._clock() + _PAUSE_SECONDS
+        if not self._is_away:
+            self._is_away = True
+            LOGGER.warning("%s; until it answers, leases alone tell who lives", error)
+
+    def _note_back(self) -> None:
+        if self._is_away:
+            self._is_away = False
+            LOGGER.warning("the registry answers again; it tells who lives")
