@@ -114,7 +114,14 @@ class Staff:
         wake = standing.alarms.handlers.wake
         source = ShardClaims(instance, standing.scope, wake)
         outbox = instance.outbox
-        tools = Tools(source, instance.engine, outbox.max_message_bytes, instance.at_home, outbox.encryption)
+        tools = Tools(
+            source,
+            instance.engine,
+            outbox.max_message_bytes,
+            instance.at_home,
+            outbox.encryption,
+            instance.database_name,
+        )
         return Worker(standing.types.handlers, tools, instance.settings, instance.hooks, wake)
 
     def _wards(self) -> Wards:

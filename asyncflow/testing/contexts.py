@@ -22,6 +22,7 @@ def task_context(
     stage: str | None = None,
     context: Any = None,
     seconds_left: float = 300.0,
+    database_name: str = "",
 ) -> TaskContext:
     """Return what a handler gets as ``ctx``; its checkpoints are kept in it alone, as ``stage`` and ``context``."""
     return TaskContext(
@@ -35,4 +36,5 @@ def task_context(
         deadline=datetime.now(timezone.utc) + timedelta(seconds=seconds_left),
         save=lambda *_: None,
         max_context_bytes=MAX_MESSAGE_BYTES,
+        database_name=database_name,
     )

@@ -183,6 +183,7 @@ def _context_of(claim: Claim, task_type: HandlerType, tools: Tools) -> TaskConte
         deadline=datetime.now(timezone.utc) + timedelta(seconds=task_type.max_processing_time_seconds),
         save=_refuse_stage if task_type.transactional else _saving(claim, tools.source),
         max_context_bytes=tools.max_context_bytes,
+        database_name=tools.database_name,
     )
 
 

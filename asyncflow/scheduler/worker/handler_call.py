@@ -33,6 +33,7 @@ class Tools(NamedTuple):
     max_context_bytes: int
     at_home: AtHome | None = None
     encryption: Encryption | None = None  # None: claims come in the clear
+    database_name: str = ""  # of one among several
 
 
 @dataclass(slots=True, eq=False)

@@ -24,6 +24,7 @@ class TaskContext:
 
     ``attempt`` counts from 1. ``stage`` and ``context`` are those of the last checkpoint, of this attempt or an
     earlier one; None if there was none. ``deadline`` is when the attempt will be given up, by this machine's clock.
+    ``database_name`` is that of the database in which the task lies, "" where the scheduler has a single one.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class TaskContext:
         deadline: datetime,
         save: Save,
         max_context_bytes: int,
+        database_name: str = "",
     ) -> None:
         self.id = id
         self.task_type = task_type
@@ -48,6 +50,7 @@ class TaskContext:
         self.stage = stage
         self.context = context
         self.deadline = deadline
+        self.database_name = database_name
         self._save = save
         self._max_context_bytes = max_context_bytes
         self._is_cancelled = False

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from asyncflow import AsyncScheduler, Scheduler, SimpleJob
+from asyncflow import AsyncScheduler, Scheduler, SimpleJob, TaskContext
 from asyncflow.commands.processes.health import Health, HealthServer
 from asyncflow.errors import OptionError, TablesMissingError, UnknownDatabaseError
 from asyncflow.events import BreakerChanged, SchedulerStarted, SchedulerStopped, StepFailed, TasksSettled
@@ -87,6 +87,20 @@ def test_handlers_work_in_the_database_that_their_task_lies_in(spread: Several) 
                 welcome.enqueue(session, account_no=f"of {name}")
         for name in NAMES:
             eventually(partial(are_users, spread, name, [f"of {name}"]), LONG)
+
+
+def test_a_handler_is_told_in_which_of_them_its_task_lies(spread_files: Several) -> None:
+    told: list[tuple[str, str]] = []
+
+    @spread_files.outbox.task
+    def look(ctx: TaskContext, wanted: str) -> None:
+        told.append((wanted, ctx.database_name))
+
+    for name, engine in spread_files.engines.items():
+        with Session(engine) as session, session.begin():
+            look.enqueue(session, wanted=name)
+    assert spread_files.scheduler().drain(raise_errors=True).done == 3
+    assert sorted(told) == [(name, name) for name in NAMES]
 
 
 def test_a_drain_tells_of_all_together_and_of_each_apart(spread: Several) -> None:
