@@ -10,18 +10,20 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import orjson
-from sqlalchemy import Engine, MetaData, event
+from sqlalchemy import URL, Engine, MetaData, NullPool, create_engine, event, make_url
 
 from asyncflow import Message, Outbox
 from asyncflow.scheduler import SENT, Outcome, Record
+from tests.chaos.private_server import private_server
 from tests.support.databases import fresh_database, open_engine
 from tests.support.proxy import Proxy, proxy_to
+from tools.services.mariadb import MariaDB
 
 
 class Shops:
     """Have one outbox in many databases: ``engines`` of the writers, ``through`` of the scheduler, by proxies."""
 
-    def __init__(self, kind: str, count: int, directory: Path, until: ExitStack) -> None:
+    def __init__(self, urls: Sequence[URL], until: ExitStack) -> None:
         self.metadata = MetaData()
         self.outbox = Outbox(self.metadata)
         self.outbox.message("moved")
@@ -29,9 +31,8 @@ class Shops:
         self.engines: dict[str, Engine] = {}
         self.through: dict[str, Engine] = {}
         self.proxies: dict[str, Proxy] = {}
-        for number in range(count):
+        for number, url in enumerate(urls):
             name = f"db{number}"
-            url = until.enter_context(fresh_database(kind, directory))
             self.proxies[name], behind = until.enter_context(proxy_to(url))
             self.engines[name], self.through[name] = open_engine(url, pool_size=1), open_engine(behind, max_overflow=30)
             until.callback(self.engines[name].dispose)
@@ -63,9 +64,23 @@ class Arrivals:
 
 
 @contextmanager
-def shops_in(kind: str, count: int, directory: Path) -> Iterator[Shops]:
+def shops_on(kind: str, count: int, directory: Path) -> Iterator[Shops]:
+    """Give them in databases of a service."""
     with ExitStack() as until:
-        yield Shops(kind, count, directory, until)
+        yield Shops([until.enter_context(fresh_database(kind, directory)) for _ in range(count)], until)
+
+
+@contextmanager
+def shops_on_own_server(count: int) -> Iterator[Shops]:
+    """Give them on a MariaDB of their own, which may be asked for many connections."""
+    with private_server(MariaDB(), options=["--max-connections=2000"]) as server, ExitStack() as until:
+        url = make_url(server.url)
+        names = [f"shop_{number}" for number in range(count)]
+        admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with admin.connect() as connection:
+            for name in names:
+                connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield Shops([url.set(database=name) for name in names], until)
 
 
 @contextmanager

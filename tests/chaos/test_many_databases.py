@@ -15,7 +15,7 @@ import pytest
 
 from asyncflow import Scheduler
 from tests.chaos.findings import Tell
-from tests.chaos.many_databases import Arrivals, Shops, Statements, shops_in, steady_load
+from tests.chaos.many_databases import Arrivals, Shops, Statements, shops_on, shops_on_own_server, steady_load
 from tests.unit.scheduler.waiting import eventually
 
 LONG = 300.0
@@ -57,7 +57,7 @@ def await_all(shops: Shops, arrivals: Arrivals, names: Sequence[str]) -> None:
 def test_of_eight_databases_a_killed_and_a_slow_one_cost_the_others_nothing(
     kind: str, tmp_path: Path, finding: Tell
 ) -> None:
-    with shops_in(kind, 8, tmp_path) as shops:
+    with shops_on(kind, 8, tmp_path) as shops:
         arrivals = Arrivals()
         others = [f"db{number}" for number in range(2, 8)]
         with Scheduler(shops.through, shops.outbox, {"kafka": arrivals}, on_success="delete"):
@@ -91,8 +91,8 @@ def hurt(shops: Shops, is_hurt: bool) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_sixty_four_idle_databases_cost_few_threads_and_statements(tmp_path: Path, finding: Tell) -> None:
-    with shops_in("mariadb", 64, tmp_path) as shops:
+def test_sixty_four_idle_databases_cost_few_threads_and_statements(finding: Tell) -> None:
+    with shops_on_own_server(64) as shops:
         statements, memory = Statements(shops.through), megabytes()
         began = time.monotonic()
         with Scheduler(shops.through, shops.outbox, {"kafka": Arrivals()}) as scheduler:
