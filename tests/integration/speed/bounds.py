@@ -29,10 +29,14 @@ LOOK = Bound(6, 60)  # lanes: a descent or three for each
 # estimates let MariaDB read all rows of a lane that holds more: no hint keeps it from that.
 LOOK_AT_MANY = Bound(6, 60, of_fullest=2)
 SMALL = Bound(2, 700)  # a table of some hundred rows at most, as of shards, may be read from beginning to end
-OF_TYPES = Bound(0, 4 * 256 * 64 + 100)  # the lanes of 256 types, to return their firsts, or some of them
-COUNTED = Bound(0, 110_000)  # entries of a status, at one go
+# The lanes of 256 types, to return their firsts, or some of them: of many types as above.
+OF_TYPES = Bound(0, 4 * 256 * 64 + 100, of_fullest=2)
+# Entries of a status, at one go: MariaDB looks up the group of each in a temporary table, and counts that, too.
+COUNTED = Bound(0, 2 * 105_000)
+COUNTED_EACH = Bound(0, 250 * 110)  # of 250 types, no more than a hundred of each where there are so many of them
 BOUNDS = {
     "consuming/effects:_write": EXACT,
+    "outbox/dedupe:_remember": TWICE,
     "outbox/inbox:_delete": EXACT,
     "outbox/inbox:_remember": EXACT,
     "outbox/inbox:read_expired": EXACT,
@@ -41,6 +45,12 @@ BOUNDS = {
     "outbox/look_up/task_rows:page": TWICE,
     "outbox/look_up/task_rows:states": TWICE,
     "outbox/look_up/time_rows:_read": TWICE,
+    "outbox/outcome/results:of": EXACT,
+    "outbox/unique/unique_keys:_living": TWICE,
+    "outbox/unique/unique_keys:_seen": Bound(3, 20),  # with the task of each
+    "outbox/unique/unique_keys:_take": TWICE,
+    "outbox/writing/turns:draw": EXACT,
+    "outbox/writing/writer:_insert": EXACT,
     "scheduler/charts/charts:_read": Bound(2, 3 * 73),  # each hour of three days is looked for
     "scheduler/charts/queries:write": EXACT,
     "scheduler/cluster/database_registry:<lambda>": LOOK_AT_MANY,
@@ -61,6 +71,7 @@ BOUNDS = {
     "scheduler/diagnosis/explain:_due": Bound(0, 1_100),
     "scheduler/diagnosis/explain:_explain": EXACT,
     "scheduler/diagnosis/explain:_parked": EXACT,
+    "scheduler/diagnosis/flows:_arrivals": TWICE,
     "scheduler/diagnosis/instances:_most_tried": TWICE,
     "scheduler/diagnosis/letters:read_letters": LOOK_AT_MANY,
     "scheduler/diagnosis/sight:_is_at_work": EXACT,
@@ -93,15 +104,25 @@ BOUNDS = {
     "scheduler/operator/report:_types": COUNTED,
     "scheduler/operator/revived_keys:ask": Bound(2, 1_100),  # of a page of dead letters those with a unique key
     "scheduler/operator/schedules:<lambda>": TWICE,
+    "scheduler/operator/task_view:one": EXACT,
     "scheduler/operator/type_counts:_scanned": COUNTED,
+    "scheduler/operator/type_counts:count_up_to": COUNTED_EACH,
     "scheduler/operator/walk:_read": Bound(2, 500),  # PostgreSQL sorts what is left, where that is so little
+    "scheduler/relay/parking:_look_at_blocked": SMALL,
+    "scheduler/relay/parking:_park": TWICE,
+    "scheduler/relay/parking:_reach_back": Bound(0, 5 * 60),  # of a round its rows, for each of their keys: here 5
     "scheduler/relay/parking:_read": SMALL,
-    "scheduler/relay/parking:_read_key": TWICE,
+    "scheduler/relay/parking:_read_key": Bound(2, 120),  # and rows of the key that ended behind its first
     "scheduler/relay/parking:_with_rows_aside": Bound(4, 700),
     "scheduler/relay/parking:write": EXACT,
     "scheduler/relay/queries:run_on_ids": TWICE,
     "scheduler/relay/round_writer:_still_owned": SMALL,
+    "scheduler/relay/settlement:_run": TWICE,
+    "scheduler/table/contexts:_write": EXACT,
     "scheduler/table/contexts:forget": TWICE,
+    "scheduler/table/contexts:save": EXACT,
+    "scheduler/table/outcome_messages:_insert": EXACT,
+    "scheduler/table/outcome_messages:facts": TWICE,
     "scheduler/table/row_locks:lock": Bound(3, 20),  # MariaDB reads all in work, where these are hardly more
     "scheduler/table/shards:put_into_shards": TWICE,
     "scheduler/telling/roll_call:recorded_members": SMALL,
@@ -118,9 +139,12 @@ BOUNDS = {
     "scheduler/worker/claiming/claim_rows:renew": TWICE,
     "scheduler/worker/claiming/claim_rows:write": TWICE,
     "scheduler/worker/claiming/claiming:claim": TWICE,
-    "scheduler/worker/leaving/done_rows:end_handled": TWICE,
-    "scheduler/worker/rescuing/rescue:_give_back": EXACT,
-    "scheduler/worker/rescuing/rescue:write": TWICE,
     "scheduler/worker/claiming/service_claims:_lock": TWICE,
     "scheduler/worker/claiming/service_claims:hear": TWICE,
+    "scheduler/worker/leaving/done_rows:end_handled": TWICE,
+    "scheduler/worker/leaving/leavings:_insert": EXACT,
+    "scheduler/worker/leaving/leavings:end": TWICE,
+    "scheduler/worker/leaving/leavings:leave": TWICE,
+    "scheduler/worker/rescuing/rescue:_give_back": EXACT,
+    "scheduler/worker/rescuing/rescue:write": TWICE,
 }

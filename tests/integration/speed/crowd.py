@@ -23,9 +23,11 @@ from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.look_up.task_rows import Filter
 from asyncflow.scheduler import Audit, Configurations, DeadLetters, Selection
 from asyncflow.scheduler.charts.charts import charts
+from asyncflow.scheduler.cluster.resharding import reshard as resharding
 from asyncflow.scheduler.cluster.resharding.reshard import reshard
 from asyncflow.scheduler.diagnosis.diagnose import diagnose
 from asyncflow.scheduler.diagnosis.explain import explain
+from asyncflow.scheduler.diagnosis.flows import Lateness, look_at_flows
 from asyncflow.scheduler.notices import Notice, Notifier
 from asyncflow.scheduler.operator.by_hand.purge import Purge, Purger
 from asyncflow.scheduler.operator.instances import Instances
@@ -40,6 +42,7 @@ from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.testing import MemoryPublisher
 from tests.integration.speed.beliefs import believe
+from tests.integration.speed.deeds import handlers, refusals, writers
 from tests.integration.speed.lanes import Lanes, analyze, fill
 
 DAY = 86400
@@ -166,15 +169,25 @@ class Crowd:
         yield "periodic", 1, Schedules(self.engine, self.messages).periodic
         yield "configuration", 1, configurations.all
         yield "charts", 3, lambda: charts(self.engine, self.messages)
+        lateness = Lateness(dict.fromkeys(names[:100], 60.0), deletes=False)
+        yield "flows", 6, lambda: look_at_flows(self.engine, self.messages, lateness)
+        yield "result", 2, partial(self._result, self._one(Status.FAILED))
+        yield "one task", 2, partial(self._whole, self._one(Status.PENDING))
+        old = Purge(older_than_seconds=20 * DAY, task_type=names[0])
+        yield "preview of a purge", 3 + self.size.shards, lambda: Purger(self.engine, self.messages).preview(old)
 
     def changes(self) -> Iterator[Verb]:
         """Yield all else, in an order in which each finds what it needs."""
+        yield from writers(self)
         yield from self._operator()
         yield from self._service()
         yield from self._consumer()
         yield from self._scheduler()
+        yield from handlers(self)
         yield from self._upkeep()
-        count = 60 + self.size.lanes // 1000 + 2 * PARKED
+        yield from refusals(self)
+        pages = 2 + (2 * self.size.lanes + self.size.hot_rows) // resharding._PAGE
+        count = 60 + pages * (4 + self.size.shards) + 2 * PARKED  # of a page one for each shard that rows go to
         yield "reshard", count, lambda: reshard(self.engine, Outbox(MetaData(), shard_count=self.size.shards))
         yield "inbox clean", 4, lambda: self.inbox.clean(self.engine, older_than=timedelta(0))
 
@@ -238,7 +251,8 @@ class Crowd:
         yield "start", 30, relaying.machinery.take_shares
         yield "heartbeat", 8, relaying.cluster.step
         with closing(relaying.machinery.staff.cleaner) as cleaner:
-            yield "clean", 60 + 4 * PARKED, lambda: [cleaner.step() for _ in range(8)]
+            # Of a key as many again while it steps past locks, which a slow machine may lead it to.
+            yield "clean", 60 + 8 * PARKED, lambda: [cleaner.step() for _ in range(8)]
         yield "relay", 60, lambda: [relaying.relays[0].step() for _ in range(8)]
         yield "stop", 10, lambda: relaying.stop(timeout_seconds=10)
         yield "start to work", 30, working.machinery.take_shares
@@ -253,6 +267,14 @@ class Crowd:
         yield "put back", 60 + 4 * PARKED, keeping.machinery.staff.cleaner.step
         yield "relay in order", 3 * PARKED, lambda: [keeping.relays[0].step() for _ in range(2)]
         yield "stop in order", 10, lambda: keeping.stop(timeout_seconds=10)
+
+    def _result(self, task_id: Any) -> None:
+        with self.engine.connect() as connection:
+            self.messages.result(connection, task_id)
+
+    def _whole(self, task_id: Any) -> None:
+        with self.engine.connect() as connection:
+            assert TaskView(self.messages).one(connection, task_id) is not None
 
     def _scrape(self) -> None:
         registry = CollectorRegistry()
