@@ -7,7 +7,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import orjson
 from sqlalchemy import URL, Engine, MetaData, NullPool, create_engine, event, make_url
@@ -15,9 +14,9 @@ from sqlalchemy import URL, Engine, MetaData, NullPool, create_engine, event, ma
 from asyncflow import Message, Outbox
 from asyncflow.scheduler import SENT, Outcome, Record
 from tests.chaos.private_server import private_server
-from tests.support.databases import fresh_database, open_engine
+from tests.support.databases import open_engine
 from tests.support.proxy import Proxy, proxy_to
-from tools.services.mariadb import MariaDB
+from tools.services.service import Service
 
 
 class Shops:
@@ -64,16 +63,9 @@ class Arrivals:
 
 
 @contextmanager
-def shops_on(kind: str, count: int, directory: Path) -> Iterator[Shops]:
-    """Give them in databases of a service."""
-    with ExitStack() as until:
-        yield Shops([until.enter_context(fresh_database(kind, directory)) for _ in range(count)], until)
-
-
-@contextmanager
-def shops_on_own_server(count: int) -> Iterator[Shops]:
-    """Give them on a MariaDB of their own, which may be asked for many connections."""
-    with private_server(MariaDB(), options=["--max-connections=2000"]) as server, ExitStack() as until:
+def shops_on(service: Service, count: int, options: Sequence[str] = ()) -> Iterator[Shops]:
+    """Give so many of them on a server of their own, which may be asked for many connections."""
+    with private_server(service, options=options) as server, ExitStack() as until:
         url = make_url(server.url)
         names = [f"shop_{number}" for number in range(count)]
         admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)

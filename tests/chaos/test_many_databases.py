@@ -7,7 +7,6 @@ import resource
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
@@ -15,8 +14,11 @@ import pytest
 
 from asyncflow import Scheduler
 from tests.chaos.findings import Tell
-from tests.chaos.many_databases import Arrivals, Shops, Statements, shops_on, shops_on_own_server, steady_load
+from tests.chaos.many_databases import Arrivals, Shops, Statements, shops_on, steady_load
 from tests.unit.scheduler.waiting import eventually
+from tools.services.mariadb import MariaDB
+from tools.services.postgresql import PostgreSQL
+from tools.services.service import Service
 
 LONG = 300.0
 pytestmark = pytest.mark.alone
@@ -53,11 +55,9 @@ def await_all(shops: Shops, arrivals: Arrivals, names: Sequence[str]) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
-def test_of_eight_databases_a_killed_and_a_slow_one_cost_the_others_nothing(
-    kind: str, tmp_path: Path, finding: Tell
-) -> None:
-    with shops_on(kind, 8, tmp_path) as shops:
+@pytest.mark.parametrize("service", [MariaDB(), PostgreSQL()], ids=lambda service: service.name)
+def test_of_eight_databases_a_killed_and_a_slow_one_cost_the_others_nothing(service: Service, finding: Tell) -> None:
+    with shops_on(service, 8) as shops:
         arrivals = Arrivals()
         others = [f"db{number}" for number in range(2, 8)]
         with Scheduler(shops.through, shops.outbox, {"kafka": arrivals}, on_success="delete"):
@@ -73,7 +73,7 @@ def test_of_eight_databases_a_killed_and_a_slow_one_cost_the_others_nothing(
     of_p99, of_throughput = (
         median(one[place] for one in figures[True]) / median(one[place] for one in figures[False]) for place in (0, 1)
     )
-    finding(f"{kind}: p99 {of_p99:.2f} times, throughput {of_throughput:.2f} times; {figures}")
+    finding(f"{service.name}: p99 {of_p99:.2f} times, throughput {of_throughput:.2f} times; {figures}")
     assert of_p99 < 1.5
     assert of_throughput > 0.8
 
@@ -92,7 +92,7 @@ def hurt(shops: Shops, is_hurt: bool) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_sixty_four_idle_databases_cost_few_threads_and_statements(finding: Tell) -> None:
-    with shops_on_own_server(64) as shops:
+    with shops_on(MariaDB(), 64, ["--max-connections=2000"]) as shops:
         statements, memory = Statements(shops.through), megabytes()
         began = time.monotonic()
         with Scheduler(shops.through, shops.outbox, {"kafka": Arrivals()}) as scheduler:
