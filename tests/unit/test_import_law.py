@@ -147,6 +147,8 @@ def test_importing_the_front_door_loads_no_client_of_an_integration() -> None:
         "flask",
         "redis",
         "kazoo",
+        "etcd3gw",
+        "requests",
         "greenlet.asyncio",
     )
     script = f"import sys, asyncflow, asyncflow.cli; print([n for n in {clients!r} if n in sys.modules])"

@@ -11,6 +11,7 @@ import pytest
 DOORS = [
     "asyncflow",
     "asyncflow.events",
+    "asyncflow.integrations.etcd",
     "asyncflow.integrations.zookeeper",
     "asyncflow.outbox",
     "asyncflow.outbox.dialects",
@@ -44,6 +45,7 @@ PROMISED = {
     "asyncflow.testing.publisher_suite": "BrokerUnderTest PublisherSuite",
     "asyncflow.integrations.kafka": "ConfluentKafkaPublisher KafkaPublisher KafkaSasl KafkaSettings KafkaTls",
     "asyncflow.integrations.zookeeper": "ZooKeeper",
+    "asyncflow.integrations.etcd": "EtcdRegistry",
 }
 
 

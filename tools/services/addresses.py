@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from tools.services import given, state
+from tools.services.etcd import Etcd
 from tools.services.kafka import Kafka
 from tools.services.mariadb import MariaDB
 from tools.services.mysql import MySQL
@@ -35,6 +36,7 @@ class Services:
     redis_url: str | None = None
     nats_url: str | None = None
     zookeeper_hosts: str | None = None
+    etcd_url: str | None = None
     mysql_url: str | None = None
 
 
@@ -42,7 +44,8 @@ def load() -> Services:
     """Return the addresses in the environment, and otherwise those of the services that are up."""
     mariadb, postgresql, kafka = (_current(service) for service in (MariaDB(), PostgreSQL(), Kafka()))
     rabbitmq, redis = _current(RabbitMQ()), _current(Redis())
-    nats, zookeeper, mysql = _current(Nats()), _current(ZooKeeper()), _current(MySQL())
+    nats, zookeeper = _current(Nats()), _current(ZooKeeper())
+    etcd, mysql = _current(Etcd()), _current(MySQL())
     return Services(
         mariadb_url=mariadb.address if mariadb else None,
         postgresql_url=postgresql.address if postgresql else None,
@@ -53,6 +56,7 @@ def load() -> Services:
         redis_url=redis.address if redis else None,
         nats_url=nats.address if nats else None,
         zookeeper_hosts=zookeeper.address if zookeeper else None,
+        etcd_url=etcd.address if etcd else None,
         mysql_url=mysql.address if mysql else None,
     )
 

@@ -12,6 +12,7 @@ from tools.services import place, state
 from tools.services.compose import Compose
 from tools.services.debian import Debian
 from tools.services.errors import CannotServeError, NothingServesError, NotOursError, ServiceError, StartError
+from tools.services.etcd import Etcd
 from tools.services.given import Given
 from tools.services.kafka import Kafka
 from tools.services.mariadb import MariaDB
@@ -36,7 +37,7 @@ Result = TypeVar("Result")
 
 # Every test run needs the usual ones; the others are started by name, and tests of theirs are skipped without them.
 USUAL: dict[str, Service] = {service.name: service for service in (MariaDB(), PostgreSQL(), Kafka())}
-_OTHERS = (RabbitMQ(), Redis(), Nats(), ZooKeeper(), MySQL())
+_OTHERS = (RabbitMQ(), Redis(), Nats(), ZooKeeper(), Etcd(), MySQL())
 OTHERS: dict[str, Service] = {service.name: service for service in _OTHERS}
 SERVICES: dict[str, Service] = {**USUAL, **OTHERS}
 PROVIDERS: dict[str, tuple[Provider, ...]] = {
@@ -47,6 +48,7 @@ PROVIDERS: dict[str, tuple[Provider, ...]] = {
     "redis": (Given(), Programs(), Unpacked()),
     "nats": (Given(), Programs(), Unpacked()),
     "zookeeper": (Given(), Programs()),
+    "etcd": (Given(), Programs(), Unpacked()),
     "mysql": (Given(), Programs(), NewerDebian()),
 }
 

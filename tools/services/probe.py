@@ -52,6 +52,11 @@ def zookeeper_answers(host: str, port: int) -> bool:
     return _ask(host, port, b"ruok") == b"imok"
 
 
+def etcd_answers(host: str, port: int) -> bool:
+    """Tell whether the server says that it is well, which it does once it has a leader."""
+    return b'"health":"true"' in _ask(host, port, b"GET /health HTTP/1.0\r\n\r\n")
+
+
 def _ask(host: str, port: int, request: bytes) -> bytes:
     """Send a request, and return the beginning of the reply, or nothing."""
     try:

@@ -10,12 +10,14 @@ import pytest
 from sqlalchemy import Engine, MetaData, select, update
 
 from asyncflow import Outbox
+from asyncflow.integrations.etcd import EtcdRegistry
+from asyncflow.integrations.redis import RedisRegistry
 from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
 from asyncflow.scheduler.cluster.registry import Holding, Registry, View
 from asyncflow.scheduler.cluster.rhythm import Rhythm
+from tests.support import etcd_registry, redis_registry
 from tests.support.databases import NAMES
 from tests.support.ensemble import expire, own_ensemble
-from tests.support.redis_registry import own_registry
 
 LEASE_SECONDS = 600.0  # a tenth of which a test may stand still
 _AN_HOUR = timedelta(hours=1)
@@ -129,12 +131,12 @@ class ZooKeeperRealm(Realm):
         expire(self._ensemble, JOB, instance)
 
 
-class RedisRealm(Realm):
-    """The same, of instances that give signs of life in Redis: who gives none is missed by the others' own clocks."""
+class SigningRealm(Realm):
+    """The same, of instances that give signs of life on a board: who gives none is missed by the others' own clocks."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, registry: RedisRegistry | EtcdRegistry) -> None:
         super().__init__(engine)
-        self._registry = own_registry(session_timeout_seconds=20.0)
+        self._registry = registry
         self._signing: dict[str, Registry] = {}
         self._clocks_ahead = 0.0
 
@@ -154,6 +156,8 @@ class RedisRealm(Realm):
     def expire(self, instance: str) -> None:
         """Let the others have gone on for a session while this one, which has told what it has, was silent."""
         self._signing[instance].views([JOB])
+        if isinstance(self._registry, EtcdRegistry):
+            etcd_registry.expire(self._registry, JOB, instance)
         for _ in range(7):
             for name, other in self._signing.items():
                 if name != instance:
@@ -161,15 +165,30 @@ class RedisRealm(Realm):
             self._clocks_ahead += self._registry.session_timeout_seconds * 0.2
 
 
+def on_redis(engine: Engine) -> Realm:
+    return SigningRealm(engine, redis_registry.own_registry(session_timeout_seconds=20.0))
+
+
+def on_etcd(engine: Engine) -> Realm:
+    return SigningRealm(engine, etcd_registry.own_registry(session_timeout_seconds=20.0))
+
+
 REALMS: dict[str, Callable[[Engine], Realm]] = {
     "database": Realm,
     "zookeeper": ZooKeeperRealm,
-    "redis": RedisRealm,
+    "redis": on_redis,
+    "etcd": on_etcd,
 }
 # What is kept outside the database is looked at once, beside one of them.
 on_all_registries = pytest.mark.parametrize(
     ("realm", "database_url"),
-    [*(("database", name) for name in NAMES), ("zookeeper", "sqlite"), ("redis", "sqlite"), ("redis", "mariadb")],
+    [
+        *(("database", name) for name in NAMES),
+        ("zookeeper", "sqlite"),
+        ("redis", "sqlite"),
+        ("redis", "mariadb"),
+        ("etcd", "sqlite"),
+    ],
     indirect=True,
 )
 
