@@ -28,6 +28,7 @@ from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.dedupe import Enqueued
 from asyncflow.outbox.lines.connecting import connected
 from asyncflow.outbox.lines.limits import LIMITS
+from asyncflow.outbox.look_up.settled_rows import SettledRows
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.charts.chart_writer import ChartWriter
 from asyncflow.scheduler.charts.minute_counts import MinuteCounts
@@ -55,6 +56,8 @@ LEASE_REST = 5.0  # seconds that a claim by the original names outlives max_proc
 class TaskService:
     """Serve one database; lives from the start to the end of its process, and keeps nothing that another one lacks.
 
+    But for copies of tasks that nobody can change any more, where ``cache_bytes`` allows them.
+
     ``hooks`` receive the events of settled tasks and of the monitor.
     """
 
@@ -69,6 +72,7 @@ class TaskService:
         self.hooks = LoggedHooks([counts, *Hooks(hooks)])
         self._chart_writer = ChartWriter(outbox, Database(engine), counts, self.hooks)
         self.view = TaskView(outbox)
+        self._settled = SettledRows(settings.cache_bytes, settings.cache_seconds)
         self.claims = ServiceClaims(
             outbox,
             engine,
@@ -137,6 +141,18 @@ class TaskService:
     async def call(self, work: Callable[[], T]) -> T:
         """Run what makes transactions of its own on another thread; raises as ``RequestDatabases.run`` does."""
         return await self.databases.call(work)
+
+    # -- looking -----------------------------------------------------------------------------------------
+
+    async def look_up(self, task_id: UUID) -> tuple[Row[Any] | None, float | None]:
+        """Return one task whole, None if there is none; and how many seconds ago a kept one was read."""
+        if kept := self._settled.find(task_id):
+            return kept.row, self._settled.clock() - kept.asked_at
+        asked_at = self._settled.clock()
+        row = await self.databases.run(partial(self.view.one, task_id=task_id))
+        if row is not None:
+            self._settled.keep(row, asked_at)
+        return row, None
 
     # -- creating ----------------------------------------------------------------------------------------
 

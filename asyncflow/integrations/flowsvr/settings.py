@@ -37,6 +37,8 @@ class ServiceSettings:
     monitor_interval_seconds: float = 5.0  # between two looks for claims that ran out
     type_refresh_seconds: float = 5.0  # between two looks for task types that were registered elsewhere
     on_success: OnSuccess = "keep"  # a handled row is kept as SUCCESS, or deleted as it is settled
+    cache_bytes: int = 0  # of tasks settled for good, kept in each process for look-ups by id; 0: none
+    cache_seconds: float = 60.0  # after which one is read again: so long one may be told that was deleted
     stop_timeout_seconds: float = 10.0  # that requests in hand get when the process is asked to stop
 
     def __post_init__(self) -> None:
@@ -48,6 +50,7 @@ class ServiceSettings:
         require_whole("max_answer_bytes", self.max_answer_bytes, 1024, 2**31 - 1)
         require_whole("max_connections", self.max_connections, 1, 1_000_000)
         require_whole("threads", self.threads, 1, 1000)
+        require_whole("cache_bytes", self.cache_bytes, 0, 2**40)
         if self.max_bytes_in_flight is not None:
             require_whole("max_bytes_in_flight", self.max_bytes_in_flight, self.max_body_bytes, 2**40)
         if self.rate_limit_per_second is not None:

@@ -70,11 +70,11 @@ async def create_tasks(body: CreateTasks, service: Service, token: Producer) -> 
 
 @router.get("/v2/tasks/{task_id:uuid}", response_model=WholeTask, responses=responses(404))
 async def get_task(task_id: TaskId, service: Service, token: Anyone) -> Response:
-    """Return one task whole."""
-    row = await service.databases.run(partial(service.view.one, task_id=task_id))
+    """Return one task whole; the header ``Age`` tells how many seconds ago, if it was kept."""
+    row, age_seconds = await service.look_up(task_id)
     if row is None or not token.may_use(row.task_type):
         raise Problem(404, f"there is no task {task_id}; its row may have been cleaned")
-    return Json(whole_json(row))
+    return Json(whole_json(row), headers=_age(age_seconds))
 
 
 @router.get("/v2/tasks", response_model=TaskList, responses=responses())
@@ -129,3 +129,7 @@ def _status(name: str | None) -> Status | None:
     if name.upper() not in STATUSES:
         raise Problem(422, f"status is {name!r:.40}; give one of {', '.join(STATUSES)}", field="status")
     return Status[name.upper()]
+
+
+def _age(seconds: float | None) -> dict[str, str] | None:
+    return None if seconds is None else {"Age": str(int(seconds))}

@@ -139,7 +139,7 @@ async def get_task(
     camel: Annotated[str, Query(alias="taskId", include_in_schema=False)] = "",
 ) -> Response:
     """Return one task; the original's Go client calls it ``taskId``."""
-    row = await service.databases.run(partial(service.view.one, task_id=id_of(task_id or camel)))
+    row, _ = await service.look_up(id_of(task_id or camel))
     if row is None or not token.may_use(row.task_type):
         raise Problem(404, "there is no task of this task_id; its row may have been cleaned")
     return _ok(task_data=task_of_row(row, service.catalogue.type_of(row.task_type)))
