@@ -12,6 +12,7 @@ import pytest
 from tests.chaos.cluster_run import ClusterRun, StartClusterRun, owner_of
 from tests.chaos.findings import Tell
 from tests.chaos.fixtures import on_mariadb
+from tests.chaos.process import ProcessUnderTest
 from tests.chaos.publishers import AFTER_ACKNOWLEDGEMENT
 from tests.support.ensemble import own_ensemble
 from tests.support.redis_registry import own_registry
@@ -28,6 +29,16 @@ def by(registry: str, cluster_run: StartClusterRun) -> ClusterRun:
         redis = own_registry()
         where = {"redis": redis.url, "namespace": redis.namespace}
     return cluster_run(session_seconds=SESSION_SECONDS, lease_seconds=LEASE_SECONDS, **where)
+
+
+def await_sight(run: ClusterRun, scheduler: ProcessUnderTest) -> None:
+    """Wait until a scheduler has seen what it owns: in Redis it tells the others of that then."""
+
+    def sees_all() -> bool:
+        owned = sum(owner == owner_of(scheduler) for owner in run.owners().values())
+        return bool(scheduler.of("owns")) and scheduler.of("owns")[-1]["shards"] == owned
+
+    scheduler.wait_for(sees_all)
 
 
 on_each = pytest.mark.parametrize("registry", ["zookeeper", "redis"])
@@ -51,6 +62,7 @@ def test_one_who_is_frozen_or_killed_is_missed_long_before_its_lease_ends_and_se
     held = frozen.of("dying")[0]["records"]
     assert sum(event["tasks"] for event in frozen.of("fenced")) == held
     run.await_shares(2)
+    await_sight(run, frozen)
     frozen.kill()
     after_kill = run.seconds_until_owned_by_others(owner_of(frozen))
     assert run.dismiss_writers()["errors"] == 0
@@ -77,6 +89,7 @@ def test_4_instances_killed_at_random_lose_nothing_and_are_missed_within_a_sessi
     while time.monotonic() < deadline:
         victim = random.randrange(4)
         cluster[victim].wait_for_next_event(random.uniform(0.5, 3.0))
+        await_sight(run, cluster[victim])
         cluster[victim].kill()
         waits.append(run.seconds_until_owned_by_others(owner_of(cluster[victim])))
         cluster[victim] = run.start_scheduler()
