@@ -74,7 +74,7 @@ $(LOWEST_INSTALLED): $(INSTALLED) pyproject.toml tools/lowest.py
 test-lowest: $(LOWEST_INSTALLED) services ## run unit and integration tests with the lowest versions of all dependencies
 	@$(LOWEST)/bin/python -m pytest $(LOWEST_TESTS) -n 3 --dist loadfile -m 'not long' $(PYTEST_ARGS)
 
-test-pythons: install ## run the unit tests with each version of Python that is on this machine
+test-pythons: install ## run the unit tests with each version of Python that is on this machine, or that Debian has
 	@$(RUN) -m pip install --quiet uv
 	@$(RUN) -m tools.pythons $(PYTHONS) -- $(PYTHONS_TESTS) -n 3 --dist loadfile -m 'not long' $(PYTEST_ARGS)
 
@@ -112,5 +112,5 @@ demo-real: install services ## the same with the real databases and Kafka
 
 clean: ## stop the services; delete their data, .venv and what tools left behind
 	@$(SERVICES_TOOL) remove
-	rm -rf $(VENV) $(LOWEST) .venv-* .services build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) .venv-* .pythons .services build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
