@@ -7,7 +7,7 @@ import re
 
 from asyncflow import Status, errors
 from tests.support.snippets import ROOT
-from tools.docs_pages import COMMANDS_PAGE, ERRORS_PAGE, commands_page, errors_page
+from tools.docs_pages import COMMANDS_PAGE, ERRORS_PAGE, commands_page, errors_page, on_post_page
 
 
 def test_every_command_is_on_its_page_with_its_options() -> None:
@@ -31,6 +31,19 @@ def test_every_page_has_its_place_in_the_site() -> None:
     made = {COMMANDS_PAGE, ERRORS_PAGE}
     decisions = {page for page in written if re.match(r"decisions/\d", page)}
     assert named == (written - decisions) | made
+
+
+class Page:
+    """Be a page of mkdocs."""
+
+    def __init__(self, path: str) -> None:
+        self.file = self
+        self.src_uri = path
+
+
+def test_browsers_are_told_the_language_of_a_page() -> None:
+    told = [on_post_page('<html lang="en" class="no-js">', Page(path), None) for path in ("run.md", "zh/run.md")]
+    assert told == ['<html lang="en" class="no-js">', '<html lang="zh" class="no-js">']
 
 
 def test_the_numbers_of_the_states_are_those_that_are_stored() -> None:
