@@ -155,7 +155,7 @@ def register_ten(client: httpx.Client, directory: Path) -> None:
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_the_fastapi_application_does_its_tasks_inside(tmp_path: Path, database: str) -> None:
+def test_the_fastapi_application_does_its_tasks_inside_and_tells_of_it(tmp_path: Path, database: str) -> None:
     port = choose()
     write_files("docs/fastapi.md", tmp_path)
     command = ["uvicorn", "main:app", "--port", str(port)]
@@ -164,10 +164,13 @@ def test_the_fastapi_application_does_its_tasks_inside(tmp_path: Path, database:
         address = patient(url.set(drivername=driver))
         with served(command, tmp_path, port, DATABASE_URL=address) as client:
             register_ten(client, tmp_path)
+    assert len(told_of_life(tmp_path, url)) == 1
 
 
 @pytest.mark.parametrize("database", ["sqlite", "mariadb"])
-def test_each_gunicorn_worker_of_the_flask_application_is_an_instance(tmp_path: Path, database: str) -> None:
+def test_each_gunicorn_worker_of_the_flask_application_is_an_instance_and_tells_of_it(
+    tmp_path: Path, database: str
+) -> None:
     port = choose()
     write_files("docs/flask.md", tmp_path)
     command = ["gunicorn", "app:create_app()", "--bind", f"127.0.0.1:{port}"]
@@ -181,6 +184,18 @@ def test_each_gunicorn_worker_of_the_flask_application_is_an_instance(tmp_path: 
         with served(command, tmp_path, port, DATABASE_URL=address) as client:
             register_ten(client, tmp_path)
             wait_until(lambda: len(owners()) == 2, "two workers share the shards", tmp_path)
+    assert len(told_of_life(tmp_path, url)) == 2
+
+
+def told_of_life(directory: Path, url: URL) -> list[str]:
+    """Return the instances of which the server's log, as the server sets it up, tells the start and the end."""
+    log = (directory / "server.log").read_text()
+    started = re.findall(r"INFO\W.*The scheduler runs \[SchedulerStarted owner=(\S+) (.*)\]$", log, re.MULTILINE)
+    stopped = re.findall(r"INFO\W.*The scheduler has stopped \[SchedulerStopped owner=(\S+) ", log)
+    assert all("handlers=issue_coupon" in told and f"/{url.database}" in told for _, told in started), log
+    assert url.password is None or f":{url.password}@" not in log
+    assert sorted(stopped) == sorted(owner for owner, _ in started), log
+    return stopped
 
 
 def run(*command: str, directory: Path, **environment: str) -> list[str]:

@@ -29,6 +29,7 @@ from tools.services import ports
 yaml: Any = import_module("yaml")  # litestar and schemathesis of the dev group bring it; it has no types
 RULES, TESTS = ROOT / "docs/alerts/asyncflow.rules.yml", ROOT / "docs/alerts/asyncflow.tests.yml"
 LAG = ROOT / "deploy/prometheus/lag.rules.yml"
+OF_COMPOSE = ROOT / "deploy/prometheus/prometheus.yml"
 
 
 def installed(name: str) -> str:
@@ -54,6 +55,17 @@ def test_of_each_alert_one_test_fires_and_one_is_quiet() -> None:
 def test_promtool_is_content(line: list[str]) -> None:
     done = subprocess.run([installed("promtool"), *line], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_promtool_takes_the_configuration_of_compose_with_its_rules(tmp_path: Path) -> None:
+    for rules in (RULES, LAG):
+        shutil.copy(rules, tmp_path)
+    configuration = tmp_path / "prometheus.yml"
+    configuration.write_text(OF_COMPOSE.read_text(encoding="utf-8").replace("/etc/prometheus/rules", str(tmp_path)))
+    line = [installed("promtool"), "check", "config", str(configuration)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("rules found") == 2
 
 
 class Prometheus:
