@@ -15,7 +15,7 @@ def require_text(name: str, value: Any, longest: int, error: type[Exception]) ->
 
 def _fault(value: Any, longest: int) -> str | None:
     if not isinstance(value, str):
-        return f"a {type(value).__qualname__}, not text"
+        return f"{a_type_of(value)}, not text"
     if not value.strip():
         return "empty"
     if len(value) > longest:
@@ -33,7 +33,13 @@ def shown(value: Any) -> str:
     try:
         return f"{value!r:.60}"
     except Exception:  # noqa: BLE001 - a foreign __repr__ must not replace the error that is being told
-        return f"a {type(value).__qualname__}"
+        return a_type_of(value)
+
+
+def a_type_of(value: Any) -> str:
+    """Return the name of a value's type with its article: ``an int``."""
+    name = type(value).__qualname__.rpartition("<locals>.")[2]
+    return f"{'an' if name[:1].lower() in set('aeio') else 'a'} {name}"
 
 
 def printable(value: object) -> str:

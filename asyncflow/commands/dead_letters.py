@@ -11,8 +11,9 @@ from asyncflow.commands.database import add_database_options, database_of, datab
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.actor import add_actor_options, user
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
-from asyncflow.commands.terminal.columns import table, width_of_terminal
+from asyncflow.commands.terminal.columns import table, width_of_table
 from asyncflow.commands.terminal.progress import progress
+from asyncflow.errors import OptionError
 from asyncflow.events import Event, TasksChanged
 from asyncflow.outbox import Status
 from asyncflow.outbox.declarations.task_type import require_number
@@ -106,7 +107,7 @@ def _groups(options: argparse.Namespace) -> int:
     if options.json:
         tell(as_json([{**asdict(group), "note": notes.get(group.fingerprint)} for group in groups]))
         return 0
-    tell(render_groups(groups, notes, width_of_terminal()))
+    tell(render_groups(groups, notes, width_of_table()))
     return 0
 
 
@@ -125,6 +126,8 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _change(options: argparse.Namespace) -> int:
+    if sum((options.id is not None, options.task_type is not None or options.key is not None, options.all)) != 1:
+        raise OptionError(f"name what to {options.action} in one way: --id TASK …, --type and --key, or --all")
     selection = Selection(
         ids=options.id, task_type=options.task_type, key=options.key, everything=options.all, limit=options.limit
     )
@@ -186,10 +189,10 @@ def _told(action: str, changed: Changed) -> str:
 
 def render(letters: Sequence[DeadLetter], *, goes_on: bool = False) -> str:
     """Return a page of dead letters as text for a terminal, two lines each; ``goes_on``: there is another page."""
-    lines = [f"{'TASK':<36} {'FAILED AT (UTC)':<19} {'RETRIES':>7} TASK TYPE"]
+    lines = [f"{'TASK':<36} {'FAILED AT (UTC)':<19} {'ATTEMPTS':>8} TASK TYPE"]
     for letter in letters:
         name = printable(letter.task_type) + (f" key={printable(letter.key)}" if letter.key else "")
-        lines.append(f"{letter.task_id} {letter.failed_at:%Y-%m-%d %H:%M:%S} {letter.retry_count:>7} {name}")
+        lines.append(f"{letter.task_id} {letter.failed_at:%Y-%m-%d %H:%M:%S} {letter.retry_count:>8} {name}")
         lines.append(f"    {letter.log.splitlines()[0] if letter.log else '(no log)'}")
     return "\n".join(lines if letters else [*lines, "(none so far)" if goes_on else "(no dead letters)"])
 

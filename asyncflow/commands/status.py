@@ -52,8 +52,8 @@ def render(state: Report) -> str:
         lines += ["", "LATEST DEAD LETTERS"]
     for letter in state.dead_letters:
         last_error = letter.log.splitlines()[0] if letter.log else ""
-        name, key = printable(letter.task_type), printable(letter.key)
-        lines.append(f"{letter.task_id}  {name}  key={key}  attempts={letter.retry_count}")
+        name = printable(letter.task_type) + (f"  key={printable(letter.key)}" if letter.key else "")
+        lines.append(f"{letter.task_id}  {name}  attempts={letter.retry_count}")
         lines.append(f"    {last_error}")
     return "\n".join(lines)
 

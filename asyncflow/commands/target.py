@@ -10,6 +10,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -67,7 +68,7 @@ def made_at(target: str, kind: Any, wanted: str) -> Any:
     except Exception as error:
         raise TargetNotFoundError(_import_fault(target, module_name, error)) from error
     if not isinstance(made, kind):
-        near = _nearest_of(module_name, attribute)
+        near = _nearest_of(module_name, attribute, kind)
         raise TargetNotFoundError(f"{target!r} is {made!r:.80}{near}; name {wanted}")
     return made
 
@@ -79,11 +80,16 @@ def _made_by(module_name: str, attribute: str) -> Any:
     return found() if callable(found) else found
 
 
-def _nearest_of(module_name: str, attribute: str) -> str:
-    """Return the nearest name that a module has, as a question; nothing if it has this one."""
+def _nearest_of(module_name: str, attribute: str, kind: Any) -> str:
+    """Return the nearest name, as a question, of what a module has of that kind, or makes by a function of its own."""
+    there = vars(sys.modules[module_name])
+    fit = [known for known, one in there.items() if isinstance(one, kind) or _is_own_function(one, module_name)]
     name = attribute.partition(".")[0]
-    known = dir(sys.modules[module_name])
-    return "" if name in known else nearest(name, [one for one in known if not one.startswith("_")])
+    return "" if name in there else nearest(name, fit)
+
+
+def _is_own_function(one: Any, module_name: str) -> bool:
+    return isinstance(one, FunctionType) and one.__module__ == module_name
 
 
 def _import_fault(target: str, module_name: str, error: Exception) -> str:

@@ -13,7 +13,7 @@ from asyncflow.errors import InvalidArgumentsError, InvalidHeadersError
 from asyncflow.outbox import HandlerType
 from asyncflow.outbox.message import MAX_HEADERS_BYTES, RESERVED_HEADERS
 from asyncflow.outbox.tables import KEY_LENGTH
-from asyncflow.text import require_text
+from asyncflow.text import a_type_of, require_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +90,5 @@ def _object(message: AnyReceived) -> Mapping[str, Any]:
     except orjson.JSONDecodeError as error:
         raise InvalidArgumentsError(f"the message {message.id} is no JSON: {error}") from error
     if not isinstance(value, dict):
-        raise InvalidArgumentsError(f"the message {message.id} is no JSON object, but a {type(value).__name__}")
+        raise InvalidArgumentsError(f"the message {message.id} is no JSON object, but {a_type_of(value)}")
     return value

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from asyncflow.errors import PayloadNotSerializableError
+from asyncflow.text import a_type_of
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
@@ -86,7 +87,7 @@ def _default(value: Any) -> Any:
         return str(value)
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
-    raise TypeError(f"a {type(value).__qualname__} cannot be written as JSON: {value!r:.80}")
+    raise TypeError(f"{a_type_of(value)} cannot be written as JSON: {value!r:.80}")
 
 
 def _refuse_non_finite(payload: Any) -> None:

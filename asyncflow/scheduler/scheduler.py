@@ -26,7 +26,7 @@ from asyncflow.scheduler.drained import Drained, together
 from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, RegistryMaker, SchedulerOptions
 from asyncflow.scheduler.loops.startable import Startable
 from asyncflow.scheduler.settings import SchedulerSettings
-from asyncflow.scheduler.start_check import require_declared, require_makeable
+from asyncflow.scheduler.start_check import require_declared, require_given, require_makeable
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -59,6 +59,7 @@ class Scheduler(Startable):
     ) -> None:
         if settings is not None and options:
             raise OptionError(f"settings and {', '.join(options)} are both given; put all of them into settings")
+        require_given(outbox, publishers)
         self.settings = settings or SchedulerSettings.of(**options)
         self.outbox = outbox
         self.engines = engines_of(engine)  # by the databases' names; "" is that of a single one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from sqlalchemy import Engine, QueuePool
 
@@ -17,9 +18,26 @@ from asyncflow.scheduler.publishing.taken import require_taken
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.scheduler.worker.handler_call import no_async_engine
+from asyncflow.text import a_type_of, shown
 
 _OF_A_LOOP = 2  # the second writer settles while there is a backlog
 _HEARTBEAT, _CONFIGURATION, _FOR_MOMENTS = 1, 1, 1
+
+
+def require_given(outbox: Any, publishers: Any) -> None:
+    """Raise OptionError unless these are an Outbox, and publishers by their destinations."""
+    if not isinstance(outbox, Outbox):
+        raise OptionError(f"outbox is {shown(outbox)}; give the Outbox that declares what is to be done")
+    if not isinstance(publishers, Mapping):
+        raise OptionError(
+            f"publishers is {a_type_of(publishers)}; give them by their destinations, as {{destination: publisher}}, "
+            f"or {{}} where only handlers are declared"
+        )
+    for destination, publisher in publishers.items():
+        if isinstance(publisher, type) or not callable(getattr(publisher, "publish", None)):
+            raise OptionError(
+                f"the publisher of {shown(destination)} is {shown(publisher)}; give an object with publish and close"
+            )
 
 
 def require_makeable(instance: Instance, publishers: Mapping[str, Publisher]) -> None:

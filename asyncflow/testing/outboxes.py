@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from asyncflow.errors import OptionError, UnknownTaskTypeError
+from asyncflow.errors import OptionError, UnknownTaskTypeError, nearest
 from asyncflow.outbox import HandlerType, MessageType, Outbox
 from asyncflow.outbox.living import outboxes
 from asyncflow.outbox.task_function import TaskFunction
@@ -24,7 +24,7 @@ def outbox_of(task: Any, given: Outbox | None) -> Outbox:
     declaring = [outbox for outbox in outboxes() if _declares(outbox, task)]
     if not declaring:
         raise UnknownTaskTypeError(
-            f"{shown(task)} is declared by no outbox of this process; import the module that declares it"
+            f"{shown(task)} is declared by no outbox of this process{_near(task)}; import the module that declares it"
         )
     return _only(declaring, f"{shown(task)} is declared by")
 
@@ -41,6 +41,11 @@ def _declares(outbox: Outbox, task: Any) -> bool:
         return task in outbox.task_types or task in outbox.handler_types
     kinds: list[Kind] = [*outbox.task_types.values(), *outbox.handler_types.values()]
     return any(kind is task or (isinstance(kind, HandlerType) and kind.is_handled_by(task)) for kind in kinds)
+
+
+def _near(task: Any) -> str:
+    names = (name for outbox in outboxes() for name in (*outbox.task_types, *outbox.handler_types))
+    return nearest(task, names) if isinstance(task, str) else ""
 
 
 def _only(found: list[Outbox], said: str) -> Outbox:

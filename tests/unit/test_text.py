@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asyncflow.errors import InvalidKeyError, nearest
-from asyncflow.text import printable, require_text, shown
+from asyncflow.text import a_type_of, printable, require_text, shown
 
 
 @pytest.mark.parametrize("text", ["A1001", "a b", "😀" * 255, "ключ", "a" * 255, "-", "a\x7fb"])
@@ -29,7 +29,7 @@ def test_text_of_1_to_255_characters_passes_unchanged(text: str) -> None:
         ("a\x00b", "control character"),
         ("a\nb", "control character"),
         ("\ud83d", "half a surrogate pair"),
-        (5, "a int, not text"),
+        (5, "an int, not text"),
         (b"A1001", "a bytes, not text"),
         (None, "a NoneType, not text"),
         (["A1001"], "a list, not text"),
@@ -55,7 +55,21 @@ class Unprintable:
 
 def test_a_value_that_cannot_be_shown_is_named_by_its_type() -> None:
     assert shown(Unprintable()) == "a Unprintable"
-    assert shown(10**5000) == "a int"
+    assert shown(10**5000) == "an int"
+
+
+def test_a_type_is_named_with_the_article_that_is_spoken() -> None:
+    class Order:
+        pass
+
+    assert [a_type_of(one) for one in (1, "1", object(), Order(), None, OSError())] == [
+        "an int",
+        "a str",
+        "an object",
+        "an Order",
+        "a NoneType",
+        "an OSError",
+    ]
 
 
 def test_the_nearest_name_is_told() -> None:

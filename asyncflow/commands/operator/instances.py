@@ -10,7 +10,7 @@ from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.actor import add_actor_options
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
-from asyncflow.commands.terminal.columns import table, width_of_terminal
+from asyncflow.commands.terminal.columns import table, width_of_table
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
 from asyncflow.scheduler.operator.instances import Instances, InstanceView
 from asyncflow.scheduler.operator.schedules import Schedules
@@ -45,7 +45,7 @@ def _added(within: Any, name: str, text: str, run: Callable[[argparse.Namespace]
 
 def _list(options: argparse.Namespace) -> int:
     found = Instances(*database_of(options)).all()
-    tell(as_json(found) if options.json else render(found, width_of_terminal()))
+    tell(as_json(found) if options.json else render(found, width_of_table()))
     return 0
 
 
@@ -67,7 +67,7 @@ def _shards(options: argparse.Namespace) -> int:
         )
         for one in found
     ]
-    tell(table(_SHARD_HEADINGS, rows, width_of_terminal()))
+    tell(table(_SHARD_HEADINGS, rows, width_of_table()))
     return 0
 
 

@@ -10,7 +10,7 @@ from asyncflow.commands.database import add_database_options, database_with_type
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.actor import add_actor_options
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
-from asyncflow.commands.terminal.columns import table, width_of_terminal
+from asyncflow.commands.terminal.columns import table, width_of_table
 from asyncflow.commands.terminal.consent import is_confirmed
 from asyncflow.commands.terminal.progress import progress
 from asyncflow.errors import OptionError, nearest
@@ -50,7 +50,7 @@ def _purge(options: argparse.Namespace) -> int:
     purger = Purger(*database_with_type(options))
     if not options.yes:
         found = purger.preview(purge)
-        tell(render(found, width_of_terminal()))
+        tell(render(found, width_of_table()))
         if not found.counts:
             return 0
         if not is_confirmed("delete them?"):

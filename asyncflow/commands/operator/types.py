@@ -10,7 +10,7 @@ from typing import Any
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
-from asyncflow.commands.terminal.columns import table, width_of_terminal
+from asyncflow.commands.terminal.columns import table, width_of_table
 from asyncflow.scheduler import Configurations
 from asyncflow.scheduler.operator.report import Report, report
 
@@ -32,7 +32,7 @@ def _types(options: argparse.Namespace) -> int:
     if options.json:
         tell(as_json([{**asdict(one), "options": set_ones.get(one.task_type, {})} for one in state.types]))
         return 0
-    tell(render(state, set_ones, width_of_terminal()))
+    tell(render(state, set_ones, width_of_table()))
     return 0
 
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
 
 from asyncflow.text import printable
 
 _LEAST_WIDTH = 40
+_UNCUT = 100_000
 _CUT = "…"
 
 
 def width_of_terminal() -> int:
     """Return how many columns there are: those of the terminal, $COLUMNS, or 80."""
     return max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
+
+
+def width_of_table() -> int:
+    """Return how wide a table may be: as the terminal is, or $COLUMNS; what a file or a program reads is not cut."""
+    return width_of_terminal() if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNCUT
 
 
 def wrapped(text: str, width: int, indent: str = "") -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from asyncflow.errors import EncryptionError, KeyGoneError, OptionError
+from asyncflow.text import a_type_of
 
 KEY_BYTES = 32
 Keys = Mapping[str, "bytes | str"] | Callable[[str], "bytes | str | None"]
@@ -28,11 +29,11 @@ class KeyRing:
     def __init__(self, keys: Keys) -> None:
         """Raise OptionError, which shows no key."""
         if not isinstance(keys, Mapping) and not callable(keys):
-            raise OptionError(f"keys is a {type(keys).__name__}; give a mapping of names to keys, or a function")
+            raise OptionError(f"keys is {a_type_of(keys)}; give a mapping of names to keys, or a function")
         if isinstance(keys, Mapping):
             for key_id, key in keys.items():
                 if not isinstance(key_id, str):
-                    raise OptionError(f"a key's name is a {type(key_id).__name__}; give text")
+                    raise OptionError(f"a key's name is {a_type_of(key_id)}; give text")
                 _bytes_of(key_id, key, OptionError)
         self._keys = keys
 
@@ -53,6 +54,6 @@ def _bytes_of(key_id: str, key: Any, fault: type[Exception]) -> bytes:
     except (binascii.Error, ValueError):
         raise fault(f"the key {key_id!r} is no base64; {_WANTED}") from None
     if not isinstance(whole, (bytes, bytearray)) or len(whole) != KEY_BYTES:
-        told = f"has {len(whole)} bytes" if isinstance(whole, (bytes, bytearray)) else f"is a {type(key).__name__}"
+        told = f"has {len(whole)} bytes" if isinstance(whole, (bytes, bytearray)) else f"is {a_type_of(key)}"
         raise fault(f"the key {key_id!r} {told}; {_WANTED}")
     return bytes(whole)

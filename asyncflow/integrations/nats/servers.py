@@ -13,6 +13,7 @@ from asyncflow.errors import OptionError, UnreachableError
 from asyncflow.integrations.nats import extras
 from asyncflow.integrations.nats.connection import NatsConnection
 from asyncflow.integrations.nats.settings import NatsSettings
+from asyncflow.text import a_type_of
 
 WANTED = "give nats://USER:PASSWORD@HOST:PORT, or tls:// for TLS; several as a list"
 _RECONNECTS = "the outbox connects again, and knows what was sent"
@@ -82,7 +83,7 @@ class Servers:
 def _checked(servers: Any) -> list[str]:
     urls = [servers] if isinstance(servers, str) else servers
     if not isinstance(urls, Sequence) or isinstance(urls, bytes) or not urls:
-        raise OptionError(f"servers is {'empty' if urls == [] else f'a {type(servers).__name__}'}; {WANTED}")
+        raise OptionError(f"servers is {'empty' if urls == [] else a_type_of(servers)}; {WANTED}")
     for url in urls:
         if fault := _fault(url):
             raise OptionError(f"servers: {fault}; {WANTED}")
@@ -92,7 +93,7 @@ def _checked(servers: Any) -> list[str]:
 def _fault(url: Any) -> str | None:
     """Return what is at fault; without the URL, which may hold a password."""
     if not isinstance(url, str):
-        return f"it holds a {type(url).__name__}"
+        return f"it holds {a_type_of(url)}"
     try:
         parts = urlsplit(url)
         if parts.scheme not in ("nats", "tls"):

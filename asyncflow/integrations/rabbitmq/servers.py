@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from asyncflow.errors import OptionError
 from asyncflow.integrations.rabbitmq.settings import RabbitMQSettings
+from asyncflow.text import a_type_of
 
 WANTED = "give amqp://USER:PASSWORD@HOST:PORT/VHOST, amqps:// for TLS, or pika.ConnectionParameters; several as a list"
 
@@ -26,7 +27,7 @@ def _parameters(library: ModuleType, server: Any) -> Any:
     if isinstance(server, library.connection.Parameters):
         return copy(server)
     if not isinstance(server, str):
-        raise OptionError(f"servers holds a {type(server).__name__}; {WANTED}")
+        raise OptionError(f"servers holds {a_type_of(server)}; {WANTED}")
     try:
         parts = urlsplit(server)
         fault = _fault(parts.scheme, parts.hostname)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from asyncflow.errors import OptionError
+from asyncflow.text import a_type_of
 
 SCHEMES = ("redis", "rediss", "unix")
 USUAL_PORT = 6379
@@ -81,7 +82,7 @@ def _port(parts: SplitResult) -> int:
 def _checked(url: object) -> str:
     wanted = "give redis://USER:PASSWORD@HOST:PORT/DATABASE, or rediss:// for TLS"
     if not isinstance(url, str):
-        raise OptionError(f"url is a {type(url).__name__}; {wanted}")
+        raise OptionError(f"url is {a_type_of(url)}; {wanted}")
     scheme = urlsplit(url).scheme
     if scheme not in SCHEMES:
         raise OptionError(f"url begins with {scheme!r}; {wanted}")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, quote, urlsplit
 
 from asyncflow.errors import OptionError
+from asyncflow.text import a_type_of
 
 TOPIC = "{topic}"
 WANTED = "give https://HOST/PATH, with {topic} where the topic belongs, or a function (topic) -> URL"
@@ -69,7 +70,7 @@ class Addresses:
 def address_of(url: object) -> Address:
     """Return the address of an http or https URL; raises UnfitUrlError."""
     if not isinstance(url, str):
-        raise UnfitUrlError(f"it is a {type(url).__name__}")
+        raise UnfitUrlError(f"it is {a_type_of(url)}")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from asyncflow.errors import OptionError
 from asyncflow.integrations.webhooks.header_fields import fault_of_name, is_plain
-from asyncflow.text import shown
+from asyncflow.text import a_type_of, shown
 
 MIN_TIMEOUT_SECONDS = 0.1
 MAX_TIMEOUT_SECONDS = 300.0
@@ -64,7 +64,7 @@ def _require_statuses(statuses: object) -> None:
 def _require_headers(headers: object) -> None:
     """Refuse what no request can carry; no value is shown, for it may be a secret."""
     if not isinstance(headers, Mapping):
-        raise OptionError(f"headers is a {type(headers).__name__}; give a mapping of text to text")
+        raise OptionError(f"headers is {a_type_of(headers)}; give a mapping of text to text")
     for name, value in headers.items():
         fault = fault_of_name(name) or ("each message has its own" if name.lower() in OF_EACH_MESSAGE else None)
         if fault:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from asyncflow.errors import InvalidSignatureError, OptionError
 from asyncflow.integrations.webhooks.signing import ID, SIGNATURE, TIMESTAMP, VERSION, SigningKeys
+from asyncflow.text import a_type_of
 
 TOLERANCE_SECONDS = 300.0
 _MOST_DIGITS = 12
@@ -28,7 +29,7 @@ def verify(
     receiver itself gave wrong.
     """
     if not isinstance(body, (bytes, bytearray)):
-        raise OptionError(f"body is a {type(body).__name__}; give the bytes of the request, as they came")
+        raise OptionError(f"body is {a_type_of(body)}; give the bytes of the request, as they came")
     keys = SigningKeys(secrets)
     given = {str(name).lower(): value for name, value in headers.items()}
     message_id, timestamp, told = (_required(given, name) for name in (ID, TIMESTAMP, SIGNATURE))

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from asyncflow.text import a_type_of
+
 Revive = Callable[[Any], Any]
 
 NULL, BOOLEAN, NUMBER, TEXT, ARRAY, OBJECT = "null", "boolean", "number", "text", "array", "object"
@@ -36,7 +38,7 @@ def same(*accepts: type) -> Revive:
 
     def keep(value: Any) -> Any:
         if type(value) not in accepts:
-            raise TypeError(f"{value!r:.60} is a {type(value).__qualname__}, not {accepts[0].__name__}")
+            raise TypeError(f"{value!r:.60} is {a_type_of(value)}, not {accepts[0].__name__}")
         return value
 
     return keep

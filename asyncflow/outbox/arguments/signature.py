@@ -13,7 +13,7 @@ from asyncflow.outbox.arguments.annotations import kinds_of, told
 from asyncflow.outbox.arguments.exactness import is_same
 from asyncflow.outbox.arguments.kind import Kind
 from asyncflow.outbox.payload import encode_argument
-from asyncflow.text import shown
+from asyncflow.text import a_type_of, shown
 
 CONTEXT, SESSION = "ctx", "session"  # given by the worker, never by the caller
 RESERVED = (
@@ -149,7 +149,7 @@ class Signature:
 
     def _unfit(self, key: str, value: Any, annotation: Any, why: str = "") -> InvalidArgumentsError:
         return InvalidArgumentsError(
-            f"{key} is {shown(value)}, a {type(value).__qualname__}; {self._name}() takes {told(annotation)}{why}", key
+            f"{key} is {shown(value)}, {a_type_of(value)}; {self._name}() takes {told(annotation)}{why}", key
         )
 
     def _unknown(self, name: str) -> InvalidArgumentsError:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from asyncflow.errors import OptionError
+from asyncflow.errors import OptionError, nearest
 from asyncflow.outbox.cron.crontab import Crontab
 from asyncflow.outbox.cron.due_times import DueTimes
 from asyncflow.outbox.tables import CRON_LENGTH, TIMEZONE_LENGTH
@@ -53,6 +53,6 @@ def zone_of(name: Any) -> tzinfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:  # not found, no key at all, a directory
         raise OptionError(
-            f"timezone is {shown(name)}, which is not known here; give an IANA name such as 'Europe/Berlin', "
-            f"or install the package tzdata"
+            f"timezone is {shown(name)}, which is not known here{nearest(name, available_timezones())}; give an IANA "
+            f"name such as 'Europe/Berlin', or install the package tzdata"
         ) from error

@@ -15,6 +15,7 @@ from asyncflow.outbox.dialects.counting import draw_by_insert
 from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import skip_scan_heads, skip_scan_types
 from asyncflow.outbox.dialects.upsert import insert_absent
+from asyncflow.text import a_type_of
 
 _ECHO = text("SELECT :given")
 _MAIN_FILE = text("SELECT file FROM pragma_database_list WHERE name = 'main'")
@@ -92,7 +93,7 @@ class SQLite:
     def text_fault(self, connection: Connection, text: str) -> str | None:
         """Know a ``text_factory`` that makes something else of it; the file itself holds any text."""
         read = connection.execute(_ECHO, {"given": text}).scalar()
-        return None if read == text else f"text is read as a {type(read).__name__}; leave text_factory as it is"
+        return None if read == text else f"text is read as {a_type_of(read)}; leave text_factory as it is"
 
     def table_faults(self, connection: Connection, tables: Sequence[Table]) -> list[AsyncflowError]:
         """Find none: every table has transactions, and one encoding."""

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapper, Session, scoped_session
 
 from asyncflow.errors import NotTransactionalError, WrongTargetError
 from asyncflow.outbox.transaction.driver import commits_by_itself
+from asyncflow.text import a_type_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
@@ -60,7 +61,7 @@ def async_session_of(given: Any) -> AsyncSession:
 async def awaited(given: Any, work: Callable[[Session], T]) -> T:
     """Do ``work`` in an AsyncSession, where it may send statements; raises WrongTargetError for anything else."""
     if not is_async(given):
-        raise WrongTargetError(f"only an AsyncSession is awaited, not a {type(given).__name__}; leave _async out")
+        raise WrongTargetError(f"only an AsyncSession is awaited, not {a_type_of(given)}; leave _async out")
     return await async_session_of(given).run_sync(work)
 
 
@@ -112,7 +113,7 @@ def require_transactional(bind: Engine | Connection) -> None:
 
 def _remedy(given: Any) -> str:
     kind = type(given).__name__
-    text = f"a {kind} cannot take a task; give the Session, AsyncSession or Connection of your transaction"
+    text = f"{a_type_of(given)} cannot take a task; give the Session, AsyncSession or Connection of your transaction"
     if kind == "AsyncConnection":
         text += ": await connection.run_sync(lambda sync: outbox.publish(sync, ...))"
     elif kind in ("Engine", "AsyncEngine", "sessionmaker", "async_sessionmaker"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timezone
+from itertools import dropwhile
+from pathlib import Path
 from traceback import walk_tb
 
 from asyncflow.text import without_parameters
@@ -11,6 +13,7 @@ from asyncflow.text import without_parameters
 _LONGEST_ERROR = 300
 _FRAMES = 3
 _LONGEST_FRAMES = 200
+_OURS = str(Path(os.path.abspath(__file__)).parents[2]) + os.sep
 
 
 def short_error(error: str) -> str:
@@ -23,9 +26,10 @@ def short_error(error: str) -> str:
 def innermost_frames(error: BaseException) -> str:
     """Return where an error was raised, innermost first: ``[db.py:12 in get, called from coupons.py:41 in issue]``.
 
-    Nothing for an error that was raised nowhere.
+    Nothing for an error that was raised nowhere. How we came to call the application's code is left out.
     """
     calls = [(frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in walk_tb(error.__traceback__)]
+    calls = list(dropwhile(lambda call: call[0].startswith(_OURS), calls)) or calls
     innermost = (f"{os.path.basename(file)}:{line} in {name}" for file, line, name in calls[: -_FRAMES - 1 : -1])
     told = ", called from ".join(innermost)[:_LONGEST_FRAMES]
     return f" [{told}]" if told else ""

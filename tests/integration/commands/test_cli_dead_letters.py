@@ -140,8 +140,8 @@ def test_no_more_than_the_limit_is_changed(application: Application, run: Run, f
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--yes"], "none of them is given"),
-        (["--all", "--type", "x", "--yes"], "more than one"),
+        (["--yes"], "name what to replay in one way: --id TASK"),
+        (["--all", "--type", "x", "--yes"], "in one way: --id TASK"),
         (["--id", "x", "--yes"], "give a UUID"),
         (["--all", "--yes", "--per-second", "0"], "per_second is 0.0"),
         (["--all", "--yes", "--actor", ""], "actor is ''"),

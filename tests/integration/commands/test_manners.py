@@ -85,6 +85,23 @@ def test_a_mistyped_attribute_is_told_with_the_nearest(application: str, capsys:
     assert "is None (did you mean 'scheduler'?); name a Scheduler" in capsys.readouterr().err
 
 
+def test_only_what_would_do_is_named_as_the_nearest(application: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["consume", application.replace(":scheduler", ":schedular")]) == 1
+    assert "is None; name a Consumer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", ["80", None])
+def test_a_table_is_cut_for_a_person_and_whole_for_a_program(
+    application: str, columns: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert cli.main(["tasks", "list", application]) == 0
+    told = capsys.readouterr().out
+    assert ("…" in told) == (columns is not None)
+
+
 def test_a_mistyped_module_is_told_with_the_nearest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

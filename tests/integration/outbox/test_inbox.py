@@ -111,7 +111,7 @@ def test_the_message_id_header_of_a_record_is_the_id(application: Application) -
         ("a" * 256, "256 characters long"),
         ("a\x00", "control character"),
         (b"\xff\xfe", "is not UTF-8; give its text or a UUID"),
-        (5, "a int, not text"),
+        (5, "an int, not text"),
         (None, "a NoneType, not text"),
         ("\ud800", "half a surrogate pair"),
     ],

@@ -271,6 +271,26 @@ def test_settings_and_options_together_are_refused(sqlite_application: Applicati
         sqlite_application.scheduler(settings=settings, tick=2)
 
 
+@pytest.mark.parametrize(
+    ("publishers", "told"),
+    [
+        (MemoryPublisher(), "publishers is a MemoryPublisher; give them by their destinations"),
+        ({"kafka": MemoryPublisher}, "the publisher of 'kafka' is <class"),
+        ({"kafka": "localhost:9092"}, "the publisher of 'kafka' is 'localhost:9092'; give an object"),
+    ],
+)
+def test_what_is_no_publisher_is_refused_where_the_scheduler_is_made(
+    sqlite_application: Application, publishers: Any, told: str
+) -> None:
+    with pytest.raises(OptionError, match=told):
+        Scheduler(sqlite_application.engine, sqlite_application.outbox, publishers)
+
+
+def test_what_is_no_outbox_is_refused_where_the_scheduler_is_made(sqlite_engine: Engine) -> None:
+    with pytest.raises(OptionError, match=r"outbox is MetaData\(\); give the Outbox"):
+        Scheduler(sqlite_engine, MetaData(), {})  # type: ignore[arg-type]
+
+
 def test_more_instances_than_shards_are_refused(sqlite_application: Application) -> None:
     with pytest.raises(OptionError, match=r"instance_count is 65.*64 shards"):
         sqlite_application.scheduler(instance_count=65)

@@ -277,6 +277,8 @@ def test_which_outbox_is_meant_is_asked_where_it_is_not_clear(home: Application,
         assert_enqueued(session, "user.registered")
     with pytest.raises(OptionError, match="outbox is 'mine'"):
         enqueued(session, outbox="mine")  # type: ignore[call-overload]
+    with pytest.raises(UnknownTaskTypeError, match=r"no outbox of this process \(did you mean 'user\.registered'\?\)"):
+        assert_enqueued(session, "user.registred")
 
 
 @pytest.mark.parametrize("seconds", [-1, "60", True, 1e12])

@@ -210,7 +210,7 @@ def test_a_bad_key_is_refused(key: Any) -> None:
         ("", "headers is ''", "give a mapping of text to text"),
         (0, "headers is 0", "give a mapping of text to text"),
         ({"": "a"}, "header name is '': empty", "give text of 1 to 255 characters"),
-        ({1: "a"}, "header name is 1: a int", "give text of 1 to 255 characters"),
+        ({1: "a"}, "header name is 1: an int", "give text of 1 to 255 characters"),
         ({"a": 1}, "header 'a' is 1", "give text"),
         ({"a": None}, "header 'a' is None", "give text"),
         ({"a": b"b"}, "header 'a' is b'b'", "give text"),

@@ -214,7 +214,7 @@ class Failing(BaseModel):
         ({"a": frozenset()}, "a frozenset cannot be written"),
         ({"a": b"bytes"}, "a bytes cannot be written"),
         (1j, "a complex cannot be written"),
-        (object(), "a object cannot be written"),
+        (object(), "an object cannot be written"),
         (Coupon, "a type cannot be written"),
         (Pair(1, 2), "a Pair cannot be written"),
         (timedelta(1), "a timedelta cannot be written"),

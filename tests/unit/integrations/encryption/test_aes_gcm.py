@@ -118,8 +118,8 @@ def test_a_function_may_have_the_keys() -> None:
     [
         ({"k1": b"short-but-secret"}, "k1", "the key 'k1' has 16 bytes"),
         ({"k1": "not base64, but secret"}, "k1", "the key 'k1' is no base64"),
-        ({"k1": 17}, "k1", "the key 'k1' is a int"),
-        ({1: make_key()}, "k1", "a key's name is a int"),
+        ({"k1": 17}, "k1", "the key 'k1' is an int"),
+        ({1: make_key()}, "k1", "a key's name is an int"),
         ("secret", "k1", "keys is a str"),
         ({"k1": make_key()}, "k2", "current is 'k2'"),
         ({"k1": make_key()}, None, "current is None"),

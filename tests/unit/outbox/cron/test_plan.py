@@ -152,3 +152,8 @@ def test_a_line_with_or_may_have_seconds_and_nothing_else_is_taken_for_it() -> N
     for line in ("0 3 13 or fri", "0 3 13 or * fri", "0 3 13 * fri or", "or fri", "0 3 13 * and fri", "0 3 13 * or"):
         with pytest.raises(OptionError):
             Plan(line)
+
+
+def test_a_mistyped_time_zone_is_told_with_the_nearest() -> None:
+    with pytest.raises(OptionError, match=r"'Europe/Berln', which is not known here \(did you mean 'Europe/Berlin'"):
+        Plan("0 3 * * *", "Europe/Berln")
