@@ -1,6 +1,7 @@
 """The command line: ``asyncflow run``, ``serve``, ``worker``, and what a person does: ``asyncflow --help`` lists it.
 
-Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 3 stopped, but work had to be left behind.
+Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 3 stopped, but work had to be left behind,
+130 interrupted at the terminal.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ _LOOKING = (
     audit,
     completion,
 )
+_INTERRUPTED = 130  # as shells have it: 128, and the number of SIGINT
 _COMMANDS = (*_RUNNING, *_LOOKING)  # as --help lists them
 _ELSEWHERE = (worker, consume, serve, completion)  # not of an application's database alone
 
@@ -108,6 +110,9 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
         return _after_broken_pipe()
     except StopHeard:
         return 0  # before anything had begun
+    except KeyboardInterrupt:
+        tell("asyncflow: interrupted; what was done by then is done", sys.stderr)
+        return _INTERRUPTED
     except (AsyncflowError, SQLAlchemyError) as error:
         tell(_told(error), sys.stderr)
         return 1

@@ -38,11 +38,12 @@ def _audit(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
 
 
 def render(entries: Sequence[AuditEntry]) -> str:
-    """Return the entries as text for a terminal."""
-    lines = [f"{'AT (UTC)':<19} {'ACTION':<8} {'ACTOR':<20} {'TASK':<36} TASK TYPE"]
+    """Return the entries as text for a terminal, two lines each."""
+    lines = [f"{'AT (UTC)':<19}  {'ACTION':<9}  {'ACTOR':<16}  TASK TYPE"]
     for entry in entries:
         actor, name = printable(entry.actor), printable(entry.task_type)
-        head = f"{entry.at:%Y-%m-%d %H:%M:%S} {entry.action:<8} {actor:<20} {entry.task_id} {name}"
-        told = [f"key={entry.task_key}" if entry.task_key else "", entry.detail or "", entry.reason or ""]
-        lines += [head, f"    {printable('; '.join(filter(None, told)))}"]
+        lines.append(f"{entry.at:%Y-%m-%d %H:%M:%S}  {entry.action:<9}  {actor:<16}  {name}")
+        task = str(entry.task_id) if entry.task_id.int else ""
+        told = [task, f"key={entry.task_key}" if entry.task_key else "", entry.detail or "", entry.reason or ""]
+        lines.append(f"    {printable('; '.join(filter(None, told)))}")
     return "\n".join(lines if entries else [*lines, "(nothing)"])

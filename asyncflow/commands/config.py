@@ -10,6 +10,8 @@ from sqlalchemy import Engine
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.actor import add_actor_options
+from asyncflow.commands.terminal.as_json import add_json_option, as_json
+from asyncflow.commands.terminal.columns import table, width_of_tables
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import Configurations, TypeConfig
@@ -42,6 +44,7 @@ def add_to(commands: Any) -> None:
     ):
         sub = actions.add_parser(name, help=text)
         add_database_options(sub, looks=name == "list")
+        add_json_option(sub)
         if name != "list":
             sub.add_argument("--type", required=True, dest="task_type", metavar="NAME", help="the task type")
             given = "NAME=VALUE" if name == "set" else "NAME"
@@ -54,8 +57,12 @@ def add_to(commands: Any) -> None:
         sub.set_defaults(command=lambda options, run=command: run(options, *database_of(options)))
 
 
-def _list(_: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
-    tell(render(outbox, Configurations(engine, outbox).all()))
+def _list(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
+    configs = Configurations(engine, outbox).all()
+    if options.json:
+        tell(as_json([_in_force(outbox, config) for config in configs.values()]))
+    else:
+        tell(render(outbox, configs, width_of_tables()))
     return 0
 
 
@@ -63,19 +70,23 @@ def _set(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
     values = dict(map(_parsed, options.option))
     changes = OptionChanges(engine, outbox)
     config = changes.put(_act(options), options.task_type, values, registered=options.register)
-    tell(_told(config))
-    return 0
+    return _done(options, config)
 
 
 def _unset(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
     changes = OptionChanges(engine, outbox)
     if options.option:
         cleared: dict[str, Any] = dict.fromkeys(options.option)
-        tell(_told(changes.put(_act(options), options.task_type, cleared, registered=False)))
-        return 0
+        return _done(options, changes.put(_act(options), options.task_type, cleared, registered=False))
     Configurations(engine, outbox).get(options.task_type)
     changes.remove(_act(options), options.task_type)
-    tell(f"{options.task_type} is as declared")
+    return _done(options, TypeConfig(task_type=options.task_type), f"{options.task_type} is as declared")
+
+
+def _done(options: argparse.Namespace, config: TypeConfig, text: str | None = None) -> int:
+    """Tell what the table sets now."""
+    plain = {"task_type": config.task_type, "options": config.options()}
+    tell(as_json(plain) if options.json else text or _told(config))
     return 0
 
 
@@ -102,28 +113,32 @@ def _told(config: TypeConfig) -> str:
     return f"{printable(config.task_type)}: {options or 'as declared'}"
 
 
-def render(outbox: Outbox, configs: dict[str, TypeConfig]) -> str:
-    """Return the configuration as text for a terminal."""
-    heading = " ".join(f"{text:>{_width(text)}}" for text in _HEADINGS.values())
-    lines = [f"{'TASK TYPE':<32} {'KIND':<10} {heading}"]
-    lines += [_line(outbox, config) for config in configs.values()]
-    return "\n".join(lines if configs else [*lines, "(no task types)"])
+def render(outbox: Outbox, configs: dict[str, TypeConfig], width: int | None = None) -> str:
+    """Return the configuration as text, no wider than that, if there is a width."""
+    headings = ("TASK TYPE", "KIND", *_HEADINGS.values())
+    if not configs:
+        return f"{table(headings, [], width).splitlines()[0]}\n(no task types)"
+    return table(headings, [_cells(outbox, config) for config in configs.values()], width)
 
 
-def _line(outbox: Outbox, config: TypeConfig) -> str:
+def _cells(outbox: Outbox, config: TypeConfig) -> list[object]:
+    told = _in_force(outbox, config)
+    marks = {name: f"{_text(one['value'])}{'*' * (one['source'] == 'table')}" for name, one in told["options"].items()}
+    return [config.task_type, told["kind"], *marks.values()]
+
+
+def _in_force(outbox: Outbox, config: TypeConfig) -> dict[str, Any]:
+    """Return of a type what it is, and of each option what is in force and where that comes from."""
     name = config.task_type
     declared = outbox.handler_types.get(name) or outbox.task_types.get(name)
     kind = "message" if name in outbox.task_types else "handler" if declared else "registered"
-    cells = []
-    for option, heading in _HEADINGS.items():
-        value = getattr(config, option)
-        text = _text(getattr(declared, option, None)) if value is None else f"{_text(value)}*"
-        cells.append(f"{text:>{_width(heading)}}")
-    return f"{printable(name):<32} {kind:<10} {' '.join(cells)}"
-
-
-def _width(heading: str) -> int:
-    return max(8, len(heading))
+    options = {
+        option: {"value": getattr(config, option), "source": "table"}
+        if getattr(config, option) is not None
+        else {"value": getattr(declared, option, None), "source": "declaration"}
+        for option in _HEADINGS
+    }
+    return {"task_type": name, "kind": kind, "options": options}
 
 
 def _text(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +12,7 @@ from asyncflow.commands.database import add_database_options, database_of, datab
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.actor import add_actor_options, user
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
-from asyncflow.commands.terminal.columns import table, width_of_table
+from asyncflow.commands.terminal.columns import table, width_of_tables
 from asyncflow.commands.terminal.progress import progress
 from asyncflow.errors import OptionError
 from asyncflow.events import Event, TasksChanged
@@ -107,7 +108,7 @@ def _groups(options: argparse.Namespace) -> int:
     if options.json:
         tell(as_json([{**asdict(group), "note": notes.get(group.fingerprint)} for group in groups]))
         return 0
-    tell(render_groups(groups, notes, width_of_table()))
+    tell(render_groups(groups, notes, width_of_tables()))
     return 0
 
 
@@ -161,14 +162,22 @@ class _Changes:
 
 
 def _preview(options: argparse.Namespace, selection: Selection, letters: DeadLetters) -> int:
+    hint = f"nothing was changed; add --yes to {options.action} them"
+    page = None
     if selection.wanted_ids is None:
         page = _first_page(letters, options)
+    if options.json:
+        first: Sequence[object] = page.letters if page is not None else list(selection.wanted_ids or ())
+        tell(as_json({"count": 0, "first": first, "is_more": page is not None and page.next is not None}))
+        tell(hint, sys.stderr)
+        return _USAGE
+    if page is not None:
         tell(render(page.letters))
         if page.next is not None:
             tell("…")
         if options.action == "cancel":
             tell("and those that wait")
-    tell(f"nothing was changed; add --yes to {options.action} them")
+    tell(hint)
     return _USAGE
 
 
@@ -197,8 +206,8 @@ def render(letters: Sequence[DeadLetter], *, goes_on: bool = False) -> str:
     return "\n".join(lines if letters else [*lines, "(none so far)" if goes_on else "(no dead letters)"])
 
 
-def render_groups(groups: Sequence[LetterGroup], notes: Mapping[str, Note], width: int) -> str:
-    """Return groups as text for a terminal of a width."""
+def render_groups(groups: Sequence[LetterGroup], notes: Mapping[str, Note], width: int | None) -> str:
+    """Return groups as text, no wider than that, if there is a width."""
     rows = [
         (
             group.fingerprint,

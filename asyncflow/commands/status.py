@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
+from asyncflow.commands.terminal.columns import table, width_of_tables
+from asyncflow.scheduler.diagnosis.finding import lasting
 from asyncflow.scheduler.operator.report import Report, TypeReport, report
 from asyncflow.text import printable
 
-_HEADINGS = (
-    " PENDING",
-    "OLDEST DUE",
-    "   NEXT DUE",
-    " RUNNING",
-    "OLDEST RUN",
-    " SUCCESS",
-    "  FAILED",
-    "CANCELLED",
-)  # as wide as their columns
+_HEADINGS = ("TASK TYPE", "PENDING", "DUE FOR", "DUE IN", "RUNNING", "RUN FOR", "SUCCESS", "FAILED", "CANCELLED")
 
 
 def add_to(commands: Any) -> None:
@@ -34,16 +26,14 @@ def add_to(commands: Any) -> None:
 
 def _status(options: argparse.Namespace) -> int:
     state = report(*database_of(options))
-    tell(as_json(state) if options.json else render(state))
+    tell(as_json(state) if options.json else render(state, width_of_tables()))
     return 0
 
 
-def render(state: Report) -> str:
-    """Return the report as text for a terminal."""
-    rows = (_line(_named(one), _fields(one, state.count_limit)) for one in state.types)
-    lines = [_line("TASK TYPE", _HEADINGS), *rows]
-    if not state.types:
-        lines.append("(no tasks)")
+def render(state: Report, width: int | None = None) -> str:
+    """Return the report as text, its table no wider than that, if there is a width."""
+    rows = [[_named(one), *_fields(one, state.count_limit)] for one in state.types]
+    lines = [table(_HEADINGS, rows, width)] if rows else [table(_HEADINGS, [], width).partition("\n")[0], "(no tasks)"]
     lines += ["", "SHARDS"]
     lines += [f"{shards:>6}  {printable(owner or '(no owner)')}" for owner, shards in state.owners.items()]
     if not state.owners:
@@ -56,12 +46,6 @@ def render(state: Report) -> str:
         lines.append(f"{letter.task_id}  {name}  attempts={letter.retry_count}")
         lines.append(f"    {last_error}")
     return "\n".join(lines)
-
-
-def _line(name: str, fields: Sequence[str]) -> str:
-    return " ".join(
-        [f"{name:<28}", *(f"{field:>{len(title)}}" for field, title in zip(fields, _HEADINGS, strict=True))]
-    )
 
 
 def _fields(one: TypeReport, limit: int) -> list[str]:
@@ -78,7 +62,7 @@ def _fields(one: TypeReport, limit: int) -> list[str]:
 
 
 def _named(one: TypeReport) -> str:
-    name = printable(one.task_type)
+    name = one.task_type
     return name if one.enabled else f"{name} (off)"
 
 
@@ -87,4 +71,4 @@ def _count(count: int, limit: int) -> str:
 
 
 def _seconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds:.1f} s"
+    return "-" if seconds is None else lasting(seconds)

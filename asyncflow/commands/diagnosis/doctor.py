@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of
+from asyncflow.commands.diagnosis.language import Say, add_language_option, in_english, saying
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.as_json import as_json
-from asyncflow.commands.terminal.columns import width_of_terminal, wrapped
+from asyncflow.commands.terminal.columns import paragraph, width_of_terminal
 from asyncflow.errors import OptionError, TargetNotFoundError
 from asyncflow.scheduler.diagnosis.diagnose import diagnose, is_stuck
 from asyncflow.scheduler.diagnosis.finding import Finding
@@ -44,6 +45,7 @@ def add_to(commands: Any) -> None:
         metavar="N",
         help="dead letters that are younger are new (default: %(default)g)",
     )
+    add_language_option(doctor)
     doctor.add_argument("--json", action="store_true", help="as a JSON list, for programs")
     doctor.set_defaults(command=_doctor)
 
@@ -58,20 +60,21 @@ def _doctor(options: argparse.Namespace) -> int:
         tell(f"asyncflow: {on_one_line(error)}", sys.stderr)
         return _USAGE
     plain = [finding.as_dict() for finding in findings]
-    tell(as_json(plain) if options.json else render(findings, width_of_terminal()))
+    tell(as_json(plain) if options.json else render(findings, width_of_terminal(), saying(options.language)))
     return _STUCK if is_stuck(findings) else 0
 
 
-def render(findings: Sequence[Finding], width: int) -> str:
+def render(findings: Sequence[Finding], width: int, say: Say = in_english) -> str:
     """Return the findings as text for a terminal of a width."""
     if not findings:
-        return "nothing is stuck"
-    return "\n".join(line for finding in findings for line in _lines(finding, width))
+        return say("nothing is stuck")
+    return "\n".join(line for finding in findings for line in _lines(finding, width, say))
 
 
-def _lines(finding: Finding, width: int) -> list[str]:
-    since = "" if finding.since is None else f"  since {finding.since:%Y-%m-%d %H:%M:%S}Z"
+def _lines(finding: Finding, width: int, say: Say) -> list[str]:
+    since = "" if finding.since is None else f"  {say('since')} {finding.since:%Y-%m-%d %H:%M:%S}Z"
     head = f"{finding.severity.value.upper():<8} {finding.code.value}{since}"
-    body = wrapped(finding.cause, width, _INDENT)
+    body = paragraph(say(finding.cause), width, _INDENT)
     # Not wrapped: a command is to be copied.
-    return [head, *body, f"{_INDENT}mend: {on_one_line(finding.remedy)}", f"{_INDENT}see:  {finding.runbook}"]
+    remedy = on_one_line(say(finding.remedy))
+    return [head, *body, f"{_INDENT}{say('mend:')} {remedy}", f"{_INDENT}{say('see: ')} {finding.runbook}"]

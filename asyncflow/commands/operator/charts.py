@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from asyncflow.commands.database import add_database_options, database_of, require_known
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
-from asyncflow.commands.terminal.columns import table, width_of_terminal
+from asyncflow.commands.terminal.columns import table, width_of_tables
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler.charts.charts import Chart, Charts, Span, charts
 
@@ -38,7 +38,7 @@ def _charts(options: argparse.Namespace) -> int:
     if options.task_types:
         require_known(options, engine, outbox, options.task_types, also=_charted(engine, outbox, options.task_types))
     found = charts(engine, outbox, span=_SPANS[options.span], types=options.task_types or None, most=options.most)
-    tell(as_json(asdict(found)) if options.json else render(found, width_of_terminal()))
+    tell(as_json(asdict(found)) if options.json else render(found, width_of_tables()))
     return 0
 
 
@@ -48,8 +48,8 @@ def _charted(engine: Engine, outbox: Outbox, names: Sequence[str]) -> list[str]:
     return [one.task_type for one in found.types if one.task_type and any(one.totals.values())]
 
 
-def render(found: Charts, width: int) -> str:
-    """Return the charts as text for a terminal of a width, each with its course in a line of bars."""
+def render(found: Charts, width: int | None) -> str:
+    """Return the charts as text, no wider than that, if there is a width, each with its course in a line of bars."""
     hours = len(found.of_all.sent) * found.step_seconds // 3600
     rows = [_row(one.task_type or "", one) for one in found.types]
     if any(found.others.totals.values()):

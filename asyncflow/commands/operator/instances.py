@@ -10,7 +10,7 @@ from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.actor import add_actor_options
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
-from asyncflow.commands.terminal.columns import table, width_of_table
+from asyncflow.commands.terminal.columns import table, width_of_tables
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
 from asyncflow.scheduler.operator.instances import Instances, InstanceView
 from asyncflow.scheduler.operator.schedules import Schedules
@@ -31,6 +31,7 @@ def add_to(commands: Any) -> None:
         sub = _added(actions, name, text, run)
         sub.add_argument("--name", required=True, help="the instance")
         add_actor_options(sub)
+        add_json_option(sub)
     shards = _added(commands, "shards", "show who owns each shard", _shards)
     shards.add_argument("--job", default=OUTBOX_JOB, help="the items of a job of your own (default: %(default)s)")
     add_json_option(shards)
@@ -45,7 +46,7 @@ def _added(within: Any, name: str, text: str, run: Callable[[argparse.Namespace]
 
 def _list(options: argparse.Namespace) -> int:
     found = Instances(*database_of(options)).all()
-    tell(as_json(found) if options.json else render(found, width_of_table()))
+    tell(as_json(found) if options.json else render(found, width_of_tables()))
     return 0
 
 
@@ -67,24 +68,29 @@ def _shards(options: argparse.Namespace) -> int:
         )
         for one in found
     ]
-    tell(table(_SHARD_HEADINGS, rows, width_of_table()))
+    tell(table(_SHARD_HEADINGS, rows, width_of_tables()))
     return 0
 
 
 def _drain(options: argparse.Namespace) -> int:
     Instances(*database_of(options)).drain(options.name, actor=options.actor, reason=options.reason)
-    tell(f"{options.name} hands its shards over; it is back after `asyncflow instances undrain`, or a restart")
-    return 0
+    told = "hands its shards over; it is back after `asyncflow instances undrain`, or a restart"
+    return _done(options, told, is_drained=True)
 
 
 def _undrain(options: argparse.Namespace) -> int:
     Instances(*database_of(options)).undrain(options.name, actor=options.actor, reason=options.reason)
-    tell(f"{options.name} takes shards again")
+    return _done(options, "takes shards again", is_drained=False)
+
+
+def _done(options: argparse.Namespace, told: str, *, is_drained: bool) -> int:
+    plain = {"name": options.name, "drained": is_drained}
+    tell(as_json(plain) if options.json else f"{options.name} {told}")
     return 0
 
 
-def render(found: Sequence[InstanceView], width: int) -> str:
-    """Return the instances as text for a terminal of a width."""
+def render(found: Sequence[InstanceView], width: int | None) -> str:
+    """Return the instances as text, no wider than that, if there is a width."""
     return table(_HEADINGS, [_cells(one) for one in found], width, whole=1)
 
 

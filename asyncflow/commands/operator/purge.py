@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_with_type
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.actor import add_actor_options
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
-from asyncflow.commands.terminal.columns import table, width_of_table
+from asyncflow.commands.terminal.columns import table, width_of_tables
 from asyncflow.commands.terminal.consent import is_confirmed
 from asyncflow.commands.terminal.progress import progress
 from asyncflow.errors import OptionError, nearest
@@ -50,16 +51,23 @@ def _purge(options: argparse.Namespace) -> int:
     purger = Purger(*database_with_type(options))
     if not options.yes:
         found = purger.preview(purge)
-        tell(render(found, width_of_table()))
+        tell(as_json(_plain(found)) if options.json else render(found, width_of_tables()))
         if not found.counts:
             return 0
-        if not is_confirmed("delete them?"):
-            tell("nothing was deleted; add --yes to delete them")
+        if options.json or not is_confirmed("delete them?"):
+            tell("nothing was deleted; add --yes to delete them", sys.stderr if options.json else None)
             return _USAGE
     with progress("tasks deleted") as told:
         deleted = purger.run(purge, actor=options.actor, reason=options.reason, on_progress=told)
     tell(as_json({"deleted": deleted}) if options.json else f"{deleted} {'task' if deleted == 1 else 'tasks'} deleted")
     return 0
+
+
+def _plain(found: Purgeable) -> dict[str, Any]:
+    rows = [
+        {"status": status.name, "task_type": name, "count": n} for (status, name), n in sorted(found.counts.items())
+    ]
+    return {"deleted": 0, "found": rows, "is_capped": found.is_capped}
 
 
 def _status_of(name: str) -> Status:
@@ -77,8 +85,8 @@ def age_of(text: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
-def render(found: Purgeable, width: int) -> str:
-    """Return what would be deleted as text for a terminal of a width."""
+def render(found: Purgeable, width: int | None) -> str:
+    """Return what would be deleted as text, no wider than that, if there is a width."""
     rows = [(status.name, name, count) for (status, name), count in sorted(found.counts.items())]
     told = table(("STATUS", "TASK TYPE", "TASKS"), rows, width)
     return f"{told}\nand more" if found.is_capped else told

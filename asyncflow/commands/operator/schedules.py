@@ -10,7 +10,7 @@ from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.actor import add_actor_options
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
-from asyncflow.commands.terminal.columns import table, width_of_table
+from asyncflow.commands.terminal.columns import table, width_of_tables
 from asyncflow.scheduler.operator.by_hand.triggers import Triggers
 from asyncflow.scheduler.operator.instances import Instances
 from asyncflow.scheduler.operator.schedules import Schedules
@@ -80,7 +80,7 @@ def _list(options: argparse.Namespace) -> int:
         )
         for one in found
     ]
-    tell(as_json(found) if options.json else table(_HEADINGS, rows, width_of_table()))
+    tell(as_json(found) if options.json else table(_HEADINGS, rows, width_of_tables()))
     return 0
 
 
@@ -136,5 +136,5 @@ def _list_periodic(options: argparse.Namespace) -> int:
         )
         for one in found
     ]
-    tell(as_json(found) if options.json else table(_PERIODIC_HEADINGS, rows, width_of_table()))
+    tell(as_json(found) if options.json else table(_PERIODIC_HEADINGS, rows, width_of_tables()))
     return 0

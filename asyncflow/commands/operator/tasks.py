@@ -11,7 +11,7 @@ from asyncflow.commands.database import database_with_type
 from asyncflow.commands.dead_letters import add_action, add_changes, show
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.as_json import as_json
-from asyncflow.commands.terminal.columns import table, width_of_table
+from asyncflow.commands.terminal.columns import table, width_of_tables
 from asyncflow.outbox import Status
 from asyncflow.outbox.look_up.cursor import cursor_of
 from asyncflow.outbox.look_up.task_rows import Filter, TaskPage
@@ -44,12 +44,12 @@ def _list(options: argparse.Namespace) -> int:
     most = max(1, min(_MOST, options.limit))
     page = run_briefly(engine, lambda connection: TaskView(outbox).page(connection, chosen, most, after))
     following = None if page.next is None else page.next.as_text(chosen)
-    tell(as_json(_plain(page, following)) if options.json else render(page, following, width_of_table()))
+    tell(as_json(_plain(page, following)) if options.json else render(page, following, width_of_tables()))
     return 0
 
 
-def render(page: TaskPage, following: str | None, width: int) -> str:
-    """Return a page, and what names the ``following`` one, as text for a terminal of a width."""
+def render(page: TaskPage, following: str | None, width: int | None) -> str:
+    """Return a page, and what names the ``following`` one, as text, no wider than that, if there is a width."""
     told = table(_HEADINGS, [_cells(row) for row in page.rows], width, whole=1)
     return told if following is None else f"{told}\n\nmore: --after {following}"
 

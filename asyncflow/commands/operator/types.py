@@ -10,11 +10,12 @@ from typing import Any
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
-from asyncflow.commands.terminal.columns import table, width_of_table
+from asyncflow.commands.terminal.columns import table, width_of_tables
 from asyncflow.scheduler import Configurations
+from asyncflow.scheduler.diagnosis.finding import lasting
 from asyncflow.scheduler.operator.report import Report, report
 
-_HEADINGS = ("TASK TYPE", "ENABLED", "PENDING", "OLDEST DUE", "RUNNING", "FAILED", "SET BY THE TABLE")
+_HEADINGS = ("TASK TYPE", "ENABLED", "PENDING", "DUE FOR", "RUNNING", "FAILED", "SET BY THE TABLE")
 
 
 def add_to(commands: Any) -> None:
@@ -32,18 +33,18 @@ def _types(options: argparse.Namespace) -> int:
     if options.json:
         tell(as_json([{**asdict(one), "options": set_ones.get(one.task_type, {})} for one in state.types]))
         return 0
-    tell(render(state, set_ones, width_of_table()))
+    tell(render(state, set_ones, width_of_tables()))
     return 0
 
 
-def render(state: Report, options: Mapping[str, Mapping[str, Any]], width: int) -> str:
-    """Return the types as text for a terminal of a width."""
+def render(state: Report, options: Mapping[str, Mapping[str, Any]], width: int | None) -> str:
+    """Return the types as text, no wider than that, if there is a width."""
     rows = [
         (
             one.task_type,
             "yes" if one.enabled else "no",
             _count(one.pending, state.count_limit),
-            None if one.oldest_due_seconds is None else f"{one.oldest_due_seconds:.1f} s",
+            None if one.oldest_due_seconds is None else lasting(one.oldest_due_seconds),
             _count(one.running, state.count_limit),
             _count(one.failed, state.count_limit),
             " ".join(f"{name}={value}" for name, value in options.get(one.task_type, {}).items()) or None,

@@ -15,7 +15,7 @@ _WORDS = {
     "cyan": r"NOTICE|PENDING|PROCESSING|RUNNING",
 }
 _STYLES = {style: re.compile(rf"(?<![\w.@-])(?:{words})(?![\w.@-])") for style, words in _WORDS.items()}
-_HEADING = re.compile(r"[A-Z][A-Z0-9/(), ]*  [A-Z0-9/(), ]+")
+_HEADING = re.compile(r" *[A-Z][A-Z0-9/(), ]*  [A-Z0-9/(), ]+")
 
 
 def console_of(file: TextIO) -> Any | None:

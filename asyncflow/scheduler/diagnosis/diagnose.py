@@ -67,7 +67,7 @@ def _find(
 ) -> list[Finding]:
     return [
         *findings_of_waiting(sight, stuck_seconds),
-        *findings_of_keys(connection, outbox, sight, stuck_seconds),
+        *findings_of_keys(sight, stuck_seconds),
         *findings_of_instances(sight),
         *findings_of_claims(connection, outbox, sight),
         *findings_of_letters(connection, outbox, letters_seconds),

@@ -15,9 +15,10 @@ from asyncflow.outbox import Outbox, Status
 from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.diagnosis import queries
-from asyncflow.scheduler.diagnosis.finding import Code, lasting
+from asyncflow.scheduler.diagnosis.finding import Code, lasting, soon
 from asyncflow.scheduler.diagnosis.sight import Sight, Waiting, look_at_type
 from asyncflow.scheduler.diagnosis.waiting import STUCK_SECONDS, findings_of_waiting, reason_of
+from asyncflow.scheduler.diagnosis.words import say
 from asyncflow.scheduler.operator.selection import task_id_of
 from asyncflow.scheduler.table.claim_owner import shown_owner
 from asyncflow.scheduler.table.fingerprints import error_of
@@ -60,9 +61,11 @@ def _explain(connection: Connection, outbox: Outbox, task_id: UUID) -> Explanati
         raise TaskNotFoundError(f"there is no task {task_id}; is it another outbox's, or was it deleted?")
     match Status(row.status):
         case Status.SUCCESS:
-            return _told(row, f"It has happened, {_ago(row, row.modified_at)} ago{_at_attempt(outbox, row)}.")
+            why = say("It has happened, {age} ago{attempt}.", age=_ago(row, row.modified_at), attempt=_at(outbox, row))
+            return _told(row, why)
         case Status.CANCELLED:
-            return _told(row, f"It was cancelled {_ago(row, row.modified_at)} ago and will not happen{_because(row)}.")
+            form = "It was cancelled {age} ago and will not happen{because}."
+            return _told(row, say(form, age=_ago(row, row.modified_at), because=_because(row)))
         case Status.FAILED:
             return _dead(row)
         case Status.PROCESSING:
@@ -72,25 +75,40 @@ def _explain(connection: Connection, outbox: Outbox, task_id: UUID) -> Explanati
 
 
 def _dead(row: Any) -> Explanation:
-    why = f"It is a dead letter since {_ago(row, row.order_time)}, after {row.retry_count} attempts{_because(row)}."
+    why = say(
+        "It is a dead letter since {age}, after {count} attempts{because}.",
+        age=_ago(row, row.order_time),
+        count=row.retry_count,
+        because=_because(row),
+    )
     return _told(row, why, remedy=f"asyncflow dead-letters replay --id {row.id} --yes")
 
 
 def _at_work(connection: Connection, outbox: Outbox, row: Any) -> Explanation:
     sight = look_at_type(connection, outbox, row.task_type)
-    owner = shown_owner(row.owner) or "somebody"
+    owner = shown_owner(row.owner) or say("somebody")
     since, left = _ago(row, row.modified_at), (row.order_time - row.now).total_seconds()
     is_here = any(member.name == owner for member in sight.members)
     if left > 0:
-        gone = "" if is_here else ", which is no instance that runs: a worker of a task service, or one that has died"
-        why = (
-            f"{owner}{gone} is at work on it since {since}, attempt {row.retry_count}; if nothing is heard of it, "
-            f"the task is given back in {lasting(left)}."
+        gone = say(", which is no instance that runs: a worker of a task service, or one that has died")
+        why = say(
+            "{owner}{gone} is at work on it since {age}, attempt {count}; if nothing is heard of it, the task is given "
+            "back in {left}.",
+            owner=owner,
+            gone="" if is_here else gone,
+            age=since,
+            count=row.retry_count,
+            left=lasting(left),
         )
         return _told(row, why, row.order_time, f"asyncflow tasks show --id {row.id}")
-    why = (
-        f"{owner} claimed it {since} ago, and the claim ran out {lasting(-left)} ago; the monitor of the instance that "
-        f"owns shard {row.shard} gives it back{'' if sight.owners.get(row.shard) else ', and nobody owns that shard'}."
+    why = say(
+        "{owner} claimed it {age} ago, and the claim ran out {late} ago; the monitor of the instance that owns shard "
+        "{shard} gives it back{nobody}.",
+        owner=owner,
+        age=since,
+        late=lasting(-left),
+        shard=row.shard,
+        nobody="" if sight.owners.get(row.shard) else say(", and nobody owns that shard"),
     )
     return _told(row, why, remedy="asyncflow instances list")
 
@@ -102,11 +120,10 @@ def _waiting(connection: Connection, outbox: Outbox, row: Any) -> Explanation:
         return _behind_its_key(row, parked)
     due_in = (row.next_select_time - row.now).total_seconds()
     if due_in > 0:
-        why = (
-            f"It failed {row.retry_count} times and is tried again in {lasting(due_in)}{_because(row)}."
-            if row.retry_count
-            else f"It is not due yet: it was enqueued with a delay, which ends in {lasting(due_in)}."
-        )
+        form = "It is not due yet: it was enqueued with a delay, which ends in {age}."
+        if row.retry_count:
+            form = "It failed {count} times and is tried again in {age}{because}."
+        why = say(form, count=row.retry_count, age=lasting(due_in), because=_because(row))
         return _told(row, why, row.next_select_time)
     return _due(connection, outbox, row, sight)
 
@@ -115,20 +132,20 @@ def _due(connection: Connection, outbox: Outbox, row: Any, sight: Sight) -> Expl
     waits = max(0.0, (row.now - row.next_select_time).total_seconds())
     one = Waiting(row.task_type, waits, frozenset([row.shard]))
     if sight.owners and row.shard not in sight.owners:
-        count = len(sight.owners)
-        why = f"It stands in shard {row.shard}, but there are {count}: it was enqueued with another shard_count."
-        return _told(row, why, remedy="asyncflow reshard MODULE:SCHEDULER  # while no scheduler runs")
+        form = "It stands in shard {shard}, but there are {count}: it was enqueued with another shard_count."
+        remedy = say("asyncflow reshard MODULE:SCHEDULER  # while no scheduler runs")
+        return _told(row, say(form, shard=row.shard, count=len(sight.owners)), remedy=remedy)
     for finding in _reasons(sight, one):
         return _told(row, finding.cause, remedy=finding.remedy)
     ahead = connection.execute(
         queries.count_ahead(outbox.tasks),
         {"its_type": row.task_type, "its_shard": row.shard, "its_time": row.order_time, "most": _MOST_AHEAD},
     ).scalar_one()
-    many = f"{ahead}{' or more' if ahead == _MOST_AHEAD else ''}"
-    owner = sight.owners.get(row.shard)
-    why = f"It is due since {lasting(waits)} and next in its lane; {owner} owns shard {row.shard} and takes it soon."
+    form = "It is due since {age} and next in its lane; {owner} owns shard {shard} and takes it soon."
     if ahead:
-        why = f"It is due since {lasting(waits)}; {many} of its lane go before it, and {owner} owns shard {row.shard}."
+        form = "It is due since {age}; {many} of its lane go before it, and {owner} owns shard {shard}."
+    many = say("{count} or more", count=ahead) if ahead == _MOST_AHEAD else ahead
+    why = say(form, age=lasting(waits), many=many, owner=sight.owners.get(row.shard), shard=row.shard)
     return _told(row, why, row.now)
 
 
@@ -159,16 +176,20 @@ def _parked(connection: Connection, outbox: Outbox, row: Any) -> Any:
 
 def _behind_its_key(row: Any, parked: Any) -> Explanation:
     if parked.due is None:
-        why = (
-            f"Its type is ordered, and its key {row.task_key} waits behind the dead letter {parked.blocked_by}: "
-            f"it goes on when that is replayed, cancelled or discarded."
+        why = say(
+            "Its type is ordered, and its key {key} waits behind the dead letter {letter}: it goes on when that is "
+            "replayed, cancelled or discarded.",
+            key=row.task_key,
+            letter=parked.blocked_by,
         )
         return _told(row, why, remedy=f"asyncflow dead-letters show --id {parked.blocked_by}")
-    due_in = (parked.due - row.now).total_seconds()
-    tried = f"in {lasting(due_in)}" if due_in > 1 else "now"
-    why = (
-        f"Its type is ordered, and its key {row.task_key} is parked since {_ago(row, parked.since)}: "
-        f"the key's first task is tried {tried}, and this one in its turn{_because(row)}."
+    why = say(
+        "Its type is ordered, and its key {key} is parked since {age}: the key's first task is tried {when}, and this "
+        "one in its turn{because}.",
+        key=row.task_key,
+        age=_ago(row, parked.since),
+        when=soon((parked.due - row.now).total_seconds()),
+        because=_because(row),
     )
     return _told(row, why, parked.due)
 
@@ -188,13 +209,13 @@ def _ago(row: Any, moment: datetime) -> str:
     return lasting((row.now - moment).total_seconds())
 
 
-def _at_attempt(outbox: Outbox, row: Any) -> str:
+def _at(outbox: Outbox, row: Any) -> str:
     """Say at which attempt it happened: a claim counts its attempt as it begins, a relay none that succeeds."""
     if row.task_type in outbox.handler_types:
-        return f", at attempt {max(1, row.retry_count)}"
-    return f", at attempt {row.retry_count + 1}" if row.task_type in outbox.task_types else ""
+        return say(", at attempt {count}", count=max(1, row.retry_count))
+    return say(", at attempt {count}", count=row.retry_count + 1) if row.task_type in outbox.task_types else ""
 
 
 def _because(row: Any) -> str:
     error = error_of(row.schedule_log)
-    return f"; the last entry of its log: {error}" if error else ""
+    return say("; the last entry of its log: {error}", error=error) if error else ""

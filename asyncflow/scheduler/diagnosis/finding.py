@@ -9,8 +9,10 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from asyncflow.scheduler.diagnosis.words import say
+
 RUNBOOK = "docs/operate.md"
-_UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+_UNITS = ((86400.0, "{count} d"), (3600.0, "{count} h"), (60.0, "{count} min"))
 _MOST_LISTED = 5
 
 
@@ -90,17 +92,22 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
 
 def lasting(seconds: float) -> str:
     """Return a duration for people: ``45 s``, ``12 min``, ``3 h``, ``2 d``."""
-    for unit, name in _UNITS:
+    for unit, form in _UNITS:
         if seconds >= 2 * unit:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{max(0.0, seconds):.0f} s"
+            return say(form, count=f"{seconds / unit:.0f}")
+    return say("{count} s", count=f"{max(0.0, seconds):.0f}")
+
+
+def soon(seconds: float) -> str:
+    """Return when something comes that is as far away: ``in 12 min``, or ``now``."""
+    return say("in {age}", age=lasting(seconds)) if seconds > 1 else say("now")
 
 
 def listed(names: Iterable[object]) -> str:
     """Return names for a sentence, the first few of many."""
     told = [str(name) for name in names]
     few = ", ".join(told[:_MOST_LISTED])
-    return few if len(told) <= _MOST_LISTED else f"{few} and {len(told) - _MOST_LISTED} more"
+    return few if len(told) <= _MOST_LISTED else say("{few} and {count} more", few=few, count=len(told) - _MOST_LISTED)
 
 
 def quoted(name: str) -> str:

@@ -12,19 +12,18 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.lines.limits import OF_A_COMMAND
-from asyncflow.outbox.look_up import queries as look_up_queries
-from asyncflow.outbox.look_up.cursor import LAST_ID
 from asyncflow.outbox.look_up.time_rows import id_at
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.charts.charts import Chart, Span, charts, rate_of
 from asyncflow.scheduler.charts.hour import MOST_TYPES
 from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.operator.type_counts import count_up_to
 from asyncflow.scheduler.table.queries import read_clock
 
 BEHIND_SECONDS = 10.0  # who is not later than that keeps up, and there is nothing to estimate
 _WINDOW_SECONDS = 60.0  # of what was enqueued, or less of it if that is more than MOST_ARRIVALS
-_MOST_ARRIVALS = 1_000
+_MOST_ARRIVALS = 500
 _COUNT_LIMIT = 5_000  # of one type: a page that is asked for every two seconds looks at no more
 _MOST_COUNTED = 20_000  # entries of the index, by all counts together
 _MOST_WAITING = 100  # types that are counted: those that wait longest
@@ -131,8 +130,7 @@ def look_at_flows(engine: Engine, outbox: Outbox, lateness: Lateness) -> Flows:
 
 def _arrivals(connection: Connection, outbox: Outbox, now: datetime) -> Mapping[str, float]:
     first = id_at(now - timedelta(seconds=_WINDOW_SECONDS))
-    values = {"first": first, "before": LAST_ID, "most": _MOST_ARRIVALS}
-    rows = connection.execute(look_up_queries.along_time(outbox.tasks), values).all()
+    rows = connection.execute(queries.newest(outbox.tasks), {"first": first, "most": _MOST_ARRIVALS}).all()
     if len(rows) == _MOST_ARRIVALS:
         seconds = max(0.001, now.timestamp() - (rows[-1].id.int >> 80) / 1000)
     else:

@@ -12,6 +12,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, listed, quoted
 from asyncflow.scheduler.diagnosis.sight import Sight, at
+from asyncflow.scheduler.diagnosis.words import say
 from asyncflow.scheduler.telling.instance_state import ToldTrouble
 from asyncflow.scheduler.telling.recollection import FENCED, POOL
 
@@ -40,18 +41,21 @@ def _clocks(sight: Sight) -> Iterator[Finding]:
     for name, state in sight.states:
         ahead = state.seconds_ahead
         if ahead is not None and abs(ahead) >= _APART_SECONDS:
-            direction = "ahead of" if ahead > 0 else "behind"
+            form = (
+                "The clock of {host} is {age} ahead of the database's: due times go by the database's, but logs and "
+                "what handlers write by their own."
+                if ahead > 0
+                else "The clock of {host} is {age} behind the database's: due times go by the database's, but logs and "
+                "what handlers write by their own."
+            )
             yield Finding(
                 code=Code.CLOCKS_APART,
                 severity=Severity.TROUBLE,
                 kind="instance",
                 name=name,
                 since=None,
-                cause=(
-                    f"The clock of {state.host or name} is {lasting(abs(ahead))} {direction} the database's: "
-                    f"due times go by the database's, but logs and what handlers write by their own."
-                ),
-                remedy="chronyc makestep  # on that host, or whatever keeps its clock",
+                cause=say(form, host=state.host or name, age=lasting(abs(ahead))),
+                remedy=say("chronyc makestep  # on that host, or whatever keeps its clock"),
             )
 
 
@@ -63,10 +67,11 @@ def _trouble(name: str, trouble: ToldTrouble) -> Iterator[Finding]:
             kind="instance",
             name=name,
             since=at(trouble.since),
-            cause=(
-                f"{trouble.count} settles of {name} changed nothing, for others owned the shards by then "
-                "or had settled the rows: it paused for longer than its lease, or two instances have one "
-                "instance_index."
+            cause=say(
+                "{count} settles of {instance} changed nothing, for others owned the shards by then or had settled the "
+                "rows: it paused for longer than its lease, or two instances have one instance_index.",
+                count=trouble.count,
+                instance=name,
             ),
             remedy="asyncflow instances list",
         )
@@ -77,11 +82,13 @@ def _trouble(name: str, trouble: ToldTrouble) -> Iterator[Finding]:
             kind="instance",
             name=name,
             since=at(trouble.since),
-            cause=(
-                f"Loops of {name} waited {trouble.count} times in vain for a connection of the pool: "
-                f"it is too small, or the application keeps its connections."
+            cause=say(
+                "Loops of {instance} waited {count} times in vain for a connection of the pool: it is too small, or "
+                "the application keeps its connections.",
+                instance=name,
+                count=trouble.count,
             ),
-            remedy="create_engine(..., pool_size=20)  # or give the scheduler an engine of its own",
+            remedy=say("create_engine(..., pool_size=20)  # or give the scheduler an engine of its own"),
         )
 
 
@@ -92,8 +99,14 @@ def _failing(name: str, failing: ToldTrouble) -> Finding:
         kind="instance",
         name=name,
         since=at(failing.since),
-        cause=f"The loop {failing.name} of {name} has failed {failing.count} times in a row: {failing.error}.",
-        remedy="asyncflow instances list --json  # and the log of that process has the traceback",
+        cause=say(
+            "The loop {loop} of {instance} has failed {count} times in a row: {error}.",
+            loop=failing.name,
+            instance=name,
+            count=failing.count,
+            error=failing.error,
+        ),
+        remedy=say("asyncflow instances list --json  # and the log of that process has the traceback"),
     )
 
 
@@ -110,7 +123,10 @@ def _versions(sight: Sight) -> Iterator[Finding]:
             kind="instances",
             name=listed(member.name for member in sight.members),
             since=None,
-            cause=f"The instances are of different versions: {told}. During a deployment that is as it should be.",
+            cause=say(
+                "The instances are of different versions: {versions}. During a deployment that is as it should be.",
+                versions=told,
+            ),
             remedy="asyncflow instances list",
         )
 
@@ -135,7 +151,7 @@ def _settings(sight: Sight) -> Iterator[Finding]:
             kind="instances",
             name=listed(name for name, _ in sight.states),
             since=None,
-            cause=f"The instances have different settings: {told}.",
+            cause=say("The instances have different settings: {settings}.", settings=told),
             remedy="asyncflow instances list --json",
         )
 
@@ -155,9 +171,9 @@ def findings_of_claims(connection: Connection, outbox: Outbox, sight: Sight) -> 
 
 def _ran_out(name: str, count: int, since: float, task: Any) -> Finding:
     if task is None:
-        told, remedy = "their workers died, hung or were cut off", f"asyncflow tasks list --type {quoted(name)}"
+        told, remedy = say("their workers died, hung or were cut off"), f"asyncflow tasks list --type {quoted(name)}"
     else:
-        told = f"the task {task.id} may kill its worker: it was begun {task.retry_count} times"
+        told = say("the task {id} may kill its worker: it was begun {count} times", id=task.id, count=task.retry_count)
         remedy = f"asyncflow explain {task.id}"
     return Finding(
         code=Code.CLAIMS_RUN_OUT,
@@ -165,7 +181,9 @@ def _ran_out(name: str, count: int, since: float, task: Any) -> Finding:
         kind="task type",
         name=name,
         since=at(since),
-        cause=f"Claims of {count} tasks of {name} ran out within the last hour: {told}.",
+        cause=say(
+            "Claims of {count} tasks of {type} ran out within the last hour: {why}.", count=count, type=name, why=told
+        ),
         remedy=remedy,
     )
 

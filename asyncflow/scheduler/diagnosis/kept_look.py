@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from sqlalchemy import Engine
 
@@ -37,17 +39,20 @@ class Glimpse:
         }
         if self.sight is None:
             return alone
-        counts = dict[tuple[str, ...], float]()
-        for finding in self.findings:
-            place = (finding.code.value, finding.severity.value)
-            counts[place] = counts.get(place, 0.0) + 1
+        its = self.sight
         return {
             **alone,
-            "oldest_due_seconds": {(one.task_type,): one.seconds for one in self.sight.waiting[:MOST_TYPES]},
-            "findings": counts,
-            "instances": {(): float(len(self.sight.members))},
-            "shards_unowned": {(): float(len(self.sight.unowned))},
+            "oldest_due_seconds": {(one.task_type,): one.seconds for one in its.waiting[:MOST_TYPES]},
+            "due_in_seconds": {(name,): seconds for name, seconds in islice(its.later.items(), MOST_TYPES)},
+            "parked_keys": _counted((one.task_type,) for one in its.parked),
+            "findings": _counted((one.code.value, one.severity.value) for one in self.findings),
+            "instances": {(): float(len(its.members))},
+            "shards_unowned": {(): float(len(its.unowned))},
         }
+
+
+def _counted(labels: Iterable[tuple[str, ...]]) -> Samples:
+    return {one: float(count) for one, count in Counter(labels).items()}
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ GAUGES: Mapping[str, Gauge] = {
     "look_failed": Gauge("1 if the last look at the tables failed"),
     "look_seconds": Gauge("How long the last look took"),
     "oldest_due_seconds": Gauge("How long the longest-due task waits", ("task_type",)),
+    "due_in_seconds": Gauge("In how long the first task is due, of types of which none is", ("task_type",)),
+    "parked_keys": Gauge("Keys of ordered types that wait for one of their tasks, the first 5,000", ("task_type",)),
     "findings": Gauge("What the doctor has to say", ("code", "severity")),
     "instances": Gauge("Running schedulers"),
     "shards_unowned": Gauge("Shards that nobody reads"),

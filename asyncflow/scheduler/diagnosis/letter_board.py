@@ -48,8 +48,8 @@ def letter_board(engine: Engine, outbox: Outbox) -> list[BoardRow]:
     """Return the groups of the dead letters of the longest of the WINDOWS, the largest first; bounded as they are."""
 
     def read(connection: Connection) -> list[BoardRow]:
-        rows, now = read_letters(connection, outbox, max(WINDOWS))
-        return [_row(group, [_age(one, now) for one in members]) for group, members in groups_of(rows)]
+        letters = read_letters(connection, outbox, max(WINDOWS))
+        return [_row(group, [_age(one, letters.now) for one in members]) for group, members in groups_of(letters)]
 
     with Database(engine, limits=OF_A_COMMAND) as database:
         return database.run(read)
@@ -61,11 +61,11 @@ def letters_of_group(
     """Return the newest letters of a group, up to ``most``; None if it has none within the stretch of time."""
 
     def read(connection: Connection) -> GroupView | None:
-        rows, now = read_letters(connection, outbox, within_seconds)
-        for group, members in groups_of(rows):
+        letters = read_letters(connection, outbox, within_seconds)
+        for group, members in groups_of(letters):
             if group.fingerprint == fingerprint:
                 newest = sorted(members, key=lambda row: row.order_time, reverse=True)[:most]
-                return GroupView(group=group, letters=list(map(_letter, newest)), now=now)
+                return GroupView(group=group, letters=list(map(_letter, newest)), now=letters.now)
         return None
 
     with Database(engine, limits=OF_A_COMMAND) as database:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row
@@ -16,13 +16,14 @@ from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, quoted
+from asyncflow.scheduler.diagnosis.words import say
 from asyncflow.scheduler.heads.parts import MOST_LANES
 from asyncflow.scheduler.table.fingerprints import error_of, fingerprint_of, normalised
 from asyncflow.scheduler.table.queries import read_clock
 
 LATELY_SECONDS = 3600.0  # dead letters that are younger are new, by default
 _LANES = 64  # in which something failed last
-_LETTERS = 50  # of each of them
+_MOST_LETTERS = 1_600  # of all of them together, of each as many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,29 +51,38 @@ def letter_groups(engine: Engine, outbox: Outbox, *, within_seconds: float = LAT
 
 def read_groups(connection: Connection, outbox: Outbox, within_seconds: float) -> list[LetterGroup]:
     """Read the same in the transaction of a connection."""
-    return [group for group, _ in groups_of(read_letters(connection, outbox, within_seconds)[0])]
+    return [group for group, _ in groups_of(read_letters(connection, outbox, within_seconds))]
 
 
-def read_letters(connection: Connection, outbox: Outbox, within_seconds: float) -> tuple[Sequence[Row[Any]], datetime]:
-    """Read the dead letters of the last seconds, as far as they are looked at, and the database's clock."""
+class Letters(NamedTuple):
+    """Hold the dead letters of some time that were looked at: ``of_each`` lane no more; and the database's clock."""
+
+    rows: Sequence[Row[Any]]
+    now: datetime
+    of_each: int
+
+
+def read_letters(connection: Connection, outbox: Outbox, within_seconds: float) -> Letters:
+    """Read the dead letters of the last seconds, as far as they are looked at."""
     dialect = dialect_of(connection.dialect.name)
     newest = connection.execute(queries.newest_failed(outbox.tasks, dialect), {"most": MOST_LANES}).all()
     lanes = [(name, shard) for name, shard, seconds in newest if -float(seconds) <= within_seconds][:_LANES]
     now: datetime = connection.execute(read_clock()).scalar_one()
     if not lanes:
-        return [], now
-    rows = connection.execute(queries.dead_letters(outbox.tasks, lanes, _LETTERS, dialect)).all()
-    return [row for row in rows if row.order_time >= now - timedelta(seconds=within_seconds)], now
+        return Letters([], now, _MOST_LETTERS)
+    of_each = _MOST_LETTERS // len(lanes)
+    rows = connection.execute(queries.dead_letters(outbox.tasks, lanes, of_each, dialect)).all()
+    return Letters([row for row in rows if row.order_time >= now - timedelta(seconds=within_seconds)], now, of_each)
 
 
-def groups_of(rows: Sequence[Any]) -> list[tuple[LetterGroup, Sequence[Any]]]:
+def groups_of(letters: Letters) -> list[tuple[LetterGroup, Sequence[Any]]]:
     """Return letters that were read by their groups, the largest first, each with its members."""
     of_lanes: dict[tuple[str, int], int] = {}
     groups: dict[tuple[str, str], list[Any]] = {}
-    for row in rows:
+    for row in letters.rows:
         of_lanes[row.task_type, row.shard] = of_lanes.get((row.task_type, row.shard), 0) + 1
         groups.setdefault((row.task_type, normalised(error_of(row.schedule_log))), []).append(row)
-    capped = {lane[0] for lane, count in of_lanes.items() if count == _LETTERS}
+    capped = {lane[0] for lane, count in of_lanes.items() if count == letters.of_each}
     found = [
         (_group(name, error, members, is_capped=name in capped), members) for (name, error), members in groups.items()
     ]
@@ -96,20 +106,28 @@ def _group(task_type: str, error: str, members: Sequence[Any], *, is_capped: boo
 def findings_of_letters(connection: Connection, outbox: Outbox, within_seconds: float) -> Iterator[Finding]:
     """Return the new dead letters, a finding for each fingerprint."""
     for group in read_groups(connection, outbox, within_seconds):
-        number = f"{group.count}{' or more' if group.is_capped else ''} task{'s' if group.count != 1 else ''}"
-        letters = "dead letters" if group.count != 1 or group.is_capped else "a dead letter"
+        form = "{count} tasks of {type} became dead letters within {age}: {error}."
+        if group.is_capped:
+            form = "{count} or more tasks of {type} became dead letters within {age}: {error}."
+        elif group.count == 1:
+            form = "{count} task of {type} became a dead letter within {age}: {error}."
         yield Finding(
             code=Code.DEAD_LETTERS_NEW,
             severity=Severity.TROUBLE,
             kind="task type",
             name=group.task_type,
             since=group.first,
-            cause=(
-                f"{number} of {group.task_type} became {letters} within {lasting(within_seconds)}: "
-                f"{group.error or 'no error was written'}."
+            cause=say(
+                form,
+                count=group.count,
+                type=group.task_type,
+                age=lasting(within_seconds),
+                error=group.error or say("no error was written"),
             ),
-            remedy=(
-                f"asyncflow dead-letters show --id {group.example}  # when it is mended: "
-                f"asyncflow dead-letters replay --type {quoted(group.task_type)} --yes"
+            remedy=say(
+                "asyncflow dead-letters show --id {id}  # when it is mended: "
+                "asyncflow dead-letters replay --type {type} --yes",
+                id=group.example,
+                type=quoted(group.task_type),
             ),
         )

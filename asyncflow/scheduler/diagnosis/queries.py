@@ -24,6 +24,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.heads.queries import Lane
 
+_LAST_ERROR = 600  # characters: a line of a log has fewer
 _MOST: Any = bindparam("most", type_=Integer())
 _TYPE: Any = bindparam("its_type", type_=String())
 _STATUS: Any = bindparam("its_status", type_=Integer())
@@ -86,17 +87,25 @@ def count_ahead(tasks: Table) -> Select[Any]:
 
 
 @lru_cache(maxsize=32)
+def newest(tasks: Table) -> Select[Any]:
+    """Read id and task type of the ``most`` newest tasks, from the id ``first`` on."""
+    t = tasks.c
+    wanted = t.id >= bindparam("first", type_=TaskId())
+    return select(t.id, t.task_type).where(wanted).order_by(t.id.desc()).limit(_MOST)
+
+
+@lru_cache(maxsize=32)
 def newest_failed(tasks: Table, dialect: DatabaseDialect) -> Select[Any]:
-    """Read of up to ``most`` lanes with dead letters how many seconds ago the newest came; task type, shard, "
-    "seconds."""
+    """Read of up to ``most`` lanes with dead letters task type, shard, and how many seconds ago the newest came."""
     statement: Any = dialect.heads(tasks, int(Status.FAILED), newest=True).limit(_MOST)
     task_type, shard, seconds, _ = statement.subquery("heads").columns
     return select(task_type, shard, seconds).order_by(seconds.desc())
 
 
 def dead_letters(tasks: Table, lanes: Iterable[Lane], limit: int, dialect: DatabaseDialect) -> Executable:
-    """Read the newest dead letters of each lane."""
+    """Read the newest dead letters of each lane, of each log its beginning, which is the last error."""
     t = tasks.c
-    columns = (t.id, raw_id(t.id).label("raw_id"), t.task_type, t.shard, t.order_time, t.schedule_log)
+    last_error = func.substr(t.schedule_log, 1, _LAST_ERROR, type_=String()).label("schedule_log")
+    columns = (t.id, raw_id(t.id).label("raw_id"), t.task_type, t.shard, t.order_time, last_error)
     failed = select(*columns).where(t.status == int(Status.FAILED)).order_by(t.order_time.desc()).limit(limit)
     return dialect.pages([failed.where(t.task_type == name, t.shard == shard) for name, shard in lanes])

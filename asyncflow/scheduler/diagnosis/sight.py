@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from asyncflow.scheduler.telling.instance_state import InstanceState
 from asyncflow.scheduler.telling.roll_call import Member, recorded_members, recorded_shards
 
 _MOST_PARTS = 16  # of the heads: some 8,000 lanes, in about a tenth of a second
+_MOST_KEYS = 5_000  # parked ones that are read
 MOST_TYPES = 100  # whose reasons are looked for: those that wait longest
 
 
@@ -48,6 +49,10 @@ class Sight:
     members: Sequence[Member]
     owners: Mapping[int, str | None]  # of shards; None: nobody, or a lease that ran out. Empty: no scheduler came yet
     waiting: Sequence[Waiting] = ()
+    later: Mapping[str, float] = field(
+        default_factory=dict
+    )  # of types of which nothing is due, in how many seconds it is
+    parked: Sequence[ParkedRow] = ()  # the first of them
     off: frozenset[str] = frozenset()
     at_work: frozenset[str] = frozenset()  # types without a handler in some instance, that somebody works on
     not_looked_at: str | None = None  # the type behind which others may wait
@@ -93,7 +98,9 @@ def at(moment: float) -> datetime:
 def look(connection: Connection, outbox: Outbox, overdue_seconds: float) -> Sight:
     """Look at everything: the types whose tasks are overdue by so much, and who is there to do them."""
     heads, last = _heads(connection, outbox)
-    return _seen(connection, outbox, waiting_in(heads, overdue_seconds), last)
+    parked = connection.execute(queries.parked(outbox.parked_keys), {"most": _MOST_KEYS})
+    seen = _seen(connection, outbox, waiting_in(heads, overdue_seconds), last)
+    return replace(seen, later=later_in(heads), parked=list(map(ParkedRow._make, parked)))
 
 
 def look_at_type(connection: Connection, outbox: Outbox, task_type: str) -> Sight:
@@ -113,6 +120,14 @@ def waiting_in(heads: Iterable[Head], overdue_seconds: float) -> list[Waiting]:
         for name, late in found.items()
     ]
     return sorted(waiting, key=lambda one: -one.seconds)
+
+
+def later_in(heads: Iterable[Head]) -> Mapping[str, float]:
+    """Return of each type of which nothing is due in how many seconds its first task is, soonest first."""
+    found: dict[str, float] = {}
+    for head in heads:
+        found[head.task_type] = min(float(head.due_in_seconds), found.get(head.task_type, float("inf")))
+    return {name: seconds for name, seconds in sorted(found.items(), key=lambda one: one[1]) if seconds > 0}
 
 
 def _heads(connection: Connection, outbox: Outbox) -> tuple[list[Head], str | None]:

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity
+from asyncflow.scheduler.diagnosis.words import say
 from asyncflow.scheduler.table.table_check import table_differences
 
 
@@ -20,6 +21,8 @@ def findings_of_tables(engine: Engine, outbox: Outbox) -> Iterator[Finding]:
             kind="table",
             name=table,
             since=None,
-            cause=f"{difference}; schedulers of this version refuse to start, or read whole tables.",
-            remedy="asyncflow schema check  # tells all that differs, and what mends it",
+            cause=say(
+                "{difference}; schedulers of this version refuse to start, or read whole tables.", difference=difference
+            ),
+            remedy=say("asyncflow schema check  # tells all that differs, and what mends it"),
         )

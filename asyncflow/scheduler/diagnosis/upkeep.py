@@ -8,14 +8,13 @@ from sqlalchemy import Connection
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.diagnosis import queries
-from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, quoted
+from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, quoted, soon
 from asyncflow.scheduler.diagnosis.sight import ParkedRow, Sight
+from asyncflow.scheduler.diagnosis.words import say
 from asyncflow.scheduler.heads.parts import MOST_LANES
 from asyncflow.scheduler.heads.queries import read_heads_behind
 
 _LATE_SECONDS = 3600.0  # the cleaner runs each minute, and takes its time
-_MOST_KEYS = 5_000
 
 
 def findings_of_cleaning(connection: Connection, outbox: Outbox, sight: Sight) -> Iterator[Finding]:
@@ -41,20 +40,23 @@ def _behind(sight: Sight, status: Status, task_type: str, age: float, kept: floa
         kind="status",
         name=status.name,
         since=sight.ago(age - kept),
-        cause=(
-            f"{status.name} rows of {task_type} are kept for {lasting(kept)}, and the oldest was settled "
-            f"{lasting(age)} ago: the cleaner does not keep up, cannot delete, or nobody owns their shards."
+        cause=say(
+            "{status} rows of {type} are kept for {kept}, and the oldest was settled {age} ago: the cleaner does not "
+            "keep up, cannot delete, or nobody owns their shards.",
+            status=status.name,
+            type=task_type,
+            kept=lasting(kept),
+            age=lasting(age),
         ),
-        remedy="asyncflow instances list  # then let cleaning_batch be larger, or cleaning_pause_seconds shorter",
+        remedy=say("asyncflow instances list  # then let cleaning_batch be larger, or cleaning_pause_seconds shorter"),
     )
 
 
-def findings_of_keys(connection: Connection, outbox: Outbox, sight: Sight, stuck_seconds: float) -> Iterator[Finding]:
+def findings_of_keys(sight: Sight, stuck_seconds: float) -> Iterator[Finding]:
     """Return the task types with keys that have been parked for long, a finding for each."""
     oldest = sight.ago(stuck_seconds)
-    rows = map(ParkedRow._make, connection.execute(queries.parked(outbox.parked_keys), {"most": _MOST_KEYS}))
     types: dict[str, list[ParkedRow]] = {}
-    for row in rows:
+    for row in sight.parked:
         if row.due is None or row.since <= oldest:
             types.setdefault(row.task_type, []).append(row)
     for name, keys in types.items():
@@ -72,10 +74,13 @@ def _blocked(sight: Sight, name: str, rows: Sequence[ParkedRow]) -> Finding:
         kind="key",
         name=f"{first.key} of {name}",
         since=first.since,
-        cause=(
-            f"Tasks of {_keys(first, rows)} of {name} wait for {_age(sight, first)} behind the dead letter "
-            f"{first.blocked_by}: the type is ordered, and a key goes on only when that is replayed, cancelled "
-            "or discarded."
+        cause=say(
+            "Tasks of {keys} of {type} wait for {age} behind the dead letter {letter}: the type is ordered, and a key "
+            "goes on only when that is replayed, cancelled or discarded.",
+            keys=_keys(first, rows),
+            type=name,
+            age=_age(sight, first),
+            letter=first.blocked_by,
         ),
         remedy=f"asyncflow dead-letters show --id {first.blocked_by}",
     )
@@ -83,24 +88,28 @@ def _blocked(sight: Sight, name: str, rows: Sequence[ParkedRow]) -> Finding:
 
 def _late(sight: Sight, name: str, rows: Sequence[ParkedRow]) -> Finding:
     first = min(rows, key=lambda row: row.since)
-    until = ((first.due or sight.now) - sight.now).total_seconds()
-    tried = f"in {lasting(until)}" if until > 1 else "now"
     return Finding(
         code=Code.KEY_PARKED,
         severity=Severity.TROUBLE,
         kind="key",
         name=f"{first.key} of {name}",
         since=first.since,
-        cause=(
-            f"Tasks of {_keys(first, rows)} of {name} wait for {_age(sight, first)}: the first one fails "
-            f"and is tried again {tried}, or the key has more tasks than it may send at once; other keys go on."
+        cause=say(
+            "Tasks of {keys} of {type} wait for {age}: the first one fails and is tried again {when}, or the key has "
+            "more tasks than it may send at once; other keys go on.",
+            keys=_keys(first, rows),
+            type=name,
+            age=_age(sight, first),
+            when=soon(((first.due or sight.now) - sight.now).total_seconds()),
         ),
         remedy=f"asyncflow tasks list --type {quoted(name)} --key {quoted(first.key)}",
     )
 
 
 def _keys(first: ParkedRow, rows: Sequence[ParkedRow]) -> str:
-    return f"the key {first.key}" if len(rows) == 1 else f"the key {first.key}, and of {len(rows) - 1} more keys,"
+    if len(rows) == 1:
+        return say("the key {key}", key=first.key)
+    return say("the key {key}, and of {count} more keys,", key=first.key, count=len(rows) - 1)
 
 
 def _age(sight: Sight, row: ParkedRow) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, listed, quoted
+from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, listed, quoted, soon
 from asyncflow.scheduler.diagnosis.sight import MOST_TYPES, Sight, Waiting, at
+from asyncflow.scheduler.diagnosis.words import say
 from asyncflow.scheduler.telling.instance_state import InstanceState, ToldBreaker
 
 STUCK_SECONDS = 60.0  # what waits for longer, or is as it is for longer, is found; by default
@@ -53,9 +54,10 @@ def _no_instance(sight: Sight) -> Finding | None:
         kind="tasks",
         name=f"of {listed(one.task_type for one in sight.waiting)}",
         since=sight.ago(longest.seconds),
-        cause=(
-            f"No scheduler runs{'' if has_run else ', and none has taken a shard here yet'}; "
-            f"the oldest due task waits for {lasting(longest.seconds)}."
+        cause=say(
+            "No scheduler runs{ever}; the oldest due task waits for {age}.",
+            ever="" if has_run else say(", and none has taken a shard here yet"),
+            age=lasting(longest.seconds),
         ),
         remedy=_RUN,
     )
@@ -67,11 +69,12 @@ def _unowned(sight: Sight, waiting: Iterable[Waiting]) -> Finding | None:
         return None
     shards = sorted({shard for one in late.values() for shard in one.shards & sight.unowned})
     leaving = [member.name for member in sight.members if member.is_drained]
-    why = (
-        f"{listed(leaving)} {'is' if len(leaving) == 1 else 'are'} being drained, and no other instance takes them"
-        if leaving and len(leaving) == len(sight.members)
-        else "no instance has taken them: the fixed shares of the instances that run leave them out, or none looks"
-    )
+    why = say("no instance has taken them: the fixed shares of the instances that run leave them out, or none looks")
+    if leaving and len(leaving) == len(sight.members):
+        form = "{instances} are being drained, and no other instance takes them"
+        if len(leaving) == 1:
+            form = "{instances} is being drained, and no other instance takes them"
+        why = say(form, instances=listed(leaving))
     longest = max(late.values(), key=lambda one: one.seconds)
     return Finding(
         code=Code.SHARDS_UNOWNED,
@@ -79,7 +82,12 @@ def _unowned(sight: Sight, waiting: Iterable[Waiting]) -> Finding | None:
         kind="shards",
         name=listed(shards),
         since=sight.ago(longest.seconds),
-        cause=f"Nobody owns {len(shards)} shards in which tasks of {listed(late)} are due: {why}.",
+        cause=say(
+            "Nobody owns {count} shards in which tasks of {types} are due: {why}.",
+            count=len(shards),
+            types=listed(late),
+            why=why,
+        ),
         remedy=f"asyncflow instances undrain --name {quoted(leaving[0])}" if leaving else _RUN,
     )
 
@@ -102,21 +110,25 @@ def _open_breaker(
     sight: Sight, breaker: ToldBreaker, instances: list[str], late: list[str], stuck_seconds: float
 ) -> Finding:
     lasts = sight.seconds_since(breaker.since)
-    place = f"the topic {breaker.topic} of {breaker.destination}" if breaker.topic else breaker.destination
-    until_probe = -sight.seconds_since(breaker.probe_at)
-    probe = f"in {lasting(until_probe)}" if until_probe > 1 else "now"
-    waits = f"; due tasks of {listed(late)} wait, and spend no attempts" if late else ""
+    place: str = breaker.destination
+    if breaker.topic:
+        place = say("The topic {topic} of {destination}", topic=breaker.topic, destination=breaker.destination)
+    waits = say("; due tasks of {types} wait, and spend no attempts", types=listed(late)) if late else ""
     return Finding(
         code=Code.BREAKER_OPEN,
         severity=Severity.STUCK if late or lasts >= stuck_seconds else Severity.TROUBLE,
         kind="topic" if breaker.topic else "destination",
         name=f"{breaker.destination}/{breaker.topic}" if breaker.topic else breaker.destination,
         since=at(breaker.since),
-        cause=(
-            f"{_first(place)} cannot be reached by {listed(instances)}: {breaker.error or 'no error was told'}; "
-            f"it is tried again {probe}{waits}."
+        cause=say(
+            "{place} cannot be reached by {instances}: {error}; it is tried again {when}{waits}.",
+            place=place,
+            instances=listed(instances),
+            error=breaker.error or say("no error was told"),
+            when=soon(-sight.seconds_since(breaker.probe_at)),
+            waits=waits,
         ),
-        remedy="asyncflow instances list --json  # then look after the broker: it is tried again by itself",
+        remedy=say("asyncflow instances list --json  # then look after the broker: it is tried again by itself"),
     )
 
 
@@ -140,8 +152,10 @@ def _in_part(sight: Sight, last: str) -> Finding:
         kind="task types",
         name=f"behind {last}",
         since=None,
-        cause=f"There are too many lanes to look at all of them; task types behind {last} were not looked at.",
-        remedy="asyncflow explain TASK  # for a task of one of them",
+        cause=say(
+            "There are too many lanes to look at all of them; task types behind {last} were not looked at.", last=last
+        ),
+        remedy=say("asyncflow explain TASK  # for a task of one of them"),
     )
 
 
@@ -156,7 +170,7 @@ def _off(sight: Sight, one: Waiting, _: float) -> Finding | None:
         one,
         Code.TYPE_OFF,
         Severity.TROUBLE,
-        "it is switched off",
+        say("it is switched off"),
         f"asyncflow config set --type {quoted(one.task_type)} --option enabled=true",
     )
 
@@ -165,7 +179,7 @@ def _undeclared(sight: Sight, one: Waiting, _: float) -> Finding | None:
     is_known_nowhere = sight.all_tell and all(one.task_type in state.undeclared for _, state in sight.states)
     if not is_known_nowhere:
         return None
-    why = f"none of the {len(sight.states)} instances declares it: they left it alone"
+    why = say("none of the {count} instances declares it: they left it alone", count=len(sight.states))
     return _of_type(sight, one, Code.TYPE_UNDECLARED, Severity.STUCK, why, _RUN)
 
 
@@ -175,7 +189,7 @@ def _unhandled(sight: Sight, one: Waiting, _: float) -> Finding | None:
 
     if not sight.all_tell or one.task_type in sight.at_work or not all(has_none(state) for _, state in sight.states):
         return None
-    why = "it is declared, but no instance has a handler for it, and no worker of a task service takes it"
+    why = say("it is declared, but no instance has a handler for it, and no worker of a task service takes it")
     return _of_type(sight, one, Code.TYPE_UNHANDLED, Severity.STUCK, why, _RUN)
 
 
@@ -189,7 +203,12 @@ def _hang(sight: Sight, one: Waiting, stuck_seconds: float) -> Finding | None:
     if lasts < stuck_seconds:
         return None
     at_work = sum(crew.at_work for crew in crews.values())
-    why = f"all its {at_work} handlers are at work on {listed(crews)}, the longest of them for {lasting(lasts)}"
+    why = say(
+        "all its {count} handlers are at work on {instances}, the longest of them for {age}",
+        count=at_work,
+        instances=listed(crews),
+        age=lasting(lasts),
+    )
     remedy = f"asyncflow tasks list --type {quoted(one.task_type)} --status processing"
     return _of_type(sight, one, Code.HANDLERS_HANG, Severity.STUCK, why, remedy)
 
@@ -197,25 +216,30 @@ def _hang(sight: Sight, one: Waiting, stuck_seconds: float) -> Finding | None:
 def _spent(sight: Sight, one: Waiting, _: float) -> Finding | None:
     if not any(one.task_type in state.spent for _, state in sight.states):
         return None
-    why = "its rate is spent: more tasks come than its rate_limit_per_second or interval_seconds lets through"
+    why = say("its rate is spent: more tasks come than its rate_limit_per_second or interval_seconds lets through")
     return _of_type(
         sight,
         one,
         Code.RATE_SPENT,
         Severity.TROUBLE,
         why,
-        f"asyncflow config list  # and raise the limit of {one.task_type}",
+        say("asyncflow config list  # and raise the limit of {type}", type=one.task_type),
     )
 
 
 def _behind(sight: Sight, one: Waiting) -> Finding:
     busy = [name for name, state in sight.states if state.in_hand or state.rounds_per_second]
     if busy or not sight.all_tell:
-        why = f"nothing stands in its way: more comes than is done, and {listed(busy) or 'an instance'} is at work"
+        why = say(
+            "nothing stands in its way: more comes than is done, and {instances} is at work",
+            instances=listed(busy) or say("an instance"),
+        )
         return _of_type(sight, one, Code.TYPE_BEHIND, Severity.TROUBLE, why, "asyncflow top")
     failing = {trouble.name: trouble.error for _, state in sight.states for trouble in state.failing}
-    told = "; ".join(f"the loop {name} fails: {error}" for name, error in failing.items())
-    why = told or "no reason is known, and no instance has anything in hand: somebody may hold locks on its rows"
+    why = say("no reason is known, and no instance has anything in hand: somebody may hold locks on its rows")
+    if failing:
+        loops = "; ".join(f"{name}: {error}" for name, error in failing.items())
+        why = say("loops fail: {loops}", loops=loops)
     return _of_type(sight, one, Code.TYPE_BEHIND, Severity.STUCK, why, "asyncflow instances list")
 
 
@@ -226,13 +250,14 @@ def _of_type(sight: Sight, one: Waiting, code: Code, severity: Severity, why: st
         kind="task type",
         name=one.task_type,
         since=sight.ago(one.seconds),
-        cause=f"The oldest due task of {one.task_type} waits for {lasting(one.seconds)}: {why}.",
+        cause=say(
+            "The oldest due task of {type} waits for {age}: {why}.",
+            type=one.task_type,
+            age=lasting(one.seconds),
+            why=why,
+        ),
         remedy=remedy,
     )
-
-
-def _first(text: str) -> str:
-    return text if not text.startswith("the ") else f"The {text[4:]}"
 
 
 _Reason = Callable[[Sight, Waiting, float], Finding | None]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from asyncflow.integrations.dashboard.words.chinese import CHINESE
 from asyncflow.integrations.dashboard.words.findings import CHINESE_FINDINGS
+from asyncflow.scheduler.diagnosis.words import Sentence, told_in
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
 _CATALOGUES: Mapping[str, Mapping[str, str]] = {"zh": {**CHINESE_FINDINGS, **CHINESE}}
@@ -13,9 +14,14 @@ _MOST_PREFERENCES = 20
 
 
 def words_of(language: str) -> Callable[[str], str]:
-    """Return what says an English sentence in a language; one that is not in the catalogue stays English."""
+    """Return what says an English text in a language, also a sentence of the diagnosis; what it does not know stays."""
     catalogue = _CATALOGUES.get(language, {})
-    return lambda text: catalogue.get(text, text)
+
+    def said(text: str) -> str:
+        told: str = told_in(language, text) if isinstance(text, Sentence) else catalogue.get(text, text)
+        return told
+
+    return said
 
 
 def chosen_language(chosen: str | None, accepted: str) -> str:

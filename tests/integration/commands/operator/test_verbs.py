@@ -68,6 +68,67 @@ def test_tasks_are_listed_page_by_page_shown_and_changed(sqlite_application: App
     assert [entry["action"] for entry in entries] == ["discard", "replay", "cancel"]
 
 
+def test_what_was_not_confirmed_is_told_to_programs_as_well(sqlite_application: Application, ask: Ask) -> None:
+    ids = publish_many(sqlite_application, 12)
+    alter(sqlite_application, "status = 3, order_time = '2020-01-01 00:00:00.000000'")
+    told = ask("dead-letters", "replay", "--all", "--json", code=2)
+    assert (told["count"], len(told["first"]), told["is_more"]) == (0, 10, True)
+    told = ask("tasks", "cancel", "--id", str(ids[0]), "--json", code=2)
+    assert told == {"count": 0, "first": [str(ids[0])], "is_more": False}
+    told = ask("purge", "--older-than", "3d", "--status", "failed", "--json", code=2)
+    assert told["found"] == [{"status": "FAILED", "task_type": "user.registered", "count": 12}]
+    assert (told["deleted"], told["is_capped"]) == (0, False)
+    assert len(sqlite_application.rows()) == 12
+
+
+def test_options_and_instances_answer_programs(
+    sqlite_application: Application, sqlite_schedule: Schedule, ask: Ask
+) -> None:
+    set_ones = ("config", "set", "--type", "user.registered", "--register", "--option", "limit=7", "--json")
+    assert ask(*set_ones) == {"task_type": "user.registered", "options": {"limit": 7}}
+    (told,) = ask("config", "list", "--json")
+    assert told["options"]["limit"] == {"value": 7, "source": "table"}
+    assert told["options"]["enabled"]["source"] == "declaration"
+    assert ask("config", "unset", "--type", "user.registered", "--json")["options"] == {}
+    scheduler = sqlite_schedule(**QUICK)
+    scheduler.ownership.acquire()
+    name = scheduler.ownership.owner
+    assert ask("instances", "drain", "--name", name, "--json") == {"name": name, "drained": True}
+    assert ask("instances", "undrain", "--name", name, "--json") == {"name": name, "drained": False}
+    view = ask("top", "--json")
+    assert (view["findings"], view["instances"][0]["name"], set(view)) == (
+        [],
+        name,
+        {"findings", "instances", "charts", "report"},
+    )
+    scheduler.ownership.release()
+
+
+def test_who_reads_chinese_reads_the_reasons_in_chinese(
+    sqlite_application: Application, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = publish(sqlite_application, delay_seconds=7200)
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert ask("doctor") == "没有卡住的任务\n"
+    assert "它还没有到期：入队时带有延迟" in ask("explain", str(task_id))
+    assert "It is not due yet" in ask("explain", str(task_id), "--language", "en")
+    assert ask("explain", str(task_id), "--json")["why"].startswith("It is not due yet")
+    alter(sqlite_application, "order_time = '2026-01-01 00:00:00.000000'")
+    told = ask("top", "--once")
+    assert "没有调度器在运行，这里也还没有哪个取得过分片" in told
+    assert "    处理： asyncflow run MODULE:SCHEDULER\n" in told
+
+
+def test_who_interrupts_a_command_is_told_and_sees_no_traceback(
+    sqlite_application: Application, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asyncflow.commands.status.report", interrupt)
+    assert ask("status", code=130) == "asyncflow: interrupted; what was done by then is done\n"
+
+
 def test_dead_letters_are_grouped_by_what_they_died_of(sqlite_application: Application, ask: Ask) -> None:
     for number, task_id in enumerate(publish_many(sqlite_application, 3)):
         fail(sqlite_application, task_id, f"2026-01-01T00:00:00Z no user {number}")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from asyncflow import Scheduler, Status
 from asyncflow.errors import OptionError
 from asyncflow.integrations.prometheus import MetricsServer, OutboxCollector
+from asyncflow.scheduler.telling.instance_state import InstanceState, ToldBreaker, ToldTrouble
+from asyncflow.scheduler.telling.recollection import FENCED
 from tests.integration.scheduler.writing import alter, publish, publish_many, statements
 from tests.support.application import Application
 from tests.support.snippets import ROOT
@@ -102,3 +105,46 @@ def test_the_alerts_in_sql_find_nothing_where_all_is_well_and_what_is_not(applic
     assert fired() == {"AsyncflowNoInstance", "AsyncflowOldestDue"}
     alter(application, "status = 1")
     assert fired() == {"AsyncflowNoInstance", "AsyncflowClaimsRanOut"}
+    alter(application, "status = 3, order_time = CURRENT_TIMESTAMP")
+    _spoil(application)
+    assert fired() == {name for name, _ in blocks} - {
+        "AsyncflowNoInstance",
+        "AsyncflowOldestDue",
+        "AsyncflowClaimsRanOut",
+    }
+
+
+def _spoil(application: Application) -> None:
+    """Write what instances and keys leave behind when nearly everything is wrong, and one instance is alive."""
+    outbox, now, later = application.outbox, timedelta(0), timedelta(seconds=600)
+    trouble = ToldTrouble(name=FENCED, error="kafka", count=3)
+    state = InstanceState(
+        breakers=(ToldBreaker(destination="kafka", state="open"),), failing=(trouble,), troubles=(trouble,)
+    )
+    instance = {"job": "outbox", "instance": "a:1", "leaving": False, "state": state.as_text()}
+    shard = {"job": "outbox", "shard": 0, "epoch": 1, "disabled": False, "misfire": False, "running": False}
+    key = {"task_type": "user.registered", "task_key": "A1", "shard": 0, "since": now}
+    periodic = {"name": "report", "cron": "0 3 * * *", "timezone": "UTC", "modified_at": now}
+    with application.engine.begin() as connection:
+        connection.execute(insert(outbox.instances).values(**instance, joined_at=now, lease_until=later))
+        connection.execute(insert(outbox.shards).values(**shard))
+        connection.execute(insert(outbox.parked_keys).values(**key))
+        long_ago = datetime(2026, 1, 1, tzinfo=timezone.utc)
+        connection.execute(insert(outbox.periodic_entries).values(**periodic, next_due=long_ago))
+
+
+def test_gauges_tell_of_parked_keys_and_of_what_is_due_later(sqlite_application: Application) -> None:
+    outbox, registry = sqlite_application.outbox, CollectorRegistry()
+    publish(sqlite_application, delay_seconds=7200)
+    outbox.message("mail.sent")
+    publish(sqlite_application, task_type="mail.sent", delay_seconds=7200)
+    publish(sqlite_application, task_type="mail.sent")  # of which one is due now
+    rows = [{"task_type": "in.order", "task_key": f"A{n}", "shard": n, "since": timedelta(0)} for n in range(3)]
+    with sqlite_application.engine.begin() as connection:
+        connection.execute(insert(outbox.parked_keys), rows)
+    registry.register(OutboxCollector(sqlite_application.engine, outbox))
+    page = generate_latest(registry).decode()
+    assert 'asyncflow_parked_keys{task_type="in.order"} 3.0' in page
+    (due_in,) = re.findall(r'asyncflow_due_in_seconds\{task_type="([^"]+)"\} (\S+)', page)
+    assert due_in[0] == "user.registered"
+    assert 3600 < float(due_in[1]) <= 7200

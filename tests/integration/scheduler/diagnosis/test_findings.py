@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import insert, update
 
 from asyncflow import Status
 from asyncflow.scheduler import SENT, Configurations, Rejected, Scheduler
 from asyncflow.scheduler.cluster.bulletin import ClockGap
+from asyncflow.scheduler.diagnosis import sight
 from asyncflow.scheduler.diagnosis.diagnose import diagnose, is_stuck
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity
 from asyncflow.scheduler.operator.instances import Instances
@@ -292,6 +295,25 @@ def test_a_table_and_an_index_that_differ_are_told_before_anything_is_read(appli
     assert {one.code for one in told.values()} == {Code.TABLE_DIFFERS}
     assert told[instances.fullname].cause.startswith("The table asyncflow_instance lacks state; ")
     assert "ix_asyncflow_task_head is on (status, task_type)" in told[tasks.fullname].cause
+
+
+def test_types_behind_too_many_lanes_are_told_to_be_unseen(
+    application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sight, "_MOST_PARTS", 1)  # of 1,024 lanes
+    names = [f"many.{number:02}" for number in range(40)]
+    for name in names:
+        application.outbox.message(name)
+        publish_many(application, 60, name)
+    scheduler = schedule(Switch(away=True), **QUICK)
+    scheduler.ownership.acquire()
+    finding = when_found(application, Code.LOOKED_IN_PART)
+    scheduler.ownership.release()
+    assert re.fullmatch(
+        r"There are too many lanes .*; task types behind many\.\d\d were not looked at\.", finding.cause
+    )
+    assert finding.name.removeprefix("behind ") in names[10:-1]
+    assert finding.severity is Severity.NOTICE
 
 
 def test_dead_letters_are_grouped_by_what_they_died_of(application: Application) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, in_order, lasting, listed
 from asyncflow.scheduler.table.fingerprints import error_of, fingerprint_of, normalised
+from tests.support.snippets import ROOT
 
 
 def finding(severity: Severity, year: int | None, name: str = "x") -> Finding:
@@ -33,6 +34,11 @@ def test_the_most_urgent_come_first_and_of_these_the_longest_lasting() -> None:
 )
 def test_durations_are_told_in_the_unit_that_people_would_choose(seconds: float, told: str) -> None:
     assert lasting(seconds) == told
+
+
+def test_each_kind_of_finding_is_made_in_a_test_on_real_databases() -> None:
+    tests = (ROOT / "tests/integration/scheduler/diagnosis/test_findings.py").read_text(encoding="utf-8")
+    assert [code.name for code in Code if f"Code.{code.name}" not in tests] == []
 
 
 def test_of_many_names_the_first_few_are_told() -> None:

@@ -1,0 +1,20 @@
+"""An English sentence that knows its form, and what stands in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+
+class Sentence(str):
+    """Be the text of a form that is filled in; ``values`` may be sentences themselves."""
+
+    form: str = ""
+    values: Mapping[str, object] = MappingProxyType({})
+
+
+def say(form: str, **values: object) -> Sentence:
+    """Return the sentence of a form, such as ``the key {key}``."""
+    told = Sentence(form.format(**values))
+    told.form, told.values = form, values
+    return told
