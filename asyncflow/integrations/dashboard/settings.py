@@ -21,7 +21,7 @@ class DashboardSettings:
     title: str = "asyncflow"  # on each page
     session_seconds: float = 12 * 3600.0  # from the sign-in until one must sign in again
     secret: str | None = field(default=None, repr=False)  # signs sessions; None: a random one, of this process alone
-    look_seconds: float = 1.0  # the same is read from the database at most once in so long
+    look_seconds: float = 2.0  # the same is read from the database at most once in so long; as often as pages ask
     max_body_bytes: int = 2 * 1024 * 1024  # of a form
     trace_url: str | None = None  # where a trace is looked at, such as https://jaeger.example/trace/{trace_id}
     redaction: Redaction = field(default_factory=Redaction)  # what of headers and payloads nobody is shown

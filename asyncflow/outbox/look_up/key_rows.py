@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Table
 from asyncflow.outbox.look_up import queries
 from asyncflow.outbox.look_up.cursor import Cursor
 
-MOST_EXAMINED = 5_000  # rows of a key, for one page of a list
+MOST_EXAMINED = 2_500  # rows of a key, for one page of a list
 _AT_ONCE = 1_000  # rows that a statement reads
 
 

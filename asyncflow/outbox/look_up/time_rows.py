@@ -14,7 +14,7 @@ from asyncflow.outbox.look_up.cursor import LAST_ID, Cursor
 from asyncflow.outbox.look_up.key_rows import TimeSpan
 from asyncflow.outbox.look_up.task_rows import Filter, TaskPage, TaskRows
 
-MOST_EXAMINED = 5_000  # rows, for one page
+MOST_EXAMINED = 2_500  # rows, for one page
 _AT_ONCE = 1_000  # rows that a statement reads, of what filters ask for
 
 
