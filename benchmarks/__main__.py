@@ -21,12 +21,14 @@ from benchmarks.idle import idle
 from benchmarks.instances import instances
 from benchmarks.latency import latency
 from benchmarks.memory import memory
+from benchmarks.pages import pages
 from benchmarks.plan import Plan
 from benchmarks.relay import relay
 from benchmarks.relay_pg import relay_pg
 from benchmarks.shards import shards
 from benchmarks.tasks import tasks
 from benchmarks.types import types
+from benchmarks.watched import watched_beside_unwatched
 from benchmarks.watching import watch
 
 _WATCHED = ("relay", "tasks")
@@ -53,6 +55,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "history": Benchmark(history, 40),
     "dead": Benchmark(dead, 50),
     "memory": Benchmark(memory, 40),
+    "pages": Benchmark(pages, 120),
+    "watched": Benchmark(watched_beside_unwatched, 180),
 }
 
 

@@ -95,9 +95,10 @@ class Ground:
             for statement in statements:
                 connection.execute(text(statement))
 
-    def refresh_statistics(self) -> None:
-        """Let the planner look at the table."""
-        analyze = "ANALYZE" if self.engine.dialect.name == "postgresql" else "ANALYZE TABLE"
+    def refresh_statistics(self, *, vacuum: bool = False) -> None:
+        """Let the planner look at the table; PostgreSQL also clean it up, as it does by itself after many inserts."""
+        is_postgresql = self.engine.dialect.name == "postgresql"
+        analyze = f"{'VACUUM ' * vacuum}ANALYZE" if is_postgresql else "ANALYZE TABLE"
         with self.filling.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text(f"{analyze} {self.table}"))
 

@@ -18,6 +18,7 @@ from sqlalchemy import make_url
 
 from asyncflow import Scheduler
 from asyncflow.integrations.kafka import ConfluentKafkaPublisher
+from benchmarks.browsers import standing_open
 from benchmarks.ground import Ground
 from benchmarks.rivals.claims_by_hand import claims_by_hand
 
@@ -61,10 +62,15 @@ def _by_hand(job: Job) -> AbstractContextManager[object]:
     return claims_by_hand(job.ground(), HANDLER, *job.share)
 
 
+def _dashboard(job: Job) -> AbstractContextManager[object]:
+    return standing_open(job.ground())
+
+
 KINDS: dict[str, Callable[[Job], AbstractContextManager[object]]] = {
     "relay": lambda job: _scheduler(job, handles=False),
     "tasks": lambda job: _scheduler(job, handles=True),
     "tasks by hand": _by_hand,
+    "dashboard": _dashboard,
 }
 
 

@@ -16,7 +16,7 @@ def multiply(ground: Ground, rows: int, *, status: int = 0, task_type: str = TAS
     The ids begin with a number that rises from copy to copy, as the time in a UUIDv7 does. Raises NotReadyError if
     the disk is too small.
     """
-    _require_room(rows)
+    require_room(rows)
     size = min(_SEED, rows)
     ground.add(size)
     newest = f"SELECT * FROM {ground.table} ORDER BY id DESC LIMIT {size}"
@@ -43,7 +43,8 @@ def _copy(ground: Ground, number: int, status: int, task_type: str) -> str:
     return f"INSERT INTO {ground.table} ({', '.join(columns)}) SELECT {', '.join(columns.values())} FROM seed"
 
 
-def _require_room(rows: int) -> None:
+def require_room(rows: int) -> None:
+    """Raise NotReadyError if the disk is too small for so many rows."""
     free = shutil.disk_usage(".").free
     needed = rows * _BYTES_A_ROW
     if needed > free // 2:

@@ -6,7 +6,8 @@ Told to the processes of a benchmark by their environment.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Engine
@@ -21,6 +22,17 @@ def watch(*, metrics: bool, tracing: float | None) -> None:
     """Let this process, and those it starts, be watched from now on."""
     os.environ[METRICS] = "yes" if metrics else ""
     os.environ[TRACING] = "" if tracing is None else str(tracing)
+
+
+@contextmanager
+def watched(*, metrics: bool, tracing: float | None) -> Iterator[None]:
+    """Let what is made meanwhile be watched so, and what is made afterwards as before."""
+    before = {name: os.environ.get(name, "") for name in (METRICS, TRACING)}
+    watch(metrics=metrics, tracing=tracing)
+    try:
+        yield
+    finally:
+        os.environ.update(before)
 
 
 def trace(outbox: Outbox) -> None:
