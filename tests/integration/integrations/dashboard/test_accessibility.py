@@ -61,6 +61,23 @@ def test_axe_finds_nothing_serious_on_any_page_and_none_is_wider_than_a_phone(
     assert faults == []
 
 
+FAULTY = """<!doctype html><html lang="en"><title>x</title><main><h1>x</h1><img src="x.png">
+<form><input name="reason"></form><button></button><p style="color:#bbb;background:#fff">pale</p></main></html>"""
+
+
+def test_axe_finds_what_a_page_does_wrong(axe: str) -> None:
+    with chromium() as browser:
+        page = page_in(browser, viewport=DESK)
+        page.set_content(FAULTY)
+        page.evaluate(axe)
+        found = {fault for impact, fault, _ in page.evaluate(FAULTS) if impact in SERIOUS}
+        is_wider = page.evaluate(IS_WIDER)
+        page.set_content(f'<div style="width: {2 * PHONE["width"]}px">wide</div>')
+        page.set_viewport_size(PHONE)
+        assert (is_wider, page.evaluate(IS_WIDER)) == (False, True)
+    assert found >= {"image-alt", "label", "button-name", "color-contrast"}
+
+
 def _run(_: Any) -> None:
     """Do nothing."""
 
