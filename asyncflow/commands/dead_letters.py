@@ -12,7 +12,7 @@ from asyncflow.commands.database import add_database_options, database_of, datab
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.actor import add_actor_options, user
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
-from asyncflow.commands.terminal.columns import table, width_of_tables
+from asyncflow.commands.terminal.columns import paragraph, table, width_of_tables
 from asyncflow.commands.terminal.progress import progress
 from asyncflow.errors import OptionError
 from asyncflow.events import Event, TasksChanged
@@ -206,7 +206,7 @@ def render(letters: Sequence[DeadLetter], *, goes_on: bool = False) -> str:
     return "\n".join(lines if letters else [*lines, "(none so far)" if goes_on else "(no dead letters)"])
 
 
-def render_groups(groups: Sequence[LetterGroup], notes: Mapping[str, Note], width: int | None) -> str:
+def render_groups(groups: Sequence[LetterGroup], notes: Mapping[str, Note], width: int | None = None) -> str:
     """Return groups as text, no wider than that, if there is a width."""
     rows = [
         (
@@ -215,16 +215,24 @@ def render_groups(groups: Sequence[LetterGroup], notes: Mapping[str, Note], widt
             group.task_type,
             f"{group.first:%m-%d %H:%M:%S}",
             f"{group.last:%m-%d %H:%M:%S}",
-            group.error,
         )
         for group in groups
     ]
-    told = table(("GROUP", "TASKS", "TASK TYPE", "FIRST (UTC)", "LAST (UTC)", "ERROR"), rows, width)
-    remarks = [
-        f"{name}: {printable(note.text)} ({printable(note.actor)}, {note.at:%m-%d %H:%M})"
-        for name, note in notes.items()
-    ]
-    return "\n".join([told, "", *remarks]) if remarks else told
+    heading, *told = table(("GROUP", "TASKS", "TASK TYPE", "FIRST (UTC)", "LAST (UTC)"), rows, width, whole=2).split(
+        "\n"
+    )
+    if not groups:
+        return "\n".join([heading, *told])
+    lines = [heading]
+    for group, line in zip(groups, told, strict=True):
+        lines += [line, *_below(group.error or "(no error was written)", width)]
+        if (note := notes.get(group.fingerprint)) is not None:
+            lines += _below(f"note: {note.text} ({note.actor}, {note.at:%m-%d %H:%M})", width)
+    return "\n".join(lines)
+
+
+def _below(text: str, width: int | None) -> list[str]:
+    return [f"    {printable(text)}"] if width is None else paragraph(text, width, "    ")
 
 
 def render_state(state: TaskState) -> str:

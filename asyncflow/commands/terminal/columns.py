@@ -12,7 +12,7 @@ from asyncflow.commands.terminal.cells import cut, width_of, wrapped
 from asyncflow.text import printable
 
 _LEAST_WIDTH = 40
-_LEAST_COLUMN = 8
+_LEAST_COLUMN = 12
 _INDENT = "    "
 _FIGURE = re.compile(r"-|(?:>=)?[\d.,]+[*+]?(?: (?:s|min|h|d))?")
 _NOTHING = frozenset(("", "-", "0"))
@@ -39,35 +39,48 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]], width: int 
     """Return a table of at most that width, if there is one. Figures stand to the right.
 
     Where there is too little room, columns in which there is nothing are left out; then the widest are cut; or, if
-    little would be left of them, each row has a second line. The first ``whole`` columns are never cut: ids and names
+    little would be left of them, each row has further lines. The first ``whole`` columns are never cut: ids and names
     that a person copies.
     """
     cells = [[printable("-" if value is None else value) for value in row] for row in rows]
     columns: list[Column] = list(zip(headings, *cells, strict=True))
-    if width is not None and _sum_of(_widths_of(columns)) > width:
-        columns = [
-            one for place, one in enumerate(columns) if place < max(1, whole) or not _NOTHING.issuperset(one[1:])
-        ]
+    if width is not None:
+        columns = _sparing(columns, width, max(1, whole))
         if _least_of(columns, whole) > width:
-            return "\n".join(_in_two(columns, width, whole))
+            return "\n".join(_in_several(columns, width, whole))
     lines = _lines_of(columns, width, whole)
     return "\n".join(lines if rows else [*lines, "(nothing)"])
 
 
-def _in_two(columns: Sequence[Column], width: int, whole: int) -> Iterator[str]:
-    """Yield each row as a line, with as many columns as have room there, and a second one with the rest."""
-    first = next(
-        count for count in range(len(columns), 0, -1) if count == 1 or _least_of(columns[:count], whole) <= width
+def _sparing(columns: list[Column], width: int, kept: int) -> list[Column]:
+    """Leave out columns in which there is nothing, from the right, until the rest has room; the first ones are kept."""
+    for place in range(len(columns) - 1, kept - 1, -1):
+        if _sum_of(_widths_of(columns)) <= width:
+            break
+        if _NOTHING.issuperset(columns[place][1:]):
+            columns = columns[:place] + columns[place + 1 :]
+    return columns
+
+
+def _in_several(columns: Sequence[Column], width: int, whole: int) -> Iterator[str]:
+    """Yield each row as a line, with as many columns as have room there, and below it lines with the rest."""
+    parts: list[list[Column]] = [list(columns[: max(1, whole)])]
+    for column in columns[max(1, whole) :]:
+        room = width if len(parts) == 1 else width - len(_INDENT)
+        if _sum_of(_widths_of([*parts[-1], column])) <= room:
+            parts[-1].append(column)
+        else:
+            parts.append([column])
+    first, *rest = (
+        _lines_of(part, width - len(_INDENT) * (number > 0), whole * (number == 0)) for number, part in enumerate(parts)
     )
-    upper, lower = columns[:first], columns[first:]
-    below = _lines_of(lower, width - len(_INDENT), 0)
-    for line, more in zip(_lines_of(upper, width, whole), below, strict=True):
+    for line, *below in zip(first, *rest, strict=True):
         yield line
-        yield _INDENT + more
+        yield from (_INDENT + more for more in below)
 
 
 def _lines_of(columns: Sequence[Column], width: int | None, whole: int) -> list[str]:
-    is_figure = [len(one) > 1 and all(map(_FIGURE.fullmatch, one[1:])) for one in columns]
+    is_figure = [all(map(_FIGURE.fullmatch, one[1:])) and any(map(str.isdigit, "".join(one[1:]))) for one in columns]
     widths = _widths_of(columns)
     while width is not None and _sum_of(widths) > width and max(widths[whole:], default=0) > _LEAST_COLUMN:
         widest = max(range(whole, len(widths)), key=widths.__getitem__)
