@@ -26,6 +26,7 @@ from asyncflow.outbox.declarations.handler_type import function_of
 from asyncflow.outbox.declarations.option_types import HandlerOptions
 from asyncflow.outbox.task_function import Declare
 from asyncflow.scheduler.connections.inherited_pools import adopt
+from asyncflow.scheduler.loops.aside import aside
 from asyncflow.scheduler.loops.startable import Startable
 from asyncflow.text import shown
 
@@ -170,7 +171,7 @@ class BaseConsumer(Startable):
     async def _consume_async(self) -> None:
         self._loop = asyncio.get_running_loop()
         effects = AsyncEffects(self._engine, self._outbox, self._inbox, self._loop)
-        work = asyncio.ensure_future(asyncio.to_thread(self._run, effects))
+        work = aside(lambda: self._run(effects))
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from asyncflow.errors import LibraryTooOldError, MissingExtraError, OptionError
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import AsyncScheduler, Scheduler
+from asyncflow.scheduler.loops.aside import aside
 from asyncflow.text import shown
 
 try:
@@ -144,7 +144,7 @@ async def _running(scheduler: AnyScheduler) -> AsyncIterator[None]:
             yield
         return
     try:
-        await asyncio.to_thread(scheduler.start)
+        await aside(scheduler.start)
         yield
     finally:
-        await asyncio.to_thread(scheduler.stop)
+        await aside(scheduler.stop)

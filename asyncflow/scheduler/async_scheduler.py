@@ -19,6 +19,7 @@ from asyncflow.scheduler.connections.sync_twin import sync_twin
 from asyncflow.scheduler.counters import Counters
 from asyncflow.scheduler.drained import Drained
 from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, SchedulerOptions
+from asyncflow.scheduler.loops.aside import aside
 from asyncflow.scheduler.loops.callers_loop import AtHome, CallersLoop
 from asyncflow.scheduler.scheduler import Scheduler
 from asyncflow.scheduler.settings import SchedulerSettings
@@ -80,20 +81,19 @@ class AsyncScheduler:
         Raises what that raises, or EventLoopError if another loop uses the engine.
         """
         self._come_home()
-        await asyncio.to_thread(self.scheduler.start)
+        await aside(self.scheduler.start)
 
     async def stop(self, timeout_seconds: float | None = None) -> bool:
         """Do what ``Scheduler.stop`` does, while the loop goes on; return whether all ended in time.
 
         Cancelled, it goes on to its end on its thread.
         """
-        ending = asyncio.get_running_loop().run_in_executor(None, self._stop, timeout_seconds)
-        return await asyncio.shield(ending)
+        return await asyncio.shield(aside(lambda: self._stop(timeout_seconds)))
 
     async def drain(self, *, raise_errors: bool = False) -> Drained:
         """Do what ``Scheduler.drain`` does, while the loop goes on."""
         self._come_home()
-        return await asyncio.to_thread(lambda: self.scheduler.drain(raise_errors=raise_errors))
+        return await aside(lambda: self.scheduler.drain(raise_errors=raise_errors))
 
     def counters(self, database: str | None = None) -> Counters:
         """Do what ``Scheduler.counters`` does."""

@@ -7,10 +7,11 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 from asyncflow.forks import leave_at_fork
+from asyncflow.scheduler.loops.threads import DaemonExecutor
 
 _MOST_KEPT = 256
 _THREADS = 4  # each with a connection while it looks
@@ -35,7 +36,7 @@ class Glances:
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, tuple[float, Future[Any]]] = OrderedDict()
-        self._threads = ThreadPoolExecutor(_THREADS, "asyncflow-dashboard")
+        self._threads = DaemonExecutor("asyncflow-dashboard", _THREADS)
 
     async def see(self, what: Hashable, look: Callable[[], Any], seconds: float) -> Any:
         """Return what ``look`` returns or has returned within so many seconds; raises what it raises."""

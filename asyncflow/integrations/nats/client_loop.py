@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from selectors import PollSelector
 from time import monotonic
 from typing import Any, TypeVar
+
+from asyncflow.scheduler.loops.threads import DaemonExecutor
 
 # So many turns take in what has come, up to the end of the connection, and close its socket.
 TURNS_TO_HEAR = 12
@@ -25,7 +26,7 @@ class NatsLoop(asyncio.SelectorEventLoop):
         super().__init__(PollSelector())
         self.is_encrypted = False
         self._opened: list[asyncio.Transport] = []
-        self._look_ups = ThreadPoolExecutor(1, "asyncflow-nats-names")  # whose one thread comes for a host's name
+        self._look_ups = DaemonExecutor("asyncflow-nats-names", 1)  # whose one thread comes for a host's name
         self.set_default_executor(self._look_ups)
         self.set_exception_handler(lambda *_: None)  # what a task of nats-py dies of is told by its connection
 
@@ -47,8 +48,8 @@ class NatsLoop(asyncio.SelectorEventLoop):
         return any(transport.is_closing() for transport in self._opened)
 
     def forget_look_ups(self) -> None:
-        """End the thread that looked a name up, as soon as it is idle; no name is looked up after that."""
-        self._look_ups.shutdown(wait=False)
+        """End the thread that looked a name up, as soon as it is idle."""
+        self._look_ups.shutdown()
 
     def run(self, work: Coroutine[Any, Any, Result], deadline: float) -> Result:
         """Return what it returns; raise TimeoutError, and leave it, where that is not by ``deadline`` (monotonic)."""
@@ -82,8 +83,12 @@ class NatsLoop(asyncio.SelectorEventLoop):
         except RuntimeError:
             self.run_until_complete(work)
             return
-        with ThreadPoolExecutor(1) as aside:  # this thread is at work for another loop, and takes no second
+        # This thread is at work for another loop, and takes no second.
+        aside = DaemonExecutor("asyncflow-nats-aside", 1)
+        try:
             aside.submit(self.run_until_complete, work).result()
+        finally:
+            aside.shutdown()
 
 
 async def _turns() -> None:

@@ -62,16 +62,19 @@ class Threads:
 
 
 class DaemonExecutor(ThreadPoolExecutor):
-    """Be the executor of an event loop, which takes nothing but a ThreadPoolExecutor, on threads of our own."""
+    """Be an executor on threads of our own, also of an event loop, which takes nothing but a ThreadPoolExecutor.
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
+    It has ``most`` threads at most; None: as many as a loop's own has.
+    """
+
+    def __init__(self, name: str, most: int | None = None) -> None:
+        super().__init__(most)
         self._own = Threads(name, self._max_workers)
 
     def submit(self, function: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
         """Run the function, and put what it returns or raises into the future."""
         future: Future[T] = Future()
-        self._own.run(partial(_fulfil, future, partial(function, *args, **options)))
+        self._own.run(partial(fulfil, future, partial(function, *args, **options)))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -79,7 +82,8 @@ class DaemonExecutor(ThreadPoolExecutor):
         self._own.close()
 
 
-def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
+def fulfil(future: Future[T], work: Callable[[], T]) -> None:
+    """Put what ``work`` returns or raises into the future, if nobody has cancelled it before."""
     if not future.set_running_or_notify_cancel():
         return
     try:

@@ -22,6 +22,7 @@ from asyncflow.outbox.outcome.telling import is_told
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.connections.calls import awaits_database
 from asyncflow.scheduler.connections.vain_calls import VainCalls
+from asyncflow.scheduler.loops.aside import aside
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_source import ClaimSource
 from asyncflow.scheduler.worker.handler_call import HandlerCall, Tools
@@ -114,7 +115,7 @@ class Attempt(HandlerCall):
     async def _await_handler(self) -> BaseException | None:
         try:
             if self.claim.is_suspect or self.fault is not None:
-                await asyncio.to_thread(self._write_down)
+                await aside(self._write_down)
             if self.task_type.around and self.context is not None:
                 await await_within(self.task_type.around, self.context, self.work_async)
             else:

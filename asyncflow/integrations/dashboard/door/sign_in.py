@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
 
 from asyncflow.forks import leave_at_fork
 from asyncflow.integrations.dashboard.door.refusal import PageRefusedError
 from asyncflow.integrations.dashboard.door.throttle import Throttle
 from asyncflow.integrations.dashboard.door.users_file import User, UsersFile
+from asyncflow.scheduler.loops.threads import DaemonExecutor
 from asyncflow.text import printable
 
 _LOG = logging.getLogger("asyncflow.dashboard")
@@ -32,7 +32,7 @@ class SignIn:
     def leave_to_parent(self) -> None:
         """Begin with threads of this process."""
         self._waiting = 0
-        self._threads = ThreadPoolExecutor(_AT_ONCE, "asyncflow-sign-in")
+        self._threads = DaemonExecutor("asyncflow-sign-in", _AT_ONCE)
 
     async def user(self, users: UsersFile, name: str, password: str, address: str) -> User | None:
         """Return the user of that name, if the password is his; raises PageRefusedError for one who must wait."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
 from asyncflow.scheduler.connections.moves import is_elsewhere, note_move
+from asyncflow.scheduler.loops.aside import aside
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_source import ClaimSource
 from asyncflow.scheduler.worker.transactional.joint_commit import HandlerSession, JointCommit
@@ -58,4 +58,4 @@ class AsyncJointCommit(JointCommit):
 
     async def _make_sure_async(self) -> None:
         if self._is_unsure:
-            await asyncio.to_thread(super()._make_sure)
+            await aside(super()._make_sure)

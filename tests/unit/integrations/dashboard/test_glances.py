@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from asyncflow.integrations.dashboard.glances import Glances
+from tests.support.main_thread import run_program
 
 
 class Clock:
@@ -110,3 +111,27 @@ def test_the_child_of_a_fork_looks_for_itself() -> None:
         seen = asyncio.run(asyncio.wait_for(glances.see("now", look, 600.0), 60))
         os._exit(0 if seen == 2 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_it_looks_and_lets_people_sign_in_when_the_main_thread_has_ended() -> None:
+    program = """
+    import asyncio
+    from asyncflow.integrations.dashboard.door.sign_in import SignIn
+    from asyncflow.integrations.dashboard.glances import Glances
+
+    class NoUsers:
+        def signed_in(self, name, password):
+            return None
+
+    glances, sign_in = Glances(), SignIn()
+
+    async def look():
+        assert await glances.see("now", lambda: 7, 1.0) == 7
+        assert await glances.do(lambda: 8) == 8
+        assert await sign_in.user(NoUsers(), "nobody", "secret", "127.0.0.1") is None
+
+    def go_on():
+        asyncio.run(look())
+    """
+    out, _, code = run_program(program, afterwards="go_on")  # it warns of the wrong password
+    assert (out, code) == ("well\n", 0)
