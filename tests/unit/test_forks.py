@@ -7,16 +7,24 @@ import pkgutil
 import threading
 from collections.abc import Iterable, Iterator, MutableMapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, MetaData, create_engine
 
 import asyncflow
+from asyncflow import Outbox
 from asyncflow.errors import MissingExtraError
+from asyncflow.integrations.dashboard.door.throttle import Throttle
+from asyncflow.integrations.dashboard.door.users_file import UsersFile
+from asyncflow.integrations.dashboard.glances import Glances
+from asyncflow.integrations.prometheus.queue_times import QueueTimes
 from asyncflow.repeats import Repeats
 from asyncflow.scheduler.connections import stepping_over
+from asyncflow.scheduler.diagnosis.kept_look import KeptLook
 from asyncflow.testing import Signals
 from tests.support.forking import Child
+from tests.unit.integrations.dashboard.door.test_passwords import user
 
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
@@ -56,14 +64,28 @@ def locks_of(owner: Any) -> list[Any]:
     return [getattr(value, "_lock", value) for value in values if isinstance(getattr(value, "_lock", value), _LOCKS)]
 
 
-def test_a_lock_that_a_thread_of_the_parent_holds_keeps_no_child_waiting() -> None:
+def kept_by_applications(engine: Engine, directory: Path) -> list[Any]:
+    """Return what an application makes once, and its processes ask: pages and metrics."""
+    users = directory / "users.toml"
+    users.write_text(user())
+    users.chmod(0o600)
+    return [
+        KeptLook(engine, Outbox(MetaData()), 1.0),
+        QueueTimes(["destination"]),
+        Throttle(),
+        Glances(),
+        UsersFile(users),
+    ]
+
+
+def test_a_lock_that_a_thread_of_the_parent_holds_keeps_no_child_waiting(tmp_path: Path) -> None:
     engine = create_engine("sqlite://")
     signals, memory = Signals(), stepping_over._memory_of(engine)
-    owners = [*lasting(), signals, Repeats()]
+    owners = [*lasting(), signals, Repeats(), *kept_by_applications(engine, tmp_path)]
     assert memory in owners
     # Each once, for several modules may hold its owner.
     held = list({id(lock): lock for owner in owners for lock in locks_of(owner)}.values())
-    assert len(held) >= 3
+    assert len(held) >= 8
     for lock in held:
         lock.acquire()
     try:

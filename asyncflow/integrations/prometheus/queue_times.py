@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
+from asyncflow.forks import leave_at_fork
 from asyncflow.integrations.prometheus.extras import metrics_core
 
 BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)  # seconds
@@ -25,8 +26,13 @@ class QueueTimes:
     def __init__(self, labels: Sequence[str]) -> None:
         self._metrics = metrics_core()
         self._labels = labels
-        self._lock = threading.Lock()
         self._kept: dict[tuple[str, ...], tuple[Counter[int], list[float]]] = {}
+        self.leave_to_parent()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Have another lock in the child of a fork: a thread of the parent may hold this one."""
+        self._lock = threading.Lock()
 
     def observe(self, place: tuple[str, ...], waits: Sequence[float]) -> None:
         """Take in how long each of some tasks had been due, under these values of the labels."""

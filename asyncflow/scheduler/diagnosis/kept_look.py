@@ -12,6 +12,7 @@ from itertools import islice
 
 from sqlalchemy import Engine
 
+from asyncflow.forks import leave_at_fork
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler.diagnosis.diagnose import look_and_find
 from asyncflow.scheduler.diagnosis.finding import Finding
@@ -88,6 +89,11 @@ class KeptLook:
         self._outbox = outbox
         self._kept_seconds = kept_seconds
         self._clock = clock
+        self.leave_to_parent()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Look anew in the child of a fork: what is under way ends in the parent, and a lock may be held there."""
         self._lock = threading.Lock()
         self._look: Glimpse | None = None
         self._looked_at = 0.0
@@ -109,7 +115,6 @@ class KeptLook:
     def begin(self) -> threading.Event:
         """Return what is set at the end of the look that is to be waited for, which is begun if it is time."""
         with self._lock:
-            # In the child of a fork the thread is not there.
             goes_on = self._thread is not None and self._thread.is_alive() and not self._is_done.is_set()
             if not goes_on and (self._look is None or self._clock() - self._looked_at >= self._kept_seconds):
                 self._began_at = self._clock()

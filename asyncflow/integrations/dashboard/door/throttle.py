@@ -7,6 +7,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 
+from asyncflow.forks import leave_at_fork
+
 _FIRST_SECONDS, _LONGEST_SECONDS = 2.0, 900.0
 _FORGOTTEN_SECONDS = 3600.0
 _MOST_KNOWN = 10_000
@@ -21,6 +23,11 @@ class Throttle:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self.leave_to_parent()
+        leave_at_fork(self)
+
+    def leave_to_parent(self) -> None:
+        """Begin with no attempts in the child of a fork, and with a lock that no thread of the parent holds."""
         self._lock = threading.Lock()
         self._failed: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how often, and when last
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asyncflow.errors import OptionError
+from asyncflow.forks import leave_at_fork
 from asyncflow.integrations.dashboard.door.passwords import PasswordHash
 from asyncflow.integrations.dashboard.door.person import Person
 from asyncflow.outbox.options import refuse_unknown
@@ -48,9 +49,14 @@ class UsersFile:
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
-        self._lock = threading.Lock()
+        self.leave_to_parent()
+        leave_at_fork(self)
         self._stamp = self._stamp_now()
         self._users = self._read()
+
+    def leave_to_parent(self) -> None:
+        """Have another lock in the child of a fork: a thread of the parent may hold this one."""
+        self._lock = threading.Lock()
 
     def named(self, name: str) -> User | None:
         """Return the user of a name, as the file has it now."""
