@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
+import orjson
 from sqlalchemy import URL, Column, Engine, Integer, MetaData, String, Table, insert, select
 from sqlalchemy.orm import Session
 
-from asyncflow import Call, Message, Outbox, Scheduler, SimpleJob, Status, TaskContext
+from asyncflow import RESULT, Call, Message, Outbox, Scheduler, SimpleJob, Status, TaskContext
 from asyncflow.events import SettleFenced, StepFailed, TaskFailed, TasksSettled
 from asyncflow.scheduler import SENT, Outcome, Record, Retry
 from asyncflow.testing import MemoryPublisher, Signals
@@ -31,6 +32,7 @@ _QUICK = {
     "cleaning_interval_seconds": 3600.0,
 }
 PLAIN, ORDERED, SKIPPING, KEYS = "plain", "ordered", "skipping", "ABCD"
+TOLD = "told"  # the messages about outcomes
 
 
 class Broker(MemoryPublisher):
@@ -40,9 +42,17 @@ class Broker(MemoryPublisher):
         super().__init__()
         self.refused: Counter[str] = Counter()
         self.arrived: dict[str, list[int]] = defaultdict(list)
+        self.told: dict[str, set[str]] = defaultdict(set)  # by outcome and task the messages that tell of it
 
     def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
-        return [self._take(record) for record in batch]
+        return [self._hear(record) if record.topic == TOLD else self._take(record) for record in batch]
+
+    def _hear(self, record: Record) -> Outcome:
+        body = orjson.loads(record.value)
+        self.told[f"{body['outcome']} {body['result']} {body['task_id']}"].add(
+            dict(record.headers)["message-id"].decode()
+        )
+        return SENT
 
     def _take(self, record: Record) -> Outcome:
         number, refusals = map(int, record.value.split())
@@ -75,7 +85,9 @@ class Day:
         self.runs: Counter[int] = Counter()
         for name in (PLAIN, ORDERED, SKIPPING):
             outbox.message(name, max_retries=5, ordered=name != PLAIN, **_NO_WAIT)
+        outbox.message(TOLD, ordered=True)
         self._declare_handlers()
+        self._declare_flow()
         self.job = _Send(self.runs)
 
     def _declare_handlers(self) -> None:
@@ -101,6 +113,22 @@ class Day:
         def granted(name: str, session: Session) -> None:
             session.execute(insert(effects).values(name=name))
 
+    def _declare_flow(self) -> None:
+        calls = self.calls
+
+        @self.outbox.task(max_retries=5, outcomes_to=TOLD, keep_result=True, **_NO_WAIT)
+        def priced(name: str) -> str:
+            calls[name] += 1
+            if calls[name] == 1:
+                raise ValueError("not yet")
+            return name.upper()
+
+        @self.outbox.task(max_retries=0)
+        def followed(price: str) -> None:
+            calls[f"followed {price}"] += 1
+
+        self._priced = priced.options(then=followed.later(price=RESULT))
+
     def enqueue(self, count: int = 3) -> None:
         """Write the day's tasks, in one transaction."""
         with Session(self.engine) as session, session.begin():
@@ -111,6 +139,8 @@ class Day:
                 self.outbox.publish_many(session, name, keyed)
             for name in ("once", "again", "staged", "granted"):
                 self.outbox.enqueue_many(session, name, [Call({"name": f"{name}{n}"}) for n in range(count)])
+            for n in range(count):
+                self._priced.enqueue(session, name=f"priced{n}")
 
     def work(self) -> None:
         """Start a scheduler, again if an answer of its start is lost, and stop it when all is done."""
@@ -148,7 +178,7 @@ class Day:
         if self.options.get("on_success") != "delete":
             self._judge_rows()
         else:
-            assert self.rows() == []
+            assert {row.task_type for row in self.rows()} == {"priced"}  # they have results
         assert sorted(self.broker.arrived[f"{PLAIN}/"]) == list(range(4 * count))
         for name, key in product((ORDERED, SKIPPING), KEYS):
             assert self.broker.arrived[f"{name}/{key}"] == list(range(count)), (name, key)
@@ -159,7 +189,15 @@ class Day:
             names = connection.execute(select(self.effects.c.name)).scalars().all()
             assert sorted(names) == [f"granted{n}" for n in range(count)]
             assert connection.execute(select(self.outbox.parked_keys)).all() == []
-        self._judge_events(4 * count + 2 * len(KEYS) * count + 4 * count, sum(self.broker.refused.values()) + 2 * count)
+        self._judge_flow(count)
+        self._judge_events(4 * count + 2 * len(KEYS) * count + 7 * count, sum(self.broker.refused.values()) + 3 * count)
+
+    def _judge_flow(self, count: int) -> None:
+        names = [f"PRICED{n}" for n in range(count)]
+        followed = {name: calls for name, calls in self.calls.items() if name.startswith("followed")}
+        assert followed == {f"followed {name}": 1 for name in names}
+        told = {tuple(outcome.split()[:2]): len(messages) for outcome, messages in self.broker.told.items()}
+        assert told == {("success", name): 1 for name in names}
 
     def _judge_rows(self) -> None:
         rows = self.rows()
