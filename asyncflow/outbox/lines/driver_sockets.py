@@ -11,9 +11,14 @@ from itertools import accumulate, repeat
 from types import FrameType
 from typing import Any
 
+from asyncflow.outbox.lines.kernel_waits import KernelWait
 from asyncflow.outbox.lines.paused_collector import PausedCollector
 
 _COLLECTOR = PausedCollector()
+# Here drivers wait inside C, and what for only the kernel knows: as they connect; and mysqlclient at each call, for it
+# tells no other thread the socket of a connection that is at work.
+_WAIT_IN_C = ("psycopg2", "MySQLdb.connections")
+_TELL_NO_OTHER = "MySQLdb"
 
 
 def socket_of(driver_connection: Any) -> socket.socket | None:
@@ -64,8 +69,16 @@ def _candidates(thread: int) -> list[Any]:
         return []
     place = top.f_lasti
     found = list(_found_in(_frames_below(top)))
+    if _waits_in_c(top.f_globals.get("__name__", ""), found):
+        found.append(KernelWait(thread))
     waits_still = sys._current_frames().get(thread) is top and top.f_lasti == place
     return found if waits_still else []
+
+
+def _waits_in_c(module: str, found: Iterable[Any]) -> bool:
+    if module.startswith("sqlalchemy."):  # it has called the driver directly
+        return any(type(one).__module__.startswith(_TELL_NO_OTHER) for one in found)
+    return module in _WAIT_IN_C
 
 
 def _frames_below(top: FrameType) -> list[FrameType]:

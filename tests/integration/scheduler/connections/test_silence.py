@@ -109,7 +109,7 @@ def test_a_builder_that_waits_for_a_silent_database_gives_its_relay_back(
 
     @application.outbox.message("built", retry_interval_seconds=0)
     def build(session: Session, tasks: Sequence[Task]) -> list[str]:
-        session.execute(text("SELECT 1"))  # psycopg2 connects where nobody finds its socket
+        session.execute(text("SELECT 1"))
         next(falls_silent, lambda: None)()
         session.execute(text("SELECT 1"))
         return ["x" for _ in tasks]
@@ -138,3 +138,14 @@ def test_nothing_waits_for_ever_for_a_server_that_takes_the_call_and_says_nothin
     eventually(lambda: engine.pool.checkedout() == 0)  # type: ignore[attr-defined]
     with connect_within(engine, 60):
         pass
+
+
+def test_a_connection_that_nobody_answers_keeps_no_place_in_the_pool(line: tuple[Proxy, Engine]) -> None:
+    proxy, engine = line
+    engine.connect().close()
+    engine.dispose()
+    proxy.stall()
+    with pytest.raises(ConnectionSilentError):
+        connect_within(engine, 0.5)
+    eventually(lambda: engine.pool.checkedout() == 0)  # type: ignore[attr-defined] # the server is as silent as before
+    proxy.resume()
