@@ -22,7 +22,7 @@ ALLOWED = {
     "asyncflow.scheduler.notices.queries": ONE_ROW,
     "asyncflow.scheduler.operator.look_queries": ONE_ROW,
     "asyncflow.scheduler.table.queries": ONE_ROW,
-    "asyncflow.scheduler.relay.queries": ONE_ROW,
+    "asyncflow.scheduler.relay.keys.queries": ONE_ROW,
     "asyncflow.scheduler.upkeep.queries": ONE_ROW,
     "asyncflow.scheduler.upkeep.stray_queries": ONE_ROW,
     "asyncflow.scheduler.operator.by_hand.queries": ONE_ROW,

@@ -178,6 +178,9 @@ class MySQL:
         """Do nothing: its drivers prepare nothing by themselves."""
         return lambda: None
 
+    def in_index_order(self, connection: Connection) -> None:
+        """Do nothing: the planner looks into the index itself."""
+
     def correct_statistics(self, connection: Connection, table: Table, rows: int) -> None:
         """Do nothing: the planner counts in the index itself."""
 

@@ -31,6 +31,7 @@ from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, Se
 from asyncflow.outbox.dialects.skip_scan import heads_of_named, lateral_heads, skip_scan_types
 from asyncflow.outbox.dialects.upsert import insert_absent
 
+_ALONG_AN_INDEX = "SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true)"
 # Its own estimate: the density that it last saw, in the pages of now. It has none of a table that was never looked at.
 _BELIEVED_ROWS = text(
     "SELECT reltuples / relpages * pg_relation_size(oid) / current_setting('block_size')::int "
@@ -181,6 +182,10 @@ class PostgreSQL:
             return lambda: None
         driver_connection.prepare_threshold = None
         return partial(setattr, driver_connection, "prepare_threshold", threshold)
+
+    def in_index_order(self, connection: Connection) -> None:
+        """Switch off, in this transaction, what reads all and sorts it: where it knows no better, it expects a row."""
+        connection.exec_driver_sql(_ALONG_AN_INDEX)
 
     def correct_statistics(self, connection: Connection, table: Table, rows: int) -> None:
         """Analyse the table, unless somebody is about it, or we do not own it: then it warns and does nothing."""

@@ -152,6 +152,10 @@ class DatabaseDialect(Protocol):
         """Let a connection keep no plans of statements, which grow old as tables grow; return what undoes it."""
         ...
 
+    def in_index_order(self, connection: Connection) -> None:
+        """Let what follows in the transaction read along an index, however few rows the planner believes there are."""
+        ...
+
     def correct_statistics(self, connection: Connection, table: Table, rows: int) -> None:
         """Let the planner count a table anew that it believes to have fewer than ``rows``; none if it counts itself."""
         ...

@@ -113,6 +113,9 @@ class SQLite:
         """Do nothing: without ANALYZE its plans go by no counts."""
         return lambda: None
 
+    def in_index_order(self, connection: Connection) -> None:
+        """Do nothing: its plans go by no counts."""
+
     def correct_statistics(self, connection: Connection, table: Table, rows: int) -> None:
         """Do nothing: without ANALYZE its plans go by no counts."""
 

@@ -52,7 +52,7 @@ class Fetcher:
         self._priorities = Priorities(self._types.ordered.__contains__)
         self.allowances = Allowances(self._types, route.breakers, outbox.shard_count)
         self._pages = PageReader(self._tasks, shared, self._priorities, lookout.database_now)
-        self._keys = KeyReader(shared, route.breakers, self.allowances)
+        self._keys = KeyReader(self._tasks, shared, route.breakers, self.allowances)
 
     def fetch(self, hold: Hold, in_hand: Set[Lane] = frozenset()) -> Round:
         """Read the next round of the shards that are held, without the lanes ``in_hand``.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence, Set
 from functools import partial
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
 from asyncflow.outbox import Task
 from asyncflow.scheduler.configuration.types_in_force import with_retries_in_force
@@ -16,15 +15,15 @@ from asyncflow.scheduler.publishing.breakers import Breakers
 from asyncflow.scheduler.publishing.order import Key, is_in_order, key_of
 from asyncflow.scheduler.publishing.publisher import Outcome, Sent
 from asyncflow.scheduler.relay.allowances import Allowances
-from asyncflow.scheduler.relay.key_pace import FIRST_ROWS, KeyPace
-from asyncflow.scheduler.relay.parking_change import KeyPage, Surplus, lane_of
+from asyncflow.scheduler.relay.keys.key_pace import FIRST_ROWS, KeyPace
+from asyncflow.scheduler.relay.keys.neighbours import Neighbours
+from asyncflow.scheduler.relay.keys.parking_change import KeyPage, Surplus, lane_of
 from asyncflow.scheduler.relay.round import Round
 from asyncflow.scheduler.relay.shared import Shared
 
 _MOST_KEYS = 32  # parked ones, tried in one round
 _MOST_OF_A_KEY = FIRST_ROWS  # of a page in one round: an ordered key's tasks are published one after the other
 _MOST_IN_THE_WAY = 1000  # rows of a parked key that are set aside in one round: neighbours wait for the round
-_REST_AFTER_PAST = 2.0  # times as long as it took to read past a hot key
 
 
 class KeyReader:
@@ -33,14 +32,14 @@ class KeyReader:
     Asked only while there is an ordered type.
     """
 
-    def __init__(self, shared: Shared, breakers: Breakers, allowances: Allowances) -> None:
+    def __init__(self, tasks: Table, shared: Shared, breakers: Breakers, allowances: Allowances) -> None:
         self._types = shared.types
         self._parking = shared.parking
         self._locked = shared.locked
         self._breakers = breakers
         self._allowances = allowances
         self._pace = KeyPace()
-        self._next_past_at = float("-inf")
+        self._neighbours = Neighbours(tasks)
         self._probes_a_key = False  # rather than a row of the pages, as the last probe was one
 
     def are_due(self, epochs: Mapping[int, int]) -> bool:
@@ -71,8 +70,8 @@ class KeyReader:
         if free:
             self._pace.meet_others()
         # After the pages: so a row that stands in them is seen here, too, and its key not released over its head.
-        in_the_way = self._in_the_way(connection, met, limit)
-        limit_of = partial(self._most_of, limit=limit, in_the_way=set(map(key_of, in_the_way)))
+        blocking, in_the_way = self._in_the_way(connection, met, limit)
+        limit_of = partial(self._most_of, limit=limit, in_the_way=blocking)
         key_pages = self._due_pages(connection, found.hold.epochs, self._most_keys(free), limit_of)
         by_key = [task for page in key_pages.values() for task in page.tasks]
         if self._breakers.is_probing:
@@ -84,6 +83,7 @@ class KeyReader:
 
     def observe(self, found: Round, outcomes: Sequence[Outcome | None], seconds_a_wave: float | None) -> None:
         """Take in what became of a round's tasks, and how long a wave after the first took, if there was one."""
+        self._neighbours.observe(found.tasks, outcomes)
         if not found.key_pages:
             return
         ordered = self._types.ordered
@@ -122,22 +122,25 @@ class KeyReader:
             return 1  # what stands behind a key that is in the way has waited long enough
         return self._pace.rows_of(key, limit)
 
-    def _in_the_way(self, connection: Connection, met: Iterable[Task], limit: int) -> list[Task]:
-        """Read further rows of the parked key that fills most of some page."""
-        for key, count in Counter(map(key_of, met)).most_common(1):
-            if count > _share_of_a_key(limit):
-                found = self._parking.read_in_the_way(connection, key, _MOST_IN_THE_WAY)
-                return [task for task in found if not self._locked.has_row(task.raw_id)]
-        return []
+    def _in_the_way(self, connection: Connection, met: Iterable[Task], limit: int) -> tuple[set[Key], list[Task]]:
+        """Return the parked key that fills most of some page, and further rows of it, to be set aside.
+
+        There is time for these when no neighbours are known that wait.
+        """
+        for (key, lane), count in Counter((key_of(task), lane_of(task)) for task in met).most_common(1):
+            if count <= _share_of_a_key(limit):
+                break
+            if self._neighbours.are_left(lane):
+                return {key}, []
+            found = self._parking.read_in_the_way(connection, key, _MOST_IN_THE_WAY)
+            return set(map(key_of, found)), [task for task in found if not self._locked.has_row(task.raw_id)]
+        return set(), []
 
     def _read_past(self, connection: Connection, found: Round, hot: Mapping[Lane, set[str]], limit: int) -> list[Task]:
-        """Read what stands behind hot keys, until these are set aside; not always, for it walks over all their rows."""
-        began = time.monotonic()
-        if not hot or began < self._next_past_at or self._breakers.is_probing:
+        """Read what stands behind hot keys, until these are set aside."""
+        if not hot or self._breakers.is_probing:
             return []
-        past = [task for lane, keys in hot.items() for task in self._parking.read_past(connection, lane, keys, limit)]
-        now = time.monotonic()
-        self._next_past_at = now + (now - began) * _REST_AFTER_PAST
+        past = self._neighbours.read(connection, hot, found.hold.epochs, limit)
         past = _without(past, (*found.tasks, *found.behind))
         if self._locked.parts:
             past, _ = self._locked.passed_over(past)

@@ -14,7 +14,7 @@ from asyncflow.scheduler.cluster import queries as ownership_queries
 from asyncflow.scheduler.connections.stepping_over import lock_those_free
 from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.publishing.order import Key, key_of
-from asyncflow.scheduler.relay import queries as parking_queries
+from asyncflow.scheduler.relay.keys import queries as parking_queries
 from asyncflow.scheduler.relay.unsettled import Unsettled
 from asyncflow.scheduler.table.row_locks import sort_out
 

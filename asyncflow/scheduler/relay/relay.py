@@ -18,9 +18,9 @@ from asyncflow.scheduler.publishing.breaker import Breaker
 from asyncflow.scheduler.publishing.delivery import Delivery
 from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.relay.fetcher import Fetcher
+from asyncflow.scheduler.relay.keys.parking import Parking
+from asyncflow.scheduler.relay.keys.parking_change import ParkingChange
 from asyncflow.scheduler.relay.locked_rows import LockedRows
-from asyncflow.scheduler.relay.parking import Parking
-from asyncflow.scheduler.relay.parking_change import ParkingChange
 from asyncflow.scheduler.relay.round import Round
 from asyncflow.scheduler.relay.settlement import Settlement
 from asyncflow.scheduler.relay.settler import Settler

@@ -14,7 +14,7 @@ from asyncflow.scheduler.heads.queries import MOST_PAGES, Lane
 from asyncflow.scheduler.heads.waits import DueMoments
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.publishing.order import Key
-from asyncflow.scheduler.relay.parking_change import KeyPage, Surplus
+from asyncflow.scheduler.relay.keys.parking_change import KeyPage, Surplus
 
 
 class Filled(NamedTuple):

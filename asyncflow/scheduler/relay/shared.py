@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from asyncflow.scheduler.configuration.types_here import TypesHere
 from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.relay.keys.parking import Parking
 from asyncflow.scheduler.relay.locked_rows import LockedRows
-from asyncflow.scheduler.relay.parking import Parking
 
 
 @dataclass(frozen=True)

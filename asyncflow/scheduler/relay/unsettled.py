@@ -10,7 +10,7 @@ from asyncflow.outbox import Task
 from asyncflow.scheduler.cluster.ownership import Hold
 from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.publishing.order import Key
-from asyncflow.scheduler.relay.parking_change import ParkingChange
+from asyncflow.scheduler.relay.keys.parking_change import ParkingChange
 from asyncflow.scheduler.relay.settlement import Settlement
 
 # Getters in C take a fifth of what an expression takes, for each row.

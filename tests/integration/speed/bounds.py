@@ -108,13 +108,14 @@ BOUNDS = {
     "scheduler/operator/type_counts:_scanned": COUNTED,
     "scheduler/operator/type_counts:count_up_to": COUNTED_EACH,
     "scheduler/operator/walk:_read": Bound(2, 500),  # PostgreSQL sorts what is left, where that is so little
-    "scheduler/relay/parking:_look_at_blocked": SMALL,
-    "scheduler/relay/parking:_park": TWICE,
-    "scheduler/relay/parking:_reach_back": Bound(0, 5 * 60),  # of a round its rows, for each of their keys: here 5
-    "scheduler/relay/parking:_read": SMALL,
-    "scheduler/relay/parking:_read_key": Bound(2, 120),  # and rows of the key that ended behind its first
-    "scheduler/relay/parking:_with_rows_aside": Bound(4, 700),
-    "scheduler/relay/parking:write": EXACT,
+    "scheduler/relay/keys/parking:_begins": Bound(4, 20),  # PostgreSQL reads all of a small table
+    "scheduler/relay/keys/parking:_look_at_blocked": SMALL,
+    "scheduler/relay/keys/parking:_park": TWICE,
+    "scheduler/relay/keys/parking:_reach_back": Bound(0, 5 * 60),  # of a round its rows, for each of their keys: here 5
+    "scheduler/relay/keys/parking:_read": SMALL,
+    "scheduler/relay/keys/parking:_read_key": Bound(2, 120),  # and rows of the key that ended behind its first
+    "scheduler/relay/keys/parking:_with_rows_aside": Bound(4, 700),
+    "scheduler/relay/keys/parking:write": EXACT,
     "scheduler/relay/queries:run_on_ids": TWICE,
     "scheduler/relay/round_writer:_still_owned": SMALL,
     "scheduler/relay/settlement:_run": TWICE,

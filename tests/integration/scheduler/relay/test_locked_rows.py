@@ -15,7 +15,7 @@ from asyncflow.events import OwnershipChanged, RowsLocked, SettleFenced, StepFai
 from asyncflow.outbox.dialects.raw_ids import raw_id
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.publishing.order import Key
-from asyncflow.scheduler.relay.parking_change import ParkingChange
+from asyncflow.scheduler.relay.keys.parking_change import ParkingChange
 from asyncflow.scheduler.relay.settlement import Settlement
 from asyncflow.scheduler.relay.unsettled import Unsettled
 from asyncflow.testing import MemoryPublisher

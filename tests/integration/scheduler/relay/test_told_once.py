@@ -12,7 +12,7 @@ from sqlalchemy import Engine, update
 
 from asyncflow import Scheduler, Status
 from asyncflow.events import SettleFenced, StepFailed, TasksSettled
-from asyncflow.scheduler.relay.parking_change import ParkingChange
+from asyncflow.scheduler.relay.keys.parking_change import ParkingChange
 from asyncflow.scheduler.relay.settlement import Settlement
 from asyncflow.scheduler.relay.unsettled import Unsettled
 from tests.integration.scheduler.publishers import LONG, Meanwhile

@@ -15,6 +15,7 @@ from asyncflow.outbox.dialects.raw_ids import raw_id
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.operator import queries as by_operator
 from asyncflow.scheduler.relay import queries as of_relay
+from asyncflow.scheduler.relay.keys import queries as of_keys
 from asyncflow.scheduler.table import queries as of_all
 from asyncflow.scheduler.upkeep import queries as of_cleaner
 from asyncflow.scheduler.upkeep import stray_queries
@@ -62,7 +63,7 @@ STATEMENTS: dict[str, tuple[Status, Callable[[Table], Any]]] = {
 FUNCTIONS: dict[str, Work] = {
     "settle_succeeded": of_relay.settle_succeeded,
     "delete_succeeded": of_relay.delete_succeeded,
-    "set_aside": of_relay.set_aside,
+    "set_aside": of_keys.set_aside,
 }
 
 

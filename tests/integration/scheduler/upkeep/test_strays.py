@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 from asyncflow import Message, Status
 from asyncflow.events import RowsPutBack, RowsPutInOrder, StepFailed
 from asyncflow.scheduler import Retry
-from asyncflow.scheduler.relay import queries as parking_queries
+from asyncflow.scheduler.relay.keys import queries as parking_queries
 from asyncflow.scheduler.upkeep import disordered
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.faults import faults

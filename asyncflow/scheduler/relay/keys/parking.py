@@ -18,13 +18,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from asyncflow.outbox import Outbox, Task
+from asyncflow.outbox.dialects import dialect_of
 from asyncflow.scheduler.configuration.types_here import TypesHere
-from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.heads.turns import dealt
 from asyncflow.scheduler.publishing.order import Key, goes_on, is_final, is_in_order, key_of, retry_wait
 from asyncflow.scheduler.publishing.publisher import Outcome, Unavailable
-from asyncflow.scheduler.relay import queries
-from asyncflow.scheduler.relay.parking_change import KeyPage, ParkingChange, park_hot
+from asyncflow.scheduler.relay.keys import queries
+from asyncflow.scheduler.relay.keys.parking_change import KeyPage, ParkingChange, park_hot
 from asyncflow.scheduler.relay.round import Round
 
 _LOOK_AT_BLOCKED_SECONDS = 5.0
@@ -124,28 +124,35 @@ class Parking:
         of_types: dict[str, list[Key]] = {}
         for key in sorted(due, key=self._due_at):
             of_types.setdefault(key.task_type, []).append(key)
-        served = dealt(list(of_types.values()), most_keys)
-        return {key: self._read_key(connection, key, limit_of(key)) for key in served}
+        begins = self._begins(connection, dealt(list(of_types.values()), most_keys))
+        return {key: self._read_key(connection, key, begin, limit_of(key)) for key, begin in begins.items()}
 
     def _due_at(self, key: Key) -> float:
         return self._keys[key].due_at or 0.0
 
-    def _read_key(self, connection: Connection, key: Key, limit: int) -> KeyPage:
-        statement = queries.read_key(self._outbox.parked_keys, self._outbox.tasks)
-        values = {"its_type": key.task_type, "its_key": key.key, "limit": limit + 1}
-        rows = connection.execute(statement, values).all()
-        return KeyPage(self._keys[key].shard, [Task._make(row) for row in rows[:limit]], len(rows) <= limit)
+    def _begins(self, connection: Connection, keys: Collection[Key]) -> dict[Key, Any]:
+        """Read where keys begin, in their order; None of one that is not parked. What follows reads along an index."""
+        if not keys:
+            return {}
+        dialect_of(connection.dialect.name).in_index_order(connection)
+        values = {"types": sorted({key.task_type for key in keys}), "keys": sorted({key.key for key in keys})}
+        rows = connection.execute(queries.read_begins(self._outbox.parked_keys), values)
+        begins = {Key(name, key): since for name, key, since in rows}
+        return {key: begins.get(key) for key in keys}
 
-    def read_past(self, connection: Connection, lane: Lane, keys: Collection[str], limit: int) -> list[Task]:
-        """Read rows of a lane that are of none of the keys, and not set aside, in their order."""
-        name, shard = lane
-        values = {"its_type": name, "its_shard": shard, "keys": sorted(keys), "limit": limit}
-        return [Task._make(row) for row in connection.execute(queries.read_past(self._outbox.tasks), values)]
+    def _read_key(self, connection: Connection, key: Key, begin: Any, limit: int) -> KeyPage:
+        if begin is None:
+            return KeyPage(self._keys[key].shard, [], True)
+        values = {**_named(key), "begin": begin, "limit": limit + 1}
+        rows = connection.execute(queries.read_key(self._outbox.tasks), values).all()
+        return KeyPage(self._keys[key].shard, [Task._make(row) for row in rows[:limit]], len(rows) <= limit)
 
     def read_in_the_way(self, connection: Connection, key: Key, limit: int) -> list[Task]:
         """Read rows of a parked key that stand before others in its pages, without their payloads."""
-        statement = queries.read_in_the_way(self._outbox.parked_keys, self._outbox.tasks)
-        rows = connection.execute(statement, {**_named(key), "limit": limit})
+        if (begin := self._begins(connection, [key])[key]) is None:
+            return []
+        values = {**_named(key), "begin": begin, "limit": limit}
+        rows = connection.execute(queries.read_in_the_way(self._outbox.tasks), values)
         return [Task(raw_id, key.task_type, shard, key.key, None, None, 0, 0) for raw_id, shard in rows]
 
     def _look_at_blocked(self, connection: Connection) -> None:
@@ -223,8 +230,9 @@ class Parking:
             queries.set_aside(connection, tasks, [task.raw_id for task in (*change.aside, *change.in_the_way)])
         for key in self._with_rows_aside(connection, change.released):
             change.advanced[key] = change.released.pop(key)
-        for key in change.advanced:
-            connection.execute(queries.begin_later(parked, tasks), _named(key))
+        for key, begin in self._begins(connection, change.advanced).items():
+            if begin is not None:
+                connection.execute(queries.begin_later(parked, tasks), {**_named(key), "begin": begin})
         for key in change.released:
             connection.execute(queries.release(parked), _named(key))
 

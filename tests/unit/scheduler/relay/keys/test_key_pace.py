@@ -8,7 +8,7 @@ import pytest
 
 from asyncflow.scheduler.publishing.order import Key
 from asyncflow.scheduler.publishing.waves import LaterWaves
-from asyncflow.scheduler.relay.key_pace import FIRST_ROWS, KeyPace
+from asyncflow.scheduler.relay.keys.key_pace import FIRST_ROWS, KeyPace
 
 HOT, OTHER = Key("moved", "hot"), Key("moved", "other")
 MANY = 10_000
