@@ -38,6 +38,8 @@ PROMISED = {
     "asyncflow.integrations.nats.consuming": "NatsConsumer",
     "asyncflow.integrations.rabbitmq.consuming": "RabbitMQConsumer",
     "asyncflow.integrations.redis.consuming": "RedisConsumer",
+    "asyncflow.integrations.rocketmq.consuming": "RocketMQConsumer",
+    "asyncflow.integrations.rocketmq": "RocketMQPublisher RocketMQSettings",
     "asyncflow.integrations.redis": "Lock RedisPublisher RedisRegistry RedisSettings",
     "asyncflow.integrations.nats": "NatsPublisher NatsSettings",
     "asyncflow.integrations.webhooks": "WebhookPublisher WebhookSettings make_secret verify",

@@ -38,6 +38,7 @@ PUBLIC = {
     "asyncflow.integrations.nats.consuming": "NatsConsumer",
     "asyncflow.integrations.rabbitmq.consuming": "RabbitMQConsumer",
     "asyncflow.integrations.redis.consuming": "RedisConsumer",
+    "asyncflow.integrations.rocketmq.consuming": "RocketMQConsumer",
 }
 
 

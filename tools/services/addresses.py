@@ -14,6 +14,7 @@ from tools.services.nats import Nats
 from tools.services.postgresql import PostgreSQL
 from tools.services.rabbitmq import RabbitMQ
 from tools.services.redis import Redis
+from tools.services.rocketmq import RocketMQ
 from tools.services.service import Service
 from tools.services.state import Record
 from tools.services.zookeeper import ZooKeeper
@@ -38,12 +39,13 @@ class Services:
     zookeeper_hosts: str | None = None
     etcd_url: str | None = None
     mysql_url: str | None = None
+    rocketmq_url: str | None = None
 
 
 def load() -> Services:
     """Return the addresses in the environment, and otherwise those of the services that are up."""
     mariadb, postgresql, kafka = (_current(service) for service in (MariaDB(), PostgreSQL(), Kafka()))
-    rabbitmq, redis = _current(RabbitMQ()), _current(Redis())
+    rabbitmq, redis, rocketmq = _current(RabbitMQ()), _current(Redis()), _current(RocketMQ())
     nats, zookeeper = _current(Nats()), _current(ZooKeeper())
     etcd, mysql = _current(Etcd()), _current(MySQL())
     return Services(
@@ -58,6 +60,7 @@ def load() -> Services:
         zookeeper_hosts=zookeeper.address if zookeeper else None,
         etcd_url=etcd.address if etcd else None,
         mysql_url=mysql.address if mysql else None,
+        rocketmq_url=rocketmq.address if rocketmq else None,
     )
 
 

@@ -26,6 +26,7 @@ from tools.services.programs import Programs
 from tools.services.provider import Provider, Wanted
 from tools.services.rabbitmq import RabbitMQ
 from tools.services.redis import Redis
+from tools.services.rocketmq import RocketMQ
 from tools.services.service import Service
 from tools.services.state import Record
 from tools.services.unpacked import Unpacked
@@ -37,7 +38,7 @@ Result = TypeVar("Result")
 
 # Every test run needs the usual ones; the others are started by name, and tests of theirs are skipped without them.
 USUAL: dict[str, Service] = {service.name: service for service in (MariaDB(), PostgreSQL(), Kafka())}
-_OTHERS = (RabbitMQ(), Redis(), Nats(), ZooKeeper(), Etcd(), MySQL())
+_OTHERS = (RabbitMQ(), Redis(), Nats(), ZooKeeper(), Etcd(), MySQL(), RocketMQ())
 OTHERS: dict[str, Service] = {service.name: service for service in _OTHERS}
 SERVICES: dict[str, Service] = {**USUAL, **OTHERS}
 PROVIDERS: dict[str, tuple[Provider, ...]] = {
@@ -50,6 +51,7 @@ PROVIDERS: dict[str, tuple[Provider, ...]] = {
     "zookeeper": (Given(), Programs()),
     "etcd": (Given(), Programs(), Unpacked()),
     "mysql": (Given(), Programs(), NewerDebian()),
+    "rocketmq": (Given(), Programs()),
 }
 
 

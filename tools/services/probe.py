@@ -57,6 +57,12 @@ def etcd_answers(host: str, port: int) -> bool:
     return b'"health":"true"' in _ask(host, port, b"GET /health HTTP/1.0\r\n\r\n")
 
 
+def speaks_http2(host: str, port: int) -> bool:
+    """Tell whether the server begins HTTP/2, by which gRPC goes: with a frame of its settings."""
+    nothing_to_set = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+    return _ask(host, port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + nothing_to_set)[3:4] == b"\x04"
+
+
 def _ask(host: str, port: int, request: bytes) -> bytes:
     """Send a request, and return the beginning of the reply, or nothing."""
     try:

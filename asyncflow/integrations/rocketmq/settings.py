@@ -1,0 +1,48 @@
+"""What a publisher to RocketMQ is told beside its proxies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asyncflow.errors import OptionError
+
+MIN_TIMEOUT_SECONDS = 1.0
+MAX_TIMEOUT_SECONDS = 300.0
+MAX_BYTES = 128 * 1024 * 1024  # the most that a proxy takes
+MAX_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RocketMQSettings:
+    """Configure a publisher.
+
+    ``delivery_timeout_seconds`` bounds one ``publish``, connecting included: what no broker has acknowledged by then is
+    Unavailable. ``max_message_bytes`` bounds a message with its properties; 4 MiB is what a broker takes by default.
+
+    ``fifo`` says what the topics are. True: FIFO topics, where the key of a message is its message group, and the
+    messages of a group keep their order. False: NORMAL topics, which keep none. ``namespace`` is that of the topics.
+    ``unacknowledged`` bounds how many messages are on their way at a time; of a key it is one.
+    """
+
+    delivery_timeout_seconds: float = 10.0
+    max_message_bytes: int = 4 * 1024 * 1024
+    fifo: bool = True
+    namespace: str = ""
+    unacknowledged: int = 100
+
+    def __post_init__(self) -> None:
+        """Refuse what no client could use."""
+        _within("delivery_timeout_seconds", self.delivery_timeout_seconds, MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS)
+        _within("max_message_bytes", self.max_message_bytes, 1, MAX_BYTES, whole=True)
+        _within("unacknowledged", self.unacknowledged, 1, MAX_AT_ONCE, whole=True)
+        if not isinstance(self.fifo, bool):
+            raise OptionError(f"fifo={self.fifo!r} is refused: give True or False")
+        if not isinstance(self.namespace, str):
+            raise OptionError(f"namespace={self.namespace!r} is refused: give a text, empty for none")
+
+
+def _within(name: str, value: object, least: float, most: float, *, whole: bool = False) -> None:
+    kinds = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+        kind = "a whole number of " if whole else ""
+        raise OptionError(f"{name}={value!r} is refused: give {kind}{least:g} to {most:g}")
