@@ -22,7 +22,7 @@ def add_to(commands: Any) -> None:
 def _init_db(options: argparse.Namespace) -> int:
     engine, outbox = database_of(options)
     metadata = outbox.tasks.metadata
-    tables = [*outbox.tables]
+    tables = [*outbox.all_tables]
     if not options.target:
         tables.append(Inbox(metadata, prefix=options.prefix, schema=options.schema).entries)
     with connected(engine, OF_A_COMMAND) as connection:

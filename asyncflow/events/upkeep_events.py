@@ -42,6 +42,39 @@ class SettledRowsDeleted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TasksRolledOver(Event):
+    """The cleaner moved ``rows`` of finished tasks into the numbered ``table``."""
+
+    table: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedTableClosed(Event):
+    """The numbered ``table`` has its ``rows``; finished tasks go into ``following`` from now on."""
+
+    table: str
+    rows: int
+    following: str
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedTableDropped(Event):
+    """The numbered ``table`` was dropped, with the ``rows`` that had gone into it: its time was over."""
+
+    table: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class RollOverHeldUp(Event):
+    """What roll-over does next cannot be done now; it is tried again. Nothing is lost, and nothing dropped."""
+
+    table: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RowsPutBack(Event):
     """Rows of ``task_type`` stood aside for no key that is parked, or for ``keys`` of a type that has no order now."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from asyncflow.outbox.tables.plain_types import plain_type
@@ -19,3 +21,17 @@ def render_item(kind: str, item: Any, context: Any) -> str | Literal[False]:
     if "mysql." in plain:
         context.imports.add("from sqlalchemy.dialects import mysql")
     return plain
+
+
+def include_name_of(prefix: str = "asyncflow_") -> Callable[[str | None, str, Mapping[str, str | None]], bool]:
+    """Return what leaves the numbered tables of roll-over alone, which no migration makes: ``asyncflow_task_1`` ….
+
+    Give it to ``context.configure(..., include_name=include_name_of())`` in ``env.py``, or call it from your own, with
+    the outbox's ``prefix``. Autogenerate would drop them, for no metadata has them.
+    """
+    numbered = re.compile(re.escape(prefix) + r"task_[1-9][0-9]*")
+
+    def include_name(name: str | None, kind: str, parents: Mapping[str, str | None]) -> bool:
+        return not (kind == "table" and name is not None and numbered.fullmatch(name))
+
+    return include_name

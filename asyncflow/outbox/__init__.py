@@ -12,6 +12,7 @@ from asyncflow.outbox.look_up.found_task import FoundTask, FoundTasks
 from asyncflow.outbox.message import RESULT, Call, FollowUp, Message
 from asyncflow.outbox.outbox import Outbox
 from asyncflow.outbox.outcome.results import Done, Failed, Gone, Pending
+from asyncflow.outbox.rolling.roll_over import RollOver
 from asyncflow.outbox.routing.databases import Databases
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import (
@@ -53,6 +54,7 @@ __all__ = [
     "PeriodicTask",
     "RejectTask",
     "RetryTask",
+    "RollOver",
     "Status",
     "Task",
     "TaskMixin",

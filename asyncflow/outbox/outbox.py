@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, Table
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.declarations.around import AroundFactory
@@ -27,6 +27,9 @@ from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, cal
 from asyncflow.outbox.options import refuse_keywords, require_place, require_whole
 from asyncflow.outbox.outcome.follow_up import following, with_follow_up
 from asyncflow.outbox.outcome.telling import with_telling
+from asyncflow.outbox.rolling.numbered_tables import NumberedTables
+from asyncflow.outbox.rolling.roll_over import RollOver
+from asyncflow.outbox.rolling.shelf import Shelf
 from asyncflow.outbox.routing.databases import Databases
 from asyncflow.outbox.routing.routing import Routing
 from asyncflow.outbox.tables import MOST_CONTEXT_ROW_BYTES, Tables
@@ -35,6 +38,7 @@ from asyncflow.outbox.transaction.wakeup import Bell
 from asyncflow.outbox.unique.keys import Keys
 from asyncflow.outbox.unique.unique_keys import unique_key_of, with_unique_key
 from asyncflow.outbox.writing.writer import Writer
+from asyncflow.text import shown
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
@@ -70,6 +74,7 @@ class Outbox(Declaring, LookUp, Routing):
     say nothing else; ``""`` in a type leaves it out.
     ``encryption``: encrypts payloads as they are written, and decrypts them where they are used.
     ``databases``: those over which the application's rows, and so its tasks, are spread: ``outbox.route(key)``.
+    ``roll_over``: lets finished tasks go on to tables of their own, which are dropped as a whole; None deletes rows.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class Outbox(Declaring, LookUp, Routing):
         encryption: PayloadEncryption | None = None,
         outcomes_to: str | None = None,
         databases: Databases[Any] | None = None,
+        roll_over: RollOver | None = None,
         **unknown: Never,
     ) -> None:
         refuse_keywords("Outbox", unknown, Outbox)
@@ -97,6 +103,8 @@ class Outbox(Declaring, LookUp, Routing):
         require_whole("max_message_bytes", max_message_bytes, 1, 2**31 - 1)
         require_whole("context_row_bytes", context_row_bytes, 0, MOST_CONTEXT_ROW_BYTES)
         self.tables = its = Tables.of(metadata, prefix, schema)
+        self.numbered_tables = _numbered_tables(its, prefix, roll_over)
+        self.shelf = Shelf(its.tasks, self.numbered_tables)
         self.tasks, self.contexts, self.turns, self.parked_keys = its.tasks, its.contexts, its.turns, its.parked_keys
         self.shards, self.instances, self.jobs = its.shards, its.instances, its.jobs
         self.dedupe_entries, self.unique_entries = its.dedupe_entries, its.unique_entries
@@ -114,7 +122,7 @@ class Outbox(Declaring, LookUp, Routing):
         super().__init__(Door(shard_count, max_message_bytes), default_destination, around, transaction, cloudevents)
         self.hooks = OutboxHooks(hooks, self.around)
         remember(self)
-        self._read_from(self.tables, self.handler_types)
+        self._read_from(self.shelf, self.contexts, self.handler_types)
         self._writer = Writer(self.tables, self.task_types, self.bell, self.hooks)
 
     def publish(
@@ -283,6 +291,11 @@ class Outbox(Declaring, LookUp, Routing):
             row["headers"] = with_follow_up(row["headers"], its_row, follows.call, follows.result_as)
         return row
 
+    @property
+    def all_tables(self) -> list[Table]:
+        """Return the tables that the database is to have from the beginning; numbered ones come and go."""
+        return [*self.tables, *([self.numbered_tables.positions] if self.numbered_tables else [])]
+
     def told_to(self, task_type: HandlerType) -> MessageType | None:
         """Return of which type the messages are that tell of a type's outcomes.
 
@@ -313,3 +326,13 @@ class Outbox(Declaring, LookUp, Routing):
 
     def _add_within(self, task_type: TaskType, rows: list[dict[str, Any]], add: Add) -> list[Enqueued]:
         return add_within(self.hooks.around_enqueue, Enqueuing.of(task_type, rows, self._door), add)
+
+
+def _numbered_tables(tables: Tables, prefix: str, roll_over: Any) -> NumberedTables | None:
+    if roll_over is None:
+        return None
+    if not isinstance(roll_over, RollOver):
+        raise OptionError(
+            f"roll_over is {shown(roll_over)}; give a RollOver, such as RollOver(rows=1_000_000), or None"
+        )
+    return NumberedTables(tables.tasks, prefix, roll_over)

@@ -44,6 +44,7 @@ def require_makeable(instance: Instance, publishers: Mapping[str, Publisher]) ->
     """Raise what keeps the instance from being made: OptionError or UnroutedDestinationError."""
     require_routes(instance.outbox, publishers)
     require_share(instance.settings, instance.outbox)
+    require_one_retention(instance.settings, instance.outbox)
 
 
 def require_declared(instance: Instance, publishers: Mapping[str, Publisher]) -> None:
@@ -95,6 +96,22 @@ def require_share(settings: SchedulerSettings, outbox: Outbox) -> None:
         raise OptionError(
             f"instance_count is {settings.instance_count}, but there are {outbox.shard_count} shards to share; "
             f"give at most {outbox.shard_count}"
+        )
+
+
+def require_one_retention(settings: SchedulerSettings, outbox: Outbox) -> None:
+    """Raise OptionError if finished tasks are to roll over, and to be deleted by their rows as well."""
+    if outbox.numbered_tables is None:
+        return
+    if settings.on_success == "delete":
+        raise OptionError(
+            "on_success is 'delete', and the outbox has roll_over, which has nothing to move then: leave one of them "
+            "out"
+        )
+    if settings.success_retention_seconds != SchedulerSettings().success_retention_seconds:
+        raise OptionError(
+            f"success_retention_seconds is {settings.success_retention_seconds!r}, and the outbox has roll_over: give "
+            f"`keep` of RollOver in place of it"
         )
 
 

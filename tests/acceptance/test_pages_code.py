@@ -163,6 +163,20 @@ def test_the_page_of_outcomes_tells_of_both_its_tasks(monkeypatch: pytest.Monkey
     assert (told["price"]["result"], told["invoice.send"]["error"]) == (21, "RejectTask: order … has no address")
 
 
+# -- roll-over -------------------------------------------------------------------------------------------
+
+
+def test_the_page_of_roll_over_declares_the_positions_and_hides_the_numbered_tables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page: Any = module_of("rolling", monkeypatch)
+    for block in snippets("docs/roll-over.md"):
+        exec(block, page.__dict__)
+    assert "asyncflow_schedule_pos" in {table.name for table in page.outbox.all_tables}
+    assert not page.include_name("asyncflow_task_7", "table", {})
+    assert page.include_name("asyncflow_task", "table", {})
+
+
 # -- coming from -----------------------------------------------------------------------------------------
 
 

@@ -19,8 +19,8 @@ from sqlalchemy import URL, Engine, MetaData, create_engine, delete, insert, sel
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
-from asyncflow import AsyncScheduler, Done, Inbox, Outbox, Scheduler, SimpleJob, Status, cli
-from asyncflow.events import StepFailed
+from asyncflow import AsyncScheduler, Done, Inbox, Outbox, RollOver, Scheduler, SimpleJob, Status, cli
+from asyncflow.events import RollOverHeldUp, StepFailed
 from asyncflow.integrations.dashboard import Dashboard, Person, Role
 from asyncflow.integrations.flowsvr import ServiceSettings, Tokens, make_app
 from asyncflow.integrations.flowsvr.client import ServiceWorker
@@ -30,7 +30,8 @@ from asyncflow.integrations.kafka.consuming.received import Partition, Received
 from asyncflow.integrations.prometheus import OutboxCollector
 from asyncflow.scheduler.cluster.resharding.reshard import reshard
 from asyncflow.scheduler.notices import Notice, Notifier, NotifierSettings
-from asyncflow.testing import MemoryPublisher, advance, assert_enqueued, drain, rolled_back
+from asyncflow.scheduler.upkeep.rolling import keeper
+from asyncflow.testing import MemoryPublisher, Signals, advance, assert_enqueued, drain, rolled_back
 from tests.integration.integrations.dashboard.browsing import browser, send, text_of
 from tests.integration.integrations.dashboard.test_attacks import DEEDS, NOBODY, PAGES
 from tests.integration.integrations.flowsvr.conftest import SECRETS
@@ -511,3 +512,58 @@ def test_an_operator_does_his_work_with_what_the_page_grants(
     shop.engine.dispose()
     command("instances", "drain", "--name", "one")
     command("instances", "undrain", "--name", "one")
+
+
+def test_finished_tasks_wait_in_their_table_until_the_scheduler_may_make_others(
+    database: URL, grant_to: GrantTo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_PAUSE_SECONDS", "_PATIENCE_SECONDS"):
+        monkeypatch.setattr(keeper, name, 0.1)
+    rolls = RollOver(rows=100, after=timedelta(0))
+    owner, is_mysql = Shop(database, roll_over=rolls), database.get_backend_name() == "mysql"
+    assert owner.outbox.numbered_tables is not None
+    owner.outbox.numbered_tables.positions.create(owner.engine)
+    url = grant_to("scheduler")
+    user = f"'{url.username}'@'%'" if is_mysql else str(url.username)
+    with owner.engine.begin() as connection:
+        connection.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON asyncflow_schedule_pos TO {user}"))
+        if not is_mysql:
+            connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+        task_id = owner.outbox.publish(connection, "order.seen", {"n": 1})
+    held = rolled_until(Shop(url, roll_over=rolls), lambda signals: bool(signals.of(RollOverHeldUp)))
+    assert "the role has to create and drop tables" in held.of(RollOverHeldUp)[0].reason
+    assert statuses_in(owner) == [Status.SUCCESS]
+    rights = (
+        f"GRANT CREATE, DROP, INDEX, SELECT, INSERT ON {database.database}.* TO {user}"
+        if is_mysql
+        else f"GRANT CREATE ON SCHEMA public TO {user}"
+    )
+    with owner.engine.begin() as connection:
+        connection.execute(text(rights))
+    shop = Shop(url, roll_over=rolls)
+    rolled_until(shop, lambda _: statuses_in(owner) == [])
+    with shop.engine.connect() as connection:
+        assert shop.outbox.result(connection, task_id) == Done()
+    for engine in (owner.engine, shop.engine):
+        engine.dispose()
+
+
+def rolled_until(shop: Shop, is_done: Callable[[Signals], bool]) -> Signals:
+    """Let a scheduler run until something is so and all is sent; return what it told."""
+    signals = Signals()
+    scheduler = Scheduler(
+        shop.engine, shop.outbox, {"kafka": MemoryPublisher()}, hooks=[signals], cleaning_interval_seconds=0.2
+    )
+    scheduler.start()
+    try:
+        eventually(lambda: is_done(signals) and Status.PENDING not in statuses_in(shop))
+    finally:
+        scheduler.stop()
+        shop.engine.dispose()
+    return signals
+
+
+def statuses_in(shop: Shop) -> list[int]:
+    """Return the statuses of the rows of the task table."""
+    with shop.engine.connect() as connection:
+        return list(connection.execute(select(shop.outbox.tasks.c.status)).scalars())

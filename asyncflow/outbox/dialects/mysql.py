@@ -23,6 +23,7 @@ from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, Se
 from asyncflow.outbox.dialects.skip_scan import among_types
 
 _LOCK_WAIT_TIMEOUT, _DEADLOCK, _CHANGED_SINCE_READ = 1205, 1213, 1020
+_NO_SUCH_TABLE, _DEFINED_SINCE_READ = 1146, 1412
 _READ_ONLY = frozenset({1290, 1792, 1836})  # --read-only, in a READ ONLY transaction, in read-only mode
 # Shutting down, Galera's node that is not synced, a killed connection, offline mode, dropped for inactivity.
 _ELSEWHERE = _READ_ONLY | {1053, 1047, 1927, 3032, 4031}
@@ -43,6 +44,7 @@ class MySQL:
     takes_named_types = True
     limits_each_lane = False  # LATERAL is unknown to MariaDB, and to MySQL before 8
     locks_rows = True
+    errors_end_transactions = False
     sends_rows_at_once = True
 
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
@@ -189,6 +191,10 @@ class MySQL:
         # All at once: a call for each of thousands takes longer than all else that is written here.
         literals = b"".join(raw_ids).hex(",", _ID_BYTES).replace(",", ",0x")
         return f"IN ({'0x' + literals if literals else 'NULL'})"
+
+    def is_missing_table(self, error: DBAPIError) -> bool:
+        """Know missing tables, and those that were made after the view of a REPEATABLE READ."""
+        return _code_of(error) in (_NO_SUCH_TABLE, _DEFINED_SINCE_READ)
 
     def begin_before_savepoint(self, connection: Connection) -> None:
         """Do nothing: a savepoint is part of the transaction."""

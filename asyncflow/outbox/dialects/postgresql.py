@@ -41,6 +41,7 @@ _ENCODINGS = text("SELECT current_setting('server_encoding'), current_setting('c
 _MAY_NOT_WRITE = text("SELECT current_setting('transaction_read_only')")
 _LOCK_NOT_AVAILABLE = "55P03"
 _READ_ONLY = "25006"
+_UNDEFINED_TABLE = "42P01"
 # Besides: shut down by the administrator or a crash, not up yet, connections that are none any more.
 _ELSEWHERE = frozenset({_READ_ONLY, "57P01", "57P02", "57P03", "57P05", "25P03", "08000", "08003", "08006"})
 _NEXT_TEXT = "nextval(pg_get_serial_sequence(:name, 'number'))"
@@ -61,6 +62,7 @@ class PostgreSQL:
     takes_named_types = True
     limits_each_lane = True
     locks_rows = True
+    errors_end_transactions = True
     sends_rows_at_once = True
 
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
@@ -198,6 +200,10 @@ class PostgreSQL:
         """Write one array of text, in a sub-select: so the planner takes it for ten ids, and goes by their index."""
         ids = ",".join(map(str, raw_ids))
         return f"= ANY(ARRAY(SELECT unnest('{{{ids}}}'::uuid[])))"
+
+    def is_missing_table(self, error: DBAPIError) -> bool:
+        """Know undefined tables."""
+        return bool(_state_of(error) == _UNDEFINED_TABLE)
 
     def begin_before_savepoint(self, connection: Connection) -> None:
         """Do nothing: a savepoint is part of the transaction."""

@@ -53,6 +53,7 @@ class DatabaseDialect(Protocol):
     takes_named_types: bool  # that ``heads`` are read of, in one statement
     limits_each_lane: bool  # that ``lanes`` reads; else all of them together
     locks_rows: bool  # FOR SHARE and FOR UPDATE hold rows; without, only a write keeps other writers out
+    errors_end_transactions: bool  # until a savepoint or all is rolled back; else only the statement is undone
     sends_rows_at_once: bool  # a statement has answered when all its rows are here, unless it was asked to stream
 
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
@@ -174,6 +175,10 @@ class DatabaseDialect(Protocol):
 
     def is_refused_write(self, error: DBAPIError) -> bool:
         """Tell whether it answered so before it did anything, so that the transaction has surely not happened."""
+        ...
+
+    def is_missing_table(self, error: DBAPIError) -> bool:
+        """Tell whether a statement named a table that is not there, or not yet as its transaction sees the database."""
         ...
 
     def begin_before_savepoint(self, connection: Connection) -> None:

@@ -28,6 +28,7 @@ class SQLite:
     takes_named_types = False
     limits_each_lane = True
     locks_rows = False
+    errors_end_transactions = False
     sends_rows_at_once = False
 
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:
@@ -135,6 +136,10 @@ class SQLite:
     def is_refused_write(self, error: DBAPIError) -> bool:
         """Tell that its file is nowhere else."""
         return False
+
+    def is_missing_table(self, error: DBAPIError) -> bool:
+        """Know missing tables by their text."""
+        return "no such table" in str(error.orig)
 
     def begin_before_savepoint(self, connection: Connection) -> None:
         """Begin, or the driver would let the release of the first savepoint commit."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, Table
 from sqlalchemy.orm import Session
 
 from asyncflow.outbox.dialects.raw_ids import raw_form
@@ -16,7 +17,7 @@ from asyncflow.outbox.look_up.search import TaskSearch
 from asyncflow.outbox.look_up.task_rows import TaskPage, TaskRows
 from asyncflow.outbox.look_up.time_rows import TimeRows
 from asyncflow.outbox.outcome.results import Results
-from asyncflow.outbox.tables import Tables
+from asyncflow.outbox.rolling.shelf import Shelf
 from asyncflow.outbox.transaction.carrying import require_exact
 from asyncflow.outbox.transaction.reading import reading
 
@@ -24,14 +25,14 @@ from asyncflow.outbox.transaction.reading import reading
 class Finder:
     """Find tasks; has no state, any thread uses it."""
 
-    def __init__(self, tables: Tables, results: Results) -> None:
-        self._tasks, self._contexts = tables.tasks, tables.contexts
-        self._rows = TaskRows(tables.tasks, tables.contexts)
+    def __init__(self, shelf: Shelf, contexts: Table, results: Results) -> None:
+        self._shelf, self._contexts = shelf, contexts
+        self._rows = TaskRows(shelf, contexts)
         self._results = results
 
     def find(self, reader: Session | Connection, search: TaskSearch) -> FoundTasks:
         """Read a page; raises CharacterSetError for a key or type that the connection would alter."""
-        with reading(reader, self._tasks) as connection:
+        with reading(reader, self._shelf.tasks) as connection:
             require_exact(connection, (search.key, search.task_type))
             page = self._page(connection, search)
             return FoundTasks(tuple(self._told(connection, page.rows)), search.next(page.next))
@@ -44,7 +45,7 @@ class Finder:
         if chosen.key is not None:
             return self._rows.page_along_key(connection, chosen, search.span, most, cursor)
         if search.is_along_time:
-            return TimeRows(self._tasks, self._rows, chosen, search.span).page(connection, cursor, most)
+            return TimeRows(self._shelf, self._rows, chosen, search.span).page(connection, cursor, most)
         return self._rows.page(connection, chosen, most, cursor)
 
     def _told(self, connection: Connection, rows: Sequence[Row[Any]]) -> list[FoundTask]:
@@ -56,7 +57,8 @@ class Finder:
 
     def _kept(self, connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str | None]:
         raw_ids = [raw_form(task_id, connection.dialect.name) for task_id in ids]
-        found = connection.execute(queries.kept_contexts(self._tasks, self._contexts), {"ids": raw_ids})
+        statement_of = partial(queries.kept_contexts, contexts=self._contexts)
+        found = self._shelf.rows(connection, statement_of, {"ids": raw_ids})
         return {row.id: row.context for row in found}
 
     def _revived(self, row: Row[Any], text: str | None) -> KeptResult:

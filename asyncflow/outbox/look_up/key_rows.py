@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Table
+from sqlalchemy import Connection, Row
 
 from asyncflow.outbox.look_up import queries
 from asyncflow.outbox.look_up.cursor import Cursor
+from asyncflow.outbox.rolling.shelf import Shelf
 
 MOST_EXAMINED = 2_500  # rows of a key, for one page of a list
 _AT_ONCE = 1_000  # rows that a statement reads
@@ -47,8 +49,8 @@ class KeyRowsPage(NamedTuple):
 class KeyRows:
     """Read the rows of a key that are wanted; has no state."""
 
-    def __init__(self, tasks: Table, key: str, is_wanted: Callable[[Row[Any]], bool], span: TimeSpan = EVER) -> None:
-        self._tasks = tasks
+    def __init__(self, shelf: Shelf, key: str, is_wanted: Callable[[Row[Any]], bool], span: TimeSpan = EVER) -> None:
+        self._shelf = shelf
         self._key = key
         self._is_wanted = is_wanted
         self._span = span
@@ -82,7 +84,9 @@ class KeyRows:
         end = self._span.end
         if end is not None:
             values["end_time"] = end
-        statement = queries.along_key(
-            self._tasks, behind=after is not None, newest_first=self._span.newest_first, ends=end is not None
+        newest_first = self._span.newest_first
+        statement_of = partial(
+            queries.along_key, behind=after is not None, newest_first=newest_first, ends=end is not None
         )
-        return connection.execute(statement, values).all()
+        order = ("created_at", "id")
+        return self._shelf.rows(connection, statement_of, values, order, newest_first=newest_first)

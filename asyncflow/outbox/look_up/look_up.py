@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Table
 
 from asyncflow.outbox.declarations.handler_type import HandlerTypes
 from asyncflow.outbox.declarations.task_type import TaskType
@@ -15,7 +15,7 @@ from asyncflow.outbox.look_up.found_task import FoundTasks
 from asyncflow.outbox.look_up.search import SearchOptions, TaskSearch
 from asyncflow.outbox.options import field_names, refuse_unknown
 from asyncflow.outbox.outcome.results import Outcome, Results
-from asyncflow.outbox.tables import Tables
+from asyncflow.outbox.rolling.shelf import Shelf
 from asyncflow.outbox.transaction.reading import reader_of
 from asyncflow.outbox.transaction.target import awaited
 
@@ -33,10 +33,10 @@ _OPTIONS = field_names(TaskSearch)
 class LookUp:
     """Read tasks, as a base of the outbox; has no state, any thread uses it."""
 
-    def _read_from(self, tables: Tables, handler_types: HandlerTypes) -> None:
+    def _read_from(self, shelf: Shelf, contexts: Table, handler_types: HandlerTypes) -> None:
         self._handlers = handler_types
-        self._results = Results(tables, handler_types)
-        self._finder = Finder(tables, self._results)
+        self._results = Results(shelf, contexts, handler_types)
+        self._finder = Finder(shelf, contexts, self._results)
 
     def find(self, target: Target, **wanted: Unpack[SearchOptions]) -> FoundTasks:
         """Look tasks up; return a page of them, whose ``next`` is given as ``after`` for the following one.

@@ -14,6 +14,7 @@ from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.look_up import queries
 from asyncflow.outbox.look_up.cursor import Cursor
 from asyncflow.outbox.look_up.key_rows import EVER, KeyRows, TimeSpan
+from asyncflow.outbox.rolling.shelf import Shelf, StatementOf
 from asyncflow.outbox.status import Status
 
 
@@ -40,14 +41,14 @@ class TaskPage(NamedTuple):
 class TaskRows:
     """Read tasks in the transaction of the connection given; has no state, any thread uses it."""
 
-    def __init__(self, tasks: Table, contexts: Table) -> None:
-        self._tasks = tasks
+    def __init__(self, shelf: Shelf, contexts: Table) -> None:
+        self._shelf = shelf
         self._contexts = contexts
 
     def states(self, connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Row[Any]]:
         """Read several tasks without payload and context, by id."""
         raw_ids = [raw_form(task_id, connection.dialect.name) for task_id in ids]
-        return {row.id: row for row in connection.execute(queries.states(self._tasks), {"ids": raw_ids})}
+        return {row.id: row for row in self._shelf.rows(connection, queries.states, {"ids": raw_ids})}
 
     def page(
         self, connection: Connection, chosen: Filter, most: int, cursor: Cursor | None, *, brief: bool = True
@@ -62,8 +63,9 @@ class TaskRows:
         if chosen.key is not None:
             return self._page_of_key(connection, chosen, most, cursor, contexts)
         found: list[Row[Any]] = []
-        for statement, values in self._statements(chosen, cursor, contexts):
-            found += connection.execute(statement, {**values, "most": most + 1 - len(found)}).all()
+        for statement_of, values in self._statements(chosen, cursor, contexts):
+            limited = {**values, "most": most + 1 - len(found)}
+            found += self._shelf.rows(connection, statement_of, limited, queries.WALK)
             if len(found) > most:
                 break
         rows = found[:most]
@@ -73,39 +75,42 @@ class TaskRows:
         self, connection: Connection, chosen: Filter, span: TimeSpan, most: int, cursor: Cursor | None
     ) -> TaskPage:
         """Read up to ``most`` tasks of the chosen key that were enqueued in a stretch of time, brief ones."""
-        page = KeyRows(self._tasks, chosen.key or "", chosen.takes, span).page(connection, cursor, most)
+        page = KeyRows(self._shelf, chosen.key or "", chosen.takes, span).page(connection, cursor, most)
         states = self.states(connection, [row.id for row in page.rows]) if page.rows else {}
         return TaskPage([states[row.id] for row in page.rows if row.id in states], page.last)
 
     def _page_of_key(
         self, connection: Connection, chosen: Filter, most: int, cursor: Cursor | None, contexts: Table | None
     ) -> TaskPage:
-        page = KeyRows(self._tasks, chosen.key or "", chosen.takes, EVER).page(connection, cursor, most)
+        page = KeyRows(self._shelf, chosen.key or "", chosen.takes, EVER).page(connection, cursor, most)
         ids = [raw_form(row.id, connection.dialect.name) for row in page.rows]
-        statement = queries.enqueued_in_order(self._tasks, contexts)
-        rows = connection.execute(statement, {"ids": ids}).all() if ids else []
+        statement_of = partial(queries.enqueued_in_order, contexts=contexts)
+        rows = self._shelf.rows(connection, statement_of, {"ids": ids}, ("created_at", "id")) if ids else []
         return TaskPage(rows, page.last)
 
     def _statements(
         self, chosen: Filter, cursor: Cursor | None, contexts: Table | None
-    ) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+    ) -> Iterator[tuple[StatementOf, Mapping[str, Any]]]:
         listed = partial(queries.of_status, contexts=contexts)
         for status in [chosen.status] if chosen.status is not None else list(Status):
             if cursor is None or status >= cursor.status:
                 behind = cursor if cursor is not None and status == cursor.status else None
-                yield from along_index(listed, self._tasks, status, chosen.task_type, behind)
+                yield from along_index(listed, status, chosen.task_type, behind)
 
 
 def along_index(
-    statement_of: Callable[..., Any], tasks: Table, status: Status, task_type: str | None, behind: Cursor | None
-) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Yield the statements that read on behind a row, or from the first: each is given as many as are wanted still."""
+    statement_of: Callable[..., Any], status: Status, task_type: str | None, behind: Cursor | None
+) -> Iterator[tuple[StatementOf, dict[str, Any]]]:
+    """Yield what makes the statements that read on behind a row, or from the first, of a table.
+
+    Each is given as many as are wanted still.
+    """
     is_fixed = task_type is not None
     values = {"its_status": int(status), **({"its_type": task_type} if is_fixed else {})}
     if behind is None:
-        yield statement_of(tasks, of_type=is_fixed, behind=None), values
+        yield partial(statement_of, of_type=is_fixed, behind=None), values
         return
     at = dict(zip(queries.WALK, behind[1:], strict=True))
     for depth in range(len(queries.WALK) - 1, 0 if is_fixed else -1, -1):
         used = {f"at_{name}": at[name] for name in queries.WALK[: depth + 1]}
-        yield statement_of(tasks, of_type=is_fixed, behind=depth), {**values, **used}
+        yield partial(statement_of, of_type=is_fixed, behind=depth), {**values, **used}

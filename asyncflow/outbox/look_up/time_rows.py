@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Table
+from sqlalchemy import Connection, Row
 
 from asyncflow.outbox.look_up import queries
 from asyncflow.outbox.look_up.cursor import LAST_ID, Cursor
 from asyncflow.outbox.look_up.key_rows import TimeSpan
 from asyncflow.outbox.look_up.task_rows import Filter, TaskPage, TaskRows
+from asyncflow.outbox.rolling.shelf import Shelf
 
 MOST_EXAMINED = 2_500  # rows, for one page
 _AT_ONCE = 1_000  # rows that a statement reads, of what filters ask for
@@ -24,8 +26,8 @@ class TimeRows:
     A page of which few are chosen may have fewer rows than there is room for, or none, and yet a next one.
     """
 
-    def __init__(self, tasks: Table, rows: TaskRows, chosen: Filter, span: TimeSpan) -> None:
-        self._tasks = tasks
+    def __init__(self, shelf: Shelf, rows: TaskRows, chosen: Filter, span: TimeSpan) -> None:
+        self._shelf = shelf
         self._rows = rows
         self._chosen = chosen
         self._newest_first = span.newest_first
@@ -57,7 +59,9 @@ class TimeRows:
         elif last is not None:
             first = max(first, UUID(int=min(last.int + 1, LAST_ID.int)))
         values = {"first": first, "before": before, "most": most}
-        return connection.execute(queries.along_time(self._tasks, newest_first=self._newest_first), values).all()
+        newest_first = self._newest_first
+        statement_of = partial(queries.along_time, newest_first=newest_first)
+        return self._shelf.rows(connection, statement_of, values, ("id",), newest_first=newest_first)
 
     def _page(self, connection: Connection, found: Sequence[Row[Any]], last: Row[Any] | None) -> TaskPage:
         states = self._rows.states(connection, [row.id for row in found]) if found else {}

@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine, Row, Table
 from sqlalchemy.orm import Session
 
 from asyncflow.errors import ConnectionSilentError, OptionError, WrongTargetError
@@ -19,8 +20,9 @@ from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.task_type import require_seconds
 from asyncflow.outbox.lines.connecting import connected
 from asyncflow.outbox.lines.limits import Limits
+from asyncflow.outbox.rolling.shelf import Shelf
 from asyncflow.outbox.status import Status
-from asyncflow.outbox.tables import RESULT_STAGE, Tables
+from asyncflow.outbox.tables import RESULT_STAGE
 from asyncflow.outbox.transaction.reading import reader_of, reading
 from asyncflow.outbox.transaction.target import async_session_of, is_async
 from asyncflow.text import shown
@@ -64,16 +66,17 @@ Outcome = Pending | Done | Failed | Gone
 class Results:
     """Read what became of tasks; has no state, any thread uses it."""
 
-    def __init__(self, tables: Tables, types: Mapping[str, HandlerType]) -> None:
-        self._tables = tables
+    def __init__(self, shelf: Shelf, contexts: Table, types: Mapping[str, HandlerType]) -> None:
+        self._shelf = shelf
+        self._outcome = partial(queries.outcome, contexts=contexts)
         self._types = types
 
     def of(self, target: Session | Connection, task_id: UUID) -> Outcome:
         """Read, on the caller's connection, what became of a task; raises WrongTargetError or OptionError."""
         _require_id(task_id)
-        statement = queries.outcome(self._tables.tasks, self._tables.contexts)
-        with reading(reader_of(target, "result"), self._tables.tasks) as connection:
-            return self._of_row(connection.execute(statement, {"its_id": task_id}).one_or_none())
+        with reading(reader_of(target, "result"), self._shelf.tasks) as connection:
+            rows = self._shelf.rows(connection, self._outcome, {"its_id": task_id})
+            return self._of_row(rows[0] if rows else None)
 
     async def of_async(self, session: AsyncSession, task_id: UUID) -> Outcome:
         """Do what ``of`` does, in an AsyncSession."""

@@ -43,7 +43,7 @@ def require_engine(engine: Engine, outbox: Outbox) -> None:
             raise fault
         require_transactional(connection)
         require_every_text(connection)
-        for fault in dialect.table_faults(connection, outbox.tables):
+        for fault in dialect.table_faults(connection, outbox.all_tables):
             raise fault
 
 

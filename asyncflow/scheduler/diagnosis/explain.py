@@ -56,9 +56,10 @@ def explain(engine: Engine, outbox: Outbox, task_id: UUID | str) -> Explanation:
 
 
 def _explain(connection: Connection, outbox: Outbox, task_id: UUID) -> Explanation:
-    row = connection.execute(queries.one_task(outbox.tasks), {"its_id": task_id}).one_or_none()
-    if row is None:
+    rows = outbox.shelf.rows(connection, queries.one_task, {"its_id": task_id})
+    if not rows:
         raise TaskNotFoundError(f"there is no task {task_id}; is it another outbox's, or was it deleted?")
+    row = rows[0]
     match Status(row.status):
         case Status.SUCCESS:
             why = say("It has happened, {age} ago{attempt}.", age=_ago(row, row.modified_at), attempt=_at(outbox, row))

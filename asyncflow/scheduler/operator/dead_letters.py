@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -196,8 +197,9 @@ class DeadLetters:
     # -- reading -----------------------------------------------------------------------------------------
 
     def _whole(self, task_id: UUID) -> Row[Any] | None:
-        statement = queries.whole(self._tasks, self._outbox.contexts, task_id)
-        return run_briefly(self._engine, lambda connection: connection.execute(statement).one_or_none())
+        statement_of = partial(queries.whole, contexts=self._outbox.contexts, task_id=task_id)
+        rows = run_briefly(self._engine, lambda connection: self._outbox.shelf.rows(connection, statement_of, {}))
+        return rows[0] if rows else None
 
     def _list(self, connection: Connection, selection: Selection, limit: int, after: Cursor | None) -> DeadLetterPage:
         until = connection.execute(queries.now()).scalar_one()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -25,15 +26,20 @@ class TaskView(TaskRows):
     """Look at tasks in the transaction of the connection given; has no state, any thread uses it."""
 
     def __init__(self, outbox: Outbox) -> None:
-        super().__init__(outbox.tasks, outbox.contexts)
+        super().__init__(outbox.shelf, outbox.contexts)
+        self._tasks = outbox.tasks
 
     def one(self, connection: Connection, task_id: UUID) -> Row[Any] | None:
         """Read one task whole."""
-        statement = queries.shown_whole(self._tasks, self._contexts)
-        return connection.execute(statement, {"its_id": task_id}).one_or_none()
+        statement_of = partial(queries.shown_whole, contexts=self._contexts)
+        rows = self._shelf.rows(connection, statement_of, {"its_id": task_id})
+        return rows[0] if rows else None
 
     def counts(self, connection: Connection, task_type: str | None = None) -> TypeCounts:
-        """Count the tasks of each type and status, or of one type, none beyond the limit of the answer."""
+        """Count the tasks of each type and status, or of one type, none beyond the limit of the answer.
+
+        Those that rolled over are counted no more.
+        """
         if task_type is None:
             return count_types(connection, self._tasks, Status)
         of_type = [(status, task_type) for status in Status]

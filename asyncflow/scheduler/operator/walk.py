@@ -14,6 +14,7 @@ from asyncflow.outbox.look_up import queries as look_up_queries
 from asyncflow.outbox.look_up.cursor import Cursor
 from asyncflow.outbox.look_up.key_rows import KeyRows
 from asyncflow.outbox.look_up.task_rows import Filter, along_index
+from asyncflow.outbox.rolling.shelf import Shelf
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.database import Database
@@ -96,8 +97,8 @@ class _IndexWalk:
 
     def _read(self, connection: Connection, after: Cursor | None, most: int) -> list[Row[Any]]:
         rows: list[Row[Any]] = []
-        for statement, values in along_index(look_up_queries.places, self._tasks, self._status, self._task_type, after):
-            rows += connection.execute(statement, {**values, "most": most - len(rows)}).all()
+        for statement_of, values in along_index(look_up_queries.places, self._status, self._task_type, after):
+            rows += connection.execute(statement_of(self._tasks), {**values, "most": most - len(rows)}).all()
             if len(rows) == most:
                 break
         return rows
@@ -147,7 +148,7 @@ class _KeyWalk:
 
     def __init__(self, outbox: Outbox, status: Status, until: datetime, key: str, task_type: str | None) -> None:
         chosen = Filter(task_type=task_type, status=status)
-        self._rows = KeyRows(outbox.tasks, key, lambda row: chosen.takes(row) and _was_there(row, until))
+        self._rows = KeyRows(Shelf(outbox.tasks), key, lambda row: chosen.takes(row) and _was_there(row, until))
 
     def page(self, connection: Connection, after: Cursor | None, limit: int) -> WalkPage:
         rows, last = self._rows.page(connection, after, limit)

@@ -62,4 +62,4 @@ def tables_of(outbox: Outbox) -> list[Table]:
     name = f"{tasks.name.removesuffix('task')}inbox"
     declared = tasks.metadata.tables.get(f"{tasks.schema}.{name}" if tasks.schema else name)
     inbox = declared if declared is not None else inbox_table(MetaData(), name, tasks.schema)
-    return [*outbox.tables, inbox]
+    return [*outbox.all_tables, inbox]

@@ -17,7 +17,7 @@ def require_tables(engine: Engine, outbox: Outbox) -> None:
     """Raise TablesMissingError, naming tables, columns or indexes that the database lacks; ConnectionSilentError."""
     with connected(engine) as connection:
         inspector = inspect(connection)
-        for schema, tables in groupby(sorted(outbox.tables, key=_schema), _schema):
+        for schema, tables in groupby(sorted(outbox.all_tables, key=_schema), _schema):
             _require_in(inspector, schema or None, list(tables))
 
 
@@ -45,7 +45,7 @@ def table_differences(engine: Engine, outbox: Outbox) -> list[tuple[str, str]]:
         inspector = inspect(connection)
         return [
             (one.table.fullname, difference)
-            for schema, tables in groupby(sorted(outbox.tables, key=_schema), _schema)
+            for schema, tables in groupby(sorted(outbox.all_tables, key=_schema), _schema)
             for one in _compared(inspector, schema or None, list(tables))
             if (difference := one.difference())
         ]

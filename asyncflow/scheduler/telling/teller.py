@@ -71,7 +71,7 @@ class Teller:
             started=round(lately.started_at - ahead, 1),
             settings=self._settings,
             seconds_ahead=seconds_ahead,
-            success_kept_seconds=settings.success_retention_seconds,
+            success_kept_seconds=_success_kept(asked),
             failed_kept_seconds=settings.failed_retention_seconds,
             breakers=tuple(self._with_types(_by_database(one, ahead)) for one in lately.breakers()),
             failing=tuple(_by_database(one, ahead) for one in lately.failing()),
@@ -133,3 +133,9 @@ _MOMENTS: dict[type[Any], tuple[str, ...]] = {
     ToldTrouble: ("since", "last"),
     ToldCrew: ("since",),
 }
+
+
+def _success_kept(asked: Informants) -> float | None:
+    """Return for how many seconds SUCCESS rows stay in the task table: until they are deleted, or roll over."""
+    numbered = asked.outbox.numbered_tables
+    return asked.settings.success_retention_seconds if numbered is None else numbered.options.after.total_seconds()

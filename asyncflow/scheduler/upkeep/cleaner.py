@@ -1,4 +1,7 @@
-"""The cleaner: deletes settled rows, keys, audit rows and inbox entries whose retention is over, little by little."""
+"""The cleaner: deletes settled rows, keys, audit rows and inbox entries whose retention is over, little by little.
+
+With roll-over, tasks that are over for good are moved in place of that.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Table
 
-from asyncflow.events import AuditEntriesDeleted, IdempotencyKeysForgotten, SettledRowsDeleted
+from asyncflow.events import AuditEntriesDeleted, IdempotencyKeysForgotten, SettledRowsDeleted, TasksRolledOver
 from asyncflow.outbox.queries import delete_dedupe_keys, delete_turns, expired_dedupe_keys, spent_turns
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster.ownership import Ownership
 from asyncflow.scheduler.heads.parts import HeadParts
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
 from asyncflow.scheduler.instance import Instance
+from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.upkeep import queries
@@ -24,7 +29,17 @@ from asyncflow.scheduler.upkeep.free_unique_keys import FreeUniqueKeys
 from asyncflow.scheduler.upkeep.old_charts import OldCharts
 from asyncflow.scheduler.upkeep.old_inbox_entries import OldInboxEntries
 from asyncflow.scheduler.upkeep.queries import delete_entries, expired
+from asyncflow.scheduler.upkeep.rolling.mover import Moved, TableClosed
+from asyncflow.scheduler.upkeep.rolling.rolling import Rolling
 from asyncflow.scheduler.upkeep.strays import Strays
+
+
+class _Cleaned(NamedTuple):
+    """Tell of how many rows the task table was rid, in which lanes there may be more, and whether they were moved."""
+
+    rows: int
+    full: Sequence[Head]
+    moved: Moved | None = None
 
 
 class Cleaner:
@@ -45,15 +60,8 @@ class Cleaner:
         self._ownership = ownership
         self._settings = settings = instance.settings
         self._hooks = instance.hooks
-        self._retentions = {
-            status: seconds
-            for status, seconds in (
-                (Status.SUCCESS, settings.success_retention_seconds),
-                (Status.FAILED, settings.failed_retention_seconds),
-                (Status.CANCELLED, settings.failed_retention_seconds),
-            )
-            if seconds is not None
-        }
+        self._rolling = Rolling.of(instance)
+        self._retentions = _retentions(settings) | self._rolling.ages
         outbox, looks = instance.outbox, self._looks.run
         parts = {status: HeadParts(looks, outbox.tasks, status, outbox.shard_count) for status in self._retentions}
         most = min(MOST_PAGES, settings.cleaning_batch)
@@ -66,9 +74,11 @@ class Cleaner:
         """Delete a batch; return the pause until the next batch, or until the next run if none was left."""
         if self.strays.put_back():
             return self._settings.cleaning_pause_seconds
+        if self._rolling.is_due and self._owns_first_shard():
+            self.close()  # a pool may have no connection more
+            self._rolling.keep()
         while batch := self._expired.next():
-            if deleted := self._delete_batch(batch):
-                self._hooks.emit(SettledRowsDeleted(int(batch.status), deleted))
+            if self._clean(batch):
                 return self._settings.cleaning_pause_seconds
         if self._owns_first_shard() and self._delete_for_all():
             return self._settings.cleaning_pause_seconds
@@ -159,17 +169,23 @@ class Cleaner:
         delete_dedupe_keys(connection, entries, ((name, key) for name, key in keys))
         return len(keys)
 
-    def _delete_batch(self, batch: ExpiredBatch) -> int:
+    def _clean(self, batch: ExpiredBatch) -> int:
         delete, skips = partial(self._delete, batch=batch), self._database.skips_locked
-        deleted, full = self._database.run(delete, partial(delete, of_free=True) if skips else None)
-        if deleted:
-            self._expired.note_deleted(full)
-        return deleted
+        try:
+            done = self._database.run(delete, partial(delete, of_free=True) if skips else None)
+        except TableClosed:
+            return 0  # the next look finds the rows again, and the table that is open then
+        if done.rows:
+            self._expired.note_deleted(done.full)
+        if done.moved is not None and done.rows:
+            self._rolling.note(done.moved)
+            self._hooks.emit(TasksRolledOver(done.moved.table, done.rows))
+        elif done.rows:
+            self._hooks.emit(SettledRowsDeleted(int(batch.status), done.rows))
+        return done.rows
 
-    def _delete(
-        self, connection: Connection, batch: ExpiredBatch, *, of_free: bool = False
-    ) -> tuple[int, Sequence[Head]]:
-        """Delete; return how many rows, and the lanes that may have more."""
+    def _delete(self, connection: Connection, batch: ExpiredBatch, *, of_free: bool = False) -> _Cleaned:
+        """Delete a batch, or move it."""
         tasks, most, (status, heads) = self._outbox.tasks, self._settings.cleaning_batch, batch
         age, of_each = timedelta(seconds=-self._retentions[status]), -(-most // len(heads))
         found = queries.read_expired(connection, tasks, int(status), heads, age, of_each)
@@ -179,11 +195,23 @@ class Cleaner:
         if of_free:
             ids = sorted(sort_out(connection, tasks, ids, status).free)
         if not ids:
-            return 0, full
+            return _Cleaned(0, full)
+        if status in self._rolling.ages:
+            moved = self._rolling.move(connection, ids, status)
+            return _Cleaned(0 if moved is None else moved.rows, full, moved)
         deleted = connection.execute(queries.delete_settled(tasks, int(status)), {"ids": ids}).rowcount
         if heads[0].task_type not in self._outbox.task_types:
             self._contexts.forget(connection, ids)
-        return deleted, full
+        return _Cleaned(deleted, full)
+
+
+def _retentions(settings: SchedulerSettings) -> dict[Status, float]:
+    given = (
+        (Status.SUCCESS, settings.success_retention_seconds),
+        (Status.FAILED, settings.failed_retention_seconds),
+        (Status.CANCELLED, settings.failed_retention_seconds),
+    )
+    return {status: seconds for status, seconds in given if seconds is not None}
 
 
 def delete_expired(connection: Connection, entries: Table, retention_seconds: float, limit: int) -> int:

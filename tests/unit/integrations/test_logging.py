@@ -145,6 +145,10 @@ CASES: list[tuple[Event, int, str]] = [
     (events.TasksChanged("replay", "ann", 3), logging.INFO, "TasksChanged action=replay actor=ann tasks=3"),
     (events.AuditEntriesDeleted(500), logging.DEBUG, "AuditEntriesDeleted rows=500"),
     (events.SettledRowsDeleted(2, 500), logging.DEBUG, "SettledRowsDeleted status=2 rows=500"),
+    (events.TasksRolledOver("t_1", 500), logging.DEBUG, "TasksRolledOver table=t_1 rows=500"),
+    (events.NumberedTableClosed("t_1", 9, "t_2"), logging.INFO, "NumberedTableClosed table=t_1 rows=9 following=t_2"),
+    (events.NumberedTableDropped("t_1", 9), logging.INFO, "NumberedTableDropped table=t_1 rows=9"),
+    (events.RollOverHeldUp("t_1", "denied"), logging.WARNING, "RollOverHeldUp table=t_1 reason=denied"),
     (events.RowsPutBack("moved", 40, 2), logging.INFO, "RowsPutBack task_type=moved rows=40 keys=2"),
     (events.RowsPutInOrder("moved", 40), logging.INFO, "RowsPutInOrder task_type=moved rows=40"),
     (

@@ -43,7 +43,7 @@ def _found(desk: Desk, values: Values, chosen: Filter) -> tuple[Sequence[Any], s
     def read(connection: Connection) -> Any:
         if along_time:
             span = TimeSpan(_moment(values, "since"), _moment(values, "until"), newest_first=True)
-            return TimeRows(desk.outbox.tasks, TaskView(desk.outbox), chosen, span).page(connection, after, _MOST)
+            return TimeRows(desk.outbox.shelf, TaskView(desk.outbox), chosen, span).page(connection, after, _MOST)
         return TaskView(desk.outbox).page(connection, chosen, _MOST, after)
 
     page = run_briefly(desk.engine, read)

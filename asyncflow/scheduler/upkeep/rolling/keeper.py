@@ -1,0 +1,215 @@
+"""The keeper: makes numbered tables ahead, leads on from one that is full, and drops those whose time is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Executable, Table, inspect
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.schema import CreateTable, DropTable
+
+from asyncflow.events import NumberedTableClosed, NumberedTableDropped, RollOverHeldUp
+from asyncflow.outbox.lines.limits import OF_A_COMMAND
+from asyncflow.outbox.rolling.numbered_tables import NumberedTables
+from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.instance import Instance
+from asyncflow.scheduler.table.contexts import Contexts
+from asyncflow.scheduler.table.row_locks import hold_writers
+from asyncflow.scheduler.upkeep.rolling import queries
+from asyncflow.scheduler.upkeep.rolling.position import Position, fault_of
+from asyncflow.text import on_one_line
+
+_PAUSE_SECONDS = 5.0  # between two looks; a full table is told of
+_PATIENCE_SECONDS = 10.0  # before what failed is tried again: who waited for its lock behind us is through by then
+_FAILURES_TO_TELL = 2  # in a row, of one kind: another one may have been quicker, or a lock held for a moment
+GRACE_SECONDS = 60.0  # from a table's being forgotten to its drop: as old may be what a reader has read
+_CONTEXTS = 500  # deleted in one transaction
+
+
+class _LedOn(Exception):  # noqa: N818 - no error: it is caught
+    """Somebody else led on meanwhile."""
+
+
+class Keeper:
+    """Take the next steps, of which tables and positions tell all: who was killed need not be asked.
+
+    Used by the cleaner's thread of the owner of the first shard; two at once, for a moment, do no harm. On a connection
+    of its own, as a drop may take long.
+    """
+
+    def __init__(
+        self, instance: Instance, numbered: NumberedTables, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._numbered = numbered
+        self._positions = numbered.positions
+        self._outbox = instance.outbox
+        self._hooks = instance.hooks
+        self._database = Database(instance.engine, limits=OF_A_COMMAND)
+        self._clock = clock
+        self._next_at = float("-inf")
+        self._held_by: tuple[str, str] | None = None
+        self._failures = 0
+
+    def hurry(self) -> None:
+        """Look with the next step: a table is full."""
+        self._next_at = float("-inf")
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether it is time to look."""
+        return self._clock() >= self._next_at
+
+    def step(self) -> None:
+        """Do what is next."""
+        self._next_at = self._clock() + _PAUSE_SECONDS
+        with self._database:
+            self._keep()
+
+    def _keep(self) -> None:
+        positions = list(map(Position.of, self._database.run(self._read)))
+        if fault := self._fault(positions):
+            self._tell(self._positions.fullname, fault)
+        elif not positions:
+            self._try(self._numbered.table(1), "to create it", partial(self._make, 1, is_open=True))
+        elif self._lead_on(positions) and self._drop_next(positions):
+            self._held_by, self._failures = None, 0
+
+    def _read(self, connection: Connection) -> Sequence[Any]:
+        return connection.execute(queries.positions(self._positions)).all()
+
+    def _fault(self, positions: Sequence[Position]) -> str | None:
+        if fault := fault_of(positions):
+            return f"the positions are not what roll-over writes: {fault}; put them right as they were, by hand"
+        kept = [self._numbered.table(one.number) for one in positions if one.forgotten_for is None]
+        missing = [table.fullname for table in kept if not self._database.run(partial(_is_there, table=table))]
+        if missing:
+            return (
+                f"{', '.join(missing)} is not there, though it has a position: restore it, or, if what it held is not "
+                f"wanted, create it empty, like {self._outbox.tasks.fullname}"
+            )
+        return None
+
+    # -- making, and leading on --------------------------------------------------------------------------
+
+    def _lead_on(self, positions: Sequence[Position]) -> bool:
+        """Have a table ahead, and open it when its time has come; return whether nothing held that up."""
+        opened = next(one for one in positions if one.is_open)
+        ahead = [one.number for one in positions if one.is_ahead]
+        if not ahead:
+            number = opened.number + 1
+            return self._try(self._numbered.table(number), "to create it", partial(self._make, number, is_open=False))
+        if self._is_full(opened):
+            self.hurry()  # for the one after it
+            return self._try(self._numbered.table(opened.number), "to close it", partial(self._close, opened, ahead[0]))
+        return True
+
+    def _is_full(self, position: Position) -> bool:
+        options = self._numbered.options
+        is_old = options.age is not None and (position.opened_for or 0.0) >= options.age.total_seconds()
+        return position.row_count >= options.rows or (is_old and position.row_count > 0)
+
+    def _make(self, number: int, *, is_open: bool) -> None:
+        """Make a table, then write its position; one that was made and has no position yet is taken as it is."""
+        table = self._numbered.table(number)
+
+        def make(connection: Connection) -> None:
+            hold_writers(connection, self._outbox.shards)
+            connection.execute(CreateTable(table, if_not_exists=True))
+            for index in table.indexes:  # of a table whose maker died before it had them
+                index.create(connection, checkfirst=True)
+
+        self._database.run(make)
+        with suppress(IntegrityError):  # somebody else was as quick
+            self._execute(queries.add(self._positions, number, is_open=is_open))
+
+    def _close(self, opened: Position, following: int) -> None:
+        def lead(connection: Connection) -> None:
+            for statement in (queries.close(self._positions, opened.number), queries.begin(self._positions, following)):
+                if connection.execute(statement).rowcount != 1:
+                    raise _LedOn
+
+        with suppress(_LedOn):
+            self._database.run(lead)
+            table, next_one = (self._numbered.table(number).fullname for number in (opened.number, following))
+            self._hooks.emit(NumberedTableClosed(table, opened.row_count, next_one))
+
+    # -- dropping ----------------------------------------------------------------------------------------
+
+    def _drop_next(self, positions: Sequence[Position]) -> bool:
+        """Forget the oldest table whose time is over, or drop the one that is forgotten; one at a time."""
+        oldest = positions[0]
+        if oldest.forgotten_for is not None:
+            return oldest.forgotten_for < GRACE_SECONDS or self._drop(oldest)
+        if oldest.closed_for is not None and oldest.closed_for >= self._numbered.options.keep.total_seconds():
+            self._execute(queries.forget(self._positions, oldest.number))
+        return True
+
+    def _drop(self, position: Position) -> bool:
+        table = self._numbered.table(position.number)
+        if self._database.run(partial(_is_there, table=table)):
+            # Once more, when nobody reads it: nothing but a hand gets such a row into a table that is closed.
+            row = self._database.run(lambda connection: connection.execute(queries.unfinished(table)).first())
+            if row is not None:
+                self._tell(
+                    table.fullname, f"it is to be dropped, but the task {row.id} in it has the status {row.status}"
+                )
+                return False
+            if not self._try(table, "to drop it", partial(self._drop_table, table)):
+                return False
+        self._execute(queries.remove(self._positions, position.number))
+        self._hooks.emit(NumberedTableDropped(table.fullname, position.row_count))
+        return True
+
+    def _drop_table(self, table: Table) -> None:
+        after: Any = None
+        while page := self._database.run(partial(self._forget_contexts, table=table, after=after)):
+            after = page[-1]
+
+        def drop(connection: Connection) -> None:
+            hold_writers(connection, self._outbox.shards)
+            connection.execute(DropTable(table, if_exists=True))  # not Table.drop, which drops types that others use
+
+        self._database.run(drop)
+
+    def _forget_contexts(self, connection: Connection, table: Table, after: Any) -> Sequence[Any]:
+        statement = queries.contexts_of(table, self._outbox.contexts, after)
+        ids = connection.execute(statement, {"limit": _CONTEXTS}).scalars().all()
+        Contexts(self._outbox).forget(connection, ids)
+        return ids
+
+    # -- trying ------------------------------------------------------------------------------------------
+
+    def _execute(self, statement: Executable) -> None:
+        self._database.run(lambda connection: connection.execute(statement))
+
+    def _try(self, table: Table, what: str, act: Callable[[], None]) -> bool:
+        """Do something to a table, and return whether that could be done; if not, tell why."""
+        try:
+            act()
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+            self._tell(table.fullname, self._reason(what, error))
+            return False
+        return True
+
+    def _reason(self, what: str, error: DBAPIError) -> str:
+        if self._database.dialect.is_contention(error):
+            return f"its lock was not to be had {what}: a transaction is open that uses it"
+        return f"the database answered {what}: {on_one_line(error.orig)}; the role has to create and drop tables"
+
+    def _tell(self, table: str, reason: str) -> None:
+        self._next_at = self._clock() + _PATIENCE_SECONDS
+        is_same = self._held_by == (table, reason)
+        self._failures = self._failures + 1 if is_same else 1
+        self._held_by = (table, reason)
+        if self._failures == _FAILURES_TO_TELL:
+            self._hooks.emit(RollOverHeldUp(table, reason))
+
+
+def _is_there(connection: Connection, table: Table) -> bool:
+    return inspect(connection).has_table(table.name, schema=table.schema)

@@ -1,0 +1,51 @@
+"""What the cleaner does of roll-over; nothing, where the outbox has none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection
+
+from asyncflow.outbox.status import Status
+from asyncflow.scheduler.instance import Instance
+from asyncflow.scheduler.upkeep.rolling.keeper import Keeper
+from asyncflow.scheduler.upkeep.rolling.mover import Moved, Mover
+from asyncflow.scheduler.upkeep.rolling.queries import OVER
+
+
+class Rolling:
+    """Have rows moved and tables kept; ``ages`` are the statuses that are moved, with the seconds after which."""
+
+    def __init__(self, mover: Mover | None, keeper: Keeper | None, ages: dict[Status, float]) -> None:
+        self._mover = mover
+        self._keeper = keeper
+        self.ages = ages
+
+    @classmethod
+    def of(cls, instance: Instance) -> Rolling:
+        """Return that of an instance."""
+        numbered = instance.outbox.numbered_tables
+        if numbered is None:
+            return cls(None, None, {})
+        ages = dict.fromkeys(OVER, numbered.options.after.total_seconds())
+        return cls(Mover(instance.outbox, numbered), Keeper(instance, numbered), ages)
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether it is time to look at the tables."""
+        return self._keeper is not None and self._keeper.is_due
+
+    def keep(self) -> None:
+        """Take the next step of the tables, which the owner of the first shard does for all."""
+        if self._keeper is not None:
+            self._keeper.step()
+
+    def note(self, moved: Moved) -> None:
+        """Know of a table that is full."""
+        if moved.is_full and self._keeper is not None:
+            self._keeper.hurry()
+
+    def move(self, connection: Connection, raw_ids: Collection[Any], status: Status) -> Moved | None:
+        """Move rows that are over; None if there is no table for them. Raises TableClosed."""
+        return None if self._mover is None else self._mover.move(connection, raw_ids, status)
