@@ -115,7 +115,7 @@ BOUNDS = {
     "scheduler/relay/keys/parking:_read": SMALL,
     "scheduler/relay/keys/parking:_read_key": Bound(2, 120),  # and rows of the key that ended behind its first
     "scheduler/relay/keys/parking:_with_rows_aside": Bound(4, 700),
-    "scheduler/relay/keys/parking:write": EXACT,
+    "scheduler/relay/keys/parking:write": SMALL,
     "scheduler/relay/queries:run_on_ids": TWICE,
     "scheduler/relay/round_writer:_still_owned": SMALL,
     "scheduler/relay/settlement:_run": TWICE,

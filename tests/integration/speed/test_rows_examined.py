@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData, select, text
+from sqlalchemy import MetaData, delete, insert, select, text
 
 from asyncflow import Outbox, Scheduler, Status
+from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.look_up.task_rows import Filter, TaskPage
 from asyncflow.scheduler import DeadLetters
 from asyncflow.scheduler.cluster.resharding.reshard import reshard
@@ -25,6 +26,7 @@ from asyncflow.scheduler.heads.parts import MOST_LANES, HeadParts
 from asyncflow.scheduler.heads.queries import read_heads_of
 from asyncflow.scheduler.operator.report import report
 from asyncflow.scheduler.operator.task_view import TaskView
+from asyncflow.scheduler.relay.queries import read_keys_with_rows_aside
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 from asyncflow.testing import MemoryPublisher
@@ -228,6 +230,23 @@ def test_of_many_holds_one_asks_what_the_planner_believes(filled: Filled, monkey
                 connection.rollback()
     asked = sum("reltuples" in statement for statement, _ in sent)
     assert asked == (1 if filled.engine.dialect.name == "postgresql" else 0)
+
+
+def test_parked_keys_are_asked_for_rows_aside_one_by_one_beside_a_key_of_many_rows(filled: Filled) -> None:
+    parked, count = filled.outbox.parked_keys, 300
+    its = {"task_type": "type.00299", "shard": 0, "since": timedelta(seconds=-9999), "due": NO_TIME}
+    keys = [f"key-{number}" for number in range(count)]
+    statement = read_keys_with_rows_aside(parked, filled.outbox.tasks)
+    with filled.engine.connect() as connection:
+        connection.execute(insert(parked), [{**its, "task_key": key} for key in keys])
+        connection.commit()
+        analyze(filled.engine, parked)
+        with examining(filled.engine) as examined:
+            found = connection.execute(statement, {"types": ["type.00299"], "keys": keys}).all()
+        connection.execute(delete(parked))
+        connection.commit()
+    assert found == []
+    assert examined.total <= 4 * count
 
 
 def looks_at_heads(examined: Examined) -> int:

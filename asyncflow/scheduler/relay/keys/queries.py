@@ -71,11 +71,16 @@ def lock_keys(parked: Table, *, skip_locked: bool) -> Select[Any]:
 
 @lru_cache(maxsize=32)
 def read_keys_with_rows_aside(parked: Table, tasks: Table) -> Select[Any]:
-    """Read type and key of those parked keys of some ``types`` and ``keys`` that have pending rows set aside."""
+    """Read type and key of those parked keys of some ``types`` and ``keys`` that have pending rows set aside.
+
+    The first such row is asked for, along the index of keys. Of EXISTS PostgreSQL makes a join, and where some key has
+    very many rows it reads the whole table for that.
+    """
     t, p = tasks.c, parked.c
     its = (t.task_key == p.task_key, t.task_type == p.task_type, t.created_at >= p.since)
-    is_aside = exists(select(t.id).where(*its, has_status(tasks, Status.PENDING), ~_not_aside(tasks)).correlate(parked))
-    return read_keys(parked).where(is_aside)
+    aside = select(t.id).where(*its, has_status(tasks, Status.PENDING), ~_not_aside(tasks)).correlate(parked)
+    first = aside.order_by(t.created_at).limit(1).scalar_subquery()
+    return read_keys(parked).where(first.is_not(None))
 
 
 def _not_aside(tasks: Table) -> ColumnElement[bool]:
