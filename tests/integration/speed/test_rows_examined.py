@@ -26,7 +26,7 @@ from asyncflow.scheduler.heads.parts import MOST_LANES, HeadParts
 from asyncflow.scheduler.heads.queries import read_heads_of
 from asyncflow.scheduler.operator.report import report
 from asyncflow.scheduler.operator.task_view import TaskView
-from asyncflow.scheduler.relay.queries import read_keys_with_rows_aside
+from asyncflow.scheduler.relay.keys.queries import read_keys_with_rows_aside
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 from asyncflow.testing import MemoryPublisher
