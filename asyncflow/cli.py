@@ -36,7 +36,7 @@ from asyncflow.commands.operator import (
 from asyncflow.commands.printing import tell
 from asyncflow.commands.stop_signals import StopHeard
 from asyncflow.commands.target import with_target
-from asyncflow.errors import AsyncflowError, nearest
+from asyncflow.errors import AsyncflowError, TargetNotFoundError, nearest
 from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line
 
@@ -57,6 +57,7 @@ _LOOKING = (
     audit,
     completion,
 )
+_FAILED = 1
 _INTERRUPTED = 130  # as shells have it: 128, and the number of SIGINT
 _COMMANDS = (*_RUNNING, *_LOOKING)  # as --help lists them
 _ELSEWHERE = (worker, consume, serve, completion)  # not of an application's database alone
@@ -102,7 +103,8 @@ def main_in_application(program: str, arguments: Sequence[str], make_scheduler: 
 
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = with_target(parser.parse_args(given, argparse.Namespace(given=given, parser=parser, processes=None)))
+    asked = argparse.Namespace(given=given, parser=parser, processes=None, no_target_code=_FAILED)
+    options = with_target(parser.parse_args(given, asked))
     try:
         code = together.run(options, _told)
         sys.stdout.flush()
@@ -115,7 +117,7 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
         return _INTERRUPTED
     except (AsyncflowError, SQLAlchemyError) as error:
         tell(_told(error), sys.stderr)
-        return 1
+        code = options.no_target_code if isinstance(error, TargetNotFoundError) else _FAILED
     return code
 
 

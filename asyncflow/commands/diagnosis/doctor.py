@@ -47,7 +47,7 @@ def add_to(commands: Any) -> None:
     )
     add_language_option(doctor)
     doctor.add_argument("--json", action="store_true", help="as a JSON list, for programs")
-    doctor.set_defaults(command=_doctor)
+    doctor.set_defaults(command=_doctor, no_target_code=_USAGE)
 
 
 def _doctor(options: argparse.Namespace) -> int:
