@@ -24,6 +24,7 @@ ALLOWED = {
     "asyncflow.scheduler.table.queries": ONE_ROW,
     "asyncflow.scheduler.relay.keys.queries": ONE_ROW,
     "asyncflow.scheduler.upkeep.queries": ONE_ROW,
+    "asyncflow.scheduler.upkeep.rolling.queries": ONE_ROW,
     "asyncflow.scheduler.upkeep.stray_queries": ONE_ROW,
     "asyncflow.scheduler.operator.by_hand.queries": ONE_ROW,
     "asyncflow.outbox.inbox": SKIPS,

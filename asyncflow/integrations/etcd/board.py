@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from asyncflow.integrations.etcd import questions
+from asyncflow.integrations.etcd.extras import etcd3gw
 from asyncflow.integrations.etcd.members import Members
 from asyncflow.integrations.etcd.questions import Question
 from asyncflow.scheduler.cluster.signs.board import Held, Sign, held_of, held_text
@@ -36,7 +37,7 @@ class EtcdBoard:
         self._members = members
         self._namespace = namespace
         self._lease_seconds = lease_seconds
-        self._lease: Any = None
+        self._lease: int | None = None
         self._numbers = itertools.count()
         self._put: dict[str, _Put] = {}  # by job
         self._held: dict[str, dict[str, str]] = {}  # by job: what was read last, by instance
@@ -88,12 +89,9 @@ class EtcdBoard:
 
     def _renewed(self, client: Any) -> int:
         """Renew the lease, or begin another one where it has ended; return its number."""
-        if self._lease is not None:
-            self._lease.client = client
-        if self._lease is None or self._lease.refresh() <= 0:
-            self._lease = client.lease(ttl=self._lease_seconds)
-        number: int = self._lease.id
-        return number
+        if self._lease is None or etcd3gw().Lease(self._lease, client).refresh() <= 0:
+            self._lease = client.lease(ttl=self._lease_seconds).id
+        return self._lease
 
     def _questions(self, job: str, instance: str, wanted: _Put) -> Iterator[Question]:
         if self._put.get(job) != wanted:

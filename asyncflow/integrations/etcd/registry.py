@@ -98,7 +98,7 @@ def _members(urls: object) -> list[SplitResult]:
     found = [urlsplit(url.strip()) for url in urls.split(",")]
     for one in found:
         try:
-            is_well = one.scheme in ("http", "https") and one.hostname and one.port is not Ellipsis
+            is_well = one.scheme in ("http", "https") and one.hostname and one.port != 0
         except ValueError:  # a port that is none
             is_well = False
         if not is_well or one.username is not None or one.path.strip("/"):

@@ -27,6 +27,9 @@ class Well:
     def __init__(self) -> None:
         self.is_asked, self.may_tell = threading.Event(), threading.Event()
 
+    def faults_apart(self) -> dict[str, str]:
+        return {}
+
     def fault_of_life(self) -> str | None:
         self.is_asked.set()
         self.may_tell.wait(60)
@@ -41,7 +44,9 @@ def health_at(port: int) -> Any:
 
 
 def metrics_at(port: int) -> Any:
-    scheduler: Any = SimpleNamespace(engine=create_engine("sqlite://"), outbox=Outbox(MetaData()), hooks=Hooks([]))
+    scheduler: Any = SimpleNamespace(
+        engine=create_engine("sqlite://"), outbox=Outbox(MetaData()), hooks=Hooks([]), databases=()
+    )
     return MetricsServer(scheduler, port)
 
 
