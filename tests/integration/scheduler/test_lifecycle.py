@@ -315,7 +315,8 @@ def test_the_watchdog_restarts_a_metronome_whose_thread_died(
     scheduler.metronome.add(Fatal(), lambda: None)
     scheduler.start()
     assert application.signals.wait_for(LoopRestarted).loop == "metronome"
-    scheduler.metronome._cadences.pop()
+    cadences = scheduler.metronome._cadences
+    cadences[:] = [cadence for cadence in cadences if not isinstance(cadence.trigger, Fatal)]
     eventually(scheduler.metronome.is_alive)
     publish(application)
     wait_for_settled(application.signals, "kafka", 1)
