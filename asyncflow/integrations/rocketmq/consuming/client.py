@@ -67,12 +67,11 @@ class RocketMQClient:
     def acknowledge(self, delivery: Delivered) -> None:
         """Let the group forget a message; raises UnreachableError once the connection is lost."""
         self.require_living()
-        receipt: Receipt = delivery.handle
-        with receipt.lock:
-            receipt.finish()
-            self._receipts.remove(receipt)
-            question = self._questions.acknowledgement(receipt.topic, receipt.message_id, receipt.handle)
-            self._ask(self._stub.AckMessage, question)  # one that came too late brings the message again
+        for receipt in self._receipts.release(delivery.handle):
+            with receipt.lock:
+                receipt.finish()
+                question = self._questions.acknowledgement(receipt.topic, receipt.message_id, receipt.handle)
+                self._ask(self._stub.AckMessage, question)  # one that came too late brings the message again
 
     def require_living(self) -> None:
         """Raise UnreachableError once the connection is lost."""
@@ -135,8 +134,8 @@ class RocketMQClient:
 
     def _take_in(self, message: Any) -> None:
         delivery = delivery_of(self._questions.client, message)
-        self._receipts.add(delivery.handle)
-        self._taken.put(delivery)
+        if self._receipts.add(delivery.handle):
+            self._taken.put(delivery)
 
     def _fail(self, error: BaseException) -> None:
         if self._fault is None:

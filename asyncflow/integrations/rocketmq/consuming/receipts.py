@@ -15,6 +15,11 @@ class Receipt:
         self.lock = threading.Lock()
         self.is_done = False
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Return which message it is for."""
+        return self.topic, self.message_id
+
     def extend(self, handle: str) -> None:
         """Know the receipt that takes the place of this one."""
         self.handle = handle
@@ -25,23 +30,33 @@ class Receipt:
 
 
 class Receipts:
-    """Know which messages are held; any thread may ask, and change it."""
+    """Know which messages are held, and by which receipts; any thread may ask, and change it.
+
+    A message may be held by several: it was sent twice, or it came again as it was kept too late.
+    """
 
     def __init__(self) -> None:
-        self._held: dict[int, Receipt] = {}
+        self._held: dict[tuple[str, str], list[Receipt]] = {}
         self._lock = threading.Lock()
 
-    def add(self, receipt: Receipt) -> None:
-        """Hold a message."""
+    def add(self, receipt: Receipt) -> bool:
+        """Hold a message by one receipt more; return whether it was not held before."""
         with self._lock:
-            self._held[id(receipt)] = receipt
+            is_new = receipt.place not in self._held
+            self._held.setdefault(receipt.place, []).append(receipt)
+            return is_new
 
     def remove(self, receipt: Receipt) -> None:
-        """Hold a message no more."""
+        """Hold the message by this receipt no more; others of it come."""
         with self._lock:
-            self._held.pop(id(receipt), None)
+            self._held[receipt.place] = [one for one in self._held.get(receipt.place, ()) if one is not receipt]
+
+    def release(self, receipt: Receipt) -> list[Receipt]:
+        """Hold the message no more; return by which receipts it was held."""
+        with self._lock:
+            return self._held.pop(receipt.place, [])
 
     def all(self) -> list[Receipt]:
-        """Return what is held."""
+        """Return all of them."""
         with self._lock:
-            return list(self._held.values())
+            return [receipt for receipts in self._held.values() for receipt in receipts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from asyncflow.events import StepFailed
+from tests.integration.consuming.queues import record_of
 from tests.integration.consuming.suite import Make, QueueConsumerSuite
 from tests.support.application import Application
 from tests.unit.scheduler.waiting import eventually
@@ -40,3 +42,25 @@ class TestRocketMQConsumer(QueueConsumerSuite):
             queues.publish(topic, [{"number": 1}])
             eventually(lambda: seen == [1])
             eventually(lambda: queues.left(topic, group) == 0)
+
+    def test_what_was_sent_twice_and_is_held_at_once_is_acknowledged_twice(
+        self, make: Make, queues: Any, topic: str, group: str
+    ) -> None:
+        consumer, seen = make(), list[int]()
+        may_end = threading.Event()
+
+        @consumer.subscribe("coupon.granted", topic=topic)
+        def coupons(session: Session, number: int) -> None:
+            seen.append(number)
+            may_end.wait(60)
+
+        twice = record_of(topic, {"number": 1}, "coupon.granted")
+        queues.publish(topic, [{"number": 0}])
+        queues.publish_records([twice])
+        queues.publish_records([twice])
+        with consumer:
+            eventually(lambda: seen == [0])
+            eventually(lambda: len(consumer._client._receipts.all()) == 3)  # type: ignore[union-attr]
+            may_end.set()
+            eventually(lambda: queues.left(topic, group) == 0)
+        assert seen == [0, 1]

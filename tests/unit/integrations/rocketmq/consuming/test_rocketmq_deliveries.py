@@ -14,6 +14,7 @@ from asyncflow.errors import OptionError
 from asyncflow.integrations.rocketmq import RocketMQSettings, extras
 from asyncflow.integrations.rocketmq.consuming import RocketMQConsumer
 from asyncflow.integrations.rocketmq.consuming.deliveries import delivery_of
+from asyncflow.integrations.rocketmq.consuming.receipts import Receipt, Receipts
 from asyncflow.integrations.rocketmq.messages import GroupedMessage, RocketMQMessages
 from asyncflow.scheduler.publishing.publisher import Record
 
@@ -66,3 +67,14 @@ def test_an_option_at_fault_is_named(options: dict[str, Any], why: str) -> None:
     given = (create_engine("sqlite://"), Outbox(metadata), Inbox(metadata))
     with pytest.raises(OptionError, match=why):
         RocketMQConsumer(*given, "localhost:8081", **{"group": "coupons", **options})
+
+
+def test_a_message_that_came_twice_is_held_once_by_both_receipts() -> None:
+    receipts = Receipts()
+    first, second, other = (Receipt("users", name, handle) for name, handle in (("a", "1"), ("a", "2"), ("b", "3")))
+    assert [receipts.add(one) for one in (first, second, other)] == [True, False, True]
+    receipts.remove(first)  # it was kept too late
+    assert not receipts.add(Receipt("users", "a", "4"))
+    assert [one.handle for one in receipts.release(first)] == ["2", "4"]
+    assert receipts.all() == [other]
+    assert receipts.release(first) == []
