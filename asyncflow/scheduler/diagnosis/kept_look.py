@@ -69,7 +69,7 @@ GAUGES: Mapping[str, Gauge] = {
     "look_seconds": Gauge("How long the last look took"),
     "oldest_due_seconds": Gauge("How long the longest-due task waits", ("task_type",)),
     "due_in_seconds": Gauge("In how long the first task is due, of types of which none is", ("task_type",)),
-    "parked_keys": Gauge("Keys of ordered types that wait for one of their tasks, the first 5,000", ("task_type",)),
+    "parked_keys": Gauge("Keys of ordered types that wait for one of their tasks, the first 1,000", ("task_type",)),
     "findings": Gauge("What the doctor has to say", ("code", "severity")),
     "instances": Gauge("Running schedulers"),
     "shards_unowned": Gauge("Shards that nobody reads"),

@@ -24,6 +24,7 @@ from asyncflow.scheduler.table.queries import read_clock
 LATELY_SECONDS = 3600.0  # dead letters that are younger are new, by default
 _LANES = 64  # in which something failed last
 _MOST_LETTERS = 1_600  # of all of them together, of each as many
+_MOST_FOUND = 640  # the same for findings, which are looked for again and again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +63,15 @@ class Letters(NamedTuple):
     of_each: int
 
 
-def read_letters(connection: Connection, outbox: Outbox, within_seconds: float) -> Letters:
+def read_letters(connection: Connection, outbox: Outbox, within_seconds: float, most: int = _MOST_LETTERS) -> Letters:
     """Read the dead letters of the last seconds, as far as they are looked at."""
     dialect = dialect_of(connection.dialect.name)
     newest = connection.execute(queries.newest_failed(outbox.tasks, dialect), {"most": MOST_LANES}).all()
     lanes = [(name, shard) for name, shard, seconds in newest if -float(seconds) <= within_seconds][:_LANES]
     now: datetime = connection.execute(read_clock()).scalar_one()
     if not lanes:
-        return Letters([], now, _MOST_LETTERS)
-    of_each = _MOST_LETTERS // len(lanes)
+        return Letters([], now, most)
+    of_each = most // len(lanes)
     rows = connection.execute(queries.dead_letters(outbox.tasks, lanes, of_each, dialect)).all()
     return Letters([row for row in rows if row.order_time >= now - timedelta(seconds=within_seconds)], now, of_each)
 
@@ -105,7 +106,7 @@ def _group(task_type: str, error: str, members: Sequence[Any], *, is_capped: boo
 
 def findings_of_letters(connection: Connection, outbox: Outbox, within_seconds: float) -> Iterator[Finding]:
     """Return the new dead letters, a finding for each fingerprint."""
-    for group in read_groups(connection, outbox, within_seconds):
+    for group, _ in groups_of(read_letters(connection, outbox, within_seconds, _MOST_FOUND)):
         form = "{count} tasks of {type} became dead letters within {age}: {error}."
         if group.is_capped:
             form = "{count} or more tasks of {type} became dead letters within {age}: {error}."

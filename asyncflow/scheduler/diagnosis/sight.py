@@ -19,7 +19,7 @@ from asyncflow.scheduler.telling.instance_state import InstanceState
 from asyncflow.scheduler.telling.roll_call import Member, recorded_members, recorded_shards
 
 _MOST_PARTS = 16  # of the heads: some 8,000 lanes, in about a tenth of a second
-_MOST_KEYS = 5_000  # parked ones that are read
+_MOST_KEYS = 1_000  # parked ones that are read
 MOST_TYPES = 100  # whose reasons are looked for: those that wait longest
 
 
