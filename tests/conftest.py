@@ -34,6 +34,9 @@ hypothesis.settings.register_profile("ci", derandomize=True, **UNTIMED)
 hypothesis.settings.register_profile("here", **UNTIMED)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+# Whoever starts the tests may tell them how wide a terminal is; what a command prints must not depend on that.
+os.environ.pop("COLUMNS", None)
+
 KEPT = KeptTables()
 REMEMBERED = RememberedStatements("asyncflow")
 

@@ -32,8 +32,9 @@ def test_an_engine_or_a_sessionmaker_is_refused_with_the_remedy(application: App
         with pytest.raises(WrongTargetError) as refused:
             publish(application.outbox, target)
         kind = type(target).__name__
+        article = "an" if kind == "Engine" else "a"
         assert str(refused.value) == (
-            f"a {kind} cannot take a task; give the Session, AsyncSession or Connection of your transaction, "
+            f"{article} {kind} cannot take a task; give the Session, AsyncSession or Connection of your transaction, "
             f"opened from this {kind} where the business rows are written"
         )
     assert application.rows() == []
