@@ -52,7 +52,7 @@ class Finder:
         results = [row.id for row in rows if is_result(row)]
         texts = self._kept(connection, results) if results else {}
         # One that was deleted meanwhile has left nothing.
-        there = [row for row in rows if not is_result(row) or texts.get(row.id) is not None]
+        there = [row for row in rows if not is_result(row) or row.id in texts]
         return [found_task(row, self._revived(row, texts.get(row.id))) for row in there]
 
     def _kept(self, connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str | None]:

@@ -132,7 +132,7 @@ class Results:
             return Pending(status)
         if status is not Status.SUCCESS:
             return Failed((row.schedule_log or "").partition("\n")[0], status)
-        if row.stage != RESULT_STAGE:
+        if row.stage != RESULT_STAGE or row.context is None:  # None: a hand has deleted it
             return Done()
         return Done(self.value_of(row.task_type, row.context))
 

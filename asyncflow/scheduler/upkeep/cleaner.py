@@ -22,7 +22,8 @@ from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.contexts import Contexts
-from asyncflow.scheduler.table.row_locks import sort_out
+from asyncflow.scheduler.table.queries import lock_free
+from asyncflow.scheduler.table.row_locks import hold_writers, sort_out
 from asyncflow.scheduler.upkeep import queries
 from asyncflow.scheduler.upkeep.expired_lanes import ExpiredBatch, ExpiredLanes
 from asyncflow.scheduler.upkeep.free_unique_keys import FreeUniqueKeys
@@ -199,8 +200,16 @@ class Cleaner:
         if status in self._rolling.ages:
             moved = self._rolling.move(connection, ids, status)
             return _Cleaned(0 if moved is None else moved.rows, full, moved)
+        has_contexts = heads[0].task_type not in self._outbox.task_types
+        if has_contexts and not of_free:
+            # Another instance may have moved some since they were read; their contexts are wanted.
+            hold_writers(connection, self._outbox.shards)
+            named = {"ids": sorted(ids), "its_status": int(status)}
+            ids = sorted(connection.execute(lock_free(tasks, skip_locked=False), named).scalars())
+            if not ids:
+                return _Cleaned(0, full)
         deleted = connection.execute(queries.delete_settled(tasks, int(status)), {"ids": ids}).rowcount
-        if heads[0].task_type not in self._outbox.task_types:
+        if has_contexts:
             self._contexts.forget(connection, ids)
         return _Cleaned(deleted, full)
 

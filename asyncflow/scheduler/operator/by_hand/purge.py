@@ -22,6 +22,8 @@ from asyncflow.scheduler.operator.audit import Act, Subject
 from asyncflow.scheduler.operator.by_hand import queries
 from asyncflow.scheduler.operator.walk import pages_of, walk_of_old
 from asyncflow.scheduler.table.contexts import Contexts
+from asyncflow.scheduler.table.queries import lock_free
+from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.text import shown
 
 COUNTED = 10_000  # of a preview, which ends there
@@ -111,10 +113,15 @@ class Purger:
         ids, most = [cursor.id for cursor in page], [0]
 
         def delete(connection: Connection) -> None:
-            gone = connection.execute(queries.delete_tasks(self._outbox.tasks, ids, int(status))).rowcount
-            most[0] = max(most[0], gone)
-            raw_ids = [raw_form(one, connection.dialect.name) for one in ids]
-            Contexts(self._outbox).forget(connection, raw_ids)
+            tasks, raw_ids = self._outbox.tasks, [raw_form(one, connection.dialect.name) for one in ids]
+            hold_writers(connection, self._outbox.shards)
+            named = {"ids": sorted(raw_ids), "its_status": int(status)}
+            # What is not there any more may have rolled over since it was read, and then its context is wanted.
+            held = connection.execute(lock_free(tasks, skip_locked=False), named).scalars().all()
+            if held:
+                connection.execute(queries.delete_tasks(tasks, int(status)), {"ids": sorted(held)})
+                Contexts(self._outbox).forget(connection, held)
+            most[0] = max(most[0], len(held))
 
         run_again(database, delete)
         return most[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -10,6 +9,7 @@ from sqlalchemy import Delete, Integer, Select, Table, Update, bindparam, delete
 
 from asyncflow.outbox.clock import NO_TIME, Instant, database_now
 from asyncflow.outbox.dialects.primary_key import by_primary_key
+from asyncflow.outbox.dialects.raw_ids import is_named
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.table.queries import has_status
 
@@ -53,6 +53,6 @@ def notes(entries: Table) -> Select[Any]:
     return latest.limit(bindparam("most", type_=Integer()))
 
 
-def delete_tasks(tasks: Table, ids: Iterable[Any], status: int) -> Delete:
-    """Delete tasks by their ids, if they are still in ``status``."""
-    return by_primary_key(delete(tasks)).where(tasks.c.id.in_(list(ids)), has_status(tasks, status))
+def delete_tasks(tasks: Table, status: int) -> Delete:
+    """Delete tasks by their ``ids``, if they are still in ``status``."""
+    return by_primary_key(delete(tasks).where(is_named(tasks.c.id), has_status(tasks, status)))
