@@ -30,7 +30,7 @@ from asyncflow.scheduler.upkeep.free_unique_keys import FreeUniqueKeys
 from asyncflow.scheduler.upkeep.old_charts import OldCharts
 from asyncflow.scheduler.upkeep.old_inbox_entries import OldInboxEntries
 from asyncflow.scheduler.upkeep.queries import delete_entries, expired
-from asyncflow.scheduler.upkeep.rolling.mover import Moved, TableClosed
+from asyncflow.scheduler.upkeep.rolling.mover import Moved, MoveRefused, TableClosed
 from asyncflow.scheduler.upkeep.rolling.rolling import Rolling
 from asyncflow.scheduler.upkeep.strays import Strays
 
@@ -176,6 +176,9 @@ class Cleaner:
             done = self._database.run(delete, partial(delete, of_free=True) if skips else None)
         except TableClosed:
             return 0  # the next look finds the rows again, and the table that is open then
+        except MoveRefused as refused:
+            self._rolling.tell(refused)
+            return 0  # all else is cleaned meanwhile
         if done.rows:
             self._expired.note_deleted(done.full)
         if done.moved is not None and done.rows:

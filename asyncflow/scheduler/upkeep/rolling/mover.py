@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Insert, Table
+from sqlalchemy.exc import DBAPIError
 
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.rolling.numbered_tables import NumberedTables
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.table.queries import lock_free
@@ -15,6 +17,7 @@ from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.upkeep.queries import delete_settled
 from asyncflow.scheduler.upkeep.rolling import queries
 from asyncflow.scheduler.upkeep.rolling.position import Position, fault_of
+from asyncflow.text import on_one_line
 
 
 class Moved(NamedTuple):
@@ -27,6 +30,17 @@ class Moved(NamedTuple):
 
 class TableClosed(Exception):  # noqa: N818 - no error: the cleaner catches it
     """The table was closed meanwhile; what was moved is to be rolled back, and moved into the next one."""
+
+
+class MoveRefused(Exception):  # noqa: N818 - no error of ours: the cleaner catches it
+    """The database lets no row into the table, whichever it is."""
+
+    def __init__(self, table: str, error: DBAPIError) -> None:
+        super().__init__(table, error)
+        self.table = table
+        self.reason = (
+            f"the database answered to move rows into it: {on_one_line(str(error.orig).partition(chr(10))[0])}"
+        )
 
 
 class Mover:
@@ -43,7 +57,7 @@ class Mover:
     def move(self, connection: Connection, raw_ids: Collection[Any], status: Status) -> Moved | None:
         """Move those of the rows that are still in ``status``; None if there is no table for them.
 
-        Raises TableClosed.
+        Raises TableClosed or MoveRefused.
         """
         tasks, positions = self._outbox.tasks, self._numbered.positions
         hold_writers(connection, self._outbox.shards)
@@ -56,9 +70,24 @@ class Mover:
         table = self._numbered.table(number)
         if ids:
             its = {"ids": sorted(ids)}
-            connection.execute(queries.move(tasks, table, int(status)), its)
+            self._copy(connection, queries.move(tasks, table, int(status)), its, table)
             connection.execute(delete_settled(tasks, int(status)), its)
             counted = connection.execute(queries.count_in(positions), {"its_number": number, "moved": len(ids)})
             if counted.rowcount != 1:
                 raise TableClosed
         return Moved(table.fullname, len(ids), before + len(ids) >= self._numbered.options.rows)
+
+    def _copy(self, connection: Connection, move: Insert, named: dict[str, Any], table: Table) -> None:
+        try:
+            connection.execute(move, named)
+        except DBAPIError as error:
+            if _is_not_of_the_table(error, connection):
+                raise
+            raise MoveRefused(table.fullname, error) from error
+
+
+def _is_not_of_the_table(error: DBAPIError, connection: Connection) -> bool:
+    """Tell whether a server that is away, or another transaction, is why: it is to be tried again as ever."""
+    dialect = dialect_of(connection.dialect.name)
+    may_be_tried_again = dialect.is_contention(error) or dialect.is_refused_write(error)
+    return error.connection_invalidated or may_be_tried_again or dialect.is_elsewhere(error)

@@ -7,29 +7,35 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from asyncflow.events import Hooks, RollOverHeldUp
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.upkeep.rolling.keeper import Keeper
-from asyncflow.scheduler.upkeep.rolling.mover import Moved, Mover
+from asyncflow.scheduler.upkeep.rolling.mover import Moved, Mover, MoveRefused
 from asyncflow.scheduler.upkeep.rolling.queries import OVER
 
 
 class Rolling:
-    """Have rows moved and tables kept; ``ages`` are the statuses that are moved, with the seconds after which."""
+    """Have rows moved and tables kept; ``ages`` are the statuses that are moved, with the seconds after which.
 
-    def __init__(self, mover: Mover | None, keeper: Keeper | None, ages: dict[Status, float]) -> None:
+    Used by the cleaner's thread.
+    """
+
+    def __init__(self, hooks: Hooks, mover: Mover | None, keeper: Keeper | None, ages: dict[Status, float]) -> None:
+        self._hooks = hooks
         self._mover = mover
         self._keeper = keeper
         self.ages = ages
+        self._told_of: str | None = None  # a table that takes no rows
 
     @classmethod
     def of(cls, instance: Instance) -> Rolling:
         """Return that of an instance."""
         numbered = instance.outbox.numbered_tables
         if numbered is None:
-            return cls(None, None, {})
+            return cls(instance.hooks, None, None, {})
         ages = dict.fromkeys(OVER, numbered.options.after.total_seconds())
-        return cls(Mover(instance.outbox, numbered), Keeper(instance, numbered), ages)
+        return cls(instance.hooks, Mover(instance.outbox, numbered), Keeper(instance, numbered), ages)
 
     @property
     def is_due(self) -> bool:
@@ -42,10 +48,17 @@ class Rolling:
             self._keeper.step()
 
     def note(self, moved: Moved) -> None:
-        """Know of a table that is full."""
+        """Know of a table that takes rows, or is full."""
+        self._told_of = None
         if moved.is_full and self._keeper is not None:
             self._keeper.hurry()
 
+    def tell(self, refused: MoveRefused) -> None:
+        """Tell, once, of a table that takes no rows."""
+        if self._told_of != refused.table:
+            self._told_of = refused.table
+            self._hooks.emit(RollOverHeldUp(refused.table, refused.reason))
+
     def move(self, connection: Connection, raw_ids: Collection[Any], status: Status) -> Moved | None:
-        """Move rows that are over; None if there is no table for them. Raises TableClosed."""
+        """Move rows that are over; None if there is no table for them. Raises as ``Mover.move``."""
         return None if self._mover is None else self._mover.move(connection, raw_ids, status)

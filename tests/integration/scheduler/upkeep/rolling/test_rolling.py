@@ -287,6 +287,23 @@ def test_a_table_that_is_missing_in_the_middle_is_told_and_hides_no_other(engine
     assert found == ids[:ROWS] + ids[2 * ROWS :]
 
 
+def test_where_the_open_table_takes_no_row_all_else_is_cleaned_and_the_reason_is_told_once(
+    rolled: Rolled, roll: Roll
+) -> None:
+    roll(rolled)
+    with rolled.engine.begin() as connection:
+        connection.execute(text("DROP TABLE asyncflow_task_1"))
+    for status in (Status.SUCCESS, Status.FAILED):
+        publish_many(rolled, 2)
+        finish(rolled, status=status)
+    alter(rolled, "order_time = '2020-01-01 00:00:00.000000'")
+    roll(rolled)
+    assert rolled.statuses() == [Status.SUCCESS] * 2
+    told = [held.reason for held in rolled.signals.of(RollOverHeldUp) if held.table == "asyncflow_task_1"]
+    assert len(told) == 1
+    assert told[0].startswith("the database answered to move rows into it: ")
+
+
 def test_a_maker_who_died_in_the_midst_is_followed_by_one_who_goes_on(rolled: Rolled, roll: Roll) -> None:
     numbered = rolled.outbox.numbered_tables
     assert numbered is not None
