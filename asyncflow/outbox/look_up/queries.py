@@ -12,6 +12,7 @@ from asyncflow.outbox.clock import Instant
 from asyncflow.outbox.dialects.raw_ids import is_named
 from asyncflow.outbox.queries import context_of
 from asyncflow.outbox.tables import TaskId
+from asyncflow.outbox.tables.column_types import APPLICATIONS
 
 _MOST: Any = bindparam("most", type_=Integer())
 WALK = ("task_type", "shard", "order_time", "id")  # behind a status, in the order of the index
@@ -134,4 +135,6 @@ def _at(name: str) -> Any:
 
 
 def _shown(tasks: Table) -> list[Any]:
-    return [column for column in tasks.c if column.name not in ("claim_token", "payload", "context")]
+    # Not the application's own, which numbered tables from before it declared them may not have.
+    hidden = ("claim_token", "payload", "context")
+    return [column for column in tasks.c if column.name not in hidden and APPLICATIONS not in column.info]

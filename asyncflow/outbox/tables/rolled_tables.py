@@ -49,4 +49,5 @@ def _copy(column: Column[object]) -> Column[object]:
         primary_key=column.primary_key,
         nullable=column.nullable or is_theirs,
         autoincrement=False,
+        info={APPLICATIONS: True} if is_theirs else {},
     )

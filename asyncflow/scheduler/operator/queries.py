@@ -37,6 +37,7 @@ from asyncflow.outbox.look_up.queries import is_behind
 from asyncflow.outbox.queries import context_of
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
+from asyncflow.outbox.tables.column_types import APPLICATIONS
 from asyncflow.outbox.task import UNIQUE_KEY
 from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.table.queries import has_status, logged
@@ -78,8 +79,8 @@ def summaries(tasks: Table) -> Select[Any]:
 
 
 def whole(tasks: Table, contexts: Table, task_id: Any) -> Select[Any]:
-    """Read a whole row, with its context wherever that is."""
-    columns = [column for column in tasks.c if column.name != "context"]
+    """Read all of a row that is ours, with its context wherever that is."""
+    columns = [column for column in tasks.c if column.name != "context" and APPLICATIONS not in column.info]
     return select(*columns, context_of(tasks, contexts)).where(tasks.c.id == task_id)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable, Table, inspect
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.schema import CreateTable, DropTable
+from sqlalchemy.schema import CreateColumn, CreateTable, DropTable
 
 from asyncflow.events import NumberedTableClosed, NumberedTableDropped, RollOverHeldUp
 from asyncflow.outbox.lines.limits import OF_A_COMMAND
@@ -91,6 +91,9 @@ class Keeper:
                 f"{', '.join(missing)} is not there, though it has a position: restore it, or, if what it held is not "
                 f"wanted, create it empty, like {self._outbox.tasks.fullname}"
             )
+        taking = [self._numbered.table(one.number) for one in positions if one.is_open or one.is_ahead]
+        if lacking := [change for table in taking for change in self._database.run(partial(_lacking, table=table))]:
+            return f"columns of {self._outbox.tasks.fullname} are missing where rows go: {'; '.join(lacking)}"
         return None
 
     # -- making, and leading on --------------------------------------------------------------------------
@@ -209,6 +212,15 @@ class Keeper:
         self._held_by = (table, reason)
         if self._failures == _FAILURES_TO_TELL:
             self._hooks.emit(RollOverHeldUp(table, reason))
+
+
+def _lacking(connection: Connection, table: Table) -> list[str]:
+    """Return what adds the columns that were declared after a table was made."""
+    names = connection.execute(queries.no_row(table)).keys()
+    there = {name.lower() for name in names}
+    name = connection.dialect.identifier_preparer.format_table(table)
+    missing = [column for column in table.columns if column.name.lower() not in there]
+    return [f"ALTER TABLE {name} ADD COLUMN {CreateColumn(one).compile(dialect=connection.dialect)}" for one in missing]
 
 
 def _is_there(connection: Connection, table: Table) -> bool:

@@ -15,8 +15,10 @@ from sqlalchemy import (
     Update,
     bindparam,
     delete,
+    false,
     insert,
     literal,
+    literal_column,
     select,
     type_coerce,
     update,
@@ -91,6 +93,11 @@ def unfinished(numbered: Table) -> Select[Any]:
     """Read one row that is not over, along the index."""
     statuses = [int(status) for status in Status if status not in OVER]
     return select(numbered.c.id, numbered.c.status).where(numbered.c.status.in_(statuses)).limit(1)
+
+
+def no_row(table: Table) -> Select[Any]:
+    """Read nothing, for the names of the columns that are there."""
+    return select(literal_column("*")).select_from(table).where(false())
 
 
 def contexts_of(numbered: Table, contexts: Table, after: Any) -> Select[Any]:
