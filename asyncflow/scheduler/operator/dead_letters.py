@@ -294,8 +294,8 @@ class DeadLetters:
     def _left(self, database: Database, ids: set[UUID]) -> dict[UUID, str]:
         if not ids:
             return {}
-        statement, named = queries.statuses_of(self._tasks), self._named(ids)
-        rows = run_again(database, lambda connection: connection.execute(statement, named).all())
+        read, named = self._outbox.shelf.rows, self._named(ids)
+        rows = run_again(database, lambda connection: read(connection, queries.statuses_of, named))
         return dict.fromkeys(ids, _MISSING) | {row.id: Status(row.status).name for row in rows}
 
     def _named(self, ids: Iterable[UUID]) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class RoundWriter:
     def __init__(self, instance: Instance, shared: Shared, job: str) -> None:
         self._outbox = instance.outbox
         self._deletes = instance.settings.on_success == "delete"
+        self._done_leave = self._deletes or instance.outbox.numbered_tables is not None
         self._parking = shared.parking
         self._locked = shared.locked
         self._job = job
@@ -109,11 +110,11 @@ class RoundWriter:
     def _write_again(self, connection: Connection, unsettled: Unsettled, owned: set[int]) -> WrittenRound:
         """Write what an earlier attempt may have written; what it did write counts as settled, whoever owns it now."""
         whole, tasks = unsettled.settlement, self._outbox.tasks
-        standing = whole.standing(connection, tasks, delete_succeeded=self._deletes)
+        standing = whole.standing(connection, tasks, done_leave=self._done_leave)
         left = whole.keeping(lambda task: task.shard in owned and task.raw_id not in standing)
         if left.write(connection, tasks, delete_succeeded=self._deletes) < len(left):
             # A COMMIT without an answer may happen late: while its rows were locked for it.
-            standing = whole.standing(connection, tasks, delete_succeeded=self._deletes)
+            standing = whole.standing(connection, tasks, done_leave=self._done_leave)
         else:
             standing |= {task.raw_id for task in left.tasks()}
         change = unsettled.change.keeping({lane for lane in unsettled.change.lanes() if lane[1] in owned})

@@ -109,8 +109,11 @@ class Settlement:
             changed += _run(connection, queries.settle_failed(table), tasks, {"line": log_line(error)})
         return changed
 
-    def standing(self, connection: Connection, table: Table, *, delete_succeeded: bool) -> set[Any]:
-        """Return the raw ids of the tasks whose rows are as an earlier ``write`` would have left them."""
+    def standing(self, connection: Connection, table: Table, *, done_leave: bool) -> set[Any]:
+        """Return the raw ids of the tasks whose rows are as an earlier ``write`` would have left them.
+
+        ``done_leave``: a row that is not there any more was done.
+        """
         ids = [task.raw_id for task in self.tasks()]
         rows = {row[0]: row for row in connection.execute(standing(table), {"ids": ids})} if ids else {}
         succeeded, retried, failed = (
@@ -118,7 +121,7 @@ class Settlement:
             chain.from_iterable(self.retried.values()),
             chain.from_iterable(self.failed.values()),
         )
-        gone = {task.raw_id for task in succeeded if task.raw_id not in rows} if delete_succeeded else set()
+        gone = {task.raw_id for task in succeeded if task.raw_id not in rows} if done_leave else set()
         return (
             gone
             | {task.raw_id for task in succeeded if _has(rows.get(task.raw_id), Status.SUCCESS)}

@@ -48,7 +48,7 @@ class Claims:
         self._second_database = Database(engine)
         lease = timedelta(seconds=lease_seconds)
         self._terms = Terms(owner, lease, self._marked_types, self._precedence_of, self._database_now)
-        self._deletes = deletes
+        self._done_leave = deletes or outbox.numbered_tables is not None  # the task table
         self._caution = Caution(self._on_locked)
         statistics = PlannerStatistics(outbox.tasks)
         self._claiming = Claiming(outbox.tasks, self._rows, self._terms, self._caution, statistics)
@@ -247,7 +247,7 @@ class Claims:
 
     def _stands(self, row: Any, claim: Claim, verdict: Verdict) -> bool:
         if row is None:
-            return verdict.status is Status.SUCCESS and self._deletes
+            return verdict.status is Status.SUCCESS and self._done_leave
         _, status, spent = row
         if verdict.status is not Status.PENDING:
             return bool(status == int(verdict.status))
