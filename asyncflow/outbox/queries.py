@@ -32,6 +32,8 @@ from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.tables import OVERFLOWN
 
+A_TABLE_EACH = 512  # statements kept of what is made for each numbered table: as many as are known, in two forms
+
 
 @lru_cache(maxsize=32)
 def insert_task(tasks: Table) -> Insert:
@@ -140,7 +142,7 @@ def context_of(tasks: Table, contexts: Table) -> ColumnElement[Any]:
     return case((tasks.c.context == OVERFLOWN, elsewhere), else_=tasks.c.context).label("context")
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=A_TABLE_EACH)
 def outcome(tasks: Table, contexts: Table) -> Select[Any]:
     """Read what became of a task, and what it left in place of its context, wherever that is."""
     t, its_id = tasks.c, bindparam("its_id", type_=tasks.c.id.type)

@@ -10,7 +10,7 @@ from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import Instant
 from asyncflow.outbox.dialects.raw_ids import is_named
-from asyncflow.outbox.queries import context_of
+from asyncflow.outbox.queries import A_TABLE_EACH, context_of
 from asyncflow.outbox.tables import TaskId
 from asyncflow.outbox.tables.column_types import APPLICATIONS
 
@@ -29,7 +29,7 @@ def is_behind(time: Any, task_id: Any, *, newest_first: bool = False) -> ColumnE
     return and_(time >= after, or_(time > after, task_id > after_id))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=A_TABLE_EACH)
 def shown_whole(tasks: Table, contexts: Table) -> Select[Any]:
     """Read one task with everything but its claim token."""
     return select(*_shown(tasks), tasks.c.payload, context_of(tasks, contexts)).where(
@@ -37,19 +37,19 @@ def shown_whole(tasks: Table, contexts: Table) -> Select[Any]:
     )
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=A_TABLE_EACH)
 def states(tasks: Table) -> Select[Any]:
     """Read several tasks without their payloads and contexts."""
     return select(*_shown(tasks)).where(is_named(tasks.c.id))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=A_TABLE_EACH)
 def of_status(tasks: Table, *, of_type: bool, behind: int | None, contexts: Table | None) -> Select[Any]:
     """List tasks of a status, and of a type, in the order of the index; ``behind`` as ``_along`` has it."""
     return _along(tasks, _listed(tasks, contexts), of_type=of_type, behind=behind)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=A_TABLE_EACH)
 def places(tasks: Table, *, of_type: bool, behind: int | None) -> Select[Any]:
     """Read where tasks of a status, and of a type, stand, in the order of the index."""
     t = tasks.c
@@ -75,7 +75,7 @@ def _along(tasks: Table, columns: list[Any], *, of_type: bool, behind: int | Non
     return select(*columns).where(*conditions).order_by(*order).limit(_MOST)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=A_TABLE_EACH)
 def along_key(tasks: Table, *, behind: bool, newest_first: bool = False, ends: bool = False) -> Select[Any]:
     """Read of the first ``most`` rows of a key, in the order of their enqueueing, what filters ask for.
 
@@ -103,7 +103,7 @@ def _by_index_of_keys(rows: Select[Any], tasks: Table) -> Select[Any]:
     return rows
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=A_TABLE_EACH)
 def along_time(tasks: Table, *, newest_first: bool = True) -> Select[Any]:
     """Read of the first ``most`` tasks from the id ``first`` on, and below ``before``, what filters ask for."""
     t = tasks.c
@@ -112,13 +112,13 @@ def along_time(tasks: Table, *, newest_first: bool = True) -> Select[Any]:
     return select(*columns).where(*within).order_by(t.id.desc() if newest_first else t.id).limit(_MOST)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=A_TABLE_EACH)
 def kept_contexts(tasks: Table, contexts: Table) -> Select[Any]:
     """Read what the tasks among ``ids`` left in place of their contexts, wherever that is."""
     return select(tasks.c.id, context_of(tasks, contexts)).where(is_named(tasks.c.id))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=A_TABLE_EACH)
 def enqueued_in_order(tasks: Table, contexts: Table | None) -> Select[Any]:
     """List the tasks among ``ids`` in the order of their enqueueing."""
     t = tasks.c

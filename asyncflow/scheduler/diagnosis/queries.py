@@ -20,6 +20,7 @@ from sqlalchemy import (
 from asyncflow.outbox.clock import Instant, database_now
 from asyncflow.outbox.dialects import DatabaseDialect
 from asyncflow.outbox.dialects.raw_ids import raw_id
+from asyncflow.outbox.queries import A_TABLE_EACH
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.scheduler.heads.queries import Lane
@@ -67,7 +68,7 @@ def some_at_work(tasks: Table) -> Select[Any]:
     return select(t.id).where(t.status == int(Status.PROCESSING), t.task_type == _TYPE).limit(1)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=A_TABLE_EACH)
 def one_task(tasks: Table) -> Select[Any]:
     """Read what decides when one task is tried."""
     t = tasks.c

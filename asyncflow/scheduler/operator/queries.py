@@ -34,7 +34,7 @@ from asyncflow.outbox.dialects import DatabaseDialect
 from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.dialects.raw_ids import is_named, raw_id
 from asyncflow.outbox.look_up.queries import is_behind
-from asyncflow.outbox.queries import context_of
+from asyncflow.outbox.queries import A_TABLE_EACH, context_of
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TaskId
 from asyncflow.outbox.tables.column_types import APPLICATIONS
@@ -84,7 +84,7 @@ def whole(tasks: Table, contexts: Table, task_id: Any) -> Select[Any]:
     return select(*columns, context_of(tasks, contexts)).where(tasks.c.id == task_id)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=A_TABLE_EACH)
 def statuses_of(tasks: Table) -> Select[Any]:
     """Read the statuses of the rows among ``ids``."""
     return select(tasks.c.id, tasks.c.status).where(is_named(tasks.c.id))
