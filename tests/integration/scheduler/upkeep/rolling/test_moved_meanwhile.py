@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, text, update
 
 from asyncflow import Done, Status
 from asyncflow.outbox.dialects.raw_ids import raw_form
@@ -20,6 +21,7 @@ from asyncflow.scheduler.upkeep.rolling.mover import Mover
 from tests.integration.scheduler.upkeep.rolling.conftest import Roll, Rolled, clean, cleaning, finish
 from tests.integration.scheduler.writing import alter, publish_many
 from tests.support.application import Application
+from tests.support.snippets import ROOT
 
 on_servers = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 
@@ -91,6 +93,20 @@ def test_a_cleaner_that_has_no_roll_over_yet_keeps_the_results_of_what_was_moved
     assert [one.rows for one in moved] == [3]
     assert rolled.rows() == []
     assert_all_are_found_with_their_results(rolled, ids)
+
+
+def test_the_page_deletes_what_tasks_of_dropped_tables_have_left_and_nothing_else(rolled: Rolled, roll: Roll) -> None:
+    finish_with_results(rolled, 3)
+    roll(rolled)
+    kept = finish_with_results(rolled, 2)
+    page = (ROOT / "docs/roll-over.md").read_text("utf-8")
+    of_all_others, of_mysql = re.findall(r"DELETE FROM asyncflow_context[^;]*", page)
+    statement = text(of_mysql if rolled.engine.dialect.name in ("mysql", "mariadb") else of_all_others)
+    with rolled.engine.begin() as connection:
+        for table in ("asyncflow_task_1", "asyncflow_task_2", "asyncflow_schedule_pos"):
+            connection.execute(text(f"DROP TABLE {table}"))
+        assert [connection.execute(statement).rowcount for _ in range(2)] == [3, 0]
+    assert {row.task_id for row in rolled.rows(select(rolled.outbox.contexts))} == {*kept}
 
 
 def test_a_task_whose_result_was_deleted_by_hand_is_done_and_found(rolled: Rolled, roll: Roll) -> None:
