@@ -72,7 +72,8 @@ class KeyReader:
         # After the pages: so a row that stands in them is seen here, too, and its key not released over its head.
         blocking, in_the_way = self._in_the_way(connection, met, limit)
         limit_of = partial(self._most_of, limit=limit, in_the_way=blocking)
-        key_pages = self._due_pages(connection, found.hold.epochs, self._most_keys(free), limit_of)
+        may_go = partial(self._may_go, shards=found.hold.epochs)
+        key_pages = self._due_pages(connection, self._most_keys(free), limit_of, may_go, met)
         by_key = [task for page in key_pages.values() for task in page.tasks]
         if self._breakers.is_probing:
             self._probes_a_key = not by_key
@@ -105,10 +106,15 @@ class KeyReader:
         return 1 if self._probes_a_key or not free else 0
 
     def _due_pages(
-        self, connection: Connection, shards: Collection[int], most: int, limit_of: Callable[[Key], int]
+        self,
+        connection: Connection,
+        most: int,
+        limit_of: Callable[[Key], int],
+        may_go: Callable[[Key], bool],
+        met: Sequence[Task],
     ) -> dict[Key, KeyPage]:
         """Read up to ``most`` of the keys that are due, with the retries that are in force."""
-        pages = self._parking.read_due(connection, most, limit_of, partial(self._may_go, shards=shards))
+        pages = self._parking.read_due(connection, most, limit_of, may_go, met)
         configured = self._types.configured
         return {key: page._replace(tasks=with_retries_in_force(page.tasks, configured)) for key, page in pages.items()}
 

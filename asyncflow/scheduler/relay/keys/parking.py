@@ -112,11 +112,17 @@ class Parking:
         return max(0.0, min(waits, default=float("inf")))
 
     def read_due(
-        self, connection: Connection, most_keys: int, limit_of: Callable[[Key], int], may_go: Callable[[Key], bool]
+        self,
+        connection: Connection,
+        most_keys: int,
+        limit_of: Callable[[Key], int],
+        may_go: Callable[[Key], bool],
+        met: Sequence[Task],
     ) -> dict[Key, KeyPage]:
         """Read up to ``limit_of`` rows of each of the keys that ``may_go``, of each type those first that wait longest.
 
-        What went takes its place behind the others.
+        What went takes its place behind the others. A key of which the pages held a row of an earlier turn, among those
+        ``met``, is left for the next round: it was committed late, and the key begins there when this one is written.
         """
         self._look_at_blocked(connection)
         now = self._clock()
@@ -124,21 +130,30 @@ class Parking:
         of_types: dict[str, list[Key]] = {}
         for key in sorted(due, key=self._due_at):
             of_types.setdefault(key.task_type, []).append(key)
-        begins = self._begins(connection, dealt(list(of_types.values()), most_keys))
+        begins = self._begins(connection, dealt(list(of_types.values()), most_keys), met)
         return {key: self._read_key(connection, key, begin, limit_of(key)) for key, begin in begins.items()}
 
     def _due_at(self, key: Key) -> float:
         return self._keys[key].due_at or 0.0
 
-    def _begins(self, connection: Connection, keys: Collection[Key]) -> dict[Key, Any]:
-        """Read where keys begin, in their order; None of one that is not parked. What follows reads along an index."""
+    def _begins(self, connection: Connection, keys: Collection[Key], met: Sequence[Task] = ()) -> dict[Key, Any]:
+        """Read where keys begin, in their order; None of one that is not parked. What follows reads along an index.
+
+        Left out is a key of which a row was ``met`` that stands before its begin.
+        """
         if not keys:
             return {}
         dialect_of(connection.dialect.name).in_index_order(connection)
+        tasks, parked, wanted = self._outbox.tasks, self._outbox.parked_keys, set(keys)
         values = {"types": sorted({key.task_type for key in keys}), "keys": sorted({key.key for key in keys})}
-        rows = connection.execute(queries.read_begins(self._outbox.parked_keys), values)
-        begins = {Key(name, key): since for name, key, since in rows}
-        return {key: begins.get(key) for key in keys}
+        if ids := [task.raw_id for task in met if key_of(task) in wanted]:
+            rows = connection.execute(queries.read_begins_and_turns(parked, tasks), {**values, "ids": ids}).all()
+        else:
+            rows = connection.execute(queries.read_begins(parked), values).all()
+        begins = {Key(name, key): since for name, key, since, is_turn in rows if not is_turn}
+        turns = [(Key(name, key), turn) for name, key, turn, is_turn in rows if is_turn]
+        late = {key for key, turn in turns if key in begins and turn < begins[key]}
+        return {key: begins.get(key) for key in keys if key not in late}
 
     def _read_key(self, connection: Connection, key: Key, begin: Any, limit: int) -> KeyPage:
         if begin is None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    CompoundSelect,
     Connection,
     Delete,
     Insert,
@@ -21,9 +22,11 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal_column,
     null,
     or_,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.sql import ColumnElement
@@ -59,8 +62,16 @@ def read_keys(parked: Table) -> Select[Any]:
 
 @lru_cache(maxsize=32)
 def read_begins(parked: Table) -> Select[Any]:
-    """Read type, key and begin of parked keys of some ``types`` and ``keys``."""
-    return read_keys(parked).add_columns(parked.c.since)
+    """Read type, key and begin of parked keys of some ``types`` and ``keys``, and 0."""
+    return read_keys(parked).add_columns(parked.c.since, literal_column("0"))
+
+
+@lru_cache(maxsize=32)
+def read_begins_and_turns(parked: Table, tasks: Table) -> CompoundSelect[Any]:
+    """Read what ``read_begins`` does; and type, key and turn of the tasks of ``ids``, and 1."""
+    t = tasks.c
+    turns = by_primary_key(select(t.task_type, t.task_key, t.created_at, literal_column("1")).where(is_named(t.id)))
+    return union_all(read_begins(parked), turns)
 
 
 @lru_cache(maxsize=32)
