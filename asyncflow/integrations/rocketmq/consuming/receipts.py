@@ -49,7 +49,8 @@ class Receipts:
     def remove(self, receipt: Receipt) -> None:
         """Hold the message by this receipt no more; others of it come."""
         with self._lock:
-            self._held[receipt.place] = [one for one in self._held.get(receipt.place, ()) if one is not receipt]
+            if receipt.place in self._held:  # else it was released meanwhile, and may come again
+                self._held[receipt.place] = [one for one in self._held[receipt.place] if one is not receipt]
 
     def release(self, receipt: Receipt) -> list[Receipt]:
         """Hold the message no more; return by which receipts it was held."""

@@ -78,3 +78,12 @@ def test_a_message_that_came_twice_is_held_once_by_both_receipts() -> None:
     assert [one.handle for one in receipts.release(first)] == ["2", "4"]
     assert receipts.all() == [other]
     assert receipts.release(first) == []
+
+
+def test_a_message_that_was_released_is_not_held_by_a_receipt_that_is_removed_afterwards() -> None:
+    receipts = Receipts()
+    first = Receipt("users", "a", "1")
+    receipts.add(first)
+    assert receipts.release(first) == [first]  # it is acknowledged, as it is found to be kept too late
+    receipts.remove(first)
+    assert receipts.add(Receipt("users", "a", "2"))  # the acknowledgement came too late as well: it comes again
