@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import zlib
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -9,6 +11,8 @@ from asyncflow.consuming.delivered import Delivered
 from asyncflow.integrations.rocketmq.consuming.receipts import Receipt
 from asyncflow.integrations.rocketmq.extras import Client
 from asyncflow.integrations.rocketmq.messages import EMPTY, EMPTY_BODY, MESSAGE_KEY
+
+_LOGGER = logging.getLogger("asyncflow.integrations.rocketmq")
 
 
 def delivery_of(client: Client, message: Any) -> Delivered:
@@ -29,8 +33,14 @@ def delivery_of(client: Client, message: Any) -> Delivered:
 
 def _unpacked(client: Client, message: Any) -> bytes:
     if message.system_properties.body_encoding == client.protocol.Encoding.GZIP:
-        unpacked: bytes = client.rocketmq.v5.util.Misc.uncompress_bytes_gzip(message.body)
-        return unpacked
+        try:
+            unpacked: bytes = client.rocketmq.v5.util.Misc.uncompress_bytes_gzip(message.body)
+        except (OSError, EOFError, zlib.error) as error:
+            # Its subscriber fails with it, and no other: to raise here would end the client with all its topics.
+            told = (message.topic.name, message.system_properties.message_id, error)
+            _LOGGER.warning("A body that is said to be packed cannot be unpacked, and is handed on: %r %r: %s", *told)
+        else:
+            return unpacked
     return bytes(message.body)
 
 

@@ -54,6 +54,19 @@ def test_a_message_of_others_has_its_group_for_a_key_and_is_unpacked(client: ext
     assert delivery.place == f"users/{message.system_properties.message_id}"
 
 
+@pytest.mark.parametrize("body", [b"plain", gzip.compress(b"large")[:-9], b"\x1f\x8b broken", b""])
+def test_a_body_that_cannot_be_unpacked_is_handed_on_as_it_came_and_told(
+    body: bytes, client: extras.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = received(client, Record("users", b"A1", b"body", [("message-id", b"id-1")]))
+    message.body = body
+    message.system_properties.body_encoding = client.protocol.Encoding.GZIP
+    delivery = delivery_of(client, message)
+    assert (delivery.key, delivery.id, delivery.value) == (b"A1", "id-1", body)
+    named = f"'users' {message.system_properties.message_id!r}"
+    assert f"A body that is said to be packed cannot be unpacked, and is handed on: {named}" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
