@@ -45,8 +45,7 @@ def connect_within(engine: Engine, seconds: float) -> Connection:
     except FutureTimeoutError:
         if not taken.cancel():
             return taken.result()  # it came at this very moment
-        if thread.ident is not None:
-            cut_lines_of(thread.ident)
+        cut_lines_of(thread)
         raise ConnectionSilentError(
             f"no connection to {engine.url.render_as_string()} within {seconds:g} seconds: the pool has none left, or "
             f"the server or the network says nothing; look at the pool's size, the address, and firewalls between"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import accumulate, repeat
 from types import FrameType
 from typing import Any
@@ -36,19 +38,51 @@ def socket_of(driver_connection: Any) -> socket.socket | None:
         return None
 
 
-def cut_lines_of(thread: int) -> bool:
+@dataclass(frozen=True)
+class _Wait:
+    """Know where a thread waits: in which frame, and at which place of it."""
+
+    thread: threading.Thread
+    top: FrameType
+    place: int
+
+    @classmethod
+    def of(cls, thread: threading.Thread) -> _Wait | None:
+        """Return where a thread is now; None if it has ended."""
+        top = _frame_of(thread)
+        return None if top is None else cls(thread, top, top.f_lasti)
+
+    def lasts(self) -> bool:
+        """Tell whether the thread has not gone on meanwhile."""
+        return _frame_of(self.thread) is self.top and self.top.f_lasti == self.place and self.thread.is_alive()
+
+
+def _frame_of(thread: threading.Thread) -> FrameType | None:
+    return sys._current_frames().get(thread.ident or 0)
+
+
+def cut_lines_of(thread: threading.Thread) -> bool:
     """Shut down the connections whose answer a thread waits for, also in the middle of connecting; tell of any.
 
     Nobody else may know such a connection yet: the frames of its driver and of SQLAlchemy are where it can be found.
     """
     was_cut = False
-    for candidate in _candidates(thread):
+    if (wait := _Wait.of(thread)) is None:
+        return was_cut
+    for candidate in _candidates(wait):
         line = socket_of(candidate)
         if line is not None:
             with line, suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
-                was_cut = True
+                # Asked with the line in hand: before, its number may have become that of what the thread does next.
+                if _is_of(line, candidate) and wait.lasts():
+                    line.shutdown(socket.SHUT_RDWR)
+                    was_cut = True
     return was_cut
+
+
+def _is_of(line: socket.socket, candidate: Any) -> bool:
+    """Tell whether a line is still the candidate's, of which the kernel may tell another one by now."""
+    return not isinstance(candidate, KernelWait) or os.path.sameopenfile(candidate.fileno(), line.fileno())
 
 
 def _number_of(connection: Any) -> int | None:
@@ -62,17 +96,12 @@ def _number_of(connection: Any) -> int | None:
     return None
 
 
-def _candidates(thread: int) -> list[Any]:
-    """Return what may be connections in the frames of a thread; nothing if it has gone on meanwhile."""
-    top = sys._current_frames().get(thread)
-    if top is None:
-        return []
-    place = top.f_lasti
-    found = list(_found_in(_frames_below(top)))
-    if _waits_in_c(top.f_globals.get("__name__", ""), found):
-        found.append(KernelWait(thread))
-    waits_still = sys._current_frames().get(thread) is top and top.f_lasti == place
-    return found if waits_still else []
+def _candidates(wait: _Wait) -> list[Any]:
+    """Return what may be connections in the frames of a thread that waits; nothing if it has gone on meanwhile."""
+    found = list(_found_in(_frames_below(wait.top)))
+    if _waits_in_c(wait.top.f_globals.get("__name__", ""), found):
+        found.append(KernelWait(wait.thread.ident or 0))
+    return found if wait.lasts() else []
 
 
 def _waits_in_c(module: str, found: Iterable[Any]) -> bool:

@@ -132,7 +132,7 @@ class ThreadCalls(WatchedCalls):
 
     def __init__(self, engine: Engine, patience: Patience | None = None) -> None:
         super().__init__(engine, patience)
-        self._thread = threading.get_ident()
+        self._thread = threading.current_thread()
         self._lock = threading.RLock()  # a signal's handler may hasten what its own thread counts
         self._ends_at = float("inf")
 

@@ -22,7 +22,7 @@ class VainCalls:
     def __init__(self, are_vain: Callable[[], bool]) -> None:
         self._are_vain = are_vain
         self._process = os.getpid()
-        self._thread = threading.get_ident()
+        self._thread = threading.current_thread()
         self._lock = threading.Lock()
         self._is_closed = False
         self._next = float("-inf")

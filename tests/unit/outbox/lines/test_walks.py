@@ -26,7 +26,7 @@ thread.start()
 gc.set_threshold(20, 2, 2)
 until = time.monotonic() + 2
 while time.monotonic() < until:
-    driver_sockets._candidates(thread.ident)
+    driver_sockets.cut_lines_of(thread)
 assert gc.isenabled()
 print("walked", flush=True)
 os._exit(0)  # there may be garbage left
