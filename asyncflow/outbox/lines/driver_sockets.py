@@ -33,8 +33,13 @@ def socket_of(driver_connection: Any) -> socket.socket | None:
         return None
     try:
         # Of our own, for the driver's number may be somebody else's file by the time that we use it.
-        return socket.socket(fileno=os.dup(number))
+        copy = os.dup(number)
     except OSError:
+        return None
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:  # it is no socket
+        os.close(copy)
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -105,3 +106,22 @@ def test_of_a_thread_that_has_ended_nothing_is_shut_down_though_another_has_its_
     theirs.send(b"x")
     thread.join(60)
     assert heard == [b"x"]
+
+
+def test_a_file_that_is_no_socket_is_left_without_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    copies: list[int] = []
+
+    def copied(number: int) -> int:
+        copies.append(dup(number))
+        return copies[-1]
+
+    dup = os.dup
+    monkeypatch.setattr(os, "dup", copied)
+    ends = os.pipe()
+    try:
+        assert driver_sockets.socket_of(ends[0]) is None
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(copies[0])
+    finally:
+        for end in ends:
+            os.close(end)
