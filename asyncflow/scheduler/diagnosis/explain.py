@@ -192,7 +192,7 @@ def _behind_its_key(row: Any, parked: Any) -> Explanation:
         when=soon((parked.due - row.now).total_seconds()),
         because=_because(row),
     )
-    return _told(row, why, parked.due)
+    return _told(row, why, max(parked.due, row.now))
 
 
 def _told(row: Any, why: str, next_try: datetime | None = None, remedy: str | None = None) -> Explanation:

@@ -26,6 +26,7 @@ from asyncflow.scheduler.publishing.publisher import Outcome, Unavailable
 from asyncflow.scheduler.relay.keys import queries
 from asyncflow.scheduler.relay.keys.parking_change import KeyPage, ParkingChange, park_hot
 from asyncflow.scheduler.relay.round import Round
+from asyncflow.scheduler.table.queries import MOST_AHEAD
 
 _LOOK_AT_BLOCKED_SECONDS = 5.0
 
@@ -261,6 +262,8 @@ class Parking:
 
     def _park(self, connection: Connection, key: Key, first: Task, delay: timedelta) -> None:
         tasks, parked = self._outbox.tasks, self._outbox.parked_keys
+        # What is due at once waits for no clock that is set back, as little as its rows do in the pages.
+        delay = delay or -MOST_AHEAD
         if not connection.execute(queries.postpone(parked), {**_named(key), "delay": delay}).rowcount:
             connection.execute(queries.park(parked, tasks), {"first": first.raw_id, "delay": delay})
         else:  # by a write whose answer was lost, or while this row was locked: it reaches back to here

@@ -6,6 +6,7 @@ import itertools
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -419,6 +420,27 @@ def test_a_key_with_a_backlog_goes_on_in_order_with_another_owner(application: A
     enqueue(application, "hot", 1000)
     schedule(ledger, round_size=20).drain()
     assert ledger.arrived["hot"] == list(range(1001))
+
+
+def test_a_key_with_a_backlog_goes_on_with_another_owner_though_the_clock_was_set_back(
+    application: Application, schedule: Schedule
+) -> None:
+    declare(application, **NO_WAIT)
+    enqueue(application, "hot", *range(200))
+    ledger = Ledger()
+    first = schedule(ledger, round_size=40)
+    rounds(first, 2)
+    first.stop()
+    (key,) = parked(application)
+    before = len(ledger.arrived["hot"])
+    an_hour_later = key.due - datetime.now(timezone.utc) + timedelta(hours=1)  # by the clock as it is now
+    with application.engine.begin() as connection:
+        connection.execute(update(application.outbox.parked_keys).values(due=an_hour_later))
+    second = schedule(ledger, round_size=40)
+    rounds(second, 3)
+    assert len(ledger.arrived["hot"]) > before
+    second.drain()
+    assert ledger.arrived == {"hot": list(range(200))}
 
 
 def test_a_key_with_a_backlog_waits_for_its_retry_like_any_other(application: Application, schedule: Schedule) -> None:
