@@ -112,6 +112,7 @@ class Neighbours:
             return []
         rows = connection.execute(queries.read_found(self._tasks), {"ids": wanted})
         there = {task.raw_id: task for task in map(Task._make, rows) if lane_of(task) == lane}
-        found.leave(set(wanted) - there.keys())  # somebody has settled or changed it
-        found.given = [raw_id for raw_id in wanted if raw_id in there]
+        if missing := set(wanted) - there.keys():  # somebody has settled or changed them: what follows may not pass
+            found.leave_keys({found.keys[raw_id] for raw_id in missing})
+        found.given = [raw_id for raw_id in wanted if raw_id in found.keys]
         return [there[raw_id] for raw_id in found.given]

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, update
 
 from asyncflow import Message, Scheduler
-from asyncflow.scheduler import Retry, Unavailable
+from asyncflow.outbox import Task
+from asyncflow.outbox.ids import shard_of_key
+from asyncflow.scheduler import SENT, Retry, Unavailable
 from asyncflow.scheduler.relay.keys import neighbours
+from asyncflow.scheduler.table.queries import ASIDE
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.relay.test_order import (
     MOVED,
@@ -127,6 +130,25 @@ def test_what_commits_late_goes_before_what_its_key_wrote_afterwards(
     assert sorted(arrived) == [*range(EACH), 1000, 1001]
     assert [one for one in arrived if one < 1000] == list(range(EACH))
     assert arrived.index(1000) < arrived.index(1001) == len(arrived) - 1
+
+
+def test_nothing_passes_a_row_of_its_key_that_was_changed_since_it_was_found(sqlite_application: Application) -> None:
+    tasks, keys = sqlite_application.outbox.tasks, crowd(sqlite_application)
+    shard = shard_of_key("hot", sqlite_application.outbox.shard_count)
+    found = neighbours.Neighbours(tasks, clock=lambda: 0.0)
+
+    def read(limit: int) -> list[Task]:
+        with sqlite_application.engine.connect() as connection:
+            return found.read(connection, {(MOVED, shard): {"hot"}}, {shard: 1}, limit)
+
+    first = read(COUNT)
+    assert [(task.key, task.payload) for task in first] == [(key, b"0") for key in keys]
+    found.observe(first, [SENT] * COUNT)
+    with sqlite_application.engine.begin() as connection:
+        is_next = (tasks.c.task_key == keys[0]) & (tasks.c.payload == b"1")
+        assert connection.execute(update(tasks).where(is_next).values(order_time=ASIDE)).rowcount == 1
+    others = [(key, str(number).encode()) for number in range(1, EACH) for key in keys[1:]]
+    assert [(task.key, task.payload) for task in read(COUNT * EACH)] == others
 
 
 def test_a_shard_that_was_anothers_meanwhile_is_walked_over_anew(application: Application, schedule: Schedule) -> None:
