@@ -23,8 +23,8 @@ class LifeSigns:
     """Give signs in the jobs that were entered, and read those of others; any thread may call.
 
     A sign promises that what it tells is worked on for two thirds of a session at the most, unless another sign is
-    answered. While the board is away, what was promised is ``overdue`` at the end of that, and may be had in new
-    epochs, of which no sign tells: nobody takes those, and they are worked on as their leases allow.
+    answered meanwhile. What was promised is ``overdue`` at the end of that, whoever answers later, and may be had in
+    new epochs, of which no sign tells: nobody takes those, and they are worked on as their leases allow.
     """
 
     def __init__(self, board: SignBoard, instance: str, session: SignSession, clock: Callable[[], float]) -> None:
@@ -78,11 +78,13 @@ class LifeSigns:
             return silent
 
     def promise(self, held: Mapping[str, Held]) -> None:
-        """Tell from now on that this is held in these jobs; a board that is away is told nothing."""
+        """Tell from now on that this is held in these jobs; no board that is away, nor while a promise is overdue."""
         with self._looking:
             new = {job: dict(its) for job, its in held.items() if self._promised.get(job, its) != its}
-            if self._is_away or not new:
+            if self._is_away or not new or self.overdue():
                 return
+            if not any(self._promised.values()):
+                self._works_until = self._clock() + self._session.work_seconds
             self._promised |= new
             try:
                 self._exchange()
@@ -128,9 +130,12 @@ class LifeSigns:
         text = f"{self._luck}-{next(self._numbers)}"
         signs = {job: Sign(text, held) for job, held in self._promised.items()}
         seen = self._board.exchange(self._instance, signs)
-        self._works_until = asked_at + self._session.work_seconds
+        answered_at = self._clock()
+        # Not later: others may be taking by the last sign what it told, and do not see this one any more.
+        if answered_at < self._works_until:
+            self._works_until = asked_at + self._session.work_seconds
         others = {job: {name: one for name, one in seen[job].items() if name != self._instance} for job in signs}
-        silent = self._watch.silent(others, asked_at, self._clock())
+        silent = self._watch.silent(others, asked_at, answered_at)
         return {job: self._held_by(job, names) for job, names in silent.items()}
 
     def _held_by(self, job: str, instances: Collection[str]) -> Silent:

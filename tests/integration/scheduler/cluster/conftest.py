@@ -28,6 +28,8 @@ ITEMS = 6
 class Realm:
     """Make registries of instances that know of each other, and let leases run out without waiting."""
 
+    epochs_when_late = 0  # by which one who renews too late has raised what nobody took meanwhile
+
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.made: list[Registry] = []
@@ -133,6 +135,8 @@ class ZooKeeperRealm(Realm):
 
 class SigningRealm(Realm):
     """The same, of instances that give signs of life on a board: who gives none is missed by the others' own clocks."""
+
+    epochs_when_late = 1
 
     def __init__(self, engine: Engine, registry: RedisRegistry | EtcdRegistry) -> None:
         super().__init__(engine)

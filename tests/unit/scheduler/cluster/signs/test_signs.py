@@ -23,6 +23,7 @@ class Wall:
         self.now = 100.0
         self.fault: RegistryAwayError | None = None
         self.swallows_answers = False
+        self.answers_after = 0.0
         self.signs: dict[str, dict[str, Sign]] = {}
 
     def clock(self) -> float:
@@ -35,6 +36,7 @@ class Wall:
             self.signs.setdefault(job, {})[instance] = sign
         if self.swallows_answers:
             raise RegistryAwayError("no answer")
+        self.now += self.answers_after
         return {job: {name: sign.text for name, sign in self.signs[job].items()} for job in signs}
 
     def held_by(self, job: str, instances: Collection[str]) -> dict[str, Held]:
@@ -100,6 +102,33 @@ def test_what_is_told_is_worked_on_for_two_thirds_of_a_session_after_the_last_an
     assert a.overdue() == {JOB: {0: 1}}
     a.withdraw(JOB)
     assert a.rests_at == math.inf
+
+
+@pytest.mark.parametrize("answers_after", [0.0, 1.0])
+def test_a_sign_that_is_answered_when_the_promise_has_run_out_does_not_renew_it(
+    wall: Wall, answers_after: float
+) -> None:
+    a = signs_of(wall, "a")
+    a.promise({JOB: {0: 1}})
+    wall.now += 4.0 - answers_after
+    wall.answers_after = answers_after
+    a.look()
+    assert a.rests_at == 104.0
+    a.promise({JOB: {0: 1, 1: 1}})
+    assert a.overdue() == {JOB: {0: 1}}
+    a.withdraw(JOB)
+    wall.answers_after = 0.0
+    a.promise({JOB: {0: 2}})
+    assert a.overdue() == {}
+    assert a.rests_at == 108.0
+
+
+def test_who_held_nothing_for_long_may_work_on_what_it_promises_now(wall: Wall) -> None:
+    a = signs_of(wall, "a")
+    wall.now += 1000
+    a.promise({JOB: {0: 1}})
+    assert a.overdue() == {}
+    assert a.rests_at == 1104.0
 
 
 def test_a_board_that_is_away_is_promised_nothing(wall: Wall) -> None:
