@@ -54,10 +54,10 @@ class EtcdBoard:
         lost = {job: sign for job, sign in signs.items() if job not in self._put}
         return texts | self._told(instance, lost, lease)
 
-    def held_by(self, job: str, instances: Collection[str]) -> dict[str, Held]:
-        """Return what the last look has read."""
+    def held_by(self, job: str, signs: Mapping[str, str]) -> dict[str, Held]:
+        """Return what the last look has read, together with the signs."""
         read = self._held.get(job, {})
-        return {name: held_of(read[name]) for name in instances if name in read}
+        return {name: held_of(read[name]) for name in signs if name in read}
 
     def take_down(self, job: str, instances: Collection[str]) -> None:
         """Delete the keys of these."""

@@ -47,17 +47,17 @@ class RedisBoard:
     def exchange(self, instance: str, signs: Mapping[str, Sign]) -> dict[str, dict[str, str]]:
         """Put up the signs, and read all of their jobs, in one step and one answer."""
         keys = [key for job in signs for key in (self._signs(job), self._held(job))]
-        texts = [text for sign in signs.values() for text in (sign.text, held_text(sign.held))]
+        # What is held is read later, so it bears the text of its sign.
+        texts = [text for sign in signs.values() for text in (sign.text, f"{sign.text} {held_text(sign.held)}")]
         arguments = [instance, KEPT_MILLISECONDS, *texts]
         answers = self._ask(lambda client: client.register_script(EXCHANGE)(keys=keys, args=arguments))
         return {job: _by_name(answer) for job, answer in zip(signs, answers, strict=True)}
 
-    def held_by(self, job: str, instances: Collection[str]) -> dict[str, Held]:
-        """Read what these held."""
-        names = list(instances)
-        answers = self._ask(lambda client: client.hmget(self._held(job), names))
-        pairs = zip(names, answers, strict=True)
-        return {name: held_of(_text(answer)) for name, answer in pairs if answer is not None}
+    def held_by(self, job: str, signs: Mapping[str, str]) -> dict[str, Held]:
+        """Read what these held; there may be a later sign by now."""
+        answers = self._ask(lambda client: client.hmget(self._held(job), list(signs)))
+        told = {name: _text(answer).partition(" ") for name, answer in zip(signs, answers, strict=True) if answer}
+        return {name: held_of(held) for name, (text, _, held) in told.items() if text == signs[name]}
 
     def take_down(self, job: str, instances: Collection[str]) -> None:
         """Delete the fields of these."""

@@ -33,8 +33,8 @@ class SignBoard(Protocol):
         """
         ...
 
-    def held_by(self, job: str, instances: Collection[str]) -> dict[str, Held]:
-        """Return what the last sign of each of these told that it held; nothing of those that have none."""
+    def held_by(self, job: str, signs: Mapping[str, str]) -> dict[str, Held]:
+        """Return what these signs, whose texts are given by instance, told; nothing of those that were replaced."""
         ...
 
     def take_down(self, job: str, instances: Collection[str]) -> None:

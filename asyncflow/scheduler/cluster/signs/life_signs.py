@@ -136,13 +136,13 @@ class LifeSigns:
             self._works_until = asked_at + self._session.work_seconds
         others = {job: {name: one for name, one in seen[job].items() if name != self._instance} for job in signs}
         silent = self._watch.silent(others, asked_at, answered_at)
-        return {job: self._held_by(job, names) for job, names in silent.items()}
+        return {job: self._held_by(job, {name: others[job][name] for name in names}) for job, names in silent.items()}
 
-    def _held_by(self, job: str, instances: Collection[str]) -> Silent:
-        if not instances:
+    def _held_by(self, job: str, signs: Mapping[str, str]) -> Silent:
+        if not signs:
             return {}
-        told = self._board.held_by(job, instances)
-        return {name: told.get(name, {}) for name in instances}
+        told = self._board.held_by(job, signs)
+        return {name: told.get(name, {}) for name in signs}
 
     def _take_down(self, job: str, instances: Collection[str]) -> None:
         try:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from asyncflow.errors import ForkedError, RegistryRefusedError
 from asyncflow.scheduler.cluster.registry import Registry
+from asyncflow.scheduler.cluster.signs.board import Sign
 from tests.chaos.private_server import PrivateServer
 from tests.support.forking import Child
 from tests.support.proxy import Proxy
@@ -61,6 +62,18 @@ def test_what_a_silent_one_told_that_it_holds_is_free_long_before_its_leases_end
     assert [seen.items[item].is_free for item in (0, 1)] == [True, True]
     b.acquire(JOB, [0, 1])
     assert owned(b) == {0: ("b", 2), 1: ("b", 2), 2: (None, 0), 3: (None, 0)}
+
+
+def test_what_is_held_is_told_of_the_sign_that_was_seen_and_of_no_later_one() -> None:
+    board = own_registry()._board()
+    board.exchange("a", {JOB: Sign("a-0", {0: 1, 2: 7})})
+    seen = board.exchange("b", {JOB: Sign("b-0", {})})[JOB]
+    assert board.held_by(JOB, seen) == {"a": {0: 1, 2: 7}, "b": {}}
+    board.exchange("a", {JOB: Sign("a-1", {0: 2})})
+    assert board.held_by(JOB, seen) == {"b": {}}
+    board.take_down(JOB, ["a", "b"])
+    assert board.held_by(JOB, seen) == {}
+    board.close()
 
 
 def test_what_a_silent_one_took_and_told_nobody_is_its_own_until_its_lease_ends(instances: Instances) -> None:

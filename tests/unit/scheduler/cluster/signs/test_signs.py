@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import pytest
 
@@ -24,6 +24,7 @@ class Wall:
         self.fault: RegistryAwayError | None = None
         self.swallows_answers = False
         self.answers_after = 0.0
+        self.before_held: Callable[[], object] = lambda: None
         self.signs: dict[str, dict[str, Sign]] = {}
 
     def clock(self) -> float:
@@ -39,8 +40,10 @@ class Wall:
         self.now += self.answers_after
         return {job: {name: sign.text for name, sign in self.signs[job].items()} for job in signs}
 
-    def held_by(self, job: str, instances: Collection[str]) -> dict[str, Held]:
-        return {name: self.signs[job][name].held for name in instances}
+    def held_by(self, job: str, signs: Mapping[str, str]) -> dict[str, Held]:
+        self.before_held()
+        found = {name: self.signs[job][name] for name in signs}
+        return {name: sign.held for name, sign in found.items() if sign.text == signs[name]}
 
     def take_down(self, job: str, instances: Collection[str]) -> None:
         for name in instances:
@@ -73,6 +76,21 @@ def test_who_gives_no_other_sign_for_a_session_is_silent_and_what_it_told_is_kno
     assert b.look() == {JOB: {"a": {0: 3, 5: 1}}}
     a.look()
     assert b.look() == {JOB: {}}
+
+
+def test_of_a_silent_one_that_is_back_what_it_tells_by_then_is_not_taken_for_what_it_told(wall: Wall) -> None:
+    a, b = signs_of(wall, "a"), signs_of(wall, "b")
+    a.promise({JOB: {0: 3}})
+    for _ in range(2):
+        b.look()
+        wall.now += 3.0
+
+    def come_back() -> None:
+        a.withdraw(JOB)
+        a.promise({JOB: {0: 4}})
+
+    wall.before_held = come_back
+    assert b.look() == {JOB: {"a": {}}}
 
 
 def test_who_saw_nothing_for_half_a_session_gives_everybody_a_whole_one_anew(wall: Wall) -> None:
