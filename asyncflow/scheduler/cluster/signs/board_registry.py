@@ -40,8 +40,11 @@ class BoardRegistry:
         """Ask the board, then the database; and tell the board what is owned, where that is new."""
         asked_at = self._clock()
         silent = self._signs.look()
-        self._withdraw()
-        views = {job: _seen(view, silent.get(job, {})) for job, view in self._database.views(jobs).items()}
+        overdue = self._own_anew()
+        read = self._database.views({*jobs, *overdue})
+        for job in overdue:
+            self._signs.withdraw(job, self._owned(read[job]))
+        views = {job: _seen(read[job], silent.get(job, {})) for job in jobs}
         for job, names in silent.items():
             if job in views:
                 self._forgettable[job] = frozenset(names) - _known(views[job])
@@ -91,11 +94,15 @@ class BoardRegistry:
         finally:
             self._signs.close()
 
-    def _withdraw(self) -> None:
-        """Own in new epochs what the last sign promised for no longer: nobody may take it by that sign any more."""
-        for job, held in self._signs.overdue().items():
+    def _own_anew(self) -> Collection[str]:
+        """Own in new epochs what the last sign promised for no longer: nobody may take it by that sign any more.
+
+        Return the jobs. A row that somebody has locked may be left out; only a view tells.
+        """
+        overdue = self._signs.overdue()
+        for job, held in overdue.items():
             self._database.take_over(job, held, [self.instance])
-            self._signs.withdraw(job)
+        return overdue.keys()
 
     def _owned(self, view: View) -> dict[int, int]:
         return {item: held.epoch for item, held in view.items.items() if held.owner == self.instance}

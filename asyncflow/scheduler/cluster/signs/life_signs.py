@@ -98,11 +98,11 @@ class LifeSigns:
                 return {}
             return {job: held for job, held in self._promised.items() if held}
 
-    def withdraw(self, job: str) -> None:
-        """Promise nothing of a job any more: what is owned there has other epochs than any sign tells."""
+    def withdraw(self, job: str, owned: Held) -> None:
+        """Promise no more of a job than what is ``owned`` still in an epoch that was told: that stays overdue."""
         with self._looking:
             if job in self._promised:
-                self._promised[job] = {}
+                self._promised[job] = dict(self._promised[job].items() & owned.items())
 
     def forget(self, job: str, instances: Collection[str]) -> None:
         """Take down the signs of the silent of whom nobody knows anything else."""

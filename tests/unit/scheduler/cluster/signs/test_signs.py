@@ -86,7 +86,7 @@ def test_of_a_silent_one_that_is_back_what_it_tells_by_then_is_not_taken_for_wha
         wall.now += 3.0
 
     def come_back() -> None:
-        a.withdraw(JOB)
+        a.withdraw(JOB, {0: 4})
         a.promise({JOB: {0: 4}})
 
     wall.before_held = come_back
@@ -118,7 +118,9 @@ def test_what_is_told_is_worked_on_for_two_thirds_of_a_session_after_the_last_an
     assert a.overdue() == {}
     wall.now += 0.1
     assert a.overdue() == {JOB: {0: 1}}
-    a.withdraw(JOB)
+    a.withdraw(JOB, {0: 1})
+    assert a.rests_at == 104.0
+    a.withdraw(JOB, {0: 2})
     assert a.rests_at == math.inf
 
 
@@ -134,7 +136,7 @@ def test_a_sign_that_is_answered_when_the_promise_has_run_out_does_not_renew_it(
     assert a.rests_at == 104.0
     a.promise({JOB: {0: 1, 1: 1}})
     assert a.overdue() == {JOB: {0: 1}}
-    a.withdraw(JOB)
+    a.withdraw(JOB, {0: 2})
     wall.answers_after = 0.0
     a.promise({JOB: {0: 2}})
     assert a.overdue() == {}
