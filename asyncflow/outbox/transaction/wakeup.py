@@ -6,6 +6,7 @@ A hint only: correctness rests on polling. So it never raises, and it may ring f
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -39,19 +40,23 @@ class Bell:
 
     def __init__(self) -> None:
         self._listeners: tuple[tuple[WakeUp, Place | None], ...] = ()
+        self._changing = threading.Lock()
         leave_at_fork(self)
 
     def leave_to_parent(self) -> None:
         """Ring nobody: who listens is in the parent, and its locks here may be held for ever."""
         self._listeners = ()
+        self._changing = threading.Lock()
 
     def connect(self, listener: WakeUp, place: Place | None = None) -> None:
         """Call ``listener`` with the task types of each commit from now on, on the committing thread."""
-        self._listeners = (*self._listeners, (listener, place))
+        with self._changing:
+            self._listeners = (*self._listeners, (listener, place))
 
     def disconnect(self, listener: WakeUp) -> None:
         """Stop calling ``listener``; unknown ones are ignored."""
-        self._listeners = tuple(known for known in self._listeners if known[0] != listener)
+        with self._changing:
+            self._listeners = tuple(known for known in self._listeners if known[0] != listener)
 
     def on_commit_of(self, target: Session | Connection, task_type: str) -> None:
         """Ring for ``task_type`` when the target's outermost transaction commits."""

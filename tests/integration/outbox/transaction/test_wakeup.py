@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from asyncflow import Message
-from asyncflow.outbox.transaction.wakeup import place_of
+from asyncflow.outbox.transaction.wakeup import Bell, place_of
 from tests.integration.outbox.ways import AsyncWay, Way
 from tests.support.application import Application
 
@@ -166,6 +167,28 @@ def test_a_listener_that_left_hears_nothing(application: Application, way: Way) 
         application.outbox.publish(target, "user.registered", 1)
         application.outbox.bell.disconnect(heard.append)
     assert heard == []
+
+
+def test_who_connects_while_another_disconnects_is_heard_of() -> None:
+    bell, heard = Bell(), list[frozenset[str]]()
+    connecting = threading.Thread(target=bell.connect, args=(heard.append,))
+
+    class Leaving:
+        def __call__(self, types: frozenset[str]) -> None: ...
+
+        def __eq__(self, other: object) -> bool:
+            connecting.start()
+            connecting.join(0.5)  # in which it would be done if nothing kept it waiting
+            return self is other
+
+        __hash__ = object.__hash__
+
+    leaving = Leaving()
+    bell.connect(leaving)
+    bell.disconnect(leaving)
+    connecting.join()
+    bell.ring(frozenset({"order.paid"}))
+    assert heard == [{"order.paid"}]
 
 
 def test_without_a_listener_nothing_listens(application: Application) -> None:
