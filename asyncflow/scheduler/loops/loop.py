@@ -79,10 +79,12 @@ class Loop:
             self._launch()
 
     def _launch(self) -> None:
-        self._thread = threading.Thread(target=self._run, name=f"asyncflow-{self.name}", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name=f"asyncflow-{self.name}", daemon=True)
+        thread.start()  # raises where the system gives no more threads: one that never began cannot be joined
+        self._thread = thread
 
     def _run(self) -> None:
+        self._thread = threading.current_thread()  # a step may ask before whoever started it has gone on
         while not self._stopping.is_set():
             pause = self._step_reporting()
             if pause > 0:

@@ -191,6 +191,26 @@ def test_stop_before_start_keeps_it_from_starting() -> None:
     assert steps.calls == 0
 
 
+def test_a_loop_whose_thread_could_not_be_started_stops_and_can_be_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps, failed = Steps(), Loop("relay", Steps(), Hooks())
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        loop = Loop("relay", steps, Hooks())
+        for one in (failed, loop):
+            with pytest.raises(RuntimeError, match="start new thread"):
+                one.start()
+    assert failed.stop(LONG)
+    loop.start()
+    steps.wait_for(1)
+    assert loop.stop(LONG)
+
+
 def test_start_twice_runs_one_thread(start: Start) -> None:
     steps = Steps()
     loop = start(steps)
