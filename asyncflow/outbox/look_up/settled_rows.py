@@ -53,7 +53,7 @@ class SettledRows:
 
     def keep(self, row: Row[Any], asked_at: float) -> None:
         """Keep a row that was asked for then, if it is settled for good and not too large; drop the longest unseen."""
-        size = _BYTES_A_ROW + sum(len(value) for value in row if isinstance(value, (str, bytes)))
+        size = _BYTES_A_ROW + sum(map(_bytes_of, row))
         if row.status not in FOR_GOOD or size > self._most_bytes:
             return
         with self._lock:
@@ -67,3 +67,9 @@ class SettledRows:
         dropped = self._rows.pop(task_id, None)
         if dropped is not None:
             self._bytes -= dropped.size
+
+
+def _bytes_of(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value.encode(errors="surrogatepass"))
+    return len(value) if isinstance(value, bytes) else 0

@@ -21,8 +21,8 @@ class ARow(tuple[Any, ...]):
     status = property(lambda self: self[1])
 
 
-def row(number: int, status: Status = Status.SUCCESS, size: int = 100) -> Any:
-    return ARow((UUID(int=number), int(status), "x" * size, None))
+def row(number: int, status: Status = Status.SUCCESS, size: int = 100, letter: str = "x") -> Any:
+    return ARow((UUID(int=number), int(status), letter * size, None))
 
 
 def kept(most_bytes: int = ROOM) -> tuple[SettledRows, SimpleNamespace]:
@@ -73,6 +73,15 @@ def test_one_that_is_kept_again_counts_once_and_one_that_is_too_large_drops_noth
     assert numbers(rows) == {1, 2, 3}
     rows.keep(row(5, size=2100), 0.0)
     assert numbers(rows) == {3, 5}
+
+
+def test_a_text_takes_as_much_room_as_its_bytes() -> None:
+    rows, _ = kept()
+    rows.keep(row(1, size=ROOM // 3, letter="流"), 0.0)
+    assert numbers(rows) == set()
+    for number in (2, 3):
+        rows.keep(row(number, size=700, letter="流"), 0.0)
+    assert numbers(rows) == {3}
 
 
 def test_without_room_nothing_is_kept() -> None:
