@@ -11,7 +11,8 @@ from asyncflow.integrations.redis.server import RedisServer
 
 _MOST_CONNECTIONS = 1024
 
-# A token is greater than all before it, also when Redis has lost them: then the time is, in microseconds since 1970.
+# A token is greater than all before it. When Redis has lost them, the time in microseconds since 1970 is, unless the
+# clock is behind, as that of a replica that took over may be.
 # One whose answer was lost asks again in the same name, and has the same lock.
 _ACQUIRE = """
 local holder = redis.call('HGET', KEYS[1], 'holder')
