@@ -71,7 +71,7 @@ class Machinery:
 
     def is_working_here(self) -> bool:
         """Tell whether the caller is on the thread of a loop that works."""
-        return any(loop.is_current() for loop in (*self.staff.loops(), self.staff.charts_loop))
+        return any(loop.is_current() for loop in self._all_loops())
 
     def take_shares(self) -> None:
         """Take part in the cluster with all jobs; raises ShardCountMismatchError, OptionError, or from the database."""
@@ -130,8 +130,11 @@ class Machinery:
 
     # -- what happens meanwhile --------------------------------------------------------------------------
 
+    def _all_loops(self) -> list[Loop]:
+        return [*self.staff.loops(), self.staff.charts_loop, self._cluster_loop]
+
     def _revive(self) -> None:
-        for loop in (*self.staff.loops(), self.staff.charts_loop, self._cluster_loop):
+        for loop in self._all_loops():
             loop.revive()
 
     def _beat_if_due(self) -> None:

@@ -22,7 +22,7 @@ class Branch:
         self.tally = tally
         self.machinery = machinery
         self.is_begun = False
-        self._is_clean = True
+        self._is_clean = False  # until its end has come, and was one
 
     @property
     def name(self) -> str:

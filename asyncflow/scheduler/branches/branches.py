@@ -14,6 +14,7 @@ from asyncflow.scheduler.loops.pulse import Pulse
 
 _PATIENCE_WITH_TRIES_SECONDS = 60.0  # each of which has limits of its own
 _PATIENCE_SECONDS = 3.0  # with databases that have not answered yet, when another one is at work
+_LAST_SECONDS = 5.0  # behind those of a stop, for the last beat and for giving shards back
 
 
 class Branches:
@@ -61,7 +62,7 @@ class Branches:
             branch.tell_stopped()
 
     def end(self, seconds: float) -> bool:
-        """End all at once, within so many seconds; return whether all ended well."""
+        """End all at once, within so many seconds and a few; return whether all ended well."""
         until = time.monotonic() + seconds
         if self._pulse is not None:
             self._pulse.stop(seconds)
@@ -129,5 +130,5 @@ class Branches:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(max(0.0, until + _LAST_SECONDS - time.monotonic()))
         return [*ended, len(ended) == len(threads)]

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from asyncflow import Scheduler, Status
+from asyncflow.events import Hook
 from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application
 from tests.support.databases import fresh_database, open_engine
@@ -27,6 +28,7 @@ class Several:
         self.application = Application(next(iter(engines.values())))
         self.outbox, self.signals = self.application.outbox, self.application.signals
         self.publisher = MemoryPublisher()
+        self.hooks: list[Hook] = []  # of schedulers that are made from now on
         for engine in engines.values():
             self.application.Base.metadata.create_all(engine)
 
@@ -36,7 +38,7 @@ class Several:
         """Return a scheduler of all databases, or by other engines."""
         given = publisher or self.publisher
         publishers = given if isinstance(given, dict) else {"kafka": given}
-        return Scheduler(engines or self.engines, self.outbox, publishers, hooks=[self.signals], **options)
+        return Scheduler(engines or self.engines, self.outbox, publishers, hooks=[self.signals, *self.hooks], **options)
 
     def publish(self, name: str, count: int = 1) -> None:
         """Publish messages in the database of that name, which each tells of."""
