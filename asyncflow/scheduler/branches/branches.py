@@ -28,6 +28,7 @@ class Branches:
         self.by_name: Mapping[str, Branch] = {branch.name: branch for branch in branches}
         self._pulse = pulse  # None for a single one, which has its own
         self._starters: list[Starter] = []
+        self._stop_threads: list[threading.Thread] = []
 
     def __iter__(self) -> Iterator[Branch]:
         return iter(self.by_name.values())
@@ -96,9 +97,10 @@ class Branches:
         return done
 
     def is_working_here(self) -> bool:
-        """Tell whether the caller is on the thread of a loop that works, or of one that begins."""
+        """Tell whether the caller is on the thread of a loop that works, or of one that begins or ends."""
         is_starter = any(starter.is_current() for starter in self._starters)
-        return is_starter or any(branch.machinery.is_working_here() for branch in self)
+        is_of_us = is_starter or threading.current_thread() in self._stop_threads
+        return is_of_us or any(branch.machinery.is_working_here() for branch in self)
 
     def _await_tries(self, tried: threading.Semaphore) -> None:
         """Wait until each was tried once; not for long when there is one that works."""
@@ -123,7 +125,7 @@ class Branches:
         def end(branch: Branch) -> None:
             ended.append(branch.end(until - time.monotonic()))
 
-        threads = [
+        threads = self._stop_threads = [
             threading.Thread(target=end, args=(branch,), name=f"asyncflow-stop-{branch.name}", daemon=True)
             for branch in self
         ]

@@ -40,6 +40,22 @@ def test_a_hook_on_a_thread_of_the_cluster_may_stop_it(spread_files: Several) ->
         assert scheduler.wait(LONG)
 
 
+def test_a_hook_may_call_stop_on_the_threads_that_end_them(spread_files: Several) -> None:
+    def is_of_an_end(event: Event) -> bool:
+        return threading.current_thread().name.startswith("asyncflow-stop-")
+
+    hook = Calling(is_of_an_end, lambda: scheduler.stop())
+    spread_files.hooks.append(hook)
+    scheduler = spread_files.scheduler()
+    scheduler.start()
+    stopped: list[bool] = []
+    thread = threading.Thread(target=lambda: stopped.append(scheduler.stop()), daemon=True)
+    thread.start()
+    thread.join(LONG)
+    assert hook.returned.is_set()
+    assert stopped == [True]
+
+
 def test_a_stop_ends_and_is_not_clean_where_the_end_of_one_hangs(
     spread_files: Several, monkeypatch: pytest.MonkeyPatch, until_the_end: threading.Event
 ) -> None:
