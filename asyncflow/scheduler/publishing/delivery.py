@@ -24,7 +24,7 @@ from asyncflow.scheduler.publishing.envelope import Envelope, are_plain
 from asyncflow.scheduler.publishing.event_envelope import EventEnvelope, envelope_of
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry, Unavailable
 from asyncflow.scheduler.publishing.route import Route
-from asyncflow.scheduler.publishing.waves import LaterWaves, Waves
+from asyncflow.scheduler.publishing.waves import NO_LEASE, LaterWaves, Waves
 
 Prepared = Record | Outcome
 
@@ -54,16 +54,16 @@ class Delivery:
     def deliver(self, tasks: Sequence[Task], lasts: Callable[[], bool] = lambda: True) -> Sequence[Outcome | None]:
         """Return one outcome for each task, in order; None for one that waits behind another of its key.
 
-        Whether the hold of their shards ``lasts`` is asked before each wave but the first. One that was not sent, as it
-        does not or the round took too long, is Unavailable.
+        Whether the hold of their shards ``lasts`` is asked before each wave but the first, and before that as well if
+        it had to wait for its turn. One that was not sent, as it does not or the round took too long, is Unavailable.
         """
         self.seconds_a_wave = None
         prepared = self._prepare(tasks)
         if not any(self._types[name].ordered for name in set(map(_type_of, tasks))):
-            return self._publish_wave(prepared)
+            return self._publish_wave(prepared, lasts)
         waves, later = Waves(tasks, self._types), LaterWaves(lasts)
         while waves.places:
-            waves.take_in(self._publish_wave([prepared[place] for place in waves.places]))
+            waves.take_in(self._publish_wave([prepared[place] for place in waves.places], lasts))
             if waves.places and (reason := later.why_none()):
                 waves.end(Unavailable(reason))
         self.seconds_a_wave = later.seconds_each()
@@ -123,15 +123,15 @@ class Delivery:
 
     # -- publishing --------------------------------------------------------------------------------------
 
-    def _publish_wave(self, prepared: Sequence[Prepared]) -> Sequence[Outcome]:
+    def _publish_wave(self, prepared: Sequence[Prepared], lasts: Callable[[], bool]) -> Sequence[Outcome]:
         if set(map(type, prepared)) == _NOTHING_BUT_RECORDS:
-            return self._publish_apart(cast(Sequence[Record], prepared))
+            return self._publish_in_turn(cast(Sequence[Record], prepared), lasts)
         records = [record for record in prepared if isinstance(record, Record)]
-        outcomes = self._publish_apart(records) if records else ()
+        outcomes = self._publish_in_turn(records, lasts) if records else ()
         published = iter(outcomes)
         return [next(published) if isinstance(record, Record) else record for record in prepared]
 
-    def _publish_apart(self, records: Sequence[Record]) -> Sequence[Outcome]:
+    def _publish_in_turn(self, records: Sequence[Record], lasts: Callable[[], bool]) -> Sequence[Outcome]:
         """Publish when it is this relay's turn, where several share the publisher; see what has become shut since."""
         turn = self.route.turn
         if turn is None:
@@ -139,6 +139,8 @@ class Delivery:
         if not turn.acquire(_MOST_TURN_SECONDS):
             return [Unavailable("not sent, for others were publishing there all the time")] * len(records)
         try:
+            if not lasts():  # another instance may have them in hand by now
+                return [Unavailable(NO_LEASE)] * len(records)
             if self._breakers.seconds_until_probe() > 0:
                 return [Unavailable("not sent, for the destination did not answer others")] * len(records)
             return self._publish_at_once(records)

@@ -10,6 +10,7 @@ from asyncflow.outbox import MessageType, Task
 from asyncflow.scheduler.publishing.order import Key, goes_on, key_of
 from asyncflow.scheduler.publishing.publisher import Outcome, Unavailable
 
+NO_LEASE = "the lease on the shard ran out"
 _MOST_SECONDS = 1.0  # for the waves after the first, and the one that goes on then: all others wait for the round
 
 
@@ -80,7 +81,7 @@ class LaterWaves:
     def why_none(self) -> str:
         """Return why the next wave may not go, nothing if it may; asked between two waves."""
         if not self._lasts():
-            return "the lease on the shard ran out"  # another instance may have them in hand by now
+            return NO_LEASE  # another instance may have them in hand by now
         now = self._clock()
         if not self._count:
             self._began_at = now
