@@ -27,7 +27,7 @@ class Branches:
     def __init__(self, branches: Sequence[Branch], pulse: Pulse | None) -> None:
         self.by_name: Mapping[str, Branch] = {branch.name: branch for branch in branches}
         self._pulse = pulse  # None for a single one, which has its own
-        self._starters: list[Starter] = []
+        self._starters: dict[str, Starter] = {}
         self._stop_threads: list[threading.Thread] = []
 
     def __iter__(self) -> Iterator[Branch]:
@@ -44,8 +44,8 @@ class Branches:
             return
         self._pulse.start()
         tried = threading.Semaphore(0)
-        self._starters = [Starter(branch, tried) for branch in self if not branch.is_begun]
-        for starter in self._starters:
+        self._starters = {branch.name: Starter(branch, tried) for branch in self if not branch.is_begun}
+        for starter in self._starters.values():
             starter.start()
         self._await_tries(tried)
         if not any(branch.is_begun for branch in self):
@@ -67,15 +67,12 @@ class Branches:
         until = time.monotonic() + seconds
         if self._pulse is not None:
             self._pulse.stop(seconds)
-        for starter in self._starters:
+        for starter in self._starters.values():
             starter.stop(0.0)
-        stopped = [starter.stop(until - time.monotonic()) for starter in self._starters]
         if len(self) == 1 or self.is_working_here():
             # On a thread of ours: to another one it would look as if it never ended.
-            ended = [branch.end(until - time.monotonic()) for branch in self]
-        else:
-            ended = self._end_side_by_side(until)
-        return all(stopped) and all(ended)
+            return all([self._end_one(branch, until) for branch in sorted(self, key=lambda one: not one.is_begun)])
+        return all(self._end_side_by_side(until))
 
     def drain(self, hooks: Hooks) -> dict[str, Drained]:
         """Drain one after the other, in this thread; return what each did, by the databases' names.
@@ -98,7 +95,7 @@ class Branches:
 
     def is_working_here(self) -> bool:
         """Tell whether the caller is on the thread of a loop that works, or of one that begins or ends."""
-        is_starter = any(starter.is_current() for starter in self._starters)
+        is_starter = any(starter.is_current() for starter in self._starters.values())
         is_of_us = is_starter or threading.current_thread() in self._stop_threads
         return is_of_us or any(branch.machinery.is_working_here() for branch in self)
 
@@ -112,18 +109,24 @@ class Branches:
                 is_there = any(branch.is_begun for branch in self)
 
     def _give_up(self) -> None:
-        for starter in self._starters:
+        for starter in self._starters.values():
             starter.stop(_PATIENCE_WITH_TRIES_SECONDS)  # the next start may not meet one that still tries
-        errors = [starter.error for starter in self._starters if starter.error is not None]
-        self._starters = []
+        errors = [starter.error for starter in self._starters.values() if starter.error is not None]
+        self._starters = {}
         raise errors[0]
+
+    def _end_one(self, branch: Branch, until: float) -> bool:
+        """End one when it is tried no more; return whether it is not, and ended well."""
+        starter = self._starters.get(branch.name)
+        has_tried = starter is None or starter.stop(until - time.monotonic())
+        return branch.end(until - time.monotonic()) and has_tried
 
     def _end_side_by_side(self, until: float) -> list[bool]:
         """End each on a thread: one whose database is away takes its time."""
         ended: list[bool] = []
 
         def end(branch: Branch) -> None:
-            ended.append(branch.end(until - time.monotonic()))
+            ended.append(self._end_one(branch, until))
 
         threads = self._stop_threads = [
             threading.Thread(target=end, args=(branch,), name=f"asyncflow-stop-{branch.name}", daemon=True)
