@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from asyncflow.events import Hooks, SchedulerStarted, SchedulerStopped
 from asyncflow.scheduler.counters import Counters, Tally
 from asyncflow.scheduler.drain_log import DrainLog
@@ -14,7 +16,8 @@ from asyncflow.scheduler.start_check import require_database
 class Branch:
     """Hold the instance in one database, and its parts; belongs to one process, and is begun and ended once.
 
-    One thread begins and ends it at a time: the one that starts or stops the scheduler, or that of its starter.
+    The thread of its starter begins it, or the one that starts the scheduler; who stops that ends it. Where the end
+    does not wait for a try to begin, the try ends what it has begun.
     """
 
     def __init__(self, instance: Instance, tally: Tally, machinery: Machinery) -> None:
@@ -22,6 +25,8 @@ class Branch:
         self.tally = tally
         self.machinery = machinery
         self.is_begun = False
+        self._is_ending = False
+        self._stop_lock = threading.Lock()
         self._is_clean = False  # until its end has come, and was one
 
     @property
@@ -35,15 +40,37 @@ class Branch:
         return self.machinery.standing.ownership.owner
 
     def begin(self) -> None:
-        """Look at the database and begin; after a failure it may be tried again. Raises what is wrong there."""
+        """Look at the database and begin; after a failure it may be tried again. Raises what is wrong there.
+
+        Does nothing, or undoes it, when it is to end.
+        """
         require_database(self.instance)
-        self.machinery.start()
-        self.is_begun = True
+        if self._is_ending:
+            return
+        try:
+            self.machinery.start()
+        finally:
+            if self._is_ending:
+                self._stop(self.instance.settings.stop_timeout_seconds)
+        self.is_begun = not self._is_ending
+
+    def ask_to_end(self) -> None:
+        """Begin no more; any thread may ask."""
+        self._is_ending = True
 
     def end(self, seconds: float) -> bool:
         """End within so many seconds; return whether all that was in hand is finished."""
-        self._is_clean = self.machinery.stop(seconds)
+        self.ask_to_end()
+        self._is_clean = self._stop(seconds)
         return self._is_clean
+
+    def _stop(self, seconds: float) -> bool:
+        if not self._stop_lock.acquire(timeout=max(0.0, seconds)):
+            return False  # a try that was in hand is at it
+        try:
+            return self.machinery.stop(seconds)
+        finally:
+            self._stop_lock.release()
 
     def drain(self, hooks: Hooks) -> Drained:
         """Work in this thread until nothing is due, as ``hooks`` hear; raises LeasesLostError, or from the database."""

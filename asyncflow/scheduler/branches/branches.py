@@ -67,12 +67,16 @@ class Branches:
         until = time.monotonic() + seconds
         if self._pulse is not None:
             self._pulse.stop(seconds)
+        for branch in self:
+            branch.ask_to_end()
         for starter in self._starters.values():
             starter.stop(0.0)
         if len(self) == 1 or self.is_working_here():
             # On a thread of ours: to another one it would look as if it never ended.
-            return all([self._end_one(branch, until) for branch in sorted(self, key=lambda one: not one.is_begun)])
-        return all(self._end_side_by_side(until))
+            ended = [self._end_one(branch, until) for branch in sorted(self, key=lambda one: not one.is_begun)]
+        else:
+            ended = self._end_side_by_side(until)
+        return all(ended)
 
     def drain(self, hooks: Hooks) -> dict[str, Drained]:
         """Drain one after the other, in this thread; return what each did, by the databases' names.

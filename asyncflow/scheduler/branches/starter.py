@@ -44,5 +44,6 @@ class Starter:
                 self._is_first = False
                 self._tried.release()
         self._loop.ask_to_stop()
-        self.branch.tell_started()
+        if self.branch.is_begun:
+            self.branch.tell_started()
         return 0.0

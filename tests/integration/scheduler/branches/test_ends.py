@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from pkgutil import resolve_name
+from typing import Any
 
 import pytest
 from sqlalchemy import event, func, select
 
-from asyncflow.events import Event, MembersChanged, SchedulerStopped
+from asyncflow.events import Event, MembersChanged, SchedulerStarted, SchedulerStopped
 from asyncflow.scheduler import Scheduler
 from tests.integration.scheduler.branches.several import LONG, Several
 from tests.support.databases import open_engine
@@ -97,6 +99,40 @@ def test_one_that_still_waits_for_its_database_takes_no_time_from_the_end_of_oth
     assert len(stopped) == 1
     ends = {one.database_name: one.clean for one in spread_files.signals.of(SchedulerStopped)}
     assert (ends["db0"], ends["db2"]) == (True, True)
+
+
+@pytest.mark.parametrize("place", ["scheduler.branches.branch.require_database", "scheduler.machinery.place_of"])
+def test_a_try_that_ends_after_the_stop_leaves_nothing_begun(
+    spread_files: Several, monkeypatch: pytest.MonkeyPatch, until_the_end: threading.Event, place: str
+) -> None:
+    monkeypatch.setattr("asyncflow.scheduler.branches.branches._PATIENCE_SECONDS", 0.1)
+    is_asked, late = threading.Event(), spread_files.engines["db1"]
+    asked: Callable[[Any], Any] = resolve_name(f"asyncflow.{place}")
+
+    def ask(of: Any) -> Any:
+        if getattr(of, "engine", of) is late:
+            is_asked.set()
+            until_the_end.wait()
+        return asked(of)
+
+    monkeypatch.setattr(f"asyncflow.{place}", ask)
+    scheduler = spread_files.scheduler(lease_seconds=600.0)
+    scheduler.start()
+    assert is_asked.wait(LONG)
+    assert scheduler.stop(0) is False
+    until_the_end.set()
+    eventually(lambda: "asyncflow-start" not in {thread.name for thread in threading.enumerate()}, LONG)
+    with late.connect() as connection:
+        owners = connection.scalars(select(spread_files.outbox.shards.c.owner)).all()
+        assert set(owners) <= {None}
+        assert connection.scalars(select(spread_files.outbox.instances.c.instance)).all() == []
+    assert spread_files.outbox.bell._listeners == ()
+    for kind in (SchedulerStarted, SchedulerStopped):
+        assert "db1" not in {one.database_name for one in spread_files.signals.of(kind)}
+    eventually(
+        lambda: late.pool.checkedout() == 0,  # type: ignore[attr-defined]
+        LONG,
+    )
 
 
 def hanging_at(spread: Several, name: str, until: threading.Event) -> tuple[Scheduler, threading.Event]:
