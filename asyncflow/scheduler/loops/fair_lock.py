@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+import time
+from bisect import insort
+from itertools import count
 
 
 class FairLock:
@@ -14,21 +16,26 @@ class FairLock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[threading.Event] = deque()
+        self._waiting: list[tuple[float, int, threading.Event]] = []  # by when they asked, and of one moment in turn
+        self._numbers = count()
         self._is_held = False
 
-    def acquire(self, timeout_seconds: float) -> bool:
-        """Wait for it for so long at most; return whether it is held now."""
+    def acquire(self, timeout_seconds: float, asked_at: float | None = None) -> bool:
+        """Wait for it for so long at most; return whether it is held now.
+
+        Who has waited before in vain gives the moment, by the monotonic clock, in which it has asked first.
+        """
         with self._lock:
             if not self._is_held:
                 self._is_held = True
                 return True
-            mine = threading.Event()
-            self._waiting.append(mine)
-        if mine.wait(timeout_seconds):
+            given = threading.Event()
+            mine = (time.monotonic() if asked_at is None else asked_at, next(self._numbers), given)
+            insort(self._waiting, mine)
+        if given.wait(timeout_seconds):
             return True
         with self._lock:
-            if mine.is_set():  # given in this very moment
+            if given.is_set():  # in this very moment
                 return True
             self._waiting.remove(mine)
             return False
@@ -37,6 +44,6 @@ class FairLock:
         """Give it to the next; the holder calls it."""
         with self._lock:
             if self._waiting:
-                self._waiting.popleft().set()
+                self._waiting.pop(0)[-1].set()
             else:
                 self._is_held = False

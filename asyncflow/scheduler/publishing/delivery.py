@@ -49,6 +49,7 @@ class Delivery:
         self._hooks = instance.hooks
         self._wrapping = instance.outbox.hooks
         self._envelopes: dict[str, Envelope | EventEnvelope] = {}
+        self._asked_at: float | None = None  # for a turn, first, by the monotonic clock; None since it had one
         self.seconds_a_wave: float | None = None  # after the first of the last delivery; None if there was no other
 
     def deliver(self, tasks: Sequence[Task], lasts: Callable[[], bool] = lambda: True) -> Sequence[Outcome | None]:
@@ -136,8 +137,11 @@ class Delivery:
         turn = self.route.turn
         if turn is None:
             return self._publish_at_once(records)
-        if not turn.acquire(_MOST_TURN_SECONDS):
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+        if not turn.acquire(_MOST_TURN_SECONDS, self._asked_at):
             return [Unavailable("not sent, for others were publishing there all the time")] * len(records)
+        self._asked_at = None
         try:
             if not lasts():  # another instance may have them in hand by now
                 return [Unavailable(NO_LEASE)] * len(records)

@@ -27,11 +27,11 @@ class Waiting:
         self.turn = turn_of(self.relay)
         assert self.turn.acquire(0.0)
 
-    def step_while(self, meanwhile: Callable[[], None]) -> None:
-        """Step the relay; as soon as it waits, do something and let it have its turn."""
+    def step_while(self, meanwhile: Callable[[], None], behind: int = 0) -> None:
+        """Step the relay; as soon as it waits, with so many others, do something and let it have its turn."""
         thread = threading.Thread(target=self.relay.step, daemon=True)
         thread.start()
-        eventually(lambda: self.turn._waiting, LONG)
+        eventually(lambda: len(self.turn._waiting) > behind, LONG)
         meanwhile()
         self.turn.release()
         thread.join(LONG)
@@ -56,3 +56,27 @@ def test_a_round_whose_lease_ran_out_while_it_waited_is_not_sent(
     waiting.step_while(lambda: waiting.ownership.share.last_until(0.0))
     assert spread_files.sent("db0") == 0
     assert spread_files.settled("db0") == 0
+
+
+def test_a_database_whose_turn_did_not_come_is_the_next_to_have_one(
+    spread_files: Several, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncflow.scheduler.publishing.delivery._MOST_TURN_SECONDS", 0.01)
+    spread_files.publish("db0")
+    waiting = Waiting(spread_files.scheduler(lease_seconds=600.0))
+    waiting.relay.step()  # in vain
+    assert spread_files.sent("db0") == 0
+    sent_before: list[int] = []
+
+    def take() -> None:
+        assert waiting.turn.acquire(LONG)
+        sent_before.append(spread_files.sent("db0"))
+        waiting.turn.release()
+
+    other = threading.Thread(target=take, daemon=True)
+    other.start()
+    eventually(lambda: waiting.turn._waiting, LONG)
+    monkeypatch.setattr("asyncflow.scheduler.publishing.delivery._MOST_TURN_SECONDS", LONG)
+    waiting.step_while(lambda: None, behind=1)
+    other.join(LONG)
+    assert sent_before == [1]

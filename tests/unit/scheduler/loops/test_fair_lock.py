@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from functools import partial
 
 from asyncflow.scheduler.loops.fair_lock import FairLock
@@ -41,6 +42,28 @@ def test_who_does_not_want_to_wait_longer_goes_without_it() -> None:
     assert not lock.acquire(0.001)
     lock.release()
     assert lock.acquire(0.0)
+
+
+def test_who_gave_up_and_asks_again_comes_before_those_who_asked_after_it() -> None:
+    lock, came = FairLock(), list[str]()
+    assert lock.acquire(0.0)
+    asked_at = time.monotonic()
+    assert not lock.acquire(0.001, asked_at)
+
+    def take(name: str, at: float | None) -> None:
+        assert lock.acquire(LONG, at)
+        came.append(name)
+        lock.release()
+
+    threads = []
+    for name, at in (("later", None), ("again", asked_at)):
+        threads.append(threading.Thread(target=take, args=(name, at)))
+        threads[-1].start()
+        eventually(partial(are_waiting, lock, len(threads)))
+    lock.release()
+    for thread in threads:
+        thread.join(LONG)
+    assert came == ["again", "later"]
 
 
 def test_who_lets_go_of_it_does_not_get_it_again_before_those_who_wait() -> None:
