@@ -155,7 +155,7 @@ class Staff:
             Duty("cleaner", self.cleaner.step, self.cleaner.close, is_woken=True),
             Duty("charts", self.chart_writer.step, lambda: None),
         )
-        rota = Rota(duties, self._instance.hooks)
+        rota = Rota(duties, self._instance.hooks, alarms.monitor.was_woken)
         return self._handlers_loop(), Loop("keepers", rota.step, self._instance.hooks, rota.close, alarms.monitor)
 
     def _handlers_loop(self) -> Loop:

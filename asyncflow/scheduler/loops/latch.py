@@ -21,6 +21,7 @@ class Latch:
         self._lock = threading.Lock()
         self._working = True
         self._latched = False
+        self._was_woken = False
         self.ticks = self.misfired = self.coalesced = 0
 
     def wake(self) -> None:
@@ -37,12 +38,19 @@ class Latch:
         """Wait for a wake-up for at most ``seconds``; return whether one came."""
         with self._lock:
             self._working = False
-        woken = self._woken.wait(seconds)
+        self._woken.wait(seconds)
         with self._lock:
             self._working, self._latched = True, False
             # Cleared before the work begins: what wakes from now on is answered by a further run.
-            self._woken.clear()
-        return woken
+            self._was_woken = self._woken.is_set()  # also by one that came as the time was over
+            if self._was_woken:
+                self._woken.clear()
+            return self._was_woken
+
+    def was_woken(self) -> bool:
+        """Tell, once, whether a wake-up ended the last wait; the loop itself asks."""
+        was_woken, self._was_woken = self._was_woken, False
+        return was_woken
 
     def _count(self) -> bool:
         with self._lock:

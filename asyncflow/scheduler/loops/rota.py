@@ -17,7 +17,7 @@ class Duty:
     name: str
     step: Callable[[], float]
     at_end: Callable[[], None]
-    is_woken: bool = False  # steps also when somebody wakes the rota before anything is due
+    is_woken: bool = False  # steps also when somebody wakes the rota
     due_at: float = 0.0
     failures: int = 0
 
@@ -25,19 +25,28 @@ class Duty:
 class Rota:
     """Be the step of one loop that does the work of several; one thread steps it.
 
+    ``was_woken`` tells, once for each wake-up, whether somebody woke that loop.
+
     For many databases in one process: what keeps a table in order is idle nearly always, and five threads for each
     database would be idle with it. A step that waits for the database lets the others of that database wait as well.
     """
 
-    def __init__(self, duties: Sequence[Duty], hooks: Hooks, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        duties: Sequence[Duty],
+        hooks: Hooks,
+        was_woken: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._duties = duties
         self._hooks = hooks
+        self._was_woken = was_woken
         self._clock = clock
 
     def step(self) -> float:
-        """Do what is due; return the seconds until something is."""
-        now = self._clock()
-        due = [one for one in self._duties if one.due_at <= now] or [one for one in self._duties if one.is_woken]
+        """Do what is due, and what is woken; return the seconds until something is due."""
+        was_woken, now = self._was_woken(), self._clock()
+        due = [one for one in self._duties if one.due_at <= now or (was_woken and one.is_woken)]
         for duty in due:
             pause = self._step_reporting(duty)
             duty.due_at = self._clock() + pause
