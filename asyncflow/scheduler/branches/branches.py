@@ -114,7 +114,10 @@ class Branches:
 
     def _give_up(self) -> None:
         for starter in self._starters.values():
-            starter.stop(_PATIENCE_WITH_TRIES_SECONDS)  # the next start may not meet one that still tries
+            starter.give_up(0.0)
+        until = time.monotonic() + _PATIENCE_WITH_TRIES_SECONDS
+        for starter in self._starters.values():
+            starter.give_up(until - time.monotonic())  # the next start may not meet one that still tries
         errors = [starter.error for starter in self._starters.values() if starter.error is not None]
         self._starters = {}
         raise errors[0]

@@ -19,6 +19,8 @@ class Starter:
         self.error: Exception | None = None
         self._tried = tried
         self._is_first = True
+        self._trying = threading.Lock()
+        self._has_given_up = False
         self._loop = Loop("start", self._try, branch.instance.hooks)
 
     def start(self) -> None:
@@ -29,11 +31,29 @@ class Starter:
         """Try no more, and wait for the try in hand; return whether it has ended."""
         return self._loop.stop(seconds)
 
+    def give_up(self, seconds: float) -> bool:
+        """Try no more, and wait for the try in hand, not for hooks that hear of it; return whether it is over."""
+        self._has_given_up = True
+        self._loop.ask_to_stop()
+        is_over = self._trying.acquire(timeout=max(0.0, seconds))
+        if is_over:
+            self._trying.release()
+        return is_over
+
     def is_current(self) -> bool:
         """Tell whether the caller is on its thread."""
         return self._loop.is_current()
 
     def _try(self) -> float:
+        with self._trying:
+            if not self._has_given_up:
+                self._begin()
+        self._loop.ask_to_stop()
+        if self.branch.is_begun:
+            self.branch.tell_started()
+        return 0.0
+
+    def _begin(self) -> None:
         try:
             self.branch.begin()
         except Exception as error:
@@ -43,7 +63,3 @@ class Starter:
             if self._is_first:
                 self._is_first = False
                 self._tried.release()
-        self._loop.ask_to_stop()
-        if self.branch.is_begun:
-            self.branch.tell_started()
-        return 0.0

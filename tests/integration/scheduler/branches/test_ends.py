@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, func, select
 
-from asyncflow.events import Event, MembersChanged, SchedulerStarted, SchedulerStopped
+from asyncflow.errors import TablesMissingError
+from asyncflow.events import Event, MembersChanged, SchedulerStarted, SchedulerStopped, StepFailed
 from asyncflow.scheduler import Scheduler
 from tests.integration.scheduler.branches.several import LONG, Several
 from tests.support.databases import open_engine
@@ -133,6 +134,31 @@ def test_a_try_that_ends_after_the_stop_leaves_nothing_begun(
         lambda: late.pool.checkedout() == 0,  # type: ignore[attr-defined]
         LONG,
     )
+
+
+def test_a_hook_that_stops_while_none_can_be_begun_holds_up_no_start(
+    spread_files: Several, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncflow.scheduler.branches.branches._PATIENCE_WITH_TRIES_SECONDS", 2 * LONG)
+    for engine in spread_files.engines.values():
+        spread_files.application.Base.metadata.drop_all(engine)
+    hook = Calling(lambda heard: isinstance(heard, StepFailed) and heard.loop == "start", lambda: scheduler.stop())
+    spread_files.hooks.append(hook)
+    scheduler = spread_files.scheduler()
+    raised: list[Exception] = []
+
+    def start() -> None:
+        try:
+            scheduler.start()
+        except TablesMissingError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=start, daemon=True)
+    thread.start()
+    thread.join(LONG)
+    assert len(raised) == 1
+    assert hook.returned.wait(LONG)
+    assert scheduler.wait(0)
 
 
 def hanging_at(spread: Several, name: str, until: threading.Event) -> tuple[Scheduler, threading.Event]:
