@@ -43,13 +43,13 @@ class Branches:
                 branch.begin()
             return
         self._pulse.start()
-        tried = threading.Semaphore(0)
-        self._starters = {branch.name: Starter(branch, tried) for branch in self if not branch.is_begun}
-        for starter in self._starters.values():
-            starter.start()
-        self._await_tries(tried)
-        if not any(branch.is_begun for branch in self):
-            self._give_up()
+        self._try_all()
+        if self._is_one_begun():
+            return
+        errors = self._give_up()
+        if not self._is_one_begun():
+            raise errors[0]
+        self._try_all()  # one has begun in this moment, so the others go on trying
 
     def tell_started(self) -> None:
         """Tell that a single one runs; of several, each is told of as it has begun."""
@@ -103,16 +103,27 @@ class Branches:
         is_of_us = is_starter or threading.current_thread() in self._stop_threads
         return is_of_us or any(branch.machinery.is_working_here() for branch in self)
 
+    def _is_one_begun(self) -> bool:
+        return any(branch.is_begun for branch in self)
+
+    def _try_all(self) -> None:
+        tried = threading.Semaphore(0)
+        self._starters = {branch.name: Starter(branch, tried) for branch in self if not branch.is_begun}
+        for starter in self._starters.values():
+            starter.start()
+        self._await_tries(tried)
+
     def _await_tries(self, tried: threading.Semaphore) -> None:
         """Wait until each was tried once; not for long when there is one that works."""
         for _ in self._starters:
-            is_there = any(branch.is_begun for branch in self)
+            is_there = self._is_one_begun()
             while not tried.acquire(timeout=_PATIENCE_SECONDS):
                 if is_there:
                     return
-                is_there = any(branch.is_begun for branch in self)
+                is_there = self._is_one_begun()
 
-    def _give_up(self) -> None:
+    def _give_up(self) -> list[Exception]:
+        """Try no more; return what was wrong with each."""
         for starter in self._starters.values():
             starter.give_up(0.0)
         until = time.monotonic() + _PATIENCE_WITH_TRIES_SECONDS
@@ -120,7 +131,7 @@ class Branches:
             starter.give_up(until - time.monotonic())  # the next start may not meet one that still tries
         errors = [starter.error for starter in self._starters.values() if starter.error is not None]
         self._starters = {}
-        raise errors[0]
+        return errors
 
     def _end_one(self, branch: Branch, until: float) -> bool:
         """End one when it is tried no more; return whether it is not, and ended well."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pkgutil import resolve_name
@@ -14,6 +15,8 @@ from sqlalchemy import event, func, select
 from asyncflow.errors import TablesMissingError
 from asyncflow.events import Event, MembersChanged, SchedulerStarted, SchedulerStopped, StepFailed
 from asyncflow.scheduler import Scheduler
+from asyncflow.scheduler.branches.branch import Branch
+from asyncflow.scheduler.instance import Instance
 from tests.integration.scheduler.branches.several import LONG, Several
 from tests.support.databases import open_engine
 from tests.unit.scheduler.waiting import eventually
@@ -159,6 +162,33 @@ def test_a_hook_that_stops_while_none_can_be_begun_holds_up_no_start(
     assert len(raised) == 1
     assert hook.returned.wait(LONG)
     assert scheduler.wait(0)
+
+
+def test_a_start_raises_nothing_where_one_begins_as_it_gives_up(
+    spread_files: Several, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = spread_files.scheduler()
+    tries, is_tried_again = Counter[str](), threading.Event()
+
+    def require(instance: Instance) -> None:
+        name = instance.database_name
+        tries[name] += 1
+        if tries[name] > 1 and name == "db0":
+            is_tried_again.set()
+            starter = scheduler.branches._starters[name]
+            eventually(starter._loop._stopping.is_set, LONG)  # given up
+        elif tries[name] == 1:
+            assert name == "db0" or is_tried_again.wait(LONG)
+            raise TablesMissingError(name)
+
+    monkeypatch.setattr("asyncflow.scheduler.branches.branch.require_database", require)
+    with scheduler:
+        for branch in scheduler.branches:
+            eventually(partial(is_begun, branch), LONG)
+
+
+def is_begun(branch: Branch) -> bool:
+    return branch.is_begun
 
 
 def hanging_at(spread: Several, name: str, until: threading.Event) -> tuple[Scheduler, threading.Event]:
