@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 from asyncflow.events import Hooks, SchedulerStarted, SchedulerStopped
 from asyncflow.scheduler.counters import Counters, Tally
@@ -82,7 +83,10 @@ class Branch:
                 self.machinery.drain()
             finally:
                 self.machinery.give_shares_back()
-        return log.drained(self.instance.engine)
+        drained = log.drained(self.instance.engine)
+        # Of a breaker that was open before, maybe by another database, no event has told.
+        shut = {name for name, state in self.counters().breakers.items() if state != "closed"}
+        return replace(drained, unreachable=tuple(sorted(shut.union(drained.unreachable))))
 
     def tell_started(self) -> None:
         """Tell the hooks that it runs, and what for."""

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from asyncflow import AsyncScheduler, Scheduler, SimpleJob, TaskContext
 from asyncflow.commands.processes.health import Health, HealthServer
-from asyncflow.errors import OptionError, TablesMissingError, UnknownDatabaseError
+from asyncflow.errors import OptionError, TablesMissingError, UndeliveredError, UnknownDatabaseError
 from asyncflow.events import BreakerChanged, SchedulerStarted, SchedulerStopped, StepFailed, TasksSettled
 from asyncflow.integrations.prometheus import MetricsServer
 from asyncflow.scheduler import Outcome, Record
@@ -109,6 +109,18 @@ def test_a_drain_tells_of_all_together_and_of_each_apart(spread: Several) -> Non
     drained = spread.scheduler().drain(raise_errors=True)
     assert drained.sent == 6
     assert {name: one.sent for name, one in drained.databases.items()} == {"db0": 1, "db1": 2, "db2": 3}
+
+
+def test_a_drain_tells_of_each_that_its_destination_is_away_though_the_first_has_found_it(
+    spread_files: Several,
+) -> None:
+    spread_files.publisher = Switch(away=True)
+    for name in NAMES:
+        spread_files.publish(name)
+    drained = spread_files.scheduler().drain()
+    assert {name: one.unreachable for name, one in drained.databases.items()} == dict.fromkeys(NAMES, ("kafka",))
+    assert drained.unreachable == ("kafka",)
+    assert [type(error) for error in drained.errors] == [UndeliveredError]
 
 
 def test_a_drain_goes_on_where_one_of_them_has_no_tables(spread_files: Several) -> None:
