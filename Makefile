@@ -95,7 +95,7 @@ format: install ## format the code and mend what the linter can
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
-bench: install services ## measure every figure beside its rival: half an hour; a table, a JSON file, charts
+bench: install services ## measure every figure beside its rival: an hour; a table, a JSON file, charts
 	@$(RUN) -m pip install --quiet --group bench
 	@$(RUN) -m benchmarks all
 
