@@ -19,6 +19,7 @@ class Place:
     turn: int = 0  # among those that are due
     busy: bool = False  # a batch is in hand
     begun: bool = False  # a run has begun and is not finished
+    is_marked: bool = False  # the table tells so: what it owed the item before is this run
     misfired: bool = False  # ticks came during the run: one further run follows
     batches: int = 0  # of the run
     failures: int = 0  # in succession
@@ -85,9 +86,14 @@ class Board:
             self._queue(place, now)
 
     def has_run_coming(self, place: Place) -> bool:
-        """Tell whether a run begins by itself, at once or behind the one at work."""
+        """Tell whether a run begins by itself, at once or behind the one at work, or is about to be marked as begun."""
         with self._lock:
-            return place.misfired or (place.due_at is not None and not place.at_work)
+            return place.misfired or (not place.is_marked if place.at_work else place.due_at is not None)
+
+    def mark(self, place: Place) -> None:
+        """Know that the table tells of the run."""
+        with self._lock:
+            place.is_marked = True
 
     def ask(self, place: Place, now: float) -> bool:
         """Let a place have one run more, after that at work; return False if it is at work, and none is latched."""
@@ -108,6 +114,7 @@ class Board:
             place.busy = True
             if not place.begun:
                 place.begun, place.misfired, place.batches, place.began_at = True, False, 0, now
+                place.is_marked = False
             place.batches += 1
             return place
 

@@ -93,6 +93,7 @@ class Runs:
             return True
         if not self._write_marks(place, running=True, misfire=False):
             return False
+        self._board.mark(place)
         place.batches = 1
         own = epochs if place.item == WHOLE_SHARE else {place.item: place.epoch}
         self._contexts[place.item] = self.context(None if place.item == WHOLE_SHARE else place.item, own)

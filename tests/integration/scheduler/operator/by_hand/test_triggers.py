@@ -13,6 +13,8 @@ from asyncflow.errors import OptionError
 from asyncflow.events import JobItemFinished
 from asyncflow.outbox.declarations.periodic_task import NEVER
 from asyncflow.scheduler import Audit
+from asyncflow.scheduler.jobs.marks import Marks
+from asyncflow.scheduler.jobs.summons import Summons
 from asyncflow.scheduler.operator.by_hand.triggers import Triggers
 from asyncflow.scheduler.operator.schedules import Schedules
 from asyncflow.testing import MemoryPublisher
@@ -73,6 +75,37 @@ def test_each_item_runs_once_more_whoever_owns_it(application: Application, moni
         eventually(lambda: len(application.signals.of(JobItemFinished)) >= 12)
     assert counted.runs == dict.fromkeys(range(4), 3)  # and none a fourth time
     assert actions(application) == [("trigger", "ann", "count")] * 3
+
+
+def test_a_call_is_one_run_though_it_is_seen_again_before_that_is_marked(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Counted(application, sharding_total_count=1)
+    looks = 0
+    write, take_owed = Marks.write, Summons.take_owed
+
+    def seen(summons: Summons) -> frozenset[int]:
+        nonlocal looks
+        owed = take_owed(summons)
+        looks += bool(owed)
+        return owed
+
+    def mark_late(marks: Marks, item: int, epoch: int, **values: bool) -> bool:
+        if values.get("running"):
+            before = looks
+            eventually(lambda: looks >= before + 2)  # two, of which the second began after the first was done
+        return write(marks, item, epoch, **values)
+
+    monkeypatch.setattr(Summons, "take_owed", seen)
+    monkeypatch.setattr(Marks, "write", mark_late)
+    with counted.scheduler():
+        eventually(lambda: list(counted.owned()) != [None])
+        counted.call()
+        eventually(lambda: bool(application.signals.of(JobItemFinished)))
+        monkeypatch.setattr(Marks, "write", write)
+        counted.call()
+        eventually(lambda: len(application.signals.of(JobItemFinished)) >= 2)
+    assert counted.runs == {0: 2}
 
 
 def test_what_cannot_run_is_refused_with_the_remedy(sqlite_application: Application) -> None:
