@@ -12,6 +12,7 @@ import orjson
 
 from benchmarks import charts, report
 from benchmarks.backlog import backlog
+from benchmarks.brokers import brokers
 from benchmarks.dead import dead
 from benchmarks.enqueue import enqueue
 from benchmarks.figure import Figure
@@ -44,6 +45,7 @@ class Benchmark(NamedTuple):
 BENCHMARKS: dict[str, Benchmark] = {
     "relay": Benchmark(relay, 120),
     "relay_pg": Benchmark(relay_pg, 120),
+    "brokers": Benchmark(brokers, 120),
     "enqueue": Benchmark(enqueue, 60),
     "latency": Benchmark(latency, 90),
     "tasks": Benchmark(tasks, 100),

@@ -12,6 +12,7 @@ import psycopg
 import pymysql
 
 from benchmarks.ground import TASK_TYPE, Ground
+from benchmarks.rivals.bare_clients import confluent_kafka
 
 Row = Sequence[Any]  # id, key, payload
 Send = Callable[[Sequence[Row]], None]
@@ -78,23 +79,7 @@ def _fetch(connection: Any, cursor: Any, statement: str) -> Sequence[Row]:
 
 def confluent_sender(ground: Ground) -> Send:
     """Return a sender on confluent-kafka: acknowledged by all replicas, idempotent."""
-    from confluent_kafka import Producer
-
-    producer = Producer({"bootstrap.servers": ground.kafka, "acks": "all", "enable.idempotence": True, "linger.ms": 1})
-    failed: list[Any] = []
-
-    def report(error: Any, _: Any) -> None:
-        if error is not None:
-            failed.append(error)
-
-    def send(rows: Sequence[Row]) -> None:
-        for task_id, key, payload in rows:
-            producer.produce(ground.topic, payload, key.encode(), on_delivery=report, headers=[("message-id", task_id)])
-        producer.flush()
-        if failed:
-            raise RuntimeError(f"not delivered: {failed[0]}")
-
-    return send
+    return confluent_kafka(ground.kafka, ground.topic)
 
 
 def kafka_python_sender(ground: Ground) -> Send:
