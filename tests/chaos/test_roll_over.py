@@ -18,7 +18,7 @@ from tests.chaos.rolling_process import ROWS, Warehouse
 from tools.services.process import wait_until
 
 _PROCESS = "tests.chaos.rolling_process"
-_KILLS = {"short": 6, "long": 60}
+_KILLS = {"short": 3, "long": 60}
 _MISSING = ("no such table", "1146", "UndefinedTable", "doesn't exist", "does not exist")
 _MOST_TABLES = 12  # open, ahead, and those that are closed or forgotten while nobody keeps them
 
