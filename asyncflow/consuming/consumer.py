@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
+from asyncflow.callables import is_coroutine
 from asyncflow.consuming.async_effects import AsyncEffects
 from asyncflow.consuming.effects import Effects
 from asyncflow.consuming.subscribers import LOOP, Subscribers
@@ -93,7 +94,7 @@ class BaseConsumer(Startable):
         """
 
         def declare(handler: Any) -> Any:
-            if inspect.iscoroutinefunction(handler) is not self._is_async:
+            if is_coroutine(function_of(handler)) is not self._is_async:
                 raise OptionError(
                     f"{handler.__name__}() is a {'function' if self._is_async else 'coroutine'}; with an "
                     f"{'AsyncEngine make it a coroutine' if self._is_async else 'Engine make it a function'}, or give "

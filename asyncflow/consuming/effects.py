@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from asyncflow.callables import require_done
 from asyncflow.consuming.dead_letter import dead_letter
 from asyncflow.consuming.encrypted import decrypted, readable
 from asyncflow.consuming.received import AnyReceived
@@ -206,7 +207,8 @@ def id_of(message: AnyReceived) -> UUID:
 def _call(subscription: Subscription, given: dict[str, Any], session: Session) -> None:
     handler: Any = subscription.kind.handler
     with Leash():
-        handler(**given, **{SESSION: session})
+        returned = handler(**given, **{SESSION: session})
+    require_done(f"the subscriber {subscription.name!r}", returned)
 
 
 def arguments_of(subscription: Subscription, message: AnyReceived, ctx: TaskContext) -> dict[str, Any]:

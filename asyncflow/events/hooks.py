@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from asyncflow.callables import require_function
 from asyncflow.errors import OptionError
 from asyncflow.events.event import Event
 from asyncflow.leash import Leash
@@ -48,6 +49,7 @@ class Hooks:
         """Hand all further events to ``hook`` as well."""
         if not callable(hook):
             raise OptionError(f"hooks holds {shown(hook)}; give functions that take an event")
+        require_function("a hook", hook)
         self._hooks = (*self._hooks, hook)
 
     def remove(self, hook: Hook) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 
+from asyncflow.callables import require_function
 from asyncflow.errors import OptionError
 from asyncflow.event_log import LoggedHooks
 from asyncflow.events import Hook, StepFailed
@@ -85,6 +86,8 @@ class Notifier:
         self._channels = list(channels)
         if not self._channels:
             raise OptionError("channels is empty; give those that shall be told")
+        for channel in self._channels:
+            require_function("send() of a channel", channel.send)
         self._settings = settings or NotifierSettings()
         self._source = self._settings.source or str(engine.url.database or engine.url.host or "")
         self._severities = self._settings.severities()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Engine
 
+from asyncflow.callables import require_done
 from asyncflow.errors import InvalidArgumentsError, OptionError
 from asyncflow.leash import Leash, on_leash
 from asyncflow.outbox.arguments.signature import Signature
@@ -68,6 +69,7 @@ class HandlerCall:
         arguments = self._arguments(signature)
         with Leash():
             returned = handler(**arguments, **given)
+        self._require_done(returned)
         if self.claim.wants_result:
             self._take(returned)
 
@@ -96,6 +98,7 @@ class HandlerCall:
     async def _await_call(self, **given: Any) -> None:
         handler, signature = self.task_type.handling()
         returned = await on_leash(handler(**self._arguments(signature), **given))
+        self._require_done(returned)
         if self.claim.wants_result:
             self._take(returned)
 
@@ -109,6 +112,9 @@ class HandlerCall:
             await joint.run_async(lambda session: self._await_call(session=session))
         finally:
             self.is_settled = joint.is_committed
+
+    def _require_done(self, returned: Any) -> None:
+        require_done(f"the handler of {self.task_type.name!r}", returned)
 
     def _take(self, returned: Any) -> None:
         """Keep what the handler returned, to be written with the outcome."""

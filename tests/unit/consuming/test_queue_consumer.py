@@ -112,6 +112,18 @@ def test_a_message_is_acknowledged_behind_its_effect_and_one_for_nobody_at_once(
     assert place.queue.left == [[]]
 
 
+def test_a_subscriber_that_returns_its_work_undone_has_not_taken_the_message(place: Place) -> None:
+    async def work() -> None: ...
+
+    @place.consumer.subscribe("coupons", max_retries=0)
+    def coupons(session: Any) -> Any:
+        return work()
+
+    place.queue.steps = [lambda: [received(0)]]
+    place.consumer.run()
+    assert len(place.dead_letters()) == 1
+
+
 def test_a_client_that_fails_is_closed_with_what_is_left_and_another_is_made(place: Place) -> None:
     def fail() -> Sequence[Delivered]:
         raise OSError("the broker has gone")
