@@ -26,6 +26,8 @@ from asyncflow.outbox.arguments.signature import SESSION
 from asyncflow.outbox.declarations.handler_type import function_of
 from asyncflow.outbox.declarations.option_types import HandlerOptions
 from asyncflow.outbox.task_function import Declare
+from asyncflow.outbox.transaction.target import require_transactional
+from asyncflow.scheduler.connections.engine_check import require_connections_of_its_own
 from asyncflow.scheduler.connections.inherited_pools import adopt
 from asyncflow.scheduler.loops.aside import aside
 from asyncflow.scheduler.loops.startable import Startable
@@ -115,7 +117,11 @@ class BaseConsumer(Startable):
         return declare
 
     def run(self) -> None:
-        """Consume on this thread until ``stop`` is called on another; raises ForkedError."""
+        """Consume on this thread until ``stop`` is called on another; raises ForkedError.
+
+        And OptionError or NotTransactionalError for an engine whose connections others use, or that commits each
+        statement.
+        """
         if self._is_async:
             raise OptionError("the engine is an AsyncEngine: await consumer.run_async()")
         self._begin()
@@ -161,9 +167,12 @@ class BaseConsumer(Startable):
                 f"this consumer was started by process {self._used_by}, of which process {os.getpid()} is a fork; "
                 f"make a consumer in the child, or start none before the fork"
             )
+        engine = self._engine.sync_engine if self._is_async else self._engine
+        require_connections_of_its_own(engine)
+        require_transactional(engine)
         with self._lifecycle:
             was_begun, self._started, self._used_by = self._started, True, os.getpid()
-        adopt(self._engine.sync_engine if self._is_async else self._engine)
+        adopt(engine)
         return not was_begun
 
     def _consume(self) -> None:

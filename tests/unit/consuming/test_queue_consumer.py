@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import MetaData, create_engine, select
+from sqlalchemy import MetaData, StaticPool, create_engine, func, insert, select
 from sqlalchemy.exc import OperationalError
 
 from asyncflow import Inbox, Outbox, RetryTask, Status
@@ -16,8 +16,9 @@ from asyncflow.consuming.delivered import Delivered
 from asyncflow.consuming.growing_pause import GrowingPause
 from asyncflow.consuming.options import require_dead_after
 from asyncflow.consuming.queue_consumer import QueueConsumer
-from asyncflow.errors import OptionError
+from asyncflow.errors import NotTransactionalError, OptionError
 from asyncflow.events import AttemptFailed, StepFailed, UntakenMessageSeen
+from asyncflow.outbox.clock import NO_TIME
 
 Step = Callable[[], Sequence[Delivered]]
 
@@ -70,7 +71,7 @@ class Place:
         engine = create_engine(url)
         outbox, inbox = Outbox(metadata), Inbox(metadata)
         metadata.create_all(engine)
-        self.engine, self.outbox = engine, outbox
+        self.engine, self.outbox, self.inbox = engine, outbox, inbox
         self.queue, self.events = ScriptedQueue(), list[Any]()
         self.consumer = ScriptedConsumer(self.queue, engine, outbox, inbox, [self.events.append], 3)
 
@@ -122,6 +123,32 @@ def test_a_subscriber_that_returns_its_work_undone_has_not_taken_the_message(pla
     place.queue.steps = [lambda: [received(0)]]
     place.consumer.run()
     assert len(place.dead_letters()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "options"),
+    [(OptionError, {"poolclass": StaticPool}), (NotTransactionalError, {"isolation_level": "AUTOCOMMIT"})],
+    ids=["shared", "autocommit"],
+)
+def test_an_engine_whose_connections_others_use_or_that_commits_by_itself_is_refused_before_it_is_used(
+    tmp_path: Path, error: type[Exception], options: dict[str, Any]
+) -> None:
+    place = Place(f"sqlite:///{tmp_path}/consumer.db")
+    engine = create_engine(place.engine.url, connect_args={"check_same_thread": False}, **options)
+    consumer = ScriptedConsumer(place.queue, engine, place.outbox, Inbox(MetaData()), [], 3)
+
+    @consumer.subscribe("coupons")
+    def coupons(session: Any) -> None: ...
+
+    with engine.connect() as connection:
+        connection.execute(insert(place.inbox.entries), {"consumer": "a", "message_id": "b", "processed_at": NO_TIME})
+        with pytest.raises(error):
+            consumer.run()
+        with pytest.raises(error):
+            consumer.start()
+        connection.rollback()
+        left = connection.scalar(select(func.count()).select_from(place.inbox.entries))
+    assert left == (error is NotTransactionalError)
 
 
 def test_a_client_that_fails_is_closed_with_what_is_left_and_another_is_made(place: Place) -> None:
