@@ -26,6 +26,7 @@ from asyncflow.outbox.arguments.signature import SESSION
 from asyncflow.outbox.declarations.handler_type import function_of
 from asyncflow.outbox.declarations.option_types import HandlerOptions
 from asyncflow.outbox.task_function import Declare
+from asyncflow.outbox.transaction.engine_loops import is_ours, require_loop
 from asyncflow.outbox.transaction.target import require_transactional
 from asyncflow.scheduler.connections.engine_check import require_connections_of_its_own
 from asyncflow.scheduler.connections.inherited_pools import adopt
@@ -131,13 +132,16 @@ class BaseConsumer(Startable):
         """Consume until ``stop`` is called, or this is cancelled; subscribers run on this loop. Raises ForkedError."""
         if not self._is_async:
             raise OptionError("the engine is no AsyncEngine: call consumer.run()")
-        self._begin()
+        self._begin(asyncio.get_running_loop())
         await self._consume_async()
 
     def start(self) -> None:
-        """Consume on a thread; a second call does nothing. Raises OptionError without subscribers, and ForkedError."""
+        """Consume on a thread; a second call does nothing. Raises OptionError without subscribers, and ForkedError.
+
+        Coroutines get an event loop of their own there: EventLoopError if another one uses the AsyncEngine.
+        """
         if self._begin():
-            run = (lambda: asyncio.run(self._consume_async())) if self._is_async else self._consume
+            run = (lambda: asyncio.run(self._consume_beside())) if self._is_async else self._consume
             threading.Thread(target=run, name="asyncflow-consumer", daemon=True).start()
 
     def stop(self, timeout_seconds: float | None = None) -> bool:
@@ -158,8 +162,11 @@ class BaseConsumer(Startable):
 
     # -- the loop ----------------------------------------------------------------------------------------
 
-    def _begin(self) -> bool:
-        """Let this process be the one that consumes; return whether it had not begun. Raises as ``start``."""
+    def _begin(self, loop: asyncio.AbstractEventLoop | None = None) -> bool:
+        """Let this process be the one that consumes, ``loop`` if it is given; return whether it had not begun.
+
+        Raises as ``start``.
+        """
         if not self.subscriptions:
             raise OptionError("the consumer has no subscribers; decorate functions with @consumer.subscribe(...)")
         if self._is_parents():
@@ -170,6 +177,8 @@ class BaseConsumer(Startable):
         engine = self._engine.sync_engine if self._is_async else self._engine
         require_connections_of_its_own(engine)
         require_transactional(engine)
+        if self._is_async and not self._started:
+            require_loop(engine.pool, loop, "consumer")
         with self._lifecycle:
             was_begun, self._started, self._used_by = self._started, True, os.getpid()
         adopt(engine)
@@ -177,6 +186,11 @@ class BaseConsumer(Startable):
 
     def _consume(self) -> None:
         self._run(Effects(self._engine, self._outbox, self._inbox))
+
+    async def _consume_beside(self) -> None:
+        """Consume on a loop that gives way where the application's own comes to use the engine."""
+        is_ours(asyncio.get_running_loop())
+        await self._consume_async()
 
     async def _consume_async(self) -> None:
         self._loop = asyncio.get_running_loop()

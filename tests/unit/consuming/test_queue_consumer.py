@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import orjson
 import pytest
 from sqlalchemy import MetaData, StaticPool, create_engine, func, insert, select
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from asyncflow import Inbox, Outbox, RetryTask, Status
 from asyncflow.consuming.delivered import Delivered
 from asyncflow.consuming.growing_pause import GrowingPause
 from asyncflow.consuming.options import require_dead_after
 from asyncflow.consuming.queue_consumer import QueueConsumer
-from asyncflow.errors import NotTransactionalError, OptionError
+from asyncflow.errors import EventLoopError, NotTransactionalError, OptionError
 from asyncflow.events import AttemptFailed, StepFailed, UntakenMessageSeen
 from asyncflow.outbox.clock import NO_TIME
 
@@ -149,6 +151,34 @@ def test_an_engine_whose_connections_others_use_or_that_commits_by_itself_is_ref
         connection.rollback()
         left = connection.scalar(select(func.count()).select_from(place.inbox.entries))
     assert left == (error is NotTransactionalError)
+
+
+def test_coroutines_of_a_consumer_use_no_engine_that_another_loop_uses(tmp_path: Path) -> None:
+    metadata, queue, loops = MetaData(), ScriptedQueue(), list[Any]()
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/consumer.db")
+    outbox, inbox = Outbox(metadata), Inbox(metadata)
+    queue.steps = [lambda: [received(0)]]
+
+    def make() -> ScriptedConsumer:
+        consumer = ScriptedConsumer(queue, engine, outbox, inbox, [], 3)
+
+        @consumer.subscribe("coupons", name=f"coupons_{len(outbox.handler_types)}")
+        async def coupons(session: AsyncSession) -> None:
+            loops.append(asyncio.get_running_loop())
+
+        return consumer
+
+    async def application() -> None:
+        beside = make()
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+        with pytest.raises(EventLoopError, match="start the consumer on the loop"):
+            beside.start()
+        await make().run_async()
+        assert loops == [asyncio.get_running_loop()]
+        await engine.dispose()
+
+    asyncio.run(application())
 
 
 def test_a_client_that_fails_is_closed_with_what_is_left_and_another_is_made(place: Place) -> None:
