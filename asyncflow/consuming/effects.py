@@ -39,6 +39,7 @@ from asyncflow.scheduler.table.log_lines import short_error
 from asyncflow.scheduler.worker.task_context import TaskContext
 from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.scheduler.worker.within import call_within
+from asyncflow.text import told
 
 
 class InboxAwayError(AsyncflowError):
@@ -176,8 +177,7 @@ def asking() -> Iterator[None]:
     except (InvalidMessageIdError, CharacterSetError):
         raise
     except Exception as error:
-        told = short_error(f"{type(error).__name__}: {error}")
-        raise InboxAwayError(f"the inbox could not be asked: {told}") from error
+        raise InboxAwayError(f"the inbox could not be asked: {short_error(told(error))}") from error
 
 
 def context_of(subscription: Subscription, message: AnyReceived, attempt: int) -> TaskContext:

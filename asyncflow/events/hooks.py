@@ -10,7 +10,7 @@ from typing import Protocol
 from asyncflow.callables import require_function
 from asyncflow.errors import OptionError
 from asyncflow.events.event import Event
-from asyncflow.leash import Leash
+from asyncflow.leash import Leash, may_go_on
 from asyncflow.text import hide_parameters, shown
 
 
@@ -74,6 +74,8 @@ class Hooks:
                     continue
                 with Leash():
                     hook(event)
-            except Exception as error:
+            except BaseException as error:
+                if not may_go_on(error):
+                    raise
                 hide_parameters(error)
                 logging.getLogger("asyncflow").exception("The hook %r raised on %r", hook, event)
