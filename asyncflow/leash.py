@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
@@ -86,6 +87,15 @@ def led_by(awaited: Any) -> Any:
     """Return the work that something awaited leads on a leash; None if it is no leash."""
     is_leash = getattr(awaited, "gi_code", None) is on_leash.__code__ and awaited.gi_frame is not None
     return awaited.gi_frame.f_locals["work"] if is_leash else None
+
+
+def may_go_on(error: BaseException) -> bool:
+    """Tell whether who called foreign code goes on, whatever that raised.
+
+    ``sys.exit()``, an interrupt or a cancellation end no thread of ours, and so what others wait for; on the main
+    thread they are for the application.
+    """
+    return isinstance(error, Exception) or threading.current_thread() is not threading.main_thread()
 
 
 def end_child(error: BaseException | None) -> NoReturn:

@@ -36,6 +36,15 @@ def shown(value: Any) -> str:
         return a_type_of(value)
 
 
+def told(error: BaseException) -> str:
+    """Return an error's type and text; the type alone where its text cannot be had."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an error that cannot be printed is still an error
+        text = ""
+    return f"{type(error).__name__}: {text}"
+
+
 def a_type_of(value: Any) -> str:
     """Return the name of a value's type with its article: ``an int``."""
     name = type(value).__qualname__.rpartition("<locals>.")[2]

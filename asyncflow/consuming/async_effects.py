@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
+from asyncflow.callables import require_done
 from asyncflow.consuming.effects import Effects, arguments_of, asking, context_of
 from asyncflow.consuming.encrypted import decrypted, readable
 from asyncflow.consuming.received import AnyReceived
@@ -55,7 +56,12 @@ class AsyncEffects(Effects):
         async def effect(session: AsyncSession) -> None:
             given = arguments_of(subscription, message, ctx)
             handler: Any = subscription.kind.handler
-            await await_within(self._outbox.around, ctx, lambda: on_leash(handler(**given, **{SESSION: session})))
+
+            async def call() -> None:
+                returned = await on_leash(handler(**given, **{SESSION: session}))
+                require_done(f"the subscriber {subscription.name!r}", returned)
+
+            await await_within(self._outbox.around, ctx, call)
 
         await self._once(subscription, message, effect)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
+from asyncflow.callables import is_coroutine
 from asyncflow.consuming.async_effects import AsyncEffects
 from asyncflow.consuming.effects import Effects
 from asyncflow.consuming.subscribers import LOOP, Subscribers
@@ -25,6 +26,9 @@ from asyncflow.outbox.arguments.signature import SESSION
 from asyncflow.outbox.declarations.handler_type import function_of
 from asyncflow.outbox.declarations.option_types import HandlerOptions
 from asyncflow.outbox.task_function import Declare
+from asyncflow.outbox.transaction.engine_loops import is_ours, require_loop
+from asyncflow.outbox.transaction.target import require_transactional
+from asyncflow.scheduler.connections.engine_check import require_connections_of_its_own
 from asyncflow.scheduler.connections.inherited_pools import adopt
 from asyncflow.scheduler.loops.aside import aside
 from asyncflow.scheduler.loops.startable import Startable
@@ -93,7 +97,7 @@ class BaseConsumer(Startable):
         """
 
         def declare(handler: Any) -> Any:
-            if inspect.iscoroutinefunction(handler) is not self._is_async:
+            if is_coroutine(function_of(handler)) is not self._is_async:
                 raise OptionError(
                     f"{handler.__name__}() is a {'function' if self._is_async else 'coroutine'}; with an "
                     f"{'AsyncEngine make it a coroutine' if self._is_async else 'Engine make it a function'}, or give "
@@ -114,7 +118,11 @@ class BaseConsumer(Startable):
         return declare
 
     def run(self) -> None:
-        """Consume on this thread until ``stop`` is called on another; raises ForkedError."""
+        """Consume on this thread until ``stop`` is called on another; raises ForkedError.
+
+        And OptionError or NotTransactionalError for an engine whose connections others use, or that commits each
+        statement.
+        """
         if self._is_async:
             raise OptionError("the engine is an AsyncEngine: await consumer.run_async()")
         self._begin()
@@ -124,13 +132,16 @@ class BaseConsumer(Startable):
         """Consume until ``stop`` is called, or this is cancelled; subscribers run on this loop. Raises ForkedError."""
         if not self._is_async:
             raise OptionError("the engine is no AsyncEngine: call consumer.run()")
-        self._begin()
+        self._begin(asyncio.get_running_loop())
         await self._consume_async()
 
     def start(self) -> None:
-        """Consume on a thread; a second call does nothing. Raises OptionError without subscribers, and ForkedError."""
+        """Consume on a thread; a second call does nothing. Raises OptionError without subscribers, and ForkedError.
+
+        Coroutines get an event loop of their own there: EventLoopError if another one uses the AsyncEngine.
+        """
         if self._begin():
-            run = (lambda: asyncio.run(self._consume_async())) if self._is_async else self._consume
+            run = (lambda: asyncio.run(self._consume_beside())) if self._is_async else self._consume
             threading.Thread(target=run, name="asyncflow-consumer", daemon=True).start()
 
     def stop(self, timeout_seconds: float | None = None) -> bool:
@@ -151,8 +162,11 @@ class BaseConsumer(Startable):
 
     # -- the loop ----------------------------------------------------------------------------------------
 
-    def _begin(self) -> bool:
-        """Let this process be the one that consumes; return whether it had not begun. Raises as ``start``."""
+    def _begin(self, loop: asyncio.AbstractEventLoop | None = None) -> bool:
+        """Let this process be the one that consumes, ``loop`` if it is given; return whether it had not begun.
+
+        Raises as ``start``.
+        """
         if not self.subscriptions:
             raise OptionError("the consumer has no subscribers; decorate functions with @consumer.subscribe(...)")
         if self._is_parents():
@@ -160,13 +174,23 @@ class BaseConsumer(Startable):
                 f"this consumer was started by process {self._used_by}, of which process {os.getpid()} is a fork; "
                 f"make a consumer in the child, or start none before the fork"
             )
+        engine = self._engine.sync_engine if self._is_async else self._engine
+        require_connections_of_its_own(engine)
+        require_transactional(engine)
+        if self._is_async and not self._started:
+            require_loop(engine.pool, loop, "consumer")
         with self._lifecycle:
             was_begun, self._started, self._used_by = self._started, True, os.getpid()
-        adopt(self._engine.sync_engine if self._is_async else self._engine)
+        adopt(engine)
         return not was_begun
 
     def _consume(self) -> None:
         self._run(Effects(self._engine, self._outbox, self._inbox))
+
+    async def _consume_beside(self) -> None:
+        """Consume on a loop that gives way where the application's own comes to use the engine."""
+        is_ours(asyncio.get_running_loop())
+        await self._consume_async()
 
     async def _consume_async(self) -> None:
         self._loop = asyncio.get_running_loop()

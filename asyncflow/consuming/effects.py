@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from asyncflow.callables import require_done
 from asyncflow.consuming.dead_letter import dead_letter
 from asyncflow.consuming.encrypted import decrypted, readable
 from asyncflow.consuming.received import AnyReceived
@@ -38,6 +39,7 @@ from asyncflow.scheduler.table.log_lines import short_error
 from asyncflow.scheduler.worker.task_context import TaskContext
 from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.scheduler.worker.within import call_within
+from asyncflow.text import told
 
 
 class InboxAwayError(AsyncflowError):
@@ -175,8 +177,7 @@ def asking() -> Iterator[None]:
     except (InvalidMessageIdError, CharacterSetError):
         raise
     except Exception as error:
-        told = short_error(f"{type(error).__name__}: {error}")
-        raise InboxAwayError(f"the inbox could not be asked: {told}") from error
+        raise InboxAwayError(f"the inbox could not be asked: {short_error(told(error))}") from error
 
 
 def context_of(subscription: Subscription, message: AnyReceived, attempt: int) -> TaskContext:
@@ -206,7 +207,8 @@ def id_of(message: AnyReceived) -> UUID:
 def _call(subscription: Subscription, given: dict[str, Any], session: Session) -> None:
     handler: Any = subscription.kind.handler
     with Leash():
-        handler(**given, **{SESSION: session})
+        returned = handler(**given, **{SESSION: session})
+    require_done(f"the subscriber {subscription.name!r}", returned)
 
 
 def arguments_of(subscription: Subscription, message: AnyReceived, ctx: TaskContext) -> dict[str, Any]:

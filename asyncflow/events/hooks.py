@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from asyncflow.callables import require_function
 from asyncflow.errors import OptionError
 from asyncflow.events.event import Event
-from asyncflow.leash import Leash
+from asyncflow.leash import Leash, may_go_on
 from asyncflow.text import hide_parameters, shown
 
 
@@ -48,6 +49,7 @@ class Hooks:
         """Hand all further events to ``hook`` as well."""
         if not callable(hook):
             raise OptionError(f"hooks holds {shown(hook)}; give functions that take an event")
+        require_function("a hook", hook)
         self._hooks = (*self._hooks, hook)
 
     def remove(self, hook: Hook) -> None:
@@ -72,6 +74,8 @@ class Hooks:
                     continue
                 with Leash():
                     hook(event)
-            except Exception as error:
+            except BaseException as error:
+                if not may_go_on(error):
+                    raise
                 hide_parameters(error)
                 logging.getLogger("asyncflow").exception("The hook %r raised on %r", hook, event)

@@ -249,7 +249,7 @@ def _delay(delay: Any) -> timedelta:
 def _moment(call: Call) -> datetime:
     if call.delay_seconds:
         raise InvalidRunAtError("run_at and delay_seconds are both given; give one of them")
-    if not isinstance(call.run_at, datetime) or call.run_at.tzinfo is None:
+    if not isinstance(call.run_at, datetime) or call.run_at.utcoffset() is None:
         raise InvalidRunAtError(f"run_at is {shown(call.run_at)}; give a datetime with a time zone")
     try:
         return call.run_at.astimezone(timezone.utc)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from asyncflow.callables import is_coroutine
 from asyncflow.outbox import HandlerType, Outbox, RetryTask, Status
 from asyncflow.outbox.arguments.signature import CONTEXT, Signature
 from asyncflow.outbox.encryption.marks import is_encrypted
@@ -21,7 +21,7 @@ from asyncflow.scheduler.worker.transactional.enclosing_commit import work_in
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, Verdict, verdict_of
 from asyncflow.testing.calls import Calls, Committed
 from asyncflow.testing.contexts import task_context
-from asyncflow.testing.performing import within
+from asyncflow.testing.performing import handler_of, within
 from asyncflow.testing.rows import Rows, task_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Attempts:
         self, kind: HandlerType, row: Any, ctx: TaskContext, committed: Committed, results: list[Result]
     ) -> Exception | None:
         """Call the handler; return what it raised. What is no Exception goes on: a test may be asked to end."""
-        handler, signature = kind.handling()
+        handler, signature = handler_of(kind), kind.handling().signature
         if kind.keep_result or takes_result(row.headers):
             most = self._outbox.max_message_bytes
             handler = _telling(handler, lambda returned: results.append(result_of(returned, kind, most)))
@@ -100,7 +100,7 @@ def _telling(handler: Callable[..., Any], tell: Callable[[Any], None]) -> Callab
     async def call_async(**given: Any) -> None:
         tell(await handler(**given))
 
-    return call_async if inspect.iscoroutinefunction(handler) else call
+    return call_async if is_coroutine(handler) else call
 
 
 def _enclosed(enclose: Enclose, call: Callable[[], Any]) -> Any:

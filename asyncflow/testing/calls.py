@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session
 
+from asyncflow.callables import is_coroutine
 from asyncflow.errors import OptionError
 from asyncflow.outbox.arguments.signature import SESSION
 from asyncflow.testing.rolled_back import begin_whole
@@ -43,7 +43,7 @@ class Calls:
 
     def in_session(self, handler: Callable[..., Any], given: dict[str, Any], committed: Committed) -> Callable[[], Any]:
         """Return the call of a transactional handler with a session on a savepoint, which it commits."""
-        if inspect.iscoroutinefunction(handler):
+        if is_coroutine(handler):
             raise OptionError(
                 f"{handler.__qualname__}() is a transactional coroutine, which works in an AsyncSession; "
                 f"give drain() one"
@@ -93,7 +93,7 @@ class AsyncCalls(Calls):
 
     def in_session(self, handler: Callable[..., Any], given: dict[str, Any], committed: Committed) -> Callable[[], Any]:
         """Return the call, of a coroutine with an AsyncSession; it is made after this, and not later."""
-        if not inspect.iscoroutinefunction(handler):
+        if not is_coroutine(handler):
             return super().in_session(handler, given, committed)
         from sqlalchemy.ext.asyncio import AsyncSession
 

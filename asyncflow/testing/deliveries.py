@@ -18,6 +18,7 @@ from asyncflow.scheduler.table.log_lines import short_error
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, Verdict
 from asyncflow.testing.calls import Calls
 from asyncflow.testing.rows import Rows, task_of
+from asyncflow.text import told
 
 if TYPE_CHECKING:
     from asyncflow.outbox.declarations.task_type import Builder
@@ -70,7 +71,7 @@ class Deliveries:
         try:
             return self._routes[kind.destination].publish([record])[0]
         except Exception as error:  # noqa: BLE001 - of one record, as in a relay
-            return Retry(f"{type(error).__name__}: {error}")
+            return Retry(told(error))
 
     def _build(self, row: Any, kind: MessageType, builder: Builder) -> Built:
         task = task_of(row)

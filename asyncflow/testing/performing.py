@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 import orjson
 
+from asyncflow.callables import require_done
 from asyncflow.errors import InvalidArgumentsError
 from asyncflow.outbox import HandlerType, Outbox
 from asyncflow.outbox import payload as payloads
@@ -51,8 +53,23 @@ def within(kind: HandlerType, ctx: TaskContext, call: Callable[[], Any]) -> Any:
 
 
 def handler_of(kind: HandlerType) -> Callable[..., Any]:
-    """Return the handler of a type; raises OptionError for one that is worked elsewhere."""
-    return kind.handling().handler
+    """Return the handler of a type, of which is demanded what a worker demands: work that is done.
+
+    Raises OptionError for one that is worked elsewhere.
+    """
+    handler, whose = kind.handling().handler, f"the handler of {kind.name!r}"
+
+    def call(*given: Any, **named: Any) -> Any:
+        returned = handler(*given, **named)
+        require_done(whose, returned)
+        return returned
+
+    async def call_async(*given: Any, **named: Any) -> Any:
+        returned = await handler(*given, **named)
+        require_done(whose, returned)
+        return returned
+
+    return functools.wraps(handler)(call_async if kind.is_coroutine else call)
 
 
 def given_arguments(kind: HandlerType, ctx: TaskContext, arguments: dict[str, Any]) -> dict[str, Any]:

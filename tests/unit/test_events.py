@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import logging
+import threading
 from typing import Any
 
 import pytest
@@ -66,3 +67,17 @@ def test_a_hook_that_raises_is_reported_and_disturbs_nobody(caplog: pytest.LogCa
 def test_what_is_no_list_of_hooks_is_refused(hooks: Any) -> None:
     with pytest.raises(OptionError, match=r"^hooks (is|holds) .*; give "):
         Hooks(hooks)
+
+
+def test_a_hook_that_exits_ends_no_thread_of_ours_and_keeps_no_other_from_its_event() -> None:
+    def leave(_: Event) -> None:
+        raise SystemExit(3)
+
+    heard: list[Event] = []
+    hooks = Hooks([leave, heard.append])
+    thread = threading.Thread(target=hooks.emit, args=(TickMisfired("a"),))
+    thread.start()
+    thread.join(60)
+    assert heard == [TickMisfired("a")]
+    with pytest.raises(SystemExit):  # on the main thread it is for the application
+        hooks.emit(TickMisfired("b"))

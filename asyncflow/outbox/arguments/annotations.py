@@ -6,7 +6,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.arguments.kind import Kind
@@ -21,16 +21,24 @@ def kinds_of(name: str, handler: Any, parameters: Iterable[inspect.Parameter]) -
     """
     kinds: dict[str, tuple[Kind, Any]] = {}
     for parameter in parameters:
-        if parameter.annotation is parameter.empty:
-            continue
-        annotation = _resolved(name, handler, parameter)
-        try:
-            kind = kind_of(annotation)
-        except OptionError as error:
-            raise OptionError(f"the parameter {parameter.name!r} of {name}(): {error}") from error
-        if kind is not None:
-            kinds[parameter.name] = (kind, annotation)
+        for its_name, annotation in _annotations(name, handler, parameter).items():
+            try:
+                kind = kind_of(annotation)
+            except OptionError as error:
+                raise OptionError(f"the parameter {its_name!r} of {name}(): {error}") from error
+            if kind is not None:
+                kinds[its_name] = (kind, annotation)
     return kinds
+
+
+def _annotations(name: str, handler: Any, parameter: inspect.Parameter) -> dict[str, Any]:
+    """Return the parameter's annotation by its name; of ``**more: Unpack[Fields]`` those of the fields by theirs."""
+    if parameter.annotation is parameter.empty:
+        return {}
+    annotation = _resolved(name, handler, parameter)
+    if getattr(get_origin(annotation), "_name", None) == "Unpack":
+        return get_type_hints(get_args(annotation)[0])
+    return {f"**{parameter.name}" if parameter.kind is parameter.VAR_KEYWORD else parameter.name: annotation}
 
 
 def told(annotation: Any) -> str:

@@ -71,6 +71,8 @@ class _Maker:
         if isinstance(annotation, NewType):
             return self.kind_of(annotation.__supertype__)
         if isinstance(annotation, TypeVar):
+            if annotation.__constraints__:
+                return union_kind([self.kind_of(part) for part in annotation.__constraints__], annotation)
             return self.kind_of(annotation.__bound__ or Any)
         if hasattr(annotation, "__value__") and not isinstance(annotation, type):  # type X = ...
             return self.kind_of(annotation.__value__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -54,10 +54,16 @@ class Signature:
         if not (transactional and is_enclosed):
             _require_session(name, takes=self.takes_session, transactional=transactional)
         own = {key: one for key, one in parameters.items() if key not in (CONTEXT, SESSION)}
-        self._open = any(one.kind is one.VAR_KEYWORD for one in own.values())
+        rest = next((one for one in own.values() if one.kind is one.VAR_KEYWORD), None)
+        self._open = rest is not None
         self._names = frozenset(key for key, one in own.items() if one.kind in _KEYWORDS)
         self._required = frozenset(key for key in self._names if own[key].default is inspect.Parameter.empty)
         self._kinds = kinds_of(name, handler, [one for one in own.values() if one.kind in _KEYWORDS])
+        more = {} if rest is None else kinds_of(name, handler, [rest])
+        self._rest = (
+            None if rest is None else more.pop(f"**{rest.name}", None)
+        )  # of each argument that has no parameter
+        self._kinds |= more
         self._result = _kind_of_result(name, handler) if keeps_result else None
         self._revivers = {key: kind.revive for key, (kind, _) in self._kinds.items() if not kind.is_plain}
         self._deep = frozenset(key for key, (kind, _) in self._kinds.items() if not kind.is_shallow)
@@ -79,10 +85,12 @@ class Signature:
             names = sorted(self._required - arguments.keys())
             missing = ", ".join(names)
             raise InvalidArgumentsError(f"{self._name}() needs {missing}; give {self._told(missing)}", names[0])
-        for key, (kind, annotation) in self._kinds.items():
+        for key, (kind, annotation) in self._kinds_for(arguments).items():
             if key in arguments and not kind.fits(arguments[key]):
                 raise self._unfit(key, arguments[key], annotation)
         deep = self._deep & arguments.keys()
+        if self._rest is not None and not self._rest[0].is_shallow:
+            deep |= self._unnamed(arguments)
         return {**arguments, **{key: self._written(key, arguments[key]) for key in deep}} if deep else arguments
 
     def revive(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -90,12 +98,16 @@ class Signature:
 
         Raises InvalidArgumentsError for what does not fit: a row may be older than the handler's signature.
         """
-        for key, revive in self._revivers.items():
+        revivers = self._revivers
+        if self._rest is not None and not self._rest[0].is_plain:
+            revivers = {**revivers, **dict.fromkeys(self._unnamed(values), self._rest[0].revive)}
+        for key, revive in revivers.items():
             if key in values:
                 try:
                     values[key] = revive(values[key])
                 except (ValueError, TypeError, ArithmeticError) as error:
-                    raise self._unfit(key, values[key], self._kinds[key][1], f": {_line(error)}") from error
+                    annotation = self._kinds_for(values)[key][1]
+                    raise self._unfit(key, values[key], annotation, f": {_line(error)}") from error
         return values
 
     def own(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,7 +124,7 @@ class Signature:
             text = f"{self._name}() needs {', '.join(missing)}, which the message does not have"
             raise InvalidArgumentsError(text, missing[0])
         revived = self.revive(arguments)
-        for key, (kind, annotation) in self._kinds.items():
+        for key, (kind, annotation) in self._kinds_for(revived).items():
             if key in revived and not kind.fits(revived[key]):
                 raise self._unfit(key, revived[key], annotation)
         return revived
@@ -137,7 +149,7 @@ class Signature:
 
     def _written(self, key: str, value: Any) -> orjson.Fragment:
         """Return an argument's JSON, from which the same value is made again."""
-        kind, annotation = self._kinds[key]
+        kind, annotation = self._kinds_for((key,))[key]
         body = encode_argument(value)
         try:
             back = kind.revive(orjson.loads(body))
@@ -146,6 +158,15 @@ class Signature:
         if not is_same(value, back):
             raise self._unfit(key, value, annotation, f": it would come back as {shown(back)}")
         return orjson.Fragment(body)
+
+    def _kinds_for(self, keys: Iterable[str]) -> Mapping[str, tuple[Kind, Any]]:
+        """Return the kinds of the parameters, and of the arguments that only ``**`` takes."""
+        if self._rest is None:
+            return self._kinds
+        return {**dict.fromkeys(self._unnamed(keys), self._rest), **self._kinds}
+
+    def _unnamed(self, keys: Iterable[str]) -> frozenset[str]:
+        return frozenset(keys) - self._names - self._kinds.keys()
 
     def _unfit(self, key: str, value: Any, annotation: Any, why: str = "") -> InvalidArgumentsError:
         return InvalidArgumentsError(

@@ -50,7 +50,8 @@ def union_kind(parts: list[Kind | None], annotation: Any) -> Kind | None:
         revive=revive,
         forms=frozenset().union(*(kind.forms for kind in kinds)),
         is_plain=all(kind.is_plain for kind in kinds),
-        is_shallow=all(kind.is_shallow for kind in kinds),
+        # A Decimal of 32 digits is a UUID's text, too: what comes back is compared where two types are made from texts.
+        is_shallow=all(kind.is_shallow for kind in kinds) and sum(_is_made_of_text(kind) for kind in kinds) < 2,
     )
 
 
@@ -62,6 +63,10 @@ def _overlap(one: Kind, other: Kind) -> bool:
     if common == {TEXT}:
         return any(_takes(one, sample) and _takes(other, sample) for sample in _SAMPLES)
     return bool(common)
+
+
+def _is_made_of_text(kind: Kind) -> bool:
+    return TEXT in kind.forms and not kind.is_plain
 
 
 def _takes(kind: Kind, json: Any) -> bool:

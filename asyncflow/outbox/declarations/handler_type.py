@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from asyncflow.callables import is_coroutine, is_generator
 from asyncflow.errors import InvalidArgumentsError, OptionError, UnknownTaskTypeError
 from asyncflow.outbox.arguments.signature import Signature
 from asyncflow.outbox.declarations.around import Around
@@ -83,8 +83,13 @@ class HandlerType(TaskType):
         handler = function_of(handler)
         if not callable(handler):
             raise OptionError(f"the handler of {self.name!r} is {shown(handler)}; give a function or coroutine")
-        self.around.require_fit(self.name, is_coroutine=inspect.iscoroutinefunction(handler))
-        self.is_coroutine = inspect.iscoroutinefunction(handler)
+        if is_generator(handler):
+            raise OptionError(
+                f"the handler of {self.name!r} is a generator, whose body nobody would run; "
+                f"give a function or a coroutine"
+            )
+        self.is_coroutine = is_coroutine(handler)
+        self.around.require_fit(self.name, is_coroutine=self.is_coroutine)
         if self.is_coroutine:
             engine_loops.watch()
         self.signature = Signature(

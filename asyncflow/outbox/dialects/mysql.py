@@ -29,6 +29,7 @@ _READ_ONLY = frozenset({1290, 1792, 1836})  # --read-only, in a READ ONLY transa
 _ELSEWHERE = _READ_ONLY | {1053, 1047, 1927, 3032, 4031}
 _UNKNOWN_VARIABLE = 1193
 _DUPLICATE = (1062, 1586)
+_NO_LIMIT = 2**64 - 1  # of rows: the default
 _ID_BYTES = 16
 _MOST_ROWS = 500
 _MOST_BYTES = 512 * 1024  # of one statement: half of the smallest max_allowed_packet in use
@@ -146,7 +147,8 @@ class MySQL:
     def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
         """Set variables of the session, and keep their old values in variables of the user's."""
         values = {"innodb_lock_wait_timeout": limits.lock_wait_seconds, "lock_wait_timeout": limits.lock_wait_seconds}
-        values["sql_safe_updates"] = 0  # it refuses an UPDATE that names its rows by more than an index
+        # What --safe-updates sets: updates that name rows by more than an index are refused, and reads cut short.
+        values |= {"sql_safe_updates": 0, "sql_select_limit": _NO_LIMIT, "sql_big_selects": 1}
         if getattr(dialect, "is_mariadb", False):
             values["idle_transaction_timeout"] = limits.idle_transaction_seconds
         kept = ", ".join(f"@asyncflow_{name} = @@SESSION.{name}" for name in values)

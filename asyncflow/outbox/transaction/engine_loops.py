@@ -42,12 +42,12 @@ def watch() -> None:
         event.listen(QueuePool, "checkout", _checked_out)
 
 
-def require_loop(pool: Any, loop: AbstractEventLoop) -> None:
-    """Raise EventLoopError if another loop uses the pool; a loop that has ended uses none."""
+def require_loop(pool: Any, loop: AbstractEventLoop | None, whose: str = "scheduler") -> None:
+    """Raise EventLoopError if another loop uses the pool, with None any at all; a loop that has ended uses none."""
     if _home_of(pool) not in (None, loop):
         raise EventLoopError(
-            "this AsyncEngine is used by another event loop of the process; start the scheduler on the loop that uses "
-            "it, or give it an engine of its own (create_async_engine)"
+            f"this AsyncEngine is used by another event loop of the process; start the {whose} on the loop that uses "
+            f"it, or give it an engine of its own (create_async_engine)"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from asyncflow.callables import require_function
 from asyncflow.errors import OptionError, nearest
 from asyncflow.scheduler.jobs.context import Context
 from asyncflow.scheduler.jobs.references import is_reference, referred
@@ -24,6 +25,7 @@ def error_handler_of(given: Any) -> str | ErrorHandler:
         return given
     handler = referred("error_handler", given) if is_reference(given) else given
     if callable(handler):
+        require_function("error_handler", handler)
         found: ErrorHandler = handler
         return found
     hint = nearest(given, HANDLERS) if isinstance(given, str) else ""

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sized
 from typing import Any, Generic, TypeVar
 
+from asyncflow.callables import require_done, require_function
 from asyncflow.errors import OptionError
 from asyncflow.outbox.tables import JOB_LENGTH
 from asyncflow.scheduler.jobs.context import Context
@@ -79,14 +80,17 @@ class SimpleJob(Job):
         if function is None and type(self).execute is SimpleJob.execute:
             raise OptionError(f"{name!r} has nothing to execute; give a function, or subclass SimpleJob with execute()")
         self._function = self.execute if function is None else function
+        require_function(f"what {name!r} executes", self._function)
+        require_function(f"execute() of {name!r}", self.execute)
 
     def execute(self, context: Any) -> None:
         """Do the work of one item."""
-        self._function(context)
+        require_done(f"what {self.name!r} executes", self._function(context))
 
     def run_batch(self, context: Any) -> bool:
         """Execute once."""
-        self.execute(context)
+        done: Any = self.execute(context)  # type: ignore[func-returns-value]
+        require_done(f"execute() of {self.name!r}", done)
         return False
 
 
@@ -94,6 +98,12 @@ class DataflowJob(Job, Generic[ContextT, DataT]):
     """Fetch data of an item and process them; again and again with ``streaming_process``, until none are left."""
 
     can_stream = True
+
+    def configure(self, settings: JobSettings) -> None:
+        """Do so; raises OptionError for methods that nobody would await, too."""
+        super().configure(settings)
+        require_function(f"fetch_data() of {self.name!r}", self.fetch_data)
+        require_function(f"process_data() of {self.name!r}", self.process_data)
 
     @abstractmethod
     def fetch_data(self, context: ContextT) -> DataT | None:
@@ -108,5 +118,7 @@ class DataflowJob(Job, Generic[ContextT, DataT]):
         data = self.fetch_data(context)
         if data is None or len(data) == 0:
             return False
-        self.process_data(context, data)
+        done: Any = self.process_data(context, data)
+        if done is not None:
+            require_done(f"process_data() of {self.name!r}", done)
         return True

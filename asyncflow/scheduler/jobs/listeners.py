@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from asyncflow.callables import require_function
 from asyncflow.errors import OptionError
 from asyncflow.scheduler.jobs.context import Context
 from asyncflow.scheduler.jobs.references import is_reference, referred
@@ -32,4 +33,6 @@ def listeners_of(given: Any) -> tuple[JobListener, ...]:
     for listener in found:
         if not isinstance(listener, JobListener):
             raise OptionError(f"listeners holds {shown(listener)}; give objects with before(ctx) and after(ctx)")
+        require_function("before() of a listener", listener.before)
+        require_function("after() of a listener", listener.after)
     return found

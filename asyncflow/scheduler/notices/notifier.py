@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 
-from asyncflow.errors import OptionError
+from asyncflow.callables import require_function
+from asyncflow.errors import ForkedError, OptionError
 from asyncflow.event_log import LoggedHooks
 from asyncflow.events import Hook, StepFailed
 from asyncflow.leash import Leash
@@ -85,6 +87,8 @@ class Notifier:
         self._channels = list(channels)
         if not self._channels:
             raise OptionError("channels is empty; give those that shall be told")
+        for channel in self._channels:
+            require_function("send() of a channel", channel.send)
         self._settings = settings or NotifierSettings()
         self._source = self._settings.source or str(engine.url.database or engine.url.host or "")
         self._severities = self._settings.severities()
@@ -92,13 +96,22 @@ class Notifier:
         self._hooks = LoggedHooks(hooks)
         self._stopping = threading.Event()
         self._loop = Loop(_LOOP, self.step, self._hooks)
+        self._started_by: int | None = None
 
     def start(self) -> None:
-        """Look from now on."""
+        """Look from now on; raises ForkedError if the parent of this process has started it."""
+        if self._is_parents():
+            raise ForkedError(
+                f"this notifier was started by process {self._started_by}, of which process {os.getpid()} is a fork; "
+                f"make one in the child, or start none before the fork"
+            )
+        self._started_by = os.getpid()
         self._loop.start()
 
     def stop(self) -> bool:
-        """Look no more; return whether a notice that was being sent has ended in time."""
+        """Look no more; return whether a notice that was being sent has ended in time. Does nothing in a fork."""
+        if self._is_parents():
+            return True
         self._stopping.set()
         return self._loop.stop(self._settings.stop_timeout_seconds)
 
@@ -110,6 +123,9 @@ class Notifier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _is_parents(self) -> bool:
+        return self._started_by not in (None, os.getpid())
 
     def step(self) -> float:
         """Look if nobody has lately, and tell what is new; return the seconds until the next look."""

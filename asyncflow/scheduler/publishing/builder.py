@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
 
 from asyncflow.errors import BuilderError, ConnectionSilentError, PayloadNotSerializableError
 from asyncflow.events import BuilderFailed, Hooks
-from asyncflow.leash import Leash
+from asyncflow.leash import Leash, may_go_on
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.declarations.task_type import MessageType
 from asyncflow.outbox.message import SPARE_BYTES, event_bytes, size_of
@@ -17,6 +17,7 @@ from asyncflow.outbox.task import Task
 from asyncflow.scheduler.connections.calls import Patience, ThreadCalls, WatchedSession
 from asyncflow.scheduler.connections.moves import end_left_ones, leaving
 from asyncflow.scheduler.publishing.publisher import Rejected, Retry
+from asyncflow.text import a_type_of, told
 
 
 class Body(NamedTuple):
@@ -46,7 +47,9 @@ def build(site: Site, task_type: MessageType, tasks: Sequence[Task]) -> list[Bui
     """
     try:
         built = _call(site, task_type, tasks)
-    except Exception as error:  # noqa: BLE001 - user code; the error goes into the task's log
+    except BaseException as error:  # user code; the error goes into the task's log
+        if not may_go_on(error):
+            raise
         site.hooks.emit(BuilderFailed(task_type.name, len(tasks), error))
         if len(tasks) == 1 or isinstance(error, ConnectionSilentError):
             return [failed(error)] * len(tasks)
@@ -67,7 +70,13 @@ def _call(site: Site, task_type: MessageType, tasks: Sequence[Task]) -> list[Any
         calls.handed_out(),
         Leash(),
     ):
-        built = list(builder(session, tasks))
+        returned: Any = builder(session, tasks)
+        if isinstance(returned, (str, bytes, Mapping, Set)):
+            raise BuilderError(
+                f"the builder of {task_type.name!r} returned {a_type_of(returned)}, which is not one payload for each "
+                f"task, in order; return a list"
+            )
+        built = list(returned)
     if len(built) != len(tasks):
         raise BuilderError(
             f"the builder of {task_type.name!r} returned {len(built)} payloads for {len(tasks)} tasks; "
@@ -98,6 +107,6 @@ def encoded(payload: Any, task: Task, task_type: MessageType, max_bytes: int) ->
     return body
 
 
-def failed(error: Exception) -> Retry:
+def failed(error: BaseException) -> Retry:
     """Return the outcome of a builder that raised."""
-    return Retry(f"{type(error).__name__}: {error}")
+    return Retry(told(error))

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from operator import attrgetter
-from typing import cast
+from typing import Any, cast
 
 from asyncflow.errors import PublisherError
 from asyncflow.events import PublisherFailed, TasksPublished
-from asyncflow.leash import Leash
+from asyncflow.leash import Leash, may_go_on
 from asyncflow.outbox import Task
 from asyncflow.outbox.declarations.outbox_hooks import StandingAround
 from asyncflow.outbox.payload import JSON
@@ -22,9 +22,10 @@ from asyncflow.scheduler.publishing.ciphers import Ciphers
 from asyncflow.scheduler.publishing.delivering import Delivering
 from asyncflow.scheduler.publishing.envelope import Envelope, are_plain
 from asyncflow.scheduler.publishing.event_envelope import EventEnvelope, envelope_of
-from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry, Unavailable
+from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry, Sent, Unavailable
 from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.publishing.waves import NO_LEASE, LaterWaves, Waves
+from asyncflow.text import shown, told
 
 Prepared = Record | Outcome
 
@@ -203,21 +204,34 @@ class Delivery:
             with Leash():
                 outcomes = self.route.publisher.publish(records)
             _require_outcomes(self.route.destination, outcomes, records)
-            return outcomes
-        except Exception as error:  # noqa: BLE001 - a record that breaks the client must not hold up the others
+            return outcomes if outcomes.count(SENT) == len(records) else list(map(_in_words, outcomes))
+        except BaseException as error:  # a record that breaks the client must not hold up the others
+            if not may_go_on(error):
+                raise
             self._hooks.emit(PublisherFailed(self.route.destination, len(records), error))
             if len(records) == 1:
-                return [Retry(f"{type(error).__name__}: {error}")]
+                return [Retry(told(error))]
             return [self._publish([record])[0] for record in records]
 
 
 def _require_outcomes(destination: str, outcomes: Sequence[Outcome], records: Sequence[Record]) -> None:
     if len(outcomes) == len(records) == outcomes.count(SENT):
         return
-    if len(outcomes) != len(records) or not all(
-        outcome is SENT or isinstance(outcome, Outcome) for outcome in outcomes
-    ):
+    if len(outcomes) != len(records) or not all(outcome is SENT or _is_sound(outcome) for outcome in outcomes):
         raise PublisherError(
             f"the publisher of {destination!r} returned {outcomes!r:.80} for {len(records)} records; "
             f"return one of Sent, Retry, Unavailable and Rejected for each, in order"
         )
+
+
+def _is_sound(outcome: Any) -> bool:
+    """Tell whether it is an outcome, and asks for a number of seconds if it asks for any."""
+    return isinstance(outcome, Outcome) and isinstance(getattr(outcome, "after_seconds", 0.0), (int, float))
+
+
+def _in_words(outcome: Outcome) -> Outcome:
+    """Return the outcome with its error as text, as which a row keeps it."""
+    if isinstance(outcome, Sent) or isinstance(outcome.error, str):
+        return outcome
+    error: Any = outcome.error
+    return outcome._replace(error=told(error) if isinstance(error, BaseException) else shown(error))

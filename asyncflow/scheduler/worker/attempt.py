@@ -44,6 +44,11 @@ class Attempt(HandlerCall):
     end_calls: Callable[[], Any] = lambda: None  # of the database, that a transactional handler waits for
 
     @property
+    def is_wanted(self) -> bool:
+        """Tell whether what the handler does counts."""
+        return not self.is_over
+
+    @property
     def began_at(self) -> float:
         """Return when it began, on the monotonic clock."""
         return self.overdue_at - self.task_type.max_processing_time_seconds

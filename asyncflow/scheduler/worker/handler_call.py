@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from sqlalchemy import Engine
 
+from asyncflow.callables import require_done
 from asyncflow.errors import InvalidArgumentsError, OptionError
 from asyncflow.leash import Leash, on_leash
 from asyncflow.outbox.arguments.signature import Signature
@@ -23,6 +27,9 @@ from asyncflow.scheduler.worker.task_context import TaskContext
 from asyncflow.scheduler.worker.transactional.async_joint_commit import AsyncJointCommit
 from asyncflow.scheduler.worker.transactional.enclosing_commit import EnclosingCommit
 from asyncflow.scheduler.worker.transactional.joint_commit import JointCommit
+from asyncflow.scheduler.worker.transactional.tries import Tries
+
+JointT = TypeVar("JointT", JointCommit, EnclosingCommit)
 
 
 class Tools(NamedTuple):
@@ -68,6 +75,7 @@ class HandlerCall:
         arguments = self._arguments(signature)
         with Leash():
             returned = handler(**arguments, **given)
+        self._require_done(returned)
         if self.claim.wants_result:
             self._take(returned)
 
@@ -76,26 +84,44 @@ class HandlerCall:
         engine = self.tools.engine
         if engine is None:
             raise no_engine(self.task_type.name)
-        self.joint = joint = JointCommit(self.tools.source, engine, self.claim)
-        try:
-            joint.run(lambda session: self._call_handler(session=session))
-        finally:
-            self.is_settled = joint.is_committed
+        self._try(
+            engine,
+            lambda: JointCommit(self.tools.source, engine, self.claim),
+            lambda joint: joint.run(lambda session: self._call_handler(session=session)),
+        )
 
     def _call_enclosed(self) -> None:
         """Call the handler in the application's own transaction, whose commit settles the task as well."""
         engine, enclose = self.tools.engine, self.task_type.enclose
         if engine is None or enclose is None:
             raise no_engine(self.task_type.name)
-        self.joint = joint = EnclosingCommit(self.tools.source, engine, self.claim, enclose)
-        try:
-            joint.run(self._call_handler)
-        finally:
-            self.is_settled = joint.is_committed
+        self._try(
+            engine,
+            lambda: EnclosingCommit(self.tools.source, engine, self.claim, enclose),
+            lambda joint: joint.run(self._call_handler),
+        )
+
+    def _try(self, engine: Engine, begin: Callable[[], JointT], run: Callable[[JointT], None]) -> None:
+        """Run a transaction; once more, a few times, where it was given up for another one's sake."""
+        tries = Tries(engine)
+        while True:
+            self.joint = joint = begin()
+            try:
+                run(joint)
+            except Exception as error:
+                pause = tries.pause_after(error) if self._may_try(joint) else None
+                if pause is None:
+                    raise
+            else:
+                return
+            finally:
+                self.is_settled = joint.is_committed
+            time.sleep(pause)
 
     async def _await_call(self, **given: Any) -> None:
         handler, signature = self.task_type.handling()
         returned = await on_leash(handler(**self._arguments(signature), **given))
+        self._require_done(returned)
         if self.claim.wants_result:
             self._take(returned)
 
@@ -104,11 +130,32 @@ class HandlerCall:
         tools = self.tools
         if tools.engine is None or tools.at_home is None:
             raise no_async_engine(self.task_type.name)
-        self.joint = joint = AsyncJointCommit(tools.source, tools.engine, tools.at_home.engine, self.claim)
-        try:
-            await joint.run_async(lambda session: self._await_call(session=session))
-        finally:
-            self.is_settled = joint.is_committed
+        tries = Tries(tools.engine)
+        while True:
+            self.joint = joint = AsyncJointCommit(tools.source, tools.engine, tools.at_home.engine, self.claim)
+            try:
+                await joint.run_async(lambda session: self._await_call(session=session))
+            except Exception as error:
+                pause = tries.pause_after(error) if self._may_try(joint) else None
+                if pause is None:
+                    raise
+            else:
+                return
+            finally:
+                self.is_settled = joint.is_committed
+            await asyncio.sleep(pause)
+
+    def _may_try(self, joint: JointCommit | EnclosingCommit) -> bool:
+        """Tell whether the handler may be called once more in this attempt: nothing of it stands."""
+        return joint.is_open and self.is_wanted
+
+    @property
+    def is_wanted(self) -> bool:
+        """Tell whether what the handler does counts."""
+        return True
+
+    def _require_done(self, returned: Any) -> None:
+        require_done(f"the handler of {self.task_type.name!r}", returned)
 
     def _take(self, returned: Any) -> None:
         """Keep what the handler returned, to be written with the outcome."""

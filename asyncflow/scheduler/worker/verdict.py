@@ -13,6 +13,7 @@ from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.loops.settled_events import Ending
 from asyncflow.scheduler.table.log_lines import innermost_frames, short_error
+from asyncflow.text import told
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,13 @@ def verdict_of(error: BaseException | None, task_type: TaskType, attempt: int, m
     """Judge attempt number ``attempt`` (1 for the first) by what the handler raised; None if it returned."""
     if error is None:
         return SUCCEEDED
+    try:
+        return _of_error(error, task_type, attempt, max_retries)
+    except Exception as fault:  # noqa: BLE001 - a signal of the application's own class may lack what ours have
+        return _of_error(fault, task_type, attempt, max_retries)
+
+
+def _of_error(error: BaseException, task_type: TaskType, attempt: int, max_retries: int) -> Verdict:
     if isinstance(error, NotDone):
         return Verdict(Status.PENDING, error.delay_seconds, short_error(error.reason), is_spent=False)
     if isinstance(error, CancelTask):
@@ -103,8 +111,4 @@ def judged(outcome: str, delay_seconds: float | None, error: str, kind: TaskType
 
 
 def _told(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - an error that cannot be printed is still an error
-        text = ""
-    return short_error(f"{type(error).__name__}: {text}")
+    return short_error(told(error))

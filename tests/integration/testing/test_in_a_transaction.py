@@ -285,3 +285,23 @@ def test_which_outbox_is_meant_is_asked_where_it_is_not_clear(home: Application,
 def test_time_passes_by_seconds_that_can_be(home: Application, session: Session, seconds: Any) -> None:
     with pytest.raises(OptionError, match="seconds is"):
         advance(session, seconds, outbox=home.outbox)
+
+
+def test_work_that_is_only_returned_fails_in_a_test_as_it_does_in_a_worker(
+    sqlite_application: Application,
+) -> None:
+    async def work() -> None: ...
+
+    @sqlite_application.outbox.task("grant", transactional=True, max_retries=0)
+    def grant(session: Session) -> Any:
+        session.add(sqlite_application.User(account_no="A1"))
+        return work()
+
+    with rolled_back(sqlite_application.engine) as session:
+        with pytest.raises(OptionError, match="nothing was done"):
+            perform(grant, session=session)
+        session.expunge_all()
+        sqlite_application.outbox.enqueue(session, "grant")
+        with pytest.raises(OptionError, match="nothing was done"):
+            drain(session, outbox=sqlite_application.outbox)
+        assert session.scalar(select(func.count()).select_from(sqlite_application.User)) == 0

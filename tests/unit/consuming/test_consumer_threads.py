@@ -24,7 +24,7 @@ class Idle(BaseConsumer):
 metadata = MetaData()
 """
 OF_FUNCTIONS = """
-consumer = Idle(create_engine("sqlite:///:memory:"), Outbox(metadata), Inbox(metadata), [])
+consumer = Idle(create_engine("sqlite:///none.db"), Outbox(metadata), Inbox(metadata), [])
 
 @consumer.subscribe("moved")
 def move(session, payload=None): ...

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import MetaData, create_engine, select
+from sqlalchemy import MetaData, StaticPool, create_engine, func, insert, select
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from asyncflow import Inbox, Outbox, RetryTask, Status
 from asyncflow.consuming.delivered import Delivered
 from asyncflow.consuming.growing_pause import GrowingPause
 from asyncflow.consuming.options import require_dead_after
 from asyncflow.consuming.queue_consumer import QueueConsumer
-from asyncflow.errors import OptionError
+from asyncflow.errors import EventLoopError, NotTransactionalError, OptionError
 from asyncflow.events import AttemptFailed, StepFailed, UntakenMessageSeen
+from asyncflow.outbox.clock import NO_TIME
 
 Step = Callable[[], Sequence[Delivered]]
 
@@ -70,7 +73,7 @@ class Place:
         engine = create_engine(url)
         outbox, inbox = Outbox(metadata), Inbox(metadata)
         metadata.create_all(engine)
-        self.engine, self.outbox = engine, outbox
+        self.engine, self.outbox, self.inbox = engine, outbox, inbox
         self.queue, self.events = ScriptedQueue(), list[Any]()
         self.consumer = ScriptedConsumer(self.queue, engine, outbox, inbox, [self.events.append], 3)
 
@@ -110,6 +113,72 @@ def test_a_message_is_acknowledged_behind_its_effect_and_one_for_nobody_at_once(
     assert place.queue.done == ["0", "1", "2"]
     assert place.consumer.topics == [["coupons"]]
     assert place.queue.left == [[]]
+
+
+def test_a_subscriber_that_returns_its_work_undone_has_not_taken_the_message(place: Place) -> None:
+    async def work() -> None: ...
+
+    @place.consumer.subscribe("coupons", max_retries=0)
+    def coupons(session: Any) -> Any:
+        return work()
+
+    place.queue.steps = [lambda: [received(0)]]
+    place.consumer.run()
+    assert len(place.dead_letters()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "options"),
+    [(OptionError, {"poolclass": StaticPool}), (NotTransactionalError, {"isolation_level": "AUTOCOMMIT"})],
+    ids=["shared", "autocommit"],
+)
+def test_an_engine_whose_connections_others_use_or_that_commits_by_itself_is_refused_before_it_is_used(
+    tmp_path: Path, error: type[Exception], options: dict[str, Any]
+) -> None:
+    place = Place(f"sqlite:///{tmp_path}/consumer.db")
+    engine = create_engine(place.engine.url, connect_args={"check_same_thread": False}, **options)
+    consumer = ScriptedConsumer(place.queue, engine, place.outbox, Inbox(MetaData()), [], 3)
+
+    @consumer.subscribe("coupons")
+    def coupons(session: Any) -> None: ...
+
+    with engine.connect() as connection:
+        connection.execute(insert(place.inbox.entries), {"consumer": "a", "message_id": "b", "processed_at": NO_TIME})
+        with pytest.raises(error):
+            consumer.run()
+        with pytest.raises(error):
+            consumer.start()
+        connection.rollback()
+        left = connection.scalar(select(func.count()).select_from(place.inbox.entries))
+    assert left == (error is NotTransactionalError)
+
+
+def test_coroutines_of_a_consumer_use_no_engine_that_another_loop_uses(tmp_path: Path) -> None:
+    metadata, queue, loops = MetaData(), ScriptedQueue(), list[Any]()
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/consumer.db")
+    outbox, inbox = Outbox(metadata), Inbox(metadata)
+    queue.steps = [lambda: [received(0)]]
+
+    def make() -> ScriptedConsumer:
+        consumer = ScriptedConsumer(queue, engine, outbox, inbox, [], 3)
+
+        @consumer.subscribe("coupons", name=f"coupons_{len(outbox.handler_types)}")
+        async def coupons(session: AsyncSession) -> None:
+            loops.append(asyncio.get_running_loop())
+
+        return consumer
+
+    async def application() -> None:
+        beside = make()
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+        with pytest.raises(EventLoopError, match="start the consumer on the loop"):
+            beside.start()
+        await make().run_async()
+        assert loops == [asyncio.get_running_loop()]
+        await engine.dispose()
+
+    asyncio.run(application())
 
 
 def test_a_client_that_fails_is_closed_with_what_is_left_and_another_is_made(place: Place) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import UserDict
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 from enum import Enum
 from typing import Any
 
@@ -18,18 +18,20 @@ from asyncflow.errors import (
     InvalidHeadersError,
     InvalidKeyError,
     InvalidPriorityError,
+    InvalidRunAtError,
     PayloadMissingError,
     PayloadNotSerializableError,
     PayloadTooLargeError,
     RefusedError,
 )
-from asyncflow.outbox import Message, MessageType, Status, task_table
+from asyncflow.outbox import Call, HandlerType, Message, MessageType, Status, task_table
 from asyncflow.outbox.ids import shard_of
-from asyncflow.outbox.message import MAX_HEADERS_BYTES, MAX_PRIORITY, Door, row_of
+from asyncflow.outbox.message import MAX_HEADERS_BYTES, MAX_PRIORITY, Door, call_row_of, row_of
 
 DOOR = Door(64, 1000)
 PLAIN = MessageType(name="user.registered", destination="kafka", topic="users", max_retries=7)
 BUILT = MessageType(name="user.built", destination="kafka", topic="users")
+HANDLED = HandlerType(name="issue_coupon")
 BUILT(lambda session, tasks: [None for _ in tasks])
 
 
@@ -275,3 +277,19 @@ def test_a_payload_that_cannot_be_written_is_refused() -> None:
 
 def test_every_refusal_is_a_value_error_of_one_family() -> None:
     assert issubclass(RefusedError, ValueError)
+
+
+class Nowhere(tzinfo):
+    """Be a zone that tells no offset: a time with it is naive, and would be read in this machine's zone."""
+
+    def utcoffset(self, _: datetime | None) -> None: ...
+
+    def dst(self, _: datetime | None) -> None: ...
+
+    def tzname(self, _: datetime | None) -> None: ...
+
+
+@pytest.mark.parametrize("zone", [None, Nowhere()], ids=["none", "without an offset"])
+def test_a_moment_that_names_no_offset_is_refused(zone: tzinfo | None) -> None:
+    with pytest.raises(InvalidRunAtError, match="with a time zone"):
+        call_row_of(Call({}, run_at=datetime(2030, 1, 1, tzinfo=zone)), HANDLED, DOOR)

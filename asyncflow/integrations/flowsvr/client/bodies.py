@@ -26,7 +26,7 @@ def json_of(call: Call) -> dict[str, Any]:
 
 
 def _moment(run_at: datetime | None) -> datetime | None:
-    if run_at is not None and (not isinstance(run_at, datetime) or run_at.tzinfo is None):
+    if run_at is not None and (not isinstance(run_at, datetime) or run_at.utcoffset() is None):
         raise InvalidRunAtError(f"run_at is {shown(run_at)}; give an aware datetime, or delay_seconds")
     return run_at
 

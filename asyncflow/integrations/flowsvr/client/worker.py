@@ -147,8 +147,8 @@ class ServiceWorker(Startable):
         if transactional and self._engine is None:
             raise no_engine(transactional[0])
         if transactional and self._engine is not None:
+            require_engine(self._engine, self._outbox)  # first: a look at a pool that others share ends their work
             require_tables(self._engine, self._outbox)
-            require_engine(self._engine, self._outbox)
         with suppress(ServiceAwayError):  # it is asked again, and told of, as the worker asks for tasks
             self._client.renew([(uuid4(), uuid4())])  # changes nothing, and needs the worker's role
 

@@ -45,6 +45,16 @@ def _whole(given: Any) -> Any:
 
 
 Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
+
+
+def _written_moment(given: Any) -> Any:
+    """Take text with a date alone: a number would be seconds or milliseconds, as large as it happens to be."""
+    if given is None or (isinstance(given, str) and "-" in given[1:]):
+        return given
+    raise ValueError("give a moment such as 2030-01-31T12:00:00Z")
+
+
+Moment = Annotated[datetime, BeforeValidator(_written_moment)]
 Delay = Annotated[float, Field(strict=True, ge=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False)]
 Lease = Annotated[float, Field(strict=True, ge=0.1, allow_inf_nan=False)]
 OutcomeName = Literal["success", "retry", "not_done", "failed", "cancelled", "given_back"]
@@ -92,7 +102,7 @@ class NewTask(RequestBody):
     key: Key | None = Field(None, description="business key, for look-up")
     priority: Annotated[Whole, Field(ge=0, le=MAX_PRIORITY)] = Field(0, description="seconds by which it goes ahead")
     delay_seconds: Delay = Field(0, description="not started before that")
-    run_at: datetime | None = Field(None, description="not started before that moment; in place of a delay")
+    run_at: Moment | None = Field(None, description="not started before that moment; in place of a delay")
     headers: Headers | None = Field(None, description="kept with the task")
     max_retries: Annotated[Whole, Field(ge=0, le=MAX_RETRIES)] | None = Field(
         None, description="attempts after the first; by default those of the type"

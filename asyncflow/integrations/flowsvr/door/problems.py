@@ -142,15 +142,17 @@ def field_of_arguments(error: InvalidArgumentsError) -> str:
 
 
 def _of_fields(error: RequestValidationError) -> Problem:
-    faults = [
-        {
-            "field": ".".join(_sendable(f"{part!s:.100}") for part in fault["loc"][1:]),
-            "problem": _sendable(fault["msg"]),
-        }
-        for fault in error.errors()[:20]
-    ]
+    faults = [_fault(fault) for fault in error.errors()[:20]]
     detail = "; ".join(f"{fault['field'] or 'the body'}: {fault['problem']}" for fault in faults)
     return Problem(422, detail[:2000], field=faults[0]["field"] if faults else "", faults=faults)
+
+
+def _fault(fault: Mapping[str, Any]) -> dict[str, str]:
+    if fault["type"] == "json_invalid":  # its place is a number of characters, and no field
+        told = fault.get("ctx", {}).get("error", fault["msg"])
+        return {"field": "", "problem": _sendable(f"no JSON at character {fault['loc'][-1]}: {told}")}
+    field = ".".join(_sendable(f"{part!s:.100}") for part in fault["loc"][1:])
+    return {"field": field, "problem": _sendable(fault["msg"])}
 
 
 def _first_word(text: str) -> str:

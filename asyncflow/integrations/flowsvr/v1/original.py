@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -105,9 +107,39 @@ def json_or_text(context: str) -> Any:
         return context
 
 
+def work_of(context: str) -> Any:
+    """Return the object or list that a ``context`` from a client holds, or the text itself.
+
+    Also of JSON that would not come back as it is: of more digits than we keep, or with a name twice in one object.
+    """
+    held = json_or_text(context)
+    if not isinstance(held, (dict, list)):
+        return context
+    try:
+        json.loads(context, parse_int=_whole, parse_float=_exact, object_pairs_hook=_named_once)
+    except (ValueError, RecursionError):
+        return context
+    return held
+
+
+def _whole(text: str) -> None:
+    if not -(2**63) <= int(text) < 2**64:
+        raise ValueError(text)
+
+
+def _exact(text: str) -> None:
+    if Decimal(text) != Decimal(repr(float(text))):
+        raise ValueError(text)
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a name is given twice")
+
+
 def arguments_of(context: str) -> dict[str, Any]:
     """Return the arguments that a ``task_context`` stands for: its own fields if it is a JSON object."""
-    held = json_or_text(context) if context else {}
+    held = work_of(context) if context else {}
     return held if isinstance(held, dict) else {TEXT_ARGUMENT: context}
 
 

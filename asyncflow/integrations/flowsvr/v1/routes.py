@@ -47,10 +47,10 @@ from asyncflow.integrations.flowsvr.v1.original import (
     config_of,
     held_of,
     id_of,
-    json_or_text,
     shown_context,
     task_of_claim,
     task_of_row,
+    work_of,
 )
 from asyncflow.outbox import Call
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
@@ -201,7 +201,7 @@ async def _checkpoint(service: TaskService, held: HeldClaim, data: SettledData, 
     if not stage or (work is None and data.task_stage == row.stage):
         return
     stage = stage_of(stage)
-    context = row.context if work is None else context_text(service, json_or_text(work))
+    context = row.context if work is None else context_text(service, work_of(work))
     save = partial(service.claims.checkpoint, held=held, stage=stage, context=context, lease_seconds=None)
     try:
         await service.databases.run(save)

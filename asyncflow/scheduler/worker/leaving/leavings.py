@@ -26,6 +26,7 @@ from asyncflow.scheduler.table.outcome_messages import OutcomeMessages, ToldOutc
 from asyncflow.scheduler.worker.claiming import queries
 from asyncflow.scheduler.worker.leaving.done_rows import end_handled
 from asyncflow.scheduler.worker.leaving.results import Result
+from asyncflow.text import told
 
 
 class LastStatus(NamedTuple):
@@ -82,7 +83,7 @@ class Leavings:
         try:
             return row_of_follow_up(carried, result and result.text, count, encryption)
         except Exception as error:  # noqa: BLE001 - of an encryption hook; told on the row
-            text = short_error(f"the result of the task before it is lost: {type(error).__name__}: {error}")
+            text = short_error(f"the result of the task before it is lost: {told(error)}")
             failed = {"status": int(Status.FAILED), "schedule_log": log_line(text)}
             row = row_of_follow_up({**carried, "result_as": None}, None, count, encryption)
             return {**row, **failed, "order_time": NO_TIME, "next_select_time": NO_TIME}

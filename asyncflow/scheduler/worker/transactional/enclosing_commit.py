@@ -46,24 +46,24 @@ class EnclosingCommit:
         self._claim = claim
         self._enclose = enclose
         self.is_committed = False  # the settle is known to have committed
+        self.is_open = True  # nothing has committed, and nothing may have
 
     def run(self, handle: Callable[[], None]) -> None:
         """Call ``handle``, then commit; raises what either raises."""
-        is_sent = False
 
         def work(connection: Connection) -> None:
-            nonlocal is_sent
             handle()
             self._source.settle_in(connection, self._claim)
-            is_sent = True
+            self.is_open = False
 
         try:
             work_in(self._enclose, work)
             self.is_committed = True
         finally:
-            if is_sent and not self.is_committed:
+            if not (self.is_open or self.is_committed):
                 self._make_sure()
 
     def _make_sure(self) -> None:
         with suppress(Exception), connected(self._engine, LIMITS) as connection:
-            self.is_committed = not self._source.still_holds(connection, self._claim)
+            self.is_open = self._source.still_holds(connection, self._claim)
+            self.is_committed = not self.is_open

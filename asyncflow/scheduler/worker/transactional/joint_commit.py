@@ -55,6 +55,11 @@ class JointCommit:
         """Tell whether the settle is known to have committed."""
         return self._settle is _Settle.COMMITTED
 
+    @property
+    def is_open(self) -> bool:
+        """Tell whether nothing has committed, and nothing may have."""
+        return self._settle is _Settle.OPEN
+
     def run(self, handle: Callable[[Session], None]) -> None:
         """Call ``handle`` with a Session, then commit unless that has happened; raises what either raises."""
         end_left_ones(self._engine)

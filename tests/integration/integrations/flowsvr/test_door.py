@@ -60,6 +60,9 @@ def mail(**fields: Any) -> dict[str, Any]:
         ("POST", "/v2/tasks", mail(idempotency_key="x" * 256), "idempotency_key"),
         ("POST", "/v2/tasks", mail(arguments={"n": 2**70}), "payload"),
         ("POST", "/v2/tasks", mail(run_at="9999-12-31T23:59:59-01:00"), "run_at"),
+        ("POST", "/v2/tasks", mail(run_at=253402300800), "run_at"),
+        ("POST", "/v2/tasks", mail(run_at="1893456000"), "run_at"),
+        ("POST", "/v2/tasks", mail(run_at="-1"), "run_at"),
         ("POST", "/v2/tasks", mail(run_at="0001-01-01T00:00:00+01:00"), "run_at"),
         ("POST", "/v2/tasks", mail(key="a\x1bb"), "key"),
         ("POST", "/v2/tasks", {"task_type": "a\0b"}, "task_type"),
@@ -153,6 +156,13 @@ async def test_what_two_readers_may_read_in_two_ways_is_refused(alone: Make, bod
     reply = await service.client.post("/v2/tasks", content=body, headers=headers)
     assert (reply.status_code, "twice" in reply.text or "no JSON" in reply.text) == (422, True), reply.text
     assert service.application.statuses() == []
+
+
+async def test_a_body_that_is_no_json_names_its_place_and_no_field(alone: Make) -> None:
+    headers = {"Authorization": f"Bearer {SECRETS['admin']}", "Content-Type": "application/json"}
+    reply = (await alone().client.post("/v2/tasks", content=b'{"task_type": mail}', headers=headers)).json()
+    assert (reply["status"], "field" in reply, reply["faults"][0]["field"]) == (422, False, "")
+    assert "no JSON at character 14" in reply["detail"]
 
 
 async def test_a_body_that_is_encoded_is_refused_by_name(alone: Make) -> None:

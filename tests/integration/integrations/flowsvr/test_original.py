@@ -168,3 +168,33 @@ async def test_a_worker_that_sends_no_content_type_is_heard(original: Service) -
     body = b'{"task_type": "lark", "limit": 5}'
     reply = await original.client.post("/v1/hold_tasks?task_type=lark&limit=5", content=body, headers=headers)
     assert len(decoded(reply, task_list=[TASK])["task_list"]) == 1
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        '{"n":123456789012345678901234567890}',
+        '{"n":0.1234567890123456789}',
+        "[1e400]",
+        '{"n":1,"n":2}',
+        "1e5",
+        '"in quotes"',
+        '{"n":18446744073709551615,"x":0.1,"y":[1.5]}',
+    ],
+)
+async def test_a_context_comes_back_as_it_was_written_whatever_its_numbers(
+    alone: Callable[..., Service], context: str
+) -> None:
+    original = alone()
+    reply = await original.producer(
+        "POST", "/v1/create_task", {"task_data": {"task_type": "mail", "context": context, "task_stage": "first"}}
+    )
+    assert reply.json()["code"] == 0, reply.text
+    (held,) = (await original.worker("POST", "/v1/hold_tasks", {"task_type": "mail"})).json()["task_list"]
+    assert held["context"] == context
+    data = {"task_id": held["task_id"], "status": 2, "task_stage": "second", "context": "x"}
+    for its_context in ("x", context):
+        reply = await original.worker("POST", "/v1/set_task", {"task_data": {**data, "context": its_context}})
+        assert reply.json()["code"] == 0, reply.text
+    (found,) = (await original.producer("GET", "/v1/get_task_list?task_type=mail")).json()["task_list"]
+    assert found["context"] == context

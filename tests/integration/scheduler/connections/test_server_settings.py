@@ -9,13 +9,14 @@ from typing import Any
 
 import pymysql
 import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateSchema, DropSchema
 
 from asyncflow import Scheduler
 from asyncflow.errors import UnsupportedDatabaseError
 from asyncflow.outbox.status import Status
+from asyncflow.outbox.transaction.limited import limited
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.connections.engine_check import require_engine
 from asyncflow.testing import MemoryPublisher
@@ -207,3 +208,16 @@ def mariadb_application(tmp_path: Path) -> Iterator[Application]:
     with server.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name}")
     server.dispose()
+
+
+def test_reads_of_ours_are_not_cut_short_by_a_session_s_own_limits(mariadb_application: Application) -> None:
+    engine = create_engine(
+        mariadb_application.engine.url,
+        connect_args={"init_command": "SET sql_safe_updates = 1, sql_select_limit = 1000, sql_big_selects = 0"},
+    )
+    asked = text("SELECT @@sql_safe_updates, @@sql_select_limit, @@sql_big_selects")
+    with limited(engine) as connection:
+        assert connection.execute(asked).one() == (0, 2**64 - 1, 1)
+    with engine.connect() as connection:
+        assert connection.execute(asked).one() == (1, 1000, 0)
+    engine.dispose()

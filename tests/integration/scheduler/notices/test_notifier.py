@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, update
 
-from asyncflow.errors import OptionError
+from asyncflow.errors import ForkedError, OptionError
 from asyncflow.event_log import EventLog
 from asyncflow.events import StepFailed
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity
@@ -17,6 +17,7 @@ from asyncflow.scheduler.notices import Notice, Notifier, NotifierSettings, noti
 from asyncflow.scheduler.notices.notice import by_key, cleared_of
 from tests.integration.scheduler.writing import alter, publish, publish_many
 from tests.support.application import Application
+from tests.support.forking import Child
 from tests.support.proxy import proxy_to
 from tests.unit.scheduler.waiting import eventually
 
@@ -254,3 +255,19 @@ def test_many_findings_are_one_notice_whose_text_has_an_end(sqlite_application: 
     assert len(notice.lines()) == 20 * 4 + 1
     assert notice.lines()[-1] == "... and 80 more"
     assert len(notice.as_dict()["appeared"]) == 100
+
+
+def test_a_notifier_that_the_parent_of_a_fork_has_started_is_refused_in_the_child(
+    sqlite_application: Application,
+) -> None:
+    def start_and_stop() -> str:
+        try:
+            mine.start()
+        except ForkedError:
+            return f"refused, {mine.stop()}"
+        return f"started, {mine.stop()}"
+
+    mine = of(sqlite_application, Kept())
+    assert Child(start_and_stop).result() == "started, True"
+    with mine:
+        assert Child(start_and_stop).result() == "refused, True"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from asyncflow import Status
+from asyncflow import Message, Status
 from asyncflow.errors import OptionError
 from asyncflow.events import BreakerChanged, PageFetched, TasksPublished
 from asyncflow.scheduler import SENT, Outcome, Record, Retry, Unavailable
@@ -18,6 +19,7 @@ from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.writing import publish, publish_many
 from tests.support.application import Application
+from tests.unit.scheduler.waiting import eventually
 
 
 class Topics(MemoryPublisher):
@@ -200,3 +202,76 @@ def test_fresh_messages_pass_a_crowd_of_retries(engine: Any, made: list[Any]) ->
     for _ in range(2):
         relay.step()
     assert len(fresh) == 1
+
+
+class MuteError(Exception):
+    """Be an error that cannot be printed."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Faulty(MemoryPublisher):
+    """Do with records of the topic ``faulty`` what is given."""
+
+    def __init__(self, do: Callable[[], Any]) -> None:
+        super().__init__()
+        self.do = do
+
+    def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
+        if any(record.topic == "faulty" for record in batch):
+            return [self.do() if record.topic == "faulty" else SENT for record in batch]
+        return super().publish(batch)
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def fail(*_: Any) -> Any:
+        raise error
+
+    return fail
+
+
+def not_text(*_: Any) -> Retry:
+    return Retry(MuteError())  # type: ignore[arg-type]
+
+
+def not_seconds(*_: Any) -> Retry:
+    return Retry("wait", None)  # type: ignore[arg-type]
+
+
+FAULTS: dict[str, Callable[..., Any]] = {
+    "mute": raising(MuteError()),
+    "exit": raising(SystemExit(3)),
+    "cancelled": raising(asyncio.CancelledError()),
+    "not text": not_text,
+    "not seconds": not_seconds,
+}
+
+
+@pytest.mark.parametrize("where", ["builder", "publisher"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_whatever_is_raised_for_a_message_is_its_own_and_holds_up_no_other(
+    sqlite_application: Application, sqlite_schedule: Schedule, fault: str, where: str
+) -> None:
+    application, do = sqlite_application, FAULTS[fault]
+    declared = application.outbox.message("faulty", max_retries=0)
+    if where == "builder":
+        declared(do)
+    with application.session() as session, session.begin():
+        application.outbox.publish(session, "faulty", None if where == "builder" else 1)
+    publish_many(application, 2)
+    with sqlite_schedule(Faulty(do)):
+        eventually(lambda: sorted(row.status for row in application.rows()) == [2, 2, 3], 60)
+
+
+@pytest.mark.parametrize("returned", ["ab", {"a": 1, "b": 2}, {"a", "b"}], ids=["text", "dict", "set"])
+def test_what_a_builder_returns_in_no_order_of_its_tasks_is_sent_to_nobody(
+    sqlite_application: Application, sqlite_schedule: Schedule, returned: Any
+) -> None:
+    sqlite_application.outbox.message("built", max_retries=0)(lambda session, tasks: returned)
+    with sqlite_application.session() as session, session.begin():
+        sqlite_application.outbox.publish_many(session, "built", [Message(None)] * 2)
+    publisher = MemoryPublisher()
+    sqlite_schedule(publisher).drain()
+    assert publisher.records == []
+    assert sqlite_application.statuses() == [Status.FAILED] * 2

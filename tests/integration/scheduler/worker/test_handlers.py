@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from datetime import date, datetime, timedelta, timezone
@@ -441,3 +442,44 @@ def test_a_stop_gives_back_what_does_not_end_and_spends_no_attempt(sqlite_applic
         assert contexts[0].cancelled
     finally:
         released.set()
+
+
+def test_a_handler_that_returns_its_work_undone_has_failed_and_its_transaction_with_it(
+    sqlite_application: Application,
+) -> None:
+    application = sqlite_application
+    done: list[str] = []
+
+    async def work(account_no: str) -> None:
+        done.append(account_no)
+
+    class Awaited:
+        async def __call__(self, account_no: str) -> None:
+            done.append(account_no)
+
+    @functools.wraps(work)
+    def only_called(account_no: str) -> Any:
+        return work(account_no)
+
+    def beside(session: Session, account_no: str) -> Any:
+        session.add(application.User(account_no=account_no))
+        return work(account_no)
+
+    application.outbox.task("awaited")(Awaited())
+    application.outbox.task("only_called", max_retries=0)(only_called)
+    application.outbox.task("beside", max_retries=0, transactional=True)(beside)
+    for name in ("awaited", "only_called", "beside"):
+        enqueue(application, name, account_no=name)
+
+    application.scheduler().drain()
+
+    tasks = application.outbox.tasks.c
+    found = application.rows(select(tasks.task_type, tasks.status, tasks.schedule_log))
+    assert {name: status for name, status, _ in found} == {
+        "awaited": Status.SUCCESS,
+        "only_called": Status.FAILED,
+        "beside": Status.FAILED,
+    }
+    assert all("returned a coroutine" in str(log) for name, _, log in found if name != "awaited")
+    assert done == ["awaited"]
+    assert users(application) == 0

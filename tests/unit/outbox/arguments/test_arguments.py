@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NewType, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NewType, TypedDict, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import MetaData
+from typing_extensions import Unpack
 
 from asyncflow import Outbox
 from asyncflow.errors import InvalidArgumentsError, OptionError, PayloadNotSerializableError
@@ -338,3 +339,54 @@ def test_fields_that_a_dataclass_computes_are_left_to_it() -> None:
     changed.total = 5
     with pytest.raises(InvalidArgumentsError, match="would come back"):
         signature_of(Sum).check({"value": changed})
+
+
+Either = TypeVar("Either", int, UUID)
+
+
+class Labels(TypedDict, total=False):
+    made: date
+    by: UUID
+
+
+def test_arguments_that_only_the_stars_take_come_back_as_their_annotation_says() -> None:
+    def handle(one: int, **rest: UUID) -> None: ...
+
+    signature = Signature("handle", handle)
+    given = {"one": 1, "first": UUID(int=1), "second": UUID(int=2)}
+    back = signature.revive(orjson.loads(encode(signature.check(given))[0]))
+    assert back == given
+    with pytest.raises(InvalidArgumentsError, match="first is 'x'"):
+        signature.check({"one": 1, "first": "x"})
+
+    def handle_pairs(**rest: tuple[int, UUID]) -> None: ...
+
+    signature = Signature("handle_pairs", handle_pairs)
+    pair = {"a": (1, UUID(int=1))}
+    assert signature.revive(orjson.loads(encode(signature.check(pair))[0])) == pair
+
+    def refused(**rest: bytes) -> None: ...
+
+    with pytest.raises(OptionError, match="rest"):
+        Signature("refused", refused)
+
+
+def test_arguments_of_unpacked_fields_come_back_as_the_fields_say() -> None:
+    def handle(**labels: Unpack[Labels]) -> None: ...
+
+    signature = Signature("handle", handle)
+    given = {"made": date(2030, 1, 2), "by": UUID(int=1), "more": 1}
+    assert signature.revive(orjson.loads(encode(signature.check(given))[0])) == given
+    with pytest.raises(InvalidArgumentsError, match="made is 1"):
+        signature.check({"made": 1})
+
+
+def test_a_decimal_that_reads_as_a_uuid_is_not_taken_where_it_could_be_one() -> None:
+    with pytest.raises(InvalidArgumentsError, match="would come back as UUID"):
+        signature_of(UUID | Decimal).check({"value": Decimal(10**31)})
+    assert came_back(signature_of(UUID | Decimal), Decimal("1.50")) == Decimal("1.50")
+
+
+def test_a_type_variable_stands_for_the_types_that_it_may_be() -> None:
+    assert came_back(signature_of(Either), UUID(int=1)) == UUID(int=1)
+    assert came_back(signature_of(Either), 1) == 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
 from asyncflow.outbox.declarations.retry import RetryPolicy
-from asyncflow.outbox.declarations.signals import NotDone
+from asyncflow.outbox.declarations.signals import NotDone, RetryTask
 from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.worker.verdict import verdict_of
@@ -59,3 +60,20 @@ def test_an_error_of_sql_is_told_without_its_parameters() -> None:
     assert "the-secret" in str(error)
     assert "the-secret" not in told
     assert told.startswith("IntegrityError: (builtins.Exception) row 17 is there [SQL: INSERT INTO users")
+
+
+class Later(RetryTask):
+    """Be a signal of an application's, which has forgotten to call ours."""
+
+    def __init__(self) -> None: ...
+
+
+class NotYet(NotDone):
+    def __init__(self) -> None: ...
+
+
+@pytest.mark.parametrize("error", [Later(), NotYet()], ids=["retry", "not done"])
+@pytest.mark.parametrize(("attempt", "status"), [(1, Status.PENDING), (2, Status.FAILED)], ids=["first", "last"])
+def test_a_signal_that_says_nothing_is_judged_as_an_error(error: Exception, attempt: int, status: Status) -> None:
+    verdict = verdict_of(error, TaskType(name="any", max_retries=1), attempt, 1)
+    assert (verdict.status, verdict.is_spent) == (status, True)

@@ -15,11 +15,14 @@ from sqlalchemy import BigInteger, Column, Engine, Integer, Table, create_engine
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from asyncflow import Status, TaskContext
+from asyncflow import Scheduler, Status, TaskContext
 from asyncflow.errors import ClaimLostError, UnsettledEffectError
 from asyncflow.events import HandlerFailedLate, TaskFailed, TasksSettled
+from asyncflow.outbox.dialects import dialect_of
+from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application
 from tests.support.options import Retries
+from tests.unit.scheduler.waiting import eventually
 
 _AT_ONCE: Retries = {"max_retries": 3, "retry_interval_seconds": 0, "max_retry_interval_seconds": 0}
 _STEPS = (
@@ -427,3 +430,25 @@ def test_a_claim_that_is_lost_lets_nothing_commit_however_often_it_is_tried(appl
 
     assert names(application) == []
     assert application.statuses() == [Status.PROCESSING]
+
+
+def test_a_transaction_that_is_given_up_for_another_one_s_sake_costs_no_attempt(application: Application) -> None:
+    """At SERIALIZABLE PostgreSQL gives up most of those whose tasks lie side by side."""
+    if not dialect_of(application.engine.dialect.name).locks_rows:
+        pytest.skip("one writer at a time loses against nobody")
+    engine = create_engine(application.engine.url, isolation_level="SERIALIZABLE", pool_size=20)
+
+    @application.outbox.task(transactional=True, max_retries=0, concurrency=10)
+    def note(session: Session, account_no: str) -> None:
+        session.add(application.User(account_no=account_no))
+
+    names = [f"A{number}" for number in range(20)]
+    with application.session() as session, session.begin():
+        for name in names:
+            application.outbox.enqueue(session, note, account_no=name)
+    with Scheduler(engine, application.outbox, {"kafka": MemoryPublisher()}):
+        eventually(lambda: not {Status.PENDING, Status.PROCESSING} & set(application.statuses()), 60)
+    assert application.statuses() == [Status.SUCCESS] * 20
+    found = application.rows(select(application.User.account_no))
+    assert sorted(name for (name,) in found) == sorted(names)
+    engine.dispose()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,6 +18,16 @@ from asyncflow.errors import (
 )
 from asyncflow.integrations.flowsvr.client import ClientSettings, Outcome, TaskServiceClient
 from tests.unit.integrations.flowsvr.client.fake_service import FakeService, problem
+
+
+class Nowhere(tzinfo):
+    """Be a zone that tells no offset: a time with it is naive."""
+
+    def utcoffset(self, _: datetime | None) -> None: ...
+
+    def dst(self, _: datetime | None) -> None: ...
+
+    def tzname(self, _: datetime | None) -> None: ...
 
 
 def test_a_created_task_carries_all_that_was_given() -> None:
@@ -219,8 +229,9 @@ def test_an_answer_that_is_no_json_is_told() -> None:
 
 def test_a_naive_moment_is_refused_before_anything_is_sent() -> None:
     service = FakeService()
-    with pytest.raises(InvalidRunAtError):
-        service.client().create("t", {}, run_at=datetime(2030, 1, 1))
+    for zone in (None, Nowhere()):
+        with pytest.raises(InvalidRunAtError):
+            service.client().create("t", {}, run_at=datetime(2030, 1, 1, tzinfo=zone))
     assert service.requests == []
 
 

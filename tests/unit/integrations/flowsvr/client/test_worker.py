@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -241,7 +242,7 @@ def test_an_answer_of_another_form_is_told_and_asked_for_again() -> None:
     assert len(signals.of(StepFailed)) == 1
 
 
-def test_a_worker_that_could_not_work_does_not_start() -> None:
+def test_a_worker_that_could_not_work_does_not_start(tmp_path: Path) -> None:
     service, outbox = FakeService(), small_outbox()
     with pytest.raises(OptionError, match="no handlers"):
         service.worker(outbox).start()
@@ -251,7 +252,7 @@ def test_a_worker_that_could_not_work_does_not_start() -> None:
 
     with pytest.raises(OptionError, match=r"'adding' .*Scheduler"):
         service.worker(outbox).start()
-    scheduler = Scheduler(create_engine("sqlite://"), outbox, {})
+    scheduler = Scheduler(create_engine(f"sqlite:///{tmp_path}/empty.db"), outbox, {})
     with pytest.raises(TablesMissingError):
         service.worker(scheduler).start()
     with pytest.raises(OptionError, match="target"):

@@ -50,6 +50,10 @@ def test_first_words_tell_what_a_statement_does_to_its_transaction(
         ("START TRANSACTION", ENDS, NEUTRAL),
         ("SET autocommit = 1", ENDS, NEUTRAL),
         ("SET @@autocommit = 1", ENDS, NEUTRAL),
+        ("SET SESSION autocommit = 1", ENDS, NEUTRAL),
+        ("SET @x = 1, autocommit = 1", ENDS, NEUTRAL),
+        ("SET PASSWORD = 'x'", ENDS, NEUTRAL),
+        ("CHECK TABLE users", ENDS, CHANGES),
         ("SET NAMES utf8mb4", NEUTRAL, NEUTRAL),
     ],
 )
@@ -58,3 +62,15 @@ def test_mysql_commits_before_more_than_others(
 ) -> None:
     assert [kind_of(statement, name) for name in ("mysql", "mariadb")] == [on_mysql] * 2
     assert [kind_of(statement, name) for name in ("postgresql", "sqlite")] == [elsewhere] * 2
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("SELECT * INTO kept FROM users", CHANGES),
+        ("WITH x AS (SELECT 1) SELECT * INTO TEMP kept FROM x", CHANGES),
+        ("SELECT * FROM users WHERE name = 'come into' AND \"into\" = 1", READS),
+    ],
+)
+def test_on_postgresql_a_select_into_a_table_is_a_change(statement: str, kind: StatementKind) -> None:
+    assert kind_of(statement, "postgresql") is kind
