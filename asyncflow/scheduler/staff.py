@@ -90,6 +90,7 @@ class Staff:
             spent=lambda: [*workload.paced(), *(name for relay in relays for name in relay.spent())],
             crews=workload.full_crews,
             in_hand=lambda: workload.in_hand() + sum(relay.in_hand for relay in relays),
+            cleaning=self.cleaner.pace.told,
         )
         return Teller(informants, instance.hooks)
 

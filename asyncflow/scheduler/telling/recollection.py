@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -28,6 +28,7 @@ FENCED, POOL = "fenced", "pool"  # the names of troubles
 _CLOSED = "closed"
 _LONGEST_ERROR = 200
 _REMEMBERED_SECONDS = 3600.0  # after the last time
+_LATELY_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 60.0  # a loop that fails tries again within that
 
 
@@ -50,6 +51,7 @@ class Recollection:
         self._failing: dict[str, ToldTrouble] = {}
         self._troubles: dict[str, ToldTrouble] = {}
         self._ran_out: dict[str, ToldTrouble] = {}
+        self._waits: tuple[float, Sequence[float]] = (0.0, ())  # of what was settled last, and when that was
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
@@ -59,6 +61,7 @@ class Recollection:
             case TasksSettled():
                 with self._lock:
                     self.succeeded += event.succeeded
+                    self._waits = (self._clock(), event.waits)
             case TaskRetried():
                 with self._lock:
                     self.retried += 1
@@ -82,6 +85,12 @@ class Recollection:
     def now(self) -> float:
         """Return this process's time."""
         return self._clock()
+
+    def lag_seconds(self) -> float:
+        """Return how long the longest of the tasks that were settled last had been due; 0 if that is long ago."""
+        with self._lock:
+            settled_at, waits = self._waits
+        return max(waits, default=0.0) if self._clock() - settled_at < _LATELY_SECONDS else 0.0
 
     def breakers(self) -> list[ToldBreaker]:
         """Return the breakers that are not closed."""

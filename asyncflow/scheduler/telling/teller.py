@@ -40,6 +40,7 @@ class Informants:
     spent: Callable[[], Iterable[str]]
     crews: Callable[[], Iterable[ToldCrew]]
     in_hand: Callable[[], int]
+    cleaning: Callable[[], tuple[float, float]]  # seconds that it is behind, and of a pause that gives way to load
 
 
 class Teller:
@@ -64,6 +65,7 @@ class Teller:
     def _state(self, ahead: float, seconds_ahead: float | None) -> InstanceState:
         asked, lately = self._informants, self._lately
         settings, undeclared = asked.settings, asked.unknown_types.names()
+        behind, pause = asked.cleaning()
         return InstanceState(
             version=_own_version(),
             host=socket.gethostname(),
@@ -87,6 +89,8 @@ class Teller:
             succeeded=lately.succeeded,
             retried=lately.retried,
             failed=lately.failed,
+            cleaning_behind_seconds=round(behind),
+            cleaning_pause_seconds=pause,
         )
 
     def _with_types(self, breaker: ToldBreaker) -> ToldBreaker:

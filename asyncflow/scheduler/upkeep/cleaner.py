@@ -25,6 +25,7 @@ from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.queries import lock_free
 from asyncflow.scheduler.table.row_locks import hold_writers, sort_out
 from asyncflow.scheduler.upkeep import queries
+from asyncflow.scheduler.upkeep.cleaning_pace import CleanedBatch, CleaningPace
 from asyncflow.scheduler.upkeep.expired_lanes import ExpiredBatch, ExpiredLanes
 from asyncflow.scheduler.upkeep.free_unique_keys import FreeUniqueKeys
 from asyncflow.scheduler.upkeep.old_charts import OldCharts
@@ -66,6 +67,7 @@ class Cleaner:
         outbox, looks = instance.outbox, self._looks.run
         parts = {status: HeadParts(looks, outbox.tasks, status, outbox.shard_count) for status in self._retentions}
         most = min(MOST_PAGES, settings.cleaning_batch)
+        self.pace = CleaningPace(settings.cleaning_pause_seconds, instance.lately.lag_seconds)
         self._old_charts = OldCharts(outbox)
         self._free_unique_keys = FreeUniqueKeys(outbox)
         self._old_inbox_entries = OldInboxEntries(instance, self._database)
@@ -80,7 +82,8 @@ class Cleaner:
             self._rolling.keep()
         while batch := self._expired.next():
             if self._clean(batch):
-                return self._settings.cleaning_pause_seconds
+                return self.pace.pause_seconds
+        self.pace.note_nothing_left()
         if self._owns_first_shard() and self._delete_for_all():
             return self._settings.cleaning_pause_seconds
         # Not held until the next run: servers drop connections that are idle for long.
@@ -172,6 +175,7 @@ class Cleaner:
 
     def _clean(self, batch: ExpiredBatch) -> int:
         delete, skips = partial(self._delete, batch=batch), self._database.skips_locked
+        began = self.pace.now()
         try:
             done = self._database.run(delete, partial(delete, of_free=True) if skips else None)
         except TableClosed:
@@ -181,6 +185,8 @@ class Cleaner:
             return 0  # all else is cleaned meanwhile
         if done.rows:
             self._expired.note_deleted(done.full)
+            kept = self._retentions[batch.status]
+            self.pace.note(CleanedBatch(done.rows, self.pace.now() - began, batch.oldest_seconds - kept, kept))
         if done.moved is not None and done.rows:
             self._rolling.note(done.moved)
             self._hooks.emit(TasksRolledOver(done.moved.table, done.rows))
