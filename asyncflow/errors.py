@@ -32,6 +32,7 @@ AsyncflowError
 │   └── DuplicateTaskTypeError
 ├── UnsupportedDatabaseError   the dialect has no implementation here, or the server is set otherwise than we can work
 ├── TablesMissingError         the database lacks asyncflow's tables
+├── IncompatibleVersionError   the tables, or instances that run, are of a version that does not go with this one
 ├── ShardCountMismatchError    rows were sharded by another count
 ├── SchedulersRunError         what was asked needs that no scheduler runs
 ├── TaskNotFoundError          there is no task with this id
@@ -223,6 +224,10 @@ class UnsupportedDatabaseError(AsyncflowError):
 
 class TablesMissingError(AsyncflowError):
     """The database lacks asyncflow's tables; run ``asyncflow init-db`` or your Alembic migration."""
+
+
+class IncompatibleVersionError(AsyncflowError):
+    """The tables, or instances that run, are of a version beside which this one cannot work."""
 
 
 class ShardCountMismatchError(AsyncflowError):

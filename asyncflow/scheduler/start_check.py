@@ -17,6 +17,7 @@ from asyncflow.scheduler.publishing.publisher import Publisher
 from asyncflow.scheduler.publishing.taken import require_taken
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.table_check import require_tables
+from asyncflow.scheduler.telling.versions_beside import require_versions
 from asyncflow.scheduler.worker.handler_call import no_async_engine
 from asyncflow.text import a_type_of, shown
 
@@ -61,9 +62,13 @@ def require_declared(instance: Instance, publishers: Mapping[str, Publisher]) ->
 
 
 def require_database(instance: Instance) -> None:
-    """Raise what keeps it from starting in its database: OptionError, TablesMissingError, or what that raises."""
+    """Raise what keeps it from starting in its database, or what that raises.
+
+    OptionError, TablesMissingError, or IncompatibleVersionError.
+    """
     require_engine(instance.engine, instance.outbox)
-    require_tables(instance.engine, instance.outbox)
+    require_tables(instance.engine, instance.outbox, writes=True)
+    require_versions(instance.engine, instance.outbox)
 
 
 def require_routes(outbox: Outbox, destinations: Collection[str]) -> None:

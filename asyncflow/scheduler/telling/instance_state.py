@@ -53,6 +53,8 @@ class InstanceState:
     """Hold what an instance tells of itself; moments are seconds since 1970 by the database's clock."""
 
     version: str = ""
+    schema_version: int = 0  # of the tables that it works with; 0 for a version that does not tell
+    oldest_beside: int = 0  # the oldest whose instances it can work beside
     host: str = ""
     pid: int = 0
     started: float = 0.0

@@ -12,6 +12,7 @@ from typing import Any
 
 from asyncflow.events import Hooks, StepFailed
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.tables import schema_version
 from asyncflow.scheduler.cluster.bulletin import Told
 from asyncflow.scheduler.heads.unknown_types import UnknownTypes
 from asyncflow.scheduler.settings import SchedulerSettings
@@ -68,6 +69,8 @@ class Teller:
         behind, pause = asked.cleaning()
         return InstanceState(
             version=_own_version(),
+            schema_version=schema_version.SCHEMA_VERSION,
+            oldest_beside=schema_version.OLDEST_BESIDE,
             host=socket.gethostname(),
             pid=os.getpid(),
             started=round(lately.started_at - ahead, 1),
