@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -59,6 +60,7 @@ def require_declared(instance: Instance, publishers: Mapping[str, Publisher]) ->
     require_home(outbox, instance.at_home)
     require_told(outbox)
     require_connections(engine, len(publishers) + bool(outbox.handler_types))
+    require_archive(instance.settings)
 
 
 def require_database(instance: Instance) -> None:
@@ -118,6 +120,17 @@ def require_one_retention(settings: SchedulerSettings, outbox: Outbox) -> None:
             f"success_retention_seconds is {settings.success_retention_seconds!r}, and the outbox has roll_over: give "
             f"`keep` of RollOver in place of it"
         )
+
+
+def require_archive(settings: SchedulerSettings) -> None:
+    """Raise OptionError if rows are to be archived where this process cannot write."""
+    directory = settings.archive_directory
+    if directory is None:
+        return
+    if not os.path.isdir(directory):
+        raise OptionError(f"archive_directory is {directory!r}, which is no directory here; create it, or mount it")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise OptionError(f"archive_directory is {directory!r}, where this process may not write; give it the right")
 
 
 def require_connections(engine: Engine, loops: int) -> None:

@@ -10,6 +10,8 @@ from dataclasses import replace
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from asyncflow.events import (
+    ArchiveGoesOn,
+    ArchiveHeldUp,
     BreakerChanged,
     ClaimsRanOut,
     Event,
@@ -24,7 +26,7 @@ from asyncflow.events import (
 from asyncflow.scheduler.table.log_lines import short_error
 from asyncflow.scheduler.telling.instance_state import MOST_NAMED, ToldBreaker, ToldTrouble
 
-FENCED, POOL = "fenced", "pool"  # the names of troubles
+FENCED, POOL, ARCHIVE = "fenced", "pool", "archive"  # the names of troubles
 _CLOSED = "closed"
 _LONGEST_ERROR = 200
 _REMEMBERED_SECONDS = 3600.0  # after the last time
@@ -74,6 +76,11 @@ class Recollection:
                 self._note(self._troubles, FENCED, event.destination, event.tasks)
             case ClaimsRanOut():
                 self._note(self._ran_out, event.task_type, "", event.given_back + event.failed)
+            case ArchiveHeldUp():
+                self._note(self._troubles, ARCHIVE, f"{event.directory}: {event.reason}", 1)
+            case ArchiveGoesOn():
+                with self._lock:
+                    self._troubles.pop(ARCHIVE, None)
             case StepFailed():
                 self._note_failure(event)
             case StepRecovered():

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from asyncflow import Inbox, Outbox, RollOver
 from asyncflow.outbox.tables.schema_version import OLDEST_BESIDE, SCHEMA_VERSION
 
-DIALECTS = (mysql.dialect(), postgresql.dialect(), sqlite.dialect())
+DIALECTS = (mysql.dialect(), postgresql.dialect(), sqlite.dialect())  # type: ignore[no-untyped-call]
 KNOWN = {1: "a5fd26d7112f76da"}
 
 
