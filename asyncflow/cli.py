@@ -17,11 +17,23 @@ from typing import Any, NoReturn
 from sqlalchemy.exc import SQLAlchemyError
 
 from asyncflow import __version__
-from asyncflow.commands import audit, config, consume, dead_letters, init_db, reshard, run, serve, status, worker
+from asyncflow.commands import (
+    audit,
+    config,
+    consume,
+    dead_letters,
+    init_db,
+    reshard,
+    run,
+    serve,
+    status,
+    worker,
+)
 from asyncflow.commands.databases import together
 from asyncflow.commands.diagnosis import doctor, explain
 from asyncflow.commands.in_application import ParserInApplication
 from asyncflow.commands.operator import (
+    archive,
     charts,
     completion,
     dashboard,
@@ -55,12 +67,13 @@ _LOOKING = (
     purge,
     config,
     audit,
+    archive,
     completion,
 )
 _FAILED = 1
 _INTERRUPTED = 130  # as shells have it: 128, and the number of SIGINT
 _COMMANDS = (*_RUNNING, *_LOOKING)  # as --help lists them
-_ELSEWHERE = (worker, consume, serve, completion)  # not of an application's database alone
+_ELSEWHERE = (worker, consume, serve, archive, completion)  # not of an application's database alone
 
 
 class _Parser(argparse.ArgumentParser):

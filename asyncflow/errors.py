@@ -32,6 +32,9 @@ AsyncflowError
 │   └── DuplicateTaskTypeError
 ├── UnsupportedDatabaseError   the dialect has no implementation here, or the server is set otherwise than we can work
 ├── TablesMissingError         the database lacks asyncflow's tables
+├── ArchiveDamagedError        a file of the archive cannot be read to its end
+├── ArchiveBusyError           another process writes a file of the archive
+├── IncompatibleVersionError   the tables, or instances that run, are of a version that does not go with this one
 ├── ShardCountMismatchError    rows were sharded by another count
 ├── SchedulersRunError         what was asked needs that no scheduler runs
 ├── TaskNotFoundError          there is no task with this id
@@ -223,6 +226,18 @@ class UnsupportedDatabaseError(AsyncflowError):
 
 class TablesMissingError(AsyncflowError):
     """The database lacks asyncflow's tables; run ``asyncflow init-db`` or your Alembic migration."""
+
+
+class ArchiveDamagedError(AsyncflowError):
+    """A file of the archive is torn, or is none; what stands before the place that is named can be read."""
+
+
+class ArchiveBusyError(AsyncflowError):
+    """Another process writes a file of the archive; it is left to that one."""
+
+
+class IncompatibleVersionError(AsyncflowError):
+    """The tables, or instances that run, are of a version beside which this one cannot work."""
 
 
 class ShardCountMismatchError(AsyncflowError):

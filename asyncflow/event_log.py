@@ -45,6 +45,7 @@ _LOUD = (
     events.ClaimsRanOut,
     events.AttemptsRefunded,
     events.RollOverHeldUp,
+    events.ArchiveHeldUp,
     events.UnknownTypeSeen,
     events.UntakenMessageSeen,
     events.ConfigurationIgnored,

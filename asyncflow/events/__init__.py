@@ -31,6 +31,8 @@ from asyncflow.events.task_events import (
 )
 from asyncflow.events.type_events import ConfigurationChanged, ConfigurationIgnored, UnknownTypeSeen, UntakenMessageSeen
 from asyncflow.events.upkeep_events import (
+    ArchiveGoesOn,
+    ArchiveHeldUp,
     AuditEntriesDeleted,
     IdempotencyKeysForgotten,
     InboxEntriesDeleted,
@@ -45,6 +47,8 @@ from asyncflow.events.upkeep_events import (
 )
 
 __all__ = [
+    "ArchiveGoesOn",
+    "ArchiveHeldUp",
     "AttemptFailed",
     "AttemptsRefunded",
     "AuditEntriesDeleted",

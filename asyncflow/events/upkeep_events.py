@@ -75,6 +75,21 @@ class RollOverHeldUp(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveHeldUp(Event):
+    """Nothing can be archived in ``directory`` now; it is tried again. Nothing is deleted, and nothing dropped."""
+
+    directory: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveGoesOn(Event):
+    """What can be deleted and dropped is archived in ``directory`` again."""
+
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
 class RowsPutBack(Event):
     """Rows of ``task_type`` stood aside for no key that is parked, or for ``keys`` of a type that has no order now."""
 

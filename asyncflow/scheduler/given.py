@@ -63,6 +63,7 @@ class SchedulerOptions(TypedDict, total=False):
     audit_retention_seconds: float | None
     dedupe_retention_seconds: float | None
     inbox_retention_seconds: float | None
+    archive_directory: str | None
     cleaning_interval_seconds: float
     cleaning_batch: int
     cleaning_pause_seconds: float

@@ -39,6 +39,7 @@ class SchedulerSettings:
     audit_retention_seconds: float | None = 365 * _DAY  # audit rows are deleted after it; None keeps them
     dedupe_retention_seconds: float | None = 7 * _DAY  # idempotency keys are forgotten after it; None keeps them
     inbox_retention_seconds: float | None = 14 * _DAY  # inbox entries are deleted after it; None keeps them
+    archive_directory: str | None = None  # where rows are written before the cleaner deletes them; None: nowhere
     cleaning_interval_seconds: float = 60.0  # between two runs of the cleaner
     cleaning_batch: int = 500  # rows deleted in one transaction
     cleaning_pause_seconds: float = 0.05  # between two such transactions
@@ -64,6 +65,7 @@ class SchedulerSettings:
         if self.on_success not in get_args(OnSuccess):
             raise OptionError(f"on_success is {self.on_success!r}; give 'keep' or 'delete'")
         trigger_of(self.tick)
+        _require_archive(self)
 
     @classmethod
     def of(cls, **options: Any) -> SchedulerSettings:
@@ -83,6 +85,19 @@ def _require_share(settings: SchedulerSettings) -> None:
         raise OptionError(
             f"instance_index is {settings.instance_index!r}, but instance_count is None; "
             f"give both for a fixed share, or neither"
+        )
+
+
+def _require_archive(settings: SchedulerSettings) -> None:
+    directory = settings.archive_directory
+    if directory is None:
+        return
+    if not isinstance(directory, str) or not directory:
+        raise OptionError(f"archive_directory is {directory!r}; give the path of a directory, as text, or None")
+    if settings.on_success == "delete":
+        raise OptionError(
+            "on_success is 'delete', so done rows never come to the cleaner, and archive_directory is given; leave one "
+            "of them out"
         )
 
 

@@ -90,6 +90,7 @@ class Staff:
             spent=lambda: [*workload.paced(), *(name for relay in relays for name in relay.spent())],
             crews=workload.full_crews,
             in_hand=lambda: workload.in_hand() + sum(relay.in_hand for relay in relays),
+            cleaning=self.cleaner.pace.told,
         )
         return Teller(informants, instance.hooks)
 
@@ -141,7 +142,7 @@ class Staff:
             self._handlers_loop(),
             Loop("monitor", self.monitor.step, hooks, self.monitor.close, alarms.monitor),
             Loop("periodic", self.timetable.step, hooks, self.timetable.close),
-            Loop("cleaner", self.cleaner.step, hooks, self.cleaner.close, alarms.cleaner),
+            Loop("cleaner", self.cleaner.step, hooks, self.cleaner.end, alarms.cleaner),
             Loop("configuration", types.step, hooks, types.close),
         )
 
@@ -152,7 +153,7 @@ class Staff:
             Duty("configuration", types.step, types.close),
             Duty("periodic", self.timetable.step, self.timetable.close),
             Duty("monitor", self.monitor.step, self.monitor.close, is_woken=True),
-            Duty("cleaner", self.cleaner.step, self.cleaner.close, is_woken=True),
+            Duty("cleaner", self.cleaner.step, self.cleaner.end, is_woken=True),
             Duty("charts", self.chart_writer.step, lambda: None),
         )
         rota = Rota(duties, self._instance.hooks, alarms.monitor.was_woken)

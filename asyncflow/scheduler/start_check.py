@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from asyncflow.scheduler.publishing.publisher import Publisher
 from asyncflow.scheduler.publishing.taken import require_taken
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.table_check import require_tables
+from asyncflow.scheduler.telling.versions_beside import require_versions
 from asyncflow.scheduler.worker.handler_call import no_async_engine
 from asyncflow.text import a_type_of, shown
 
@@ -58,12 +60,17 @@ def require_declared(instance: Instance, publishers: Mapping[str, Publisher]) ->
     require_home(outbox, instance.at_home)
     require_told(outbox)
     require_connections(engine, len(publishers) + bool(outbox.handler_types))
+    require_archive(instance.settings)
 
 
 def require_database(instance: Instance) -> None:
-    """Raise what keeps it from starting in its database: OptionError, TablesMissingError, or what that raises."""
+    """Raise what keeps it from starting in its database, or what that raises.
+
+    OptionError, TablesMissingError, or IncompatibleVersionError.
+    """
     require_engine(instance.engine, instance.outbox)
-    require_tables(instance.engine, instance.outbox)
+    require_tables(instance.engine, instance.outbox, writes=True)
+    require_versions(instance.engine, instance.outbox)
 
 
 def require_routes(outbox: Outbox, destinations: Collection[str]) -> None:
@@ -113,6 +120,17 @@ def require_one_retention(settings: SchedulerSettings, outbox: Outbox) -> None:
             f"success_retention_seconds is {settings.success_retention_seconds!r}, and the outbox has roll_over: give "
             f"`keep` of RollOver in place of it"
         )
+
+
+def require_archive(settings: SchedulerSettings) -> None:
+    """Raise OptionError if rows are to be archived where this process cannot write."""
+    directory = settings.archive_directory
+    if directory is None:
+        return
+    if not os.path.isdir(directory):
+        raise OptionError(f"archive_directory is {directory!r}, which is no directory here; create it, or mount it")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise OptionError(f"archive_directory is {directory!r}, where this process may not write; give it the right")
 
 
 def require_connections(engine: Engine, loops: int) -> None:

@@ -43,6 +43,9 @@ class Deliveries:
         if kind.destination in self.unreachable or (kind.ordered and key in self._parked):
             self._rows.leave(row)
             return
+        if kind.coalesce and self._rows.is_superseded(row):
+            self._rows.supersede(row)
+            return
         if self._rows.take(row) is None:
             return
         outcome = self._outcome_of(row, kind)

@@ -14,6 +14,10 @@ from asyncflow.outbox import HandlerType, Outbox, Status, Task
 from asyncflow.outbox.outcome.follow_up import has_follow_up
 from asyncflow.outbox.outcome.telling import is_told
 from asyncflow.scheduler.drained import Drained
+from asyncflow.scheduler.relay.keys import queries as key_queries
+from asyncflow.scheduler.relay.queries import settle_superseded
+from asyncflow.scheduler.relay.settlement import SUPERSEDED
+from asyncflow.scheduler.table.log_lines import log_line
 from asyncflow.scheduler.worker.claiming import queries as claim_queries
 from asyncflow.scheduler.worker.claiming.claim_rows import Checkpoint, ClaimRows
 from asyncflow.scheduler.worker.leaving.results import Result
@@ -33,6 +37,7 @@ class Rows:
         self._held_rows = ClaimRows(outbox, deletes=False)
         self._token = uuid.uuid4()
         self._tried: set[Any] = set()  # and to be left alone
+        self._last_of_keys: dict[tuple[str, str | None], Any] = {}  # the latest, when it was asked what is due
         self._counts: Counter[str] = Counter()
         self.errors: list[BaseException] = []
 
@@ -40,6 +45,7 @@ class Rows:
         """Give the rows that are due, in their order, of types that this process does and that are not switched off."""
         rows = self.connection.execute(queries.waiting(self._outbox.tasks)).all()
         first = self._first_of_keys(rows)
+        self._last_of_keys = {(row.task_type, row.task_key): row.id for row in sorted(rows, key=_turn_of)}
         for row in rows:
             is_first = first.get((row.task_type, row.task_key), row) is row
             if row.is_due and is_first and row.raw_id not in self._tried and self._is_done_here(row.task_type):
@@ -48,6 +54,19 @@ class Rows:
     def leave(self, row: Any) -> None:
         """Leave a row as it is until the end."""
         self._tried.add(row.raw_id)
+
+    def is_superseded(self, row: Any) -> bool:
+        """Tell whether a later one of the row's key waits, or was sent."""
+        if self._last_of_keys.get((row.task_type, row.task_key), row.id) != row.id:
+            return True
+        overtaken = key_queries.overtaken(self._outbox.tasks)
+        return self.connection.execute(overtaken, {"ids": [row.raw_id]}).first() is not None
+
+    def supersede(self, row: Any) -> None:
+        """Write that a row is not sent."""
+        named = {"ids": [row.raw_id], "line": log_line(SUPERSEDED)}
+        self.connection.execute(settle_superseded(self._outbox.tasks), named)
+        self._counts["cancelled"] += 1
 
     def take(self, row: Any) -> Any:
         """Claim a row; return its stage, context and attempts, None if somebody else took it."""
@@ -102,7 +121,7 @@ class Rows:
             kind = self._outbox.task_types.get(row.task_type)
             if kind is not None and kind.ordered:
                 key = (row.task_type, row.task_key)
-                first[key] = min(first.get(key, row), row, key=lambda one: (one.created_at, one.id))
+                first[key] = min(first.get(key, row), row, key=_turn_of)
         return first
 
     def _is_done_here(self, name: str) -> bool:
@@ -110,6 +129,10 @@ class Rows:
         if kind is None or not kind.enabled:
             return False
         return not isinstance(kind, HandlerType) or kind.handler is not None
+
+
+def _turn_of(row: Any) -> tuple[Any, Any]:
+    return row.created_at, row.id
 
 
 def task_of(row: Any) -> Task:

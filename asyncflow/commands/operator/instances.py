@@ -108,6 +108,7 @@ def _troubles(one: InstanceView) -> str:
     if one.state is not None:
         told += [f"{breaker.destination} {breaker.state}" for breaker in one.state.breakers]
         told += [f"{failing.name} fails" for failing in one.state.failing]
+        told += ["cleaning gives way"] if one.state.cleaning_pause_seconds else []
     return ", ".join(told) or "well"
 
 

@@ -20,6 +20,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator.audit import Act, Subject
 from asyncflow.scheduler.operator.instances import Instances
+from asyncflow.scheduler.schema.beside import NOBODY, Beside
 from asyncflow.scheduler.schema.check import SchemaReport, check
 from asyncflow.scheduler.schema.difference import SchemaOperation
 from asyncflow.scheduler.schema.migration import IMPORTS
@@ -42,9 +43,9 @@ def add_to(commands: Any) -> None:
     upgrading = actions.add_parser(
         "upgrade",
         help="run those of the operations that are safe, for who has no migrations; exit code 1 if something is left",
-        description="Shows what it runs. Refuses by name what could lose data, and what keeps writers of a large table "
-        "waiting. A lock is waited for 1 s. The audit tells of what was run. "
-        "Exit codes: 0 as needed, 1 something is left, 2 wrong usage.",
+        description="Shows what it runs. Refuses by name what could lose data, what keeps writers of a large table "
+        "waiting, and what instances of an older version that run could not live with. A lock is waited for 1 s. The "
+        "audit tells of what was run. Exit codes: 0 as needed, 1 something is left, 2 wrong usage.",
     )
     for sub, run in ((checking, _check), (upgrading, _upgrade)):
         add_database_options(sub, looks=sub is checking)
@@ -54,6 +55,11 @@ def add_to(commands: Any) -> None:
     upgrading.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
     upgrading.add_argument(
         "--in-quiet-time", action="store_true", help="run also what keeps writers of a large table waiting"
+    )
+    upgrading.add_argument(
+        "--all-stopped",
+        action="store_true",
+        help="nothing of another version runs or writes: run also what it could not live with",
     )
 
 
@@ -120,6 +126,7 @@ def render(report: SchemaReport) -> str:
 def _lines(one: SchemaOperation) -> list[str]:
     told = [f"{one.table}  {difference.kind.value}  {difference.text}" for difference in one.differences]
     refused = [f"{_INDENT}not by an upgrade: {one.refused}"] if one.refused else []
+    refused += [f"{_INDENT}not while instances or writers of an older version run"] if one.breaks_older else []
     return [*told, *refused, f"{_INDENT}SQL:", *_indented(f"{statement};" for statement in one.sql)]
 
 
@@ -133,7 +140,8 @@ def _indented(texts: Any) -> list[str]:
 
 def _upgrade(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
     report = check(engine, outbox)
-    upgrade = Upgrade(engine, outbox, in_quiet_time=options.in_quiet_time)
+    beside = NOBODY if options.all_stopped else Beside.read(engine, outbox, report)
+    upgrade = Upgrade(engine, outbox, in_quiet_time=options.in_quiet_time, beside=beside)
     trail = _UpgradeTrail(engine, outbox, Act("schema upgrade", options.actor, options.reason))
     done: list[dict[str, Any]] = []
     for operation in report.operations:

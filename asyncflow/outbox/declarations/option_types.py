@@ -59,6 +59,7 @@ class MessageOptions(TypeOptions, total=False):
     rate_limit_per_second: float | None
     ordered: bool
     when_exhausted: Literal["block", "skip"]
+    coalesce: bool
     cloudevents: CloudEvents | None
 
 

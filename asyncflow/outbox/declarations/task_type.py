@@ -90,6 +90,7 @@ class MessageType(TaskType):
     rate_limit_per_second: float | None = None  # messages sent by all instances together; None: no limit
     ordered: bool = False  # one key's messages arrive in the order of their enqueueing
     when_exhausted: WhenExhausted = "block"  # ordered: after max_retries a key waits for a person, or its next goes on
+    coalesce: bool = False  # ordered: of the messages of a key that wait, the latest alone is sent
     limit: int | None = None  # messages of this type in one round of an instance; None: as many as there is room for
     cloudevents: CloudEvents | None = None  # how a message travels as an event; None: as it is
     builder: Builder | None = field(default=None, repr=False, metadata=NO_OPTION)
@@ -105,6 +106,21 @@ class MessageType(TaskType):
             raise OptionError(f"ordered is {shown(self.ordered)}; give True or False")
         if self.when_exhausted not in get_args(WhenExhausted):
             raise OptionError(f"when_exhausted is {shown(self.when_exhausted)}; give 'block' or 'skip'")
+        self._require_coalescing()
+
+    def _require_coalescing(self) -> None:
+        """Raise OptionError where the latest message of a key could not be told, or would wait for an earlier one."""
+        if not isinstance(self.coalesce, bool):
+            raise OptionError(f"coalesce is {shown(self.coalesce)}; give True or False")
+        if self.coalesce and not self.ordered:
+            raise OptionError(
+                "coalesce is True and ordered is False; add ordered=True, which tells the latest of a key"
+            )
+        if self.coalesce and self.when_exhausted == "block":
+            raise OptionError(
+                "coalesce is True and when_exhausted is 'block', so the latest would wait for one that has failed; "
+                "add when_exhausted='skip'"
+            )
 
     def __call__(self, builder: BuilderT) -> BuilderT:
         """Build this type's payloads with ``builder(session, tasks)``, one payload for each task, in order.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from asyncflow.outbox.declarations.task_type import MessageType
 from asyncflow.scheduler.configuration.types_in_force import Overlay
@@ -11,9 +11,10 @@ from asyncflow.scheduler.configuration.types_in_force import Overlay
 class TypesHere:
     """Know the types whose messages go to one destination, as they are in force; those declared later included.
 
-    ``here``, ``ordered`` and ``configured`` are as of the last ``look``, which the relay's thread takes once a round,
-    so that a row costs no call: the types by name, the names of the ordered ones, and the types whose configuration
-    sets the number of retries. ``ordered`` is the same set all the time, so the relay's thread alone may look into it.
+    ``here``, ``ordered``, ``coalescing`` and ``configured`` are as of the last ``look``, which the relay's thread takes
+    once a round, so that a row costs no call: the types by name, the names of the ordered ones, of those of which the
+    latest of a key alone is sent, and the types whose configuration sets the number of retries. ``ordered`` is the
+    same set all the time, so the relay's thread alone may look into it.
     The methods tell any thread what is in force now.
     """
 
@@ -50,6 +51,7 @@ class TypesHere:
         ordered = {name for name, kind in self.here.items() if kind.ordered}
         self.ordered.intersection_update(ordered)
         self.ordered.update(ordered)
+        self.coalescing: Set[str] = {name for name, kind in self.here.items() if kind.coalesce}
         self.configured: Mapping[str, MessageType] = {
             name: kind for name, kind in self.here.items() if kind.configured_max_retries is not None
         }

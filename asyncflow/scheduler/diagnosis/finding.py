@@ -44,6 +44,7 @@ class Code(str, Enum):
     POOL_TOO_SMALL = "pool-too-small"
     LOOP_FAILING = "loop-failing"
     CLEANING_BEHIND = "cleaning-behind"
+    ARCHIVE_HELD_UP = "archive-held-up"
     VERSIONS_DIFFER = "versions-differ"
     SETTINGS_DIFFER = "settings-differ"
     TABLE_DIFFERS = "table-differs"

@@ -14,7 +14,7 @@ from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasti
 from asyncflow.scheduler.diagnosis.sight import Sight, at
 from asyncflow.scheduler.diagnosis.words import say
 from asyncflow.scheduler.telling.instance_state import ToldTrouble
-from asyncflow.scheduler.telling.recollection import FENCED, POOL
+from asyncflow.scheduler.telling.recollection import ARCHIVE, FENCED, POOL
 
 _APART_SECONDS = 5.0
 _LATELY_SECONDS = 900.0
@@ -89,6 +89,20 @@ def _trouble(name: str, trouble: ToldTrouble) -> Iterator[Finding]:
                 count=trouble.count,
             ),
             remedy=say("create_engine(..., pool_size=20)  # or give the scheduler an engine of its own"),
+        )
+    if trouble.name == ARCHIVE:
+        yield Finding(
+            code=Code.ARCHIVE_HELD_UP,
+            severity=Severity.TROUBLE,
+            kind="instance",
+            name=name,
+            since=at(trouble.since),
+            cause=say(
+                "{instance} can archive nothing, so it deletes and drops nothing: {error}.",
+                instance=name,
+                error=trouble.error,
+            ),
+            remedy=say("df -h DIRECTORY  # make room, or give the right to write; it goes on by itself"),
         )
 
 

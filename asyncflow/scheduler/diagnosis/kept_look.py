@@ -49,6 +49,7 @@ class Glimpse:
             "findings": _counted((one.code.value, one.severity.value) for one in self.findings),
             "instances": {(): float(len(its.members))},
             "shards_unowned": {(): float(len(its.unowned))},
+            "cleaning_behind_seconds": {(): max((one.cleaning_behind_seconds for _, one in its.states), default=0.0)},
         }
 
 
@@ -73,6 +74,7 @@ GAUGES: Mapping[str, Gauge] = {
     "findings": Gauge("What the doctor has to say", ("code", "severity")),
     "instances": Gauge("Running schedulers"),
     "shards_unowned": Gauge("Shards that nobody reads"),
+    "cleaning_behind_seconds": Gauge("How long the oldest settled row that is to be cleaned had been expired"),
 }
 
 

@@ -42,6 +42,11 @@ def retry_wait(task_type: MessageType, failures: int, outcome: Outcome) -> float
     return max(wait, min(outcome.after_seconds, MOST_ASKED_SECONDS)) if isinstance(outcome, Retry) else wait
 
 
+def is_written(outcome: Outcome | None) -> bool:
+    """Tell whether the outcome changes the task's row: what waits, or meets nobody, stays as it is."""
+    return isinstance(outcome, (Sent, Retry, Rejected))
+
+
 def goes_on(task: Task, outcome: Outcome, when_exhausted: str) -> bool:
     """Tell whether the next task of the key may follow."""
     return isinstance(outcome, Sent) or (when_exhausted == "skip" and is_final(task, outcome))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence, Set
 from functools import partial
@@ -16,6 +17,7 @@ from asyncflow.scheduler.publishing.order import Key, is_in_order, key_of
 from asyncflow.scheduler.publishing.publisher import Outcome, Sent
 from asyncflow.scheduler.relay.allowances import Allowances
 from asyncflow.scheduler.relay.keys.key_pace import FIRST_ROWS, KeyPace
+from asyncflow.scheduler.relay.keys.latest import Latest
 from asyncflow.scheduler.relay.keys.neighbours import Neighbours
 from asyncflow.scheduler.relay.keys.parking_change import KeyPage, Surplus, lane_of
 from asyncflow.scheduler.relay.round import Round
@@ -40,6 +42,7 @@ class KeyReader:
         self._allowances = allowances
         self._pace = KeyPace()
         self._neighbours = Neighbours(tasks)
+        self._latest = Latest(tasks, shared.types)
         self._probes_a_key = False  # rather than a row of the pages, as the last probe was one
 
     def are_due(self, epochs: Mapping[int, int]) -> bool:
@@ -58,6 +61,7 @@ class KeyReader:
         """Keep of the round what may go from its pages, of up to ``limit`` rows, and add what is due by its key."""
         self._parking.learn(connection, found.hold.epochs)
         met, free = self._parted(found.tasks)
+        free = self._latest.of_keys(free, found.not_sent)
         met += [task for task in found.behind if self._parking.is_parked(task)]
         firsts, surplus = self._within_shares(free, found, limit)
         # What waits behind a locked row is read past and not parked: its key would begin behind that row.
@@ -65,7 +69,7 @@ class KeyReader:
         hot = _hot_keys([*met, *behind, *_beyond(surplus)], limit, found.full)
         if past := self._read_past(connection, found, hot, limit):
             more, others = self._parted(past)
-            met, free = met + more, free + others
+            met, free = met + more, self._latest.of_keys(free + others, found.not_sent)
             firsts, surplus = self._within_shares(free, found, limit)
         if free:
             self._pace.meet_others()
@@ -74,13 +78,16 @@ class KeyReader:
         limit_of = partial(self._most_of, limit=limit, in_the_way=blocking)
         may_go = partial(self._may_go, shards=found.hold.epochs)
         key_pages = self._due_pages(connection, self._most_keys(free), limit_of, may_go, met)
+        firsts, key_pages = self._latest.in_round(connection, firsts, key_pages, found.not_sent)
         by_key = [task for page in key_pages.values() for task in page.tasks]
         if self._breakers.is_probing:
             self._probes_a_key = not by_key
             firsts, surplus = ([], {}) if by_key else (firsts, surplus)
         found.surplus = surplus
-        found.tasks, found.key_pages, found.met = [*firsts, *by_key], key_pages, _without(met, by_key)
-        found.in_the_way = _without(in_the_way, (*by_key, *found.met))
+        found.tasks, found.key_pages = [*firsts, *by_key], key_pages
+        read_by_key = (*by_key, *itertools.chain(*found.not_sent.rows()))
+        found.met = _without(met, read_by_key)
+        found.in_the_way = _without(in_the_way, (*read_by_key, *found.met))
 
     def observe(self, found: Round, outcomes: Sequence[Outcome | None], seconds_a_wave: float | None) -> None:
         """Take in what became of a round's tasks, and how long a wave after the first took, if there was one."""
@@ -126,6 +133,8 @@ class KeyReader:
         """Return how many rows of a parked key that is due are read in a round."""
         if self._breakers.is_probing or key in in_the_way:
             return 1  # what stands behind a key that is in the way has waited long enough
+        if key.task_type in self._types.coalescing:
+            return limit  # one of them is sent
         return self._pace.rows_of(key, limit)
 
     def _in_the_way(self, connection: Connection, met: Iterable[Task], limit: int) -> tuple[set[Key], list[Task]]:

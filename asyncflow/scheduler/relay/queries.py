@@ -25,7 +25,7 @@ def settle_succeeded(connection: Connection, tasks: Table, raw_ids: Sequence[Any
 
 
 def delete_succeeded(connection: Connection, tasks: Table, raw_ids: Sequence[Any]) -> int:
-    """Delete PENDING rows that were published and return how many."""
+    """Delete PENDING rows that are over and return how many."""
     return run_on_ids(connection, _delete_succeeded(tasks, connection.dialect), raw_ids)
 
 
@@ -81,6 +81,13 @@ def settle_retried(tasks: Table) -> Update:
             modified_at=NO_TIME,
         )
     )
+
+
+@lru_cache(maxsize=32)
+def settle_superseded(tasks: Table) -> Update:
+    """Make PENDING rows CANCELLED that are not to be sent any more."""
+    values = {"order_time": NO_TIME, "schedule_log": logged(tasks), "modified_at": NO_TIME}
+    return by_primary_key(update(tasks)).where(_pending(tasks)).values(status=int(Status.CANCELLED), **values)
 
 
 @lru_cache(maxsize=32)

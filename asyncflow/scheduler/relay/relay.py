@@ -162,6 +162,7 @@ class Relay(DataflowJob[ShareContext, Round]):
         self._fetcher.observe(found, outcomes, self._delivery.seconds_a_wave)
         settlement = Settlement.of(found.tasks, outcomes, self._types.here)
         settlement.due_times = found.due_times
+        settlement.superseded = found.not_sent.over(found.tasks, outcomes)
         change = self._parking.change_of(found, outcomes) if self._types.ordered else ParkingChange()
         return Unsettled(settlement, change, found.hold)
 

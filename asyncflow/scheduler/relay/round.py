@@ -14,6 +14,7 @@ from asyncflow.scheduler.heads.queries import MOST_PAGES, Lane
 from asyncflow.scheduler.heads.waits import DueMoments
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.publishing.order import Key
+from asyncflow.scheduler.relay.keys.latest import NotSent
 from asyncflow.scheduler.relay.keys.parking_change import KeyPage, Surplus
 
 
@@ -73,6 +74,7 @@ class Round:
     ``hold`` keeps its shards, in the epochs in which they were read.
     ``surplus`` are keys that fill a page beyond their share: from now on these are read by themselves.
     ``in_the_way`` are further rows of parked keys that fill pages, without their payloads.
+    ``not_sent`` are rows in whose place a later one of their key goes, or went.
     ``wait_seconds`` tells how soon something else may be due, if there is nothing.
     """
 
@@ -82,6 +84,7 @@ class Round:
     met: list[Task] = field(default_factory=list)  # rows of parked keys that stood in the pages
     surplus: dict[Key, Surplus] = field(default_factory=dict)
     in_the_way: list[Task] = field(default_factory=list)
+    not_sent: NotSent = field(default_factory=NotSent)
     behind: list[Task] = field(default_factory=list)  # rows that wait behind a locked one of their key
     full: set[Lane] = field(default_factory=set)  # lanes whose pages were full, where order matters
     wait_seconds: float = LONG_SECONDS
@@ -91,15 +94,15 @@ class Round:
     due_times: DueMoments | None = None  # of rows of pages
 
     def __len__(self) -> int:
-        return len(self.tasks) + len(self.key_pages) + len(self.met) + len(self.surplus)
+        return len(self.tasks) + len(self.key_pages) + len(self.met) + len(self.surplus) + len(self.not_sent.overtaken)
 
     def beyond_shares(self) -> list[Task]:
         """Return the rows of hot keys that stood in the pages and are not delivered."""
         return [task for rows in self.surplus.values() for task in rows.beyond]
 
     def rows(self) -> tuple[list[Task], ...]:
-        """Return what was read in pages: to deliver, of parked keys, and of hot ones."""
-        return self.tasks, self.met, self.beyond_shares() if self.surplus else []
+        """Return what was read: to deliver, of parked keys, of hot ones, and what is not to be sent any more."""
+        return self.tasks, self.met, self.beyond_shares() if self.surplus else [], *self.not_sent.rows()
 
     def shards(self) -> set[int]:
         """Return the shards of all its rows and keys."""

@@ -23,6 +23,7 @@ from asyncflow.scheduler.relay import queries
 from asyncflow.scheduler.table.log_lines import log_line, short_error
 from asyncflow.scheduler.table.queries import standing
 
+SUPERSEDED = "superseded: not sent, for a later message of its key is there"
 _type_of, _raw_id_of = attrgetter("task_type"), attrgetter("raw_id")
 
 
@@ -31,11 +32,13 @@ class Settlement:
     """Sort tasks by what becomes of them; those of an unreachable destination are in none: nothing changes.
 
     ``retried`` is grouped by (delay in seconds, error), ``failed`` by error, so that each group is one statement.
+    ``superseded`` are over, and were not sent: a later one of their key is there.
     """
 
     succeeded: list[Task] = field(default_factory=list)
     retried: dict[tuple[float, str], list[Task]] = field(default_factory=dict)
     failed: dict[str, list[Task]] = field(default_factory=dict)
+    superseded: list[Task] = field(default_factory=list)
     due_times: DueMoments | None = None  # of the round
 
     @classmethod
@@ -62,7 +65,12 @@ class Settlement:
     def counts(self) -> dict[Status, int]:
         """Return how many tasks come to which status."""
         retried, failed = (sum(map(len, groups.values())) for groups in (self.retried, self.failed))
-        return {Status.SUCCESS: len(self.succeeded), Status.PENDING: retried, Status.FAILED: failed}
+        return {
+            Status.SUCCESS: len(self.succeeded),
+            Status.PENDING: retried,
+            Status.FAILED: failed,
+            Status.CANCELLED: len(self.superseded),
+        }
 
     def succeeded_of_types(self) -> Mapping[str, int]:
         """Return how many tasks of each type are done."""
@@ -85,7 +93,7 @@ class Settlement:
 
     def tasks(self) -> Iterable[Task]:
         """Return all tasks whose rows change, to be gone through once."""
-        return chain(self.succeeded, *self.retried.values(), *self.failed.values())
+        return chain(self.succeeded, *self.retried.values(), *self.failed.values(), self.superseded)
 
     def keeping(self, kept: Callable[[Task], bool]) -> Settlement:
         """Return the part of the settlement whose tasks are ``kept``."""
@@ -93,6 +101,7 @@ class Settlement:
             list(filter(kept, self.succeeded)),
             {group: list(filter(kept, tasks)) for group, tasks in self.retried.items()},
             {group: list(filter(kept, tasks)) for group, tasks in self.failed.items()},
+            list(filter(kept, self.superseded)),
             self.due_times,
         )
 
@@ -107,7 +116,16 @@ class Settlement:
             changed += _run(connection, queries.settle_retried(table), tasks, values)
         for error, tasks in self.failed.items():
             changed += _run(connection, queries.settle_failed(table), tasks, {"line": log_line(error)})
-        return changed
+        return changed + self._write_superseded(connection, table, deletes=delete_succeeded)
+
+    def _write_superseded(self, connection: Connection, table: Table, *, deletes: bool) -> int:
+        if not self.superseded:
+            return 0
+        raw_ids = list(map(_raw_id_of, self.superseded))
+        if deletes:
+            return queries.delete_succeeded(connection, table, raw_ids)
+        values = {"ids": raw_ids, "line": log_line(SUPERSEDED)}
+        return connection.execute(queries.settle_superseded(table), values).rowcount
 
     def standing(self, connection: Connection, table: Table, *, done_leave: bool) -> set[Any]:
         """Return the raw ids of the tasks whose rows are as an earlier ``write`` would have left them.
@@ -121,11 +139,13 @@ class Settlement:
             chain.from_iterable(self.retried.values()),
             chain.from_iterable(self.failed.values()),
         )
-        gone = {task.raw_id for task in succeeded if task.raw_id not in rows} if done_leave else set()
+        over = (*succeeded, *self.superseded)
+        gone = {task.raw_id for task in over if task.raw_id not in rows} if done_leave else set()
         return (
             gone
             | {task.raw_id for task in succeeded if _has(rows.get(task.raw_id), Status.SUCCESS)}
             | {task.raw_id for task in failed if _has(rows.get(task.raw_id), Status.FAILED)}
+            | {task.raw_id for task in self.superseded if _has(rows.get(task.raw_id), Status.CANCELLED)}
             | {task.raw_id for task in retried if task.raw_id in rows and rows[task.raw_id][2] > task.retry_count}
         )
 

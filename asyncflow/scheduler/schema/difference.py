@@ -57,7 +57,8 @@ class SchemaOperation:
 
     ``refused`` is why an upgrade does not run it by itself, with what to do; ``keeps_waiting`` tells that whoever
     writes waits as long as it takes, which is long if the table ``is_large``. ``without_null`` are columns in which an
-    upgrade first looks for NULL.
+    upgrade first looks for NULL. ``breaks_older`` tells that instances and writers of an older version would be refused
+    their rows behind it.
     """
 
     table: str
@@ -68,6 +69,7 @@ class SchemaOperation:
     keeps_waiting: bool = False
     is_large: bool = False
     without_null: tuple[str, ...] = ()
+    breaks_older: bool = False
 
     def as_dict(self) -> dict[str, object]:
         """Return it as JSON has it."""
@@ -77,4 +79,5 @@ class SchemaOperation:
             "sql": self.sql,
             "alembic": self.alembic,
             "refused": self.refused,
+            "breaks_older": self.breaks_older,
         }

@@ -123,8 +123,19 @@ class _TablePlan:
             sql=tuple(sql),
             alembic=tuple(written),
             is_large=self.is_large,
+            breaks_older=any(map(self._breaks_older, mended)),
             **more,
         )
+
+    def _breaks_older(self, one: SchemaDifference) -> bool:
+        """Tell whether who knows the table as it was is refused a row behind it."""
+        if one.kind is DifferenceKind.COLUMN_MISSING:
+            column = self._column(one)
+            counts = column is self.table.autoincrement_column
+            return not (column.nullable or counts or column.server_default is not None)
+        if one.kind in (DifferenceKind.INDEX_MISSING, DifferenceKind.INDEX_DIFFERS):
+            return any(index.unique for index in self.table.indexes if index.name == one.name)
+        return one.kind in (DifferenceKind.PRIMARY_KEY, DifferenceKind.LOST_NOT_NULL)
 
     def _alter_engine(self, one: SchemaDifference) -> SchemaOperation:
         return self._plain([one], self.schema.alter_engine(self.table), keeps_waiting=True)

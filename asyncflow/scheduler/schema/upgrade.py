@@ -18,6 +18,7 @@ from asyncflow.outbox.dialects.schema.protocol import SchemaDialect
 from asyncflow.outbox.lines.connecting import connected
 from asyncflow.outbox.lines.limits import Limits
 from asyncflow.scheduler.schema import queries
+from asyncflow.scheduler.schema.beside import NOBODY, Beside
 from asyncflow.scheduler.schema.check import tables_of
 from asyncflow.scheduler.schema.difference import SchemaOperation
 from asyncflow.text import on_one_line
@@ -48,17 +49,21 @@ class Upgraded(NamedTuple):
 
 
 class Upgrade:
-    """Run operations, each by itself; used by one thread."""
+    """Run operations, each by itself; used by one thread.
 
-    def __init__(self, engine: Engine, outbox: Outbox, *, in_quiet_time: bool = False) -> None:
+    ``beside`` tells of what would break for instances that run.
+    """
+
+    def __init__(self, engine: Engine, outbox: Outbox, *, in_quiet_time: bool = False, beside: Beside = NOBODY) -> None:
         self._engine = engine
         self._dialect = dialect_of(engine.dialect.name)
         self._tables: dict[str, Table] = {table.fullname: table for table in tables_of(outbox)}
         self._in_quiet_time = in_quiet_time
+        self._beside = beside
 
     def refusal(self, operation: SchemaOperation) -> str | None:
         """Return why an operation is not run, as far as can be told without a try."""
-        return self._refusal(operation) or self._nulls(operation)
+        return self._refusal(operation) or self._beside.refusal(operation) or self._nulls(operation)
 
     def _refusal(self, operation: SchemaOperation) -> str | None:
         tells = schema_dialect_of(self._engine.dialect).tells_duration

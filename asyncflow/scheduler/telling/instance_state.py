@@ -53,6 +53,8 @@ class InstanceState:
     """Hold what an instance tells of itself; moments are seconds since 1970 by the database's clock."""
 
     version: str = ""
+    schema_version: int = 0  # of the tables that it works with; 0 for a version that does not tell
+    oldest_beside: int = 0  # the oldest whose instances it can work beside
     host: str = ""
     pid: int = 0
     started: float = 0.0
@@ -75,6 +77,8 @@ class InstanceState:
     succeeded: int = 0
     retried: int = 0
     failed: int = 0
+    cleaning_behind_seconds: float = 0.0  # that the oldest row which is to be cleaned had been expired
+    cleaning_pause_seconds: float = 0.0  # between two batches, where it gives way to load
 
     def as_text(self) -> str:
         """Return the JSON, with shorter lists if it would be too large for its column."""
@@ -98,7 +102,15 @@ class InstanceState:
         return orjson.dumps({**told, **left_out}).decode()
 
 
-FIGURES = ("rounds_per_second", "in_hand", "succeeded", "retried", "failed")
+FIGURES = (
+    "rounds_per_second",
+    "in_hand",
+    "succeeded",
+    "retried",
+    "failed",
+    "cleaning_behind_seconds",
+    "cleaning_pause_seconds",
+)
 _LISTS: dict[str, type[Any]] = {
     "breakers": ToldBreaker,
     "failing": ToldTrouble,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from asyncflow.events import (
+    ArchiveGoesOn,
+    ArchiveHeldUp,
     BreakerChanged,
     ClaimsRanOut,
     Event,
@@ -24,10 +26,11 @@ from asyncflow.events import (
 from asyncflow.scheduler.table.log_lines import short_error
 from asyncflow.scheduler.telling.instance_state import MOST_NAMED, ToldBreaker, ToldTrouble
 
-FENCED, POOL = "fenced", "pool"  # the names of troubles
+FENCED, POOL, ARCHIVE = "fenced", "pool", "archive"  # the names of troubles
 _CLOSED = "closed"
 _LONGEST_ERROR = 200
 _REMEMBERED_SECONDS = 3600.0  # after the last time
+_LATELY_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 60.0  # a loop that fails tries again within that
 
 
@@ -50,6 +53,7 @@ class Recollection:
         self._failing: dict[str, ToldTrouble] = {}
         self._troubles: dict[str, ToldTrouble] = {}
         self._ran_out: dict[str, ToldTrouble] = {}
+        self._waits: tuple[float, Sequence[float]] = (0.0, ())  # of what was settled last, and when that was
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
@@ -59,6 +63,7 @@ class Recollection:
             case TasksSettled():
                 with self._lock:
                     self.succeeded += event.succeeded
+                    self._waits = (self._clock(), event.waits)
             case TaskRetried():
                 with self._lock:
                     self.retried += 1
@@ -71,6 +76,11 @@ class Recollection:
                 self._note(self._troubles, FENCED, event.destination, event.tasks)
             case ClaimsRanOut():
                 self._note(self._ran_out, event.task_type, "", event.given_back + event.failed)
+            case ArchiveHeldUp():
+                self._note(self._troubles, ARCHIVE, f"{event.directory}: {event.reason}", 1)
+            case ArchiveGoesOn():
+                with self._lock:
+                    self._troubles.pop(ARCHIVE, None)
             case StepFailed():
                 self._note_failure(event)
             case StepRecovered():
@@ -82,6 +92,12 @@ class Recollection:
     def now(self) -> float:
         """Return this process's time."""
         return self._clock()
+
+    def lag_seconds(self) -> float:
+        """Return how long the longest of the tasks that were settled last had been due; 0 if that is long ago."""
+        with self._lock:
+            settled_at, waits = self._waits
+        return max(waits, default=0.0) if self._clock() - settled_at < _LATELY_SECONDS else 0.0
 
     def breakers(self) -> list[ToldBreaker]:
         """Return the breakers that are not closed."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from asyncflow.events import Hooks, StepFailed
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.tables import schema_version
 from asyncflow.scheduler.cluster.bulletin import Told
 from asyncflow.scheduler.heads.unknown_types import UnknownTypes
 from asyncflow.scheduler.settings import SchedulerSettings
@@ -40,6 +41,7 @@ class Informants:
     spent: Callable[[], Iterable[str]]
     crews: Callable[[], Iterable[ToldCrew]]
     in_hand: Callable[[], int]
+    cleaning: Callable[[], tuple[float, float]]  # seconds that it is behind, and of a pause that gives way to load
 
 
 class Teller:
@@ -64,8 +66,11 @@ class Teller:
     def _state(self, ahead: float, seconds_ahead: float | None) -> InstanceState:
         asked, lately = self._informants, self._lately
         settings, undeclared = asked.settings, asked.unknown_types.names()
+        behind, pause = asked.cleaning()
         return InstanceState(
             version=_own_version(),
+            schema_version=schema_version.SCHEMA_VERSION,
+            oldest_beside=schema_version.OLDEST_BESIDE,
             host=socket.gethostname(),
             pid=os.getpid(),
             started=round(lately.started_at - ahead, 1),
@@ -87,6 +92,8 @@ class Teller:
             succeeded=lately.succeeded,
             retried=lately.retried,
             failed=lately.failed,
+            cleaning_behind_seconds=round(behind),
+            cleaning_pause_seconds=pause,
         )
 
     def _with_types(self, breaker: ToldBreaker) -> ToldBreaker:

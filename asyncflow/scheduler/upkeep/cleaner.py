@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Table
 from asyncflow.events import AuditEntriesDeleted, IdempotencyKeysForgotten, SettledRowsDeleted, TasksRolledOver
 from asyncflow.outbox.queries import delete_dedupe_keys, delete_turns, expired_dedupe_keys, spent_turns
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler.archive.archive import Archive, RowsNotArchived
 from asyncflow.scheduler.cluster.ownership import Ownership
 from asyncflow.scheduler.heads.parts import HeadParts
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
@@ -25,6 +26,7 @@ from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.queries import lock_free
 from asyncflow.scheduler.table.row_locks import hold_writers, sort_out
 from asyncflow.scheduler.upkeep import queries
+from asyncflow.scheduler.upkeep.cleaning_pace import CleanedBatch, CleaningPace
 from asyncflow.scheduler.upkeep.expired_lanes import ExpiredBatch, ExpiredLanes
 from asyncflow.scheduler.upkeep.free_unique_keys import FreeUniqueKeys
 from asyncflow.scheduler.upkeep.old_charts import OldCharts
@@ -61,11 +63,13 @@ class Cleaner:
         self._ownership = ownership
         self._settings = settings = instance.settings
         self._hooks = instance.hooks
-        self._rolling = Rolling.of(instance)
+        self._archive = Archive.of(instance)
+        self._rolling = Rolling.of(instance, self._archive)
         self._retentions = _retentions(settings) | self._rolling.ages
         outbox, looks = instance.outbox, self._looks.run
         parts = {status: HeadParts(looks, outbox.tasks, status, outbox.shard_count) for status in self._retentions}
         most = min(MOST_PAGES, settings.cleaning_batch)
+        self.pace = CleaningPace(settings.cleaning_pause_seconds, instance.lately.lag_seconds)
         self._old_charts = OldCharts(outbox)
         self._free_unique_keys = FreeUniqueKeys(outbox)
         self._old_inbox_entries = OldInboxEntries(instance, self._database)
@@ -80,11 +84,14 @@ class Cleaner:
             self._rolling.keep()
         while batch := self._expired.next():
             if self._clean(batch):
-                return self._settings.cleaning_pause_seconds
+                return self.pace.pause_seconds
+        self.pace.note_nothing_left()
         if self._owns_first_shard() and self._delete_for_all():
             return self._settings.cleaning_pause_seconds
         # Not held until the next run: servers drop connections that are idle for long.
         self.close()
+        if self._rolling.is_archiving and self._owns_first_shard():  # a table is, a slice at a time
+            return self._settings.cleaning_pause_seconds
         return self._settings.cleaning_interval_seconds
 
     def put_in_order(self) -> None:
@@ -98,6 +105,12 @@ class Cleaner:
         """Give the connections back."""
         self._database.close()
         self._looks.close()
+
+    def end(self) -> None:
+        """Give back what is held, and end the file of the archive."""
+        if self._archive is not None:
+            self._archive.close()
+        self.close()
 
     def _owns_first_shard(self) -> bool:
         """Tell whether what belongs to no shard is ours: who owns the first one deletes it, for all."""
@@ -172,21 +185,33 @@ class Cleaner:
 
     def _clean(self, batch: ExpiredBatch) -> int:
         delete, skips = partial(self._delete, batch=batch), self._database.skips_locked
+        began = self.pace.now()
+        if self._is_held_up(batch):
+            return 0
         try:
             done = self._database.run(delete, partial(delete, of_free=True) if skips else None)
         except TableClosed:
             return 0  # the next look finds the rows again, and the table that is open then
+        except RowsNotArchived:
+            return 0  # they stay, and all else is cleaned meanwhile
         except MoveRefused as refused:
             self._rolling.tell(refused)
             return 0  # all else is cleaned meanwhile
         if done.rows:
             self._expired.note_deleted(done.full)
+            kept = self._retentions[batch.status]
+            self.pace.note(CleanedBatch(done.rows, self.pace.now() - began, batch.oldest_seconds - kept, kept))
         if done.moved is not None and done.rows:
             self._rolling.note(done.moved)
             self._hooks.emit(TasksRolledOver(done.moved.table, done.rows))
         elif done.rows:
             self._hooks.emit(SettledRowsDeleted(int(batch.status), done.rows))
         return done.rows
+
+    def _is_held_up(self, batch: ExpiredBatch) -> bool:
+        """Tell whether the rows would have to be archived, and cannot be."""
+        archive = self._archive
+        return archive is not None and archive.is_held_up and batch.status not in self._rolling.ages
 
     def _delete(self, connection: Connection, batch: ExpiredBatch, *, of_free: bool = False) -> _Cleaned:
         """Delete a batch, or move it."""
@@ -204,13 +229,15 @@ class Cleaner:
             moved = self._rolling.move(connection, ids, status)
             return _Cleaned(0 if moved is None else moved.rows, full, moved)
         has_contexts = heads[0].task_type not in self._outbox.task_types
-        if has_contexts and not of_free:
-            # Another instance may have moved some since they were read; their contexts are wanted.
+        if (has_contexts or self._archive) and not of_free:
+            # Another instance may have moved some since they were read, or a person changed them.
             hold_writers(connection, self._outbox.shards)
             named = {"ids": sorted(ids), "its_status": int(status)}
             ids = sorted(connection.execute(lock_free(tasks, skip_locked=False), named).scalars())
             if not ids:
                 return _Cleaned(0, full)
+        if self._archive is not None:
+            self._archive.write(connection, ids)
         deleted = connection.execute(queries.delete_settled(tasks, int(status)), {"ids": ids}).rowcount
         if has_contexts:
             self._contexts.forget(connection, ids)

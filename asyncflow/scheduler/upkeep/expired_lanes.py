@@ -18,6 +18,11 @@ class ExpiredBatch(NamedTuple):
     status: Status
     heads: Sequence[Head]
 
+    @property
+    def oldest_seconds(self) -> float:
+        """Return how long ago the oldest of their rows was settled, when they were looked at."""
+        return max(-head.due_in_seconds for head in self.heads)
+
 
 class ExpiredLanes:
     """Give lanes of owned shards for one batch after the other, through all statuses; used by one thread.

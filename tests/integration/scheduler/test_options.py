@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +15,12 @@ from sqlalchemy import event, select, text
 from asyncflow import Scheduler, SchedulerSettings, Status
 from asyncflow.events import BreakerChanged, SettledRowsDeleted, SettleFenced
 from asyncflow.scheduler import DeadLetters, Outcome, Record, Selection, Unavailable
+from asyncflow.scheduler.archive.reader import files_of, rows_of
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule, scheduling
 from tests.integration.scheduler.publishers import Gate, Switch
 from tests.integration.scheduler.settled import wait_for_settled
-from tests.integration.scheduler.writing import alter, long_ago, publish, publish_many
+from tests.integration.scheduler.writing import alter, long_ago, publish, publish_many, texts
 from tests.support.application import Application
 from tests.support.lateness import Lateness
 from tests.unit.scheduler.waiting import eventually
@@ -266,6 +268,19 @@ def test_inbox_retention_seconds_deletes_entries_or_not(
     assert len(application.rows(select(entries))) == left
 
 
+def test_archive_directory_has_what_the_cleaner_deletes(
+    application: Application, schedule: Schedule, tmp_path: Path
+) -> None:
+    ids = publish_many(application, 2)
+    alter(application, "status = 2")
+    long_ago(application)
+    scheduler = schedule(archive_directory=str(tmp_path), success_retention_seconds=HOUR)
+    scheduler.ownership.acquire()
+    scheduler.machinery.staff.cleaner.step()
+    assert application.rows() == []
+    assert {row["id"] for path in files_of([str(tmp_path)]) for row in rows_of(path)} == texts(ids)
+
+
 def test_cleaning_interval_seconds_is_between_two_runs(application: Application, schedule: Schedule) -> None:
     assert schedule(cleaning_interval_seconds=7).machinery.staff.cleaner.step() == 7
     schedule(cleaning_interval_seconds=0.01).start()
@@ -399,6 +414,7 @@ SHOWN: dict[str, Callable[..., None]] = {
     "audit_retention_seconds": test_audit_retention_seconds_deletes_entries_or_not,
     "dedupe_retention_seconds": test_dedupe_retention_seconds_forgets_keys_or_not,
     "inbox_retention_seconds": test_inbox_retention_seconds_deletes_entries_or_not,
+    "archive_directory": test_archive_directory_has_what_the_cleaner_deletes,
     "cleaning_interval_seconds": test_cleaning_interval_seconds_is_between_two_runs,
     "cleaning_batch": test_cleaning_batch_bounds_a_transaction,
     "cleaning_pause_seconds": test_cleaning_pause_seconds_is_between_two_batches,

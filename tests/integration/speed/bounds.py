@@ -108,6 +108,7 @@ BOUNDS = {
     "scheduler/operator/type_counts:_scanned": COUNTED,
     "scheduler/operator/type_counts:count_up_to": COUNTED_EACH,
     "scheduler/operator/walk:_read": Bound(2, 500),  # PostgreSQL sorts what is left, where that is so little
+    "scheduler/relay/keys/latest:_overtaken": Bound(2, 320),  # for each of a round's rows whether it has a log
     "scheduler/relay/keys/parking:_begins": Bound(4, 20),  # PostgreSQL reads all of a small table
     "scheduler/relay/keys/parking:_look_at_blocked": SMALL,
     "scheduler/relay/keys/parking:_park": TWICE,
@@ -119,6 +120,7 @@ BOUNDS = {
     "scheduler/relay/queries:run_on_ids": TWICE,
     "scheduler/relay/round_writer:_still_owned": SMALL,
     "scheduler/relay/settlement:_run": TWICE,
+    "scheduler/relay/settlement:_write_superseded": TWICE,
     "scheduler/table/contexts:_write": EXACT,
     "scheduler/table/contexts:forget": TWICE,
     "scheduler/table/contexts:save": EXACT,

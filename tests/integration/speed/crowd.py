@@ -42,7 +42,7 @@ from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.testing import MemoryPublisher
 from tests.integration.speed.beliefs import believe
-from tests.integration.speed.deeds import handlers, refusals, writers
+from tests.integration.speed.deeds import coalescing, handlers, refusals, writers
 from tests.integration.speed.lanes import Lanes, analyze, fill
 
 DAY = 86400
@@ -186,6 +186,7 @@ class Crowd:
         yield from handlers(self)
         yield from self._upkeep()
         yield from refusals(self)
+        yield from coalescing(self)
         pages = 2 + (2 * self.size.lanes + self.size.hot_rows) // resharding._PAGE
         count = 60 + pages * (4 + self.size.shards) + 2 * PARKED  # of a page one for each shard that rows go to
         yield "reshard", count, lambda: reshard(self.engine, Outbox(MetaData(), shard_count=self.size.shards))

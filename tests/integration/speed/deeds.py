@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import MetaData
 
 from asyncflow import Call, Message, Outbox, Scheduler, TaskContext
-from asyncflow.scheduler import Outcome, Rejected, Retry
+from asyncflow.scheduler import SENT, Outcome, Rejected, Retry
 from asyncflow.testing import MemoryPublisher
 
 if TYPE_CHECKING:
@@ -74,6 +74,24 @@ def refusals(crowd: Crowd) -> Iterator[Verb]:
             relay = relaying.relays[0]
             yield f"{kind} are refused {how}", 3 * 1024, lambda relay=relay: [relay.step() for _ in range(3)]  # type: ignore[misc]
             yield f"stop relaying {kind}", 10, partial(relaying.stop, timeout_seconds=10)
+
+
+def coalescing(crowd: Crowd) -> Iterator[Verb]:
+    """Yield what a relay does of a type of which the latest of a key is sent, as it is refused and as it is taken."""
+    outbox = Outbox(MetaData(), shard_count=crowd.size.shards)
+    outbox.message("state", ordered=True, coalesce=True, when_exhausted="skip", retry_interval_seconds=0)
+
+    def publish() -> None:
+        with crowd.engine.begin() as connection:
+            outbox.publish_many(connection, "state", [Message({}, key=f"s{number % 5}") for number in range(_TASKS)])
+
+    yield "publish states", 8, publish
+    answers = [Retry("no")] * 5
+    publisher = MemoryPublisher(lambda _: answers.pop() if answers else SENT)
+    relaying = Scheduler(crowd.engine, outbox, {"kafka": publisher})
+    yield "start to relay states", 30, relaying.machinery.take_shares
+    yield "states are refused and sent", 3 * 1024, lambda: [relaying.relays[0].step() for _ in range(3)]
+    yield "stop relaying states", 10, partial(relaying.stop, timeout_seconds=10)
 
 
 def _seven() -> int:

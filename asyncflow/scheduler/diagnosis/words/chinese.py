@@ -123,6 +123,12 @@ CHINESE_FORMS: Mapping[str, str] = {
     "application keeps its connections.": (
         "{instance} 的循环有 {count} 次没有等到连接池的连接：连接池太小，或应用占着连接不放。"
     ),
+    "{instance} can archive nothing, so it deletes and drops nothing: {error}.": (
+        "{instance} 无法归档，因此不删除任何行，也不删除任何表：{error}。"
+    ),
+    "df -h DIRECTORY  # make room, or give the right to write; it goes on by itself": (
+        "df -h DIRECTORY  # 腾出空间，或授予写权限；之后会自行继续"
+    ),
     "create_engine(..., pool_size=20)  # or give the scheduler an engine of its own": (
         "create_engine(..., pool_size=20)  # 或给调度器单独的 engine"
     ),

@@ -204,10 +204,13 @@ class Parking:
                 if self._take_in(change, key, task, outcome):
                     gone[key] += 1
                     gone_ids.add(task.raw_id)
+        lighter = set(map(key_of, found.not_sent.over(tasks, outcomes))) if found.key_pages else set()
         for key, page in found.key_pages.items():
             if page.is_all and gone[key] == len(page.tasks) and key not in late:
                 change.released[key] = page.shard
-            elif gone[key] and key not in change.blocked:  # else it begins with its dead letter, which may be replayed
+            elif (
+                gone[key] or key in lighter
+            ) and key not in change.blocked:  # else it begins with its dead letter, which may be replayed
                 change.advanced[key] = page.shard
         for key, rows in found.surplus.items():
             park_hot(change, key, rows, gone_ids)

@@ -184,6 +184,20 @@ def read_found(tasks: Table) -> Select[Any]:
     return found.where(is_named(tasks.c.id), has_status(tasks, Status.PENDING), _not_aside(tasks))
 
 
+@lru_cache(maxsize=32)
+def overtaken(tasks: Table) -> Select[Any]:
+    """Read those of ``ids`` that have a line in their log, and of whose keys a later one was sent.
+
+    Nothing but a replay lets one wait behind those that went: what was never tried is not asked about, for of a key
+    with a long backlog all of that would be walked over.
+    """
+    t, later = tasks.c, tasks.alias("later")
+    its = (later.c.task_key == t.task_key, later.c.task_type == t.task_type, later.c.created_at >= t.created_at)
+    is_behind = or_(later.c.created_at > t.created_at, later.c.id > t.id)  # those of a bulk share a turn
+    was_sent = exists(select(later.c.id).where(*its, is_behind, later.c.status == int(Status.SUCCESS)).correlate(tasks))
+    return by_primary_key(select(raw_id(t.id)).where(is_named(t.id), t.schedule_log.is_not(None), was_sent))
+
+
 def _columns(tasks: Table) -> tuple[ColumnElement[Any], ...]:
     """Return the columns of a ``Task`` that follow its id."""
     t = tasks.c

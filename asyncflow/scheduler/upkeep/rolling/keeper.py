@@ -15,6 +15,7 @@ from sqlalchemy.schema import CreateColumn, CreateTable, DropTable
 from asyncflow.events import NumberedTableClosed, NumberedTableDropped, RollOverHeldUp
 from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.outbox.rolling.numbered_tables import NumberedTables
+from asyncflow.scheduler.archive.archive import Archive
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.table.contexts import Contexts
@@ -42,13 +43,19 @@ class Keeper:
     """
 
     def __init__(
-        self, instance: Instance, numbered: NumberedTables, clock: Callable[[], float] = time.monotonic
+        self,
+        instance: Instance,
+        numbered: NumberedTables,
+        archive: Archive | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._numbered = numbered
         self._positions = numbered.positions
         self._outbox = instance.outbox
         self._hooks = instance.hooks
         self._database = Database(instance.engine, limits=OF_A_COMMAND)
+        self._archive = archive
+        self.is_archiving = False  # there is a next slice
         self._clock = clock
         self._next_at = float("-inf")
         self._held_by: tuple[str, str] | None = None
@@ -65,7 +72,7 @@ class Keeper:
 
     def step(self) -> None:
         """Do what is next."""
-        self._next_at = self._clock() + _PAUSE_SECONDS
+        self._next_at, self.is_archiving = self._clock() + _PAUSE_SECONDS, False
         with self._database:
             self._keep()
 
@@ -147,9 +154,19 @@ class Keeper:
         oldest = positions[0]
         if oldest.forgotten_for is not None:
             return oldest.forgotten_for < GRACE_SECONDS or self._drop(oldest)
-        if oldest.closed_for is not None and oldest.closed_for >= self._numbered.options.keep.total_seconds():
+        is_over = oldest.closed_for is not None and oldest.closed_for >= self._numbered.options.keep.total_seconds()
+        if is_over and self._is_archived(self._numbered.table(oldest.number)):
             self._execute(queries.forget(self._positions, oldest.number))
         return True
+
+    def _is_archived(self, table: Table) -> bool:
+        """Archive more of a table, if tables are; return whether all of it is."""
+        if self._archive is None or self._archive.advance(self._database, table):
+            return True
+        if not self._archive.is_held_up:
+            self.is_archiving = True
+            self.hurry()
+        return False
 
     def _drop(self, position: Position) -> bool:
         table = self._numbered.table(position.number)
@@ -161,6 +178,9 @@ class Keeper:
                     table.fullname, f"it is to be dropped, but the task {row.id} in it has the status {row.status}"
                 )
                 return False
+            # The file may be on another machine, of one who kept the tables before.
+            if not self._is_archived(table):
+                return True
             if not self._try(table, "to drop it", partial(self._drop_table, table)):
                 return False
         self._execute(queries.remove(self._positions, position.number))

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from asyncflow.events import Hooks, RollOverHeldUp
 from asyncflow.outbox.status import Status
+from asyncflow.scheduler.archive.archive import Archive
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.upkeep.rolling.keeper import Keeper
 from asyncflow.scheduler.upkeep.rolling.mover import Moved, Mover, MoveRefused
@@ -29,18 +30,23 @@ class Rolling:
         self._told_of: str | None = None  # a table that takes no rows
 
     @classmethod
-    def of(cls, instance: Instance) -> Rolling:
+    def of(cls, instance: Instance, archive: Archive | None = None) -> Rolling:
         """Return that of an instance."""
         numbered = instance.outbox.numbered_tables
         if numbered is None:
             return cls(instance.hooks, None, None, {})
         ages = dict.fromkeys(OVER, numbered.options.after.total_seconds())
-        return cls(instance.hooks, Mover(instance.outbox, numbered), Keeper(instance, numbered), ages)
+        return cls(instance.hooks, Mover(instance.outbox, numbered), Keeper(instance, numbered, archive), ages)
 
     @property
     def is_due(self) -> bool:
         """Tell whether it is time to look at the tables."""
         return self._keeper is not None and self._keeper.is_due
+
+    @property
+    def is_archiving(self) -> bool:
+        """Tell whether the last step has archived a part of a table."""
+        return self._keeper is not None and self._keeper.is_archiving
 
     def keep(self) -> None:
         """Take the next step of the tables, which the owner of the first shard does for all."""

@@ -6,12 +6,14 @@ import re
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import insert, update
 
 from asyncflow import Status
+from asyncflow.events import ArchiveGoesOn, ArchiveHeldUp
 from asyncflow.scheduler import SENT, Configurations, Rejected, Scheduler
 from asyncflow.scheduler.cluster.bulletin import ClockGap
 from asyncflow.scheduler.diagnosis import sight
@@ -270,6 +272,18 @@ def test_a_pool_that_gives_nothing_and_a_loop_that_fails_are_told(
     eventually(lambda: Code.LOOP_FAILING not in found(application))
     scheduler.stop(timeout_seconds=10)
     engine.dispose()
+
+
+def test_an_archive_that_takes_nothing_is_told_until_it_goes_on(
+    application: Application, schedule: Schedule, tmp_path: Path
+) -> None:
+    scheduler = schedule(archive_directory=str(tmp_path), **QUICK)
+    scheduler.start()
+    scheduler.hooks.emit(ArchiveHeldUp("/archive", "OSError: No space left"))
+    finding = when_found(application, Code.ARCHIVE_HELD_UP)
+    assert "can archive nothing, so it deletes and drops nothing: /archive: OSError: No space left" in finding.cause
+    scheduler.hooks.emit(ArchiveGoesOn("/archive"))
+    eventually(lambda: Code.ARCHIVE_HELD_UP not in found(application))
 
 
 def test_rows_that_stay_when_their_retention_is_over_are_told(application: Application, schedule: Schedule) -> None:

@@ -4,14 +4,16 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from sqlalchemy import URL, Connection, create_engine, select, text
 
 from asyncflow import Outbox, Status
-from asyncflow.events import SettledRowsDeleted
+from asyncflow.events import SettledRowsDeleted, TasksSettled
 from asyncflow.scheduler.instance import Instance
+from asyncflow.scheduler.telling.instance_state import state_from
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import LONG
@@ -190,6 +192,27 @@ IMPATIENT: dict[str, dict[str, Any]] = {
     "mysql": {"init_command": "SET SESSION innodb_lock_wait_timeout = 1"},
     "postgresql": {"options": "-c lock_timeout=500"},
 }
+
+
+def test_while_tasks_lag_the_cleaner_gives_way_and_tells_how_far_behind_it_is(
+    application: Application, schedule: Schedule
+) -> None:
+    settled(application, 6, Status.SUCCESS)
+    expired = datetime.now(timezone.utc) - timedelta(days=3, minutes=10)
+    alter(application, "order_time = :at", at=f"{expired:%Y-%m-%d %H:%M:%S.%f}")
+    scheduler = schedule(cleaning_batch=2)
+    scheduler.ownership.acquire()
+    staff = scheduler.machinery.staff
+    scheduler.hooks.emit(TasksSettled("kafka", 1, 0, 0, 0.1, waits=(3.0,)))
+    assert [staff.cleaner.step() for _ in range(2)] == [0.1, 0.2]
+    told = staff.teller().tell(0.0)
+    assert told is not None
+    state = state_from(told.text)
+    assert state is not None
+    assert state.cleaning_pause_seconds == 0.2
+    assert 540 <= state.cleaning_behind_seconds <= 1200
+    clean(staff.cleaner)
+    assert application.rows() == []
 
 
 @on_servers

@@ -116,7 +116,7 @@ def commands(parser: argparse.ArgumentParser, path: str = "") -> Iterator[tuple[
 
 
 RUNS = {"run", "worker", "consume", "reshard", "serve", "dashboard", "init-db"}  # until a signal, or once at a set-up
-IS_ANYWAY = {"jobs dump", "completion"}  # JSON, or a script
+IS_ANYWAY = {"jobs dump", "completion", "archive read"}  # JSON, or a script
 
 
 def test_every_verb_that_tells_something_can_tell_it_to_programs() -> None:

@@ -1,0 +1,65 @@
+"""The archive of a numbered table: a file of all of its rows, before it is dropped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection, Table
+
+from asyncflow.outbox import Outbox
+from asyncflow.scheduler.archive import queries
+from asyncflow.scheduler.archive.archive_file import SUFFIX, ArchiveFile
+from asyncflow.scheduler.archive.row_lines import line_of
+from asyncflow.scheduler.connections.database import Database
+
+_PAGE = 200  # rows of one member, so in memory
+_SLICE_SECONDS = 1.0
+
+
+class TableArchive:
+    """Archive closed tables, a slice at a time, along their ids; has no state but what is on the disk.
+
+    So whoever comes next, in this process or another one with the same directory, goes on behind the last whole page.
+    """
+
+    def __init__(self, outbox: Outbox, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._contexts = outbox.contexts
+        self._directory = directory
+        self._clock = clock
+
+    def advance(self, database: Database, table: Table) -> bool:
+        """Write for a second; return whether all of the table is archived. Raises OSError or ArchiveBusyError."""
+        first = database.run(lambda connection: connection.execute(queries.first_id(table)).scalar())
+        if first is None:
+            return True
+        # By its first row, for a number can come again, with another table.
+        path = self._directory / f"{table.fullname}-{first}{SUFFIX}"
+        if path.exists():
+            return True
+        file = ArchiveFile(path)
+        try:
+            return self._write(database, table, file)
+        finally:
+            file.close()
+
+    def _write(self, database: Database, table: Table, file: ArchiveFile) -> bool:
+        until = self._clock() + _SLICE_SECONDS
+        after = None if file.last_line is None else UUID(orjson.loads(file.last_line)["id"])
+        while rows := database.run(lambda connection, after=after: self._read(connection, table, after)):  # type: ignore[misc]
+            file.append(map(line_of, rows))
+            after = rows[-1]["id"]
+            if self._clock() >= until:
+                file.sync()
+                return False
+        file.seal()
+        return True
+
+    def _read(self, connection: Connection, table: Table, after: UUID | None) -> list[Any]:
+        statement = queries.rows_behind(table, self._contexts, is_first=after is None)
+        values = {"limit": _PAGE} if after is None else {"limit": _PAGE, "after": after}
+        return list(connection.execute(statement, values).mappings())
