@@ -11,8 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Dialect, Executable, Insert, Select, Table, func, insert, select, tuple_, union_all
 from sqlalchemy.dialects.mysql import insert as upsert
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
+from asyncflow.driver_errors import number_of
 from asyncflow.errors import AsyncflowError
 from asyncflow.outbox.clock import moment_of, now_in_microseconds, seconds_until
 from asyncflow.outbox.dialects import mysql_checks as checks
@@ -100,7 +101,7 @@ class MySQL:
             try:
                 _insert(connection, table, absent)
                 return len(absent)
-            except IntegrityError as error:
+            except DBAPIError as error:
                 if _code_of(error) not in _DUPLICATE:
                     raise
             # Anew for what others insert or delete between two statements.
@@ -153,7 +154,7 @@ class MySQL:
         try:
             _run(driver_connection, f"SET {kept}, " + ", ".join(f"@@SESSION.{n} = {v}" for n, v in values.items()))
         except Exception as error:
-            if error.args[:1] != (_UNKNOWN_VARIABLE,):
+            if number_of(error) != _UNKNOWN_VARIABLE:
                 raise
             return Limited()  # a relative of MySQL that has no such limits
         undo = "SET " + ", ".join(f"@@SESSION.{name} = @asyncflow_{name}" for name in values)
@@ -205,7 +206,7 @@ class MySQL:
 
     def is_lock_wait(self, error: DBAPIError) -> bool:
         """Know InnoDB's lock waits, and those for metadata."""
-        return bool(_code_of(error) == _LOCK_WAIT_TIMEOUT)
+        return _code_of(error) == _LOCK_WAIT_TIMEOUT
 
     def is_elsewhere(self, error: DBAPIError) -> bool:
         """Know servers that are read-only, shut down or have left their cluster."""
@@ -216,8 +217,8 @@ class MySQL:
         return _code_of(error) in _READ_ONLY
 
 
-def _code_of(error: DBAPIError) -> Any:
-    return error.orig.args[0] if error.orig is not None and error.orig.args else None
+def _code_of(error: DBAPIError) -> int | None:
+    return number_of(error.orig)
 
 
 def _run(driver_connection: Any, statement: str) -> None:

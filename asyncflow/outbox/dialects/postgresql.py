@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
+from asyncflow.driver_errors import state_of
 from asyncflow.errors import AsyncflowError, UnsupportedDatabaseError
 from asyncflow.outbox.dialects.encodings import is_carried
 from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
@@ -203,18 +204,18 @@ class PostgreSQL:
 
     def is_missing_table(self, error: DBAPIError) -> bool:
         """Know undefined tables."""
-        return bool(_state_of(error) == _UNDEFINED_TABLE)
+        return _state_of(error) == _UNDEFINED_TABLE
 
     def begin_before_savepoint(self, connection: Connection) -> None:
         """Do nothing: a savepoint is part of the transaction."""
 
     def is_contention(self, error: DBAPIError) -> bool:
         """Know serialization failures, deadlocks and lock waits."""
-        return bool(_state_of(error) in _CONTENTION)
+        return _state_of(error) in _CONTENTION
 
     def is_lock_wait(self, error: DBAPIError) -> bool:
         """Know lock_timeout."""
-        return bool(_state_of(error) == _LOCK_NOT_AVAILABLE)
+        return _state_of(error) == _LOCK_NOT_AVAILABLE
 
     def is_elsewhere(self, error: DBAPIError) -> bool:
         """Know standbys, and servers that shut down or start."""
@@ -222,17 +223,19 @@ class PostgreSQL:
 
     def is_refused_write(self, error: DBAPIError) -> bool:
         """Know standbys and read-only transactions."""
-        return bool(_state_of(error) == _READ_ONLY)
+        return _state_of(error) == _READ_ONLY
 
 
-def _state_of(error: DBAPIError) -> Any:
-    return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)  # psycopg 3, psycopg2
+def _state_of(error: DBAPIError) -> str | None:
+    return state_of(error.orig)
 
 
 def _pid_of(driver_connection: Any) -> int | None:
     """Return the process that the driver believes to be connected to; a pooler gives it a number of its own."""
-    info = getattr(driver_connection, "info", None)
+    info = getattr(driver_connection, "info", None)  # psycopg, psycopg2
     pid = getattr(info, "backend_pid", None)
+    if pid is None and (key := getattr(driver_connection, "_backend_key_data", None)):  # pg8000
+        pid = int.from_bytes(key[:4], "big", signed=True)
     return pid if isinstance(pid, int) else None
 
 

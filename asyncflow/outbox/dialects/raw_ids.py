@@ -21,9 +21,23 @@ def raw_form(task_id: UUID, dialect_name: str) -> Any:
 
 
 class Raw(UserDefinedType[Any]):
-    """Pass values as the driver gives and takes them."""
+    """Pass values as drivers give and take them."""
 
     cache_ok = True
+
+    def result_processor(self, dialect: Any, coltype: object) -> Callable[[Any], Any] | None:
+        """Leave values as they are, but for those that could be no key of a dict."""
+        return as_bytes if gives_bytearrays(dialect) else None
+
+
+def gives_bytearrays(dialect: Any) -> bool:
+    """Tell whether the driver gives bytes that may be changed, and are therefore no key of a dict: mysql-connector."""
+    return bool(dialect.driver == "mysqlconnector")
+
+
+def as_bytes(value: Any) -> Any:
+    """Return a value of such a driver as others give it."""
+    return bytes(value) if isinstance(value, bytearray) else value
 
 
 class raw_id(FunctionElement[Any]):  # noqa: N801 - a SQL function's name

@@ -17,6 +17,7 @@ from asyncflow.outbox.dialects.schema.choose import schema_dialect_of
 from asyncflow.outbox.dialects.schema.protocol import SchemaDialect
 from asyncflow.outbox.lines.connecting import connected
 from asyncflow.outbox.lines.limits import Limits
+from asyncflow.outbox.lines.lost import is_lost
 from asyncflow.scheduler.schema import queries
 from asyncflow.scheduler.schema.check import tables_of
 from asyncflow.scheduler.schema.difference import SchemaOperation
@@ -93,7 +94,7 @@ class Upgrade:
             try:
                 return self._execute(operation, unit)
             except DBAPIError as error:
-                if error.connection_invalidated:
+                if is_lost(error, self._dialect):
                     raise
                 if not (self._dialect.is_lock_wait(error) or self._dialect.is_contention(error)):
                     return f"the database answered: {on_one_line(error.orig)}"
