@@ -15,7 +15,7 @@ from tests.support.application import Application
 
 DRIVERS = {
     "sqlite": ["sqlite+aiosqlite"],
-    "mysql": ["mysql+asyncmy"],
+    "mysql": ["mysql+asyncmy", "mysql+aiomysql"],
     "postgresql": ["postgresql+asyncpg", "postgresql+psycopg"],
 }
 AtHome = Callable[..., AsyncScheduler]
@@ -27,6 +27,8 @@ async def async_engine(request: pytest.FixtureRequest, application: Application)
     drivers = DRIVERS[url.get_backend_name()]
     if request.param >= len(drivers):
         pytest.skip("no further driver")
+    if drivers[request.param].endswith("+aiomysql"):
+        pytest.importorskip("aiomysql")
     query = {"charset": "utf8mb4"} if url.get_backend_name() == "mysql" else {}
     # SQLite has one writer: the others wait, and a request is not to be refused for that.
     options: dict[str, Any] = {"connect_args": {"timeout": 60}} if url.get_backend_name() == "sqlite" else {}

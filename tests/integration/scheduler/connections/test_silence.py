@@ -20,6 +20,7 @@ from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import ids_of
 from tests.integration.scheduler.writing import publish_many, texts
 from tests.support.application import Application
+from tests.support.drivers import sync_drivers_of
 from tests.support.lateness import Lateness
 from tests.support.proxy import Proxy, proxy_to
 from tests.unit.scheduler.waiting import eventually
@@ -28,7 +29,6 @@ LEASE_SECONDS = 3.0
 SLACK_SECONDS = 5.0
 OPTIONS: dict[str, Any] = {"lease_seconds": LEASE_SECONDS, "heartbeat_seconds": 0.5, "tick": 0.2}
 pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
-DRIVERS = {"mysql": ("pymysql", "mysqldb"), "postgresql": ("psycopg", "psycopg2")}
 
 
 @pytest.fixture(autouse=True)
@@ -36,14 +36,16 @@ def patient() -> None:
     """Let the limits be what they are."""
 
 
-@pytest.fixture(params=[0, 1])
+@pytest.fixture(params=[0, 1, 2, 3], ids=["a driver", "another", "a third", "a fourth"])
 def line(request: pytest.FixtureRequest, database_url: URL) -> Iterator[tuple[Proxy, Engine]]:
     """Give a network to the database, and an engine that goes through it, with each driver."""
-    name = database_url.get_backend_name()
-    driver = DRIVERS[name][request.param]
-    pytest.importorskip({"mysqldb": "MySQLdb"}.get(driver, driver))
+    drivers = sync_drivers_of(database_url.get_backend_name())
+    if request.param >= len(drivers):
+        pytest.skip("no further driver")
+    driver = drivers[request.param]
+    driver.require()
     with proxy_to(database_url) as (proxy, url):
-        engine = create_engine(url.set(drivername=f"{name}+{driver}"), max_overflow=30, pool_pre_ping=True)
+        engine = create_engine(driver.url(url), max_overflow=30, pool_pre_ping=True)
         yield proxy, engine
         engine.dispose()
 
