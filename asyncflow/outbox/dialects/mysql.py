@@ -19,6 +19,7 @@ from asyncflow.outbox.clock import moment_of, now_in_microseconds, seconds_until
 from asyncflow.outbox.dialects import mysql_checks as checks
 from asyncflow.outbox.dialects.counting import draw_by_insert
 from asyncflow.outbox.dialects.heads_by_shard import MOST_SHARDS, heads_by_shard
+from asyncflow.outbox.dialects.poolers import Another
 from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import among_types
@@ -176,6 +177,10 @@ class MySQL:
     def server_fault(self, connection: Connection, longest_value: int) -> AsyncflowError | None:
         """Know binary logs that take no READ COMMITTED, and packets that are too small."""
         return checks.server_fault(connection, longest_value)
+
+    def pooler_fault(self, connection: Connection, another: Another) -> AsyncflowError | None:
+        """Find none: its drivers prepare nothing, and its poolers keep what a session has set."""
+        return None
 
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Do nothing: its drivers prepare nothing by themselves."""

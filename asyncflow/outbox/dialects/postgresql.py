@@ -28,6 +28,7 @@ from sqlalchemy.exc import DBAPIError
 from asyncflow.driver_errors import state_of
 from asyncflow.errors import AsyncflowError, UnsupportedDatabaseError
 from asyncflow.outbox.dialects.encodings import is_carried
+from asyncflow.outbox.dialects.poolers import Another, pooler_fault, told_pid
 from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import heads_of_named, lateral_heads, skip_scan_types
 from asyncflow.outbox.dialects.upsert import insert_absent
@@ -142,7 +143,7 @@ class PostgreSQL:
             values["idle_in_transaction_session_timeout"] = limits.idle_transaction_seconds * 1000
         if version >= (12,):
             values["tcp_user_timeout"] = limits.user_timeout_seconds * 1000
-        pid = _pid_of(driver_connection)
+        pid = told_pid(driver_connection)
         here = f"pg_backend_pid() = {pid}" if pid else "true"
         columns = (
             f"current_setting('{n}'), CASE WHEN {here} THEN set_config('{n}', '{v}', false) END"
@@ -178,6 +179,10 @@ class PostgreSQL:
                 "connect to the primary, with default_transaction_read_only=off"
             )
         return None
+
+    def pooler_fault(self, connection: Connection, another: Another) -> AsyncflowError | None:
+        """Know drivers that a pooler of transactions breaks."""
+        return pooler_fault(connection, another)
 
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Switch off what psycopg prepares by itself: a plan made for an empty table reads all of a backlog."""
@@ -228,15 +233,6 @@ class PostgreSQL:
 
 def _state_of(error: DBAPIError) -> str | None:
     return state_of(error.orig)
-
-
-def _pid_of(driver_connection: Any) -> int | None:
-    """Return the process that the driver believes to be connected to; a pooler gives it a number of its own."""
-    info = getattr(driver_connection, "info", None)  # psycopg, psycopg2
-    pid = getattr(info, "backend_pid", None)
-    if pid is None and (key := getattr(driver_connection, "_backend_key_data", None)):  # pg8000
-        pid = int.from_bytes(key[:4], "big", signed=True)
-    return pid if isinstance(pid, int) else None
 
 
 def _run(driver_connection: Any, statement: str) -> Any:

@@ -101,11 +101,14 @@ class Upgrade:
         return _LOCKED
 
     def _execute(self, operation: SchemaOperation, unit: list[str]) -> str | None:
-        with self._session() as (connection, schema):
+        with self._session() as (connection, schema, at_begin):
             beside = any(_BESIDE in statement for statement in unit)
             if beside:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-                connection.exec_driver_sql(_BESIDE_LOCK_WAIT)
+                if at_begin is None:  # else the session is somebody else's by the next statement
+                    connection.exec_driver_sql(_BESIDE_LOCK_WAIT)
+            elif at_begin is not None:
+                connection.exec_driver_sql(at_begin)
             elif schema.rebuilds and not _is_begun(connection):
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             for statement in unit:
@@ -128,17 +131,15 @@ class Upgrade:
         return True
 
     @contextmanager
-    def _session(self) -> Iterator[tuple[Connection, SchemaDialect]]:
-        """Give a connection with limits on its waits, which nobody gets after us."""
+    def _session(self) -> Iterator[tuple[Connection, SchemaDialect, str | None]]:
+        """Give a connection with limits, which nobody gets after us, and what is to begin a transaction on it."""
         with connected(self._engine, _LIMITS) as connection:
             schema, driver = schema_dialect_of(connection.dialect), connection.connection.driver_connection
             try:
                 limited = self._dialect.limit_session(driver, connection.dialect, _SESSION)
                 for statement in schema.guard():
                     _run_apart(driver, statement)
-                if limited.at_begin is not None:
-                    connection.exec_driver_sql(limited.at_begin)
-                yield connection, schema
+                yield connection, schema, limited.at_begin
             finally:
                 connection.invalidate()
 
