@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from asyncflow.outbox.clock import moment_of, now_in_microseconds, seconds_until
 from asyncflow.outbox.dialects import mysql_checks as checks
 from asyncflow.outbox.dialects.counting import draw_by_insert
 from asyncflow.outbox.dialects.heads_by_shard import MOST_SHARDS, heads_by_shard
+from asyncflow.outbox.dialects.mysql_sessions import limit_session
 from asyncflow.outbox.dialects.poolers import Another
 from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
@@ -29,7 +30,6 @@ _NO_SUCH_TABLE, _DEFINED_SINCE_READ = 1146, 1412
 _READ_ONLY = frozenset({1290, 1792, 1836})  # --read-only, in a READ ONLY transaction, in read-only mode
 # Shutting down, Galera's node that is not synced, a killed connection, offline mode, dropped for inactivity.
 _ELSEWHERE = _READ_ONLY | {1053, 1047, 1927, 3032, 4031}
-_UNKNOWN_VARIABLE = 1193
 _DUPLICATE = (1062, 1586)
 _ID_BYTES = 16
 _MOST_ROWS = 500
@@ -147,19 +147,7 @@ class MySQL:
 
     def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
         """Set variables of the session, and keep their old values in variables of the user's."""
-        values = {"innodb_lock_wait_timeout": limits.lock_wait_seconds, "lock_wait_timeout": limits.lock_wait_seconds}
-        values["sql_safe_updates"] = 0  # it refuses an UPDATE that names its rows by more than an index
-        if getattr(dialect, "is_mariadb", False):
-            values["idle_transaction_timeout"] = limits.idle_transaction_seconds
-        kept = ", ".join(f"@asyncflow_{name} = @@SESSION.{name}" for name in values)
-        try:
-            _run(driver_connection, f"SET {kept}, " + ", ".join(f"@@SESSION.{n} = {v}" for n, v in values.items()))
-        except Exception as error:
-            if number_of(error) != _UNKNOWN_VARIABLE:
-                raise
-            return Limited()  # a relative of MySQL that has no such limits
-        undo = "SET " + ", ".join(f"@@SESSION.{name} = @asyncflow_{name}" for name in values)
-        return Limited(partial(_run, driver_connection, undo))
+        return limit_session(driver_connection, dialect, limits)
 
     def skips_locked(self, dialect: Any) -> bool:
         """Know MariaDB from 10.6, MySQL from 8.0."""
@@ -224,14 +212,6 @@ class MySQL:
 
 def _code_of(error: DBAPIError) -> int | None:
     return number_of(error.orig)
-
-
-def _run(driver_connection: Any, statement: str) -> None:
-    cursor = driver_connection.cursor()
-    try:
-        cursor.execute(statement)
-    finally:
-        cursor.close()
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
