@@ -56,8 +56,10 @@ test: install services ## run every test but the long ones, against real service
 	echo "the services stay up for the next run: make services-down stops them"; exit $$status
 
 # Tests that name another database concern that one alone.
-test-everywhere: install services ## run the integration tests with MySQL itself in the place of MariaDB
-	@$(SERVICES_TOOL) up mysql
+test-everywhere: install services ## run the integration tests with MySQL itself in the place of MariaDB, and with every driver
+	@$(SERVICES_TOOL) up mysql pgbouncer
+	@$(RUN) -m pip install --quiet --group drivers
+	@$(RUN) -m pip install --quiet --group drivers-compiled || echo "mysqlclient could not be compiled here: its tests are skipped"
 	@ASYNCFLOW_TEST_MYSQL_AS_MARIADB=1 $(RUN) -m pytest tests/integration -n 3 --dist loadfile --durations=25 \
 		-m 'not long' -k 'not sqlite and not postgresql' $(PYTEST_ARGS)
 
