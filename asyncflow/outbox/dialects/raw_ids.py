@@ -14,6 +14,8 @@ from sqlalchemy.types import UserDefinedType
 
 from asyncflow.outbox.dialects.choose import dialect_of
 
+_GIVE_NO_BYTES = frozenset({"mysqlconnector", "psycopg2"})  # a bytearray, a memoryview
+
 
 def raw_form(task_id: UUID, dialect_name: str) -> Any:
     """Return an id in the form in which rows are read: as text on PostgreSQL, as bytes elsewhere."""
@@ -26,18 +28,18 @@ class Raw(UserDefinedType[Any]):
     cache_ok = True
 
     def result_processor(self, dialect: Any, coltype: object) -> Callable[[Any], Any] | None:
-        """Leave values as they are, but for those that could be no key of a dict."""
-        return as_bytes if gives_bytearrays(dialect) else None
+        """Leave values as they are, but for bytes that some drivers give as something else."""
+        return as_bytes if gives_no_bytes(dialect) else None
 
 
-def gives_bytearrays(dialect: Any) -> bool:
-    """Tell whether the driver gives bytes that may be changed, and are therefore no key of a dict: mysql-connector."""
-    return bool(dialect.driver == "mysqlconnector")
+def gives_no_bytes(dialect: Any) -> bool:
+    """Tell whether the driver gives bytes as something that may be changed, and is therefore no key of a dict."""
+    return dialect.driver in _GIVE_NO_BYTES
 
 
 def as_bytes(value: Any) -> Any:
     """Return a value of such a driver as others give it."""
-    return bytes(value) if isinstance(value, bytearray) else value
+    return bytes(value) if isinstance(value, (bytearray, memoryview)) else value
 
 
 class raw_id(FunctionElement[Any]):  # noqa: N801 - a SQL function's name
