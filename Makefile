@@ -13,6 +13,8 @@ PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
 PYTHONS_TESTS ?= tests/unit
 # What `make services` starts: none is the usual three; make services SERVICES="rabbitmq redis nats zookeeper etcd mysql rocketmq pgbouncer"
 SERVICES ?=
+# What test-everywhere works with in the place of PyMySQL and psycopg: make test-everywhere DRIVERS="mysqlclient psycopg2"
+DRIVERS ?=
 SERVICES_TOOL := $(PYTHON) -m tools.services
 # Three on two processors: many tests wait for a server or for a moment.
 TOGETHER := $(RUN) -m pytest tests/chaos tests/acceptance tests/unit tests/integration \
@@ -60,7 +62,7 @@ test-everywhere: install services ## run the integration tests with MySQL itself
 	@$(SERVICES_TOOL) up mysql pgbouncer
 	@$(RUN) -m pip install --quiet --group drivers
 	@$(RUN) -m pip install --quiet --group drivers-compiled || echo "mysqlclient could not be compiled here: its tests are skipped"
-	@ASYNCFLOW_TEST_MYSQL_AS_MARIADB=1 $(RUN) -m pytest tests/integration -n 3 --dist loadfile --durations=25 \
+	@ASYNCFLOW_TEST_MYSQL_AS_MARIADB=1 ASYNCFLOW_TEST_DRIVERS="$(DRIVERS)" $(RUN) -m pytest tests/integration -n 3 --dist loadfile --durations=25 \
 		-m 'not long' -k 'not sqlite and not postgresql' $(PYTEST_ARGS)
 
 # pip gives up the search for tools that go with old libraries; uv finds them in seconds.

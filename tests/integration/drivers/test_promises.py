@@ -88,6 +88,14 @@ def users(application: Application) -> Application:
     return application
 
 
+@pytest.fixture
+def one_connection(application: Application) -> Iterator[Engine]:
+    """Give an engine of the driver with one connection."""
+    engine = create_engine(application.engine.url, pool_size=1, max_overflow=0)
+    yield engine
+    engine.dispose()
+
+
 def test_what_committed_arrives_as_it_was_and_what_rolled_back_never_does(
     application: Application, schedule: Schedule
 ) -> None:
@@ -157,7 +165,7 @@ def test_a_key_used_twice_writes_one_task(application: Application) -> None:
     for _ in range(2):
         with application.session() as session, session.begin():
             of_key = application.outbox.publish(session, "user.registered", 1, idempotency_key="k-é")
-            of_unique = rebuild.enqueue(session, account_no="A", unique_key="u-é")
+            of_unique = application.outbox.enqueue(session, rebuild, account_no="A", unique_key="u-é")
             got.append((of_key, of_unique))
     assert got[0] == got[1]
     assert len(application.rows()) == 2
@@ -233,9 +241,9 @@ def test_a_write_whose_session_was_ended_is_made_again_and_once(users: Applicati
     assert ended
 
 
-def test_a_server_that_takes_no_writes_any_more_is_known_and_left(users: Application) -> None:
-    left = LeftServer(users.engine)
-    dialect = dialect_of(users.engine.dialect.name)
+def test_a_server_that_takes_no_writes_any_more_is_known_and_left(users: Application, one_connection: Engine) -> None:
+    left = LeftServer(one_connection)
+    dialect = dialect_of(one_connection.dialect.name)
     told: list[DBAPIError] = []
 
     def work(connection: Connection) -> str:
@@ -248,17 +256,9 @@ def test_a_server_that_takes_no_writes_any_more_is_known_and_left(users: Applica
             raise
         return "written"
 
-    with Database(users.engine) as database:
+    with Database(one_connection) as database:
         assert database.run(work) == "written"
     assert [dialect.is_elsewhere(error) and dialect.is_refused_write(error) for error in told] == [True]
-
-
-@pytest.fixture
-def one_connection(application: Application) -> Iterator[Engine]:
-    """Give an engine of the driver with one connection."""
-    engine = create_engine(application.engine.url, pool_size=1, max_overflow=0)
-    yield engine
-    engine.dispose()
 
 
 def test_a_connection_goes_back_to_the_pool_as_it_came(one_connection: Engine) -> None:
