@@ -105,18 +105,21 @@ def refusal(engine: Engine, application: Application) -> str:
     return str(refused.value)
 
 
-def keeps_what_is_prepared(engine: Engine) -> bool:
+def keeps_what_is_prepared(url: URL) -> bool:
     """Tell whether the pooler gives prepared statements names of its own, as PgBouncer may since 1.21."""
+    engine = create_engine(url)
     with engine.connect() as connection:
-        cursor = connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
-        found = cursor.execute("SELECT name FROM pg_prepared_statements", prepare=True).fetchall()
-        cursor.execute("DEALLOCATE ALL")
+        driver: Any = connection.connection.driver_connection
+        found = driver.execute("SELECT name FROM pg_prepared_statements", prepare=True).fetchall()
+        driver.execute("DEALLOCATE ALL")
         connection.invalidate()
+    engine.dispose()
+    assert found
     return all(not name.startswith("_pg3_") for (name,) in found)
 
 
 def test_psycopg_that_prepares_what_the_pooler_does_not_keep_is_refused_at_the_start(direct: Application) -> None:
-    if keeps_what_is_prepared(direct.engine):
+    if keeps_what_is_prepared(direct.engine.url):
         pytest.skip("this PgBouncer keeps what is prepared")
     why = refusal(create_engine(direct.engine.url, pool_size=20), direct)
     assert "a pooler stands between" in why
