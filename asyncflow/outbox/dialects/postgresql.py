@@ -236,7 +236,12 @@ def _state_of(error: DBAPIError) -> str | None:
 
 
 def _run(driver_connection: Any, statement: str) -> Any:
-    """Run a SELECT that changes settings, which a rollback would take back, outside of any transaction."""
+    """Run a SELECT that changes settings, which a rollback would take back, outside of any transaction.
+
+    pg8000 begins one as the pool asks whether the connection lives, and leaves it open where none is to be begun.
+    """
+    if getattr(driver_connection, "_in_transaction", False):
+        driver_connection.rollback()
     before = driver_connection.autocommit
     if not before:
         driver_connection.autocommit = True

@@ -273,6 +273,22 @@ def test_a_connection_goes_back_to_the_pool_as_it_came(one_connection: Engine) -
         assert settings_of(one_connection) == before
 
 
+def test_a_look_ends_no_later_than_its_answer_though_the_pool_asks_whether_connections_live(
+    application: Application,
+) -> None:
+    engine = create_engine(application.engine.url, pool_pre_ping=True, pool_size=1, max_overflow=0)
+    engine.connect().close()  # the next check-out asks
+    now = text("SELECT CURRENT_TIMESTAMP(6)" if engine.dialect.name == "mysql" else "SELECT now()")
+
+    def look(connection: Connection) -> Any:
+        return connection.execute(now).scalar_one()
+
+    with Database(engine, autocommit=True) as database:
+        looks = {database.run(look) for _ in range(3)}
+    engine.dispose()
+    assert len(looks) == 3
+
+
 def test_a_scheduler_that_is_stopped_leaves_no_connection_and_no_claim(
     application: Application, schedule: Schedule
 ) -> None:

@@ -14,7 +14,7 @@ from asyncflow import Scheduler, Status, Task
 from asyncflow.errors import ConnectionSilentError
 from asyncflow.events import BuilderFailed, StepFailed
 from asyncflow.outbox.lines.connecting import connect_within
-from asyncflow.outbox.lines.limits import Limits
+from asyncflow.outbox.lines.limits import SESSION, Limits
 from asyncflow.scheduler.connections import calls
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import ids_of
@@ -54,12 +54,15 @@ def is_done(application: Application) -> bool:
     return set(application.statuses()) == {Status.SUCCESS}
 
 
-def assert_done_soon(application: Application) -> None:
-    """Wait until all is done, no longer than a lease and a little, and what a busy machine is late at each step."""
+def assert_done_soon(application: Application, held_seconds: float = 0.0) -> None:
+    """Wait until all is done, no longer than a lease and a little, and what a busy machine is late at each step.
+
+    ``held_seconds``: how much longer a lost session may hold its rows.
+    """
     began = time.monotonic()
     with Lateness(application.engine) as machine:
         eventually(lambda: is_done(application))
-    assert time.monotonic() - began < LEASE_SECONDS + SLACK_SECONDS + 8 * machine.worst
+    assert time.monotonic() - began < LEASE_SECONDS + SLACK_SECONDS + held_seconds + 8 * machine.worst
 
 
 def test_commits_whose_answers_never_come_hold_nothing_up_for_longer_than_a_lease(
@@ -75,7 +78,9 @@ def test_commits_whose_answers_never_come_hold_nothing_up_for_longer_than_a_leas
         ids += publish_many(application, 10)
         eventually(lambda: len(proxy.lost) == 2)
         more = publish_many(application, 10)
-        assert_done_soon(application)
+        # Its COMMIT takes two round trips: lost between them, the server ends the session as one that says nothing.
+        is_in_two = engine.dialect.driver == "pg8000"
+        assert_done_soon(application, SESSION.idle_transaction_seconds if is_in_two else 0.0)
     assert set(ids_of(publisher)) == texts(ids + more)
 
 
