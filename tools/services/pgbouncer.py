@@ -72,9 +72,11 @@ class PgBouncer(Service):
         lines = [f"{name} = {value}" for name, value in settings.items()]
         database = f"[databases]\n* = host={behind.hostname} port={behind.port}\n"
         configuration.write_text(f"{database}[pgbouncer]\n" + "\n".join(lines) + "\n")
-        for file in (users, configuration) if self.account else ():
-            shutil.chown(file, self.account)
-        return Launch(command=[*self._with_libraries(), self._program(), str(configuration)], account=self.account)
+        account = self.account
+        if account is not None:
+            for file in (users, configuration):
+                shutil.chown(file, account)
+        return Launch(command=[*self._with_libraries(), self._program(), str(configuration)], account=account)
 
     def _program(self) -> str:
         return find("pgbouncer", places=[root_of(self) / "usr/sbin"])
