@@ -79,6 +79,16 @@ def test_schedulers_at_each_node_share_the_work_and_lose_nothing(
     assert set(sent) == set(map(str, ids))
 
 
+def test_a_transaction_of_the_run_side_begins_with_what_all_nodes_have_committed(engines: list[Engine]) -> None:
+    waits = text("SELECT @@SESSION.wsrep_sync_wait")
+    with engines[1].connect() as connection:
+        before = connection.execute(waits).scalar_one()
+    with Database(engines[1]) as database:
+        assert database.run(lambda connection: connection.execute(waits).scalar_one()) == 7
+    with engines[1].connect() as connection:
+        assert connection.execute(waits).scalar_one() == before
+
+
 def test_a_transaction_that_loses_at_its_commit_is_run_again(engines: list[Engine], application: Application) -> None:
     with application.session() as session, session.begin():
         session.add(application.User(account_no="A", name="0"))

@@ -12,11 +12,10 @@ from asyncflow import AsyncScheduler
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.logs import Log
 from tests.support.application import Application
-from tests.support.drivers import AIOMYSQL
 
 DRIVERS = {
     "sqlite": ["sqlite+aiosqlite"],
-    "mysql": ["mysql+asyncmy", "mysql+aiomysql"],
+    "mysql": ["mysql+asyncmy"],
     "postgresql": ["postgresql+asyncpg", "postgresql+psycopg"],
 }
 AtHome = Callable[..., AsyncScheduler]
@@ -28,8 +27,6 @@ async def async_engine(request: pytest.FixtureRequest, application: Application)
     drivers = DRIVERS[url.get_backend_name()]
     if request.param >= len(drivers):
         pytest.skip("no further driver")
-    if drivers[request.param].endswith("+aiomysql"):
-        AIOMYSQL.require()
     query = {"charset": "utf8mb4"} if url.get_backend_name() == "mysql" else {}
     # SQLite has one writer: the others wait, and a request is not to be refused for that.
     options: dict[str, Any] = {"connect_args": {"timeout": 60}} if url.get_backend_name() == "sqlite" else {}

@@ -10,14 +10,19 @@ from typing import Any
 from sqlalchemy import Engine, Table, event, text
 
 from asyncflow import Status
+from tests.support.databases import kind_of
 
+_DIGIT = "(" + " UNION ALL ".join(f"SELECT {digit} AS d" for digit in range(10)) + ")"
+_COUNTED = "a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d"
 _NUMBERS = {
-    "mysql": "SELECT seq AS n FROM seq_{first}_to_{last}",
+    "mariadb": "SELECT seq AS n FROM seq_{first}_to_{last}",
+    "mysql": f"SELECT {{first}} + {_COUNTED} AS n FROM {_DIGIT} a, {_DIGIT} b, {_DIGIT} c, {_DIGIT} e, {_DIGIT} f "
+    f"WHERE {_COUNTED} <= {{last}} - {{first}}",
     "postgresql": "SELECT n FROM generate_series({first}, {last}) AS n",
     "sqlite": "WITH RECURSIVE s(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM s WHERE n < {last}) SELECT n FROM s",
 }
 _IDS = {
-    "mysql": "UNHEX(MD5(CONCAT({status}, '-', t.n, '-', s.n, '-', r.n)))",
+    "mysql": "UNHEX(LEFT(SHA2(CONCAT({status}, '-', t.n, '-', s.n, '-', r.n), 256), 32))",
     "postgresql": "CAST(md5('{status}-' || t.n || '-' || s.n || '-' || r.n) AS uuid)",
     "sqlite": "randomblob(16)",
 }
@@ -49,7 +54,7 @@ class Lanes:
 def fill(engine: Engine, tasks: Table, lanes: Lanes) -> None:
     """Write the rows in one statement."""
     name = engine.dialect.name
-    numbers, time = _NUMBERS[name], _TIMES[name].format(at=lanes.at_seconds)
+    numbers, time = _NUMBERS[kind_of(engine)], _TIMES[name].format(at=lanes.at_seconds)
     status = int(lanes.status)
     rows = numbers.format(first=lanes.first_row, last=lanes.first_row + lanes.rows - 1)
     statement = (
