@@ -12,14 +12,12 @@ from sqlalchemy import Engine, Table, event, text
 from asyncflow import Status
 from tests.support.databases import kind_of
 
-_DIGIT = "(" + " UNION ALL ".join(f"SELECT {digit} AS d" for digit in range(10)) + ")"
-_COUNTED = "a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d"
+_COUNTED = "WITH RECURSIVE s(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM s WHERE n < {last}) SELECT n FROM s"
 _NUMBERS = {
     "mariadb": "SELECT seq AS n FROM seq_{first}_to_{last}",
-    "mysql": f"SELECT {{first}} + {_COUNTED} AS n FROM {_DIGIT} a, {_DIGIT} b, {_DIGIT} c, {_DIGIT} e, {_DIGIT} f "
-    f"WHERE {_COUNTED} <= {{last}} - {{first}}",
+    "mysql": _COUNTED,
     "postgresql": "SELECT n FROM generate_series({first}, {last}) AS n",
-    "sqlite": "WITH RECURSIVE s(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM s WHERE n < {last}) SELECT n FROM s",
+    "sqlite": _COUNTED,
 }
 _IDS = {
     "mysql": "UNHEX(LEFT(SHA2(CONCAT({status}, '-', t.n, '-', s.n, '-', r.n), 256), 32))",
@@ -65,6 +63,8 @@ def fill(engine: Engine, tasks: Table, lanes: Lanes) -> None:
         f"CROSS JOIN ({numbers.format(first=0, last=lanes.shards - 1)}) s CROSS JOIN ({rows}) r"
     )
     with engine.begin() as connection:
+        if kind_of(engine) == "mysql":
+            connection.execute(text("SET SESSION cte_max_recursion_depth = 10000000"))
         connection.execute(text(statement), {"key": lanes.key, "payload": b"{}"})
 
 
