@@ -14,7 +14,8 @@ from sqlalchemy.types import UserDefinedType
 
 from asyncflow.outbox.dialects.choose import dialect_of
 
-_GIVE_NO_BYTES = frozenset({"mysqlconnector", "psycopg2"})  # a bytearray, a memoryview
+# Drivers that give bytes as a bytearray, or a memoryview, which may be changed and are therefore no keys of a dict.
+GIVE_NO_BYTES = frozenset({"mysqlconnector", "psycopg2"})
 
 
 def raw_form(task_id: UUID, dialect_name: str) -> Any:
@@ -29,16 +30,11 @@ class Raw(UserDefinedType[Any]):
 
     def result_processor(self, dialect: Any, coltype: object) -> Callable[[Any], Any] | None:
         """Leave values as they are, but for bytes that some drivers give as something else."""
-        return as_bytes if gives_no_bytes(dialect) else None
-
-
-def gives_no_bytes(dialect: Any) -> bool:
-    """Tell whether the driver gives bytes as something that may be changed, and is therefore no key of a dict."""
-    return dialect.driver in _GIVE_NO_BYTES
+        return as_bytes if dialect.driver in GIVE_NO_BYTES else None
 
 
 def as_bytes(value: Any) -> Any:
-    """Return a value of such a driver as others give it."""
+    """Return a value of one of GIVE_NO_BYTES as other drivers give it."""
     return bytes(value) if isinstance(value, (bytearray, memoryview)) else value
 
 
