@@ -11,8 +11,10 @@ LOWEST_TESTS ?= tests/unit tests/integration
 # What test-pythons looks for, versions or paths, and what it runs: make test-pythons PYTHONS="3.10 3.14"
 PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
 PYTHONS_TESTS ?= tests/unit
-# What `make services` starts: none is the usual three; make services SERVICES="rabbitmq redis nats zookeeper etcd mysql rocketmq"
+# What `make services` starts: none is the usual three; make services SERVICES="rabbitmq redis nats zookeeper etcd mysql rocketmq pgbouncer"
 SERVICES ?=
+# What test-everywhere works with in the place of PyMySQL and psycopg: make test-everywhere DRIVERS="mysqlclient psycopg2"
+DRIVERS ?=
 SERVICES_TOOL := $(PYTHON) -m tools.services
 # Three on two processors: many tests wait for a server or for a moment.
 TOGETHER := $(RUN) -m pytest tests/chaos tests/acceptance tests/unit tests/integration \
@@ -42,7 +44,7 @@ $(INSTALLED): pyproject.toml $(wildcard setup.py)
 	$(RUN) -m pip install --quiet --editable '.[all]' --group dev --group rocketmq
 	@touch $@
 
-services: ## start MariaDB, PostgreSQL and Kafka for the tests, or SERVICES="rabbitmq redis nats zookeeper etcd mysql rocketmq"
+services: ## start MariaDB, PostgreSQL and Kafka for the tests, or SERVICES="rabbitmq redis nats zookeeper etcd mysql rocketmq pgbouncer"
 	@$(SERVICES_TOOL) up $(SERVICES)
 
 services-down: ## stop the services that were started; their data stay
@@ -56,9 +58,11 @@ test: install services ## run every test but the long ones, against real service
 	echo "the services stay up for the next run: make services-down stops them"; exit $$status
 
 # Tests that name another database concern that one alone.
-test-everywhere: install services ## run the integration tests with MySQL itself in the place of MariaDB
-	@$(SERVICES_TOOL) up mysql
-	@ASYNCFLOW_TEST_MYSQL_AS_MARIADB=1 $(RUN) -m pytest tests/integration -n 3 --dist loadfile --durations=25 \
+test-everywhere: install services ## run the integration tests with MySQL itself in the place of MariaDB, and with every driver
+	@$(SERVICES_TOOL) up mysql pgbouncer
+	@$(RUN) -m pip install --quiet --group drivers
+	@$(RUN) -m pip install --quiet --group drivers-compiled || echo "mysqlclient could not be compiled here: its tests are skipped"
+	@ASYNCFLOW_TEST_MYSQL_AS_MARIADB=1 ASYNCFLOW_TEST_DRIVERS="$(DRIVERS)" $(RUN) -m pytest tests/integration -n 3 --dist loadfile --durations=25 \
 		-m 'not long' -k 'not sqlite and not postgresql' $(PYTEST_ARGS)
 
 # pip gives up the search for tools that go with old libraries; uv finds them in seconds.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from asyncflow import events
+from asyncflow.driver_errors import code_of
 from asyncflow.errors import AsyncflowError, ConnectionSilentError, ServiceAwayError
 from asyncflow.forks import leave_at_fork
 
@@ -85,9 +86,11 @@ def kind_of(error: BaseException) -> Hashable:
     """Return what is the same for failures that one line tells of: a server that is away says so in many ways."""
     if isinstance(error, (ConnectionSilentError, ServiceAwayError, *_SILENT)):
         return AWAY
+    code = code_of(getattr(error, "orig", None) or error)
     if not _AWAY.isdisjoint(_names_of(error)):
-        code = _refusal_of(getattr(error, "orig", None) or error)
-        return AWAY if code is None else (AWAY, code)
+        return (AWAY, code) if _is_refusal(code) else AWAY
+    if isinstance(code, str) and not _is_refusal(code):  # pg8000 has one class for nearly all that a server says
+        return AWAY
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - an error that cannot be printed is still one
@@ -95,14 +98,11 @@ def kind_of(error: BaseException) -> Hashable:
     return type(error), re.sub(r"\d+", "0", text)[:200]
 
 
-def _refusal_of(error: BaseException) -> Hashable:
-    """Return the code of a server that is there, and says no; None where it is away, or tells no code."""
-    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)  # psycopg 3 and asyncpg, psycopg2
-    if isinstance(state, str) and state[:2] not in _AWAY_STATES:
-        return state
-    number = error.args[0] if error.args else None
-    is_told = isinstance(number, int) and number > 0 and number not in _CLIENTS_OWN
-    return number if is_told else None
+def _is_refusal(code: int | str | None) -> bool:
+    """Tell whether a server said so that is there, and says no; not where it is away, or tells no code."""
+    if isinstance(code, str):
+        return code[:2] not in _AWAY_STATES
+    return code is not None and code > 0 and code not in _CLIENTS_OWN
 
 
 def _names_of(error: BaseException) -> set[str]:

@@ -48,6 +48,7 @@ def pytest_report_header() -> list[str]:
         f"mariadb: {services.mariadb_url or 'none (`make services`)'}",
         f"mysql: {services.mysql_url or 'none'}{', in place of MariaDB' if STANDS_IN else ''}",
         f"postgresql: {services.postgresql_url or 'none (`make services`)'}",
+        f"pgbouncer: {services.pgbouncer_url or 'none'}",
         f"kafka: {kafka} ({'Apache Kafka' if services.kafka_is_real else 'NOT Apache Kafka'}; {services.kafka_note})",
     ]
 

@@ -25,6 +25,7 @@ _INSTEAD = {
     "MySQLdb": ("mysql", "mysql+pymysql://"),
     "mysql": ("mysql", "mysql+pymysql://"),
     "psycopg2": ("postgresql", "postgresql+psycopg://"),
+    "pg8000": ("postgresql", "postgresql+psycopg://"),
 }  # what a URL means that names no driver, and ours
 _TARGET = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 

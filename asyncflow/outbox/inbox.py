@@ -14,6 +14,7 @@ from asyncflow.errors import InvalidMessageIdError, OptionError, WrongTargetErro
 from asyncflow.outbox import queries
 from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.lines.lost import is_lost
 from asyncflow.outbox.options import require_place, require_whole
 from asyncflow.outbox.queries import insert_absent
 from asyncflow.outbox.tables import CONSUMER_LENGTH, MESSAGE_ID_LENGTH, inbox_table
@@ -137,5 +138,5 @@ def _require_age(older_than: Any) -> None:
 def _is_lost(error: Exception, engine: Engine) -> bool:
     """Tell whether the connection broke; what sets its isolation level raises the driver's own errors."""
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated
+        return is_lost(error, dialect_of(engine.dialect.name))
     return isinstance(error, engine.dialect.loaded_dbapi.Error) and engine.dialect.is_disconnect(error, None, None)

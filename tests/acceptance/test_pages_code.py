@@ -341,3 +341,23 @@ def test_the_page_of_several_databases_names_them_in_a_file(monkeypatch: pytest.
     (tmp_path / "databases.toml").write_text(text)
     monkeypatch.setenv("SHOP_DB1", "sqlite:///shop-1.db")
     assert list(engines_from_toml("databases.toml", pool_size=10)) == ["db0", "db1"]
+
+
+# -- drivers ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", ["docs/drivers.md", "docs/zh/drivers.md"])
+def test_the_engine_of_the_page_of_drivers_prepares_nothing(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: dict[str, Any] = {}
+    (block,) = snippets(page)
+    exec(block, names)
+    asked: list[Any] = []
+
+    def connect(*_: Any, **options: Any) -> Any:
+        asked.append(options["prepare_threshold"])
+        raise ConnectionRefusedError("there is no such host")
+
+    monkeypatch.setattr(names["engine"].dialect.dbapi, "connect", connect)
+    with pytest.raises(ConnectionRefusedError):
+        names["engine"].connect()
+    assert asked == [None]

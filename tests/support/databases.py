@@ -12,11 +12,15 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 
+from tests.support.drivers import SYNC
 from tools.services import load
 
 NAMES = ("sqlite", "mariadb", "postgresql")
 # MySQL itself has the most telling tests beside the three, where it is up; and in runs of its own all those of MariaDB.
 STANDS_IN = "mysql" if os.environ.get("ASYNCFLOW_TEST_MYSQL_AS_MARIADB") else None
+# Other drivers than the usual ones, in runs of their own: names of tests/support/drivers.py, with blanks between.
+_NAMES_OF_DRIVERS = os.environ.get("ASYNCFLOW_TEST_DRIVERS", "").split()
+DRIVEN = {driver.system: driver for driver in SYNC if driver.name in _NAMES_OF_DRIVERS}
 everywhere = pytest.mark.parametrize("database_url", NAMES if STANDS_IN else (*NAMES, "mysql"), indirect=True)
 _numbers = itertools.count(1)
 
@@ -35,7 +39,8 @@ def url_of(name: str, directory: Path) -> URL:
     if address is None:
         refuse = pytest.fail if os.environ.get("ASYNCFLOW_REQUIRE_DATABASES") else pytest.skip
         refuse(f"{name} is not up: `make services` brings it up")
-    return make_url(address)
+    driver = DRIVEN.get("mariadb" if name == "mysql" else name)
+    return make_url(address) if driver is None else driver.url(make_url(address))
 
 
 def kind_of(engine: Engine) -> str:

@@ -278,7 +278,13 @@ def test_nothing_in_the_log_of_commands_is_acted_on_by_a_terminal() -> None:
 
 @pytest.mark.parametrize(
     ("missing", "extra"),
-    [("pymysql", "mysql"), ("MySQLdb", "mysql"), ("psycopg", "postgresql"), ("psycopg2", "postgresql")],
+    [
+        ("pymysql", "mysql"),
+        ("MySQLdb", "mysql"),
+        ("psycopg", "postgresql"),
+        ("psycopg2", "postgresql"),
+        ("pg8000", "postgresql"),
+    ],
 )
 def test_a_driver_that_is_missing_is_named_with_the_extra_that_brings_it(missing: str, extra: str) -> None:
     told = told_driver(ModuleNotFoundError(f"No module named {missing!r}", name=missing))

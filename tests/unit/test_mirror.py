@@ -12,6 +12,7 @@ TIERS = ("unit", "integration")
 # Folders that name no room, each with its reason.
 OTHERS = {
     "integration/benchmarks": "benchmarks are no room of the package; here they run at all",
+    "integration/drivers": "drivers of databases, under which all rooms are to hold the same promises",
     "integration/speed": "statements a message: what all rooms together cost, which issues and pages name so",
     "integration/support": "the tests' own network",
     "unit/models": "designs that are searched through before they are built",

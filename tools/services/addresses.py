@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
-from tools.services import given, state
+from tools.services.current import current
 from tools.services.etcd import Etcd
 from tools.services.kafka import Kafka
 from tools.services.mariadb import MariaDB
 from tools.services.mysql import MySQL
 from tools.services.nats import Nats
+from tools.services.pgbouncer import PgBouncer
 from tools.services.postgresql import PostgreSQL
 from tools.services.rabbitmq import RabbitMQ
 from tools.services.redis import Redis
 from tools.services.rocketmq import RocketMQ
-from tools.services.service import Service
-from tools.services.state import Record
 from tools.services.zookeeper import ZooKeeper
 
 
@@ -40,14 +38,15 @@ class Services:
     etcd_url: str | None = None
     mysql_url: str | None = None
     rocketmq_url: str | None = None
+    pgbouncer_url: str | None = None
 
 
 def load() -> Services:
     """Return the addresses in the environment, and otherwise those of the services that are up."""
-    mariadb, postgresql, kafka = (_current(service) for service in (MariaDB(), PostgreSQL(), Kafka()))
-    rabbitmq, redis, rocketmq = _current(RabbitMQ()), _current(Redis()), _current(RocketMQ())
-    nats, zookeeper = _current(Nats()), _current(ZooKeeper())
-    etcd, mysql = _current(Etcd()), _current(MySQL())
+    mariadb, postgresql, kafka = (current(service) for service in (MariaDB(), PostgreSQL(), Kafka()))
+    rabbitmq, redis, rocketmq = current(RabbitMQ()), current(Redis()), current(RocketMQ())
+    nats, zookeeper = current(Nats()), current(ZooKeeper())
+    etcd, mysql, pgbouncer = current(Etcd()), current(MySQL()), current(PgBouncer())
     return Services(
         mariadb_url=mariadb.address if mariadb else None,
         postgresql_url=postgresql.address if postgresql else None,
@@ -61,14 +60,5 @@ def load() -> Services:
         etcd_url=etcd.address if etcd else None,
         mysql_url=mysql.address if mysql else None,
         rocketmq_url=rocketmq.address if rocketmq else None,
+        pgbouncer_url=pgbouncer.address if pgbouncer else None,
     )
-
-
-def _current(service: Service) -> Record | None:
-    """Return the record of a service that is up, or None."""
-    record = state.records().get(service.name)
-    alive = record if record and record.is_alive else None
-    address = os.environ.get(service.variable)
-    if address and not (alive and alive.address == address):
-        return given.record_of(service, address)
-    return alive

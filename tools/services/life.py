@@ -20,6 +20,7 @@ from tools.services.mock import Mock
 from tools.services.mysql import MySQL
 from tools.services.nats import Nats
 from tools.services.newer_debian import NewerDebian
+from tools.services.pgbouncer import PgBouncer
 from tools.services.postgresql import PostgreSQL
 from tools.services.process import wait_until
 from tools.services.programs import Programs
@@ -38,7 +39,7 @@ Result = TypeVar("Result")
 
 # Every test run needs the usual ones; the others are started by name, and tests of theirs are skipped without them.
 USUAL: dict[str, Service] = {service.name: service for service in (MariaDB(), PostgreSQL(), Kafka())}
-_OTHERS = (RabbitMQ(), Redis(), Nats(), ZooKeeper(), Etcd(), MySQL(), RocketMQ())
+_OTHERS = (RabbitMQ(), Redis(), Nats(), ZooKeeper(), Etcd(), MySQL(), RocketMQ(), PgBouncer())
 OTHERS: dict[str, Service] = {service.name: service for service in _OTHERS}
 SERVICES: dict[str, Service] = {**USUAL, **OTHERS}
 PROVIDERS: dict[str, tuple[Provider, ...]] = {
@@ -52,6 +53,7 @@ PROVIDERS: dict[str, tuple[Provider, ...]] = {
     "etcd": (Given(), Programs(), Unpacked()),
     "mysql": (Given(), Programs(), NewerDebian()),
     "rocketmq": (Given(), Programs()),
+    "pgbouncer": (Given(), Programs(), Unpacked()),
 }
 
 
@@ -71,8 +73,13 @@ def remove(*names: str) -> None:
 
 
 def start(name: str) -> Record:
-    """Bring one service up and return its record: on its former data, and its former port unless that is taken."""
+    """Bring one service up, after those that it needs, and return its record.
+
+    On its former data, and its former port unless that is taken.
+    """
     service = _service(name)
+    for needed in service.needs:
+        start(needed)
     with state.locked(name):
         former = state.records().get(name)
         if former and _still_serves(former):

@@ -18,7 +18,8 @@ class Service(ABC):
     """A kind of server: how it is addressed, how it is asked whether it serves, how it is started here.
 
     `variable` is the environment variable that gives an address of one's own, `package` the Debian package
-    that brings the program, `usual_port` the port of an address that names none.
+    that brings the program, `usual_port` the port of an address that names none, `needs` the services that it
+    stands before.
     """
 
     name: ClassVar[str]
@@ -26,6 +27,7 @@ class Service(ABC):
     variable: ClassVar[str]
     usual_port: ClassVar[int]
     package: ClassVar[str] = ""
+    needs: ClassVar[tuple[str, ...]] = ()
     deadline_seconds: ClassVar[float] = 60.0
 
     @property

@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Dialect, Executable, Insert, Select, Table, func, insert, select, tuple_, union_all
 from sqlalchemy.dialects.mysql import insert as upsert
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
+from asyncflow.driver_errors import number_of
 from asyncflow.errors import AsyncflowError
 from asyncflow.outbox.clock import moment_of, now_in_microseconds, seconds_until
 from asyncflow.outbox.dialects import mysql_checks as checks
 from asyncflow.outbox.dialects.counting import draw_by_insert
 from asyncflow.outbox.dialects.heads_by_shard import MOST_SHARDS, heads_by_shard
+from asyncflow.outbox.dialects.mysql_sessions import limit_session
+from asyncflow.outbox.dialects.poolers import Another
 from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import among_types
@@ -27,7 +30,6 @@ _NO_SUCH_TABLE, _DEFINED_SINCE_READ = 1146, 1412
 _READ_ONLY = frozenset({1290, 1792, 1836})  # --read-only, in a READ ONLY transaction, in read-only mode
 # Shutting down, Galera's node that is not synced, a killed connection, offline mode, dropped for inactivity.
 _ELSEWHERE = _READ_ONLY | {1053, 1047, 1927, 3032, 4031}
-_UNKNOWN_VARIABLE = 1193
 _DUPLICATE = (1062, 1586)
 _NO_LIMIT = 2**64 - 1  # of rows: the default
 _ID_BYTES = 16
@@ -101,7 +103,7 @@ class MySQL:
             try:
                 _insert(connection, table, absent)
                 return len(absent)
-            except IntegrityError as error:
+            except DBAPIError as error:
                 if _code_of(error) not in _DUPLICATE:
                     raise
             # Anew for what others insert or delete between two statements.
@@ -146,20 +148,7 @@ class MySQL:
 
     def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
         """Set variables of the session, and keep their old values in variables of the user's."""
-        values = {"innodb_lock_wait_timeout": limits.lock_wait_seconds, "lock_wait_timeout": limits.lock_wait_seconds}
-        # What --safe-updates sets: updates that name rows by more than an index are refused, and reads cut short.
-        values |= {"sql_safe_updates": 0, "sql_select_limit": _NO_LIMIT, "sql_big_selects": 1}
-        if getattr(dialect, "is_mariadb", False):
-            values["idle_transaction_timeout"] = limits.idle_transaction_seconds
-        kept = ", ".join(f"@asyncflow_{name} = @@SESSION.{name}" for name in values)
-        try:
-            _run(driver_connection, f"SET {kept}, " + ", ".join(f"@@SESSION.{n} = {v}" for n, v in values.items()))
-        except Exception as error:
-            if error.args[:1] != (_UNKNOWN_VARIABLE,):
-                raise
-            return Limited()  # a relative of MySQL that has no such limits
-        undo = "SET " + ", ".join(f"@@SESSION.{name} = @asyncflow_{name}" for name in values)
-        return Limited(partial(_run, driver_connection, undo))
+        return limit_session(driver_connection, dialect, limits)
 
     def skips_locked(self, dialect: Any) -> bool:
         """Know MariaDB from 10.6, MySQL from 8.0."""
@@ -177,6 +166,10 @@ class MySQL:
     def server_fault(self, connection: Connection, longest_value: int) -> AsyncflowError | None:
         """Know binary logs that take no READ COMMITTED, and packets that are too small."""
         return checks.server_fault(connection, longest_value)
+
+    def pooler_fault(self, connection: Connection, another: Another) -> AsyncflowError | None:
+        """Find none: its drivers prepare nothing, and its poolers keep what a session has set."""
+        return None
 
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Do nothing: its drivers prepare nothing by themselves."""
@@ -207,7 +200,7 @@ class MySQL:
 
     def is_lock_wait(self, error: DBAPIError) -> bool:
         """Know InnoDB's lock waits, and those for metadata."""
-        return bool(_code_of(error) == _LOCK_WAIT_TIMEOUT)
+        return _code_of(error) == _LOCK_WAIT_TIMEOUT
 
     def is_elsewhere(self, error: DBAPIError) -> bool:
         """Know servers that are read-only, shut down or have left their cluster."""
@@ -218,16 +211,8 @@ class MySQL:
         return _code_of(error) in _READ_ONLY
 
 
-def _code_of(error: DBAPIError) -> Any:
-    return error.orig.args[0] if error.orig is not None and error.orig.args else None
-
-
-def _run(driver_connection: Any, statement: str) -> None:
-    cursor = driver_connection.cursor()
-    try:
-        cursor.execute(statement)
-    finally:
-        cursor.close()
+def _code_of(error: DBAPIError) -> int | None:
+    return number_of(error.orig)
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

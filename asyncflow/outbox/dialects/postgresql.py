@@ -25,8 +25,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
+from asyncflow.driver_errors import state_of
 from asyncflow.errors import AsyncflowError, UnsupportedDatabaseError
 from asyncflow.outbox.dialects.encodings import is_carried
+from asyncflow.outbox.dialects.poolers import Another, pooler_fault, told_pid
 from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import heads_of_named, lateral_heads, skip_scan_types
 from asyncflow.outbox.dialects.upsert import insert_absent
@@ -141,7 +143,7 @@ class PostgreSQL:
             values["idle_in_transaction_session_timeout"] = limits.idle_transaction_seconds * 1000
         if version >= (12,):
             values["tcp_user_timeout"] = limits.user_timeout_seconds * 1000
-        pid = _pid_of(driver_connection)
+        pid = told_pid(driver_connection)
         here = f"pg_backend_pid() = {pid}" if pid else "true"
         columns = (
             f"current_setting('{n}'), CASE WHEN {here} THEN set_config('{n}', '{v}', false) END"
@@ -178,6 +180,10 @@ class PostgreSQL:
             )
         return None
 
+    def pooler_fault(self, connection: Connection, another: Another) -> AsyncflowError | None:
+        """Know drivers that a pooler of transactions breaks."""
+        return pooler_fault(connection, another)
+
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Switch off what psycopg prepares by itself: a plan made for an empty table reads all of a backlog."""
         if (threshold := getattr(driver_connection, "prepare_threshold", None)) is None:
@@ -203,18 +209,18 @@ class PostgreSQL:
 
     def is_missing_table(self, error: DBAPIError) -> bool:
         """Know undefined tables."""
-        return bool(_state_of(error) == _UNDEFINED_TABLE)
+        return _state_of(error) == _UNDEFINED_TABLE
 
     def begin_before_savepoint(self, connection: Connection) -> None:
         """Do nothing: a savepoint is part of the transaction."""
 
     def is_contention(self, error: DBAPIError) -> bool:
         """Know serialization failures, deadlocks and lock waits."""
-        return bool(_state_of(error) in _CONTENTION)
+        return _state_of(error) in _CONTENTION
 
     def is_lock_wait(self, error: DBAPIError) -> bool:
         """Know lock_timeout."""
-        return bool(_state_of(error) == _LOCK_NOT_AVAILABLE)
+        return _state_of(error) == _LOCK_NOT_AVAILABLE
 
     def is_elsewhere(self, error: DBAPIError) -> bool:
         """Know standbys, and servers that shut down or start."""
@@ -222,22 +228,20 @@ class PostgreSQL:
 
     def is_refused_write(self, error: DBAPIError) -> bool:
         """Know standbys and read-only transactions."""
-        return bool(_state_of(error) == _READ_ONLY)
+        return _state_of(error) == _READ_ONLY
 
 
-def _state_of(error: DBAPIError) -> Any:
-    return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)  # psycopg 3, psycopg2
-
-
-def _pid_of(driver_connection: Any) -> int | None:
-    """Return the process that the driver believes to be connected to; a pooler gives it a number of its own."""
-    info = getattr(driver_connection, "info", None)
-    pid = getattr(info, "backend_pid", None)
-    return pid if isinstance(pid, int) else None
+def _state_of(error: DBAPIError) -> str | None:
+    return state_of(error.orig)
 
 
 def _run(driver_connection: Any, statement: str) -> Any:
-    """Run a SELECT that changes settings, which a rollback would take back, outside of any transaction."""
+    """Run a SELECT that changes settings, which a rollback would take back, outside of any transaction.
+
+    pg8000 begins one as the pool asks whether the connection lives, and leaves it open where none is to be begun.
+    """
+    if getattr(driver_connection, "_in_transaction", False):
+        driver_connection.rollback()
     before = driver_connection.autocommit
     if not before:
         driver_connection.autocommit = True

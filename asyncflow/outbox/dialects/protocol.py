@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ColumnElement
 
 from asyncflow.errors import AsyncflowError
+from asyncflow.outbox.dialects.poolers import Another
 
 # Heads of which types: of all, or of the one that is bound as its_type, or of those behind it, or up to last_type,
 # or of those in its_types.
@@ -146,6 +147,13 @@ class DatabaseDialect(Protocol):
         """Return the error to raise for a setting of the server or the session that we cannot work under.
 
         ``longest_value``: bytes of the largest value that is written.
+        """
+        ...
+
+    def pooler_fault(self, connection: Connection, another: Another) -> AsyncflowError | None:
+        """Return the error to raise for a pooler between that our driver, as it is set, cannot work through.
+
+        ``another`` opens one more connection. No transaction is open afterwards.
         """
         ...
 

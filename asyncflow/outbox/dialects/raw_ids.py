@@ -14,6 +14,9 @@ from sqlalchemy.types import UserDefinedType
 
 from asyncflow.outbox.dialects.choose import dialect_of
 
+# Drivers that give bytes as a bytearray, or a memoryview, which may be changed and are therefore no keys of a dict.
+GIVE_NO_BYTES = frozenset({"mysqlconnector", "psycopg2"})
+
 
 def raw_form(task_id: UUID, dialect_name: str) -> Any:
     """Return an id in the form in which rows are read: as text on PostgreSQL, as bytes elsewhere."""
@@ -21,9 +24,18 @@ def raw_form(task_id: UUID, dialect_name: str) -> Any:
 
 
 class Raw(UserDefinedType[Any]):
-    """Pass values as the driver gives and takes them."""
+    """Pass values as drivers give and take them."""
 
     cache_ok = True
+
+    def result_processor(self, dialect: Any, coltype: object) -> Callable[[Any], Any] | None:
+        """Leave values as they are, but for bytes that some drivers give as something else."""
+        return as_bytes if dialect.driver in GIVE_NO_BYTES else None
+
+
+def as_bytes(value: Any) -> Any:
+    """Return a value of one of GIVE_NO_BYTES as other drivers give it."""
+    return bytes(value) if isinstance(value, (bytearray, memoryview)) else value
 
 
 class raw_id(FunctionElement[Any]):  # noqa: N801 - a SQL function's name

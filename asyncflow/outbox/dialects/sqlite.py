@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from asyncflow.errors import AsyncflowError, OptionError
 from asyncflow.outbox.clock import now_in_microseconds
 from asyncflow.outbox.dialects.counting import draw_by_insert
+from asyncflow.outbox.dialects.poolers import Another
 from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
 from asyncflow.outbox.dialects.skip_scan import skip_scan_heads, skip_scan_types
 from asyncflow.outbox.dialects.upsert import insert_absent
@@ -109,6 +110,10 @@ class SQLite:
             "the SQLite database is in memory, where a scheduler has no connection beside the application's; "
             "give a file, such as create_engine('sqlite:///app.db')"
         )
+
+    def pooler_fault(self, connection: Connection, another: Another) -> AsyncflowError | None:
+        """Find none: nobody is between."""
+        return None
 
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Do nothing: without ANALYZE its plans go by no counts."""

@@ -69,7 +69,15 @@ def connected(engine: Engine, limits: Limits = OF_A_LOOK) -> Iterator[Connection
         event.listen(connection, moment, lambda *_: line.begin_anew())
     try:
         with line.within(limits.silence_seconds), connection:
-            yield connection
+            try:
+                yield connection
+            except Exception as error:
+                # Here: pg8000 rolls back nothing on a dead connection, and the pool takes it for sound. An error of its
+                # own, which SQLAlchemy has not seen, leaves a session that is set up in part.
+                if line.was_cut or isinstance(error, engine.dialect.loaded_dbapi.Error):
+                    with suppress(Exception):
+                        connection.invalidate()
+                raise
     except Exception as error:
         if not line.was_cut:
             raise

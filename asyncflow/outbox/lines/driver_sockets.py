@@ -18,15 +18,22 @@ from asyncflow.outbox.lines.paused_collector import PausedCollector
 
 _COLLECTOR = PausedCollector()
 # Here drivers wait inside C, and what for only the kernel knows: as they connect; and mysqlclient at each call, for it
-# tells no other thread the socket of a connection that is at work.
-_WAIT_IN_C = ("psycopg2", "MySQLdb.connections")
+# tells no other thread the socket of a connection that is at work. That of mysql-connector tells nobody at all.
+_HIDES_ITS_SOCKET = "mysql.connector.connection_cext"
+_WAIT_IN_C = ("psycopg2", "MySQLdb.connections", _HIDES_ITS_SOCKET)
 _TELL_NO_OTHER = "MySQLdb"
+# Where drivers in Python keep theirs: pg8000, whose _sock is a buffer before it; mysql-connector; PyMySQL.
+_KEPT_AS = ("_usock", "_socket", "sock", "_sock")
+_OF_CONNECTIONS = frozenset(
+    {"pymysql.connections", "mysql.connector.connection", "mysql.connector.network", "pg8000.core"}
+)
 
 
 def socket_of(driver_connection: Any) -> socket.socket | None:
     """Return a socket of our own on the connection's line, which the caller closes; None if it has none to be found.
 
-    PyMySQL, mysqlclient, psycopg and psycopg2 are known; with others, and SQLite, there is nothing to watch.
+    PyMySQL, mysqlclient, mysql-connector, psycopg, psycopg2 and pg8000 are known; for one that hides it see
+    ``hides_its_socket``. With others, and SQLite, there is nothing to watch.
     """
     number = _number_of(driver_connection)
     if number is None:
@@ -41,6 +48,11 @@ def socket_of(driver_connection: Any) -> socket.socket | None:
     except OSError:  # it is no socket
         os.close(copy)
         return None
+
+
+def hides_its_socket(driver_connection: Any) -> bool:
+    """Tell whether a connection waits in C, and for what is known only while it does: ``cut_lines_of`` finds it."""
+    return type(driver_connection).__module__ == _HIDES_ITS_SOCKET
 
 
 @dataclass(frozen=True)
@@ -94,11 +106,16 @@ def _number_of(connection: Any) -> int | None:
     if isinstance(connection, int):
         return connection
     with suppress(Exception):  # closed meanwhile, or not of the kind that it looks like
-        inner = getattr(connection, "_sock", None)  # PyMySQL
-        owner = inner if inner is not None else connection
-        number = owner.fileno()
+        number = _innermost(connection).fileno()
         return number if isinstance(number, int) and number >= 0 else None
     return None
+
+
+def _innermost(owner: Any) -> Any:
+    """Return what has the number of the socket: the connection, or what it keeps."""
+    kept = (getattr(owner, name, None) for name in _KEPT_AS)
+    inner = next((one for one in kept if one is not None), None)
+    return owner if inner is None else _innermost(inner)
 
 
 def _candidates(wait: _Wait) -> list[Any]:
@@ -134,8 +151,11 @@ def _found_in(frames: Iterable[FrameType]) -> Iterator[Any]:
         if "dbapi_connection" in names:  # of SQLAlchemy, which asks whether it still lives, or ends its transaction
             yield frame.f_locals.get("dbapi_connection")
         if module.startswith("sqlalchemy.") and "cursor" in names:  # of which something is asked
-            yield getattr(frame.f_locals.get("cursor"), "connection", None)
-        if module == "pymysql.connections" and "self" in names:
+            cursor = frame.f_locals.get("cursor")
+            yield getattr(cursor, "_c", None) or getattr(cursor, "connection", None)  # pg8000 warns of the latter
+        if module in _OF_CONNECTIONS and "self" in names:
             yield frame.f_locals.get("self")
+        if module == "pg8000.core" and "sock" in names:  # as it connects
+            yield frame.f_locals.get("sock")
         if module.startswith("psycopg") and "fileno" in names:
             yield frame.f_locals.get("fileno")

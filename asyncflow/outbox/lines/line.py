@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-from asyncflow.outbox.lines.driver_sockets import socket_of
+from asyncflow.outbox.lines.driver_sockets import cut_lines_of, hides_its_socket, socket_of
 
 _LOOK_SECONDS = 0.2
 _KEEPALIVE = {"SO_KEEPALIVE": 1, "TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
@@ -26,17 +26,19 @@ class Line:
     def __init__(self, driver_connection: Any) -> None:
         self.was_cut = False
         self._socket = socket_of(driver_connection)
+        self._is_hidden = self._socket is None and hides_its_socket(driver_connection)
+        self._thread = threading.current_thread()
         self._lock = threading.Lock()
         self._ends_at = float("inf")
         self._seconds = float("inf")
         self._before = _keep_alive(self._socket) if self._socket is not None else {}
-        if self._socket is not None:
+        if self._socket is not None or self._is_hidden:
             WATCH.add(self)
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
         """Cut the line if the block takes longer; what it waits for then raises the driver's error."""
-        self._seconds = seconds
+        self._seconds, self._thread = seconds, threading.current_thread()
         self.begin_anew()
         try:
             yield
@@ -53,16 +55,20 @@ class Line:
         if now < self._ends_at:
             return
         with self._lock:
-            if now >= self._ends_at and self._socket is not None:
+            if now < self._ends_at:
+                return
+            if self._socket is not None:
                 self.was_cut = True
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
+            elif self._is_hidden and cut_lines_of(self._thread):
+                self.was_cut = True
 
     def close(self) -> None:
         """Leave the socket as it was found, and watch it no more."""
         WATCH.discard(self)
         with self._lock:
-            line, self._socket = self._socket, None
+            line, self._socket, self._is_hidden = self._socket, None, False
         if line is not None:
             for (level, option), value in self._before.items():
                 with suppress(OSError):

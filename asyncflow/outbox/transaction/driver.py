@@ -25,6 +25,8 @@ def commits_by_itself(connection: Connection) -> bool:
 def _is_autocommit(driver: Any) -> bool:
     if (ask := getattr(driver, "get_autocommit", None)) is not None:  # PyMySQL, mysqlclient, asyncmy, aiomysql
         return bool(ask())
+    if type(driver).__module__.startswith("mysql.connector"):  # which asks the server, to tell its ``autocommit``
+        return bool(driver._autocommit)
     autocommit = getattr(driver, "autocommit", None)
     if isinstance(autocommit, bool):  # psycopg, psycopg2, pg8000, asyncpg's adapter, sqlite3 if told so
         return autocommit
@@ -36,4 +38,4 @@ def _is_in_transaction(driver: Any) -> bool:
         return bool(flags & _IN_TRANSACTION)
     if (info := getattr(driver, "info", None)) is not None and hasattr(info, "transaction_status"):
         return int(info.transaction_status) != _IDLE
-    return bool(getattr(driver, "in_transaction", False))
+    return bool(getattr(driver, "in_transaction", False) or getattr(driver, "_in_transaction", False))  # pg8000

@@ -10,6 +10,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from asyncflow.outbox.lines.lost import is_lost
 from asyncflow.scheduler.connections.database import Database
 
 T = TypeVar("T")
@@ -80,6 +81,7 @@ def _run(
 def _is_lost(database: Database, error: Exception) -> bool:
     """Tell whether the connection was lost; a driver's own error comes from setting its session up."""
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated
+        return is_lost(error, database.dialect)
     driver = database.engine.dialect.dbapi
-    return driver is not None and isinstance(error, driver.Error)
+    # Of a reset while it reads pg8000 lets the system's own error through.
+    return isinstance(error, OSError) or (driver is not None and isinstance(error, driver.Error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -44,6 +45,9 @@ def require_engine(engine: Engine, outbox: Outbox) -> None:
         require_transactional(connection)
         require_every_text(connection)
         for fault in dialect.table_faults(connection, outbox.all_tables):
+            raise fault
+        connection.rollback()
+        if fault := dialect.pooler_fault(connection, partial(connected, engine)):
             raise fault
 
 

@@ -33,7 +33,7 @@ def sync_twin(engine: AsyncEngine) -> Engine:
     """
     url = _url_of(engine.url, engine.dialect.driver)
     try:
-        twin = create_engine(url, **({} if url.get_backend_name() == "sqlite" else _POOL))
+        twin = create_engine(url, **_options_of(url))
     except ImportError as error:
         extra = _EXTRAS[url.get_backend_name()]
         raise MissingExtraError(
@@ -59,6 +59,13 @@ def _url_of(url: URL, driver: str) -> URL:
     name = _DRIVERS[driver]
     name = name if "+" in name else f"{url.get_backend_name()}+{name}"
     return url.set(drivername=name, query=_query_of(url) if driver == "asyncpg" else url.query)
+
+
+def _options_of(url: URL) -> dict[str, Any]:
+    """Return the options of the twin: with psycopg it prepares nothing, as poolers of transactions keep nothing."""
+    if url.get_backend_name() == "sqlite":
+        return {}
+    return {**_POOL, "connect_args": {"prepare_threshold": None}} if url.get_driver_name() == "psycopg" else _POOL
 
 
 def _query_of(url: URL) -> dict[str, Any]:

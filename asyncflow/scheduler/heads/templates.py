@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Connection, Select, String, bindparam, litera
 from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
+from asyncflow.outbox.dialects.raw_ids import GIVE_NO_BYTES, as_bytes
 from asyncflow.scheduler.table.timed_ids import Cut, cut_of
 
 _TYPE = "type_of_page_"  # the parameter of a select
@@ -74,11 +75,13 @@ def _fetched(connection: Connection, dialect: DatabaseDialect, text: str, parame
     """
     result = connection.exec_driver_sql(text, parameters)
     streams = connection.get_execution_options().get("stream_results")
+    rows: Sequence[Any]
     if streams or not dialect.sends_rows_at_once:
-        return result.all()
-    rows: Sequence[Any] = result.cursor.fetchall()
-    result.close()
-    return rows
+        rows = result.all()
+    else:
+        rows = result.cursor.fetchall()
+        result.close()
+    return [tuple(map(as_bytes, row)) for row in rows] if connection.dialect.driver in GIVE_NO_BYTES else rows
 
 
 def _mark_of(field: str) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from asyncflow.errors import RowsLockedError
 from asyncflow.events import RowsLocked, StepFailed
+from asyncflow.outbox.lines.lost import is_lost
 from asyncflow.scheduler.cluster.ownership import Hold, Ownership
 from asyncflow.scheduler.connections.again import insist
 from asyncflow.scheduler.heads.queries import Lane
@@ -194,7 +195,7 @@ class Settler:
     def _is_refusal(self, error: Exception) -> bool:
         """Tell whether it is this write that the database does not take, for it takes others."""
         lost = isinstance(error, DBAPIError) and (
-            error.connection_invalidated or self._database.dialect.is_contention(error)
+            is_lost(error, self._database.dialect) or self._database.dialect.is_contention(error)
         )
         if lost:
             return False

@@ -17,6 +17,7 @@ from asyncflow.outbox.dialects.schema.choose import schema_dialect_of
 from asyncflow.outbox.dialects.schema.protocol import SchemaDialect
 from asyncflow.outbox.lines.connecting import connected
 from asyncflow.outbox.lines.limits import Limits
+from asyncflow.outbox.lines.lost import is_lost
 from asyncflow.scheduler.schema import queries
 from asyncflow.scheduler.schema.beside import NOBODY, Beside
 from asyncflow.scheduler.schema.check import tables_of
@@ -98,18 +99,21 @@ class Upgrade:
             try:
                 return self._execute(operation, unit)
             except DBAPIError as error:
-                if error.connection_invalidated:
+                if is_lost(error, self._dialect):
                     raise
                 if not (self._dialect.is_lock_wait(error) or self._dialect.is_contention(error)):
                     return f"the database answered: {on_one_line(error.orig)}"
         return _LOCKED
 
     def _execute(self, operation: SchemaOperation, unit: list[str]) -> str | None:
-        with self._session() as (connection, schema):
+        with self._session() as (connection, schema, at_begin):
             beside = any(_BESIDE in statement for statement in unit)
             if beside:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-                connection.exec_driver_sql(_BESIDE_LOCK_WAIT)
+                if at_begin is None:  # else the session is somebody else's by the next statement
+                    connection.exec_driver_sql(_BESIDE_LOCK_WAIT)
+            elif at_begin is not None:
+                connection.exec_driver_sql(at_begin)
             elif schema.rebuilds and not _is_begun(connection):
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             for statement in unit:
@@ -132,17 +136,15 @@ class Upgrade:
         return True
 
     @contextmanager
-    def _session(self) -> Iterator[tuple[Connection, SchemaDialect]]:
-        """Give a connection with limits on its waits, which nobody gets after us."""
+    def _session(self) -> Iterator[tuple[Connection, SchemaDialect, str | None]]:
+        """Give a connection with limits, which nobody gets after us, and what is to begin a transaction on it."""
         with connected(self._engine, _LIMITS) as connection:
             schema, driver = schema_dialect_of(connection.dialect), connection.connection.driver_connection
             try:
                 limited = self._dialect.limit_session(driver, connection.dialect, _SESSION)
                 for statement in schema.guard():
                     _run_apart(driver, statement)
-                if limited.at_begin is not None:
-                    connection.exec_driver_sql(limited.at_begin)
-                yield connection, schema
+                yield connection, schema, limited.at_begin
             finally:
                 connection.invalidate()
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from asyncflow.events import Hooks, InboxEntriesDeleted, StepFailed, StepRecovered
 from asyncflow.outbox.inbox import read_expired
+from asyncflow.outbox.lines.lost import is_lost
 from asyncflow.outbox.queries import delete_inbox_entries
 from asyncflow.outbox.tables import inbox_tables
 from asyncflow.scheduler.connections.database import Database
@@ -76,14 +77,14 @@ class OldInboxEntries:
         try:
             return self._delete_batch(connection, entries, older_than)
         except DBAPIError as error:
-            if error.connection_invalidated or self._is_of_the_moment(error):
+            if self._is_of_the_moment(error):
                 raise
             raise _NotCleaned(error) from error
 
     def _is_of_the_moment(self, error: DBAPIError) -> bool:
         """Tell whether it was another transaction's fault, or the server's as a whole, and nothing about this table."""
         dialect = self._database.dialect
-        return dialect.is_contention(error) or dialect.is_elsewhere(error) or dialect.is_refused_write(error)
+        return dialect.is_contention(error) or is_lost(error, dialect) or dialect.is_refused_write(error)
 
     def _delete_batch(self, connection: Connection, entries: Table, older_than: timedelta) -> int:
         if entries.fullname not in self._found:

@@ -20,10 +20,10 @@ from asyncflow.outbox.lines.limits import Limits
 from asyncflow.outbox.transaction import limited
 from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application
+from tests.support.drivers import sync_drivers_of
 from tests.support.proxy import Proxy, proxy_to
 
 pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
-DRIVERS = {"mysql": ("pymysql", "mysqldb"), "postgresql": ("psycopg", "psycopg2")}
 ASYNC_DRIVERS = {"mysql": "asyncmy", "postgresql": "asyncpg"}
 HELD_UP_SECONDS = 240.0
 
@@ -33,14 +33,16 @@ def patient() -> None:
     """Let the limits be what they are."""
 
 
-@pytest.fixture(params=[0, 1])
+@pytest.fixture(params=[0, 1, 2, 3], ids=["a driver", "another", "a third", "a fourth"])
 def line(request: pytest.FixtureRequest, database_url: URL) -> Iterator[tuple[Proxy, Engine]]:
     """Give a network to the database, and an engine that goes through it, with each driver."""
-    name = database_url.get_backend_name()
-    driver = DRIVERS[name][request.param]
-    pytest.importorskip({"mysqldb": "MySQLdb"}.get(driver, driver))
+    drivers = sync_drivers_of(database_url.get_backend_name())
+    if request.param >= len(drivers):
+        pytest.skip("no further driver")
+    driver = drivers[request.param]
+    driver.require()
     with proxy_to(database_url) as (proxy, url):
-        engine = create_engine(url.set(drivername=f"{name}+{driver}"))
+        engine = create_engine(driver.url(url))
         yield proxy, engine
         proxy.resume()
         engine.dispose()

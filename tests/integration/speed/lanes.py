@@ -10,14 +10,17 @@ from typing import Any
 from sqlalchemy import Engine, Table, event, text
 
 from asyncflow import Status
+from tests.support.databases import kind_of
 
+_COUNTED = "WITH RECURSIVE s(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM s WHERE n < {last}) SELECT n FROM s"
 _NUMBERS = {
-    "mysql": "SELECT seq AS n FROM seq_{first}_to_{last}",
+    "mariadb": "SELECT seq AS n FROM seq_{first}_to_{last}",
+    "mysql": _COUNTED,
     "postgresql": "SELECT n FROM generate_series({first}, {last}) AS n",
-    "sqlite": "WITH RECURSIVE s(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM s WHERE n < {last}) SELECT n FROM s",
+    "sqlite": _COUNTED,
 }
 _IDS = {
-    "mysql": "UNHEX(MD5(CONCAT({status}, '-', t.n, '-', s.n, '-', r.n)))",
+    "mysql": "UNHEX(LEFT(SHA2(CONCAT({status}, '-', t.n, '-', s.n, '-', r.n), 256), 32))",
     "postgresql": "CAST(md5('{status}-' || t.n || '-' || s.n || '-' || r.n) AS uuid)",
     "sqlite": "randomblob(16)",
 }
@@ -49,7 +52,7 @@ class Lanes:
 def fill(engine: Engine, tasks: Table, lanes: Lanes) -> None:
     """Write the rows in one statement."""
     name = engine.dialect.name
-    numbers, time = _NUMBERS[name], _TIMES[name].format(at=lanes.at_seconds)
+    numbers, time = _NUMBERS[kind_of(engine)], _TIMES[name].format(at=lanes.at_seconds)
     status = int(lanes.status)
     rows = numbers.format(first=lanes.first_row, last=lanes.first_row + lanes.rows - 1)
     statement = (
@@ -60,6 +63,8 @@ def fill(engine: Engine, tasks: Table, lanes: Lanes) -> None:
         f"CROSS JOIN ({numbers.format(first=0, last=lanes.shards - 1)}) s CROSS JOIN ({rows}) r"
     )
     with engine.begin() as connection:
+        if kind_of(engine) == "mysql":
+            connection.execute(text("SET SESSION cte_max_recursion_depth = 10000000"))
         connection.execute(text(statement), {"key": lanes.key, "payload": b"{}"})
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from asyncflow.driver_errors import state_of
 from asyncflow.errors import (
     AsyncflowError,
     ClaimLostError,
@@ -39,6 +40,7 @@ MEDIA_TYPE = "application/problem+json"
 ORIGINAL_CODE = 8020  # of the original's codes, the first: the input is at fault, or the service
 RETRY = {"Retry-After": "1"}
 _ALL = (400, 401, 403, 408, 413, 415, 422, 429, 503)  # that any route may answer with
+_NO_SUCH_VALUE, _NO_SUCH_ROW = "22", "23"  # classes of SQLSTATE: what a column, and what a constraint does not take
 _LOG = logging.getLogger("asyncflow.flowsvr")
 
 
@@ -106,9 +108,11 @@ def problem_of(error: Exception) -> Problem:
 def _of_database(error: SQLAlchemyError) -> Problem:
     # What no driver or column takes will not be taken the next time either.
     is_refused = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
-    if is_refused or isinstance(error, DataError):
+    # pg8000 has one class of errors for nearly all that a server says.
+    state = (state_of(error.orig) if isinstance(error, DBAPIError) else None) or ""
+    if is_refused or isinstance(error, DataError) or state.startswith(_NO_SUCH_VALUE):
         return Problem(422, "a value that was given is none that the database can keep")
-    if isinstance(error, IntegrityError):
+    if isinstance(error, IntegrityError) or state.startswith(_NO_SUCH_ROW):
         return _at_fault()
     return Problem(503, "the database does not serve; try again", RETRY)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Dialect, Index, String, Table, bindparam, text
 
+from asyncflow.driver_errors import number_of
 from asyncflow.outbox.dialects.schema.live import LiveColumn, LiveIndex, LiveTable
 from asyncflow.outbox.dialects.schema.protocol import Size, added, listed, named, needed_type, table_of, type_to_have
 from asyncflow.outbox.dialects.schema.sizes import ranks, size_of
@@ -157,8 +158,7 @@ class MySQLSchema:
 
     def is_hurry(self, error: Exception) -> bool:
         """Know its answer to that."""
-        answer = getattr(error, "orig", None)
-        return bool(answer is not None and answer.args and answer.args[0] in _NOT_WITHOUT_LOCK)
+        return number_of(getattr(error, "orig", None)) in _NOT_WITHOUT_LOCK
 
     def guard(self) -> list[str]:
         """Be strict: else it puts zeros and cut texts in the place of what does not fit."""

@@ -14,6 +14,7 @@ from sqlalchemy.schema import CreateColumn, CreateTable, DropTable
 
 from asyncflow.events import NumberedTableClosed, NumberedTableDropped, RollOverHeldUp
 from asyncflow.outbox.lines.limits import OF_A_COMMAND
+from asyncflow.outbox.lines.lost import is_lost
 from asyncflow.outbox.rolling.numbered_tables import NumberedTables
 from asyncflow.scheduler.archive.archive import Archive
 from asyncflow.scheduler.connections.database import Database
@@ -214,7 +215,7 @@ class Keeper:
         try:
             act()
         except DBAPIError as error:
-            if error.connection_invalidated:
+            if is_lost(error, self._database.dialect):
                 raise
             self._tell(table.fullname, self._reason(what, error))
             return False

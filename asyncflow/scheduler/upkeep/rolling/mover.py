@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.lines.lost import is_lost
 from asyncflow.outbox.rolling.numbered_tables import NumberedTables
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.table.queries import lock_free
@@ -90,4 +91,4 @@ def _is_not_of_the_table(error: DBAPIError, connection: Connection) -> bool:
     """Tell whether a server that is away, or another transaction, is why: it is to be tried again as ever."""
     dialect = dialect_of(connection.dialect.name)
     may_be_tried_again = dialect.is_contention(error) or dialect.is_refused_write(error)
-    return error.connection_invalidated or may_be_tried_again or dialect.is_elsewhere(error)
+    return may_be_tried_again or is_lost(error, dialect)

@@ -168,7 +168,7 @@ def test_a_handler_s_effect_and_what_it_enqueues_commit_with_its_task(shop: Shop
         shop.greet.enqueue(shop.here, name="A")
     drained = shop.drain()
     assert (drained.done, drained.errors) == (2, ())
-    assert shop.users() == ["A's friend", "A, attempt 1"]
+    assert set(shop.users()) == {"A's friend", "A, attempt 1"}
 
 
 def test_of_a_handler_that_raises_nothing_stays(shop: Shop) -> None:

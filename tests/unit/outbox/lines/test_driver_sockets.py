@@ -12,6 +12,7 @@ import pytest
 
 from asyncflow.outbox.lines import driver_sockets
 from asyncflow.outbox.lines.kernel_waits import KernelWait
+from asyncflow.outbox.lines.line import Line
 from tests.unit.outbox.lines.test_kernel_waits import pytestmark as only_where_the_kernel_tells
 from tests.unit.scheduler.waiting import eventually
 
@@ -125,3 +126,78 @@ def test_a_file_that_is_no_socket_is_left_without_a_copy(monkeypatch: pytest.Mon
     finally:
         for end in ends:
             os.close(end)
+
+
+class Kept:
+    """Keep what it is given by names, as a driver's connection keeps its socket."""
+
+    def __init__(self, **kept: Any) -> None:
+        vars(self).update(kept)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        lambda line: Kept(_sock=line),  # PyMySQL
+        lambda line: Kept(_socket=Kept(sock=line)),  # mysql-connector
+        lambda line: Kept(_usock=line, _sock=line.makefile("rwb")),  # pg8000
+        lambda line: Kept(fileno=line.fileno),  # psycopg, psycopg2, mysqlclient
+    ],
+    ids=["pymysql", "mysql-connector", "pg8000", "psycopg"],
+)
+def test_a_socket_is_found_where_each_driver_keeps_it(
+    kept: Callable[[socket.socket], Any], lines: tuple[Pair, Pair]
+) -> None:
+    (ours, theirs), _ = lines
+    found = driver_sockets.socket_of(kept(ours))
+    assert found is not None
+    with found:
+        found.shutdown(socket.SHUT_RDWR)
+    assert theirs.recv(1) == b""
+
+
+def hiding() -> Any:
+    """Return a connection of the class that tells its socket to nobody, by its module's name."""
+    module: dict[str, Any] = {"__name__": "mysql.connector.connection_cext"}
+    exec("class CMySQLConnection:\n    def query(self, line):\n        return line.recv(1)", module)
+    return module["CMySQLConnection"]()
+
+
+@only_where_the_kernel_tells
+def test_a_line_whose_socket_nobody_tells_is_cut_where_its_thread_waits(lines: tuple[Pair, Pair]) -> None:
+    (ours, _), _ = lines
+    connection = hiding()
+    heard: list[bytes] = []
+    cut: list[bool] = []
+
+    def work() -> None:
+        line = Line(connection)
+        with line.within(0.2):
+            heard.append(connection.query(ours))
+        line.close()
+        cut.append(line.was_cut)
+
+    started(work).join(60)
+    assert (heard, cut) == ([b""], [True])
+
+
+@only_where_the_kernel_tells
+def test_a_line_whose_socket_nobody_tells_is_left_alone_between_the_calls_of_its_driver(
+    lines: tuple[Pair, Pair],
+) -> None:
+    (ours, theirs), _ = lines
+    made: list[Line] = []
+    heard: list[bytes] = []
+
+    def work() -> None:
+        made.append(Line(hiding()))
+        with made[0].within(0.0):
+            heard.append(ours.recv(1))
+        made[0].close()
+
+    thread = started(work)
+    waits_for(thread, ours)
+    made[0].cut_if_late(float("inf"))
+    theirs.send(b"x")
+    thread.join(60)
+    assert (heard, made[0].was_cut) == ([b"x"], False)
