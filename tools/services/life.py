@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from tools.services import place, state
 from tools.services.compose import Compose
+from tools.services.connect import Connect
 from tools.services.debian import Debian
 from tools.services.errors import CannotServeError, NothingServesError, NotOursError, ServiceError, StartError
 from tools.services.etcd import Etcd
@@ -38,7 +39,7 @@ Result = TypeVar("Result")
 
 # Every test run needs the usual ones; the others are started by name, and tests of theirs are skipped without them.
 USUAL: dict[str, Service] = {service.name: service for service in (MariaDB(), PostgreSQL(), Kafka())}
-_OTHERS = (RabbitMQ(), Redis(), Nats(), ZooKeeper(), Etcd(), MySQL(), RocketMQ())
+_OTHERS = (RabbitMQ(), Redis(), Nats(), ZooKeeper(), Etcd(), MySQL(), RocketMQ(), Connect())
 OTHERS: dict[str, Service] = {service.name: service for service in _OTHERS}
 SERVICES: dict[str, Service] = {**USUAL, **OTHERS}
 PROVIDERS: dict[str, tuple[Provider, ...]] = {
@@ -52,6 +53,7 @@ PROVIDERS: dict[str, tuple[Provider, ...]] = {
     "etcd": (Given(), Programs(), Unpacked()),
     "mysql": (Given(), Programs(), NewerDebian()),
     "rocketmq": (Given(), Programs()),
+    "connect": (Given(), Programs()),
 }
 
 

@@ -60,6 +60,7 @@ class MessageOptions(TypeOptions, total=False):
     ordered: bool
     when_exhausted: Literal["block", "skip"]
     cloudevents: CloudEvents | None
+    captured: bool
 
 
 class HandlerOptions(TypeOptions, total=False):

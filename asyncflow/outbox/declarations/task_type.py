@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 from asyncflow.errors import DuplicateTaskTypeError, InvalidTaskTypeError, OptionError, UnknownTaskTypeError, nearest
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
+from asyncflow.outbox.declarations.capture import not_captured, require_capturable
 from asyncflow.outbox.declarations.cloud_events import CloudEvents, require_events
 from asyncflow.outbox.declarations.encrypting import Encrypting, require_encrypting
 from asyncflow.outbox.declarations.retry import RetryPolicy
@@ -92,6 +93,7 @@ class MessageType(TaskType):
     when_exhausted: WhenExhausted = "block"  # ordered: after max_retries a key waits for a person, or its next goes on
     limit: int | None = None  # messages of this type in one round of an instance; None: as many as there is room for
     cloudevents: CloudEvents | None = None  # how a message travels as an event; None: as it is
+    captured: bool = False  # True: change data capture reads its rows, and no relay takes them
     builder: Builder | None = field(default=None, repr=False, metadata=NO_OPTION)
 
     def __post_init__(self) -> None:
@@ -105,6 +107,7 @@ class MessageType(TaskType):
             raise OptionError(f"ordered is {shown(self.ordered)}; give True or False")
         if self.when_exhausted not in get_args(WhenExhausted):
             raise OptionError(f"when_exhausted is {shown(self.when_exhausted)}; give 'block' or 'skip'")
+        require_capturable(self)
 
     def __call__(self, builder: BuilderT) -> BuilderT:
         """Build this type's payloads with ``builder(session, tasks)``, one payload for each task, in order.
@@ -114,6 +117,8 @@ class MessageType(TaskType):
         """
         if not callable(builder):
             raise OptionError(f"the builder of {self.name!r} is {builder!r}; give a function (session, tasks)")
+        if self.captured:
+            raise not_captured(self, "the builder", builder, "publish the payload itself")
         self.builder = builder
         return builder
 
