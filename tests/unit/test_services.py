@@ -53,7 +53,17 @@ def test_silence_is_no_answer() -> None:
 
 def test_the_services_that_every_run_needs_are_started_without_a_name_and_the_others_by_name() -> None:
     assert list(life.USUAL) == ["mariadb", "postgresql", "kafka"]
-    assert {"rabbitmq", "redis", "nats", "zookeeper", "etcd", "mysql", "rocketmq", "connect"} <= life.OTHERS.keys()
+    assert {
+        "rabbitmq",
+        "redis",
+        "nats",
+        "zookeeper",
+        "etcd",
+        "mysql",
+        "rocketmq",
+        "connect",
+        "opensearch",
+    } <= life.OTHERS.keys()
     assert life.PROVIDERS.keys() == life.SERVICES.keys()
 
 

@@ -11,6 +11,7 @@ from tools.services.kafka import Kafka
 from tools.services.mariadb import MariaDB
 from tools.services.mysql import MySQL
 from tools.services.nats import Nats
+from tools.services.opensearch import OpenSearch
 from tools.services.postgresql import PostgreSQL
 from tools.services.rabbitmq import RabbitMQ
 from tools.services.redis import Redis
@@ -40,6 +41,7 @@ class Services:
     etcd_url: str | None = None
     mysql_url: str | None = None
     rocketmq_url: str | None = None
+    opensearch_url: str | None = None
 
 
 def load() -> Services:
@@ -47,7 +49,7 @@ def load() -> Services:
     mariadb, postgresql, kafka = (_current(service) for service in (MariaDB(), PostgreSQL(), Kafka()))
     rabbitmq, redis, rocketmq = _current(RabbitMQ()), _current(Redis()), _current(RocketMQ())
     nats, zookeeper = _current(Nats()), _current(ZooKeeper())
-    etcd, mysql = _current(Etcd()), _current(MySQL())
+    etcd, mysql, opensearch = _current(Etcd()), _current(MySQL()), _current(OpenSearch())
     return Services(
         mariadb_url=mariadb.address if mariadb else None,
         postgresql_url=postgresql.address if postgresql else None,
@@ -61,6 +63,7 @@ def load() -> Services:
         etcd_url=etcd.address if etcd else None,
         mysql_url=mysql.address if mysql else None,
         rocketmq_url=rocketmq.address if rocketmq else None,
+        opensearch_url=opensearch.address if opensearch else None,
     )
 
 

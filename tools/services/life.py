@@ -21,6 +21,7 @@ from tools.services.mock import Mock
 from tools.services.mysql import MySQL
 from tools.services.nats import Nats
 from tools.services.newer_debian import NewerDebian
+from tools.services.opensearch import OpenSearch
 from tools.services.postgresql import PostgreSQL
 from tools.services.process import wait_until
 from tools.services.programs import Programs
@@ -39,7 +40,7 @@ Result = TypeVar("Result")
 
 # Every test run needs the usual ones; the others are started by name, and tests of theirs are skipped without them.
 USUAL: dict[str, Service] = {service.name: service for service in (MariaDB(), PostgreSQL(), Kafka())}
-_OTHERS = (RabbitMQ(), Redis(), Nats(), ZooKeeper(), Etcd(), MySQL(), RocketMQ(), Connect())
+_OTHERS = (RabbitMQ(), Redis(), Nats(), ZooKeeper(), Etcd(), MySQL(), RocketMQ(), Connect(), OpenSearch())
 OTHERS: dict[str, Service] = {service.name: service for service in _OTHERS}
 SERVICES: dict[str, Service] = {**USUAL, **OTHERS}
 PROVIDERS: dict[str, tuple[Provider, ...]] = {
@@ -54,6 +55,7 @@ PROVIDERS: dict[str, tuple[Provider, ...]] = {
     "mysql": (Given(), Programs(), NewerDebian()),
     "rocketmq": (Given(), Programs()),
     "connect": (Given(), Programs()),
+    "opensearch": (Given(), Programs()),
 }
 
 
