@@ -8,7 +8,7 @@ from typing import Any
 from asyncflow.errors import OptionError
 from asyncflow.integrations.opensearch import extras
 from asyncflow.integrations.opensearch.actions import index_fault
-from asyncflow.integrations.opensearch.server import Place, Server
+from asyncflow.integrations.opensearch.server import SearchPlace, SearchServer
 from asyncflow.integrations.opensearch.session import OpenSearchSession
 from asyncflow.integrations.opensearch.settings import OpenSearchSettings
 from asyncflow.scheduler.publishing.publisher import Outcome, Record
@@ -42,7 +42,7 @@ class OpenSearchPublisher:
         ``httpx.AsyncHTTPTransport``, such as ``verify`` (an ``ssl.SSLContext``) and ``proxy``.
         """
         self._settings = settings or OpenSearchSettings()
-        self._place = Place.of(url)
+        self._place = SearchPlace.of(url)
         self._library = extras.httpx()
         self._options = _checked(client_options or {})
         self._options.setdefault("verify", self._library.create_ssl_context(trust_env=False))
@@ -73,7 +73,7 @@ class OpenSearchPublisher:
         self._link.close()
 
     def _connect(self, deadline: float) -> OpenSearchSession:
-        server = Server(self._library, self._transport(), self._place, self._settings)
+        server = SearchServer(self._library, self._transport(), self._place, self._settings)
         return OpenSearchSession(self._library, server, self._settings)
 
     def _transport(self) -> Any:

@@ -16,14 +16,14 @@ from asyncflow.text import a_type_of
 BULK = "/_bulk?filter_path=error,items.*.status,items.*.error"
 
 
-class Place(NamedTuple):
+class SearchPlace(NamedTuple):
     """Hold where a server is: a URL, which may have a path, and its host, which is told."""
 
     url: str
     host: str
 
     @classmethod
-    def of(cls, url: object) -> Place:
+    def of(cls, url: object) -> SearchPlace:
         """Return the place that a URL names; raises OptionError, which shows none of it."""
         wanted = "give http(s)://HOST:PORT, and a user and password by OpenSearchSettings(headers=...)"
         if not isinstance(url, str):
@@ -45,10 +45,10 @@ class Answer(NamedTuple):
     content: bytes
 
 
-class Server:
+class SearchServer:
     """Ask one server; lives as long as its session, used on its loop alone."""
 
-    def __init__(self, library: ModuleType, transport: Any, place: Place, settings: OpenSearchSettings) -> None:
+    def __init__(self, library: ModuleType, transport: Any, place: SearchPlace, settings: OpenSearchSettings) -> None:
         self._library = library
         self._transport = transport
         self.place = place

@@ -14,7 +14,7 @@ import orjson
 from asyncflow.errors import UnreachableError
 from asyncflow.integrations.opensearch.actions import Action, action_of, bulks
 from asyncflow.integrations.opensearch.outcomes import judge_answer, judge_error, judge_template
-from asyncflow.integrations.opensearch.server import Server
+from asyncflow.integrations.opensearch.server import SearchServer
 from asyncflow.integrations.opensearch.settings import OpenSearchSettings
 from asyncflow.scheduler.loops.threads import EventLoop
 from asyncflow.scheduler.publishing.publisher import Record, Unavailable
@@ -33,7 +33,7 @@ class OpenSearchSession(ClientSession):
     in time. Another thread may ``end`` it.
     """
 
-    def __init__(self, library: ModuleType, server: Server, settings: OpenSearchSettings) -> None:
+    def __init__(self, library: ModuleType, server: SearchServer, settings: OpenSearchSettings) -> None:
         super().__init__()
         self._library = library
         self._server = server

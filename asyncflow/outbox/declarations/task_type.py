@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 from asyncflow.errors import DuplicateTaskTypeError, InvalidTaskTypeError, OptionError, UnknownTaskTypeError, nearest
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
-from asyncflow.outbox.declarations.capture import not_captured, require_capturable
+from asyncflow.outbox.declarations.capture import RELAYS_WORK, not_captured, require_capturable, require_captured
 from asyncflow.outbox.declarations.cloud_events import CloudEvents, require_events
 from asyncflow.outbox.declarations.encrypting import Encrypting, require_encrypting
 from asyncflow.outbox.declarations.retry import RetryPolicy
@@ -107,7 +107,9 @@ class MessageType(TaskType):
             raise OptionError(f"ordered is {shown(self.ordered)}; give True or False")
         if self.when_exhausted not in get_args(WhenExhausted):
             raise OptionError(f"when_exhausted is {shown(self.when_exhausted)}; give 'block' or 'skip'")
-        require_capturable(self)
+        require_captured(self.captured)
+        if self.captured:
+            require_capturable(self.name, self.topic, self._of_relays())
 
     def __call__(self, builder: BuilderT) -> BuilderT:
         """Build this type's payloads with ``builder(session, tasks)``, one payload for each task, in order.
@@ -118,9 +120,15 @@ class MessageType(TaskType):
         if not callable(builder):
             raise OptionError(f"the builder of {self.name!r} is {builder!r}; give a function (session, tasks)")
         if self.captured:
-            raise not_captured(self, "the builder", builder, "publish the payload itself")
+            raise not_captured(self.name, "the builder", builder, "publish the payload itself")
         self.builder = builder
         return builder
+
+    def _of_relays(self) -> dict[str, Any]:
+        """Return the options that ask for a relay's work, with what was given."""
+        usual = {one.name: one.default for one in fields(self)}
+        given = {name: getattr(self, name) for name in RELAYS_WORK}
+        return {name: value for name, value in given.items() if value != usual[name]}
 
 
 def require_seconds(name: str, value: Any, least: float) -> None:

@@ -65,7 +65,7 @@ class Encryption:
                 f"Outbox(encryption=AesGcm(...)), or leave it out"
             )
         if isinstance(task_type, MessageType) and task_type.captured and self.of(task_type) == AT_REST:
-            raise not_captured(task_type, "encryption", AT_REST, "give the type encryption='end_to_end', or 'off'")
+            raise not_captured(task_type.name, "encryption", AT_REST, "give the type encryption='end_to_end', or 'off'")
 
     def encrypt_row(self, row: dict[str, Any], task_type: TaskType, most_bytes: int) -> None:
         """Encrypt the payload of a new row, if there is one and its type asks for it; raises PayloadTooLargeError."""
