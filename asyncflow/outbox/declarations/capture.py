@@ -39,5 +39,16 @@ _REMEDIES = {
     "limit": "leave it out: there are no rounds",
     "enabled": "leave it out: its rows are there to be read as soon as they are committed",
     "cloudevents": "give the type cloudevents=None",
+    **dict.fromkeys(
+        (
+            "max_retries",
+            "retry_interval_seconds",
+            "max_retry_interval_seconds",
+            "retry_factor",
+            "retry_jitter",
+            "when_exhausted",
+        ),
+        "leave it out: the connector tries again by its own options",
+    ),
 }
 RELAYS_WORK = tuple(_REMEDIES)

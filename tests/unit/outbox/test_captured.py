@@ -14,6 +14,7 @@ from asyncflow.outbox.declarations.cloud_events import CloudEvents
 from asyncflow.outbox.declarations.task_type import MessageType
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
+from asyncflow.scheduler.configuration.type_config import TypeConfig
 from asyncflow.scheduler.publishing.envelope import Envelope
 from asyncflow.scheduler.publishing.publisher import Record
 
@@ -76,6 +77,12 @@ def test_a_commit_of_captured_rows_wakes_nobody() -> None:
         ("limit", 5),
         ("enabled", False),
         ("cloudevents", CloudEvents(source="/shop")),
+        ("max_retries", 3),
+        ("retry_interval_seconds", 2.0),
+        ("max_retry_interval_seconds", 20.0),
+        ("retry_factor", 3.0),
+        ("retry_jitter", 0.5),
+        ("when_exhausted", "skip"),
         ("captured", "yes"),
     ],
 )
@@ -124,3 +131,11 @@ def test_outcomes_are_told_by_no_captured_type() -> None:
     outbox.task("price", outcomes_to="order.paid")
     with pytest.raises(OptionError, match=r"outcomes_to of 'price' is 'order.paid', which is captured"):
         outbox.told_to(outbox.handler_types["price"])
+
+
+def test_what_is_asked_of_a_captured_type_while_it_runs_is_refused_as_well() -> None:
+    kind = outbox_of().task_types["order.paid"]
+    cases: list[dict[str, Any]] = [{"enabled": False}, {"limit": 5}, {"max_retries": 3}]
+    for options in cases:
+        with pytest.raises(OptionError, match=r"of 'order.paid' is .* and it is captured"):
+            TypeConfig(task_type="order.paid", **options).over(kind)
