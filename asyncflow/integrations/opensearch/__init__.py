@@ -1,4 +1,4 @@
-"""Index messages in OpenSearch, or Elasticsearch, by the bulk API through httpx: outcomes of tasks above all.
+"""Index messages in OpenSearch by the bulk API through httpx: outcomes of tasks above all.
 
 The client library is imported when a publisher is made, not when this package is.
 """

@@ -21,7 +21,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 class Action(NamedTuple):
     """Hold what is to be indexed, as it stands in the body of a bulk."""
 
-    index: str
+    index_name: str
     body: bytes
     has_version: bool
 

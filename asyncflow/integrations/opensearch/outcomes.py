@@ -55,7 +55,7 @@ def _judge_item(item: Mapping[str, Any], action: Action) -> Outcome:
     if status == CONFLICT and action.has_version:
         return SENT  # this one is there, from a time before, or one that is newer
     kind, reason = _error(item)
-    told = one_line(f"{action.index}: {status} {kind}", reason)
+    told = one_line(f"{action.index_name}: {status} {kind}", reason)
     if status in (TOO_MANY, AWAY) or kind in OF_INDEX:
         return Unavailable(told, is_of_topic=True)
     if isinstance(status, int) and HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:

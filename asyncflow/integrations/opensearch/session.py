@@ -92,11 +92,12 @@ class OpenSearchSession(ClientSession):
 
     async def _until_ending(self, work: Coroutine[Any, Any, T]) -> T:
         """Do the work; raise UnreachableError as soon as another thread ends the session."""
-        self._under_way = asyncio.ensure_future(work)
+        under_way: asyncio.Task[T] = asyncio.ensure_future(work)
+        self._under_way = under_way
         if self._is_ending:  # that thread may have been here before
-            self._under_way.cancel()
+            under_way.cancel()
         try:
-            return await self._under_way
+            return await under_way
         except asyncio.CancelledError:
             raise UnreachableError(CLOSED) from None
         finally:
