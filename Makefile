@@ -11,7 +11,7 @@ LOWEST_TESTS ?= tests/unit tests/integration
 # What test-pythons looks for, versions or paths, and what it runs: make test-pythons PYTHONS="3.10 3.14"
 PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
 PYTHONS_TESTS ?= tests/unit
-# What `make services` starts: none is the usual three; make services SERVICES="rabbitmq redis nats zookeeper etcd mysql rocketmq pgbouncer"
+# What `make services` starts: none is the usual three; make services SERVICES="rabbitmq redis nats zookeeper etcd mysql rocketmq pgbouncer connect opensearch"
 SERVICES ?=
 # What test-everywhere works with in the place of PyMySQL and psycopg: make test-everywhere DRIVERS="mysqlclient psycopg2"
 DRIVERS ?=
@@ -44,7 +44,7 @@ $(INSTALLED): pyproject.toml $(wildcard setup.py)
 	$(RUN) -m pip install --quiet --editable '.[all]' --group dev --group rocketmq
 	@touch $@
 
-services: ## start MariaDB, PostgreSQL and Kafka for the tests, or SERVICES="rabbitmq redis nats zookeeper etcd mysql rocketmq pgbouncer"
+services: ## start MariaDB, PostgreSQL and Kafka for the tests, or SERVICES="rabbitmq redis nats zookeeper etcd mysql rocketmq pgbouncer connect opensearch"
 	@$(SERVICES_TOOL) up $(SERVICES)
 
 services-down: ## stop the services that were started; their data stay

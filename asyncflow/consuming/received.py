@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Protocol
 
+import orjson
+
 from asyncflow.errors import InvalidMessageIdError
+from asyncflow.outbox.message import CAPTURED_HEADERS
 from asyncflow.outbox.tables import MESSAGE_ID_LENGTH
 from asyncflow.text import require_text
 
@@ -55,6 +58,27 @@ class AnyReceived(Protocol):
     def task_type(self) -> str:
         """Return what it is: its task type, or its topic where the producer named none."""
         ...
+
+
+def headers_among(given: Iterable[tuple[str, bytes | None]]) -> dict[str, bytes]:
+    """Return headers by name, with those of a captured message, which come as JSON in one, as a relay sends them."""
+    headers = {name: value for name, value in given if value is not None}
+    captured = _texts(headers.get(CAPTURED_HEADERS))
+    if not captured:
+        return headers
+    del headers[CAPTURED_HEADERS]
+    return {**headers, **captured}
+
+
+def _texts(value: bytes | None) -> dict[str, bytes]:
+    """Return what a JSON object of texts holds; nothing of what is none."""
+    try:
+        found = orjson.loads(value or b"{}")
+    except orjson.JSONDecodeError:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+        return {}
+    return {name: one.encode() for name, one in found.items()}
 
 
 def id_among(headers: Mapping[str, bytes], place_id: str) -> str:

@@ -71,8 +71,9 @@ class Declaring(ABC):
         Options: ``destination`` (a publisher's name), ``topic`` (the type's name), ``max_retries`` (10),
         ``retry_interval_seconds`` (1), ``max_retry_interval_seconds`` (10), ``retry_factor`` (2), ``retry_jitter``
         (0), ``rate_limit_per_second`` (None), ``ordered`` (False), ``when_exhausted`` ("block"), ``coalesce`` (False),
-        ``limit`` (None), ``cloudevents`` and ``encryption`` (those of the outbox), ``enabled`` (True). As a decorator
-        it takes the function ``(session, tasks) -> payloads`` that builds payloads when they are sent.
+        ``limit`` (None), ``cloudevents`` and ``encryption`` (those of the outbox), ``captured`` (False), ``enabled``
+        (True). As a decorator it takes the function ``(session, tasks) -> payloads`` that builds payloads when they
+        are sent.
 
         Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
         """

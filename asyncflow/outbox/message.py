@@ -39,8 +39,9 @@ RECORD_OVERHEAD_BYTES = 2048
 SPARE_BYTES = 400  # of those, for headers that hooks add
 MAX_MESSAGE_BYTES = 1_000_000 - RECORD_OVERHEAD_BYTES  # the least of the defaults of clients
 CONTENT_TYPE = "content-type"
+CAPTURED_HEADERS = "asyncflow-headers"  # of a captured message: all of its headers, as the row has them in JSON
 RESERVED_HEADERS = frozenset(
-    {"message-id", "message-type", CONTENT_TYPE, FOLLOW_UP, OUTCOME_TO, ALGORITHM, KEY_ID, UNIQUE_KEY}
+    {"message-id", "message-type", CONTENT_TYPE, CAPTURED_HEADERS, FOLLOW_UP, OUTCOME_TO, ALGORITHM, KEY_ID, UNIQUE_KEY}
 )
 
 
@@ -126,6 +127,8 @@ def row_of(message: Message, task_type: TaskType, door: Door) -> dict[str, Any]:
     is_ordered = isinstance(task_type, MessageType) and task_type.ordered
     if is_ordered:
         _require_order(message, task_type.name)
+    if isinstance(task_type, MessageType) and task_type.captured:
+        _require_now(message, task_type.name)
     return {
         "id": task_id,
         "task_type": task_type.name,
@@ -170,6 +173,14 @@ def _require_order(message: Message, name: str) -> None:
         raise InvalidPriorityError(f"priority is {message.priority}, but {name!r} is ordered; leave it out")
     if message.delay_seconds:
         raise InvalidDelayError(f"delay_seconds is {message.delay_seconds!r}, but {name!r} is ordered; leave it out")
+
+
+def _require_now(message: Message, name: str) -> None:
+    """Refuse what is to overtake or to wait, where a row is read as soon as it is committed."""
+    if message.priority:
+        raise InvalidPriorityError(f"priority is {message.priority}, but {name!r} is captured; leave it out")
+    if message.delay_seconds:
+        raise InvalidDelayError(f"delay_seconds is {message.delay_seconds!r}, but {name!r} is captured; leave it out")
 
 
 def _headers(headers: Any) -> dict[str, str]:

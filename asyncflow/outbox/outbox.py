@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import MetaData, Table
 
 from asyncflow.errors import OptionError
+from asyncflow.outbox.captured import as_captured
 from asyncflow.outbox.declarations.around import AroundFactory
 from asyncflow.outbox.declarations.cloud_events import CloudEvents
 from asyncflow.outbox.declarations.handler_type import require_outcomes_to
@@ -299,13 +300,18 @@ class Outbox(Declaring, LookUp, Routing):
     def told_to(self, task_type: HandlerType) -> MessageType | None:
         """Return of which type the messages are that tell of a type's outcomes.
 
-        Raises UnknownTaskTypeError, or OptionError for a type that makes its payloads when they are sent.
+        Raises UnknownTaskTypeError, or OptionError for a type that makes its payloads when they are sent, or
+        that is captured.
         """
         name = self.outcomes_to if task_type.outcomes_to is None else task_type.outcomes_to
         kind = self.task_types.require(name) if name else None
         if kind is not None and kind.builder is not None:
             raise OptionError(
                 f"outcomes_to of {task_type.name!r} is {name!r}, which has a builder; name a message type without one"
+            )
+        if kind is not None and kind.captured:
+            raise OptionError(
+                f"outcomes_to of {task_type.name!r} is {name!r}, which is captured; name a type that a relay sends"
             )
         return kind
 
@@ -320,6 +326,8 @@ class Outbox(Declaring, LookUp, Routing):
         if self._encrypts:  # when each has its id, which is bound
             for row in rows:
                 self.encryption.encrypt_row(row, task_type, self.max_message_bytes)
+        if task_type.captured:  # last, for its headers tell of an encryption, too
+            rows = [as_captured(row, task_type) for row in rows]
         keys = Keys.of_messages(messages) if any(one.idempotency_key is not None for one in messages) else None
         add = partial(self._writer.add, caller, name, rows, keys, bulk=bulk)
         return self._add_within(task_type, rows, add) if self.hooks.around_enqueue else add()

@@ -102,7 +102,7 @@ def _drain(connection: Connection, outbox: Outbox, routes: Mapping[str, Publishe
 
 
 def _routes(outbox: Outbox, publishers: Publishers) -> Mapping[str, Publisher]:
-    destinations = {kind.destination for kind in outbox.task_types.values()}
+    destinations = {kind.destination for kind in outbox.task_types.values() if not kind.captured}
     if not isinstance(publishers, Mapping):
         one = publishers or MemoryPublisher()
         return dict.fromkeys(destinations, one)

@@ -121,6 +121,22 @@ def test_the_recipe_of_another_broker_sends_what_waited_there(recipes: Any) -> N
     assert ([one.topic for one in recipes.new.records], recipes.old.records) == (["invoice.issued"], [])
 
 
+# -- change data capture -----------------------------------------------------------------------------------
+
+
+def test_the_page_of_change_data_capture_has_a_test_that_the_shipped_list_passes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    page: Any = module_of("captured", monkeypatch)
+    for block in snippets("docs/cdc.md"):
+        exec(block, page.__dict__)
+    page.test_every_captured_type_is_one_that_the_connector_sends()
+    page.outbox.message("order.lost", captured=True)
+    with pytest.raises(AssertionError):
+        page.test_every_captured_type_is_one_that_the_connector_sends()
+
+
 # -- encryption ------------------------------------------------------------------------------------------
 
 

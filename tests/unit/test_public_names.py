@@ -42,6 +42,7 @@ PROMISED = {
     "asyncflow.integrations.rocketmq": "RocketMQPublisher RocketMQSettings",
     "asyncflow.integrations.redis": "Lock RedisPublisher RedisRegistry RedisSettings",
     "asyncflow.integrations.nats": "NatsPublisher NatsSettings",
+    "asyncflow.integrations.opensearch": "OpenSearchPublisher OpenSearchSettings outcome_template",
     "asyncflow.integrations.webhooks": "WebhookPublisher WebhookSettings make_secret verify",
     "asyncflow.integrations.rabbitmq": "RabbitMQPublisher RabbitMQSettings",
     "asyncflow.testing.publisher_suite": "BrokerUnderTest PublisherSuite",

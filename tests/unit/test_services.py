@@ -48,11 +48,23 @@ def test_silence_is_no_answer() -> None:
         assert not probe.zookeeper_answers(ports.LOOPBACK, nobody)
         assert not probe.etcd_answers(ports.LOOPBACK, nobody)
         assert not probe.speaks_http2(ports.LOOPBACK, nobody)
+        assert not probe.http_answers(ports.LOOPBACK, nobody)
 
 
 def test_the_services_that_every_run_needs_are_started_without_a_name_and_the_others_by_name() -> None:
     assert list(life.USUAL) == ["mariadb", "postgresql", "kafka"]
-    assert {"rabbitmq", "redis", "nats", "zookeeper", "etcd", "mysql", "rocketmq", "pgbouncer"} <= life.OTHERS.keys()
+    assert {
+        "rabbitmq",
+        "redis",
+        "nats",
+        "zookeeper",
+        "etcd",
+        "mysql",
+        "rocketmq",
+        "pgbouncer",
+        "connect",
+        "opensearch",
+    } <= life.OTHERS.keys()
     assert life.PROVIDERS.keys() == life.SERVICES.keys()
 
 

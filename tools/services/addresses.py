@@ -10,6 +10,7 @@ from tools.services.kafka import Kafka
 from tools.services.mariadb import MariaDB
 from tools.services.mysql import MySQL
 from tools.services.nats import Nats
+from tools.services.opensearch import OpenSearch
 from tools.services.pgbouncer import PgBouncer
 from tools.services.postgresql import PostgreSQL
 from tools.services.rabbitmq import RabbitMQ
@@ -39,6 +40,7 @@ class Services:
     mysql_url: str | None = None
     rocketmq_url: str | None = None
     pgbouncer_url: str | None = None
+    opensearch_url: str | None = None
 
 
 def load() -> Services:
@@ -47,6 +49,7 @@ def load() -> Services:
     rabbitmq, redis, rocketmq = current(RabbitMQ()), current(Redis()), current(RocketMQ())
     nats, zookeeper = current(Nats()), current(ZooKeeper())
     etcd, mysql, pgbouncer = current(Etcd()), current(MySQL()), current(PgBouncer())
+    opensearch = current(OpenSearch())
     return Services(
         mariadb_url=mariadb.address if mariadb else None,
         postgresql_url=postgresql.address if postgresql else None,
@@ -61,4 +64,5 @@ def load() -> Services:
         mysql_url=mysql.address if mysql else None,
         rocketmq_url=rocketmq.address if rocketmq else None,
         pgbouncer_url=pgbouncer.address if pgbouncer else None,
+        opensearch_url=opensearch.address if opensearch else None,
     )

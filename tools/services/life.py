@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from tools.services import place, state
 from tools.services.compose import Compose
+from tools.services.connect import Connect
 from tools.services.debian import Debian
 from tools.services.errors import CannotServeError, NothingServesError, NotOursError, ServiceError, StartError
 from tools.services.etcd import Etcd
@@ -20,6 +21,7 @@ from tools.services.mock import Mock
 from tools.services.mysql import MySQL
 from tools.services.nats import Nats
 from tools.services.newer_debian import NewerDebian
+from tools.services.opensearch import OpenSearch
 from tools.services.pgbouncer import PgBouncer
 from tools.services.postgresql import PostgreSQL
 from tools.services.process import wait_until
@@ -39,7 +41,18 @@ Result = TypeVar("Result")
 
 # Every test run needs the usual ones; the others are started by name, and tests of theirs are skipped without them.
 USUAL: dict[str, Service] = {service.name: service for service in (MariaDB(), PostgreSQL(), Kafka())}
-_OTHERS = (RabbitMQ(), Redis(), Nats(), ZooKeeper(), Etcd(), MySQL(), RocketMQ(), PgBouncer())
+_OTHERS = (
+    RabbitMQ(),
+    Redis(),
+    Nats(),
+    ZooKeeper(),
+    Etcd(),
+    MySQL(),
+    RocketMQ(),
+    PgBouncer(),
+    Connect(),
+    OpenSearch(),
+)
 OTHERS: dict[str, Service] = {service.name: service for service in _OTHERS}
 SERVICES: dict[str, Service] = {**USUAL, **OTHERS}
 PROVIDERS: dict[str, tuple[Provider, ...]] = {
@@ -54,6 +67,8 @@ PROVIDERS: dict[str, tuple[Provider, ...]] = {
     "mysql": (Given(), Programs(), NewerDebian()),
     "rocketmq": (Given(), Programs()),
     "pgbouncer": (Given(), Programs(), Unpacked()),
+    "connect": (Given(), Programs()),
+    "opensearch": (Given(), Programs()),
 }
 
 

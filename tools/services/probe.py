@@ -57,6 +57,11 @@ def etcd_answers(host: str, port: int) -> bool:
     return b'"health":"true"' in _ask(host, port, b"GET /health HTTP/1.0\r\n\r\n")
 
 
+def http_answers(host: str, port: int) -> bool:
+    """Tell whether what is asked for its first page says that all is well."""
+    return b" 200 " in _ask(host, port, b"GET / HTTP/1.0\r\n\r\n")[:15]
+
+
 def speaks_http2(host: str, port: int) -> bool:
     """Tell whether the server begins HTTP/2, by which gRPC goes: with a frame of its settings."""
     nothing_to_set = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))

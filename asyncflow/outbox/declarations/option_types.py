@@ -61,6 +61,7 @@ class MessageOptions(TypeOptions, total=False):
     when_exhausted: Literal["block", "skip"]
     coalesce: bool
     cloudevents: CloudEvents | None
+    captured: bool
 
 
 class HandlerOptions(TypeOptions, total=False):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 from asyncflow.errors import DuplicateTaskTypeError, InvalidTaskTypeError, OptionError, UnknownTaskTypeError, nearest
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
+from asyncflow.outbox.declarations.capture import RELAYS_WORK, not_captured, require_capturable, require_captured
 from asyncflow.outbox.declarations.cloud_events import CloudEvents, require_events
 from asyncflow.outbox.declarations.encrypting import Encrypting, require_encrypting
 from asyncflow.outbox.declarations.retry import RetryPolicy
@@ -93,6 +94,7 @@ class MessageType(TaskType):
     coalesce: bool = False  # ordered: of the messages of a key that wait, the latest alone is sent
     limit: int | None = None  # messages of this type in one round of an instance; None: as many as there is room for
     cloudevents: CloudEvents | None = None  # how a message travels as an event; None: as it is
+    captured: bool = False  # True: change data capture reads its rows, and no relay takes them
     builder: Builder | None = field(default=None, repr=False, metadata=NO_OPTION)
 
     def __post_init__(self) -> None:
@@ -107,6 +109,9 @@ class MessageType(TaskType):
         if self.when_exhausted not in get_args(WhenExhausted):
             raise OptionError(f"when_exhausted is {shown(self.when_exhausted)}; give 'block' or 'skip'")
         self._require_coalescing()
+        require_captured(self.captured)
+        if self.captured:
+            require_capturable(self.name, self.topic, self._of_relays())
 
     def _require_coalescing(self) -> None:
         """Raise OptionError where the latest message of a key could not be told, or would wait for an earlier one."""
@@ -130,8 +135,16 @@ class MessageType(TaskType):
         """
         if not callable(builder):
             raise OptionError(f"the builder of {self.name!r} is {builder!r}; give a function (session, tasks)")
+        if self.captured:
+            raise not_captured(self.name, "the builder", builder, "publish the payload itself")
         self.builder = builder
         return builder
+
+    def _of_relays(self) -> dict[str, Any]:
+        """Return the options that ask for a relay's work, with what was given."""
+        usual = {one.name: one.default for one in fields(self)}
+        given = {name: getattr(self, name) for name in RELAYS_WORK}
+        return {name: value for name, value in given.items() if value != usual[name]}
 
 
 def require_seconds(name: str, value: Any, least: float) -> None:

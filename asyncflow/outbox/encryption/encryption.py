@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from asyncflow.errors import EncryptionError, OptionError, PayloadTooLargeError
+from asyncflow.outbox.declarations.capture import not_captured
 from asyncflow.outbox.declarations.encrypting import AT_REST, END_TO_END, OFF, Encrypting
 from asyncflow.outbox.declarations.task_type import MessageType, TaskType
 from asyncflow.outbox.encryption.hook import EncryptedPayload, PayloadEncryption, PayloadFacts
@@ -57,12 +58,14 @@ class Encryption:
         return self.messages if isinstance(task_type, MessageType) else AT_REST
 
     def require_possible(self, task_type: TaskType) -> None:
-        """Raise OptionError if a type asks for what there is no hook for."""
+        """Raise OptionError if a type asks for what there is no hook for, or for what nobody would decrypt."""
         if self._hook is None and task_type.encryption not in (None, OFF):
             raise OptionError(
                 f"encryption of {task_type.name!r} is {task_type.encryption!r}, and its outbox has none: give "
                 f"Outbox(encryption=AesGcm(...)), or leave it out"
             )
+        if isinstance(task_type, MessageType) and task_type.captured and self.of(task_type) == AT_REST:
+            raise not_captured(task_type.name, "encryption", AT_REST, "give the type encryption='end_to_end', or 'off'")
 
     def encrypt_row(self, row: dict[str, Any], task_type: TaskType, most_bytes: int) -> None:
         """Encrypt the payload of a new row, if there is one and its type asks for it; raises PayloadTooLargeError."""

@@ -66,7 +66,8 @@ class Writer:
         at_once = isinstance(target, Connection) or (bulk and not caller.is_async)
         if rows:
             self._insert(target, rows, at_once=at_once)
-            self._bell.on_commit_of(target, name)
+            if not self._is_captured(name):
+                self._bell.on_commit_of(target, name)
         if self._hooks:
             for row in rows:
                 self._hooks.emit(TaskEnqueued(row["id"], name, row["task_key"]))
@@ -110,6 +111,9 @@ class Writer:
 
     def _is_ordered(self, name: str) -> bool:
         return name in self._types and self._types[name].ordered
+
+    def _is_captured(self, name: str) -> bool:
+        return name in self._types and self._types[name].captured
 
     def _draw_turn(self, _: Any, connection: Connection, row: Any) -> None:
         """Give a row of an ordered type its turn as late as it is flushed: then its transaction has its locks."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from asyncflow.consuming.received import headers_among
 from asyncflow.integrations.kafka.confluent.options import security
 from asyncflow.integrations.kafka.consuming.received import (
     Membership,
@@ -92,6 +93,6 @@ def _partitions(given: Iterable[Any]) -> list[Partition]:
 
 
 def _received(message: Any) -> Received:
-    headers = {name: value for name, value in message.headers() or () if value is not None}
+    headers = headers_among(message.headers() or ())
     place = Partition(message.topic(), message.partition())
     return Received(place, message.offset(), message.key(), message.value(), headers)

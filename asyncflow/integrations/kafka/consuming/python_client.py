@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from asyncflow.consuming.received import headers_among
 from asyncflow.integrations.kafka.consuming.received import (
     Membership,
     Partition,
@@ -100,5 +101,5 @@ def _partitions(given: Iterable[Any]) -> list[Partition]:
 
 
 def _received(record: Any) -> Received:
-    headers = {name: value for name, value in record.headers if value is not None}
+    headers = headers_among(record.headers)
     return Received(Partition(record.topic, record.partition), record.offset, record.key, record.value, headers)
