@@ -24,6 +24,7 @@ from benchmarks.latency import latency
 from benchmarks.memory import memory
 from benchmarks.pages import pages
 from benchmarks.plan import Plan
+from benchmarks.queue import queue
 from benchmarks.relay import relay
 from benchmarks.relay_pg import relay_pg
 from benchmarks.shards import shards
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "enqueue": Benchmark(enqueue, 60),
     "latency": Benchmark(latency, 90),
     "tasks": Benchmark(tasks, 100),
+    "queue": Benchmark(queue, 100),
     "idle": Benchmark(idle, 80),
     "shards": Benchmark(shards, 60),
     "types": Benchmark(types, 60),

@@ -18,11 +18,13 @@ from sqlalchemy import make_url
 
 from asyncflow import Scheduler
 from asyncflow.integrations.kafka import ConfluentKafkaPublisher
+from benchmarks import elsewhere
 from benchmarks.browsers import standing_open
 from benchmarks.ground import Ground
 from benchmarks.rivals.claims_by_hand import claims_by_hand
 
 HANDLER = "benchmark.nothing"
+Elsewhere = Callable[[Ground, str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class Job:
     topic: str
     share: tuple[int, int] = (0, 1)  # by hand: which part of the shards, of how many
     limit: int = 1000
+    place: str = ""  # of what leads to workers elsewhere
     options: dict[str, Any] = field(default_factory=dict)  # of the scheduler
 
     def ground(self) -> Ground:
@@ -45,9 +48,9 @@ def nothing() -> None:
     """Be a handler that does nothing."""
 
 
-def declare_handler(ground: Ground, limit: int) -> None:
+def declare_handler(ground: Ground, limit: int, queue: str | None = None) -> None:
     """Declare the handler that does nothing; as short as it is, few threads do what is claimed by the hundred."""
-    ground.outbox.task(HANDLER, concurrency=4, limit=limit)(nothing)
+    ground.outbox.task(HANDLER, concurrency=4, limit=limit, queue=queue)(nothing)
 
 
 def _scheduler(job: Job, *, handles: bool) -> Scheduler:
@@ -66,11 +69,21 @@ def _dashboard(job: Job) -> AbstractContextManager[object]:
     return standing_open(job.ground())
 
 
+def _elsewhere(job: Job, make: Elsewhere, queue: str | None = None) -> AbstractContextManager[object]:
+    ground = job.ground()
+    declare_handler(ground, job.limit, queue)
+    return make(ground, job.place)
+
+
 KINDS: dict[str, Callable[[Job], AbstractContextManager[object]]] = {
     "relay": lambda job: _scheduler(job, handles=False),
     "tasks": lambda job: _scheduler(job, handles=True),
     "tasks by hand": _by_hand,
     "dashboard": _dashboard,
+    "queue": lambda job: _elsewhere(job, elsewhere.scheduler_of_queue, elsewhere.QUEUE),
+    "worker of a queue": lambda job: _elsewhere(job, elsewhere.worker_of_queue, elsewhere.QUEUE),
+    "service": lambda job: _elsewhere(job, elsewhere.service),
+    "worker of a service": lambda job: _elsewhere(job, elsewhere.worker_of_service),
 }
 
 

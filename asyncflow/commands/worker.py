@@ -1,4 +1,4 @@
-"""``asyncflow worker``: do the tasks of a task service."""
+"""``asyncflow worker``: do the tasks of a task service, or of a queue."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from asyncflow.integrations.flowsvr.client import command
 from asyncflow.integrations.logging import LoggingHook
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import Scheduler
+from asyncflow.scheduler.queue_worker import QueueWorker
 
-_WANTED = "an Outbox or a Scheduler, or a function that makes one"
+_WANTED = "an Outbox, a Scheduler or a QueueWorker, or a function that makes one"
 
 
 def add_to(commands: Any) -> None:
     """Add the command."""
-    worker = commands.add_parser("worker", help="do the tasks of a task service until SIGTERM or SIGINT")
-    worker.add_argument("target", metavar="module:attribute", help="the Outbox; or a Scheduler, for its engine")
+    worker = commands.add_parser("worker", help="do the tasks of a task service or a queue until SIGTERM or SIGINT")
+    told = "of a task service: the Outbox; or a Scheduler, for its engine. Of a queue: the QueueWorker"
+    worker.add_argument("target", metavar="module:attribute", help=told)
     command.add_options(worker)
     add_log_options(worker, "also log every settle")
     add_processes_option(worker)
@@ -36,7 +38,11 @@ def _worker(options: argparse.Namespace) -> int:
 
 def _run_one(options: argparse.Namespace, signals: StopSignals, sibling: Sibling | None) -> int:
     with signals.cutting_short():
-        target = made_at(options.target, (Outbox, Scheduler), _WANTED)
+        target = made_at(options.target, (Outbox, Scheduler, QueueWorker), _WANTED)
+        if isinstance(target, QueueWorker):
+            command.require_no_options(options, "a QueueWorker has its own: give them where it is made")
+            target.hooks.add(LoggingHook())
+            return run_until_stopped(target, signals)
         worker = command.worker_of(target, _named_apart(options, sibling), LoggingHook())
     return run_until_stopped(worker, signals)
 

@@ -32,7 +32,7 @@ class SchedulerStopped(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkerStarted(Event):
-    """A worker takes tasks of ``task_types`` from the task service at ``server`` from now on."""
+    """A worker takes tasks of ``task_types`` from the task service at ``server``, or from a queue, from now on."""
 
     worker: str
     server: str
@@ -41,7 +41,7 @@ class WorkerStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkerStopped(Event):
-    """A worker of a task service has stopped; ``clean`` if its work in hand ended in time."""
+    """A worker of a task service, or of a queue, has stopped; ``clean`` if its work in hand ended in time."""
 
     worker: str
     clean: bool

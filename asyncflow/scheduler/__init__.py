@@ -20,6 +20,7 @@ from asyncflow.scheduler.publishing.publisher import (
     Sent,
     Unavailable,
 )
+from asyncflow.scheduler.queue_worker import QueueWorker
 from asyncflow.scheduler.scheduler import Scheduler
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.worker.task_context import TaskContext
@@ -37,6 +38,7 @@ __all__ = [
     "JobSettings",
     "Outcome",
     "Publisher",
+    "QueueWorker",
     "Record",
     "Rejected",
     "Retry",

@@ -14,18 +14,25 @@ from asyncflow.scheduler.loops.latch import Latch
 class Alarms:
     """Wake the loops of one instance; any thread may call.
 
-    ``summons`` are those of the relays, by destination. ``departed`` is what the monitor goes by. With ``of_keepers``
-    the monitor and the cleaner have one thread, and one latch.
+    ``summons`` are those of the relays, by destination, ``dispatchers`` those of the queues, by name. ``departed`` is
+    what the monitor goes by. With ``of_keepers`` the monitor and the cleaner have one thread, and one latch.
     """
 
     def __init__(
-        self, destinations: Iterable[str], departed: Departed, hooks: Hooks, *, of_keepers: bool = False
+        self,
+        destinations: Iterable[str],
+        departed: Departed,
+        hooks: Hooks,
+        *,
+        queues: Iterable[str] = (),
+        of_keepers: bool = False,
     ) -> None:
         self.departed = departed
         self.cluster = Latch("cluster", hooks)
         self.handlers = Latch("handlers", hooks)
         self.monitor = Latch("keepers" if of_keepers else "monitor", hooks)
         self.cleaner = self.monitor if of_keepers else Latch("cleaner", hooks)
+        self.dispatchers = {name: Latch(f"dispatcher-{name}", hooks) for name in queues}
         self.summons = {name: Summons(f"relay-{name}", hooks) for name in destinations}
 
     def on_view(self, present: Collection[str], gone: Collection[str]) -> None:
@@ -41,4 +48,6 @@ class Alarms:
         for summons in self.summons.values():
             summons.latch.wake()
         self.handlers.wake()
+        for dispatcher in self.dispatchers.values():
+            dispatcher.wake()
         self.cleaner.wake()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
@@ -18,7 +18,7 @@ from asyncflow.scheduler.branches.engines import ONLY, Engines
 from asyncflow.scheduler.connections.sync_twin import sync_twin
 from asyncflow.scheduler.counters import Counters
 from asyncflow.scheduler.drained import Drained
-from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, SchedulerOptions
+from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, Queues, SchedulerOptions
 from asyncflow.scheduler.loops.aside import aside
 from asyncflow.scheduler.loops.callers_loop import AtHome, CallersLoop
 from asyncflow.scheduler.scheduler import Scheduler
@@ -54,6 +54,7 @@ class AsyncScheduler:
         settings: SchedulerSettings | None = None,
         jobs: Jobs = (),
         registry: GivenRegistry = None,
+        queues: Queues = MappingProxyType({}),
         hooks: Iterable[Hook] = (),
         **options: Unpack[SchedulerOptions],
     ) -> None:
@@ -70,6 +71,7 @@ class AsyncScheduler:
             settings=settings,
             jobs=jobs,
             registry=registry,
+            queues=queues,
             hooks=hooks,
             at_home={name: AtHome(self._loop, one) for name, one in self._engines.items()},
             **options,

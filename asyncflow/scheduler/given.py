@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict, runtime_checka
 from asyncflow.scheduler.cluster.registry import Registry
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.publishing.publisher import Publisher
+from asyncflow.scheduler.task_queue import TaskQueue
 
 if TYPE_CHECKING:
     from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
@@ -35,6 +36,7 @@ class RegistryMaker(Protocol):
 
 
 Publishers: TypeAlias = Mapping[str, Publisher]  # by their destinations
+Queues: TypeAlias = Mapping[str, TaskQueue]  # by their names
 Jobs: TypeAlias = Iterable[Job]
 GivenRegistry: TypeAlias = Registry | RegistryMaker | None  # None: the database
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
@@ -13,6 +14,7 @@ from asyncflow.scheduler.charts.minute_counts import MinuteCounts
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.task_queue import TaskQueue
 from asyncflow.scheduler.telling.recollection import Recollection
 
 
@@ -26,6 +28,7 @@ class Instance:
     hooks: Hooks
     at_home: AtHome | None = None  # where coroutines run; None: on a loop of our own
     database_name: str = ""  # of one database among several that a scheduler serves
+    queues: Mapping[str, TaskQueue] = field(default_factory=dict)  # by their names
     lately: Recollection = field(default_factory=Recollection)  # what it has met: one of the hooks
     counts: MinuteCounts = field(default_factory=MinuteCounts)  # for charts: one of the hooks
 

@@ -108,7 +108,8 @@ class Machinery:
         metronome, settings, alarms = self.pulse.metronome, self._instance.settings, self.standing.alarms
         for runner in (*self.staff.relay_runners, *self.staff.roster.runners):
             metronome.add(runner.settings.trigger(), runner.tick)
-        metronome.add(trigger_of(settings.tick), alarms.handlers.tick)
+        for latch in (alarms.handlers, *alarms.dispatchers.values()):
+            metronome.add(trigger_of(settings.tick), latch.tick)
         metronome.add(IntervalTrigger(seconds=settings.cleaning_interval_seconds), alarms.cleaner.tick)
         self.pulse.watch(self._revive)
 

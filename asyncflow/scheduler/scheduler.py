@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
@@ -19,11 +20,11 @@ from asyncflow.errors import (
 from asyncflow.events import Hook
 from asyncflow.forks import leave_at_fork
 from asyncflow.outbox import Outbox
-from asyncflow.scheduler.branches.blueprint import Blueprint, Homes
+from asyncflow.scheduler.branches.blueprint import Blueprint, Given, Homes
 from asyncflow.scheduler.branches.engines import Engines, engines_of
 from asyncflow.scheduler.counters import Counters, counted
 from asyncflow.scheduler.drained import Drained, together
-from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, RegistryMaker, SchedulerOptions
+from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, Queues, RegistryMaker, SchedulerOptions
 from asyncflow.scheduler.loops.startable import Startable
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.start_check import require_declared, require_given, require_makeable
@@ -38,8 +39,9 @@ class Scheduler(Startable):
     ``engine`` leads to the database; a dict of engines by names to several, each with leases, configuration and
     connections of its own, so that one that is slow or away holds up itself alone. They share the publishers.
     ``publishers`` maps destinations to publishers, which the scheduler closes at its end. ``options`` are the
-    fields of SchedulerSettings, which can be given whole as ``settings`` instead. ``jobs`` are the user's own. A
-    ``hook`` receives every event. ``at_home`` is given by an AsyncScheduler.
+    fields of SchedulerSettings, which can be given whole as ``settings`` instead. ``jobs`` are the user's own.
+    ``queues`` maps names to the queues by which tasks go to workers elsewhere. A ``hook`` receives every event.
+    ``at_home`` is given by an AsyncScheduler.
 
     Raises UnroutedDestinationError, OptionError or UnknownOptionError.
     """
@@ -53,20 +55,21 @@ class Scheduler(Startable):
         settings: SchedulerSettings | None = None,
         jobs: Jobs = (),
         registry: GivenRegistry = None,
+        queues: Queues = MappingProxyType({}),
         hooks: Iterable[Hook] = (),
         at_home: Homes = None,
         **options: Unpack[SchedulerOptions],
     ) -> None:
         if settings is not None and options:
             raise OptionError(f"settings and {', '.join(options)} are both given; put all of them into settings")
-        require_given(outbox, publishers)
+        require_given(outbox, publishers, queues)
         self.settings = settings or SchedulerSettings.of(**options)
         self.outbox = outbox
         self.engines = engines_of(engine)  # by the databases' names; "" is that of a single one
         self._publishers = dict(publishers)
         self._given_registry = registry
         self._jobs = tuple(jobs)
-        self._blueprint = Blueprint(self.engines, outbox, self.settings, hooks, at_home)
+        self._blueprint = Blueprint(self.engines, outbox, self.settings, hooks, Given(at_home, queues))
         self.hooks = self._blueprint.hooks
         self._blueprint.require(self._jobs, registry)
         for instance in self._blueprint.instances:

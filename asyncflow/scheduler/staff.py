@@ -14,6 +14,8 @@ from asyncflow.scheduler.jobs.runner import JobRunner
 from asyncflow.scheduler.loops.loop import Loop
 from asyncflow.scheduler.loops.rota import Duty, Rota
 from asyncflow.scheduler.publishing.route import Route
+from asyncflow.scheduler.queues.post import PostPlace, QueuePost
+from asyncflow.scheduler.queues.types_by_queue import TypesByQueue
 from asyncflow.scheduler.relay.relay import Relay
 from asyncflow.scheduler.standing import Standing
 from asyncflow.scheduler.telling.teller import Informants, Teller
@@ -37,6 +39,7 @@ class Staff:
         self.relays = [self._relay(route) for route in routes.values()]
         self.relay_runners = [self._runner(relay) for relay in self.relays]
         self.worker = self._worker()
+        self.posts = [self._post(queue) for queue in instance.queues]
         self.monitor = Monitor(outbox, instance.engine, self._wards(), hooks, self._on_rescued)
         self.timetable = Timetable(instance)
         self.cleaner = Cleaner(instance, standing.ownership, standing.look_anew)
@@ -49,7 +52,8 @@ class Staff:
     def loops(self) -> list[Loop]:
         """Return the loops that do the work; the jobs' are there from the start on."""
         runners = (*self.relay_runners, *self.roster.runners)
-        return [*(runner.loop for runner in runners), *self._own_loops]
+        of_posts = (loop for post in self.posts for loop in post.loops)
+        return [*(runner.loop for runner in runners), *of_posts, *self._own_loops]
 
     def expect_work(self, task_types: frozenset[str]) -> None:
         """Look at once for tasks of these types, of which some were committed."""
@@ -113,7 +117,8 @@ class Staff:
     def _worker(self) -> Worker:
         instance, standing = self._instance, self._standing
         wake = standing.alarms.handlers.wake
-        source = ShardClaims(instance, standing.scope, wake)
+        types = TypesByQueue(standing.types.handlers, None)
+        source = ShardClaims(instance, standing.scope, types, wake)
         outbox = instance.outbox
         tools = Tools(
             source,
@@ -123,7 +128,12 @@ class Staff:
             outbox.encryption,
             instance.database_name,
         )
-        return Worker(standing.types.handlers, tools, instance.settings, instance.hooks, wake)
+        return Worker(types, tools, instance.settings, instance.hooks, wake)
+
+    def _post(self, queue: str) -> QueuePost:
+        standing = self._standing
+        latch = standing.alarms.dispatchers[queue]
+        return QueuePost(queue, PostPlace(self._instance, standing.scope, latch, standing.lookout.disturb))
 
     def _wards(self) -> Wards:
         settings, standing = self._instance.settings, self._standing
@@ -172,6 +182,8 @@ class Staff:
     def _expect_tasks(self) -> None:
         self.worker.expect_work()
         self._standing.alarms.handlers.wake()
+        for post in self.posts:
+            post.expect_work()
 
 
 def _exhaust(step: Callable[[], float], beat: Callable[[], None]) -> None:

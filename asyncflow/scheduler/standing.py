@@ -34,7 +34,7 @@ class Standing:
     def __init__(self, instance: Instance, destinations: Collection[str], registry: GivenRegistry = None) -> None:
         outbox, settings, hooks = instance.outbox, instance.settings, instance.hooks
         departed, of_keepers = Departed(settings.claim_lease_seconds), bool(instance.database_name)
-        self.alarms = Alarms(destinations, departed, hooks, of_keepers=of_keepers)
+        self.alarms = Alarms(destinations, departed, hooks, queues=instance.queues, of_keepers=of_keepers)
         share = Share(self.alarms.cluster.wake)
         self.unknown_types = UnknownTypes(ChainMap[str, Any](outbox.task_types, outbox.handler_types), hooks)
         self.lookout = Lookout(settings.tick, settings.heartbeat_seconds, self.unknown_types, share.epochs)

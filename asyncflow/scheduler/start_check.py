@@ -19,6 +19,7 @@ from asyncflow.scheduler.publishing.taken import require_taken
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.scheduler.telling.versions_beside import require_versions
+from asyncflow.scheduler.task_queue import TaskQueue
 from asyncflow.scheduler.worker.handler_call import no_async_engine
 from asyncflow.text import a_type_of, shown
 
@@ -26,8 +27,8 @@ _OF_A_LOOP = 2  # the second writer settles while there is a backlog
 _HEARTBEAT, _CONFIGURATION, _FOR_MOMENTS = 1, 1, 1
 
 
-def require_given(outbox: Any, publishers: Any) -> None:
-    """Raise OptionError unless these are an Outbox, and publishers by their destinations."""
+def require_given(outbox: Any, publishers: Any, queues: Any) -> None:
+    """Raise OptionError unless these are an Outbox, publishers by their destinations, and queues by their names."""
     if not isinstance(outbox, Outbox):
         raise OptionError(f"outbox is {shown(outbox)}; give the Outbox that declares what is to be done")
     if not isinstance(publishers, Mapping):
@@ -40,11 +41,17 @@ def require_given(outbox: Any, publishers: Any) -> None:
             raise OptionError(
                 f"the publisher of {shown(destination)} is {shown(publisher)}; give an object with publish and close"
             )
+    if not isinstance(queues, Mapping):
+        raise OptionError(f"queues is {a_type_of(queues)}; give them by their names, as {{name: queue}}")
+    for name, queue in queues.items():
+        if isinstance(queue, type) or not isinstance(queue, TaskQueue):
+            raise OptionError(f"the queue {shown(name)} is {shown(queue)}; give one such as RedisQueue(url)")
 
 
 def require_makeable(instance: Instance, publishers: Mapping[str, Publisher]) -> None:
     """Raise what keeps the instance from being made: OptionError or UnroutedDestinationError."""
     require_routes(instance.outbox, publishers)
+    require_queues(instance)
     require_share(instance.settings, instance.outbox)
     require_one_retention(instance.settings, instance.outbox)
 
@@ -56,10 +63,11 @@ def require_declared(instance: Instance, publishers: Mapping[str, Publisher]) ->
     """
     outbox, engine = instance.outbox, instance.engine
     require_routes(outbox, publishers)
+    require_queues(instance)
     require_taken(outbox, publishers)
     require_home(outbox, instance.at_home)
     require_told(outbox)
-    require_connections(engine, len(publishers) + bool(outbox.handler_types))
+    require_connections(engine, len(publishers) + len(instance.queues) + bool(outbox.handler_types))
     require_archive(instance.settings)
 
 
@@ -84,6 +92,17 @@ def require_routes(outbox: Outbox, destinations: Collection[str]) -> None:
             raise UnroutedDestinationError(
                 f"the task type {task_type.name!r} goes to {task_type.destination!r}, for which there is no "
                 f"publisher (given: {given}); add it to publishers={{...}} or change the destination"
+            )
+
+
+def require_queues(instance: Instance) -> None:
+    """Raise OptionError for a declared type that goes by a queue which is not there."""
+    for name, kind in instance.outbox.handler_types.items():
+        if kind.queue is not None and kind.queue not in instance.queues:
+            given = ", ".join(map(repr, instance.queues)) or "none"
+            raise OptionError(
+                f"the tasks of {name!r} go by the queue {kind.queue!r}, which is not there (given: {given}); add it to "
+                f"queues={{...}}, or change the type's queue"
             )
 
 

@@ -22,8 +22,10 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from asyncflow import Outbox, Status
+from asyncflow.events import TasksSettled
 from asyncflow.scheduler import engines_from_toml
-from asyncflow.testing import drain, enqueued, rolled_back
+from asyncflow.testing import Signals, drain, enqueued, rolled_back
+from tests.support.memory_queue import MemoryQueue
 from tests.support.snippets import ROOT, snippets
 
 SECTION = re.compile(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -377,3 +379,27 @@ def test_the_engine_of_the_page_of_drivers_prepares_nothing(page: str, monkeypat
     with pytest.raises(ConnectionRefusedError):
         names["engine"].connect()
     assert asked == [None]
+
+
+# -- a queue to workers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", ["docs/queue.md", "docs/zh/queue.md"])
+def test_the_page_of_the_queue_has_a_task_done_by_its_worker(
+    page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from asyncflow.integrations import redis
+
+    monkeypatch.setattr(redis, "RedisQueue", lambda url, namespace: MemoryQueue())
+    shop = module_of("shop", monkeypatch)
+    for block in snippets(page):
+        exec(block, shop.__dict__)
+    shop.metadata.create_all(shop.engine)
+    signals = Signals()
+    scheduler, worker = shop.make_scheduler(), shop.make_worker()
+    scheduler.hooks.add(signals)
+    with scheduler, worker:
+        with Session(shop.engine) as session, session.begin():
+            shop.outbox.enqueue(session, shop.issue_coupon, account_no="A1001")
+        signals.wait_for(TasksSettled, lambda event: event.succeeded == 1)
+    assert capsys.readouterr().out == "a coupon for A1001\n"

@@ -228,7 +228,19 @@ def test_a_worker_gets_its_token_from_a_file_or_the_environment(
         ("Outbox", "http://service", {"token": "from-file", "name": "w1", "settle_batch": 7, "wait_seconds": 2.5}),
     ]
     assert "token file" in refusal(capsys, "worker", target, *server, "--token-file", "missing")
-    assert "an Outbox or a Scheduler" in refusal(capsys, "worker", f"{module(here)}:number", *server)
+    told = refusal(capsys, "worker", f"{module(here)}:number", *server)
+    assert "an Outbox, a Scheduler or a QueueWorker" in told
+    assert "--server is missing: give the URL" in refusal(capsys, "worker", target)
+
+
+def test_a_worker_of_a_queue_has_its_options_where_it_is_made(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = module(here)
+    with (here / f"{name}.py").open("a") as file:
+        file.write("\nfrom asyncflow import QueueWorker\nfrom tests.support.memory_queue import MemoryQueue\n")
+        file.write("worker = QueueWorker(outbox, 'workers', MemoryQueue())\n")
+    told = refusal(capsys, "worker", f"{name}:worker", "--claim-lease-seconds", "60")
+    assert "--claim-lease-seconds is for a worker of a task service; a QueueWorker has its own" in told
+    assert "the outbox has no handlers for the queue 'workers'" in refusal(capsys, "worker", f"{name}:worker")
 
 
 HOSTILE = "evil\x1b]0;owned\x07\x9b31m\u202etxt.exe"

@@ -19,7 +19,7 @@ from asyncflow.events import Hooks, StepFailed
 from asyncflow.integrations.flowsvr.databases import RequestDatabases
 from asyncflow.integrations.flowsvr.door.problems import Json
 from asyncflow.integrations.flowsvr.hearing import Hearing
-from asyncflow.integrations.flowsvr.tell import tell
+from asyncflow.integrations.flowsvr.settings import DESTINATION
 from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.encryption.encryption import Encryption
 from asyncflow.outbox.encryption.marks import is_encrypted
@@ -29,6 +29,7 @@ from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome
 from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
 from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
+from asyncflow.scheduler.worker.claiming.told_outcomes import tell_outcomes
 from asyncflow.scheduler.worker.verdict import Verdict
 
 NOT_RECEIVED = Verdict(Status.PENDING, 0.0, "given back: its worker was gone before the answer", is_spent=False)
@@ -183,7 +184,7 @@ class Opening:
             settled = await self._databases.run(
                 lambda connection: self._claims.settle(connection, refused, self._type_of)
             )
-            tell(self._hooks, settled)
+            tell_outcomes(self._hooks, DESTINATION, settled)
         opened = (found.get(claim, claim) for claim in claims)
         return [one for one in opened if isinstance(one, Claim)]
 

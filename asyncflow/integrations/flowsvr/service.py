@@ -20,8 +20,7 @@ from asyncflow.integrations.flowsvr.creation import Creation
 from asyncflow.integrations.flowsvr.databases import RequestDatabases
 from asyncflow.integrations.flowsvr.door.tokens import Token, Tokens
 from asyncflow.integrations.flowsvr.handover import Handover, Opening
-from asyncflow.integrations.flowsvr.settings import ServiceSettings
-from asyncflow.integrations.flowsvr.tell import DESTINATION, tell
+from asyncflow.integrations.flowsvr.settings import DESTINATION, ServiceSettings
 from asyncflow.integrations.flowsvr.waiting_holds import WaitingHolds
 from asyncflow.outbox import Call, Outbox
 from asyncflow.outbox.declarations.handler_type import HandlerType
@@ -45,6 +44,7 @@ from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome, SettledClaim
 from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim, RenewedClaims
 from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
+from asyncflow.scheduler.worker.claiming.told_outcomes import tell_outcomes
 from asyncflow.scheduler.worker.rescuing.monitor import Monitor, Wards
 from asyncflow.scheduler.worker.rescuing.rescue import Untimely
 
@@ -230,7 +230,7 @@ class TaskService:
 
         settled, states = await self.databases.run_once(settle, trace, partial(settle, of_free=True))
         self.handover.settled(one.held for one in settled if not one.is_locked)
-        tell(self.hooks, settled)
+        tell_outcomes(self.hooks, DESTINATION, settled)
         if any(one.verdict is not None and one.verdict.status is Status.PENDING for one in settled):
             self.waiting_holds.ring()
         return settled, states

@@ -9,6 +9,7 @@ from asyncflow.errors import OptionError
 from asyncflow.outbox.declarations.task_type import require_number
 from asyncflow.outbox.options import field_names, require_whole, settings_of
 
+DESTINATION = "flowsvr"  # under which events tell of what a service does
 OnSuccess = Literal["keep", "delete"]
 _DAY = 86400.0
 

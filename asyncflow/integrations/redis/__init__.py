@@ -1,4 +1,4 @@
-"""Publish to streams of Redis or Valkey, consume from them, and hear of other instances and lock there, by redis-py.
+"""Publish to streams of Redis, consume, hand tasks to workers, hear of other instances and lock there, by redis-py.
 
 The client library is imported when one of these is made, not when this package is.
 """
@@ -9,5 +9,6 @@ from asyncflow.integrations.redis.lock import Lock
 from asyncflow.integrations.redis.publisher import RedisPublisher
 from asyncflow.integrations.redis.registry import RedisRegistry
 from asyncflow.integrations.redis.settings import RedisSettings
+from asyncflow.integrations.redis.task_queue import RedisQueue
 
-__all__ = ["Lock", "RedisPublisher", "RedisRegistry", "RedisSettings"]
+__all__ = ["Lock", "RedisPublisher", "RedisQueue", "RedisRegistry", "RedisSettings"]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Enclose = Callable[[], AbstractContextManager[Connection]]
 
 MAX_CONCURRENCY = 1000
+MAX_QUEUE_LENGTH = 60
 
 
 class StandsForHandler:
@@ -55,6 +56,7 @@ class HandlerType(TaskType):
     transactional: bool = False  # the handler gets a Session, a coroutine an AsyncSession; its commit settles the task
     keep_result: bool = False  # what the handler returns is kept with the task: outbox.result(session, id)
     outcomes_to: str | None = None  # the message type whose messages tell what became of its tasks; None: the outbox's
+    queue: str | None = None  # by which tasks go to workers elsewhere; None: they are done where the scheduler is
     handler: Callable[..., Any] | None = field(default=None, repr=False, metadata=NO_OPTION)
     signature: Signature | None = field(default=None, repr=False, compare=False, metadata=NO_OPTION)
     is_coroutine: bool = field(default=False, metadata=NO_OPTION)
@@ -75,6 +77,7 @@ class HandlerType(TaskType):
         if not isinstance(self.keep_result, bool):
             raise OptionError(f"keep_result is {shown(self.keep_result)}; give True or False")
         require_outcomes_to(self.outcomes_to)
+        self._require_queue()
         if self.handler is not None:
             self(self.handler)
 
@@ -123,6 +126,16 @@ class HandlerType(TaskType):
     def _can_be_enclosed(self) -> bool:
         # A transaction of the application's belongs to a thread.
         return self.enclose is not None and not self.is_coroutine
+
+    def _require_queue(self) -> None:
+        if self.queue is None:
+            return
+        require_text("queue", self.queue, MAX_QUEUE_LENGTH, OptionError)
+        if self.transactional:
+            raise OptionError(
+                f"transactional is True, and queue is {self.queue!r}: who works from a queue has no database to commit "
+                f"in; leave one of them out"
+            )
 
     @property
     def most_claimed(self) -> int:

@@ -73,6 +73,7 @@ class HandlerOptions(TypeOptions, total=False):
     transactional: bool
     keep_result: bool
     outcomes_to: str | None
+    queue: str | None
 
 
 class PeriodicOptions(TypedDict, total=False):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 from sqlalchemy import Engine
 
@@ -16,7 +18,7 @@ from asyncflow.scheduler.branches.engines import ONLY
 from asyncflow.scheduler.branches.hearing import Communal, Named
 from asyncflow.scheduler.branches.shared_routes import SharedRoutes
 from asyncflow.scheduler.counters import Tally
-from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers
+from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, Queues
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.loops.callers_loop import AtHome
 from asyncflow.scheduler.loops.pulse import Pulse
@@ -26,6 +28,13 @@ from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.settings import SchedulerSettings
 
 Homes = AtHome | Mapping[str, AtHome] | None  # of one database, or by the names of several
+
+
+class Given(NamedTuple):
+    """Hold what is given beside the engines: where coroutines run, and the queues by their names."""
+
+    at_home: Homes = None
+    queues: Queues = MappingProxyType({})
 
 
 class Blueprint:
@@ -40,11 +49,13 @@ class Blueprint:
         outbox: Outbox,
         settings: SchedulerSettings,
         hooks: Iterable[Hook],
-        at_home: Homes,
+        given: Given,
     ) -> None:
         self._settings = settings
         self._is_of_one = ONLY in engines
+        at_home = given.at_home
         homes = at_home if isinstance(at_home, Mapping) else dict.fromkeys(engines, at_home)
+        queues = dict(given.queues)
         tallies = {name: Tally() for name in engines}
         heard = Hooks(hooks)
         self.hooks = LoggedHooks([*tallies.values(), *heard] if self._is_of_one else heard)
@@ -52,19 +63,24 @@ class Blueprint:
         self._tallies = tallies
         for name, engine in engines.items():
             own = self.hooks if self._is_of_one else Hooks([tallies[name]])
-            instance = Instance(outbox, engine, settings, own, homes[name], database_name=name)
+            instance = Instance(outbox, engine, settings, own, homes[name], database_name=name, queues=queues)
             further = () if self._is_of_one else (Named(name, self.hooks),)
             tallies[name].hand_on_to(instance.lately, instance.counts, *further)
             self.instances.append(instance)
 
     def require(self, jobs: Jobs, registry: GivenRegistry) -> None:
-        """Raise OptionError for what goes with a single database alone."""
+        """Raise OptionError for what goes with a single database alone: jobs, queues and a registry."""
         if self._is_of_one:
             return
         if tuple(jobs):
             raise OptionError(
                 "jobs are given to a scheduler of several databases, which would run each of them once for every "
                 "database; give them to a Scheduler(engine, ...) of their own"
+            )
+        if self.instances[0].queues:
+            raise OptionError(
+                "queues are given to a scheduler of several databases, of which none would know whose outcomes come "
+                "back; run a scheduler for each database, with a namespace for each"
             )
         if registry is not None:
             raise OptionError(

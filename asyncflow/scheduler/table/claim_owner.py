@@ -47,6 +47,12 @@ class ClaimOwner:
         plain = name.lstrip(MARK + HEARD) or "worker"
         return cls(plain, plain, _marked(HEARD, plain), travels=True)
 
+    @classmethod
+    def by_queue(cls, queue: str) -> ClaimOwner:
+        """Return that of a queue: whatever waits there has not begun, however often, until its worker is heard of."""
+        name = f"queue:{queue}"[:OWNER_LENGTH]
+        return cls(name, name, name, travels=True)
+
     def new_token(self) -> UUID:
         """Return a token for some claims."""
         token = uuid4()

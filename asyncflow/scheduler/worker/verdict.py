@@ -66,6 +66,8 @@ OUTCOMES = {
     "cancelled": (Status.CANCELLED, True),
 }  # by name: what becomes of the task, and whether the attempt counts
 
+_LAST = {Status.SUCCESS: "success", Status.FAILED: "failed", Status.CANCELLED: "cancelled"}
+
 
 class Spent(NamedTuple):
     """Tell which attempt this is, 1 for the first, and how many may follow the first."""
@@ -108,6 +110,17 @@ def judged(outcome: str, delay_seconds: float | None, error: str, kind: TaskType
         return Verdict(Status.PENDING, kind.retry_delay(spent.attempt), short_error(error), by_policy=True)
     status, counts = OUTCOMES[outcome]
     return Verdict(status, (delay_seconds or 0.0) if status is Status.PENDING else 0.0, short_error(error), counts)
+
+
+def outcome_named(verdict: Verdict) -> tuple[str, float | None]:
+    """Return a verdict as the name of an outcome, with its delay, for those who apply the type's policy themselves."""
+    if verdict.by_policy:
+        return "retry", None
+    if verdict.status is not Status.PENDING:
+        return _LAST[verdict.status], None
+    if verdict == GIVEN_BACK:
+        return "given_back", None
+    return "retry" if verdict.is_spent else "not_done", verdict.delay_seconds
 
 
 def _told(error: BaseException) -> str:

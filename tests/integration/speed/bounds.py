@@ -142,7 +142,7 @@ BOUNDS = {
     "scheduler/worker/claiming/claim_rows:renew": TWICE,
     "scheduler/worker/claiming/claim_rows:write": TWICE,
     "scheduler/worker/claiming/claiming:claim": TWICE,
-    "scheduler/worker/claiming/service_claims:_lock": TWICE,
+    "scheduler/worker/claiming/service_claims:_read": TWICE,
     "scheduler/worker/claiming/service_claims:hear": TWICE,
     "scheduler/worker/leaving/done_rows:end_handled": TWICE,
     "scheduler/worker/leaving/leavings:_insert": EXACT,

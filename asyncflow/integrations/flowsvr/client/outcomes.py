@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import orjson
 
@@ -10,26 +11,15 @@ from asyncflow.integrations.flowsvr.client.answers import NO_RESULT, Outcome, Ou
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_source import Written
-from asyncflow.scheduler.worker.verdict import GIVEN_BACK, Verdict
-
-_NO_POLICY: dict[Status, OutcomeName] = {
-    Status.SUCCESS: "success",
-    Status.FAILED: "failed",
-    Status.CANCELLED: "cancelled",
-}
+from asyncflow.scheduler.worker.verdict import Verdict, outcome_named
 
 
 def outcome_of(claim: Claim, verdict: Verdict) -> Outcome:
     """Return a verdict as the service takes it, which applies the type's policy itself."""
-    name, delay = _NO_POLICY.get(verdict.status), None
-    if verdict.by_policy:
-        name = "retry"
-    elif name is None:
-        name, delay = "retry" if verdict.is_spent else "not_done", verdict.delay_seconds
-    if verdict == GIVEN_BACK:
-        name, delay = "given_back", None
+    name, delay = outcome_named(verdict)
     result = NO_RESULT if claim.result is None else orjson.Fragment(claim.result.text)
-    return Outcome(claim.task.id, claim.token, name, delay, f"{verdict.error}{verdict.frames}" or None, result)
+    its_name = cast(OutcomeName, name)
+    return Outcome(claim.task.id, claim.token, its_name, delay, f"{verdict.error}{verdict.frames}" or None, result)
 
 
 def written_of(claim: Claim, verdict: Verdict, result: Settled | None) -> Written:

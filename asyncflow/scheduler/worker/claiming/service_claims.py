@@ -114,6 +114,11 @@ class ServiceClaims:
         shards = self._outbox.shard_count
         return earliest_due(queries.read_heads_of(connection, self._tasks, Status.PENDING, name, shards))
 
+    def held(self, connection: Connection, held: Sequence[HeldClaim]) -> list[HeldClaim]:
+        """Read which of these claims are neither settled nor lost; locks nothing."""
+        rows = self._read(connection, held, locks=False)
+        return [one for one in held if one.id.bytes in rows]
+
     def kept(self, connection: Connection, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
         """Return those of the claims that are held, by a hold that may not have been answered; renew them."""
         if not claims:
@@ -206,7 +211,9 @@ class ServiceClaims:
     def _lock(self, connection: Connection, held: Sequence[HeldClaim]) -> dict[bytes, Any]:
         """Read the rows that are held under these tokens, and keep them so until the commit."""
         hold_writers(connection, self._outbox.shards)
-        locks = dialect_of(self._dialect.name).locks_rows
+        return self._read(connection, held, locks=dialect_of(self._dialect.name).locks_rows)
+
+    def _read(self, connection: Connection, held: Sequence[HeldClaim], *, locks: bool) -> dict[bytes, Any]:
         tokens = {one.id.bytes: one.token for one in held}
         values = {"ids": [self._raw(one.id) for one in held]}
         rows = connection.execute(claim_queries.processing(self._tasks, locks=locks), values)

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from asyncflow.events import RowsLocked
+from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.heads.parts import HeadParts
 from asyncflow.scheduler.heads.precedence import Precedence
@@ -22,17 +23,27 @@ from asyncflow.scheduler.worker.verdict import UNANSWERED
 
 
 class ShardClaims(Claims):
-    """Be a worker's source of claims in its scheduler; a claim outlives the hand-over of its shard."""
+    """Be the source of claims on tasks of ``types`` in a scheduler; a claim outlives the hand-over of its shard.
 
-    def __init__(self, instance: Instance, scope: Scope, wake: Callable[[], None] = lambda: None) -> None:
+    By default the instance is their owner.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        scope: Scope,
+        types: Mapping[str, HandlerType],
+        wake: Callable[[], None] = lambda: None,
+        owner: ClaimOwner | None = None,
+    ) -> None:
         settings = instance.settings
-        owner, deletes = ClaimOwner.in_process(scope.ownership.owner), settings.on_success == "delete"
+        owner = owner or ClaimOwner.in_process(scope.ownership.owner)
+        deletes = settings.on_success == "delete"
         super().__init__(instance.outbox, instance.engine, owner, settings.claim_lease_seconds, deletes=deletes)
         self._hooks = instance.hooks
-        self._types = scope.types.handlers
+        self._types = types
         self._ownership = scope.ownership
-        declared = instance.outbox.handler_types
-        self.rest = scope.lookout.rest_for(lambda head: head.task_type in declared, wake=wake)
+        self.rest = scope.lookout.rest_for(lambda head: head.task_type in types, wake=wake)
         self._lookout = lookout = scope.lookout
         outbox = instance.outbox
         parts = HeadParts(self._database.run, outbox.tasks, Status.PENDING, outbox.shard_count)

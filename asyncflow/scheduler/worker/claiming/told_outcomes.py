@@ -1,4 +1,4 @@
-"""The events of what workers have settled."""
+"""The events of what workers elsewhere have settled."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler.loops.settled_events import SettledEvents
 from asyncflow.scheduler.worker.claiming.claim_outcomes import SettledClaim
 
-DESTINATION = "flowsvr"  # under which the events tell of it
 
-
-def tell(hooks: Hooks, settled: Sequence[SettledClaim]) -> None:
-    """Emit what became of tasks that were written and committed."""
-    events = SettledEvents(hooks, DESTINATION)
+def tell_outcomes(hooks: Hooks, destination: str, settled: Sequence[SettledClaim]) -> None:
+    """Emit what became of tasks that were written and committed; ``destination`` is under which the events tell it."""
+    events = SettledEvents(hooks, destination)
     judged = [(one, one.verdict) for one in settled if one.verdict is not None]
     endings = (verdict.ending_of(one.held.id, one.task_type, one.attempt) for one, verdict in judged)
     events.of_each(filter(None, endings))

@@ -1,0 +1,73 @@
+"""One process of a queue under test: ``python -m … scheduler DATABASE REDIS`` or ``… worker FILE REDIS``, to the end.
+
+A worker writes what it did into the file: it has no database.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+from sqlalchemy import MetaData, create_engine
+
+from asyncflow import Outbox, QueueWorker, Scheduler, TaskContext
+from asyncflow.integrations.redis import RedisQueue
+from tests.support.options import RetryTimes
+
+LEASE_SECONDS = 3.0
+metadata = MetaData()
+outbox = Outbox(metadata)
+_SOON: RetryTimes = {"retry_interval_seconds": 0.1, "max_retry_interval_seconds": 0.1}
+
+
+@outbox.task(queue="workers", concurrency=4, limit=20, max_retries=100, **_SOON)
+def counted(number: int) -> None:
+    """Have an effect, one line of the file."""
+    time.sleep(random.uniform(0.0, 0.02))
+    _note(f"{number}\n")
+
+
+@outbox.task(queue="workers", max_retries=1, **_SOON)
+def deadly(ctx: TaskContext) -> None:
+    """End the process."""
+    _note(f"deadly {ctx.attempt}\n")
+    os._exit(17)
+
+
+def scheduler(database_url: str, redis_url: str) -> AbstractContextManager[Any]:
+    """Return a scheduler that has few tasks out, and misses the dead soon."""
+    queue = RedisQueue(redis_url, credits=200)
+    quick = {"claim_lease_seconds": LEASE_SECONDS, "monitor_interval_seconds": 0.3, "tick": 0.2}
+    engine = create_engine(database_url, pool_size=10)
+    return Scheduler(engine, outbox, {}, queues={"workers": queue}, **quick)  # type: ignore[arg-type]
+
+
+def worker(redis_url: str) -> AbstractContextManager[Any]:
+    """Return a worker."""
+    return QueueWorker(outbox, "workers", RedisQueue(redis_url), claim_lease_seconds=LEASE_SECONDS)
+
+
+def _note(line: str) -> None:
+    with open(sys.argv[2], "ab", buffering=0) as file:
+        file.write(line.encode())
+
+
+def main() -> int:
+    """Run until SIGTERM; return 0."""
+    asked_to_stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.set())
+    role, where, redis_url = sys.argv[1:4]
+    with scheduler(where, redis_url) if role == "scheduler" else worker(redis_url):
+        while not asked_to_stop.wait(0.2):
+            pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
