@@ -18,8 +18,8 @@ from asyncflow.scheduler.publishing.publisher import Publisher
 from asyncflow.scheduler.publishing.taken import require_taken
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.table_check import require_tables
-from asyncflow.scheduler.telling.versions_beside import require_versions
 from asyncflow.scheduler.task_queue import TaskQueue
+from asyncflow.scheduler.telling.versions_beside import require_versions
 from asyncflow.scheduler.worker.handler_call import no_async_engine
 from asyncflow.text import a_type_of, shown
 

@@ -31,7 +31,6 @@ _READ_ONLY = frozenset({1290, 1792, 1836})  # --read-only, in a READ ONLY transa
 # Shutting down, Galera's node that is not synced, a killed connection, offline mode, dropped for inactivity.
 _ELSEWHERE = _READ_ONLY | {1053, 1047, 1927, 3032, 4031}
 _DUPLICATE = (1062, 1586)
-_NO_LIMIT = 2**64 - 1  # of rows: the default
 _ID_BYTES = 16
 _MOST_ROWS = 500
 _MOST_BYTES = 512 * 1024  # of one statement: half of the smallest max_allowed_packet in use

@@ -10,6 +10,7 @@ from asyncflow.driver_errors import number_of
 from asyncflow.outbox.dialects.protocol import Limited, SessionLimits
 
 _UNKNOWN_VARIABLE = 1193
+_NO_LIMIT = 2**64 - 1  # of rows: the default
 # Of a node of Galera: a transaction begins once it has all that others have committed. Elsewhere it does nothing.
 _SYNC_WAIT, _OF_ALL_STATEMENTS = "wsrep_sync_wait", 7
 
@@ -17,7 +18,8 @@ _SYNC_WAIT, _OF_ALL_STATEMENTS = "wsrep_sync_wait", 7
 def limit_session(driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
     """Set variables of the session, and keep their old values in variables of the user's."""
     values = {"innodb_lock_wait_timeout": limits.lock_wait_seconds, "lock_wait_timeout": limits.lock_wait_seconds}
-    values["sql_safe_updates"] = 0  # it refuses an UPDATE that names its rows by more than an index
+    # What --safe-updates sets: updates that name rows by more than an index are refused, and reads cut short.
+    values |= {"sql_safe_updates": 0, "sql_select_limit": _NO_LIMIT, "sql_big_selects": 1}
     if not getattr(dialect, "is_mariadb", False):
         return _set(driver_connection, values) or Limited()
     values["idle_transaction_timeout"] = limits.idle_transaction_seconds
