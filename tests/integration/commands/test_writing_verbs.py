@@ -24,6 +24,7 @@ LOOKS = {
     *("status", "doctor", "explain", "top", "charts", "types", "shards", "audit", "completion", "periodic"),
     *("tasks list", "tasks show", "dead-letters list", "dead-letters groups", "dead-letters show"),
     *("instances list", "jobs list", "jobs dump", "config list", "schema check"),
+    *("archive read", "archive check"),
 }
 RUNS = {"run", "worker", "consume", "serve", "dashboard"}
 MAKES_TABLES = {"init-db", "schema upgrade"}  # there may be no audit before

@@ -27,6 +27,7 @@ from tests.integration.conftest import Schedule
 from tests.integration.scheduler.settled import wait_for_settled
 from tests.integration.scheduler.writing import FAR, long_ago, publish, publish_foreign, publish_many
 from tests.support.application import Application
+from tests.support.ended_threads import end_the_thread_that_publishes
 
 EVERY = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)} - {Event}
 # Of what this run has none of: faults in the user's code, own jobs, periodic tasks, workers elsewhere, consumers, locks
@@ -62,18 +63,16 @@ ANSWERS: dict[bytes, Outcome] = {b'"busy"': Retry("busy"), b'"never"': Rejected(
 
 
 class Moody(MemoryPublisher):
-    """Answer by the payload; end its thread at the first ``"die"``; be away once; let ``meanwhile`` happen once."""
+    """Answer by the payload; be away once; let ``meanwhile`` happen once."""
 
     def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         super().__init__()
-        self._moods = {b'"away"', b'"die"', b'"lose"'}
+        self._moods = {b'"away"', b'"lose"'}
         self._meanwhile = meanwhile
 
     def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
         mood = next((record.value for record in batch if record.value in self._moods), b"")
         self._moods.discard(mood)
-        if mood == b'"die"':
-            raise SystemExit
         if mood == b'"lose"':
             self._meanwhile()
         if mood == b'"away"':
@@ -86,6 +85,7 @@ def test_a_real_run_emits_every_event(
     application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pulse, "_WATCH_SECONDS", 0.01)
+    end_the_thread_that_publishes(monkeypatch, lambda record: record.value == b'"die"')
     signals = application.signals
     application.outbox.hooks.add(signals)
     publish_many(application, 3)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -28,7 +28,6 @@ from asyncflow.events import (
     StepFailed,
     TasksSettled,
 )
-from asyncflow.scheduler import Outcome, Record
 from asyncflow.scheduler.loops import pulse
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
@@ -37,6 +36,7 @@ from tests.integration.scheduler.settled import wait_for_settled
 from tests.integration.scheduler.writing import publish, publish_many, texts
 from tests.support.application import Application
 from tests.support.databases import open_engine
+from tests.support.ended_threads import end_the_thread_that_publishes
 from tests.unit.scheduler.waiting import eventually
 
 # What a pool that is too small makes of a step.
@@ -322,27 +322,14 @@ def test_the_watchdog_restarts_a_metronome_whose_thread_died(
     wait_for_settled(application.signals, "kafka", 1)
 
 
-class Deadly(MemoryPublisher):
-    """End the thread that publishes first."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._alive = True
-
-    def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
-        alive, self._alive = self._alive, False
-        if alive:
-            raise SystemExit
-        return super().publish(batch)
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_watchdog_revives_a_relay_whose_thread_died(
     application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pulse, "_WATCH_SECONDS", 0.01)
+    end_the_thread_that_publishes(monkeypatch)
     publish_many(application, 5)
-    publisher = Deadly()
+    publisher = MemoryPublisher()
     schedule(publisher).start()
     assert application.signals.wait_for(LoopRestarted).loop == "relay-kafka"
     wait_for_settled(application.signals, "kafka", 5)
