@@ -77,6 +77,7 @@ BOUNDS = {
     "scheduler/diagnosis/sight:_is_at_work": EXACT,
     "scheduler/diagnosis/sight:_seen": TWICE,
     "scheduler/diagnosis/sight:_switched_off": Bound(2, 220),
+    "scheduler/diagnosis/sight:look": SMALL,
     "scheduler/diagnosis/upkeep:findings_of_keys": TWICE,
     "scheduler/heads/queries:_read_few_pages": Bound(2, 2 * 64),  # each of 64 pages looks whether it ends
     "scheduler/heads/queries:read_heads_among": LOOK_AT_MANY,
@@ -109,6 +110,8 @@ BOUNDS = {
     "scheduler/operator/type_counts:count_up_to": COUNTED_EACH,
     "scheduler/operator/walk:_read": Bound(2, 500),  # PostgreSQL sorts what is left, where that is so little
     "scheduler/relay/keys/latest:_overtaken": Bound(2, 320),  # for each of a round's rows whether it has a log
+    "scheduler/relay/keys/neighbours:_read_lane": TWICE,
+    "scheduler/relay/keys/neighbours:_walk": Bound(2, 500),  # past all rows of keys that fill a page
     "scheduler/relay/keys/parking:_begins": Bound(4, 20),  # PostgreSQL reads all of a small table
     "scheduler/relay/keys/parking:_look_at_blocked": SMALL,
     "scheduler/relay/keys/parking:_park": TWICE,
@@ -116,11 +119,13 @@ BOUNDS = {
     "scheduler/relay/keys/parking:_read": SMALL,
     "scheduler/relay/keys/parking:_read_key": Bound(2, 120),  # and rows of the key that ended behind its first
     "scheduler/relay/keys/parking:_with_rows_aside": Bound(4, 700),
+    "scheduler/relay/keys/parking:read_in_the_way": Bound(2, 120),
     "scheduler/relay/keys/parking:write": SMALL,
     "scheduler/relay/queries:run_on_ids": TWICE,
     "scheduler/relay/round_writer:_still_owned": SMALL,
     "scheduler/relay/settlement:_run": TWICE,
     "scheduler/relay/settlement:_write_superseded": TWICE,
+    "scheduler/relay/settlement:standing": TWICE,
     "scheduler/table/contexts:_write": EXACT,
     "scheduler/table/contexts:forget": TWICE,
     "scheduler/table/contexts:save": EXACT,

@@ -42,7 +42,7 @@ from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.testing import MemoryPublisher
 from tests.integration.speed.beliefs import believe
-from tests.integration.speed.deeds import coalescing, handlers, refusals, writers
+from tests.integration.speed.deeds import coalescing, handlers, queued, refusals, writers
 from tests.integration.speed.lanes import Lanes, analyze, fill
 
 DAY = 86400
@@ -184,6 +184,7 @@ class Crowd:
         yield from self._consumer()
         yield from self._scheduler()
         yield from handlers(self)
+        yield from queued(self)
         yield from self._upkeep()
         yield from refusals(self)
         yield from coalescing(self)

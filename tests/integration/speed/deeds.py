@@ -11,7 +11,12 @@ from sqlalchemy import MetaData
 
 from asyncflow import Call, Message, Outbox, Scheduler, TaskContext
 from asyncflow.scheduler import SENT, Outcome, Rejected, Retry
+from asyncflow.scheduler.queues.letters import Letter, read_letter
+from asyncflow.scheduler.queues.notes import ClaimNote, note_of
+from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome
+from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
 from asyncflow.testing import MemoryPublisher
+from tests.support.memory_queue import MemoryQueue
 
 if TYPE_CHECKING:
     from tests.integration.speed.crowd import Crowd, Verb
@@ -52,6 +57,34 @@ def handlers(crowd: Crowd) -> Iterator[Verb]:
     yield "start to handle", 30, working.machinery.take_shares
     yield "handle", 12 * _TASKS, lambda: working.worker.drain(lambda: None)
     yield "stop handling", 10, lambda: working.stop(timeout_seconds=10)
+
+
+def queued(crowd: Crowd) -> Iterator[Verb]:
+    """Yield what a scheduler does of tasks that go by a queue, to a worker that tells how they ended."""
+    outbox, queue = Outbox(MetaData(), shard_count=crowd.size.shards), MemoryQueue(credits=_TASKS)
+    by_queue = outbox.task("by queue", queue="workers")(_seven)
+
+    def enqueue() -> None:
+        with crowd.engine.begin() as connection:
+            outbox.enqueue_many(connection, by_queue, [Call({})] * _TASKS)
+
+    def work() -> None:
+        held = [_held(read_letter(arrival.body)) for arrival in queue.take({"by queue": _TASKS}, 0.0)]
+        queue.tell([note_of(ClaimNote(renewed=held, lease_seconds=60.0))])
+        queue.tell([note_of(ClaimNote(outcomes=[ClaimOutcome(one, "success") for one in held]))])
+
+    yield "enqueue for a queue", 8, enqueue
+    sending = Scheduler(crowd.engine, outbox, {}, queues={"workers": queue})
+    yield "start to hand over", 30, sending.machinery.take_shares
+    (post,) = sending.machinery.staff.posts
+    yield "hand over", 20, lambda: [post.dispatcher.step() for _ in range(3)]
+    work()
+    yield "collect outcomes", 20, lambda: [post.collector.step() for _ in range(2)]
+    yield "stop handing over", 10, partial(sending.stop, timeout_seconds=10)
+
+
+def _held(letter: Letter) -> HeldClaim:
+    return HeldClaim(letter.task.id, letter.token)
 
 
 def refusals(crowd: Crowd) -> Iterator[Verb]:

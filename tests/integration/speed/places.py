@@ -19,6 +19,7 @@ _PLUMBING = (
     "outbox/dialects",
     "outbox/transaction",
     "outbox/queries",
+    "outbox/rolling/shelf",
     "scheduler/heads/templates",
 )
 _WORDS = ("SELECT", "WITH", "UPDATE", "DELETE", "INSERT")
