@@ -23,7 +23,8 @@ def heads_by_shard(tasks: Table, status: int, shards: int) -> Select[Any]:
     row = (
         select(t.order_time)
         .where(t.status == status, t.task_type == its_type, t.shard == each)
-        .order_by(t.order_time)
+        # By the shard as well, for MySQL: to it a number of another row is none, and it sorts all rows of the lane.
+        .order_by(t.shard, t.order_time)
         .limit(1)
         .scalar_subquery()
         .correlate(each.table)
