@@ -24,7 +24,7 @@ class Bound(NamedTuple):
 
 EXACT = Bound(1, 10)  # what it returns or changes
 TWICE = Bound(2, 20)  # an index entry and its row, or ranges that are followed by others
-LOOK = Bound(6, 60)  # lanes: a descent or three for each
+LOOK = Bound(6, 3 * 64)  # lanes, the empty ones as well: a descent or three for each
 # Of many types, as their lanes are not known before. Where a table holds less than about three rows a lane, its
 # estimates let MariaDB read all rows of a lane that holds more: no hint keeps it from that.
 LOOK_AT_MANY = Bound(6, 60, of_fullest=2)
