@@ -48,7 +48,7 @@ def test_a_letter_whose_claim_may_have_run_out_on_its_way_is_no_claim_any_more()
     ids=["empty", "no json", "another version", "nothing in it", "no object"],
 )
 def test_a_letter_that_cannot_be_read_is_refused(body: bytes) -> None:
-    with pytest.raises(ValueError, match=r"(?i)letter|json|input|expected"):
+    with pytest.raises(ValueError, match=r"(?i)letter|literal|json|input|expected"):
         read_letter(body)
 
 
