@@ -148,7 +148,8 @@ def beside_killed(flow: Flow, name: str, server: PrivateServer, finding: Tell) -
     time.sleep(1.0)  # what was on its way
     beside = flow.window()
     server.start()
-    least = min(beside[other] / before[other] for other in before if other != name)
+    # One that still had something to catch up with had more than its part before.
+    least = min(beside[other] / min(1.0, before[other]) for other in before if other != name)
     finding(
         json.dumps({"killed": name, "its own part": round(beside[name], 3), "least of the others": round(least, 3)})
     )
