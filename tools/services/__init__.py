@@ -1,6 +1,6 @@
 """Real services for tests, benchmarks and the demo: MariaDB, PostgreSQL and Kafka, on the loopback interface.
 
-Others by name: RabbitMQ, Redis, NATS, RocketMQ, ZooKeeper, MySQL, Kafka Connect, OpenSearch.
+Others by name: RabbitMQ, Redis, NATS, RocketMQ, ZooKeeper, etcd, MySQL, PgBouncer, Kafka Connect, OpenSearch.
 
     python -m tools.services up | status | env | down | remove
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from asyncflow.errors import OptionError
+from asyncflow.text import a_type_of
 
 COMPRESSIONS = ("gzip", "lz4", "snappy", "zstd")
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -68,6 +69,9 @@ class KafkaSettings:
             )
         if self.compression is not None:
             _one_of("compression", self.compression, COMPRESSIONS)
+        for name, given, kind in (("tls", self.tls, KafkaTls), ("sasl", self.sasl, KafkaSasl)):
+            if given is not None and not isinstance(given, kind):  # told without its value, which may hold a password
+                raise OptionError(f"{name} is {a_type_of(given)}; give {kind.__name__}(...), or leave it out")
 
     @property
     def security_protocol(self) -> str:

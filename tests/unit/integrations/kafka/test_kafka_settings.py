@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from asyncflow.errors import OptionError
@@ -50,3 +52,11 @@ def test_servers_are_taken_as_a_list() -> None:
 def test_servers_that_are_none_are_refused(servers: str | list[str]) -> None:
     with pytest.raises(OptionError, match="bootstrap_servers"):
         server_list(servers)
+
+
+@pytest.mark.parametrize("given", [True, {}, {"password": "s3cret"}], ids=["true", "empty", "a dict"])
+@pytest.mark.parametrize("name", ["tls", "sasl"])
+def test_what_is_no_settings_of_a_connection_is_refused_and_nothing_of_it_is_told(name: str, given: Any) -> None:
+    with pytest.raises(OptionError, match=rf"^{name} is a .*; give Kafka") as refused:
+        KafkaSettings(**{name: given})
+    assert "s3cret" not in str(refused.value)
