@@ -21,7 +21,7 @@ from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_source import DESTINATION
 from asyncflow.scheduler.worker.crews import Crews
 from asyncflow.scheduler.worker.handler_call import Tools
-from asyncflow.scheduler.worker.verdict import GIVEN_BACK, NOT_TAKEN, SWITCHED_OFF, Verdict, verdict_of
+from asyncflow.scheduler.worker.verdict import GIVEN_BACK, NOT_TAKEN, SUCCEEDED, SWITCHED_OFF, Verdict, verdict_of
 from asyncflow.scheduler.worker.verdict_writer import VerdictWriter, waits_of
 from asyncflow.scheduler.worker.worker_settings import WorkerSettings
 
@@ -165,21 +165,26 @@ class Worker:
         own_commits, fenced = list[Claim](), 0
         while self._finished:
             attempt, error = self._finished.popleft()
-            if attempt.is_settled and attempt.claim.tell_done():
-                own_commits.append(attempt.claim)
-            if attempt.is_settled and error is not None:
-                task = attempt.claim.task
-                self._hooks.emit(HandlerFailedLate(task.id, task.task_type, error))
-            if attempt.is_over:
-                fenced += not attempt.is_settled
-            elif attempt.is_settled:
-                self.crews.judge(attempt.task_type.name)
+            if attempt.is_settled:
+                self._take_in_settled(attempt, error, own_commits)
+            elif attempt.is_over:
+                fenced += 1
             else:
-                self._judge(attempt.claim, self._verdict_of(attempt, error))
+                self._judge(attempt.claim, SUCCEEDED if error is None else self._verdict_of(attempt, error))
         if own_commits:
             of_types = Counter(claim.task.task_type for claim in own_commits)
             self._events.of_all({Status.SUCCESS: len(own_commits)}, of_types, waits=waits_of(own_commits))
         self._events.of_fenced(fenced)
+
+    def _take_in_settled(self, attempt: Attempt, error: BaseException | None, own_commits: list[Claim]) -> None:
+        """Take in an attempt that its handler's own commit has settled; add its claim if nobody has told of it."""
+        if attempt.claim.tell_done():
+            own_commits.append(attempt.claim)
+        if error is not None:
+            task = attempt.claim.task
+            self._hooks.emit(HandlerFailedLate(task.id, task.task_type, error))
+        if not attempt.is_over:
+            self.crews.judge(attempt.task_type.name)
 
     def _give_up_overdue(self) -> None:
         now = time.monotonic()
@@ -192,12 +197,11 @@ class Worker:
             self._judge(attempt.claim, verdict)  # first: the crew may find no hand for what waits
             self.crews.by_type[attempt.task_type.name].give_up(attempt)
 
-    def _verdict_of(self, attempt: Attempt, error: BaseException | None) -> Verdict:
-        """Say what becomes of a task after an attempt; tell of one that failed."""
+    def _verdict_of(self, attempt: Attempt, error: BaseException) -> Verdict:
+        """Say what becomes of a task after an attempt that raised; tell of one that failed."""
         claim = attempt.claim
         verdict = verdict_of(error, attempt.task_type, claim.attempt, claim.task.max_retries)
-        if error is not None:
-            tell_of_failure(self._hooks, attempt, error, verdict)
+        tell_of_failure(self._hooks, attempt, error, verdict)
         return verdict
 
     def _judge(self, claim: Claim, verdict: Verdict) -> None:
