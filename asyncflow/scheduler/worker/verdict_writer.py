@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, repeat
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -45,9 +45,9 @@ class VerdictWriter:
     def __bool__(self) -> bool:
         return bool(self._judged or self._second_writer)
 
-    def add(self, claim: Claim, verdict: Verdict) -> None:
-        """Take in a verdict, to be written by the next ``write``."""
-        self._judged.append((claim, verdict))
+    def add(self, claims: Iterable[Claim], verdict: Verdict) -> None:
+        """Take in a verdict on claims, to be written by the next ``write``."""
+        self._judged += zip(claims, repeat(verdict))
 
     def write(self, *, by_second: bool) -> None:
         """Write all verdicts, here or ``by_second`` writer; then these may be unwritten as it returns, and no others.
