@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
 from functools import partial
 from types import TracebackType, coroutine
@@ -51,6 +51,20 @@ class Leash:
     ) -> None:
         if _process is not self._process:
             end_child(error)
+
+
+def call_on_leash(call: Callable[..., T], given: Mapping[str, Any]) -> T:
+    """Call foreign code on a leash: in one frame, for this is done for each task."""
+    process = _process
+    try:
+        returned = call(**given)
+    except BaseException as error:
+        if _process is not process:
+            end_child(error)
+        raise
+    if _process is not process:
+        end_child(None)
+    return returned
 
 
 @coroutine

@@ -14,7 +14,7 @@ _SENTENCES: dict[type[Event], str] = {
     events.TaskFailed: "A task failed for good: it is a dead letter",
     events.TasksSettled: "Outcomes were written",
     events.SettleFenced: "Outcomes came too late and changed nothing: the tasks are another one's by now",
-    events.HandlerFailedLate: "A handler raised after its commit: its task is done",
+    events.HandlerFailedLate: "A handler raised after its commit: its task, or message, is done",
     events.BuilderFailed: "A message builder failed",
     events.PublisherFailed: "A publisher raised",
     events.RowsLocked: "Tasks wait, for somebody else holds locks on their rows",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.orm import Session
 
 from asyncflow.callables import require_done
-from asyncflow.consuming.effects import Effects, arguments_of, asking, context_of
+from asyncflow.consuming.effects import Effects, arguments_of, asking, context_of, failing_late
 from asyncflow.consuming.encrypted import decrypted, readable
 from asyncflow.consuming.received import AnyReceived
 from asyncflow.consuming.subscription import Subscription
@@ -88,7 +88,7 @@ class AsyncEffects(Effects):
                     with asking():
                         is_new = await session.run_sync(remember)
                     if is_new:
-                        with calls.handed_out():
+                        with calls.handed_out(), failing_late(session.sync_session):
                             await effect(session)
                     was_ended = is_new and not session.in_transaction()
                 except Exception as error:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -46,6 +47,10 @@ class InboxAwayError(AsyncflowError):
     """The inbox could not be asked whether a message is new: that is the database's trouble, not the message's."""
 
 
+class FailedLateError(AsyncflowError):
+    """The subscriber raised, as its cause tells, after a commit of its own, which holds, and the memory with it."""
+
+
 class Effects:
     """Call subscribers, functions, with Sessions of an engine; used by one thread, and ``hasten`` by any."""
 
@@ -64,7 +69,10 @@ class Effects:
             calls.hasten()
 
     def deliver(self, subscription: Subscription, message: AnyReceived, attempt: int) -> None:
-        """Let a message take effect once; raises what the handler raises, and then nothing has changed."""
+        """Let a message take effect once; raises what the handler raises, and then nothing has changed.
+
+        FailedLateError if the handler had committed before.
+        """
         message = decrypted(message, self._outbox.encryption)
         ctx = context_of(subscription, message, attempt)
         with self._new(subscription, message) as session:
@@ -118,7 +126,7 @@ class Effects:
         ):
             with asking():
                 is_new = self._remember(session, subscription, message)
-            with calls.handed_out():
+            with calls.handed_out(), failing_late(session):
                 yield session if is_new else None
             was_ended = is_new and not session.in_transaction()
         if was_ended:
@@ -167,6 +175,25 @@ class Effects:
             return self._inbox.process_once(session, message.id, consumer=subscription.name)
         except CharacterSetError:
             return self._inbox.process_once(session, message.place_id, consumer=subscription.name)
+
+
+@contextmanager
+def failing_late(session: Session) -> Iterator[None]:
+    """Raise FailedLateError for what the block raises after a commit of the session's."""
+    commits: list[Session] = []
+
+    def note(committed: Session) -> None:
+        commits.append(committed)
+
+    event.listen(session, "after_commit", note)
+    try:
+        yield
+    except (Exception, SystemExit, asyncio.CancelledError) as error:
+        if commits:
+            raise FailedLateError("a subscriber raised after its commit") from error
+        raise
+    finally:
+        event.remove(session, "after_commit", note)
 
 
 @contextmanager

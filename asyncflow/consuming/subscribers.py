@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from asyncflow.consuming.attempts import AttemptCounts, MessageT
-from asyncflow.consuming.effects import Effects, id_of
+from asyncflow.consuming.effects import Effects, FailedLateError, id_of
 from asyncflow.consuming.received import AnyReceived
 from asyncflow.consuming.subscription import Subscription, key_of_message
 from asyncflow.errors import InvalidArgumentsError
-from asyncflow.events import AttemptFailed, Hooks, StepFailed, UntakenMessageSeen
+from asyncflow.events import AttemptFailed, HandlerFailedLate, Hooks, StepFailed, UntakenMessageSeen
 from asyncflow.outbox import Status
 from asyncflow.scheduler.worker.verdict import Verdict, verdict_of
 
@@ -65,6 +65,8 @@ class Subscribers:
         number = attempts.begin(message, subscription.name)
         try:
             self._effects.deliver(subscription, message, number)
+        except FailedLateError as late:
+            self._hooks.emit(HandlerFailedLate(id_of(message), subscription.kind.name, late.__cause__ or late))
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - judged
             if self._effects.is_trouble(error):
                 return self._refund(subscription, message, attempts, error)

@@ -37,7 +37,10 @@ class AttemptFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class HandlerFailedLate(Event):
-    """A transactional handler raised after the commit that settled its task: the task is done, the rest is not."""
+    """A transactional handler raised after the commit that settled its task: the task is done, the rest is not.
+
+    Or a subscriber, after a commit of its own, with which its message is done.
+    """
 
     task_id: UUID
     task_type: str

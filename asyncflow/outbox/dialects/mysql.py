@@ -19,7 +19,7 @@ from asyncflow.outbox.clock import moment_of, now_in_microseconds, seconds_until
 from asyncflow.outbox.dialects import mysql_checks as checks
 from asyncflow.outbox.dialects.counting import draw_by_insert
 from asyncflow.outbox.dialects.heads_by_shard import MOST_SHARDS, heads_by_shard
-from asyncflow.outbox.dialects.mysql_sessions import limit_session
+from asyncflow.outbox.dialects.mysql_sessions import limit_session, read_whole
 from asyncflow.outbox.dialects.poolers import Another
 from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
@@ -148,6 +148,10 @@ class MySQL:
     def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
         """Set variables of the session, and keep their old values in variables of the user's."""
         return limit_session(driver_connection, dialect, limits)
+
+    def read_whole(self, driver_connection: Any) -> Callable[[], None]:
+        """Set variables of the session that cut reads short, and those that change how a table is described."""
+        return read_whole(driver_connection)
 
     def skips_locked(self, dialect: Any) -> bool:
         """Know MariaDB from 10.6, MySQL from 8.0."""

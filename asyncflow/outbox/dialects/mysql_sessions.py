@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,10 @@ from asyncflow.outbox.dialects.protocol import Limited, SessionLimits
 
 _UNKNOWN_VARIABLE = 1193
 _NO_LIMIT = 2**64 - 1  # of rows: the default
+# What --safe-updates sets: updates that name rows by more than an index are refused, and reads cut short.
+_SAFE_UPDATES = {"sql_safe_updates": 0, "sql_select_limit": _NO_LIMIT, "sql_big_selects": 1}
+# A session's own that change how a table is described: names are read by their quotes, and NULL is compared with.
+_DESCRIBING = {"sql_auto_is_null": 0, "sql_quote_show_create": 1}
 # Of a node of Galera: a transaction begins once it has all that others have committed. Elsewhere it does nothing.
 _SYNC_WAIT, _OF_ALL_STATEMENTS = "wsrep_sync_wait", 7
 
@@ -18,8 +22,7 @@ _SYNC_WAIT, _OF_ALL_STATEMENTS = "wsrep_sync_wait", 7
 def limit_session(driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
     """Set variables of the session, and keep their old values in variables of the user's."""
     values = {"innodb_lock_wait_timeout": limits.lock_wait_seconds, "lock_wait_timeout": limits.lock_wait_seconds}
-    # What --safe-updates sets: updates that name rows by more than an index are refused, and reads cut short.
-    values |= {"sql_safe_updates": 0, "sql_select_limit": _NO_LIMIT, "sql_big_selects": 1}
+    values |= _SAFE_UPDATES
     if not getattr(dialect, "is_mariadb", False):
         return _set(driver_connection, values) or Limited()
     values["idle_transaction_timeout"] = limits.idle_transaction_seconds
@@ -28,16 +31,25 @@ def limit_session(driver_connection: Any, dialect: Any, limits: SessionLimits) -
     return _set(driver_connection, of_a_cluster) or _set(driver_connection, values) or Limited()
 
 
-def _set(driver_connection: Any, values: Mapping[str, int]) -> Limited | None:
-    """Set variables; None if the server does not know one of them, and then none is set."""
-    kept = ", ".join(f"@asyncflow_{name} = @@SESSION.{name}" for name in values)
+def read_whole(driver_connection: Any) -> Callable[[], None]:
+    """Let reads of the session be whole, and descriptions of tables as they are read; return what puts it back."""
+    whole = _set(driver_connection, {**_SAFE_UPDATES, **_DESCRIBING}, kept_as="asyncflow_whole")
+    return (whole or Limited()).undo
+
+
+def _set(driver_connection: Any, values: Mapping[str, int], kept_as: str = "asyncflow") -> Limited | None:
+    """Set variables; None if the server does not know one of them, and then none is set.
+
+    What is set within what was set before is ``kept_as`` something else.
+    """
+    kept = ", ".join(f"@{kept_as}_{name} = @@SESSION.{name}" for name in values)
     try:
         _run(driver_connection, f"SET {kept}, " + ", ".join(f"@@SESSION.{n} = {v}" for n, v in values.items()))
     except Exception as error:
         if number_of(error) != _UNKNOWN_VARIABLE:
             raise
         return None
-    undo = "SET " + ", ".join(f"@@SESSION.{name} = @asyncflow_{name}" for name in values)
+    undo = "SET " + ", ".join(f"@@SESSION.{name} = @{kept_as}_{name}" for name in values)
     return Limited(partial(_run, driver_connection, undo))
 
 

@@ -156,6 +156,10 @@ class PostgreSQL:
         undo = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in old)
         return Limited(partial(_run, driver_connection, undo))
 
+    def read_whole(self, driver_connection: Any) -> Callable[[], None]:
+        """Do nothing: no setting of a session cuts its reads short."""
+        return lambda: None
+
     def skips_locked(self, dialect: Any) -> bool:
         """Know PostgreSQL from 9.5."""
         return True

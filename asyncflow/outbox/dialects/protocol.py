@@ -131,6 +131,10 @@ class DatabaseDialect(Protocol):
         """
         ...
 
+    def read_whole(self, driver_connection: Any) -> Callable[[], None]:
+        """Keep the session from cutting reads short; return what puts it back. Raises what the driver does."""
+        ...
+
     def skips_locked(self, dialect: Any) -> bool:
         """Tell whether the server that was connected to knows SKIP LOCKED."""
         ...

@@ -88,6 +88,10 @@ class SQLite:
         """Do nothing: it waits as long as its own time-out says, and nobody is between."""
         return Limited()
 
+    def read_whole(self, driver_connection: Any) -> Callable[[], None]:
+        """Do nothing: no setting of a session cuts its reads short."""
+        return lambda: None
+
     def skips_locked(self, dialect: Any) -> bool:
         """Tell that it has no row locks to skip."""
         return False

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, event
 
 from asyncflow.errors import ConnectionSilentError
 from asyncflow.outbox.dialects import dialect_of
+from asyncflow.outbox.dialects.protocol import DatabaseDialect
 from asyncflow.outbox.lines.driver_sockets import cut_lines_of
 from asyncflow.outbox.lines.limits import OF_A_LOOK, Limits
 from asyncflow.outbox.lines.line import Line
@@ -56,10 +57,12 @@ def connect_within(engine: Engine, seconds: float) -> Connection:
 def connected(engine: Engine, limits: Limits = OF_A_LOOK) -> Iterator[Connection]:
     """Give a connection for a moment, outside the loops; what is not committed in the block is rolled back.
 
+    Its reads are whole, whatever the application has set for its sessions, which are put back as they were.
     Raises ConnectionSilentError if nothing comes of one of its statements within the limits, and what the engine or the
     block raises.
     """
-    if not dialect_of(engine.dialect.name).locks_rows:
+    dialect = dialect_of(engine.dialect.name)
+    if not dialect.locks_rows:
         with engine.connect() as connection:  # a file; and one in memory belongs to its thread
             yield connection
         return
@@ -70,7 +73,8 @@ def connected(engine: Engine, limits: Limits = OF_A_LOOK) -> Iterator[Connection
     try:
         with line.within(limits.silence_seconds), connection:
             try:
-                yield connection
+                with _reading_whole(connection, dialect):
+                    yield connection
             except Exception as error:
                 # Here: pg8000 rolls back nothing on a dead connection, and the pool takes it for sound. An error of its
                 # own, which SQLAlchemy has not seen, leaves a session that is set up in part.
@@ -88,6 +92,19 @@ def connected(engine: Engine, limits: Limits = OF_A_LOOK) -> Iterator[Connection
         ) from error
     finally:
         line.close()
+
+
+@contextmanager
+def _reading_whole(connection: Connection, dialect: DatabaseDialect) -> Iterator[None]:
+    put_back = dialect.read_whole(connection.connection.driver_connection)
+    try:
+        yield
+    finally:
+        try:
+            if not connection.invalidated:
+                put_back()
+        except Exception:  # noqa: BLE001 - the driver's own error: nobody is to get such a session
+            connection.invalidate()
 
 
 def end_connection(connection: Connection) -> None:

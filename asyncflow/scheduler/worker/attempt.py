@@ -93,7 +93,8 @@ class Attempt(HandlerCall):
         try:
             if calls is not None:
                 self.end_calls = calls.end
-            self._write_down()
+            if self.fault is not None or self.claim.is_suspect:
+                self._write_down()
             if self.task_type.around and self.context is not None:
                 call_within(self.task_type.around, self.context, self.work)
             else:

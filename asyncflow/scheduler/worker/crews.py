@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 from uuid import UUID
 
 from asyncflow.outbox.declarations.handler_type import HandlerType
@@ -63,7 +64,7 @@ class Crews:
     def receive(self, claims: Sequence[Claim], free: Mapping[str, int]) -> bool:
         """Be who answers for claims from here on; tell whether a type has as many of them as there was room for."""
         self._untaken, self._is_astray = [claims], True
-        self._untaken = [list(group) for _, group in groupby(claims, lambda claim: claim.task.task_type)]
+        self._untaken = [list(group) for _, group in groupby(claims, attrgetter("task.task_type"))]
         return any(len(group) == free.get(group[0].task.task_type) for group in self._untaken)
 
     def hand_out(self, types: Mapping[str, HandlerType]) -> None:

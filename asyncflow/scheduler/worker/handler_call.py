@@ -10,11 +10,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from asyncflow.callables import require_done
 from asyncflow.errors import InvalidArgumentsError, OptionError
-from asyncflow.leash import Leash, on_leash
-from asyncflow.outbox.arguments.signature import Signature
+from asyncflow.leash import call_on_leash, on_leash
+from asyncflow.outbox.arguments.signature import SESSION, Signature
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.encryption.encryption import Encryption
 from asyncflow.outbox.encryption.marks import is_encrypted
@@ -56,12 +57,12 @@ class HandlerCall:
 
     def work(self) -> None:
         """Call it, a function, in the transaction that its type asks for; raises what it raises."""
-        if self.task_type.is_enclosed:
-            self._call_enclosed()
-        elif self.task_type.transactional:
-            self._call_in_session()
-        else:
+        if not self.task_type.transactional:
             self._call_handler()
+        elif self.task_type.is_enclosed:
+            self._call_enclosed()
+        else:
+            self._call_in_session()
 
     async def work_async(self) -> None:
         """Await it, a coroutine; raises what it raises."""
@@ -70,12 +71,17 @@ class HandlerCall:
         else:
             await self._await_call()
 
-    def _call_handler(self, **given: Any) -> None:
-        handler, signature = self.task_type.handling()
+    def _call_handler(self, session: Session | None = None) -> None:
+        """Call it; this is done for each task, so it takes few calls of its own."""
+        handler, signature = self.task_type.handler, self.task_type.signature
+        if handler is None or signature is None:
+            handler, signature = self.task_type.handling()  # which raises
         arguments = self._arguments(signature)
-        with Leash():
-            returned = handler(**arguments, **given)
-        self._require_done(returned)
+        if session is not None:
+            arguments[SESSION] = session
+        returned = call_on_leash(handler, arguments)
+        if returned is not None:
+            self._require_done(returned)
         if self.claim.wants_result:
             self._take(returned)
 
@@ -87,7 +93,7 @@ class HandlerCall:
         self._try(
             engine,
             lambda: JointCommit(self.tools.source, engine, self.claim),
-            lambda joint: joint.run(lambda session: self._call_handler(session=session)),
+            lambda joint: joint.run(lambda session: self._call_handler(session)),
         )
 
     def _call_enclosed(self) -> None:

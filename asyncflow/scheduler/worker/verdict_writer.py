@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, repeat
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -45,9 +45,9 @@ class VerdictWriter:
     def __bool__(self) -> bool:
         return bool(self._judged or self._second_writer)
 
-    def add(self, claim: Claim, verdict: Verdict) -> None:
-        """Take in a verdict, to be written by the next ``write``."""
-        self._judged.append((claim, verdict))
+    def add(self, claims: Iterable[Claim], verdict: Verdict) -> None:
+        """Take in a verdict on claims, to be written by the next ``write``."""
+        self._judged += zip(claims, repeat(verdict))
 
     def write(self, *, by_second: bool) -> None:
         """Write all verdicts, here or ``by_second`` writer; then these may be unwritten as it returns, and no others.
@@ -85,15 +85,16 @@ class VerdictWriter:
         """Know what is written, and tell of it."""
         if not settled.written:
             return  # all of it is left for a lock, or for the service
-        done = {claim for each in settled.written for claim in each.claims}
-        self._judged = [pair for pair in self._judged if pair[0] not in done]
+        if self._judged:
+            done = {claim for each in settled.written for claim in each.claims}
+            self._judged = [pair for pair in self._judged if pair[0] not in done]
         counts, of_types, spent = Counter[Status](), Counter[str](), list[Claim]()
         for verdict, claims, changed in settled.written:
             # Where some are lost it is not known which; these are fenced off, and few.
             told = _to_tell(verdict, claims, changed)
             counts[verdict.status] += len(told)
             if verdict.status is Status.SUCCESS:
-                of_types.update(claim.task.task_type for claim in told)
+                of_types.update(map(attrgetter("task.task_type"), told))
             if verdict.is_spent:
                 spent += told
             if changed == len(claims) and verdict.is_told:
@@ -110,7 +111,7 @@ def waits_of(claims: Iterable[Claim]) -> Waits:
 
 def _to_tell(verdict: Verdict, claims: Sequence[Claim], changed: int) -> Sequence[Claim]:
     """Return the claims that were changed, but for those that their handlers' own commits have told to be done."""
-    if verdict.status is not Status.SUCCESS or not any(claim.may_be_done for claim in claims):
+    if verdict.status is not Status.SUCCESS or not any(map(attrgetter("may_be_done"), claims)):
         return claims[:changed]
     before = {claim for claim in claims if claim.may_be_done and not claim.tell_done()}
     return [claim for claim in claims if claim not in before][: max(0, changed - len(before))]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from asyncflow.events import HandlerFailedLate, Hooks, StepFailed
 from asyncflow.outbox.declarations.handler_type import HandlerType
@@ -21,7 +22,7 @@ from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_source import DESTINATION
 from asyncflow.scheduler.worker.crews import Crews
 from asyncflow.scheduler.worker.handler_call import Tools
-from asyncflow.scheduler.worker.verdict import GIVEN_BACK, NOT_TAKEN, SWITCHED_OFF, Verdict, verdict_of
+from asyncflow.scheduler.worker.verdict import GIVEN_BACK, NOT_TAKEN, SUCCEEDED, SWITCHED_OFF, Verdict, verdict_of
 from asyncflow.scheduler.worker.verdict_writer import VerdictWriter, waits_of
 from asyncflow.scheduler.worker.worker_settings import WorkerSettings
 
@@ -74,7 +75,7 @@ class Worker:
         if not types:
             return self._settings.max_pause_seconds
         for claim in self.crews.adopt(types):
-            self._judge(claim, SWITCHED_OFF)
+            self._judge([claim], SWITCHED_OFF)
         wait = self._claim(types)
         if wait == 0:
             self._pause.reset()
@@ -136,9 +137,9 @@ class Worker:
         """Leave nothing at work and nothing unwritten; raises what the last attempt to write raises."""
         self._streams = False
         for claim in self.crews.untaken():
-            self._verdicts.add(claim, NOT_TAKEN)
+            self._verdicts.add([claim], NOT_TAKEN)
         for claim in self.crews.withdraw():
-            self._judge(claim, GIVEN_BACK)
+            self._judge([claim], GIVEN_BACK)
         for attempt in self.crews.at_work():
             attempt.cancel()
         until = time.monotonic() + self._settings.stop_timeout_seconds * _PART_OF_STOP
@@ -154,7 +155,7 @@ class Worker:
 
     def _tend(self) -> None:
         for claim in self.crews.recover():
-            self._verdicts.add(claim, NOT_TAKEN)
+            self._verdicts.add([claim], NOT_TAKEN)
         self._take_in_finished()
         self._give_up_overdue()
         self._verdicts.write(by_second=self._streams)
@@ -162,24 +163,34 @@ class Worker:
 
     def _take_in_finished(self) -> None:
         self._is_told = False
-        own_commits, fenced = list[Claim](), 0
-        while self._finished:
-            attempt, error = self._finished.popleft()
-            if attempt.is_settled and attempt.claim.tell_done():
-                own_commits.append(attempt.claim)
-            if attempt.is_settled and error is not None:
-                task = attempt.claim.task
-                self._hooks.emit(HandlerFailedLate(task.id, task.task_type, error))
-            if attempt.is_over:
-                fenced += not attempt.is_settled
-            elif attempt.is_settled:
-                self.crews.judge(attempt.task_type.name)
-            else:
-                self._judge(attempt.claim, self._verdict_of(attempt, error))
+        succeeded, own_commits, fenced = list[Claim](), list[Claim](), 0
+        try:
+            while self._finished:
+                attempt, error = self._finished.popleft()
+                if attempt.is_settled:
+                    self._take_in_settled(attempt, error, own_commits)
+                elif attempt.is_over:
+                    fenced += 1
+                elif error is None:
+                    succeeded.append(attempt.claim)
+                else:
+                    self._judge([attempt.claim], self._verdict_of(attempt, error))
+        finally:
+            self._judge(succeeded, SUCCEEDED)
         if own_commits:
             of_types = Counter(claim.task.task_type for claim in own_commits)
             self._events.of_all({Status.SUCCESS: len(own_commits)}, of_types, waits=waits_of(own_commits))
         self._events.of_fenced(fenced)
+
+    def _take_in_settled(self, attempt: Attempt, error: BaseException | None, own_commits: list[Claim]) -> None:
+        """Take in an attempt that its handler's own commit has settled; add its claim if nobody has told of it."""
+        if attempt.claim.tell_done():
+            own_commits.append(attempt.claim)
+        if error is not None:
+            task = attempt.claim.task
+            self._hooks.emit(HandlerFailedLate(task.id, task.task_type, error))
+        if not attempt.is_over:
+            self.crews.judge(attempt.task_type.name)
 
     def _give_up_overdue(self) -> None:
         now = time.monotonic()
@@ -189,20 +200,21 @@ class Worker:
 
     def _give_up(self, attempts: Iterable[Attempt], verdict: Verdict) -> None:
         for attempt in attempts:
-            self._judge(attempt.claim, verdict)  # first: the crew may find no hand for what waits
+            self._judge([attempt.claim], verdict)  # first: the crew may find no hand for what waits
             self.crews.by_type[attempt.task_type.name].give_up(attempt)
 
-    def _verdict_of(self, attempt: Attempt, error: BaseException | None) -> Verdict:
-        """Say what becomes of a task after an attempt; tell of one that failed."""
+    def _verdict_of(self, attempt: Attempt, error: BaseException) -> Verdict:
+        """Say what becomes of a task after an attempt that raised; tell of one that failed."""
         claim = attempt.claim
         verdict = verdict_of(error, attempt.task_type, claim.attempt, claim.task.max_retries)
-        if error is not None:
-            tell_of_failure(self._hooks, attempt, error, verdict)
+        tell_of_failure(self._hooks, attempt, error, verdict)
         return verdict
 
-    def _judge(self, claim: Claim, verdict: Verdict) -> None:
-        self.crews.judge(claim.task.task_type)
-        self._verdicts.add(claim, verdict)
+    def _judge(self, claims: Sequence[Claim], verdict: Verdict) -> None:
+        """Let claims have a verdict, and their room be free: a batch at once, for most are alike."""
+        for name, count in Counter(map(attrgetter("task.task_type"), claims)).items():
+            self.crews.judge(name, count)
+        self._verdicts.add(claims, verdict)
 
     def _renew_if_due(self) -> None:
         if not self.crews.are_busy or not self._renewal.begins():

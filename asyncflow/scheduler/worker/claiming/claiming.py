@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -86,7 +87,7 @@ class Claiming:
         marked = self._terms.marked_types({task.task_type for task in found})
         if marked:
             values |= {"marked_types": list(marked), "its_first": owner.first, "its_again": owner.again}
-        if all(task.retry_count == 0 for task in found):
+        if not any(map(attrgetter("retry_count"), found)):
             # Its guards leave nothing to be read again: if all were claimed, none has a stage or another attempt.
             fresh = connection.execute(claim_queries.claim_fresh(self._tasks, marks=bool(marked)), values).rowcount
             if fresh == len(found):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.table.queries import standing
 from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.worker.claiming.claim import Claim
-from asyncflow.scheduler.worker.claiming.claim_rows import Checkpoint, ClaimRows, claim_lost, grouped
+from asyncflow.scheduler.worker.claiming.claim_rows import Checkpoint, ClaimRows, claim_lost
 from asyncflow.scheduler.worker.claiming.claim_source import Written
 from asyncflow.scheduler.worker.claiming.claiming import Claiming, Terms, Wanted
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, UNANSWERED, Verdict
@@ -200,10 +200,8 @@ class Claims:
 
     def _settle(self, connection: Connection, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
         standing = self._as_they_stand(connection, judged)
-        groups = grouped(((claim.token, verdict, claim.leaves), claim) for claim, verdict in standing)
         return [
-            Written(verdict, claims, self._write(connection, verdict, claims))
-            for (_, verdict, _), claims in groups.items()
+            Written(verdict, claims, self._write(connection, verdict, claims)) for verdict, claims in _alike(standing)
         ]
 
     def _write(self, connection: Connection, verdict: Verdict, claims: Sequence[Claim]) -> int:
@@ -257,3 +255,21 @@ class Claims:
 
     def _forget_contexts(self, connection: Connection, claims: Iterable[Claim]) -> None:
         self._rows.forget_contexts(connection, [claim.task.raw_id for claim in claims if claim.stage is not None])
+
+
+def _alike(judged: Iterable[tuple[Claim, Verdict]]) -> Iterator[tuple[Verdict, list[Claim]]]:
+    """Yield together what one statement writes: claims of one token, judged alike, that all leave something or nothing.
+
+    Nearly all are as the one before, with the very same token and verdict; to look each of them up costs far more.
+    """
+    groups: dict[tuple[UUID, Verdict, bool], list[Claim]] = {}
+    token: UUID | None = None
+    verdict: Verdict | None = None
+    leaves, group = False, list[Claim]()
+    for claim, its_verdict in judged:
+        if claim.token is not token or its_verdict is not verdict or claim.leaves is not leaves:
+            token, verdict, leaves = claim.token, its_verdict, claim.leaves
+            group = groups.setdefault((token, verdict, leaves), [])
+        group.append(claim)
+    for (_, its_verdict, _), claims in groups.items():
+        yield its_verdict, claims

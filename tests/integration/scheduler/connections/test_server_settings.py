@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from sqlalchemy.schema import CreateSchema, DropSchema
 
 from asyncflow import Scheduler
 from asyncflow.errors import UnsupportedDatabaseError
+from asyncflow.outbox.lines.connecting import connected
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.transaction.limited import limited
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.connections.engine_check import require_engine
+from asyncflow.scheduler.table.table_check import table_differences
 from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application
 from tests.support.databases import STANDS_IN, drop_everything, fresh_database, url_of
@@ -38,7 +41,7 @@ MYSQL = [
     "SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
     "SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED",
     "collation_connection = 'utf8mb4_unicode_520_ci'",
-    "sql_select_limit = 18446744073709551615, group_concat_max_len = 4",
+    "sql_select_limit = 3, sql_auto_is_null = 1, sql_quote_show_create = 0, group_concat_max_len = 4",
     "div_precision_increment = 0",
     "foreign_key_checks = 0",
 ]
@@ -223,4 +226,24 @@ def test_reads_of_ours_are_not_cut_short_by_a_session_s_own_limits(mariadb_appli
         assert connection.execute(asked).one() == (0, 2**64 - 1, 1)
     with engine.connect() as connection:
         assert connection.execute(asked).one() == (1, 1000, 0)
+    engine.dispose()
+
+
+def test_an_operator_s_reads_are_not_cut_short_and_the_session_is_put_back(mariadb_application: Application) -> None:
+    url = mariadb_application.engine.url
+    settings = "SET sql_safe_updates = 1, sql_select_limit = 3, sql_auto_is_null = 1, sql_quote_show_create = 0"
+    engine = create_engine(url, connect_args={"init_command": settings}, pool_size=1, max_overflow=0)
+    asked = text("SELECT @@sql_safe_updates, @@sql_select_limit, @@sql_auto_is_null, @@sql_quote_show_create")
+    for ending in (None, KeyError("the caller's own")):
+        with suppress(KeyError), connected(engine) as connection:
+            assert len(connection.execute(text("SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4")).all()) == 4
+            if ending is not None:
+                raise ending
+        with engine.connect() as connection:
+            assert connection.execute(asked).one() == (1, 3, 1, 0)
+    with limited(engine) as connection:
+        assert connection.execute(asked).one() == (0, 2**64 - 1, 0, 1)
+    with engine.connect() as connection:
+        assert connection.execute(asked).one() == (1, 3, 1, 0)
+    assert table_differences(engine, mariadb_application.outbox) == []
     engine.dispose()

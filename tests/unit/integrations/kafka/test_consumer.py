@@ -24,7 +24,7 @@ from asyncflow.commands.running import run_until_stopped
 from asyncflow.commands.stop_signals import StopSignals
 from asyncflow.consuming.effects import Effects, InboxAwayError
 from asyncflow.errors import ForkedError, OptionError
-from asyncflow.events import AttemptFailed, StepFailed
+from asyncflow.events import AttemptFailed, HandlerFailedLate, StepFailed
 from asyncflow.integrations.kafka.consuming import Consumer
 from asyncflow.integrations.kafka.consuming import consumer as module
 from asyncflow.integrations.kafka.consuming.received import Membership, Partition, Rebalance, Received
@@ -210,6 +210,41 @@ def test_while_the_database_cannot_be_reached_no_attempt_is_spent(place: Place, 
     assert place.told(AttemptFailed) == []
     assert place.letters() == []
     assert place.broker.committed == [{A: 5}]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_fails_after_a_commit_of_its_own_is_done_and_told_as_late(
+    place: Place, tmp_path: Path, is_async: bool
+) -> None:
+    calls: list[int] = []
+    place.outbox.message("thanks", topic="thanks")
+
+    def function(session: Any, ctx: Any) -> None:
+        calls.append(ctx.attempt)
+        place.outbox.publish(session, "thanks", {})
+        session.commit()
+        raise LookupError("too late")
+
+    async def coroutine(session: Any, ctx: Any) -> None:
+        calls.append(ctx.attempt)
+        place.outbox.publish(session, "thanks", {})
+        await session.commit()
+        raise LookupError("too late")
+
+    engine: Any = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/consumer.db") if is_async else place.engine
+    place.consumer = place.made(engine)
+    place.consumer.subscribe("coupons", name="coupons", **QUICK)(coroutine if is_async else function)
+    place.broker.steps = [lambda: [received(4)], lambda: [received(4)]]
+    if is_async:
+        asyncio.run(place.consumer.run_async())
+    else:
+        place.consumer.run()
+    assert calls == [1]
+    assert [letter.task_type for letter in place.letters()] == ["thanks"]
+    (late,) = place.told(HandlerFailedLate)
+    assert (late.task_type, str(late.error)) == ("coupons", "too late")
+    assert place.told(AttemptFailed) == []
+    assert place.broker.committed[0] == {A: 5}
 
 
 @pytest.mark.parametrize("driver", ["mysql+pymysql", "postgresql+psycopg"])
