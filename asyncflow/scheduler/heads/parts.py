@@ -42,15 +42,15 @@ class HeadParts:
         self._shard_count = shard_count  # a type has so many lanes, and all of them are in one part
         self._last_type: str | None = None  # None: the next part is the first one
 
-    def next(self) -> Part:
-        """Read the next part; one that raises is read again."""
+    def next(self, most_lanes: int = MOST_LANES) -> Part:
+        """Read the next part, of so many lanes at most, or of one type; one that raises is read again."""
         behind = self._last_type
-        part = self._read(behind)
+        part = self._read(behind, most_lanes)
         self._last_type = None if part.is_last else part.heads[-1].task_type
         return part
 
-    def _read(self, behind: str | None) -> Part:
-        limit = max(MOST_LANES, self._shard_count) + 1
+    def _read(self, behind: str | None, most_lanes: int) -> Part:
+        limit = max(most_lanes, self._shard_count) + 1
         heads = self._run(lambda connection: read_heads_behind(connection, self._tasks, self._status, behind, limit))
         if len(heads) < limit:
             return Part.of(heads, is_first=behind is None, is_last=True)

@@ -211,9 +211,9 @@ def _up_to(moment: int, moments: Sequence[int], pages: Iterable[_LanePage]) -> i
 
 def _few(lanes: Sequence[Head], rows: int) -> list[Portion]:
     """Let the earliest lane give them all, and each other what chance may ask of it if all are alike."""
-    each = rows // len(lanes)
+    each, more = divmod(rows, len(lanes))
     most = min(rows, each + ceil(2 * sqrt(each)))
-    return [Portion(head, each, _page(most if number else rows)) for number, head in enumerate(lanes)]
+    return [Portion(head, each + (number < more), _page(most if number else rows)) for number, head in enumerate(lanes)]
 
 
 def _page(rows: int) -> int:

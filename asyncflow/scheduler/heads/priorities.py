@@ -78,18 +78,22 @@ class Priorities:
         moment = 0 if self._is_ordered(head.task_type) else self._of_types[head.task_type].frontier_of(head)
         return head if moment == head.moment else head._replace(moment=moment)
 
-    def plan(self, served: Sequence[Head], limit: int, due: Iterable[Head], held: Sequence[Head]) -> RoundPlan:
-        """Share a round out: to each type as much as if each of the heads that are ``served`` had ``limit`` rows.
+    def plan(self, served: Sequence[Head], rows: int, due: Iterable[Head], held: Sequence[Head]) -> RoundPlan:
+        """Share a round of ``rows`` out: to each type as much as if all of the heads that are ``served`` had alike.
 
         ``due`` are the heads of all that could be read, ``held`` those of what is in hand.
         """
+        limit = max(1, rows // max(1, len(served)))
         portions: list[Portion] = []
+        shares: dict[str, int] = {}
         for name, heads in _by_type(served).items():
             if self._is_ordered(name):
+                shares[name] = limit * len(heads)
                 portions += [Portion(head, limit, limit) for head in heads]
             else:
-                portions += self._of_types[name].portions(heads, limit * len(heads))
-        return RoundPlan(portions, limit, _bounds(portions, served, limit, [*due, *held], held))
+                shares[name] = max(rows * len(heads) // len(served), len(heads))
+                portions += self._of_types[name].portions(heads, shares[name])
+        return RoundPlan(portions, limit, _bounds(portions, shares, limit, [*due, *held], held))
 
     def take(self, rows: Pages, plan: RoundPlan) -> list[Task]:
         """Return what of the rows is taken, each type in its order."""
@@ -133,9 +137,9 @@ def in_no_order(heads: Iterable[Head], names: Container[str]) -> list[Head]:
 
 
 def _bounds(
-    portions: Iterable[Portion], served: Sequence[Head], limit: int, waiting: Sequence[Head], held: Iterable[Head]
+    portions: Iterable[Portion], shares: Mapping[str, int], limit: int, waiting: Sequence[Head], held: Iterable[Head]
 ) -> dict[str, Bounds]:
-    """Return for each type that is served what a round may take of it.
+    """Return for each type that is served what a round may take of it, up to its share.
 
     A row may be overtaken by as many rows as it takes to read each lane of its type once, by two rounds at most if each
     lane gives a few rows only; and by one whole round for each statement that so many lanes take.
@@ -148,9 +152,10 @@ def _bounds(
         if (head.task_type, head.shard) not in read:
             elsewhere[head.task_type] = min(head.moment, elsewhere.get(head.task_type, NEVER))
     bounds = {}
-    for name, count in Counter(head.task_type for head in served).items():
-        rows, of_all = limit * count, limit * lanes[name]
-        most = limit * len(served) * -(-lanes[name] // MOST_PAGES) if limit >= FEW else 2 * rows
+    whole = sum(shares.values())
+    for name, rows in shares.items():
+        of_all = limit * lanes[name]
+        most = whole * -(-lanes[name] // MOST_PAGES) if limit >= FEW else 2 * rows
         bounds[name] = Bounds(
             rows, max(rows, min(of_all, most)), elsewhere.get(name, NEVER), 0 if name in in_hand else 1
         )

@@ -30,6 +30,7 @@ from asyncflow.scheduler.table.queries import MOST_AHEAD
 
 _LOOK_PAST_LOCKED_SECONDS = 0.1
 _LEAST_OF_MANY = 2  # rows of each of many lanes: a lane is not found for one alone
+_A_FEW_MORE = 1.125  # times as many lanes as are to be read, for the others are no round
 
 
 class Fetcher:
@@ -47,7 +48,10 @@ class Fetcher:
         self._size = RoundSize(settings.round_size, max(1, settings.round_bytes // 2))
         self._streams = False
         parts = HeadParts(self._database.run, self._tasks, Status.PENDING, outbox.shard_count)
-        self._recent = RecentHeads(partial(lookout.seen_by, parts.next), lets_rest=lambda: lookout.lets_rest)
+        self._recent = RecentHeads(
+            lambda lanes: lookout.seen_by(partial(parts.next, lanes)), lets_rest=lambda: lookout.lets_rest
+        )
+        self._half_a_type = outbox.shard_count // 2  # lanes: as parts hold whole types, of the last it is so much
         self._turns = Turns()
         self._priorities = Priorities(self._types.ordered.__contains__)
         self.allowances = Allowances(self._types, route.breakers, outbox.shard_count)
@@ -100,6 +104,8 @@ class Fetcher:
         held = self._priorities.frontiers(in_hand_heads) if in_hand_heads else []
         is_due = bool(due or (ordered and self._keys.are_due(owned)))
         found = self._read(due, held, len(due) + len(in_hand), hold) if is_due else Round(hold)
+        if found.read and not self._recent.is_whole:
+            self._recent.expect(self._half_a_type + self._size.lanes * len(seen) // (len(due) + len(held)))
         if not found.tasks:
             self._foresee(found, heads)
         return found
@@ -130,7 +136,8 @@ class Fetcher:
         found = self._database.run(lambda connection: self._read_rows(connection, plan, due, hold))
         wanted = sum(portion.rows for portion in plan.portions)
         room = sum(portion.limit for portion in plan.portions)
-        rows = self._size.observe_round(found, Filled(len(plan.portions), found.read, wanted, room))
+        filled = Filled(len(plan.portions), found.read, wanted, room)
+        rows = self._size.observe_round(found, filled if self._tells_of_others(filled, len(due)) else None)
         self._streams = found.read >= wanted > 1
         if self._streams or not self._recent.is_whole:  # of a part, for the others wait
             self._recent.move(self._priorities.moved(plan))
@@ -143,14 +150,21 @@ class Fetcher:
             self._hooks.emit(PageFetched(self._route.destination, len(plan.portions), rows, seconds))
         return found
 
+    def _tells_of_others(self, filled: Filled, due: int) -> bool:
+        """Tell whether lanes that come later are like these; what is left of a part was read from, and is thinner."""
+        is_of_rest = not self._recent.is_whole and not self._recent.is_fresh and 2 * filled.lanes > due
+        return not is_of_rest or filled.rows >= filled.wanted
+
     def _plan(self, due: list[Head], held: list[Head], places: int) -> RoundPlan:
         """Deal the round out: a page each to those whose turn it is."""
         rows = 1 if self._route.breakers.is_probing else self._route.takes(self._size.rows)
         most = min(self._size.lanes, max(min(rows, MOST_PAGES), rows // _LEAST_OF_MANY))
+        if most > MOST_PAGES and len(due) <= most * _A_FEW_MORE:
+            most = len(due)
         if self._streams and self._recent.is_whole and self._database.dialect.locks_rows:  # else the others are others
             most = min(most, -(-places // 2))
         served = self._turns.next(due, most)
-        plan = self._priorities.plan(served, max(1, rows // max(1, len(served))), due, held)
+        plan = self._priorities.plan(served, rows, due, held)
         return plan.reading_further(self._locked.count_in) if self._locked.parts else plan
 
     def _read_rows(self, connection: Connection, plan: RoundPlan, due: list[Head], hold: Hold) -> Round:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
+from math import ceil
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -31,13 +32,11 @@ class RoundSize:
     """Choose how many rows a round may read, so that their payloads stay within ``most_bytes``.
 
     Grows from a small first round by doubling: how large a row is, only reading tells. The number of ``lanes`` that it
-    reads grows likewise, while their pages are not half full. Used by its relay's thread alone.
+    reads is what fills it, if the next ones hold as much as the last ones did. Used by its relay's thread alone.
     """
 
     _FIRST = 100
     _MOST_LANES = 16 * MOST_PAGES
-    _FULL = 0.9
-    _READ_IN_VAIN = 1.25  # times as many as were wanted: fewer lanes would have given them
 
     def __init__(self, most_rows: int, most_bytes: int) -> None:
         self._most_rows = most_rows
@@ -51,20 +50,23 @@ class RoundSize:
             fitting = int(self._most_bytes * rows / max(size, 1))
             self.rows = max(1, min(self.rows * 2, fitting, self._most_rows))
         if filled is not None:
-            self._observe_pages(filled)
+            self._observe_pages(rows, filled)
 
-    def observe_round(self, found: Round, filled: Filled) -> int:
-        """Take in a round, and how far its pages were filled; return how many rows it holds."""
+    def observe_round(self, found: Round, filled: Filled | None) -> int:
+        """Take in a round, and how far its pages were filled if that tells of others; return how many rows it holds."""
         parts = found.rows()
         rows, size = sum(map(len, parts)), sum(map(payload_bytes, parts))
         self.observe(rows, found.left_bytes + size, filled)
         return rows
 
-    def _observe_pages(self, filled: Filled) -> None:
-        if filled.rows < filled.wanted * self._FULL and filled.lanes >= self.lanes:
-            self.lanes = min(self.lanes * 2, self._MOST_LANES)
-        elif filled.rows >= min(filled.room, filled.wanted * self._READ_IN_VAIN):
+    def _observe_pages(self, taken: int, filled: Filled) -> None:
+        if filled.rows >= filled.room:  # nobody knows how many there were
             self.lanes = max(self.lanes // 2, MOST_PAGES)
+        elif 2 * filled.lanes >= self.lanes:  # a few lanes tell nothing of many
+            read = max(1, filled.rows)
+            taken_of_wanted = min(1.0, taken / min(read, filled.wanted))  # the rest had to wait for what is in hand
+            fitting = ceil(filled.lanes * (filled.wanted / read) * taken_of_wanted)
+            self.lanes = max(MOST_PAGES, min(max(fitting, self.lanes // 2), 2 * self.lanes, self._MOST_LANES))
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 
 from asyncflow.events import RowsLocked
 from asyncflow.outbox.declarations.handler_type import HandlerType
@@ -47,7 +48,9 @@ class ShardClaims(Claims):
         self._lookout = lookout = scope.lookout
         outbox = instance.outbox
         parts = HeadParts(self._database.run, outbox.tasks, Status.PENDING, outbox.shard_count)
-        self._recent = RecentHeads(lambda: lookout.seen_by(parts.next), lets_rest=lambda: lookout.lets_rest)
+        self._recent = RecentHeads(
+            lambda lanes: lookout.seen_by(partial(parts.next, lanes)), lets_rest=lambda: lookout.lets_rest
+        )
         self._precedences: defaultdict[str, Precedence] = defaultdict(Precedence)
 
     def claim_due(self, free: Mapping[str, int]) -> Found:

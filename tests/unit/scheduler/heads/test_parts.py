@@ -58,6 +58,14 @@ def test_many_lanes_come_in_parts_that_repeat_and_leave_out_nothing(
     assert max(lanes.limits) <= parts.MOST_LANES + 1
 
 
+def test_a_part_of_fewer_lanes_is_followed_by_what_comes_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes = Lanes(monkeypatch, {f"type.{number:05}": 64 for number in range(50)})
+    these = lanes.parts()
+    found = [these.next(640), these.next(100), these.next(), these.next(640)]
+    assert [len(part.heads) for part in found] == [640, 64, 1024, 640]
+    assert [head for part in found for head in part.heads] == lanes.heads[: 640 + 64 + 1024 + 640]
+
+
 def test_all_lanes_of_a_type_are_in_one_part(monkeypatch: pytest.MonkeyPatch) -> None:
     lanes = Lanes(monkeypatch, {"a": 100, "b": 3000, "c": 3000, "d": 1})
     found = cycle(lanes.parts(shard_count=3000))

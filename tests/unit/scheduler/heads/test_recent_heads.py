@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
-from asyncflow.scheduler.heads.parts import Part
+from asyncflow.scheduler.heads.parts import MOST_LANES, Part
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.heads.recent_heads import RecentHeads
 
@@ -20,7 +22,7 @@ class Look:
         self.seconds = 0.0
         self.recent = RecentHeads(self._look, lambda: self.now)
 
-    def _look(self) -> Part:
+    def _look(self, _: int) -> Part:
         self.looks += 1
         self.now += self.seconds
         return whole(*(Head("a", shard, -1.0) for shard in range(self.looks)))
@@ -67,7 +69,7 @@ def test_what_is_forgotten_is_looked_at_again() -> None:
 
 def test_nothing_is_remembered_of_a_look_that_failed() -> None:
     answers = iter([whole(Head("a", 1, -1.0))])
-    recent = RecentHeads(lambda: next(answers), lambda: 100.0)
+    recent = RecentHeads(lambda _: next(answers), lambda: 100.0)
     recent.look()
     with pytest.raises(StopIteration):
         recent.look()
@@ -80,12 +82,14 @@ class ManyLanes:
     def __init__(self, *names: str, seconds: float = 0.02) -> None:
         self.names = names
         self.looks: list[str] = []
+        self.asked: list[int] = []
         self.now = 100.0
         self.seconds = seconds
         self.lets_rest = True
         self.recent = RecentHeads(self._look, lambda: self.now, lambda: self.lets_rest)
 
-    def _look(self) -> Part:
+    def _look(self, most_lanes: int) -> Part:
+        self.asked.append(most_lanes)
         number = len(self.looks) % len(self.names)
         self.looks.append(self.names[number])
         self.now += self.seconds
@@ -146,3 +150,29 @@ def test_looks_at_parts_take_a_tenth_of_the_time_so_that_all_have_their_turn_soo
     assert lanes.recent.remembered()
     lanes.now += 0.02
     assert not lanes.recent.remembered()
+
+
+def test_a_look_asks_for_as_many_lanes_as_a_round_empties_and_for_all_that_it_may_where_it_found_none() -> None:
+    lanes = ManyLanes("a", "b", "c")
+    for expected in (1, 700, 5000):
+        lanes.recent.expect(expected)
+        lanes.recent.look()
+    assert lanes.asked == [MOST_LANES // 2, 700, MOST_LANES]
+    lanes.recent.expect(700)
+    assert len(lanes.search()) == 3
+    assert lanes.asked[3:] == [700, MOST_LANES, MOST_LANES]
+    lanes.now += 1
+    lanes.search(1)
+    assert set(lanes.asked[6:]) == {MOST_LANES}
+
+
+def test_the_few_lanes_that_are_left_of_a_part_of_many_are_no_round() -> None:
+    heads = [Head(f"type.{number}", 0, -1.0) for number in range(600)]
+    clock = count(100.0, 0.01)
+    recent = RecentHeads(lambda _: Part.of(heads, is_first=True, is_last=False), lambda: next(clock))
+    recent.expect(600)
+    recent.look()
+    recent.move({(head.task_type, 0): None for head in heads[:440]})
+    assert len(recent.remembered()) == 160
+    recent.move({(head.task_type, 0): None for head in heads[440:460]})
+    assert not recent.remembered()
