@@ -136,6 +136,7 @@ class Crew:
     def _end(self, hand: Hand, attempt: Attempt, error: BaseException | None) -> None:
         # First, so that no attempt that has ended is found overdue.
         hand.attempt = None
+        attempt.end()
         self._finish(attempt, error)
 
 
