@@ -37,7 +37,7 @@ from asyncflow.outbox.transaction.carrying import require_carried
 from asyncflow.scheduler.connections.calls import Patience, ThreadCalls, WatchedCalls, WatchedSession
 from asyncflow.scheduler.connections.moves import end_left_ones, leaving
 from asyncflow.scheduler.table.log_lines import short_error
-from asyncflow.scheduler.worker.task_context import TaskContext
+from asyncflow.scheduler.worker.task_context import GivenFacts, TaskContext
 from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.scheduler.worker.within import call_within
 from asyncflow.text import told
@@ -209,7 +209,7 @@ def asking() -> Iterator[None]:
 
 def context_of(subscription: Subscription, message: AnyReceived, attempt: int) -> TaskContext:
     """Return what the handler gets as ``ctx``, as it would of a task."""
-    return TaskContext(
+    facts = GivenFacts(
         id=id_of(message),
         task_type=subscription.name,
         key=key_of_message(message),
@@ -221,6 +221,7 @@ def context_of(subscription: Subscription, message: AnyReceived, attempt: int) -
         save=_refuse_stage,
         max_context_bytes=0,
     )
+    return TaskContext(facts)
 
 
 def id_of(message: AnyReceived) -> UUID:

@@ -8,11 +8,17 @@ from typing import Any, NamedTuple
 import orjson
 
 # Beside the headers that were given:
+_OWN = "asyncflow-"
 FOLLOW_UP = "asyncflow-then"  # the task that follows this one
 OUTCOME_TO = "asyncflow-outcome"  # of which type the message is that tells of its outcome
 UNIQUE_KEY = "asyncflow-unique"  # the key that it holds while it waits or is at work
 # And of a payload that is encrypted, by which algorithm and with which key.
 ALGORITHM, KEY_ID = "payload-encryption", "payload-key-id"
+
+
+def has_own_headers(text: str | None) -> bool:
+    """Tell whether a row's headers seem to hold more than was given and marks of encryption, at the cost of a look."""
+    return text is not None and _OWN in text
 
 
 def headers_of(text: str | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from asyncflow.outbox.ids import new_id
 from asyncflow.outbox.message import MAX_MESSAGE_BYTES
-from asyncflow.scheduler.worker.task_context import TaskContext
+from asyncflow.scheduler.worker.task_context import GivenFacts, TaskContext
 
 
 def task_context(
@@ -25,7 +25,7 @@ def task_context(
     database_name: str = "",
 ) -> TaskContext:
     """Return what a handler gets as ``ctx``; its checkpoints are kept in it alone, as ``stage`` and ``context``."""
-    return TaskContext(
+    facts = GivenFacts(
         id=new_id() if id is None else id,
         task_type=task_type,
         key=key,
@@ -38,3 +38,4 @@ def task_context(
         max_context_bytes=MAX_MESSAGE_BYTES,
         database_name=database_name,
     )
+    return TaskContext(facts)

@@ -19,6 +19,7 @@ ALLOWED = {
     ("asyncflow.scheduler.connections.sqlite_calls", "calls"): "of threading.local: each thread's own",
     ("asyncflow.integrations.flowsvr.door.connection", "disconnected"): "uvicorn's own word to a request's application",
     ("asyncflow.integrations.flowsvr.server", "should_exit"): "uvicorn's own way to be stopped",
+    ("asyncflow.integrations.opentelemetry.head", "id_generator"): "a copy of ours of a tracer, for one trace",
     ("asyncflow.outbox.declarations.task_type", "_others"): "one of its own class, and each is to know the other",
     ("asyncflow.outbox.dialects.postgresql", "autocommit"): "psycopg's own way out of a transaction",
     ("asyncflow.outbox.dialects.postgresql", "prepare_threshold"): "psycopg's own way to prepare nothing",

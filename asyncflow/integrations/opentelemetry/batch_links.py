@@ -33,13 +33,25 @@ def parts_of(records: Sequence[Record]) -> list[SpanPart]:
     return [SpanPart(len(records) - sum(part.records for part in parts), first), *parts]
 
 
+def most_parts_of(records: Sequence[Record]) -> int:
+    """Return how many parts a batch has at most."""
+    return -(-len(records) // MOST_LINKS)
+
+
 def _links(records: Sequence[Record]) -> Iterator[tuple[Any, str]]:
     for record in records:
         if len(record.headers) > 3:  # more than each has
-            headers = dict(record.headers)
-            traceparent = headers.get(TRACEPARENT, b"")
+            traceparent = _value_of(record.headers)
             if traceparent[-1:] in _SAMPLED and traceparent:
+                headers = dict(record.headers)
                 state = headers.get(TRACESTATE, b"")
                 context = context_of(traceparent.decode(errors="replace"), state.decode(errors="replace"))
                 if context is not None and context.trace_flags.sampled:
                     yield context, headers.get("message-id", b"").decode(errors="replace")
+
+
+def _value_of(headers: Sequence[tuple[str, bytes]]) -> bytes:
+    for name, value in headers:
+        if name == TRACEPARENT:
+            return value
+    return b""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 from asyncflow.errors import MissingExtraError
 
 
+@cache
 def opentelemetry(name: str) -> Any:
     """Return a module of the API, such as ``trace``; raise MissingExtraError when it is not installed."""
     try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
+from uuid import UUID
 
 from asyncflow.conventions.names import (
     BATCH,
@@ -22,19 +22,21 @@ from asyncflow.conventions.names import (
     origin_of,
     sending,
 )
-from asyncflow.integrations.opentelemetry.batch_links import SpanPart, parts_of
+from asyncflow.integrations.opentelemetry.batch_links import SpanPart, most_parts_of, parts_of
+from asyncflow.integrations.opentelemetry.dropped import AtHand
 from asyncflow.integrations.opentelemetry.extras import opentelemetry
 from asyncflow.integrations.opentelemetry.row_context import context_in, has_context, headers_of_context
+from asyncflow.integrations.opentelemetry.starting import Starting
 from asyncflow.outbox import CancelTask, MessageType, NotDone
+from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.enqueuing import Enqueuing
 from asyncflow.scheduler import TaskContext
 from asyncflow.scheduler.publishing.delivering import Delivering
 from asyncflow.text import hide_parameters, without_parameters
 
-_SCOPE = "asyncflow"
-_LOG = logging.getLogger("asyncflow")
 _LONGEST_TEXT, _LONGEST_TRACE = 2_000, 16_000  # of an error: collectors refuse a batch of spans that is too large
 _MESSAGE, _STACKTRACE = "exception.message", "exception.stacktrace"
+_NOTHING = nullcontext()  # around work of which no span is kept
 
 
 class Tracing:
@@ -53,38 +55,34 @@ class Tracing:
 
     def __init__(self, tracer_provider: Any = None, *, create_spans: bool = True, as_children: bool = False) -> None:
         self._trace = opentelemetry("trace")
+        self._context = opentelemetry("context")
         self._kinds = self._trace.SpanKind
-        self._tracer = self._trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
+        self._starting = Starting(tracer_provider)
         self._creates = create_spans
         self._as_children = as_children
 
     # -- created -----------------------------------------------------------------------------------------
 
-    @contextmanager
-    def around_enqueue(self, enqueuing: Enqueuing) -> Iterator[None]:
+    def around_enqueue(self, enqueuing: Enqueuing) -> AbstractContextManager[None]:
         """Create the spans of new tasks, or let them carry the span at hand."""
         spans = self._created(enqueuing) if self._creates else self._carried(enqueuing)
-        try:
-            yield
-        except Exception as error:
-            for span in spans:
-                self._fail(span, error)
-            raise
-        finally:
-            for span in spans:
-                self._end(span)
+        return self._ending(spans) if spans else _NOTHING
 
     def _created(self, enqueuing: Enqueuing) -> list[Any]:
-        kind = enqueuing.task_type
-        name = kind.topic if isinstance(kind, MessageType) else kind.name
-        common, spans = named("create", Origin(OWN_SYSTEM, name or kind.name)), []
+        spans = []
         for task in enqueuing.tasks:
             if not has_context(task.headers):
-                told = {**common, MESSAGE_ID: str(task.id)}
-                span = self._start(f"create {name}", kind=self._kinds.PRODUCER, attributes=told)
+                tracer, dropped = self._starting.begin()
+                span = self._create(tracer, enqueuing.task_type, task.id) if dropped is None else dropped
                 task.carry(headers_of_context(span.get_span_context()))
-                spans.append(span)
+                if dropped is None:
+                    spans.append(span)
         return spans
+
+    def _create(self, tracer: Any, kind: TaskType, task_id: UUID) -> Any:
+        name = (kind.topic if isinstance(kind, MessageType) else kind.name) or kind.name
+        told = {**named("create", Origin(OWN_SYSTEM, name)), MESSAGE_ID: str(task_id)}
+        return self._starting.start(tracer, f"create {name}", kind=self._kinds.PRODUCER, attributes=told)
 
     def _carried(self, enqueuing: Enqueuing) -> list[Any]:
         headers = headers_of_context(self._trace.get_current_span().get_span_context())
@@ -93,43 +91,70 @@ class Tracing:
                 task.carry(headers)
         return []
 
+    @contextmanager
+    def _ending(self, spans: Sequence[Any]) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            for span in spans:
+                self._fail(span, error)
+            raise
+        finally:
+            for span in spans:
+                self._starting.end(span)
+
     # -- sent --------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def around_delivery(self, delivering: Delivering) -> Iterator[None]:
+    def around_delivery(self, delivering: Delivering) -> AbstractContextManager[None]:
         """Trace a batch, as so many spans as its links need."""
+        if self._as_children:
+            parts = parts_of(delivering.records)
+            return self._sending(delivering, [(part, *self._starting.begin(_first_of(part))) for part in parts])
+        # Decided before anything is looked for in the records, as often as there can be parts.
+        begun = [self._starting.begin() for _ in range(most_parts_of(delivering.records))]
+        if all(tracer is None for tracer, _ in begun):
+            return _NOTHING
+        parts = parts_of(delivering.records)
+        return self._sending(delivering, [(part, *one) for part, one in zip(parts, begun, strict=False)])
+
+    @contextmanager
+    def _sending(self, delivering: Delivering, parts: Iterable[tuple[SpanPart, Any, Any]]) -> Iterator[None]:
         told = sending(delivering)
         name = f"send {told.get('messaging.destination.name', delivering.destination)}"
-        spans = [self._sent(name, told, part) for part in parts_of(delivering.records)]
+        spans = [self._sent(tracer, name, told, part) for part, tracer, _ in parts if tracer is not None]
         try:
             yield
         finally:
-            failure = first_failure(delivering.outcomes)
+            failure = first_failure(delivering.outcomes) if spans else None
             for span in spans:
                 if failure is not None:
                     span.set_attribute(ERROR_TYPE, failure[0])
                     span.set_status(self._trace.StatusCode.ERROR, without_parameters(failure[1])[:_LONGEST_TEXT])
-                self._end(span)
+                self._starting.end(span)
 
-    def _sent(self, name: str, told: Mapping[str, Any], part: SpanPart) -> Any:
-        links = [self._trace.Link(context, {MESSAGE_ID: message_id}) for context, message_id in part.links]
-        return self._start(
+    def _sent(self, tracer: Any, name: str, told: Mapping[str, Any], part: SpanPart) -> Any:
+        return self._starting.start(
+            tracer,
             name,
-            context=self._parent(part.links[0][0] if part.links else None),
+            context=self._below(_first_of(part)),
             kind=self._kinds.CLIENT,
             attributes={**told, BATCH: part.records},
-            links=links,
+            links=[self._trace.Link(context, {MESSAGE_ID: message_id}) for context, message_id in part.links],
         )
 
     # -- processed ---------------------------------------------------------------------------------------
 
-    def around_attempt(self, ctx: TaskContext) -> AbstractContextManager[Any]:
+    def around_attempt(self, ctx: TaskContext) -> AbstractContextManager[None]:
         """Trace an attempt of a handler, or of a consumer's subscriber, as the span at hand."""
+        context = context_in(ctx.headers) if self._as_children else None
+        tracer, dropped = self._starting.begin(context)
+        if dropped is not None:
+            return self._standing(dropped)
         origin = origin_of(ctx.task_type, ctx.headers)
         told = {MESSAGE_ID: ctx.headers.get("from-message", str(ctx.id)), "asyncflow.attempt": ctx.attempt}
         if origin.system != OWN_SYSTEM:
             told |= {OFFSET: origin.offset, "asyncflow.subscriber": ctx.task_type}
-        return self._processed(origin, ctx.headers, told)
+        return self._processed(tracer, origin, ctx.headers, told)
 
     def process(
         self,
@@ -139,20 +164,30 @@ class Tracing:
         system: str = "kafka",
         message_id: str | None = None,
         group: str | None = None,
-    ) -> AbstractContextManager[Any]:
+    ) -> AbstractContextManager[None]:
         """Trace a message that a consumer of one's own takes, ``with tracing.process(topic, headers): ...``.
 
         For a loop over ``inbox.process_once``, inside and with its commit. ``headers`` are the message's, as text.
         """
+        tracer, dropped = self._starting.begin(context_in(headers) if self._as_children else None)
+        if dropped is not None:
+            return self._standing(dropped)
         told = {name: value for name, value in ((MESSAGE_ID, message_id), (GROUP, group)) if value is not None}
-        return self._processed(Origin(system, destination), headers, told)
+        return self._processed(tracer, Origin(system, destination), headers, told)
+
+    def _standing(self, dropped: Any) -> AbstractContextManager[None]:
+        """Let what the work does be dropped as well: it would begin traces of its own."""
+        return AtHand(self._context, self._starting.context_with(dropped))
 
     @contextmanager
-    def _processed(self, origin: Origin, headers: Mapping[str, str], told: Mapping[str, Any]) -> Iterator[None]:
+    def _processed(
+        self, tracer: Any, origin: Origin, headers: Mapping[str, str], told: Mapping[str, Any]
+    ) -> Iterator[None]:
         context = context_in(headers)
-        span = self._start(
+        span = self._starting.start(
+            tracer,
             f"process {origin.destination}",
-            context=self._parent(context),
+            context=self._below(context),
             kind=self._kinds.CONSUMER,
             attributes={**named("process", origin), **told},
             links=[] if context is None else [self._trace.Link(context)],
@@ -166,29 +201,15 @@ class Tracing:
             self._fail(span, error)
             raise
         finally:
-            self._end(span)
+            self._starting.end(span)
 
     # -- common ------------------------------------------------------------------------------------------
 
-    def _parent(self, context: Any) -> Any:
+    def _below(self, context: Any) -> Any:
         """Return in which context a span that is linked begins; None for that at hand."""
         if context is None or not self._as_children:
             return None
         return self._trace.set_span_in_context(self._trace.NonRecordingSpan(context))
-
-    def _start(self, name: str, **given: Any) -> Any:
-        """Start a span; where a sampler or processor fails, work goes on without one, and the log tells."""
-        try:
-            return self._tracer.start_span(name, **given)
-        except Exception:  # noqa: BLE001 - told in the log; the work goes on
-            _LOG.exception("The span %r could not be started", name)
-            return self._trace.INVALID_SPAN
-
-    def _end(self, span: Any) -> None:
-        try:
-            span.end()
-        except Exception:  # noqa: BLE001 - told in the log; the work goes on
-            _LOG.exception("The span %r could not be ended", span)
 
     def _fail(self, span: Any, error: BaseException) -> None:
         hide_parameters(error)
@@ -201,3 +222,7 @@ class Tracing:
         with suppress(Exception):  # it prints the error, and that may be what fails
             lines = "".join(traceback.format_exception(error))
             span.record_exception(error, {_MESSAGE: text, _STACKTRACE: lines[:_LONGEST_TRACE]})
+
+
+def _first_of(part: SpanPart) -> Any:
+    return part.links[0][0] if part.links else None

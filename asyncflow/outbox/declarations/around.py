@@ -15,6 +15,15 @@ from asyncflow.text import shown
 AroundFactory = Callable[[Any], "AbstractContextManager[Any] | AbstractAsyncContextManager[Any]"]
 
 
+class SetsContext:
+    """Be a context manager of our own that does nothing but set context variables, and set them back.
+
+    Where these do not outlive what it stands around, it need not be left.
+    """
+
+    __slots__ = ()
+
+
 class Handles(Protocol):
     """Be a declared type, as far as what stands around it must know."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, overload
 
@@ -21,23 +21,24 @@ class DueMoments:
 
     def seconds_of(self, raw_ids: Iterable[Any]) -> list[float]:
         """Return how long each of the rows had been due; those that came with no page are left out."""
-        known = self._by_id
-        return [known[raw_id] for raw_id in raw_ids if raw_id in known]
+        if self._now is None:
+            return []
+        now = round(self._now * 1e6)
+        seconds = [(now - moment) / 1e6 for moment in map(self._by_id.get, raw_ids) if moment is not None]
+        if min(seconds, default=0.0) < 0:
+            return [max(0.0, one) for one in seconds]
+        return seconds
 
     def of(self, raw_id: Any) -> float | None:
         """Return how long one row had been due; None if that is not known."""
-        return self._by_id.get(raw_id)
+        return next(iter(self.seconds_of([raw_id])), None)
 
     @cached_property
-    def _by_id(self) -> Mapping[Any, float]:
-        if self._now is None:
-            return {}
-        now = round(self._now * 1e6)
-        return {
-            raw_id: max(0, now - moment) / 1e6
-            for moments in self._moments
-            for raw_id, moment in moments.by_id().items()
-        }
+    def _by_id(self) -> Mapping[Any, int]:
+        found: dict[Any, int] = {}
+        for moments in self._moments:
+            found.update(moments.by_id())
+        return found
 
 
 class Waits(Sequence[float]):
@@ -52,6 +53,9 @@ class Waits(Sequence[float]):
 
     def __len__(self) -> int:
         return len(self._seconds)
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self._seconds)
 
     @overload
     def __getitem__(self, place: int) -> float: ...

@@ -7,26 +7,24 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
-import orjson
-
-from asyncflow.errors import ClaimLostError, InvalidStageError
+from asyncflow.errors import ClaimLostError
 from asyncflow.events import AttemptFailed, Hooks
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.signals import NotDone
 from asyncflow.outbox.outcome.follow_up import has_follow_up, takes_result
 from asyncflow.outbox.outcome.telling import is_told
 from asyncflow.outbox.status import Status
+from asyncflow.outbox.task import has_own_headers
 from asyncflow.scheduler.connections.calls import awaits_database
 from asyncflow.scheduler.connections.vain_calls import VainCalls
 from asyncflow.scheduler.loops.aside import aside
+from asyncflow.scheduler.worker.claim_facts import ClaimFacts
 from asyncflow.scheduler.worker.claiming.claim import Claim
-from asyncflow.scheduler.worker.claiming.claim_source import ClaimSource
 from asyncflow.scheduler.worker.handler_call import HandlerCall, Tools
-from asyncflow.scheduler.worker.task_context import Save, TaskContext
+from asyncflow.scheduler.worker.task_context import TaskContext
 from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.scheduler.worker.within import await_within, call_within
 
@@ -58,14 +56,18 @@ class Attempt(HandlerCall):
         """Begin to count the time of an attempt."""
         overdue_at = time.monotonic() + task_type.max_processing_time_seconds
         attempt = cls(claim, task_type, tools, overdue_at=overdue_at)
+        if (task_type.signature is not None and task_type.signature.takes_context) or task_type.around:
+            attempt.context = TaskContext(ClaimFacts(claim, task_type, tools, overdue_at))
         try:
-            if task_type.keep_result or claim.task.headers_json is not None:
-                _expect(claim, task_type)  # first: a task whose context cannot be read is told of, too
-            if (task_type.signature is not None and task_type.signature.takes_context) or task_type.around:
-                attempt.context = _context_of(claim, task_type, tools)
+            if task_type.keep_result or has_own_headers(claim.task.headers_json):
+                _expect(claim, task_type)
         except Exception as error:  # noqa: BLE001 - of one task; the hand that begins it goes on
             attempt.fault = error
         return attempt
+
+    def end(self) -> None:
+        """Let go of what only the handler needed: an attempt waits for its settle, and others are made meanwhile."""
+        self.context = None
 
     def give_up(self) -> None:
         """Count what the handler still does no more, and ask it to end."""
@@ -84,8 +86,8 @@ class Attempt(HandlerCall):
 
     def cancel(self) -> None:
         """Ask the handler to end."""
-        if self.context is not None:
-            self.context.cancel()
+        if (context := self.context) is not None:  # which another thread lets go of
+            context.cancel()
 
     def call(self) -> BaseException | None:
         """Call the handler, a function; return what it raised. Nothing that it raises gets out."""
@@ -175,31 +177,3 @@ def _expect(claim: Claim, task_type: HandlerType) -> None:
     headers = claim.task.headers_json
     follow_up, told = has_follow_up(headers), is_told(headers)
     claim.expect(result=task_type.keep_result or takes_result(headers), follow_up=follow_up, told=told)
-
-
-def _context_of(claim: Claim, task_type: HandlerType, tools: Tools) -> TaskContext:
-    task = claim.task
-    return TaskContext(
-        id=task.id,
-        task_type=task.task_type,
-        key=task.key,
-        headers=task.headers,
-        attempt=claim.attempt,
-        stage=claim.stage,
-        context=None if claim.context is None else orjson.loads(claim.context),
-        deadline=datetime.now(timezone.utc) + timedelta(seconds=task_type.max_processing_time_seconds),
-        save=_refuse_stage if task_type.transactional else _saving(claim, tools.source),
-        max_context_bytes=tools.max_context_bytes,
-        database_name=tools.database_name,
-    )
-
-
-def _saving(claim: Claim, source: ClaimSource) -> Save:
-    return lambda stage, context: source.checkpoint(claim, stage, context)
-
-
-def _refuse_stage(stage: str, _: str | None) -> None:
-    raise InvalidStageError(
-        f"stage {stage!r}: a transactional handler has one commit and no stages; "
-        f"leave transactional out, or enqueue a task for the next step in the session"
-    )

@@ -111,15 +111,11 @@ class Crew:
 
     def _work(self, hand: Hand) -> None:
         while (attempt := self._next(hand)) is not None:
-            error = attempt.call()
-            hand.attempt = None  # first, so that no attempt that has ended is found overdue
-            self._finish(attempt, error)
+            self._end(hand, attempt, attempt.call())
 
     async def _work_async(self, hand: Hand) -> None:
         while (attempt := self._next(hand)) is not None:
-            error = await attempt.call_async()
-            hand.attempt = None
-            self._finish(attempt, error)
+            self._end(hand, attempt, await attempt.call_async())
             if _is_cancelled():
                 with self._lock:
                     self._hands.discard(hand)
@@ -136,6 +132,12 @@ class Crew:
             hand.attempt = attempt = Attempt.begin(self._waiting[0], self.task_type, self._tools)
             self._waiting.popleft()
             return attempt
+
+    def _end(self, hand: Hand, attempt: Attempt, error: BaseException | None) -> None:
+        # First, so that no attempt that has ended is found overdue.
+        hand.attempt = None
+        attempt.end()
+        self._finish(attempt, error)
 
 
 def _is_cancelled() -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
@@ -19,41 +21,136 @@ from asyncflow.text import require_text
 Save = Callable[[str, "str | None"], None]
 
 
+class AttemptFacts(Protocol):
+    """Hold what there is to be known of one attempt; each is asked for once, when a handler wants to know it."""
+
+    @property
+    def id(self) -> UUID:
+        """Return the task's id."""
+        ...
+
+    @property
+    def task_type(self) -> str:
+        """Return the name of the task's type."""
+        ...
+
+    @property
+    def key(self) -> str | None:
+        """Return the task's key."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers given at the enqueue."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """Return the number of the attempt, 1 for the first."""
+        ...
+
+    @property
+    def stage(self) -> str | None:
+        """Return the stage of the last checkpoint before it."""
+        ...
+
+    @property
+    def context(self) -> Any:
+        """Return the context of the last checkpoint before it."""
+        ...
+
+    @property
+    def deadline(self) -> datetime:
+        """Return when it will be given up."""
+        ...
+
+    @property
+    def save(self) -> Save:
+        """Return what writes a checkpoint, with the context as JSON."""
+        ...
+
+    @property
+    def max_context_bytes(self) -> int:
+        """Return how large a context may be."""
+        ...
+
+    @property
+    def database_name(self) -> str:
+        """Return the name of the database."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenFacts:
+    """Hold the facts of an attempt that are all known beforehand."""
+
+    id: UUID
+    task_type: str
+    key: str | None
+    headers: Mapping[str, str]
+    attempt: int
+    stage: str | None
+    context: Any
+    deadline: datetime
+    save: Save
+    max_context_bytes: int
+    database_name: str = ""
+
+
 class TaskContext:
     """Be the handler's parameter ``ctx``; lives for one attempt, and any thread of it may use it.
 
-    ``attempt`` counts from 1. ``stage`` and ``context`` are those of the last checkpoint, of this attempt or an
-    earlier one; None if there was none. ``deadline`` is when the attempt will be given up, by this machine's clock.
-    ``database_name`` is that of the database in which the task lies, "" where the scheduler has a single one.
+    What it tells is computed where somebody asks: most attempts have one for the sake of what stands around them.
     """
 
-    def __init__(
-        self,
-        *,
-        id: UUID,  # noqa: A002 - the handler reads ctx.id
-        task_type: str,
-        key: str | None,
-        headers: Mapping[str, str],
-        attempt: int,
-        stage: str | None,
-        context: Any,
-        deadline: datetime,
-        save: Save,
-        max_context_bytes: int,
-        database_name: str = "",
-    ) -> None:
-        self.id = id
-        self.task_type = task_type
-        self.key = key
-        self.headers = headers
-        self.attempt = attempt
-        self.stage = stage
-        self.context = context
-        self.deadline = deadline
-        self.database_name = database_name
-        self._save = save
-        self._max_context_bytes = max_context_bytes
+    def __init__(self, facts: AttemptFacts) -> None:
+        self._facts = facts
         self._is_cancelled = False
+
+    @cached_property
+    def id(self) -> UUID:
+        """Return the task's id."""
+        return self._facts.id
+
+    @property
+    def task_type(self) -> str:
+        """Return the name of the task's type."""
+        return self._facts.task_type
+
+    @property
+    def key(self) -> str | None:
+        """Return the task's key."""
+        return self._facts.key
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers given at the enqueue."""
+        return self._facts.headers
+
+    @property
+    def attempt(self) -> int:
+        """Return the number of this attempt, 1 for the first."""
+        return self._facts.attempt
+
+    @cached_property
+    def stage(self) -> str | None:
+        """Return the stage of the last checkpoint, of this attempt or an earlier one; None if there was none."""
+        return self._facts.stage
+
+    @cached_property
+    def context(self) -> Any:
+        """Return the context of the last checkpoint, of this attempt or an earlier one; None if there was none."""
+        return self._facts.context
+
+    @cached_property
+    def deadline(self) -> datetime:
+        """Return when the attempt will be given up, by this machine's clock."""
+        return self._facts.deadline
+
+    @property
+    def database_name(self) -> str:
+        """Return the name of the database in which the task lies, "" where the scheduler has a single one."""
+        return self._facts.database_name
 
     @property
     def due_time(self) -> datetime | None:
@@ -86,7 +183,7 @@ class TaskContext:
         """
         stage = stage_of(stage)
         text = None if context is None else self._text(context)
-        self._save(stage, text)
+        self._facts.save(stage, text)
         self.stage, self.context = stage, None if text is None else orjson.loads(text)
 
     def _text(self, context: Any) -> str:
@@ -96,9 +193,10 @@ class TaskContext:
             raise InvalidStageError(f"context: {error}") from error
         if content_type != payloads.JSON:
             raise InvalidStageError("context is bytes; give JSON-able values")
-        if len(body) > self._max_context_bytes:
+        most = self._facts.max_context_bytes
+        if len(body) > most:
             raise InvalidStageError(
-                f"context is {len(body)} bytes, the limit is {self._max_context_bytes}; store it elsewhere and keep a "
+                f"context is {len(body)} bytes, the limit is {most}; store it elsewhere and keep a "
                 f"reference, or raise Outbox(max_message_bytes=...)"
             )
         return body.decode()

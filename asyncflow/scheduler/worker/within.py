@@ -8,13 +8,14 @@ from typing import Any, NoReturn, TypeVar
 
 from asyncflow.errors import AroundError, OptionError
 from asyncflow.leash import Leash, on_leash
-from asyncflow.outbox.declarations.around import AroundFactory, name_of
+from asyncflow.outbox.declarations.around import AroundFactory, SetsContext, name_of
 from asyncflow.outbox.declarations.signals import HandlerSignal
 from asyncflow.scheduler.worker.task_context import TaskContext
 from asyncflow.text import shown
 
 T = TypeVar("T")
 _Exit = tuple[Any, Any, Any]
+_Entered = tuple[AroundFactory, Any]
 _CLEAN: _Exit = (None, None, None)
 
 
@@ -29,16 +30,18 @@ def call_within(around: Sequence[AroundFactory], ctx: TaskContext, work: Callabl
 
 
 def _call(around: Sequence[AroundFactory], ctx: TaskContext, work: Callable[[], T]) -> T:
-    if not around:
-        return work()
-    factory, inner = around[0], around[1:]
-    manager = _enter(factory, ctx)
+    entered: list[_Entered] = []
     try:
-        done = _call(inner, ctx, work)
+        for factory in around:
+            manager = _enter(factory, ctx)
+            if not isinstance(manager, SetsContext):
+                entered.append((factory, manager))
+        done = work()
     except BaseException as error:
-        _leave(factory, manager, (type(error), error, error.__traceback__))
+        _leave_all(entered, error)
         raise
-    _leave(factory, manager, _CLEAN)
+    if entered:
+        _leave_all(entered, None)
     return done
 
 
@@ -51,6 +54,25 @@ def _enter(factory: AroundFactory, ctx: TaskContext) -> Any:
         return manager
     except Exception as error:  # noqa: BLE001 - told with the name of whose it is
         _tell(factory, "entered", error)
+
+
+def _leave_all(entered: list[_Entered], error: BaseException | None) -> None:
+    """Leave what was entered, in reverse; raises what came of it, if that is not ``error`` itself."""
+    seen = error
+    while entered:
+        try:
+            _leave(*entered.pop(), _how(seen))
+        except BaseException as raised:  # noqa: BLE001 - the others are to see it
+            seen = raised
+    try:
+        if seen is not None and seen is not error:
+            raise seen
+    finally:
+        del seen, error  # whose traceback has this frame
+
+
+def _how(error: BaseException | None) -> _Exit:
+    return _CLEAN if error is None else (type(error), error, error.__traceback__)
 
 
 def _leave(factory: AroundFactory, manager: Any, how: _Exit) -> None:

@@ -10,7 +10,9 @@ import orjson
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBasedTraceIdRatio
 from opentelemetry.trace import SpanKind, StatusCode
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -242,6 +244,56 @@ def test_a_trace_that_is_not_sampled_travels_and_leaves_no_span(sqlite_applicati
     flags = [int(headers["traceparent"][-2:], 16) for headers in headers_on_rows(sqlite_application)]
     assert [flag & 1 for flag in flags] == [0, 0]  # the other bit tells that the id is random
     assert spans.names() == []
+
+
+async def _coroutine(seen: list[Any]) -> None:
+    seen.append(trace.get_current_span().get_span_context())
+
+
+def test_below_an_attempt_that_is_not_sampled_nothing_is_and_each_has_a_trace_of_its_own(
+    sqlite_application: Application, spans: Spans
+) -> None:
+    seen: list[Any] = []
+    provider = TracerProvider(sampler=ParentBasedTraceIdRatio(0.0))
+    provider.add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
+    sqlite_application.outbox.hooks.add(Tracing(provider))
+
+    @sqlite_application.outbox.task(concurrency=1)
+    def greet() -> None:
+        with provider.get_tracer("library").start_as_current_span("inner") as span:
+            assert not span.is_recording()
+        seen.append(trace.get_current_span().get_span_context())
+
+    @sqlite_application.outbox.task
+    async def wave() -> None:
+        await _coroutine(seen)
+
+    with sqlite_application.session() as session, session.begin():
+        for task in (greet, greet, wave, wave):
+            task.enqueue(session)
+    drained(sqlite_application)
+    assert sqlite_application.statuses() == [Status.SUCCESS] * 4
+    assert all(context.is_valid and not context.trace_flags.sampled for context in seen)
+    assert len({context.trace_id for context in seen}) == 4
+
+
+def test_of_many_messages_the_share_that_is_sampled_has_spans_and_is_linked(
+    sqlite_application: Application, spans: Spans
+) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(sampler=ParentBasedTraceIdRatio(0.5))
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    sqlite_application.outbox.hooks.add(Tracing(provider))
+    publish_many(sqlite_application, 400)
+    created = {context_of(one).trace_id for one in exporter.get_finished_spans()}
+    on_rows = [headers["traceparent"] for headers in headers_on_rows(sqlite_application)]
+    assert {int(one[3:35], 16) for one in on_rows if int(one[-2:], 16) & 1} == created
+    assert len(on_rows) == len(set(on_rows)) == 400
+    assert 100 < len(created) < 300
+    exporter.clear()
+    drained(sqlite_application)
+    sent = exporter.get_finished_spans()  # one batch and another, each with one decision or more
+    assert {link.trace_id for span in sent for link in links_of(span)} <= created
 
 
 def test_without_an_sdk_nothing_is_written_and_everything_is_done(sqlite_application: Application) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from asyncflow import MessageType, Task
 from asyncflow.scheduler import Record
-from asyncflow.scheduler.publishing.envelope import Envelope, message_id
+from asyncflow.scheduler.publishing.envelope import Envelope, are_plain, message_id
 
 ID = uuid.UUID("0190a5b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b")
 KIND = MessageType(name="user.registered", destination="kafka", topic="users")
@@ -46,3 +46,28 @@ def test_another_content_type_takes_the_place_of_json_and_is_told_once() -> None
 def test_key_and_payload_travel_byte_by_byte() -> None:
     record = wrap(key="Kontø-🙂", payload=b"\x00\xff\x80")
     assert (record.key, record.value) == ("Kontø-🙂".encode(), b"\x00\xff\x80")
+
+
+def task(headers: str | None, payload: bytes | None = b"{}", key: str | None = "A1") -> Task:
+    return Task(uuid.uuid4().bytes, "user.registered", 0, key, headers, payload, 0, 10)
+
+
+def test_many_at_once_are_wrapped_as_each_is_by_itself() -> None:
+    texts = [None, '{"traceparent":"00-ab-cd-01"}', '{"z":"1","a":"ü"}', "{}"]
+    tasks = [task(text, key=key) for text in texts for key in (None, "Kontø")]
+    assert are_plain(tasks)
+    assert Envelope(KIND).wrap_plain(tasks) == [Envelope(KIND).wrap(one, one.payload or b"") for one in tasks]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        task('{"content-type":"application/avro"}'),
+        task('{"payload-encryption":"AES-256-GCM"}'),
+        task('{"content\\u002dtype":"application/avro"}'),
+        task(None, payload=None),
+    ],
+    ids=["content type", "encrypted", "escaped", "no payload"],
+)
+def test_one_that_travels_otherwise_is_not_plain(other: Task) -> None:
+    assert not are_plain([task(None), other])
