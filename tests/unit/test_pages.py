@@ -109,6 +109,16 @@ def test_a_page_in_chinese_has_the_titles_the_rows_and_the_names_of_the_english_
         assert sorted(names_of(english) - names_of(page)) == []
 
 
+def test_a_page_without_a_chinese_one_is_told_of_on_the_chinese_first_page() -> None:
+    front = ROOT / "docs" / "zh" / "index.md"
+    english_only = [
+        str(page.relative_to(ROOT / "docs"))
+        for page in ENGLISH
+        if page.parent.name != "decisions" and not (front.parent / page.relative_to(ROOT / "docs")).exists()
+    ]
+    assert [name for name in english_only if f"(../{name})" not in text_of(front)] == []
+
+
 def prose_of(page: Path) -> str:
     return BLOCK.sub("", text_of(page))
 
