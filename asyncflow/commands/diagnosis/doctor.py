@@ -49,7 +49,6 @@ def add_to(commands: Any) -> None:
     )
     doctor.add_argument(
         "--process",
-        action=_OfAProcess,
         metavar="URL",
         help="ask this process alone, at its --health-port or its task service, whether it is at work: a health check; "
         "no database is asked",
@@ -57,13 +56,6 @@ def add_to(commands: Any) -> None:
     add_language_option(doctor)
     doctor.add_argument("--json", action="store_true", help="as a JSON list, for programs; with --process an object")
     doctor.set_defaults(command=_doctor, no_target_code=_USAGE)
-
-
-class _OfAProcess(argparse.Action):
-    """Take the address; then no database is looked at, let alone each of several."""
-
-    def __call__(self, _: object, options: argparse.Namespace, value: Any, *__: object) -> None:
-        options.process, options.looks = value, False
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -87,6 +87,7 @@ def test_a_process_at_work_is_well_and_one_that_is_not_says_why(
 ) -> None:
     # A database, or a proxy, that the environment names, is none of its business.
     monkeypatch.setenv("ASYNCFLOW_DATABASE_URL", "postgresql://nowhere")
+    monkeypatch.setenv("ASYNCFLOW_DATABASES", "/no/such/file.toml")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with scheduler() as url:
         assert cli.main(["doctor", "--process", url]) == 0
