@@ -22,7 +22,7 @@ from asyncflow.outbox.encryption.encryption import Encryption
 from asyncflow.outbox.encryption.hook import PayloadEncryption
 from asyncflow.outbox.enqueuing import Add, Enqueuing, add_within
 from asyncflow.outbox.ids import SHARD_COUNT
-from asyncflow.outbox.living import outboxes, remember
+from asyncflow.outbox.living import remember, require_one_shard_count
 from asyncflow.outbox.look_up.look_up import LookUp
 from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, call_row_of, listed, row_of
 from asyncflow.outbox.options import refuse_keywords, require_place, require_whole
@@ -104,7 +104,7 @@ class Outbox(Declaring, LookUp, Routing):
         require_whole("max_message_bytes", max_message_bytes, 1, 2**31 - 1)
         require_whole("context_row_bytes", context_row_bytes, 0, MOST_CONTEXT_ROW_BYTES)
         self.tables = its = Tables.of(metadata, prefix, schema)
-        _require_one_shard_count(its.tasks, shard_count)
+        require_one_shard_count(its.tasks, shard_count)
         self.numbered_tables = _numbered_tables(its, prefix, roll_over)
         self.shelf = Shelf(its.tasks, self.numbered_tables)
         self.tasks, self.contexts, self.turns, self.parked_keys = its.tasks, its.contexts, its.turns, its.parked_keys
@@ -335,16 +335,6 @@ class Outbox(Declaring, LookUp, Routing):
 
     def _add_within(self, task_type: TaskType, rows: list[dict[str, Any]], add: Add) -> list[Enqueued]:
         return add_within(self.hooks.around_enqueue, Enqueuing.of(task_type, rows, self._door), add)
-
-
-def _require_one_shard_count(tasks: Table, shard_count: int) -> None:
-    """Raise OptionError if another outbox deals rows of the same table out over another number of shards."""
-    for other in outboxes():
-        if other.tasks is tasks and other.shard_count != shard_count:
-            raise OptionError(
-                f"shard_count is {shard_count}, and another Outbox on the same tables has {other.shard_count}, so a "
-                f"scheduler of one would miss tasks of the other; make one Outbox, or give this one a prefix of its own"
-            )
 
 
 def _numbered_tables(tables: Tables, prefix: str, roll_over: Any) -> NumberedTables | None:
