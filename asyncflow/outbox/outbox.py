@@ -104,7 +104,6 @@ class Outbox(Declaring, LookUp, Routing):
         require_whole("max_message_bytes", max_message_bytes, 1, 2**31 - 1)
         require_whole("context_row_bytes", context_row_bytes, 0, MOST_CONTEXT_ROW_BYTES)
         self.tables = its = Tables.of(metadata, prefix, schema)
-        require_one_shard_count(its.tasks, shard_count)
         self.numbered_tables = _numbered_tables(its, prefix, roll_over)
         self.shelf = Shelf(its.tasks, self.numbered_tables)
         self.tasks, self.contexts, self.turns, self.parked_keys = its.tasks, its.contexts, its.turns, its.parked_keys
@@ -123,6 +122,7 @@ class Outbox(Declaring, LookUp, Routing):
         Routing.__init__(self, databases)
         super().__init__(Door(shard_count, max_message_bytes), default_destination, around, transaction, cloudevents)
         self.hooks = OutboxHooks(hooks, self.around)
+        require_one_shard_count(self.tasks, shard_count)
         remember(self)
         self._read_from(self.shelf, self.contexts, self.handler_types)
         self._writer = Writer(self.tables, self.task_types, self.bell, self.hooks)

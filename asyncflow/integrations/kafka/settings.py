@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asyncflow.errors import OptionError
-from asyncflow.text import a_type_of, shown
+from asyncflow.text import a_type_of
 
 COMPRESSIONS = ("gzip", "lz4", "snappy", "zstd")
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -87,7 +87,7 @@ def server_list(bootstrap_servers: str | Sequence[str]) -> str:
     """Return the servers as one comma-separated text; raise OptionError for one that is no host:port."""
     listed: Any = [bootstrap_servers] if isinstance(bootstrap_servers, str) else bootstrap_servers
     if not isinstance(listed, Iterable) or not all(isinstance(server, str) for server in listed):
-        raise OptionError(f"bootstrap_servers={shown(bootstrap_servers)} is refused: {_GIVE_SERVERS}")
+        raise OptionError(f"bootstrap_servers is {a_type_of(bootstrap_servers)}; {_GIVE_SERVERS}")
     servers = ",".join(listed)
     for server in servers.split(","):
         protocol, is_url, _ = server.strip().rpartition("://")

@@ -95,7 +95,7 @@ MISTAKES: dict[str, tuple[Callable[[Session], object], str]] = {
         lambda _: loose_scheduler(engine, outbox, {"kafka": "localhost:9092"}),
         "the publisher of 'kafka' is 'localhost:9092'; give",
     ),
-    "no address of Kafka": (lambda _: loose_kafka(None), "bootstrap_servers=None is refused: give host:port"),
+    "no address of Kafka": (lambda _: loose_kafka(None), "bootstrap_servers is a NoneType; give host:port"),
     "a URL for Kafka": (lambda _: loose_kafka("kafka://localhost:9092"), "'kafka' is no protocol of Kafka's; give"),
     "a URL for ZooKeeper": (lambda _: ZooKeeper("zk://localhost:2181"), "give text, such as 'zk1:2181"),
 }
