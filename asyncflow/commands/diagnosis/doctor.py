@@ -9,7 +9,7 @@ from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.diagnosis.language import Say, add_language_option, in_english, saying
-from asyncflow.commands.diagnosis.one_process import Answer, ask_process
+from asyncflow.commands.diagnosis.one_process import ProcessAnswer, ask_process
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.as_json import as_json
 from asyncflow.commands.terminal.columns import paragraph, width_of_terminal
@@ -100,7 +100,7 @@ def _require_process_alone(options: argparse.Namespace) -> None:
         raise OptionError(f"--process asks a process, and no database; leave out {wrong[0]}, or ask twice")
 
 
-def _of_process(url: str, answer: Answer, say: Say) -> str:
+def _of_process(url: str, answer: ProcessAnswer, say: Say) -> str:
     if answer.reason is None:
         head = say("the process at {url} is at work").format(url=url)
     else:

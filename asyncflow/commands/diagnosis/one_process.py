@@ -22,7 +22,7 @@ _READY = 200
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProcessAnswer:
     """Hold what a process said of itself; ``reason`` is None if it is at work."""
 
     reason: str | None
@@ -33,18 +33,18 @@ class Answer:
         return {"is_at_work": self.reason is None, "reason": self.reason, "databases": dict(self.databases)}
 
 
-def ask_process(url: str, patience_seconds: float = PATIENCE_SECONDS) -> Answer:
+def ask_process(url: str, patience_seconds: float = PATIENCE_SECONDS) -> ProcessAnswer:
     """Return what the process at the address of its health port, or of its task service, says within that time.
 
     Raises OptionError for an address of none.
     """
     parts = _parts(url)
-    heard: list[Answer] = []
+    heard: list[ProcessAnswer] = []
     # A name that is not found and a body that drips have no limit of their own, so a thread is left to them.
     asking = threading.Thread(target=lambda: heard.append(_asked(parts, patience_seconds)), daemon=True)
     asking.start()
     asking.join(patience_seconds)
-    return heard[0] if heard else Answer(f"no answer within {patience_seconds:g} s")
+    return heard[0] if heard else ProcessAnswer(f"no answer within {patience_seconds:g} s")
 
 
 def _parts(url: str) -> SplitResult:
@@ -60,7 +60,7 @@ def _parts(url: str) -> SplitResult:
     return parts
 
 
-def _asked(parts: SplitResult, patience_seconds: float) -> Answer:
+def _asked(parts: SplitResult, patience_seconds: float) -> ProcessAnswer:
     try:
         # By no proxy, whatever the environment names: it is this machine that is meant, or its network.
         made = HTTPSConnection if parts.scheme == "https" else HTTPConnection
@@ -72,23 +72,25 @@ def _asked(parts: SplitResult, patience_seconds: float) -> Answer:
         finally:
             connection.close()
     except TimeoutError:
-        return Answer(f"no answer within {patience_seconds:g} s")
+        return ProcessAnswer(f"no answer within {patience_seconds:g} s")
     except ssl.SSLError as error:
-        return Answer(f"no answer by TLS: {on_one_line(error)}")
+        return ProcessAnswer(f"no answer by TLS: {on_one_line(error)}")
     except (OSError, HTTPException) as error:
-        return Answer(f"no answer: {on_one_line(error) or type(error).__name__}")
+        return ProcessAnswer(f"no answer: {on_one_line(error) or type(error).__name__}")
 
 
-def _read(status: int, body: bytes) -> Answer:
+def _read(status: int, body: bytes) -> ProcessAnswer:
     """Return the answer that a scheduler's health port gives, or the task service."""
     try:
         told = orjson.loads(body)
     except orjson.JSONDecodeError:
         told = None
     if not isinstance(told, dict) or "status" not in told:
-        return Answer(f"it answers with {status} to {_PATH}, as none of ours does; is it the health port?")
+        return ProcessAnswer(f"it answers with {status} to {_PATH}, as none of ours does; is it the health port?")
     apart = told.get("databases")
     databases = {str(name): on_one_line(fault) for name, fault in apart.items()} if isinstance(apart, dict) else {}
     if status == _READY:
-        return Answer(None, databases)
-    return Answer(on_one_line(told.get("reason") or told.get("detail") or f"it answers with {status}"), databases)
+        return ProcessAnswer(None, databases)
+    return ProcessAnswer(
+        on_one_line(told.get("reason") or told.get("detail") or f"it answers with {status}"), databases
+    )
