@@ -70,6 +70,10 @@ _LOOKING = (
     archive,
     completion,
 )
+_REMEDIES = {  # of what SQLite says without the file that it means
+    "unable to open database file": "; the file's folder has to be there, and to be writable for this user",
+    "attempt to write a readonly database": "; the file and its folder have to be writable for this user",
+}
 _FAILED = 1
 _INTERRUPTED = 130  # as shells have it: 128, and the number of SIGINT
 _COMMANDS = (*_RUNNING, *_LOOKING)  # as --help lists them
@@ -137,7 +141,8 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
 def _told(error: Exception) -> str:
     if isinstance(error, AsyncflowError):
         return f"asyncflow: {error}"
-    return f"asyncflow: the database answered: {on_one_line(getattr(error, 'orig', None) or error)}"
+    answer = on_one_line(getattr(error, "orig", None) or error)
+    return f"asyncflow: the database answered: {answer}{_REMEDIES.get(answer, '')}"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -70,7 +70,7 @@ AsyncflowError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -197,10 +197,13 @@ class UnknownOptionError(OptionError, TypeError):
     """An option has a name that nothing reads."""
 
     @classmethod
-    def among(cls, where: str, unknown: Iterable[str], known: Iterable[str]) -> UnknownOptionError:
-        """Name the unknown options of ``where`` and, for each, the nearest known one."""
-        known = sorted(known)
-        hints = "; no option ".join(f"{name!r}{nearest(name, known)}" for name in unknown)
+    def among(
+        cls, where: str, unknown: Iterable[str], known: Iterable[str], elsewhere: Mapping[str, str] | None = None
+    ) -> UnknownOptionError:
+        """Name the unknown options of ``where`` and, for each, ``elsewhere`` it belongs, or the nearest known one."""
+        known, elsewhere = sorted(known), elsewhere or {}
+        told = {name: f" ({place})" for name, place in elsewhere.items()}
+        hints = "; no option ".join(f"{name!r}{told.get(name) or nearest(name, known)}" for name in unknown)
         return cls(f"{where} has no option {hints}. Known: {', '.join(known)}")
 
 

@@ -23,7 +23,7 @@ _SENTENCES: dict[type[Event], str] = {
     events.AttemptsRefunded: "Tasks were taken back that nobody had begun: no attempt is spent",
     events.OwnershipChanged: "This instance has other shards now",
     events.ShardsHandedOver: "Shards were handed over",
-    events.MembersChanged: "Other instances take part now",
+    events.MembersChanged: "The instances that take part are others now",
     events.UnknownTypeSeen: "Tasks wait whose type is not declared here",
     events.UntakenMessageSeen: "Messages that no subscriber takes are acknowledged without an effect",
     events.ConfigurationChanged: "A task type is configured anew",

@@ -1,4 +1,4 @@
-"""Write the map's tree of rooms and its arrows, read from the code, into docs/architecture.md.
+"""Write the map's tree of rooms and its arrows, read from the code, into docs/architecture.md and its Chinese page.
 
 PYTHON -m tools.rooms
 """
@@ -18,6 +18,7 @@ else:
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
+PAGES = (PAGE, ROOT / "docs" / "zh" / "architecture.md")
 _PURPOSE_COLUMN = 24
 
 
@@ -70,4 +71,5 @@ def _layers(contract: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in PAGES:
+        path.write_text(page(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -16,7 +16,7 @@ from asyncflow.outbox.declarations.periodic_task import DUE_TIME, PeriodicTask
 from asyncflow.outbox.declarations.task_type import MessageType, TaskTypes
 from asyncflow.outbox.dedupe import Enqueued
 from asyncflow.outbox.encryption.encryption import Encryption
-from asyncflow.outbox.message import Call, Door, call_row_of
+from asyncflow.outbox.message import Call, Door, Message, call_row_of
 from asyncflow.outbox.options import field_names, refuse_unknown
 from asyncflow.outbox.task_function import ContextT, Declare, P, R, SessionT, TaskFunction
 from asyncflow.text import shown
@@ -31,6 +31,21 @@ if TYPE_CHECKING:
 _TYPE_OPTIONS = field_names(MessageType, but=("name",))
 _HANDLER_OPTIONS = field_names(HandlerType, but=("name",))
 _PERIODIC_OPTIONS = field_names(PeriodicTask, but=("task_type", "cron"))
+_EACH_TASK = "it goes with each task: task.options({0}=...).enqueue(session, ...)"
+_EACH_MESSAGE = "it goes with each message: outbox.publish(session, type, payload, {0}=...)"
+_OF_TASKS = {
+    **{name: _EACH_TASK.format(name) for name in field_names(Call, but=("arguments",))},
+    **dict.fromkeys(_TYPE_OPTIONS, "it is of outbox.message()"),
+    **dict.fromkeys(("cron", "schedule", "crontab"), "outbox.periodic(task, '0 3 * * *') declares when"),
+    **dict.fromkeys(("timeout", "time_limit", "soft_time_limit"), "it is max_processing_time_seconds here"),
+    "bind": "a parameter that is called ctx is given the TaskContext",
+    "name": "the name comes first: outbox.task('name')",
+}
+_OF_MESSAGES = {
+    **dict.fromkeys(_HANDLER_OPTIONS, "it is of outbox.task()"),
+    **{name: _EACH_MESSAGE.format(name) for name in field_names(Message, but=("payload",))},
+    "name": "the name comes first: outbox.message('name')",
+}
 
 
 class Declaring(ABC):
@@ -77,7 +92,7 @@ class Declaring(ABC):
 
         Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
         """
-        refuse_unknown("message()", options, _TYPE_OPTIONS)
+        refuse_unknown("message()", options, _TYPE_OPTIONS, _OF_MESSAGES)
         options.setdefault("destination", self.default_destination)
         options.setdefault("topic", task_type)
         options.setdefault("cloudevents", self.cloudevents)
@@ -127,7 +142,7 @@ class Declaring(ABC):
 
         Raises InvalidTaskTypeError, DuplicateTaskTypeError, OptionError or UnknownOptionError.
         """
-        refuse_unknown("task()", options, _HANDLER_OPTIONS)
+        refuse_unknown("task()", options, _HANDLER_OPTIONS, _OF_TASKS)
         if callable(task_type):
             return self.task(**options)(task_type)
         if task_type is not None:
@@ -136,7 +151,7 @@ class Declaring(ABC):
         def declare(given: Any) -> Any:
             handler = function_of(given)
             name = getattr(handler, "__name__", None)
-            if name is None:
+            if name in (None, "<lambda>"):
                 raise OptionError(f"the handler {shown(handler)} has no name; use outbox.task('name')(handler)")
             kind = HandlerType(name=name, handler=handler, **self._of_outbox, **options)
             return self._function_of(self._declared(kind).name, handler)

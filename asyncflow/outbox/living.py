@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakSet
 
+from sqlalchemy import Table
+
+from asyncflow.errors import OptionError
+
 _outboxes: WeakSet[Any] = WeakSet()
 
 
@@ -16,3 +20,13 @@ def remember(outbox: Any) -> None:
 def outboxes() -> list[Any]:
     """Return those that live, in no order."""
     return list(_outboxes)
+
+
+def require_one_shard_count(tasks: Table, shard_count: int) -> None:
+    """Raise OptionError if another outbox deals rows of the same table out over another number of shards."""
+    for other in outboxes():
+        if other.tasks is tasks and other.shard_count != shard_count:
+            raise OptionError(
+                f"shard_count is {shard_count}, and another Outbox on the same tables has {other.shard_count}, so a "
+                f"scheduler of one would miss tasks of the other; make one Outbox, or give this one a prefix of its own"
+            )

@@ -19,11 +19,16 @@ T = TypeVar("T")
 NO_OPTION = {"is_option": False}  # metadata of a field that nobody is to give
 
 
-def refuse_unknown(where: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise UnknownOptionError, with the nearest of the ``known`` names for each, if ``given`` has others."""
+def refuse_unknown(
+    where: str, given: Iterable[str], known: Iterable[str], elsewhere: Mapping[str, str] | None = None
+) -> None:
+    """Raise UnknownOptionError if ``given`` has others than the ``known`` names.
+
+    It tells of each where it belongs, as ``elsewhere`` has it by its name, or else the nearest of the known ones.
+    """
     known = tuple(known)
     if unknown := sorted(set(given).difference(known)):
-        raise UnknownOptionError.among(where, unknown, known)
+        raise UnknownOptionError.among(where, unknown, known, elsewhere)
 
 
 def settings_of(kind: type[T], where: str, options: Mapping[str, Any]) -> T:

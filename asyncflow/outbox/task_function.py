@@ -137,6 +137,15 @@ class TaskFunction(StandsForHandler, Generic[FullP, P, R]):
     def __repr__(self) -> str:
         return f"<task {self.task_type!r}: {self.handler!r}>"
 
+    if not TYPE_CHECKING:  # where everything would be an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Tell whoever comes from another library by which verb tasks are written here."""
+            told = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if name in _VERBS_ELSEWHERE:
+                told += "; use enqueue(session, ...), in the transaction of the business rows"
+            raise AttributeError(told, name=name, obj=self)
+
     @overload
     def __call__(self, *args: FullP.args, **kwargs: FullP.kwargs) -> R: ...
 
@@ -187,3 +196,4 @@ class TaskFunction(StandsForHandler, Generic[FullP, P, R]):
 
 
 _OPTIONS = field_names(Call, but=("arguments",))
+_VERBS_ELSEWHERE = ("delay", "apply_async", "send", "send_with_options", "defer", "defer_async", "kiq", "schedule")

@@ -162,6 +162,20 @@ def test_an_unusable_url_is_told_without_its_password(
     assert "secret" not in line
 
 
+@pytest.mark.parametrize("url", ["no url", "postgres://user:secret@host/name"])
+def test_a_url_of_no_database_is_told_with_one_that_is(
+    here: Path, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "give postgresql+psycopg://USER:PASSWORD@HOST/DATABASE" in refusal(capsys, "status", "--database-url", url)
+
+
+def test_a_file_that_cannot_be_opened_is_told_with_what_it_needs(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refusal(capsys, "init-db", "--database-url", f"sqlite:///{here}/no-folder/app.db")
+    assert "unable to open database file; the file's folder has to be there" in line
+
+
 @pytest.mark.parametrize("arguments", [[], ["walk"], ["run"], ["status", "a:b", "c"], ["init-db", "--nothing"]])
 def test_wrong_usage_is_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -21,6 +21,7 @@ from sqlalchemy import MetaData, create_engine
 
 from asyncflow import Outbox, Scheduler
 from asyncflow.cli import parser
+from asyncflow.commands.diagnosis.one_process import PATIENCE_SECONDS
 from asyncflow.commands.target import made_at
 from asyncflow.integrations.flowsvr import command as service
 from asyncflow.integrations.flowsvr.door.tokens import Tokens
@@ -222,9 +223,8 @@ def test_a_pod_has_probes_of_ports_that_it_has_and_is_not_root(name: str) -> Non
 
 def test_whatever_runs_a_scheduler_is_asked_at_the_health_port_that_it_serves() -> None:
     image, compose = parsed(of_image("CMD")), documents(DEPLOY / "compose.yaml")[0]["services"]["scheduler"]
-    asked = of_image("HEALTHCHECK")[-1]
-    compile(asked, "the health check", "exec")
-    assert re.findall(r"http://127\.0\.0\.1:(\d+)/readyz", asked) == [str(image.health_port)]
+    check = of_image("HEALTHCHECK")
+    assert (check[1], parsed(check).process) == ("doctor", f"http://127.0.0.1:{image.health_port}")
     assert parsed(compose["command"]).health_port == image.health_port
     assert "healthcheck" not in compose
     (container,) = of_kind("Deployment", "scheduler.yaml")["spec"]["template"]["spec"]["containers"]
@@ -247,6 +247,17 @@ def test_an_image_whose_command_is_another_has_a_health_check_of_its_own() -> No
     for name, one in ours.items():
         if getattr(parsed(one["command"]), "health_port", None) is None:
             assert "healthcheck" in one, name
+    served = parsed(services["task-service"]["command"]).port
+    check = services["task-service"]["healthcheck"]["test"]
+    assert (check[0], parsed(check[1:]).process) == ("CMD", f"http://127.0.0.1:{served}")
+
+
+def test_a_health_check_has_more_time_than_its_question() -> None:
+    check = documents(DEPLOY / "compose.yaml")[0]["services"]["task-service"]["healthcheck"]
+    (of_the_image,) = re.findall(r"^HEALTHCHECK .*--timeout=(\d+)s", DOCKERFILE, re.MULTILINE)
+    a_start_seconds = 5  # of an interpreter, with all that is imported, on a small share of a core
+    for given in (int(of_the_image), int(check["timeout"].removesuffix("s"))):
+        assert given >= PATIENCE_SECONDS + a_start_seconds
 
 
 def test_probes_of_the_task_service_ask_for_its_routes() -> None:

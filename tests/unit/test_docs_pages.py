@@ -5,9 +5,12 @@ from __future__ import annotations
 import inspect
 import re
 
-from asyncflow import Status, errors
+from sqlalchemy import MetaData
+
+from asyncflow import Outbox, Status, errors
 from tests.support.snippets import ROOT
 from tools.docs_pages import COMMANDS_PAGE, ERRORS_PAGE, commands_page, errors_page, on_post_page
+from tools.option_lists import with_lists
 
 
 def test_every_command_is_on_its_page_with_its_options() -> None:
@@ -51,3 +54,16 @@ def test_the_numbers_of_the_states_are_those_that_are_stored() -> None:
         r"^\| (\d) \| (\w+) \|", (ROOT / "docs/reference/sql.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     assert {name: int(number) for number, name in rows} == {one.name: int(one) for one in Status}
+
+
+def test_the_pages_tell_how_many_tables_an_outbox_adds() -> None:
+    count = len(Outbox(MetaData()).tasks.metadata.tables)
+    for page, told in (("docs/publish.md", f"adds {count} tables"), ("docs/zh/publish.md", f"添加 {count} 张表")):
+        assert told in (ROOT / page).read_text(encoding="utf-8"), page
+
+
+def test_the_options_of_a_docstring_are_a_list_on_its_page() -> None:
+    told = "Write.\n\n``a``: one,\nof two lines.\n``b``, ``c``: another.\n\n``publish`` is a verb."
+    assert with_lists(told) == (
+        "Write.\n\n\n- ``a``: one,\n  of two lines.\n- ``b``, ``c``: another.\n\n``publish`` is a verb."
+    )

@@ -100,6 +100,45 @@ def test_a_page_in_chinese_has_the_code_of_the_english_one(page: Path) -> None:
         assert code_of(page) == code_of(english)
 
 
+@pytest.mark.parametrize("page", CHINESE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_in_chinese_has_the_titles_the_rows_and_the_names_of_the_english_one(page: Path) -> None:
+    english = ROOT / "docs" / page.relative_to(ROOT / "docs" / "zh")
+    if english.exists():
+        assert titles_of(page) == titles_of(english)
+        assert cells_of(page) == cells_of(english)
+        assert sorted(names_of(english) - names_of(page)) == []
+
+
+def test_a_page_without_a_chinese_one_is_told_of_on_the_chinese_first_page() -> None:
+    front = ROOT / "docs" / "zh" / "index.md"
+    english_only = [
+        str(page.relative_to(ROOT / "docs"))
+        for page in ENGLISH
+        if page.parent.name != "decisions" and not (front.parent / page.relative_to(ROOT / "docs")).exists()
+    ]
+    assert [name for name in english_only if f"(../{name})" not in text_of(front)] == []
+
+
+def prose_of(page: Path) -> str:
+    return BLOCK.sub("", text_of(page))
+
+
+def titles_of(page: Path) -> list[int]:
+    """Return how deep each title of a page is."""
+    return [len(marks) for marks in re.findall(r"^(#+) ", prose_of(page), re.MULTILINE)]
+
+
+def cells_of(page: Path) -> list[int]:
+    """Return how many cells each row of a page's tables has."""
+    rows = re.findall(r"^\|.*$", prose_of(page), re.MULTILINE)
+    return [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
+
+
+def names_of(page: Path) -> set[str]:
+    """Return the options, classes and commands that a page names."""
+    return {" ".join(name.split()) for name in re.findall(r"`([^`]+)`", prose_of(page).replace("``", "`"))}
+
+
 def code_of(page: Path) -> list[tuple[str, str]]:
     """Return the blocks of a page without their comments, which are in its language."""
     return [(language, re.sub(r" *#.*", "", source)) for language, source in BLOCK.findall(text_of(page))]

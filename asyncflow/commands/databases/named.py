@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from asyncflow.commands.target import scheduler_at, told_driver
 from asyncflow.errors import TargetNotFoundError, UnknownDatabaseError, nearest
@@ -64,8 +64,15 @@ def _made(url: Any, engine_options: Mapping[str, Any]) -> Engine:
         return create_engine(url, **engine_options)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         # Without the URL: what cannot be parsed cannot be shown without its password either.
-        fault = told_driver(error) or on_one_line(error)
+        fault = told_driver(error) or f"{on_one_line(error)}{_remedy(error)}"
         raise TargetNotFoundError(f"the database URL cannot be used: {fault}") from error
+
+
+def _remedy(error: Exception) -> str:
+    """Return what to write instead of a URL that names no database of SQLAlchemy's."""
+    if isinstance(error, (ArgumentError, NoSuchModuleError)):
+        return "; give postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, mysql+pymysql://... or sqlite:///FILE"
+    return ""
 
 
 def _file_of(options: argparse.Namespace) -> str | None:

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace, told: Tell) -> int:
     Returns the greatest exit code. ``told`` says in a line what an error is. With ``--json`` there is one object, of
     what each database answered, by its name.
     """
-    if not getattr(options, "looks", False) or getattr(options, "database", None) is not None:
+    if not _looks_at_all(options):
         return _command(options)
     if options.target:
         scheduler = scheduler_at(options.target)  # once: a function makes another one each time
@@ -40,6 +40,12 @@ def run(options: argparse.Namespace, told: Tell) -> int:
     if getattr(options, "after", None):
         raise OptionError(f"--after goes on in one database; name it: --database, of {', '.join(names)}")
     return _Together(options, told).run(names)
+
+
+def _looks_at_all(options: argparse.Namespace) -> bool:
+    """Tell whether a command only looks, and neither a database nor one process is named."""
+    is_one = any(getattr(options, name, None) is not None for name in ("database", "process"))
+    return bool(getattr(options, "looks", False)) and not is_one
 
 
 def _command(options: argparse.Namespace) -> int:

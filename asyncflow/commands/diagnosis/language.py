@@ -14,6 +14,9 @@ _CHINESE: Mapping[str, str] = {
     "mend:": "处理：",
     "see: ": "参见：",
     "next:": "下次：",
+    "the process at {url} is at work": "{url} 的进程在工作",
+    "the process at {url} is not at work: {reason}": "{url} 的进程不在工作：{reason}",
+    "not at work in the database {name}: {reason}": "在数据库 {name} 中不在工作：{reason}",
 }
 _WORDS = {"zh": _CHINESE}
 Say = Callable[[str], str]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from asyncflow.errors import OptionError
 from asyncflow.text import a_type_of
 
 COMPRESSIONS = ("gzip", "lz4", "snappy", "zstd")
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_GIVE_SERVERS = "give host:port, several by commas or as a list"
 MIN_TIMEOUT_SECONDS = 1.0
 MAX_TIMEOUT_SECONDS = 300.0
 
@@ -82,11 +85,19 @@ class KafkaSettings:
 
 def server_list(bootstrap_servers: str | Sequence[str]) -> str:
     """Return the servers as one comma-separated text; raise OptionError for one that is no host:port."""
-    servers = bootstrap_servers if isinstance(bootstrap_servers, str) else ",".join(bootstrap_servers)
+    listed: Any = [bootstrap_servers] if isinstance(bootstrap_servers, str) else bootstrap_servers
+    if not isinstance(listed, Iterable) or not all(isinstance(server, str) for server in listed):
+        raise OptionError(f"bootstrap_servers is {a_type_of(bootstrap_servers)}; {_GIVE_SERVERS}")
+    servers = ",".join(listed)
     for server in servers.split(","):
+        protocol, is_url, _ = server.strip().rpartition("://")
         _, colon, port = server.strip().rpartition(":")
         if not server.strip() or (colon and not port.isdigit() and not port.endswith("]")):
-            raise OptionError(f"bootstrap_servers={servers!r} is refused: give host:port, several by commas")
+            raise OptionError(f"bootstrap_servers={servers!r} is refused: {_GIVE_SERVERS}")
+        if is_url and protocol.upper() not in _PROTOCOLS:
+            raise OptionError(
+                f"bootstrap_servers={servers!r} is refused: {protocol!r} is no protocol of Kafka's; {_GIVE_SERVERS}"
+            )
     return servers
 
 

@@ -51,7 +51,7 @@ class ZooKeeper:
 
     def __post_init__(self) -> None:
         """Refuse what leads nowhere."""
-        if not isinstance(self.hosts, str) or not self.hosts.strip():
+        if not isinstance(self.hosts, str) or not self.hosts.strip() or "://" in self.hosts:
             raise OptionError(f"hosts is {shown(self.hosts)}; give text, such as 'zk1:2181,zk2:2181,zk3:2181'")
         segments = self.namespace.split("/") if isinstance(self.namespace, str) else [""]
         if not {"", ".", "..", "zookeeper"}.isdisjoint(segments):

@@ -177,6 +177,9 @@ class Signature:
         if name in RESERVED:
             remedy = f"{name} is an option: task.options({name}=...), or an argument of outbox.enqueue() itself"
             return InvalidArgumentsError(f"{self._name}() has no argument {name!r}; {remedy}", name)
+        if name in ("max_retries", "then"):
+            remedy = f"{name} is an option: task.options({name}=...).enqueue(session, ...)"
+            return InvalidArgumentsError(f"{self._name}() has no argument {name!r}; {remedy}", name)
         near = nearest(name, [*self._names, *RESERVED])
         return InvalidArgumentsError(f"{self._name}() has no argument {name!r}{near}; it takes {self._all()}", name)
 

@@ -86,6 +86,11 @@ class HandlerType(TaskType):
         handler = function_of(handler)
         if not callable(handler):
             raise OptionError(f"the handler of {self.name!r} is {shown(handler)}; give a function or coroutine")
+        if isinstance(handler, type):
+            raise OptionError(
+                f"the handler of {self.name!r} is the class {handler.__qualname__}: to call it makes an instance, and "
+                f"does no work; give a function or coroutine, or an instance that can be called"
+            )
         if is_generator(handler):
             raise OptionError(
                 f"the handler of {self.name!r} is a generator, whose body nobody would run; "

@@ -1,0 +1,116 @@
+"""What a developer in a hurry gets wrong in the first hour is told with the field, the fault and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import MetaData, create_engine, func, select
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+
+from asyncflow import Outbox, Scheduler
+from asyncflow.errors import AsyncflowError
+from asyncflow.integrations.kafka import KafkaPublisher
+from asyncflow.integrations.zookeeper import ZooKeeper
+
+engine = create_engine("sqlite://")
+metadata = MetaData()
+outbox = Outbox(metadata)
+outbox.message("user.registered")
+
+
+@outbox.task
+def pay(order_id: int, note: str = "") -> None: ...
+
+
+# Type checkers refuse most of these calls; whoever has none is told when they are made.
+loose: Any = outbox
+loose_pay: Any = pay
+loose_outbox: Any = Outbox
+loose_scheduler: Any = Scheduler
+loose_kafka: Any = KafkaPublisher
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Pays:
+    def __call__(self, order_id: int) -> None: ...
+
+
+def declared(**options: Any) -> Any:
+    return loose.task(**options)
+
+
+def enqueued(**arguments: Any) -> Callable[[Session], object]:
+    return lambda session: loose.enqueue(session, pay, **arguments)
+
+
+def published(*given: Any, **options: Any) -> Callable[[Session], object]:
+    return lambda session: loose.publish(session, *given, **options)
+
+
+MISTAKES: dict[str, tuple[Callable[[Session], object], str]] = {
+    "a text for a number": (enqueued(order_id="1"), "order_id is '1', a str; pay() takes int"),
+    "a bool for a number": (enqueued(order_id=True), "order_id is True, a bool; pay() takes int"),
+    "an argument left out": (enqueued(), "pay() needs order_id; give order_id=…"),
+    "an argument misspelt": (enqueued(ordr_id=1), "did you mean 'order_id'"),
+    "an option misspelt": (enqueued(order_id=1, delay_second=3), "did you mean 'delay_seconds'"),
+    "an option of options()": (enqueued(order_id=1, max_retries=3), "task.options(max_retries=...).enqueue("),
+    "a negative delay": (enqueued(order_id=1, delay_seconds=-1), "delay_seconds is -1; give seconds from 0"),
+    "a bool for a delay": (enqueued(order_id=1, delay_seconds=True), "delay_seconds is True; give seconds"),
+    "an empty key": (enqueued(order_id=1, key=""), "key is '': empty; give text of 1 to 255 characters"),
+    "a time without a zone": (enqueued(order_id=1, run_at=datetime(2026, 1, 1)), "give a datetime with a time zone"),
+    "a huge argument": (enqueued(order_id=1, note="x" * 2_000_000), "the limit is 997952; publish a reference"),
+    "a type misspelt": (published("user.registred", {}), "did you mean 'user.registered'"),
+    "no payload": (published("user.registered"), "payload of 'user.registered' is None; give one"),
+    "a key that is None": (published("user.registered", {None: 1}), "payload: Dict key must be str; give"),
+    "a number in a header": (published("user.registered", {}, headers={"a": 1}), "header 'a' is 1; give text"),
+    "an engine": (lambda _: loose_pay.enqueue(engine, 1), "opened from this Engine"),
+    "a sessionmaker": (lambda _: loose_pay.enqueue(sessionmaker(engine), 1), "opened from this sessionmaker"),
+    "Celery's verb": (lambda _: loose_pay.delay(order_id=1), "use enqueue(session, ...)"),
+    "a lambda": (lambda _: loose.task(lambda order_id: None), "has no name; use outbox.task('name')(handler)"),
+    "an instance": (lambda _: loose.task(Pays()), "has no name; use outbox.task('name')(handler)"),
+    "a class": (lambda _: loose.task(Pays), "the class Pays: to call it makes an instance, and does no work"),
+    "a name by keyword": (lambda _: declared(name="pay"), "the name comes first: outbox.task('name')"),
+    "an option of each task": (lambda _: declared(priority=1), "task.options(priority=...).enqueue(session, ...)"),
+    "an option of messages": (lambda _: declared(topic="a"), "'topic' (it is of outbox.message())"),
+    "a crontab line": (lambda _: declared(cron="* * * * *"), "outbox.periodic(task, "),
+    "another's time limit": (lambda _: declared(timeout=3), "it is max_processing_time_seconds here"),
+    "an option of each message": (
+        lambda _: loose.message("a", key="b"),
+        "outbox.publish(session, type, payload, key=...)",
+    ),
+    "an option of handlers": (lambda _: loose.message("a", concurrency=1), "it is of outbox.task()"),
+    "the declarative base": (lambda _: loose_outbox(Base), "give a MetaData, such as Base.metadata"),
+    "two outboxes that differ": (lambda _: loose_outbox(metadata, shard_count=8), "another Outbox on the same tables"),
+    "a URL for the engine": (
+        lambda _: loose_scheduler("sqlite://", outbox, {}),
+        "give an Engine, from create_engine()",
+    ),
+    "an address for a publisher": (
+        lambda _: loose_scheduler(engine, outbox, {"kafka": "localhost:9092"}),
+        "the publisher of 'kafka' is 'localhost:9092'; give",
+    ),
+    "no address of Kafka": (lambda _: loose_kafka(None), "bootstrap_servers is a NoneType; give host:port"),
+    "a URL for Kafka": (lambda _: loose_kafka("kafka://localhost:9092"), "'kafka' is no protocol of Kafka's; give"),
+    "a URL for ZooKeeper": (lambda _: ZooKeeper("zk://localhost:2181"), "give text, such as 'zk1:2181"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_of_the_first_hour_is_told_with_its_remedy_and_writes_nothing(mistake: str) -> None:
+    make, told = MISTAKES[mistake]
+    metadata.create_all(engine)
+    with Session(engine) as session, session.begin():
+        with pytest.raises((AsyncflowError, AttributeError)) as refused:
+            make(session)
+        assert told in str(refused.value)
+        assert session.scalar(select(func.count()).select_from(outbox.tasks)) == 0
+
+
+def test_two_outboxes_that_agree_may_share_their_tables() -> None:
+    assert Outbox(metadata).tasks is outbox.tasks
