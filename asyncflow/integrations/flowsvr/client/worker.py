@@ -34,8 +34,8 @@ class ServiceWorker(LoneWorker):
     is: then it is a Scheduler, whose engine they work on; the scheduler itself is not started. ``options`` are the
     fields of ClientSettings.
 
-    Raises OptionError or UnknownOptionError; ``start`` also TablesMissingError, and ServiceRefusedError for a token that
-    the service does not know.
+    Raises OptionError or UnknownOptionError; ``start`` also TablesMissingError, and ServiceRefusedError for a token
+    that the service does not know.
     """
 
     def __init__(
