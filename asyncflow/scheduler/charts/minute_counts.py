@@ -12,6 +12,7 @@ from asyncflow.events import ClaimsRanOut, Event, ForksNothing, TaskFailed, Task
 SUCCEEDED, FAILED, RETRIED = "succeeded", "failed", "retried"
 _SLICE_SECONDS = 10  # so far apart may be what is put into one minute and what happened in it
 _MOST_SLICES = 720  # of a process that counts and never writes
+_COUNTED = (TasksSettled, TaskRetried, TaskFailed, ClaimsRanOut)
 
 Key = tuple[str, str]  # a task type, and what became of it
 Slice = tuple[float, Counter[Key]]  # when it was, on the monotonic clock, and what was counted then
@@ -31,6 +32,10 @@ class MinuteCounts(ForksNothing):
         """Begin at nothing, with a lock that nobody holds: in the child of a fork a thread of the parent may."""
         self._lock = threading.Lock()
         self._slices: dict[int, Counter[Key]] = {}
+
+    def takes(self, kind: type[Event]) -> bool:
+        """Tell whether it counts events of a kind."""
+        return kind in _COUNTED
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
