@@ -90,7 +90,7 @@ class EventLog(ForksNothing):
 
     def takes(self, kind: type[Event]) -> bool | Gate:
         """Take what happens all the time where DEBUG is wanted, and all else; what is made of it is its own affair."""
-        is_as_written = type(self) is EventLog
+        is_as_written = type(self).__call__ is EventLog.__call__
         return partial(self._logger.isEnabledFor, logging.DEBUG) if is_as_written and kind in _QUIET else True
 
     def __call__(self, event: Event) -> None:
