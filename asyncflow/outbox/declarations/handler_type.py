@@ -165,6 +165,9 @@ def function_of(given: Any) -> Any:
     return given.handler if isinstance(given, StandsForHandler) else given
 
 
+Handled = Callable[..., Any] | HandlerType | str  # a handler, its type, or the type's name
+
+
 class HandlerTypes(TaskTypes[HandlerType]):
     """Hold the declared handler types by name; the handler itself names its type, too."""
 
