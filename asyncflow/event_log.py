@@ -15,7 +15,8 @@ from uuid import UUID
 
 from asyncflow import events
 from asyncflow.errors import TaskServiceError
-from asyncflow.events import Event, ForksNothing, Gate, Hook, Hooks
+from asyncflow.events import Event, ForksNothing, Hook, Hooks
+from asyncflow.events.hooks import Gate
 from asyncflow.leash import Leash
 from asyncflow.outbox.declarations.signals import HandlerSignal
 from asyncflow.repeats import AWAY, Repeats, is_expected, kind_of

@@ -5,7 +5,7 @@ The core never counts and never writes a log; metrics, the tests' signals and th
 
 from asyncflow.events.cluster_events import MembersChanged, OwnershipChanged, ShardsHandedOver
 from asyncflow.events.event import Event
-from asyncflow.events.hooks import ForksNothing, Gate, Hook, Hooks
+from asyncflow.events.hooks import ForksNothing, Hook, Hooks
 from asyncflow.events.job_events import JobFailed, JobFailedOver, JobFenced, JobItemFinished, JobStopped
 from asyncflow.events.life_events import SchedulerStarted, SchedulerStopped, WorkerStarted, WorkerStopped
 from asyncflow.events.loop_events import LoopRestarted, StepFailed, StepRecovered, TickMisfired
@@ -59,7 +59,6 @@ __all__ = [
     "ConfigurationIgnored",
     "Event",
     "ForksNothing",
-    "Gate",
     "HandlerFailedLate",
     "Hook",
     "Hooks",

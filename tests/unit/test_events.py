@@ -12,7 +12,8 @@ import pytest
 
 from asyncflow import events
 from asyncflow.errors import OptionError
-from asyncflow.events import Event, ForksNothing, Gate, Hooks, TickMisfired, UnknownTypeSeen
+from asyncflow.events import Event, ForksNothing, Hooks, TickMisfired, UnknownTypeSeen
+from asyncflow.events.hooks import Gate
 
 KINDS = [kind for _, kind in inspect.getmembers(events, inspect.isclass) if issubclass(kind, Event)]
 

@@ -48,8 +48,8 @@ class Parts(NamedTuple):
 class LoneWorker(Startable):
     """Have handlers do tasks that come from elsewhere; from ``start`` to ``stop``, not again.
 
-    ``place`` tells people where they come from. In the child of a fork it is a worker of its own; one that the parent
-    has started is the parent's alone.
+    ``place`` tells people where they come from. Any thread may start or stop it. In the child of a fork it is a worker
+    of its own; one that the parent has started is the parent's alone.
     """
 
     def __init__(self, settings: WorkerSettings, name: str | None, place: str, hooks: Iterable[Hook]) -> None:
