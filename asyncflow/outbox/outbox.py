@@ -28,7 +28,7 @@ from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, cal
 from asyncflow.outbox.options import refuse_keywords, require_place, require_whole
 from asyncflow.outbox.outcome.follow_up import following, with_follow_up
 from asyncflow.outbox.outcome.telling import with_telling
-from asyncflow.outbox.rolling.numbered_tables import NumberedTables
+from asyncflow.outbox.rolling.numbered_tables import numbered_tables_of
 from asyncflow.outbox.rolling.roll_over import RollOver
 from asyncflow.outbox.rolling.shelf import Shelf
 from asyncflow.outbox.routing.databases import Databases
@@ -40,7 +40,6 @@ from asyncflow.outbox.unique.keys import Keys
 from asyncflow.outbox.unique.unique_keys import unique_key_of, with_unique_key
 from asyncflow.outbox.writing.awaiting import Awaiting
 from asyncflow.outbox.writing.writer import Writer
-from asyncflow.text import shown
 
 if TYPE_CHECKING:
     from typing_extensions import Never
@@ -100,14 +99,9 @@ class Outbox(Awaiting, Declaring, LookUp, Routing):
         require_whole("shard_count", shard_count, 1, 32_767)
         require_whole("max_message_bytes", max_message_bytes, 1, 2**31 - 1)
         require_whole("context_row_bytes", context_row_bytes, 0, MOST_CONTEXT_ROW_BYTES)
-        self.tables = its = Tables.of(metadata, prefix, schema)
-        self.numbered_tables = _numbered_tables(its, prefix, roll_over)
+        self._take(its := Tables.of(metadata, prefix, schema))
+        self.numbered_tables = numbered_tables_of(its.tasks, prefix, roll_over)
         self.shelf = Shelf(its.tasks, self.numbered_tables)
-        self.tasks, self.contexts, self.turns, self.parked_keys = its.tasks, its.contexts, its.turns, its.parked_keys
-        self.shards, self.instances, self.jobs = its.shards, its.instances, its.jobs
-        self.dedupe_entries, self.unique_entries = its.dedupe_entries, its.unique_entries
-        self.periodic_entries = its.periodic_entries
-        self.schedule_cfgs, self.audit_entries, self.charts = its.schedule_cfgs, its.audit_entries, its.charts
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
         self.context_row_bytes = context_row_bytes
@@ -122,6 +116,14 @@ class Outbox(Awaiting, Declaring, LookUp, Routing):
         remember(self)
         self._read_from(self.shelf, self.contexts, self.handler_types)
         self._writer = Writer(self.tables, self.task_types, self.bell, self.hooks)
+
+    def _take(self, its: Tables) -> None:
+        self.tables = its
+        self.tasks, self.contexts, self.turns, self.parked_keys = its.tasks, its.contexts, its.turns, its.parked_keys
+        self.shards, self.instances, self.jobs = its.shards, its.instances, its.jobs
+        self.dedupe_entries, self.unique_entries = its.dedupe_entries, its.unique_entries
+        self.periodic_entries = its.periodic_entries
+        self.schedule_cfgs, self.audit_entries, self.charts = its.schedule_cfgs, its.audit_entries, its.charts
 
     def publish(
         self,
@@ -276,13 +278,3 @@ class Outbox(Awaiting, Declaring, LookUp, Routing):
 
     def _add_within(self, task_type: TaskType, rows: list[dict[str, Any]], add: Add) -> list[Enqueued]:
         return add_within(self.hooks.around_enqueue, Enqueuing.of(task_type, rows, self._door), add)
-
-
-def _numbered_tables(tables: Tables, prefix: str, roll_over: Any) -> NumberedTables | None:
-    if roll_over is None:
-        return None
-    if not isinstance(roll_over, RollOver):
-        raise OptionError(
-            f"roll_over is {shown(roll_over)}; give a RollOver, such as RollOver(rows=1_000_000), or None"
-        )
-    return NumberedTables(tables.tasks, prefix, roll_over)
