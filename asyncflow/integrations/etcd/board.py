@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -65,7 +66,7 @@ class EtcdBoard:
         self._put.pop(job, None)
         for first in range(0, len(keys), _JOBS_AT_ONCE):
             asked = [questions.deleting(key) for key in keys[first : first + _JOBS_AT_ONCE]]
-            self._members.ask(lambda client, asked=asked: questions.asked(client, asked))  # type: ignore[misc]
+            self._members.ask(partial(questions.asked, questions=asked))
 
     def close(self) -> None:
         """Disconnect."""
@@ -78,7 +79,7 @@ class EtcdBoard:
             some = jobs[first : first + _JOBS_AT_ONCE]
             wanted = {job: _Put(lease, held_text(signs[job].held)) for job in some}
             asked = [one for job in some for one in self._questions(job, instance, wanted[job])]
-            answers = self._members.ask(lambda client, asked=asked: questions.asked(client, asked))  # type: ignore[misc]
+            answers = self._members.ask(partial(questions.asked, questions=asked))
             for job, answer in zip(some, answers, strict=True):
                 texts[job] = self._taken_in(job, answer)
                 if texts[job].get(instance, _GONE) != _GONE and self._held[job].get(instance) == wanted[job].held:

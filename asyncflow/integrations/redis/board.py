@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -62,7 +63,7 @@ class RedisBoard:
     def take_down(self, job: str, instances: Collection[str]) -> None:
         """Delete the fields of these."""
         for key in (self._signs(job), self._held(job)):
-            self._ask(lambda client, key=key: client.hdel(key, *instances))  # type: ignore[misc]
+            self._ask(partial(_deleted, key=key, fields=instances))
 
     def close(self) -> None:
         """Disconnect."""
@@ -90,6 +91,10 @@ class RedisBoard:
 def _by_name(answer: list[bytes]) -> dict[str, str]:
     texts = [_text(one) for one in answer]
     return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _deleted(client: Any, key: str, fields: Collection[str]) -> Any:
+    return client.hdel(key, *fields)
 
 
 def _text(answer: bytes) -> str:
