@@ -11,8 +11,8 @@ from asyncflow.callables import is_coroutine, is_generator
 from asyncflow.errors import InvalidArgumentsError, OptionError, UnknownTaskTypeError
 from asyncflow.outbox.arguments.signature import Signature
 from asyncflow.outbox.declarations.around import Around
-from asyncflow.outbox.declarations.task_type import TaskType, TaskTypes, require_limit, require_seconds
-from asyncflow.outbox.options import NO_OPTION, require_whole
+from asyncflow.outbox.declarations.task_type import TaskType, TaskTypes, require_limit
+from asyncflow.outbox.options import NO_OPTION, require_seconds, require_whole
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.outbox.transaction import engine_loops
 from asyncflow.text import require_text, shown

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 from asyncflow.errors import ConnectionSilentError, OptionError, WrongTargetError
 from asyncflow.outbox import queries
 from asyncflow.outbox.declarations.handler_type import HandlerType
-from asyncflow.outbox.declarations.task_type import require_seconds
 from asyncflow.outbox.lines.connecting import connected
 from asyncflow.outbox.lines.limits import Limits
+from asyncflow.outbox.options import require_seconds
 from asyncflow.outbox.rolling.shelf import Shelf
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import RESULT_STAGE

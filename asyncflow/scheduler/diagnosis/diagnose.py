@@ -8,8 +8,8 @@ from dataclasses import replace
 from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.declarations.task_type import require_number
 from asyncflow.outbox.lines.limits import OF_A_COMMAND
+from asyncflow.outbox.options import require_number
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.diagnosis.finding import Finding, Severity, in_order
 from asyncflow.scheduler.diagnosis.instances import findings_of_claims, findings_of_instances

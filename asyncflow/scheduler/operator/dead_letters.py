@@ -15,11 +15,10 @@ from sqlalchemy import Connection, Engine, Row
 from asyncflow.errors import OptionError, PayloadTooLargeError, TaskNotFoundError
 from asyncflow.events import Hook, Hooks
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.declarations.task_type import require_number
 from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.encryption.marks import is_encrypted
 from asyncflow.outbox.look_up.cursor import Cursor, cursor_of
-from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.options import require_number, require_whole
 from asyncflow.outbox.outcome.telling import is_told
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries as cluster_queries
