@@ -12,7 +12,7 @@ from asyncflow.integrations.etcd import questions
 from asyncflow.integrations.etcd.extras import etcd3gw
 from asyncflow.integrations.etcd.members import Members
 from asyncflow.integrations.etcd.questions import Question
-from asyncflow.scheduler.cluster.signs.board import Held, Sign, held_of, held_text
+from asyncflow.scheduler.cluster.signs.board import HeldItems, Sign, held_of, held_text
 
 # Of a job, so that no transaction has more operations than etcd allows (128).
 _JOBS_AT_ONCE = 40
@@ -55,7 +55,7 @@ class EtcdBoard:
         lost = {job: sign for job, sign in signs.items() if job not in self._put}
         return texts | self._told(instance, lost, lease)
 
-    def held_by(self, job: str, signs: Mapping[str, str]) -> dict[str, Held]:
+    def held_by(self, job: str, signs: Mapping[str, str]) -> dict[str, HeldItems]:
         """Return what the last look has read, together with the signs."""
         read = self._held.get(job, {})
         return {name: held_of(read[name]) for name in signs if name in read}

@@ -17,7 +17,7 @@ from asyncflow.integrations.opensearch.server import SearchServer
 from asyncflow.integrations.opensearch.settings import OpenSearchSettings
 from asyncflow.scheduler.publishing.publisher import Record, Unavailable
 from asyncflow.scheduler.publishing.sessions.loop_session import LoopSession
-from asyncflow.scheduler.publishing.sessions.suspects import Finding
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement
 
 T = TypeVar("T")
 UNSENT = Unavailable("not sent, as the time was over before its turn came")
@@ -54,14 +54,16 @@ class OpenSearchSession(LoopSession):
         if fault := judge_template(status, content, name, host):
             raise UnreachableError(fault)
 
-    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
+    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
         settings = self._settings
         made = [action_of(record, settings.version_field, settings.max_bulk_bytes) for record in batch]
         actions = [one for one in made if isinstance(one, Action)]
-        findings = iter([one for part in bulks(actions, settings.max_bulk_bytes) for one in self._send(part, deadline)])
-        return [next(findings) if isinstance(one, Action) else one for one in made]
+        judgements = iter(
+            [one for part in bulks(actions, settings.max_bulk_bytes) for one in self._send(part, deadline)]
+        )
+        return [next(judgements) if isinstance(one, Action) else one for one in made]
 
-    def _send(self, actions: Sequence[Action], deadline: float) -> list[Finding]:
+    def _send(self, actions: Sequence[Action], deadline: float) -> list[Judgement]:
         if self._is_ending or monotonic() >= deadline:
             return [Unavailable(CLOSED) if self._is_ending else UNSENT] * len(actions)
         body, host = b"".join(action.body for action in actions), self._server.place.host

@@ -8,7 +8,7 @@ from asyncflow.integrations.webhooks.courier import Courier
 from asyncflow.integrations.webhooks.posts import Post, PostMaker
 from asyncflow.scheduler.publishing.publisher import Record
 from asyncflow.scheduler.publishing.sessions.loop_session import LoopSession
-from asyncflow.scheduler.publishing.sessions.suspects import Finding
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement
 
 
 class WebhookSession(LoopSession):
@@ -19,7 +19,7 @@ class WebhookSession(LoopSession):
         self._maker = maker
         self._courier = courier
 
-    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
+    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
         made = self._maker.make_all(batch)
         posts = [one for one in made if isinstance(one, Post)]
         outcomes = iter(self._run(self._courier.deliver(posts, deadline)) if posts else ())
