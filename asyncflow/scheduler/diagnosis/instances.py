@@ -59,7 +59,7 @@ def _clocks(sight: Sight) -> Iterator[Finding]:
             )
 
 
-class _Told(NamedTuple):
+class _TroubleTold(NamedTuple):
     """Hold what a trouble is called, what it comes of, and what mends it."""
 
     code: Code
@@ -80,7 +80,7 @@ def _trouble(name: str, trouble: ToldTrouble) -> Iterator[Finding]:
         )
 
 
-def _told_of(name: str, trouble: ToldTrouble) -> _Told | None:
+def _told_of(name: str, trouble: ToldTrouble) -> _TroubleTold | None:
     """Return what is told of a trouble; None of one that a later version may have."""
     if trouble.name == FENCED:
         cause = say(
@@ -89,7 +89,7 @@ def _told_of(name: str, trouble: ToldTrouble) -> _Told | None:
             count=trouble.count,
             instance=name,
         )
-        return _Told(Code.WRITES_FENCED, cause, "asyncflow instances list")
+        return _TroubleTold(Code.WRITES_FENCED, cause, "asyncflow instances list")
     if trouble.name == POOL:
         cause = say(
             "Loops of {instance} waited {count} times in vain for a connection of the pool: it is too small, or "
@@ -98,7 +98,7 @@ def _told_of(name: str, trouble: ToldTrouble) -> _Told | None:
             count=trouble.count,
         )
         remedy = say("create_engine(..., pool_size=20)  # or give the scheduler an engine of its own")
-        return _Told(Code.POOL_TOO_SMALL, cause, remedy)
+        return _TroubleTold(Code.POOL_TOO_SMALL, cause, remedy)
     if trouble.name == ARCHIVE:
         cause = say(
             "{instance} can archive nothing, so it deletes and drops nothing: {error}.",
@@ -106,7 +106,7 @@ def _told_of(name: str, trouble: ToldTrouble) -> _Told | None:
             error=trouble.error,
         )
         remedy = say("df -h DIRECTORY  # make room, or give the right to write; it goes on by itself")
-        return _Told(Code.ARCHIVE_HELD_UP, cause, remedy)
+        return _TroubleTold(Code.ARCHIVE_HELD_UP, cause, remedy)
     return None
 
 
