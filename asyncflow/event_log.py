@@ -8,6 +8,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from uuid import UUID
 from asyncflow import events
 from asyncflow.errors import TaskServiceError
 from asyncflow.events import Event, ForksNothing, Hook, Hooks
+from asyncflow.events.hooks import Gate
 from asyncflow.leash import Leash
 from asyncflow.outbox.declarations.signals import HandlerSignal
 from asyncflow.repeats import AWAY, Repeats, is_expected, kind_of
@@ -86,6 +88,11 @@ class EventLog(ForksNothing):
         self._logger = logger or logging.getLogger("asyncflow")
         self._repeats = Repeats()
         self._told: OrderedDict[tuple[UUID, int], None] = OrderedDict()  # attempts whose failure has its line
+
+    def takes(self, kind: type[Event]) -> bool | Gate:
+        """Take what happens all the time where DEBUG is wanted, and all else; what is made of it is its own affair."""
+        is_as_written = type(self).__call__ is EventLog.__call__
+        return partial(self._logger.isEnabledFor, logging.DEBUG) if is_as_written and kind in _QUIET else True
 
     def __call__(self, event: Event) -> None:
         """Log the event."""

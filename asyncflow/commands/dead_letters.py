@@ -17,11 +17,12 @@ from asyncflow.commands.terminal.progress import progress
 from asyncflow.errors import OptionError
 from asyncflow.events import Event, TasksChanged
 from asyncflow.outbox import Status
-from asyncflow.outbox.declarations.task_type import require_number
+from asyncflow.outbox.options import require_number
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.diagnosis.letters import LetterGroup, letter_groups
 from asyncflow.scheduler.operator.by_hand.notes import Note, Notes
-from asyncflow.scheduler.operator.dead_letters import Changed, DeadLetterPage
+from asyncflow.scheduler.operator.changing.batches import Changed
+from asyncflow.scheduler.operator.dead_letters import DeadLetterPage
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState
 from asyncflow.text import printable
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, overload
 from asyncflow.errors import OptionError
 from asyncflow.outbox.declarations.around import Around, AroundFactory
 from asyncflow.outbox.declarations.cloud_events import CloudEvents, require_events
-from asyncflow.outbox.declarations.handler_type import HandlerType, HandlerTypes, function_of
+from asyncflow.outbox.declarations.handler_type import Handled, HandlerType, HandlerTypes, function_of
 from asyncflow.outbox.declarations.option_types import HandlerOptions, MessageOptions, PeriodicOptions
 from asyncflow.outbox.declarations.periodic_task import DUE_TIME, PeriodicTask
 from asyncflow.outbox.declarations.task_type import MessageType, TaskTypes
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from asyncflow.outbox.declarations.handler_type import Enclose
-
-    Handled = Callable[..., Any] | HandlerType | str
 
 _TYPE_OPTIONS = field_names(MessageType, but=("name",))
 _HANDLER_OPTIONS = field_names(HandlerType, but=("name",))

@@ -23,3 +23,9 @@ def shard_of(task_id: uuid.UUID, shard_count: int) -> int:
 def shard_of_key(key: str, shard_count: int) -> int:
     """Return ``hash(key) modulo shard_count``, the same in every process: all tasks of a key are in one shard."""
     return zlib.crc32(key.encode()) % shard_count
+
+
+def new_place(shard_count: int, key: str | None) -> tuple[uuid.UUID, int]:
+    """Return a new task's id and its shard, which the key decides where there is one."""
+    task_id = new_id()
+    return task_id, shard_of_key(key, shard_count) if key else shard_of(task_id, shard_count)

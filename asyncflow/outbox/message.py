@@ -24,7 +24,7 @@ from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS, NO_TIME, Instant
 from asyncflow.outbox.declarations.option_types import Follows
 from asyncflow.outbox.declarations.task_type import MAX_RETRIES, MessageType, TaskType
-from asyncflow.outbox.ids import new_id, shard_of, shard_of_key
+from asyncflow.outbox.ids import new_place
 from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH
@@ -122,18 +122,18 @@ def row_of(message: Message, task_type: TaskType, door: Door) -> dict[str, Any]:
     key = None if message.key is None else require_text("key", message.key, KEY_LENGTH, InvalidKeyError)
     body, headers = _body_and_headers(message, task_type)
     _require_size(message, body, headers, door.max_message_bytes - event_bytes(task_type, body, key, headers))
-    task_id = new_id()
     delay = _delay(message.delay_seconds)
     is_ordered = isinstance(task_type, MessageType) and task_type.ordered
     if is_ordered:
         _require_order(message, task_type.name)
+    task_id, shard = new_place(door.shard_count, key if is_ordered else None)
     if isinstance(task_type, MessageType) and task_type.captured:
         _require_now(message, task_type.name)
     return {
         "id": task_id,
         "task_type": task_type.name,
         "task_key": key,
-        "shard": shard_of_key(key, door.shard_count) if is_ordered and key else shard_of(task_id, door.shard_count),
+        "shard": shard,
         "status": int(Status.PENDING),
         "priority": _priority(message.priority),
         # Never earlier than the row may be fetched: a page would otherwise read rows that it must skip.

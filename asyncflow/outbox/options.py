@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import MetaData
 
 from asyncflow.errors import OptionError, UnknownOptionError
+from asyncflow.outbox.clock import MAX_DELAY_SECONDS
 from asyncflow.text import shown
 
 _NO_NAME = re.compile(r"[^\w$-]")  # what a table's name would have to be quoted for in a hint or a log
@@ -56,6 +57,27 @@ def require_whole(name: str, value: Any, least: int, most: int) -> None:
     """Raise OptionError unless ``value`` is a whole number from ``least`` to ``most``."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise OptionError(f"{name} is {shown(value)}; give a whole number from {least} to {most}")
+
+
+def require_number(name: str, value: Any, least: float, most: float) -> None:
+    """Raise OptionError unless ``value`` is a number from ``least`` to ``most``."""
+    if not is_number(value) or not least <= value <= most:
+        raise OptionError(f"{name} is {shown(value)}; give a number from {_plain(least)} to {_plain(most)}")
+
+
+def require_seconds(name: str, value: Any, least: float, most: float = MAX_DELAY_SECONDS) -> None:
+    """Raise OptionError unless ``value`` is a number of seconds from ``least`` to ``most``."""
+    if not is_number(value) or not least <= value <= most:
+        raise OptionError(f"{name} is {shown(value)}; give seconds from {_plain(least)} to {_plain(most)}")
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether it is one, and no truth value."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _plain(bound: float) -> str:
+    return f"{bound:.15g}"  # no exponent, which people would have to work out
 
 
 def require_place(metadata: Any, prefix: Any, schema: Any) -> None:

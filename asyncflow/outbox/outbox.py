@@ -28,34 +28,30 @@ from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, cal
 from asyncflow.outbox.options import refuse_keywords, require_place, require_whole
 from asyncflow.outbox.outcome.follow_up import following, with_follow_up
 from asyncflow.outbox.outcome.telling import with_telling
-from asyncflow.outbox.rolling.numbered_tables import NumberedTables
+from asyncflow.outbox.rolling.numbered_tables import numbered_tables_of
 from asyncflow.outbox.rolling.roll_over import RollOver
 from asyncflow.outbox.rolling.shelf import Shelf
 from asyncflow.outbox.routing.databases import Databases
 from asyncflow.outbox.routing.routing import Routing
 from asyncflow.outbox.tables import MOST_CONTEXT_ROW_BYTES, Tables
-from asyncflow.outbox.transaction.target import Caller, awaited
+from asyncflow.outbox.transaction.target import Caller
 from asyncflow.outbox.transaction.wakeup import Bell
 from asyncflow.outbox.unique.keys import Keys
 from asyncflow.outbox.unique.unique_keys import unique_key_of, with_unique_key
+from asyncflow.outbox.writing.awaiting import Awaiting
 from asyncflow.outbox.writing.writer import Writer
-from asyncflow.text import shown
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
     from typing_extensions import Never
 
-    from asyncflow.outbox.declarations.handler_type import Enclose, HandlerType
+    from asyncflow.outbox.declarations.handler_type import Enclose, Handled, HandlerType
     from asyncflow.outbox.declarations.task_type import MessageType, TaskType
-    from asyncflow.outbox.declaring import Handled
     from asyncflow.outbox.transaction.target import Target
-
-    AsyncTarget = AsyncSession | async_scoped_session[Any]
 
 CONTEXT_ROW_BYTES = 16 * 1024
 
 
-class Outbox(Declaring, LookUp, Routing):
+class Outbox(Awaiting, Declaring, LookUp, Routing):
     """Write tasks into the caller's transaction; made once, beside the application's tables.
 
     Adds its tables, ``<prefix>task`` and others, to ``metadata``. Thread-safe after the declarations.
@@ -103,14 +99,9 @@ class Outbox(Declaring, LookUp, Routing):
         require_whole("shard_count", shard_count, 1, 32_767)
         require_whole("max_message_bytes", max_message_bytes, 1, 2**31 - 1)
         require_whole("context_row_bytes", context_row_bytes, 0, MOST_CONTEXT_ROW_BYTES)
-        self.tables = its = Tables.of(metadata, prefix, schema)
-        self.numbered_tables = _numbered_tables(its, prefix, roll_over)
+        self._take(its := Tables.of(metadata, prefix, schema))
+        self.numbered_tables = numbered_tables_of(its.tasks, prefix, roll_over)
         self.shelf = Shelf(its.tasks, self.numbered_tables)
-        self.tasks, self.contexts, self.turns, self.parked_keys = its.tasks, its.contexts, its.turns, its.parked_keys
-        self.shards, self.instances, self.jobs = its.shards, its.instances, its.jobs
-        self.dedupe_entries, self.unique_entries = its.dedupe_entries, its.unique_entries
-        self.periodic_entries = its.periodic_entries
-        self.schedule_cfgs, self.audit_entries, self.charts = its.schedule_cfgs, its.audit_entries, its.charts
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
         self.context_row_bytes = context_row_bytes
@@ -126,6 +117,14 @@ class Outbox(Declaring, LookUp, Routing):
         remember(self)
         self._read_from(self.shelf, self.contexts, self.handler_types)
         self._writer = Writer(self.tables, self.task_types, self.bell, self.hooks)
+
+    def _take(self, its: Tables) -> None:
+        self.tables = its
+        self.tasks, self.contexts, self.turns, self.parked_keys = its.tasks, its.contexts, its.turns, its.parked_keys
+        self.shards, self.instances, self.jobs = its.shards, its.instances, its.jobs
+        self.dedupe_entries, self.unique_entries = its.dedupe_entries, its.unique_entries
+        self.periodic_entries = its.periodic_entries
+        self.schedule_cfgs, self.audit_entries, self.charts = its.schedule_cfgs, its.audit_entries, its.charts
 
     def publish(
         self,
@@ -162,30 +161,6 @@ class Outbox(Declaring, LookUp, Routing):
     def publish_once(self, target: Target, task_type: str, message: Message) -> Enqueued:
         """Do what ``publish`` does; tell whether the message is new or its idempotency key was used before."""
         return self._write(target, task_type, listed([message], Message))[0]
-
-    async def publish_async(
-        self,
-        session: AsyncTarget,
-        task_type: str,
-        payload: Any = None,
-        *,
-        key: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        priority: int = 0,
-        delay_seconds: float | timedelta = 0,
-        content_type: str | None = None,
-        idempotency_key: str | None = None,
-        **unknown: Never,
-    ) -> UUID:
-        """Do what ``publish`` does, in an AsyncSession, with an ``idempotency_key`` as well; raises what it raises."""
-        if unknown:
-            refuse_keywords("publish_async()", unknown, self.publish_async)
-        message = Message(payload, key, headers, priority, delay_seconds, content_type, idempotency_key)
-        return (await self.publish_once_async(session, task_type, message)).id
-
-    async def publish_once_async(self, session: AsyncTarget, task_type: str, message: Message) -> Enqueued:
-        """Do what ``publish_once`` does, in an AsyncSession."""
-        return await awaited(session, lambda sync: self.publish_once(sync, task_type, message))
 
     def publish_many(self, target: Target, task_type: str, messages: Iterable[Message]) -> list[UUID]:
         """Add messages of one type to the caller's transaction; return their ids in order.
@@ -229,33 +204,6 @@ class Outbox(Declaring, LookUp, Routing):
         """Do what ``enqueue`` does; tell whether the task is new or was found by its key."""
         return self._call(target, task, listed([call], Call))[0]
 
-    async def publish_many_async(self, session: AsyncTarget, task_type: str, messages: Iterable[Message]) -> list[UUID]:
-        """Do what ``publish_many`` does, in an AsyncSession, with idempotency keys as well."""
-        return await awaited(session, lambda sync: self.publish_many(sync, task_type, messages))
-
-    async def enqueue_async(
-        self,
-        session: AsyncTarget,
-        task: Handled,
-        /,
-        *,
-        key: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        priority: int = 0,
-        delay_seconds: float | timedelta = 0,
-        run_at: datetime | None = None,
-        idempotency_key: str | None = None,
-        unique_key: str | None = None,
-        **arguments: Any,
-    ) -> UUID:
-        """Do what ``enqueue`` does, in an AsyncSession, with keys that are looked up as well; raises what it raises."""
-        call = Call(arguments, key, headers, priority, delay_seconds, run_at, idempotency_key, unique_key=unique_key)
-        return (await self.enqueue_once_async(session, task, call)).id
-
-    async def enqueue_once_async(self, session: AsyncTarget, task: Handled, call: Call) -> Enqueued:
-        """Do what ``enqueue_once`` does, in an AsyncSession."""
-        return await awaited(session, lambda sync: self.enqueue_once(sync, task, call))
-
     def enqueue_many(self, target: Target, task: Handled, calls: Iterable[Call]) -> list[UUID]:
         """Add calls of one handler to the caller's transaction; return the tasks' ids in order.
 
@@ -266,10 +214,6 @@ class Outbox(Declaring, LookUp, Routing):
     def enqueue_many_once(self, target: Target, task: Handled, calls: Iterable[Call]) -> list[Enqueued]:
         """Do what ``enqueue_many`` does; tell of each whether it is new or was found by its key."""
         return self._call(target, task, listed(calls, Call), bulk=True)
-
-    async def enqueue_many_async(self, session: AsyncTarget, task: Handled, calls: Iterable[Call]) -> list[UUID]:
-        """Do what ``enqueue_many`` does, in an AsyncSession, with keys that are looked up as well."""
-        return await awaited(session, lambda sync: self.enqueue_many(sync, task, calls))
 
     def _call(self, given: Any, task: Any, calls: Sequence[Call], *, bulk: bool = False) -> list[Enqueued]:
         caller = Caller.of(given)
@@ -335,13 +279,3 @@ class Outbox(Declaring, LookUp, Routing):
 
     def _add_within(self, task_type: TaskType, rows: list[dict[str, Any]], add: Add) -> list[Enqueued]:
         return add_within(self.hooks.around_enqueue, Enqueuing.of(task_type, rows, self._door), add)
-
-
-def _numbered_tables(tables: Tables, prefix: str, roll_over: Any) -> NumberedTables | None:
-    if roll_over is None:
-        return None
-    if not isinstance(roll_over, RollOver):
-        raise OptionError(
-            f"roll_over is {shown(roll_over)}; give a RollOver, such as RollOver(rows=1_000_000), or None"
-        )
-    return NumberedTables(tables.tasks, prefix, roll_over)

@@ -10,7 +10,6 @@ from typing import Any
 from asyncflow.events import (
     Event,
     ForksNothing,
-    Hook,
     SettleFenced,
     ShardsHandedOver,
     TaskFailed,
@@ -41,13 +40,13 @@ class Counters:
 
 
 _COUNTS = tuple(field.name for field in fields(Counters) if field.name != "breakers")
+_COUNTED = (TasksSettled, TaskRetried, TaskFailed, SettleFenced, ShardsHandedOver)
 
 
 class Tally(ForksNothing):
     """Be the hook that counts; events come on the threads of all relays, of the worker and of the cluster."""
 
     def __init__(self) -> None:
-        self._others: tuple[Hook, ...] = ()
         self.clear()
 
     def clear(self) -> None:
@@ -55,14 +54,12 @@ class Tally(ForksNothing):
         self._lock = threading.Lock()
         self.succeeded = self.retried = self.failed = self.fenced = self.handed_over = 0
 
-    def hand_on_to(self, *others: Hook) -> None:
-        """Hand all events on to them: as hooks of their own they would cost each event twice as much."""
-        self._others = others
+    def takes(self, kind: type[Event]) -> bool:
+        """Tell whether it counts events of a kind."""
+        return kind in _COUNTED
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
-        for other in self._others:
-            other(event)
         match event:
             case TasksSettled():
                 self._add("succeeded", event.succeeded)

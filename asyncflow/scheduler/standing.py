@@ -9,7 +9,7 @@ from typing import Any
 
 from asyncflow.scheduler.alarms import Alarms
 from asyncflow.scheduler.cluster.allocation import Allocation, Fixed, SharedOut
-from asyncflow.scheduler.cluster.bulletin import Bulletin, Telling
+from asyncflow.scheduler.cluster.bulletin import Bulletin, Informant
 from asyncflow.scheduler.cluster.cluster import Cluster
 from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
 from asyncflow.scheduler.cluster.departed import Departed
@@ -56,10 +56,10 @@ class Standing:
         self.types = TypesInForce(outbox, instance.engine, interval, hooks, self.look_anew)
         self.scope = Scope(self.ownership, self.types, self.lookout)
 
-    def publish(self, telling: Telling) -> None:
+    def publish(self, informant: Informant) -> None:
         """Let the instance's row tell this from now on."""
         if self._bulletin is not None:
-            self._bulletin.ask(telling)
+            self._bulletin.ask(informant)
 
     def _registry(self, instance: Instance, rhythm: Rhythm, given: GivenRegistry) -> Registry:
         """Return what was given, or what it makes of the database's, or that by itself."""

@@ -12,7 +12,8 @@ import pytest
 
 from asyncflow import events
 from asyncflow.errors import OptionError
-from asyncflow.events import Event, Hooks, TickMisfired, UnknownTypeSeen
+from asyncflow.events import Event, ForksNothing, Hooks, TickMisfired, UnknownTypeSeen
+from asyncflow.events.hooks import Gate
 
 KINDS = [kind for _, kind in inspect.getmembers(events, inspect.isclass) if issubclass(kind, Event)]
 
@@ -81,3 +82,42 @@ def test_a_hook_that_exits_ends_no_thread_of_ours_and_keeps_no_other_from_its_ev
     assert heard == [TickMisfired("a")]
     with pytest.raises(SystemExit):  # on the main thread it is for the application
         hooks.emit(TickMisfired("b"))
+
+
+class Choosy(ForksNothing):
+    """Take ticks alone, while the gate is open."""
+
+    def __init__(self) -> None:
+        self.asked: list[type[Event]] = []
+        self.is_open = False
+        self.heard: list[Event] = []
+
+    def takes(self, kind: type[Event]) -> bool | Gate:
+        self.asked.append(kind)
+        return (lambda: self.is_open) if kind is TickMisfired else False
+
+    def __call__(self, event: Event) -> None:
+        self.heard.append(event)
+
+
+def test_a_hook_of_ours_is_asked_once_what_it_takes_and_its_gate_at_each_event() -> None:
+    choosy = Choosy()
+    hooks = Hooks([choosy])
+    for is_open in (False, True, False):
+        choosy.is_open = is_open
+        hooks.emit(TickMisfired("relay"))
+        hooks.emit(UnknownTypeSeen("order.paid"))
+    assert choosy.asked == [TickMisfired, UnknownTypeSeen]
+    assert choosy.heard == [TickMisfired("relay")]
+
+
+def test_a_hook_that_is_added_later_hears_of_kinds_that_nobody_took_and_a_removed_one_of_none() -> None:
+    heard: list[Event] = []
+    hooks = Hooks([Choosy()])
+    hooks.emit(UnknownTypeSeen("order.paid"))
+    hooks.add(heard.append)
+    hooks.emit(event := UnknownTypeSeen("order.paid"))
+    with hooks.heard_by(heard.append):
+        hooks.emit(event)
+    hooks.emit(event)
+    assert heard == [event] * 4

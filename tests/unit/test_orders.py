@@ -15,7 +15,7 @@ from tests.unit.test_import_law import ROOT, module_name
 
 ANY_WILL_DO = {
     "asyncflow.outbox.rolling.queries.any_row": "whether there is one",
-    "asyncflow.scheduler.cluster.queries._heads": "one more than are wanted tells that there are too many",
+    "asyncflow.scheduler.cluster.seeing.queries._heads": "one more than are wanted tells that there are too many",
     "asyncflow.scheduler.diagnosis.queries.some_at_work": "whether there is one",
     "asyncflow.scheduler.schema.queries.rows": "how many there are, up to a number",
     "asyncflow.scheduler.schema.queries.with_null": "whether there is one",

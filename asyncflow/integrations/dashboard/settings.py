@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 from asyncflow.errors import OptionError
 from asyncflow.integrations.dashboard.redaction import Redaction
-from asyncflow.outbox.declarations.task_type import require_number
-from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.options import require_number, require_whole
 from asyncflow.text import shown
 
 _DAY = 86400.0

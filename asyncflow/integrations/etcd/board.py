@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -11,7 +12,7 @@ from asyncflow.integrations.etcd import questions
 from asyncflow.integrations.etcd.extras import etcd3gw
 from asyncflow.integrations.etcd.members import Members
 from asyncflow.integrations.etcd.questions import Question
-from asyncflow.scheduler.cluster.signs.board import Held, Sign, held_of, held_text
+from asyncflow.scheduler.cluster.signs.board import HeldItems, Sign, held_of, held_text
 
 # Of a job, so that no transaction has more operations than etcd allows (128).
 _JOBS_AT_ONCE = 40
@@ -54,7 +55,7 @@ class EtcdBoard:
         lost = {job: sign for job, sign in signs.items() if job not in self._put}
         return texts | self._told(instance, lost, lease)
 
-    def held_by(self, job: str, signs: Mapping[str, str]) -> dict[str, Held]:
+    def held_by(self, job: str, signs: Mapping[str, str]) -> dict[str, HeldItems]:
         """Return what the last look has read, together with the signs."""
         read = self._held.get(job, {})
         return {name: held_of(read[name]) for name in signs if name in read}
@@ -65,7 +66,7 @@ class EtcdBoard:
         self._put.pop(job, None)
         for first in range(0, len(keys), _JOBS_AT_ONCE):
             asked = [questions.deleting(key) for key in keys[first : first + _JOBS_AT_ONCE]]
-            self._members.ask(lambda client, asked=asked: questions.asked(client, asked))  # type: ignore[misc]
+            self._members.ask(partial(questions.asked, questions=asked))
 
     def close(self) -> None:
         """Disconnect."""
@@ -78,7 +79,7 @@ class EtcdBoard:
             some = jobs[first : first + _JOBS_AT_ONCE]
             wanted = {job: _Put(lease, held_text(signs[job].held)) for job in some}
             asked = [one for job in some for one in self._questions(job, instance, wanted[job])]
-            answers = self._members.ask(lambda client, asked=asked: questions.asked(client, asked))  # type: ignore[misc]
+            answers = self._members.ask(partial(questions.asked, questions=asked))
             for job, answer in zip(some, answers, strict=True):
                 texts[job] = self._taken_in(job, answer)
                 if texts[job].get(instance, _GONE) != _GONE and self._held[job].get(instance) == wanted[job].held:

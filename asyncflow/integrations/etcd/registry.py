@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from asyncflow.errors import OptionError
 from asyncflow.integrations.etcd.board import EtcdBoard
 from asyncflow.integrations.etcd.members import Members
-from asyncflow.outbox.options import refuse_unknown
+from asyncflow.outbox.options import refuse_unknown, require_seconds
 from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
 from asyncflow.scheduler.cluster.ownership import instance_name
 from asyncflow.scheduler.cluster.registry import Registry
@@ -47,9 +47,8 @@ class EtcdRegistry:
         """Refuse what leads nowhere."""
         if not isinstance(self.namespace, str) or not all(self.namespace.split("/")):
             raise OptionError(f"namespace is {shown(self.namespace)}; give a name, or several with '/' between")
-        seconds, least, most = self.session_timeout_seconds, LEAST_SESSION_SECONDS, LONGEST_SESSION_SECONDS
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds <= most:
-            raise OptionError(f"session_timeout_seconds is {shown(seconds)}; give {least:g} to {most:g} seconds")
+        seconds = self.session_timeout_seconds
+        require_seconds("session_timeout_seconds", seconds, LEAST_SESSION_SECONDS, LONGEST_SESSION_SECONDS)
         refuse_unknown("client_options", self.client_options, CLIENT_OPTIONS)
         if ("cert_cert" in self.client_options) != ("cert_key" in self.client_options):
             raise OptionError("client_options has one of cert_cert and cert_key; give both, or none")

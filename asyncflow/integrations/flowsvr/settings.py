@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.declarations.task_type import require_number
-from asyncflow.outbox.options import field_names, require_whole, settings_of
+from asyncflow.outbox.options import field_names, require_number, require_whole, settings_of
 
 DESTINATION = "flowsvr"  # under which events tell of what a service does
 OnSuccess = Literal["keep", "delete"]

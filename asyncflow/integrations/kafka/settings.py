@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asyncflow.errors import OptionError
+from asyncflow.outbox.options import require_seconds
 from asyncflow.text import a_type_of
 
 COMPRESSIONS = ("gzip", "lz4", "snappy", "zstd")
@@ -65,11 +66,7 @@ class KafkaSettings:
     def __post_init__(self) -> None:
         """Refuse what no client could use."""
         seconds = self.delivery_timeout_seconds
-        if not isinstance(seconds, (int, float)) or not MIN_TIMEOUT_SECONDS <= seconds <= MAX_TIMEOUT_SECONDS:
-            raise OptionError(
-                f"delivery_timeout_seconds={seconds!r} is refused: "
-                f"give {MIN_TIMEOUT_SECONDS:g} to {MAX_TIMEOUT_SECONDS:g} seconds"
-            )
+        require_seconds("delivery_timeout_seconds", seconds, MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS)
         if self.compression is not None:
             _one_of("compression", self.compression, COMPRESSIONS)
         for name, given, kind in (("tls", self.tls, KafkaTls), ("sasl", self.sasl, KafkaSasl)):

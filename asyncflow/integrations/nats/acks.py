@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from asyncflow.integrations.nats.messages import NatsMessage
 from asyncflow.scheduler.publishing.publisher import Rejected
-from asyncflow.scheduler.publishing.sessions.suspects import Finding, Suspect
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement, Suspect
 
 
 class Acks:
@@ -16,7 +16,7 @@ class Acks:
     """
 
     def __init__(self, messages: Mapping[int, NatsMessage], last_number: int) -> None:
-        self.outcomes: dict[int, Finding] = {}  # by the message's place in its batch
+        self.outcomes: dict[int, Judgement] = {}  # by the message's place in its batch
         self.unheard: dict[int, str] = {}  # subjects that nobody listens to, by places
         self.pending = dict(enumerate(messages, last_number + 1))  # places by numbers
         self.last_number = last_number + len(messages)
@@ -27,11 +27,11 @@ class Acks:
         for number, place in list(self.pending.items()):
             yield number, self._messages[place]
 
-    def settle(self, number: int, finding: Finding) -> None:
+    def settle(self, number: int, judgement: Judgement) -> None:
         """Know the answer; the first counts."""
         place = self.pending.pop(number, None)
         if place is not None:
-            self.outcomes[place] = finding
+            self.outcomes[place] = judgement
 
     def miss(self, number: int) -> None:
         """Know that nobody listens to the message's subject."""
@@ -43,9 +43,9 @@ class Acks:
         """Reject what is pending for a subject, which is told in small letters: so another may be meant."""
         numbers = [number for number, place in self.pending.items() if self._subject(place).lower() == subject]
         named = {self._subject(self.pending[number]) for number in numbers}
-        finding = Rejected(error) if len(named) == 1 else Suspect(error)
+        judgement = Rejected(error) if len(named) == 1 else Suspect(error)
         for number in numbers:
-            self.settle(number, finding)
+            self.settle(number, judgement)
 
     def silent(self) -> dict[int, str]:
         """Return the subjects of what nobody has answered, by places."""

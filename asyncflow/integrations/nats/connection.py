@@ -24,7 +24,7 @@ from asyncflow.integrations.nats.outcomes import (
 )
 from asyncflow.integrations.nats.settings import NatsSettings
 from asyncflow.scheduler.publishing.publisher import Outcome, Rejected, Retry, Unavailable
-from asyncflow.scheduler.publishing.sessions.suspects import Finding, Suspect
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement, Suspect
 
 # nats-py is to do nothing by itself: the next session connects. It tries an address twice, for with 0 it would not end.
 ONCE = {"allow_reconnect": False, "max_reconnect_attempts": 1, "reconnect_time_wait": 0}
@@ -73,7 +73,7 @@ class NatsConnection:
         """Tell whether nothing more goes over it."""
         return bool(self._client.is_closed) or self._loop.is_cut
 
-    def exchange(self, messages: Mapping[int, NatsMessage], deadline: float) -> dict[int, Finding]:
+    def exchange(self, messages: Mapping[int, NatsMessage], deadline: float) -> dict[int, Judgement]:
         """Send the messages; return what became of each, by about ``deadline`` (monotonic), under its key here."""
         try:
             return self._loop.run(self._exchange(messages, deadline), deadline + GIVEN_UP_WITHIN_SECONDS)
@@ -114,9 +114,9 @@ class NatsConnection:
 
     # -- to send -----------------------------------------------------------------------------------------
 
-    async def _exchange(self, messages: Mapping[int, NatsMessage], deadline: float) -> dict[int, Finding]:
-        findings = self._too_large(messages)
-        fitting = {place: message for place, message in messages.items() if place not in findings}
+    async def _exchange(self, messages: Mapping[int, NatsMessage], deadline: float) -> dict[int, Judgement]:
+        judgements = self._too_large(messages)
+        fitting = {place: message for place, message in messages.items() if place not in judgements}
         acks = self._acks = Acks(fitting, self._acks.last_number)
         sending = self._loop.create_task(self._send(acks))
         sending.add_done_callback(lambda _: self._change.set())
@@ -125,9 +125,9 @@ class NatsConnection:
         sending.cancel()
         self.is_in_doubt |= bool(acks.pending)
         lacks = await self._lacks(acks, to_ask)
-        return findings | lacks | acks.outcomes  # an answer may have come while it was asked for
+        return judgements | lacks | acks.outcomes  # an answer may have come while it was asked for
 
-    def _too_large(self, messages: Mapping[int, NatsMessage]) -> dict[int, Finding]:
+    def _too_large(self, messages: Mapping[int, NatsMessage]) -> dict[int, Judgement]:
         most = self._client.max_payload
         return {
             place: Rejected(
@@ -182,7 +182,7 @@ class NatsConnection:
 
     # -- what is the matter ------------------------------------------------------------------------------
 
-    async def _lacks(self, acks: Acks, seconds: float) -> dict[int, Finding]:
+    async def _lacks(self, acks: Acks, seconds: float) -> dict[int, Judgement]:
         """Return what it means for each message that it was not acknowledged."""
         unheard, silent = acks.unheard, acks.silent()
         if self.is_lost or self._is_interrupted:
@@ -198,7 +198,7 @@ class NatsConnection:
             return judge_lack(subject, answer, is_unheard=is_unheard)
         return judge_unknown_lack(subject) if is_unheard else Unavailable("no acknowledgement in time")
 
-    def _lost(self) -> Finding:
+    def _lost(self) -> Judgement:
         """Return what the end of the connection means for what was under way."""
         text = str(self._client.last_error or "").lower()
         is_suspect = self.is_lost and is_for_a_message(text)

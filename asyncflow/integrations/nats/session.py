@@ -10,7 +10,7 @@ from asyncflow.integrations.nats.messages import NatsMessage, NatsMessages
 from asyncflow.scheduler.publishing.publisher import Record
 from asyncflow.scheduler.publishing.sessions.client_session import ClientSession
 from asyncflow.scheduler.publishing.sessions.link import END_WITHIN_SECONDS
-from asyncflow.scheduler.publishing.sessions.suspects import Finding
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement
 
 # A connection that was used a moment ago is not listened to before it is used again.
 FRESH_SECONDS = 0.1
@@ -56,17 +56,17 @@ class NatsSession(ClientSession):
     def _end_client(self, patience_seconds: float) -> None:
         self._connection.end(patience_seconds)
 
-    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
-        findings: dict[int, Finding] = {}
+    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
+        judgements: dict[int, Judgement] = {}
         messages: dict[int, NatsMessage] = {}
         for place, record in enumerate(batch):
             made = self._messages.make(record)
             if isinstance(made, NatsMessage):
                 messages[place] = made
             else:
-                findings[place] = made
+                judgements[place] = made
         if messages:
-            findings |= self._connection.exchange(messages, deadline)
+            judgements |= self._connection.exchange(messages, deadline)
         self.is_spent |= self._connection.is_lost or self._connection.is_in_doubt
         self._used_at = monotonic()
-        return [findings[place] for place in range(len(batch))]
+        return [judgements[place] for place in range(len(batch))]

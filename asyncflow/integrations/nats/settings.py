@@ -7,6 +7,7 @@ from typing import Any
 
 from asyncflow.errors import OptionError
 from asyncflow.integrations.nats.subjects import fault_of_name
+from asyncflow.outbox.options import require_seconds, require_whole
 
 MIN_TIMEOUT_SECONDS = 1.0
 MAX_TIMEOUT_SECONDS = 300.0
@@ -34,17 +35,11 @@ class NatsSettings:
 
     def __post_init__(self) -> None:
         """Refuse what no client could use."""
-        _within("delivery_timeout_seconds", self.delivery_timeout_seconds, MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS)
-        _within("max_message_bytes", self.max_message_bytes, 1, MAX_BYTES, whole=True)
+        require_seconds(
+            "delivery_timeout_seconds", self.delivery_timeout_seconds, MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS
+        )
+        require_whole("max_message_bytes", self.max_message_bytes, 1, MAX_BYTES)
         if not isinstance(self.connection_name, str) or not self.connection_name:
             raise OptionError(f"connection_name={self.connection_name!r} is refused: give a short text")
         if not isinstance(self.api_prefix, str) or fault_of_name(self.api_prefix):
             raise OptionError(f"api_prefix={self.api_prefix!r} is refused: give a subject, such as $JS.NAME.API")
-
-
-def _within(name: str, value: object, least: float, most: float, *, whole: bool = False) -> None:
-    kinds = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-        raise OptionError(
-            f"{name}={value!r} is refused: give {'a whole number of ' if whole else ''}{least:g} to {most:g}"
-        )

@@ -12,7 +12,7 @@ import orjson
 
 from asyncflow.integrations.opensearch.actions import Action
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Rejected, Retry, Unavailable
-from asyncflow.scheduler.publishing.sessions.suspects import Finding, Suspect
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement, Suspect
 from asyncflow.scheduler.publishing.sessions.texts import one_line
 
 CONFLICT, TOO_MANY, AWAY = HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE
@@ -20,7 +20,7 @@ CONFLICT, TOO_MANY, AWAY = HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HT
 OF_INDEX = frozenset({"cluster_block_exception", "index_not_found_exception", "unavailable_shards_exception"})
 
 
-def judge_answer(status: int, content: bytes, actions: Sequence[Action], host: str) -> list[Finding]:
+def judge_answer(status: int, content: bytes, actions: Sequence[Action], host: str) -> list[Judgement]:
     """Return what became of each action of a bulk."""
     # It is about what the request holds, so one of its documents may be why; others than the server say 400, too.
     is_bad = status == HTTPStatus.BAD_REQUEST and bool(_error(_json(content))[0])

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from asyncflow.errors import OptionError
 from asyncflow.integrations.opensearch import extras
 from asyncflow.integrations.opensearch.actions import index_fault
 from asyncflow.integrations.opensearch.server import SearchPlace, SearchServer
 from asyncflow.integrations.opensearch.session import OpenSearchSession
 from asyncflow.integrations.opensearch.settings import OpenSearchSettings
 from asyncflow.scheduler.publishing.publisher import Outcome, Record
+from asyncflow.scheduler.publishing.sessions.http_transports import HttpTransports
 from asyncflow.scheduler.publishing.sessions.link import Link
 
 # What the publisher decides itself, and how to say it.
@@ -44,9 +43,7 @@ class OpenSearchPublisher:
         self._settings = settings or OpenSearchSettings()
         self._place = SearchPlace.of(url)
         self._library = extras.httpx()
-        self._options = _checked(client_options or {})
-        self._options.setdefault("verify", self._library.create_ssl_context(trust_env=False))
-        self._transport()
+        self._transports = HttpTransports(self._library, client_options or {}, OWN)
         self._link = Link(self._connect, self._settings.delivery_timeout_seconds)
 
     system = "opensearch"
@@ -73,22 +70,5 @@ class OpenSearchPublisher:
         self._link.close()
 
     def _connect(self, deadline: float) -> OpenSearchSession:
-        server = SearchServer(self._library, self._transport(), self._place, self._settings)
+        server = SearchServer(self._library, self._transports.make(), self._place, self._settings)
         return OpenSearchSession(self._library, server, self._settings)
-
-    def _transport(self) -> Any:
-        try:
-            return self._library.AsyncHTTPTransport(trust_env=False, retries=0, **self._options)
-        except (TypeError, ImportError) as error:  # the name of an option, or what http2 needs
-            raise OptionError(f"client_options are refused by httpx: {error}") from None
-        except (ValueError, OSError) as error:  # whose text may hold a proxy's password
-            raise OptionError(
-                f"client_options are refused by httpx: a value is at fault ({type(error).__name__})"
-            ) from None
-
-
-def _checked(options: Mapping[str, object]) -> dict[str, Any]:
-    for name, remedy in OWN.items():
-        if name in options:
-            raise OptionError(f"client option {name} is refused: {remedy}")
-    return dict(options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from concurrent.futures import Future
 from time import monotonic
 from types import ModuleType
 from typing import Any, TypeVar
@@ -16,34 +15,25 @@ from asyncflow.integrations.opensearch.actions import Action, action_of, bulks
 from asyncflow.integrations.opensearch.outcomes import judge_answer, judge_error, judge_template
 from asyncflow.integrations.opensearch.server import SearchServer
 from asyncflow.integrations.opensearch.settings import OpenSearchSettings
-from asyncflow.scheduler.loops.threads import EventLoop
 from asyncflow.scheduler.publishing.publisher import Record, Unavailable
-from asyncflow.scheduler.publishing.sessions.client_session import ClientSession
-from asyncflow.scheduler.publishing.sessions.suspects import Finding
+from asyncflow.scheduler.publishing.sessions.loop_session import LoopSession
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement
 
 T = TypeVar("T")
 UNSENT = Unavailable("not sent, as the time was over before its turn came")
 CLOSED = "the publisher is closed"
 
 
-class OpenSearchSession(ClientSession):
-    """Send bulks one after another, until the publisher is closed.
-
-    The publisher's thread waits while an event loop, on a thread of its own, sends: so every request can be given up
-    in time. Another thread may ``end`` it.
-    """
+class OpenSearchSession(LoopSession):
+    """Send bulks one after another, until the publisher is closed."""
 
     def __init__(self, library: ModuleType, server: SearchServer, settings: OpenSearchSettings) -> None:
         super().__init__()
         self._library = library
         self._server = server
         self._settings = settings
-        self._loop = EventLoop()
         self._has_templates = False
         self._under_way: asyncio.Task[Any] | None = None  # of the loop, which alone reads and sets it
-
-    def leave_to_parent(self) -> None:
-        """Do nothing: nobody runs the loop in the child, and the loop itself is left to the parent."""
 
     def _refresh(self, deadline: float) -> None:
         """Put the templates there, once, before an index could be made without them."""
@@ -64,14 +54,16 @@ class OpenSearchSession(ClientSession):
         if fault := judge_template(status, content, name, host):
             raise UnreachableError(fault)
 
-    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
+    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
         settings = self._settings
         made = [action_of(record, settings.version_field, settings.max_bulk_bytes) for record in batch]
         actions = [one for one in made if isinstance(one, Action)]
-        findings = iter([one for part in bulks(actions, settings.max_bulk_bytes) for one in self._send(part, deadline)])
-        return [next(findings) if isinstance(one, Action) else one for one in made]
+        judgements = iter(
+            [one for part in bulks(actions, settings.max_bulk_bytes) for one in self._send(part, deadline)]
+        )
+        return [next(judgements) if isinstance(one, Action) else one for one in made]
 
-    def _send(self, actions: Sequence[Action], deadline: float) -> list[Finding]:
+    def _send(self, actions: Sequence[Action], deadline: float) -> list[Judgement]:
         if self._is_ending or monotonic() >= deadline:
             return [Unavailable(CLOSED) if self._is_ending else UNSENT] * len(actions)
         body, host = b"".join(action.body for action in actions), self._server.place.host
@@ -82,9 +74,6 @@ class OpenSearchSession(ClientSession):
         except Exception as error:  # noqa: BLE001 - whatever the client raises: nobody has said that it is indexed
             return [judge_error(self._library, error, host)] * len(actions)
         return judge_answer(status, content, actions, host)
-
-    def _interrupt(self) -> None:
-        self._loop.run(self._give_up())
 
     async def _give_up(self) -> None:
         if self._under_way is not None:
@@ -103,20 +92,5 @@ class OpenSearchSession(ClientSession):
         finally:
             self._under_way = None
 
-    def _end_client(self, patience_seconds: float) -> None:
-        self._run(self._server.end())
-        self._loop.close()
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        future: Future[T] = Future()
-        self._loop.run(_fulfil(future, work))
-        return future.result()
-
-
-async def _fulfil(future: Future[T], work: Coroutine[Any, Any, T]) -> None:
-    try:
-        result = await work
-    except BaseException as error:  # noqa: BLE001 - raised where the future is waited for
-        future.set_exception(error)
-    else:
-        future.set_result(result)
+    async def _disconnect(self) -> None:
+        await self._server.end()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asyncflow.errors import OptionError
+from asyncflow.outbox.options import require_seconds, require_whole
 from asyncflow.text import a_type_of, shown
 
 MIN_TIMEOUT_SECONDS = 0.1
@@ -39,8 +40,8 @@ class OpenSearchSettings:
     def __post_init__(self) -> None:
         """Refuse what no client could use."""
         for name in ("connect_timeout_seconds", "read_timeout_seconds", "delivery_timeout_seconds"):
-            _within(name, getattr(self, name), MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS, (int, float))
-        _within("max_bulk_bytes", self.max_bulk_bytes, 1024, 100 * 1024 * 1024, (int,))
+            require_seconds(name, getattr(self, name), MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS)
+        require_whole("max_bulk_bytes", self.max_bulk_bytes, 1024, 100 * 1024 * 1024)
         if self.version_field is not None and not (isinstance(self.version_field, str) and self.version_field):
             raise OptionError(
                 f"version_field={shown(self.version_field)} is refused: give the name of a field of documents, or None"
@@ -54,12 +55,6 @@ class OpenSearchSettings:
                     f"outcome_template('outcomes')"
                 )
         _require_headers(self.headers)
-
-
-def _within(name: str, value: object, least: float, most: float, kinds: tuple[type, ...]) -> None:
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:  # type: ignore[operator]
-        kind = "a whole number of " if kinds == (int,) else ""
-        raise OptionError(f"{name}={shown(value)} is refused: give {kind}{least:g} to {most:g}")
 
 
 def _require_headers(headers: object) -> None:

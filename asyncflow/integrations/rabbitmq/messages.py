@@ -41,10 +41,6 @@ class MessageMaker:
         self._exchange = settings.exchange
         self._max_bytes = settings.max_message_bytes
 
-    def exchange_of(self, topic: str) -> str:
-        """Return the exchange that a topic's messages go to."""
-        return topic if self._exchange is None else self._exchange
-
     def make(self, record: Record) -> AmqpMessage | Rejected:
         """Return the message, persistent, with the task's id as its message_id; or why there is none."""
         try:

@@ -23,7 +23,7 @@ from asyncflow.integrations.rabbitmq.outcomes import (
 from asyncflow.scheduler.publishing.publisher import Outcome, Record, Unavailable
 from asyncflow.scheduler.publishing.sessions.client_session import ClientSession
 from asyncflow.scheduler.publishing.sessions.link import END_WITHIN_SECONDS
-from asyncflow.scheduler.publishing.sessions.suspects import Finding, Suspect
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement, Suspect
 from asyncflow.scheduler.publishing.sessions.texts import one_line
 
 # A connection that was used a moment ago is not listened to before it is used again: that takes as long as a confirm.
@@ -83,23 +83,23 @@ class RabbitMQSession(ClientSession):
         self._connection.end(patience_seconds, at_once=bool(self._confirms.pending))
         self._loop.close()
 
-    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
-        findings: dict[int, Finding] = {}
+    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
+        judgements: dict[int, Judgement] = {}
         self._batch = {}
         for place, record in enumerate(batch):
             message = self._messages.make(record)
             if isinstance(message, AmqpMessage):
                 self._batch[place] = message
             else:
-                findings[place] = message
+                judgements[place] = message
         while self._batch:
             settled = self._send(deadline)
-            findings |= settled
+            judgements |= settled
             self._batch = {place: message for place, message in self._batch.items() if place not in settled}
         self._used_at = monotonic()
-        return [findings[place] for place in range(len(batch))]
+        return [judgements[place] for place in range(len(batch))]
 
-    def _send(self, deadline: float) -> dict[int, Finding]:
+    def _send(self, deadline: float) -> dict[int, Judgement]:
         """Send what is left of the batch once; return what is known then of at least one."""
         if missing := self._missing(deadline):
             return missing
@@ -112,7 +112,7 @@ class RabbitMQSession(ClientSession):
             channel.basic_publish(*message, mandatory=True)
             self._confirms.expect(place, message.mark)
         self._loop.wait(self._is_over, deadline)
-        outcomes: dict[int, Finding] = dict(self._confirms.outcomes)
+        outcomes: dict[int, Judgement] = dict(self._confirms.outcomes)
         return outcomes if not self._confirms.pending else outcomes | self._broken()
 
     def _is_over(self) -> bool:
@@ -150,7 +150,7 @@ class RabbitMQSession(ClientSession):
 
     # -- what went wrong ---------------------------------------------------------------------------------
 
-    def _missing(self, deadline: float) -> dict[int, Finding]:
+    def _missing(self, deadline: float) -> dict[int, Judgement]:
         """Look for the exchanges that nobody has looked for; return what that means for those of one that is away."""
         for exchange in dict.fromkeys(message.exchange for message in self._batch.values()):
             if exchange in self._exchanges:
@@ -165,7 +165,7 @@ class RabbitMQSession(ClientSession):
             self._exchanges.add(exchange)
         return {}
 
-    def _broken(self, exchange: str | None = None) -> dict[int, Finding]:
+    def _broken(self, exchange: str | None = None) -> dict[int, Judgement]:
         """Return what the trouble means: for those of an exchange if it is about one, else for all that are pending."""
         trouble, errors = self._connection.trouble, self._library.exceptions
         pending = self._pending()
@@ -193,7 +193,7 @@ class RabbitMQSession(ClientSession):
         return "no answer in time" if trouble is None else describe_error(trouble)
 
 
-def _suspected(places: list[int], code: int, text: str) -> dict[int, Finding]:
+def _suspected(places: list[int], code: int, text: str) -> dict[int, Judgement]:
     """Return for each that it may be the one for which the broker closed; one alone is."""
     outcome = judge(code, text)
     return dict.fromkeys(places, outcome if len(places) == 1 else Suspect(outcome.error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asyncflow.errors import OptionError
+from asyncflow.outbox.options import require_seconds, require_whole
 
 MIN_TIMEOUT_SECONDS = 1.0
 MAX_TIMEOUT_SECONDS = 300.0
@@ -39,20 +40,14 @@ class RabbitMQSettings:
             raise OptionError(f"exchange={self.exchange!r} is refused: give its name, up to {MAX_SHORT_BYTES} bytes")
         if not isinstance(self.connection_name, str) or not self.connection_name:
             raise OptionError(f"connection_name={self.connection_name!r} is refused: give a short text")
-        _within("delivery_timeout_seconds", self.delivery_timeout_seconds, MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS)
-        _within("heartbeat_seconds", self.heartbeat_seconds, MIN_HEARTBEAT_SECONDS, MAX_HEARTBEAT_SECONDS, whole=True)
-        _within("max_message_bytes", self.max_message_bytes, 1, 512 * 1024 * 1024, whole=True)
+        require_seconds(
+            "delivery_timeout_seconds", self.delivery_timeout_seconds, MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS
+        )
+        require_whole("heartbeat_seconds", self.heartbeat_seconds, MIN_HEARTBEAT_SECONDS, MAX_HEARTBEAT_SECONDS)
+        require_whole("max_message_bytes", self.max_message_bytes, 1, 512 * 1024 * 1024)
 
 
 def fault_of_name(name: str) -> str | None:
     """Return why AMQP takes no name like this, or None."""
     size = len(name.encode())
     return f"it has {size} bytes; AMQP takes {MAX_SHORT_BYTES}" if size > MAX_SHORT_BYTES else None
-
-
-def _within(name: str, value: object, least: float, most: float, *, whole: bool = False) -> None:
-    kinds = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-        raise OptionError(
-            f"{name}={value!r} is refused: give {'a whole number of ' if whole else ''}{least:g} to {most:g}"
-        )

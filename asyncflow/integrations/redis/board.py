@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -10,7 +11,7 @@ from asyncflow.errors import RegistryAwayError, RegistryRefusedError
 from asyncflow.forks import keep_for_ever
 from asyncflow.integrations.redis.outcomes import code_of, describe
 from asyncflow.integrations.redis.server import RedisServer
-from asyncflow.scheduler.cluster.signs.board import Held, Sign, held_of, held_text
+from asyncflow.scheduler.cluster.signs.board import HeldItems, Sign, held_of, held_text
 
 REFUSED = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
 KEPT_MILLISECONDS = 24 * 60 * 60 * 1000  # after the last sign of anybody in a job
@@ -53,7 +54,7 @@ class RedisBoard:
         answers = self._ask(lambda client: client.register_script(EXCHANGE)(keys=keys, args=arguments))
         return {job: _by_name(answer) for job, answer in zip(signs, answers, strict=True)}
 
-    def held_by(self, job: str, signs: Mapping[str, str]) -> dict[str, Held]:
+    def held_by(self, job: str, signs: Mapping[str, str]) -> dict[str, HeldItems]:
         """Read what these held; there may be a later sign by now."""
         answers = self._ask(lambda client: client.hmget(self._held(job), list(signs)))
         told = {name: _text(answer).partition(" ") for name, answer in zip(signs, answers, strict=True) if answer}
@@ -62,7 +63,7 @@ class RedisBoard:
     def take_down(self, job: str, instances: Collection[str]) -> None:
         """Delete the fields of these."""
         for key in (self._signs(job), self._held(job)):
-            self._ask(lambda client, key=key: client.hdel(key, *instances))  # type: ignore[misc]
+            self._ask(partial(_deleted, key=key, fields=instances))
 
     def close(self) -> None:
         """Disconnect."""
@@ -90,6 +91,10 @@ class RedisBoard:
 def _by_name(answer: list[bytes]) -> dict[str, str]:
     texts = [_text(one) for one in answer]
     return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _deleted(client: Any, key: str, fields: Collection[str]) -> Any:
+    return client.hdel(key, *fields)
 
 
 def _text(answer: bytes) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from asyncflow.errors import LockBusyError, OptionError
 from asyncflow.integrations.redis import extras
 from asyncflow.integrations.redis.lock_hold import LockHold
 from asyncflow.integrations.redis.lock_place import LockPlace
 from asyncflow.integrations.redis.server import RedisServer
-from asyncflow.text import require_text, shown
+from asyncflow.outbox.options import require_seconds
+from asyncflow.text import require_text
 
 LONGEST_NAME = 255
 LEAST_SECONDS, LONGEST_SECONDS = 1.0, 3600.0
@@ -42,7 +42,8 @@ class Lock:
         ``url`` and ``client_options`` are as for RedisPublisher. All keys begin with ``namespace``.
         """
         self.name = require_text("name", name, LONGEST_NAME, OptionError)
-        self.expires_after_seconds = _seconds("expires_after_seconds", expires_after_seconds, LEAST_SECONDS)
+        require_seconds("expires_after_seconds", expires_after_seconds, LEAST_SECONDS, LONGEST_SECONDS)
+        self.expires_after_seconds = float(expires_after_seconds)
         space = require_text("namespace", namespace, LONGEST_NAME, OptionError)
         library = extras.redis_py("Lock")
         answer = self.expires_after_seconds / _ANSWERS_A_LEASE
@@ -54,7 +55,7 @@ class Lock:
 
         Raises LockBusyError when others had it for ``wait_seconds``, 0 for one attempt, and UnreachableError.
         """
-        _seconds("wait_seconds", wait_seconds, 0.0)
+        require_seconds("wait_seconds", wait_seconds, 0.0, LONGEST_SECONDS)
         hold = LockHold(self._place, self.name, self.expires_after_seconds)
         deadline = time.monotonic() + wait_seconds
         while not hold.attempt():
@@ -63,9 +64,3 @@ class Lock:
                 raise LockBusyError(f"others had the lock {self.name!r} for {wait_seconds:g} s; try again later")
             time.sleep(min(left, _PAUSE_SECONDS * random.uniform(0.5, 1)))
         return hold
-
-
-def _seconds(name: str, value: Any, least: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= LONGEST_SECONDS:
-        raise OptionError(f"{name} is {shown(value)}; give {least:g} to {LONGEST_SECONDS:g} seconds")
-    return float(value)

@@ -10,6 +10,7 @@ from asyncflow.errors import OptionError
 from asyncflow.integrations.redis import extras
 from asyncflow.integrations.redis.board import RedisBoard
 from asyncflow.integrations.redis.server import RedisServer
+from asyncflow.outbox.options import require_seconds
 from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
 from asyncflow.scheduler.cluster.ownership import instance_name
 from asyncflow.scheduler.cluster.registry import Registry
@@ -43,9 +44,8 @@ class RedisRegistry:
         """Refuse what leads nowhere."""
         if not isinstance(self.namespace, str) or not self.namespace.strip():
             raise OptionError(f"namespace is {shown(self.namespace)}; give a name, such as 'shop'")
-        seconds, least, most = self.session_timeout_seconds, LEAST_SESSION_SECONDS, LONGEST_SESSION_SECONDS
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds <= most:
-            raise OptionError(f"session_timeout_seconds is {shown(seconds)}; give {least:g} to {most:g} seconds")
+        seconds = self.session_timeout_seconds
+        require_seconds("session_timeout_seconds", seconds, LEAST_SESSION_SECONDS, LONGEST_SESSION_SECONDS)
         self._board()
 
     def instance_name(self) -> str:

@@ -14,7 +14,7 @@ from asyncflow.integrations.redis.outcomes import describe, judge
 from asyncflow.integrations.redis.settings import RedisSettings
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry, Unavailable
 from asyncflow.scheduler.publishing.sessions.client_session import ClientSession
-from asyncflow.scheduler.publishing.sessions.suspects import Finding
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement
 
 # So many commands are sent before an answer is read.
 AT_ONCE = 500
@@ -36,16 +36,16 @@ class RedisSession(ClientSession):
     def leave_to_parent(self) -> None:
         """Do nothing: redis-py ends no connection of another process."""
 
-    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
-        findings: list[Finding] = [self._refused(record) for record in batch]
-        places = [place for place, finding in enumerate(findings) if finding == SENT]
+    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
+        judgements: list[Judgement] = [self._refused(record) for record in batch]
+        places = [place for place, judgement in enumerate(judgements) if judgement == SENT]
         for first in range(0, len(places), AT_ONCE):
             some = places[first : first + AT_ONCE]
             unsent = self._unsent(deadline)
             outcomes = [unsent] * len(some) if unsent else self._send([batch[place] for place in some])
             for place, outcome in zip(some, outcomes, strict=True):
-                findings[place] = outcome
-        return findings
+                judgements[place] = outcome
+        return judgements
 
     def _interrupt(self) -> None:
         """Wake the thread that waits for an answer: to end its connection under it would confuse redis-py."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asyncflow.errors import OptionError
+from asyncflow.outbox.options import require_seconds, require_whole
 
 MIN_TIMEOUT_SECONDS = 1.0
 MAX_TIMEOUT_SECONDS = 300.0
@@ -36,10 +37,10 @@ class RedisSettings:
     def __post_init__(self) -> None:
         """Refuse what no client could use."""
         seconds = self.delivery_timeout_seconds
-        _within("delivery_timeout_seconds", seconds, MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS, whole=False)
-        _within("streams_per_topic", self.streams_per_topic, 1, MAX_STREAMS)
-        _within("wait_replicas", self.wait_replicas, 0, 100)
-        _within("max_message_bytes", self.max_message_bytes, 1, MAX_BYTES)
+        require_seconds("delivery_timeout_seconds", seconds, MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS)
+        require_whole("streams_per_topic", self.streams_per_topic, 1, MAX_STREAMS)
+        require_whole("wait_replicas", self.wait_replicas, 0, 100)
+        require_whole("max_message_bytes", self.max_message_bytes, 1, MAX_BYTES)
         for name in ("creates_streams", "wait_disk"):
             if not isinstance(getattr(self, name), bool):
                 raise OptionError(f"{name}={getattr(self, name)!r} is refused: give True or False")
@@ -49,10 +50,3 @@ class RedisSettings:
         if self.streams_per_topic == 1:
             return [topic]
         return [f"{topic}:{number}" for number in range(self.streams_per_topic)]
-
-
-def _within(name: str, value: object, least: float, most: float, *, whole: bool = True) -> None:
-    kinds = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-        kind = "a whole number of " if whole else ""
-        raise OptionError(f"{name}={value!r} is refused: give {kind}{least:g} to {most:g}")

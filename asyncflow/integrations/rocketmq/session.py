@@ -15,7 +15,7 @@ from asyncflow.integrations.rocketmq.proxies import Proxies
 from asyncflow.integrations.rocketmq.settings import RocketMQSettings
 from asyncflow.scheduler.publishing.publisher import Outcome, Record, Unavailable
 from asyncflow.scheduler.publishing.sessions.client_session import ClientSession
-from asyncflow.scheduler.publishing.sessions.suspects import Finding
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement
 
 # Beyond its deadline: until gRPC tells that a request has passed it.
 GIVEN_UP_WITHIN_SECONDS = 1.0
@@ -46,17 +46,17 @@ class RocketMQSession(ClientSession):
     def leave_to_parent(self) -> None:
         """Do nothing: gRPC has closed the child's copy, and what it holds shares nothing with the parent's."""
 
-    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
-        findings: dict[int, Finding] = {}
+    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
+        judgements: dict[int, Judgement] = {}
         messages: dict[int, GroupedMessage] = {}
         for place, record in enumerate(batch):
             made = self._messages.make(record)
             if isinstance(made, GroupedMessage):
                 messages[place] = made
             else:
-                findings[place] = made
-        findings |= self._exchange(messages, deadline)
-        return [findings[place] for place in range(len(batch))]
+                judgements[place] = made
+        judgements |= self._exchange(messages, deadline)
+        return [judgements[place] for place in range(len(batch))]
 
     def _exchange(self, messages: Mapping[int, GroupedMessage], deadline: float) -> dict[int, Outcome]:
         """Send the messages; return what became of each, under its key here."""

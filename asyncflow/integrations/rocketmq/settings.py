@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asyncflow.errors import OptionError
+from asyncflow.outbox.options import require_seconds, require_whole
 
 MIN_TIMEOUT_SECONDS = 1.0
 MAX_TIMEOUT_SECONDS = 300.0
@@ -32,17 +33,12 @@ class RocketMQSettings:
 
     def __post_init__(self) -> None:
         """Refuse what no client could use."""
-        _within("delivery_timeout_seconds", self.delivery_timeout_seconds, MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS)
-        _within("max_message_bytes", self.max_message_bytes, 1, MAX_BYTES, whole=True)
-        _within("unacknowledged", self.unacknowledged, 1, MAX_AT_ONCE, whole=True)
+        require_seconds(
+            "delivery_timeout_seconds", self.delivery_timeout_seconds, MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS
+        )
+        require_whole("max_message_bytes", self.max_message_bytes, 1, MAX_BYTES)
+        require_whole("unacknowledged", self.unacknowledged, 1, MAX_AT_ONCE)
         if not isinstance(self.fifo, bool):
             raise OptionError(f"fifo={self.fifo!r} is refused: give True or False")
         if not isinstance(self.namespace, str):
             raise OptionError(f"namespace={self.namespace!r} is refused: give a text, empty for none")
-
-
-def _within(name: str, value: object, least: float, most: float, *, whole: bool = False) -> None:
-    kinds = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-        kind = "a whole number of " if whole else ""
-        raise OptionError(f"{name}={value!r} is refused: give {kind}{least:g} to {most:g}")

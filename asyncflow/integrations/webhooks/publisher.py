@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import Any
 
-from asyncflow.errors import OptionError
 from asyncflow.integrations.webhooks import extras
 from asyncflow.integrations.webhooks.addresses import Addresses
 from asyncflow.integrations.webhooks.batch_pace import BatchPace
@@ -16,6 +14,7 @@ from asyncflow.integrations.webhooks.posts import PostMaker, Secrets
 from asyncflow.integrations.webhooks.session import WebhookSession
 from asyncflow.integrations.webhooks.settings import WebhookSettings
 from asyncflow.scheduler.publishing.publisher import Outcome, Record, Unavailable
+from asyncflow.scheduler.publishing.sessions.http_transports import HttpTransports
 from asyncflow.scheduler.publishing.sessions.link import Link
 
 # Shorter than servers let a connection be idle, of which 5 s is common: who is sent something as it closes loses it.
@@ -54,9 +53,8 @@ class WebhookPublisher:
         self._library = extras.httpx()
         self._addresses = Addresses(url)
         self._maker = PostMaker(self._addresses, secrets, self._settings)
-        self._options = _checked(client_options or {})
-        self._options.setdefault("verify", self._library.create_ssl_context(trust_env=False))
-        self._transport()
+        limits = self._library.Limits(max_connections=None, keepalive_expiry=KEPT_IDLE_SECONDS)
+        self._transports = HttpTransports(self._library, client_options or {}, OWN, limits)
         self._pace = BatchPace(self._settings.concurrency)
         self._link = Link(self._connect, self._settings.delivery_timeout_seconds)
 
@@ -95,23 +93,5 @@ class WebhookPublisher:
 
     def _connect(self, deadline: float) -> WebhookSession:
         apart = self._addresses.have_many_hosts
-        courier = Courier(self._library, self._transport(), self._settings, tells_hosts_apart=apart)
+        courier = Courier(self._library, self._transports.make(), self._settings, tells_hosts_apart=apart)
         return WebhookSession(self._maker, courier)
-
-    def _transport(self) -> Any:
-        limits = self._library.Limits(max_connections=None, keepalive_expiry=KEPT_IDLE_SECONDS)
-        try:
-            return self._library.AsyncHTTPTransport(limits=limits, trust_env=False, retries=0, **self._options)
-        except (TypeError, ImportError) as error:  # the name of an option, or what http2 needs
-            raise OptionError(f"client_options are refused by httpx: {error}") from None
-        except (ValueError, OSError) as error:  # whose text may hold a proxy's password
-            raise OptionError(
-                f"client_options are refused by httpx: a value is at fault ({type(error).__name__})"
-            ) from None
-
-
-def _checked(options: Mapping[str, object]) -> dict[str, Any]:
-    for name, remedy in OWN.items():
-        if name in options:
-            raise OptionError(f"client option {name} is refused: {remedy}")
-    return dict(options)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from asyncflow.errors import OptionError
 from asyncflow.integrations.webhooks.header_fields import fault_of_name, is_plain
+from asyncflow.outbox.options import require_seconds, require_whole
 from asyncflow.text import a_type_of, shown
 
 MIN_TIMEOUT_SECONDS = 0.1
@@ -40,19 +41,12 @@ class WebhookSettings:
     def __post_init__(self) -> None:
         """Refuse what no client could use."""
         for name in ("connect_timeout_seconds", "read_timeout_seconds", "delivery_timeout_seconds"):
-            _within(name, getattr(self, name), MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS, whole=False)
-        _within("concurrency", self.concurrency, 1, 1000)
-        _within("max_retry_after_seconds", self.max_retry_after_seconds, 0, MAX_RETRY_AFTER_SECONDS, whole=False)
-        _within("max_message_bytes", self.max_message_bytes, 1, 512 * 1024 * 1024)
+            require_seconds(name, getattr(self, name), MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS)
+        require_whole("concurrency", self.concurrency, 1, 1000)
+        require_seconds("max_retry_after_seconds", self.max_retry_after_seconds, 0, MAX_RETRY_AFTER_SECONDS)
+        require_whole("max_message_bytes", self.max_message_bytes, 1, 512 * 1024 * 1024)
         _require_statuses(self.retried_statuses)
         _require_headers(self.headers)
-
-
-def _within(name: str, value: object, least: float, most: float, *, whole: bool = True) -> None:
-    kinds = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-        kind = "a whole number of " if whole else ""
-        raise OptionError(f"{name}={shown(value)} is refused: give {kind}{least:g} to {most:g}")
 
 
 def _require_statuses(statuses: object) -> None:

@@ -15,7 +15,7 @@ from asyncflow.integrations.zookeeper.presence import Presence
 from asyncflow.integrations.zookeeper.registry import ZooKeeperRegistry
 from asyncflow.integrations.zookeeper.session import EnsembleLimits, EnsembleSession
 from asyncflow.integrations.zookeeper.tree import HOST_AND_REST, Tree
-from asyncflow.outbox.options import refuse_unknown
+from asyncflow.outbox.options import refuse_unknown, require_seconds
 from asyncflow.outbox.tables.lengths import OWNER_LENGTH
 from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
 from asyncflow.scheduler.cluster.registry import Registry
@@ -56,8 +56,8 @@ class ZooKeeper:
         segments = self.namespace.split("/") if isinstance(self.namespace, str) else [""]
         if not {"", ".", "..", "zookeeper"}.isdisjoint(segments):
             raise OptionError(f"namespace is {shown(self.namespace)}; give a name, or several with '/' between")
-        _require_seconds("session_timeout_seconds", self.session_timeout_seconds, 1.0, LONGEST_SESSION_SECONDS)
-        _require_seconds("connect_timeout_seconds", self.connect_timeout_seconds, 0.1, 300.0)
+        require_seconds("session_timeout_seconds", self.session_timeout_seconds, 1.0, LONGEST_SESSION_SECONDS)
+        require_seconds("connect_timeout_seconds", self.connect_timeout_seconds, 0.1, 300.0)
         refuse_unknown("client_options", self.client_options, CLIENT_OPTIONS)
 
     def instance_name(self) -> str:
@@ -88,8 +88,3 @@ class ZooKeeper:
         if options.get("auth_data") and options.get("default_acl") is None:
             options["default_acl"] = security.CREATOR_ALL_ACL
         return options
-
-
-def _require_seconds(name: str, value: Any, least: float, most: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise OptionError(f"{name} is {shown(value)}; give {least:g} to {most:g} seconds")

@@ -11,8 +11,8 @@ from asyncflow.callables import is_coroutine, is_generator
 from asyncflow.errors import InvalidArgumentsError, OptionError, UnknownTaskTypeError
 from asyncflow.outbox.arguments.signature import Signature
 from asyncflow.outbox.declarations.around import Around
-from asyncflow.outbox.declarations.task_type import TaskType, TaskTypes, require_limit, require_seconds
-from asyncflow.outbox.options import NO_OPTION, require_whole
+from asyncflow.outbox.declarations.task_type import TaskType, TaskTypes, require_limit
+from asyncflow.outbox.options import NO_OPTION, require_seconds, require_whole
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.outbox.transaction import engine_loops
 from asyncflow.text import require_text, shown
@@ -168,6 +168,9 @@ def require_outcomes_to(value: Any) -> None:
 def function_of(given: Any) -> Any:
     """Return the handler itself, where what stands for one is given."""
     return given.handler if isinstance(given, StandsForHandler) else given
+
+
+Handled = Callable[..., Any] | HandlerType | str  # a handler, its type, or the type's name
 
 
 class HandlerTypes(TaskTypes[HandlerType]):

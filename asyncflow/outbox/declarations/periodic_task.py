@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.cron.plan import RESOLUTION, Plan, plan_of
-from asyncflow.outbox.declarations.task_type import require_seconds
+from asyncflow.outbox.options import require_seconds
 from asyncflow.outbox.tables import PERIODIC_NAME_LENGTH
 from asyncflow.text import require_text, shown
 

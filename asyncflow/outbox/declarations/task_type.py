@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 from asyncflow.errors import DuplicateTaskTypeError, InvalidTaskTypeError, OptionError, UnknownTaskTypeError, nearest
-from asyncflow.outbox.clock import MAX_DELAY_SECONDS
 from asyncflow.outbox.declarations.capture import RELAYS_WORK, not_captured, require_capturable, require_captured
 from asyncflow.outbox.declarations.cloud_events import CloudEvents, require_events
 from asyncflow.outbox.declarations.encrypting import Encrypting, require_encrypting
 from asyncflow.outbox.declarations.retry import RetryPolicy
-from asyncflow.outbox.options import NO_OPTION, require_whole
+from asyncflow.outbox.options import NO_OPTION, is_number, require_number, require_seconds, require_whole
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.text import require_text, shown
 
@@ -147,12 +146,6 @@ class MessageType(TaskType):
         return {name: value for name, value in given.items() if value != usual[name]}
 
 
-def require_seconds(name: str, value: Any, least: float) -> None:
-    """Raise OptionError unless ``value`` is a number of seconds of at least ``least``."""
-    if not _is_number(value) or not least <= value <= MAX_DELAY_SECONDS:
-        raise OptionError(f"{name} is {shown(value)}; give seconds from {least:g} to {MAX_DELAY_SECONDS:.0f}")
-
-
 def require_limit(value: Any) -> None:
     """Raise OptionError unless ``value`` is a number of tasks taken at once, or None."""
     if value is not None:
@@ -160,18 +153,8 @@ def require_limit(value: Any) -> None:
 
 
 def _require_rate(name: str, value: Any) -> None:
-    if value is not None and not (_is_number(value) and _LEAST_RATE <= value <= _MOST_RATE):
+    if value is not None and not (is_number(value) and _LEAST_RATE <= value <= _MOST_RATE):
         raise OptionError(f"{name} is {shown(value)}; give {_LEAST_RATE:g} to {_MOST_RATE:g} a second, or None")
-
-
-def require_number(name: str, value: Any, least: float, most: float) -> None:
-    """Raise OptionError unless ``value`` is a number from ``least`` to ``most``."""
-    if not _is_number(value) or not least <= value <= most:
-        raise OptionError(f"{name} is {shown(value)}; give a number from {least:g} to {most:g}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 TypeT = TypeVar("TypeT", bound=TaskType)

@@ -14,7 +14,7 @@ from asyncflow.outbox.look_up.finder import Finder
 from asyncflow.outbox.look_up.found_task import FoundTasks
 from asyncflow.outbox.look_up.search import SearchOptions, TaskSearch
 from asyncflow.outbox.options import field_names, refuse_unknown
-from asyncflow.outbox.outcome.results import Outcome, Results
+from asyncflow.outbox.outcome.results import Results, TaskOutcome
 from asyncflow.outbox.rolling.shelf import Shelf
 from asyncflow.outbox.transaction.reading import reader_of
 from asyncflow.outbox.transaction.target import awaited
@@ -64,7 +64,7 @@ class LookUp:
         search = self._search(wanted)
         return await awaited(session, lambda sync: self._finder.find(sync, search))
 
-    def result(self, target: Target, task_id: UUID) -> Outcome:
+    def result(self, target: Target, task_id: UUID) -> TaskOutcome:
         """Read what became of a task: Pending, Done with what its handler returned, Failed or Gone.
 
         Types declared with ``keep_result=True`` keep what their handlers return, for as long as the row is kept.
@@ -72,11 +72,11 @@ class LookUp:
         """
         return self._results.of(target, task_id)  # type: ignore[arg-type]
 
-    async def result_async(self, session: AsyncTarget, task_id: UUID) -> Outcome:
+    async def result_async(self, session: AsyncTarget, task_id: UUID) -> TaskOutcome:
         """Do what ``result`` does, in an AsyncSession."""
         return await self._results.of_async(session, task_id)  # type: ignore[arg-type]
 
-    def wait_result(self, engine: Engine, task_id: UUID, *, timeout_seconds: float = 60.0) -> Outcome:
+    def wait_result(self, engine: Engine, task_id: UUID, *, timeout_seconds: float = 60.0) -> TaskOutcome:
         """Wait, in a script, until a task is done, failed or gone; raises TimeoutError after ``timeout_seconds``.
 
         Looks at the row up to once a second, in transactions of its own; the enqueue has to be committed. A database
@@ -84,7 +84,7 @@ class LookUp:
         """
         return self._results.wait(engine, task_id, timeout_seconds)
 
-    async def await_result(self, engine: AsyncEngine, task_id: UUID, *, timeout_seconds: float = 60.0) -> Outcome:
+    async def await_result(self, engine: AsyncEngine, task_id: UUID, *, timeout_seconds: float = 60.0) -> TaskOutcome:
         """Do what ``wait_result`` does, with an AsyncEngine."""
         return await self._results.wait_async(engine, task_id, timeout_seconds)
 

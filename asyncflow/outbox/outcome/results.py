@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 from asyncflow.errors import ConnectionSilentError, OptionError, WrongTargetError
 from asyncflow.outbox import queries
 from asyncflow.outbox.declarations.handler_type import HandlerType
-from asyncflow.outbox.declarations.task_type import require_seconds
 from asyncflow.outbox.lines.connecting import connected
 from asyncflow.outbox.lines.limits import Limits
+from asyncflow.outbox.options import require_seconds
 from asyncflow.outbox.rolling.shelf import Shelf
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import RESULT_STAGE
@@ -60,7 +60,7 @@ class Gone:
     """Tell that there is no such row: it was deleted after its retention, or its transaction has not committed."""
 
 
-Outcome = Pending | Done | Failed | Gone
+TaskOutcome = Pending | Done | Failed | Gone
 
 
 class Results:
@@ -71,21 +71,21 @@ class Results:
         self._outcome = partial(queries.outcome, contexts=contexts)
         self._types = types
 
-    def of(self, target: Session | Connection, task_id: UUID) -> Outcome:
+    def of(self, target: Session | Connection, task_id: UUID) -> TaskOutcome:
         """Read, on the caller's connection, what became of a task; raises WrongTargetError or OptionError."""
         _require_id(task_id)
         with reading(reader_of(target, "result"), self._shelf.tasks) as connection:
             rows = self._shelf.rows(connection, self._outcome, {"its_id": task_id})
             return self._of_row(rows[0] if rows else None)
 
-    async def of_async(self, session: AsyncSession, task_id: UUID) -> Outcome:
+    async def of_async(self, session: AsyncSession, task_id: UUID) -> TaskOutcome:
         """Do what ``of`` does, in an AsyncSession."""
         _require_id(task_id)
         if not is_async(session):
             raise WrongTargetError("only an AsyncSession is awaited; call outbox.result(session, id)")
         return await async_session_of(session).run_sync(lambda sync: self.of(sync, task_id))
 
-    def wait(self, engine: Engine, task_id: UUID, timeout_seconds: float) -> Outcome:
+    def wait(self, engine: Engine, task_id: UUID, timeout_seconds: float) -> TaskOutcome:
         """Ask again and again, each time in a transaction of its own, until the task waits no longer."""
         if not isinstance(engine, Engine):
             raise OptionError(f"engine is {shown(engine)}; give an Engine, for each look has a transaction of its own")
@@ -103,7 +103,7 @@ class Results:
                 raise time_left.late(task_id, silence)
             time.sleep(time_left.next_pause())
 
-    async def wait_async(self, engine: AsyncEngine, task_id: UUID, timeout_seconds: float) -> Outcome:
+    async def wait_async(self, engine: AsyncEngine, task_id: UUID, timeout_seconds: float) -> TaskOutcome:
         """Do what ``wait`` does, with an AsyncEngine."""
         if type(engine).__name__ != "AsyncEngine":
             raise OptionError(f"engine is {shown(engine)}; give an AsyncEngine, or call outbox.wait_result(engine, id)")
@@ -120,11 +120,11 @@ class Results:
                 raise time_left.late(task_id, silence)
             await asyncio.sleep(time_left.next_pause())
 
-    async def _look(self, engine: AsyncEngine, task_id: UUID) -> Outcome:
+    async def _look(self, engine: AsyncEngine, task_id: UUID) -> TaskOutcome:
         async with engine.connect() as connection:
             return await connection.run_sync(lambda sync: self.of(sync, task_id))
 
-    def _of_row(self, row: Row[Any] | None) -> Outcome:
+    def _of_row(self, row: Row[Any] | None) -> TaskOutcome:
         if row is None:
             return Gone()
         status = Status(row.status)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import Connection, Table
 
+from asyncflow.errors import OptionError
 from asyncflow.outbox.rolling import queries
 from asyncflow.outbox.rolling.roll_over import RollOver
 from asyncflow.outbox.tables.rolled_tables import numbered_table, position_table
+from asyncflow.text import shown
 
 _MOST_KNOWN = 256  # tables of an outbox, which statements are made of
 
@@ -25,3 +28,14 @@ class NumberedTables:
     def readable(self, connection: Connection) -> list[int]:
         """Read the numbers of the tables that may have rows and are not to be dropped, newest first."""
         return list(connection.execute(queries.readable(self.positions)).scalars())
+
+
+def numbered_tables_of(tasks: Table, prefix: str, roll_over: Any) -> NumberedTables | None:
+    """Return the numbered tables that an application wants; None if it wants none. Raises OptionError."""
+    if roll_over is None:
+        return None
+    if not isinstance(roll_over, RollOver):
+        raise OptionError(
+            f"roll_over is {shown(roll_over)}; give a RollOver, such as RollOver(rows=1_000_000), or None"
+        )
+    return NumberedTables(tasks, prefix, roll_over)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.rolling import queries
 from asyncflow.outbox.rolling.numbered_tables import NumberedTables
-from asyncflow.outbox.transaction.driver import commits_by_itself
+from asyncflow.outbox.transaction.target import commits_by_itself
 
 _ATTEMPTS = 5
 

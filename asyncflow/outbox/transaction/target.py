@@ -11,7 +11,6 @@ from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Mapper, Session, scoped_session
 
 from asyncflow.errors import NotTransactionalError, WrongTargetError
-from asyncflow.outbox.transaction.driver import commits_by_itself
 from asyncflow.text import a_type_of
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     Target = Session | AsyncSession | Connection | scoped_session[Any] | async_scoped_session[Any]
 
 T = TypeVar("T")
+_IN_TRANSACTION = 1  # the flag of MySQL's protocol
+_IDLE = 0  # libpq's
 
 
 class Caller(NamedTuple):
@@ -83,6 +84,11 @@ def bind_of(session: Session, statement: Insert, mapper: Mapper[Any] | None = No
         ) from error
 
 
+def require_joining(session: Session, statement: Insert, mapper: Mapper[Any] | None = None) -> None:
+    """Raise NotTransactionalError or WrongTargetError unless what joins the session's next flush is kept with it."""
+    require_transactional(bind_of(session, statement, mapper))
+
+
 def connection_of(target: Session | Connection, statement: Insert, mapper: Mapper[Any] | None = None) -> Connection:
     """Return the connection of the caller's transaction on which ``statement`` is to run."""
     if isinstance(target, Connection):
@@ -109,6 +115,37 @@ def require_transactional(bind: Engine | Connection) -> None:
             "the connection is in AUTOCOMMIT by its driver, which commits each statement whatever SQLAlchemy does; "
             "leave autocommit out of connect_args and of the pool's events (sqlite3: isolation_level=None)"
         )
+
+
+def commits_by_itself(connection: Connection) -> bool:
+    """Tell whether each statement would be committed by itself, whatever SQLAlchemy believes."""
+    pooled = connection.connection
+    driver, adapter = pooled.driver_connection, pooled.dbapi_connection
+    if not (_is_autocommit(driver) or (adapter is not driver and _is_autocommit(adapter))):
+        return False
+    # A listener of "begin" may open a transaction by a statement, as SQLAlchemy's recipe for pysqlite does; SQLAlchemy
+    # begins with the first statement.
+    connection.exec_driver_sql("SELECT 1")
+    return not _is_in_transaction(driver)
+
+
+def _is_autocommit(driver: Any) -> bool:
+    if (ask := getattr(driver, "get_autocommit", None)) is not None:  # PyMySQL, mysqlclient, asyncmy, aiomysql
+        return bool(ask())
+    if type(driver).__module__.startswith("mysql.connector"):  # which asks the server, to tell its ``autocommit``
+        return bool(driver._autocommit)
+    autocommit = getattr(driver, "autocommit", None)
+    if isinstance(autocommit, bool):  # psycopg, psycopg2, pg8000, asyncpg's adapter, sqlite3 if told so
+        return autocommit
+    return hasattr(driver, "in_transaction") and getattr(driver, "isolation_level", "") is None  # sqlite3, aiosqlite
+
+
+def _is_in_transaction(driver: Any) -> bool:
+    if (flags := getattr(driver, "server_status", None)) is not None:
+        return bool(flags & _IN_TRANSACTION)
+    if (info := getattr(driver, "info", None)) is not None and hasattr(info, "transaction_status"):
+        return int(info.transaction_status) != _IDLE
+    return bool(getattr(driver, "in_transaction", False) or getattr(driver, "_in_transaction", False))  # pg8000
 
 
 def _remedy(given: Any) -> str:

@@ -22,10 +22,10 @@ _NOTES = "asyncflow.committing"  # the key in info
 COMMITTER = "asyncflow.committer"  # there, where somebody else commits: calls what it is given after the commit
 
 WakeUp = Callable[[frozenset[str]], None]
-Place = tuple[str, "str | None", "int | None", "str | None"]  # kind of database, host, port, name
+DatabasePlace = tuple[str, "str | None", "int | None", "str | None"]  # kind of database, host, port, name
 
 
-def place_of(engine: Engine) -> Place:
+def place_of(engine: Engine) -> DatabasePlace:
     """Return where an engine leads to, whichever driver and user it has."""
     url = engine.url
     return url.get_backend_name(), url.host, url.port, url.database
@@ -39,7 +39,7 @@ class Bell:
     """
 
     def __init__(self) -> None:
-        self._listeners: tuple[tuple[WakeUp, Place | None], ...] = ()
+        self._listeners: tuple[tuple[WakeUp, DatabasePlace | None], ...] = ()
         self._changing = threading.Lock()
         leave_at_fork(self)
 
@@ -48,7 +48,7 @@ class Bell:
         self._listeners = ()
         self._changing = threading.Lock()
 
-    def connect(self, listener: WakeUp, place: Place | None = None) -> None:
+    def connect(self, listener: WakeUp, place: DatabasePlace | None = None) -> None:
         """Call ``listener`` with the task types of each commit from now on, on the committing thread."""
         with self._changing:
             self._listeners = (*self._listeners, (listener, place))
@@ -88,7 +88,7 @@ class Bell:
         return [listener for listener, _ in listeners]
 
 
-def _place_of_target(target: Session | Connection) -> Place | None:
+def _place_of_target(target: Session | Connection) -> DatabasePlace | None:
     """Return where a Session or Connection writes; None if nobody can tell, as of a Session of several engines."""
     try:
         bind = target if isinstance(target, Connection) else target.get_bind()

@@ -17,7 +17,7 @@ from asyncflow.outbox.dedupe import Dedupe, Enqueued
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.tables import WORKER_COLUMNS, Tables
 from asyncflow.outbox.transaction.carrying import require_carried, require_exact
-from asyncflow.outbox.transaction.target import Caller, bind_of, connection_of, require_transactional
+from asyncflow.outbox.transaction.target import Caller, connection_of, require_joining, require_transactional
 from asyncflow.outbox.transaction.wakeup import Bell
 from asyncflow.outbox.unique.keys import Keys
 from asyncflow.outbox.unique.unique_keys import UniqueKeys
@@ -92,7 +92,7 @@ class Writer:
     def _insert(self, target: Session | Connection, rows: list[dict[str, Any]], *, at_once: bool) -> None:
         statement, mapper = queries.insert_task(self._tables.tasks), self._row_class.__mapper__
         if isinstance(target, Session) and not at_once:
-            require_transactional(bind_of(target, statement, mapper))
+            require_joining(target, statement, mapper)
             target.add_all([self._row_class(row) for row in rows])
             return
         connection = connection_of(target, statement, mapper)

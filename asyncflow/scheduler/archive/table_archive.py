@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -50,7 +51,7 @@ class TableArchive:
     def _write(self, database: Database, table: Table, file: ArchiveFile) -> bool:
         until = self._clock() + _SLICE_SECONDS
         after = None if file.last_line is None else UUID(orjson.loads(file.last_line)["id"])
-        while rows := database.run(lambda connection, after=after: self._read(connection, table, after)):  # type: ignore[misc]
+        while rows := database.run(partial(self._read, table=table, after=after)):
             file.append(map(line_of, rows))
             after = rows[-1]["id"]
             if self._clock() >= until:

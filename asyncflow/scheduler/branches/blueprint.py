@@ -17,6 +17,7 @@ from asyncflow.scheduler.branches.branches import Branches
 from asyncflow.scheduler.branches.engines import ONLY
 from asyncflow.scheduler.branches.hearing import Communal, Named
 from asyncflow.scheduler.branches.shared_routes import SharedRoutes
+from asyncflow.scheduler.charts.minute_counts import MinuteCounts
 from asyncflow.scheduler.counters import Tally
 from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, Queues
 from asyncflow.scheduler.instance import Instance
@@ -26,6 +27,7 @@ from asyncflow.scheduler.machinery import Machinery
 from asyncflow.scheduler.publishing.breakers import Breakers
 from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.settings import SchedulerSettings
+from asyncflow.scheduler.telling.recollection import Recollection
 
 Homes = AtHome | Mapping[str, AtHome] | None  # of one database, or by the names of several
 
@@ -56,17 +58,16 @@ class Blueprint:
         at_home = given.at_home
         homes = at_home if isinstance(at_home, Mapping) else dict.fromkeys(engines, at_home)
         queues = dict(given.queues)
-        tallies = {name: Tally() for name in engines}
+        self._tallies = tallies = {name: Tally() for name in engines}
+        hears = {name: (tally, Recollection(), MinuteCounts()) for name, tally in tallies.items()}
         heard = Hooks(hooks)
-        self.hooks = LoggedHooks([*tallies.values(), *heard] if self._is_of_one else heard)
+        self.hooks = LoggedHooks([*hears[ONLY], *heard] if self._is_of_one else heard)
         self.instances: list[Instance] = []
-        self._tallies = tallies
         for name, engine in engines.items():
-            own = self.hooks if self._is_of_one else Hooks([tallies[name]])
-            instance = Instance(outbox, engine, settings, own, homes[name], database_name=name, queues=queues)
-            further = () if self._is_of_one else (Named(name, self.hooks),)
-            tallies[name].hand_on_to(instance.lately, instance.counts, *further)
-            self.instances.append(instance)
+            own = self.hooks if self._is_of_one else Hooks([*hears[name], Named(name, self.hooks)])
+            _, lately, counts = hears[name]
+            its = Instance(outbox, engine, settings, own, homes[name], name, queues, lately, counts)
+            self.instances.append(its)
 
     def require(self, jobs: Jobs, registry: GivenRegistry) -> None:
         """Raise OptionError for what goes with a single database alone: jobs, queues and a registry."""

@@ -12,9 +12,10 @@ from asyncflow.events import ClaimsRanOut, Event, ForksNothing, TaskFailed, Task
 SUCCEEDED, FAILED, RETRIED = "succeeded", "failed", "retried"
 _SLICE_SECONDS = 10  # so far apart may be what is put into one minute and what happened in it
 _MOST_SLICES = 720  # of a process that counts and never writes
+_COUNTED = (TasksSettled, TaskRetried, TaskFailed, ClaimsRanOut)
 
-Key = tuple[str, str]  # a task type, and what became of it
-Slice = tuple[float, Counter[Key]]  # when it was, on the monotonic clock, and what was counted then
+TypeOutcome = tuple[str, str]  # a task type, and what became of it
+Slice = tuple[float, Counter[TypeOutcome]]  # when it was, on the monotonic clock, and what was counted then
 
 
 class MinuteCounts(ForksNothing):
@@ -30,7 +31,11 @@ class MinuteCounts(ForksNothing):
     def clear(self) -> None:
         """Begin at nothing, with a lock that nobody holds: in the child of a fork a thread of the parent may."""
         self._lock = threading.Lock()
-        self._slices: dict[int, Counter[Key]] = {}
+        self._slices: dict[int, Counter[TypeOutcome]] = {}
+
+    def takes(self, kind: type[Event]) -> bool:
+        """Tell whether it counts events of a kind."""
+        return kind in _COUNTED
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
@@ -56,7 +61,7 @@ class MinuteCounts(ForksNothing):
             slices, self._slices = self._slices, {}
         return [((number + 0.5) * _SLICE_SECONDS, counts) for number, counts in slices.items()]
 
-    def _add(self, counted: Iterable[tuple[Key, int]]) -> None:
+    def _add(self, counted: Iterable[tuple[TypeOutcome, int]]) -> None:
         number = int(self._clock() // _SLICE_SECONDS)
         with self._lock:
             counts = self._slices.get(number)

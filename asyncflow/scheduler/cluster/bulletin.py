@@ -17,25 +17,25 @@ class Told(NamedTuple):
 
 # Asked with how many seconds this process's clock is ahead of the database's, None before that is known. Raises
 # nothing, for a lease hangs on it; None tells nothing new.
-Telling = Callable[[float | None], Told | None]
+Informant = Callable[[float | None], Told | None]
 
 
 class Bulletin:
     """Let a renewal carry what has changed, and most renewals nothing; used by the cluster's thread alone."""
 
-    def __init__(self, telling: Telling = lambda _: None) -> None:
-        self._telling = telling
+    def __init__(self, informant: Informant = lambda _: None) -> None:
+        self._informant = informant
         self._written: Told | None = None
         self._renewals = 0
 
-    def ask(self, telling: Telling) -> None:
+    def ask(self, informant: Informant) -> None:
         """Ask this one from now on: it is made when all that it tells of is made."""
-        self._telling = telling
+        self._informant = informant
 
     def due(self, seconds_ahead: float | None) -> Told | None:
         """Return what the renewal that comes is to write; None if what is written will do."""
         self._renewals += 1
-        told, written = self._telling(seconds_ahead), self._written
+        told, written = self._informant(seconds_ahead), self._written
         if told is None or written is None or told.lasting != written.lasting:
             return told
         return told if told.text != written.text and self._renewals >= _RENEWALS else None

@@ -16,11 +16,11 @@ from asyncflow.outbox.lines.limits import Limits
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries
 from asyncflow.scheduler.cluster.bulletin import Bulletin, ClockGap, Told
-from asyncflow.scheduler.cluster.queries import HEAD
 from asyncflow.scheduler.cluster.registry import View
 from asyncflow.scheduler.cluster.rhythm import Rhythm
+from asyncflow.scheduler.cluster.seeing.queries import HEAD, read_views, read_views_and_heads
+from asyncflow.scheduler.cluster.seeing.views import Views
 from asyncflow.scheduler.cluster.shard_count import record_shards
-from asyncflow.scheduler.cluster.views import Views
 from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.caution import Caution
 from asyncflow.scheduler.connections.database import Database
@@ -176,9 +176,9 @@ class DatabaseRegistry:
 
     def _statement(self, wanted: tuple[Status, ...]) -> Any:
         if not wanted:
-            return queries.read_views(self._shards, self._instances)
+            return read_views(self._shards, self._instances)
         statuses = tuple(map(int, wanted))
-        return queries.read_views_and_heads(self._shards, self._instances, self._tasks, self._looks.dialect, statuses)
+        return read_views_and_heads(self._shards, self._instances, self._tasks, self._looks.dialect, statuses)
 
     def _look(self, work: Callable[[Connection], T], when_locked: Callable[[Connection], T] | None = None) -> T:
         with self._looking:

@@ -9,9 +9,8 @@ from typing import Protocol
 from asyncflow.errors import LeasesLostError
 from asyncflow.events import Hooks, MembersChanged, OwnershipChanged, ShardsHandedOver
 from asyncflow.scheduler.cluster.allocation import Allocation
-from asyncflow.scheduler.cluster.ownership import Hold
 from asyncflow.scheduler.cluster.registry import Registry, View
-from asyncflow.scheduler.cluster.share import Share
+from asyncflow.scheduler.cluster.share import Hold, Share
 
 _MOST_TIMES = 5  # that a work is done because its leases ran out
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
-
-from asyncflow.scheduler.cluster.ownership import Hold
+from collections.abc import Callable, Collection, ItemsView, Iterator, Mapping
+from types import TracebackType
 
 
 class Share:
@@ -102,3 +101,58 @@ class Share:
             is_awaited = bool(self._leaving)
         if is_awaited:
             self._drained()
+
+
+class Hold(Mapping[int, int]):
+    """Keep items from being handed over, from its making to its release; used by one thread.
+
+    A mapping of the items to the epochs in which they are owned.
+    """
+
+    def __init__(
+        self,
+        epochs: Mapping[int, int],
+        released: Callable[[Hold], None],
+        lasts: Callable[[Hold], bool] = lambda _: True,
+    ) -> None:
+        self.epochs: Mapping[int, int] = dict(epochs)  # replaced as a whole, for others look on
+        self._released = released
+        self._lasts = lasts
+
+    @property
+    def lasts(self) -> bool:
+        """Tell whether the items are still owned in their epochs: if not, others may work on them by now."""
+        return self._lasts(self)
+
+    def __getitem__(self, item: int) -> int:
+        return self.epochs[item]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.epochs)
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self.epochs
+
+    def items(self) -> ItemsView[int, int]:
+        """Return the items with their epochs, as they are now."""
+        return self.epochs.items()
+
+    def keep_only(self, items: Collection[int]) -> None:
+        """Let the others go: so a slow destination does not hold up the hand-over of shards it has no rows of."""
+        self.epochs = {item: epoch for item, epoch in self.epochs.items() if item in items}
+
+    def release(self) -> None:
+        """Let all items go; may be called twice."""
+        self.epochs = {}
+        self._released(self)
+
+    def __enter__(self) -> Hold:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()

@@ -1,4 +1,4 @@
-"""Writes that are made again when the connection is lost: nobody knows then whether the COMMIT happened."""
+"""Work on a connection, made again when that is lost, unless a person waits: nobody knows whether a COMMIT happened."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.outbox.lines.lost import is_lost
 from asyncflow.scheduler.connections.database import Database
 
@@ -32,6 +33,15 @@ def run_briefly(engine: Engine, work: Callable[[Connection], T]) -> T:
     """Run ``work`` as ``run_again`` does, on a connection for the moment; any thread may call."""
     with Database(engine) as database:
         return run_again(database, work)
+
+
+def run_for_person(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Run ``work``, which may read much, on a connection for the moment, with a command's patience; not again.
+
+    A person waits for it, who sees its error and may ask again.
+    """
+    with Database(engine, limits=OF_A_COMMAND) as database:
+        return database.run(work)
 
 
 def run_once(

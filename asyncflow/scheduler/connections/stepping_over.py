@@ -19,7 +19,7 @@ _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 2.0, 16.0  # each try of a loc
 _FORGOTTEN_SECONDS = 600.0
 
 # Locks rows of those given, stepping over locked ones if so told; returns what is locked by us now.
-Lock = Callable[[Connection, Collection[Any], bool], Sequence[Any]]
+LockRows = Callable[[Connection, Collection[Any], bool], Sequence[Any]]
 
 
 class LockMet(RowsLockedError):  # noqa: N818 - no failure: the database itself catches it
@@ -79,7 +79,7 @@ class _Memory:
 _memories: WeakKeyDictionary[Engine, _Memory] = WeakKeyDictionary()
 
 
-def lock_those_free(connection: Connection, kind: str, rows: Collection[Any], lock: Lock) -> Sequence[Any]:
+def lock_those_free(connection: Connection, kind: str, rows: Collection[Any], lock: LockRows) -> Sequence[Any]:
     """Lock those of the rows that nobody else has locked, and return what ``lock`` returns for them.
 
     Raises LockMet where the server cannot step over rows and one of them is locked; done again, it is left out.

@@ -8,9 +8,8 @@ from dataclasses import replace
 from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.declarations.task_type import require_number
-from asyncflow.outbox.lines.limits import OF_A_COMMAND
-from asyncflow.scheduler.connections.database import Database
+from asyncflow.outbox.options import require_number
+from asyncflow.scheduler.connections.again import run_for_person
 from asyncflow.scheduler.diagnosis.finding import Finding, Severity, in_order
 from asyncflow.scheduler.diagnosis.instances import findings_of_claims, findings_of_instances
 from asyncflow.scheduler.diagnosis.letters import LATELY_SECONDS, findings_of_letters
@@ -58,8 +57,7 @@ def look_and_find(
         late = [one for one in sight.waiting if one.seconds >= stuck_seconds]
         return sight, _find(connection, outbox, replace(sight, waiting=late), stuck_seconds, letters_seconds)
 
-    with Database(engine, limits=OF_A_COMMAND) as database:
-        return database.run(read)
+    return run_for_person(engine, read)
 
 
 def _find(

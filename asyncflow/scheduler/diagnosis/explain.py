@@ -12,8 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.errors import TaskNotFoundError
 from asyncflow.outbox import Outbox, Status
-from asyncflow.outbox.lines.limits import OF_A_COMMAND
-from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.again import run_for_person
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.diagnosis.finding import Code, lasting, soon
 from asyncflow.scheduler.diagnosis.sight import Sight, Waiting, look_at_type
@@ -51,8 +50,7 @@ def explain(engine: Engine, outbox: Outbox, task_id: UUID | str) -> Explanation:
     """Return why a task has not happened yet; raises TaskNotFoundError, TablesMissingError or OptionError."""
     wanted = task_id_of(task_id)
     require_tables(engine, outbox)
-    with Database(engine, limits=OF_A_COMMAND) as database:
-        return database.run(lambda connection: _explain(connection, outbox, wanted))
+    return run_for_person(engine, lambda connection: _explain(connection, outbox, wanted))
 
 
 def _explain(connection: Connection, outbox: Outbox, task_id: UUID) -> Explanation:

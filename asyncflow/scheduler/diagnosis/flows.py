@@ -11,12 +11,11 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.outbox.look_up.time_rows import id_at
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.charts.charts import Chart, Span, charts, rate_of
 from asyncflow.scheduler.charts.hour import MOST_TYPES
-from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.again import run_for_person
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.operator.type_counts import count_up_to
 from asyncflow.scheduler.table.queries import read_clock
@@ -124,8 +123,7 @@ def look_at_flows(engine: Engine, outbox: Outbox, lateness: Lateness) -> Flows:
             chart_of={one.task_type: one for one in hour.types if one.task_type is not None},
         )
 
-    with Database(engine, limits=OF_A_COMMAND) as database:
-        return database.run(read)
+    return run_for_person(engine, read)
 
 
 def _arrivals(connection: Connection, outbox: Outbox, now: datetime) -> Mapping[str, float]:

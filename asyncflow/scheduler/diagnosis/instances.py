@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -59,51 +59,55 @@ def _clocks(sight: Sight) -> Iterator[Finding]:
             )
 
 
+class _TroubleTold(NamedTuple):
+    """Hold what a trouble is called, what it comes of, and what mends it."""
+
+    code: Code
+    cause: str
+    remedy: str
+
+
 def _trouble(name: str, trouble: ToldTrouble) -> Iterator[Finding]:
+    if (told := _told_of(name, trouble)) is not None:
+        yield Finding(
+            code=told.code,
+            severity=Severity.TROUBLE,
+            kind="instance",
+            name=name,
+            since=at(trouble.since),
+            cause=told.cause,
+            remedy=told.remedy,
+        )
+
+
+def _told_of(name: str, trouble: ToldTrouble) -> _TroubleTold | None:
+    """Return what is told of a trouble; None of one that a later version may have."""
     if trouble.name == FENCED:
-        yield Finding(
-            code=Code.WRITES_FENCED,
-            severity=Severity.TROUBLE,
-            kind="instance",
-            name=name,
-            since=at(trouble.since),
-            cause=say(
-                "{count} settles of {instance} changed nothing, for others owned the shards by then or had settled the "
-                "rows: it paused for longer than its lease, or two instances have one instance_index.",
-                count=trouble.count,
-                instance=name,
-            ),
-            remedy="asyncflow instances list",
+        cause = say(
+            "{count} settles of {instance} changed nothing, for others owned the shards by then or had settled the "
+            "rows: it paused for longer than its lease, or two instances have one instance_index.",
+            count=trouble.count,
+            instance=name,
         )
+        return _TroubleTold(Code.WRITES_FENCED, cause, "asyncflow instances list")
     if trouble.name == POOL:
-        yield Finding(
-            code=Code.POOL_TOO_SMALL,
-            severity=Severity.TROUBLE,
-            kind="instance",
-            name=name,
-            since=at(trouble.since),
-            cause=say(
-                "Loops of {instance} waited {count} times in vain for a connection of the pool: it is too small, or "
-                "the application keeps its connections.",
-                instance=name,
-                count=trouble.count,
-            ),
-            remedy=say("create_engine(..., pool_size=20)  # or give the scheduler an engine of its own"),
+        cause = say(
+            "Loops of {instance} waited {count} times in vain for a connection of the pool: it is too small, or "
+            "the application keeps its connections.",
+            instance=name,
+            count=trouble.count,
         )
+        remedy = say("create_engine(..., pool_size=20)  # or give the scheduler an engine of its own")
+        return _TroubleTold(Code.POOL_TOO_SMALL, cause, remedy)
     if trouble.name == ARCHIVE:
-        yield Finding(
-            code=Code.ARCHIVE_HELD_UP,
-            severity=Severity.TROUBLE,
-            kind="instance",
-            name=name,
-            since=at(trouble.since),
-            cause=say(
-                "{instance} can archive nothing, so it deletes and drops nothing: {error}.",
-                instance=name,
-                error=trouble.error,
-            ),
-            remedy=say("df -h DIRECTORY  # make room, or give the right to write; it goes on by itself"),
+        cause = say(
+            "{instance} can archive nothing, so it deletes and drops nothing: {error}.",
+            instance=name,
+            error=trouble.error,
         )
+        remedy = say("df -h DIRECTORY  # make room, or give the right to write; it goes on by itself")
+        return _TroubleTold(Code.ARCHIVE_HELD_UP, cause, remedy)
+    return None
 
 
 def _failing(name: str, failing: ToldTrouble) -> Finding:

@@ -11,8 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.lines.limits import OF_A_COMMAND
-from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.again import run_for_person
 from asyncflow.scheduler.diagnosis.letters import LetterGroup, groups_of, read_letters
 from asyncflow.scheduler.table.fingerprints import error_of
 
@@ -51,8 +50,7 @@ def letter_board(engine: Engine, outbox: Outbox) -> list[BoardRow]:
         letters = read_letters(connection, outbox, max(WINDOWS))
         return [_row(group, [_age(one, letters.now) for one in members]) for group, members in groups_of(letters)]
 
-    with Database(engine, limits=OF_A_COMMAND) as database:
-        return database.run(read)
+    return run_for_person(engine, read)
 
 
 def letters_of_group(
@@ -68,8 +66,7 @@ def letters_of_group(
                 return GroupView(group=group, letters=list(map(_letter, newest)), now=letters.now)
         return None
 
-    with Database(engine, limits=OF_A_COMMAND) as database:
-        return database.run(read)
+    return run_for_person(engine, read)
 
 
 def _row(group: LetterGroup, ages: Sequence[float]) -> BoardRow:

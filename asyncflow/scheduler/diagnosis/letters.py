@@ -12,8 +12,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.outbox.lines.limits import OF_A_COMMAND
-from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.again import run_for_person
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, quoted
 from asyncflow.scheduler.diagnosis.words import say
@@ -46,8 +45,7 @@ def letter_groups(engine: Engine, outbox: Outbox, *, within_seconds: float = LAT
 
     Looks at the lanes in which something failed last, at the newest of each: what is beyond is not counted.
     """
-    with Database(engine, limits=OF_A_COMMAND) as database:
-        return database.run(lambda connection: read_groups(connection, outbox, within_seconds))
+    return run_for_person(engine, lambda connection: read_groups(connection, outbox, within_seconds))
 
 
 def read_groups(connection: Connection, outbox: Outbox, within_seconds: float) -> list[LetterGroup]:

@@ -17,7 +17,7 @@ from asyncflow.event_log import LoggedHooks
 from asyncflow.events import Hook, StepFailed
 from asyncflow.leash import Leash
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.declarations.task_type import require_number
+from asyncflow.outbox.options import require_number
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.diagnosis.diagnose import diagnose
 from asyncflow.scheduler.diagnosis.finding import Severity

@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import groupby
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row
 
 from asyncflow.errors import OptionError, PayloadTooLargeError, TaskNotFoundError
-from asyncflow.events import Hook, Hooks, TasksChanged
+from asyncflow.events import Hook, Hooks
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.declarations.task_type import require_number
 from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.encryption.marks import is_encrypted
 from asyncflow.outbox.look_up.cursor import Cursor, cursor_of
-from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.options import require_number, require_whole
 from asyncflow.outbox.outcome.telling import is_told
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
-from asyncflow.scheduler.connections.again import run_again, run_briefly, run_once
-from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.audit import MOST_READ, Act
-from asyncflow.scheduler.operator.pace import Pace
-from asyncflow.scheduler.operator.revived_keys import RevivedKeys
+from asyncflow.scheduler.operator.changing.batches import Batches, Changed
+from asyncflow.scheduler.operator.changing.pace import Pace
 from asyncflow.scheduler.operator.selection import Selection, task_id_of
 from asyncflow.scheduler.operator.shown_payload import mended
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState, letter_of, state_of
-from asyncflow.scheduler.operator.walk import pages_of, walk_of
+from asyncflow.scheduler.operator.walk import walk_of
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.fingerprints import error_of
 from asyncflow.scheduler.table.log_lines import log_line, short_error
 from asyncflow.scheduler.table.outcome_messages import OutcomeMessages, ToldOutcome, told_of
-from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.table.shards import put_into_shards
 
-T = TypeVar("T")
-_PAGE = 500
 _LONGEST_DETAIL = 12_000
-_MISSING = "missing"
 _NOT_KEPT = "(the payload is encrypted: what was changed is not kept)"
 
 
@@ -54,18 +48,6 @@ class DeadLetterPage:
 
     letters: list[DeadLetter]
     next: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """Tell how many tasks were changed, and of those named by id and left alone their status, or ``missing``.
-
-    Of a dead letter that was to be replayed and was not, for another task has its unique key, it tells which, whether
-    it was named or not.
-    """
-
-    count: int
-    left: dict[UUID, str] = field(default_factory=dict)
 
 
 class DeadLetters:
@@ -80,8 +62,7 @@ class DeadLetters:
         self._outbox = outbox
         self._tasks = outbox.tasks
         self._outcomes = OutcomeMessages(outbox)
-        self._hooks = Hooks(hooks)
-        self._revived = RevivedKeys(outbox)
+        self._batches = Batches(engine, outbox, Hooks(hooks))
 
     def list(
         self, *, task_type: str | None = None, key: str | None = None, limit: int = 100, after: str | None = None
@@ -127,7 +108,7 @@ class DeadLetters:
             put_into_shards(connection, self._outbox, rows, self._shard_count(connection))
             return [f"due after {delay:g} s" if delay else "due at once" for delay in delays]
 
-        return self._change(selection, act, [Status.FAILED], write, revives=True)
+        return self._batches.change(selection, act, [Status.FAILED], write, revives=True)
 
     def cancel(self, selection: Selection, *, actor: str, reason: str | None = None) -> Changed:
         """Make tasks that wait or have failed CANCELLED; raises OptionError.
@@ -143,7 +124,7 @@ class DeadLetters:
             self._tell(connection, facts, told_of(facts, ToldOutcome("cancelled", short_error(act.told()))))
             return [f"was {Status(row.status).name}" for row in rows]
 
-        return self._change(selection, act, [Status.FAILED, Status.PENDING], write)
+        return self._batches.change(selection, act, [Status.FAILED, Status.PENDING], write)
 
     def discard(self, selection: Selection, *, actor: str, reason: str | None = None) -> Changed:
         """Delete dead letters; only the audit remembers them. Raises OptionError."""
@@ -158,7 +139,7 @@ class DeadLetters:
             self._tell(connection, facts, told)
             return ["deleted"] * len(rows)
 
-        return self._change(selection, act, [Status.FAILED], write)
+        return self._batches.change(selection, act, [Status.FAILED], write)
 
     def mend(
         self, task_id: UUID | str, payload: bytes, *, seen: bytes, detail: str, actor: str, reason: str | None = None
@@ -186,7 +167,7 @@ class DeadLetters:
             put_into_shards(connection, self._outbox, rows, self._shard_count(connection))
             return [_NOT_KEPT if is_encrypted(after.headers) else detail[:_LONGEST_DETAIL]]
 
-        return self._change(selection, act, [Status.FAILED], write, revives=True)
+        return self._batches.change(selection, act, [Status.FAILED], write, revives=True)
 
     def _shard_count(self, connection: Connection) -> int:
         """Return the recorded count: an outbox that was made for a command has not the application's."""
@@ -206,7 +187,8 @@ class DeadLetters:
         places, following = walk_of(selection, self._outbox, Status.FAILED, until).page(connection, after, limit)
         letters: dict[UUID, DeadLetter] = {}
         if places:
-            rows = connection.execute(queries.summaries(self._tasks), self._named(cursor.id for cursor in places))
+            named = {"ids": [raw_form(cursor.id, self._engine.dialect.name) for cursor in places]}
+            rows = connection.execute(queries.summaries(self._tasks), named)
             letters = {row.id: letter_of(row) for row in rows}
         return DeadLetterPage(
             [letters[cursor.id] for cursor in places if cursor.id in letters],
@@ -222,106 +204,6 @@ class DeadLetters:
         """Write the messages about outcomes, if any were asked for."""
         if facts:
             self._outcomes.write(connection, facts, told, self._shard_count(connection))
-
-    # -- changing ----------------------------------------------------------------------------------------
-
-    def _change(
-        self, selection: Selection, act: Act, statuses: Sequence[Status], write: _Write, *, revives: bool = False
-    ) -> Changed:
-        done = 0
-        left: dict[UUID, str] = {}
-        with Database(self._engine) as database:
-            for ids in self._batches(database, selection, statuses):
-                room = None if selection.limit is None else selection.limit - done
-                if room == 0:
-                    break
-                batch = _Batch(ids[:room], done, act, statuses, write, revives)
-                changed, taken = self._change_batch(database, batch)
-                done += len(changed)
-                if changed:
-                    self._hooks.emit(TasksChanged(act.action, act.actor, len(changed)))
-                if selection.wanted_ids is not None:
-                    left |= self._left(database, set(ids) - changed)
-                left |= {one: f"FAILED, and its unique key has task {holder} by now" for one, holder in taken.items()}
-        return Changed(done, left)
-
-    def _batches(
-        self, database: Database, selection: Selection, statuses: Sequence[Status]
-    ) -> Iterator[Sequence[UUID]]:
-        """Give the ids of selected rows, page by page."""
-        if (wanted := selection.wanted_ids) is not None:
-            for start in range(0, len(wanted), _PAGE):
-                yield wanted[start : start + _PAGE]
-            return
-        until = run_again(database, lambda connection: connection.execute(queries.now()).scalar_one())
-        for status in statuses:
-            for places in pages_of(walk_of(selection, self._outbox, status, until), database, _PAGE):
-                yield [cursor.id for cursor in places]
-
-    def _change_batch(self, database: Database, batch: _Batch) -> _ChangedBatch:
-        """Change a batch once, though the answer to its COMMIT be lost."""
-        tried: dict[UUID, _ChangedBatch] = {}  # by an entry of the audit, which tells whether it happened
-
-        def work(connection: Connection) -> _ChangedBatch:
-            entries, changed = self._write(connection, batch)
-            tried.update(dict.fromkeys(entries[:1], changed))
-            return changed
-
-        def trace(connection: Connection) -> _ChangedBatch | None:
-            for entry, changed in tried.items():
-                if connection.execute(queries.is_there(self._outbox.audit_entries, entry)).first():
-                    return changed
-            return None
-
-        return run_once(database, work, trace)
-
-    def _write(self, connection: Connection, batch: _Batch) -> tuple[Sequence[UUID], _ChangedBatch]:
-        """Lock, change and enter into the audit; return the ids of the entries, and what was changed."""
-        hold_writers(connection, self._outbox.shards)
-        asked = self._revived.ask(connection, self._named(batch.ids)["ids"]) if batch.revives else None
-        taken = asked.taken if asked else {}
-        lock = queries.lock(self._tasks, tuple(map(int, batch.statuses)))
-        free = [task_id for task_id in batch.ids if task_id not in taken]
-        rows = connection.execute(lock, self._named(free)).all() if free else []
-        if asked:
-            rows = [row for row in rows if asked.is_free(row)]
-        if not rows:
-            return [], _ChangedBatch(set(), taken)
-        details = batch.write(connection, rows, batch.done)
-        entries = batch.act.write(connection, self._outbox.audit_entries, rows, details)
-        return entries, _ChangedBatch({row.id for row in rows}, taken)
-
-    def _left(self, database: Database, ids: set[UUID]) -> dict[UUID, str]:
-        if not ids:
-            return {}
-        read, named = self._outbox.shelf.rows, self._named(ids)
-        rows = run_again(database, lambda connection: read(connection, queries.statuses_of, named))
-        return dict.fromkeys(ids, _MISSING) | {row.id: Status(row.status).name for row in rows}
-
-    def _named(self, ids: Iterable[UUID]) -> dict[str, Any]:
-        """Return the ids as statements take them."""
-        return {"ids": [raw_form(task_id, self._engine.dialect.name) for task_id in ids]}
-
-
-_Write = Callable[[Connection, Sequence[Any], int], "list[str]"]
-
-
-class _Batch(NamedTuple):
-    """Hold what is to happen to some tasks, when ``done`` others were changed before."""
-
-    ids: Sequence[UUID]
-    done: int
-    act: Act
-    statuses: Sequence[Status]
-    write: _Write
-    revives: bool  # the tasks wait again
-
-
-class _ChangedBatch(NamedTuple):
-    """Tell which tasks were changed, and of those that were not for their unique keys which tasks have these."""
-
-    ids: set[UUID]
-    taken: dict[UUID, UUID]
 
 
 def _line(act: Act) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox, Status
-from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator.type_counts import count_types
 
 
@@ -14,8 +14,7 @@ def count_pending(engine: Engine, outbox: Outbox) -> dict[str, int]:
 
     Of very many types even fewer are counted: see ``count_types``.
     """
-    with Database(engine) as database:
-        return database.run(lambda connection: _read(connection, outbox))
+    return run_briefly(engine, lambda connection: _read(connection, outbox))
 
 
 def _read(connection: Connection, outbox: Outbox) -> dict[str, int]:

@@ -9,11 +9,10 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries as ownership_queries
 from asyncflow.scheduler.configuration.configurations import read_configuration
-from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.again import run_for_person
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.task_view import DeadLetter, letter_of
 from asyncflow.scheduler.operator.type_counts import COUNT_LIMIT, TypeCounts, count_types
@@ -53,8 +52,7 @@ class Report:
 def report(engine: Engine, outbox: Outbox) -> Report:
     """Read the state of the outbox in one transaction, in bounded time; raises TablesMissingError."""
     require_tables(engine, outbox)
-    with Database(engine, limits=OF_A_COMMAND) as database:
-        return database.run(lambda connection: _read(connection, outbox))
+    return run_for_person(engine, lambda connection: _read(connection, outbox))
 
 
 def _read(connection: Connection, outbox: Outbox) -> Report:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.options import field_names, settings_of
+from asyncflow.outbox.options import field_names, require_seconds, settings_of
 from asyncflow.outbox.tables import OWNER_LENGTH
 from asyncflow.scheduler.queues.notes import LONGEST_LEASE_SECONDS
-from asyncflow.text import require_text, shown
+from asyncflow.text import require_text
 
 _LEAST_SECONDS = 0.001
 
@@ -28,7 +28,7 @@ class QueueWorkerSettings:
         if self.name is not None:
             require_text("name", self.name, OWNER_LENGTH, OptionError)
         for name in _SECONDS:
-            _require_seconds(name, getattr(self, name))
+            require_seconds(name, getattr(self, name), _LEAST_SECONDS, LONGEST_LEASE_SECONDS)
 
     @classmethod
     def of(cls, **options: Any) -> QueueWorkerSettings:
@@ -37,11 +37,3 @@ class QueueWorkerSettings:
 
 
 _SECONDS = tuple(name for name in field_names(QueueWorkerSettings) if name.endswith("_seconds"))
-
-
-def _require_seconds(name: str, value: Any) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not _LEAST_SECONDS <= value <= LONGEST_LEASE_SECONDS:
-        raise OptionError(
-            f"{name} is {shown(value)}; give seconds from {_LEAST_SECONDS:g} to {LONGEST_LEASE_SECONDS:g}"
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.scheduler.instance import Instance
@@ -37,7 +38,7 @@ class QueuedClaims(ShardClaims):
     def still_held(self, held: Sequence[HeldClaim]) -> set[HeldClaim]:
         """Read which of these claims are neither settled nor lost."""
         parts = (held[first : first + _AT_ONCE] for first in range(0, len(held), _AT_ONCE))
-        return {one for part in parts for one in self._database.run(lambda c, part=part: self._by_name.held(c, part))}  # type: ignore[misc]
+        return {one for part in parts for one in self._database.run(partial(self._by_name.held, held=part))}
 
     def _marked_types(self, names: set[str]) -> Collection[str]:
         return names

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from asyncflow.events import PageFetched
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.cluster.ownership import Hold
+from asyncflow.scheduler.cluster.share import Hold
 from asyncflow.scheduler.heads.lookout import Lookout
 from asyncflow.scheduler.heads.parts import HeadParts
 from asyncflow.scheduler.heads.priorities import Priorities, RoundPlan

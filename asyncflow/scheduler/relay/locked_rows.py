@@ -15,7 +15,7 @@ from asyncflow.scheduler.connections.stepping_over import lock_those_free
 from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.publishing.order import Key, key_of
 from asyncflow.scheduler.relay.keys import queries as parking_queries
-from asyncflow.scheduler.relay.unsettled import Unsettled
+from asyncflow.scheduler.relay.settlement import Unsettled
 from asyncflow.scheduler.table.row_locks import sort_out
 
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0

@@ -9,7 +9,7 @@ from operator import attrgetter
 from sqlalchemy import Connection, Table
 
 from asyncflow.outbox import Task
-from asyncflow.scheduler.cluster.ownership import Hold
+from asyncflow.scheduler.cluster.share import Hold
 from asyncflow.scheduler.configuration.types_in_force import with_retries_in_force
 from asyncflow.scheduler.heads import queries
 from asyncflow.scheduler.heads.planner_statistics import MANY_ROWS, PlannerStatistics

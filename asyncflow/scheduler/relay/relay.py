@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from asyncflow.events import StepFailed
 from asyncflow.leash import Leash
-from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB, Hold
+from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
+from asyncflow.scheduler.cluster.share import Hold
 from asyncflow.scheduler.configuration.types_here import TypesHere
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.instance import Instance
@@ -22,10 +23,9 @@ from asyncflow.scheduler.relay.keys.parking import Parking
 from asyncflow.scheduler.relay.keys.parking_change import ParkingChange
 from asyncflow.scheduler.relay.locked_rows import LockedRows
 from asyncflow.scheduler.relay.round import Round
-from asyncflow.scheduler.relay.settlement import Settlement
+from asyncflow.scheduler.relay.settlement import Settlement, Unsettled
 from asyncflow.scheduler.relay.settler import Settler
 from asyncflow.scheduler.relay.shared import Shared
-from asyncflow.scheduler.relay.unsettled import Unsettled
 from asyncflow.scheduler.scope import Scope
 
 

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from asyncflow.outbox import Task
-from asyncflow.scheduler.cluster.ownership import Hold
+from asyncflow.scheduler.cluster.share import Hold
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Lane
 from asyncflow.scheduler.heads.waits import DueMoments
 from asyncflow.scheduler.loops.pause import LONG_SECONDS

@@ -10,14 +10,13 @@ from sqlalchemy import Connection
 
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries as ownership_queries
-from asyncflow.scheduler.cluster.ownership import Hold
+from asyncflow.scheduler.cluster.share import Hold
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.relay.keys.parking_change import ParkingChange
 from asyncflow.scheduler.relay.locked_rows import free_part
-from asyncflow.scheduler.relay.settlement import Settlement
+from asyncflow.scheduler.relay.settlement import Settlement, Unsettled
 from asyncflow.scheduler.relay.shared import Shared
-from asyncflow.scheduler.relay.unsettled import Unsettled
 from asyncflow.scheduler.table.row_locks import hold_writers
 
 

@@ -9,16 +9,16 @@ from sqlalchemy.exc import DBAPIError
 from asyncflow.errors import RowsLockedError
 from asyncflow.events import RowsLocked, StepFailed
 from asyncflow.outbox.lines.lost import is_lost
-from asyncflow.scheduler.cluster.ownership import Hold, Ownership
+from asyncflow.scheduler.cluster.ownership import Ownership
+from asyncflow.scheduler.cluster.share import Hold
 from asyncflow.scheduler.connections.again import insist
 from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.loops.second_writer import SecondWriter
 from asyncflow.scheduler.loops.settled_events import SettledEvents
 from asyncflow.scheduler.relay.round_writer import RoundWriter, WrittenRound
-from asyncflow.scheduler.relay.settlement import Settlement
+from asyncflow.scheduler.relay.settlement import Settlement, Unsettled
 from asyncflow.scheduler.relay.shared import Shared
-from asyncflow.scheduler.relay.unsettled import Unsettled
 from asyncflow.scheduler.table.queries import exclude_writers
 
 _MOST_REFUSALS = 5  # of one round, by a database that writes other things

@@ -15,6 +15,7 @@ from asyncflow.events import (
     BreakerChanged,
     ClaimsRanOut,
     Event,
+    ForksNothing,
     PageFetched,
     SettleFenced,
     StepFailed,
@@ -32,9 +33,13 @@ _LONGEST_ERROR = 200
 _REMEMBERED_SECONDS = 3600.0  # after the last time
 _LATELY_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 60.0  # a loop that fails tries again within that
+_REMEMBERED = (
+    *(PageFetched, TasksSettled, TaskRetried, TaskFailed, BreakerChanged, SettleFenced, ClaimsRanOut),
+    *(ArchiveHeldUp, ArchiveGoesOn, StepFailed, StepRecovered),
+)
 
 
-class Recollection:
+class Recollection(ForksNothing):
     """Remember what is open, what fails and what failed in the last hour; lives as long as its scheduler.
 
     Events come on all of its threads, and the cluster's thread asks. Moments are this process's, in seconds since 1970.
@@ -54,6 +59,10 @@ class Recollection:
         self._troubles: dict[str, ToldTrouble] = {}
         self._ran_out: dict[str, ToldTrouble] = {}
         self._waits: tuple[float, Sequence[float]] = (0.0, ())  # of what was settled last, and when that was
+
+    def takes(self, kind: type[Event]) -> bool:
+        """Tell whether it remembers anything of events of a kind."""
+        return kind in _REMEMBERED
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""

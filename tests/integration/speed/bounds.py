@@ -91,10 +91,13 @@ BOUNDS = {
     "scheduler/operator/audit:<lambda>": Bound(2, 1_000),  # PostgreSQL reads all of one moment
     "scheduler/operator/audit:write": EXACT,
     "scheduler/operator/by_hand/purge:delete": TWICE,
-    "scheduler/operator/dead_letters:<lambda>": EXACT,
+    "scheduler/operator/changing/batches:<lambda>": EXACT,
+    "scheduler/operator/changing/batches:_write": TWICE,
+    "scheduler/operator/changing/revived_keys:ask": Bound(
+        2, 1_100
+    ),  # of a page of dead letters those with a unique key
     "scheduler/operator/dead_letters:_list": TWICE,
     "scheduler/operator/dead_letters:_shard_count": EXACT,
-    "scheduler/operator/dead_letters:_write": TWICE,
     "scheduler/operator/dead_letters:write": TWICE,
     "scheduler/operator/instances:<lambda>": TWICE,
     "scheduler/operator/instances:_read": TWICE,
@@ -103,7 +106,6 @@ BOUNDS = {
     "scheduler/operator/report:_dead_letters": EXACT,
     "scheduler/operator/report:_owners": Bound(2, 40),
     "scheduler/operator/report:_types": COUNTED,
-    "scheduler/operator/revived_keys:ask": Bound(2, 1_100),  # of a page of dead letters those with a unique key
     "scheduler/operator/schedules:<lambda>": TWICE,
     "scheduler/operator/task_view:one": EXACT,
     "scheduler/operator/type_counts:_scanned": COUNTED,

@@ -240,6 +240,14 @@ def test_a_quiet_logger_is_not_disturbed(caplog: pytest.LogCaptureFixture) -> No
     assert written(caplog) == []
 
 
+def test_what_happens_all_the_time_is_logged_as_long_as_debug_is_wanted(caplog: pytest.LogCaptureFixture) -> None:
+    hooks, event = LoggedHooks(), events.PageFetched("kafka", 1, 1, 0.1)
+    for level in (logging.INFO, logging.DEBUG, logging.INFO):
+        with caplog.at_level(level, "asyncflow"):
+            hooks.emit(event)
+    assert [record.levelname for record in written(caplog)] == ["DEBUG"]
+
+
 def test_another_logger_can_be_given(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "shop.outbox"):
         LoggingHook(logging.getLogger("shop.outbox"))(events.SchedulerStarted("host:1", 0, 1))

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from asyncflow.errors import OptionError
 from asyncflow.integrations.flowsvr.door.loopback import is_loopback
-from asyncflow.outbox.options import field_names, require_whole, settings_of
+from asyncflow.outbox.options import field_names, require_seconds, require_whole, settings_of
 from asyncflow.outbox.tables import OWNER_LENGTH
-from asyncflow.text import require_text, shown
+from asyncflow.text import require_text
 
 MAX_WAIT_SECONDS = 30.0  # the service holds no request longer
 _LONGEST_SECONDS = 86400.0
@@ -44,7 +44,8 @@ class ClientSettings:
         if self.name is not None:
             require_text("name", self.name, OWNER_LENGTH, OptionError)
         for name in _SECONDS:
-            _require_seconds(name, getattr(self, name))
+            least, most = _LEAST_SECONDS.get(name, 0.001), _MOST_SECONDS.get(name, _LONGEST_SECONDS)
+            require_seconds(name, getattr(self, name), least, most)
         require_whole("settle_batch", self.settle_batch, 1, 10_000)
 
     @property
@@ -73,9 +74,3 @@ class ClientSettings:
 _SECONDS = tuple(name for name in field_names(ClientSettings) if name.endswith("_seconds"))
 _LEAST_SECONDS = {"wait_seconds": 0.0, "retry_for_seconds": 0.0}  # of the others: 0.001
 _MOST_SECONDS = {"wait_seconds": MAX_WAIT_SECONDS}
-
-
-def _require_seconds(name: str, value: Any) -> None:
-    least, most = _LEAST_SECONDS.get(name, 0.001), _MOST_SECONDS.get(name, _LONGEST_SECONDS)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise OptionError(f"{name} is {shown(value)}; give seconds from {least:g} to {most:g}")

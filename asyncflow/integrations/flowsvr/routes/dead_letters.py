@@ -21,7 +21,7 @@ from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.wire import whole_json
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.operator.audit import MOST_READ
-from asyncflow.scheduler.operator.dead_letters import Changed
+from asyncflow.scheduler.operator.changing.batches import Changed
 from asyncflow.scheduler.operator.selection import Selection
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v2/dead-letters", tags=["dead letters"])

@@ -11,7 +11,7 @@ from typing import Any
 from asyncflow.integrations.kafka.client_log import ClientLog
 from asyncflow.integrations.kafka.confluent.outcomes import TOPIC_REFUSED, WITHDRAWN, describe, judge, judge_reported
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Unavailable
-from asyncflow.scheduler.publishing.sessions.suspects import Finding
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement
 from asyncflow.scheduler.publishing.sessions.texts import one_line
 
 # How long a lost connection may take to come back before the batch is given up: a reconnect takes
@@ -35,14 +35,14 @@ class ConfluentSession:
     def __init__(self, library: ModuleType, configuration: Mapping[str, object]) -> None:
         self.is_spent = False
         self._library = library
-        self._findings: list[Finding] = []
+        self._findings: list[Judgement] = []
         self._notes: list[Note] = []
         self._verdict: Outcome | None = None
         self._trouble = ""
         self._down_at: float | None = None
         self._client = library.Producer({**configuration, "error_cb": self._hear, "logger": ClientLog()})
 
-    def attempt(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
+    def attempt(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
         """Send the records; return what became of each, by about ``deadline`` (monotonic seconds)."""
         self._findings = [SENT] * len(batch)
         self._serve(self._client.poll, 0.0)  # hear what happened while idle

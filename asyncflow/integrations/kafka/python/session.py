@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from asyncflow.integrations.kafka.python.outcomes import judge, judge_reported
 from asyncflow.integrations.kafka.python.topics import Topics
 from asyncflow.scheduler.publishing.publisher import SENT, Record, Rejected
-from asyncflow.scheduler.publishing.sessions.suspects import Finding
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement
 
 FLUSH_SECONDS = 0.1
 
@@ -49,7 +49,7 @@ class PythonSession:
             raise
         self._topics = Topics(library, self._client, self._networks[0].cluster, absent_topics)
 
-    def attempt(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
+    def attempt(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
         """Send the records; return what became of each, by about ``deadline`` (monotonic seconds)."""
         handed = self._hand_over(batch, self._topics.look_up({record.topic for record in batch}))
         self._wait(deadline)
@@ -107,7 +107,7 @@ class PythonSession:
                 self._client.flush(min(FLUSH_SECONDS, remaining))
                 return
 
-    def _failure(self, future: Any, topic: str) -> Finding:
+    def _failure(self, future: Any, topic: str) -> Judgement:
         if not isinstance(future, Refused):
             self.is_spent = True
             error = future.exception or self._library.errors.KafkaTimeoutError("no answer in time")

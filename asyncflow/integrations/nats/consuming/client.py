@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
 from collections.abc import Collection, Coroutine, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any, TypeVar
 
+from asyncflow.consuming.arrivals import Arrivals
 from asyncflow.consuming.delivered import Delivered
 from asyncflow.errors import UnreachableError
 from asyncflow.integrations.nats.api import JetStreamApi
@@ -37,8 +37,7 @@ class NatsClient:
         self._client: Any = address.library.NATS()
         self._loop = NatsLoop()
         self._pulls: list[Pull] = []
-        self._taken: queue.SimpleQueue[Delivered | None] = queue.SimpleQueue()
-        self._fault: BaseException | None = None
+        self._arrivals = Arrivals()
         self._in_hand: dict[str, Any] = {}  # on the loop: messages by their places
         self._signs: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="asyncflow-nats-consumer", daemon=True)
@@ -52,16 +51,9 @@ class NatsClient:
     def take(self, most: int, seconds: float) -> Sequence[Delivered]:
         """Return some messages, none if none come in time; raises UnreachableError once the connection is lost."""
         self.require_living()
-        room = most - self._taken.qsize()
-        if room > 0:
+        if (room := self._arrivals.room(most)) > 0:
             self._run(self._ask(room), _END_WITHIN_SECONDS)
-        found: list[Delivered] = []
-        with suppress(queue.Empty):
-            while len(found) < most:
-                one = self._taken.get_nowait() if found or not seconds else self._taken.get(timeout=seconds)
-                if one is None:
-                    break
-                found.append(one)
+        found = self._arrivals.take(most, seconds)
         self.require_living()
         return found
 
@@ -72,8 +64,8 @@ class NatsClient:
 
     def require_living(self) -> None:
         """Raise UnreachableError once the connection is lost."""
-        if self._fault is not None:
-            raise UnreachableError(describe(self._fault)) from self._fault
+        if (fault := self._arrivals.fault) is not None:
+            raise UnreachableError(describe(fault)) from fault
         if self._is_lost():
             raise UnreachableError("the connection is lost")
 
@@ -129,14 +121,13 @@ class NatsClient:
 
     def _receive(self, topic: str, heard: Any) -> None:
         if isinstance(heard, BaseException):
-            self._fault = heard
-            self._taken.put(None)
+            self._arrivals.end(heard)
             return
         delivery = delivery_of(topic, heard)
         is_new = delivery.place not in self._in_hand
         self._in_hand[delivery.place] = heard
         if is_new:
-            self._taken.put(delivery)
+            self._arrivals.add(delivery)
 
     async def _acknowledge(self, delivery: Delivered) -> None:
         await self._in_hand.pop(delivery.place, delivery.handle).ack()
@@ -158,5 +149,4 @@ class NatsClient:
 
     async def _hear(self, error: BaseException | None = None) -> None:
         """Know that the connection has ended, or what a server says is wrong."""
-        self._fault = self._fault or error or UnreachableError("the connection is lost")
-        self._taken.put(None)
+        self._arrivals.end(error or UnreachableError("the connection is lost"))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
 from time import monotonic
 from typing import Any
 
+from asyncflow.consuming.arrivals import Arrivals
 from asyncflow.consuming.delivered import Delivered
 from asyncflow.errors import UnreachableError
 from asyncflow.integrations.rocketmq.consuming.deliveries import delivery_of
@@ -33,9 +32,8 @@ class RocketMQClient:
         self._proxies = proxies
         self._questions = questions
         self._client_id: str = questions.client.rocketmq.v5.util.ClientId().client_id
-        self._taken: queue.SimpleQueue[Delivered | None] = queue.SimpleQueue()
+        self._arrivals = Arrivals()
         self._receipts = Receipts()
-        self._fault: UnreachableError | None = None
         self._is_closing = threading.Event()
         self._is_known = threading.Event()
         self._channel = proxies.connect(deadline)
@@ -43,24 +41,18 @@ class RocketMQClient:
         self._commands = self._stub.Telemetry(self._said(topics), metadata=self._signed())
         self._pulls: list[TopicPull] = []
         self._threads = [self._thread(work) for work in (self._hear, self._give_signs)]
-        if not self._is_known.wait(max(0.0, deadline - monotonic())) or self._fault is not None:
+        if not self._is_known.wait(max(0.0, deadline - monotonic())) or self._arrivals.fault is not None:
             self._end()
-            raise self._fault or UnreachableError("the proxy did not take this client in time")
+            raise self._arrivals.fault or UnreachableError("the proxy did not take this client in time")
         self._pulls = [TopicPull(topic, self._receive, self._take_in, self._fail) for topic in topics]
 
     def take(self, most: int, seconds: float) -> Sequence[Delivered]:
         """Return some messages, none if none come in time; raises UnreachableError once the connection is lost."""
         self.require_living()
-        room = most - self._taken.qsize()
+        room = self._arrivals.room(most)
         for pull in self._pulls:
             pull.ask(min(room, max(1, room // len(self._pulls))))
-        found: list[Delivered] = []
-        with suppress(queue.Empty):
-            while len(found) < most:
-                one = self._taken.get_nowait() if found or not seconds else self._taken.get(timeout=seconds)
-                if one is None:
-                    break
-                found.append(one)
+        found = self._arrivals.take(most, seconds)
         self.require_living()
         return found
 
@@ -75,8 +67,8 @@ class RocketMQClient:
 
     def require_living(self) -> None:
         """Raise UnreachableError once the connection is lost."""
-        if self._fault is not None:
-            raise UnreachableError(str(self._fault)) from self._fault
+        if (fault := self._arrivals.fault) is not None:
+            raise UnreachableError(str(fault)) from fault
 
     def close(self, left: Sequence[Delivered]) -> None:
         """Let others take what is left, soon, and end the connection."""
@@ -84,7 +76,7 @@ class RocketMQClient:
         for pull in self._pulls:
             pull.end(_END_WITHIN_SECONDS)
         try:
-            if self._fault is None:
+            if self._arrivals.fault is None:
                 for receipt in self._receipts.all():
                     self._keep(receipt, GIVEN_BACK_SECONDS)
                 self._ask(self._stub.NotifyClientTermination, self._questions.farewell())
@@ -135,13 +127,11 @@ class RocketMQClient:
     def _take_in(self, message: Any) -> None:
         delivery = delivery_of(self._questions.client, message)
         if self._receipts.add(delivery.handle):
-            self._taken.put(delivery)
+            self._arrivals.add(delivery)
 
     def _fail(self, error: BaseException) -> None:
-        if self._fault is None:
-            self._fault = told(error)
+        self._arrivals.end(told(error))
         self._is_known.set()
-        self._taken.put(None)
 
     def _said(self, topics: Collection[str]) -> Iterator[Any]:
         """Yield what the proxy is told, and keep the stream open, whose end would mean that we are gone."""

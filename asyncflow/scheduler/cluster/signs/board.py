@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple, Protocol
 
-Held = Mapping[int, int]  # items, with the epochs in which they are owned
+HeldItems = Mapping[int, int]  # items, with the epochs in which they are owned
 
 
 class Sign(NamedTuple):
@@ -16,7 +16,7 @@ class Sign(NamedTuple):
     """
 
     text: str
-    held: Held
+    held: HeldItems
 
 
 class SignBoard(Protocol):
@@ -33,7 +33,7 @@ class SignBoard(Protocol):
         """
         ...
 
-    def held_by(self, job: str, signs: Mapping[str, str]) -> dict[str, Held]:
+    def held_by(self, job: str, signs: Mapping[str, str]) -> dict[str, HeldItems]:
         """Return what these signs, whose texts are given by instance, told; nothing of those that were replaced."""
         ...
 
@@ -50,12 +50,12 @@ class SignBoard(Protocol):
         ...
 
 
-def held_text(held: Held) -> str:
+def held_text(held: HeldItems) -> str:
     """Return the items and epochs as text."""
     return " ".join(f"{item}:{epoch}" for item, epoch in sorted(held.items()))
 
 
-def held_of(text: str) -> Held:
+def held_of(text: str) -> HeldItems:
     """Return the items and epochs of a text; none of one that is not ours."""
     try:
         return {int(item): int(epoch) for item, _, epoch in (one.partition(":") for one in text.split())}

@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Mapping
 
 from asyncflow.errors import RegistryAwayError, RegistryRefusedError
 from asyncflow.forks import leave_at_fork
-from asyncflow.scheduler.cluster.signs.board import Held, Sign, SignBoard
+from asyncflow.scheduler.cluster.signs.board import HeldItems, Sign, SignBoard
 from asyncflow.scheduler.cluster.signs.sign_watch import SignSession, SignWatch
 
 LOGGER = logging.getLogger("asyncflow.registry")
 _PAUSE_SECONDS = 0.5  # between two questions to a board that is away: one heartbeat asks several
-Silent = Mapping[str, Held]  # who has been silent for a session, with what it told that it held
+Silent = Mapping[str, HeldItems]  # who has been silent for a session, with what it told that it held
 
 
 class LifeSigns:
@@ -34,7 +34,7 @@ class LifeSigns:
         self._clock = clock
         self._watch = SignWatch(session)
         self._luck, self._numbers = secrets.token_hex(4), itertools.count()
-        self._promised: dict[str, Held] = {}  # by the jobs that were entered
+        self._promised: dict[str, HeldItems] = {}  # by the jobs that were entered
         self._works_until = float("-inf")
         self._is_away = False
         self._asks_from = float("-inf")
@@ -77,7 +77,7 @@ class LifeSigns:
             self._note_back()
             return silent
 
-    def promise(self, held: Mapping[str, Held]) -> None:
+    def promise(self, held: Mapping[str, HeldItems]) -> None:
         """Tell from now on that this is held in these jobs; no board that is away, nor while a promise is overdue."""
         with self._looking:
             new = {job: dict(its) for job, its in held.items() if self._promised.get(job, its) != its}
@@ -91,14 +91,14 @@ class LifeSigns:
             except RegistryAwayError as error:
                 self._note_away(error)
 
-    def overdue(self) -> dict[str, Held]:
+    def overdue(self) -> dict[str, HeldItems]:
         """Return what was promised, by job, if the time of that is over."""
         with self._looking:
             if self._clock() < self._works_until:
                 return {}
             return {job: held for job, held in self._promised.items() if held}
 
-    def withdraw(self, job: str, owned: Held) -> None:
+    def withdraw(self, job: str, owned: HeldItems) -> None:
         """Promise no more of a job than what is ``owned`` still in an epoch that was told: that stays overdue."""
         with self._looking:
             if job in self._promised:

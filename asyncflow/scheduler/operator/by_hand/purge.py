@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.declarations.task_type import require_number
 from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.look_up.cursor import Cursor
+from asyncflow.outbox.options import require_number
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.database import Database

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from asyncflow.errors import UnreachableError
 from asyncflow.scheduler.publishing.publisher import Record, Unavailable
-from asyncflow.scheduler.publishing.sessions.suspects import Finding
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement
 
 
 class ClientSession(ABC):
@@ -23,7 +23,7 @@ class ClientSession(ABC):
         self._is_ending = False
         self._has_ended = False
 
-    def attempt(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
+    def attempt(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
         """Send the records; return what became of each, by about ``deadline`` (monotonic seconds)."""
         with self._busy:
             try:
@@ -55,7 +55,7 @@ class ClientSession(ABC):
         """Connect anew where that is needed before anything is sent; raises UnreachableError."""
 
     @abstractmethod
-    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
+    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
         """Send the records, on the publisher's thread."""
 
     @abstractmethod

@@ -9,7 +9,7 @@ from typing import Protocol
 from asyncflow.errors import UnreachableError
 from asyncflow.forks import keep_for_ever, leave_at_fork
 from asyncflow.scheduler.publishing.publisher import Outcome, Record, Unavailable
-from asyncflow.scheduler.publishing.sessions.suspects import Finding, deliver
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement, deliver
 
 # publish() does not wait longer than this for the threads of a spent session; close() and later calls do the
 # rest.
@@ -21,7 +21,7 @@ class Session(Protocol):
 
     is_spent: bool
 
-    def attempt(self, batch: Sequence[Record], deadline: float) -> Sequence[Finding]:
+    def attempt(self, batch: Sequence[Record], deadline: float) -> Sequence[Judgement]:
         """Send the records; return what became of each, by about ``deadline`` (monotonic seconds)."""
 
     def end(self, patience_seconds: float) -> bool:
@@ -63,16 +63,16 @@ class Link:
         self._is_closed = True
         self._end_session(self._timeout_seconds)
 
-    def _attempt(self, batch: Sequence[Record], deadline: float) -> Sequence[Finding]:
+    def _attempt(self, batch: Sequence[Record], deadline: float) -> Sequence[Judgement]:
         try:
             session = self._session = self._session or self._new_session(deadline)
         except UnreachableError as error:
             return [Unavailable(str(error))] * len(batch)
         is_spent = True  # an interrupted session would report this batch's records to the next one
         try:
-            findings = session.attempt(batch, deadline)
+            judgements = session.attempt(batch, deadline)
             is_spent = session.is_spent
-            return findings
+            return judgements
         finally:
             if is_spent or self._is_closed:  # closed by another thread while this one had it
                 self._end_session(END_WITHIN_SECONDS)

@@ -20,30 +20,30 @@ class Suspect(NamedTuple):
     error: str
 
 
-Finding = Outcome | Suspect
-Attempt = Callable[[Sequence[Record]], Sequence[Finding]]
+Judgement = Outcome | Suspect
+Send = Callable[[Sequence[Record]], Sequence[Judgement]]
 
 
-def deliver(batch: Sequence[Record], attempt: Attempt, deadline: float) -> list[Outcome]:
+def deliver(batch: Sequence[Record], send: Send, deadline: float) -> list[Outcome]:
     """Send the batch, then its suspects in ever smaller parts, in order, until ``deadline`` (monotonic)."""
-    findings = attempt(batch)
-    if findings.count(SENT) == len(batch):
+    judgements = send(batch)
+    if judgements.count(SENT) == len(batch):
         return [SENT] * len(batch)
-    suspects = {index: finding for index, finding in enumerate(findings) if isinstance(finding, Suspect)}
-    outcomes = [_presumed(finding) for finding in findings]
+    suspects = {index: judgement for index, judgement in enumerate(judgements) if isinstance(judgement, Suspect)}
+    outcomes = [_presumed(judgement) for judgement in judgements]
     if len(suspects) == 1:
         ((index, suspect),) = suspects.items()
         outcomes[index] = Rejected(suspect.error)
     elif suspects and monotonic() < deadline:
         for part in _halves(list(suspects)):
-            again = deliver([batch[index] for index in part], attempt, deadline)
+            again = deliver([batch[index] for index in part], send, deadline)
             for index, outcome in zip(part, again, strict=True):
                 outcomes[index] = outcome
     return outcomes
 
 
-def _presumed(finding: Finding) -> Outcome:
-    return Retry(finding.error) if isinstance(finding, Suspect) else finding
+def _presumed(judgement: Judgement) -> Outcome:
+    return Retry(judgement.error) if isinstance(judgement, Suspect) else judgement
 
 
 def _halves(indexes: list[int]) -> tuple[list[int], list[int]]:

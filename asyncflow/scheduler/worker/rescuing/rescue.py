@@ -15,7 +15,7 @@ from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.retry import is_spent
 from asyncflow.outbox.outcome.telling import is_told
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.cluster.lease_watch import Lease, LeaseWatch
+from asyncflow.scheduler.cluster.seeing.lease_watch import Lease, LeaseWatch
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.table.claim_owner import is_unspent, names_in_rows, travels
 from asyncflow.scheduler.table.lately_locked import LatelyLocked

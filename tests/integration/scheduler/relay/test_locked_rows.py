@@ -16,8 +16,7 @@ from asyncflow.outbox.dialects.raw_ids import raw_id
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.publishing.order import Key
 from asyncflow.scheduler.relay.keys.parking_change import ParkingChange
-from asyncflow.scheduler.relay.settlement import Settlement
-from asyncflow.scheduler.relay.unsettled import Unsettled
+from asyncflow.scheduler.relay.settlement import Settlement, Unsettled
 from asyncflow.testing import MemoryPublisher
 from tests.integration.scheduler.publishers import Meanwhile, ids_of
 from tests.integration.scheduler.relay.test_order import neighbours_of

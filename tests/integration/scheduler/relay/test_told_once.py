@@ -13,8 +13,7 @@ from sqlalchemy import Engine, update
 from asyncflow import Scheduler, Status
 from asyncflow.events import SettleFenced, StepFailed, TasksSettled
 from asyncflow.scheduler.relay.keys.parking_change import ParkingChange
-from asyncflow.scheduler.relay.settlement import Settlement
-from asyncflow.scheduler.relay.unsettled import Unsettled
+from asyncflow.scheduler.relay.settlement import Settlement, Unsettled
 from tests.integration.scheduler.publishers import LONG, Meanwhile
 from tests.integration.scheduler.relay.test_locked_rows import read_tasks
 from tests.integration.scheduler.waiters import somebody_waits

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncflow.scheduler.cluster.lease_watch import Lease, LeaseWatch
+from asyncflow.scheduler.cluster.seeing.lease_watch import Lease, LeaseWatch
 
 LENGTH, HEARTBEAT = 7.0, 0.8
 

@@ -10,7 +10,7 @@ import pytest
 
 from asyncflow import SimpleJob
 from asyncflow.events import Hooks
-from asyncflow.scheduler.cluster.ownership import Hold
+from asyncflow.scheduler.cluster.share import Hold
 from asyncflow.scheduler.jobs.board import Board
 from asyncflow.scheduler.jobs.run import Assignment
 from asyncflow.scheduler.jobs.runner import JobRunner

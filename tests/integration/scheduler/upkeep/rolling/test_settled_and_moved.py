@@ -8,8 +8,7 @@ from asyncflow import Status
 from asyncflow.events import SettleFenced, TasksSettled
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.relay.keys.parking_change import ParkingChange
-from asyncflow.scheduler.relay.settlement import Settlement
-from asyncflow.scheduler.relay.unsettled import Unsettled
+from asyncflow.scheduler.relay.settlement import Settlement, Unsettled
 from asyncflow.scheduler.table.claim_owner import ClaimOwner
 from asyncflow.scheduler.worker.claiming.claims import Claims
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, UNANSWERED

@@ -211,7 +211,9 @@ def test_an_answer_that_comes_while_the_worker_waits_for_its_handlers_is_given_b
     eventually(lambda: any(set(body["limits"]) == {"late"} for body in service.sent("/v2/tasks/hold")))
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
-    eventually(lambda: worker._source._is_stopping)
+    source = worker._parts.source
+    assert isinstance(source, HttpClaims)
+    eventually(lambda: source._is_stopping)
     service.add("late")
     eventually(lambda: told(signals) == 1)
     assert not released.is_set()  # the stop still waits for the handler

@@ -178,7 +178,7 @@ def test_what_arrives_while_the_worker_stops_is_given_back() -> None:
     eventually(lambda: service.sent("/v2/tasks/hold"))
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
-    eventually(worker._loop._stopping.is_set)  # what came before it would be done
+    eventually(worker._parts.handlers._stopping.is_set)  # what came before it would be done
     service.add("working")
     stopping.join(60)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 import pytest
 
 from asyncflow.errors import RegistryAwayError, RegistryRefusedError
-from asyncflow.scheduler.cluster.signs.board import Held, Sign, held_of, held_text
+from asyncflow.scheduler.cluster.signs.board import HeldItems, Sign, held_of, held_text
 from asyncflow.scheduler.cluster.signs.life_signs import LifeSigns
 from asyncflow.scheduler.cluster.signs.sign_watch import SignSession
 
@@ -40,7 +40,7 @@ class Wall:
         self.now += self.answers_after
         return {job: {name: sign.text for name, sign in self.signs[job].items()} for job in signs}
 
-    def held_by(self, job: str, signs: Mapping[str, str]) -> dict[str, Held]:
+    def held_by(self, job: str, signs: Mapping[str, str]) -> dict[str, HeldItems]:
         self.before_held()
         found = {name: self.signs[job][name] for name in signs}
         return {name: sign.held for name, sign in found.items() if sign.text == signs[name]}

@@ -12,7 +12,7 @@ import pytest
 from asyncflow.errors import UnreachableError
 from asyncflow.scheduler.publishing.publisher import SENT, Record, Unavailable
 from asyncflow.scheduler.publishing.sessions.client_session import ClientSession
-from asyncflow.scheduler.publishing.sessions.suspects import Finding
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement
 
 BATCH = [Record("topic", None, b"{}", []), Record("topic", None, b"{}", [])]
 CLOSED = [Unavailable("the publisher is closed")] * len(BATCH)
@@ -33,7 +33,7 @@ class Plain(ClientSession):
         if self.trouble:
             raise UnreachableError(self.trouble)
 
-    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
+    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
         self.seen.append("deliver")
         self.begun.set()
         assert not self.lasts or self.interrupted.wait(LIMIT)

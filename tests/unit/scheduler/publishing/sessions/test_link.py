@@ -9,7 +9,7 @@ import pytest
 from asyncflow.errors import UnreachableError
 from asyncflow.scheduler.publishing.publisher import SENT, Record, Unavailable
 from asyncflow.scheduler.publishing.sessions.link import Link
-from asyncflow.scheduler.publishing.sessions.suspects import Finding
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement
 
 BATCH = [Record("t", None, b"v", [])] * 2
 
@@ -23,7 +23,7 @@ class Lasting:
         self._reluctance = reluctance
         self._raises = raises
 
-    def attempt(self, batch: Sequence[Record], deadline: float) -> list[Finding]:
+    def attempt(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
         if self._raises:
             raise self._raises
         return [SENT] * len(batch)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncflow.scheduler.publishing.publisher import SENT, Record, Rejected, Retry, Unavailable
-from asyncflow.scheduler.publishing.sessions.suspects import Finding, Suspect, deliver
+from asyncflow.scheduler.publishing.sessions.suspects import Judgement, Suspect, deliver
 
 NEVER = float("inf")
 PAST = float("-inf")
@@ -21,7 +21,7 @@ class Broker:
         self._guilty = guilty
         self.taken: list[bytes] = []
 
-    def attempt(self, batch: Sequence[Record]) -> list[Finding]:
+    def attempt(self, batch: Sequence[Record]) -> list[Judgement]:
         values = [record.value for record in batch]
         if self._guilty & set(values):
             return [Suspect("refused")] * len(batch)
@@ -46,8 +46,8 @@ def test_without_time_to_find_out_nobody_is_rejected() -> None:
 
 
 def test_other_outcomes_are_left_as_they_are() -> None:
-    findings: list[Finding] = [SENT, Retry("r"), Unavailable("u"), Rejected("x")]
-    assert deliver(_batch(4), lambda _: findings, NEVER) == findings
+    judgements: list[Judgement] = [SENT, Retry("r"), Unavailable("u"), Rejected("x")]
+    assert deliver(_batch(4), lambda _: judgements, NEVER) == judgements
 
 
 def test_a_lone_suspect_is_guilty() -> None:

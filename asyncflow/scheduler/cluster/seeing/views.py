@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from asyncflow.scheduler.cluster.lease_watch import Lease, LeaseWatch
-from asyncflow.scheduler.cluster.queries import FORGOTTEN_AFTER, MEMBER, SHARD
+from asyncflow.scheduler.cluster.queries import FORGOTTEN_AFTER
 from asyncflow.scheduler.cluster.registry import Holding, View
 from asyncflow.scheduler.cluster.rhythm import Rhythm
+from asyncflow.scheduler.cluster.seeing.lease_watch import Lease, LeaseWatch
+from asyncflow.scheduler.cluster.seeing.queries import MEMBER, SHARD
 
 _Row = Row[Any]
 _PART_OF_STALL = 1 / 3  # of a lease: what is left of one that is renewed in time

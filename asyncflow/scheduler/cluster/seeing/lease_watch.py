@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-Key = tuple[Any, ...]
+Leased = tuple[Any, ...]
 
 
 class Lease(NamedTuple):
     """Hold a lease as it is read: ``ends_at`` and ``began_at`` are moments in seconds, by the database's clock."""
 
-    key: Key  # what is leased, and to whom
+    key: Leased  # what is leased, and to whom
     ends_at: float | None
     began_at: float | None
     seconds_left: float  # by the database's clock
@@ -39,9 +39,9 @@ class LeaseWatch:
         self._clock = clock
         self._doubt = doubt_seconds
         self._lock = threading.Lock()
-        self._seen: dict[str, dict[Key, _Seen]] = {}  # by job
+        self._seen: dict[str, dict[Leased, _Seen]] = {}  # by job
 
-    def seconds_left(self, job: str, leases: Iterable[Lease], asked_at: float | None = None) -> dict[Key, float]:
+    def seconds_left(self, job: str, leases: Iterable[Lease], asked_at: float | None = None) -> dict[Leased, float]:
         """Return how long each lease of a job lasts, 0 or less if it has run out; the others of it are forgotten.
 
         ``asked_at``: when the database was asked for them, by the same clock; without, a moment ago.
@@ -54,13 +54,13 @@ class LeaseWatch:
             self._seen[job] = seen
         return {key: one.until - now for key, one in seen.items()}
 
-    def seconds_of_doubt(self, job: str) -> dict[Key, float]:
+    def seconds_of_doubt(self, job: str) -> dict[Leased, float]:
         """Return for how long each of those leases may be held all the same, 0 or less if it is free."""
         now = self._clock()
         with self._lock:
             return {key: one.certain_at - now for key, one in self._seen.get(job, {}).items()}
 
-    def seconds_held(self, job: str, asked_at: float) -> dict[Key, float]:
+    def seconds_held(self, job: str, asked_at: float) -> dict[Leased, float]:
         """Return how long, from when the database was asked, the owner of each of those leases holds it at the least.
 
         It began when the database read the clock, which is not before it was asked; the answer may have come late.
