@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from asyncflow.errors import OptionError
 from asyncflow.integrations.etcd.board import EtcdBoard
 from asyncflow.integrations.etcd.members import Members
-from asyncflow.outbox.options import refuse_unknown
+from asyncflow.outbox.options import FILE, options_given, refuse_unknown, require_kinds
 from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
 from asyncflow.scheduler.cluster.ownership import instance_name
 from asyncflow.scheduler.cluster.registry import Registry
@@ -50,9 +50,14 @@ class EtcdRegistry:
         seconds, least, most = self.session_timeout_seconds, LEAST_SESSION_SECONDS, LONGEST_SESSION_SECONDS
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds <= most:
             raise OptionError(f"session_timeout_seconds is {shown(seconds)}; give {least:g} to {most:g} seconds")
-        refuse_unknown("client_options", self.client_options, CLIENT_OPTIONS)
+        refuse_unknown("client_options", options_given(self.client_options), CLIENT_OPTIONS)
+        require_kinds(self.client_options, dict.fromkeys(CLIENT_OPTIONS, FILE))
         if ("cert_cert" in self.client_options) != ("cert_key" in self.client_options):
             raise OptionError("client_options has one of cert_cert and cert_key; give both, or none")
+        if self.client_options and any(one.scheme == "http" for one in _members(self.urls)):
+            raise OptionError(
+                "client_options holds files of TLS, and urls has http://, which goes without; give https://"
+            )
         self._board()
 
     def instance_name(self) -> str:

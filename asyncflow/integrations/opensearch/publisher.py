@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from asyncflow.integrations.opensearch.actions import index_fault
 from asyncflow.integrations.opensearch.server import SearchPlace, SearchServer
 from asyncflow.integrations.opensearch.session import OpenSearchSession
 from asyncflow.integrations.opensearch.settings import OpenSearchSettings
+from asyncflow.outbox.options import FLAG, OptionKind, options_given, require_kinds, settings_given
 from asyncflow.scheduler.publishing.publisher import Outcome, Record
 from asyncflow.scheduler.publishing.sessions.link import Link
 
@@ -19,6 +21,14 @@ OWN = {
     "retries": "the outbox tries again",
     "limits": "one request at a time is sent",
     "trust_env": "give proxy= and verify=, for nothing is read from the environment",
+}
+# httpx takes an empty one for none: no look at the certificate, no certificate of one's own, no proxy.
+KINDS = {
+    "verify": OptionKind((bool, str, ssl.SSLContext), "an ssl.SSLContext, True or False"),
+    "cert": OptionKind((str, tuple), "the path of a file, or a pair of them"),
+    "proxy": OptionKind((object,), "its URL"),
+    "http1": FLAG,
+    "http2": FLAG,
 }
 
 
@@ -41,10 +51,10 @@ class OpenSearchPublisher:
         ``url`` is that of a node or of what stands before them. ``client_options`` are those of
         ``httpx.AsyncHTTPTransport``, such as ``verify`` (an ``ssl.SSLContext``) and ``proxy``.
         """
-        self._settings = settings or OpenSearchSettings()
+        self._settings = settings_given(settings, OpenSearchSettings)
         self._place = SearchPlace.of(url)
         self._library = extras.httpx()
-        self._options = _checked(client_options or {})
+        self._options = _checked(options_given(client_options))
         self._options.setdefault("verify", self._library.create_ssl_context(trust_env=False))
         self._transport()
         self._link = Link(self._connect, self._settings.delivery_timeout_seconds)
@@ -87,8 +97,9 @@ class OpenSearchPublisher:
             ) from None
 
 
-def _checked(options: Mapping[str, object]) -> dict[str, Any]:
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
     for name, remedy in OWN.items():
         if name in options:
             raise OptionError(f"client option {name} is refused: {remedy}")
-    return dict(options)
+    require_kinds(options, KINDS)
+    return options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
@@ -15,6 +16,7 @@ from asyncflow.integrations.webhooks.header_fields import CLOUDEVENTS
 from asyncflow.integrations.webhooks.posts import PostMaker, Secrets
 from asyncflow.integrations.webhooks.session import WebhookSession
 from asyncflow.integrations.webhooks.settings import WebhookSettings
+from asyncflow.outbox.options import FLAG, OptionKind, options_given, require_kinds, settings_given
 from asyncflow.scheduler.publishing.publisher import Outcome, Record, Unavailable
 from asyncflow.scheduler.publishing.sessions.link import Link
 
@@ -25,6 +27,14 @@ OWN = {
     "retries": "the outbox tries again; a client's own would send twice what was sent",
     "limits": "use WebhookSettings(concurrency=...)",
     "trust_env": "give proxy= and verify=, for nothing is read from the environment",
+}
+# httpx takes an empty one for none: no look at the certificate, no certificate of one's own, no proxy.
+KINDS = {
+    "verify": OptionKind((bool, str, ssl.SSLContext), "an ssl.SSLContext, True or False"),
+    "cert": OptionKind((str, tuple), "the path of a file, or a pair of them"),
+    "proxy": OptionKind((object,), "its URL"),
+    "http1": FLAG,
+    "http2": FLAG,
 }
 
 
@@ -50,11 +60,11 @@ class WebhookPublisher:
         requests that nobody can check. ``client_options`` are those of ``httpx.AsyncHTTPTransport``, such as ``verify``
         (an ``ssl.SSLContext``, which may hold a client's certificate), ``proxy`` and ``http2``.
         """
-        self._settings = settings or WebhookSettings()
+        self._settings = settings_given(settings, WebhookSettings)
         self._library = extras.httpx()
         self._addresses = Addresses(url)
         self._maker = PostMaker(self._addresses, secrets, self._settings)
-        self._options = _checked(client_options or {})
+        self._options = _checked(options_given(client_options))
         self._options.setdefault("verify", self._library.create_ssl_context(trust_env=False))
         self._transport()
         self._pace = BatchPace(self._settings.concurrency)
@@ -110,8 +120,9 @@ class WebhookPublisher:
             ) from None
 
 
-def _checked(options: Mapping[str, object]) -> dict[str, Any]:
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
     for name, remedy in OWN.items():
         if name in options:
             raise OptionError(f"client option {name} is refused: {remedy}")
-    return dict(options)
+    require_kinds(options, KINDS)
+    return options
