@@ -17,6 +17,7 @@ from asyncflow.integrations.etcd import EtcdRegistry
 from asyncflow.integrations.kafka import (
     ConfluentKafkaPublisher,
     KafkaPublisher,
+    KafkaQueue,
     KafkaSasl,
     KafkaSettings,
     KafkaTls,
@@ -48,26 +49,26 @@ LIBRARIES = {
     "webhooks": "httpx",
     "zookeeper": "kazoo",
 }
-PLACE: tuple[Any, ...] = (create_engine("sqlite://"), Outbox(MetaData()), Inbox(MetaData()))
-IN_GROUP: dict[str, Any] = {"group": "g"}
+PLACE = (create_engine("sqlite://"), Outbox(MetaData()), Inbox(MetaData()))
 Make = Callable[..., object]
 MAKERS: dict[str, Make] = {
     "confluent publisher": lambda **o: ConfluentKafkaPublisher("127.0.0.1:1", **o),
-    "confluent consumer": lambda **o: Consumer(*PLACE, "127.0.0.1:1", client="confluent-kafka", **IN_GROUP, **o),
+    "confluent queue": lambda **o: KafkaQueue("127.0.0.1:1", **o),
+    "confluent consumer": lambda **o: Consumer(*PLACE, "127.0.0.1:1", client="confluent-kafka", group="g", **o),
     "kafka publisher": lambda **o: KafkaPublisher("127.0.0.1:1", **o),
-    "kafka consumer": lambda **o: Consumer(*PLACE, "127.0.0.1:1", **IN_GROUP, **o),
+    "kafka consumer": lambda **o: Consumer(*PLACE, "127.0.0.1:1", group="g", **o),
     "nats publisher": lambda **o: NatsPublisher("nats://127.0.0.1:1", **o),
-    "nats consumer": lambda **o: NatsConsumer(*PLACE, "nats://127.0.0.1:1", **IN_GROUP, **o),
+    "nats consumer": lambda **o: NatsConsumer(*PLACE, "nats://127.0.0.1:1", group="g", **o),
     "rabbitmq publisher": lambda **o: RabbitMQPublisher("amqp://127.0.0.1:1", **o),
     "rabbitmq queue": lambda **o: RabbitMQQueue("amqp://127.0.0.1:1", **o),
     "rabbitmq consumer": lambda **o: RabbitMQConsumer(*PLACE, "amqp://127.0.0.1:1", **o),
     "redis publisher": lambda **o: RedisPublisher("rediss://127.0.0.1:1", **o),
     "redis queue": lambda **o: RedisQueue("rediss://127.0.0.1:1", **o),
-    "redis consumer": lambda **o: RedisConsumer(*PLACE, "rediss://127.0.0.1:1", **IN_GROUP, **o),
+    "redis consumer": lambda **o: RedisConsumer(*PLACE, "rediss://127.0.0.1:1", group="g", **o),
     "redis registry": lambda **o: RedisRegistry("rediss://127.0.0.1:1", **o),
     "redis lock": lambda **o: Lock("rediss://127.0.0.1:1", "n", **o),
     "rocketmq publisher": lambda **o: RocketMQPublisher("127.0.0.1:1", **o),
-    "rocketmq consumer": lambda **o: RocketMQConsumer(*PLACE, "127.0.0.1:1", **IN_GROUP, **o),
+    "rocketmq consumer": lambda **o: RocketMQConsumer(*PLACE, "127.0.0.1:1", group="g", **o),
     "search": lambda **o: OpenSearchPublisher("https://127.0.0.1:1", **o),
     "webhooks": lambda **o: WebhookPublisher("https://127.0.0.1:1", None, **o),
     "etcd": lambda **o: EtcdRegistry("https://127.0.0.1:1", **o),
@@ -123,7 +124,7 @@ def of_client(name: str) -> str:
 
 
 WITH_SETTINGS = [name for name in MAKERS if name not in WITHOUT_SETTINGS]
-WITH_OPTIONS = [name for name in MAKERS if of_client(name) != "rabbitmq"]
+WITH_OPTIONS = [name for name in MAKERS if of_client(name) != "rabbitmq" and name != "confluent queue"]
 OF_KAFKA = [name for name in WITH_OPTIONS if of_client(name) in ("confluent", "kafka")]
 CASES = [
     (name, option, value)
