@@ -57,13 +57,13 @@ test: install services ## run every test but the long ones, against real service
 	$(RUN) -m pytest tests/chaos -m 'alone and not long' --durations=10 $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	echo "the services stay up for the next run: make services-down stops them"; exit $$status
 
-# Tests that name another database concern that one alone.
+# What runs on other databases is left out by tests/support/databases.py, whatever PYTEST_ARGS choose.
 test-everywhere: install services ## run the integration tests with MySQL itself in the place of MariaDB, and with every driver
 	@$(SERVICES_TOOL) up mysql pgbouncer
 	@$(RUN) -m pip install --quiet --group drivers
 	@$(RUN) -m pip install --quiet --group drivers-compiled || echo "mysqlclient could not be compiled here: its tests are skipped"
 	@ASYNCFLOW_TEST_MYSQL_AS_MARIADB=1 ASYNCFLOW_TEST_DRIVERS="$(DRIVERS)" $(RUN) -m pytest tests/integration -n 3 --dist loadfile --durations=25 \
-		-m 'not long' -k 'not sqlite and not postgresql' $(PYTEST_ARGS)
+		-m 'not long' $(PYTEST_ARGS)
 
 # pip gives up the search for tools that go with old libraries; uv finds them in seconds.
 $(LOWEST_INSTALLED): $(INSTALLED) pyproject.toml tools/lowest.py

@@ -18,9 +18,11 @@ from tests.support.databases import (
     NAMES,
     STANDS_IN,
     Databases,
+    concerns_others,
     drop_everything,
     fresh_database,
     open_engine,
+    require_known_drivers,
     url_of,
 )
 from tests.support.kept_tables import KeptTables
@@ -51,6 +53,19 @@ def pytest_report_header() -> list[str]:
         f"pgbouncer: {services.pgbouncer_url or 'none'}",
         f"kafka: {kafka} ({'Apache Kafka' if services.kafka_is_real else 'NOT Apache Kafka'}; {services.kafka_note})",
     ]
+
+
+def pytest_configure() -> None:
+    """Refuse a run whose drivers are none."""
+    require_known_drivers()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of a run with MySQL in the place of MariaDB what concerns other databases."""
+    left_out = [item for item in items if concerns_others(item.nodeid)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not concerns_others(item.nodeid)]
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

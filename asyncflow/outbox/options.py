@@ -1,4 +1,4 @@
-"""Checks of options, shared by the outbox and the inbox."""
+"""Checks of options, shared by the outbox, the inbox and who connects to brokers."""
 
 from __future__ import annotations
 
@@ -6,18 +6,31 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from typing import Any, TypeVar
+from os import PathLike
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import MetaData
 
 from asyncflow.errors import OptionError, UnknownOptionError
 from asyncflow.outbox.clock import MAX_DELAY_SECONDS
-from asyncflow.text import shown
+from asyncflow.text import a_type_of, shown
 
 _NO_NAME = re.compile(r"[^\w$-]")  # what a table's name would have to be quoted for in a hint or a log
 
 T = TypeVar("T")
 NO_OPTION = {"is_option": False}  # metadata of a field that nobody is to give
+
+
+class OptionKind(NamedTuple):
+    """Say of which types a value has to be, and how to tell that."""
+
+    types: tuple[type, ...]
+    wanted: str
+
+
+TEXT = OptionKind((str,), "a text")
+FILE = OptionKind((str, PathLike), "the path of a file")
+FLAG = OptionKind((bool,), "True or False")
 
 
 def refuse_unknown(
@@ -97,3 +110,34 @@ def require_place(metadata: Any, prefix: Any, schema: Any) -> None:
         )
     if schema is not None and not (isinstance(schema, str) and schema):
         raise OptionError(f"schema is {shown(schema)}; give a schema's name, or None")
+
+
+def settings_given(given: Any, kind: type[T]) -> T:
+    """Return settings, those by default for None; raises OptionError for whatever else is none, an empty dict too."""
+    if given is None:
+        return kind()
+    if not isinstance(given, kind):  # told without its value, which may hold a password
+        raise OptionError(f"settings is {a_type_of(given)}; give {kind.__name__}(...), or leave it out")
+    return given
+
+
+def options_given(given: Any) -> dict[str, Any]:
+    """Return a client's options, none for None; raises OptionError unless they are a mapping of names."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise OptionError(f"client_options is {a_type_of(given)}; give a mapping of names to values, or leave it out")
+    return dict(given)
+
+
+def require_kinds(options: Mapping[str, Any], kinds: Mapping[str, OptionKind]) -> None:
+    """Raise OptionError, which shows no value, for a client's option that is empty or of another kind than wanted.
+
+    A client takes such a one for one that was not given, and goes without log-in or without encryption.
+    """
+    for name in options.keys() & kinds.keys():
+        value, kind = options[name], kinds[name]
+        is_of_kind = isinstance(value, kind.types)
+        if not is_of_kind or (not value and not isinstance(value, bool)):
+            told = "None" if value is None else "empty" if is_of_kind else a_type_of(value)
+            raise OptionError(f"client option {name} is {told}; give {kind.wanted}, or leave it out")

@@ -1,4 +1,4 @@
-"""One process of a queue under test: ``python -m … scheduler DATABASE REDIS`` or ``… worker FILE REDIS``, to the end.
+"""One process of a queue under test: ``python -m … scheduler DATABASE BROKER``, ``… worker FILE BROKER``, to the end.
 
 A worker writes what it did into the file: it has no database.
 """
@@ -17,7 +17,9 @@ from typing import Any
 from sqlalchemy import MetaData, create_engine
 
 from asyncflow import Outbox, QueueWorker, Scheduler, TaskContext
+from asyncflow.integrations.kafka import KafkaQueue
 from asyncflow.integrations.redis import RedisQueue
+from asyncflow.scheduler.task_queue import TaskQueue
 from tests.support.options import RetryTimes
 
 LEASE_SECONDS = 3.0
@@ -40,17 +42,22 @@ def deadly(ctx: TaskContext) -> None:
     os._exit(17)
 
 
-def scheduler(database_url: str, redis_url: str) -> AbstractContextManager[Any]:
+def queue_at(broker: str) -> TaskQueue:
+    """Return the queue on a Redis, by its URL, or on a Kafka, by its address."""
+    return RedisQueue(broker, credits=200) if broker.startswith("redis:") else KafkaQueue(broker, credits=200)
+
+
+def scheduler(database_url: str, broker: str) -> AbstractContextManager[Any]:
     """Return a scheduler that has few tasks out, and misses the dead soon."""
-    queue = RedisQueue(redis_url, credits=200)
+    queue = queue_at(broker)
     quick = {"claim_lease_seconds": LEASE_SECONDS, "monitor_interval_seconds": 0.3, "tick": 0.2}
     engine = create_engine(database_url, pool_size=10)
     return Scheduler(engine, outbox, {}, queues={"workers": queue}, **quick)  # type: ignore[arg-type]
 
 
-def worker(redis_url: str) -> AbstractContextManager[Any]:
+def worker(broker: str) -> AbstractContextManager[Any]:
     """Return a worker."""
-    return QueueWorker(outbox, "workers", RedisQueue(redis_url), claim_lease_seconds=LEASE_SECONDS)
+    return QueueWorker(outbox, "workers", queue_at(broker), claim_lease_seconds=LEASE_SECONDS)
 
 
 def _note(line: str) -> None:
@@ -62,8 +69,8 @@ def main() -> int:
     """Run until SIGTERM; return 0."""
     asked_to_stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.set())
-    role, where, redis_url = sys.argv[1:4]
-    with scheduler(where, redis_url) if role == "scheduler" else worker(redis_url):
+    role, where, broker = sys.argv[1:4]
+    with scheduler(where, broker) if role == "scheduler" else worker(broker):
         while not asked_to_stop.wait(0.2):
             pass
     return 0

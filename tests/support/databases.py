@@ -25,6 +25,19 @@ everywhere = pytest.mark.parametrize("database_url", NAMES if STANDS_IN else (*N
 _numbers = itertools.count(1)
 
 
+def require_known_drivers() -> None:
+    """Raise UsageError for a name of a driver that nobody has: its run would be one with the usual drivers."""
+    known = {driver.name for driver in SYNC}
+    if unknown := sorted(set(_NAMES_OF_DRIVERS) - known):
+        raise pytest.UsageError(f"DRIVERS names {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+
+
+def concerns_others(nodeid: str) -> bool:
+    """Tell whether a test runs on databases alone for which none, and no driver, stands in: others run it as it is."""
+    others = {"sqlite", "postgresql"} - DRIVEN.keys()
+    return STANDS_IN is not None and any(name in nodeid.lower() for name in others)
+
+
 def url_of(name: str, directory: Path) -> URL:
     """Return the URL of a test database; skips aloud, or fails where databases are demanded."""
     if name == "sqlite":

@@ -71,7 +71,7 @@ class Health:
 
 
 class HealthServer:
-    """Serve ``/healthz`` and ``/readyz`` from its making to ``close``: 200, or 503 with the reason.
+    """Serve ``/healthz`` and ``/readyz`` from its making to ``close``: 200, or 503 with the reason; to HEAD without it.
 
     Raises OptionError for an address that cannot be had.
     """
@@ -131,6 +131,14 @@ class _Answering(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Tell."""
+        self.wfile.write(self._answer())
+
+    def do_HEAD(self) -> None:
+        """Tell by the status alone."""
+        self._answer()
+
+    def _answer(self) -> bytes:
+        """Send the status and what stands in an answer's head; return its body."""
         ask = self.faults.get(self.path.partition("?")[0])
         fault = None if ask is None else ask()
         body: dict[str, Any] = {"status": "ok"} if fault is None else {"status": "not ready", "reason": fault}
@@ -144,7 +152,7 @@ class _Answering(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
-        self.wfile.write(text)
+        return text
 
     def version_string(self) -> str:
         """Tell nobody which software this is."""

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from asyncflow.errors import OptionError
 from asyncflow.integrations.etcd.board import EtcdBoard
 from asyncflow.integrations.etcd.members import Members
-from asyncflow.outbox.options import refuse_unknown, require_seconds
+from asyncflow.outbox.options import FILE, options_given, refuse_unknown, require_kinds, require_seconds
 from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
 from asyncflow.scheduler.cluster.ownership import instance_name
 from asyncflow.scheduler.cluster.registry import Registry
@@ -49,9 +49,14 @@ class EtcdRegistry:
             raise OptionError(f"namespace is {shown(self.namespace)}; give a name, or several with '/' between")
         seconds = self.session_timeout_seconds
         require_seconds("session_timeout_seconds", seconds, LEAST_SESSION_SECONDS, LONGEST_SESSION_SECONDS)
-        refuse_unknown("client_options", self.client_options, CLIENT_OPTIONS)
+        refuse_unknown("client_options", options_given(self.client_options), CLIENT_OPTIONS)
+        require_kinds(self.client_options, dict.fromkeys(CLIENT_OPTIONS, FILE))
         if ("cert_cert" in self.client_options) != ("cert_key" in self.client_options):
             raise OptionError("client_options has one of cert_cert and cert_key; give both, or none")
+        if self.client_options and any(one.scheme == "http" for one in _members(self.urls)):
+            raise OptionError(
+                "client_options holds files of TLS, and urls has http://, which goes without; give https://"
+            )
         self._board()
 
     def instance_name(self) -> str:

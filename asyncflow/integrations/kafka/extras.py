@@ -13,9 +13,9 @@ def kafka_python() -> ModuleType:
     return _import("kafka", "KafkaPublisher", "kafka")
 
 
-def confluent_kafka() -> ModuleType:
-    """Return the module ``confluent_kafka``; raise MissingExtraError when it is not installed."""
-    return _import("confluent_kafka", "ConfluentKafkaPublisher", "kafka-fast")
+def confluent_kafka(user: str = "ConfluentKafkaPublisher") -> ModuleType:
+    """Return the module ``confluent_kafka``, which ``user`` needs; raise MissingExtraError when it is not installed."""
+    return _import("confluent_kafka", user, "kafka-fast")
 
 
 def _import(module: str, user: str, extra: str) -> ModuleType:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from asyncflow.errors import OptionError
+from asyncflow.integrations.kafka.settings import KafkaSettings
 
 
 class Rule(NamedTuple):
@@ -44,3 +45,23 @@ def _is_between(value: object, least: float, most: float) -> bool:
         return least <= float(str(value)) <= most
     except ValueError:
         return False
+
+
+def refuse_open(where: str, settings: KafkaSettings, options: Mapping[str, object], separator: str) -> None:
+    """Raise OptionError where native options take back an encryption or a log-in, or are of one that is not in force.
+
+    ``separator`` is what stands between the words of the client's options.
+    """
+    name = f"security{separator}protocol"
+    protocol = str(options.get(name, settings.security_protocol)).upper()
+    for kind, field, given in (("SSL", "tls", settings.tls), ("SASL", "sasl", settings.sasl)):
+        if kind in protocol:
+            continue
+        if given is not None:
+            raise OptionError(f"{where}: client option {name}={protocol!r} is refused: it would leave {field} out")
+        prefix = f"{kind.lower()}{separator}"
+        if unused := sorted(option for option in options if option.startswith(prefix)):
+            raise OptionError(
+                f"{where}: client option {unused[0]} is refused: the connection is {protocol}, which goes without it; "
+                f"give KafkaSettings({field}=...), or {name}"
+            )

@@ -33,6 +33,16 @@ class KafkaTls:
     key_password: str | None = field(default=None, repr=False)
     verify_host: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse what a client would take for nothing, and go on without."""
+        for name in ("ca_file", "certificate_file", "key_file", "key_password"):
+            if getattr(self, name) is not None:
+                _require_text("tls", name, getattr(self, name))
+        if self.key_file is not None and self.certificate_file is None:
+            raise OptionError("tls has key_file without certificate_file; give both, or none")
+        if not isinstance(self.verify_host, bool):
+            raise OptionError(f"verify_host of tls is {a_type_of(self.verify_host)}; give True or False")
+
 
 @dataclass(frozen=True, kw_only=True)
 class KafkaSasl:
@@ -43,7 +53,9 @@ class KafkaSasl:
     mechanism: str = "PLAIN"
 
     def __post_init__(self) -> None:
-        """Refuse a mechanism that takes no name and password."""
+        """Refuse a mechanism that takes no name and password, and a name or a password that is none."""
+        for name in ("username", "password"):
+            _require_text("sasl", name, getattr(self, name))
         _one_of("mechanism", self.mechanism, SASL_MECHANISMS)
 
 
@@ -65,6 +77,7 @@ class KafkaSettings:
 
     def __post_init__(self) -> None:
         """Refuse what no client could use."""
+        _require_text("settings", "client_id", self.client_id)
         seconds = self.delivery_timeout_seconds
         require_seconds("delivery_timeout_seconds", seconds, MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS)
         if self.compression is not None:
@@ -101,3 +114,9 @@ def server_list(bootstrap_servers: str | Sequence[str]) -> str:
 def _one_of(option: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise OptionError(f"{option}={value!r} is refused: use one of {', '.join(allowed)}")
+
+
+def _require_text(where: str, name: str, value: object) -> None:
+    """Raise OptionError unless it is a text; the value is told nowhere, for it may be a password."""
+    if not isinstance(value, str) or not value:
+        raise OptionError(f"{name} of {where} is {'empty' if value == '' else a_type_of(value)}; give a text")

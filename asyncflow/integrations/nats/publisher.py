@@ -10,6 +10,7 @@ from asyncflow.integrations.nats.servers import Servers
 from asyncflow.integrations.nats.session import NatsSession
 from asyncflow.integrations.nats.settings import NatsSettings
 from asyncflow.integrations.nats.subjects import fault_of_subject
+from asyncflow.outbox.options import settings_given
 from asyncflow.scheduler.publishing.publisher import Outcome, Record
 from asyncflow.scheduler.publishing.sessions.link import Link
 
@@ -31,8 +32,8 @@ class NatsPublisher:
         ``client_options`` are those of ``nats.connect``, such as ``user`` and ``password``, ``token``,
         ``user_credentials`` (a file), ``nkeys_seed`` and ``tls`` (an ``ssl.SSLContext``).
         """
-        settings = settings or NatsSettings()
-        self._servers = Servers(servers, settings, client_options or {})
+        settings = settings_given(settings, NatsSettings)
+        self._servers = Servers(servers, settings, client_options)
         self._messages = NatsMessages(settings)
         self._max_bytes = settings.max_message_bytes
         self._link = Link(self._connect, settings.delivery_timeout_seconds)

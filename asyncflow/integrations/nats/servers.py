@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from types import ModuleType
@@ -13,6 +14,7 @@ from asyncflow.errors import OptionError, UnreachableError
 from asyncflow.integrations.nats import extras
 from asyncflow.integrations.nats.connection import NatsConnection
 from asyncflow.integrations.nats.settings import NatsSettings
+from asyncflow.outbox.options import FILE, FLAG, TEXT, OptionKind, options_given, require_kinds
 from asyncflow.text import a_type_of
 
 WANTED = "give nats://USER:PASSWORD@HOST:PORT, or tls:// for TLS; several as a list"
@@ -27,6 +29,14 @@ OWN = {
     **dict.fromkeys(("allow_reconnect", "max_reconnect_attempts", "reconnect_time_wait"), _RECONNECTS),
     **dict.fromkeys(("reconnected_cb", "reconnect_to_server_handler"), _RECONNECTS),
     **dict.fromkeys(("error_cb", "disconnected_cb", "closed_cb", "discovered_server_cb", "lame_duck_mode_cb"), _OURS),
+}
+# nats-py takes an empty one for none, and goes without log-in or without encryption.
+KINDS = {
+    **dict.fromkeys(("user", "password", "nkeys_seed_str", "tls_hostname"), TEXT),
+    "nkeys_seed": FILE,
+    "token": OptionKind((str, Callable), "a text, or a function"),  # type: ignore[arg-type]  # it is none for mypy
+    "tls": OptionKind((ssl.SSLContext,), "an ssl.SSLContext"),
+    "tls_handshake_first": FLAG,
 }
 SIGNED = ("user_credentials", "nkeys_seed", "nkeys_seed_str")
 
@@ -45,12 +55,12 @@ class ServerAddress(NamedTuple):
 class Servers:
     """Connect to the first server that answers; lives as long as its publisher, or its consumer."""
 
-    def __init__(self, servers: Any, settings: NatsSettings, options: Mapping[str, Any]) -> None:
+    def __init__(self, servers: Any, settings: NatsSettings, options: object) -> None:
         """Check all of it and connect to nothing; raise OptionError or MissingExtraError."""
         self._library = extras.nats_py()
         self._settings = settings
         self._urls = _checked(servers)
-        self._options = dict(options)
+        self._options = options_given(options)
         _require_options(self._library, self._options)
         _require_stream(self._library, settings.stream)
 
@@ -112,8 +122,11 @@ def _require_options(library: ModuleType, options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in known or name == "self":
             raise OptionError(f"client option {name} is refused: nats-py has none of this name")
+    require_kinds(options, KINDS)
     for name in SIGNED:
-        if options.get(name) is not None:
+        if name in options:
+            if not options[name]:
+                raise OptionError(f"client option {name} is empty; give it as nats-py takes it, or leave it out")
             extras.require_nkeys(f"client option {name}")
 
 

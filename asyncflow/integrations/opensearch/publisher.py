@@ -9,6 +9,7 @@ from asyncflow.integrations.opensearch.actions import index_fault
 from asyncflow.integrations.opensearch.server import SearchPlace, SearchServer
 from asyncflow.integrations.opensearch.session import OpenSearchSession
 from asyncflow.integrations.opensearch.settings import OpenSearchSettings
+from asyncflow.outbox.options import options_given, settings_given
 from asyncflow.scheduler.publishing.publisher import Outcome, Record
 from asyncflow.scheduler.publishing.sessions.http_transports import HttpTransports
 from asyncflow.scheduler.publishing.sessions.link import Link
@@ -40,10 +41,10 @@ class OpenSearchPublisher:
         ``url`` is that of a node or of what stands before them. ``client_options`` are those of
         ``httpx.AsyncHTTPTransport``, such as ``verify`` (an ``ssl.SSLContext``) and ``proxy``.
         """
-        self._settings = settings or OpenSearchSettings()
+        self._settings = settings_given(settings, OpenSearchSettings)
         self._place = SearchPlace.of(url)
         self._library = extras.httpx()
-        self._transports = HttpTransports(self._library, client_options or {}, OWN)
+        self._transports = HttpTransports(self._library, options_given(client_options), OWN)
         self._link = Link(self._connect, self._settings.delivery_timeout_seconds)
 
     system = "opensearch"

@@ -10,6 +10,7 @@ from asyncflow.integrations.rabbitmq.messages import MessageMaker
 from asyncflow.integrations.rabbitmq.servers import parameters_of
 from asyncflow.integrations.rabbitmq.session import RabbitMQSession
 from asyncflow.integrations.rabbitmq.settings import RabbitMQSettings, fault_of_name
+from asyncflow.outbox.options import settings_given
 from asyncflow.scheduler.publishing.publisher import Outcome, Record
 from asyncflow.scheduler.publishing.sessions.link import Link
 
@@ -28,7 +29,7 @@ class RabbitMQPublisher:
         ``servers`` is a URL (``amqp://``, with TLS ``amqps://``), or ``pika.ConnectionParameters``, for what a URL
         cannot say; or several of them in a list: the first that answers serves.
         """
-        settings = settings or RabbitMQSettings()
+        settings = settings_given(settings, RabbitMQSettings)
         self._library = extras.pika()
         self._parameters = parameters_of(self._library, servers, settings)
         self._messages = MessageMaker(self._library, settings)

@@ -15,7 +15,7 @@ from asyncflow.integrations.rabbitmq.queue_lines import (
 )
 from asyncflow.integrations.rabbitmq.servers import parameters_of
 from asyncflow.integrations.rabbitmq.settings import RabbitMQSettings
-from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.options import require_whole, settings_given
 from asyncflow.text import require_text
 
 MOST_CREDITS = 100_000
@@ -47,7 +47,7 @@ class RabbitMQQueue:
         self.credits = credits
         self._namespace = require_text("namespace", namespace, LONGEST_NAMESPACE, OptionError)
         self._library = extras.pika("RabbitMQQueue")
-        self._parameters = parameters_of(self._library, servers, settings or RabbitMQSettings())
+        self._parameters = parameters_of(self._library, servers, settings_given(settings, RabbitMQSettings))
 
     def sending(self, name: str) -> RabbitSending:
         """Return a line by which letters go to workers."""

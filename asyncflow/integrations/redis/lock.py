@@ -47,7 +47,7 @@ class Lock:
         space = require_text("namespace", namespace, LONGEST_NAME, OptionError)
         library = extras.redis_py("Lock")
         answer = self.expires_after_seconds / _ANSWERS_A_LEASE
-        server = RedisServer(library, url, answer, client_options or {}, "expires_after_seconds")
+        server = RedisServer(library, url, answer, client_options, "expires_after_seconds")
         self._place = LockPlace(library, server, [f"{space}:{{{name}}}:lock", f"{space}:{{{name}}}:token"])
 
     def acquire(self, wait_seconds: float = 5.0) -> LockHold:

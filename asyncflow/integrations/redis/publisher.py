@@ -10,6 +10,7 @@ from asyncflow.integrations.redis.outcomes import describe
 from asyncflow.integrations.redis.server import RedisServer
 from asyncflow.integrations.redis.session import RedisSession
 from asyncflow.integrations.redis.settings import RedisSettings
+from asyncflow.outbox.options import settings_given
 from asyncflow.scheduler.publishing.publisher import Outcome, Record
 from asyncflow.scheduler.publishing.sessions.link import Link
 
@@ -29,9 +30,9 @@ class RedisPublisher:
         ``url`` is ``redis://USER:PASSWORD@HOST:PORT/DATABASE``, with TLS ``rediss://``. ``client_options`` are those of
         ``redis.Redis``, such as ``ssl_ca_certs``.
         """
-        self._settings = settings or RedisSettings()
+        self._settings = settings_given(settings, RedisSettings)
         self._library = extras.redis_py()
-        self._server = RedisServer(self._library, url, self._settings.delivery_timeout_seconds, client_options or {})
+        self._server = RedisServer(self._library, url, self._settings.delivery_timeout_seconds, client_options)
         self._link = Link(self._connect, self._settings.delivery_timeout_seconds)
 
     system = "redis"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from asyncflow.errors import OptionError
+from asyncflow.outbox.options import FILE, FLAG, TEXT, OptionKind, options_given, require_kinds
 from asyncflow.text import a_type_of
 
 SCHEMES = ("redis", "rediss", "unix")
@@ -22,6 +24,14 @@ OWN = {
     "max_connections": "there are no more than are needed",
 }
 
+# A client takes an empty one for none, and None or False for no look at the certificate.
+KINDS = {
+    **dict.fromkeys(("username", "password", "ssl_password"), TEXT),
+    **dict.fromkeys(("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "unix_socket_path"), FILE),
+    "ssl_cert_reqs": OptionKind((str, ssl.VerifyMode), "'required', 'optional' or 'none'"),
+    "ssl_check_hostname": FLAG,
+}
+
 T = TypeVar("T")
 
 
@@ -33,18 +43,19 @@ class RedisServer:
         library: ModuleType,
         url: object,
         timeout_seconds: float,
-        options: Mapping[str, object],
+        options: object,
         timeout_option: str = DELIVERY_TIMEOUT,
     ) -> None:
         """Check the options and connect to nothing; raise OptionError. ``timeout_option`` is what sets the time-out."""
         self._library = library
         self._url = _checked(url)
         self._timeout_seconds = timeout_seconds
-        self._options = dict(options)
+        self._options = options_given(options)
         use = f"use {timeout_option}"
         for name, remedy in (OWN | {"socket_timeout": use, "socket_connect_timeout": use}).items():
             if name in self._options:
                 raise OptionError(f"client option {name}={self._options[name]!r} is refused: {remedy}")
+        require_kinds(self._options, KINDS)
         self.client(connections=1)
 
     @property

@@ -40,7 +40,7 @@ class RedisQueue:
         self.credits = credits
         self._namespace = require_text("namespace", namespace, LONGEST_NAMESPACE, OptionError)
         self._library = extras.redis_py("RedisQueue")
-        self._server = RedisServer(self._library, url, _TIMEOUT_SECONDS, client_options or {}, "RedisQueue's own")
+        self._server = RedisServer(self._library, url, _TIMEOUT_SECONDS, client_options, "RedisQueue's own")
 
     def sending(self, name: str) -> RedisSending:
         """Return a line by which letters go to workers."""

@@ -11,6 +11,7 @@ from typing import Any
 from asyncflow.errors import OptionError, UnreachableError
 from asyncflow.integrations.rocketmq.extras import Client
 from asyncflow.integrations.rocketmq.settings import RocketMQSettings
+from asyncflow.outbox.options import TEXT, options_given, require_kinds
 
 WANTED = "give HOST:PORT of a proxy's gRPC, such as rocketmq:8081; several as a list"
 OPTIONS = ("access_key", "secret_key", "tls", "channel_options")
@@ -27,10 +28,11 @@ _CHANNEL = (
 class Proxies:
     """Connect to the first proxy that answers; lives as long as its publisher, or its consumer."""
 
-    def __init__(self, client: Client, proxies: Any, settings: RocketMQSettings, options: Mapping[str, Any]) -> None:
+    def __init__(self, client: Client, proxies: Any, settings: RocketMQSettings, given: object) -> None:
         """Check all of it and connect to nothing; raise OptionError."""
         self._client = client
         self._addresses = _checked(proxies)
+        options = options_given(given)
         _require_options(options)
         self._tls = _credentials(client, options.get("tls"))
         self._channel_options = [*_CHANNEL, *options.get("channel_options", ())]
@@ -103,10 +105,8 @@ def _require_options(options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in OPTIONS:
             raise OptionError(f"client option {name} is refused: there are {', '.join(OPTIONS)}")
-    for name in ("access_key", "secret_key"):
-        if not isinstance(options.get(name, ""), str):
-            raise OptionError(f"client option {name} is refused: give a text")
-    if bool(options.get("access_key")) != bool(options.get("secret_key")):
+    require_kinds(options, {"access_key": TEXT, "secret_key": TEXT})
+    if ("access_key" in options) != ("secret_key" in options):
         raise OptionError("client options access_key and secret_key are refused: give both, or none")
 
 

@@ -11,6 +11,7 @@ from asyncflow.integrations.rocketmq.proxies import Proxies
 from asyncflow.integrations.rocketmq.session import RocketMQSession
 from asyncflow.integrations.rocketmq.settings import RocketMQSettings
 from asyncflow.integrations.rocketmq.topics import fault_of_topic
+from asyncflow.outbox.options import settings_given
 from asyncflow.scheduler.publishing.publisher import Outcome, Record
 from asyncflow.scheduler.publishing.sessions.link import Link
 
@@ -32,9 +33,9 @@ class RocketMQPublisher:
         ``client_options``: ``access_key`` and ``secret_key``; ``tls``, True or ``grpc.ssl_channel_credentials(...)``;
         ``channel_options``, further ones of gRPC's channels.
         """
-        self._settings = settings or RocketMQSettings()
+        self._settings = settings_given(settings, RocketMQSettings)
         self._client = extras.client()
-        self._proxies = Proxies(self._client, proxies, self._settings, client_options or {})
+        self._proxies = Proxies(self._client, proxies, self._settings, client_options)
         self._messages = RocketMQMessages(self._client.protocol, self._settings)
         self._link = Link(self._connect, self._settings.delivery_timeout_seconds)
 

@@ -13,6 +13,7 @@ from asyncflow.integrations.webhooks.header_fields import CLOUDEVENTS
 from asyncflow.integrations.webhooks.posts import PostMaker, Secrets
 from asyncflow.integrations.webhooks.session import WebhookSession
 from asyncflow.integrations.webhooks.settings import WebhookSettings
+from asyncflow.outbox.options import options_given, settings_given
 from asyncflow.scheduler.publishing.publisher import Outcome, Record, Unavailable
 from asyncflow.scheduler.publishing.sessions.http_transports import HttpTransports
 from asyncflow.scheduler.publishing.sessions.link import Link
@@ -49,12 +50,12 @@ class WebhookPublisher:
         requests that nobody can check. ``client_options`` are those of ``httpx.AsyncHTTPTransport``, such as ``verify``
         (an ``ssl.SSLContext``, which may hold a client's certificate), ``proxy`` and ``http2``.
         """
-        self._settings = settings or WebhookSettings()
+        self._settings = settings_given(settings, WebhookSettings)
         self._library = extras.httpx()
         self._addresses = Addresses(url)
         self._maker = PostMaker(self._addresses, secrets, self._settings)
         limits = self._library.Limits(max_connections=None, keepalive_expiry=KEPT_IDLE_SECONDS)
-        self._transports = HttpTransports(self._library, client_options or {}, OWN, limits)
+        self._transports = HttpTransports(self._library, options_given(client_options), OWN, limits)
         self._pace = BatchPace(self._settings.concurrency)
         self._link = Link(self._connect, self._settings.delivery_timeout_seconds)
 

@@ -15,7 +15,16 @@ from asyncflow.integrations.zookeeper.presence import Presence
 from asyncflow.integrations.zookeeper.registry import ZooKeeperRegistry
 from asyncflow.integrations.zookeeper.session import EnsembleLimits, EnsembleSession
 from asyncflow.integrations.zookeeper.tree import HOST_AND_REST, Tree
-from asyncflow.outbox.options import refuse_unknown, require_seconds
+from asyncflow.outbox.options import (
+    FILE,
+    FLAG,
+    TEXT,
+    OptionKind,
+    options_given,
+    refuse_unknown,
+    require_kinds,
+    require_seconds,
+)
 from asyncflow.outbox.tables.lengths import OWNER_LENGTH
 from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
 from asyncflow.scheduler.cluster.registry import Registry
@@ -28,6 +37,16 @@ CLIENT_OPTIONS = (
     *("auth_data", "default_acl", "sasl_options", "randomize_hosts"),
     *("use_ssl", "ca", "certfile", "keyfile", "keyfile_password", "verify_certs", "check_hostname"),
 )
+# kazoo takes an empty one for none, and goes without log-in or without encryption.
+_OF_TLS = frozenset({"ca", "certfile", "keyfile", "keyfile_password", "verify_certs", "check_hostname"})
+_KINDS = {
+    **dict.fromkeys(("use_ssl", "verify_certs", "check_hostname", "randomize_hosts"), FLAG),
+    **dict.fromkeys(("ca", "certfile", "keyfile"), FILE),
+    "keyfile_password": TEXT,
+    "auth_data": OptionKind((list, tuple, set, frozenset), "a list of pairs of scheme and credential"),
+    "sasl_options": OptionKind((dict,), "a dict of them"),
+    "default_acl": OptionKind((list, tuple), "a list of ACLs"),
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +77,12 @@ class ZooKeeper:
             raise OptionError(f"namespace is {shown(self.namespace)}; give a name, or several with '/' between")
         require_seconds("session_timeout_seconds", self.session_timeout_seconds, 1.0, LONGEST_SESSION_SECONDS)
         require_seconds("connect_timeout_seconds", self.connect_timeout_seconds, 0.1, 300.0)
-        refuse_unknown("client_options", self.client_options, CLIENT_OPTIONS)
+        refuse_unknown("client_options", options_given(self.client_options), CLIENT_OPTIONS)
+        require_kinds(self.client_options, _KINDS)
+        if not self.client_options.get("use_ssl") and (tls := sorted(_OF_TLS & self.client_options.keys())):
+            raise OptionError(
+                f"client option {tls[0]} is of TLS, which goes unused; give use_ssl=True, or leave it out"
+            )
 
     def instance_name(self) -> str:
         """Return host, process and some luck, in the form of ElasticJob's instance ids."""

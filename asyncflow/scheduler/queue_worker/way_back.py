@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from asyncflow.scheduler.queues.notes import ClaimNote, Reached, held_by, note_of
 from asyncflow.scheduler.task_queue import TellingBack
@@ -13,6 +13,7 @@ from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
 from asyncflow.scheduler.worker.verdict import Verdict, outcome_named
 
 _AT_ONCE = 200  # claims in one note
+_MOST_CHARACTERS = 250_000  # of results in one note, if it is not of one alone
 
 
 class WayBack:
@@ -37,7 +38,7 @@ class WayBack:
         by_claim = {one.held: one for one in reached}
         self._tell(
             ClaimNote(reached=[by_claim[one.held] for one in part if one.held in by_claim], outcomes=part)
-            for part in _parts(outcomes)
+            for part in _parts_that_fit(outcomes)
         )
 
     def close(self) -> None:
@@ -56,6 +57,21 @@ def outcome_of_claim(claim: Claim, verdict: Verdict) -> ClaimOutcome:
     name, delay = outcome_named(verdict)
     held = HeldClaim(claim.task.id, claim.token)
     return ClaimOutcome(held, name, delay, f"{verdict.error}{verdict.frames}", claim.result)
+
+
+def _parts_that_fit(outcomes: Sequence[ClaimOutcome]) -> Iterator[Sequence[ClaimOutcome]]:
+    """Return the outcomes in parts, of each of which what handlers returned goes into one message of a broker."""
+    part: list[ClaimOutcome] = []
+    size = 0
+    for outcome in outcomes:
+        its_size = 0 if outcome.result is None else len(outcome.result.text)
+        if part and (len(part) == _AT_ONCE or size + its_size > _MOST_CHARACTERS):
+            yield part
+            part, size = [], 0
+        part.append(outcome)
+        size += its_size
+    if part:
+        yield part
 
 
 def _parts(items: Sequence) -> list[Sequence]:  # type: ignore[type-arg]

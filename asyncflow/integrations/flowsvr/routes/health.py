@@ -12,12 +12,14 @@ from asyncflow.integrations.flowsvr.routes.answers import ProcessUp, ServiceRead
 router = APIRouter(route_class=GuardedRoute, tags=["health"])
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", response_model=ProcessUp)
 async def is_up() -> Response:
     """Tell that the process is up."""
     return Json({"status": "up"})
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", response_model=ServiceReady, responses={503: responses()[503]})
 async def is_ready(request: Request) -> Response:
     """Tell that the database answers and has the tables, or did within the last second."""

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from asyncflow.errors import OptionError, UnknownOptionError
 from asyncflow.integrations.kafka.confluent.properties import PROPERTIES
-from asyncflow.integrations.kafka.guard import Rule, between, never, only, refuse
+from asyncflow.integrations.kafka.guard import Rule, between, never, only, refuse, refuse_open
 from asyncflow.integrations.kafka.settings import KafkaSettings, KafkaTls
 
 WHERE = "ConfluentKafkaPublisher"
@@ -57,6 +57,7 @@ def configuration(
     refuse(WHERE, client_options, RULES)
     for name, value in client_options.items():
         _check(library, name, value)
+    refuse_open(WHERE, settings, client_options, ".")
     return {**_own(servers, settings), **security(settings), **client_options}
 
 

@@ -11,6 +11,7 @@ from asyncflow.integrations.kafka.confluent.outcomes import judge
 from asyncflow.integrations.kafka.confluent.session import ConfluentSession
 from asyncflow.integrations.kafka.settings import KafkaSettings, server_list
 from asyncflow.integrations.kafka.topic_names import fault_of
+from asyncflow.outbox.options import options_given, settings_given
 from asyncflow.scheduler.publishing.publisher import Outcome, Record
 from asyncflow.scheduler.publishing.sessions.link import Link
 
@@ -37,10 +38,10 @@ class ConfluentKafkaPublisher:
         ``client_options`` are librdkafka's, laid over what ``settings`` say; the ones that would weaken
         acks=all, idempotence or the placing of keys are refused.
         """
-        settings = settings or KafkaSettings()
+        settings = settings_given(settings, KafkaSettings)
         self._library = extras.confluent_kafka()
         servers = server_list(bootstrap_servers)
-        self._configuration = configuration(self._library, servers, settings, client_options or {})
+        self._configuration = configuration(self._library, servers, settings, options_given(client_options))
         self._link = Link(self._connect, settings.delivery_timeout_seconds)
 
     system = "kafka"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from asyncflow.errors import MissingExtraError
-from asyncflow.integrations.kafka.guard import Rule, between, never, only, refuse
+from asyncflow.integrations.kafka.guard import Rule, between, never, only, refuse, refuse_open
 from asyncflow.integrations.kafka.settings import KafkaSettings, KafkaTls
 from asyncflow.outbox.options import refuse_unknown
 
@@ -47,6 +47,7 @@ def configuration(
     """Return the client's configuration; raise OptionError or UnknownOptionError for a bad native option."""
     refuse(WHERE, client_options, RULES)
     refuse_unknown(WHERE, client_options, library.KafkaProducer.DEFAULT_CONFIG)
+    refuse_open(WHERE, settings, client_options, "_")
     _check_codec(library, settings.compression)
     return {**_own(servers, settings), **security(settings), **client_options}
 

@@ -12,6 +12,7 @@ from asyncflow.integrations.kafka.python.session import PythonSession
 from asyncflow.integrations.kafka.reach import reach_any
 from asyncflow.integrations.kafka.settings import KafkaSettings, server_list
 from asyncflow.integrations.kafka.topic_names import fault_of
+from asyncflow.outbox.options import options_given, settings_given
 from asyncflow.scheduler.publishing.publisher import Outcome, Record
 from asyncflow.scheduler.publishing.sessions.link import Link
 
@@ -35,10 +36,10 @@ class KafkaPublisher:
         ``client_options`` are those of ``kafka.KafkaProducer``, laid over what ``settings`` say; the ones
         that would weaken acks=all, idempotence or the placing of keys are refused.
         """
-        settings = settings or KafkaSettings()
+        settings = settings_given(settings, KafkaSettings)
         self._library = extras.kafka_python()
         self._servers = server_list(bootstrap_servers)
-        self._configuration = configuration(self._library, self._servers, settings, client_options or {})
+        self._configuration = configuration(self._library, self._servers, settings, options_given(client_options))
         self._absent_topics: dict[str, float] = {}
         self._link = Link(self._connect, settings.delivery_timeout_seconds)
 

@@ -19,6 +19,7 @@ from asyncflow.integrations.nats.consuming.durables import Durables
 from asyncflow.integrations.nats.servers import Servers
 from asyncflow.integrations.nats.settings import NatsSettings
 from asyncflow.outbox import Inbox, Outbox
+from asyncflow.outbox.options import settings_given
 from asyncflow.text import require_text
 
 if TYPE_CHECKING:
@@ -58,11 +59,11 @@ class NatsConsumer(QueueConsumer):
         hooks: Iterable[Hook] = (),
     ) -> None:
         """Check the options and connect to nothing; raise OptionError or MissingExtraError."""
-        self._settings = settings or NatsSettings()
+        self._settings = settings_given(settings, NatsSettings)
         require_text("group", group, MAX_GROUP_LENGTH, OptionError)
         extras.nats_py("NatsConsumer")
         self._durables = Durables(group, require_dead_after(dead_after_seconds))
-        self._servers = Servers(servers, self._settings, client_options or {})
+        self._servers = Servers(servers, self._settings, client_options)
         super().__init__(engine, outbox, inbox, hooks, prefetch)
 
     def _connect(self, topics: Collection[str]) -> QueueClient:

@@ -16,6 +16,7 @@ from asyncflow.integrations.rabbitmq.consuming.deliveries import AmqpDeliveries
 from asyncflow.integrations.rabbitmq.servers import parameters_of
 from asyncflow.integrations.rabbitmq.settings import RabbitMQSettings
 from asyncflow.outbox import Inbox, Outbox
+from asyncflow.outbox.options import settings_given
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -47,7 +48,7 @@ class RabbitMQConsumer(QueueConsumer):
         hooks: Iterable[Hook] = (),
     ) -> None:
         """Check the options and connect to nothing; raise OptionError or MissingExtraError."""
-        self._settings = settings or RabbitMQSettings()
+        self._settings = settings_given(settings, RabbitMQSettings)
         self._library = extras.pika("RabbitMQConsumer")
         self._parameters = parameters_of(self._library, servers, self._settings)
         super().__init__(engine, outbox, inbox, hooks, prefetch)

@@ -19,6 +19,7 @@ from asyncflow.integrations.redis.consuming.group import Group
 from asyncflow.integrations.redis.server import RedisServer
 from asyncflow.integrations.redis.settings import RedisSettings
 from asyncflow.outbox import Inbox, Outbox
+from asyncflow.outbox.options import settings_given
 from asyncflow.text import require_text
 
 if TYPE_CHECKING:
@@ -58,10 +59,10 @@ class RedisConsumer(QueueConsumer):
     ) -> None:
         """Check the options and connect to nothing; raise OptionError or MissingExtraError."""
         self._group = require_text("group", group, MAX_GROUP_LENGTH, OptionError)
-        self._settings = settings or RedisSettings()
+        self._settings = settings_given(settings, RedisSettings)
         self._dead_after = require_dead_after(dead_after_seconds)
         self._library = extras.redis_py("RedisConsumer")
-        self._server = RedisServer(self._library, url, self._settings.delivery_timeout_seconds, client_options or {})
+        self._server = RedisServer(self._library, url, self._settings.delivery_timeout_seconds, client_options)
         super().__init__(engine, outbox, inbox, hooks, prefetch)
 
     def _make_own(self) -> None:

@@ -19,6 +19,7 @@ from asyncflow.integrations.rocketmq.consuming.questions import Questions
 from asyncflow.integrations.rocketmq.proxies import Proxies
 from asyncflow.integrations.rocketmq.settings import RocketMQSettings
 from asyncflow.outbox import Inbox, Outbox
+from asyncflow.outbox.options import settings_given
 from asyncflow.text import require_text
 
 if TYPE_CHECKING:
@@ -59,13 +60,13 @@ class RocketMQConsumer(QueueConsumer):
         hooks: Iterable[Hook] = (),
     ) -> None:
         """Check the options and connect to nothing; raise OptionError or MissingExtraError."""
-        self._settings = settings or RocketMQSettings()
+        self._settings = settings_given(settings, RocketMQSettings)
         require_text("group", group, MAX_GROUP_LENGTH, OptionError)
         dead_after = require_dead_after(dead_after_seconds)
         if dead_after < LEAST_DEAD_AFTER_SECONDS:
             raise OptionError(f"dead_after_seconds is {dead_after:g}; give {LEAST_DEAD_AFTER_SECONDS:g} at the least")
         client = extras.client("RocketMQConsumer")
-        self._proxies = Proxies(client, proxies, self._settings, client_options or {})
+        self._proxies = Proxies(client, proxies, self._settings, client_options)
         self._questions = Questions(client, self._settings.namespace, group, dead_after)
         super().__init__(engine, outbox, inbox, hooks, prefetch)
 

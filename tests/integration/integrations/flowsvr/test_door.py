@@ -244,7 +244,7 @@ async def test_only_json_is_taken_for_json(alone: Make, path: str, kind: str | N
         ("POST", "/v2/configuration/mail", "DELETE, GET, PUT"),
         ("GET", "/v2/dead-letters/replay", "POST"),
         ("OPTIONS", "/v2/counts", "GET"),
-        ("POST", "/healthz", "GET"),
+        ("POST", "/healthz", "GET, HEAD"),
     ],
 )
 async def test_a_method_that_is_not_served_is_told_all_that_are(

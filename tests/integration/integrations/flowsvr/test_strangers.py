@@ -113,6 +113,14 @@ def test_a_body_with_two_lengths_is_refused(shared: Process) -> None:
     assert b" 400 " in shared.ask(create(text))
 
 
+def test_who_asks_for_the_health_by_head_is_answered_without_a_body(shared: Process) -> None:
+    for path in ("/healthz", "/readyz"):
+        told = shared.ask(f"HEAD {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        head, _, body = told.partition(b"\r\n\r\n")
+        assert b" 200 " in head, told
+        assert body == b""
+
+
 def test_a_stranger_is_refused_before_the_body_is_read(shared: Process) -> None:
     with shared.connect() as connection:
         connection.sendall(create("Content-Length: 8000000\r\n\r\n[", token=""))

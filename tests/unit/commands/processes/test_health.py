@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -97,6 +98,28 @@ def test_a_client_that_hangs_up_is_no_fault(capfd: pytest.CaptureFixture[str]) -
         well.may_tell.set()
         eventually(no_request_is_served)
     assert written(capfd) == []
+
+
+@pytest.mark.parametrize(("path", "code"), [("/healthz", 200), ("/none", 404)])
+def test_head_is_answered_as_get_is_without_a_body(path: str, code: int) -> None:
+    well: Any = Well()
+    well.may_tell.set()
+    with HealthServer(well, 0) as server:
+        answers = [answer_of(server, method, path) for method in ("GET", "HEAD")]
+    (got, body), (head, nothing) = answers
+    assert got[0] == head[0] == code
+    assert got[1] == head[1] == str(len(body))
+    assert nothing == b""
+
+
+def answer_of(server: HealthServer, method: str, path: str) -> tuple[tuple[int, str | None], bytes]:
+    """Return the status, the length that is told, and the body."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request(method, path)
+    answer = connection.getresponse()
+    told = (answer.status, answer.getheader("Content-Length")), answer.read()
+    connection.close()
+    return told
 
 
 def test_a_fault_of_ours_is_told_in_the_log(

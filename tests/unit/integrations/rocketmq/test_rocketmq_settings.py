@@ -53,7 +53,7 @@ def test_proxies_at_fault_are_told_with_the_remedy(client: None, proxies: Any) -
     [
         ({"retries": 3}, "client option retries is refused: there are access_key"),
         ({"access_key": "a"}, "give both, or none"),
-        ({"access_key": b"a", "secret_key": "s3cret"}, "client option access_key is refused: give a text"),
+        ({"access_key": b"a", "secret_key": "s3cret"}, "client option access_key is a bytes; give a text"),
         ({"tls": "yes"}, "client option tls is refused: give True"),
     ],
 )

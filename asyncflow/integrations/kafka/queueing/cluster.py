@@ -1,0 +1,80 @@
+"""The cluster of brokers that a queue is on, and the clients by which it is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from asyncflow.integrations.kafka.client_log import ClientLog
+from asyncflow.integrations.kafka.confluent.options import security
+from asyncflow.integrations.kafka.settings import KafkaSettings
+
+Hear = Callable[[Any], None]
+# A reader that is killed is missed so soon. Brokers allow no less by default.
+_SESSION_MS = 6000
+_HEARTBEAT_MS = 1000
+
+
+@dataclass(frozen=True)
+class QueueCluster:
+    """Make clients of one cluster; ``partitions`` are those of topics that are made. Holds nothing of a process."""
+
+    library: ModuleType
+    servers: str
+    settings: KafkaSettings
+    partitions: int
+
+    @property
+    def timeout_seconds(self) -> float:
+        """Return how long one question to the brokers may take."""
+        return self.settings.delivery_timeout_seconds
+
+    @property
+    def admin_library(self) -> ModuleType:
+        """Return the module that makes topics and asks for offsets."""
+        return import_module(f"{self.library.__name__}.admin")
+
+    def admin(self) -> Any:
+        """Return a client that makes topics and asks for offsets."""
+        return self.admin_library.AdminClient(dict(self._common()), logger=ClientLog())
+
+    def producer(self, most_bytes: int, hear: Hear) -> Any:
+        """Return a client that writes; ``hear`` is given what it meets beside."""
+        own = {
+            "acks": "all",
+            "enable.idempotence": True,
+            "delivery.timeout.ms": round(self.timeout_seconds * 1000),
+            "compression.type": self.settings.compression or "none",
+            "message.max.bytes": most_bytes,
+            "error_cb": hear,
+        }
+        return self.library.Producer({**self._common(), **own, "logger": ClientLog()})
+
+    def consumer(self, group: str, patience_seconds: float, hear: Hear) -> Any:
+        """Return a client that reads as one member of a group, from the beginning where nobody has read.
+
+        One that asks for nothing as long as that leaves the group until it asks again.
+        """
+        own = {
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "partition.assignment.strategy": "cooperative-sticky",  # who joins stops nobody else
+            "session.timeout.ms": _SESSION_MS,
+            "heartbeat.interval.ms": _HEARTBEAT_MS,
+            "max.poll.interval.ms": round(patience_seconds * 1000),
+            "error_cb": hear,
+        }
+        return self.library.Consumer({**self._common(), **own, "logger": ClientLog()})
+
+    def _common(self) -> Mapping[str, object]:
+        return {
+            "bootstrap.servers": self.servers,
+            "client.id": self.settings.client_id,
+            "reconnect.backoff.max.ms": 1000,
+            **security(self.settings),
+        }
