@@ -1,4 +1,4 @@
-"""One service over three databases, one of each kind: together and apart, and one that is silent holds up itself alone."""
+"""One service over three databases, one of each kind: together and apart; a silent one holds up itself alone."""
 
 from __future__ import annotations
 
