@@ -25,6 +25,7 @@ class _Pace:
 
     is_slow: bool = False  # so nobody waits for it; what it gives is for the worker's next hold
     rests_until: float = 0.0
+    fault: Exception | None = None  # of the last ask
     asked: asyncio.Task[list[Claim]] | None = None  # which nobody waits for any more
 
     def is_ready(self) -> bool:
@@ -60,18 +61,18 @@ class JointHolds:
     async def hold(self, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:
         """Claim due tasks up to the limits of all databases together; raises what is wrong if none answers."""
         taken = self._take_late(worker, limits)
-        faults: list[Exception] = []
         try:
             for name in self._next_turns():
                 left = _left(limits, taken)
                 if not left:
                     break
                 if self._paces[name].is_ready():
-                    taken += await self._ask(name, worker, left, lease_seconds, faults)
+                    taken += await self._ask(name, worker, left, lease_seconds)
         except BaseException:
             self.give_back(taken)
             raise
-        if len(faults) == len(self._services):
+        faults = [pace.fault for pace in self._paces.values() if pace.fault is not None]
+        if len(faults) == len(self._services) and not taken:
             raise faults[0]
         return taken
 
@@ -94,6 +95,9 @@ class JointHolds:
         """Let all who wait return, and give back what came late."""
         self.is_stopping = True
         self._news.set()
+        for pace in self._paces.values():
+            if pace.asked is not None:
+                pace.asked.cancel()  # what it claims is given back
         for worker in list(self._late):
             for late in self._late.pop(worker):
                 self._forget(late)
@@ -120,9 +124,7 @@ class JointHolds:
         self._turns = [*self._turns[1:], self._turns[0]]
         return list(self._turns)
 
-    async def _ask(
-        self, name: str, worker: str, left: Mapping[str, int], lease_seconds: float, faults: list[Exception]
-    ) -> list[Claim]:
+    async def _ask(self, name: str, worker: str, left: Mapping[str, int], lease_seconds: float) -> list[Claim]:
         service, pace = self._services[name], self._paces[name]
         limits = {kind: most for kind, most in left.items() if service.catalogue.is_held(kind)}
         if not limits:
@@ -139,12 +141,7 @@ class JointHolds:
             asked.add_done_callback(partial(self._arrive, name, worker, began))
             return []
         pace.is_slow = False
-        try:
-            return self._noted(name, asked.result())
-        except Exception as error:  # noqa: BLE001 - the others are asked all the same
-            faults.append(error)
-            self._fail(name, error)
-            return []
+        return self._answer(name, asked)
 
     def _arrive(self, name: str, worker: str, began: float, asked: asyncio.Task[list[Claim]]) -> None:
         """Keep what came late for the worker's next hold."""
@@ -153,10 +150,7 @@ class JointHolds:
         pace.is_slow = time.monotonic() - began > _PATIENCE_SECONDS
         if asked.cancelled():
             return
-        error = asked.exception()
-        if error is not None:
-            self._fail(name, error)
-        elif claims := self._noted(name, asked.result()):
+        if claims := self._answer(name, asked):
             if self.is_stopping:
                 self.give_back(claims)
             else:
@@ -195,15 +189,18 @@ class JointHolds:
         if not self._late[worker]:
             del self._late[worker]
 
-    def _noted(self, name: str, claims: list[Claim]) -> list[Claim]:
+    def _answer(self, name: str, asked: asyncio.Task[list[Claim]]) -> list[Claim]:
+        """Return what a database gave; one that failed rests, is told of, and gave nothing."""
+        pace = self._paces[name]
+        try:
+            claims = asked.result()
+        except Exception as error:  # noqa: BLE001 - the others are asked all the same
+            pace.fault, pace.rests_until = error, time.monotonic() + _REST_SECONDS
+            self._services[name].hooks.emit(StepFailed("hold", error, _REST_SECONDS))
+            return []
+        pace.fault = None
         self._places.note([claim.task.id for claim in claims], name)
         return claims
-
-    def _fail(self, name: str, error: BaseException) -> None:
-        if not isinstance(error, Exception):
-            raise error
-        self._paces[name].rests_until = time.monotonic() + _REST_SECONDS
-        self._services[name].hooks.emit(StepFailed("hold", error, _REST_SECONDS))
 
 
 def _left(limits: Mapping[str, int], taken: Sequence[Claim]) -> dict[str, int]:

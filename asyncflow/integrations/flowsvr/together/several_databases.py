@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
@@ -80,6 +81,7 @@ class SeveralDatabases:
     async def stop(self) -> None:
         """End all at once."""
         self.stop_waiting()
+        await asyncio.sleep(0)  # until what is asked for nobody knows that it ends
         answers = await Asking(2 * self.settings.stop_timeout_seconds).each(
             {name: service.stop() for name, service in self._services.items()}
         )
