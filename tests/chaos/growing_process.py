@@ -123,7 +123,7 @@ def _is_away(error: DBAPIError | ConnectionSilentError) -> bool:
 
 def schedule(ledger: Ledger, book: str) -> None:
     """Schedule until the parent ends."""
-    keeper.GRACE_SECONDS = 2.0
+    keeper.GRACE_SECONDS = 0.5
     keeper._PAUSE_SECONDS = 0.2
     scheduler = Scheduler(
         ledger.engine,

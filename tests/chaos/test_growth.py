@@ -31,6 +31,7 @@ _TENTH = ("writer", "scheduler", "database", "scheduler", "writer")  # killed in
 _MISSING = ("1146", "doesn't exist")
 _MOST_LEFT = 8  # open, ahead, and those that are closed or forgotten and not dropped yet
 _BYTES = 4  # of a number in a book
+_BATCH = 500  # rows that move at once
 pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(6000)]
 
 
@@ -148,6 +149,7 @@ def judge(growth: Growth, speeds: Sequence[float], disks: Sequence[Sequence[int]
     finding(f"  deliveries/s by tenths {[round(one) for one in speeds]}: last/first {speeds[-1] / speeds[0]:.2f}")
     finding(f"  most MB on disk by tenths {[round(one) for one in peaks]}; {len(growth.told('held up'))} held up")
     assert (lost, foreign, missing, growth.told("broke")) == (0, 0, [], [])
-    assert len(dropped) >= TABLES - _MOST_LEFT
+    # A batch goes into one table as a whole, which small ones feel.
+    assert len(dropped) >= len(entries) * TOGETHER / (TASKS // TABLES + _BATCH) - _MOST_LEFT
     assert peaks[-1] < 1.25 * peaks[0]
     assert speeds[-1] > 0.8 * speeds[0]  # the machine is not ours alone: what it comes to is told
