@@ -13,7 +13,7 @@ T = TypeVar("T")
 _AWAY = 503
 
 
-class Answers(NamedTuple, Generic[T]):
+class Gathered(NamedTuple, Generic[T]):
     """Hold what databases answered, by their names, and what kept those from it that are away."""
 
     given: dict[str, T]
@@ -35,12 +35,12 @@ class Asking:
         self._patience = patience_seconds
         self._under_way: set[asyncio.Task[Any]] = set()
 
-    async def each(self, works: Mapping[str, Coroutine[Any, Any, T]]) -> Answers[T]:
+    async def each(self, works: Mapping[str, Coroutine[Any, Any, T]]) -> Gathered[T]:
         """Return the answers; raises what no other database would answer to either, such as a field at fault."""
         asked = {name: self._begin(work) for name, work in works.items()}
         if asked:
             await asyncio.wait(asked.values(), timeout=self._patience)
-        found = Answers[T]({}, {})
+        found = Gathered[T]({}, {})
         for name, task in asked.items():
             error = self._fault(name, task)
             if error is None:

@@ -20,7 +20,7 @@ _KEPT_SECONDS = 5.0  # that claims which came late wait for their worker's next 
 
 
 @dataclass
-class _Pace:
+class _Promptness:
     """Know how one database has answered lately."""
 
     is_slow: bool = False  # so nobody waits for it; what it gives is for the worker's next hold
@@ -53,7 +53,7 @@ class JointHolds:
         self._services = services
         self._places = places
         self._turns = list(services)
-        self._paces = {name: _Pace() for name in services}
+        self._paces = {name: _Promptness() for name in services}
         self._late: dict[str, list[_Late]] = {}  # by worker
         self._news = asyncio.Event()
         self.is_stopping = False

@@ -40,7 +40,7 @@ class ListPage(NamedTuple):
     away: Sequence[str] = ()
 
 
-class Counted(NamedTuple):
+class AddedUp(NamedTuple):
     """Hold counts, and which databases they leave out."""
 
     counts: TypeCounts
@@ -98,9 +98,9 @@ class OneDatabase:
         page = await self.service.databases.run(look)
         return ListPage(page.rows, None if page.next is None else page.next.as_text(listing.its))
 
-    async def counts(self, task_type: str | None) -> Counted:
+    async def counts(self, task_type: str | None) -> AddedUp:
         """Return the counts by status and type."""
-        return Counted(await self.service.databases.run(partial(self.service.view.counts, task_type=task_type)))
+        return AddedUp(await self.service.databases.run(partial(self.service.view.counts, task_type=task_type)))
 
     # -- working -----------------------------------------------------------------------------------------
 

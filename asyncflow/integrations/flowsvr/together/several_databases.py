@@ -17,7 +17,7 @@ from asyncflow.integrations.flowsvr.door.tokens import Token
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.together.asking import Asking, named_away
 from asyncflow.integrations.flowsvr.together.joint_holds import JointHolds
-from asyncflow.integrations.flowsvr.together.one_database import Counted, Listing, ListPage, OneDatabase, States
+from asyncflow.integrations.flowsvr.together.one_database import AddedUp, Listing, ListPage, OneDatabase, States
 from asyncflow.integrations.flowsvr.together.places import Places
 from asyncflow.scheduler.operator.type_counts import TypeCounts
 from asyncflow.scheduler.worker.claiming.claim import Claim
@@ -151,13 +151,13 @@ class SeveralDatabases:
             raise named_away(away, "no database answers")
         return ListPage((), None, away)
 
-    async def counts(self, task_type: str | None) -> Counted:
+    async def counts(self, task_type: str | None) -> AddedUp:
         """Return the counts of all that answer, added up."""
         answers = await self._asking.each({name: its.counts(task_type) for name, its in self.apart.items()})
         answers.require_one()
         found = [one.counts for one in answers.given.values()]
         added = sum((Counter(one.counts) for one in found), Counter())
-        return Counted(TypeCounts(dict(added), min(one.limit for one in found)), sorted(answers.away))
+        return AddedUp(TypeCounts(dict(added), min(one.limit for one in found)), sorted(answers.away))
 
     # -- working -----------------------------------------------------------------------------------------
 
