@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from asyncflow.errors import ServiceBusyError
 from asyncflow.integrations.flowsvr.door.problems import RETRY, Problem, problem_of
@@ -13,7 +14,8 @@ T = TypeVar("T")
 _AWAY = 503
 
 
-class Gathered(NamedTuple, Generic[T]):
+@dataclass(frozen=True)
+class Gathered(Generic[T]):
     """Hold what databases answered, by their names, and what kept those from it that are away."""
 
     given: dict[str, T]
