@@ -17,6 +17,7 @@ from asyncflow import Outbox
 from asyncflow.errors import OptionError
 from asyncflow.events import Event, StepFailed, TasksSettled
 from asyncflow.integrations.flowsvr import ServiceSettings, make_app
+from asyncflow.integrations.flowsvr.together import joint_holds
 from tests.integration.integrations.flowsvr.conftest import SECRETS, TOKENS, Client
 from tests.support.databases import Databases, drop_everything, open_engine
 from tests.support.proxy import Proxy, proxy_to
@@ -225,6 +226,27 @@ async def set_until_told(replica: Replica, tasks: list[Any]) -> list[Any]:
         if not any(one.get("locked") for one in results):
             return results
     raise AssertionError(f"not told: {results}")
+
+
+async def test_what_a_slow_database_gives_is_for_its_workers_next_hold_or_for_another(
+    shops: Shops, two: list[Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joint_holds, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(joint_holds, "_KEPT_SECONDS", 60.0)
+    for key in shops.keys("db1", 4):
+        await two[0].create(key)
+    assert await two[0].hold(2, "w1") == []  # it is asked on
+    assert len(await hold_until_given(two[0], 2, "w1")) == 2
+    monkeypatch.setattr(joint_holds, "_KEPT_SECONDS", 0.05)
+    assert await two[0].hold(2, "gone") == []
+    assert len(await hold_until_given(two[0], 2, "w2")) == 2
+
+
+async def hold_until_given(replica: Replica, most: int, worker: str) -> list[Any]:
+    for _ in range(60):
+        if tasks := await replica.hold(most, worker, wait_seconds=5):
+            return tasks
+    raise AssertionError("nothing was given")
 
 
 async def test_that_a_database_fails_is_told_with_its_name(shops: Shops, two: list[Replica]) -> None:
