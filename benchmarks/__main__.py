@@ -27,6 +27,7 @@ from benchmarks.plan import Plan
 from benchmarks.queue import queue
 from benchmarks.relay import relay
 from benchmarks.relay_pg import relay_pg
+from benchmarks.rolling import rolling_beside_deleting
 from benchmarks.shards import shards
 from benchmarks.tasks import tasks
 from benchmarks.types import types
@@ -60,6 +61,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "dead": Benchmark(dead, 50),
     "memory": Benchmark(memory, 40),
     "pages": Benchmark(pages, 120),
+    "rolling": Benchmark(rolling_beside_deleting, 120),
     "watched": Benchmark(watched_beside_unwatched, 180),
 }
 

@@ -11,12 +11,13 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import orjson
 from sqlalchemy import make_url
 
-from asyncflow import Scheduler
+from asyncflow import RollOver, Scheduler
 from asyncflow.integrations.kafka import ConfluentKafkaPublisher
 from benchmarks import elsewhere
 from benchmarks.browsers import standing_open
@@ -38,10 +39,16 @@ class Job:
     limit: int = 1000
     place: str = ""  # of what leads to workers elsewhere
     options: dict[str, Any] = field(default_factory=dict)  # of the scheduler
+    rolls: int = 0  # rows of a table to which finished tasks roll over; 0: they do not
 
     def ground(self) -> Ground:
         """Return the ground that the parent made."""
-        return Ground(make_url(self.url), self.kafka, self.topic)
+        return Ground(make_url(self.url), self.kafka, self.topic, **rolling_at_once(self.rolls))
+
+
+def rolling_at_once(rows: int) -> dict[str, Any]:
+    """Return the options of an outbox whose finished tasks roll over at once, and are dropped by so many."""
+    return {"roll_over": RollOver(rows=rows, after=timedelta(0), keep=timedelta(0))} if rows else {}
 
 
 def nothing() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from apscheduler.triggers.interval import IntervalTrigger
 
+from asyncflow.errors import IncompatibleVersionError
 from asyncflow.events import StepFailed
 from asyncflow.outbox.transaction.wakeup import place_of
 from asyncflow.scheduler.given import GivenRegistry
@@ -20,6 +21,7 @@ from asyncflow.scheduler.loops.triggers import trigger_of
 from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.staff import Staff
 from asyncflow.scheduler.standing import Standing
+from asyncflow.scheduler.telling.versions_beside import await_versions
 
 _LAST_BEAT_SECONDS = 1.0
 
@@ -74,9 +76,13 @@ class Machinery:
         return any(loop.is_current() for loop in self._all_loops())
 
     def take_shares(self) -> None:
-        """Take part in the cluster with all jobs; raises ShardCountMismatchError, OptionError, or from the database."""
+        """Take part in the cluster with all jobs.
+
+        Raises ShardCountMismatchError, OptionError, IncompatibleVersionError, or from the database.
+        """
         self.standing.types.read()
         self.standing.ownership.acquire()
+        self._require_versions()
         self.staff.cleaner.put_in_order()
         self.staff.roster.enter()
 
@@ -98,6 +104,14 @@ class Machinery:
         self._instance.outbox.bell.disconnect(self.staff.expect_work)
 
     # -- beginning and ending ----------------------------------------------------------------------------
+
+    def _require_versions(self) -> None:
+        """Leave the cluster, and raise IncompatibleVersionError, beside one that has started at the same moment."""
+        try:
+            await_versions(self._instance.engine, self._instance.outbox, self.standing.ownership.owner)
+        except IncompatibleVersionError:
+            self.give_shares_back()
+            raise
 
     def _listen(self) -> None:
         if self._instance.settings.wake_on_commit:

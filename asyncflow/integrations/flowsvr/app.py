@@ -22,7 +22,9 @@ from asyncflow.integrations.flowsvr.routes.document import document_of
 from asyncflow.integrations.flowsvr.routes.metrics import ScrapedPage
 from asyncflow.integrations.flowsvr.routes.page import page_route
 from asyncflow.integrations.flowsvr.routes.readiness import Readiness
-from asyncflow.integrations.flowsvr.service import TaskService
+from asyncflow.integrations.flowsvr.together.named_paths import NamedPaths
+from asyncflow.integrations.flowsvr.together.one_database import OneDatabase
+from asyncflow.integrations.flowsvr.together.several_databases import SeveralDatabases
 from asyncflow.integrations.flowsvr.v1 import routes as v1
 from asyncflow.repeats import Repeats
 
@@ -30,16 +32,16 @@ _ROUTERS = (types.router, tasks.router, work.router, dead_letters.router, v1.rou
 _TEXT = "Create tasks, hold and settle them, and look at them. Faults are application/problem+json (RFC 9457)."
 
 
-def app_of(service: TaskService, metrics_page: ScrapedPage | None = None) -> FastAPI:
+def app_of(served: OneDatabase | SeveralDatabases, metrics_page: ScrapedPage | None = None) -> FastAPI:
     """Return the application, with a page of metrics if one is given; its lifespan starts and stops the service."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        service.start()
+        served.start()
         try:
             yield
         finally:
-            await service.stop()
+            await served.stop()
 
     app = FastAPI(
         title="asyncflow task service",
@@ -50,13 +52,15 @@ def app_of(service: TaskService, metrics_page: ScrapedPage | None = None) -> Fas
         docs_url=None,  # FastAPI's pages are made of files from elsewhere
         redoc_url=None,
     )
-    app.state.service = service
-    app.state.meter = Meter(service.settings.rate_limit_per_second)
+    app.state.served = served
+    app.state.service = served.service if isinstance(served, OneDatabase) else None
+    app.state.meter = Meter(served.settings.rate_limit_per_second)
     app.state.admission = Admission()
     app.state.refusals = Refusals()
     app.state.troubles = Repeats()
-    app.state.readiness = Readiness(service.is_ready)
-    app.state.bodies = BodyReader(service.settings)
+    apart = served.apart if isinstance(served, SeveralDatabases) else {}
+    app.state.readiness = {name: Readiness(one.is_ready) for name, one in [(None, served), *apart.items()]}
+    app.state.bodies = BodyReader(served.settings)
     for router in _ROUTERS:
         app.router.routes.extend(router.routes)
     if metrics_page is not None:
@@ -64,7 +68,9 @@ def app_of(service: TaskService, metrics_page: ScrapedPage | None = None) -> Fas
         app.router.routes.extend(metrics.router.routes)
     app.router.routes.append(page_route(lambda: app.openapi()))
     answer_problems(app)
-    if not service.tokens.demanded:
+    if apart:
+        app.add_middleware(NamedPaths)
+    if not served.tokens.demanded:
         app.add_middleware(OwnHost)
     app.add_middleware(AccessLog)
     app.openapi = cache(lambda: document_of(app, (*_ROUTERS, metrics.router)))  # type: ignore[method-assign]

@@ -9,8 +9,6 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from sqlalchemy import Engine
-
 from asyncflow.errors import OptionError
 from asyncflow.events import Hook
 from asyncflow.integrations.flowsvr.door.loopback import is_loopback
@@ -19,6 +17,7 @@ from asyncflow.integrations.flowsvr.extras import make_app, require_extra
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.options import field_names
+from asyncflow.scheduler.branches.engines import Engines
 
 if TYPE_CHECKING:
     from asyncflow.integrations.flowsvr.routes.metrics import ScrapedPage
@@ -76,7 +75,7 @@ def tokens_of(options: argparse.Namespace) -> Tokens:
 
 
 def made(
-    engine: Engine, outbox: Outbox, options: argparse.Namespace, hook: Hook, metrics: ScrapedPage | None = None
+    engine: Engines, outbox: Outbox, options: argparse.Namespace, hook: Hook, metrics: ScrapedPage | None = None
 ) -> Serve:
     """Make the service; return what serves until SIGTERM or SIGINT. Raises OptionError or MissingExtraError."""
     require_extra()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from anyio.to_thread import run_sync
 from sqlalchemy import Connection
@@ -109,13 +109,25 @@ class Handover:
             self._on_given_back()
 
 
+class ToldOfClaims(Protocol):
+    """Hear what became of claims that were to be handed over: those of one database, or of several."""
+
+    def arrived(self, claims: Sequence[Claim]) -> None:
+        """Know that their workers have them."""
+        ...
+
+    def give_back(self, claims: Sequence[Claim]) -> None:
+        """Let the tasks be due again."""
+        ...
+
+
 class HandedOver(Json):
     """Answer with claimed tasks; whoever is gone before the last byte has not received them.
 
     ``content`` is called here, so that claims that cannot be written down as JSON are given back as well.
     """
 
-    def __init__(self, content: Callable[[], Any], claims: Sequence[Claim], handover: Handover) -> None:
+    def __init__(self, content: Callable[[], Any], claims: Sequence[Claim], handover: ToldOfClaims) -> None:
         self._claims = claims
         self._handover = handover
         try:

@@ -18,8 +18,10 @@ from fastapi import FastAPI
 from asyncflow.errors import OptionError
 from asyncflow.integrations.flowsvr.door.connection import Connection, Crowd
 from asyncflow.integrations.flowsvr.door.loopback import is_loopback
-from asyncflow.integrations.flowsvr.service import TaskService
+from asyncflow.integrations.flowsvr.door.tokens import Tokens
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
+from asyncflow.integrations.flowsvr.together.one_database import OneDatabase
+from asyncflow.integrations.flowsvr.together.several_databases import SeveralDatabases
 from asyncflow.text import hide_parameters
 
 _LOG = logging.getLogger("asyncflow.flowsvr")
@@ -31,9 +33,9 @@ _TELL_SECONDS = 10.0
 class _Server(uvicorn.Server):
     """Let waiting holds return as soon as the process is asked to stop: uvicorn waits for every response."""
 
-    def __init__(self, config: uvicorn.Config, service: TaskService) -> None:
+    def __init__(self, config: uvicorn.Config, served: OneDatabase | SeveralDatabases) -> None:
         super().__init__(config)
-        self._service = service
+        self._served = served
         self._loop: asyncio.AbstractEventLoop | None = None
         self._told_at = -_TELL_SECONDS
 
@@ -54,13 +56,13 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop what waits, then the server; a second signal ends the process at once."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._service.waiting_holds.stop)
+            self._loop.call_soon_threadsafe(self._served.stop_waiting)
         super().handle_exit(sig, frame)
 
     def hear_hangup(self, _: int, __: FrameType | None) -> None:
         """Read the tokens anew, not amidst whatever runs at this moment."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(reload_tokens, self._service)
+            self._loop.call_soon_threadsafe(reload_tokens, self._served.tokens)
 
     def _tell(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log what the event loop tells; not a thousand times a second that no more files can be opened."""
@@ -79,22 +81,24 @@ def serve(app: FastAPI, host: str, port: int, is_stopping: Callable[[], bool] = 
 
     ``is_stopping`` tells of a signal that came before. SIGHUP has the tokens read anew.
     """
-    service: TaskService = app.state.service
-    most, backlog = connections_of(service.settings, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    served: OneDatabase | SeveralDatabases = app.state.served
+    settings, tokens = served.settings, served.tokens
+    databases = len(served.apart) if isinstance(served, SeveralDatabases) else 1
+    most, backlog = connections_of(settings, resource.getrlimit(resource.RLIMIT_NOFILE)[0], databases)
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
-        http=partial(Connection, Crowd(service.settings, most)),  # type: ignore[arg-type]
+        http=partial(Connection, Crowd(settings, most)),  # type: ignore[arg-type]
         ws="none",
         backlog=backlog,
         access_log=False,  # the application writes its own
         log_config=None,
         log_level="error",  # it warns of each request that is none: a line for each that a stranger sends
         server_header=False,
-        timeout_graceful_shutdown=max(1, round(service.settings.stop_timeout_seconds)),
+        timeout_graceful_shutdown=max(1, round(settings.stop_timeout_seconds)),
     )
-    server = _Server(config, service)
+    server = _Server(config, served)
     stops: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -107,16 +111,16 @@ def serve(app: FastAPI, host: str, port: int, is_stopping: Callable[[], bool] = 
     signal.signal(signal.SIGHUP, server.hear_hangup)
     if is_stopping() or stops:
         return True
-    if service.tokens.demanded and not is_loopback(host):
+    if tokens.demanded and not is_loopback(host):
         _LOG.warning("tokens travel to %s without encryption, for all on the way to read; put TLS in front of it", host)
-    for token in service.tokens.known_by_network():
+    for token in tokens.known_by_network():
         where = ", ".join(map(str, token.networks))
         _LOG.warning("whoever asks /v1 from %s is %r (%s) without a token", where, token.name, ", ".join(token.roles))
     server.run()
     return bool(server.started or stops)
 
 
-def connections_of(settings: ServiceSettings, files: int) -> tuple[int, int]:
+def connections_of(settings: ServiceSettings, files: int, databases: int = 1) -> tuple[int, int]:
     """Return how many connections there may be, and how many may wait to be accepted, within a limit of open files.
 
     Those that wait are all accepted before the first of them is looked at. Warns if there may be fewer than the
@@ -125,17 +129,17 @@ def connections_of(settings: ServiceSettings, files: int) -> tuple[int, int]:
     if files < 0:  # RLIM_INFINITY
         return settings.max_connections, _MOST_WAITING
     backlog = max(1, min(_MOST_WAITING, files // 4))
-    room = max(1, files - backlog - settings.threads - _OWN_FILES)
+    room = max(1, files - backlog - databases * settings.threads - _OWN_FILES)
     if room < settings.max_connections:
         text = "max_connections is %d, but with %d open files there may be no more than %d; raise ulimit -n"
         _LOG.warning(text, settings.max_connections, files, room)
     return min(room, settings.max_connections), backlog
 
 
-def reload_tokens(service: TaskService) -> None:
+def reload_tokens(tokens: Tokens) -> None:
     """Read the tokens anew, and tell of it; those at fault are told of, and the old ones stay."""
     try:
-        is_read = service.tokens.reload()
+        is_read = tokens.reload()
     except OptionError as error:
         _LOG.error("SIGHUP: the tokens stay as they are: %s", error)
     else:

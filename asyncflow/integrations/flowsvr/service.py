@@ -58,7 +58,7 @@ class TaskService:
 
     But for copies of tasks that nobody can change any more, where ``cache_bytes`` allows them.
 
-    ``hooks`` receive the events of settled tasks and of the monitor.
+    ``hooks`` receive the events of settled tasks and of the monitor; given as Hooks, they have a log of their own.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class TaskService:
         self.settings = settings
         deletes = settings.on_success == "delete"
         counts = MinuteCounts()
-        self.hooks = LoggedHooks([counts, *Hooks(hooks)])
+        self.hooks = (Hooks if isinstance(hooks, Hooks) else LoggedHooks)([counts, *Hooks(hooks)])
         self._chart_writer = ChartWriter(outbox, Database(engine), counts, self.hooks)
         self.view = TaskView(outbox)
         self._settled = SettledRows(settings.cache_bytes, settings.cache_seconds)

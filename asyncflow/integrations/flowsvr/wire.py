@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -36,6 +37,16 @@ def claim_json(claim: Claim) -> dict[str, Any]:
         "token": str(claim.token),
         **_follow_up_json(task.headers_json),
     }
+
+
+def lying_in(database: str | None) -> dict[str, str]:
+    """Return where a task lies, for an answer of several databases; nothing of one alone."""
+    return {} if database is None else {"database": database}
+
+
+def left_out(away: Sequence[str]) -> dict[str, list[str]]:
+    """Return which databases an answer leaves out, if it does."""
+    return {"away": list(away)} if away else {}
 
 
 def state_json(row: Row[Any]) -> dict[str, Any]:

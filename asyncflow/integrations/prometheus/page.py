@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import Engine
 
 from asyncflow.integrations.prometheus.extras import prometheus_client
@@ -13,13 +15,15 @@ from asyncflow.outbox import Outbox
 class MetricsPage:
     """Hold the metrics of one process in a registry of their own: what its ``hook`` hears of, and the outbox's gauges.
 
+    With a dict of engines by the names of several databases each is apart, by the label ``database``.
+
     Any thread may render it, which may take a look at the tables. Raises MissingExtraError.
     """
 
-    def __init__(self, engine: Engine, outbox: Outbox) -> None:
+    def __init__(self, engine: Engine | Mapping[str, Engine], outbox: Outbox) -> None:
         self._client = prometheus_client()
         self._registry = self._client.CollectorRegistry()
-        self.hook = PrometheusHook(self._registry)
+        self.hook = PrometheusHook(self._registry, by_database=isinstance(engine, Mapping))
         self._registry.register(OutboxCollector(engine, outbox))
         self._client.ProcessCollector(registry=self._registry)
 

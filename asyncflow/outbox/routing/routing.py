@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from asyncflow.errors import OptionError
@@ -23,6 +24,16 @@ class Routing:
         if self._databases is None:
             raise OptionError("this outbox knows no databases; give Outbox(..., databases=Databases({'db0': engine}))")
         return self._databases
+
+    def databases_or(self, others: Mapping[str, Any]) -> Databases[Any]:
+        """Return them, or these by their names if there are none; raises OptionError unless the names are the same."""
+        own = Databases(others) if self._databases is None else self._databases
+        if set(own) != set(others):
+            raise OptionError(
+                f"the outbox spreads keys over the databases {', '.join(sorted(own))}, and given are "
+                f"{', '.join(sorted(others))}; give those of the outbox, by the same names"
+            )
+        return own
 
     def route(self, key: Key) -> Any:
         """Return the database in which the rows and tasks of ``key`` lie: what Databases has under its name.

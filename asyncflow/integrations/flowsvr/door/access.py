@@ -10,10 +10,14 @@ from fastapi import Depends, Request, Security
 from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from asyncflow.errors import nearest
 from asyncflow.integrations.flowsvr.door.networks import is_of_its_own
 from asyncflow.integrations.flowsvr.door.problems import Problem
-from asyncflow.integrations.flowsvr.door.tokens import ANYBODY, CALLING_ROLES, Token
+from asyncflow.integrations.flowsvr.door.tokens import ANYBODY, CALLING_ROLES, Token, Tokens
 from asyncflow.integrations.flowsvr.service import TaskService
+from asyncflow.integrations.flowsvr.together.named_paths import DATABASE
+from asyncflow.integrations.flowsvr.together.one_database import OneDatabase
+from asyncflow.integrations.flowsvr.together.several_databases import SeveralDatabases
 from asyncflow.scheduler.publishing.rate_limit import RateLimit
 
 _BEARER = HTTPBearer(auto_error=False, description="A token of the service's tokens file")
@@ -21,13 +25,30 @@ _NO_TOKEN = "no token was sent; send Authorization: Bearer TOKEN"
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
 
 
+def served_by(request: Request) -> OneDatabase | SeveralDatabases:
+    """Return what the request is asked of: one database that its path names, or all; raises Problem 404."""
+    served: OneDatabase | SeveralDatabases = request.app.state.served
+    name: str | None = request.scope.get(DATABASE)
+    if name is None:
+        return served
+    apart = served.apart if isinstance(served, SeveralDatabases) else {}
+    if name not in apart:
+        known = f"there are {', '.join(apart)}" if apart else "there is one alone, without a name"
+        raise Problem(404, f"there is no database {name!r:.70}{nearest(name, apart)}; {known}")
+    return apart[name]
+
+
 def service_of(request: Request) -> TaskService:
-    """Return the service of the application that the request came to."""
-    service: TaskService = request.app.state.service
-    return service
+    """Return the service of the one database that the request is asked of; raises Problem 404, or 422 for several."""
+    served = served_by(request)
+    if isinstance(served, OneDatabase):
+        return served.service
+    path, known = request.scope["path"], ", ".join(served.apart)
+    raise Problem(422, f"this is asked of one database: /databases/NAME{path:.200}, with a name of {known}")
 
 
 Service = Annotated[TaskService, Depends(service_of)]
+Served = Annotated[OneDatabase | SeveralDatabases, Depends(served_by)]
 
 
 class Meter:
@@ -57,10 +78,10 @@ async def admit(request: Request, roles: frozenset[str], *, without_secret: bool
 
     ``without_secret``: whoever sends no token may be known by its network.
     """
-    service = service_of(request)
-    token = _token_of(service, request)
+    tokens: Tokens = request.app.state.served.tokens
+    token = _token_of(tokens, request)
     if token is None and without_secret and "authorization" not in request.headers:
-        token = _by_network(service, request)
+        token = _by_network(tokens, request)
     if token is None:
         address = request.client.host if request.client else "-"
         await request.app.state.refusals.note(request.method, request.scope["path"], address)
@@ -75,16 +96,16 @@ async def admit(request: Request, roles: frozenset[str], *, without_secret: bool
     return token
 
 
-def _token_of(service: TaskService, request: Request) -> Token | None:
-    if not service.tokens.demanded:
+def _token_of(tokens: Tokens, request: Request) -> Token | None:
+    if not tokens.demanded:
         return ANYBODY
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    return service.tokens.find(secret.strip()) if scheme.lower() == "bearer" else None
+    return tokens.find(secret.strip()) if scheme.lower() == "bearer" else None
 
 
-def _by_network(service: TaskService, request: Request) -> Token | None:
+def _by_network(tokens: Tokens, request: Request) -> Token | None:
     """Return the caller whose network it is, of a program that asks for itself."""
-    token = None if request.client is None else service.tokens.at(request.client.host)
+    token = None if request.client is None else tokens.at(request.client.host)
     return token if token is not None and is_of_its_own(request.headers, token.hosts) else None
 
 

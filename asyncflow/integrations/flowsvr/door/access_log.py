@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from asyncflow.integrations.flowsvr.door.problems import one_line
+from asyncflow.integrations.flowsvr.together.named_paths import parted
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -46,7 +47,7 @@ class AccessLog:
             await self._app(scope, receive, send_noting)
         finally:
             caller = scope.get("state", {}).get("caller")
-            is_quiet = caller is None or (status[0] < _AT_FAULT and scope["path"] in _QUIET)
+            is_quiet = caller is None or (status[0] < _AT_FAULT and parted(scope["path"])[1] in _QUIET)
             took = (time.perf_counter() - began) * 1000
             level = logging.DEBUG if is_quiet else logging.INFO
             path = one_line(scope["path"])

@@ -16,12 +16,14 @@ class TaskCreated(BaseModel):
 
     id: UUID
     created: bool
+    database: str | None = Field(None, description="where it lies; told by a service of several databases")
 
 
 class TasksCreated(BaseModel):
     """Tell the ids of several tasks, in order."""
 
     ids: list[UUID]
+    database: str | None = Field(None, description="where they lie; told by a service of several databases")
 
 
 class FollowingTask(BaseModel):
@@ -51,6 +53,7 @@ class ShownTask(BaseModel):
     log: list[str] = Field(description="the last errors")
     headers: dict[str, str]
     follow_up: FollowingTask | None
+    database: str | None = Field(None, description="where it lies; told by a service of several databases")
 
 
 class WholeTask(ShownTask):
@@ -67,6 +70,7 @@ class TaskList(BaseModel):
 
     tasks: list[ShownTask]
     next: str | None
+    away: list[str] = Field(default_factory=list, description="databases that did not answer, and are left out")
 
 
 class StatusCounts(BaseModel):
@@ -84,6 +88,7 @@ class TaskCounts(BaseModel):
 
     counts: dict[str, StatusCounts]
     counted_up_to: int
+    away: list[str] = Field(default_factory=list, description="databases that did not answer, and are left out")
 
 
 class GivenTask(BaseModel):
@@ -101,6 +106,7 @@ class GivenTask(BaseModel):
     token: UUID
     is_followed: bool = Field(False, description="by a task that is enqueued when this one is done")
     wants_result: bool = Field(False, description="for the task that follows")
+    database: str | None = Field(None, description="where it lies; told by a service of several databases")
 
 
 class GivenTasks(BaseModel):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from asyncflow.events import Event
-from asyncflow.integrations.flowsvr.door.access import Metrics, Service
+from asyncflow.integrations.flowsvr.door.access import Metrics, Served
 from asyncflow.integrations.flowsvr.door.problems import responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 
@@ -28,8 +28,8 @@ class ScrapedPage(Protocol):
 
 
 @router.get("/metrics", responses=responses(503), response_class=Response)
-async def show_metrics(request: Request, service: Service, _: Metrics) -> Response:
+async def show_metrics(request: Request, served: Served, _: Metrics) -> Response:
     """Return the metrics of this process and of the whole outbox, as Prometheus takes them."""
     async with request.app.state.rendering:  # one at a time: a database that is slow gets no second look, nor thread
-        content, media_type = await service.call(request.app.state.metrics.render)
+        content, media_type = await served.call(request.app.state.metrics.render)
     return Response(content, media_type=media_type)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,17 +11,17 @@ from starlette.responses import Response
 
 from asyncflow.errors import InvalidArgumentsError
 from asyncflow.integrations.flowsvr.creation import revived
-from asyncflow.integrations.flowsvr.door.access import Anyone, Producer, Service, require_type
+from asyncflow.integrations.flowsvr.door.access import Anyone, Producer, Served, require_type
 from asyncflow.integrations.flowsvr.door.bodies import PLAIN, CreateTask, CreateTasks
 from asyncflow.integrations.flowsvr.door.checks import require_few
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, field_of_arguments, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
-from asyncflow.integrations.flowsvr.pages import PageBounds, page_of
+from asyncflow.integrations.flowsvr.pages import PageBounds
 from asyncflow.integrations.flowsvr.routes.answers import TaskCounts, TaskCreated, TaskList, TasksCreated, WholeTask
-from asyncflow.integrations.flowsvr.wire import state_json, whole_json
+from asyncflow.integrations.flowsvr.together.one_database import Listing
+from asyncflow.integrations.flowsvr.wire import left_out, lying_in, state_json, whole_json
 from asyncflow.outbox import Call
 from asyncflow.outbox.declarations.handler_type import HandlerType
-from asyncflow.outbox.look_up.cursor import cursor_of
 from asyncflow.outbox.look_up.task_rows import Filter
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH, TASK_TYPE_LENGTH
@@ -47,39 +46,45 @@ router = APIRouter(route_class=GuardedRoute, tags=["tasks"])
     response_model=TaskCreated,
     responses={200: {"description": _FOUND, "model": TaskCreated}, **responses(409, 504)},
 )
-async def create_task(body: CreateTask, service: Service, token: Producer) -> Response:
-    """Create one task; 200 in place of 201 if the caller has used the idempotency key before."""
+async def create_task(body: CreateTask, served: Served, token: Producer) -> Response:
+    """Create one task; 200 in place of 201 if the caller has used the idempotency key before.
+
+    Of several databases it lies in that of its key.
+    """
     require_type(token, body.task_type)
+    database, service = served.at([body.key])
     enqueued = await service.create(body.task_type, body.call(), token)
-    return Json({"id": str(enqueued.id), "created": enqueued.is_new}, 201 if enqueued.is_new else 200)
+    answer = {"id": str(enqueued.id), "created": enqueued.is_new, **lying_in(database)}
+    return Json(answer, 201 if enqueued.is_new else 200)
 
 
 @router.post("/v2/tasks/bulk", status_code=201, response_model=TasksCreated, responses=responses(409, 504))
-async def create_tasks(body: CreateTasks, service: Service, token: Producer) -> Response:
-    """Create several tasks of one type in one transaction, all or none."""
+async def create_tasks(body: CreateTasks, served: Served, token: Producer) -> Response:
+    """Create several tasks of one type in one transaction, all or none; of several databases in that of their keys."""
     require_type(token, body.task_type)
-    require_few("tasks", body.tasks, service.settings.max_batch)
+    require_few("tasks", body.tasks, served.settings.max_batch)
+    database, service = served.at([task.key for task in body.tasks])
     calls = [task.call() for task in body.tasks]
     try:
         ids = await service.create_many(body.task_type, calls, token)
     except InvalidArgumentsError as error:
         place = f"tasks.{_first_unfit(service.catalogue.type_of(body.task_type), calls)}"
         raise Problem(422, f"{place}: {error}", field=f"{place}.{field_of_arguments(error)}") from error
-    return Json({"ids": [str(task_id) for task_id in ids]}, 201)
+    return Json({"ids": [str(task_id) for task_id in ids], **lying_in(database)}, 201)
 
 
 @router.get("/v2/tasks/{task_id:uuid}", response_model=WholeTask, responses=responses(404))
-async def get_task(task_id: TaskId, service: Service, token: Anyone) -> Response:
+async def get_task(task_id: TaskId, served: Served, token: Anyone) -> Response:
     """Return one task whole; the header ``Age`` tells how many seconds ago, if it was kept."""
-    row, age_seconds = await service.look_up(task_id)
+    row, age_seconds = await served.look_up(task_id)
     if row is None or not token.may_use(row.task_type):
         raise Problem(404, f"there is no task {task_id}; its row may have been cleaned")
-    return Json(whole_json(row), headers=_age(age_seconds))
+    return Json({**whole_json(row), **lying_in(served.database_of(task_id))}, headers=_age(age_seconds))
 
 
 @router.get("/v2/tasks", response_model=TaskList, responses=responses())
 async def list_tasks(
-    service: Service,
+    served: Served,
     token: Anyone,
     task_type: TypeQuery = None,
     status: Annotated[str | None, Query(json_schema_extra={"anyOf": _STATUS_SCHEMAS})] = None,
@@ -89,28 +94,30 @@ async def list_tasks(
 ) -> Response:
     """Return a page of tasks and the cursor of the next one; without arguments and context.
 
-    A page may hold fewer than ``limit`` where tasks are large. A token that is bound to task types names one.
+    A page may hold fewer than ``limit`` where tasks are large. A token that is bound to task types names one. Several
+    databases come one after the other; ``away`` names those that were left out.
     """
     if task_type is not None:
         require_type(token, task_type)
     elif token.is_bound:
         raise Problem(403, f"the token {token.name!r} is bound to task types; name one: ?task_type=", field="task_type")
     chosen = Filter(task_type=task_type, status=_status(status), key=key)
-    bounds = PageBounds(min(limit, service.settings.max_batch), service.settings.max_answer_bytes)
-    its_list = ("tasks", token.name, chosen)
-    behind = None if cursor is None else cursor_of(cursor, "cursor", its_list)
-    page = await service.databases.run(partial(page_of, view=service.view, chosen=chosen, bounds=bounds, cursor=behind))
-    following = None if page.next is None else page.next.as_text(its_list)
-    return Json({"tasks": [state_json(row) for row in page.rows], "next": following})
+    bounds = PageBounds(min(limit, served.settings.max_batch), served.settings.max_answer_bytes)
+    page = await served.page(Listing(("tasks", token.name, chosen), chosen, bounds, cursor))
+    tasks = [{**state_json(row), **lying_in(served.database_of(row.id))} for row in page.rows]
+    return Json({"tasks": tasks, "next": page.next, **left_out(page.away)})
 
 
 @router.get("/v2/counts", response_model=TaskCounts, responses=responses())
-async def count_tasks(service: Service, token: Anyone, task_type: TypeQuery = None) -> Response:
-    """Return how many tasks of each type, or of one, are in each status, none counted beyond ``counted_up_to``."""
-    found = await service.databases.run(partial(service.view.counts, task_type=task_type))
+async def count_tasks(served: Served, token: Anyone, task_type: TypeQuery = None) -> Response:
+    """Return how many tasks of each type, or of one, are in each status, none counted beyond ``counted_up_to``.
+
+    Several databases are added up, each counted so far; ``away`` names those that were left out.
+    """
+    found, away = await served.counts(task_type)
     names = sorted({name for (_, name), count in found.counts.items() if count and token.may_use(name)})
     named = {name: {status.name: found.of(status, name) for status in Status} for name in names}
-    return Json({"counts": named, "counted_up_to": found.limit})
+    return Json({"counts": named, "counted_up_to": found.limit, **left_out(away)})
 
 
 def _first_unfit(kind: HandlerType, calls: Sequence[Call]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from sqlalchemy import Row
 from starlette.responses import Response
 
 from asyncflow.errors import ClaimLostError, InvalidStageError
-from asyncflow.integrations.flowsvr.door.access import Service, Worker, require_type
+from asyncflow.integrations.flowsvr.door.access import Served, Worker, require_type
 from asyncflow.integrations.flowsvr.door.bodies import HoldTasks, OneOutcome, RenewClaims, SetTasks, WriteCheckpoint
 from asyncflow.integrations.flowsvr.door.checks import (
     lease_of,
@@ -34,8 +33,10 @@ from asyncflow.integrations.flowsvr.routes.answers import (
     OutcomeWritten,
 )
 from asyncflow.integrations.flowsvr.routes.tasks import TaskId
-from asyncflow.integrations.flowsvr.service import TaskService
-from asyncflow.integrations.flowsvr.wire import claim_json, state_json
+from asyncflow.integrations.flowsvr.together.one_database import OneDatabase
+from asyncflow.integrations.flowsvr.together.several_databases import SeveralDatabases
+from asyncflow.integrations.flowsvr.wire import claim_json, lying_in, state_json
+from asyncflow.outbox import Outbox
 from asyncflow.outbox import payload as payloads
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_outcomes import SettledClaim
@@ -46,58 +47,62 @@ router = APIRouter(route_class=GuardedRoute, tags=["work"])
 
 
 @router.post("/v2/tasks/hold", response_model=GivenTasks, responses=responses())
-async def hold_tasks(body: HoldTasks, request: Request, service: Service, token: Worker) -> Response:
-    """Claim due tasks for this worker alone; wait for some if there are none."""
+async def hold_tasks(body: HoldTasks, request: Request, served: Served, token: Worker) -> Response:
+    """Claim due tasks for this worker alone, of all databases; wait for some if there are none."""
     for name in body.limits:
         require_type(token, name, "limits")
-    worker, lease = worker_name(body.worker), lease_of(body.lease_seconds, service.settings)
-    unknown = await service.sort_out(body.limits)
-    wanted = {name: most for name, most in body.limits.items() if service.catalogue.is_held(name)}
-    limits = _limits(wanted, service.settings.max_hold)
-    if body.wait_seconds > service.settings.max_wait_seconds:
-        most = service.settings.max_wait_seconds
+    worker, lease = worker_name(body.worker), lease_of(body.lease_seconds, served.settings)
+    unknown = await served.unknown(body.limits)
+    wanted = {name: most for name, most in body.limits.items() if served.is_held(name)}
+    limits = _limits(wanted, served.settings.max_hold)
+    if body.wait_seconds > served.settings.max_wait_seconds:
+        most = served.settings.max_wait_seconds
         raise Problem(422, f"wait_seconds is {body.wait_seconds:g}; give at most {most:g}", field="wait_seconds")
     until = time.monotonic() + body.wait_seconds
-    while not (claims := await _hold(service, worker, limits, lease)):
+    while not (claims := await _hold(served, worker, limits, lease)):
         seconds = until - time.monotonic()
-        if seconds <= 0 or service.waiting_holds.is_stopping:
+        if seconds <= 0 or served.is_stopping:
             break
-        await service.waiting_holds.wait(limits.keys(), seconds)
-        if service.waiting_holds.is_stopping or await request.is_disconnected():
+        await served.wait(limits.keys(), seconds)
+        if served.is_stopping or await request.is_disconnected():
             break  # what nobody receives should be claimed by nobody
     rest = {"lease_seconds": lease, "unknown": unknown}
-    return HandedOver(lambda: {"tasks": [claim_json(claim) for claim in claims], **rest}, claims, service.handover)
+    return HandedOver(
+        lambda: {"tasks": [{**claim_json(one), **lying_in(served.database_of(one.task.id))} for one in claims], **rest},
+        claims,
+        served.handover,
+    )
 
 
 @router.post("/v2/tasks/renew", response_model=ClaimsRenewed, responses=responses())
-async def renew_claims(body: RenewClaims, service: Service, token: Worker) -> Response:
+async def renew_claims(body: RenewClaims, served: Served, token: Worker) -> Response:
     """Let claims last for another lease; name those that are lost, and those that somebody else has locked."""
-    require_few("claims", body.claims, service.settings.max_batch)
+    require_few("claims", body.claims, served.settings.max_batch)
     require_once("claims", [claim.id for claim in body.claims])
-    lease = lease_of(body.lease_seconds, service.settings)
-    own = await service.are_own([claim.id for claim in body.claims], token)
-    renewed = await service.renew([claim.held() for claim in body.claims if claim.id in own], lease)
+    lease = lease_of(body.lease_seconds, served.settings)
+    renewed = await served.renew([claim.held() for claim in body.claims], lease, token)
     locked = {"locked": [str(task_id) for task_id in renewed.locked]} if renewed.locked else {}
-    lost = {*renewed.lost, *(claim.id for claim in body.claims if claim.id not in own)}
+    lost = set(renewed.lost)
     return Json({"lost": [str(claim.id) for claim in body.claims if claim.id in lost], **locked})
 
 
 @router.post("/v2/tasks/set", response_model=OutcomesWritten, responses=responses())
-async def set_tasks(body: SetTasks, service: Service, token: Worker) -> Response:
+async def set_tasks(body: SetTasks, served: Served, token: Worker) -> Response:
     """Write what became of tasks, in one transaction; those whose claim is lost are left as they are.
 
-    So are those that somebody else has ``locked``; these are to be set again.
+    So are those that somebody else has ``locked``; these are to be set again. Of several databases each has its own
+    transaction, and the tasks of one that does not answer are as locked.
     """
-    require_few("outcomes", body.outcomes, service.settings.max_batch)
+    require_few("outcomes", body.outcomes, served.settings.max_batch)
     require_once("outcomes", [outcome.id for outcome in body.outcomes])
-    settled, states = await service.settle([outcome.told(outcome.id) for outcome in body.outcomes], token)
+    settled, states = await served.settle([outcome.told(outcome.id) for outcome in body.outcomes], token)
     return Json({"results": [_result(one, seen_by(token, states)) for one in settled]})
 
 
 @router.put("/v2/tasks/{task_id:uuid}/outcome", response_model=OutcomeWritten, responses=responses(404, 409))
-async def set_task(task_id: TaskId, body: OneOutcome, service: Service, token: Worker) -> Response:
+async def set_task(task_id: TaskId, body: OneOutcome, served: Served, token: Worker) -> Response:
     """Write what became of one task; 409 with its current state if the claim is lost, 503 if its row is locked."""
-    (settled,), states = await service.settle([body.told(task_id)], token)
+    (settled,), states = await served.settle([body.told(task_id)], token)
     require_unlocked(settled)
     if settled.verdict is None:
         raise _lost(task_id, seen_by(token, states).get(task_id))
@@ -105,18 +110,17 @@ async def set_task(task_id: TaskId, body: OneOutcome, service: Service, token: W
 
 
 @router.put("/v2/tasks/{task_id:uuid}/checkpoint", response_model=CheckpointWritten, responses=responses(404, 409))
-async def write_checkpoint(task_id: TaskId, body: WriteCheckpoint, service: Service, token: Worker) -> Response:
+async def write_checkpoint(task_id: TaskId, body: WriteCheckpoint, served: Served, token: Worker) -> Response:
     """Write how far the work has come; 409 with the current state if the claim is lost."""
     stage = stage_of(body.stage)
-    lease = None if body.lease_seconds is None else lease_of(body.lease_seconds, service.settings)
-    held, context = HeldClaim(task_id, body.token), context_text(service, body.context)
-    save = partial(service.claims.checkpoint, held=held, stage=stage, context=context, lease_seconds=lease)
-    if not await service.are_own([task_id], token):
+    lease = None if body.lease_seconds is None else lease_of(body.lease_seconds, served.settings)
+    held, context = HeldClaim(task_id, body.token), context_text(served.outbox, body.context)
+    if not await served.are_own(task_id, token):
         raise _lost(task_id, None)
     try:
-        await service.databases.run(save)
+        await served.checkpoint(held, stage, context, lease)
     except ClaimLostError:
-        states = await service.databases.run(partial(service.view.states, ids=[task_id]))
+        states = await served.states(task_id)
         raise _lost(task_id, seen_by(token, states).get(task_id)) from None
     return Json({"id": str(task_id), "stage": stage})
 
@@ -126,8 +130,10 @@ def seen_by(token: Token, states: Mapping[UUID, Row[Any]]) -> dict[UUID, Row[Any
     return {task_id: row for task_id, row in states.items() if token.may_use(row.task_type)}
 
 
-async def _hold(service: TaskService, worker: str, limits: Mapping[str, int], lease: float) -> list[Claim]:
-    return await service.hold(worker, limits, lease) if limits else []
+async def _hold(
+    served: OneDatabase | SeveralDatabases, worker: str, limits: Mapping[str, int], lease: float
+) -> list[Claim]:
+    return await served.hold(worker, limits, lease) if limits else []
 
 
 def _limits(wanted: Mapping[str, int], room: int) -> dict[str, int]:
@@ -140,11 +146,11 @@ def _limits(wanted: Mapping[str, int], room: int) -> dict[str, int]:
     return limits
 
 
-def context_text(service: TaskService, context: Any) -> str | None:
+def context_text(outbox: Outbox, context: Any) -> str | None:
     """Return a context as the row holds it; raises InvalidStageError."""
     if context is None:
         return None
-    text, most = payloads.encode(context)[0].decode(), service.outbox.max_message_bytes
+    text, most = payloads.encode(context)[0].decode(), outbox.max_message_bytes
     if len(text.encode()) > most:
         raise InvalidStageError(f"context is larger than {most} bytes; store it elsewhere and keep a reference")
     return text

@@ -201,7 +201,7 @@ async def _checkpoint(service: TaskService, held: HeldClaim, data: SettledData, 
     if not stage or (work is None and data.task_stage == row.stage):
         return
     stage = stage_of(stage)
-    context = row.context if work is None else context_text(service, work_of(work))
+    context = row.context if work is None else context_text(service.outbox, work_of(work))
     save = partial(service.claims.checkpoint, held=held, stage=stage, context=context, lease_seconds=None)
     try:
         await service.databases.run(save)

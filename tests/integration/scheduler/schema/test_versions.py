@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, insert, update
 
 from asyncflow.errors import IncompatibleVersionError
+from asyncflow.outbox import Outbox
 from asyncflow.outbox.tables import schema_version
+from asyncflow.scheduler import start_check
 from asyncflow.scheduler.operator.instances import Instances
 from asyncflow.scheduler.schema.difference import DifferenceKind
+from asyncflow.scheduler.telling import versions_beside
 from asyncflow.scheduler.telling.instance_state import InstanceState
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.schema.test_damages import run
@@ -122,6 +128,41 @@ def test_a_start_beside_instances_that_are_too_new_is_refused_by_name(
         made[0].start()
     with pytest.raises(IncompatibleVersionError):
         made[0].drain()
+
+
+def looked_in_the_same_moment(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
+    """Let the look before a start find nobody, and this happen behind it."""
+
+    def require(engine: Engine, outbox: Outbox) -> None:
+        versions_beside.require_versions(engine, outbox)
+        then()
+
+    monkeypatch.setattr(start_check, "require_versions", require)
+
+
+def test_of_two_that_start_in_the_same_moment_the_younger_gives_way(
+    application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema_version, "OLDEST_BESIDE", schema_version.SCHEMA_VERSION + 1)  # each is alone, or nobody
+    monkeypatch.setattr(versions_beside, "_PATIENCE_SECONDS", 90.0)
+    looked_in_the_same_moment(monkeypatch, Barrier(2, timeout=90).wait)
+    two = [schedule(), schedule()]
+    with ThreadPoolExecutor(2) as threads:
+        errors = [future.exception() for future in [threads.submit(one.start) for one in two]]
+    assert sorted(type(error).__name__ for error in errors) == ["IncompatibleVersionError", "NoneType"]
+    (left,) = Instances(application.engine, application.outbox).all()
+    assert left.name == two[errors.index(None)].ownership.owner
+
+
+def test_who_started_before_gives_way_to_one_that_does_not(
+    application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema_version, "OLDEST_BESIDE", schema_version.SCHEMA_VERSION + 1)
+    monkeypatch.setattr(versions_beside, "_PATIENCE_SECONDS", 0.3)
+    looked_in_the_same_moment(monkeypatch, lambda: there_runs(application, "later", started=9e9))
+    with pytest.raises(IncompatibleVersionError, match="older ones run: later"):
+        schedule().start()
+    assert [one.name for one in Instances(application.engine, application.outbox).all()] == ["later"]
 
 
 @pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
