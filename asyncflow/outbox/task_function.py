@@ -33,7 +33,10 @@ R = TypeVar("R")
 class HandlerContext(Protocol):
     """Be a handler's first parameter, as far as it tells that the worker gives it: TaskContext does."""
 
-    attempt: int
+    @property
+    def attempt(self) -> int:
+        """Return the number of this attempt, 1 for the first."""
+        ...
 
     def checkpoint(self, *, stage: str, context: Any = None) -> None:
         """Commit how far the work has come."""

@@ -56,9 +56,9 @@ class Attempt(HandlerCall):
         """Begin to count the time of an attempt."""
         overdue_at = time.monotonic() + task_type.max_processing_time_seconds
         attempt = cls(claim, task_type, tools, overdue_at=overdue_at)
-        if (task_type.signature is not None and task_type.signature.takes_context) or task_type.around:
-            attempt.context = TaskContext(ClaimFacts(claim, task_type, tools, overdue_at))
         try:
+            if (task_type.signature is not None and task_type.signature.takes_context) or task_type.around:
+                attempt.context = TaskContext(ClaimFacts(claim, task_type, tools, overdue_at))
             if task_type.keep_result or has_own_headers(claim.task.headers_json):
                 _expect(claim, task_type)
         except Exception as error:  # noqa: BLE001 - of one task; the hand that begins it goes on

@@ -13,6 +13,7 @@ from asyncflow import Call, Scheduler, Status, TaskContext
 from asyncflow.scheduler.heads.recent_heads import RecentHeads
 from asyncflow.scheduler.loops.threads import Threads
 from asyncflow.scheduler.worker import attempt as attempts
+from asyncflow.scheduler.worker.claim_facts import ClaimFacts
 from asyncflow.scheduler.worker.claiming.shard_claims import ShardClaims
 from asyncflow.scheduler.worker.crew import Crew
 from asyncflow.scheduler.worker.crews import Crews
@@ -144,14 +145,14 @@ def test_a_type_that_can_be_handed_to_nobody_holds_up_no_other(
 def test_a_task_that_cannot_begin_fails_and_its_hand_goes_on(
     sqlite_application: Application, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done, real = Done(sqlite_application), attempts._context_of
+    done, real = Done(sqlite_application), ClaimFacts
 
-    def context_of(claim: Any, *tools: Any) -> Any:
+    def facts_of(claim: Any, *tools: Any) -> Any:
         if b'"number":3}' in claim.task.payload.replace(b" ", b""):
             raise MemoryError
         return real(claim, *tools)
 
-    monkeypatch.setattr(attempts, "_context_of", context_of)
+    monkeypatch.setattr(attempts, "ClaimFacts", facts_of)
     scheduler.worker.drain(lambda: None)
 
     statuses = Counter(sqlite_application.statuses())
