@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
@@ -82,6 +82,7 @@ class Round:
     tasks: list[Task] = field(default_factory=list)
     key_pages: dict[Key, KeyPage] = field(default_factory=dict)
     met: list[Task] = field(default_factory=list)  # rows of parked keys that stood in the pages
+    staying: Collection[Key] = ()  # parked keys whose rows are left in the pages, for others wait behind them
     surplus: dict[Key, Surplus] = field(default_factory=dict)
     in_the_way: list[Task] = field(default_factory=list)
     not_sent: NotSent = field(default_factory=NotSent)
