@@ -15,9 +15,10 @@ class DueMoments:
     Both are the database's. It holds ids and times, and no payload: whoever keeps an event keeps it, too.
     """
 
-    def __init__(self, moments: Iterable[Moments], now: float | None) -> None:
+    def __init__(self, moments: Iterable[Moments], now: float | None, earlier: DueMoments | None = None) -> None:
         self._moments = tuple(moments)
         self._now = now  # in seconds since 1970; None: not known yet
+        self._earlier = earlier  # what was read of the round before; these rows may be among it
 
     def seconds_of(self, raw_ids: Iterable[Any]) -> list[float]:
         """Return how long each of the rows had been due; those that came with no page are left out."""
@@ -30,14 +31,16 @@ class DueMoments:
 
     @cached_property
     def _by_id(self) -> Mapping[Any, float]:
+        earlier = {} if self._earlier is None else self._earlier._by_id
         if self._now is None:
-            return {}
+            return earlier
         now = round(self._now * 1e6)
-        return {
+        its = {
             raw_id: max(0, now - moment) / 1e6
             for moments in self._moments
             for raw_id, moment in moments.by_id().items()
         }
+        return {**its, **earlier}
 
 
 class Waits(Sequence[float]):

@@ -25,6 +25,7 @@ from asyncflow.scheduler.relay.shared import Shared
 
 _MOST_KEYS = 32  # parked ones, tried in one round
 _MOST_OF_A_KEY = FIRST_ROWS  # of a page in one round: an ordered key's tasks are published one after the other
+MOST_OF_A_CROWD = 2 * _MOST_OF_A_KEY  # of a page that is known to hold rows which wait: by so many it is seen again
 _MOST_IN_THE_WAY = 1000  # rows of a parked key that are set aside in one round: neighbours wait for the round
 
 
@@ -43,6 +44,7 @@ class KeyReader:
         self._pace = KeyPace()
         self._neighbours = Neighbours(tasks)
         self._latest = Latest(tasks, shared.types)
+        self.crowded: Set[Lane] = frozenset()  # lanes in which the last round left neighbours behind hot keys
         self._probes_a_key = False  # rather than a row of the pages, as the last probe was one
 
     def are_due(self, epochs: Mapping[int, int]) -> bool:
@@ -68,6 +70,7 @@ class KeyReader:
         behind = [task for task in found.behind if not self._parking.is_parked(task)]
         hot = _hot_keys([*met, *behind, *_beyond(surplus)], limit, found.full)
         mosts: dict[Key, int] = {}
+        self.crowded = frozenset()
         if past := self._read_past(connection, found, hot, limit):
             more, others = self._parted(past)
             met, free = met + more, self._latest.of_keys(free + others, found.not_sent)
@@ -176,8 +179,8 @@ class KeyReader:
         longest: dict[Lane, int] = {}
         for (lane, _), count in counts.items():
             longest[lane] = max(count, longest.get(lane, 1))
-        lanes = [lane for lane in hot if self._neighbours.are_left(lane)]
-        return {Key(lane[0], key): longest.get(lane, 1) for lane in lanes for key in hot[lane]}
+        self.crowded = {lane for lane in hot if self._neighbours.are_left(lane)}
+        return {Key(lane[0], key): longest.get(lane, 1) for lane in self.crowded for key in hot[lane]}
 
     def _within_shares(
         self, tasks: Collection[Task], found: Round, limit: int, mosts: Mapping[Key, int]

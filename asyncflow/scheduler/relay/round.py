@@ -106,9 +106,20 @@ class Round:
         return self.tasks, self.met, self.beyond_shares() if self.surplus else [], *self.not_sent.rows()
 
     def shards(self) -> set[int]:
-        """Return the shards of all its rows and keys."""
+        """Return the shards of all its rows and keys, and of those who may join it."""
+        if self.lets_join():
+            return set(self.hold.epochs)
         of_pages = (page.shard for page in self.key_pages.values())
         return set(map(_shard_of, chain.from_iterable(self.rows()))).union(of_pages)
+
+    def lets_join(self) -> bool:
+        """Tell whether others would wait long for its end: a key has several rows in it, which go one by one."""
+        return any(len(page.tasks) > 1 for page in self.key_pages.values())
+
+    def join(self, tasks: Iterable[Task], due_times: DueMoments) -> None:
+        """Take in who was read while the waves of a key went on."""
+        self.tasks += tasks
+        self.due_times = due_times
 
 
 # Getters in C take a fifth of what an expression takes, for each row.
