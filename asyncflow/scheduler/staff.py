@@ -65,7 +65,7 @@ class Staff:
             self._expect_tasks()
         for relay, runner in zip(self.relays, self.relay_runners, strict=True):
             if relay.destination in destinations:
-                relay.expect_work()
+                relay.expect_work(task_types)
                 runner.summons.wake()
 
     def drain(self, beat: Callable[[], None]) -> None:

@@ -45,6 +45,14 @@ class RoundPlan:
         }
         return replace(self, portions=portions, bounds=bounds)
 
+    def reading_no_more(self, most: int, lanes: Container[Lane]) -> RoundPlan:
+        """Return the plan with pages of no more than ``most`` rows of some lanes."""
+        portions = [
+            portion._replace(rows=min(portion.rows, most), limit=min(portion.limit, most)) if lane in lanes else portion
+            for portion, lane in zip(self.portions, self.lanes, strict=True)
+        ]
+        return replace(self, portions=portions)
+
     def full_pages(self, rows: Iterable[Task]) -> set[Lane]:
         """Return the lanes that gave as many of the ``rows`` as were to be read."""
         counts = Counter((task.task_type, task.shard) for task in rows)

@@ -15,15 +15,16 @@ class DueMoments:
     Both are the database's. It holds ids and times, and no payload: whoever keeps an event keeps it, too.
     """
 
-    def __init__(self, moments: Iterable[Moments], now: float | None) -> None:
+    def __init__(self, moments: Iterable[Moments], now: float | None, earlier: DueMoments | None = None) -> None:
         self._moments = tuple(moments)
         self._now = now  # in seconds since 1970; None: not known yet
+        self._earlier = earlier  # what was read of the round before; these rows may be among it
 
     def seconds_of(self, raw_ids: Iterable[Any]) -> list[float]:
         """Return how long each of the rows had been due; those that came with no page are left out."""
-        if self._now is None:
+        if self._read_at is None:
             return []
-        now = round(self._now * 1e6)
+        now = round(self._read_at * 1e6)
         seconds = [(now - moment) / 1e6 for moment in map(self._by_id.get, raw_ids) if moment is not None]
         if min(seconds, default=0.0) < 0:
             return [max(0.0, one) for one in seconds]
@@ -33,11 +34,22 @@ class DueMoments:
         """Return how long one row had been due; None if that is not known."""
         return next(iter(self.seconds_of([raw_id])), None)
 
+    @property
+    def _read_at(self) -> float | None:
+        """Return the time from which all of them are counted: of the last pages of which it is known."""
+        return self._earlier._read_at if self._now is None and self._earlier is not None else self._now
+
     @cached_property
     def _by_id(self) -> Mapping[Any, int]:
         found: dict[Any, int] = {}
-        for moments in self._moments:
-            found.update(moments.by_id())
+        if self._now is not None:
+            for moments in self._moments:
+                found.update(moments.by_id())
+        earlier = self._earlier
+        if earlier is not None and self._read_at is not None and earlier._read_at is not None:
+            # As if they had been due later by as much as they were read earlier.
+            later = round((self._read_at - earlier._read_at) * 1e6)
+            found.update({raw_id: moment + later for raw_id, moment in earlier._by_id.items()})
         return found
 
 

@@ -53,8 +53,15 @@ class Delivery:
         self._asked_at: float | None = None  # for a turn, first, by the monotonic clock; None since it had one
         self.seconds_a_wave: float | None = None  # after the first of the last delivery; None if there was no other
 
-    def deliver(self, tasks: Sequence[Task], lasts: Callable[[], bool] = lambda: True) -> Sequence[Outcome | None]:
+    def deliver(
+        self,
+        tasks: Sequence[Task],
+        lasts: Callable[[], bool] = lambda: True,
+        joining: Callable[[Waves], Sequence[Task]] | None = None,
+    ) -> Sequence[Outcome | None]:
         """Return one outcome for each task, in order; None for one that waits behind another of its key.
+
+        ``joining`` is asked between two waves who else goes along; their outcomes follow those of the tasks.
 
         Whether the hold of their shards ``lasts`` is asked before each wave but the first, and before that as well if
         it had to wait for its turn. One that was not sent, as it does not or the round took too long, is Unavailable.
@@ -66,7 +73,10 @@ class Delivery:
         waves, later = Waves(tasks, self._types), LaterWaves(lasts)
         while waves.places:
             waves.take_in(self._publish_wave([prepared[place] for place in waves.places], lasts))
-            if waves.places and (reason := later.why_none()):
+            if waves.places and joining is not None and (more := joining(waves)):
+                prepared = [*prepared, *self._prepare(more)]
+                waves.join(more)
+            if waves.places and (reason := later.why_none()):  # asked last: to look who joins took its time
                 waves.end(Unavailable(reason))
         self.seconds_a_wave = later.seconds_each()
         return waves.outcomes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from asyncflow.outbox import MessageType, Task
 from asyncflow.scheduler.publishing.order import Key, goes_on, key_of
@@ -22,45 +22,66 @@ class Waves:
     """
 
     def __init__(self, tasks: Sequence[Task], types: Mapping[str, MessageType]) -> None:
-        self.outcomes: list[Outcome | None] = [None] * len(tasks)
+        self.outcomes: list[Outcome | None] = []
         self.places: list[int] = []
-        self._tasks = tasks
+        self._tasks: list[Task] = []
         self._types = types
-        lines: dict[Key, deque[int]] = {}
-        for place, task in enumerate(tasks):
-            if types[task.task_type].ordered and task.key is not None:
-                lines.setdefault(key_of(task), deque()).append(place)
-            else:
-                self.places.append(place)
         # The one ahead stays at the front of its line until its outcome is known.
-        self._lines = list(lines.values())
-        self.places += [line[0] for line in self._lines]
+        self._lines: dict[Key, deque[int]] = {}
+        self._stopped: set[Key] = set()  # keys of which some wait behind one that did not go
+        self.join(tasks)
+
+    @property
+    def left(self) -> int:
+        """Return how many waves there are to come, if all goes well."""
+        return max(map(len, self._lines.values()), default=0)
+
+    def lets_join(self, key: Key) -> bool:
+        """Tell whether more of a key may come: all of it that is here went so far."""
+        return key not in self._stopped
+
+    def join(self, tasks: Sequence[Task]) -> None:
+        """Take in further tasks between two waves, each behind those of its key that are here."""
+        known = len(self._tasks)
+        self._tasks += tasks
+        self.outcomes += [None] * len(tasks)
+        firsts: list[int] = []
+        for place, task in enumerate(tasks, known):
+            if not self._types[task.task_type].ordered or task.key is None:
+                self.places.append(place)
+            elif (line := self._lines.get(key := key_of(task))) is not None:
+                line.append(place)
+            else:
+                self._lines[key] = deque((place,))
+                firsts.append(place)
+        self.places += firsts
 
     def take_in(self, outcomes: Sequence[Outcome]) -> None:
         """Know what became of the wave, and who may follow."""
         told = dict(zip(self.places, outcomes, strict=True))
         for place, outcome in told.items():
             self.outcomes[place] = outcome
-        self.places = [line[0] for line in self._lines if self._moves_up(line, told[line[0]])]
-        self._lines = [line for line in self._lines if line]
+        self.places = [line[0] for line in self._lines.values() if self._moves_up(line, told[line[0]])]
+        self._lines = {key: line for key, line in self._lines.items() if line}
 
     def end(self, why: Unavailable) -> None:
         """Let nobody follow: nothing is written of those that were not sent."""
-        for line in self._lines:
+        for line in (self.places, *self._lines.values()):
             self._leave(line, why)
         self.places = []
 
     def _moves_up(self, line: deque[int], outcome: Outcome) -> bool:
         """Let the one behind follow if the one ahead made way; else it and all others of the line wait."""
         ahead = self._tasks[line.popleft()]
-        if line and goes_on(ahead, outcome, self._types[ahead.task_type].when_exhausted):
-            return True
+        if goes_on(ahead, outcome, self._types[ahead.task_type].when_exhausted):
+            return bool(line)
+        self._stopped.add(key_of(ahead))
         if isinstance(outcome, Unavailable):
             self._leave(line, outcome)
         line.clear()
         return False
 
-    def _leave(self, line: deque[int], why: Unavailable) -> None:
+    def _leave(self, line: Iterable[int], why: Unavailable) -> None:
         for place in line:
             self.outcomes[place] = why
 

@@ -56,6 +56,10 @@ class Allowances:
             self._spent_until[name] = time.monotonic() + wait
         return wait
 
+    def lets_all(self, name: str, shards: Collection[int]) -> bool:
+        """Tell whether any number of a type's tasks in these shards may go now."""
+        return self._seconds_closed(name, shards) == 0 and self._most(name, shards) is None
+
     def within(self, tasks: list[Task], shards: Collection[int], is_parked: Callable[[Task], bool]) -> list[Task]:
         """Leave what is beyond its type's rate or limit, and all but one of a topic that is only probed."""
         mosts = {name: self._most(name, shards) for name in set(map(_type_of, tasks))}

@@ -22,7 +22,7 @@ from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.publishing.publisher import Outcome
 from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.relay.allowances import Allowances
-from asyncflow.scheduler.relay.key_reader import KeyReader
+from asyncflow.scheduler.relay.key_reader import MOST_OF_A_CROWD, KeyReader
 from asyncflow.scheduler.relay.page_reader import PageReader
 from asyncflow.scheduler.relay.round import Filled, Round, RoundSize
 from asyncflow.scheduler.relay.shared import Shared
@@ -85,6 +85,11 @@ class Fetcher:
         found.wait_seconds = wait if self._recent.is_whole else min(wait, self._recent.rest_seconds)
         return found
 
+    @property
+    def most_rows(self) -> int:
+        """Return how many rows a round may read at present, as large as they are."""
+        return self._size.rows
+
     def observe(self, found: Round, outcomes: Sequence[Outcome | None], seconds_a_wave: float | None) -> None:
         """Take in what became of a round's tasks, and how long a wave after the first took, if there was one."""
         self._keys.observe(found, outcomes, seconds_a_wave)
@@ -92,7 +97,7 @@ class Fetcher:
     def _fetch(self, seen: Sequence[Head], hold: Hold, in_hand: Set[Lane]) -> Round:
         here, ordered, owned = self._types.here, self._types.ordered, hold.epochs
         mine = [
-            _by_turn(head) if head.task_type in ordered else head
+            by_turn(head) if head.task_type in ordered else head
             for head in seen
             if head.shard in owned and head.task_type in here
         ]
@@ -120,7 +125,7 @@ class Fetcher:
 
     def is_ahead(self, head: Head) -> bool:
         """Tell, on any thread, whether the first row is due though the clock is not there yet."""
-        return self._types.is_ordered(head.task_type) and _by_turn(head).due_in_seconds <= 0 < head.due_in_seconds
+        return self._types.is_ordered(head.task_type) and by_turn(head).due_in_seconds <= 0 < head.due_in_seconds
 
     def _seconds_until_due(self, heads: Sequence[Head], shards: Collection[int]) -> float:
         closed = self.allowances.seconds_closed({head.task_type for head in heads}, shards)
@@ -165,6 +170,8 @@ class Fetcher:
             most = min(most, -(-places // 2))
         served = self._turns.next(due, most)
         plan = self._priorities.plan(served, rows, due, held)
+        if self._keys.crowded:
+            plan = plan.reading_no_more(MOST_OF_A_CROWD, self._keys.crowded)
         return plan.reading_further(self._locked.count_in) if self._locked.parts else plan
 
     def _read_rows(self, connection: Connection, plan: RoundPlan, due: list[Head], hold: Hold) -> Round:
@@ -174,7 +181,7 @@ class Fetcher:
         return found
 
 
-def _by_turn(head: Head) -> Head:
+def by_turn(head: Head) -> Head:
     """Let no row of an ordered type wait for a clock that was set back: all are due that are not set aside."""
     ahead = MOST_AHEAD.total_seconds()
     return head._replace(due_in_seconds=head.due_in_seconds - ahead, ahead_seconds=ahead)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from functools import partial
 
 from sqlalchemy import Connection, Table
@@ -25,6 +25,7 @@ from asyncflow.scheduler.relay.shared import Shared
 
 _MOST_KEYS = 32  # parked ones, tried in one round
 _MOST_OF_A_KEY = FIRST_ROWS  # of a page in one round: an ordered key's tasks are published one after the other
+MOST_OF_A_CROWD = 2 * _MOST_OF_A_KEY  # of a page that is known to hold rows which wait: by so many it is seen again
 _MOST_IN_THE_WAY = 1000  # rows of a parked key that are set aside in one round: neighbours wait for the round
 
 
@@ -43,6 +44,7 @@ class KeyReader:
         self._pace = KeyPace()
         self._neighbours = Neighbours(tasks)
         self._latest = Latest(tasks, shared.types)
+        self.crowded: Set[Lane] = frozenset()  # lanes in which the last round left neighbours behind hot keys
         self._probes_a_key = False  # rather than a row of the pages, as the last probe was one
 
     def are_due(self, epochs: Mapping[int, int]) -> bool:
@@ -63,19 +65,22 @@ class KeyReader:
         met, free = self._parted(found.tasks)
         free = self._latest.of_keys(free, found.not_sent)
         met += [task for task in found.behind if self._parking.is_parked(task)]
-        firsts, surplus = self._within_shares(free, found, limit)
+        firsts, surplus = self._within_shares(free, found, limit, {})
         # What waits behind a locked row is read past and not parked: its key would begin behind that row.
         behind = [task for task in found.behind if not self._parking.is_parked(task)]
         hot = _hot_keys([*met, *behind, *_beyond(surplus)], limit, found.full)
+        mosts: dict[Key, int] = {}
+        self.crowded = frozenset()
         if past := self._read_past(connection, found, hot, limit):
             more, others = self._parted(past)
             met, free = met + more, self._latest.of_keys(free + others, found.not_sent)
-            firsts, surplus = self._within_shares(free, found, limit)
+            mosts = self._while_others_wait(hot, others)
+            firsts, surplus = self._within_shares(free, found, limit, mosts)
         if free:
             self._pace.meet_others()
         # After the pages: so a row that stands in them is seen here, too, and its key not released over its head.
         blocking, in_the_way = self._in_the_way(connection, met, limit)
-        limit_of = partial(self._most_of, limit=limit, in_the_way=blocking)
+        limit_of = partial(self._most_of, limit=limit, mosts={**dict.fromkeys(blocking, 1), **mosts})
         may_go = partial(self._may_go, shards=found.hold.epochs)
         key_pages = self._due_pages(connection, self._most_keys(free), limit_of, may_go, met)
         firsts, key_pages = self._latest.in_round(connection, firsts, key_pages, found.not_sent)
@@ -87,6 +92,8 @@ class KeyReader:
         found.tasks, found.key_pages = [*firsts, *by_key], key_pages
         read_by_key = (*by_key, *itertools.chain(*found.not_sent.rows()))
         found.met = _without(met, read_by_key)
+        # None of these was committed late, or its key had not been read: it begins before them.
+        found.staying = {key for key in mosts if key in key_pages and key_pages[key].tasks}
         found.in_the_way = _without(in_the_way, (*read_by_key, *found.met))
 
     def observe(self, found: Round, outcomes: Sequence[Outcome | None], seconds_a_wave: float | None) -> None:
@@ -129,10 +136,12 @@ class KeyReader:
         """Tell whether tasks of a parked key may go now."""
         return not self._locked.has_key(key) and self._allowances.closed_for(shards)(key.task_type) == 0
 
-    def _most_of(self, key: Key, *, limit: int, in_the_way: Container[Key]) -> int:
+    def _most_of(self, key: Key, *, limit: int, mosts: Mapping[Key, int]) -> int:
         """Return how many rows of a parked key that is due are read in a round."""
-        if self._breakers.is_probing or key in in_the_way:
-            return 1  # what stands behind a key that is in the way has waited long enough
+        if self._breakers.is_probing:
+            return 1
+        if key in mosts:
+            return mosts[key]  # what stands behind a key that is in the way has waited long enough
         if key.task_type in self._types.coalescing:
             return limit  # one of them is sent
         return self._pace.rows_of(key, limit)
@@ -161,8 +170,20 @@ class KeyReader:
             past, _ = self._locked.passed_over(past)
         return with_retries_in_force(past, self._types.configured)
 
+    def _while_others_wait(self, hot: Mapping[Lane, set[str]], others: Iterable[Task]) -> dict[Key, int]:
+        """Return how many rows hot keys may have in a round that leaves some ``others`` behind them for the next one.
+
+        As many as the longest of these has in it: so none lengthens the round, for each wave takes one of each key.
+        """
+        counts = Counter((lane_of(task), key_of(task)) for task in others)
+        longest: dict[Lane, int] = {}
+        for (lane, _), count in counts.items():
+            longest[lane] = max(count, longest.get(lane, 1))
+        self.crowded = {lane for lane in hot if self._neighbours.are_left(lane)}
+        return {Key(lane[0], key): longest.get(lane, 1) for lane in self.crowded for key in hot[lane]}
+
     def _within_shares(
-        self, tasks: Collection[Task], found: Round, limit: int
+        self, tasks: Collection[Task], found: Round, limit: int, mosts: Mapping[Key, int]
     ) -> tuple[list[Task], dict[Key, Surplus]]:
         """Return the tasks without those of an ordered key beyond its share, and the keys that so fill a page.
 
@@ -175,9 +196,10 @@ class KeyReader:
             if not is_in_order(task, ordered):
                 kept.append(task)
                 continue
-            rows = of_keys.setdefault(key_of(task), Surplus([], []))
+            rows = of_keys.setdefault(key := key_of(task), Surplus([], []))
             fills = lane_of(task) in found.full
-            if len(rows.within) < (_share_of_a_key(limit) if fills else _MOST_OF_A_KEY):
+            share = _share_of_a_key(limit) if fills else _MOST_OF_A_KEY
+            if len(rows.within) < min(share, mosts.get(key, share)):
                 rows.within.append(task)
                 kept.append(task)
             elif fills:

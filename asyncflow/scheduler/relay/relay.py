@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 
 from asyncflow.events import StepFailed
 from asyncflow.leash import Leash
+from asyncflow.outbox import Task
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
 from asyncflow.scheduler.cluster.share import Hold
 from asyncflow.scheduler.configuration.types_here import TypesHere
@@ -18,10 +19,12 @@ from asyncflow.scheduler.loops.pause import AdaptivePause
 from asyncflow.scheduler.publishing.breaker import Breaker
 from asyncflow.scheduler.publishing.delivery import Delivery
 from asyncflow.scheduler.publishing.route import Route
+from asyncflow.scheduler.publishing.waves import Waves
 from asyncflow.scheduler.relay.fetcher import Fetcher
 from asyncflow.scheduler.relay.keys.parking import Parking
 from asyncflow.scheduler.relay.keys.parking_change import ParkingChange
 from asyncflow.scheduler.relay.locked_rows import LockedRows
+from asyncflow.scheduler.relay.newcomers import Newcomers
 from asyncflow.scheduler.relay.round import Round
 from asyncflow.scheduler.relay.settlement import Settlement, Unsettled
 from asyncflow.scheduler.relay.settler import Settler
@@ -54,6 +57,7 @@ class Relay(DataflowJob[ShareContext, Round]):
         locked = LockedRows(lambda name: instance.outbox.task_types[name].ordered)
         shared = Shared(self._types, self._database, self._parking, locked)
         self._fetcher = Fetcher(instance, route, shared, scope.lookout)
+        self._newcomers = Newcomers(instance, route, shared, scope, self._fetcher.allowances)
         self._delivery = Delivery(instance, route)
         self._settler = Settler(instance, route.destination, shared, scope.ownership)
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
@@ -108,8 +112,9 @@ class Relay(DataflowJob[ShareContext, Round]):
         """Return the task types that their rate holds back; any thread may ask."""
         return self._fetcher.allowances.spent()
 
-    def expect_work(self) -> None:
-        """Look often again, for a commit was announced."""
+    def expect_work(self, task_types: Set[str] = frozenset()) -> None:
+        """Look often again, for a commit was announced, of these types; and between the waves of the round in hand."""
+        self._newcomers.expect(task_types)
         self._pause.reset()
 
     def close(self) -> None:
@@ -158,13 +163,19 @@ class Relay(DataflowJob[ShareContext, Round]):
 
     def _deliver(self, found: Round) -> Unsettled:
         """Deliver the round; return what is to be written."""
-        outcomes = self._delivery.deliver(found.tasks, lambda: found.hold.lasts)
+        outcomes = self._delivery.deliver(found.tasks, lambda: found.hold.lasts, self._joining(found))
         self._fetcher.observe(found, outcomes, self._delivery.seconds_a_wave)
         settlement = Settlement.of(found.tasks, outcomes, self._types.here)
         settlement.due_times = found.due_times
         settlement.superseded = found.not_sent.over(found.tasks, outcomes)
         change = self._parking.change_of(found, outcomes) if self._types.ordered else ParkingChange()
         return Unsettled(settlement, change, found.hold)
+
+    def _joining(self, found: Round) -> Callable[[Waves], Sequence[Task]] | None:
+        """Return what tells between two waves who joins the round; None if nobody would wait long for its end."""
+        if not found.lets_join() or self.breakers.is_probing:
+            return None
+        return self._newcomers.joining(found, self._settler.lanes(), self._fetcher.most_rows)
 
 
 def _job_settings(destination: str, instance: Instance) -> JobSettings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 from math import ceil
@@ -84,6 +84,7 @@ class Round:
     tasks: list[Task] = field(default_factory=list)
     key_pages: dict[Key, KeyPage] = field(default_factory=dict)
     met: list[Task] = field(default_factory=list)  # rows of parked keys that stood in the pages
+    staying: Collection[Key] = ()  # parked keys whose rows are left in the pages, for others wait behind them
     surplus: dict[Key, Surplus] = field(default_factory=dict)
     in_the_way: list[Task] = field(default_factory=list)
     not_sent: NotSent = field(default_factory=NotSent)
@@ -107,9 +108,20 @@ class Round:
         return self.tasks, self.met, self.beyond_shares() if self.surplus else [], *self.not_sent.rows()
 
     def shards(self) -> set[int]:
-        """Return the shards of all its rows and keys."""
+        """Return the shards of all its rows and keys, and of those who may join it."""
+        if self.lets_join():
+            return set(self.hold.epochs)
         of_pages = (page.shard for page in self.key_pages.values())
         return set(map(_shard_of, chain.from_iterable(self.rows()))).union(of_pages)
+
+    def lets_join(self) -> bool:
+        """Tell whether others would wait long for its end: a key has several rows in it, which go one by one."""
+        return any(len(page.tasks) > 1 for page in self.key_pages.values())
+
+    def join(self, tasks: Iterable[Task], due_times: DueMoments) -> None:
+        """Take in who was read while the waves of a key went on."""
+        self.tasks += tasks
+        self.due_times = due_times
 
 
 # Getters in C take a fifth of what an expression takes, for each row.

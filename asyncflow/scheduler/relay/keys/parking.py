@@ -192,11 +192,12 @@ class Parking:
         surplus is parked, too, and due at once.
         """
         tasks = found.tasks
-        change = ParkingChange(aside=list(found.met), in_the_way=found.in_the_way)
+        aside = [task for task in found.met if key_of(task) not in found.staying]
+        change = ParkingChange(aside=aside, in_the_way=found.in_the_way)
         gone: Counter[Key] = Counter()
         gone_ids: set[Any] = set()
         # A row that committed late stands in the lane's page, but not in its key's, which begins later.
-        late = {key_of(task) for task in change.aside}
+        late = set(map(key_of, found.met))
         ordered = {name for name in {task.task_type for task in tasks} if self._outbox.task_types[name].ordered}
         for task, outcome in zip(tasks, outcomes, strict=True) if ordered else ():
             if is_in_order(task, ordered):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from asyncflow.outbox import MessageType, Task
-from asyncflow.scheduler.publishing.publisher import SENT, Unavailable
+from asyncflow.scheduler.publishing.order import Key
+from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Rejected, Retry, Unavailable
 from asyncflow.scheduler.publishing.waves import LaterWaves, Waves
 
 MOVED = MessageType(name="moved", destination="kafka", topic="moved", ordered=True)
@@ -75,3 +77,34 @@ def test_no_wave_follows_when_the_shards_were_lost() -> None:
     go(waves, later, clock, iter([0.001] * 3))
     assert waves.outcomes == [SENT, *[Unavailable("the lease on the shard ran out")] * 2]
     assert later.seconds_each() is None
+
+
+def test_who_joins_goes_in_the_next_wave_and_behind_those_of_its_key() -> None:
+    waves = Waves([task(0, "hot"), task(1, "hot"), task(2, "hot"), task(3, "other")], {"moved": MOVED})
+    assert waves.left == 3
+    waves.take_in([SENT, SENT])
+    waves.join([task(4, "hot"), task(5, "other"), task(6, "new"), task(7, "new")])
+    assert (waves.places, waves.left) == ([1, 5, 6], 3)
+    waves.take_in([SENT] * 3)
+    assert waves.places == [2, 7]
+    waves.take_in([SENT] * 2)
+    assert waves.places == [4]
+    waves.take_in([SENT])
+    assert (waves.places, waves.outcomes) == ([], [SENT] * 8)
+
+
+@pytest.mark.parametrize("outcome", [Retry("no"), Rejected("never"), Unavailable("gone")])
+def test_of_a_key_of_which_one_did_not_go_no_other_joins(outcome: Outcome) -> None:
+    waves = Waves([task(0, "hot"), task(1, "hot"), task(2, "other")], {"moved": MOVED})
+    waves.take_in([SENT, outcome])
+    assert waves.lets_join(Key("moved", "hot"))
+    assert waves.lets_join(Key("moved", "new"))
+    assert not waves.lets_join(Key("moved", "other"))
+
+
+def test_nothing_that_joined_goes_when_the_shards_were_lost_meanwhile() -> None:
+    waves = Waves([task(0, "hot"), task(1, "hot")], {"moved": MOVED, "plain": replace(MOVED, ordered=False)})
+    waves.take_in([SENT])
+    waves.join([task(2, "new"), task(3, "any")._replace(task_type="plain")])
+    waves.end(Unavailable("lost"))
+    assert waves.outcomes == [SENT, *[Unavailable("lost")] * 3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from asyncflow.outbox import Task
 from asyncflow.outbox.ids import shard_of_key
 from asyncflow.scheduler import SENT, Retry, Unavailable
 from asyncflow.scheduler.relay.keys import neighbours
-from asyncflow.scheduler.table.queries import ASIDE
+from asyncflow.scheduler.table.queries import ASIDE, MOST_AHEAD
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.relay.test_order import (
     MOVED,
@@ -51,6 +52,10 @@ def walks(engine: Engine) -> Iterator[list[str]]:
 def crowd(application: Application, **options: Any) -> list[str]:
     """Enqueue the many of a hot key, and behind them some of each of its neighbours, whose keys are returned."""
     declare(application, **{**NO_WAIT, **options})
+    return enqueue_crowd(application)
+
+
+def enqueue_crowd(application: Application) -> list[str]:
     enqueue(application, "hot", *range(ROWS))
     keys = neighbours_of("hot", COUNT, application.outbox.shard_count)
     for number in range(EACH):
@@ -82,6 +87,47 @@ def test_one_walk_finds_what_goes_in_several_rounds(
     hot = ledger.arrived["hot"]
     assert hot == list(range(len(hot)))
     assert len(hot) < ROWS
+
+
+def test_while_neighbours_are_known_to_wait_a_hot_key_lengthens_no_round_and_few_of_its_rows_are_written(
+    application: Application, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "_KNOWN_FOR_SECONDS", 600.0)  # a machine may stand still
+    keys, ledger = crowd(application), Ledger()
+    scheduler = schedule(ledger, round_size=ROUND_SIZE)
+    for _ in range(COUNT * EACH // ROUND_SIZE - 1):
+        before = len(ledger.batches)
+        rounds(scheduler, 1)
+        waves = ledger.batches[before:]
+        counts = Counter(key for wave in waves for key, _ in wave)
+        assert counts == dict.fromkeys([*keys, "hot"], ROUND_SIZE // COUNT)  # it goes along
+        assert len(waves) == ROUND_SIZE // COUNT
+    aside = [row for row in application.rows() if row.order_time - row.created_at > MOST_AHEAD]
+    assert len(aside) <= ROUND_SIZE
+
+
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)  # where two may write at once
+def test_what_a_hot_key_commits_late_goes_before_what_it_wrote_afterwards_though_its_rows_are_left_in_the_pages(
+    application: Application, schedule: Schedule
+) -> None:
+    declare(application)
+    late = application.engine.connect()
+    application.outbox.publish(late, MOVED, b"-1", key="hot")  # has its turn now, before all others
+    keys, ledger = enqueue_crowd(application), Ledger()
+    scheduler = schedule(ledger, round_size=ROUND_SIZE)
+    rounds(scheduler, 2)
+    sent = len(ledger.arrived["hot"])
+    late.commit()
+    late.close()
+    rounds(scheduler, 2)
+    arrived = ledger.arrived["hot"]
+    assert arrived[:sent] == list(range(sent))
+    assert arrived[sent:] == [-1, *range(sent, len(arrived) - 1)]
+    assert len(arrived) > sent + 1
+    scheduler.drain()
+    assert ledger.arrived["hot"] == [*range(sent), -1, *range(sent, ROWS)]
+    assert all(ledger.arrived[key] == list(range(EACH)) for key in keys)
+    assert parked(application) == []
 
 
 @pytest.mark.parametrize("outcome", [Retry("once"), Unavailable("gone for a moment")])
