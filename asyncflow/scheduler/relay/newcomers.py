@@ -165,7 +165,9 @@ class _RoundInHand(NamedTuple):
         in_pages = [task for task in found.tasks if key_of(task) not in found.key_pages]
         ids = {task.raw_id for task in chain(found.tasks, waiting, found.in_the_way)}
         keys = {*map(key_of, waiting), *found.surplus, *found.key_pages}
-        return cls(ids, Counter(map(lane_of, chain(in_pages, waiting, found.in_the_way))), keys, unsettled, found.shards())
+        return cls(
+            ids, Counter(map(lane_of, chain(in_pages, waiting, found.in_the_way))), keys, unsettled, found.shards()
+        )
 
     def lets_read(self, lane: Lane) -> bool:
         """Tell whether somebody may be found in a lane without reading past very many."""

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Select, select
 
 from asyncflow import Status
+from asyncflow.outbox.ids import shard_of_key
 from asyncflow.scheduler import Outcome, Record, Retry, Unavailable
 from asyncflow.scheduler.relay import newcomers
 from tests.integration.conftest import Schedule
@@ -90,6 +91,26 @@ def test_who_comes_while_a_hot_key_goes_on_joins_it_in_the_same_round(
     scheduler.drain()
     assert ledger.arrived == {"hot": list(range(ROWS)), **{key: [0, 1, 2] for key in [*keys, "plain"]}}
     assert parked(application) == []
+
+
+def test_nobody_joins_from_a_shard_that_is_another_instance_s(application: Application, schedule: Schedule) -> None:
+    ledger, keys = Busy(), with_a_hot_key(application)
+    shard_count = application.outbox.shard_count
+    here = shard_of_key("hot", shard_count) % 2
+    elsewhere = next(key for key in map(str, itertools.count()) if shard_of_key(key, shard_count) % 2 != here)
+    scheduler = schedule(ledger, round_size=40, instance_index=here, instance_count=2)
+    rounds(scheduler, 3)
+
+    def meanwhile() -> None:
+        if not ledger.arrived.get(keys[0]):
+            enqueue(application, elsewhere, *range(3))
+            enqueue(application, keys[0], 0)
+            scheduler.relays[0].expect_work(frozenset((MOVED,)))
+
+    ledger.meanwhile = meanwhile
+    rounds(scheduler, 20)
+    assert ledger.arrived[keys[0]]
+    assert elsewhere not in ledger.arrived
 
 
 @pytest.mark.parametrize("seed", range(6))
