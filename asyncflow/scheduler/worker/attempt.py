@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import orjson
+
 from asyncflow.errors import ClaimLostError
 from asyncflow.events import AttemptFailed, Hooks
 from asyncflow.outbox.declarations.handler_type import HandlerType
@@ -57,10 +59,11 @@ class Attempt(HandlerCall):
         overdue_at = time.monotonic() + task_type.max_processing_time_seconds
         attempt = cls(claim, task_type, tools, overdue_at=overdue_at)
         try:
-            if (task_type.signature is not None and task_type.signature.takes_context) or task_type.around:
-                attempt.context = TaskContext(ClaimFacts(claim, task_type, tools, overdue_at))
             if task_type.keep_result or has_own_headers(claim.task.headers_json):
-                _expect(claim, task_type)
+                _expect(claim, task_type)  # first: a task whose context cannot be read is told of, too
+            if (task_type.signature is not None and task_type.signature.takes_context) or task_type.around:
+                reached = None if claim.context is None else orjson.loads(claim.context)
+                attempt.context = TaskContext(ClaimFacts(claim, task_type, tools, overdue_at, reached))
         except Exception as error:  # noqa: BLE001 - of one task; the hand that begins it goes on
             attempt.fault = error
         return attempt

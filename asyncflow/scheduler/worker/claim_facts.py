@@ -7,8 +7,6 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import orjson
-
 from asyncflow.errors import InvalidStageError
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.scheduler.worker.claiming.claim import Claim
@@ -22,6 +20,7 @@ class ClaimFacts(NamedTuple):
     kind: HandlerType
     tools: Tools
     overdue_at: float  # on the monotonic clock
+    context: Any = None  # of the last checkpoint, before this attempt
 
     @property
     def id(self) -> UUID:
@@ -52,11 +51,6 @@ class ClaimFacts(NamedTuple):
     def stage(self) -> str | None:
         """Return the stage of the last checkpoint, before this attempt."""
         return self.claim.stage
-
-    @property
-    def context(self) -> Any:
-        """Return the context of the last checkpoint, before this attempt."""
-        return None if self.claim.context is None else orjson.loads(self.claim.context)
 
     @property
     def deadline(self) -> datetime:

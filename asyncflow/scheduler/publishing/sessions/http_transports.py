@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 from asyncflow.errors import OptionError
+from asyncflow.outbox.options import FLAG, OptionKind, require_kinds
+
+# httpx takes an empty one for none: no look at the certificate, no certificate of one's own, no proxy.
+KINDS = {
+    "verify": OptionKind((bool, str, ssl.SSLContext), "an ssl.SSLContext, True or False"),
+    "cert": OptionKind((str, tuple), "the path of a file, or a pair of them"),
+    "proxy": OptionKind((object,), "its URL"),
+    "http1": FLAG,
+    "http2": FLAG,
+}
 
 
 class HttpTransports:
@@ -28,6 +39,7 @@ class HttpTransports:
         for name, remedy in refused.items():
             if name in client_options:
                 raise OptionError(f"client option {name} is refused: {remedy}")
+        require_kinds(client_options, KINDS)
         self._library = library
         self._options: dict[str, Any] = {"verify": library.create_ssl_context(trust_env=False), **client_options}
         if limits is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -14,6 +16,7 @@ from sqlalchemy import literal_column, select, update
 
 from asyncflow.integrations.flowsvr import Token, Tokens
 from asyncflow.outbox.look_up import key_rows
+from asyncflow.scheduler.table.claim_owner import HEARD
 from tests.integration.integrations.flowsvr.conftest import TOKENS, Service
 
 Make = Callable[..., Service]
@@ -113,9 +116,18 @@ async def test_a_tenant_sees_nothing_of_another(shop: Service) -> None:
     assert (await everything("GET", f"/v2/tasks/{order}")).json()["arguments"] == {"card": "secret"}
 
 
+async def _rows_when_heard(shop: Service) -> list[Any]:
+    """Return the rows once that of the claim says that its worker has it: that is written a moment after the answer."""
+    until = time.monotonic() + 60
+    while not any((row.owner or "").startswith(HEARD) for row in shop.application.rows()):
+        assert time.monotonic() < until
+        await asyncio.sleep(0.02)
+    return shop.application.rows()
+
+
 async def test_a_claim_on_a_task_of_another_is_none_though_its_token_be_known(shop: Service) -> None:
     (held,) = await shop.hold("shop.order")
-    before = shop.application.rows()
+    before = await _rows_when_heard(shop)
     tenant, claim = Tenant(shop, "mails"), {"id": held["id"], "token": held["token"]}
     told = [
         await tenant("POST", "/v2/tasks/set", {"outcomes": [{**claim, "outcome": "success"}]}),
