@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from asyncflow.errors import OptionError
 from asyncflow.events import Hook
-from asyncflow.integrations.flowsvr.door.loopback import is_loopback
 from asyncflow.integrations.flowsvr.door.tokens import Tokens
 from asyncflow.integrations.flowsvr.extras import make_app, require_extra
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
+from asyncflow.networks import is_loopback
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.options import field_names
 from asyncflow.scheduler.branches.engines import Engines

@@ -17,11 +17,11 @@ from fastapi import FastAPI
 
 from asyncflow.errors import OptionError
 from asyncflow.integrations.flowsvr.door.connection import Connection, Crowd
-from asyncflow.integrations.flowsvr.door.loopback import is_loopback
 from asyncflow.integrations.flowsvr.door.tokens import Tokens
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.integrations.flowsvr.together.one_database import OneDatabase
 from asyncflow.integrations.flowsvr.together.several_databases import SeveralDatabases
+from asyncflow.networks import is_loopback
 from asyncflow.text import hide_parameters
 
 _LOG = logging.getLogger("asyncflow.flowsvr")

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from asyncflow.integrations.dashboard.door.address import address_of
-from asyncflow.integrations.dashboard.door.networks import is_loopback
 from asyncflow.integrations.dashboard.door.refusal import PageRefusedError
+from asyncflow.networks import is_loopback
 
 _SAFE = ("GET", "HEAD")
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
 
 from starlette.requests import Request
 
 from asyncflow.errors import OptionError
 from asyncflow.integrations.dashboard.door.address import address_of
-from asyncflow.integrations.dashboard.door.networks import is_within, networks_of
 from asyncflow.integrations.dashboard.door.person import Person, Role, role_of
+from asyncflow.networks import Network, is_within
+from asyncflow.text import shown
 
 
 class TrustedProxy:
@@ -53,3 +55,14 @@ class TrustedProxy:
             return self._roles[name]
         told = request.headers.getlist(self._role_header) if self._role_header else []
         return role_of(told[0]) if len(told) == 1 else self._role
+
+
+def networks_of(given: Iterable[str]) -> tuple[Network, ...]:
+    """Return networks by their texts; raises OptionError for what is none, and for nothing at all."""
+    texts = [given] if isinstance(given, str) else list(given)
+    if not texts:
+        raise OptionError("networks is empty; name those of the proxy, such as 10.0.0.5/32")
+    try:
+        return tuple(ip_network(text) for text in texts)
+    except ValueError as error:
+        raise OptionError(f"networks is {shown(texts)}: {error}; give such as 10.0.0.0/8") from None

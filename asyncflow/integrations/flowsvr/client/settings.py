@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from asyncflow.errors import OptionError
-from asyncflow.integrations.flowsvr.door.loopback import is_loopback
+from asyncflow.networks import is_loopback
 from asyncflow.outbox.options import field_names, require_seconds, require_whole, settings_of
 from asyncflow.outbox.tables import OWNER_LENGTH
 from asyncflow.text import require_text

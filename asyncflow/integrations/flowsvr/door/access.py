@@ -11,7 +11,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from asyncflow.errors import nearest
-from asyncflow.integrations.flowsvr.door.networks import is_of_its_own
+from asyncflow.integrations.flowsvr.door.callers import is_of_its_own
 from asyncflow.integrations.flowsvr.door.problems import Problem
 from asyncflow.integrations.flowsvr.door.tokens import ANYBODY, CALLING_ROLES, Token, Tokens
 from asyncflow.integrations.flowsvr.service import TaskService

@@ -9,8 +9,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from asyncflow.integrations.flowsvr.door.access_log import App, Receive, Scope, Send
-from asyncflow.integrations.flowsvr.door.loopback import is_loopback
 from asyncflow.integrations.flowsvr.door.problems import problem
+from asyncflow.networks import is_loopback
 
 
 class OwnHost:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from asyncflow.errors import OptionError, nearest
-from asyncflow.integrations.flowsvr.door.networks import Network, hosts_of, is_within, networks_of, overlap
+from asyncflow.integrations.flowsvr.door.callers import hosts_of, networks_of, overlap
+from asyncflow.networks import Network, is_within
 
 if sys.version_info >= (3, 11):
     import tomllib

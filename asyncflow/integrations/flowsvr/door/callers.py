@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
 from asyncflow.errors import OptionError
-from asyncflow.integrations.flowsvr.door.loopback import is_loopback
+from asyncflow.networks import Network, address_in, is_loopback
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # What a browser tells of the page that asks, and a proxy of whom it asks for: then the address is not the caller's.
 _OF_OTHERS = ("origin", "sec-fetch-site", "referer", "forwarded", "via", "x-forwarded-for", "x-real-ip")
 
@@ -31,7 +30,7 @@ def networks_of(given: Any, name: str) -> tuple[Network, ...]:
 def _network(text: str, where: str) -> Network:
     """Read one; tells its place alone, for what stands there by mistake may be a secret."""
     try:
-        network = ipaddress.ip_network(text)
+        network = ip_network(text)
     except ValueError:
         raise OptionError(
             f"{where} is no network; give an address, or such as 10.1.0.0/16, with no bit set behind the prefix"
@@ -48,16 +47,6 @@ def hosts_of(given: Any, name: str) -> tuple[str, ...]:
     if not isinstance(given, list) or not all(isinstance(one, str) and one for one in given):
         raise OptionError(f'hosts of the token {name!r} is no list of names; give such as ["flowsvr.example.org"]')
     return tuple(one.lower() for one in given)
-
-
-def is_within(address: str, networks: Iterable[Network]) -> bool:
-    """Tell whether an address is one of the networks'; what is no address is in none."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-    return any(parsed in network for network in networks)
 
 
 def overlap(one: Iterable[Network], others: Iterable[Network]) -> bool:
@@ -78,12 +67,4 @@ def is_of_its_own(headers: Headers | Mapping[str, str], hosts: Iterable[str]) ->
         host = (urlsplit(f"//{headers.get('host', '')}").hostname or "").rstrip(".")
     except ValueError:
         return False
-    return bool(host) and ("." not in host or is_loopback(host) or _is_address(host) or host in hosts)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return bool(host) and ("." not in host or is_loopback(host) or address_in(host) is not None or host in hosts)
