@@ -13,7 +13,8 @@ _outboxes: WeakSet[Any] = WeakSet()
 
 
 def remember(outbox: Any) -> None:
-    """Know an outbox for as long as somebody uses it."""
+    """Know an outbox for as long as somebody uses it; raises OptionError for one that would hide another's tasks."""
+    _require_one_shard_count(outbox.tasks, outbox.shard_count)
     _outboxes.add(outbox)
 
 
@@ -22,7 +23,7 @@ def outboxes() -> list[Any]:
     return list(_outboxes)
 
 
-def require_one_shard_count(tasks: Table, shard_count: int) -> None:
+def _require_one_shard_count(tasks: Table, shard_count: int) -> None:
     """Raise OptionError if another outbox deals rows of the same table out over another number of shards."""
     for other in outboxes():
         if other.tasks is tasks and other.shard_count != shard_count:

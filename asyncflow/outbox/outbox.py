@@ -22,7 +22,7 @@ from asyncflow.outbox.encryption.encryption import Encryption
 from asyncflow.outbox.encryption.hook import PayloadEncryption
 from asyncflow.outbox.enqueuing import Add, Enqueuing, add_within
 from asyncflow.outbox.ids import SHARD_COUNT
-from asyncflow.outbox.living import remember, require_one_shard_count
+from asyncflow.outbox.living import remember
 from asyncflow.outbox.look_up.look_up import LookUp
 from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, call_row_of, listed, row_of
 from asyncflow.outbox.options import refuse_keywords, require_place, require_whole
@@ -96,12 +96,10 @@ class Outbox(Awaiting, Declaring, LookUp, Routing):
     ) -> None:
         refuse_keywords("Outbox", unknown, Outbox)
         require_place(metadata, prefix, schema)
-        require_whole("shard_count", shard_count, 1, 32_767)
-        require_whole("max_message_bytes", max_message_bytes, 1, 2**31 - 1)
-        require_whole("context_row_bytes", context_row_bytes, 0, MOST_CONTEXT_ROW_BYTES)
-        self._take(its := Tables.of(metadata, prefix, schema))
-        self.numbered_tables = numbered_tables_of(its.tasks, prefix, roll_over)
-        self.shelf = Shelf(its.tasks, self.numbered_tables)
+        _require_sizes(shard_count, max_message_bytes, context_row_bytes)
+        self._take(Tables.of(metadata, prefix, schema))
+        self.numbered_tables = numbered_tables_of(self.tasks, prefix, roll_over)
+        self.shelf = Shelf(self.tasks, self.numbered_tables)
         self.shard_count = shard_count
         self.max_message_bytes = max_message_bytes
         self.context_row_bytes = context_row_bytes
@@ -113,7 +111,6 @@ class Outbox(Awaiting, Declaring, LookUp, Routing):
         Routing.__init__(self, databases)
         super().__init__(Door(shard_count, max_message_bytes), default_destination, around, transaction, cloudevents)
         self.hooks = OutboxHooks(hooks, self.around)
-        require_one_shard_count(self.tasks, shard_count)
         remember(self)
         self._read_from(self.shelf, self.contexts, self.handler_types)
         self._writer = Writer(self.tables, self.task_types, self.bell, self.hooks)
@@ -279,3 +276,9 @@ class Outbox(Awaiting, Declaring, LookUp, Routing):
 
     def _add_within(self, task_type: TaskType, rows: list[dict[str, Any]], add: Add) -> list[Enqueued]:
         return add_within(self.hooks.around_enqueue, Enqueuing.of(task_type, rows, self._door), add)
+
+
+def _require_sizes(shard_count: int, max_message_bytes: int, context_row_bytes: int) -> None:
+    require_whole("shard_count", shard_count, 1, 32_767)
+    require_whole("max_message_bytes", max_message_bytes, 1, 2**31 - 1)
+    require_whole("context_row_bytes", context_row_bytes, 0, MOST_CONTEXT_ROW_BYTES)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from graphlib import TopologicalSorter
 from itertools import filterfalse
 
 from tests.unit.test_import_law import IMPORTS, ROOT, module_name
 
 MOST_MODULES = 16
+MOST_LINES = 40  # of a function
 MODULES = {module_name(path) for path in ROOT.rglob("*.py")}
 
 
@@ -15,6 +17,17 @@ def test_no_room_holds_more_modules_than_can_be_overlooked() -> None:
     rooms = {path.parent for path in ROOT.rglob("*.py")}
     sizes = {str(room.relative_to(ROOT)): len([*room.glob("*.py")]) - 1 for room in rooms}
     assert {room: size for room, size in sizes.items() if size > MOST_MODULES} == {}
+
+
+def test_no_function_is_longer_than_can_be_read_at_one_look() -> None:
+    long = [
+        f"{module_name(path)}:{node.lineno} {node.name}"
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno is not None
+        if node.end_lineno - node.lineno >= MOST_LINES
+    ]
+    assert long == []
 
 
 def test_every_room_tells_what_it_is_for() -> None:

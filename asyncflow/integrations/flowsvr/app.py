@@ -52,6 +52,25 @@ def app_of(served: OneDatabase | SeveralDatabases, metrics_page: ScrapedPage | N
         docs_url=None,  # FastAPI's pages are made of files from elsewhere
         redoc_url=None,
     )
+    _keep(app, served)
+    for router in _ROUTERS:
+        app.router.routes.extend(router.routes)
+    if metrics_page is not None:
+        app.state.metrics, app.state.rendering = metrics_page, anyio.Lock()
+        app.router.routes.extend(metrics.router.routes)
+    app.router.routes.append(page_route(lambda: app.openapi()))
+    answer_problems(app)
+    if isinstance(served, SeveralDatabases):
+        app.add_middleware(NamedPaths)
+    if not served.tokens.demanded:
+        app.add_middleware(OwnHost)
+    app.add_middleware(AccessLog)
+    app.openapi = cache(lambda: document_of(app, (*_ROUTERS, metrics.router)))  # type: ignore[method-assign]
+    return app
+
+
+def _keep(app: FastAPI, served: OneDatabase | SeveralDatabases) -> None:
+    """Have the application hold what its routes and its doors ask for by ``app.state``."""
     app.state.served = served
     app.state.service = served.service if isinstance(served, OneDatabase) else None
     app.state.meter = Meter(served.settings.rate_limit_per_second)
@@ -61,17 +80,3 @@ def app_of(served: OneDatabase | SeveralDatabases, metrics_page: ScrapedPage | N
     apart = served.apart if isinstance(served, SeveralDatabases) else {}
     app.state.readiness = {name: Readiness(one.is_ready) for name, one in [(None, served), *apart.items()]}
     app.state.bodies = BodyReader(served.settings)
-    for router in _ROUTERS:
-        app.router.routes.extend(router.routes)
-    if metrics_page is not None:
-        app.state.metrics, app.state.rendering = metrics_page, anyio.Lock()
-        app.router.routes.extend(metrics.router.routes)
-    app.router.routes.append(page_route(lambda: app.openapi()))
-    answer_problems(app)
-    if apart:
-        app.add_middleware(NamedPaths)
-    if not served.tokens.demanded:
-        app.add_middleware(OwnHost)
-    app.add_middleware(AccessLog)
-    app.openapi = cache(lambda: document_of(app, (*_ROUTERS, metrics.router)))  # type: ignore[method-assign]
-    return app

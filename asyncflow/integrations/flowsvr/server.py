@@ -82,7 +82,7 @@ def serve(app: FastAPI, host: str, port: int, is_stopping: Callable[[], bool] = 
     ``is_stopping`` tells of a signal that came before. SIGHUP has the tokens read anew.
     """
     served: OneDatabase | SeveralDatabases = app.state.served
-    settings, tokens = served.settings, served.tokens
+    settings = served.settings
     databases = len(served.apart) if isinstance(served, SeveralDatabases) else 1
     most, backlog = connections_of(settings, resource.getrlimit(resource.RLIMIT_NOFILE)[0], databases)
     config = uvicorn.Config(
@@ -111,13 +111,17 @@ def serve(app: FastAPI, host: str, port: int, is_stopping: Callable[[], bool] = 
     signal.signal(signal.SIGHUP, server.hear_hangup)
     if is_stopping() or stops:
         return True
+    _warn_of_strangers(served.tokens, host)
+    server.run()
+    return bool(server.started or stops)
+
+
+def _warn_of_strangers(tokens: Tokens, host: str) -> None:
     if tokens.demanded and not is_loopback(host):
         _LOG.warning("tokens travel to %s without encryption, for all on the way to read; put TLS in front of it", host)
     for token in tokens.known_by_network():
         where = ", ".join(map(str, token.networks))
         _LOG.warning("whoever asks /v1 from %s is %r (%s) without a token", where, token.name, ", ".join(token.roles))
-    server.run()
-    return bool(server.started or stops)
 
 
 def connections_of(settings: ServiceSettings, files: int, databases: int = 1) -> tuple[int, int]:

@@ -8,11 +8,10 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-import anyio
 from anyio.to_thread import run_sync
 from sqlalchemy import Connection, Engine, Row
 
-from asyncflow.errors import ForkedError, ServiceBusyError
+from asyncflow.errors import ForkedError
 from asyncflow.event_log import LoggedHooks
 from asyncflow.events import Hook, Hooks, RowsLocked
 from asyncflow.integrations.flowsvr.catalogue import Catalogue
@@ -20,26 +19,22 @@ from asyncflow.integrations.flowsvr.creation import Creation
 from asyncflow.integrations.flowsvr.databases import RequestDatabases
 from asyncflow.integrations.flowsvr.door.tokens import Token, Tokens
 from asyncflow.integrations.flowsvr.handover import Handover, Opening
+from asyncflow.integrations.flowsvr.served_database import ServedDatabase
 from asyncflow.integrations.flowsvr.settings import DESTINATION, ServiceSettings
 from asyncflow.integrations.flowsvr.waiting_holds import WaitingHolds
 from asyncflow.outbox import Call, Outbox
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.dedupe import Enqueued
-from asyncflow.outbox.lines.connecting import connected
-from asyncflow.outbox.lines.limits import LIMITS
 from asyncflow.outbox.look_up.settled_rows import SettledRows
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.charts.chart_writer import ChartWriter
 from asyncflow.scheduler.charts.minute_counts import MinuteCounts
-from asyncflow.scheduler.cluster.shard_count import record_shard_count, require_shard_count
 from asyncflow.scheduler.configuration.configurations import Configurations
 from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.connections.engine_check import require_engine
 from asyncflow.scheduler.loops.loop import Loop
 from asyncflow.scheduler.operator.by_hand.option_changes import OptionChanges
 from asyncflow.scheduler.operator.dead_letters import DeadLetters
 from asyncflow.scheduler.operator.task_view import TaskView
-from asyncflow.scheduler.table.table_check import require_tables
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome, SettledClaim
 from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim, RenewedClaims
@@ -49,7 +44,6 @@ from asyncflow.scheduler.worker.rescuing.monitor import Monitor, Wards
 from asyncflow.scheduler.worker.rescuing.rescue import Untimely
 
 T = TypeVar("T")
-_READY_SECONDS = 2.0
 LEASE_REST = 5.0  # seconds that a claim by the original names outlives max_processing_time, for the answer to arrive
 
 
@@ -91,23 +85,20 @@ class TaskService:
         self.dead_letters = DeadLetters(engine, outbox, hooks=[self.hooks.emit])
         self.catalogue = Catalogue(self.configurations.handler_types, settings.type_refresh_seconds)
         self._opening = Opening(outbox.encryption, self.databases, self.claims, self.catalogue.type_of, self.hooks)
-        self._engine = engine
-        self._has_tables = False
-        self._is_recorded = False
+        self.database = ServedDatabase(engine, outbox, lambda connection: self.claims.heads(connection, ()))
         self._started_by: int | None = None
-        every_shard = range(outbox.shard_count)
-        self._monitor = Monitor(
-            outbox,
-            engine,
-            Wards(
-                shards=lambda: every_shard,
-                types=self.catalogue,
-                interval_seconds=settings.monitor_interval_seconds,
-                untimely=Untimely(outbox.tasks, self._longest_lease),
-            ),
-            self.hooks,
-        )
+        self._monitor = self._monitor_of(engine)
         self._monitor_loop = Loop("monitor", self._step, self.hooks, self._close)
+
+    def _monitor_of(self, engine: Engine) -> Monitor:
+        every_shard = range(self.outbox.shard_count)
+        wards = Wards(
+            shards=lambda: every_shard,
+            types=self.catalogue,
+            interval_seconds=self.settings.monitor_interval_seconds,
+            untimely=Untimely(self.outbox.tasks, self._longest_lease),
+        )
+        return Monitor(self.outbox, engine, wards, self.hooks)
 
     def start(self) -> None:
         """Start the monitor; raises ForkedError if the parent of this process has started it."""
@@ -129,14 +120,6 @@ class TaskService:
                 await run_sync(self._monitor_loop.stop, self.settings.stop_timeout_seconds)
             finally:
                 self.databases.close()
-
-    async def is_ready(self) -> None:
-        """Raise what keeps the service from serving, such as TablesMissingError or what the database raises."""
-        try:
-            with anyio.fail_after(_READY_SECONDS):
-                await run_sync(self._require_database, abandon_on_cancel=True)
-        except TimeoutError:
-            raise ServiceBusyError(f"the database did not answer within {_READY_SECONDS:g} seconds") from None
 
     async def call(self, work: Callable[[], T]) -> T:
         """Run what makes transactions of its own on another thread; raises as ``RequestDatabases.run`` does."""
@@ -177,8 +160,8 @@ class TaskService:
 
         Raises UnknownTaskTypeError, or ShardCountMismatchError: no scheduler would find what is written.
         """
-        if not self._is_recorded:
-            await self.call(self._record_shards)
+        if not self.database.is_recorded:
+            await self.call(self.database.record)
         if name not in self.catalogue or self.catalogue.is_stale:
             await self.call(self.catalogue.refresh)
         return self.catalogue.require(name, caller.may_use)
@@ -242,7 +225,7 @@ class TaskService:
         lost = [one.held.id for one in settled if one.verdict is None]
         return settled, self.view.states(connection, lost) if lost else {}
 
-    # -- the monitor and the check -----------------------------------------------------------------------
+    # -- the monitor -------------------------------------------------------------------------
 
     def _step(self) -> float:
         self.catalogue.refresh_if_stale()
@@ -259,20 +242,3 @@ class TaskService:
         """Return how long a claim may last that anybody can hold here, in seconds."""
         by_types = (kind.max_processing_time_seconds + LEASE_REST for kind in self.catalogue.values())
         return max([self.settings.max_lease_seconds, *by_types])
-
-    def _require_tables(self) -> None:
-        require_engine(self._engine, self.outbox)
-        require_tables(self._engine, self.outbox)
-        require_shard_count(self._engine, self.outbox)
-        self._has_tables = True
-
-    def _record_shards(self) -> None:
-        self._require_tables()
-        record_shard_count(self._engine, self.outbox)  # of a scheduler that comes later, and would read others
-        self._is_recorded = True
-
-    def _require_database(self) -> None:
-        if not self._has_tables:
-            self._require_tables()
-        with connected(self._engine, LIMITS) as connection:
-            self.claims.heads(connection, ())

@@ -71,7 +71,7 @@ class OneDatabase:
 
     async def is_ready(self) -> None:
         """Raise what keeps it from serving."""
-        await self.service.is_ready()
+        await self.service.database.is_ready()
 
     async def call(self, work: Callable[[], T]) -> T:
         """Run ``work`` on another thread."""

@@ -89,7 +89,7 @@ class SeveralDatabases:
 
     async def is_ready(self) -> None:
         """Raise what keeps the first from serving if none serves."""
-        answers = await self._asking.each({name: its.is_ready() for name, its in self._services.items()})
+        answers = await self._asking.each({name: its.database.is_ready() for name, its in self._services.items()})
         answers.require_one()
 
     async def call(self, work: Callable[[], T]) -> T:

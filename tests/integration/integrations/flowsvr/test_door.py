@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from asyncflow import Outbox
 from asyncflow.integrations.flowsvr import ServiceSettings, Tokens, make_app
 from asyncflow.integrations.flowsvr.routes import readiness
-from asyncflow.integrations.flowsvr.service import TaskService
+from asyncflow.integrations.flowsvr.served_database import ServedDatabase
 from tests.integration.integrations.flowsvr.conftest import SECRETS, Service
 
 Make = Callable[..., Service]
@@ -439,14 +439,14 @@ async def test_missing_tables_make_the_service_not_ready(sqlite_engine: Any) -> 
 async def test_whoever_asks_for_readiness_in_one_second_has_one_answer_of_one_look(
     alone: Make, has_tables: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks, service = list[TaskService](), alone()
-    require = TaskService._require_database
+    looks, service = list[ServedDatabase](), alone()
+    require = ServedDatabase.require
 
-    def look(one: TaskService) -> None:
+    def look(one: ServedDatabase) -> None:
         looks.append(one)
         require(one)
 
-    monkeypatch.setattr(TaskService, "_require_database", look)
+    monkeypatch.setattr(ServedDatabase, "require", look)
     monkeypatch.setattr(readiness, "_KEPT_SECONDS", 60.0)
     if not has_tables:
         service.application.outbox.tasks.metadata.drop_all(service.application.engine)

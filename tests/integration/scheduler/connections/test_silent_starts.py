@@ -63,7 +63,7 @@ def starts(url: str) -> dict[str, Callable[[], object]]:
         "tables": lambda: require_tables(engine(), outbox),
         "shard count": lambda: require_shard_count(engine(), outbox),
         "recorded shard count": lambda: recorded_shard_count(engine(), outbox),
-        "readiness": lambda: make_app(engine(), outbox, TOKENS).state.service._require_database(),
+        "readiness": lambda: make_app(engine(), outbox, TOKENS).state.service.database.require(),
         "dead letters": lambda: DeadLetters(engine(), outbox).list(),
         "configurations": lambda: Configurations(engine(), outbox).all(),
         "audit": lambda: Audit(engine(), outbox).entries(),
