@@ -9,8 +9,8 @@ from heapq import heappop, heappush
 
 from asyncflow.consuming.delivered import Delivered
 
-_Line = tuple[str, bytes]  # topic and key
-_Attempts = OrderedDict[tuple[str, str], Counter[str]]  # by topic and message id: the place may be of one delivery only
+_TopicAndKey = tuple[str, bytes]  # topic and key
+_CountsByMessage = OrderedDict[tuple[str, str], Counter[str]]  # by topic and id: the place may be of one delivery
 MOST_COUNTED = 20_000  # messages: twice of what one client may hold
 
 
@@ -20,14 +20,14 @@ class Window:
     A message that waits for another attempt lets those of its topic and key wait behind it, and all others go on.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, attempts: _Attempts | None = None) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, attempts: _CountsByMessage | None = None) -> None:
         self._clock = clock
         self._held: dict[str, Delivered] = {}  # by place
         self._ready: deque[Delivered] = deque()
         self._waiting: list[tuple[float, int, Delivered]] = []  # a heap, by when they are due
         self._waits = 0
-        self._lines: dict[_Line, deque[Delivered]] = {}  # who waits behind one that waits
-        self._attempts: _Attempts = OrderedDict() if attempts is None else attempts
+        self._lines: dict[_TopicAndKey, deque[Delivered]] = {}  # who waits behind one that waits
+        self._attempts: _CountsByMessage = OrderedDict() if attempts is None else attempts
 
     def __len__(self) -> int:
         return len(self._held)
@@ -97,5 +97,5 @@ def _counted(delivery: Delivered) -> tuple[str, str]:
     return delivery.topic, delivery.id
 
 
-def _line_of(delivery: Delivered) -> _Line | None:
+def _line_of(delivery: Delivered) -> _TopicAndKey | None:
     return None if delivery.key is None else (delivery.topic, delivery.key)

@@ -17,7 +17,7 @@ from asyncflow.outbox.message import CONTENT_TYPE
 from asyncflow.outbox.payload import encode_argument
 from asyncflow.outbox.task import headers_of
 from asyncflow.testing import queries
-from asyncflow.testing.outboxes import Kind, kind_of, outbox_of
+from asyncflow.testing.outboxes import DeclaredType, kind_of, outbox_of
 from asyncflow.testing.sessions import in_session
 from asyncflow.text import shown
 
@@ -149,7 +149,7 @@ def _as_json(value: Any) -> Any:
         return value
 
 
-def _told(kind: Kind, expected: Mapping[str, Any], waiting: list[EnqueuedTask]) -> str:
+def _told(kind: DeclaredType, expected: Mapping[str, Any], waiting: list[EnqueuedTask]) -> str:
     wanted = ", ".join(f"{name}={shown(value)}" for name, value in expected.items())
     others = "".join(f"\n  {one}" for one in waiting) or "\n  (none)"
     return f"no task {kind.name}({wanted}) is enqueued; these are:{others}"

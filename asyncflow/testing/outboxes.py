@@ -10,7 +10,7 @@ from asyncflow.outbox.living import outboxes
 from asyncflow.outbox.task_function import TaskFunction
 from asyncflow.text import shown
 
-Kind = HandlerType | MessageType
+DeclaredType = HandlerType | MessageType
 
 
 def outbox_of(task: Any, given: Outbox | None) -> Outbox:
@@ -29,7 +29,7 @@ def outbox_of(task: Any, given: Outbox | None) -> Outbox:
     return _only(declaring, f"{shown(task)} is declared by")
 
 
-def kind_of(outbox: Outbox, task: Any) -> Kind:
+def kind_of(outbox: Outbox, task: Any) -> DeclaredType:
     """Return the type of that name, handler or declaration; raises UnknownTaskTypeError."""
     if isinstance(task, str) and task in outbox.task_types:
         return outbox.task_types[task]
@@ -39,7 +39,7 @@ def kind_of(outbox: Outbox, task: Any) -> Kind:
 def _declares(outbox: Outbox, task: Any) -> bool:
     if isinstance(task, str):
         return task in outbox.task_types or task in outbox.handler_types
-    kinds: list[Kind] = [*outbox.task_types.values(), *outbox.handler_types.values()]
+    kinds: list[DeclaredType] = [*outbox.task_types.values(), *outbox.handler_types.values()]
     return any(kind is task or (isinstance(kind, HandlerType) and kind.is_handled_by(task)) for kind in kinds)
 
 

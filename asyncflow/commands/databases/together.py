@@ -19,11 +19,11 @@ from asyncflow.commands.terminal.as_json import as_json
 from asyncflow.errors import AsyncflowError, OptionError, TaskNotFoundError
 from asyncflow.text import on_one_line
 
-Tell = Callable[[Exception], str]
+ToldError = Callable[[Exception], str]
 _FAILED = 1
 
 
-def run(options: argparse.Namespace, told: Tell) -> int:
+def run(options: argparse.Namespace, told: ToldError) -> int:
     """Run the command; on each database where there are several, none is named, and it only looks.
 
     Returns the greatest exit code. ``told`` says in a line what an error is. With ``--json`` there is one object, of
@@ -56,7 +56,7 @@ def _command(options: argparse.Namespace) -> int:
 class _Together:
     """Run one command on one database after the other; made for one command, used by its thread."""
 
-    def __init__(self, options: argparse.Namespace, told: Tell) -> None:
+    def __init__(self, options: argparse.Namespace, told: ToldError) -> None:
         self._options = options
         self._told = told
         self._is_json = bool(getattr(options, "json", False))

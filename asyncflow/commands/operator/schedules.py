@@ -18,7 +18,7 @@ from asyncflow.scheduler.operator.schedules import Schedules
 _HEADINGS = ("JOB", "ITEMS", "STATE", "CRON", "CHANGED (UTC)")
 _PERIODIC_HEADINGS = ("PERIODIC TASK", "CRON", "ZONE", "NEXT DUE (UTC)", "LAST DUE (UTC)", "LATE")
 _TIME = "%Y-%m-%d %H:%M:%S"
-Run = Callable[[argparse.Namespace], int]
+RunVerb = Callable[[argparse.Namespace], int]
 
 
 def add_to(commands: Any) -> None:
@@ -46,7 +46,7 @@ def add_to(commands: Any) -> None:
     add_json_option(periodic)
 
 
-def _added(within: Any, name: str, text: str, run: Run) -> argparse.ArgumentParser:
+def _added(within: Any, name: str, text: str, run: RunVerb) -> argparse.ArgumentParser:
     sub: argparse.ArgumentParser = within.add_parser(name, help=text)
     add_database_options(sub)
     sub.set_defaults(command=run)

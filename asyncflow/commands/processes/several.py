@@ -10,7 +10,7 @@ from asyncflow.commands.processes.sibling import Sibling, this_sibling
 from asyncflow.commands.processes.supervisor import Supervisor
 from asyncflow.commands.stop_signals import StopSignals
 
-Body = Callable[[StopSignals, Sibling | None], int]
+ProcessBody = Callable[[StopSignals, Sibling | None], int]
 
 
 def add_processes_option(sub: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_processes_option(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def run_command(options: argparse.Namespace, body: Body, told: Callable[[Sibling], str] = lambda _: "") -> int:
+def run_command(options: argparse.Namespace, body: ProcessBody, told: Callable[[Sibling], str] = lambda _: "") -> int:
     """Show the log, and run ``body`` until a signal, or so many processes whose body it is; return the exit code.
 
     ``body`` is given the signals and, in one of several processes, which it is; ``told`` is what their parent tells of

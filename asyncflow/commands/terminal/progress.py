@@ -11,11 +11,11 @@ from typing import Any
 from asyncflow.integrations.terminal import rich_module
 
 _TOLD_SECONDS = 5.0  # between two lines, without the extra
-Tell = Callable[[int], None]
+TellProgress = Callable[[int], None]
 
 
 @contextmanager
-def progress(what: str, total: int | None = None) -> Iterator[Tell]:
+def progress(what: str, total: int | None = None) -> Iterator[TellProgress]:
     """Give what is to be told how much of ``total`` is done; it shows that on standard error, if that is a terminal.
 
     With the extra ``cli`` as a bar that moves, without it a line now and then.
@@ -31,7 +31,7 @@ def progress(what: str, total: int | None = None) -> Iterator[Tell]:
 
 
 @contextmanager
-def _bar(module: Any, what: str, total: int | None) -> Iterator[Tell]:
+def _bar(module: Any, what: str, total: int | None) -> Iterator[TellProgress]:
     columns = (
         module.TextColumn("{task.completed:,} {task.description}"),
         module.BarColumn(),

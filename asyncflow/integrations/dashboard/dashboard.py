@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Engine
 from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
 
 from asyncflow.errors import OptionError
 from asyncflow.integrations.dashboard.answers import Answers
@@ -24,9 +25,6 @@ from asyncflow.scheduler.diagnosis.kept_look import KeptLook
 from asyncflow.text import shown
 
 _ASSETS = "static"  # the path of its files
-_Scope = MutableMapping[str, Any]
-_Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-_Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Dashboard:
@@ -66,7 +64,7 @@ class Dashboard:
         of_all = desk_of(next(iter(several.values()), engine))
         self._answers = Answers(of_all, guard, sessions, settings, overview(looks) if looks else None)
 
-    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; of a connection of another kind, end it."""
         if scope["type"] == "lifespan":
             await _live(receive, send)
@@ -88,7 +86,7 @@ def _require_engine(engine: Any) -> None:
         raise OptionError(f"engine is {shown(engine)}; give an Engine (of an AsyncEngine, its sync_engine)")
 
 
-async def _live(receive: _Receive, send: _Send) -> None:
+async def _live(receive: Receive, send: Send) -> None:
     """Say that there is nothing to start and nothing to stop."""
     while True:
         message = await receive()

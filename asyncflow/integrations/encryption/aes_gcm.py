@@ -10,7 +10,7 @@ from typing import Literal
 
 from asyncflow.errors import EncryptionError, OptionError, PayloadAlteredError
 from asyncflow.integrations.encryption.extras import aead
-from asyncflow.integrations.encryption.keys import KeyRing, Keys
+from asyncflow.integrations.encryption.keys import GivenKeys, KeyRing
 from asyncflow.outbox.encryption.hook import EncryptedPayload, PayloadFacts
 from asyncflow.text import shown
 
@@ -34,7 +34,7 @@ class AesGcm:
 
     def __init__(
         self,
-        keys: Keys,
+        keys: GivenKeys,
         current: str | Callable[[PayloadFacts], str],
         *,
         messages: Literal["at_rest", "end_to_end"] = "at_rest",

@@ -12,7 +12,7 @@ from asyncflow.errors import EncryptionError, KeyGoneError, OptionError
 from asyncflow.text import a_type_of
 
 KEY_BYTES = 32
-Keys = Mapping[str, "bytes | str"] | Callable[[str], "bytes | str | None"]
+GivenKeys = Mapping[str, "bytes | str"] | Callable[[str], "bytes | str | None"]
 _WANTED = "give 32 bytes, or their base64, as make_key() returns them"
 
 
@@ -26,7 +26,7 @@ class KeyRing:
 
     __slots__ = ("_keys",)
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: GivenKeys) -> None:
         """Raise OptionError, which shows no key."""
         if not isinstance(keys, Mapping) and not callable(keys):
             raise OptionError(f"keys is {a_type_of(keys)}; give a mapping of names to keys, or a function")

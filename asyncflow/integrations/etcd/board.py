@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 from asyncflow.integrations.etcd import questions
 from asyncflow.integrations.etcd.extras import etcd3gw
 from asyncflow.integrations.etcd.members import Members
-from asyncflow.integrations.etcd.questions import Question
+from asyncflow.integrations.etcd.questions import EtcdQuestion
 from asyncflow.scheduler.cluster.signs.board import HeldItems, Sign, held_of, held_text
 
 # Of a job, so that no transaction has more operations than etcd allows (128).
@@ -94,7 +94,7 @@ class EtcdBoard:
             self._lease = client.lease(ttl=self._lease_seconds).id
         return self._lease
 
-    def _questions(self, job: str, instance: str, wanted: _Put) -> Iterator[Question]:
+    def _questions(self, job: str, instance: str, wanted: _Put) -> Iterator[EtcdQuestion]:
         if self._put.get(job) != wanted:
             yield questions.putting(self._key(job, "held", instance), wanted.held)
             yield questions.putting(self._key(job, "signs", instance), "", wanted.lease)

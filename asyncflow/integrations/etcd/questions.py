@@ -5,26 +5,26 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import Any
 
-Question = dict[str, Any]
+EtcdQuestion = dict[str, Any]
 
 
-def putting(key: str, text: str, lease: int | None = None) -> Question:
+def putting(key: str, text: str, lease: int | None = None) -> EtcdQuestion:
     """Write a key; one of a lease ends with it."""
     its_lease = {} if lease is None else {"lease": lease}
     return {"request_put": {"key": _as_sent(key), "value": _as_sent(text), **its_lease}}
 
 
-def reading_below(prefix: str) -> Question:
+def reading_below(prefix: str) -> EtcdQuestion:
     """Read all keys that begin so; ``prefix`` ends with '/'."""
     return {"request_range": {"key": _as_sent(prefix), "range_end": _as_sent(prefix[:-1] + chr(ord("/") + 1))}}
 
 
-def deleting(key: str) -> Question:
+def deleting(key: str) -> EtcdQuestion:
     """Delete a key, if it is there."""
     return {"request_delete_range": {"key": _as_sent(key)}}
 
 
-def asked(client: Any, questions: list[Question]) -> list[dict[str, str]]:
+def asked(client: Any, questions: list[EtcdQuestion]) -> list[dict[str, str]]:
     """Ask all in one transaction; return what each that reads was answered, texts by their keys."""
     answer = client.transaction({"compare": [], "success": questions, "failure": []})
     ranges = [one["response_range"] for one in answer.get("responses", ()) if "response_range" in one]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.options import field_names, require_number, require_whole, settings_of
+from asyncflow.scheduler.settings import OnSuccess
 
 DESTINATION = "flowsvr"  # under which events tell of what a service does
-OnSuccess = Literal["keep", "delete"]
 _DAY = 86400.0
 
 

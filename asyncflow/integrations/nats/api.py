@@ -13,7 +13,7 @@ from asyncflow.errors import UnreachableError
 from asyncflow.integrations.nats.outcomes import EXISTS, describe_error, read
 from asyncflow.scheduler.publishing.sessions.texts import one_line
 
-Answer = dict[str, Any]
+ApiAnswer = dict[str, Any]
 
 
 class JetStreamApi:
@@ -40,9 +40,9 @@ class JetStreamApi:
             self._asked[subject].cancel()
         return True
 
-    async def streams_of(self, subjects: Iterable[str], seconds: float) -> dict[str, Answer | None]:
+    async def streams_of(self, subjects: Iterable[str], seconds: float) -> dict[str, ApiAnswer | None]:
         """Ask which streams take each of the subjects; None for no answer in time."""
-        found: dict[str, Answer | None] = {}
+        found: dict[str, ApiAnswer | None] = {}
         for subject in subjects:
             found[subject] = await self._ask("STREAM.NAMES", {"subject": subject}, seconds)
             if found[subject] is None:
@@ -59,7 +59,7 @@ class JetStreamApi:
         if error and error.get("err_code") != EXISTS:
             raise UnreachableError(one_line(failed, describe_error(error)))
 
-    async def _ask(self, what: str, question: Mapping[str, Any], seconds: float) -> Answer | None:
+    async def _ask(self, what: str, question: Mapping[str, Any], seconds: float) -> ApiAnswer | None:
         """Return the answer, which may be an error; None if there is none in time, or it may not be asked."""
         subject = f"{self._prefix}.{what}"
         small = subject.lower()

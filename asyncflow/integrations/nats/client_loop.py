@@ -13,7 +13,7 @@ from asyncflow.scheduler.loops.threads import DaemonExecutor
 # So many turns take in what has come, up to the end of the connection, and close its socket.
 TURNS_TO_HEAR = 12
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 
 class NatsLoop(asyncio.SelectorEventLoop):
@@ -51,7 +51,7 @@ class NatsLoop(asyncio.SelectorEventLoop):
         """End the thread that looked a name up, as soon as it is idle."""
         self._look_ups.shutdown()
 
-    def run(self, work: Coroutine[Any, Any, Result], deadline: float) -> Result:
+    def run(self, work: Coroutine[Any, Any, T], deadline: float) -> T:
         """Return what it returns; raise TimeoutError, and leave it, where that is not by ``deadline`` (monotonic)."""
         task = self.create_task(work)
         self._run(asyncio.wait({task}, timeout=max(0.0, deadline - monotonic())))

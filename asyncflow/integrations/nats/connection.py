@@ -11,7 +11,7 @@ from typing import Any
 
 from asyncflow.errors import UnreachableError
 from asyncflow.integrations.nats.acks import Acks
-from asyncflow.integrations.nats.api import Answer, JetStreamApi
+from asyncflow.integrations.nats.api import ApiAnswer, JetStreamApi
 from asyncflow.integrations.nats.client_loop import NatsLoop
 from asyncflow.integrations.nats.messages import NatsMessage
 from asyncflow.integrations.nats.outcomes import (
@@ -193,7 +193,7 @@ class NatsConnection:
             **{place: self._lack(one, streams[one], is_unheard=False) for place, one in silent.items()},
         }
 
-    def _lack(self, subject: str, answer: Answer | None, *, is_unheard: bool) -> Outcome:
+    def _lack(self, subject: str, answer: ApiAnswer | None, *, is_unheard: bool) -> Outcome:
         if self._api.may_look:
             return judge_lack(subject, answer, is_unheard=is_unheard)
         return judge_unknown_lack(subject) if is_unheard else Unavailable("no acknowledgement in time")

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from asyncflow.integrations.webhooks.doubts import Doubts
-from asyncflow.integrations.webhooks.outcomes import Away, Doubtful, Judged, judge, judge_error
+from asyncflow.integrations.webhooks.outcomes import Away, Doubtful, JudgedAnswer, judge, judge_error
 from asyncflow.integrations.webhooks.posts import Post
 from asyncflow.integrations.webhooks.receivers import Receiver
 from asyncflow.integrations.webhooks.retry_after import seconds_asked
@@ -107,7 +107,7 @@ class Courier:
             judged = judge_error(self._library, error, post.address.host)
         return self._resolved(post, judged, receiver, began)
 
-    async def _exchange(self, post: Post) -> Judged:
+    async def _exchange(self, post: Post) -> JudgedAnswer:
         request = self._library.Request(
             "POST",
             post.address.url,
@@ -127,7 +127,7 @@ class Courier:
                 await response.aclose()
         return judge(response.status_code, post.address.host, asked, self._settings.retried_statuses)
 
-    def _resolved(self, post: Post, judged: Judged, receiver: Receiver, began: float) -> Outcome:
+    def _resolved(self, post: Post, judged: JudgedAnswer, receiver: Receiver, began: float) -> Outcome:
         """Return the outcome, and know of the receiver what it tells."""
         url, outcome = post.address.url, judged
         if isinstance(outcome, Doubtful):

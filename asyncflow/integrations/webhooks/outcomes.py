@@ -29,10 +29,10 @@ class Away(NamedTuple):
     error: str
 
 
-Judged = Outcome | Doubtful | Away
+JudgedAnswer = Outcome | Doubtful | Away
 
 
-def judge(status: int, host: str, after_seconds: float, retried: frozenset[int]) -> Judged:
+def judge(status: int, host: str, after_seconds: float, retried: frozenset[int]) -> JudgedAnswer:
     """Return what a status means; ``after_seconds`` are those that the receiver asks for, 0 for none."""
     told = f"{host} answered {_named(status)}"
     if 200 <= status < 300:
@@ -50,7 +50,7 @@ def judge(status: int, host: str, after_seconds: float, retried: frozenset[int])
     return Rejected(told)
 
 
-def judge_error(library: ModuleType, error: Exception, host: str) -> Judged:
+def judge_error(library: ModuleType, error: Exception, host: str) -> JudgedAnswer:
     """Return what an error of the client means; its text holds no URL."""
     told = one_line(host, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
     if isinstance(error, (library.ConnectError, library.ConnectTimeout, library.PoolTimeout, library.ProxyError)):

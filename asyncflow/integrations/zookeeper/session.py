@@ -22,8 +22,8 @@ _GIVEN_UP = ("AUTH_FAILED", "CLOSED")
 # Who is back must not be waited for by a minute, which is kazoo's default.
 _RETRY = {"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": 1.0}
 
-Client = Any
-Question = Callable[[Client], Any]  # asks at once, and returns where the answer will be
+LibraryClient = Any
+ZooKeeperQuestion = Callable[[LibraryClient], Any]  # asks at once, and returns where the answer will be
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class EnsembleSession:
         self.limits = limits
         self._hosts = hosts
         self._options = options
-        self._client: Client = None
+        self._client: LibraryClient = None
         self._begun_at = 0.0
         self._lock = threading.Lock()
         leave_at_fork(self)
@@ -105,7 +105,7 @@ class EnsembleSession:
             client.remove_listener(self._tell)
             _end_beside(client).join(_END_SECONDS)
 
-    def answers(self, questions: Iterable[Question]) -> list[Any]:
+    def answers(self, questions: Iterable[ZooKeeperQuestion]) -> list[Any]:
         """Ask all at once; return the answers in order, an error of a node in place of its answer.
 
         Raises RegistryAwayError when the last has not come within ``answer_seconds``.
@@ -126,7 +126,7 @@ class EnsembleSession:
                 raise RegistryAwayError(f"ZooKeeper at {self._hosts} failed: {error!r}") from error
         return answers
 
-    def _begun(self) -> Client:
+    def _begun(self) -> LibraryClient:
         client = kazoo().client.KazooClient(
             self._hosts,
             timeout=self.limits.session_seconds,
@@ -139,7 +139,7 @@ class EnsembleSession:
         client.start_async()
         return client
 
-    def _has_given_up(self, client: Client) -> bool:
+    def _has_given_up(self, client: LibraryClient) -> bool:
         """Tell whether its thread has ended: by a log-in that was refused, or by an error of its own."""
         is_old = time.monotonic() - self._begun_at > self.limits.connect_seconds
         return is_old and client.client_state in _GIVEN_UP
@@ -154,13 +154,13 @@ class EnsembleSession:
             LOGGER.info("connected to ZooKeeper at %s", self._hosts)
 
 
-def _end_beside(client: Client) -> threading.Thread:
+def _end_beside(client: LibraryClient) -> threading.Thread:
     thread = threading.Thread(target=_end, args=(client,), name="asyncflow-zookeeper-end", daemon=True)
     thread.start()
     return thread
 
 
-def _end(client: Client) -> None:
+def _end(client: LibraryClient) -> None:
     try:
         client.stop()
         client.close()

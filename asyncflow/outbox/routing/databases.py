@@ -11,7 +11,7 @@ from asyncflow.outbox.routing.slots import SLOTS, owner_of, slot_of
 from asyncflow.text import shown
 
 DatabaseT = TypeVar("DatabaseT")
-Key: TypeAlias = str | int
+RoutingKey: TypeAlias = str | int
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _GIVE_NAMES = "give letters, digits, '_', '-' and '.', at most 63 of them, such as 'db0'"
 
@@ -40,11 +40,11 @@ class Databases(Mapping[str, DatabaseT], Generic[DatabaseT]):
     def __len__(self) -> int:
         return len(self._databases)
 
-    def of(self, key: Key) -> DatabaseT:
+    def of(self, key: RoutingKey) -> DatabaseT:
         """Return the database of a key; raises what ``name_of`` raises."""
         return self._databases[self.name_of(key)]
 
-    def name_of(self, key: Key) -> str:
+    def name_of(self, key: RoutingKey) -> str:
         """Return the name of a key's database; a whole number is as its decimal text.
 
         Raises OptionError for a key that is neither text nor a number, or UnknownDatabaseError if ``by`` names none.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.routing.databases import Databases, Key
+from asyncflow.outbox.routing.databases import Databases, RoutingKey
 from asyncflow.text import shown
 
 
@@ -35,7 +35,7 @@ class Routing:
             )
         return own
 
-    def route(self, key: Key) -> Any:
+    def route(self, key: RoutingKey) -> Any:
         """Return the database in which the rows and tasks of ``key`` lie: what Databases has under its name.
 
         Raises OptionError without databases or for a key that is no text and no whole number, UnknownDatabaseError.

@@ -29,7 +29,6 @@ from asyncflow.scheduler.heads.lookout import Lookout
 from asyncflow.scheduler.heads.queries import Head
 
 T = TypeVar("T")
-_Row = Row[Any]
 
 
 class DatabaseRegistry:
@@ -163,10 +162,10 @@ class DatabaseRegistry:
         with self._looking:
             self._looks.close()
 
-    def _view(self, job: str, rows: list[_Row], asked_at: float) -> View:
+    def _view(self, job: str, rows: list[Row[Any]], asked_at: float) -> View:
         return self._views.view(job, rows, asked_at, is_member=bool(self._memberships.get(job)))
 
-    def _compare_clocks(self, asked_at: float, rows: list[_Row]) -> None:
+    def _compare_clocks(self, asked_at: float, rows: list[Row[Any]]) -> None:
         for row in rows:
             if row.ends_at is not None and row.seconds_left is not None:
                 self.clock_gap.take_in(asked_at, float(row.ends_at) - float(row.seconds_left))

@@ -12,7 +12,7 @@ from asyncflow.scheduler.heads.queries import Head, read_heads_behind
 
 MOST_LANES = 1024  # of a look: at all there are, or at one part
 
-Run = Callable[[Callable[[Connection], Any]], Any]  # runs something in a transaction, and returns what it returns
+RunWithin = Callable[[Callable[[Connection], Any]], Any]  # runs something in a transaction, and returns what it returns
 
 
 class Part(NamedTuple):
@@ -35,7 +35,7 @@ class HeadParts:
     A part is all there are, unless these are too many: then it is what some types have, in the order of the index.
     """
 
-    def __init__(self, run: Run, tasks: Table, status: Status, shard_count: int) -> None:
+    def __init__(self, run: RunWithin, tasks: Table, status: Status, shard_count: int) -> None:
         self._run = run
         self._tasks = tasks
         self._status = status

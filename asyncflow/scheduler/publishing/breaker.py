@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half-open"
-Tell = Callable[[str, float, str], None]
+TellChange = Callable[[str, float, str], None]
 
 
 class Breaker:
@@ -21,7 +21,7 @@ class Breaker:
 
     def __init__(
         self,
-        tell: Tell,
+        tell: TellChange,
         pause_seconds: float,
         longest_seconds: float,
         clock: Callable[[], float] = time.monotonic,

@@ -27,7 +27,7 @@ from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.publishing.waves import NO_LEASE, LaterWaves, Waves
 from asyncflow.text import shown, told
 
-Prepared = Record | Outcome
+RecordOrOutcome = Record | Outcome
 
 _NOTHING_BUT_RECORDS = {Record}
 _MOST_TURN_SECONDS = 5.0  # that are waited while others publish: then the shards are let go, and fetched anew
@@ -83,7 +83,7 @@ class Delivery:
 
     # -- preparing ---------------------------------------------------------------------------------------
 
-    def _prepare(self, tasks: Sequence[Task]) -> Sequence[Prepared]:
+    def _prepare(self, tasks: Sequence[Task]) -> Sequence[RecordOrOutcome]:
         """Wrap each task into its record, or tell why there is none."""
         types = set(map(_type_of, tasks))
         if len(types) == 1:
@@ -91,12 +91,12 @@ class Delivery:
         places: dict[str, list[int]] = {name: [] for name in types}
         for place, task in enumerate(tasks):
             places[task.task_type].append(place)
-        prepared: dict[int, Prepared] = {}
+        prepared: dict[int, RecordOrOutcome] = {}
         for name, its in places.items():
             prepared |= zip(its, self._prepare_type(name, [tasks[place] for place in its]), strict=True)
         return [prepared[place] for place in range(len(tasks))]
 
-    def _prepare_type(self, name: str, tasks: Sequence[Task]) -> Sequence[Prepared]:
+    def _prepare_type(self, name: str, tasks: Sequence[Task]) -> Sequence[RecordOrOutcome]:
         if self._types[name].builder is not None:
             return self._build(name, tasks)  # one call for all of a type
         if are_plain(tasks) and not (self._encrypts and self._ciphers.goes_encrypted(self._types[name])):
@@ -104,25 +104,25 @@ class Delivery:
                 return self._envelope(name).wrap_plain(tasks)
         return list(map(self._wrapped, tasks))
 
-    def _build(self, name: str, tasks: Sequence[Task]) -> list[Prepared]:
+    def _build(self, name: str, tasks: Sequence[Task]) -> list[RecordOrOutcome]:
         payloads = build(self._site, self._types[name], tasks)
         return [
             self._wrap_body(task, *payload) if isinstance(payload, Body) else payload
             for task, payload in zip(tasks, payloads, strict=True)
         ]
 
-    def _wrapped(self, task: Task) -> Prepared:
+    def _wrapped(self, task: Task) -> RecordOrOutcome:
         if task.payload is None:
             return Retry(f"there is no builder for {task.task_type!r} in this process, and no payload")
         return self._wrap_body(task, task.payload)
 
-    def _wrap_body(self, task: Task, payload: bytes, content_type: str = JSON) -> Prepared:
+    def _wrap_body(self, task: Task, payload: bytes, content_type: str = JSON) -> RecordOrOutcome:
         if not self._encrypts and ALGORITHM not in (task.headers_json or ""):
             return self._wrap(task, payload, content_type)
         sent = self._ciphers.as_sent(task, self._types[task.task_type], payload)
         return self._wrap(sent, sent.payload or b"", content_type) if isinstance(sent, Task) else sent
 
-    def _wrap(self, task: Task, payload: bytes, content_type: str = JSON) -> Prepared:
+    def _wrap(self, task: Task, payload: bytes, content_type: str = JSON) -> RecordOrOutcome:
         try:
             return self._envelope(task.task_type).wrap(task, payload, content_type)
         except Exception as error:  # noqa: BLE001 - a row that somebody spoilt must not hold up the others
@@ -135,7 +135,7 @@ class Delivery:
 
     # -- publishing --------------------------------------------------------------------------------------
 
-    def _publish_wave(self, prepared: Sequence[Prepared], lasts: Callable[[], bool]) -> Sequence[Outcome]:
+    def _publish_wave(self, prepared: Sequence[RecordOrOutcome], lasts: Callable[[], bool]) -> Sequence[Outcome]:
         if set(map(type, prepared)) == _NOTHING_BUT_RECORDS:
             return self._publish_in_turn(cast(Sequence[Record], prepared), lasts)
         records = [record for record in prepared if isinstance(record, Record)]

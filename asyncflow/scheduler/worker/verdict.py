@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from asyncflow.errors import KeyGoneError, PayloadAlteredError
@@ -57,7 +57,8 @@ GIVEN_BACK = Verdict(Status.PENDING, 0.0, "given back: the worker stops", is_spe
 UNANSWERED = Verdict(Status.PENDING, 0.0, "given back: the answer to its claim was lost", is_spent=False)
 NOT_TAKEN = Verdict(Status.PENDING, 0.0, "given back: the worker could not take it into its hands", is_spent=False)
 
-OUTCOMES = {
+OutcomeName = Literal["success", "retry", "not_done", "failed", "cancelled", "given_back"]
+OUTCOMES: dict[str, tuple[Status, bool]] = {
     "success": (Status.SUCCESS, True),
     "retry": (Status.PENDING, True),
     "not_done": (Status.PENDING, False),
@@ -66,7 +67,7 @@ OUTCOMES = {
     "cancelled": (Status.CANCELLED, True),
 }  # by name: what becomes of the task, and whether the attempt counts
 
-_LAST = {Status.SUCCESS: "success", Status.FAILED: "failed", Status.CANCELLED: "cancelled"}
+_LAST: dict[Status, OutcomeName] = {Status.SUCCESS: "success", Status.FAILED: "failed", Status.CANCELLED: "cancelled"}
 
 
 class Spent(NamedTuple):
@@ -112,7 +113,7 @@ def judged(outcome: str, delay_seconds: float | None, error: str, kind: TaskType
     return Verdict(status, (delay_seconds or 0.0) if status is Status.PENDING else 0.0, short_error(error), counts)
 
 
-def outcome_named(verdict: Verdict) -> tuple[str, float | None]:
+def outcome_named(verdict: Verdict) -> tuple[OutcomeName, float | None]:
     """Return a verdict as the name of an outcome, with its delay, for those who apply the type's policy themselves."""
     if verdict.by_policy:
         return "retry", None

@@ -18,7 +18,7 @@ from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_source import ClaimSource, Written
 from asyncflow.scheduler.worker.verdict import Verdict
 
-Judged = tuple[Claim, Verdict]
+JudgedClaim = tuple[Claim, Verdict]
 
 
 class _WrittenVerdicts(NamedTuple):
@@ -38,9 +38,9 @@ class VerdictWriter:
     def __init__(self, source: ClaimSource, hooks: Hooks, destination: str) -> None:
         self._source = source
         self._events = SettledEvents(hooks, destination)
-        self._judged: list[Judged] = []
+        self._judged: list[JudgedClaim] = []
         self._second_writer: SecondWriter[_WrittenVerdicts] = SecondWriter(destination, hooks)
-        self._judged_by_second: list[Judged] = []  # those that the second writer writes
+        self._judged_by_second: list[JudgedClaim] = []  # those that the second writer writes
 
     def __bool__(self) -> bool:
         return bool(self._judged or self._second_writer)
@@ -77,7 +77,7 @@ class VerdictWriter:
         if settled is not None:
             self._take_in(settled)
 
-    def _settle(self, judged: Sequence[Judged], *, by_second: bool) -> _WrittenVerdicts:
+    def _settle(self, judged: Sequence[JudgedClaim], *, by_second: bool) -> _WrittenVerdicts:
         began = time.perf_counter()
         return _WrittenVerdicts(self._source.settle(judged, by_second=by_second), time.perf_counter() - began)
 

@@ -16,8 +16,8 @@ from asyncflow.integrations.dashboard.door.users_file import UsersFile
 from asyncflow.text import shown
 
 COOKIE = "asyncflow_session"
-Asked = Callable[[Request], "Person | Awaitable[Person | None] | None"]
-Users = UsersFile | Asked | None
+PersonOf = Callable[[Request], "Person | Awaitable[Person | None] | None"]
+Users = UsersFile | PersonOf | None
 
 
 class Visitor(NamedTuple):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from asyncflow.scheduler.worker.verdict import OutcomeName
 from asyncflow.text import shown
-
-OutcomeName = Literal["success", "retry", "not_done", "failed", "cancelled", "given_back"]
-
 
 NO_RESULT: Any = object()
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 import orjson
 
-from asyncflow.integrations.flowsvr.client.answers import NO_RESULT, Outcome, OutcomeName, Settled
+from asyncflow.integrations.flowsvr.client.answers import NO_RESULT, Outcome, Settled
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_source import Written
@@ -18,8 +17,7 @@ def outcome_of(claim: Claim, verdict: Verdict) -> Outcome:
     """Return a verdict as the service takes it, which applies the type's policy itself."""
     name, delay = outcome_named(verdict)
     result = NO_RESULT if claim.result is None else orjson.Fragment(claim.result.text)
-    its_name = cast(OutcomeName, name)
-    return Outcome(claim.task.id, claim.token, its_name, delay, f"{verdict.error}{verdict.frames}" or None, result)
+    return Outcome(claim.task.id, claim.token, name, delay, f"{verdict.error}{verdict.frames}" or None, result)
 
 
 def written_of(claim: Claim, verdict: Verdict, result: Settled | None) -> Written:

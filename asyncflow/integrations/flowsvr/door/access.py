@@ -132,6 +132,6 @@ def roles_of(dependant: Dependant) -> frozenset[str] | None:
 
 Anyone = Annotated[Token, Depends(_caller(CALLING_ROLES))]
 Producer = Annotated[Token, Depends(_caller(frozenset({"producer"})))]
-Worker = Annotated[Token, Depends(_caller(frozenset({"worker"})))]
+WorkerCaller = Annotated[Token, Depends(_caller(frozenset({"worker"})))]
 Admin = Annotated[Token, Depends(_caller(frozenset({"admin"})))]
 Metrics = Annotated[Token, Depends(_caller(frozenset({"metrics"})))]

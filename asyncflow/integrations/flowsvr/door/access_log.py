@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asyncflow.integrations.flowsvr.door.problems import one_line
 from asyncflow.integrations.flowsvr.together.named_paths import parted
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _LOG = logging.getLogger("asyncflow.flowsvr")
 _QUIET = ("/healthz", "/readyz", "/metrics", "/v2/tasks/hold", "/v2/tasks/renew", "/v2/tasks/set")
@@ -28,7 +23,7 @@ class AccessLog:
     what the service is at fault for has lines of its own.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,7 +33,7 @@ class AccessLog:
             return
         began, status = time.perf_counter(), [_AT_FAULT]
 
-        async def send_noting(message: MutableMapping[str, Any]) -> None:
+        async def send_noting(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status[0] = message["status"]
             await send(message)

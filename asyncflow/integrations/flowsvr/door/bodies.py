@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
@@ -19,6 +19,7 @@ from asyncflow.scheduler.table.claim_owner import HEARD
 from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome
 from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
 from asyncflow.scheduler.worker.leaving.results import Result
+from asyncflow.scheduler.worker.verdict import OutcomeName
 
 # What every database keeps exactly, as ``asyncflow.text`` has it: no control characters, no spaces around.
 PLAIN = r"^[^\s\x00-\x1f]([^\x00-\x1f]*[^\s\x00-\x1f])?$"
@@ -54,10 +55,9 @@ def _written_moment(given: Any) -> Any:
     raise ValueError("give a moment such as 2030-01-31T12:00:00Z")
 
 
-Moment = Annotated[datetime, BeforeValidator(_written_moment)]
+WrittenMoment = Annotated[datetime, BeforeValidator(_written_moment)]
 Delay = Annotated[float, Field(strict=True, ge=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False)]
-Lease = Annotated[float, Field(strict=True, ge=0.1, allow_inf_nan=False)]
-OutcomeName = Literal["success", "retry", "not_done", "failed", "cancelled", "given_back"]
+LeaseSeconds = Annotated[float, Field(strict=True, ge=0.1, allow_inf_nan=False)]
 
 
 _MOST_ITEMS = 10_000  # of a list or a table, counted before any of them is looked at
@@ -102,7 +102,7 @@ class NewTask(RequestBody):
     key: Key | None = Field(None, description="business key, for look-up")
     priority: Annotated[Whole, Field(ge=0, le=MAX_PRIORITY)] = Field(0, description="seconds by which it goes ahead")
     delay_seconds: Delay = Field(0, description="not started before that")
-    run_at: Moment | None = Field(None, description="not started before that moment; in place of a delay")
+    run_at: WrittenMoment | None = Field(None, description="not started before that moment; in place of a delay")
     headers: Headers | None = Field(None, description="kept with the task")
     max_retries: Annotated[Whole, Field(ge=0, le=MAX_RETRIES)] | None = Field(
         None, description="attempts after the first; by default those of the type"
@@ -147,15 +147,15 @@ def _few(given: Any) -> Any:
     return given
 
 
-Limits = Annotated[dict[TypeName, Annotated[Whole, Field(ge=1)]], BeforeValidator(_few)]
+LimitsOfTypes = Annotated[dict[TypeName, Annotated[Whole, Field(ge=1)]], BeforeValidator(_few)]
 
 
 class HoldTasks(RequestBody):
     """Ask for due tasks, of each type up to a number."""
 
     worker: WorkerName
-    limits: Limits = Field(min_length=1, max_length=_MOST_TYPES)
-    lease_seconds: Lease | None = None
+    limits: LimitsOfTypes = Field(min_length=1, max_length=_MOST_TYPES)
+    lease_seconds: LeaseSeconds | None = None
     wait_seconds: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 0
 
 
@@ -174,7 +174,7 @@ class RenewClaims(RequestBody):
     """Let claims last for another lease."""
 
     claims: list[ClaimName] = Field(min_length=1, fail_fast=True)
-    lease_seconds: Lease | None = None
+    lease_seconds: LeaseSeconds | None = None
 
 
 class OneOutcome(RequestBody):
@@ -210,4 +210,4 @@ class WriteCheckpoint(RequestBody):
     token: UUID
     stage: Stage
     context: Any = None
-    lease_seconds: Lease | None = None
+    lease_seconds: LeaseSeconds | None = None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from asyncflow.integrations.flowsvr.door.access_log import App, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from asyncflow.integrations.flowsvr.door.problems import problem
 from asyncflow.networks import is_loopback
 
@@ -16,7 +17,7 @@ from asyncflow.networks import is_loopback
 class OwnHost:
     """Refuse requests to another host's name, or from a page of another host, by 403."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -43,7 +43,7 @@ class BodyReader:
         """Give the request with its whole body, which counts until the end; raises Problem 400, 408, 413 or 503."""
         kept = _Kept(self, caller)
         try:
-            yield _Whole(request, await self._read(request, kept), self._parsing)
+            yield _WholeBody(request, await self._read(request, kept), self._parsing)
         finally:
             kept.release()
 
@@ -116,7 +116,7 @@ class _Kept:
             self._reader.give_back(self._caller, self._count)
 
 
-class _Whole(Request):
+class _WholeBody(Request):
     """Be a request whose body is there; a large one is parsed alone, and others have their turn before the next."""
 
     def __init__(self, request: Request, body: bytes, parsing: asyncio.Semaphore) -> None:

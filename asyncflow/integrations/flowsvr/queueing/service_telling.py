@@ -9,11 +9,12 @@ from typing import cast
 import orjson
 
 from asyncflow.errors import ServiceRefusedError, TaskServiceError, UnreachableError
-from asyncflow.integrations.flowsvr.client.answers import NO_RESULT, Outcome, OutcomeName
+from asyncflow.integrations.flowsvr.client.answers import NO_RESULT, Outcome
 from asyncflow.integrations.flowsvr.client.client import TaskServiceClient
 from asyncflow.scheduler.queues.notes import ClaimNote, Reached, read_note
 from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome
 from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
+from asyncflow.scheduler.worker.verdict import OutcomeName
 
 _LOG = logging.getLogger("asyncflow.flowsvr")
 _UNAUTHORIZED = (401, 403)

@@ -16,7 +16,7 @@ from asyncflow.integrations.flowsvr.door.checks import require_few
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 from asyncflow.integrations.flowsvr.routes.answers import LetterList, LettersChanged, WholeTask
-from asyncflow.integrations.flowsvr.routes.tasks import CursorQuery, KeyQuery, TaskId, TypeQuery
+from asyncflow.integrations.flowsvr.routes.tasks import CursorQuery, IdPath, KeyQuery, TypeQuery
 from asyncflow.integrations.flowsvr.service import TaskService
 from asyncflow.integrations.flowsvr.wire import whole_json
 from asyncflow.outbox.status import Status
@@ -80,7 +80,7 @@ async def list_dead_letters(
 
 
 @router.get("/{task_id:uuid}", response_model=WholeTask, responses=responses(404))
-async def get_dead_letter(task_id: TaskId, service: Service, _: Admin) -> Response:
+async def get_dead_letter(task_id: IdPath, service: Service, _: Admin) -> Response:
     """Return one dead letter whole."""
     row = await service.databases.run(partial(service.view.one, task_id=task_id))
     if row is None or row.status != Status.FAILED:

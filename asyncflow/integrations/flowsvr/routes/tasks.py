@@ -32,7 +32,7 @@ _STATUS_SCHEMAS: list[Any] = [  # apart, for members of an enum must differ by m
     {"type": "string", "enum": STATUSES},
     {"type": "string", "pattern": f"^({'|'.join(map(str.lower, STATUSES))})$"},
 ]
-TaskId = Annotated[UUID, Path(description="of the task, as its creation told")]
+IdPath = Annotated[UUID, Path(description="of the task, as its creation told")]
 TypeQuery = Annotated[str | None, Query(min_length=1, max_length=TASK_TYPE_LENGTH, pattern=PLAIN)]
 KeyQuery = Annotated[str | None, Query(min_length=1, max_length=KEY_LENGTH, pattern=PLAIN)]
 CursorQuery = Annotated[str | None, Query(min_length=1, max_length=2000, description="the next of the page before")]
@@ -74,7 +74,7 @@ async def create_tasks(body: CreateTasks, served: Served, token: Producer) -> Re
 
 
 @router.get("/v2/tasks/{task_id:uuid}", response_model=WholeTask, responses=responses(404))
-async def get_task(task_id: TaskId, served: Served, token: Anyone) -> Response:
+async def get_task(task_id: IdPath, served: Served, token: Anyone) -> Response:
     """Return one task whole; the header ``Age`` tells how many seconds ago, if it was kept."""
     row, age_seconds = await served.look_up(task_id)
     if row is None or not token.may_use(row.task_type):

@@ -12,7 +12,7 @@ from sqlalchemy import Row
 from starlette.responses import Response
 
 from asyncflow.errors import ClaimLostError, InvalidStageError
-from asyncflow.integrations.flowsvr.door.access import Served, Worker, require_type
+from asyncflow.integrations.flowsvr.door.access import Served, WorkerCaller, require_type
 from asyncflow.integrations.flowsvr.door.bodies import HoldTasks, OneOutcome, RenewClaims, SetTasks, WriteCheckpoint
 from asyncflow.integrations.flowsvr.door.checks import (
     lease_of,
@@ -32,7 +32,7 @@ from asyncflow.integrations.flowsvr.routes.answers import (
     OutcomesWritten,
     OutcomeWritten,
 )
-from asyncflow.integrations.flowsvr.routes.tasks import TaskId
+from asyncflow.integrations.flowsvr.routes.tasks import IdPath
 from asyncflow.integrations.flowsvr.together.one_database import OneDatabase
 from asyncflow.integrations.flowsvr.together.several_databases import SeveralDatabases
 from asyncflow.integrations.flowsvr.wire import claim_json, lying_in, state_json
@@ -47,7 +47,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["work"])
 
 
 @router.post("/v2/tasks/hold", response_model=GivenTasks, responses=responses())
-async def hold_tasks(body: HoldTasks, request: Request, served: Served, token: Worker) -> Response:
+async def hold_tasks(body: HoldTasks, request: Request, served: Served, token: WorkerCaller) -> Response:
     """Claim due tasks for this worker alone, of all databases; wait for some if there are none."""
     for name in body.limits:
         require_type(token, name, "limits")
@@ -75,7 +75,7 @@ async def hold_tasks(body: HoldTasks, request: Request, served: Served, token: W
 
 
 @router.post("/v2/tasks/renew", response_model=ClaimsRenewed, responses=responses())
-async def renew_claims(body: RenewClaims, served: Served, token: Worker) -> Response:
+async def renew_claims(body: RenewClaims, served: Served, token: WorkerCaller) -> Response:
     """Let claims last for another lease; name those that are lost, and those that somebody else has locked."""
     require_few("claims", body.claims, served.settings.max_batch)
     require_once("claims", [claim.id for claim in body.claims])
@@ -87,7 +87,7 @@ async def renew_claims(body: RenewClaims, served: Served, token: Worker) -> Resp
 
 
 @router.post("/v2/tasks/set", response_model=OutcomesWritten, responses=responses())
-async def set_tasks(body: SetTasks, served: Served, token: Worker) -> Response:
+async def set_tasks(body: SetTasks, served: Served, token: WorkerCaller) -> Response:
     """Write what became of tasks, in one transaction; those whose claim is lost are left as they are.
 
     So are those that somebody else has ``locked``; these are to be set again. Of several databases each has its own
@@ -100,7 +100,7 @@ async def set_tasks(body: SetTasks, served: Served, token: Worker) -> Response:
 
 
 @router.put("/v2/tasks/{task_id:uuid}/outcome", response_model=OutcomeWritten, responses=responses(404, 409))
-async def set_task(task_id: TaskId, body: OneOutcome, served: Served, token: Worker) -> Response:
+async def set_task(task_id: IdPath, body: OneOutcome, served: Served, token: WorkerCaller) -> Response:
     """Write what became of one task; 409 with its current state if the claim is lost, 503 if its row is locked."""
     (settled,), states = await served.settle([body.told(task_id)], token)
     require_unlocked(settled)
@@ -110,7 +110,7 @@ async def set_task(task_id: TaskId, body: OneOutcome, served: Served, token: Wor
 
 
 @router.put("/v2/tasks/{task_id:uuid}/checkpoint", response_model=CheckpointWritten, responses=responses(404, 409))
-async def write_checkpoint(task_id: TaskId, body: WriteCheckpoint, served: Served, token: Worker) -> Response:
+async def write_checkpoint(task_id: IdPath, body: WriteCheckpoint, served: Served, token: WorkerCaller) -> Response:
     """Write how far the work has come; 409 with the current state if the claim is lost."""
     stage = stage_of(body.stage)
     lease = None if body.lease_seconds is None else lease_of(body.lease_seconds, served.settings)

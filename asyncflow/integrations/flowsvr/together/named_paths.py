@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-Scope = MutableMapping[str, Any]
-App = Callable[[Scope, Any, Any], Awaitable[None]]
 DATABASE = "asyncflow.database"  # of a request's scope: the name that its path has
 _PREFIX = "/databases/"
 
@@ -22,10 +19,10 @@ def parted(path: str) -> tuple[str | None, str]:
 class NamedPaths:
     """Let each route be asked of one database, too, by its name before the path."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
             name, path = parted(scope["path"])

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row
 from starlette.responses import Response
 
 from asyncflow.errors import ClaimLostError, InvalidTaskTypeError
-from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Producer, Service, Worker, require_type
+from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Producer, Service, WorkerCaller, require_type
 from asyncflow.integrations.flowsvr.door.bodies import PLAIN
 from asyncflow.integrations.flowsvr.door.checks import require_unlocked
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
@@ -93,7 +93,7 @@ async def create_task(body: CreateOriginalTask, service: Service, token: Produce
 
 
 @router.post("/hold_tasks", response_model=OriginalTasks, responses=responses())
-async def hold_tasks(body: HoldOriginalTasks, service: Service, token: Worker) -> Response:
+async def hold_tasks(body: HoldOriginalTasks, service: Service, token: WorkerCaller) -> Response:
     """Claim due tasks of one type, for as long as its ``max_processing_time``."""
     require_type(token, body.task_type)
     kind = await service.require(body.task_type, token)
@@ -112,7 +112,7 @@ async def hold_tasks(body: HoldOriginalTasks, service: Service, token: Worker) -
 
 
 @router.post("/set_task", response_model=OriginalAnswer, responses=responses(409))
-async def set_task(body: SetTask, service: Service, token: Worker) -> Response:
+async def set_task(body: SetTask, service: Service, token: WorkerCaller) -> Response:
     """Write the stage, the context and the outcome of a held task; 409 if its claim is lost."""
     data = body.task_data
     held = held_of(data.task_id)

@@ -20,7 +20,7 @@ RECONNECT_WITHIN_SECONDS = 1.0
 LOOK_EVERY_SECONDS = 0.1
 PURGED_WITHIN_SECONDS = 2.0
 
-Note = Callable[[Any, Any], None]
+OnDelivery = Callable[[Any, Any], None]
 
 
 class ConfluentSession:
@@ -36,7 +36,7 @@ class ConfluentSession:
         self.is_spent = False
         self._library = library
         self._findings: list[Judgement] = []
-        self._notes: list[Note] = []
+        self._notes: list[OnDelivery] = []
         self._verdict: Outcome | None = None
         self._trouble = ""
         self._down_at: float | None = None
@@ -87,7 +87,7 @@ class ConfluentSession:
             except self._library.KafkaException as error:
                 note(error.args[0], None)
 
-    def _wait_for_room(self, record: Record, note: Note, deadline: float) -> None:
+    def _wait_for_room(self, record: Record, note: OnDelivery, deadline: float) -> None:
         """Let reports through until the client's queue takes the record, or nothing is to be hoped for."""
         while not self._is_hopeless(deadline):
             self._serve(self._client.poll, LOOK_EVERY_SECONDS)

@@ -25,7 +25,7 @@ _PING_SECONDS = 10  # a server that is silent for three of them is gone
 _SIGNS = 3  # of life, within the time after which one is dead
 _END_WITHIN_SECONDS = 10.0
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 
 class NatsClient:
@@ -80,7 +80,7 @@ class NatsClient:
     def _is_lost(self) -> bool:
         return bool(self._client.is_closed) or self._loop.is_cut
 
-    def _run(self, work: Coroutine[Any, Any, Result], seconds: float) -> Result:
+    def _run(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
         future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, max(0.0, seconds)), self._loop)
         try:
             return future.result()

@@ -10,7 +10,7 @@ from typing import Any
 
 from asyncflow.consuming.delivered import Delivered
 from asyncflow.errors import UnreachableError
-from asyncflow.integrations.redis.consuming.group import COMMANDS, Command, Entry, Group, entries_of, entries_read
+from asyncflow.integrations.redis.consuming.group import COMMANDS, Entry, Group, GroupCommand, entries_of, entries_read
 from asyncflow.integrations.redis.consuming.in_hand import InHand
 from asyncflow.integrations.redis.entries import HEADER, KEY, VALUE
 from asyncflow.integrations.redis.outcomes import describe
@@ -135,7 +135,7 @@ class RedisClient:
             if "BUSYGROUP" not in str(error):  # the group is there
                 raise
 
-    def _ask(self, command: Command) -> Any:
+    def _ask(self, command: GroupCommand) -> Any:
         try:
             return self._client.execute_command(*command)
         except (self._library.RedisError, OSError) as error:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 GIVEN_BACK = "given-back"  # the member of the group that holds what others may take at once
 COMMANDS = ("XREADGROUP", "XAUTOCLAIM", "XCLAIM", "XPENDING")  # whose answers are read here
-Command = list[str | int]
+GroupCommand = list[str | int]
 
 
 class Entry(NamedTuple):
@@ -31,43 +31,43 @@ class Group(NamedTuple):
         """Return after how long without a sign of life a member's entries are for others."""
         return int(self.dead_after_seconds * 1000)
 
-    def create(self, stream: str) -> Command:
+    def create(self, stream: str) -> GroupCommand:
         """Return what makes the group, at the earliest entry, and, if it may, the stream where there is none."""
-        made: Command = ["MKSTREAM"] if self.creates_streams else []
+        made: GroupCommand = ["MKSTREAM"] if self.creates_streams else []
         return ["XGROUP", "CREATE", stream, self.name, "0", *made]
 
-    def read(self, streams: Iterable[str], count: int, milliseconds: int) -> Command:
+    def read(self, streams: Iterable[str], count: int, milliseconds: int) -> GroupCommand:
         """Return what reads entries that no member has had."""
         names = list(streams)
-        which: Command = ["GROUP", self.name, self.member, "COUNT", count, "BLOCK", milliseconds]
+        which: GroupCommand = ["GROUP", self.name, self.member, "COUNT", count, "BLOCK", milliseconds]
         return ["XREADGROUP", *which, "STREAMS", *names, *[">"] * len(names)]
 
-    def read_again(self, stream: str, after: str, count: int) -> Command:
+    def read_again(self, stream: str, after: str, count: int) -> GroupCommand:
         """Return what reads entries that this member holds."""
         return ["XREADGROUP", "GROUP", self.name, self.member, "COUNT", count, "STREAMS", stream, after]
 
-    def take_over(self, stream: str, cursor: str, count: int) -> Command:
+    def take_over(self, stream: str, cursor: str, count: int) -> GroupCommand:
         """Return what makes entries this member's that dead ones held."""
         least = self.dead_after_milliseconds
         return ["XAUTOCLAIM", stream, self.name, self.member, least, cursor, "COUNT", count]
 
-    def keep(self, stream: str, ids: Iterable[str]) -> Command:
+    def keep(self, stream: str, ids: Iterable[str]) -> GroupCommand:
         """Return what gives a sign of life for entries."""
         return ["XCLAIM", stream, self.name, self.member, 0, *ids, "JUSTID"]
 
-    def give_back(self, stream: str, ids: Iterable[str]) -> Command:
+    def give_back(self, stream: str, ids: Iterable[str]) -> GroupCommand:
         """Return what lets others take entries at once."""
         return ["XCLAIM", stream, self.name, GIVEN_BACK, 0, *ids, "IDLE", self.dead_after_milliseconds, "JUSTID"]
 
-    def acknowledge(self, stream: str, id_: str) -> Command:
+    def acknowledge(self, stream: str, id_: str) -> GroupCommand:
         """Return what lets the group forget an entry."""
         return ["XACK", stream, self.name, id_]
 
-    def held(self, stream: str) -> Command:
+    def held(self, stream: str) -> GroupCommand:
         """Return what asks for one entry that this member holds."""
         return ["XPENDING", stream, self.name, "-", "+", 1, self.member]
 
-    def leave(self, stream: str) -> Command:
+    def leave(self, stream: str) -> GroupCommand:
         """Return what ends the membership; the group would forget entries that are still held."""
         return ["XGROUP", "DELCONSUMER", stream, self.name, self.member]
 

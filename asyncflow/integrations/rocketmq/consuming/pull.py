@@ -15,14 +15,14 @@ from asyncflow.scheduler.publishing.sessions.texts import one_line
 _ANSWER_WITHIN_SECONDS = 5.0  # beyond the wait
 NOTHING = "MESSAGE_NOT_FOUND"
 
-Receive = Callable[[str, int, float], Any]
+ReceiveSome = Callable[[str, int, float], Any]
 Heard = Callable[[Any], None]
 
 
 class TopicPull:
     """Ask for messages of one topic on a thread of its own, when the consumer's says so; ends with its client."""
 
-    def __init__(self, topic: str, receive: Receive, heard: Heard, failed: Callable[[BaseException], None]) -> None:
+    def __init__(self, topic: str, receive: ReceiveSome, heard: Heard, failed: Callable[[BaseException], None]) -> None:
         self._topic = topic
         self._receive = receive
         self._heard = heard

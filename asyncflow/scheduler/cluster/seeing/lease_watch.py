@@ -19,7 +19,7 @@ class Lease(NamedTuple):
     seconds_left: float  # by the database's clock
 
 
-class _Seen(NamedTuple):
+class _SeenLease(NamedTuple):
     ends_at: float | None
     held_until: float  # on the monotonic clock, as its owner may believe; the two others as others must
     until: float
@@ -39,7 +39,7 @@ class LeaseWatch:
         self._clock = clock
         self._doubt = doubt_seconds
         self._lock = threading.Lock()
-        self._seen: dict[str, dict[Leased, _Seen]] = {}  # by job
+        self._seen: dict[str, dict[Leased, _SeenLease]] = {}  # by job
 
     def seconds_left(self, job: str, leases: Iterable[Lease], asked_at: float | None = None) -> dict[Leased, float]:
         """Return how long each lease of a job lasts, 0 or less if it has run out; the others of it are forgotten.
@@ -68,7 +68,7 @@ class LeaseWatch:
         with self._lock:
             return {key: one.held_until - asked_at for key, one in self._seen.get(job, {}).items()}
 
-    def _look(self, known: _Seen | None, lease: Lease, now: float, asked_at: float) -> _Seen:
+    def _look(self, known: _SeenLease | None, lease: Lease, now: float, asked_at: float) -> _SeenLease:
         if known is not None and known.ends_at == lease.ends_at:
             return known
         left = certain = lease.seconds_left
@@ -77,4 +77,4 @@ class LeaseWatch:
             left, certain = min(left, length), min(max(left, self._doubt), length)
         # Who is known has renewed it a moment ago, and is counted as living for as long as there is doubt.
         is_over = known is None and left <= 0
-        return _Seen(lease.ends_at, asked_at + left, now + (left if is_over else certain), now + certain)
+        return _SeenLease(lease.ends_at, asked_at + left, now + (left if is_over else certain), now + certain)

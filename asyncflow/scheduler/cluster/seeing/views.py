@@ -13,7 +13,6 @@ from asyncflow.scheduler.cluster.rhythm import Rhythm
 from asyncflow.scheduler.cluster.seeing.lease_watch import Lease, LeaseWatch
 from asyncflow.scheduler.cluster.seeing.queries import MEMBER, SHARD
 
-_Row = Row[Any]
 _PART_OF_STALL = 1 / 3  # of a lease: what is left of one that is renewed in time
 
 
@@ -27,7 +26,7 @@ class Views:
         self._watch = LeaseWatch(rhythm.clock, doubt_seconds=rhythm.heartbeat_seconds + self._stall_seconds)
         self._silent: dict[str, frozenset[str]] = {}  # for so long that they may be forgotten; by job
 
-    def view(self, job: str, rows: Sequence[_Row], asked_at: float, *, is_member: bool) -> View:
+    def view(self, job: str, rows: Sequence[Row[Any]], asked_at: float, *, is_member: bool) -> View:
         """Return the view of a job whose rows were asked for then, on the rhythm's clock.
 
         ``is_member``: the instance takes part in it.
@@ -60,14 +59,14 @@ class Views:
         self._silent.clear()
 
 
-def _lease(row: _Row) -> Lease:
+def _lease(row: Row[Any]) -> Lease:
     ends_at, began_at = (None if moment is None else float(moment) for moment in (row.ends_at, row.began_at))
     return Lease(_leased(row), ends_at, began_at, float(row.seconds_left or 0.0))
 
 
-def _leased(row: _Row) -> tuple[object, ...]:
+def _leased(row: Row[Any]) -> tuple[object, ...]:
     return row.kind, row.shard, row.owner, row.epoch
 
 
-def _holding(row: _Row, seconds_left: float) -> Holding:
+def _holding(row: Row[Any], seconds_left: float) -> Holding:
     return Holding(row.owner, row.epoch, seconds_left, bool(row.disabled), bool(row.misfire), bool(row.running))

@@ -21,10 +21,10 @@ class Suspect(NamedTuple):
 
 
 Judgement = Outcome | Suspect
-Send = Callable[[Sequence[Record]], Sequence[Judgement]]
+SendBatch = Callable[[Sequence[Record]], Sequence[Judgement]]
 
 
-def deliver(batch: Sequence[Record], send: Send, deadline: float) -> list[Outcome]:
+def deliver(batch: Sequence[Record], send: SendBatch, deadline: float) -> list[Outcome]:
     """Send the batch, then its suspects in ever smaller parts, in order, until ``deadline`` (monotonic)."""
     judgements = send(batch)
     if judgements.count(SENT) == len(batch):

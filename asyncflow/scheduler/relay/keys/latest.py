@@ -14,7 +14,7 @@ from asyncflow.scheduler.publishing.publisher import Outcome
 from asyncflow.scheduler.relay.keys import queries
 from asyncflow.scheduler.relay.keys.parking_change import KeyPage
 
-Place = tuple[str, int, "str | None"]
+KeyInShard = tuple[str, int, "str | None"]
 
 
 @dataclass(slots=True)
@@ -104,7 +104,7 @@ class Latest:
         return task.task_type in self._types.coalescing and task.key is not None
 
 
-def _place_of(task: Task) -> Place:
+def _place_of(task: Task) -> KeyInShard:
     """Return the lane and the key of a task: in there rows are read in their order."""
     return task.task_type, task.shard, task.key
 

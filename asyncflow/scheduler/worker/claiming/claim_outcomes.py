@@ -14,7 +14,7 @@ from asyncflow.scheduler.worker.leaving.results import Result
 from asyncflow.scheduler.worker.verdict import Spent, Verdict, judged
 
 TypeOf = Callable[[str], TaskType]
-Rows = Mapping[bytes, Any]  # that are held, by the bytes of their ids
+HeldRows = Mapping[bytes, Any]  # that are held, by the bytes of their ids
 
 
 class ClaimOutcome(NamedTuple):
@@ -44,7 +44,7 @@ class SettledClaim(NamedTuple):
 
 def settled_claims(
     outcomes: Iterable[ClaimOutcome],
-    rows: Rows,
+    rows: HeldRows,
     locked: Container[HeldClaim],
     type_of: TypeOf,
     may_use: Callable[[str], bool],

@@ -27,7 +27,7 @@ from asyncflow.scheduler.worker.claiming import queries as claim_queries
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_rows import ClaimRows
 
-Wanted = Iterable[tuple[Sequence[Head], int]]  # groups of heads, each of one type, with the rows wanted of each
+WantedRows = Iterable[tuple[Sequence[Head], int]]  # groups of heads, each of one type, with the rows wanted of each
 _NONE: Mapping[Lane, int] = {}
 
 
@@ -68,7 +68,7 @@ class Claiming:
         self._moments: list[Moments] = []  # of the pages of the claim at hand
         self._locked: dict[Lane, int] = {}  # how many locked rows stood in the pages that were read last
 
-    def claim(self, connection: Connection, pages: Wanted, *, of_free: bool = False) -> list[Claim]:
+    def claim(self, connection: Connection, pages: WantedRows, *, of_free: bool = False) -> list[Claim]:
         """Claim up to a number of due rows of each group of heads; those that others took are left out.
 
         ``of_free``: of rows that nobody has locked.

@@ -26,7 +26,7 @@ from asyncflow.scheduler.table.row_locks import sort_out
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_rows import Checkpoint, ClaimRows, claim_lost
 from asyncflow.scheduler.worker.claiming.claim_source import Written
-from asyncflow.scheduler.worker.claiming.claiming import Claiming, Terms, Wanted
+from asyncflow.scheduler.worker.claiming.claiming import Claiming, Terms, WantedRows
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, UNANSWERED, Verdict
 
 
@@ -58,7 +58,7 @@ class Claims:
         """Read what is due, and where."""
         return self._database.run(partial(read_heads, tasks=self._tasks, status=Status.PENDING))
 
-    def claim(self, pages: Wanted) -> list[Claim]:
+    def claim(self, pages: WantedRows) -> list[Claim]:
         """Claim up to a number of due rows of each group of heads, and commit; those that others took are left out.
 
         When it raises, the claim may have happened: ``claim_left`` returns what was.
