@@ -26,7 +26,7 @@ from asyncflow.outbox.arguments.signature import SESSION
 from asyncflow.outbox.declarations.handler_type import function_of
 from asyncflow.outbox.declarations.option_types import HandlerOptions
 from asyncflow.outbox.task_function import Declare
-from asyncflow.outbox.transaction.engine_loops import is_ours, require_loop
+from asyncflow.outbox.transaction.engine_loops import is_ours, require_loop, running_loop
 from asyncflow.outbox.transaction.target import require_transactional
 from asyncflow.scheduler.connections.engine_check import require_connections_of_its_own
 from asyncflow.scheduler.connections.inherited_pools import adopt
@@ -132,7 +132,7 @@ class BaseConsumer(Startable):
         """Consume until ``stop`` is called, or this is cancelled; subscribers run on this loop. Raises ForkedError."""
         if not self._is_async:
             raise OptionError("the engine is no AsyncEngine: call consumer.run()")
-        self._begin(asyncio.get_running_loop())
+        self._begin(asyncio.getrunning_loop())
         await self._consume_async()
 
     def start(self) -> None:
@@ -156,7 +156,7 @@ class BaseConsumer(Startable):
             self._end_soon()
             if not self._started:
                 self._ended.set()
-        if self._loop is not None and _running_loop() is self._loop:
+        if self._loop is not None and running_loop() is self._loop:
             return self._ended.is_set()
         return self.wait(30.0 if timeout_seconds is None else timeout_seconds)
 
@@ -189,11 +189,11 @@ class BaseConsumer(Startable):
 
     async def _consume_beside(self) -> None:
         """Consume on a loop that gives way where the application's own comes to use the engine."""
-        is_ours(asyncio.get_running_loop())
+        is_ours(asyncio.getrunning_loop())
         await self._consume_async()
 
     async def _consume_async(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop = asyncio.getrunning_loop()
         effects = AsyncEffects(self._engine, self._outbox, self._inbox, self._loop)
         work = aside(lambda: self._run(effects))
         try:
@@ -232,10 +232,3 @@ class BaseConsumer(Startable):
     def _pause_seconds(self) -> float:
         """Return how long to wait after trouble of the broker's or of the database's."""
         return PAUSE_SECONDS
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

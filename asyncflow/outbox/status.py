@@ -13,3 +13,6 @@ class Status(IntEnum):
     SUCCESS = 2  # the broker acknowledged it, or its handler returned
     FAILED = 3  # a dead letter: it was rejected or its retries are spent
     CANCELLED = 4  # taken back on purpose
+
+
+UNSETTLED = (Status.PENDING, Status.PROCESSING)  # what is still to be done

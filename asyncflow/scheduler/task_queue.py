@@ -5,6 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
+MOST_CREDITS = 100_000
+
+
+class QueueNames(NamedTuple):
+    """Name what a broker has for a queue: one place for each task type, and one for what workers tell."""
+
+    namespace: str
+    queue: str
+
+    @property
+    def notes(self) -> str:
+        """Return the name of what workers tell."""
+        return f"{self.namespace}.{self.queue}.notes"
+
+    def letters(self, task_type: str) -> str:
+        """Return the name of a type's tasks."""
+        return f"{self.namespace}.{self.queue}.tasks.{task_type}"
+
 
 class Parcel(NamedTuple):
     """Hold a letter on its way to the broker: of which task type, and after how many seconds it is of no use."""

@@ -9,12 +9,12 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from sqlalchemy import URL, Engine, create_engine
 
 from asyncflow.errors import MissingExtraError, UnsupportedDatabaseError
+from asyncflow.scheduler.connections.sync_twin import POOL
 
 _DRIVERS = {"postgresql": ("psycopg", "psycopg2"), "mysql": ("pymysql", "MySQLdb")}  # that we like best first
 _NAMES = {"MySQLdb": "mysqldb"}
 # Of OPTIONS, what Django itself reads.
 _DJANGOS_OWN = {"isolation_level", "pool", "server_side_binding", "assume_role", "transaction_mode"}
-_POOL = {"pool_size": 10, "max_overflow": 50}  # the loops keep theirs
 
 
 def engine_of(using: str = DEFAULT_DB_ALIAS) -> Engine:
@@ -33,7 +33,7 @@ def engine_of(using: str = DEFAULT_DB_ALIAS) -> Engine:
     options = {name: value for name, value in settings["OPTIONS"].items() if name not in _DJANGOS_OWN}
     if django.vendor == "mysql":
         options.setdefault("charset", "utf8mb4")  # as Django does
-    return create_engine(_url_of(django.vendor, settings), connect_args=options, **_POOL)
+    return create_engine(_url_of(django.vendor, settings), connect_args=options, **POOL)
 
 
 def _url_of(vendor: str, settings: dict[str, Any]) -> URL:

@@ -10,28 +10,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from asyncflow.errors import UnreachableError
 from asyncflow.integrations.rabbitmq.outcomes import describe_error
-from asyncflow.scheduler.task_queue import Arrival, Handed, Parcel
+from asyncflow.scheduler.task_queue import Arrival, Handed, Parcel, QueueNames
 
 T = TypeVar("T")
 _PART_OF_LEASE = 0.9  # for which a letter is kept: what comes out has some of its claim left
 _KEPT = 2  # AMQP's delivery mode of what outlives a restart
 _PAUSES = (0.005, 0.05)  # between two looks into queues that were empty; doubles
-
-
-class QueueNames(NamedTuple):
-    """Name the broker's queues of one of ours."""
-
-    namespace: str
-    queue: str
-
-    @property
-    def notes(self) -> str:
-        """Return the queue of what workers tell."""
-        return f"{self.namespace}.{self.queue}.notes"
-
-    def letters(self, task_type: str) -> str:
-        """Return the queue of a type's tasks."""
-        return f"{self.namespace}.{self.queue}.tasks.{task_type}"
 
 
 class RabbitLine:

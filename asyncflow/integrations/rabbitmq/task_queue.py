@@ -7,7 +7,6 @@ from typing import Any
 from asyncflow.errors import OptionError
 from asyncflow.integrations.rabbitmq import extras
 from asyncflow.integrations.rabbitmq.queue_lines import (
-    QueueNames,
     RabbitCollecting,
     RabbitSending,
     RabbitTaking,
@@ -16,9 +15,9 @@ from asyncflow.integrations.rabbitmq.queue_lines import (
 from asyncflow.integrations.rabbitmq.servers import parameters_of
 from asyncflow.integrations.rabbitmq.settings import RabbitMQSettings
 from asyncflow.outbox.options import require_whole, settings_given
+from asyncflow.scheduler.task_queue import MOST_CREDITS, QueueNames
 from asyncflow.text import require_text
 
-MOST_CREDITS = 100_000
 LONGEST_NAMESPACE = 60  # a queue's name has 255 bytes
 
 

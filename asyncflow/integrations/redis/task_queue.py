@@ -9,9 +9,9 @@ from asyncflow.integrations.redis import extras
 from asyncflow.integrations.redis.queue_lines import RedisCollecting, RedisSending, RedisTaking, RedisTelling, Streams
 from asyncflow.integrations.redis.server import RedisServer
 from asyncflow.outbox.options import require_whole
+from asyncflow.scheduler.task_queue import MOST_CREDITS
 from asyncflow.text import require_text
 
-MOST_CREDITS = 100_000
 LONGEST_NAMESPACE = 255
 _TIMEOUT_SECONDS = 10.0
 

@@ -21,7 +21,7 @@ from asyncflow.outbox.lines.connecting import connected
 from asyncflow.outbox.lines.limits import Limits
 from asyncflow.outbox.options import require_seconds
 from asyncflow.outbox.rolling.shelf import Shelf
-from asyncflow.outbox.status import Status
+from asyncflow.outbox.status import UNSETTLED, Status
 from asyncflow.outbox.tables import RESULT_STAGE
 from asyncflow.outbox.transaction.reading import reader_of, reading
 from asyncflow.outbox.transaction.target import async_session_of, is_async
@@ -128,7 +128,7 @@ class Results:
         if row is None:
             return Gone()
         status = Status(row.status)
-        if status in (Status.PENDING, Status.PROCESSING):
+        if status in UNSETTLED:
             return Pending(status)
         if status is not Status.SUCCESS:
             return Failed((row.schedule_log or "").partition("\n")[0], status)

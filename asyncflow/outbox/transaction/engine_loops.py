@@ -52,14 +52,14 @@ def require_loop(pool: Any, loop: AbstractEventLoop | None, whose: str = "schedu
 
 
 def _connected(_: Any, record: Any) -> None:
-    loop = _running()
+    loop = running_loop()
     if loop is not None:
         record.info[_LOOP] = ref(loop)
 
 
 def _checked_out(connection: Any, record: Any, proxy: Any) -> None:
     pool = proxy._pool
-    loop = _running() if isinstance(pool, AsyncAdaptedQueuePool) else None
+    loop = running_loop() if isinstance(pool, AsyncAdaptedQueuePool) else None
     if loop is None:
         return
     home = _home_of(pool)
@@ -84,7 +84,7 @@ def _guard(pool: Any) -> None:
 
 
 def _connect(of: ReferenceType[Any], connect: Callable[[Any], Any]) -> Any:
-    pool, loop = of(), _running()
+    pool, loop = of(), running_loop()
     if loop is not None and loop in _ours and _home_of(pool) not in (None, loop):
         raise _refusal()
     return connect(pool)
@@ -116,10 +116,11 @@ def _home_of(pool: Any) -> AbstractEventLoop | None:
 def _another_runs(loop: AbstractEventLoop) -> bool:
     """Tell whether a loop that is not ours runs in this process; asked for a pool that is older than our watch."""
     loops = (one for one in gc.get_objects() if isinstance(one, AbstractEventLoop))
-    return any(one.is_running() for one in loops if one is not loop and one not in _ours)
+    return any(one.isrunning_loop() for one in loops if one is not loop and one not in _ours)
 
 
-def _running() -> AbstractEventLoop | None:
+def running_loop() -> AbstractEventLoop | None:
+    """Return the loop of this thread; None if none runs."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -13,13 +13,12 @@ from sqlalchemy import Connection, Table
 from asyncflow.errors import InvalidKeyError
 from asyncflow.outbox.dedupe import Enqueued, pages_of, sifted
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.outbox.status import Status
+from asyncflow.outbox.status import UNSETTLED, Status
 from asyncflow.outbox.tables import KEY_LENGTH
 from asyncflow.outbox.task import UNIQUE_KEY
 from asyncflow.outbox.unique import queries
 from asyncflow.text import require_text
 
-_LIVING = (Status.PENDING, Status.PROCESSING)
 _ENDED = (None, Status.SUCCESS, Status.CANCELLED)  # for good: a FAILED one may be replayed
 
 
@@ -120,4 +119,4 @@ class UniqueKeys:
         if not ids:
             return set()
         rows = connection.execute(queries.standing(self._tasks), {"its_ids": sorted(ids)})
-        return {row.id for row in rows if row.status in _LIVING}
+        return {row.id for row in rows if row.status in UNSETTLED}

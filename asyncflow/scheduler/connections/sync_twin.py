@@ -22,7 +22,7 @@ _DRIVERS = {
 }
 _EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 _ASYNCPGS_OWN = {"prepared_statement_cache_size", "prepared_statement_name_func"}
-_POOL = {"pool_size": 10, "max_overflow": 50}  # the loops keep theirs, and each transactional handler has one
+POOL = {"pool_size": 10, "max_overflow": 50}  # the loops keep theirs, and each transactional handler has one
 
 
 def sync_twin(engine: AsyncEngine) -> Engine:
@@ -65,7 +65,7 @@ def _options_of(url: URL) -> dict[str, Any]:
     """Return the options of the twin: with psycopg it prepares nothing, as poolers of transactions keep nothing."""
     if url.get_backend_name() == "sqlite":
         return {}
-    return {**_POOL, "connect_args": {"prepare_threshold": None}} if url.get_driver_name() == "psycopg" else _POOL
+    return {**POOL, "connect_args": {"prepare_threshold": None}} if url.get_driver_name() == "psycopg" else POOL
 
 
 def _query_of(url: URL) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from asyncflow.outbox.status import Status
+from asyncflow.outbox.status import UNSETTLED, Status
 from asyncflow.scheduler.heads.parts import MOST_LANES, Part
 from asyncflow.scheduler.heads.queries import Head
 from asyncflow.scheduler.heads.unknown_types import UnknownTypes
@@ -20,7 +20,6 @@ from asyncflow.scheduler.heads.unknown_types import UnknownTypes
 _IDLE_SECONDS = 0.6  # without work, before a loop rests
 _LONGEST_TICK_SECONDS = 5.0
 _MANY_FOR_SECONDS = 10.0  # that there are too many lanes is believed
-STATUSES = (Status.PENDING, Status.PROCESSING)
 
 
 class Lookout:
@@ -51,9 +50,9 @@ class Lookout:
         self._owned = owned  # the shards whose heads concern us
         self._unknown_types = unknown_types
         self._rests: list[Rest] = []
-        self._looked_at = dict.fromkeys(STATUSES, float("-inf"))
+        self._looked_at = dict.fromkeys(UNSETTLED, float("-inf"))
         self._ahead: float | None = None  # the database's time of our clock's; each look tells it anew
-        self._are_many_until = dict.fromkeys(STATUSES, float("-inf"))  # more lanes than a look brings along
+        self._are_many_until = dict.fromkeys(UNSETTLED, float("-inf"))  # more lanes than a look brings along
 
     def wanted(self) -> tuple[Status, ...]:
         """Return the statuses of which a loop that rests wants to know the heads, and nobody looked a moment ago.
@@ -62,7 +61,7 @@ class Lookout:
         PROCESSING only where all rest: under load that look walks over much that is settled already, and the monitor,
         which alone wants it, is content with one of its own now and then.
         """
-        statuses = STATUSES if all(rest.is_on for rest in self._rests) else (Status.PENDING,)
+        statuses = UNSETTLED if all(rest.is_on for rest in self._rests) else (Status.PENDING,)
         resting = {rest.status for rest in self._rests if rest.is_on}
         wanted = [one for one in statuses if one in resting and self._age(one) >= self.fresh_seconds / 2]
         return tuple(one for one in wanted if self.clock() >= self._are_many_until[one])

@@ -80,6 +80,11 @@ def exclude_writers(shards: Table) -> Update:
 
 
 @lru_cache(maxsize=32)
+def delete_in_status(tasks: Table, status: int) -> Delete:
+    """Delete tasks by their ``ids``, if they are still in ``status``."""
+    return by_primary_key(delete(tasks).where(is_named(tasks.c.id), has_status(tasks, status)))
+
+
 def move(tasks: Table) -> Update:
     """Put rows into ``its_shard``."""
     moved = update(tasks).where(is_named(tasks.c.id)).values(shard=bindparam("its_shard", type_=Integer()))

@@ -23,7 +23,7 @@ from asyncflow.scheduler.heads.queries import MOST_PAGES, Head
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.contexts import Contexts
-from asyncflow.scheduler.table.queries import lock_free
+from asyncflow.scheduler.table.queries import delete_in_status, lock_free
 from asyncflow.scheduler.table.row_locks import hold_writers, sort_out
 from asyncflow.scheduler.upkeep import queries
 from asyncflow.scheduler.upkeep.cleaning_pace import CleanedBatch, CleaningPace
@@ -238,7 +238,7 @@ class Cleaner:
                 return _Cleaned(0, full)
         if self._archive is not None:
             self._archive.write(connection, ids)
-        deleted = connection.execute(queries.delete_settled(tasks, int(status)), {"ids": ids}).rowcount
+        deleted = connection.execute(delete_in_status(tasks, int(status)), {"ids": ids}).rowcount
         if has_contexts:
             self._contexts.forget(connection, ids)
         return _Cleaned(deleted, full)

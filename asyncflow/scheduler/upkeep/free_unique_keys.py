@@ -10,14 +10,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.status import Status
+from asyncflow.outbox.status import UNSETTLED
 from asyncflow.outbox.unique.queries import held
 from asyncflow.scheduler.connections.stepping_over import lock_those_free
 from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.upkeep import unique_queries as queries
 
 _PAUSE_SECONDS = 600.0  # between two walks: an entry that is left costs its room alone
-_LIVING = (Status.PENDING, Status.PROCESSING)
 
 
 class FreeUniqueKeys:
@@ -44,7 +43,7 @@ class FreeUniqueKeys:
         hold_writers(connection, self._shards)
         values = {"after_type": self._after[0], "after_key": self._after[1], "limit": limit}
         page = connection.execute(queries.page(self._entries, self._tasks), values).all()
-        free = [(row.task_type, row.unique_key) for row in page if row.status not in _LIVING]
+        free = [(row.task_type, row.unique_key) for row in page if row.status not in UNSETTLED]
         for name, keys in groupby(free, key=lambda key: key[0]):
             self._delete(connection, name, [key for _, key in keys])
         self._go_on([(row.task_type, row.unique_key) for row in page], limit)
@@ -66,7 +65,7 @@ class FreeUniqueKeys:
         rows = lock_those_free(connection, f"{self._entries.fullname} {name}", keys, lock)
         ids = [row.task_id for row in rows]
         found = connection.execute(queries.statuses(self._tasks), {"its_ids": ids}) if ids else ()
-        living = {row.id for row in found if row.status in _LIVING}
+        living = {row.id for row in found if row.status in UNSETTLED}
         free = {row.unique_key: row.task_id for row in rows if row.task_id not in living}
         if free:
             values = {"its_type": name, "its_keys": list(free), "its_ids": list(free.values())}

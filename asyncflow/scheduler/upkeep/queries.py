@@ -1,4 +1,4 @@
-"""The timetable's statements, each a named function."""
+"""The statements of upkeep, each a named function: of the timetable, and of what is cleaned."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ from sqlalchemy import (
 from asyncflow.outbox.clock import NO_TIME, Instant, database_now
 from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
 from asyncflow.outbox.dialects.primary_key import by_primary_key
-from asyncflow.outbox.dialects.raw_ids import Raw, is_named, raw_id
+from asyncflow.outbox.dialects.raw_ids import Raw, raw_id
 from asyncflow.scheduler.heads.queries import Head
-from asyncflow.scheduler.table.queries import has_status
 
 
 def read_now(connection: Connection) -> datetime:
@@ -103,11 +102,6 @@ def _expired_page(tasks: Table, status: int, number: int) -> Select[Any]:
         .order_by(t.order_time)
         .limit(bindparam("limit", type_=Integer()))
     )
-
-
-def delete_settled(tasks: Table, status: int) -> Delete:
-    """Delete rows by primary key, if they are still in ``status``."""
-    return by_primary_key(delete(tasks).where(is_named(tasks.c.id), has_status(tasks, status)))
 
 
 def expired(entries: Table) -> Select[Any]:

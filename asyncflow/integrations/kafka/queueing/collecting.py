@@ -8,9 +8,8 @@ from typing import NamedTuple
 from asyncflow.integrations.kafka.queueing.cluster import QueueCluster
 from asyncflow.integrations.kafka.queueing.line import KafkaLine
 from asyncflow.integrations.kafka.queueing.reader import TopicReader
-from asyncflow.integrations.kafka.queueing.topics import QueueTopics
 from asyncflow.integrations.kafka.queueing.unwritten import Unwritten
-from asyncflow.scheduler.task_queue import Handed
+from asyncflow.scheduler.task_queue import Handed, QueueNames
 
 _PATIENCE_SECONDS = 60.0  # for a database that is slow: what was collected would be collected again by others
 
@@ -25,7 +24,7 @@ class NotePlace(NamedTuple):
 class KafkaCollecting(KafkaLine):
     """Collect notes as a member of the schedulers' group; used by one thread."""
 
-    def __init__(self, cluster: QueueCluster, topics: QueueTopics) -> None:
+    def __init__(self, cluster: QueueCluster, topics: QueueNames) -> None:
         super().__init__(cluster, topics)
         self._unwritten = Unwritten()
 

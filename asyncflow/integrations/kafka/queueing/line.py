@@ -10,7 +10,8 @@ from asyncflow.errors import UnreachableError
 from asyncflow.forks import keep_for_ever, leave_at_fork
 from asyncflow.integrations.kafka.confluent.outcomes import describe
 from asyncflow.integrations.kafka.queueing.cluster import QueueCluster
-from asyncflow.integrations.kafka.queueing.topics import QueueTopics, make_topic
+from asyncflow.integrations.kafka.queueing.topics import make_topic
+from asyncflow.scheduler.task_queue import QueueNames
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ C = TypeVar("C", bound=Endable)
 class KafkaLine:
     """Ask one cluster, on one thread at a time; in the child of a fork it begins anew."""
 
-    def __init__(self, cluster: QueueCluster, topics: QueueTopics) -> None:
+    def __init__(self, cluster: QueueCluster, topics: QueueNames) -> None:
         self._cluster = cluster
         self._topics = topics
         self._admin_client: Any = None

@@ -8,10 +8,9 @@ from asyncflow.integrations.kafka.confluent.outcomes import describe
 from asyncflow.integrations.kafka.queueing.cluster import QueueCluster
 from asyncflow.integrations.kafka.queueing.line import KafkaLine
 from asyncflow.integrations.kafka.queueing.spread import Spread
-from asyncflow.integrations.kafka.queueing.topics import QueueTopics
 from asyncflow.integrations.kafka.queueing.writer import TopicWriter, ToWrite, WriteAnswer, require_written
 from asyncflow.integrations.kafka.topic_names import fault_of
-from asyncflow.scheduler.task_queue import Parcel
+from asyncflow.scheduler.task_queue import Parcel, QueueNames
 
 # The broker refuses a request for one of its records, so each of them is asked for once more by itself.
 _TOO_LARGE = ("MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_MSG_SIZE")
@@ -20,7 +19,7 @@ _TOO_LARGE = ("MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_MSG_SIZE")
 class KafkaSending(KafkaLine):
     """Send letters, each to where the fewest of its type wait; used by one thread."""
 
-    def __init__(self, cluster: QueueCluster, topics: QueueTopics) -> None:
+    def __init__(self, cluster: QueueCluster, topics: QueueNames) -> None:
         super().__init__(cluster, topics)
         self._spreads: dict[str, Spread] = {}
 

@@ -11,10 +11,9 @@ from asyncflow.integrations.kafka.queueing.broker_clock import BrokerClock
 from asyncflow.integrations.kafka.queueing.cluster import QueueCluster
 from asyncflow.integrations.kafka.queueing.line import KafkaLine
 from asyncflow.integrations.kafka.queueing.reader import TopicReader
-from asyncflow.integrations.kafka.queueing.topics import QueueTopics
 from asyncflow.integrations.kafka.queueing.writer import TopicWriter
 from asyncflow.integrations.kafka.topic_names import fault_of
-from asyncflow.scheduler.task_queue import Arrival
+from asyncflow.scheduler.task_queue import Arrival, QueueNames
 
 # One that has no room leaves what lies before it to others so soon: within a part of a claim.
 _PATIENCE_SECONDS = 6.0
@@ -28,7 +27,7 @@ class KafkaTaking(KafkaLine):
     others after a few seconds, whatever other types it takes.
     """
 
-    def __init__(self, cluster: QueueCluster, topics: QueueTopics) -> None:
+    def __init__(self, cluster: QueueCluster, topics: QueueNames) -> None:
         super().__init__(cluster, topics)
         self._clock = BrokerClock(cluster.library, topics.notes)
 

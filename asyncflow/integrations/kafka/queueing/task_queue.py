@@ -11,13 +11,12 @@ from asyncflow.integrations.kafka.queueing.collecting import KafkaCollecting
 from asyncflow.integrations.kafka.queueing.sending import KafkaSending
 from asyncflow.integrations.kafka.queueing.taking import KafkaTaking
 from asyncflow.integrations.kafka.queueing.telling import KafkaTelling
-from asyncflow.integrations.kafka.queueing.topics import QueueTopics
 from asyncflow.integrations.kafka.settings import KafkaSettings, server_list
 from asyncflow.integrations.kafka.topic_names import fault_of
 from asyncflow.outbox.options import require_whole, settings_given
+from asyncflow.scheduler.task_queue import MOST_CREDITS, QueueNames
 from asyncflow.text import require_text
 
-MOST_CREDITS = 100_000
 MOST_PARTITIONS = 1000
 LONGEST_NAMESPACE = 60  # a topic's name has 249 characters
 
@@ -56,16 +55,16 @@ class KafkaQueue:
 
     def sending(self, name: str) -> KafkaSending:
         """Return a line by which letters go to workers."""
-        return KafkaSending(self._cluster, QueueTopics(self._namespace, name))
+        return KafkaSending(self._cluster, QueueNames(self._namespace, name))
 
     def collecting(self, name: str, member: str) -> KafkaCollecting:
         """Return a line by which notes come; which member it is matters to nobody here."""
-        return KafkaCollecting(self._cluster, QueueTopics(self._namespace, name))
+        return KafkaCollecting(self._cluster, QueueNames(self._namespace, name))
 
     def taking(self, name: str) -> KafkaTaking:
         """Return a line by which letters come."""
-        return KafkaTaking(self._cluster, QueueTopics(self._namespace, name))
+        return KafkaTaking(self._cluster, QueueNames(self._namespace, name))
 
     def telling(self, name: str) -> KafkaTelling:
         """Return a line by which notes go back."""
-        return KafkaTelling(self._cluster, QueueTopics(self._namespace, name))
+        return KafkaTelling(self._cluster, QueueNames(self._namespace, name))

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from asyncflow.integrations.kafka.queueing.cluster import QueueCluster
 from asyncflow.integrations.kafka.queueing.line import KafkaLine
-from asyncflow.integrations.kafka.queueing.topics import QueueTopics
 from asyncflow.integrations.kafka.queueing.writer import TopicWriter, ToWrite, require_written
+from asyncflow.scheduler.task_queue import QueueNames
 
 
 class KafkaTelling(KafkaLine):
     """Tell notes, all of one line in order; used by one thread at a time."""
 
-    def __init__(self, cluster: QueueCluster, topics: QueueTopics) -> None:
+    def __init__(self, cluster: QueueCluster, topics: QueueNames) -> None:
         super().__init__(cluster, topics)
         self._key = secrets.token_bytes(8)
 

@@ -1,9 +1,9 @@
-"""The topics of a queue: their names, and how they are made where there are none."""
+"""The topics of a queue: how they are made where there are none."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from asyncflow.errors import UnreachableError
 from asyncflow.integrations.kafka.queueing.cluster import QueueCluster
@@ -17,22 +17,6 @@ _CONFIGURATION = {
 _LETTERS = {"retention.ms": str(24 * 60 * 60 * 1000)}  # no claim lasts longer
 _THERE = "TOPIC_ALREADY_EXISTS"
 _FORBIDDEN = ("TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED")
-
-
-class QueueTopics(NamedTuple):
-    """Name the topics of a queue; the group that reads one has its name."""
-
-    namespace: str
-    queue: str
-
-    @property
-    def notes(self) -> str:
-        """Return the topic of what workers tell."""
-        return f"{self.namespace}.{self.queue}.notes"
-
-    def letters(self, task_type: str) -> str:
-        """Return the topic of a type's tasks."""
-        return f"{self.namespace}.{self.queue}.tasks.{task_type}"
 
 
 def make_topic(cluster: QueueCluster, admin: Any, topic: str, *, of_letters: bool) -> None:

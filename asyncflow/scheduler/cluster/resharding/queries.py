@@ -10,8 +10,7 @@ from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.clock import Instant
 from asyncflow.outbox.dialects.raw_ids import raw_id
-
-WALK = ("task_type", "shard", "order_time", "id")  # behind a status, in the order of the index
+from asyncflow.outbox.look_up.queries import WALK
 
 
 @lru_cache(maxsize=32)

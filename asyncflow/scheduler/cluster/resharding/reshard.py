@@ -12,7 +12,8 @@ from asyncflow.errors import SchedulersRunError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.ids import shard_of_key
 from asyncflow.outbox.lines.limits import OF_A_COMMAND
-from asyncflow.outbox.status import Status
+from asyncflow.outbox.look_up.queries import WALK
+from asyncflow.outbox.status import UNSETTLED, Status
 from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
 from asyncflow.scheduler.cluster.resharding import queries
@@ -23,7 +24,6 @@ from asyncflow.scheduler.table.shards import put_into_shards
 from asyncflow.scheduler.table.table_check import require_tables
 
 _PAGE = 5000
-_UNSETTLED = (Status.PENDING, Status.PROCESSING)
 _LONGEST_WAIT_SECONDS = 60.0
 
 
@@ -49,7 +49,7 @@ def reshard(
     with Database(engine, limits=OF_A_COMMAND) as database:
         _require_rest(database, outbox)
         changed = 0
-        for status in _UNSETTLED:
+        for status in UNSETTLED:
             for moved in _move_all(database, outbox, status):
                 changed += moved
                 on_progress(changed)
@@ -106,8 +106,8 @@ def _read(connection: Connection, outbox: Outbox, status: Status, after: Any) ->
     values: dict[str, Any] = {"its_status": int(status)}
     depths: Sequence[int | None] = [None]
     if after is not None:
-        values |= {f"at_{name}": getattr(after, name) for name in queries.WALK}
-        depths = range(len(queries.WALK) - 1, -1, -1)
+        values |= {f"at_{name}": getattr(after, name) for name in WALK}
+        depths = range(len(WALK) - 1, -1, -1)
     rows: list[Any] = []
     for depth in depths:
         if len(rows) < _PAGE:

@@ -19,10 +19,9 @@ from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.operator import queries as task_queries
 from asyncflow.scheduler.operator.audit import Act, Subject
-from asyncflow.scheduler.operator.by_hand import queries
 from asyncflow.scheduler.operator.walk import pages_of, walk_of_old
 from asyncflow.scheduler.table.contexts import Contexts
-from asyncflow.scheduler.table.queries import lock_free
+from asyncflow.scheduler.table.queries import delete_in_status, lock_free
 from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.text import shown
 
@@ -119,7 +118,7 @@ class Purger:
             # What is not there any more may have rolled over since it was read, and then its context is wanted.
             held = connection.execute(lock_free(tasks, skip_locked=False), named).scalars().all()
             if held:
-                connection.execute(queries.delete_tasks(tasks, int(status)), {"ids": sorted(held)})
+                connection.execute(delete_in_status(tasks, int(status)), {"ids": sorted(held)})
                 Contexts(self._outbox).forget(connection, held)
             most[0] = max(most[0], len(held))
 

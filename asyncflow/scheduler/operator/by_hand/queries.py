@@ -5,13 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Delete, Integer, Select, Table, Update, bindparam, delete, false, select, update
+from sqlalchemy import Integer, Select, Table, Update, bindparam, false, select, update
 
 from asyncflow.outbox.clock import NO_TIME, Instant, database_now
-from asyncflow.outbox.dialects.primary_key import by_primary_key
-from asyncflow.outbox.dialects.raw_ids import is_named
 from asyncflow.outbox.tables import TaskId
-from asyncflow.scheduler.table.queries import has_status
 
 
 @lru_cache(maxsize=32)
@@ -51,8 +48,3 @@ def notes(entries: Table) -> Select[Any]:
     columns = (e.task_key, e.at, e.actor, e.reason)
     latest = select(*columns).where(about, e.action == "note").order_by(e.at.desc(), e.id.desc())
     return latest.limit(bindparam("most", type_=Integer()))
-
-
-def delete_tasks(tasks: Table, status: int) -> Delete:
-    """Delete tasks by their ``ids``, if they are still in ``status``."""
-    return by_primary_key(delete(tasks).where(is_named(tasks.c.id), has_status(tasks, status)))

@@ -13,9 +13,8 @@ from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.lines.lost import is_lost
 from asyncflow.outbox.rolling.numbered_tables import NumberedTables
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.table.queries import lock_free
+from asyncflow.scheduler.table.queries import delete_in_status, lock_free
 from asyncflow.scheduler.table.row_locks import hold_writers
-from asyncflow.scheduler.upkeep.queries import delete_settled
 from asyncflow.scheduler.upkeep.rolling import queries
 from asyncflow.scheduler.upkeep.rolling.position import Position, fault_of
 from asyncflow.text import on_one_line
@@ -72,7 +71,7 @@ class Mover:
         if ids:
             its = {"ids": sorted(ids)}
             self._copy(connection, queries.move(tasks, table, int(status)), its, table)
-            connection.execute(delete_settled(tasks, int(status)), its)
+            connection.execute(delete_in_status(tasks, int(status)), its)
             counted = connection.execute(queries.count_in(positions), {"its_number": number, "moved": len(ids)})
             if counted.rowcount != 1:
                 raise TableClosed

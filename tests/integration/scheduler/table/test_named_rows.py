@@ -17,7 +17,6 @@ from asyncflow.scheduler.operator import queries as by_operator
 from asyncflow.scheduler.relay import queries as of_relay
 from asyncflow.scheduler.relay.keys import queries as of_keys
 from asyncflow.scheduler.table import queries as of_all
-from asyncflow.scheduler.upkeep import queries as of_cleaner
 from asyncflow.scheduler.upkeep import stray_queries
 from asyncflow.scheduler.worker.claiming import queries as of_worker
 from asyncflow.scheduler.worker.rescuing import queries as of_rescue
@@ -54,7 +53,7 @@ STATEMENTS: dict[str, tuple[Status, Callable[[Table], Any]]] = {
     "replay": (Status.FAILED, by_operator.replay),
     "cancel": (Status.FAILED, by_operator.cancel),
     "discard": (Status.FAILED, by_operator.discard),
-    "clean": (Status.SUCCESS, lambda tasks: of_cleaner.delete_settled(tasks, int(Status.SUCCESS))),
+    "clean": (Status.SUCCESS, lambda tasks: of_all.delete_in_status(tasks, int(Status.SUCCESS))),
     "lock_free": (Status.PENDING, lambda tasks: of_all.lock_free(tasks, skip_locked=False)),
     "put_back": (Status.PENDING, stray_queries.put_back),
     "put_back_in_order": (Status.PENDING, stray_queries.put_back_in_order),
