@@ -67,7 +67,6 @@ class InstanceState:
     troubles: tuple[ToldTrouble, ...] = ()  # by name: see Recollection
     ran_out: tuple[ToldTrouble, ...] = ()  # claims, by task type
     undeclared: tuple[str, ...] = ()  # task types that were seen waiting
-    undeclared_count: int = 0
     unhandled: tuple[str, ...] = ()  # declared task types without a handler here
     spent: tuple[str, ...] = ()  # task types held back by their rate or interval
     crews: tuple[ToldCrew, ...] = ()  # that have no hand free

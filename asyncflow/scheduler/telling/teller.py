@@ -83,7 +83,6 @@ class Teller:
             troubles=tuple(_by_database(one, ahead) for one in lately.troubles()),
             ran_out=tuple(_by_database(one, ahead) for one in lately.ran_out()),
             undeclared=tuple(undeclared[:MOST_NAMED]),
-            undeclared_count=len(undeclared),
             unhandled=tuple(self._unhandled()),
             spent=tuple(sorted(asked.spent())[:MOST_NAMED]),
             crews=tuple(_by_database(one, ahead) for one in list(asked.crews())[:MOST_NAMED]),

@@ -183,7 +183,10 @@ class Untimely:
         rows = connection.execute(claim_queries.ahead(self._tasks, all_held=part not in self._calm), values).all()
         leases = [Lease(_key(row), float(row.ends_at), float(row.began_at), float(row.seconds_left)) for row in rows]
         left = self._watch.seconds_left(f"{_WATCH} {part}", leases)
-        (self._calm.discard if any(row.begins_in > 0 for row in rows) else self._calm.add)(part)
+        if any(row.begins_in > 0 for row in rows):
+            self._calm.discard(part)
+        else:
+            self._calm.add(part)
         return [row for row in rows if self._is_over(row, left[_key(row)])]
 
     def _is_over(self, row: Any, seconds_left: float) -> bool:
