@@ -17,30 +17,23 @@ from typing import Any, NoReturn
 from sqlalchemy.exc import SQLAlchemyError
 
 from asyncflow import __version__
-from asyncflow.commands import (
-    audit,
-    config,
-    consume,
-    dead_letters,
-    init_db,
-    reshard,
-    run,
-    serve,
-    status,
-    worker,
-)
+from asyncflow.commands import consume, init_db, reshard, run, serve, worker
 from asyncflow.commands.databases import together
 from asyncflow.commands.diagnosis import doctor, explain
 from asyncflow.commands.in_application import ParserInApplication
 from asyncflow.commands.operator import (
     archive,
+    audit,
     charts,
     completion,
+    config,
     dashboard,
+    dead_letters,
     instances,
     purge,
     schedules,
     schema,
+    status,
     tasks,
     top,
     types,

@@ -15,7 +15,7 @@ from pkgutil import walk_packages
 import pytest
 
 from asyncflow import cli, commands
-from asyncflow.commands import dead_letters, status
+from asyncflow.commands.operator import dead_letters, status
 from asyncflow.commands.printing import PlainFormatter, tell
 from asyncflow.commands.target import scheduler_at, told_driver
 from asyncflow.commands.terminal.as_json import as_json

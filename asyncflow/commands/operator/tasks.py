@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from asyncflow.commands.database import database_with_type
-from asyncflow.commands.dead_letters import add_action, add_changes, show
+from asyncflow.commands.operator.dead_letters import add_action, add_changes, show
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.as_json import as_json
 from asyncflow.commands.terminal.columns import table, width_of_tables

@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from asyncflow.commands import status
 from asyncflow.commands.database import add_database_options, database_of
 from asyncflow.commands.diagnosis import doctor
 from asyncflow.commands.diagnosis.language import Say, add_language_option, in_english, saying
-from asyncflow.commands.operator import charts, instances
+from asyncflow.commands.operator import charts, instances, status
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.as_json import as_json
 from asyncflow.commands.terminal.columns import width_of_tables, width_of_terminal

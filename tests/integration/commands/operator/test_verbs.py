@@ -125,7 +125,7 @@ def test_who_interrupts_a_command_is_told_and_sees_no_traceback(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("asyncflow.commands.status.report", interrupt)
+    monkeypatch.setattr("asyncflow.commands.operator.status.report", interrupt)
     assert ask("status", code=130) == "asyncflow: interrupted; what was done by then is done\n"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from asyncflow import cli
-from asyncflow.commands import config, status
+from asyncflow.commands.operator import config, status
 from asyncflow.commands.terminal.cells import cut, width_of, wrapped
 from asyncflow.commands.terminal.columns import paragraph, table, width_of_tables
 from asyncflow.outbox import Outbox
