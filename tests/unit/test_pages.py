@@ -60,6 +60,7 @@ def test_a_picture_of_the_readme_is_there_small_and_told_in_words_for_who_does_n
     "what",
     [
         "publisher",
+        "queue",
         "registry",
         "dialect",
         "command",
