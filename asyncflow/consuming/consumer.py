@@ -132,7 +132,7 @@ class BaseConsumer(Startable):
         """Consume until ``stop`` is called, or this is cancelled; subscribers run on this loop. Raises ForkedError."""
         if not self._is_async:
             raise OptionError("the engine is no AsyncEngine: call consumer.run()")
-        self._begin(asyncio.getrunning_loop())
+        self._begin(asyncio.get_running_loop())
         await self._consume_async()
 
     def start(self) -> None:
@@ -189,11 +189,11 @@ class BaseConsumer(Startable):
 
     async def _consume_beside(self) -> None:
         """Consume on a loop that gives way where the application's own comes to use the engine."""
-        is_ours(asyncio.getrunning_loop())
+        is_ours(asyncio.get_running_loop())
         await self._consume_async()
 
     async def _consume_async(self) -> None:
-        self._loop = asyncio.getrunning_loop()
+        self._loop = asyncio.get_running_loop()
         effects = AsyncEffects(self._engine, self._outbox, self._inbox, self._loop)
         work = aside(lambda: self._run(effects))
         try:
