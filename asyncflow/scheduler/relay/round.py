@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import ceil
@@ -14,9 +14,11 @@ from asyncflow.scheduler.cluster.share import Hold
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Lane
 from asyncflow.scheduler.heads.waits import DueMoments
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
-from asyncflow.scheduler.publishing.order import Key
-from asyncflow.scheduler.relay.keys.latest import NotSent
+from asyncflow.scheduler.publishing.order import Key, is_written
+from asyncflow.scheduler.publishing.publisher import Outcome
 from asyncflow.scheduler.relay.keys.parking_change import KeyPage, Surplus
+
+KeyInShard = tuple[str, int, "str | None"]
 
 
 class Filled(NamedTuple):
@@ -67,6 +69,42 @@ class RoundSize:
             taken_of_wanted = min(1.0, taken / min(read, filled.wanted))  # the rest had to wait for what is in hand
             fitting = ceil(filled.lanes * (filled.wanted / read) * taken_of_wanted)
             self.lanes = max(MOST_PAGES, min(max(fitting, self.lanes // 2), 2 * self.lanes, self._MOST_LANES))
+
+
+@dataclass(slots=True)
+class NotSent:
+    """Hold rows of a round that are not sent: of a ``superseded`` one the latest of its key is among the tasks.
+
+    Of an ``overtaken`` one a later one of its key was sent before.
+    """
+
+    superseded: list[Task] = field(default_factory=list)
+    overtaken: list[Task] = field(default_factory=list)
+
+    def rows(self) -> tuple[list[Task], ...]:
+        """Return all of them."""
+        return self.superseded, self.overtaken
+
+    def over(self, tasks: Sequence[Task], outcomes: Sequence[Outcome | None]) -> list[Task]:
+        """Return those that are over when the round's tasks have come to these outcomes.
+
+        Of a key whose latest is left as it is, all others are.
+        """
+        if not self.superseded:
+            return self.overtaken
+        outcomes_of = zip(tasks, outcomes, strict=True)
+        written = {place_of(task) for task, outcome in outcomes_of if is_written(outcome)}
+        return [*self.overtaken, *(task for task in self.superseded if place_of(task) in written)]
+
+    def supersede(self, task: Task) -> None:
+        """Know of one behind which another of its key stands."""
+        self.superseded.append(task)
+
+    def overtake(self, tasks: Sequence[Task]) -> None:
+        """Know of some that come too late, and so does what they supersede."""
+        places = set(map(place_of, tasks))
+        self.overtaken += [*tasks, *(task for task in self.superseded if place_of(task) in places)]
+        self.superseded = [task for task in self.superseded if place_of(task) not in places]
 
 
 @dataclass(slots=True)
@@ -131,3 +169,8 @@ _payload_of, _shard_of = attrgetter("payload"), attrgetter("shard")
 def payload_bytes(tasks: Iterable[Task]) -> int:
     """Return how much the payloads hold in memory."""
     return sum(map(len, filter(None, map(_payload_of, tasks))))
+
+
+def place_of(task: Task) -> KeyInShard:
+    """Return the lane and the key of a task: in there rows are read in their order."""
+    return task.task_type, task.shard, task.key

@@ -226,7 +226,8 @@ class Settler:
         self._tell_of(written)
 
     def _tell_of(self, written: WrittenRound) -> None:
-        self._parking.adopt(written.change)
+        if written.change:
+            self._parking.adopt(written.change)
         if written.left is None or len(written.settlement):
             self._tell(written.settlement, written.seconds)
         if written.fenced:

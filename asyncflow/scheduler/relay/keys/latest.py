@@ -2,55 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 from sqlalchemy import Connection, Table
 
 from asyncflow.outbox import Task
 from asyncflow.scheduler.configuration.types_here import TypesHere
-from asyncflow.scheduler.publishing.order import Key, is_written
-from asyncflow.scheduler.publishing.publisher import Outcome
+from asyncflow.scheduler.publishing.order import Key
 from asyncflow.scheduler.relay.keys import queries
 from asyncflow.scheduler.relay.keys.parking_change import KeyPage
-
-KeyInShard = tuple[str, int, "str | None"]
-
-
-@dataclass(slots=True)
-class NotSent:
-    """Hold rows of a round that are not sent: of a ``superseded`` one the latest of its key is among the tasks.
-
-    Of an ``overtaken`` one a later one of its key was sent before.
-    """
-
-    superseded: list[Task] = field(default_factory=list)
-    overtaken: list[Task] = field(default_factory=list)
-
-    def rows(self) -> tuple[list[Task], ...]:
-        """Return all of them."""
-        return self.superseded, self.overtaken
-
-    def over(self, tasks: Sequence[Task], outcomes: Sequence[Outcome | None]) -> list[Task]:
-        """Return those that are over when the round's tasks have come to these outcomes.
-
-        Of a key whose latest is left as it is, all others are.
-        """
-        if not self.superseded:
-            return self.overtaken
-        outcomes_of = zip(tasks, outcomes, strict=True)
-        written = {_place_of(task) for task, outcome in outcomes_of if is_written(outcome)}
-        return [*self.overtaken, *(task for task in self.superseded if _place_of(task) in written)]
-
-    def supersede(self, task: Task) -> None:
-        """Know of one behind which another of its key stands."""
-        self.superseded.append(task)
-
-    def overtake(self, tasks: Sequence[Task]) -> None:
-        """Know of some that come too late, and so does what they supersede."""
-        places = set(map(_place_of, tasks))
-        self.overtaken += [*tasks, *(task for task in self.superseded if _place_of(task) in places)]
-        self.superseded = [task for task in self.superseded if _place_of(task) not in places]
+from asyncflow.scheduler.relay.round import NotSent, place_of
 
 
 class Latest:
@@ -68,10 +29,10 @@ class Latest:
         """Return the tasks without those behind which a later one of their key stands; these are superseded."""
         if not self._types.coalescing:
             return tasks
-        last = {_place_of(task): task.raw_id for task in tasks if self._is_concerned(task)}
+        last = {place_of(task): task.raw_id for task in tasks if self._is_concerned(task)}
         kept = list[Task]()
         for task in tasks:
-            if last.get(_place_of(task), task.raw_id) == task.raw_id:
+            if last.get(place_of(task), task.raw_id) == task.raw_id:
                 kept.append(task)
             else:
                 not_sent.supersede(task)
@@ -102,11 +63,6 @@ class Latest:
 
     def _is_concerned(self, task: Task) -> bool:
         return task.task_type in self._types.coalescing and task.key is not None
-
-
-def _place_of(task: Task) -> KeyInShard:
-    """Return the lane and the key of a task: in there rows are read in their order."""
-    return task.task_type, task.shard, task.key
 
 
 def _without(tasks: list[Task], gone: Mapping[object, Task]) -> list[Task]:

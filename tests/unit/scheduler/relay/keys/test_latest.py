@@ -11,7 +11,8 @@ from asyncflow.scheduler import SENT, Retry, Unavailable
 from asyncflow.scheduler.configuration.types_here import TypesHere
 from asyncflow.scheduler.configuration.types_in_force import Overlay
 from asyncflow.scheduler.publishing.publisher import Outcome
-from asyncflow.scheduler.relay.keys.latest import Latest, NotSent
+from asyncflow.scheduler.relay.keys.latest import Latest
+from asyncflow.scheduler.relay.round import NotSent
 
 
 def task(key: str | None, name: str = "state", shard: int = 0) -> Task:
