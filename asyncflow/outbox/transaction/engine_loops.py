@@ -116,7 +116,7 @@ def _home_of(pool: Any) -> AbstractEventLoop | None:
 def _another_runs(loop: AbstractEventLoop) -> bool:
     """Tell whether a loop that is not ours runs in this process; asked for a pool that is older than our watch."""
     loops = (one for one in gc.get_objects() if isinstance(one, AbstractEventLoop))
-    return any(one.isrunning_loop() for one in loops if one is not loop and one not in _ours)
+    return any(one.is_running() for one in loops if one is not loop and one not in _ours)
 
 
 def running_loop() -> AbstractEventLoop | None:
