@@ -38,8 +38,9 @@ class Scheduler(Startable):
 
     ``engine`` leads to the database; a dict of engines by names to several, each with leases, configuration and
     connections of its own, so that one that is slow or away holds up itself alone. They share the publishers.
-    ``publishers`` maps destinations to publishers, which the scheduler closes at its end. ``options`` are the
-    fields of SchedulerSettings, which can be given whole as ``settings`` instead. ``jobs`` are the user's own.
+    ``publishers`` maps destinations to publishers, which the scheduler closes at its end; none are needed where no
+    messages are declared. ``options`` are the fields of SchedulerSettings, which can be given whole as ``settings``
+    instead. ``jobs`` are the user's own.
     ``queues`` maps names to the queues by which tasks go to workers elsewhere. A ``hook`` receives every event.
     ``at_home`` is given by an AsyncScheduler.
 
@@ -50,7 +51,7 @@ class Scheduler(Startable):
         self,
         engine: Engines,
         outbox: Outbox,
-        publishers: Publishers,
+        publishers: Publishers = MappingProxyType({}),
         *,
         settings: SchedulerSettings | None = None,
         jobs: Jobs = (),
