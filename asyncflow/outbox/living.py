@@ -22,6 +22,17 @@ def outboxes() -> list[Any]:
     return list(_outboxes)
 
 
+def require_one_roll_over(tasks: Table, numbered: Any) -> None:
+    """Raise OptionError if another outbox rolls rows of the same table over by other options; ``numbered``: its own."""
+    for other in outboxes():
+        theirs = other.numbered_tables if other.tasks is tasks else None
+        if numbered is not None and theirs is not None and theirs.options != numbered.options:
+            raise OptionError(
+                f"roll_over is {numbered.options}, and another Outbox on the same tables has {theirs.options}: who "
+                f"keeps the tables would go by one or the other; make one Outbox, or give both the same"
+            )
+
+
 def require_one_shard_count(tasks: Table, shard_count: int) -> None:
     """Raise OptionError if another outbox deals rows of the same table out over another number of shards."""
     for other in outboxes():

@@ -22,7 +22,7 @@ from asyncflow.outbox.encryption.encryption import Encryption
 from asyncflow.outbox.encryption.hook import PayloadEncryption
 from asyncflow.outbox.enqueuing import Add, Enqueuing, add_within
 from asyncflow.outbox.ids import SHARD_COUNT
-from asyncflow.outbox.living import remember, require_one_shard_count
+from asyncflow.outbox.living import remember, require_one_roll_over, require_one_shard_count
 from asyncflow.outbox.look_up.look_up import LookUp
 from asyncflow.outbox.message import MAX_MESSAGE_BYTES, Call, Door, Message, call_row_of, listed, row_of
 from asyncflow.outbox.options import refuse_keywords, require_place, require_whole
@@ -114,6 +114,7 @@ class Outbox(Awaiting, Declaring, LookUp, Routing):
         super().__init__(Door(shard_count, max_message_bytes), default_destination, around, transaction, cloudevents)
         self.hooks = OutboxHooks(hooks, self.around)
         require_one_shard_count(self.tasks, shard_count)
+        require_one_roll_over(self.tasks, self.numbered_tables)
         remember(self)
         self._read_from(self.shelf, self.contexts, self.handler_types)
         self._writer = Writer(self.tables, self.task_types, self.bell, self.hooks)
