@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import subprocess
 import sys
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -89,6 +90,34 @@ def test_a_disk_that_is_full_leaves_nothing_of_what_did_not_fit(path: Path, monk
     file.seal()
     assert ids(path) == ["1", "4"]
     assert check(path).fault is None
+
+
+_FILLED = """
+import resource, sys
+from pathlib import Path
+from asyncflow.scheduler.archive.archive_file import ArchiveFile
+
+file = ArchiveFile(Path(sys.argv[1]))
+file.append([b'{"id": "1"}'])
+for more in (b"2" * 20, bytes(range(256)) * 200):  # the second is more than a buffer would hold
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.part.stat().st_size + 10, resource.RLIM_INFINITY))
+    try:
+        file.append([more])
+    except OSError as error:
+        print(error.strerror)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+file.append([b'{"id": "3"}'])
+file.seal()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no such limit")
+def test_what_the_system_did_not_take_does_not_come_later(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FILLED, str(path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["File too large"] * 2
+    assert (ids(path), check(path).fault) == (["1", "3"], None)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
