@@ -68,6 +68,7 @@ _OF_A_LIFE = (events.SchedulerStarted, events.SchedulerStopped)
 _SERVERS = ("gunicorn.error", "uvicorn.error", "hypercorn.error")  # the logs in which servers tell of their own lives
 _MOST_REMEMBERED = 10_000
 _MOST_LISTED = 8
+_MORE = " (there are more of this type than are told: the others are DEBUG)"
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -76,9 +77,10 @@ class EventLog(ForksNothing):
 
     What happens all the time is DEBUG, changes of state INFO, what somebody may have to look at WARNING, a dead
     letter ERROR. Of a trouble that lasts, such as a database that is away, each loop tells once, and what repeats it
-    is DEBUG. What a handler raised goes to ``asyncflow.tasks.TYPE``, with its traceback. The event itself is in
-    the record's ``event`` attribute, for structured handlers. A scheduler has one, unless its hooks have. Inside a web
-    server, where nobody has set up logging, the lines of a scheduler's start and end stand in the server's own log.
+    is DEBUG; so are retries of one type beyond a hundred at once and ten a second. What a handler raised goes to
+    ``asyncflow.tasks.TYPE``, with its traceback. The event itself is in the record's ``event`` attribute, for
+    structured handlers. A scheduler has one, unless its hooks have. Inside a web server, where nobody has set up
+    logging, the lines of a scheduler's start and end stand in the server's own log.
 
     Events come on every thread. Without a lock: the failures that were told of are kept by the id of a task and the
     number of an attempt, which one thread settles, and of two that drop the oldest at once each drops one.
@@ -96,7 +98,9 @@ class EventLog(ForksNothing):
 
     def __call__(self, event: Event) -> None:
         """Log the event."""
-        level = self._level_of(event)
+        level, more = self._level_of(event), ""
+        if level == logging.WARNING and isinstance(event, events.TaskRetried):
+            level, more = self._of_a_crowd(event)
         logger = self._logger_of(event)
         if logger.isEnabledFor(level):
             error = getattr(event, "error", None)
@@ -104,7 +108,12 @@ class EventLog(ForksNothing):
             if isinstance(event, events.StepFailed) and is_expected(event.error):
                 trace = None
             with Leash():  # what stands behind a logger is the application's
-                logger.log(level, "%s", line_of(event), extra={"event": event}, exc_info=trace)
+                logger.log(level, "%s%s", line_of(event), more, extra={"event": event}, exc_info=trace)
+
+    def _of_a_crowd(self, event: events.TaskRetried) -> tuple[int, str]:
+        """Return the level of a retry, and what its line tells besides."""
+        room = self._repeats.room_in(event.task_type)
+        return (logging.WARNING if room else logging.DEBUG), (_MORE if room == 1 else "")
 
     def _logger_of(self, event: Event) -> logging.Logger:
         if isinstance(event, _OF_A_TASK):

@@ -15,6 +15,7 @@ from asyncflow.forks import leave_at_fork
 
 _LASTS_SECONDS = 60.0  # without a word: longer than any loop pauses
 _MOST_KINDS = 20
+_MOST_AT_ONCE, _A_SECOND = 100, 10  # lines of a crowd: more, nobody reads, and all wait while they are written
 AWAY = "away"
 # The names that the errors of every driver bear, and SQLAlchemy's as well.
 _AWAY = frozenset({"OperationalError", "InterfaceError", "InternalError"})
@@ -22,6 +23,14 @@ _SILENT = (ConnectionError, TimeoutError)
 _DRIVERS = _AWAY | {"DatabaseError"}
 _AWAY_STATES = ("08", "57")  # of SQLSTATE: no connection, and a server that an operator ends
 _CLIENTS_OWN = range(2000, 3000)  # of MySQL's numbers: the client's, who has lost the server
+
+
+@dataclass
+class _Crowd:
+    """Hold how many lines there is room for, and when that was so."""
+
+    room: float
+    at: float
 
 
 @dataclass
@@ -38,6 +47,7 @@ class Repeats:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._troubles: dict[Hashable, _Trouble] = {}
+        self._crowds: dict[Hashable, _Crowd] = {}
         self.leave_to_parent()
         leave_at_fork(self)
 
@@ -70,6 +80,16 @@ class Repeats:
             trouble.kinds.add(kind)
             trouble.met_at = now
             return is_known
+
+    def room_in(self, crowd: Hashable) -> int:
+        """Return for how many lines of a crowd there is room, the one in hand included, which takes its place."""
+        with self._lock:
+            now = self._clock()
+            its = self._crowds.setdefault(crowd, _Crowd(_MOST_AT_ONCE, now))
+            its.room, its.at = min(its.room + (now - its.at) * _A_SECOND, _MOST_AT_ONCE), now
+            room = int(its.room)
+            its.room -= min(room, 1)
+            return room
 
     def _end(self, where: Hashable) -> None:
         with self._lock:

@@ -42,7 +42,9 @@ class Browser:
         return asyncio.run(self._fetch(path))
 
     async def _fetch(self, path: str) -> str:
-        self._dashboard._answers._glances.forget()  # nobody else asks: what was kept is of no use here
+        # Nobody else asks: what was kept is of no use here.
+        self._dashboard._answers._glances.forget()
+        self._dashboard._answers._desk.kept.forget_all()
         async with client_of(self._dashboard) as client:
             answer = await client.get(f"/{path}", headers={"Accept-Language": "en"})
         if answer.status_code != 200:

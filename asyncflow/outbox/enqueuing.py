@@ -13,7 +13,7 @@ from asyncflow.outbox.declarations.outbox_hooks import Factory, StandingAround
 from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.dedupe import Enqueued
 from asyncflow.outbox.message import MAX_HEADERS_BYTES, SPARE_BYTES, Door, size_of
-from asyncflow.outbox.task import FOLLOW_UP, headers_of
+from asyncflow.outbox.task import FOLLOW_UP, OUTCOME_TO, headers_of
 
 Add = Callable[[], list[Enqueued]]  # writes the tasks
 _MOST_TEXT_BYTES = 60 * 1024  # of headers and follow-ups together: MySQL's TEXT has 64 KiB
@@ -42,6 +42,12 @@ class UnwrittenTask:
     def headers(self) -> dict[str, str]:
         """Return the headers as they would be written now."""
         return headers_of(self._row["headers"])
+
+    @property
+    def leads_on(self) -> bool:
+        """Tell whether it carries a task that follows it, or the wish for a message about its outcome."""
+        text: str | None = self._row["headers"]
+        return text is not None and (FOLLOW_UP in text or OUTCOME_TO in text)
 
     def carry(self, headers: Mapping[str, str]) -> None:
         """Add headers in ASCII, which the tasks that follow this one carry as well.

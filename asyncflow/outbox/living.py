@@ -15,12 +15,24 @@ _outboxes: WeakSet[Any] = WeakSet()
 def remember(outbox: Any) -> None:
     """Know an outbox for as long as somebody uses it; raises OptionError for one that would hide another's tasks."""
     _require_one_shard_count(outbox.tasks, outbox.shard_count)
+    _require_one_roll_over(outbox.tasks, outbox.numbered_tables)
     _outboxes.add(outbox)
 
 
 def outboxes() -> list[Any]:
     """Return those that live, in no order."""
     return list(_outboxes)
+
+
+def _require_one_roll_over(tasks: Table, numbered: Any) -> None:
+    """Raise OptionError if another outbox rolls rows of the same table over by other options; ``numbered``: its own."""
+    for other in outboxes():
+        theirs = other.numbered_tables if other.tasks is tasks else None
+        if numbered is not None and theirs is not None and theirs.options != numbered.options:
+            raise OptionError(
+                f"roll_over is {numbered.options}, and another Outbox on the same tables has {theirs.options}: who "
+                f"keeps the tables would go by one or the other; make one Outbox, or give both the same"
+            )
 
 
 def _require_one_shard_count(tasks: Table, shard_count: int) -> None:

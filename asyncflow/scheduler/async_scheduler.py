@@ -48,7 +48,7 @@ class AsyncScheduler:
         self,
         engine: AsyncEngine | Mapping[str, AsyncEngine],
         outbox: Outbox,
-        publishers: Publishers,
+        publishers: Publishers = MappingProxyType({}),
         *,
         sync_engine: Engines | None = None,
         settings: SchedulerSettings | None = None,

@@ -40,14 +40,14 @@ class PrivateServer:
         """Return the SQLAlchemy URL."""
         return self._service.address(self._port)
 
-    def bytes_on_disk(self) -> int:
-        """Return how much its directory holds, as the file system counts it."""
-        blocks = 0
+    def bytes_on_disk(self) -> dict[str, int]:
+        """Return how much its files hold, as the file system counts it, by their names."""
+        found: dict[str, int] = {}
         for directory, _, names in os.walk(self._home):
             for name in names:
                 with suppress(FileNotFoundError):  # dropped meanwhile
-                    blocks += os.stat(os.path.join(directory, name)).st_blocks
-        return 512 * blocks
+                    found[name] = found.get(name, 0) + 512 * os.stat(os.path.join(directory, name)).st_blocks
+        return found
 
     def start(self) -> None:
         """Start the server on the data that it has, and wait until it serves."""

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import NullPool, create_engine, inspect
 
 from tests.chaos.findings import Tell
 from tests.chaos.growing_process import TOGETHER, Ledger
@@ -32,6 +34,7 @@ _MISSING = ("1146", "doesn't exist")
 _MOST_LEFT = 8  # open, ahead, and those that are closed or forgotten and not dropped yet
 _BYTES = 4  # of a number in a book
 _BATCH = 500  # rows that move at once
+_NUMBERED = re.compile(r"asyncflow_task_\d+")
 pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(6000)]
 
 
@@ -76,9 +79,12 @@ class Growth:
             numbers.frombytes(book.read_bytes())
             yield from numbers
 
-    def disk(self) -> int:
-        """Return the bytes on the server's disk."""
-        return self._server.bytes_on_disk()
+    def disk(self) -> Counter[str]:
+        """Return the bytes on the server's disk, by its files; the numbered tables are one."""
+        found: Counter[str] = Counter()
+        for name, size in self._server.bytes_on_disk().items():
+            found[re.sub(r"\d+(?=\.\w+$)", "N", name)] += size
+        return found
 
     def told(self, kind: str) -> list[dict[str, object]]:
         """Return what all of them told of one kind."""
@@ -88,7 +94,7 @@ class Growth:
         """Let the writers finish, then the schedulers, once all is delivered and has rolled over."""
         for writer in self.at_work["writer"]:
             assert writer.dismiss() == 0
-        assert wait_until(lambda: self._is_empty() and self._tables() <= _MOST_LEFT, 600.0)
+        assert wait_until(lambda: self._is_empty() and len(self._numbers()) <= _MOST_LEFT, 600.0)
         for scheduler in self.at_work["scheduler"]:
             assert scheduler.dismiss() == 0
 
@@ -96,11 +102,18 @@ class Growth:
         with self.ledger.engine.connect() as connection:
             return connection.execute(self.ledger.outbox.tasks.select().limit(1)).first() is None
 
-    def _tables(self) -> int:
-        return len({one["table"] for one in self.told("closed")}) - len({one["table"] for one in self.told("dropped")})
+    def dropped(self) -> int:
+        """Return how many tables have come and gone: who is killed tells of no drop, so it is by their numbers."""
+        numbers = self._numbers()
+        return max(numbers) - len(numbers)
+
+    def _numbers(self) -> list[int]:
+        """Return the numbers of the tables that are there."""
+        names = inspect(self.ledger.engine).get_table_names()
+        return [int(name.rpartition("_")[2]) for name in names if _NUMBERED.fullmatch(name)]
 
 
-def tenth(growth: Growth, until: int, disks: list[int]) -> float:
+def tenth(growth: Growth, until: int, disks: list[Counter[str]]) -> float:
     """Let deliveries come up to ``until`` while everything is killed in its turn; return the deliveries a second."""
     since, began = growth.delivered(), time.monotonic()
     kills = random.sample(_TENTH, len(_TENTH))
@@ -121,14 +134,14 @@ def test_two_hundred_tables_of_tasks_come_and_go_and_the_last_are_as_fast_as_the
 ) -> None:
     with private_server(MariaDB()) as server, ExitStack() as until:
         growth = Growth(server, tmp_path, until)
-        disks: list[list[int]] = [[] for _ in range(10)]
+        disks: list[list[Counter[str]]] = [[] for _ in range(10)]
         tenth(growth, TASKS // 10, [])  # until all have warmed up
         speeds = [tenth(growth, TASKS // 10 * (number + 2), disks[number]) for number in range(10)]
         growth.end()
         judge(growth, speeds, disks, finding)
 
 
-def judge(growth: Growth, speeds: Sequence[float], disks: Sequence[Sequence[int]], finding: Tell) -> None:
+def judge(growth: Growth, speeds: Sequence[float], disks: Sequence[Sequence[Counter[str]]], finding: Tell) -> None:
     """Compare what was delivered with what was committed, and the end with the beginning."""
     entries, delivered = growth.ledger.numbers(), bytearray((max(growth.ledger.numbers()) + 1) * TOGETHER)
     foreign = 0
@@ -139,17 +152,21 @@ def judge(growth: Growth, speeds: Sequence[float], disks: Sequence[Sequence[int]
             foreign += 1
     lost = len(entries) * TOGETHER - sum(delivered)
     twice = growth.delivered() - foreign - sum(delivered)
-    peaks = [max(one) / 2**20 for one in disks]
-    dropped, failed = growth.told("dropped"), [str(one["error"]) for one in growth.told("step failed")]
+    peaks = [max(disk.total() for disk in one) / 2**20 for one in disks]
+    dropped, failed = growth.dropped(), [str(one["error"]) for one in growth.told("step failed")]
     missing = [error for error in failed if any(sign in error for sign in _MISSING)]
     away = sum(int(str(one.get("away", 0))) for one in growth.told("wrote"))
-    finding(f"  {len(entries) * TOGETHER} messages, tables of {TASKS // TABLES} rows; {len(dropped)} dropped")
+    finding(f"  {len(entries) * TOGETHER} messages, tables of {TASKS // TABLES} rows; {dropped} dropped")
     finding(f"  {lost} lost, {foreign} that no transaction committed, {twice} a second time")
     finding(f"  {len(missing)} from dropped tables, {len(growth.told('broke'))} errors at writers, {away} kills met")
     finding(f"  deliveries/s by tenths {[round(one) for one in speeds]}: last/first {speeds[-1] / speeds[0]:.2f}")
     finding(f"  most MB on disk by tenths {[round(one) for one in peaks]}; {len(growth.told('held up'))} held up")
+    first, last = (max(one, key=Counter.total) for one in (disks[0], disks[-1]))
+    grown = {name: f"{last[name] / 2**20:.0f} {(last[name] - first[name]) / 2**20:+.0f}" for name in first | last}
+    most = sorted(grown, key=lambda name: first[name] - last[name])[:6]
+    finding(f"  of that, MB and what it grew by: { {name: grown[name] for name in most} }")
     assert (lost, foreign, missing, growth.told("broke")) == (0, 0, [], [])
     # A batch goes into one table as a whole, which small ones feel.
-    assert len(dropped) >= len(entries) * TOGETHER / (TASKS // TABLES + _BATCH) - _MOST_LEFT
+    assert dropped >= len(entries) * TOGETHER / (TASKS // TABLES + _BATCH) - _MOST_LEFT
     assert peaks[-1] < 1.25 * peaks[0]
     assert speeds[-1] > 0.8 * speeds[0]  # the machine is not ours alone: what it comes to is told

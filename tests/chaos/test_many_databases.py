@@ -7,7 +7,7 @@ import resource
 import threading
 import time
 from collections.abc import Sequence
-from statistics import median, quantiles
+from statistics import quantiles
 from typing import Any
 
 import pytest
@@ -28,24 +28,24 @@ def p99(seconds: Sequence[float]) -> float:
     return quantiles(seconds, n=100)[98]
 
 
-def steady_p99(shops: Shops, arrivals: Arrivals, names: Sequence[str], seconds: float) -> float:
-    """Return the 99th percentile of the time from a message's writing to its publishing, under a steady load."""
+def steady(shops: Shops, arrivals: Arrivals, names: Sequence[str], seconds: float) -> list[float]:
+    """Return the times from a message's writing to its publishing, under a steady load."""
     with steady_load(shops, names, 10):
         time.sleep(seconds / 4)  # until all have warmed up
         before = {name: len(arrivals.seconds[name]) for name in names}
         time.sleep(seconds)
-    return p99([one for name in names for one in arrivals.seconds[name][before[name] :]])
+    return [one for name in names for one in arrivals.seconds[name][before[name] :]]
 
 
-def throughput(shops: Shops, arrivals: Arrivals, names: Sequence[str], messages: int) -> float:
-    """Return how many messages a second are written and published, in all of the databases at once."""
+def drained(shops: Shops, arrivals: Arrivals, names: Sequence[str], messages: int) -> float:
+    """Return in how many seconds so many messages in each of the databases are written and published."""
     await_all(shops, arrivals, names)
     since = time.monotonic()
     for _ in range(messages // 500):
         for name in names:
             shops.publish(name, 500)
     await_all(shops, arrivals, names)
-    return messages * len(names) / (time.monotonic() - since)
+    return time.monotonic() - since
 
 
 def await_all(shops: Shops, arrivals: Arrivals, names: Sequence[str]) -> None:
@@ -61,21 +61,22 @@ def test_of_eight_databases_a_killed_and_a_slow_one_cost_the_others_nothing(serv
         arrivals = Arrivals()
         others = [f"db{number}" for number in range(2, 8)]
         with Scheduler(shops.through, shops.outbox, {"kafka": arrivals}, on_success="delete"):
-            figures: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-            steady_p99(shops, arrivals, others, 5)
-            for is_hurt in (False, True, False, True):  # in turn: what else the machine does concerns both alike
+            waits: dict[bool, list[float]] = {False: [], True: []}
+            spent: dict[bool, list[float]] = {False: [], True: []}
+            steady(shops, arrivals, others, 5)
+            drained(shops, arrivals, others, 10_000)
+            for is_hurt in (False, True, True, False) * 3:  # so that what else the machine does concerns both alike
                 hurt(shops, is_hurt)
-                found = steady_p99(shops, arrivals, others, 20), throughput(shops, arrivals, others, 5000)
-                figures[is_hurt].append(found)
+                waits[is_hurt] += steady(shops, arrivals, others, 10)
+                spent[is_hurt].append(drained(shops, arrivals, others, 10_000))
             hurt(shops, False)
             shops.publish("db0", 1)
             await_all(shops, arrivals, ["db0", "db1"])
-    of_p99, of_throughput = (
-        median(one[place] for one in figures[True]) / median(one[place] for one in figures[False]) for place in (0, 1)
-    )
-    finding(f"{service.name}: p99 {of_p99:.2f} times, throughput {of_throughput:.2f} times; {figures}")
-    assert of_p99 < 1.5
-    assert of_throughput > 0.8
+    of_p99, of_throughput = p99(waits[True]) / p99(waits[False]), sum(spent[False]) / sum(spent[True])
+    told = {("hurt" if is_hurt else "well"): [round(one, 1) for one in some] for is_hurt, some in spent.items()}
+    finding(f"{service.name}: p99 {of_p99:.2f} times, throughput {of_throughput:.2f} times; seconds {told}")
+    assert of_p99 < 1.1
+    assert of_throughput > 0.95
 
 
 def hurt(shops: Shops, is_hurt: bool) -> None:

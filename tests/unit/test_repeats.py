@@ -109,3 +109,14 @@ def test_rows_that_stay_locked_are_told_of_once() -> None:
     assert [repeats.take_in(events.RowsLocked("kafka", count)) for count in (3, 5, 1)] == [False, True, True]
     clock.now = 61
     assert not repeats.take_in(events.RowsLocked("kafka", 3))
+
+
+def test_a_crowd_has_room_for_a_hundred_lines_at_once_and_for_ten_a_second() -> None:
+    clock = Clock()
+    repeats = Repeats(clock)
+    assert [repeats.room_in("coupon") for _ in range(102)] == [*range(100, 0, -1), 0, 0]
+    assert repeats.room_in("invoice") == 100
+    clock.now += 0.2
+    assert [repeats.room_in("coupon") for _ in range(3)] == [2, 1, 0]
+    clock.now += 3600
+    assert repeats.room_in("coupon") == 100

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 
+from asyncflow.integrations.dashboard.kept import Kept
 from asyncflow.integrations.dashboard.redaction import Redaction
 from asyncflow.outbox import Outbox
 
@@ -18,3 +19,4 @@ class Desk:
     outbox: Outbox
     redaction: Redaction
     trace_url: str | None = None
+    kept: Kept = field(default_factory=Kept)

@@ -11,6 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from asyncflow.outbox import Status
 from asyncflow.scheduler.diagnosis.finding import lasting
+from asyncflow.scheduler.diagnosis.words import say
+
+_DAY = 86400.0
 
 
 class Templates:
@@ -25,7 +28,7 @@ class Templates:
             lstrip_blocks=True,
         )
         self._environment.filters.update(moment=moment, lasting=lasting, visible=visible, capped=capped, rate=rate)
-        self._environment.filters["status_name"] = status_name
+        self._environment.filters.update(status_name=status_name, window=window)
 
     def render(self, name: str, values: Mapping[str, Any]) -> str:
         """Return a template's text, filled in."""
@@ -37,6 +40,13 @@ def linked(root: str, path: str, query: Mapping[str, Any] | None = None) -> str:
     given = {name: value for name, value in (query or {}).items() if value not in (None, "")}
     told = f"?{urlencode(given)}" if given else ""
     return f"{quote(root)}/{quote(path)}{told}"
+
+
+def window(seconds: float) -> str:
+    """Return how long a time is that is looked back on, in hours or days."""
+    if seconds >= 2 * _DAY:
+        return say("{count} d", count=f"{seconds // _DAY:.0f}")
+    return say("{count} h", count=f"{seconds // 3600:.0f}")
 
 
 def moment(value: datetime | None) -> str:

@@ -8,9 +8,9 @@ from types import ModuleType
 from asyncflow.errors import MissingExtraError
 
 
-def kafka_python() -> ModuleType:
-    """Return the module ``kafka``; raise MissingExtraError when it is not installed."""
-    return _import("kafka", "KafkaPublisher", "kafka")
+def kafka_python(user: str = "KafkaPublisher") -> ModuleType:
+    """Return the module ``kafka``, which ``user`` needs; raise MissingExtraError when it is not installed."""
+    return _import("kafka", user, "kafka")
 
 
 def confluent_kafka(user: str = "ConfluentKafkaPublisher") -> ModuleType:

@@ -21,7 +21,12 @@ def refuse(where: str, options: Mapping[str, object], rules: Mapping[str, Rule])
     for name, value in options.items():
         rule = rules.get(name)
         if rule is not None and not rule.allows(value):
-            raise OptionError(f"{where}: client option {name}={value!r} is refused: {rule.remedy}")
+            raise OptionError(f"{where}: client option {name}={value_told(name, value)} is refused: {rule.remedy}")
+
+
+def value_told(name: str, value: object) -> str:
+    """Return an option's value as an error shows it; a secret as ``...``."""
+    return "..." if any(word in name for word in ("password", "secret", "pem", "config")) else repr(value)
 
 
 def never(remedy: str) -> Rule:

@@ -16,8 +16,18 @@ from asyncflow.scheduler.publishing.sessions.suspects import Judgement, Suspect
 from asyncflow.scheduler.publishing.sessions.texts import one_line
 
 CONFLICT, TOO_MANY, AWAY = HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE
-# The index takes nothing for now: a full disk makes it read-only; it is missing where none may be made by the way.
-OF_INDEX = frozenset({"cluster_block_exception", "index_not_found_exception", "unavailable_shards_exception"})
+# The index takes nothing for now: a full disk makes it read-only; it is closed; it is missing where none may be made by
+# the way, or where the cluster has as many shards as it may have, which the server calls a fault of the request.
+OF_INDEX = frozenset(
+    {
+        "cluster_block_exception",
+        "index_closed_exception",
+        "index_not_found_exception",
+        "unavailable_shards_exception",
+        "validation_exception",
+    }
+)
+NO_WRITE_INDEX = "no write index is defined"  # of an alias, such as while it is rolled over by hand
 
 
 def judge_answer(status: int, content: bytes, actions: Sequence[Action], host: str) -> list[Judgement]:
@@ -56,7 +66,7 @@ def _judge_item(item: Mapping[str, Any], action: Action) -> Outcome:
         return SENT  # this one is there, from a time before, or one that is newer
     kind, reason = _error(item)
     told = one_line(f"{action.index_name}: {status} {kind}", reason)
-    if status in (TOO_MANY, AWAY) or kind in OF_INDEX:
+    if status in (TOO_MANY, AWAY) or kind in OF_INDEX or NO_WRITE_INDEX in reason:
         return Unavailable(told, is_of_topic=True)
     if isinstance(status, int) and HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return Rejected(told)

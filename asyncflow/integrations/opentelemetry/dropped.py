@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from asyncflow.integrations.opentelemetry.extras import opentelemetry
 from asyncflow.outbox.declarations.around import SetsContext
+
+
+class MakesContexts(Protocol):
+    """Make the contexts of spans that are dropped."""
+
+    def context_of(self, trace_id: int, parent: Any) -> Any:
+        """Return the SpanContext of one."""
+        ...
 
 
 @cache
@@ -18,16 +25,19 @@ def dropped_kind() -> Any:
     class Dropped(recordless):  # type: ignore[misc]
         """Stand for a span that is dropped, of a trace and perhaps below a parent; any thread may ask for its ids."""
 
-        def __init__(self, context_of: Callable[[int, Any], Any], trace_id: int, parent: Any = None) -> None:
-            self._context_of = context_of
+        _parent: Any = None
+
+        def __init__(self, head: MakesContexts, trace_id: int, parent: Any = None) -> None:
+            self._head = head
             self._trace_id = trace_id
-            self._parent = parent
+            if parent is not None:
+                self._parent = parent
 
         @property
         def _context(self) -> Any:
             kept = self.__dict__
             if "made" not in kept:
-                kept.setdefault("made", self._context_of(self._trace_id, self._parent))  # of who asks first
+                kept.setdefault("made", self._head.context_of(self._trace_id, self._parent))  # of who asks first
             return kept["made"]
 
     return Dropped

@@ -17,6 +17,7 @@ _BY_PARENT = re.compile(
 _BY_ID = re.compile(_ROOT)
 _WITHIN_PARENT_BASED = 5  # for the first of a trace, and for each kind of parent
 _IDS = 1 << 64  # that a ratio tells apart: it looks at the low half of a trace id
+_LOW = _IDS - 1
 _RANDOM = 2  # the flag of a trace id that is random
 
 
@@ -56,10 +57,11 @@ class HeadSampling:
         """
         if parent is None:
             trace_id = self._draw()
-            is_kept = trace_id % _IDS < self._bound
-            return (self._drawing(trace_id), None) if is_kept else (None, self._dropped(self.context_of, trace_id))
-        is_kept = parent.trace_flags.sampled if self._by_parent else parent.trace_id % _IDS < self._bound
-        return (self._tracer, None) if is_kept else (None, self._dropped(self.context_of, parent.trace_id, parent))
+            if trace_id & _LOW >= self._bound:
+                return None, self._dropped(self, trace_id)
+            return self._drawing(trace_id), None
+        is_kept = parent.trace_flags.sampled if self._by_parent else parent.trace_id & _LOW < self._bound
+        return (self._tracer, None) if is_kept else (None, self._dropped(self, parent.trace_id, parent))
 
     def context_of(self, trace_id: int, parent: Any) -> Any:
         """Return the SpanContext of a span that is dropped."""

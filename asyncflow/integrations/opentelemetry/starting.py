@@ -35,16 +35,36 @@ class Starting:
         if self._head is None:
             return self._tracer, None
         try:
-            return self._head.begin(self._at_hand() if context is None else context)
+            return self._head.begin(self._above(self._context.get_current()) if context is None else context)
         except Exception:  # noqa: BLE001 - told in the log; the work goes on
             _LOG.exception("What is to be sampled could not be told")
             return self._tracer, None
 
+    def stand(self) -> Any:
+        """Let a Dropped be at hand and return None; of a span that is kept the tracer, and nothing stands at hand.
+
+        Called in a context that nobody goes back from: in one call, for this is done for each task.
+        """
+        if not self._is_found:
+            self._find()
+        if self._head is None:
+            return self._tracer
+        try:
+            now = self._context.get_current()
+            tracer, dropped = self._head.begin(self._above(now) if now else None)
+            if dropped is not None:
+                self._context.attach(self._with(dropped, now))
+        except Exception:  # noqa: BLE001 - told in the log; the work goes on
+            _LOG.exception("What is to be sampled could not be told")
+            return self._tracer
+        return tracer
+
     def context_with(self, span: Any) -> Any:
         """Return the context at hand, with a span as that at hand."""
-        if now := self._context.get_current():
-            return self._trace.set_span_in_context(span, now)
-        return self._context.Context({self._key: span})
+        return self._with(span, self._context.get_current())
+
+    def _with(self, span: Any, context: Any) -> Any:
+        return self._trace.set_span_in_context(span, context) if context else self._context.Context({self._key: span})
 
     def start(self, tracer: Any, name: str, **given: Any) -> Any:
         """Start a span; where a sampler or processor fails, work goes on without one, and the log tells."""
@@ -61,11 +81,11 @@ class Starting:
         except Exception:  # noqa: BLE001 - told in the log; the work goes on
             _LOG.exception("The span %r could not be ended", span)
 
-    def _at_hand(self) -> Any:
-        """Return the SpanContext of the span at hand; None if there is none."""
-        if not (now := self._context.get_current()):
+    def _above(self, context: Any) -> Any:
+        """Return the SpanContext of the span that is at hand in a context; None if there is none."""
+        if not context:
             return None
-        found = self._trace.get_current_span(now).get_span_context()
+        found = self._trace.get_current_span(context).get_span_context()
         return found if found.is_valid else None
 
     def _find(self) -> None:

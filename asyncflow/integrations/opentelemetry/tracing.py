@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -28,8 +29,11 @@ from asyncflow.integrations.opentelemetry.extras import opentelemetry
 from asyncflow.integrations.opentelemetry.row_context import context_in, has_context, headers_of_context
 from asyncflow.integrations.opentelemetry.starting import Starting
 from asyncflow.outbox import CancelTask, MessageType, NotDone
+from asyncflow.outbox.declarations.around import StandsBriefly
+from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.outbox.declarations.outbox_hooks import Factory
 from asyncflow.outbox.declarations.task_type import TaskType
-from asyncflow.outbox.enqueuing import Enqueuing
+from asyncflow.outbox.enqueuing import Enqueuing, UnwrittenTask
 from asyncflow.scheduler import TaskContext
 from asyncflow.scheduler.publishing.delivering import Delivering
 from asyncflow.text import hide_parameters, without_parameters
@@ -39,7 +43,7 @@ _MESSAGE, _STACKTRACE = "exception.message", "exception.stacktrace"
 _NOTHING = nullcontext()  # around work of which no span is kept
 
 
-class Tracing:
+class Tracing(StandsBriefly):
     """Be the hook of an outbox that traces it: ``Outbox(metadata, hooks=[Tracing()])``.
 
     ``create TOPIC`` (PRODUCER) is made at each enqueue, as a child of the span at hand, and its context travels in the
@@ -74,7 +78,8 @@ class Tracing:
             if not has_context(task.headers):
                 tracer, dropped = self._starting.begin()
                 span = self._create(tracer, enqueuing.task_type, task.id) if dropped is None else dropped
-                task.carry(headers_of_context(span.get_span_context()))
+                if (dropped is None and _is_kept(span)) or self._is_needed(enqueuing.task_type, task):
+                    task.carry(headers_of_context(span.get_span_context()))
                 if dropped is None:
                     spans.append(span)
         return spans
@@ -85,11 +90,20 @@ class Tracing:
         return self._starting.start(tracer, f"create {name}", kind=self._kinds.PRODUCER, attributes=told)
 
     def _carried(self, enqueuing: Enqueuing) -> list[Any]:
-        headers = headers_of_context(self._trace.get_current_span().get_span_context())
+        at_hand = self._trace.get_current_span()
+        headers, is_kept = headers_of_context(at_hand.get_span_context()), _is_kept(at_hand)
         for task in enqueuing.tasks:
-            if not has_context(task.headers):
+            if not has_context(task.headers) and (is_kept or self._is_needed(enqueuing.task_type, task)):
                 task.carry(headers)
         return []
+
+    def _is_needed(self, kind: TaskType, task: UnwrittenTask) -> bool:
+        """Tell whether somebody may go by the context of a span that nobody keeps.
+
+        A handler here does not: there is nothing that its span could be linked to.
+        """
+        is_done_here = isinstance(kind, HandlerType) and kind.handler is not None and kind.queue is None
+        return self._as_children or not is_done_here or task.leads_on
 
     @contextmanager
     def _ending(self, spans: Sequence[Any]) -> Iterator[None]:
@@ -148,8 +162,16 @@ class Tracing:
         """Trace an attempt of a handler, or of a consumer's subscriber, as the span at hand."""
         context = context_in(ctx.headers) if self._as_children else None
         tracer, dropped = self._starting.begin(context)
-        if dropped is not None:
-            return self._standing(dropped)
+        return self._attempted(tracer, ctx) if dropped is None else self._standing(dropped)
+
+    def begin_attempt(self) -> Factory | None:
+        """Let the span of an attempt stand at hand that is dropped; else return what stands around the attempt."""
+        if self._as_children:
+            return self.around_attempt  # it goes by the headers
+        tracer = self._starting.stand()
+        return None if tracer is None else partial(self._attempted, tracer)
+
+    def _attempted(self, tracer: Any, ctx: TaskContext) -> AbstractContextManager[None]:
         origin = origin_of(ctx.task_type, ctx.headers)
         told = {MESSAGE_ID: ctx.headers.get("from-message", str(ctx.id)), "asyncflow.attempt": ctx.attempt}
         if origin.system != OWN_SYSTEM:
@@ -222,6 +244,10 @@ class Tracing:
         with suppress(Exception):  # it prints the error, and that may be what fails
             lines = "".join(traceback.format_exception(error))
             span.record_exception(error, {_MESSAGE: text, _STACKTRACE: lines[:_LONGEST_TRACE]})
+
+
+def _is_kept(span: Any) -> bool:
+    return bool(span.is_recording() or span.get_span_context().trace_flags.sampled)
 
 
 def _first_of(part: SpanPart) -> Any:

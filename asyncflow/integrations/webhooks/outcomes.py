@@ -37,7 +37,7 @@ def judge(status: int, host: str, after_seconds: float, retried: frozenset[int])
     told = f"{host} answered {_named(status)}"
     if 200 <= status < 300:
         return SENT
-    if 300 <= status < 400:
+    if 300 <= status < 400 and status not in retried:
         return Rejected(f"{told}: redirects are not followed; give the URL where it leads")
     if status == TOO_MANY or (status in DOUBTFUL and after_seconds):
         return Unavailable(told, is_of_topic=True, after_seconds=after_seconds)

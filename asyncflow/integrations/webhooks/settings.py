@@ -24,9 +24,10 @@ class WebhookSettings:
     answer, and ``delivery_timeout_seconds`` one ``publish`` as a whole. ``concurrency`` is how many requests a host is
     sent at once. ``max_retry_after_seconds`` is the longest that a receiver's Retry-After is heeded.
 
-    ``retried_statuses`` are answers from 400 to 499 that cost an attempt, and else would make a dead letter at once,
-    such as 404 where receivers are away while they are deployed. ``headers`` go with each request, such as
-    Authorization; they are told nowhere. ``max_message_bytes`` bounds the body.
+    ``retried_statuses`` are answers from 300 to 499 that cost an attempt, and else would make a dead letter at once,
+    such as 404 where receivers are away while they are deployed, or 302 where they lead to a page that says so then.
+    ``headers`` go with each request, such as Authorization; they are told nowhere. ``max_message_bytes`` bounds the
+    body.
     """
 
     connect_timeout_seconds: float = 5.0
@@ -51,8 +52,8 @@ class WebhookSettings:
 
 def _require_statuses(statuses: object) -> None:
     given = statuses if isinstance(statuses, (set, frozenset)) else {None}
-    if not all(type(status) is int and 400 <= status <= 499 for status in given):
-        raise OptionError(f"retried_statuses={shown(statuses)} is refused: give a set of statuses from 400 to 499")
+    if not all(type(status) is int and 300 <= status <= 499 for status in given):
+        raise OptionError(f"retried_statuses={shown(statuses)} is refused: give a set of statuses from 300 to 499")
 
 
 def _require_headers(headers: object) -> None:

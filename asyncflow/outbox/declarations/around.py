@@ -24,6 +24,17 @@ class SetsContext:
     __slots__ = ()
 
 
+class StandsBriefly:
+    """Be a hook of our own around attempts that sets but context variables around most of them."""
+
+    def begin_attempt(self) -> AroundFactory | None:
+        """Set them, in a copy of the context that is the attempt's own, and return None; nothing is to be left then.
+
+        Where it is to stand around the attempt after all, return what makes the context manager. Raises nothing.
+        """
+        raise NotImplementedError
+
+
 class Handles(Protocol):
     """Be a declared type, as far as what stands around it must know."""
 
@@ -43,6 +54,7 @@ class Around(list[AroundFactory]):
     ) -> None:
         super().__init__()
         self._declared = declared
+        self.brief: StandsBriefly | None = None  # what stands around attempts, where it alone does, and most briefly
         if callable(factories) or not isinstance(factories, Iterable):
             raise OptionError(f"around is {shown(factories)}; give a list of functions (ctx) -> context manager")
         for factory in factories:
@@ -69,6 +81,17 @@ class Around(list[AroundFactory]):
             if kind.handler is not None:
                 _require_fit(factory, kind.name, is_coroutine=kind.is_coroutine)
         self.append(factory)
+        self._look_for_brief()
+
+    def take_out(self, factory: AroundFactory) -> None:
+        """Let what was added stand around nothing more; an unknown one is ignored."""
+        if factory in self:
+            self.remove(factory)
+            self._look_for_brief()
+
+    def _look_for_brief(self) -> None:
+        hook = getattr(self[0], "__self__", None) if len(self) == 1 else None
+        self.brief = hook if isinstance(hook, StandsBriefly) else None
 
     def require_fit(self, name: str, *, is_coroutine: bool) -> None:
         """Raise OptionError if any can only be awaited, and the handler of the type ``name`` is a function."""

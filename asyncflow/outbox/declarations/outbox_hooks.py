@@ -80,8 +80,8 @@ class OutboxHooks(Hooks):
         enqueue, delivery, attempt = (getattr(hook, name, None) for name in _METHODS)
         self.around_enqueue = tuple(one for one in self.around_enqueue if one != enqueue)
         self.around_delivery = tuple(one for one in self.around_delivery if one != delivery)
-        if attempt is not None and attempt in self._around:
-            self._around.remove(attempt)
+        if attempt is not None:
+            self._around.take_out(attempt)
 
 
 class StandingAround:

@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.driver_errors import state_of
-from asyncflow.errors import AsyncflowError, UnsupportedDatabaseError
+from asyncflow.errors import AsyncflowError, NotTransactionalError, UnsupportedDatabaseError
 from asyncflow.outbox.dialects.encodings import is_carried
 from asyncflow.outbox.dialects.poolers import Another, pooler_fault, told_pid
 from asyncflow.outbox.dialects.protocol import HeadsOf, LaneNumbers, Limited, SessionLimits
@@ -172,8 +172,14 @@ class PostgreSQL:
         return f"client_encoding is {client} and the database's encoding {server}; have UTF8 in both"
 
     def table_faults(self, connection: Connection, tables: Sequence[Table]) -> list[AsyncflowError]:
-        """Find none: every table has transactions, and one encoding."""
-        return []
+        """Know tables that a crash of the server empties."""
+        return [
+            NotTransactionalError(
+                f"the table {name} is UNLOGGED: a crash of the server empties it, and leaves the business rows; "
+                f"ALTER TABLE {name} SET LOGGED"
+            )
+            for name in _unlogged(connection, tables)
+        ]
 
     def server_fault(self, connection: Connection, longest_value: int) -> AsyncflowError | None:
         """Know sessions that may not write."""
@@ -257,6 +263,23 @@ def _run(driver_connection: Any, statement: str) -> Any:
         cursor.close()
         if not before:
             driver_connection.autocommit = before
+
+
+def _unlogged(connection: Connection, tables: Sequence[Table]) -> list[str]:
+    """Ask by the driver's own cursor: who counts the statements of a publish does not count what is asked once."""
+    names = ", ".join(f"to_regclass({_quoted(_named(connection, table))})" for table in tables)
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(
+            f"SELECT CAST(CAST(oid AS regclass) AS text) FROM pg_class WHERE oid IN ({names}) AND relpersistence <> 'p'"
+        )
+        return [str(row[0]) for row in cursor.fetchall()]
+    finally:
+        cursor.close()
+
+
+def _quoted(name: str) -> str:
+    return "'" + name.replace("'", "''") + "'"
 
 
 def _named(connection: Connection, table: Table) -> str:

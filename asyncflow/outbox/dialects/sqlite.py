@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Executable, Insert, Select, Table, insert, se
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
-from asyncflow.errors import AsyncflowError, OptionError
+from asyncflow.errors import AsyncflowError, NotTransactionalError, OptionError
 from asyncflow.outbox.clock import now_in_microseconds
 from asyncflow.outbox.dialects.counting import draw_by_insert
 from asyncflow.outbox.dialects.poolers import Another
@@ -19,6 +19,9 @@ from asyncflow.outbox.dialects.upsert import insert_absent
 from asyncflow.text import a_type_of
 
 _ECHO = text("SELECT :given")
+_NO_JOURNAL = NotTransactionalError(
+    "journal_mode is OFF, where a rollback undoes nothing for certain; PRAGMA journal_mode=WAL"
+)
 _MAIN_FILE = text("SELECT file FROM pragma_database_list WHERE name = 'main'")
 
 
@@ -102,8 +105,14 @@ class SQLite:
         return None if read == text else f"text is read as {a_type_of(read)}; leave text_factory as it is"
 
     def table_faults(self, connection: Connection, tables: Sequence[Table]) -> list[AsyncflowError]:
-        """Find none: every table has transactions, and one encoding."""
-        return []
+        """Know a connection without a journal, by which nothing can be undone."""
+        cursor = connection.connection.cursor()  # not counted among the statements of a publish
+        try:
+            cursor.execute("PRAGMA journal_mode")
+            modes = [str(row[0]).lower() for row in cursor.fetchall()]
+        finally:
+            cursor.close()
+        return [_NO_JOURNAL] if "off" in modes else []
 
     def server_fault(self, connection: Connection, longest_value: int) -> AsyncflowError | None:
         """Know databases that no second connection sees as they are."""

@@ -13,6 +13,7 @@ from asyncflow.text import shown
 DatabaseT = TypeVar("DatabaseT")
 RoutingKey: TypeAlias = str | int
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a pair, which has no bytes
 _GIVE_NAMES = "give letters, digits, '_', '-' and '.', at most 63 of them, such as 'db0'"
 
 
@@ -99,7 +100,7 @@ def named(databases: Mapping[str, DatabaseT]) -> dict[str, DatabaseT]:
 
 
 def _text_of(key: Any) -> str:
-    if isinstance(key, str) and key:
+    if isinstance(key, str) and key and not _SURROGATE.search(key):
         return key
     if isinstance(key, int) and not isinstance(key, bool):
         return str(key)

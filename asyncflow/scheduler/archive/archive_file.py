@@ -6,8 +6,8 @@ import hashlib
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from io import RawIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 from asyncflow.errors import ArchiveBusyError, ArchiveDamagedError
 from asyncflow.scheduler.archive.members import member_of, members
@@ -32,7 +32,8 @@ class ArchiveFile:
         self.part = path.with_name(path.name + PART)
         self.last_line: bytes | None = None
         self._sum = hashlib.sha256()
-        self._file: BinaryIO = self.part.open("ab")
+        # Without a buffer, which would keep what the disk did not take, and write it behind what comes later.
+        self._file: RawIOBase = self.part.open("ab", buffering=0)
         try:
             _lock(self._file, self.part)
             self._end = self._recover()
@@ -43,9 +44,10 @@ class ArchiveFile:
     def append(self, lines: Iterable[bytes]) -> None:
         """Write lines as one member; if that fails, nothing of it is left. ``sync`` makes it last."""
         member = member_of(lines)
+        left = memoryview(member)
         try:
-            self._file.write(member)
-            self._file.flush()
+            while left:
+                left = left[self._file.write(left) or 0 :]
         except OSError:
             with suppress(OSError):
                 self._file.truncate(self._end)
@@ -94,7 +96,7 @@ def seal_left(directory: Path, prefix: str) -> None:
             ArchiveFile(part.with_name(part.name.removesuffix(PART))).seal()
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
+def _lock(file: RawIOBase, path: Path) -> None:
     if fcntl is None:
         return
     try:

@@ -51,7 +51,10 @@ class RowArchive:
         """End the file that was begun."""
         if self._file is not None:
             file, self._file = self._file, None
-            file.seal()
+            try:
+                file.seal()
+            finally:
+                file.close()
 
     def close(self) -> None:
         """Close the file as it is, to be sealed by another."""

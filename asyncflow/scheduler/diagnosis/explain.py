@@ -17,7 +17,7 @@ from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.diagnosis.finding import Code, lasting, soon
 from asyncflow.scheduler.diagnosis.sight import Sight, Waiting, look_at_type
 from asyncflow.scheduler.diagnosis.waiting import STUCK_SECONDS, findings_of_waiting, reason_of
-from asyncflow.scheduler.diagnosis.words import say
+from asyncflow.scheduler.diagnosis.words import say, say_of
 from asyncflow.scheduler.operator.selection import task_id_of
 from asyncflow.scheduler.table.claim_owner import shown_owner
 from asyncflow.scheduler.table.fingerprints import error_of
@@ -74,10 +74,11 @@ def _explain(connection: Connection, outbox: Outbox, task_id: UUID) -> Explanati
 
 
 def _dead(row: Any) -> Explanation:
-    why = say(
+    why = say_of(
+        row.retry_count,
+        "It is a dead letter since {age}, after {count} attempt{because}.",
         "It is a dead letter since {age}, after {count} attempts{because}.",
         age=_ago(row, row.order_time),
-        count=row.retry_count,
         because=_because(row),
     )
     return _told(row, why, remedy=f"asyncflow dead-letters replay --id {row.id} --yes")
@@ -119,10 +120,16 @@ def _waiting(connection: Connection, outbox: Outbox, row: Any) -> Explanation:
         return _behind_its_key(row, parked)
     due_in = (row.next_select_time - row.now).total_seconds()
     if due_in > 0:
-        form = "It is not due yet: it was enqueued with a delay, which ends in {age}."
-        if row.retry_count:
-            form = "It failed {count} times and is tried again in {age}{because}."
-        why = say(form, count=row.retry_count, age=lasting(due_in), because=_because(row))
+        if not row.retry_count:
+            why = say("It is not due yet: it was enqueued with a delay, which ends in {age}.", age=lasting(due_in))
+            return _told(row, why, row.next_select_time)
+        why = say_of(
+            row.retry_count,
+            "It failed once and is tried again in {age}{because}.",
+            "It failed {count} times and is tried again in {age}{because}.",
+            age=lasting(due_in),
+            because=_because(row),
+        )
         return _told(row, why, row.next_select_time)
     return _due(connection, outbox, row, sight)
 
@@ -141,7 +148,9 @@ def _due(connection: Connection, outbox: Outbox, row: Any, sight: Sight) -> Expl
         {"its_type": row.task_type, "its_shard": row.shard, "its_time": row.order_time, "most": _MOST_AHEAD},
     ).scalar_one()
     form = "It is due since {age} and next in its lane; {owner} owns shard {shard} and takes it soon."
-    if ahead:
+    if ahead == 1:
+        form = "It is due since {age}; {many} of its lane goes before it, and {owner} owns shard {shard}."
+    elif ahead:
         form = "It is due since {age}; {many} of its lane go before it, and {owner} owns shard {shard}."
     many = say("{count} or more", count=ahead) if ahead == _MOST_AHEAD else ahead
     why = say(form, age=lasting(waits), many=many, owner=sight.owners.get(row.shard), shard=row.shard)

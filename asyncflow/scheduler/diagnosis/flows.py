@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.look_up.time_rows import id_at
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.charts.charts import Chart, Span, charts, rate_of
+from asyncflow.scheduler.charts.charts import Chart, Charts, Span, charts, rate_of
 from asyncflow.scheduler.charts.hour import MOST_TYPES
 from asyncflow.scheduler.connections.again import run_for_person
 from asyncflow.scheduler.diagnosis import queries
@@ -103,12 +103,18 @@ class Flows:
         return [sent + done for sent, done in zip(chart.sent, chart.done, strict=True)]
 
 
-def look_at_flows(engine: Engine, outbox: Outbox, lateness: Lateness) -> Flows:
+def hour_of(engine: Engine, outbox: Outbox) -> Charts:
+    """Return the charts of the last hour, by which flows go."""
+    return charts(engine, outbox, span=Span.ONE_HOUR, most=MOST_TYPES)
+
+
+def look_at_flows(engine: Engine, outbox: Outbox, lateness: Lateness, hour: Charts | None = None) -> Flows:
     """Return how the tasks of each type come and go; bounded, whatever the number of tasks and types.
 
-    In: by the newest ids, which begin with the time of those who wrote them. Out: by the charts.
+    In: by the newest ids, which begin with the time of those who wrote them. Out: by the charts, where the caller has
+    no ``hour`` of them at hand.
     """
-    hour = charts(engine, outbox, span=Span.ONE_HOUR, most=MOST_TYPES)
+    of_hour = hour_of(engine, outbox) if hour is None else hour
     late = sorted(lateness.seconds, key=lambda name: -lateness.seconds[name])[:_MOST_WAITING]
     limit = min(_COUNT_LIMIT, _MOST_COUNTED // max(1, len(late)))
 
@@ -120,7 +126,7 @@ def look_at_flows(engine: Engine, outbox: Outbox, lateness: Lateness) -> Flows:
             pending={name: count for (_, name), count in counts.items()},
             limit=limit,
             lateness=lateness,
-            chart_of={one.task_type: one for one in hour.types if one.task_type is not None},
+            chart_of={one.task_type: one for one in of_hour.types if one.task_type is not None},
         )
 
     return run_for_person(engine, read)

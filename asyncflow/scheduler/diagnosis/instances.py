@@ -12,7 +12,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, listed, quoted
 from asyncflow.scheduler.diagnosis.sight import Sight, at
-from asyncflow.scheduler.diagnosis.words import say
+from asyncflow.scheduler.diagnosis.words import say, say_of
 from asyncflow.scheduler.telling.instance_state import ToldTrouble
 from asyncflow.scheduler.telling.recollection import ARCHIVE, FENCED, POOL
 
@@ -83,19 +83,23 @@ def _trouble(name: str, trouble: ToldTrouble) -> Iterator[Finding]:
 def _told_of(name: str, trouble: ToldTrouble) -> _TroubleTold | None:
     """Return what is told of a trouble; None of one that a later version may have."""
     if trouble.name == FENCED:
-        cause = say(
+        cause = say_of(
+            trouble.count,
+            "{count} settle of {instance} changed nothing, for others owned the shards by then or had settled the "
+            "rows: it paused for longer than its lease, or two instances have one instance_index.",
             "{count} settles of {instance} changed nothing, for others owned the shards by then or had settled the "
             "rows: it paused for longer than its lease, or two instances have one instance_index.",
-            count=trouble.count,
             instance=name,
         )
         return _TroubleTold(Code.WRITES_FENCED, cause, "asyncflow instances list")
     if trouble.name == POOL:
-        cause = say(
+        cause = say_of(
+            trouble.count,
+            "A loop of {instance} waited in vain for a connection of the pool: it is too small, or "
+            "the application keeps its connections.",
             "Loops of {instance} waited {count} times in vain for a connection of the pool: it is too small, or "
             "the application keeps its connections.",
             instance=name,
-            count=trouble.count,
         )
         remedy = say("create_engine(..., pool_size=20)  # or give the scheduler an engine of its own")
         return _TroubleTold(Code.POOL_TOO_SMALL, cause, remedy)
@@ -191,7 +195,12 @@ def _ran_out(name: str, count: int, since: float, task: Any) -> Finding:
     if task is None:
         told, remedy = say("their workers died, hung or were cut off"), f"asyncflow tasks list --type {quoted(name)}"
     else:
-        told = say("the task {id} may kill its worker: it was begun {count} times", id=task.id, count=task.retry_count)
+        told = say_of(
+            task.retry_count,
+            "the task {id} may kill its worker: it was begun once",
+            "the task {id} may kill its worker: it was begun {count} times",
+            id=task.id,
+        )
         remedy = f"asyncflow explain {task.id}"
     return Finding(
         code=Code.CLAIMS_RUN_OUT,

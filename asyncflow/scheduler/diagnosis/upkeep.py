@@ -10,7 +10,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, quoted, soon
 from asyncflow.scheduler.diagnosis.sight import ParkedRow, Sight
-from asyncflow.scheduler.diagnosis.words import say
+from asyncflow.scheduler.diagnosis.words import say, say_of
 from asyncflow.scheduler.heads.parts import MOST_LANES
 from asyncflow.scheduler.heads.queries import read_heads_behind
 
@@ -109,7 +109,8 @@ def _late(sight: Sight, name: str, rows: Sequence[ParkedRow]) -> Finding:
 def _keys(first: ParkedRow, rows: Sequence[ParkedRow]) -> str:
     if len(rows) == 1:
         return say("the key {key}", key=first.key)
-    return say("the key {key}, and of {count} more keys,", key=first.key, count=len(rows) - 1)
+    one, many = "the key {key}, and of {count} more key,", "the key {key}, and of {count} more keys,"
+    return say_of(len(rows) - 1, one, many, key=first.key)
 
 
 def _age(sight: Sight, row: ParkedRow) -> str:

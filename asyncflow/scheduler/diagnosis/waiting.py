@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, listed, quoted, soon
 from asyncflow.scheduler.diagnosis.sight import MOST_TYPES, Sight, Waiting, at
-from asyncflow.scheduler.diagnosis.words import say
+from asyncflow.scheduler.diagnosis.words import say, say_of
 from asyncflow.scheduler.telling.instance_state import InstanceState, ToldBreaker
 
 STUCK_SECONDS = 60.0  # what waits for longer, or is as it is for longer, is found; by default
@@ -82,9 +82,10 @@ def _unowned(sight: Sight, waiting: Iterable[Waiting]) -> Finding | None:
         kind="shards",
         name=listed(shards),
         since=sight.ago(longest.seconds),
-        cause=say(
+        cause=say_of(
+            len(shards),
+            "Nobody owns {count} shard in which tasks of {types} are due: {why}.",
             "Nobody owns {count} shards in which tasks of {types} are due: {why}.",
-            count=len(shards),
             types=listed(late),
             why=why,
         ),
@@ -179,7 +180,11 @@ def _undeclared(sight: Sight, one: Waiting, _: float) -> Finding | None:
     is_known_nowhere = sight.all_tell and all(one.task_type in state.undeclared for _, state in sight.states)
     if not is_known_nowhere:
         return None
-    why = say("none of the {count} instances declares it: they left it alone", count=len(sight.states))
+    why = say_of(
+        len(sight.states),
+        "the one instance that runs does not declare it, and left it alone",
+        "none of the {count} instances declares it: they left it alone",
+    )
     return _of_type(sight, one, Code.TYPE_UNDECLARED, Severity.STUCK, why, _RUN)
 
 
@@ -203,9 +208,10 @@ def _hang(sight: Sight, one: Waiting, stuck_seconds: float) -> Finding | None:
     if lasts < stuck_seconds:
         return None
     at_work = sum(crew.at_work for crew in crews.values())
-    why = say(
+    why = say_of(
+        at_work,
+        "its only handler has been at work on {instances} for {age}",
         "all its {count} handlers are at work on {instances}, the longest of them for {age}",
-        count=at_work,
         instances=listed(crews),
         age=lasting(lasts),
     )

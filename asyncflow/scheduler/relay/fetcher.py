@@ -92,6 +92,7 @@ class Fetcher:
 
     def observe(self, found: Round, outcomes: Sequence[Outcome | None], seconds_a_wave: float | None) -> None:
         """Take in what became of a round's tasks, and how long a wave after the first took, if there was one."""
+        self._size.observe_outcomes(outcomes)
         if self._types.ordered:
             self._keys.observe(found, outcomes, seconds_a_wave)
 

@@ -25,6 +25,7 @@ from asyncflow.scheduler.relay.keys.parking import Parking
 from asyncflow.scheduler.relay.keys.parking_change import ParkingChange
 from asyncflow.scheduler.relay.locked_rows import LockedRows
 from asyncflow.scheduler.relay.newcomers import Newcomers
+from asyncflow.scheduler.relay.retry_spread import RetrySpread
 from asyncflow.scheduler.relay.round import Round
 from asyncflow.scheduler.relay.settlement import Settlement, Unsettled
 from asyncflow.scheduler.relay.settler import Settler
@@ -59,6 +60,7 @@ class Relay(DataflowJob[ShareContext, Round]):
         self._fetcher = Fetcher(instance, route, shared, scope.lookout)
         self._newcomers = Newcomers(instance, route, shared, scope, self._fetcher.allowances)
         self._delivery = Delivery(instance, route)
+        self._spread = RetrySpread()
         self._settler = Settler(instance, route.destination, shared, scope.ownership)
         self._pause = AdaptivePause(settings.min_pause_seconds, settings.max_pause_seconds)
         self.in_hand = 0  # messages that are being delivered or settled
@@ -166,6 +168,8 @@ class Relay(DataflowJob[ShareContext, Round]):
         outcomes = self._delivery.deliver(found.tasks, lambda: found.hold.lasts, self._joining(found))
         self._fetcher.observe(found, outcomes, self._delivery.seconds_a_wave)
         settlement = Settlement.of(found.tasks, outcomes, self._types.here)
+        if settlement.retried:
+            settlement.retried = self._spread.over(settlement.retried, self._types.ordered)
         settlement.due_times = found.due_times
         settlement.superseded = found.not_sent.over(found.tasks, outcomes)
         change = self._parking.change_of(found, outcomes) if self._types.ordered else ParkingChange()

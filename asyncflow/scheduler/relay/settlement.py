@@ -54,14 +54,19 @@ class Settlement:
         if outcomes.count(SENT) == len(tasks):
             return cls(list(tasks))
         settlement = cls()
+        alike: dict[tuple[str, int, Retry], list[Task]] = {}
         for task, outcome in zip(tasks, outcomes, strict=True):
             if isinstance(outcome, Sent):
                 settlement.succeeded.append(task)
             elif isinstance(outcome, (Rejected, Retry)) and is_final(task, outcome):
                 settlement.failed.setdefault(short_error(outcome.error), []).append(task)
             elif isinstance(outcome, Retry):
-                delay = retry_wait(task_types[task.task_type], task.retry_count + 1, outcome)
-                settlement.retried.setdefault((delay, short_error(outcome.error)), []).append(task)
+                alike.setdefault((task.task_type, task.retry_count, outcome), []).append(task)
+        for (name, retries, refusal), its in alike.items():
+            kind = task_types[name]
+            for some in ([one] for one in its) if kind.retry_jitter else (its,):
+                wait = retry_wait(kind, retries + 1, refusal)
+                settlement.retried.setdefault((wait, short_error(refusal.error)), []).extend(some)
         return settlement
 
     def __len__(self) -> int:

@@ -45,7 +45,7 @@ def check(engine: Engine, outbox: Outbox) -> SchemaReport:
         operations: list[SchemaOperation] = []
         for table in needed:
             if found := differences(table, live.get(table), schema):
-                rows = _rows(connection, table) if table in live else 0
+                rows = _rows(connection, table) if table in live and live[table].bears_name is None else 0
                 operations += plan(table, live.get(table), found, schema, rows)
     return SchemaReport(
         dialect=engine.dialect.name, tables=tuple(table.fullname for table in needed), operations=tuple(operations)

@@ -16,8 +16,9 @@ from asyncflow.scheduler.schema.difference import DifferenceKind, SchemaDifferen
 
 def differences(table: Table, live: LiveTable | None, schema: SchemaDialect) -> list[SchemaDifference]:
     """Return what is otherwise in the database, in the order of the table's parts."""
-    if live is None:
-        return [_difference(table, DifferenceKind.TABLE_MISSING, None, "the table", "none")]
+    if live is None or live.bears_name is not None:
+        found = "none" if live is None or live.bears_name is None else f"{live.bears_name} of its name"
+        return [_difference(table, DifferenceKind.TABLE_MISSING, None, "the table", found)]
     return list(_Comparison(table, live, schema).all())
 
 
@@ -88,6 +89,8 @@ class _Comparison:
             yield told(kind=DifferenceKind.GAINED_NOT_NULL, needed="NULL", found="NOT NULL")
         if column.nullable and found.default is not None:
             yield told(kind=DifferenceKind.DEFAULT, needed="no default", found=f"DEFAULT {found.default}")
+        if found.writes_itself is not None:
+            yield told(kind=DifferenceKind.WRITES_ITSELF, needed="what is written", found=found.writes_itself)
         if self.table.autoincrement_column is column and not found.counts:
             yield told(
                 kind=DifferenceKind.COUNTS_NOT, needed="a number that counts by itself", found="one that does not"

@@ -18,6 +18,7 @@ class DifferenceKind(str, Enum):
     GAINED_NOT_NULL = "column-takes-no-null"
     DEFAULT = "column-default"
     COUNTS_NOT = "column-counts-not"
+    WRITES_ITSELF = "column-writes-itself"
     REQUIRED = "column-required"
     PRIMARY_KEY = "primary-key"
     INDEX_MISSING = "index-missing"

@@ -28,6 +28,7 @@ _OF_COLUMNS = (
     DifferenceKind.GAINED_NOT_NULL,
     DifferenceKind.DEFAULT,
     DifferenceKind.COUNTS_NOT,
+    DifferenceKind.WRITES_ITSELF,
 )
 _UNKNOWN_VALUES = (
     "rows are there, and nobody knows what {name} would be in them: add the column so that it may be NULL, fill it, "
@@ -37,6 +38,7 @@ _CONVERTED = (
     "rows are there, and their values of {name} would become other ones, from {found} to {needed}: look at them, then "
     "run it by hand"
 )
+_NAME_BORNE = "{found} is there: find out who needs it, give it another name, and check again"
 _NOT_OURS = "{name} is not asyncflow's: find out who needs it, and run it by hand when nobody does"
 
 
@@ -44,10 +46,15 @@ def plan(
     table: Table, live: LiveTable | None, found: Sequence[SchemaDifference], schema: SchemaDialect, rows: int
 ) -> list[SchemaOperation]:
     """Return what mends the differences of a table with so many ``rows``, which are counted up to LARGE + 1."""
-    if live is None:
+    if live is None or live.bears_name is not None:
         sql = create_table(table, schema.dialect)
         written = migration.create_table(table) or migration.execute(sql)
-        return [SchemaOperation(table=table.fullname, differences=tuple(found), sql=tuple(sql), alembic=tuple(written))]
+        refused = None if live is None else _NAME_BORNE.format(found=found[0].found)
+        return [
+            SchemaOperation(
+                table=table.fullname, differences=tuple(found), sql=tuple(sql), alembic=tuple(written), refused=refused
+            )
+        ]
     planned = _TablePlan(table, live, tuple(found), schema, rows)
     if schema.rebuilds and planned.wants_rebuild():
         return [planned.rebuild()]
@@ -162,7 +169,11 @@ class _TablePlan:
         is_converted = self._is_converted(column)
         written = None
         is_own = type_to_have(column, live, self.schema) == needed_type(column, self.schema.dialect)
-        if is_own and (is_mysql or not (is_converted or DifferenceKind.COUNTS_NOT in kinds)):
+        if (
+            live.writes_itself is None
+            and is_own
+            and (is_mysql or not (is_converted or DifferenceKind.COUNTS_NOT in kinds))
+        ):
             written = migration.alter_column(column, live, is_mysql=is_mysql)
         return self._plain(
             mended,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ import orjson
 
 from asyncflow.errors import ClaimLostError
 from asyncflow.events import AttemptFailed, Hooks
+from asyncflow.outbox.declarations.around import StandsBriefly
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.signals import NotDone
 from asyncflow.outbox.outcome.follow_up import has_follow_up, takes_result
@@ -61,12 +63,18 @@ class Attempt(HandlerCall):
         try:
             if task_type.keep_result or has_own_headers(claim.task.headers_json):
                 _expect(claim, task_type)  # first: a task whose context cannot be read is told of, too
-            if (task_type.signature is not None and task_type.signature.takes_context) or task_type.around:
-                reached = None if claim.context is None else orjson.loads(claim.context)
-                attempt.context = TaskContext(ClaimFacts(claim, task_type, tools, overdue_at, reached))
+            signature, around = task_type.signature, task_type.around
+            is_taken = signature is not None and signature.takes_context
+            # What stands around most attempts briefly has no use for it.
+            if is_taken or (around and (around.brief is None or claim.context is not None)):
+                attempt.context = attempt._made_context()
         except Exception as error:  # noqa: BLE001 - of one task; the hand that begins it goes on
             attempt.fault = error
         return attempt
+
+    def _made_context(self) -> TaskContext:
+        reached = None if self.claim.context is None else orjson.loads(self.claim.context)
+        return TaskContext(ClaimFacts(self.claim, self.task_type, self.tools, self.overdue_at, reached))
 
     def end(self) -> None:
         """Let go of what only the handler needed: an attempt waits for its settle, and others are made meanwhile."""
@@ -100,16 +108,32 @@ class Attempt(HandlerCall):
                 self.end_calls = calls.end
             if self.fault is not None or self.claim.is_suspect:
                 self._write_down()
-            if self.task_type.around and self.context is not None:
-                call_within(self.task_type.around, self.context, self.work)
-            else:
+            if not (around := self.task_type.around):
                 self.work()
+            elif (brief := around.brief) is not None:
+                contextvars.copy_context().run(self._work_within, brief)
+            elif self.context is not None:
+                call_within(around, self.context, self.work)
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the worker's thread
             return error
         finally:
             if calls is not None:
                 calls.close()
         return None
+
+    def _work_within(self, brief: StandsBriefly) -> None:
+        """Call the handler in a context of its own; for most tasks that is all that stands around it."""
+        if (factory := brief.begin_attempt()) is None:
+            self.work()
+        else:
+            call_within([factory], self.context or self._made_context(), self.work)
+
+    async def _await_within(self, brief: StandsBriefly) -> None:
+        """Await the handler, whose task has a context of its own."""
+        if (factory := brief.begin_attempt()) is None:
+            await self.work_async()
+        else:
+            await await_within([factory], self.context or self._made_context(), self.work_async)
 
     async def call_async(self) -> BaseException | None:
         """Await the handler, a coroutine, as a task of its own; return what it raised. Nothing of it gets out."""
@@ -127,10 +151,12 @@ class Attempt(HandlerCall):
         try:
             if self.claim.is_suspect or self.fault is not None:
                 await aside(self._write_down)
-            if self.task_type.around and self.context is not None:
-                await await_within(self.task_type.around, self.context, self.work_async)
-            else:
+            if not (around := self.task_type.around):
                 await self.work_async()
+            elif (brief := around.brief) is not None:
+                await self._await_within(brief)
+            elif self.context is not None:
+                await await_within(around, self.context, self.work_async)
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the event loop
             return error
         return None

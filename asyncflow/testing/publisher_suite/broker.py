@@ -52,6 +52,14 @@ class BrokerUnderTest(ABC):
         """Return a topic that the publisher has no permission to write to."""
         self._cannot("forbid a topic")
 
+    def removed(self, topic: str) -> AbstractContextManager[None]:
+        """Let a topic that has taken records be gone within the context, and be there anew after it."""
+        self._cannot("remove a topic that is in use")
+
+    def revoked(self, topic: str) -> AbstractContextManager[None]:
+        """Take the permission to write to a topic within the context from a publisher that has it."""
+        self._cannot("revoke a permission that is in use")
+
     def away(self) -> AbstractContextManager[None]:
         """Let nobody answer at the broker's address within the context, open connections included."""
         self._cannot("go away")

@@ -49,13 +49,32 @@ def expect_unavailable(publisher: Publisher, batch: Sequence[Record], timeout_se
 
 def send(publisher: Publisher, batch: Sequence[Record]) -> None:
     """Publish what is not sent yet, again and again until all is; nothing of it may be refused for good."""
+    _send(publisher, batch, may_be_rejected=False)
+
+
+def send_in_the_end(publisher: Publisher, batch: Sequence[Record]) -> None:
+    """Publish what is not sent yet until all is; a broker's caches may refuse for a moment what it takes again."""
+    _send(publisher, batch, may_be_rejected=True)
+
+
+def _send(publisher: Publisher, batch: Sequence[Record], *, may_be_rejected: bool) -> None:
     deadline = monotonic() + RECOVERS_WITHIN_SECONDS
     left = list(batch)
     while left:
         outcomes = published(publisher, left)
-        expect(not any(isinstance(outcome, Rejected) for outcome in outcomes), f"rejected: {outcomes[:3]}")
+        is_rejected = any(isinstance(outcome, Rejected) for outcome in outcomes)
+        expect(may_be_rejected or not is_rejected, f"rejected: {outcomes[:3]}")
         left = [record for record, outcome in zip(left, outcomes, strict=True) if outcome != SENT]
         expect(not left or monotonic() < deadline, f"still not sent: {outcomes[:3]}")
+
+
+def reject_in_the_end(publisher: Publisher, batch: Sequence[Record]) -> None:
+    """Publish until all are rejected: what a broker has just forbidden it may take for a moment."""
+    deadline = monotonic() + RECOVERS_WITHIN_SECONDS
+    outcomes = published(publisher, batch)
+    while not all(isinstance(outcome, Rejected) for outcome in outcomes):
+        expect(monotonic() < deadline, f"still not rejected: {outcomes[:3]}")
+        outcomes = published(publisher, batch)
 
 
 def expect_stored(stored: Sequence[Record], records: Sequence[Record]) -> None:

@@ -23,7 +23,9 @@ from asyncflow.testing.publisher_suite.expecting import (
     expect_stored,
     expect_unavailable,
     published,
+    reject_in_the_end,
     send,
+    send_in_the_end,
 )
 
 KEYS = ["A1001", "ключ", "鍵-7", "🔑", "a b", "é" * 40]
@@ -120,6 +122,43 @@ class PublisherSuite:
     ) -> None:
         """A missing permission is told for what it is about."""
         self._expect_apart(broker, broker.forbidden_topic(), (Rejected,))
+
+    def test_a_topic_that_is_removed_meanwhile_costs_its_own_records_alone_and_is_found_again(
+        self, broker: BrokerUnderTest
+    ) -> None:
+        """Some brokers make it anew, and take the records; where one does not, nothing counts as sent."""
+        topic, other, publisher = broker.make_topic(), broker.make_topic(), broker.make_publisher(PATIENT_SECONDS)
+        batch, its = records(topic, 27), records(other, 9)
+        try:
+            send(publisher, [*batch[:9], *its[:3]])
+            with broker.removed(other):
+                for first, one in ((9, its[3]), (14, its[4])):  # the second may meet a client that knows of it
+                    mixed = [*batch[first : first + 2], one, *batch[first + 2 : first + 4]]
+                    expect_kinds(published(publisher, mixed), Sent, Sent, (Sent, *NOT_SENT), Sent, Sent)
+            send_in_the_end(publisher, its[5:])
+            send(publisher, batch)
+        finally:
+            publisher.close()
+        expect_stored(broker.stored(other, 4), its[5:])
+        expect_stored(broker.stored(topic, 27), batch)
+
+    def test_a_permission_that_is_revoked_meanwhile_costs_the_records_that_need_it_alone(
+        self, broker: BrokerUnderTest
+    ) -> None:
+        """It is told as a permission that never was, and its return is noticed."""
+        topic, other, publisher = broker.make_topic(), broker.make_topic(), broker.make_publisher(PATIENT_SECONDS)
+        batch, its = records(topic, 9), records(other, 9)
+        try:
+            send(publisher, [*batch[:2], *its[:2]])
+            with broker.revoked(other):
+                reject_in_the_end(publisher, its[2:3])
+                mixed = [*batch[2:4], its[3], *batch[4:6]]
+                expect_kinds(published(publisher, mixed), Sent, Sent, Rejected, Sent, Sent)
+            send_in_the_end(publisher, its[4:])
+        finally:
+            publisher.close()
+        expect_stored(broker.stored(other, 7), its[4:])
+        expect_stored(broker.stored(topic, 6), batch[:6])
 
     def test_a_broker_that_is_away_at_the_start_costs_no_attempt_and_is_found_later(
         self, broker: BrokerUnderTest

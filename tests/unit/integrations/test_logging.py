@@ -278,6 +278,17 @@ def test_a_failed_attempt_is_told_once_and_its_retry_of_a_message_as_well(caplog
     assert "the broker is busy" in caplog.text
 
 
+def test_of_a_crowd_of_retries_as_many_are_told_as_a_person_reads(caplog: pytest.LogCaptureFixture) -> None:
+    log = EventLog()
+    for number in range(500):
+        log(events.TaskRetried(uuid.uuid4(), "coupon", number, 2.0, "the broker is busy"))
+    log(events.TaskRetried(uuid.uuid4(), "invoice", 1, 2.0, "the broker is busy"))
+    told = [record for record in written(caplog) if record.levelno == logging.WARNING]
+    assert 100 <= len(told) < 500
+    assert any("there are more of this type than are told" in record.getMessage() for record in told)
+    assert "task_type=invoice" in told[-1].getMessage()
+
+
 def test_what_a_handler_says_on_purpose_has_no_traceback_but_its_cause_has(caplog: pytest.LogCaptureFixture) -> None:
     log, signal = EventLog(), RejectTask("no such account")
     log(events.AttemptFailed(ID, "coupon", None, 1, 6, None, signal))

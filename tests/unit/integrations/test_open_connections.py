@@ -82,6 +82,18 @@ OF_HTTPX: dict[str, tuple[object, ...]] = {
 }
 # Of each client, options that it takes for none where they are empty or of another kind.
 OPTIONS: dict[str, dict[str, tuple[object, ...]]] = {
+    "confluent": {
+        "ssl.ca.location": ("", None, False),
+        "ssl.key.pem": ("", None),
+        "sasl.mechanism": ("", None),
+        "sasl.password": ("", None, 7),
+    },
+    "kafka": {
+        "ssl_cafile": ("", None, False),
+        "ssl_check_hostname": (None, 0, "no"),
+        "ssl_password": ("", None),
+        "sasl_plain_password": ("", None, 7),
+    },
     "nats": {
         "tls": ({}, False, None, True, "ca.pem"),
         "user_credentials": ("", None, ()),
@@ -124,7 +136,7 @@ def of_client(name: str) -> str:
 
 
 WITH_SETTINGS = [name for name in MAKERS if name not in WITHOUT_SETTINGS]
-WITH_OPTIONS = [name for name in MAKERS if of_client(name) != "rabbitmq" and name != "confluent queue"]
+WITH_OPTIONS = [name for name in MAKERS if of_client(name) != "rabbitmq"]
 OF_KAFKA = [name for name in WITH_OPTIONS if of_client(name) in ("confluent", "kafka")]
 CASES = [
     (name, option, value)

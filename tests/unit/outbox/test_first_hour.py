@@ -91,6 +91,10 @@ MISTAKES: dict[str, tuple[Callable[[Session], object], str]] = {
         lambda _: loose_scheduler("sqlite://", outbox, {}),
         "give an Engine, from create_engine()",
     ),
+    "no publishers": (
+        lambda _: loose_scheduler(engine, outbox),
+        "'user.registered' goes to 'kafka', for which there is no publisher (given: none); add it to publishers={...}",
+    ),
     "an address for a publisher": (
         lambda _: loose_scheduler(engine, outbox, {"kafka": "localhost:9092"}),
         "the publisher of 'kafka' is 'localhost:9092'; give",
@@ -114,3 +118,9 @@ def test_a_mistake_of_the_first_hour_is_told_with_its_remedy_and_writes_nothing(
 
 def test_two_outboxes_that_agree_may_share_their_tables() -> None:
     assert Outbox(metadata).tasks is outbox.tasks
+
+
+def test_handlers_alone_need_no_publishers() -> None:
+    own = Outbox(MetaData())
+    own.task("pay")(pay.handler)
+    assert Scheduler(engine, own).outbox is own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from asyncflow.integrations.dashboard.desk import Desk
@@ -13,7 +14,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.scheduler.charts.charts import charts
 from asyncflow.scheduler.diagnosis.diagnose import is_stuck, look_and_find
 from asyncflow.scheduler.diagnosis.finding import Finding, in_order
-from asyncflow.scheduler.diagnosis.flows import Flow, Flows, Lateness, look_at_flows
+from asyncflow.scheduler.diagnosis.flows import Flow, Flows, Lateness, hour_of, look_at_flows
 from asyncflow.scheduler.diagnosis.sight import Sight
 from asyncflow.scheduler.diagnosis.tables import findings_of_tables
 from asyncflow.scheduler.telling.instance_state import ToldBreaker
@@ -21,6 +22,8 @@ from asyncflow.scheduler.telling.instance_state import ToldBreaker
 _HANDLERS = "handlers"
 _MOST_WAITING = 10
 _SECONDS_OLD = 2.0  # as often as the pages ask
+_TABLES, _TABLES_SECONDS = "tables", 60.0  # they change with a deployment
+_CHARTS_SECONDS = 10.0  # they are written once a minute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +38,33 @@ class DestinationView:
 
 
 def _look(desk: Desk, _: Values) -> Seen:
-    if differing := list(findings_of_tables(desk.engine, desk.outbox)):
+    if differing := _differing(desk):
         return {"sight": None, **_told(differing)}  # nothing else can be read
-    sight, findings = look_and_find(desk.engine, desk.outbox)
-    flows = look_at_flows(desk.engine, desk.outbox, _lateness(sight))
-    told = charts(desk.engine, desk.outbox, most=0)
+    try:
+        return _seen(desk)
+    except Exception:
+        desk.kept.forget(_TABLES)  # which may be why: the next look tells
+        if differing := _differing(desk):
+            return {"sight": None, **_told(differing)}
+        raise
+
+
+def _differing(desk: Desk) -> Sequence[Finding]:
+    """Return what is wrong with the tables; that nothing is, as good as always, is known for a minute."""
+    look = partial(findings_of_tables, desk.engine, desk.outbox)
+    return desk.kept.see(_TABLES, lambda: list(look()), _TABLES_SECONDS, keeps=lambda found: not found)
+
+
+def _seen(desk: Desk) -> Seen:
+    engine, outbox = desk.engine, desk.outbox
+    sight, findings = look_and_find(engine, outbox)
+    hour = desk.kept.see("hour", partial(hour_of, engine, outbox), _CHARTS_SECONDS)
+    told = desk.kept.see("charts", partial(charts, engine, outbox, most=0), _CHARTS_SECONDS)
+    flows = look_at_flows(engine, outbox, _lateness(sight), hour)
     return {
         "sight": sight,
         **_told(findings),
-        "destinations": list(destinations(sight, flows, desk.outbox)),
+        "destinations": list(destinations(sight, flows, outbox)),
         "waiting": [(one, flows.of([one.task_type])) for one in sight.waiting[:_MOST_WAITING]],
         "drawing": drawing_of(told, told.of_all, group=5),
         "waiting_types": len(sight.waiting),

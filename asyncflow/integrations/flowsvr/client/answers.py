@@ -105,10 +105,11 @@ class Renewed(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Hold some tasks of a list, and the cursor by which it goes on; None at its end."""
+    """Hold some tasks of a list, the cursor by which it goes on, None at its end, and which databases are left out."""
 
     tasks: Sequence[Mapping[str, Any]]
     next: str | None
+    away: Sequence[str] = ()  # that did not answer a service of several
 
 
 def settled_of(result: Mapping[str, Any], outcome: Outcome, *, is_repeated: bool) -> Settled:

@@ -172,15 +172,22 @@ class TaskServiceClient:
         """Return one page of tasks; ``cursor`` is the ``next`` of the page before."""
         query = {"task_type": task_type, "status": status, "key": key, "limit": limit, "cursor": cursor}
         answer = self._get("/v2/tasks", query)
-        return Page(answer["tasks"], answer["next"])
+        return Page(answer["tasks"], answer["next"], answer.get("away", ()))
 
     def list_all(self, **filters: Any) -> Iterator[Mapping[str, Any]]:
-        """Return all tasks of a list, page after page as they are asked for."""
+        """Return all tasks of a list, page after page as they are asked for.
+
+        Raises ServiceAwayError behind the last one if databases of a service of several are left out.
+        """
         page = self.list(**filters)
+        away = [*page.away]
         yield from page.tasks
         while page.next is not None:
             page = self.list(**{**filters, "cursor": page.next})
+            away += page.away
             yield from page.tasks
+        if away:
+            raise ServiceAwayError(f"the list is without the tasks of {', '.join(away)}: away")
 
     def counts(self) -> Any:
         """Return the bounded number of tasks of each type and status."""

@@ -88,6 +88,9 @@ class TaskCounts(BaseModel):
 
     counts: dict[str, StatusCounts]
     counted_up_to: int
+    databases: dict[str, dict[str, StatusCounts]] = Field(
+        default_factory=dict, description="the counts of each; told by a service of several databases"
+    )
     away: list[str] = Field(default_factory=list, description="databases that did not answer, and are left out")
 
 
@@ -158,6 +161,18 @@ class TypeSettings(BaseModel):
     max_retry_interval_seconds: float | None
     enabled: bool | None
     concurrency: int | None
+    databases: list[str] = Field(
+        default_factory=list, description="that know the type; told by a service of several databases"
+    )
+    differing: dict[str, dict[str, float | bool | None]] = Field(
+        default_factory=dict, description="options that are null here as databases differ in them, and what each has"
+    )
+
+
+class SettingsOfType(TypeSettings):
+    """Tell what is set for one task type, and who was not asked."""
+
+    away: list[str] = Field(default_factory=list, description="databases that did not answer, and are left out")
 
 
 class TypeInForce(TypeSettings):
@@ -170,6 +185,7 @@ class TypeList(BaseModel):
     """Hold task types."""
 
     task_types: list[TypeInForce]
+    away: list[str] = Field(default_factory=list, description="databases that did not answer, and are left out")
 
 
 class TypeRegistered(BaseModel):
@@ -184,6 +200,7 @@ class SettingsList(BaseModel):
     """Hold what is set for each task type."""
 
     configuration: list[TypeSettings]
+    away: list[str] = Field(default_factory=list, description="databases that did not answer, and are left out")
 
 
 class SettingsRemoved(BaseModel):
@@ -202,6 +219,7 @@ class ShownLetter(BaseModel):
     retry_count: int
     failed_at: datetime
     log: list[str] = Field(description="the last errors")
+    database: str | None = Field(None, description="where it lies; told by a service of several databases")
 
 
 class LetterList(BaseModel):
@@ -209,6 +227,7 @@ class LetterList(BaseModel):
 
     dead_letters: list[ShownLetter]
     next: str | None
+    away: list[str] = Field(default_factory=list, description="databases that did not answer, and are left out")
 
 
 class LettersChanged(BaseModel):

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from asyncflow.integrations.flowsvr.door.access import Admin, Service
+from asyncflow.integrations.flowsvr.door.access import Admin, Served, Service
 from asyncflow.integrations.flowsvr.door.bodies import PLAIN, Key, RequestBody, TypeName, Whole
 from asyncflow.integrations.flowsvr.door.checks import require_few
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
@@ -18,7 +18,8 @@ from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 from asyncflow.integrations.flowsvr.routes.answers import LetterList, LettersChanged, WholeTask
 from asyncflow.integrations.flowsvr.routes.tasks import CursorQuery, IdPath, KeyQuery, TypeQuery
 from asyncflow.integrations.flowsvr.service import TaskService
-from asyncflow.integrations.flowsvr.wire import whole_json
+from asyncflow.integrations.flowsvr.together.one_database import LettersListing
+from asyncflow.integrations.flowsvr.wire import left_out, lying_in, whole_json
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.operator.audit import MOST_READ
 from asyncflow.scheduler.operator.changing.batches import Changed
@@ -55,16 +56,18 @@ class Replay(Which):
 
 @router.get("", response_model=LetterList, responses=responses())
 async def list_dead_letters(
-    service: Service,
+    served: Served,
     _: Admin,
     task_type: TypeQuery = None,
     key: KeyQuery = None,
     limit: Annotated[int, Query(ge=1, le=MOST_READ)] = 100,
     cursor: CursorQuery = None,
 ) -> Response:
-    """Return a page of dead letters and the cursor of the next one."""
-    look = partial(service.dead_letters.list, task_type=task_type, key=key, limit=limit, after=cursor)
-    page = await service.call(look)
+    """Return a page of dead letters and the cursor of the next one.
+
+    Several databases come one after the other; ``away`` names those that were left out.
+    """
+    page = await served.letters(LettersListing(task_type, key, limit, cursor))
     letters = [
         {
             "id": str(letter.task_id),
@@ -73,19 +76,20 @@ async def list_dead_letters(
             "retry_count": letter.retry_count,
             "failed_at": letter.failed_at,
             "log": letter.log.splitlines(),
+            **lying_in(page.database),
         }
-        for letter in page.letters
+        for letter in page.rows
     ]
-    return Json({"dead_letters": letters, "next": page.next})
+    return Json({"dead_letters": letters, "next": page.next, **left_out(page.away)})
 
 
 @router.get("/{task_id:uuid}", response_model=WholeTask, responses=responses(404))
-async def get_dead_letter(task_id: IdPath, service: Service, _: Admin) -> Response:
+async def get_dead_letter(task_id: IdPath, served: Served, _: Admin) -> Response:
     """Return one dead letter whole."""
-    row = await service.databases.run(partial(service.view.one, task_id=task_id))
+    row, _age = await served.look_up(task_id)
     if row is None or row.status != Status.FAILED:
         raise Problem(404, f"there is no dead letter {task_id}")
-    return Json(whole_json(row))
+    return Json({**whole_json(row), **lying_in(served.database_of(task_id))})
 
 
 @router.post("/replay", response_model=LettersChanged, responses=responses())

@@ -16,6 +16,7 @@ from asyncflow.integrations.flowsvr.door.bodies import PLAIN, CreateTask, Create
 from asyncflow.integrations.flowsvr.door.checks import require_few
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, field_of_arguments, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
+from asyncflow.integrations.flowsvr.door.tokens import Token
 from asyncflow.integrations.flowsvr.pages import PageBounds
 from asyncflow.integrations.flowsvr.routes.answers import TaskCounts, TaskCreated, TaskList, TasksCreated, WholeTask
 from asyncflow.integrations.flowsvr.together.one_database import Listing
@@ -25,6 +26,7 @@ from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.look_up.task_rows import Filter
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH, TASK_TYPE_LENGTH
+from asyncflow.scheduler.operator.type_counts import TypeCounts
 
 _FOUND = "It was created before, with this idempotency key"
 STATUSES = tuple(status.name for status in Status)
@@ -104,7 +106,7 @@ async def list_tasks(
     chosen = Filter(task_type=task_type, status=_status(status), key=key)
     bounds = PageBounds(min(limit, served.settings.max_batch), served.settings.max_answer_bytes)
     page = await served.page(Listing(("tasks", token.name, chosen), chosen, bounds, cursor))
-    tasks = [{**state_json(row), **lying_in(served.database_of(row.id))} for row in page.rows]
+    tasks = [{**state_json(row), **lying_in(page.database)} for row in page.rows]
     return Json({"tasks": tasks, "next": page.next, **left_out(page.away)})
 
 
@@ -112,12 +114,17 @@ async def list_tasks(
 async def count_tasks(served: Served, token: Anyone, task_type: TypeQuery = None) -> Response:
     """Return how many tasks of each type, or of one, are in each status, none counted beyond ``counted_up_to``.
 
-    Several databases are added up, each counted so far; ``away`` names those that were left out.
+    Several databases are added up, each counted so far, and ``databases`` tells of each; ``away`` names those that were
+    left out.
     """
-    found, away = await served.counts(task_type)
+    found, apart, away = await served.counts(task_type)
+    each = {"databases": {name: _counts_json(its, token) for name, its in sorted(apart.items())}} if apart else {}
+    return Json({"counts": _counts_json(found, token), "counted_up_to": found.limit, **each, **left_out(away)})
+
+
+def _counts_json(found: TypeCounts, token: Token) -> dict[str, dict[str, int]]:
     names = sorted({name for (_, name), count in found.counts.items() if count and token.may_use(name)})
-    named = {name: {status.name: found.of(status, name) for status in Status} for name in names}
-    return Json({"counts": named, "counted_up_to": found.limit, **left_out(away)})
+    return {name: {status.name: found.of(status, name) for status in Status} for name in names}
 
 
 def _first_unfit(kind: HandlerType, calls: Sequence[Call]) -> int:

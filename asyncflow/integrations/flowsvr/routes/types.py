@@ -10,13 +10,14 @@ from pydantic import Field
 from starlette.responses import Response
 
 from asyncflow.errors import UnknownTaskTypeError, nearest
-from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Service, require_type
+from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Served, Service, require_type
 from asyncflow.integrations.flowsvr.door.bodies import PLAIN, RequestBody, Whole
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 from asyncflow.integrations.flowsvr.door.tokens import Token
 from asyncflow.integrations.flowsvr.routes.answers import (
     SettingsList,
+    SettingsOfType,
     SettingsRemoved,
     TypeList,
     TypeRegistered,
@@ -24,6 +25,8 @@ from asyncflow.integrations.flowsvr.routes.answers import (
 )
 from asyncflow.integrations.flowsvr.routes.tasks import TypeQuery
 from asyncflow.integrations.flowsvr.service import TaskService
+from asyncflow.integrations.flowsvr.together.apart import Apart
+from asyncflow.integrations.flowsvr.wire import left_out
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.scheduler.configuration.type_config import OPTIONS, TypeConfig
@@ -68,31 +71,33 @@ async def register_type(task_type: Name, body: Options, service: Service, token:
 
 
 @router.get("/v2/task-types", response_model=TypeList, responses=responses())
-async def list_types(service: Service, token: Anyone, task_type: TypeQuery = None) -> Response:
-    """Return the task types that the caller can create and hold, or one, with the options in force."""
-    types = await _types(service)
-    shown = [name for name in sorted(types) if task_type in (None, name) and token.may_use(name)]
-    return Json({"task_types": [_type_json(service, types[name]) for name in shown]})
+async def list_types(served: Served, token: Anyone, task_type: TypeQuery = None) -> Response:
+    """Return the task types that the caller can create and hold, or one, with the options in force.
+
+    Of several databases each type names those that know it; an option that is not the same in all of them is null, and
+    ``differing`` tells it of each.
+    """
+    found = await served.types()
+    return Json({"task_types": _shown(found, token, task_type), **left_out(found.away)})
 
 
 @router.get("/v2/configuration", response_model=SettingsList, responses=responses())
-async def list_configuration(service: Service, token: Anyone, task_type: TypeQuery = None) -> Response:
-    """Return what is set for each task type, or one; null is as declared."""
-    configs = await service.call(service.configurations.all)
-    shown = [name for name in configs if task_type in (None, name) and token.may_use(name)]
-    return Json({"configuration": [_config_json(configs[name]) for name in shown]})
+async def list_configuration(served: Served, token: Anyone, task_type: TypeQuery = None) -> Response:
+    """Return what is set for each task type, or one; null is as declared, or ``differing`` in several databases."""
+    found = await served.configuration()
+    return Json({"configuration": _shown(found, token, task_type), **left_out(found.away)})
 
 
-@router.get("/v2/configuration/{task_type:path}", response_model=TypeSettings, responses=responses(404))
-async def get_configuration(task_type: Name, service: Service, token: Anyone) -> Response:
-    """Return what is set for one task type; null is as declared."""
+@router.get("/v2/configuration/{task_type:path}", response_model=SettingsOfType, responses=responses(404))
+async def get_configuration(task_type: Name, served: Served, token: Anyone) -> Response:
+    """Return what is set for one task type; null is as declared, or ``differing`` in several databases."""
     require_type(token, task_type)
-    try:
-        return Json(_config_json(await service.call(partial(service.configurations.get, task_type))))
-    except UnknownTaskTypeError as error:
-        known = (*service.outbox.task_types, *service.outbox.handler_types)
+    found = await served.configuration_of(task_type)
+    if not found.task_types():
+        known = (*served.outbox.task_types, *served.outbox.handler_types)
         near = nearest(task_type, filter(token.may_use, known))
-        raise Problem(404, f"the task type {task_type!r} is neither declared nor registered{near}") from error
+        raise Problem(404, f"the task type {task_type!r} is neither declared nor registered{near}")
+    return Json({"task_type": task_type, **found.together(task_type), **left_out(found.away)})
 
 
 @router.put("/v2/configuration/{task_type:path}", response_model=TypeSettings, responses=responses(404))
@@ -129,9 +134,9 @@ async def _types(service: TaskService) -> dict[str, HandlerType]:
     return dict(service.catalogue)
 
 
-def _type_json(service: TaskService, kind: HandlerType) -> dict[str, Any]:
-    options = {name: getattr(kind, name) for name in OPTIONS}
-    return {"task_type": kind.name, "is_declared": kind.name in service.outbox.handler_types, **options}
+def _shown(found: Apart, token: Token, task_type: str | None) -> list[dict[str, Any]]:
+    names = [name for name in found.task_types() if task_type in (None, name) and token.may_use(name)]
+    return [{"task_type": name, **found.together(name)} for name in names]
 
 
 def _config_json(config: TypeConfig) -> dict[str, Any]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Row
 
+from asyncflow.errors import UnknownTaskTypeError
 from asyncflow.integrations.flowsvr.door.tokens import Token
 from asyncflow.integrations.flowsvr.pages import PageBounds, page_of
 from asyncflow.integrations.flowsvr.service import TaskService
+from asyncflow.integrations.flowsvr.together.apart import Apart
+from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.look_up.cursor import cursor_of
 from asyncflow.outbox.look_up.task_rows import Filter
+from asyncflow.scheduler.configuration.type_config import OPTIONS, TypeConfig
 from asyncflow.scheduler.operator.type_counts import TypeCounts
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome, SettledClaim
@@ -32,18 +37,29 @@ class Listing(NamedTuple):
     cursor: str | None
 
 
-class ListPage(NamedTuple):
-    """Hold rows of a list, the text with which it goes on, and which databases were left out."""
+class LettersListing(NamedTuple):
+    """Say which dead letters are asked for, how many, and where they go on."""
 
-    rows: Sequence[Row[Any]]
+    task_type: str | None
+    key: str | None
+    limit: int
+    cursor: str | None
+
+
+class ListPage(NamedTuple):
+    """Hold rows of a list, all of one database, the text with which it goes on, and which databases were left out."""
+
+    rows: Sequence[Any]
     next: str | None
     away: Sequence[str] = ()
+    database: str | None = None  # that the rows lie in; None if there is one alone
 
 
 class AddedUp(NamedTuple):
-    """Hold counts, and which databases they leave out."""
+    """Hold counts, what of them is each database's, and which they leave out."""
 
     counts: TypeCounts
+    apart: Mapping[str, TypeCounts] = MappingProxyType({})
     away: Sequence[str] = ()
 
 
@@ -102,6 +118,36 @@ class OneDatabase:
         """Return the counts by status and type."""
         return AddedUp(await self.service.databases.run(partial(self.service.view.counts, task_type=task_type)))
 
+    async def letters(self, listing: LettersListing) -> ListPage:
+        """Return a page of dead letters; raises OptionError for a cursor of another list."""
+        letters, its = self.service.dead_letters, listing
+        page = await self.service.call(
+            partial(letters.list, task_type=its.task_type, key=its.key, limit=its.limit, after=its.cursor)
+        )
+        return ListPage(page.letters, page.next)
+
+    # -- task types --------------------------------------------------------------------------------------
+
+    async def types(self) -> Apart:
+        """Return the options in force of all types, and whether each is declared in code."""
+        await self.service.call(self.service.catalogue.refresh)
+        declared = self.outbox.handler_types
+        kinds = self.service.catalogue.items()
+        return Apart({None: {name: {"is_declared": name in declared, **_options(kind)} for name, kind in kinds}})
+
+    async def configuration(self) -> Apart:
+        """Return what is set for each type."""
+        configs = await self.service.call(self.service.configurations.all)
+        return Apart({None: {name: _options(config) for name, config in configs.items()}})
+
+    async def configuration_of(self, task_type: str) -> Apart:
+        """Return what is set for a type; nothing of one that is neither declared nor registered."""
+        try:
+            config = await self.service.call(partial(self.service.configurations.get, task_type))
+        except UnknownTaskTypeError:
+            return Apart({None: {}})
+        return Apart({None: {task_type: _options(config)}})
+
     # -- working -----------------------------------------------------------------------------------------
 
     @property
@@ -149,3 +195,7 @@ class OneDatabase:
     async def states(self, task_id: UUID) -> States:
         """Return the row of a task, if it is there."""
         return await self.service.databases.run(partial(self.service.view.states, ids=[task_id]))
+
+
+def _options(its: HandlerType | TypeConfig) -> dict[str, Any]:
+    return {name: getattr(its, name) for name in OPTIONS}

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Row
 
-from asyncflow.errors import OptionError
 from asyncflow.integrations.flowsvr.door.problems import Problem
 from asyncflow.integrations.flowsvr.door.tokens import Token
 from asyncflow.integrations.flowsvr.service import TaskService
+from asyncflow.integrations.flowsvr.together.apart import Apart
 from asyncflow.integrations.flowsvr.together.asking import Asking, named_away
 from asyncflow.integrations.flowsvr.together.joint_holds import JointHolds
-from asyncflow.integrations.flowsvr.together.one_database import AddedUp, Listing, ListPage, OneDatabase, States
+from asyncflow.integrations.flowsvr.together.joint_walk import JointWalk
+from asyncflow.integrations.flowsvr.together.one_database import (
+    AddedUp,
+    LettersListing,
+    Listing,
+    ListPage,
+    OneDatabase,
+    States,
+)
 from asyncflow.integrations.flowsvr.together.places import Places
 from asyncflow.scheduler.operator.type_counts import TypeCounts
 from asyncflow.scheduler.worker.claiming.claim import Claim
@@ -61,6 +69,7 @@ class SeveralDatabases:
         self._services = services
         self._routing = self.outbox.databases_or(services)
         self._asking = Asking(_PATIENCE_SECONDS)
+        self._walk = JointWalk(services, self._asking)
         self._places = Places(services, self._asking)
         self._holds = JointHolds(services, self._places)
         self.handover = JointHandover(services, self._holds)
@@ -131,33 +140,49 @@ class SeveralDatabases:
         return (None, None) if name is None else await self._services[name].look_up(task_id)
 
     async def page(self, listing: Listing) -> ListPage:
-        """Return a page of one database after the other, in the order of their names; raises OptionError."""
-        names = sorted(self._services)
-        first, inner = self._begun(listing.cursor, names)
-        away: list[str] = []
-        for place in range(names.index(first), len(names)):
-            name = names[place]
-            page = await self._page_of(name, listing._replace(its=(*listing.its, name), cursor=inner))
-            inner = None
-            if page is None:
-                away.append(name)
-                continue
-            self._places.note((row.id for row in page.rows), name)
-            if page.next is not None:
-                return ListPage(page.rows, f"{name}:{page.next}", away)
-            if page.rows:
-                return ListPage(page.rows, f"{names[place + 1]}:" if place + 1 < len(names) else None, away)
-        if len(away) == len(names):
-            raise named_away(away, "no database answers")
-        return ListPage((), None, away)
+        """Return a page of one database after the other; raises OptionError."""
+
+        async def part(name: str, behind: str | None) -> ListPage:
+            return await self.apart[name].page(listing._replace(its=(*listing.its, name), cursor=behind))
+
+        page = await self._walk.page(listing.cursor, part)
+        if page.database is not None:
+            self._places.note((row.id for row in page.rows), page.database)
+        return page
+
+    async def letters(self, listing: LettersListing) -> ListPage:
+        """Return a page of dead letters of one database after the other; raises OptionError."""
+
+        async def part(name: str, behind: str | None) -> ListPage:
+            return await self.apart[name].letters(listing._replace(cursor=behind))
+
+        return await self._walk.page(listing.cursor, part)
 
     async def counts(self, task_type: str | None) -> AddedUp:
-        """Return the counts of all that answer, added up."""
+        """Return the counts of all that answer, added up, and those of each."""
         answers = await self._asking.each({name: its.counts(task_type) for name, its in self.apart.items()})
         answers.require_one()
-        found = [one.counts for one in answers.given.values()]
-        added = sum((Counter(one.counts) for one in found), Counter())
-        return AddedUp(TypeCounts(dict(added), min(one.limit for one in found)), sorted(answers.away))
+        apart = {name: one.counts for name, one in answers.given.items()}
+        added = sum((Counter(one.counts) for one in apart.values()), Counter())
+        limit = min(one.limit for one in apart.values())
+        return AddedUp(TypeCounts(dict(added), limit), apart, sorted(answers.away))
+
+    # -- task types --------------------------------------------------------------------------------------
+
+    async def types(self) -> Apart:
+        """Return the options in force of all types in each database."""
+        return await self._apart({name: its.types() for name, its in self.apart.items()})
+
+    async def configuration(self) -> Apart:
+        """Return what is set for each type in each database."""
+        return await self._apart({name: its.configuration() for name, its in self.apart.items()})
+
+    async def configuration_of(self, task_type: str) -> Apart:
+        """Return what is set for a type in each database; raises Problem 503 if one that is away alone may know it."""
+        found = await self._apart({name: its.configuration_of(task_type) for name, its in self.apart.items()})
+        if found.away and not found.task_types():
+            raise named_away(found.away, f"no database that answers knows the task type {task_type!r}")
+        return found
 
     # -- working -----------------------------------------------------------------------------------------
 
@@ -237,15 +262,7 @@ class SeveralDatabases:
         name = await self._name_of(task_id, f"where the task {task_id} is cannot be found out")
         return self.apart[name] if name is not None else next(iter(self.apart.values()))
 
-    async def _page_of(self, name: str, listing: Listing) -> ListPage | None:
-        answers = await self._asking.each({name: self.apart[name].page(listing)})
-        return answers.given.get(name)
-
-    def _begun(self, cursor: str | None, names: Sequence[str]) -> tuple[str, str | None]:
-        """Return in which database a list goes on, and behind what; raises OptionError."""
-        if cursor is None:
-            return names[0], None
-        name, colon, inner = cursor.partition(":")
-        if not colon or name not in names:
-            raise OptionError(f"cursor is {cursor[:60]!r}; give what the page before of this list had as next")
-        return name, inner or None
+    async def _apart(self, works: Mapping[str, Coroutine[Any, Any, Apart]]) -> Apart:
+        answers = await self._asking.each(works)
+        answers.require_one()
+        return Apart({name: one.of[None] for name, one in answers.given.items()}, sorted(answers.away))

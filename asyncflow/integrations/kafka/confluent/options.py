@@ -7,12 +7,20 @@ from types import ModuleType
 
 from asyncflow.errors import OptionError, UnknownOptionError
 from asyncflow.integrations.kafka.confluent.properties import PROPERTIES
-from asyncflow.integrations.kafka.guard import Rule, between, never, only, refuse, refuse_open
+from asyncflow.integrations.kafka.guard import Rule, between, never, only, refuse, refuse_open, value_told
 from asyncflow.integrations.kafka.settings import KafkaSettings, KafkaTls
+from asyncflow.outbox.options import FILE, TEXT, require_kinds
 
 WHERE = "ConfluentKafkaPublisher"
 # A topic that the brokers do not know is given this long to appear, since creating one takes them a moment.
 TOPIC_APPEARS_WITHIN_SECONDS = 2.0
+
+# librdkafka takes an empty one for none, and goes without log-in, or with other authorities than were meant.
+KINDS = {
+    **dict.fromkeys(("ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location"), FILE),
+    **dict.fromkeys(("ssl.ca.pem", "ssl.certificate.pem", "ssl.key.pem", "ssl.key.password"), TEXT),
+    **dict.fromkeys(("sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password", "security.protocol"), TEXT),
+}
 
 _ACKS = only("every in-sync replica has to confirm a record; leave it out", "all", -1)
 _IDEMPOTENCE = only("retries inside the client would duplicate and reorder; leave it out", True)
@@ -55,8 +63,9 @@ def configuration(
 ) -> dict[str, object]:
     """Return the client's configuration; raise OptionError or UnknownOptionError for a bad native option."""
     refuse(WHERE, client_options, RULES)
+    require_kinds(client_options, KINDS)
     for name, value in client_options.items():
-        _check(library, name, value)
+        require_property(WHERE, library, name, value)
     refuse_open(WHERE, settings, client_options, ".")
     return {**_own(servers, settings), **security(settings), **client_options}
 
@@ -103,15 +112,15 @@ def _tls(tls: KafkaTls) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _check(library: ModuleType, name: str, value: object) -> None:
-    """Let librdkafka judge one native option, without starting a client.
+def require_property(where: str, library: ModuleType, name: str, value: object, kind: str = "Producer") -> None:
+    """Let librdkafka judge one native option, without starting a client of that ``kind``; raise OptionError.
 
     It applies properties in order and stops at the first bad one, before any thread is started: a second
     property that cannot exist makes it stop in any case, and the complaint tells whether it got that far.
     """
     bait = "asyncflow.no.such.property"
     try:
-        library.Producer({name: value, bait: ""})
+        getattr(library, kind)({"group.id": "g", name: value, bait: ""})
     except library.KafkaException as error:
         complaint = str(error.args[0].str())
     except (TypeError, ValueError) as error:
@@ -119,5 +128,6 @@ def _check(library: ModuleType, name: str, value: object) -> None:
     if bait in complaint:
         return
     if complaint.startswith("No such configuration property"):
-        raise UnknownOptionError.among(WHERE, [name], PROPERTIES)
-    raise OptionError(f"{WHERE}: client option {name}={value!r} is refused by librdkafka: {complaint}")
+        raise UnknownOptionError.among(where, [name], PROPERTIES)
+    told = value_told(name, value)
+    raise OptionError(f"{where}: client option {name}={told} is refused by librdkafka: {complaint}")

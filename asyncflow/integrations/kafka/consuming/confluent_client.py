@@ -95,4 +95,4 @@ def _partitions(given: Iterable[Any]) -> list[Partition]:
 def _received(message: Any) -> Received:
     headers = headers_among(message.headers() or ())
     place = Partition(message.topic(), message.partition())
-    return Received(place, message.offset(), message.key(), message.value(), headers)
+    return Received(place, message.offset(), message.key(), message.value(), headers, message.timestamp()[1])

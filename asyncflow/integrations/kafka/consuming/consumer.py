@@ -14,13 +14,13 @@ from asyncflow.errors import OptionError
 from asyncflow.events import Hook, StepFailed
 from asyncflow.forks import keep_for_ever
 from asyncflow.integrations.kafka.consuming.confluent_client import ConfluentClient
+from asyncflow.integrations.kafka.consuming.options import consumer_options
 from asyncflow.integrations.kafka.consuming.progress import Progress
 from asyncflow.integrations.kafka.consuming.python_client import PythonClient
 from asyncflow.integrations.kafka.consuming.received import BrokerClient, Membership, Partition, Rebalance, Received
-from asyncflow.integrations.kafka.guard import refuse_open
 from asyncflow.integrations.kafka.settings import KafkaSettings, server_list
 from asyncflow.outbox import Inbox, Outbox
-from asyncflow.outbox.options import options_given, settings_given
+from asyncflow.outbox.options import settings_given
 from asyncflow.text import require_text, shown
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ class Consumer(BaseConsumer):
         client_options: Mapping[str, Any] | None = None,
         hooks: Iterable[Hook] = (),
     ) -> None:
+        """Check the options and connect to nothing; raise OptionError, UnknownOptionError or MissingExtraError."""
         if client not in CLIENTS:
             raise OptionError(f"client is {shown(client)}; give one of {', '.join(CLIENTS)}")
         self._servers = server_list(bootstrap_servers)
         self._group = require_text("group", group, 255, OptionError)
         self._make, self._settings = CLIENTS[client], settings_given(settings, KafkaSettings)
-        self._client_options = options_given(client_options)
-        refuse_open("Consumer", self._settings, self._client_options, "." if client == "confluent-kafka" else "_")
+        self._client_options = consumer_options(client, self._settings, client_options)
         super().__init__(engine, outbox, inbox, hooks)
 
     def _make_own(self) -> None:

@@ -102,4 +102,5 @@ def _partitions(given: Iterable[Any]) -> list[Partition]:
 
 def _received(record: Any) -> Received:
     headers = headers_among(record.headers)
-    return Received(Partition(record.topic, record.partition), record.offset, record.key, record.value, headers)
+    place = Partition(record.topic, record.partition)
+    return Received(place, record.offset, record.key, record.value, headers, record.timestamp)

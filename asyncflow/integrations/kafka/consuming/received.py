@@ -18,13 +18,14 @@ class Partition(NamedTuple):
 
 
 class Received(NamedTuple):
-    """Hold one message."""
+    """Hold one message; ``written_at`` is its time, in milliseconds as the broker tells it."""
 
     partition: Partition
     offset: int
     key: bytes | None
     value: bytes | None
     headers: Mapping[str, bytes]
+    written_at: int = -1
 
     @property
     def topic(self) -> str:
@@ -43,8 +44,11 @@ class Received(NamedTuple):
 
     @property
     def place_id(self) -> str:
-        """Return an id of its place that can be kept: topics may have names as long as an id."""
-        return place_that_fits(self.partition.topic, f"{self.partition.number}/{self.offset}")
+        """Return an id of its place that can be kept: topics may have names as long as an id.
+
+        Its time is of it: the offsets of a topic that was deleted and is made anew begin at 0 again.
+        """
+        return place_that_fits(self.partition.topic, f"{self.partition.number}/{self.offset}/{self.written_at}")
 
     @property
     def task_type(self) -> str:

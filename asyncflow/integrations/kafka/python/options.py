@@ -8,7 +8,7 @@ from types import ModuleType
 from asyncflow.errors import MissingExtraError
 from asyncflow.integrations.kafka.guard import Rule, between, never, only, refuse, refuse_open
 from asyncflow.integrations.kafka.settings import KafkaSettings, KafkaTls
-from asyncflow.outbox.options import refuse_unknown
+from asyncflow.outbox.options import FILE, FLAG, TEXT, refuse_unknown, require_kinds
 
 WHERE = "KafkaPublisher"
 # A topic that the brokers do not know is given this long to appear, since creating one takes them a moment.
@@ -18,6 +18,14 @@ TOPIC_APPEARS_WITHIN_SECONDS = 2.0
 # 19,000 records/s, and 31,000 to 51,000 with the C library crc32c.
 LINGER_SECONDS = 0.1
 BATCH_BYTES = 256 * 1024
+
+# kafka-python takes an empty one for none, and goes without log-in, or with other authorities than were meant.
+KINDS = {
+    **dict.fromkeys(("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile"), FILE),
+    **dict.fromkeys(("sasl_mechanism", "sasl_plain_username", "sasl_plain_password", "security_protocol"), TEXT),
+    "ssl_password": TEXT,
+    "ssl_check_hostname": FLAG,
+}
 
 _TIMEOUT = never("use KafkaSettings(delivery_timeout_seconds=...)")
 _BYTES = never("the outbox hands over bytes; leave it out")
@@ -47,6 +55,7 @@ def configuration(
     """Return the client's configuration; raise OptionError or UnknownOptionError for a bad native option."""
     refuse(WHERE, client_options, RULES)
     refuse_unknown(WHERE, client_options, library.KafkaProducer.DEFAULT_CONFIG)
+    require_kinds(client_options, KINDS)
     refuse_open(WHERE, settings, client_options, "_")
     _check_codec(library, settings.compression)
     return {**_own(servers, settings), **security(settings), **client_options}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -20,12 +20,16 @@ _HEARTBEAT_MS = 1000
 
 @dataclass(frozen=True)
 class QueueCluster:
-    """Make clients of one cluster; ``partitions`` are those of topics that are made. Holds nothing of a process."""
+    """Make clients of one cluster; holds nothing of a process.
+
+    ``partitions`` are those of topics that are made, ``options`` librdkafka's own, laid over what ``settings`` say.
+    """
 
     library: ModuleType
     servers: str
     settings: KafkaSettings
     partitions: int
+    options: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     @property
     def timeout_seconds(self) -> float:
@@ -77,4 +81,5 @@ class QueueCluster:
             "client.id": self.settings.client_id,
             "reconnect.backoff.max.ms": 1000,
             **security(self.settings),
+            **self.options,
         }

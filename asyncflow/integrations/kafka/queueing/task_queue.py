@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from asyncflow.errors import OptionError
 from asyncflow.integrations.kafka import extras
 from asyncflow.integrations.kafka.queueing.cluster import QueueCluster
 from asyncflow.integrations.kafka.queueing.collecting import KafkaCollecting
+from asyncflow.integrations.kafka.queueing.options import way_options
 from asyncflow.integrations.kafka.queueing.sending import KafkaSending
 from asyncflow.integrations.kafka.queueing.taking import KafkaTaking
 from asyncflow.integrations.kafka.queueing.telling import KafkaTelling
@@ -36,11 +37,13 @@ class KafkaQueue:
         namespace: str = "asyncflow",
         partitions: int = 12,
         settings: KafkaSettings | None = None,
+        client_options: Mapping[str, object] | None = None,
     ) -> None:
-        """Check the options and connect to nothing; raise OptionError or MissingExtraError.
+        """Check the options and connect to nothing; raise OptionError, UnknownOptionError or MissingExtraError.
 
         ``credits`` is how many tasks of each type a scheduler has in the queue and at work at the most. ``partitions``
         are those of topics that are made where there are none: at the least as many as there will be workers.
+        ``client_options`` are librdkafka's for the way to the brokers, such as ``ssl.ca.pem``, laid over ``settings``.
         """
         require_whole("credits", credits, 1, MOST_CREDITS)
         require_whole("partitions", partitions, 1, MOST_PARTITIONS)
@@ -49,9 +52,9 @@ class KafkaQueue:
         if fault := fault_of(namespace):
             raise OptionError(f"namespace is {namespace!r}, with which topics begin: {fault}")
         library = extras.confluent_kafka("KafkaQueue")
-        self._cluster = QueueCluster(
-            library, server_list(bootstrap_servers), settings_given(settings, KafkaSettings), partitions
-        )
+        servers, settings = server_list(bootstrap_servers), settings_given(settings, KafkaSettings)
+        options = way_options(library, settings, client_options)
+        self._cluster = QueueCluster(library, servers, settings, partitions, options)
 
     def sending(self, name: str) -> KafkaSending:
         """Return a line by which letters go to workers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ class LiveColumn:
     default: str | None = None  # None where it is NULL
     counts: bool = False  # numbers by itself
     is_computed: bool = False
+    writes_itself: str | None = None  # by what the server gives it another value than a statement says
     sequence: str | None = None  # PostgreSQL's, which it owns whether it counts by it or not
     collation: str | None = None  # None where it is the database's own, or there is none
 
@@ -56,6 +58,7 @@ class LiveTable:
     primary_name: str | None = None
     engine: str | None = None
     sql: str = ""
+    bears_name: str | None = None  # what is there in place of a table, such as a view
     others: tuple[str, ...] = field(default=())  # statements of SQLite's indexes and triggers on it
 
 
@@ -73,5 +76,5 @@ def before(column: Column[object]) -> str | None:
 def forbids(index: LiveIndex, table: Table) -> bool:
     """Tell whether an index refuses rows of ours: it is unique on columns of ours that may be equal in two rows."""
     ours = {column.name for column in table.columns if is_ours(column)}
-    parts = set(index.parts)
-    return index.is_unique and bool(parts & ours) and not {key.name for key in table.primary_key} <= parts
+    words = {word for part in index.parts for word in re.findall(r"\w+", part)}  # one may be an expression
+    return index.is_unique and bool(words & ours) and not {key.name for key in table.primary_key} <= set(index.parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -11,12 +12,22 @@ from sqlalchemy import Column, Connection, Dialect, Index, String, Table, bindpa
 
 from asyncflow.driver_errors import number_of
 from asyncflow.outbox.dialects.schema.live import LiveColumn, LiveIndex, LiveTable
-from asyncflow.outbox.dialects.schema.protocol import Size, added, listed, named, needed_type, table_of, type_to_have
+from asyncflow.outbox.dialects.schema.protocol import (
+    Size,
+    added,
+    listed,
+    named,
+    needed_type,
+    specification,
+    table_of,
+    type_to_have,
+)
 from asyncflow.outbox.dialects.schema.sizes import ranks, size_of
 
 # Apart: joined, the server opens all tables of all databases.
 _HERE = "WHERE table_schema = COALESCE(:place, DATABASE()) AND table_name IN :names"
-_TABLES = f"SELECT table_name, engine FROM information_schema.tables {_HERE} AND table_type <> 'VIEW'"
+_TABLES = f"SELECT table_name, engine, table_type FROM information_schema.tables {_HERE}"
+_OTHERS = {"VIEW": "a view", "SEQUENCE": "a sequence"}
 _COLUMNS = (
     "SELECT table_name, column_name, column_type, is_nullable, column_default, extra, character_set_name, "
     f"collation_name, column_comment FROM information_schema.columns {_HERE} ORDER BY table_name, ordinal_position"
@@ -26,6 +37,7 @@ _INDEXES = f"SELECT * FROM information_schema.statistics {_HERE} ORDER BY table_
 _IGNORED = "which the server is told to ignore"
 _NOT_WITHOUT_LOCK = (1845, 1846)
 _COLLATE = re.compile(r" (?:character set|collate) \S+| /\* mariadb-5\.3 \*/")
+_WRITES_ITSELF = re.compile(r"ON UPDATE \S+|(VIRTUAL|STORED|PERSISTENT)( GENERATED)?")
 _DISPLAY_WIDTH = re.compile(r"\b((?:tiny|small|medium|big)?int)\(\d+\)")
 _SAME = {"integer": "int", "bool": "tinyint", "boolean": "tinyint", "double precision": "double"}
 _RANKED = ranks(
@@ -57,7 +69,8 @@ class MySQLSchema:
             indexes = _by_table(_ask(connection, _INDEXES, place, names))
             for row in _ask(connection, _TABLES, place, names):
                 name = row["table_name"].lower()
-                found[its[name]] = self._table(row["engine"], columns.get(name, []), indexes.get(name, []))
+                live = self._table(row["engine"], columns.get(name, []), indexes.get(name, []))
+                found[its[name]] = replace(live, bears_name=_OTHERS.get(row["table_type"]))
         return found
 
     def _table(self, engine: str, columns: list[dict[str, Any]], indexes: list[dict[str, Any]]) -> LiveTable:
@@ -86,6 +99,7 @@ class MySQLSchema:
             default=None if default is None else str(default),
             counts="AUTO_INCREMENT" in extra,
             is_computed=bool(re.search(r"VIRTUAL|STORED|PERSISTENT", extra)),
+            writes_itself=found[0] if (found := _WRITES_ITSELF.search(extra)) else None,
             collation=row["collation_name"],
         )
 
@@ -114,6 +128,9 @@ class MySQLSchema:
             kind += f" CHARACTER SET {collation.partition('_')[0]} COLLATE {collation}"
         counts = " AUTO_INCREMENT" if column.table.autoincrement_column is column else ""
         null = "NULL" if column.nullable else "NOT NULL"
+        if live.writes_itself and "VIRTUAL" in live.writes_itself:  # which is nowhere kept, and so cannot be modified
+            dropped = f"DROP COLUMN {listed([column.name], self.dialect)}"
+            return [self._alter(column.table, f"{dropped}, ADD COLUMN {specification(column, self.dialect)}")]
         return [self._alter(column.table, f"MODIFY {listed([column.name], self.dialect)} {kind} {null}{counts}")]
 
     def ease_column(self, table: Table, live: LiveColumn) -> list[str]:

@@ -80,6 +80,8 @@ class PostgreSQLSchema:
         if self.size_of(live.type) < self.size_of(self.normal(wanted)) or self._is_other(live, wanted):
             collate = f' COLLATE "{OWN_COLLATION}"' if live.collation else ""
             changes.append(f"{at} TYPE {wanted}{collate}{self._using(name, live.type, wanted)}")
+        if live.writes_itself:
+            changes.insert(0, f"{at} DROP EXPRESSION")
         if live.is_nullable != column.nullable:
             changes.append(f"{at} {'DROP' if column.nullable else 'SET'} NOT NULL")
         if counts:

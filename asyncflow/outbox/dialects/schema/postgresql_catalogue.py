@@ -12,12 +12,12 @@ from sqlalchemy import Connection, String, Table, bindparam, text
 from asyncflow.outbox.dialects.schema.live import LiveColumn, LiveIndex, LiveTable
 
 _HERE = (
-    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace {} WHERE c.relkind IN ('r', 'p') "
+    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace {} WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') "
     "AND c.relname IN :names AND CASE WHEN CAST(:place AS text) IS NULL THEN pg_table_is_visible(c.oid) "
     "ELSE n.nspname = CAST(:place AS text) END"
 )
 _COLUMNS = (
-    "SELECT c.relname, c.relpersistence, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, "
+    "SELECT c.relname, c.relpersistence, c.relkind, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, "
     "pg_get_expr(d.adbin, d.adrelid), "
     "{computed}, {identity}, pg_get_serial_sequence(CAST(CAST(c.oid AS regclass) AS text), a.attname), "
     "CASE WHEN a.attcollation <> t.typcollation THEN o.collname END "
@@ -31,16 +31,19 @@ _COLUMNS = (
 # What an index only includes has no options.
 _INDEXES = (
     "SELECT c.relname, x.relname, i.indisprimary, i.indisunique, i.indisvalid, i.indpred IS NOT NULL, m.amname, "
-    "s.conname, a.attname, i.indoption[k.place - 1] "
+    "s.conname, COALESCE(a.attname, pg_get_indexdef(i.indexrelid, CAST(k.place AS int), true)), "
+    "i.indoption[k.place - 1], p.opcname LIKE '%pattern_ops' OR i.indcollation[k.place - 1] <> a.attcollation "
     + _HERE.format(
         "JOIN pg_index i ON i.indrelid = c.oid JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam "
         "CROSS JOIN LATERAL unnest(CAST(i.indkey AS int2[])) WITH ORDINALITY AS k(number, place) "
+        "JOIN pg_opclass p ON p.oid = i.indclass[k.place - 1] "
         "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number "
         "LEFT JOIN pg_constraint s ON s.conindid = i.indexrelid AND s.conrelid = c.oid AND s.contype IN ('p', 'u', 'x')"
     )
     + " AND i.indoption[k.place - 1] IS NOT NULL ORDER BY c.relname, x.relname, k.place"
 )
 OWN_COLLATION = "default"
+_OTHERS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 LOGGED = "LOGGED"  # else a crash of the server empties the table
 
 
@@ -56,13 +59,17 @@ def read(connection: Connection, tables: Sequence[Table]) -> Mapping[Table, Live
         its = {table.name: table for table in group}
         columns: defaultdict[str, list[LiveColumn]] = defaultdict(list)
         logged: dict[str, str] = {}
-        for name, persistence, *row in _ask(connection, columns_text, place, its):
+        others: dict[str, str | None] = {}
+        for name, persistence, kind, *row in _ask(connection, columns_text, place, its):
             columns[name].append(_column(*row))
             logged[name] = LOGGED if persistence == "p" else "UNLOGGED"
+            others[name] = _OTHERS.get(kind)
         indexes: defaultdict[str, list[Any]] = defaultdict(list)
         for name, *row in _ask(connection, _INDEXES, place, its):
             indexes[name].append(row)
-        found.update({its[name]: _table(one, indexes[name], logged[name]) for name, one in columns.items()})
+        found.update(
+            {its[name]: _table(one, indexes[name], logged[name], others[name]) for name, one in columns.items()}
+        )
     return found
 
 
@@ -92,12 +99,13 @@ def _column(
         default=None if computed or str(default).startswith("NULL::") else default,
         counts=sequence is not None and draws,
         is_computed=computed,
+        writes_itself="GENERATED ALWAYS" if computed else None,
         sequence=sequence,
         collation=None if collation == OWN_COLLATION else collation,
     )
 
 
-def _table(columns: list[LiveColumn], rows: list[Any], engine: str) -> LiveTable:
+def _table(columns: list[LiveColumn], rows: list[Any], engine: str, bears_name: str | None) -> LiveTable:
     indexes = {name: _index(name, list(its)) for name, its in groupby(rows, lambda row: str(row[0]))}
     primary = next((row for row in rows if row[1]), None)
     key = indexes.pop(primary[0]).parts if primary else ()
@@ -107,6 +115,7 @@ def _table(columns: list[LiveColumn], rows: list[Any], engine: str) -> LiveTable
         indexes=indexes,
         primary_name=primary[6] if primary else None,
         engine=engine,
+        bears_name=bears_name,
     )
 
 
@@ -116,8 +125,9 @@ def _index(name: str, rows: list[Any]) -> LiveIndex:
         "which is not valid: it was not made to the end": not is_valid,
         "of a part of the rows": is_partial,
         f"which is {method}": method != "btree",
+        "in another order than the texts have": any(row[9] for row in rows),
     }
-    parts = (f"{row[7] or '(an expression)'}{' DESC' if row[8] else ''}" for row in rows)
+    parts = (f"{row[7]}{' DESC' if row[8] else ''}" for row in rows)
     return LiveIndex(
         name=name,
         parts=tuple(parts),

@@ -53,12 +53,13 @@ class SQLiteSchema:
         texts = {(kind, name): sql for kind, name, sql in connection.execute(kept, {"name": table.name})}
         sql = next((sql for (kind, _), sql in texts.items() if kind == "table"), None)
         if sql is None:
-            return None
+            view = LiveTable(columns={}, primary_key=(), indexes={}, bears_name="a view")
+            return view if any(kind == "view" for kind, _ in texts) else None
         definitions, rows = Definitions.of(sql), connection.execute(_COLUMNS, place).all()
         counts = "AUTOINCREMENT" in sql.upper()
         keys = sorted((row.pk, row.name) for row in rows if row.pk)
         columns = [_column(self, definitions, row, counts=counts, is_alone=len(keys) == 1) for row in rows]
-        indexes = _indexes(connection.execute(_INDEXES, place).all())
+        indexes = _indexes(connection.execute(_INDEXES, place).all(), texts)
         ours = {str(index.name) for index in table.indexes}
         dropped = ours | {one.name for one in indexes.values() if forbids(one, table)}
         return LiveTable(
@@ -123,7 +124,7 @@ class SQLiteSchema:
         }
         constraints = [one for one in there.constraints if not is_primary_key(one) and not _is_dropped(one, table)]
         parts = [*columns.values(), *needed.constraints, *constraints]
-        copied = [one for one in live.columns.values() if not one.is_computed]
+        copied = [one for one in live.columns.values() if not one.is_computed or _is_ours(table, one.name)]
         filled = {one.name: value for one in table.columns if one.name not in live.columns and (value := before(one))}
         kept = [one.name for one in copied]
         names, values = (
@@ -178,14 +179,17 @@ def _column(schema: SQLiteSchema, definitions: Definitions, row: Any, *, counts:
         default=None if default is None or default.upper() == "NULL" else default,
         counts=bool(row.pk) and counts,
         is_computed=row.hidden in _COMPUTED,
+        writes_itself="GENERATED ALWAYS" if row.hidden in _COMPUTED else None,
         collation=definitions.collation_of(row.name),
     )
 
 
-def _indexes(rows: Sequence[Any]) -> dict[str, LiveIndex]:
+def _indexes(rows: Sequence[Any], texts: Mapping[tuple[str, str], str]) -> dict[str, LiveIndex]:
     found: dict[str, LiveIndex] = {}
-    for name, unique, origin, is_partial, column, is_descending, _ in rows:
-        part = f"{column or '(an expression)'}{' DESC' if is_descending else ''}"
+    for name, unique, origin, is_partial, column, is_descending, collation in rows:
+        order = f" COLLATE {collation}" if origin == "c" and collation not in (None, "BINARY") else ""
+        expression = texts.get(("index", name), "").partition("(")[2]
+        part = f"{column or f'({expression}'}{order}{' DESC' if is_descending else ''}"
         before = found[name].parts if name in found else ()
         if origin != "pk":
             found[name] = LiveIndex(

@@ -23,6 +23,9 @@ CHINESE_FORMS: Mapping[str, str] = {
         "没有调度器在运行{ever}；最早到期的任务已等待 {age}。"
     ),
     ", and none has taken a shard here yet": "，这里也还没有哪个取得过分片",
+    "Nobody owns {count} shard in which tasks of {types} are due: {why}.": (
+        "有 {count} 个分片无主，其中有 {types} 的任务到期：{why}。"
+    ),
     "Nobody owns {count} shards in which tasks of {types} are due: {why}.": (
         "有 {count} 个分片无主，其中有 {types} 的任务到期：{why}。"
     ),
@@ -45,10 +48,12 @@ CHINESE_FORMS: Mapping[str, str] = {
     "asyncflow explain TASK  # for a task of one of them": "asyncflow explain TASK  # 其中某个任务的编号",
     "The oldest due task of {type} waits for {age}: {why}.": "{type} 最早到期的任务已等待 {age}：{why}。",
     "it is switched off": "该类型已停用",
+    "the one instance that runs does not declare it, and left it alone": "唯一运行的实例没有声明该类型，因此没有动它",
     "none of the {count} instances declares it: they left it alone": "{count} 个实例都没有声明该类型，因此没有动它",
     "it is declared, but no instance has a handler for it, and no worker of a task service takes it": (
         "该类型已声明，但没有实例有它的处理函数，也没有任务服务的 worker 领取它"
     ),
+    "its only handler has been at work on {instances} for {age}": "它唯一的处理函数已在 {instances} 上工作 {age}",
     "all its {count} handlers are at work on {instances}, the longest of them for {age}": (
         "它在 {instances} 上的 {count} 个处理函数都在工作，最久的已 {age}"
     ),
@@ -65,6 +70,7 @@ CHINESE_FORMS: Mapping[str, str] = {
     ),
     # -- keys, cleaning, tables ---------------------------------------------------------------------------
     "the key {key}": "键 {key}",
+    "the key {key}, and of {count} more key,": "键 {key}（及另外 {count} 个键）",
     "the key {key}, and of {count} more keys,": "键 {key}（及另外 {count} 个键）",
     "Tasks of {keys} of {type} wait for {age} behind the dead letter {letter}: the type is ordered, and a key goes on "
     "only when that is replayed, cancelled or discarded.": (
@@ -114,11 +120,18 @@ CHINESE_FORMS: Mapping[str, str] = {
     "chronyc makestep  # on that host, or whatever keeps its clock": (
         "chronyc makestep  # 在那台主机上，或用其他校时工具"
     ),
+    "{count} settle of {instance} changed nothing, for others owned the shards by then or had settled the rows: it "
+    "paused for longer than its lease, or two instances have one instance_index.": (
+        "{instance} 有 {count} 次结果写入没有生效，因为当时分片已属于别的实例，或这些行已有结果：它停顿得比租约还久，"
+        "或两个实例用了同一个 instance_index。"
+    ),
     "{count} settles of {instance} changed nothing, for others owned the shards by then or had settled the rows: it "
     "paused for longer than its lease, or two instances have one instance_index.": (
         "{instance} 有 {count} 次结果写入没有生效，因为当时分片已属于别的实例，或这些行已有结果：它停顿得比租约还久，"
         "或两个实例用了同一个 instance_index。"
     ),
+    "A loop of {instance} waited in vain for a connection of the pool: it is too small, or the application keeps its "
+    "connections.": "{instance} 的一个循环没有等到连接池的连接：连接池太小，或应用占着连接不放。",
     "Loops of {instance} waited {count} times in vain for a connection of the pool: it is too small, or the "
     "application keeps its connections.": (
         "{instance} 的循环有 {count} 次没有等到连接池的连接：连接池太小，或应用占着连接不放。"
@@ -146,6 +159,7 @@ CHINESE_FORMS: Mapping[str, str] = {
         "最近一小时内，{type} 有 {count} 个任务的认领到期：{why}。"
     ),
     "their workers died, hung or were cut off": "它们的 worker 已退出、卡住或断开",
+    "the task {id} may kill its worker: it was begun once": "任务 {id} 可能使 worker 崩溃：它已开始过一次",
     "the task {id} may kill its worker: it was begun {count} times": (
         "任务 {id} 可能使 worker 崩溃：它已开始过 {count} 次"
     ),
@@ -153,6 +167,9 @@ CHINESE_FORMS: Mapping[str, str] = {
     "It has happened, {age} ago{attempt}.": "它已完成，在 {age}前{attempt}。",
     ", at attempt {count}": "，第 {count} 次尝试",
     "It was cancelled {age} ago and will not happen{because}.": "它在 {age}前被取消，不会再执行{because}。",
+    "It is a dead letter since {age}, after {count} attempt{because}.": (
+        "它成为死信已 {age}，共尝试 {count} 次{because}。"
+    ),
     "It is a dead letter since {age}, after {count} attempts{because}.": (
         "它成为死信已 {age}，共尝试 {count} 次{because}。"
     ),
@@ -170,6 +187,7 @@ CHINESE_FORMS: Mapping[str, str] = {
     "It is not due yet: it was enqueued with a delay, which ends in {age}.": (
         "它还没有到期：入队时带有延迟，还有 {age}。"
     ),
+    "It failed once and is tried again in {age}{because}.": "它失败了一次，{age}后重试{because}。",
     "It failed {count} times and is tried again in {age}{because}.": "它失败了 {count} 次，{age}后重试{because}。",
     "It stands in shard {shard}, but there are {count}: it was enqueued with another shard_count.": (
         "它在分片 {shard}，但只有 {count} 个分片：入队时的 shard_count 不同。"
@@ -179,6 +197,9 @@ CHINESE_FORMS: Mapping[str, str] = {
     ),
     "It is due since {age} and next in its lane; {owner} owns shard {shard} and takes it soon.": (
         "它到期已 {age}，是通道中的下一个；分片 {shard} 属于 {owner}，很快会取走它。"
+    ),
+    "It is due since {age}; {many} of its lane goes before it, and {owner} owns shard {shard}.": (
+        "它到期已 {age}；通道中有 {many} 排在它前面，分片 {shard} 属于 {owner}。"
     ),
     "It is due since {age}; {many} of its lane go before it, and {owner} owns shard {shard}.": (
         "它到期已 {age}；通道中有 {many} 排在它前面，分片 {shard} 属于 {owner}。"

@@ -18,3 +18,8 @@ def say(form: str, **values: object) -> Sentence:
     told = Sentence(form.format(**values))
     told.form, told.values = form, values
     return told
+
+
+def say_of(count: int, one: str, many: str, **values: object) -> Sentence:
+    """Return the sentence of ``many``, whose ``{count}`` it is, or that of a single ``one``, which need not have it."""
+    return say(one if count == 1 else many, count=count, **values)

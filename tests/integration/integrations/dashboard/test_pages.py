@@ -384,6 +384,15 @@ async def test_tables_that_are_missing_are_a_finding_and_no_traceback(sqlite_app
             assert "asyncflow_" in text_of(answer)
 
 
+async def test_tables_that_go_while_the_page_is_open_are_told_by_the_next_look(sqlite_application: Application) -> None:
+    dashboard = dashboard_for(sqlite_application)
+    async with browser(dashboard) as client:
+        assert "Nothing is stuck" in text_of(await client.get("/"))
+        sqlite_application.Base.metadata.drop_all(sqlite_application.engine)
+        dashboard._answers._glances.forget()
+        assert "table-differs" in text_of(await client.get("/"))
+
+
 @pytest.mark.parametrize("path", ["task/0190a2f0-0000-7000-8000-000000000000", "nowhere", "task"])
 async def test_what_is_not_there_is_told_as_such(sqlite_application: Application, path: str) -> None:
     async with browser(dashboard_for(sqlite_application)) as client:

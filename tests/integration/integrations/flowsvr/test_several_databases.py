@@ -249,6 +249,76 @@ async def hold_until_given(replica: Replica, most: int, worker: str) -> list[Any
     raise AssertionError("nothing was given")
 
 
+async def test_dead_letters_are_listed_together_each_with_its_database(shops: Shops, two: list[Replica]) -> None:
+    for name in ("db0", "db2"):
+        for key in shops.keys(name, 2):
+            await two[0].create(key)
+    failed: list[tuple[str, str]] = []
+    while len(failed) < 4:
+        for task in await two[0].hold(4, wait_seconds=5):
+            body = {"token": task["token"], "outcome": "failed"}
+            assert (await two[0].worker("PUT", f"/v2/tasks/{task['id']}/outcome", body)).status_code == 200
+            failed.append((task["database"], task["id"]))
+    assert await letters(two[1]) == (sorted(failed), [])
+    name, task_id = failed[0]
+    whole = (await two[1].admin("GET", f"/v2/dead-letters/{task_id}")).json()
+    assert (whole["status"], whole["database"]) == ("FAILED", name)
+    assert (await two[1].admin("GET", "/v2/dead-letters?cursor=db7:")).json()["field"] == "cursor"
+    counts = (await two[1].producer("GET", "/v2/counts")).json()
+    assert counts["counts"]["mail"]["FAILED"] == 4
+    each = {name: its.get("mail", {}).get("FAILED") for name, its in counts["databases"].items()}
+    assert each == {"db0": 2, "db1": None, "db2": 2}
+
+    shops.proxies["db1"].stall()
+    assert await letters(two[1]) == (sorted(failed), ["db1"])
+    shops.proxies["db2"].stall()
+    assert await letters(two[1]) == (sorted(one for one in failed if one[0] == "db0"), ["db1", "db2"])
+
+
+async def letters(replica: Replica) -> tuple[list[tuple[str, str]], list[str]]:
+    """Walk through the dead letters; return where each lies, and which databases were left out."""
+    found, away, cursor = [], [], ""
+    for _ in range(40):
+        reply = (await replica.admin("GET", f"/v2/dead-letters?limit=1{cursor}")).json()
+        found += [(letter["database"], letter["id"]) for letter in reply["dead_letters"]]
+        away += reply.get("away", [])
+        if reply["next"] is None:
+            return sorted(found), away
+        cursor = f"&cursor={reply['next']}"
+    raise AssertionError("the list has no end")
+
+
+async def test_types_and_configuration_are_told_together_and_where_they_differ(
+    shops: Shops, two: list[Replica]
+) -> None:
+    assert (await two[0].admin("PUT", "/databases/db1/v2/configuration/mail", {"max_retries": 7})).status_code == 200
+    assert (await two[0].admin("PUT", "/databases/db2/v2/task-types/sms", {"enabled": False})).status_code == 201
+
+    sms, mail = sorted(
+        (await two[1].producer("GET", "/v2/task-types")).json()["task_types"], key=lambda one: one["is_declared"]
+    )
+    assert (sms["databases"], sms["enabled"], "differing" in sms) == (["db2"], False, False)
+    assert (mail["databases"], mail["retry_interval_seconds"], mail["max_retries"]) == (list(NAMES), 5, None)
+    assert mail["differing"] == {"max_retries": {"db0": 2, "db1": 7, "db2": 2}}
+    apart = (await two[1].producer("GET", "/databases/db1/v2/task-types?task_type=mail")).json()["task_types"]
+    assert (apart[0]["max_retries"], "databases" in apart[0]) == (7, False)
+
+    set_ones = (await two[1].producer("GET", "/v2/configuration?task_type=mail")).json()["configuration"]
+    assert set_ones[0]["differing"] == {"max_retries": {"db0": None, "db1": 7, "db2": None}}
+    one = (await two[1].producer("GET", "/v2/configuration/mail")).json()
+    assert one == set_ones[0]
+    assert (await two[1].producer("GET", "/v2/configuration/none")).status_code == 404
+
+    shops.proxies["db2"].refuse()
+    shops.proxies["db2"].reset()
+    types = (await two[1].producer("GET", "/v2/task-types")).json()
+    assert ([one["task_type"] for one in types["task_types"]], types["away"]) == (["mail"], ["db2"])
+    assert (await two[1].producer("GET", "/v2/configuration/mail")).json()["away"] == ["db2"]
+    unknown = await two[1].producer("GET", "/v2/configuration/sms")
+    assert (unknown.status_code, unknown.json()["away"]) == (503, ["db2"])
+    shops.proxies["db2"].refuse(False)
+
+
 async def test_that_a_database_fails_is_told_with_its_name(shops: Shops, two: list[Replica]) -> None:
     await two[0].create(shops.keys("db1", 1)[0])
     shops.proxies["db1"].refuse()

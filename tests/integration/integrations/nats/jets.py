@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -83,6 +84,12 @@ class Jets(ProxiedBroker):
         topic = self.make_topic(max_msgs=1, discard="new")
         assert "error" not in self.client.ask(topic, {"it": "is full"})
         return topic
+
+    @contextmanager
+    def removed(self, topic: str) -> Iterator[None]:
+        self.client.api(f"STREAM.DELETE.{stream_of(topic)}", {})
+        yield
+        self.make_stream(topic)
 
     def forbidden_topic(self) -> str:
         return self.new_subject(FORBIDDEN)

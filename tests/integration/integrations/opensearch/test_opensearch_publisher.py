@@ -77,6 +77,31 @@ def test_an_index_that_is_closed_to_writers_costs_no_attempt_and_is_written_to_l
     assert publisher.publish([other]) == [SENT]
 
 
+def test_a_closed_index_costs_no_attempt_and_is_written_to_when_it_is_open(node: Node) -> None:
+    publisher, other = node.publisher(), node.record("t-2")
+    publisher.publish([node.record("t-1")])
+    node.ask("POST", f"/{node.index}/_close")
+    (closed,) = publisher.publish([other])
+    assert isinstance(closed, Unavailable)
+    assert closed.is_of_topic
+    assert "index_closed_exception" in closed.error
+    node.ask("POST", f"/{node.index}/_open")
+    assert publisher.publish([other]) == [SENT]
+
+
+def test_an_alias_without_a_write_index_costs_no_attempt_until_it_has_one(node: Node) -> None:
+    publisher, alias = node.publisher(), f"{node.index}-of-both"
+    for index in (node.index, f"{node.index}-2"):
+        node.ask("PUT", f"/{index}", {"aliases": {alias: {}}})
+    record = node.record("t-1")._replace(topic=alias)
+    (lacking,) = publisher.publish([record])
+    assert isinstance(lacking, Unavailable)
+    assert lacking.is_of_topic
+    assert "no write index is defined" in lacking.error
+    node.ask("DELETE", f"/{node.index}-2")
+    assert publisher.publish([record]) == [SENT]
+
+
 def test_documents_beyond_one_bulk_go_in_several(node: Node) -> None:
     batch = [node.record(f"t-{number}", text="x" * 2000) for number in range(100)]
     assert node.publisher(max_bulk_bytes=10_000).publish(batch) == [SENT] * 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import orjson
@@ -246,17 +247,45 @@ def test_a_trace_that_is_not_sampled_travels_and_leaves_no_span(sqlite_applicati
     assert spans.names() == []
 
 
+@pytest.mark.parametrize("create_spans", [True, False])
+def test_a_trace_that_is_not_sampled_travels_with_a_task_only_where_somebody_may_go_by_it(
+    sqlite_application: Application, create_spans: bool
+) -> None:
+    outbox = sqlite_application.outbox
+    provider = TracerProvider(sampler=ALWAYS_OFF)
+    outbox.hooks.add(Tracing(provider, create_spans=create_spans))
+
+    @outbox.task
+    def here() -> None: ...
+
+    @outbox.task(queue="jobs")
+    def by_queue() -> None: ...
+
+    outbox.task("elsewhere")
+    request = provider.get_tracer("test").start_as_current_span("request")
+    with request, sqlite_application.session() as session, session.begin():
+        here.enqueue(session)
+        here.options(then=here.later()).enqueue(session)
+        by_queue.enqueue(session)
+        outbox.enqueue(session, "elsewhere", {})
+    carry = ["traceparent" in headers for headers in headers_on_rows(sqlite_application)]
+    assert carry == [False, True, True, True]
+
+
 async def _coroutine(seen: list[Any]) -> None:
     seen.append(trace.get_current_span().get_span_context())
 
 
+@pytest.mark.parametrize("among_others", [False, True])
 def test_below_an_attempt_that_is_not_sampled_nothing_is_and_each_has_a_trace_of_its_own(
-    sqlite_application: Application, spans: Spans
+    sqlite_application: Application, spans: Spans, among_others: bool
 ) -> None:
     seen: list[Any] = []
     provider = TracerProvider(sampler=ParentBasedTraceIdRatio(0.0))
     provider.add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
     sqlite_application.outbox.hooks.add(Tracing(provider))
+    if among_others:
+        sqlite_application.outbox.around.add(lambda ctx: nullcontext())
 
     @sqlite_application.outbox.task(concurrency=1)
     def greet() -> None:

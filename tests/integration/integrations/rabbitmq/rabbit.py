@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import Any
 
@@ -41,11 +42,14 @@ class Rabbit(ProxiedBroker):
 
     def make_topic(self, **arguments: Any) -> str:
         name = self.make_exchange()
+        self._make_queue(name, arguments)
+        return name
+
+    def _make_queue(self, name: str, arguments: dict[str, Any]) -> None:
         self.channel.queue_declare(
             name, durable=True, arguments={f"x-{k.replace('_', '-')}": v for k, v in arguments.items()}
         )
         self.channel.queue_bind(name, name, "#")
-        return name
 
     def make_exchange(self, *, internal: bool = False) -> str:
         name = f"test-{uuid.uuid4().hex[:12]}"
@@ -76,6 +80,14 @@ class Rabbit(ProxiedBroker):
         while self.channel.queue_declare(topic, passive=True).method.message_count < 1:
             assert monotonic() < deadline, "the queue is not full"
         return topic
+
+    @contextmanager
+    def removed(self, topic: str) -> Iterator[None]:
+        self.channel.exchange_delete(topic)
+        self.channel.queue_delete(topic)
+        yield
+        self.channel.exchange_declare(topic, "topic", durable=True)
+        self._make_queue(topic, {})
 
     def forbidden_topic(self) -> str:
         return self.make_exchange(internal=True)

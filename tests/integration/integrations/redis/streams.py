@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -47,6 +48,18 @@ class Streams(ProxiedBroker):
 
     def stored(self, topic: str, count: int) -> Sequence[Record]:
         return [record_of(topic, fields) for _, fields in self.client.xrange(topic)]
+
+    @contextmanager
+    def removed(self, topic: str) -> Iterator[None]:
+        self.client.delete(topic)
+        yield
+
+    @contextmanager
+    def revoked(self, topic: str) -> Iterator[None]:
+        others = [f"~{name}" for name in self._made if name != topic]
+        self.client.execute_command("ACL", "SETUSER", self.user, "resetkeys", *others)
+        yield
+        self.client.execute_command("ACL", "SETUSER", self.user, f"~{topic}")
 
     def forbidden_topic(self) -> str:
         return self.named("forbidden")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import Any
 from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
@@ -62,6 +63,18 @@ class Rockets(ProxiedBroker):
 
     def refusing_topic(self) -> str:
         return self.make_topic(kind="NORMAL")
+
+    @contextmanager
+    def removed(self, topic: str) -> Iterator[None]:
+        self.client.delete_topic(topic)
+        yield
+        self.client.make_topic(topic)
+
+    @contextmanager
+    def revoked(self, topic: str) -> Iterator[None]:
+        self.client.make_topic(topic, permission=READ)
+        yield
+        self.client.make_topic(topic)
 
     def forbidden_topic(self) -> str:
         return self.make_topic(permission=READ)

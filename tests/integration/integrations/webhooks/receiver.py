@@ -8,7 +8,8 @@ import struct
 import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
 from types import MappingProxyType
@@ -176,6 +177,18 @@ class WebhookReceiver(ProxiedBroker):
 
     def refusing_topic(self) -> str:
         return self.make_topic(503)
+
+    @contextmanager
+    def removed(self, topic: str) -> Iterator[None]:
+        answers = self.server.answers.pop(topic)
+        yield
+        self.server.answers[topic] = answers
+
+    @contextmanager
+    def revoked(self, topic: str) -> Iterator[None]:
+        answers, self.server.answers[topic] = self.server.answers[topic], lambda _: Answer(401)
+        yield
+        self.server.answers[topic] = answers
 
     def forbidden_topic(self) -> str:
         return self.make_topic(403)

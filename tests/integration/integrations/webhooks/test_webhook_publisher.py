@@ -139,10 +139,10 @@ def test_a_redirect_is_told_with_what_to_do(broker: WebhookReceiver) -> None:
 
 
 def test_statuses_that_are_to_be_retried_cost_an_attempt(broker: WebhookReceiver) -> None:
-    publisher = broker.make_publisher(retried_statuses={404, 401})
-    kinds = [type(outcome_of(publisher, broker.make_topic(status))) for status in (401, 403, 404)]
+    publisher = broker.make_publisher(retried_statuses={404, 401, 302})
+    kinds = [type(outcome_of(publisher, broker.make_topic(status))) for status in (401, 403, 404, 302, 301)]
     publisher.close()
-    assert kinds == [Retry, Rejected, Retry]
+    assert kinds == [Retry, Rejected, Retry, Retry, Rejected]
 
 
 @pytest.mark.parametrize("status", [500, 429, 503])

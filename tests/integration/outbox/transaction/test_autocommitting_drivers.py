@@ -205,6 +205,44 @@ def test_a_table_of_another_engine_is_refused_at_the_door_and_at_the_start(maria
     engine.dispose()
 
 
+def _without_a_journal(application: Application) -> Engine:
+    engine = create_engine(application.engine.url)
+    event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA journal_mode=OFF"))
+    return engine
+
+
+def _unlogged(application: Application) -> Engine:
+    with application.engine.begin() as connection:
+        for table in ("asyncflow_task", application.inbox.entries.name):
+            connection.execute(text(f"ALTER TABLE {table} SET UNLOGGED"))
+    return create_engine(application.engine.url)
+
+
+LOSING = {
+    "sqlite": (_without_a_journal, "journal_mode is OFF.*; PRAGMA journal_mode=WAL"),
+    "postgresql": (_unlogged, r"the table asyncflow_\w+ is UNLOGGED.*; ALTER TABLE asyncflow_\w+ SET LOGGED"),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_table_that_keeps_what_was_undone_or_loses_what_was_kept_is_refused(
+    application: Application, write: Write
+) -> None:
+    if application.engine.dialect.name not in LOSING:
+        pytest.skip("InnoDB always has a log")
+    make, remedy = LOSING[application.engine.dialect.name]
+    engine = make(application)
+    with engine.connect() as connection, pytest.raises(NotTransactionalError, match=remedy):
+        write(application, connection)
+    scheduler = Scheduler(engine, application.outbox, {"kafka": MemoryPublisher()})
+    for begin in (scheduler.start, scheduler.drain):
+        with pytest.raises(NotTransactionalError, match=remedy):
+            begin()
+    scheduler.stop()
+    engine.dispose()
+    assert application.rows() == []
+
+
 def _writes(outbox: Outbox, inbox: Inbox, connection: Connection) -> list[Callable[[], Any]]:
     return [
         lambda: outbox.enqueue(connection, "work"),

@@ -102,13 +102,13 @@ def test_what_waits_beside_a_scheduler_is_explained_by_what_it_waits_for(
         retried = publish(application, task_type="again")
         with application.session() as session, session.begin():
             at_work = outbox.enqueue(session, "long")
-        explained = eventually_told(application, ghost, "none of the 1 instances declares it")
+        explained = eventually_told(application, ghost, "the one instance that runs does not declare it")
         assert explained.status is Status.PENDING
         assert eventually_told(application, off, "it is switched off").remedy is not None
         eventually_told(application, unreachable, "away cannot be reached by")
         explained = eventually_told(application, second, f"waits behind the dead letter {first}")
         assert explained.remedy == f"asyncflow dead-letters show --id {first}"
-        explained = eventually_told(application, retried, "It failed 1 times and is tried again in ")
+        explained = eventually_told(application, retried, "It failed once and is tried again in ")
         assert explained.why.endswith("; the last entry of its log: busy.")
         explained = eventually_told(application, at_work, f"{scheduler.ownership.owner} is at work on it since ")
         assert "if nothing is heard of it, the task is given back in " in explained.why

@@ -67,7 +67,17 @@ _INDEXES = [
     _of(
         "a unique index", DifferenceKind.UNIQUE, "CREATE UNIQUE INDEX one_each ON asyncflow_task (task_type, task_key)"
     ),
+    _of(
+        "a unique index that descends",
+        DifferenceKind.UNIQUE,
+        "CREATE UNIQUE INDEX one_each ON asyncflow_task (task_key DESC)",
+    ),
 ]
+_OF_AN_EXPRESSION = _of(
+    "a unique index on an expression",
+    DifferenceKind.UNIQUE,
+    "CREATE UNIQUE INDEX one_each ON asyncflow_task ((lower(task_key)))",
+)
 
 
 def _indexes(on: str) -> list[Damage]:
@@ -115,6 +125,28 @@ MARIADB = [
         DifferenceKind.REQUIRED,
         *REQUIRED,
     ),
+    _of(
+        "a unique index on the beginning of a text",
+        DifferenceKind.UNIQUE,
+        "CREATE UNIQUE INDEX one_each ON asyncflow_task (task_key(10))",
+    ),
+    _of(
+        "a time that every update sets",
+        DifferenceKind.WRITES_ITSELF,
+        _modified("order_time DATETIME(6) NOT NULL ON UPDATE CURRENT_TIMESTAMP(6)"),
+    ),
+    _of(
+        "a column that is kept and computed",
+        DifferenceKind.WRITES_ITSELF,
+        "ALTER TABLE asyncflow_task DROP COLUMN stage",
+        f"ALTER TABLE asyncflow_task ADD COLUMN stage {_text(100)} AS (task_type) STORED",
+    ),
+    _of(
+        "a column that is computed as it is read",
+        DifferenceKind.WRITES_ITSELF,
+        "ALTER TABLE asyncflow_task DROP COLUMN stage",
+        f"ALTER TABLE asyncflow_task ADD COLUMN stage {_text(100)} AS (task_type) VIRTUAL",
+    ),
     _of("MyISAM", DifferenceKind.ENGINE, "ALTER TABLE asyncflow_chart ENGINE=MyISAM"),
     _of("Aria", DifferenceKind.ENGINE, "ALTER TABLE asyncflow_parked_key ENGINE=Aria"),
     _of(
@@ -144,6 +176,32 @@ POSTGRESQL = [
         DifferenceKind.INDEX_DIFFERS,
         "DROP INDEX ix_asyncflow_task_key",
         "CREATE INDEX ix_asyncflow_task_key ON asyncflow_task (task_key, created_at DESC)",
+    ),
+    _OF_AN_EXPRESSION,
+    _of(
+        "an index in another order of texts",
+        DifferenceKind.INDEX_DIFFERS,
+        "DROP INDEX ix_asyncflow_task_key",
+        "CREATE INDEX ix_asyncflow_task_key ON asyncflow_task (task_key text_pattern_ops, created_at)",
+    ),
+    _of(
+        "an index by another collation",
+        DifferenceKind.INDEX_DIFFERS,
+        "DROP INDEX ix_asyncflow_task_key",
+        'CREATE INDEX ix_asyncflow_task_key ON asyncflow_task (task_key COLLATE "C", created_at)',
+    ),
+    _of(
+        "a column that is computed",
+        DifferenceKind.WRITES_ITSELF,
+        "ALTER TABLE asyncflow_task DROP COLUMN stage",
+        "ALTER TABLE asyncflow_task ADD COLUMN stage VARCHAR(100) GENERATED ALWAYS AS (task_type) STORED",
+    ),
+    _of(
+        "a domain",
+        DifferenceKind.TYPE,
+        "DROP DOMAIN IF EXISTS short_text",
+        "CREATE DOMAIN short_text AS VARCHAR(100)",
+        _altered("stage TYPE short_text"),
     ),
     _of(
         "a unique constraint",
@@ -214,6 +272,18 @@ def _parked(**otherwise: str) -> list[str]:
 SQLITE = [
     *_EVERYWHERE,
     *_indexes(""),
+    _OF_AN_EXPRESSION,
+    _of(
+        "an index by another collation",
+        DifferenceKind.INDEX_DIFFERS,
+        "DROP INDEX ix_asyncflow_task_key",
+        "CREATE INDEX ix_asyncflow_task_key ON asyncflow_task (task_key COLLATE NOCASE, created_at)",
+    ),
+    _of(
+        "a column that is computed",
+        DifferenceKind.WRITES_ITSELF,
+        *_parked(due=" GENERATED ALWAYS AS (since)"),
+    ),
     _of("a unique constraint", DifferenceKind.UNIQUE, *_parked(more=", UNIQUE (shard, due)")),
     _of("a narrow text", DifferenceKind.TYPE, *_parked(length="60")),
     _of("an id that is a number to it", DifferenceKind.TYPE, *_parked(id="BINARY(16)")),
@@ -248,5 +318,5 @@ MYSQL = [
     )
     for damage in MARIADB
     if damage.what != "Aria"
-]
+] + [_OF_AN_EXPRESSION]
 DAMAGES = {"mysql": MYSQL, "mariadb": MARIADB, "postgresql": POSTGRESQL, "sqlite": SQLITE}

@@ -217,3 +217,26 @@ def test_a_table_of_another_name_is_not_taken_for_ours(sqlite_engine: Engine) ->
     ours.tasks.metadata.create_all(sqlite_engine)
     Table("asyncflow_task_2", MetaData(), Column("x", String(3), nullable=False)).create(sqlite_engine)
     assert check(sqlite_engine, ours).operations == ()
+
+
+def test_a_view_in_the_place_of_a_table_is_told_and_left_alone(engine: Engine) -> None:
+    ours = outbox()
+    ours.tasks.metadata.create_all(engine)
+    run(engine, ["DROP TABLE asyncflow_audit", "CREATE VIEW asyncflow_audit AS SELECT name FROM asyncflow_job"])
+    try:
+        (operation,) = check(engine, ours).operations
+        assert [one.text for one in operation.differences] == [
+            "asyncflow_audit: needed is the table, found a view of its name"
+        ]
+        assert "give it another name" in str(operation.refused)
+    finally:
+        run(engine, ["DROP VIEW asyncflow_audit"])
+
+
+def test_a_unique_index_on_an_expression_of_the_applications_own_is_let_be(engine: Engine) -> None:
+    ours = outbox()
+    ours.tasks.append_column(Column("note", String(40)))
+    ours.tasks.metadata.create_all(engine)
+    if kind_of(engine) != "mariadb":  # which has no such indexes
+        run(engine, ["CREATE UNIQUE INDEX one_note ON asyncflow_task ((lower(note)))"])
+    assert check(engine, outbox()).operations == ()

@@ -75,7 +75,8 @@ class ScriptedBroker:
 
 
 def received(offset: int, partition: Partition = A, **headers: bytes) -> Received:
-    return Received(partition, offset, None, b"{}", {name.replace("_", "-"): value for name, value in headers.items()})
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Received(partition, offset, None, b"{}", named, 1700)
 
 
 class Place:
@@ -312,7 +313,7 @@ def test_a_message_id_that_cannot_be_kept_is_replaced_by_the_messages_place(plac
     batch = [received(n, message_id=value) for n, value in enumerate(odd)]
     place.broker.steps = [lambda: batch, lambda: batch]
     place.consumer.run()
-    assert seen == [f"coupons/0/{n}" for n in range(3)]
+    assert seen == [f"coupons/0/{n}/1700" for n in range(3)]
     assert len(place.letters()) == (3 if is_broken else 0)
     assert place.broker.committed[0] == {A: 3}
 
@@ -336,7 +337,7 @@ def test_a_dead_letter_has_those_headers_that_fit_and_tells_which_did_not(place:
     place.consumer.run()
     (letter,) = place.letters()
     assert orjson.loads(letter.headers) == {
-        "from-message": "coupons/0/4",
+        "from-message": "coupons/0/4/1700",
         "from-type": "coupons",
         "from-place": "coupons/0/4",
         "tenant": "acme",

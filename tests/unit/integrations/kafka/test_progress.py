@@ -92,3 +92,10 @@ def test_a_partition_waits_for_its_failed_message_and_counts_its_attempts(progre
     assert broker.held == [(A, 4), A]
     progress.done(failed)
     assert progress.begin(failed, "coupons") == 1
+
+
+def test_a_message_of_a_topic_that_is_made_anew_has_another_id_at_the_same_place() -> None:
+    one, other = (Received(A, 0, None, b"{}", {}, written_at) for written_at in (1, 2))
+    assert one.place == other.place
+    assert one.id != other.id
+    assert one._replace(headers={"message-id": b"m"}).id == other._replace(headers={"message-id": b"m"}).id

@@ -46,6 +46,8 @@ def test_a_document_that_is_there_already_or_is_older_is_sent() -> None:
         (403, "cluster_block_exception"),
         (503, "unavailable_shards_exception"),
         (404, "index_not_found_exception"),
+        (400, "index_closed_exception"),
+        (400, "validation_exception"),
     ],
 )
 def test_an_index_that_takes_nothing_for_now_is_left_alone_and_no_attempt_is_spent(status: int, kind: str) -> None:

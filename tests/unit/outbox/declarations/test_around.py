@@ -12,6 +12,7 @@ from sqlalchemy import MetaData
 
 from asyncflow import Outbox
 from asyncflow.errors import OptionError
+from asyncflow.outbox.declarations.around import StandsBriefly
 
 
 @contextmanager
@@ -104,3 +105,26 @@ async def async_generator(ctx: Any) -> AsyncIterator[None]:
 def test_what_makes_no_context_manager_is_refused(around: Any, told: str) -> None:
     with pytest.raises(OptionError, match=told):
         Outbox(MetaData(), around=around)
+
+
+class Brief(StandsBriefly):
+    """Stand around attempts in both ways."""
+
+    def around_attempt(self, _: Any) -> nullcontext[None]:
+        return nullcontext()
+
+    def begin_attempt(self) -> None:
+        return None
+
+
+def test_what_stands_briefly_does_so_where_nothing_else_stands_around_attempts() -> None:
+    outbox, hook = Outbox(MetaData()), Brief()
+    outbox.hooks.add(hook)
+    assert outbox.around.brief is hook
+    outbox.around.add(tracing)
+    assert outbox.around.brief is None
+    outbox.around.take_out(tracing)
+    outbox.around.take_out(tracing)
+    assert outbox.around.brief is hook
+    outbox.hooks.remove(hook)
+    assert (outbox.around.brief, list(outbox.around)) == (None, [])

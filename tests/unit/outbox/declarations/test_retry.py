@@ -82,8 +82,8 @@ def test_without_jitter_chance_is_not_asked() -> None:
     assert policy([1, 10]).delay(3, never) == 4
 
 
-def test_with_jitter_tasks_that_failed_together_do_not_come_back_together() -> None:
-    assert len({policy([1, 10], jitter=0.5).delay(4) for _ in range(100)}) > 90
+def test_with_jitter_tasks_that_failed_together_come_back_at_many_moments_and_not_each_at_its_own() -> None:
+    assert 40 < len({policy([1, 10], jitter=0.5).delay(4) for _ in range(1000)}) <= 64
 
 
 @given(factors, st.floats(0, 1e6), failures)

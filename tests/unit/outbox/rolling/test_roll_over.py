@@ -99,3 +99,13 @@ def test_alembic_is_told_of_no_numbered_table_and_of_all_others(name: str, is_in
     assert include(name, "table", {"schema_name": None}) is is_included
     assert include(name, "index", {"schema_name": None, "table_name": "t"})
     assert include_name_of("shop_")(name, "table", {})
+
+
+def test_two_outboxes_of_the_same_tables_roll_over_by_the_same_options() -> None:
+    metadata = MetaData()
+    first = Outbox(metadata, roll_over=RollOver(rows=1000))
+    Outbox(metadata, roll_over=RollOver(rows=1000))
+    Outbox(metadata)
+    with pytest.raises(OptionError, match=r"another Outbox on the same tables has RollOver.*rows=1000"):
+        Outbox(metadata, roll_over=RollOver(rows=2000))
+    assert first.numbered_tables is not None

@@ -97,7 +97,7 @@ def test_a_name_that_the_own_function_makes_up_is_refused_with_the_nearest() -> 
         databases.of("A1001")
 
 
-@pytest.mark.parametrize("key", [None, "", True, 1.0, b"A1001"])
+@pytest.mark.parametrize("key", [None, "", True, 1.0, b"A1001", "half \ud800"])
 def test_a_key_that_is_neither_text_nor_a_number_is_refused(key: object) -> None:
     with pytest.raises(OptionError, match="give text, or a whole number"):
         over(NAMES).of(key)  # type: ignore[arg-type]

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
+import subprocess
 import sys
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -12,6 +14,7 @@ from uuid import UUID
 import orjson
 import pytest
 
+from asyncflow.cli import main
 from asyncflow.errors import ArchiveBusyError, ArchiveDamagedError, OptionError
 from asyncflow.scheduler.archive.archive_file import ArchiveFile, seal_left
 from asyncflow.scheduler.archive.members import members
@@ -89,6 +92,34 @@ def test_a_disk_that_is_full_leaves_nothing_of_what_did_not_fit(path: Path, monk
     assert check(path).fault is None
 
 
+_FILLED = """
+import resource, sys
+from pathlib import Path
+from asyncflow.scheduler.archive.archive_file import ArchiveFile
+
+file = ArchiveFile(Path(sys.argv[1]))
+file.append([b'{"id": "1"}'])
+for more in (b"2" * 20, bytes(range(256)) * 200):  # the second is more than a buffer would hold
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.part.stat().st_size + 10, resource.RLIM_INFINITY))
+    try:
+        file.append([more])
+    except OSError as error:
+        print(error.strerror)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+file.append([b'{"id": "3"}'])
+file.seal()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no such limit")
+def test_what_the_system_did_not_take_does_not_come_later(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FILLED, str(path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["File too large"] * 2
+    assert (ids(path), check(path).fault) == (["1", "3"], None)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
 def test_one_process_writes_a_file_and_who_is_gone_leaves_it_to_another(path: Path) -> None:
     file = ArchiveFile(path)
@@ -158,3 +189,21 @@ def test_a_line_keeps_all_of_a_row() -> None:
         "price": "1.10",
         "large": str(2**70),
     }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems elsewhere take UTF-8 alone")
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["plain", "json"])
+def test_a_directory_whose_name_is_no_utf8_is_checked_and_told(
+    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    directory.mkdir()
+    file = ArchiveFile(directory / "t-1.jsonl.gz")
+    file.append(lines(1))
+    file.seal()
+    (directory / "t-1.jsonl.gz.sha256").unlink()
+    assert main(["archive", "check", str(directory), *options]) == 1
+    told = capsys.readouterr().out
+    assert "t-1.jsonl.gz.sha256 is missing" in told
+    assert "ff/t-1.jsonl.gz" in told
+    assert not options or len(orjson.loads(told)) == 1

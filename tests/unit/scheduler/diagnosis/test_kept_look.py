@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import MetaData, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from asyncflow import Outbox
+from asyncflow.errors import OptionError
 from asyncflow.scheduler.diagnosis import kept_look
 from asyncflow.scheduler.diagnosis.kept_look import KeptLook
 from tests.unit.scheduler.waiting import eventually
@@ -18,6 +20,12 @@ from tests.unit.scheduler.waiting import eventually
 def looking(monkeypatch: pytest.MonkeyPatch, look: Callable[..., Any], **settings: Any) -> KeptLook:
     monkeypatch.setattr(kept_look, "look_and_find", look)
     return KeptLook(create_engine("sqlite://"), Outbox(MetaData()), **{"kept_seconds": 3600.0, **settings})
+
+
+def test_what_is_no_engine_is_refused_before_anybody_asks() -> None:
+    asynchronous: Any = create_async_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    with pytest.raises(OptionError, match="of an AsyncEngine, its sync_engine"):
+        KeptLook(asynchronous, Outbox(MetaData()), 1.0)
 
 
 def test_a_database_that_is_silent_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

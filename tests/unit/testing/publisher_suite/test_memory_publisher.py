@@ -22,6 +22,11 @@ class MemoryBroker(BrokerUnderTest):
     def __init__(self) -> None:
         self.kept: list[Record] = []
         self._trouble: Callable[[], Outcome] | None = None
+        self._of_topics: dict[str, Outcome] = {
+            "unroutable": Retry("no route"),
+            "full": Unavailable("full"),
+            "forbidden": Rejected("forbidden"),
+        }
 
     def make_publisher(self, timeout_seconds: float) -> Publisher:
         return MemoryPublisher(self.answer)
@@ -43,6 +48,18 @@ class MemoryBroker(BrokerUnderTest):
 
     def forbidden_topic(self) -> str:
         return "forbidden"
+
+    @contextmanager
+    def removed(self, topic: str) -> Iterator[None]:
+        self._of_topics[topic] = Retry("no such topic")
+        yield
+        del self._of_topics[topic]
+
+    @contextmanager
+    def revoked(self, topic: str) -> Iterator[None]:
+        self._of_topics[topic] = Rejected("forbidden")
+        yield
+        del self._of_topics[topic]
 
     @contextmanager
     def away(self) -> Iterator[None]:
@@ -73,12 +90,7 @@ class MemoryBroker(BrokerUnderTest):
             return trouble
         if len(record.value) > LIMIT:
             return Rejected("too large")
-        by_topic: dict[str, Outcome] = {
-            "unroutable": Retry("no route"),
-            "full": Unavailable("full"),
-            "forbidden": Rejected("forbidden"),
-        }
-        outcome = by_topic.get(record.topic, SENT)
+        outcome = self._of_topics.get(record.topic, SENT)
         if outcome == SENT:
             self.kept.append(record)
         return outcome
@@ -133,6 +145,7 @@ SUITE = PublisherSuite()
         (Confirming, SUITE.test_a_broker_that_is_away_at_the_start_costs_no_attempt_and_is_found_later),
         (Confirming, SUITE.test_what_is_sent_of_a_batch_that_was_cut_off_is_stored),
         (Forgetful, SUITE.test_what_is_published_is_stored),
+        (Forgetful, SUITE.test_a_topic_that_is_removed_meanwhile_costs_its_own_records_alone_and_is_found_again),
         (Turning, SUITE.test_records_of_a_key_arrive_in_their_order),
         (Cutting, SUITE.test_keys_values_and_headers_arrive_byte_for_byte),
     ],

@@ -25,7 +25,7 @@ from asyncflow.integrations.kafka.consuming import Consumer
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.testing import MemoryPublisher
 from tests.integration.integrations.kafka.consuming import program
-from tests.integration.integrations.kafka.consuming.messages import committed, make_topic, publish
+from tests.integration.integrations.kafka.consuming.messages import committed, make_anew, make_topic, publish
 from tests.support.application import Application
 from tests.support.databases import drop_everything
 from tests.support.snippets import ROOT
@@ -250,6 +250,27 @@ def test_the_command_consumes_until_it_is_asked_to_stop(tmp_path: Path, servers:
         process.kill()
         engine.dispose()
     assert committed(servers, group, topic) == 5
+
+
+def test_messages_without_ids_of_a_topic_that_is_made_anew_are_not_taken_for_those_of_the_old_one(
+    sqlite_application: Application, make: Make, servers: str, topic: str, group: str
+) -> None:
+    before, after = make(), make()
+    seen: list[int] = []
+
+    @before.subscribe("coupon.granted", topic=topic)
+    def coupons(session: Session, number: int) -> None:
+        seen.append(number)
+
+    after.subscriptions = before.subscriptions
+    for consumer, numbers in ((before, range(3)), (after, range(3, 6))):
+        values = [{"number": number} for number in numbers]
+        publish(servers, topic, values, task_type="coupon.granted", has_ids=False)
+        with consumer:
+            eventually(lambda: len(seen) > max(numbers) and committed(servers, group, topic) == 3)  # noqa: B023 - now
+        if consumer is before:
+            make_anew(servers, topic)
+    assert seen == list(range(6))
 
 
 def test_what_does_not_fit_is_refused_where_it_is_declared(sqlite_application: Application) -> None:

@@ -280,3 +280,16 @@ def test_a_body_that_came_too_slowly_is_sent_again() -> None:
 
     service.answer = answer_the_second  # type: ignore[method-assign]
     assert service.client().create("mail").created
+
+
+def test_a_list_that_leaves_out_a_database_does_not_end_as_if_it_were_whole() -> None:
+    pages = {
+        None: {"tasks": [{"id": "a"}], "next": "db1:", "away": ["db0"]},
+        "db1:": {"tasks": [{"id": "b"}], "next": None},
+    }
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=pages[request.url.params.get("cursor")]))
+    with TaskServiceClient("http://service", token="secret-1", transport=transport) as client:
+        listed = client.list_all()
+        assert [next(listed)["id"], next(listed)["id"]] == ["a", "b"]
+        with pytest.raises(ServiceAwayError, match="without the tasks of db0: away"):
+            next(listed)

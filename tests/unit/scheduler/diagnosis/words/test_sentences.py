@@ -13,7 +13,7 @@ import pytest
 
 from asyncflow.scheduler import diagnosis
 from asyncflow.scheduler.diagnosis.finding import lasting, listed, soon
-from asyncflow.scheduler.diagnosis.words import language_of, say, told_in
+from asyncflow.scheduler.diagnosis.words import language_of, say, say_of, told_in
 from asyncflow.scheduler.diagnosis.words.chinese import CHINESE_FORMS
 
 MODULES = sorted(Path(diagnosis.__file__).parent.glob("*.py"))
@@ -25,10 +25,8 @@ def forms_in(module: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and FIELD.search(node.value):
             yield node.value
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say":
-            (form, *_) = node.args
-            if isinstance(form, ast.Constant):
-                yield str(form.value)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("say", "say_of"):
+            yield from (str(one.value) for one in node.args if isinstance(one, ast.Constant))
 
 
 FORMS = {form for module in MODULES for form in forms_in(module)}
@@ -63,6 +61,12 @@ def test_braces_of_names_and_errors_are_no_fields() -> None:
     told = say("the key {key}", key="{age} {0} {")
     assert told == "the key {age} {0} {"
     assert told_in("zh", told) == "键 {age} {0} {"
+
+
+def test_one_is_told_in_the_singular() -> None:
+    forms = ("{count} task", "{count} tasks")
+    assert [say_of(count, *forms) for count in (0, 1, 2)] == ["0 tasks", "1 task", "2 tasks"]
+    assert say_of(1, "the task {id}", "{count} tasks", id=7) == "the task 7"
 
 
 def test_what_has_no_chinese_stays_as_it_is() -> None:
