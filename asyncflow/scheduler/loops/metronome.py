@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from apscheduler.executors.base import BaseExecutor, run_job
+from apscheduler.executors.base import BaseExecutor, MaxInstancesReachedError, run_job
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
@@ -109,6 +110,11 @@ class _Beats(BaseExecutor):  # type: ignore[misc]
         """Begin, and write to our own log."""
         super().start(scheduler, alias)
         self._logger = _LOGGER
+
+    def submit_job(self, job: Any, run_times: Any) -> None:
+        """Run a beat, but none over another: where the machine stood still, the one that goes on is as good."""
+        with suppress(MaxInstancesReachedError):  # else APScheduler warns, by a name that means nothing to operators
+            super().submit_job(job, run_times)
 
     def shutdown(self, wait: bool = True) -> None:
         """Let the thread end."""

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -156,3 +157,40 @@ def test_it_beats_on_a_machine_whose_time_zone_has_no_name(own_time: None, metro
     metronome.start()
     often.wait_for(2)
     by_line.wait_for(1)
+
+
+def test_a_beat_that_comes_while_the_last_still_goes_on_is_passed_over_without_a_word(
+    metronome: Metronome, caplog: pytest.LogCaptureFixture
+) -> None:
+    held, beats, others = threading.Event(), Beats(), Beats()
+
+    def beat() -> None:
+        beats()
+        assert held.wait(LONG)
+
+    metronome.add(trigger_of(0.002), beat)
+    with caplog.at_level(logging.DEBUG):
+        metronome.start()
+        beats.wait_for(1)
+        metronome.add(trigger_of(0.005), others)  # APScheduler's own thread goes on, and asks for both
+        asked = threading.Event()
+        metronome.add(_Asked(asked), others)
+        assert asked.wait(LONG)
+        held.set()
+        beats.wait_for(3)
+        others.wait_for(3)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+class _Asked(BaseTrigger):  # type: ignore[misc] # APScheduler tells no types
+    """Fire each hundredth of a second, and tell when it has been asked for the twentieth time."""
+
+    def __init__(self, often: threading.Event) -> None:
+        self._count = 0
+        self._often = often
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        self._count += 1
+        if self._count == 20:
+            self._often.set()
+        return now + timedelta(milliseconds=10)
