@@ -23,6 +23,7 @@ ANY_WILL_DO = {
     "asyncflow.scheduler.upkeep.stray_queries.parked_of_types": "read again until there are none",
     "asyncflow.scheduler.upkeep.stray_queries.aside_of_key": "read again until there are none",
     "asyncflow.scheduler.upkeep.stray_queries.aside_of_nobody": "read again until there are none",
+    "asyncflow.scheduler.worker.claiming.queries.held_by_owners": "each takes a credit, and no more than there are",
     "asyncflow.scheduler.worker.rescuing.queries.held_by": "read again until there are none",
     "asyncflow.scheduler.worker.rescuing.queries.ahead": "read again until there are none",
 }

@@ -34,6 +34,9 @@ PUBLIC = {
         "Publisher Record Rejected Retry Scheduler SchedulerSettings Selection Sent ShardingContext "
         "SimpleJob TaskContext TypeConfig Unavailable"
     ),
+    "asyncflow.integrations.kafka": (
+        "ConfluentKafkaPublisher KafkaPublisher KafkaQueue KafkaSasl KafkaSettings KafkaTls"
+    ),
     "asyncflow.integrations.kafka.consuming": "Consumer",
     "asyncflow.integrations.nats.consuming": "NatsConsumer",
     "asyncflow.integrations.rabbitmq.consuming": "RabbitMQConsumer",

@@ -46,6 +46,7 @@ class Handles(Protocol):
 class Around(list[AroundFactory]):
     """Hold what stands around each attempt, the outermost first; one for all types of an outbox.
 
+    Changed as declarations are, before threads of work read it.
     Raises OptionError for what makes no context manager.
     """
 

@@ -41,13 +41,13 @@ class BodyReader:
     @asynccontextmanager
     async def read(self, request: Request, caller: str) -> AsyncIterator[Request]:
         """Give the request with its whole body, which counts until the end; raises Problem 400, 408, 413 or 503."""
-        kept = _Kept(self, caller)
+        kept = _KeptBytes(self, caller)
         try:
             yield _WholeBody(request, await self._read(request, kept), self._parsing)
         finally:
             kept.release()
 
-    async def _read(self, request: Request, kept: _Kept) -> bytes:
+    async def _read(self, request: Request, kept: _KeptBytes) -> bytes:
         declared = request.headers.get("content-length", "")
         if declared.isdigit():
             self._require_room(int(declared))
@@ -63,7 +63,7 @@ class BodyReader:
         _require_few_values(body)
         return bytes(body)
 
-    async def _gather(self, request: Request, body: bytearray, kept: _Kept) -> None:
+    async def _gather(self, request: Request, body: bytearray, kept: _KeptBytes) -> None:
         is_whole = False
         while not is_whole:
             message = await request.receive()
@@ -95,7 +95,7 @@ class BodyReader:
             del self._kept[caller]
 
 
-class _Kept:
+class _KeptBytes:
     """Count the bytes of one body; used where its reader is."""
 
     def __init__(self, reader: BodyReader, caller: str) -> None:

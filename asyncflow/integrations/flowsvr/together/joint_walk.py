@@ -9,7 +9,7 @@ from asyncflow.errors import OptionError
 from asyncflow.integrations.flowsvr.together.asking import Asking, named_away
 from asyncflow.integrations.flowsvr.together.one_database import ListPage
 
-Part = Callable[[str, str | None], Coroutine[Any, Any, ListPage]]  # of a database's name, and behind what
+PageOf = Callable[[str, str | None], Coroutine[Any, Any, ListPage]]  # of a database's name, and behind what
 
 
 class JointWalk:
@@ -22,7 +22,7 @@ class JointWalk:
         self._names = sorted(names)
         self._asking = asking
 
-    async def page(self, cursor: str | None, part: Part) -> ListPage:
+    async def page(self, cursor: str | None, part: PageOf) -> ListPage:
         """Return a page, and who was left out on the way to it; raises OptionError, or Problem 503 if all are away."""
         first, inner = self._begun(cursor)
         names = self._names[self._names.index(first) :]
