@@ -26,7 +26,7 @@ _CLIENTS_OWN = range(2000, 3000)  # of MySQL's numbers: the client's, who has lo
 
 
 @dataclass
-class _Crowd:
+class _RoomForLines:
     """Hold how many lines there is room for, and when that was so."""
 
     room: float
@@ -47,7 +47,7 @@ class Repeats:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._troubles: dict[Hashable, _Trouble] = {}
-        self._crowds: dict[Hashable, _Crowd] = {}
+        self._crowds: dict[Hashable, _RoomForLines] = {}
         self.leave_to_parent()
         leave_at_fork(self)
 
@@ -85,7 +85,7 @@ class Repeats:
         """Return for how many lines of a crowd there is room, the one in hand included, which takes its place."""
         with self._lock:
             now = self._clock()
-            its = self._crowds.setdefault(crowd, _Crowd(_MOST_AT_ONCE, now))
+            its = self._crowds.setdefault(crowd, _RoomForLines(_MOST_AT_ONCE, now))
             its.room, its.at = min(its.room + (now - its.at) * _A_SECOND, _MOST_AT_ONCE), now
             room = int(its.room)
             its.room -= min(room, 1)
