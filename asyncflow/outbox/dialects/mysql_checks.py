@@ -132,8 +132,8 @@ def server_fault(connection: Connection, longest_value: int) -> AsyncflowError |
         )
     if "ANSI_QUOTES" in found.get("sql_mode", "") and getattr(connection.dialect, "_server_ansiquotes", None) is False:
         return UnsupportedDatabaseError(
-            "sql_mode has ANSI_QUOTES, and SQLAlchemy does not know it, for a listener sets it after the first look: no "
-            "table could be read as it is; set it by connect_args={'init_command': ...}, or leave ANSI_QUOTES out"
+            "sql_mode has ANSI_QUOTES, and SQLAlchemy does not know it, for a listener sets it after the first look: "
+            "no table could be read as it is; set it by connect_args={'init_command': ...}, or leave ANSI_QUOTES out"
         )
     # A driver may write bytes as hexadecimal digits.
     least = 2 * max(longest_value, _LEAST_VALUE_BYTES) + _ROOM_BYTES

@@ -180,7 +180,7 @@ def test_quotes_that_sqlalchemy_does_not_know_of_are_refused_by_name(
             cursor.execute(f"SET sql_mode = '{mode}'")
 
     scheduler = Scheduler(engine, mariadb_application.outbox, {"kafka": MemoryPublisher()})
-    with pytest.raises(UnsupportedDatabaseError, match="ANSI_QUOTES.*init_command"):
+    with pytest.raises(UnsupportedDatabaseError, match=r"ANSI_QUOTES.*init_command"):
         scheduler.start()
     scheduler.stop()
     engine.dispose()
