@@ -122,13 +122,18 @@ def _collation_fault(table: Table, column: str, collation: str | None) -> list[A
 
 def server_fault(connection: Connection, longest_value: int) -> AsyncflowError | None:
     """Return the first setting that we cannot work under, with its remedy."""
-    names = ["log_bin", "sql_log_bin", "binlog_format", "max_allowed_packet"]
+    names = ["log_bin", "sql_log_bin", "binlog_format", "max_allowed_packet", "sql_mode"]
     found: dict[str, str] = {row[0]: row[1] for row in connection.execute(_VARIABLES, {"names": names})}
     logs = found.get("log_bin") == found.get("sql_log_bin", "ON") == "ON"
     if logs and found.get("binlog_format") == "STATEMENT":
         return UnsupportedDatabaseError(
             "binlog_format is STATEMENT, with which the server refuses READ COMMITTED (error 1665); "
             "set binlog_format to ROW or MIXED"
+        )
+    if "ANSI_QUOTES" in found.get("sql_mode", "") and getattr(connection.dialect, "_server_ansiquotes", None) is False:
+        return UnsupportedDatabaseError(
+            "sql_mode has ANSI_QUOTES, and SQLAlchemy does not know it, for a listener sets it after the first look: "
+            "no table could be read as it is; set it by connect_args={'init_command': ...}, or leave ANSI_QUOTES out"
         )
     # A driver may write bytes as hexadecimal digits.
     least = 2 * max(longest_value, _LEAST_VALUE_BYTES) + _ROOM_BYTES

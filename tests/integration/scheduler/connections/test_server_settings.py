@@ -10,7 +10,7 @@ from typing import Any
 
 import pymysql
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateSchema, DropSchema
 
@@ -165,6 +165,24 @@ def test_a_server_s_setting_that_we_cannot_work_under_is_refused_by_name(
     with engine.connect() as connection:
         fault = dialect_of("mysql").server_fault(connection, 997_952)
         assert text in str(fault)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("mode", ["ANSI_QUOTES", "ANSI"])
+def test_quotes_that_sqlalchemy_does_not_know_of_are_refused_by_name(
+    mode: str, mariadb_application: Application
+) -> None:
+    engine = create_engine(mariadb_application.engine.url)
+
+    @event.listens_for(engine, "connect")
+    def switch(driver: Any, _: Any) -> None:
+        with driver.cursor() as cursor:
+            cursor.execute(f"SET sql_mode = '{mode}'")
+
+    scheduler = Scheduler(engine, mariadb_application.outbox, {"kafka": MemoryPublisher()})
+    with pytest.raises(UnsupportedDatabaseError, match=r"ANSI_QUOTES.*init_command"):
+        scheduler.start()
+    scheduler.stop()
     engine.dispose()
 
 
