@@ -75,6 +75,12 @@ class QueueCluster:
         }
         return self.library.Consumer({**self._common(), **own, "logger": ClientLog()})
 
+    def onlooker(self, group: str) -> Any:
+        """Return a client that asks what a group has taken, and is no member of it."""
+        return self.library.Consumer(
+            {**self._common(), "group.id": group, "enable.auto.commit": False, "logger": ClientLog()}
+        )
+
     def _common(self) -> Mapping[str, object]:
         return {
             "bootstrap.servers": self.servers,
