@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from asyncflow import Scheduler
 from asyncflow.scheduler.cluster.database_registry import DatabaseRegistry
@@ -62,6 +63,14 @@ class Instances:
             self._passed += _STEP_SECONDS
         for one in looking:
             view(one)
+
+    def renewed_last(self, name: str, seconds_ago: float) -> None:
+        """Let an instance have renewed its membership so long ago, by the database's clock, and not since."""
+        table = self.application.outbox.instances
+        began, ends = timedelta(seconds=-seconds_ago), timedelta(seconds=LEASE_SECONDS - seconds_ago)
+        with self.engine.begin() as connection:
+            aged = update(table).where(table.c.instance == name).values(joined_at=began, lease_until=ends)
+            assert connection.execute(aged).rowcount == 1
 
     def close(self) -> None:
         """End all."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from asyncflow.errors import UnreachableError
 from asyncflow.integrations.rabbitmq.outcomes import describe_error
+from asyncflow.integrations.rabbitmq.servers import place_of
 from asyncflow.scheduler.task_queue import Arrival, Handed, Parcel, QueueNames
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ class RabbitLine:
             return work(self._living())
         except (self._library.exceptions.AMQPError, OSError) as error:
             self.close()
-            raise UnreachableError(f"RabbitMQ: {describe_error(error)}") from error
+            raise UnreachableError(f"RabbitMQ at {place_of(self._parameters)}: {describe_error(error)}") from error
 
     def _living(self) -> Any:
         if self._connection is not None:

@@ -23,6 +23,11 @@ def parameters_of(library: ModuleType, servers: Any, settings: RabbitMQSettings)
     return [_limited(_parameters(library, server), settings) for server in each]
 
 
+def place_of(parameters: Sequence[Any]) -> str:
+    """Return where the servers are, without who logs in there."""
+    return ", ".join(f"{one.host}:{one.port}" for one in parameters)
+
+
 def _parameters(library: ModuleType, server: Any) -> Any:
     if isinstance(server, library.connection.Parameters):
         return copy(server)

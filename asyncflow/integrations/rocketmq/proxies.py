@@ -12,10 +12,15 @@ from asyncflow.errors import OptionError, UnreachableError
 from asyncflow.integrations.rocketmq.extras import Client
 from asyncflow.integrations.rocketmq.settings import RocketMQSettings
 from asyncflow.outbox.options import TEXT, options_given, require_kinds
+from asyncflow.scheduler.publishing.sessions.texts import one_line
 
 WANTED = "give HOST:PORT of a proxy's gRPC, such as rocketmq:8081; several as a list"
 OPTIONS = ("access_key", "secret_key", "tls", "channel_options")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@]+):(\d{1,5})")
+_ANY = "/apache.rocketmq.v2.MessagingService/Heartbeat"
+_TELLS_WITHIN_SECONDS = 2.0  # it tries again in one
+_OF_TLS = "OPENSSL_internal:"  # behind which the reason is, too far behind for a short text
+_OF_EACH = "failed to connect to all addresses; last error: "
 # Each connection is one of its own: the library would share it with the application's, and its pauses after a failure.
 _CHANNEL = (
     ("grpc.use_local_subchannel_pool", 1),
@@ -83,11 +88,23 @@ class Proxies:
                 if state is connectivity.READY:
                     return
                 if state in (connectivity.TRANSIENT_FAILURE, connectivity.SHUTDOWN):
-                    raise UnreachableError(f"the proxy {address} takes no connection")
+                    raise UnreachableError(
+                        one_line(f"the proxy {address} takes no connection", self._why(channel, deadline))
+                    )
         except queue.Empty:
             raise UnreachableError(f"the proxy {address} did not answer in time") from None
         finally:
             channel.unsubscribe(states.put)
+
+    def _why(self, channel: Any, deadline: float) -> str:
+        """Return why a channel of TLS has failed, as gRPC tells whoever asks anything of it when it fails again."""
+        if self._tls is None:
+            return ""  # nobody listens there, or does not answer
+        try:
+            channel.unary_unary(_ANY)(b"", timeout=min(_TELLS_WITHIN_SECONDS, max(0.0, deadline - monotonic())))
+        except self._client.grpc.RpcError as error:
+            return str(error.details()).removeprefix(_OF_EACH).rpartition(_OF_TLS)[2]
+        return ""  # it has come back this moment
 
 
 def _checked(proxies: Any) -> list[str]:

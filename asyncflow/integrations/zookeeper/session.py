@@ -14,6 +14,7 @@ from asyncflow.errors import RegistryAwayError
 from asyncflow.forks import keep_for_ever, leave_at_fork
 from asyncflow.integrations.zookeeper.client_log import LOGGER, KazooLog
 from asyncflow.integrations.zookeeper.extras import kazoo
+from asyncflow.scheduler.publishing.sessions.texts import one_line
 
 _LONGEST_ANSWER_SECONDS = 2.0
 _END_SECONDS = 2.0
@@ -55,6 +56,7 @@ class EnsembleSession:
         self._hosts = hosts
         self._options = options
         self._client: LibraryClient = None
+        self._log = KazooLog(LOGGER, {})
         self._begun_at = 0.0
         self._lock = threading.Lock()
         leave_at_fork(self)
@@ -90,10 +92,11 @@ class EnsembleSession:
         deadline = time.monotonic() + self.limits.connect_seconds
         while not client.connected:
             if time.monotonic() > deadline:
+                how = one_line(client.client_state, self._log.trouble)
                 self.end()
                 raise RegistryAwayError(
-                    f"ZooKeeper at {self._hosts} gave no session within {self.limits.connect_seconds:g} s "
-                    f"({client.client_state}); look whether it runs, and what it says of this host and its log-in"
+                    f"ZooKeeper at {self._hosts} gave no session within {self.limits.connect_seconds:g} s ({how}); "
+                    f"look whether it runs, and what it says of this host and its log-in"
                 )
             time.sleep(_LOOK_SECONDS)
 
@@ -127,11 +130,12 @@ class EnsembleSession:
         return answers
 
     def _begun(self) -> LibraryClient:
+        self._log = KazooLog(LOGGER, {})
         client = kazoo().client.KazooClient(
             self._hosts,
             timeout=self.limits.session_seconds,
             connection_retry=dict(_RETRY),
-            logger=KazooLog(LOGGER, {}),
+            logger=self._log,
             **self._options,
         )
         client.add_listener(self._tell)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 
@@ -37,6 +38,7 @@ class View(NamedTuple):
     ``is_late``: where leases are kept, one of this instance has run out or soon will; it renews them at once.
     ``rests_in_seconds``: how long, from when it was asked for, this instance may work on what it owns, whatever its
     leases say; a registry that others hear of its death by tells it.
+    ``unheard_seconds``: of each live one, for how long its membership was not renewed, by the database's clock.
     """
 
     members: tuple[str, ...]
@@ -45,6 +47,7 @@ class View(NamedTuple):
     departed: frozenset[str] = frozenset()
     is_late: bool = False
     rests_in_seconds: float = math.inf
+    unheard_seconds: Mapping[str, float] = MappingProxyType({})
 
     def owners(self) -> dict[int, str]:
         """Return the owner of each item that has one whose lease runs."""

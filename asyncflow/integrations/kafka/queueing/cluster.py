@@ -41,9 +41,9 @@ class QueueCluster:
         """Return the module that makes topics and asks for offsets."""
         return import_module(f"{self.library.__name__}.admin")
 
-    def admin(self) -> Any:
-        """Return a client that makes topics and asks for offsets."""
-        return self.admin_library.AdminClient(dict(self._common()), logger=ClientLog())
+    def admin(self, hear: Hear) -> Any:
+        """Return a client that makes topics and asks for offsets; ``hear`` is given, as it is polled, what it meets."""
+        return self.admin_library.AdminClient({**self._common(), "error_cb": hear}, logger=ClientLog())
 
     def producer(self, most_bytes: int, hear: Hear) -> Any:
         """Return a client that writes; ``hear`` is given what it meets beside."""
@@ -74,6 +74,12 @@ class QueueCluster:
             "error_cb": hear,
         }
         return self.library.Consumer({**self._common(), **own, "logger": ClientLog()})
+
+    def onlooker(self, group: str) -> Any:
+        """Return a client that asks what a group has taken, and is no member of it."""
+        return self.library.Consumer(
+            {**self._common(), "group.id": group, "enable.auto.commit": False, "logger": ClientLog()}
+        )
 
     def _common(self) -> Mapping[str, object]:
         return {

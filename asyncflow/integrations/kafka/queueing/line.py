@@ -34,6 +34,7 @@ class KafkaLine:
         self._cluster = cluster
         self._topics = topics
         self._admin_client: Any = None
+        self._heard = ""  # from it
         self._clients: dict[str, Endable] = {}
         self._made: set[str] = set()
         leave_at_fork(self)
@@ -59,16 +60,28 @@ class KafkaLine:
         try:
             return work()
         except self._cluster.library.KafkaException as error:
+            trouble = self._trouble_of_admin()
             self.close()
-            raise UnreachableError(f"{place}: {describe(error.args[0])}") from error
+            raise UnreachableError(f"{place}: {describe(error.args[0])}{trouble}") from error
         except UnreachableError as error:
             self.close()
             raise UnreachableError(f"{place}: {error}") from error
 
     def _admin(self) -> Any:
         if self._admin_client is None:
-            self._admin_client = self._cluster.admin()
+            self._heard = ""
+            self._admin_client = self._cluster.admin(self._hear)
         return self._admin_client
+
+    def _hear(self, error: Any) -> None:
+        if error.name() != "_ALL_BROKERS_DOWN":  # which does not say why
+            self._heard = describe(error)
+
+    def _trouble_of_admin(self) -> str:
+        """Return what the client that asks met beside, such as a certificate: its answers tell of the time alone."""
+        if self._admin_client is not None:
+            self._admin_client.poll(0)
+        return f"; {self._heard}" if self._heard else ""
 
     def _client(self, name: str, make: Callable[[], C]) -> C:
         """Return the client of that name, which is made where there is none."""

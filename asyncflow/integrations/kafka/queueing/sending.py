@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
+from asyncflow.forks import keep_for_ever
 from asyncflow.integrations.kafka.confluent.outcomes import describe
 from asyncflow.integrations.kafka.queueing.cluster import QueueCluster
 from asyncflow.integrations.kafka.queueing.line import KafkaLine
@@ -25,11 +27,15 @@ class KafkaSending(KafkaLine):
 
     def close(self) -> None:
         """Disconnect."""
-        self._spreads = {}
+        spreads, self._spreads = self._spreads, {}
+        for spread in spreads.values():
+            with suppress(self._cluster.library.KafkaException, RuntimeError):
+                spread.close()
         super().close()
 
     def leave_to_parent(self) -> None:
         """Begin anew in the child of a fork."""
+        keep_for_ever(self._spreads)
         self._spreads = {}
         super().leave_to_parent()
 

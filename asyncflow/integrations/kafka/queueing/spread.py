@@ -19,12 +19,16 @@ class Spread:
 
     A partition belongs to one worker. Were letters dealt out in turn, those of a slow one would in the end hold all
     credits; so they go where the fewest wait, which is what its group has not taken yet.
+
+    That is asked through a client of the group, which takes no part in it: librdkafka's own question to a coordinator
+    by its admin client ends the process where the connection is lost meanwhile.
     """
 
     def __init__(self, cluster: QueueCluster, admin: Any, topic: str) -> None:
         self._cluster = cluster
         self._admin = admin
         self._topic = topic
+        self._group = cluster.onlooker(topic)
         self._waiting: list[tuple[int, int, int]] = []  # how many, in which turn, where
         self._turn = 0
         self._look_at = 0.0
@@ -38,13 +42,17 @@ class Spread:
         heapq.heappush(self._waiting, (waiting + 1, self._turn, partition))
         return partition
 
+    def close(self) -> None:
+        """End the client of the group."""
+        self._group.close()
+
     def _look(self) -> None:
         deadline = monotonic() + self._cluster.timeout_seconds
         while not (ends := self._offsets(self._partitions(), "latest")):  # as it is for a moment when a topic was made
             if monotonic() > deadline:
                 raise UnreachableError(f"no partition of the topic {self._topic!r} has a leader")
             sleep(_BREATH_SECONDS)
-        taken = self._taken()
+        taken = self._taken(list(ends))
         # A group begins at the beginning where it has taken nothing yet.
         begins = self._offsets([one for one in ends if one not in taken], "earliest") | taken
         self._waiting = []
@@ -68,9 +76,8 @@ class Spread:
         told = [(one.partition, answer) for one, answer in asked.items() if answer.exception() is None]
         return {partition: answer.result().offset for partition, answer in told}
 
-    def _taken(self) -> dict[int, int]:
+    def _taken(self, partitions: Sequence[int]) -> dict[int, int]:
         """Return where the workers' group goes on, by partition."""
-        wanted = self._cluster.library.ConsumerGroupTopicPartitions(self._topic)
-        asked = self._admin.list_consumer_group_offsets([wanted], request_timeout=self._cluster.timeout_seconds)
-        answer = asked[self._topic].result()
-        return {one.partition: one.offset for one in answer.topic_partitions if one.offset >= 0}
+        wanted = [self._cluster.library.TopicPartition(self._topic, partition) for partition in partitions]
+        answers = self._group.committed(wanted, self._cluster.timeout_seconds)
+        return {one.partition: one.offset for one in answers if one.error is None and one.offset >= 0}

@@ -48,7 +48,8 @@ class Views:
             if row.kind == SHARD
         }
         is_late = any(row.owner == self._instance and (row.seconds_left or 0.0) < self._stall_seconds for row in rows)
-        return View(tuple(members), items, leaving, departed, is_late)
+        unheard = {row.owner: _unheard_seconds(row) for row in live}
+        return View(tuple(members), items, leaving, departed, is_late, unheard_seconds=unheard)
 
     def forgettable(self) -> dict[str, list[str]]:
         """Return the members, by job, of whom nothing was heard for long, as the last view of it shows."""
@@ -62,6 +63,11 @@ class Views:
 def _lease(row: Row[Any]) -> Lease:
     ends_at, began_at = (None if moment is None else float(moment) for moment in (row.ends_at, row.began_at))
     return Lease(_leased(row), ends_at, began_at, float(row.seconds_left or 0.0))
+
+
+def _unheard_seconds(row: Row[Any]) -> float:
+    """Return how long ago the lease was written: what has passed of its length."""
+    return float(row.ends_at) - float(row.began_at) - float(row.seconds_left)
 
 
 def _leased(row: Row[Any]) -> tuple[object, ...]:

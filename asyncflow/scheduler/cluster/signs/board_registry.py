@@ -41,7 +41,7 @@ class BoardRegistry(OverlaidRegistry):
         read = self._database.views({*jobs, *overdue})
         for job in overdue:
             self._signs.withdraw(job, self._owned(read[job]))
-        views = {job: _seen(read[job], silent.get(job, {})) for job in jobs}
+        views = {job: self._seen(job, read[job], silent.get(job, {})) for job in jobs}
         for job, names in silent.items():
             if job in views:
                 self._note_gone(job, names, views[job])
@@ -70,18 +70,20 @@ class BoardRegistry(OverlaidRegistry):
             self._database.take_over(job, held, [self.instance])
         return overdue.keys()
 
+    def _seen(self, job: str, view: View, silent: Silent) -> View:
+        """Return the view with what the silent held as free, and without those as members who renew nothing.
+
+        One of the silent that owns anything else may be silent at the board alone: it lives as long as its leases do.
+        """
+        items = {
+            item: held._replace(seconds_left=0.0) if silent.get(held.owner or "", {}).get(item) == held.epoch else held
+            for item, held in view.items.items()
+        }
+        gone = silent.keys() - set(view._replace(items=items).owners().values())
+        stale = self._signs.stale(job, view.unheard_seconds) - {self.instance} - gone
+        members = tuple(name for name in view.members if name not in stale)
+        aside = view._replace(members=members, leaving=view.leaving | stale)
+        return departed(aside, frozenset(gone), items)
+
     def _owned(self, view: View) -> dict[int, int]:
         return {item: held.epoch for item, held in view.items.items() if held.owner == self.instance}
-
-
-def _seen(view: View, silent: Silent) -> View:
-    """Return the view with what the silent held as free.
-
-    One of them that owns anything else is silent at the board alone: it lives as long as its leases do.
-    """
-    items = {
-        item: held._replace(seconds_left=0.0) if silent.get(held.owner or "", {}).get(item) == held.epoch else held
-        for item, held in view.items.items()
-    }
-    gone = silent.keys() - set(view._replace(items=items).owners().values())
-    return departed(view, frozenset(gone), items)

@@ -77,6 +77,15 @@ class LifeSigns:
             self._note_back()
             return silent
 
+    def stale(self, job: str, unheard_seconds: Mapping[str, float]) -> frozenset[str]:
+        """Return who of these has a sign here, and has renewed nothing for a session, as far as the board is there.
+
+        Whoever is new at the board cannot tell yet that they are silent; they are no successors of anybody.
+        """
+        with self._looking:
+            seconds, known = self._session.seconds, frozenset[str]() if self._is_away else self._watch.names(job)
+            return frozenset(name for name in known if unheard_seconds.get(name, 0.0) > seconds)
+
     def promise(self, held: Mapping[str, HeldItems]) -> None:
         """Tell from now on that this is held in these jobs; no board that is away, nor while a promise is overdue."""
         with self._looking:

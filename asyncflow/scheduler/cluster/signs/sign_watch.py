@@ -52,6 +52,10 @@ class SignWatch:
         latest = asked_at - self._session.seconds
         return {job: [name for name in texts if self._seen[job, name].since <= latest] for job, texts in signs.items()}
 
+    def names(self, job: str) -> frozenset[str]:
+        """Return of whom the last answer told a sign, in a job."""
+        return frozenset(name for its_job, name in self._seen if its_job == job)
+
     def _look(self, job: str, name: str, text: str, now: float) -> _Timed:
         known = self._seen.get((job, name))
         return known if known is not None and known.text == text else _Timed(text, now)

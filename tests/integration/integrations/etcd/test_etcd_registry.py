@@ -57,6 +57,23 @@ def test_what_a_silent_one_told_that_it_holds_is_free_long_before_its_leases_end
     assert owned(b) == {0: ("b", 2), 1: ("b", 2), 2: (None, 0), 3: (None, 0)}
 
 
+def test_who_is_new_gives_nothing_to_one_who_died_before_it_came_though_its_leases_run(instances: Instances) -> None:
+    a, b = instances.member("a"), instances.member("b")
+    a.acquire(JOB, [0, 1])
+    view(a)
+    expire(instances.registry, JOB, "a")
+    instances.let_pass(SESSION_SECONDS * 1.2, b)
+    instances.renewed_last("a", SESSION_SECONDS * 1.2)
+    assert view(b).members == ("b",)
+    newcomer = instances.member("c")
+    seen = view(newcomer)
+    assert seen.members == ("b", "c")
+    assert "a" not in seen.departed  # of whom it cannot tell yet
+    instances.let_pass(SESSION_SECONDS * 1.2, b, newcomer)
+    assert "a" in view(newcomer).departed
+    assert view(newcomer).items[0].is_free
+
+
 def test_a_lease_that_nobody_renews_ends_and_its_sign_with_it(instances: Instances) -> None:
     brief = instances.way(session_timeout_seconds=4.0)
     a, b = instances.member("a", brief), instances.member("b")

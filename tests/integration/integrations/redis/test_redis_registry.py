@@ -64,6 +64,35 @@ def test_what_a_silent_one_told_that_it_holds_is_free_long_before_its_leases_end
     assert owned(b) == {0: ("b", 2), 1: ("b", 2), 2: (None, 0), 3: (None, 0)}
 
 
+def test_who_is_new_gives_nothing_to_one_who_died_before_it_came_though_its_leases_run(instances: Instances) -> None:
+    a, b = instances.member("a"), instances.member("b")
+    a.acquire(JOB, [0, 1])
+    view(a)
+    instances.let_pass(SESSION_SECONDS * 1.2, b)
+    instances.renewed_last("a", SESSION_SECONDS * 1.2)
+    assert view(b).members == ("b",)
+    newcomer = instances.member("c")
+    seen = view(newcomer)
+    assert seen.members == ("b", "c")
+    assert "a" not in seen.departed  # of whom it cannot tell yet
+    instances.let_pass(SESSION_SECONDS * 1.2, b, newcomer)
+    assert "a" in view(newcomer).departed
+    assert view(newcomer).items[0].is_free
+
+
+def test_of_one_who_died_holding_what_no_sign_told_that_alone_waits_for_its_lease(instances: Instances) -> None:
+    a, b = instances.member("a"), instances.member("b")
+    a.acquire(JOB, [0])
+    view(a)
+    b.acquire(JOB, [1])
+    b.hand_over(JOB, [1], "a")  # and then it dies
+    instances.let_pass(SESSION_SECONDS * 1.2, b)
+    instances.renewed_last("a", SESSION_SECONDS * 1.2)
+    seen = view(b)
+    assert seen.members == ("b",)
+    assert (seen.items[0].is_free, seen.items[1].is_free) == (True, False)
+
+
 def test_what_is_held_is_told_of_the_sign_that_was_seen_and_of_no_later_one() -> None:
     board = own_registry()._board()
     board.exchange("a", {JOB: Sign("a-0", {0: 1, 2: 7})})

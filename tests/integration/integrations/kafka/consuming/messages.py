@@ -18,7 +18,8 @@ library: Any = administration
 def make_topic(servers: str, *, partitions: int = 2, name: str | None = None) -> str:
     name = name or f"coupons-{uuid.uuid4().hex[:12]}"
     topic = library.NewTopic(name, num_partitions=partitions, replication_factor=1)
-    library.AdminClient({"bootstrap.servers": servers}).create_topics([topic])[name].result(LONG_SECONDS)
+    admin = library.AdminClient({"bootstrap.servers": servers})
+    admin.create_topics([topic])[name].result(LONG_SECONDS)
     return name
 
 

@@ -22,9 +22,9 @@ class Place(NamedTuple):
 
 
 class Brokers:
-    """Be an admin client: the ends of partitions, None for one without a leader, and what the group has taken.
+    """Be an admin client, and one of the group.
 
-    All of them begin at offset 5.
+    They know where partitions end, None for one without a leader, and what the group has taken. All begin at 5.
     """
 
     def __init__(self, ends: dict[int, int | None], taken: dict[int, int]) -> None:
@@ -39,11 +39,9 @@ class Brokers:
             for place, which in wanted.items()
         }
 
-    def list_consumer_group_offsets(self, _: Any, **__: Any) -> dict[str, Future[Any]]:
-        answer: Future[Any] = Future()
-        places = [SimpleNamespace(partition=one, offset=self.taken.get(one, -1001)) for one in self.ends]
-        answer.set_result(SimpleNamespace(topic_partitions=places))
-        return {TOPIC: answer}
+    def committed(self, wanted: list[Place], _: float) -> list[Any]:
+        offsets = {one.partition: self.taken.get(one.partition, -1001) for one in wanted}
+        return [SimpleNamespace(partition=one, offset=offset, error=None) for one, offset in offsets.items()]
 
 
 def told(end: int | None) -> Future[Any]:
@@ -56,10 +54,12 @@ def told(end: int | None) -> Future[Any]:
 
 
 def spread_over(ends: dict[int, int | None], taken: dict[int, int], seconds: float = 60.0) -> Spread:
-    library = SimpleNamespace(TopicPartition=Place, ConsumerGroupTopicPartitions=lambda topic: topic)
+    library, brokers = SimpleNamespace(TopicPartition=Place), Brokers(ends, taken)
     admin_library = SimpleNamespace(OffsetSpec=SimpleNamespace(latest=lambda: "latest", earliest=lambda: "earliest"))
-    cluster: Any = SimpleNamespace(library=library, admin_library=admin_library, timeout_seconds=seconds)
-    return Spread(cluster, Brokers(ends, taken), TOPIC)
+    cluster: Any = SimpleNamespace(
+        library=library, admin_library=admin_library, timeout_seconds=seconds, onlooker=lambda _: brokers
+    )
+    return Spread(cluster, brokers, TOPIC)
 
 
 def places(spread: Spread, count: int) -> Counter[int]:
