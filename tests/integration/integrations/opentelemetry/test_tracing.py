@@ -267,7 +267,7 @@ def test_a_trace_that_is_not_sampled_travels_with_a_task_only_where_somebody_may
         here.enqueue(session)
         here.options(then=here.later()).enqueue(session)
         by_queue.enqueue(session)
-        outbox.enqueue(session, "elsewhere", {})
+        outbox.enqueue(session, "elsewhere")
     carry = ["traceparent" in headers for headers in headers_on_rows(sqlite_application)]
     assert carry == [False, True, True, True]
 
