@@ -41,6 +41,7 @@ from asyncflow.commands.operator import (
 from asyncflow.commands.printing import tell
 from asyncflow.commands.stop_signals import StopHeard
 from asyncflow.commands.target import with_target
+from asyncflow.driver_errors import code_of
 from asyncflow.errors import AsyncflowError, TargetNotFoundError, nearest
 from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line
@@ -67,6 +68,13 @@ _REMEDIES = {  # of what SQLite says without the file that it means
     "unable to open database file": "; the file's folder has to be there, and to be writable for this user",
     "attempt to write a readonly database": "; the file and its folder have to be writable for this user",
 }
+_MISSING = {1146, 1054, "42P01", "42703"}  # a table or a column, by MySQL and by PostgreSQL
+_MISSING_IN_SQLITE = ("no such table", "no such column")
+_TABLES_MISSING = (
+    "; is it the right database? `asyncflow schema check` tells what of the tables is missing there, and "
+    "`asyncflow init-db` makes tables that are"
+)
+_PLACE_IN_STATEMENT = re.compile(r" LINE \d+: .*")  # of PostgreSQL, whose sign below it points at nothing on one line
 _FAILED = 1
 _INTERRUPTED = 130  # as shells have it: 128, and the number of SIGINT
 _COMMANDS = (*_RUNNING, *_LOOKING)  # as --help lists them
@@ -134,8 +142,11 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
 def _told(error: Exception) -> str:
     if isinstance(error, AsyncflowError):
         return f"asyncflow: {error}"
-    answer = on_one_line(getattr(error, "orig", None) or error)
-    return f"asyncflow: the database answered: {answer}{_REMEDIES.get(answer, '')}"
+    cause = getattr(error, "orig", None) or error
+    answer = _PLACE_IN_STATEMENT.sub("", on_one_line(cause))
+    is_missing = code_of(cause) in _MISSING or answer.startswith(_MISSING_IN_SQLITE)
+    remedy = _TABLES_MISSING if is_missing else _REMEDIES.get(answer, "")
+    return f"asyncflow: the database answered: {answer}{remedy}"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,0 +1,18 @@
+"""A verb on a database without the tables says what makes them, on each database."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine
+
+from asyncflow import cli
+
+
+@pytest.mark.parametrize("verb", [["tasks", "list"], ["config", "list"], ["dead-letters", "groups"], ["audit"]])
+def test_it_names_the_remedy(engine: Engine, capsys: pytest.CaptureFixture[str], verb: list[str]) -> None:
+    url = engine.url.render_as_string(hide_password=False)
+    assert cli.main([*verb, "--database-url", url]) == 1
+    told = capsys.readouterr().err
+    assert "`asyncflow schema check` tells" in told
+    assert "`asyncflow init-db` makes" in told
+    assert "LINE" not in told
