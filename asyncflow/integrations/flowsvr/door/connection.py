@@ -15,6 +15,8 @@ from asyncflow.integrations.flowsvr.settings import ServiceSettings
 _LOG = logging.getLogger("asyncflow.flowsvr")
 _TELL_SECONDS = 10.0
 _LEAVE_SECONDS, _MOST_LEAVING = 1.0, 32  # so long some of those who are turned away may read why
+_STEP = 8 * 1024  # bytes that are looked at before what is known of them is
+MOST_HEAD_BYTES = 16 * 1024  # of a request without its body: each of its lines takes as long as a hundred bytes
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
     b"content-type: text/plain\r\ncontent-length: 20\r\n\r\ntoo many connections"
@@ -61,6 +63,7 @@ class Connection(H11Protocol):
         self._crowd = crowd
         self._asks_until: asyncio.TimerHandle | None = None
         self._takes_until: asyncio.TimerHandle | None = None
+        self._next = b""  # what came of further requests, while one is at work
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let the client ask, or turn it away."""
@@ -71,12 +74,22 @@ class Connection(H11Protocol):
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; a request whose head is whole is at work from now on."""
-        if self.transport.is_closing() or self in self._crowd.leaving:
-            return
-        super().data_received(data)
-        if self._is_at_work():
-            self._stop_waiting()
+        """Take what came; a request whose head is whole is at work from now on.
+
+        Step by step, for a head that is whole is parsed however long it is; and what comes behind a request waits for
+        its answer.
+        """
+        data, self._next = self._next + data, b""
+        for place in range(0, len(data), _STEP):
+            if self.transport.is_closing() or self in self._crowd.leaving:
+                return
+            if self._is_at_work() and self.conn.their_state is not h11.SEND_BODY:
+                self._next = data[place:]
+                self.flow.pause_reading()
+                return
+            super().data_received(data[place : place + _STEP])
+            if self._is_at_work():
+                self._stop_waiting()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, unless an answer has begun; then leave, and let who is at work know."""
@@ -91,6 +104,8 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         """Let the client ask again."""
         super().on_response_complete()
+        if self._next:
+            self.data_received(b"")
         if not self._is_at_work():
             self._await_request()
 
