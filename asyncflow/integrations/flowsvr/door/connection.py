@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from typing import Any
 
 import h11
@@ -15,6 +16,7 @@ from asyncflow.integrations.flowsvr.settings import ServiceSettings
 _LOG = logging.getLogger("asyncflow.flowsvr")
 _TELL_SECONDS = 10.0
 _LEAVE_SECONDS, _MOST_LEAVING = 1.0, 32  # so long some of those who are turned away may read why
+_ANSWERS = 4  # times as many bytes as of bodies may wait in memory: as many clients may be slow
 _STEP = 8 * 1024  # bytes that are looked at before what is known of them is
 MOST_HEAD_BYTES = 16 * 1024  # of a request without its body: each of its lines takes as long as a hundred bytes
 _FULL = (
@@ -32,8 +34,12 @@ class Crowd:
         self.answer_seconds = settings.body_timeout_seconds
         self.idle: dict[Connection, None] = {}
         self.leaving: set[Connection] = set()
+        self.unsent: dict[Connection, None] = {}  # whose answers wait to be taken on
+        self._most_unsent = _ANSWERS * settings.bytes_in_flight
         self._closed = 0
         self._told_at = -_TELL_SECONDS
+        self._cut = 0
+        self._told_cut_at = -_TELL_SECONDS
 
     def make_room(self) -> bool:
         """Close the connection that may make room for the longest time; return whether there was one."""
@@ -48,6 +54,27 @@ class Crowd:
             return False
         longest.leave()
         return True
+
+    def bound_unsent(self) -> None:
+        """Cut off who is too slow to take on what is kept for them: of the caller with the most, the first."""
+        sizes = {one: one.transport.get_write_buffer_size() for one in self.unsent}
+        while sum(sizes.values()) > self._most_unsent:
+            of_callers = Counter[str]()
+            for one, size in sizes.items():
+                of_callers[one.caller()] += size
+            ((caller, _),) = of_callers.most_common(1)
+            slowest = next(one for one in sizes if one.caller() == caller)
+            del sizes[slowest], self.unsent[slowest]
+            slowest.transport.abort()
+            self._tell_of_cut(caller)
+
+    def _tell_of_cut(self, caller: str) -> None:
+        self._cut += 1
+        now = time.monotonic()
+        if now - self._told_cut_at >= _TELL_SECONDS:
+            text = "answers of more than %d bytes wait to be taken on; %d connections were cut off, the last of %r"
+            _LOG.warning(text, self._most_unsent, self._cut, caller or "a stranger")
+            self._cut, self._told_cut_at = 0, now
 
 
 class Connection(H11Protocol):
@@ -114,8 +141,10 @@ class Connection(H11Protocol):
         super().pause_writing()
         if self._takes_until is None:
             self._takes_until = self.loop.call_later(self._crowd.answer_seconds, self.transport.abort)
-        if self._is_at_work() and not self._is_known():
+        if self._is_at_work() and not self.caller():
             self._crowd.idle[self] = None
+        self._crowd.unsent[self] = None
+        self._crowd.bound_unsent()
 
     def resume_writing(self) -> None:
         """Go on with the answer."""
@@ -123,6 +152,11 @@ class Connection(H11Protocol):
         self._stop_hurrying()
         if self._is_at_work():
             self._crowd.idle.pop(self, None)
+
+    def caller(self) -> str:
+        """Return whose token the last request came with; empty of a stranger's."""
+        name: str = "" if self.cycle is None else self.cycle.scope.get("state", {}).get("caller", "")
+        return name
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client."""
@@ -151,10 +185,6 @@ class Connection(H11Protocol):
     def _is_at_work(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _is_known(self) -> bool:
-        """Tell whether the request at work came with a known token."""
-        return "caller" in self.cycle.scope.get("state", {})
-
     def _await_request(self) -> None:
         self._stop_waiting()
         if not self.transport.is_closing():
@@ -168,6 +198,7 @@ class Connection(H11Protocol):
             self._asks_until = None
 
     def _stop_hurrying(self) -> None:
+        self._crowd.unsent.pop(self, None)
         if self._takes_until is not None:
             self._takes_until.cancel()
             self._takes_until = None

@@ -138,8 +138,17 @@ class _Whole(Request):
 
 def _parsed(body: bytes) -> Any:
     # Told that it is UTF-8, as JSON is: else json would guess, and read what nobody has counted.
-    text = body.decode("utf-8-sig")
-    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+    try:
+        text = body.decode("utf-8-sig")
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+    except json.JSONDecodeError:
+        raise  # whose place is told
+    except UnicodeDecodeError as error:
+        raise HTTPException(400, f"the body is no UTF-8 at byte {error.start}; send JSON in UTF-8") from None
+    except RecursionError:
+        raise HTTPException(422, "the body is nested too deeply; send fewer levels of objects and lists") from None
+    except ValueError:  # Python reads no whole number of more than some thousand digits
+        raise HTTPException(422, "the body holds a number of too many digits; send it as a text") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

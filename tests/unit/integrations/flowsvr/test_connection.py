@@ -21,6 +21,10 @@ class Transport(asyncio.Transport):
 
     is_aborted = False
     written = b""
+    unsent = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
@@ -150,3 +154,30 @@ async def test_requests_that_come_at_once_are_answered_one_after_the_other(serve
     transport: Any = made.transport
     assert transport.written.count(b" 204 ") == 30
     assert made in server.crowd.idle
+
+
+async def test_of_many_answers_that_nobody_takes_on_those_of_the_caller_with_the_most_are_cut_off(
+    serve: Callable[[int], Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve(30)
+    most = 4 * ServiceSettings().bytes_in_flight
+
+    async def slow(caller: str, size: int) -> Connection:
+        made = await server.ask(caller)
+        transport: Any = made.transport
+        transport.unsent = size
+        made.pause_writing()
+        return made
+
+    def cut(*those: Connection) -> list[bool]:
+        return [one.transport.is_closing() for one in those]
+
+    shop, first, second = await slow("shop", most // 4), await slow("mail", most // 3), await slow("mail", most // 3)
+    assert cut(shop, first, second) == [False, False, False]
+    third = await slow("mail", most // 3)
+    assert cut(shop, first, second, third) == [False, True, False, False]
+    assert "the last of 'mail'" in caplog.text
+    second.resume_writing()
+    assert cut(shop, second, await slow("shop", most // 4), third) == [False] * 4
+    await slow("", most)
+    assert cut(shop, second, third) == [False] * 3
