@@ -44,7 +44,7 @@ from asyncflow.commands.target import with_target
 from asyncflow.driver_errors import code_of
 from asyncflow.errors import AsyncflowError, TargetNotFoundError, nearest
 from asyncflow.scheduler import Scheduler
-from asyncflow.text import on_one_line
+from asyncflow.text import on_one_line, printable
 
 _RUNNING = (run, worker, consume, reshard, serve, dashboard, init_db, schema)
 _LOOKING = (
@@ -88,11 +88,12 @@ class _Parser(argparse.ArgumentParser):
         """End with wrong usage, and a suggestion."""
         wrong = re.search(r"unrecognized arguments: (--?\S+)|invalid choice: '([^']*)'", message)
         if wrong is not None:
+            given = (wrong[1] or wrong[2]).partition("=")[0]
             choices = [str(name) for action in self._actions for name in action.choices or ()]
-            message += (
-                nearest(wrong[1].partition("=")[0], _options_of(self)) if wrong[1] else nearest(wrong[2], choices)
-            )
-        super().error(message)
+            options = _options_of(self)
+            is_elsewhere = bool(wrong[1]) and given in options
+            message += " (another command has it)" if is_elsewhere else nearest(given, options if wrong[1] else choices)
+        super().error("\n".join(map(printable, message.split("\n"))))
 
 
 class _TellingParserInApplication(ParserInApplication, _Parser):

@@ -64,6 +64,12 @@ def _escaped(character: str) -> str:
     return repr(character)[1:-1]
 
 
+def in_ascii(character: str) -> str:
+    """Return a character as JSON escapes it: by four digits, or twice four for what is beyond them."""
+    units = character.encode("utf-16-be", errors="surrogatepass")
+    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))
+
+
 def on_one_line(value: object) -> str:
     """Return the value's text with each run of white space as one space: for a terminal's line."""
     return " ".join(str(value).split())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import logging
 import os
@@ -318,3 +319,30 @@ def test_a_driver_that_is_missing_is_named_with_the_extra_that_brings_it(missing
     assert told.startswith(f"the driver {missing} is not installed")
     assert f"pip install 'asyncflow-outbox[{extra}]'" in told
     assert told_driver(ModuleNotFoundError("No module named 'shop'", name="shop")) is None
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_what_a_terminal_has_no_letters_for_is_told_as_json_escapes_it(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    answer = {"Zo\u00eb \u6ce8\u6587 \U0001f600": "\u2581\u00a0"}
+    tell(as_json(answer))
+    sys.stdout.flush()
+    text = written.getvalue().decode(encoding)
+    assert json.loads(text) == answer
+    assert ("\u6ce8" in text, "\\u6ce8" in text) == (encoding == "utf-8", encoding != "utf-8")
+
+
+def test_what_was_given_wrong_is_told_escaped_and_suggested_nowhere_else(capsys: pytest.CaptureFixture[str]) -> None:
+    for given in (f"--{HOSTILE}", HOSTILE):
+        with pytest.raises(SystemExit):
+            cli.main(["status", given, "--nothing"])
+        told = capsys.readouterr().err
+        assert all(line.isprintable() for line in told.split("\n")), told
+    with pytest.raises(SystemExit):
+        cli.main(["explain", "--type", "mail"])
+    told = capsys.readouterr().err
+    assert "--type (another command has it)" in told
+    assert "did you mean" not in told

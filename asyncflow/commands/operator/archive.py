@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from asyncflow.commands.printing import tell
-from asyncflow.commands.terminal.as_json import add_json_option, as_json
+from asyncflow.commands.terminal.as_json import add_json_option, as_json, printable_json
 from asyncflow.errors import ArchiveDamagedError
 from asyncflow.scheduler.archive.reader import CheckedFile, check, files_of, rows_of
 
@@ -48,7 +48,7 @@ def _read(options: argparse.Namespace) -> int:
         try:
             for row in rows_of(path):
                 if is_wanted(row):
-                    tell(orjson.dumps(row).decode())
+                    tell(printable_json(orjson.dumps(row).decode()))
         except ArchiveDamagedError as error:
             tell(f"asyncflow: {error}", sys.stderr)
             code = _DAMAGED

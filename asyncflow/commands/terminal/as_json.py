@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from asyncflow.text import in_ascii
+
 
 def add_json_option(sub: argparse.ArgumentParser) -> None:
     """Add the option that asks for JSON."""
@@ -25,14 +27,7 @@ def as_json(answer: Any) -> str:
 
 def printable_json(line: str) -> str:
     """Return a line of JSON that says the same, with all escaped that a terminal acts on or hides."""
-    return line if line.isprintable() else "".join(map(_printable, line))
-
-
-def _printable(character: str) -> str:
-    if character.isprintable():
-        return character
-    units = character.encode("utf-16-be")  # JSON knows four digits
-    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))
+    return line if line.isprintable() else "".join(one if one.isprintable() else in_ascii(one) for one in line)
 
 
 def _plain(value: Any) -> Any:

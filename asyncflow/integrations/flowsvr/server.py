@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from asyncflow.errors import OptionError
-from asyncflow.integrations.flowsvr.door.connection import Connection, Crowd
+from asyncflow.integrations.flowsvr.door.connection import MOST_HEAD_BYTES, Connection, Crowd
 from asyncflow.integrations.flowsvr.door.tokens import Tokens
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.integrations.flowsvr.together.one_database import OneDatabase
@@ -92,6 +92,7 @@ def serve(app: FastAPI, host: str, port: int, is_stopping: Callable[[], bool] = 
         http=partial(Connection, Crowd(settings, most)),  # type: ignore[arg-type]
         ws="none",
         backlog=backlog,
+        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
         access_log=False,  # the application writes its own
         log_config=None,
         log_level="error",  # it warns of each request that is none: a line for each that a stranger sends

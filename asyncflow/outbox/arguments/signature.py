@@ -25,6 +25,7 @@ RESERVED = (
     "idempotency_key",
     "unique_key",
 )  # options of enqueue()
+_MOST_FAULTS = 100  # that are told one by one
 _KEYWORDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -221,4 +222,8 @@ def _require_session(name: str, *, takes: bool, transactional: bool) -> None:
 
 
 def _line(error: Exception) -> str:
+    # Pydantic would write a line for each of a million items before we take the first.
+    count = getattr(error, "error_count", None)
+    if callable(count) and count() > _MOST_FAULTS:
+        return f"{count()} faults"
     return " ".join(str(error).split())[:300]

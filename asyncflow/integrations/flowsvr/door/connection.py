@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from typing import Any
 
 import h11
@@ -15,6 +16,9 @@ from asyncflow.integrations.flowsvr.settings import ServiceSettings
 _LOG = logging.getLogger("asyncflow.flowsvr")
 _TELL_SECONDS = 10.0
 _LEAVE_SECONDS, _MOST_LEAVING = 1.0, 32  # so long some of those who are turned away may read why
+_ANSWERS = 4  # times as many bytes as of bodies may wait in memory: as many clients may be slow
+_STEP = 8 * 1024  # bytes that are looked at before what is known of them is
+MOST_HEAD_BYTES = 16 * 1024  # of a request without its body: each of its lines takes as long as a hundred bytes
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
     b"content-type: text/plain\r\ncontent-length: 20\r\n\r\ntoo many connections"
@@ -30,8 +34,12 @@ class Crowd:
         self.answer_seconds = settings.body_timeout_seconds
         self.idle: dict[Connection, None] = {}
         self.leaving: set[Connection] = set()
+        self.unsent: dict[Connection, None] = {}  # whose answers wait to be taken on
+        self._most_unsent = _ANSWERS * settings.bytes_in_flight
         self._closed = 0
         self._told_at = -_TELL_SECONDS
+        self._cut = 0
+        self._told_cut_at = -_TELL_SECONDS
 
     def make_room(self) -> bool:
         """Close the connection that may make room for the longest time; return whether there was one."""
@@ -47,6 +55,27 @@ class Crowd:
         longest.leave()
         return True
 
+    def bound_unsent(self) -> None:
+        """Cut off who is too slow to take on what is kept for them: of the caller with the most, the first."""
+        sizes = {one: one.transport.get_write_buffer_size() for one in self.unsent}
+        while sum(sizes.values()) > self._most_unsent:
+            of_callers = Counter[str]()
+            for one, size in sizes.items():
+                of_callers[one.caller()] += size
+            ((caller, _),) = of_callers.most_common(1)
+            slowest = next(one for one in sizes if one.caller() == caller)
+            del sizes[slowest], self.unsent[slowest]
+            slowest.transport.abort()
+            self._tell_of_cut(caller)
+
+    def _tell_of_cut(self, caller: str) -> None:
+        self._cut += 1
+        now = time.monotonic()
+        if now - self._told_cut_at >= _TELL_SECONDS:
+            text = "answers of more than %d bytes wait to be taken on; %d connections were cut off, the last of %r"
+            _LOG.warning(text, self._most_unsent, self._cut, caller or "a stranger")
+            self._cut, self._told_cut_at = 0, now
+
 
 class Connection(H11Protocol):
     """Speak HTTP with one client, who has so long to ask, and so long to take on an answer.
@@ -61,6 +90,7 @@ class Connection(H11Protocol):
         self._crowd = crowd
         self._asks_until: asyncio.TimerHandle | None = None
         self._takes_until: asyncio.TimerHandle | None = None
+        self._next = b""  # what came of further requests, while one is at work
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let the client ask, or turn it away."""
@@ -71,12 +101,22 @@ class Connection(H11Protocol):
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; a request whose head is whole is at work from now on."""
-        if self.transport.is_closing() or self in self._crowd.leaving:
-            return
-        super().data_received(data)
-        if self._is_at_work():
-            self._stop_waiting()
+        """Take what came; a request whose head is whole is at work from now on.
+
+        Step by step, for a head that is whole is parsed however long it is; and what comes behind a request waits for
+        its answer.
+        """
+        data, self._next = self._next + data, b""
+        for place in range(0, len(data), _STEP):
+            if self.transport.is_closing() or self in self._crowd.leaving:
+                return
+            if self._is_at_work() and self.conn.their_state is not h11.SEND_BODY:
+                self._next = data[place:]
+                self.flow.pause_reading()
+                return
+            super().data_received(data[place : place + _STEP])
+            if self._is_at_work():
+                self._stop_waiting()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, unless an answer has begun; then leave, and let who is at work know."""
@@ -91,6 +131,8 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         """Let the client ask again."""
         super().on_response_complete()
+        if self._next:
+            self.data_received(b"")
         if not self._is_at_work():
             self._await_request()
 
@@ -99,8 +141,10 @@ class Connection(H11Protocol):
         super().pause_writing()
         if self._takes_until is None:
             self._takes_until = self.loop.call_later(self._crowd.answer_seconds, self.transport.abort)
-        if self._is_at_work() and not self._is_known():
+        if self._is_at_work() and not self.caller():
             self._crowd.idle[self] = None
+        self._crowd.unsent[self] = None
+        self._crowd.bound_unsent()
 
     def resume_writing(self) -> None:
         """Go on with the answer."""
@@ -108,6 +152,11 @@ class Connection(H11Protocol):
         self._stop_hurrying()
         if self._is_at_work():
             self._crowd.idle.pop(self, None)
+
+    def caller(self) -> str:
+        """Return whose token the last request came with; empty of a stranger's."""
+        name: str = "" if self.cycle is None else self.cycle.scope.get("state", {}).get("caller", "")
+        return name
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client."""
@@ -136,10 +185,6 @@ class Connection(H11Protocol):
     def _is_at_work(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _is_known(self) -> bool:
-        """Tell whether the request at work came with a known token."""
-        return "caller" in self.cycle.scope.get("state", {})
-
     def _await_request(self) -> None:
         self._stop_waiting()
         if not self.transport.is_closing():
@@ -153,6 +198,7 @@ class Connection(H11Protocol):
             self._asks_until = None
 
     def _stop_hurrying(self) -> None:
+        self._crowd.unsent.pop(self, None)
         if self._takes_until is not None:
             self._takes_until.cancel()
             self._takes_until = None

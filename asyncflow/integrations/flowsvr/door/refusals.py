@@ -36,7 +36,7 @@ class Refusals:
         now = time.monotonic()
         if now - self._told_at >= _TELL_SECONDS:
             text = "%d requests without a known token; the last was %s %s from %s"
-            _LOG.warning(text, self._untold, one_line(method), one_line(path), address)
+            _LOG.warning(text, self._untold, one_line(method), one_line(path), one_line(address))
             self._untold, self._told_at = 0, now
         if self._is_one_too_many(int(now)) and self._slowed < _MOST_SLOWED:
             self._slowed += 1

@@ -144,6 +144,10 @@ class Tokens:
             raise OptionError(f"{where} has no [[tokens]] table; write one for each caller: name, token, roles")
         return cls([token_of(table, f"{where}, token {number}") for number, table in enumerate(tables, 1)])
 
+    def know(self, token: Token) -> bool:
+        """Tell whether a caller may still do what it might when it asked: neither taken back nor changed since."""
+        return not self.demanded or token in self._tokens
+
     def known_by_network(self) -> list[Token]:
         """Return those that have networks in place of a secret."""
         return [token for token in self._tokens if token.networks]

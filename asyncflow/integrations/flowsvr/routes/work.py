@@ -64,8 +64,8 @@ async def hold_tasks(body: HoldTasks, request: Request, served: Served, token: W
         if seconds <= 0 or served.is_stopping:
             break
         await served.wait(limits.keys(), seconds)
-        if served.is_stopping or await request.is_disconnected():
-            break  # what nobody receives should be claimed by nobody
+        if served.is_stopping or await request.is_disconnected() or not served.tokens.know(token):
+            break  # what nobody receives, or may receive any more, should be claimed by nobody
     rest = {"lease_seconds": lease, "unknown": unknown}
     return HandedOver(
         lambda: {"tasks": [{**claim_json(one), **lying_in(served.database_of(one.task.id))} for one in claims], **rest},

@@ -13,6 +13,7 @@ import orjson
 from sqlalchemy import Row
 
 from asyncflow.integrations.flowsvr.door.problems import Problem
+from asyncflow.integrations.flowsvr.door.reading import require_few_values
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.encryption.marks import is_encrypted
 from asyncflow.outbox.status import Status
@@ -28,6 +29,7 @@ NUMBERS = {
     Status.CANCELLED: 5,
 }
 STATUSES = {number: status for status, number in NUMBERS.items()}
+_LONG = 19  # characters of a number; shorter ones are within 64 bits, and a context may hold millions
 STAGE_HEADER, TEXT_ARGUMENT = "task-stage", "task_context"
 
 
@@ -100,7 +102,8 @@ def id_of(task_id: str) -> UUID:
 
 
 def json_or_text(context: str) -> Any:
-    """Return what a ``context`` holds: JSON, or the text itself."""
+    """Return what a ``context`` holds: JSON, or the text itself; raises Problem 413 for very many objects and lists."""
+    require_few_values(context.encode(errors="surrogatepass"))
     try:
         return orjson.loads(context)
     except orjson.JSONDecodeError:
@@ -123,12 +126,12 @@ def work_of(context: str) -> Any:
 
 
 def _whole(text: str) -> None:
-    if not -(2**63) <= int(text) < 2**64:
+    if len(text) >= _LONG and not -(2**63) <= int(text) < 2**64:
         raise ValueError(text)
 
 
 def _exact(text: str) -> None:
-    if Decimal(text) != Decimal(repr(float(text))):
+    if repr(float(text)) != text and Decimal(text) != Decimal(repr(float(text))):
         raise ValueError(text)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -17,6 +17,7 @@ from asyncflow.integrations.flowsvr.door.access import Admin, Anyone, Producer, 
 from asyncflow.integrations.flowsvr.door.bodies import PLAIN
 from asyncflow.integrations.flowsvr.door.checks import require_unlocked
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
+from asyncflow.integrations.flowsvr.door.reading import FREE_BYTES
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 from asyncflow.integrations.flowsvr.handover import HandedOver
 from asyncflow.integrations.flowsvr.pages import PageBounds, page_of
@@ -67,6 +68,7 @@ from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
 from asyncflow.scheduler.worker.task_context import stage_of
 from asyncflow.text import require_text
 
+T = TypeVar("T")
 router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["original names"])
 
 
@@ -86,7 +88,8 @@ async def create_task(body: CreateOriginalTask, service: Service, token: Produce
     data = body.task_data
     require_type(token, data.task_type)
     headers = {STAGE_HEADER: data.task_stage} if data.task_stage else None
-    arguments = arguments_of(data.context or data.task_context or "")
+    context = data.context or data.task_context or ""
+    arguments = await _aside(service, partial(arguments_of, context), len(context))
     call = Call(arguments, data.user_id or None, headers, data.priority or 0, max_retries=data.max_retry_num or None)
     enqueued = await service.create(data.task_type, call, token)
     return _ok(task_id=str(enqueued.id))
@@ -196,17 +199,28 @@ async def ping() -> Response:
 
 async def _checkpoint(service: TaskService, held: HeldClaim, data: SettledData, row: Any) -> None:
     """Write the stage and the context where they changed."""
-    work = data.work(shown_context(row.context, row.payload))
+    context, work = await _aside(service, partial(_work_told, data, row), len(data.context or data.task_context or ""))
     stage = data.task_stage or row.stage
     if not stage or (work is None and data.task_stage == row.stage):
         return
     stage = stage_of(stage)
-    context = row.context if work is None else context_text(service.outbox, work_of(work))
-    save = partial(service.claims.checkpoint, held=held, stage=stage, context=context, lease_seconds=None)
+    kept = row.context if work is None else context_text(service.outbox, context)
+    save = partial(service.claims.checkpoint, held=held, stage=stage, context=kept, lease_seconds=None)
     try:
         await service.databases.run(save)
     except ClaimLostError:
         raise _lost(held, Status(row.status)) from None
+
+
+def _work_told(data: SettledData, row: Any) -> tuple[Any, str | None]:
+    """Return the context that was told, and its text; None if none was."""
+    work = data.work(shown_context(row.context, row.payload))
+    return None if work is None else work_of(work), work
+
+
+async def _aside(service: TaskService, work: Callable[[], T], size: int) -> T:
+    """Return what comes of a context of so many characters; others are served while a large one is looked at."""
+    return work() if size <= FREE_BYTES else await service.call(work)
 
 
 def _require_plain(service: TaskService, kind: HandlerType) -> None:

@@ -297,6 +297,28 @@ async def test_what_would_take_a_hundred_times_its_bytes_is_refused_unparsed(alo
         assert (reply.status_code, "objects and lists" in reply.text) == (413, True)
     code = {"task_type": "mail", "arguments": {"text": '{[}] "\\' * 100_000}}
     assert (await service.producer("POST", "/v2/tasks", code)).status_code == 201
+    data = {"task_type": "mail", "context": f"[{'[],' * 400_000}[]]"}
+    assert (await service.producer("POST", "/v1/create_task", {"task_data": data})).status_code == 413
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+async def test_a_body_that_is_no_utf_8_is_refused_and_not_guessed_at(alone: Make, encoding: str) -> None:
+    service = alone()
+    headers = {"Authorization": f"Bearer {SECRETS['admin']}", "Content-Type": f"application/json; charset={encoding}"}
+    body = '{"task_type": "mail", "key": "\u00e4"}'.encode(encoding)
+    reply = await service.client.post("/v2/tasks", content=body, headers=headers)
+    assert (reply.status_code, "no UTF-8 at byte" in reply.json()["detail"]) == (400, True), reply.text
+    assert service.application.statuses() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [("[" * 50_000 + "]" * 50_000, "nested too deeply"), ("1" * 5000, "too many digits")]
+)
+async def test_what_python_does_not_read_is_refused_by_name(alone: Make, value: str, told: str) -> None:
+    headers = {"Authorization": f"Bearer {SECRETS['admin']}", "Content-Type": "application/json"}
+    body = f'{{"task_type": "mail", "arguments": {{"x": {value}}}}}'
+    reply = await alone().client.post("/v2/tasks", content=body, headers=headers)
+    assert (reply.status_code, told in reply.json()["detail"]) == (422, True), reply.text
 
 
 async def test_an_unknown_sql_error_is_logged_without_its_parameters_and_escaped(

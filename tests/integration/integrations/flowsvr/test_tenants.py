@@ -8,16 +8,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import literal_column, select, update
 
+from asyncflow import Status
 from asyncflow.integrations.flowsvr import Token, Tokens
 from asyncflow.outbox.look_up import key_rows
 from asyncflow.scheduler.table.claim_owner import HEARD
-from tests.integration.integrations.flowsvr.conftest import TOKENS, Service
+from tests.integration.integrations.flowsvr.conftest import SECRETS, TOKENS, Service
 
 Make = Callable[..., Service]
 PATTERNS = {"mails": "mail*", "shop": "shop.*", "all": "*"}
@@ -258,3 +260,25 @@ async def test_a_cursor_goes_on_with_the_list_of_one_caller_alone(shop: Service)
                 reply = await asked("GET", f"/v2/tasks?{one}&cursor={cursor}")
                 is_its = asked is mails and one == made_of
                 assert (reply.status_code, reply.json().get("field")) == ((200, None) if is_its else (422, "cursor"))
+
+
+@pytest.mark.parametrize("task_types", [None, ["shop.*"]], ids=["taken back", "bound to other types"])
+async def test_who_may_no_more_holds_nothing_that_comes_while_it_waits(
+    alone: Make, tmp_path: Path, task_types: list[str] | None
+) -> None:
+    secret, file = SECRET.format("leaver"), tmp_path / "tokens.toml"
+    producer = f'[[tokens]]\nname = "p"\ntoken = "{SECRETS["producer"]}"\nroles = ["producer"]\n'
+    leaver = f'[[tokens]]\nname = "leaver"\ntoken = "{secret}"\nroles = ["worker"]\n'
+    file.write_text(producer + leaver)
+    tokens = Tokens.from_file(str(file))
+    service = alone(tokens=tokens)
+    hold = {"worker": "w", "limits": {"mail": 1}, "wait_seconds": 30}
+    headers = {"Authorization": f"Bearer {secret}"}
+    waiting = asyncio.create_task(service.client.post("/v2/tasks/hold", json=hold, headers=headers))
+    while not service.app.state.service.waiting_holds._waiters:
+        await asyncio.sleep(0.01)
+    file.write_text(producer + (f"{leaver}task_types = {task_types}\n" if task_types else ""))
+    tokens.reload()
+    await service.create()
+    assert (await waiting).json()["tasks"] == []
+    assert service.application.statuses() == [Status.PENDING]

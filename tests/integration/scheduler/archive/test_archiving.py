@@ -218,7 +218,7 @@ def test_the_command_reads_and_checks_without_a_database(
     application, place = sqlite_application, tmp_path / "archive"
     place.mkdir()
     publish(application, {"n": 1}, key="A")
-    publish(application, {"n": 2}, key="B")
+    publish(application, {"n": "a\u00a0\u0085\u202e\U000e0001"}, key="B")
     rows = RowArchive(application.outbox, place)
     with application.engine.connect() as connection:
         rows.write(connection, [row.id.bytes for row in application.rows()])
@@ -228,6 +228,10 @@ def test_the_command_reads_and_checks_without_a_database(
     assert cli.main(["archive", "read", str(place), "--key", "A", "--status", "pending"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["payload"] == '{"n":1}'
+    assert cli.main(["archive", "read", str(place), "--key", "B"]) == 0
+    line = capsys.readouterr().out.rstrip("\n")
+    assert line.isprintable()
+    assert json.loads(json.loads(line)["payload"]) == {"n": "a\u00a0\u0085\u202e\U000e0001"}
     (path,) = files_of([str(place)])
     path.write_bytes(path.read_bytes()[:-2])
     assert cli.main(["archive", "check", "--json", str(place)]) == 1

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from asyncflow.integrations.flowsvr import ServiceSettings
-from asyncflow.integrations.flowsvr.door.connection import Connection, Crowd
+from asyncflow.integrations.flowsvr.door.connection import MOST_HEAD_BYTES, Connection, Crowd
 
 ASK = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -20,6 +20,11 @@ class Transport(asyncio.Transport):
     """Be a client that never reads, or is gone."""
 
     is_aborted = False
+    written = b""
+    unsent = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
@@ -30,7 +35,11 @@ class Transport(asyncio.Transport):
     def abort(self) -> None:
         self.is_aborted = True
 
-    def write(self, data: Any) -> None: ...
+    def close(self) -> None:
+        self.is_aborted = True
+
+    def write(self, data: Any) -> None:
+        self.written += data
 
     def write_eof(self) -> None: ...
 
@@ -43,13 +52,20 @@ class Server:
     """Have connections whose requests stay at work, each of the caller that it names, if any."""
 
     def __init__(self, most: int) -> None:
-        async def app(scope: Any, _: Any, __: Any) -> None:
+        self.asked: list[str] = []
+
+        async def app(scope: Any, _: Any, send: Any) -> None:
+            self.asked.append(scope["path"])
             if caller := dict(scope["headers"]).get(b"caller"):
                 scope["state"]["caller"] = caller.decode()
-            await asyncio.Event().wait()
+            if scope["path"] == "/":
+                await asyncio.Event().wait()
+            await send({"type": "http.response.start", "status": 204})
+            await send({"type": "http.response.body"})
 
         self.crowd = Crowd(ServiceSettings(), most)
-        self._config = uvicorn.Config(app, http="h11", log_config=None)
+        most_bytes = MOST_HEAD_BYTES
+        self._config = uvicorn.Config(app, http="h11", log_config=None, h11_max_incomplete_event_size=most_bytes)
         self._config.load()
         self._state = ServerState()
 
@@ -103,3 +119,65 @@ async def test_a_stranger_who_goes_on_reading_is_at_work_again(serve: Callable[[
     newcomer = server.connect()
     assert newcomer in server.crowd.leaving
     assert not stranger.transport.is_closing()
+
+
+async def all_answered(server: Server, count: int) -> None:
+    while len(server.asked) < count:
+        await asyncio.sleep(0)
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"], ids=["alone", "behind another"])
+@pytest.mark.parametrize("lines", [b"a:\r\n", b"\ta\r\n"], ids=["of many lines", "of one that is folded"])
+async def test_a_long_head_is_refused_though_it_comes_whole(
+    serve: Callable[[int], Server], before: bytes, lines: bytes
+) -> None:
+    server = serve(3)
+    made = server.connect()
+    made.data_received(before + b"GET /b HTTP/1.1\r\nHost: a\r\n" + lines * 60_000 + b"\r\n")
+    if before:
+        await all_answered(server, 1)
+    assert server.asked == ["/a"] * bool(before)
+    transport: Any = made.transport
+    assert b" 400 " in transport.written
+    assert transport.is_closing()
+
+
+async def test_requests_that_come_at_once_are_answered_one_after_the_other(serve: Callable[[int], Server]) -> None:
+    server = serve(3)
+    made = server.connect()
+    asks = [f"POST /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n{'x' * 9000}" for number in range(30)]
+    made.data_received("".join(asks).encode())
+    await all_answered(server, 30)
+    assert server.asked == [f"/{number}" for number in range(30)]
+    transport: Any = made.transport
+    assert transport.written.count(b" 204 ") == 30
+    assert made in server.crowd.idle
+
+
+async def test_of_many_answers_that_nobody_takes_on_those_of_the_caller_with_the_most_are_cut_off(
+    serve: Callable[[int], Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve(30)
+    most = 4 * ServiceSettings().bytes_in_flight
+
+    async def slow(caller: str, size: int) -> Connection:
+        made = await server.ask(caller)
+        transport: Any = made.transport
+        transport.unsent = size
+        made.pause_writing()
+        return made
+
+    def cut(*those: Connection) -> list[bool]:
+        return [one.transport.is_closing() for one in those]
+
+    shop, first, second = await slow("shop", most // 4), await slow("mail", most // 3), await slow("mail", most // 3)
+    assert cut(shop, first, second) == [False, False, False]
+    third = await slow("mail", most // 3)
+    assert cut(shop, first, second, third) == [False, True, False, False]
+    assert "the last of 'mail'" in caplog.text
+    second.resume_writing()
+    assert cut(shop, second, await slow("shop", most // 4), third) == [False] * 4
+    await slow("", most)
+    assert cut(shop, second, third) == [False] * 3

@@ -390,3 +390,17 @@ def test_a_decimal_that_reads_as_a_uuid_is_not_taken_where_it_could_be_one() -> 
 def test_a_type_variable_stands_for_the_types_that_it_may_be() -> None:
     assert came_back(signature_of(Either), UUID(int=1)) == UUID(int=1)
     assert came_back(signature_of(Either), 1) == 1
+
+
+class Numbers(pydantic.BaseModel):
+    them: list[int]
+
+
+def test_of_very_many_faults_their_number_is_told() -> None:
+    def add(numbers: Numbers) -> None: ...
+
+    signature = Signature("add", add)
+    with pytest.raises(InvalidArgumentsError, match=r"them\.0 Input should be a valid integer"):
+        signature.revive({"numbers": {"them": ["x"]}})
+    with pytest.raises(InvalidArgumentsError, match=r"numbers is .* add\(\) takes Numbers: 5000 faults$"):
+        signature.revive({"numbers": {"them": ["x"] * 5000}})
