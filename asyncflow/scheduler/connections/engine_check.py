@@ -38,8 +38,8 @@ def require_engine(engine: Engine, outbox: Outbox) -> None:
     UnsupportedDatabaseError, ConnectionSilentError.
     """
     require_connections_of_its_own(engine)
-    if fault := translation_fault(engine, outbox.tasks):
-        raise OptionError(fault)
+    if led_away := translation_fault(engine, outbox.tasks):
+        raise OptionError(led_away)
     dialect = dialect_of(engine.dialect.name)
     with connected(engine) as connection:
         if fault := dialect.server_fault(connection, outbox.max_message_bytes):
