@@ -35,6 +35,7 @@ PUBLIC = {
         "SimpleJob TaskContext TypeConfig Unavailable"
     ),
     "asyncflow.integrations.kafka.consuming": "Consumer",
+    "asyncflow.integrations.kafka.queueing": "KafkaQueue",
     "asyncflow.integrations.nats.consuming": "NatsConsumer",
     "asyncflow.integrations.rabbitmq.consuming": "RabbitMQConsumer",
     "asyncflow.integrations.redis.consuming": "RedisConsumer",

@@ -129,6 +129,7 @@ PUBLISHERS: dict[str, tuple[str, Callable[[int, Path], Any]]] = {
 }
 # librdkafka's own words are longer than an outcome's text; kafka-python tells no reason, but where it stands.
 TOLD = {"confluent": "certificate verify failed", "kafka": "check tls, sasl and client_options"}
+SIGNS = {"job": Sign("a", {})}
 OTHERS: dict[str, tuple[str, Callable[[int, Path], Any]]] = {
     "redis queue": (
         "redis",
@@ -156,7 +157,6 @@ OTHERS: dict[str, tuple[str, Callable[[int, Path], Any]]] = {
         ).open(),
     ),
 }
-SIGNS = {"job": Sign("a", {})}
 
 
 def require(library: str) -> None:
