@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools.services import life, place, ports, probe, state
-from tools.services.errors import StartError
+from tools.services.errors import NotOursError, StartError
 from tools.services.mariadb import MariaDB
 from tools.services.place import build
 from tools.services.process import Launch, Process, spawn, wait_until
@@ -115,6 +115,17 @@ def test_a_copied_checkout_knows_no_services(tmp_path: Path, monkeypatch: pytest
     assert state.records() == {"kafka": record}
     monkeypatch.setattr(place, "CHECKOUT", tmp_path / "copy")
     assert state.records() == {}
+
+
+def test_a_checkout_whose_services_are_a_link_to_anothers_deletes_nothing_of_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs" / "kafka").mkdir(parents=True)
+    (tmp_path / "ours").symlink_to(tmp_path / "theirs")
+    monkeypatch.setattr(place, "STATE", tmp_path / "ours")
+    with pytest.raises(NotOursError, match="remove the link"):
+        place.clear("kafka")
+    assert (tmp_path / "theirs" / "kafka").is_dir()
 
 
 def test_a_start_error_shows_the_end_of_the_log_and_the_remedy(tmp_path: Path) -> None:

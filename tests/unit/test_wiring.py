@@ -38,6 +38,7 @@ PUBLIC = {
         "ConfluentKafkaPublisher KafkaPublisher KafkaQueue KafkaSasl KafkaSettings KafkaTls"
     ),
     "asyncflow.integrations.kafka.consuming": "Consumer",
+    "asyncflow.integrations.kafka.queueing": "KafkaQueue",
     "asyncflow.integrations.nats.consuming": "NatsConsumer",
     "asyncflow.integrations.rabbitmq.consuming": "RabbitMQConsumer",
     "asyncflow.integrations.redis.consuming": "RedisConsumer",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tools.services.command import group_of, run
-from tools.services.errors import CannotServeError
+from tools.services.errors import CannotServeError, NotOursError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STATE = CHECKOUT / ".services"
@@ -37,7 +37,12 @@ def home(service: str, account: str | None, former: str | None) -> Path:
 
 
 def clear(service: str) -> None:
-    """Delete what a service left in the checkout, but for its log."""
+    """Delete what a service left in the checkout, but for its log; raises NotOursError for another checkout's data."""
+    if STATE.is_symlink():
+        raise NotOursError(
+            f"{STATE} leads to {STATE.resolve()}, whose services may be at work on their data, which would be deleted; "
+            f"remove the link, or steer them from there"
+        )
     shutil.rmtree(STATE / service, ignore_errors=True)
 
 
