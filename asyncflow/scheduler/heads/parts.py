@@ -42,6 +42,15 @@ class HeadParts:
         self._shard_count = shard_count  # a type has so many lanes, and all of them are in one part
         self._last_type: str | None = None  # None: the next part is the first one
 
+    @property
+    def behind(self) -> str | None:
+        """Return the type behind which the next part begins; None: it is the first one."""
+        return self._last_type
+
+    def go_on_behind(self, task_type: str | None) -> None:
+        """Let the next part begin behind a type, for those before it were read otherwise; None: with the first one."""
+        self._last_type = task_type
+
     def next(self, most_lanes: int = MOST_LANES) -> Part:
         """Read the next part, of so many lanes at most, or of one type; one that raises is read again."""
         behind = self._last_type

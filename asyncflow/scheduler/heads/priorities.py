@@ -123,6 +123,11 @@ class Priorities:
             return _in_order_of_pages(tasks, moments, portions)
         return self._of_types[name].take(tasks, moments, portions, bounds)
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget how far the lanes of types were read: all that was due of them was taken."""
+        for name in names:
+            self._of_types.pop(name, None)
+
     def moved(self, plan: RoundPlan) -> dict[Lane, int | None]:
         """Return where the lanes that were read go on, None where nothing is left."""
         moved: dict[Lane, int | None] = {}

@@ -45,7 +45,7 @@ class ThinLanes:
 
     def read(self, connection: Connection, tasks: Table, heads: Sequence[Head], limits: Sequence[int]) -> Pages:
         """Read due rows of each head up to its limit."""
-        template = _template(tasks, connection.dialect)
+        template = rows_of_a_type(tasks, connection.dialect)
         if len(heads) <= MOST_PAGES or template is None:
             return read_pages(connection, tasks, heads, limits)
         rows = _LaneRows()
@@ -184,7 +184,7 @@ def _within(groups: Sequence[_TypeLanes], most: int) -> Iterable[Sequence[_TypeL
 
 
 @lru_cache(maxsize=64)
-def _template(tasks: Table, dialect: Any) -> Template | None:
+def rows_of_a_type(tasks: Table, dialect: Any) -> Template | None:
     """Return the text of a type's rows; None where a page for each lane is as good."""
     numbers = LaneNumbers(number("shards"), number("limits"), number("limit"))
     statement = dialect_of(dialect.name).lanes(tasks, _due(tasks), numbers)

@@ -26,10 +26,12 @@ from asyncflow.scheduler.relay.key_reader import MOST_OF_A_CROWD, KeyReader
 from asyncflow.scheduler.relay.page_reader import PageReader
 from asyncflow.scheduler.relay.round import Filled, Round, RoundSize
 from asyncflow.scheduler.relay.shared import Shared
+from asyncflow.scheduler.relay.type_walk import TypeWalk
 from asyncflow.scheduler.table.queries import MOST_AHEAD
 
 _LOOK_PAST_LOCKED_SECONDS = 0.1
 _LEAST_OF_MANY = 2  # rows of each of many lanes: a lane is not found for one alone
+_NEARLY_ALL = 0.75  # of the rows that pages might have held: most of these ended before
 _A_FEW_MORE = 1.125  # times as many lanes as are to be read, for the others are no round
 
 
@@ -51,6 +53,7 @@ class Fetcher:
         self._recent = RecentHeads(
             lambda lanes: lookout.seen_by(partial(parts.next, lanes)), lets_rest=lambda: lookout.lets_rest
         )
+        self._walk = TypeWalk(self._tasks, self._database, self._types, parts, outbox.shard_count)
         self._half_a_type = outbox.shard_count // 2  # lanes: as parts hold whole types, of the last it is so much
         self._turns = Turns()
         self._priorities = Priorities(self._types.ordered.__contains__)
@@ -71,6 +74,8 @@ class Fetcher:
             found = self._fetch(remembered, hold, in_hand)
             if found.read or found:  # what was read and not taken comes after what is in hand
                 return found
+        if (whole := self._fetch_whole(hold, in_hand)) is not None:
+            return whole
         found, wait = Round(hold), LONG_SECONDS
         for heads in self._recent.looks():
             found = self._fetch(heads, hold, in_hand)
@@ -123,6 +128,25 @@ class Fetcher:
         if self._locked.parts:
             found.wait_seconds = max(_LOOK_PAST_LOCKED_SECONDS, found.wait_seconds)  # they look as if they were due
 
+    def _fetch_whole(self, hold: Hold, in_hand: Set[Lane]) -> Round | None:
+        """Read the next types whole, if there are very many lanes; None: by their lanes."""
+        if self._recent.is_whole or self._route.breakers.is_probing or self._locked.parts:
+            return None
+        began, owned = time.perf_counter(), hold.epochs
+        most = self._route.takes(self._size.rows)
+        whole = self._walk.read(most, list(owned), in_hand, lambda names: self.allowances.seconds_closed(names, owned))
+        if whole is None:
+            return None
+        found = self._pages.round_of(whole, hold)
+        if self._types.ordered:
+            self._database.run(lambda connection: self._keys.read(connection, found, most // len(whole.taken)))
+        self._priorities.forget(whole.taken)
+        rows = self._size.observe_round(found, None)
+        found.leaves_others = True
+        found.tasks = self.allowances.within(found.tasks, owned, self._keys.is_parked)
+        self._hooks.emit(PageFetched(self._route.destination, len(whole.taken), rows, time.perf_counter() - began))
+        return found
+
     # -- what is due -------------------------------------------------------------------------------------
 
     def is_ahead(self, head: Head) -> bool:
@@ -145,6 +169,8 @@ class Fetcher:
         room = sum(portion.limit for portion in plan.portions)
         filled = Filled(len(plan.portions), found.read, wanted, room)
         rows = self._size.observe_round(found, filled if self._tells_of_others(filled, len(due)) else None)
+        if not self._recent.is_whole and self._recent.is_fresh:
+            self._observe_part(filled, due, hold)
         self._streams = found.read >= wanted > 1
         if self._streams or not self._recent.is_whole:  # of a part, for the others wait
             self._recent.move(self._priorities.moved(plan))
@@ -156,6 +182,13 @@ class Fetcher:
             seconds = time.perf_counter() - began
             self._hooks.emit(PageFetched(self._route.destination, len(plan.portions), rows, seconds))
         return found
+
+    def _observe_part(self, filled: Filled, due: Sequence[Head], hold: Hold) -> None:
+        """Note whether types behind a part are to be read whole, if they are like those in it."""
+        if filled.rows and filled.rows < filled.room * _NEARLY_ALL:
+            self._walk.observe_lanes(due, filled.lanes, filled.rows, len(hold.epochs))
+        else:
+            self._walk.stop()  # for nobody knows how many rows there are
 
     def _tells_of_others(self, filled: Filled, due: int) -> bool:
         """Tell whether lanes that come later are like these; what is left of a part was read from, and is thinner."""

@@ -20,6 +20,7 @@ from asyncflow.scheduler.heads.turns import Turns
 from asyncflow.scheduler.heads.waits import DueMoments
 from asyncflow.scheduler.relay.round import Round, payload_bytes
 from asyncflow.scheduler.relay.shared import Shared
+from asyncflow.scheduler.relay.type_walk import WholeRead
 
 _retry_count_of = attrgetter("retry_count")
 
@@ -67,6 +68,14 @@ class PageReader:
         if self._types.ordered:
             found.full = plan.full_pages(rows)
         return found
+
+    def round_of(self, whole: WholeRead, hold: Hold) -> Round:
+        """Return a round of types that were read whole."""
+        tasks, configured = whole.tasks, self._types.configured
+        due_times = DueMoments((whole.moments,), self._database_now())
+        read, left_bytes = len(tasks) + len(whole.left), payload_bytes(whole.left)
+        tasks = with_retries_in_force(tasks, configured) if configured else tasks
+        return Round(hold, tasks, read=read, left_bytes=left_bytes, due_times=due_times)
 
     def _newest_behind_retries(self, connection: Connection, due: Iterable[Head], plan: RoundPlan) -> Pages:
         """Read fresh rows past a crowd of retries that are due, so that a failing many hold up no newcomer.

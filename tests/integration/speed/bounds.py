@@ -84,7 +84,8 @@ BOUNDS = {
     "scheduler/heads/queries:read_heads_behind": LOOK_AT_MANY,
     "scheduler/heads/queries:read_heads_of": LOOK,
     "scheduler/heads/queries:read_types": Bound(3, 20_020),  # MariaDB may read all rows of a lone type
-    "scheduler/heads/thin_lanes:_read_groups": TWICE,
+    "scheduler/heads/thin_lanes:_read_groups": Bound(2, 2 * 64),  # as these
+    "scheduler/heads/whole_types:read_whole_types": Bound(2, 1024),  # each lane looks whether it ends
     "scheduler/notices/memory:_remember": EXACT,
     "scheduler/notices/memory:_run": TWICE,
     "scheduler/notices/memory:_told": TWICE,
@@ -96,6 +97,7 @@ BOUNDS = {
     "scheduler/operator/changing/revived_keys:ask": Bound(
         2, 1_100
     ),  # of a page of dead letters those with a unique key
+    "scheduler/operator/dead_letters:<lambda>": EXACT,
     "scheduler/operator/dead_letters:_list": TWICE,
     "scheduler/operator/dead_letters:_shard_count": EXACT,
     "scheduler/operator/dead_letters:write": TWICE,

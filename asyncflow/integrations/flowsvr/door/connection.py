@@ -16,7 +16,8 @@ from asyncflow.integrations.flowsvr.settings import ServiceSettings
 _LOG = logging.getLogger("asyncflow.flowsvr")
 _TELL_SECONDS = 10.0
 _LEAVE_SECONDS, _MOST_LEAVING = 1.0, 32  # so long some of those who are turned away may read why
-_ANSWERS = 4  # times as many bytes as of bodies may wait in memory: as many clients may be slow
+SLOW_SECONDS = 1.0  # that an answer may wait whatever its size
+_ANSWERS = 2  # times as many bytes as of bodies may wait in memory, where each answer is for a while twice
 _STEP = 8 * 1024  # bytes that are looked at before what is known of them is
 MOST_HEAD_BYTES = 16 * 1024  # of a request without its body: each of its lines takes as long as a hundred bytes
 _FULL = (
@@ -34,10 +35,11 @@ class Crowd:
         self.answer_seconds = settings.body_timeout_seconds
         self.idle: dict[Connection, None] = {}
         self.leaving: set[Connection] = set()
-        self.unsent: dict[Connection, None] = {}  # whose answers wait to be taken on
+        self.unsent: dict[Connection, float] = {}  # whose answers wait to be taken on, since when
         self._most_unsent = _ANSWERS * settings.bytes_in_flight
         self._closed = 0
         self._told_at = -_TELL_SECONDS
+        self._is_called = False  # to look at them again
         self._cut = 0
         self._told_cut_at = -_TELL_SECONDS
 
@@ -58,15 +60,24 @@ class Crowd:
     def bound_unsent(self) -> None:
         """Cut off who is too slow to take on what is kept for them: of the caller with the most, the first."""
         sizes = {one: one.transport.get_write_buffer_size() for one in self.unsent}
-        while sum(sizes.values()) > self._most_unsent:
-            of_callers = Counter[str]()
-            for one, size in sizes.items():
-                of_callers[one.caller()] += size
-            ((caller, _),) = of_callers.most_common(1)
-            slowest = next(one for one in sizes if one.caller() == caller)
-            del sizes[slowest], self.unsent[slowest]
+        of_callers, long_ago = Counter[str](), time.monotonic() - SLOW_SECONDS
+        for one, size in sizes.items():
+            of_callers[one.caller()] += size
+        slow = [one for one, since in self.unsent.items() if since <= long_ago]
+        while of_callers.total() > self._most_unsent and slow:
+            slowest = max(slow, key=lambda one: of_callers[one.caller()])  # of those that are alike the first
+            slow.remove(slowest)
+            of_callers[slowest.caller()] -= sizes[slowest]
+            del self.unsent[slowest]
             slowest.transport.abort()
-            self._tell_of_cut(caller)
+            self._tell_of_cut(slowest.caller())
+        if of_callers.total() > self._most_unsent and not self._is_called:
+            self._is_called = True
+            asyncio.get_running_loop().call_later(SLOW_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        self._is_called = False
+        self.bound_unsent()
 
     def _tell_of_cut(self, caller: str) -> None:
         self._cut += 1
@@ -143,7 +154,7 @@ class Connection(H11Protocol):
             self._takes_until = self.loop.call_later(self._crowd.answer_seconds, self.transport.abort)
         if self._is_at_work() and not self.caller():
             self._crowd.idle[self] = None
-        self._crowd.unsent[self] = None
+        self._crowd.unsent[self] = time.monotonic()
         self._crowd.bound_unsent()
 
     def resume_writing(self) -> None:

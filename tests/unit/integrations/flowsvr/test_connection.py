@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
 from asyncflow.integrations.flowsvr import ServiceSettings
+from asyncflow.integrations.flowsvr.door import connection
 from asyncflow.integrations.flowsvr.door.connection import MOST_HEAD_BYTES, Connection, Crowd
 
 ASK = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -156,28 +158,44 @@ async def test_requests_that_come_at_once_are_answered_one_after_the_other(serve
     assert made in server.crowd.idle
 
 
-async def test_of_many_answers_that_nobody_takes_on_those_of_the_caller_with_the_most_are_cut_off(
-    serve: Callable[[int], Server], caplog: pytest.LogCaptureFixture
+MOST = 2 * ServiceSettings().bytes_in_flight
+
+
+async def slow(server: Server, caller: str, size: int) -> Connection:
+    """Connect a caller that takes on nothing of an answer of so many bytes."""
+    made = await server.ask(caller)
+    transport: Any = made.transport
+    transport.unsent = size
+    made.pause_writing()
+    return made
+
+
+def cut(*those: Connection) -> list[bool]:
+    """Tell which of them were cut off."""
+    return [one.transport.is_closing() for one in those]
+
+
+async def test_of_answers_that_nobody_takes_on_those_of_the_caller_with_the_most_are_cut_off(
+    serve: Callable[[int], Server], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = serve(30)
-    most = 4 * ServiceSettings().bytes_in_flight
-
-    async def slow(caller: str, size: int) -> Connection:
-        made = await server.ask(caller)
-        transport: Any = made.transport
-        transport.unsent = size
-        made.pause_writing()
-        return made
-
-    def cut(*those: Connection) -> list[bool]:
-        return [one.transport.is_closing() for one in those]
-
-    shop, first, second = await slow("shop", most // 4), await slow("mail", most // 3), await slow("mail", most // 3)
+    monkeypatch.setattr(connection, "SLOW_SECONDS", 0.0)
+    server, part = serve(30), MOST // 3
+    shop, first, second = [await slow(server, *one) for one in (("shop", MOST // 4), ("mail", part), ("mail", part))]
     assert cut(shop, first, second) == [False, False, False]
-    third = await slow("mail", most // 3)
+    third = await slow(server, "mail", part)
     assert cut(shop, first, second, third) == [False, True, False, False]
     assert "the last of 'mail'" in caplog.text
     second.resume_writing()
-    assert cut(shop, second, await slow("shop", most // 4), third) == [False] * 4
-    await slow("", most)
-    assert cut(shop, second, third) == [False] * 3
+    assert cut(shop, second, await slow(server, "shop", MOST // 4), third) == [False] * 4
+    stranger = await slow(server, "", MOST)
+    assert cut(stranger, shop, second, third) == [True, False, False, False]
+
+
+async def test_nobody_is_cut_off_before_it_had_the_time_to_read(serve: Callable[[int], Server]) -> None:
+    server = serve(30)
+    readers = [await slow(server, "mail", MOST // 3) for _ in range(4)]
+    assert cut(*readers) == [False] * 4
+    with anyio.fail_after(60):
+        while not any(cut(*readers)):
+            await asyncio.sleep(0.05)
+    assert sum(cut(*readers)) == 1
