@@ -14,6 +14,7 @@ from asyncflow.commands.processes.collector import MOST_YOUNG, let_collector_res
 def as_it_was() -> Iterator[None]:
     thresholds = gc.get_threshold()
     yield
+    gc.unfreeze()
     gc.set_threshold(*thresholds)
 
 
@@ -30,4 +31,5 @@ def test_thresholds_of_the_applications_own_stay() -> None:
     gc.set_threshold(1000, 5, 5)
     frozen = gc.get_freeze_count()
     let_collector_rest()
-    assert (gc.get_threshold(), gc.get_freeze_count()) == ((1000, 5, 5), frozen)
+    assert gc.get_threshold() == (1000, 5, 5)
+    assert gc.get_freeze_count() <= frozen  # some of these may have been let go of meanwhile

@@ -39,6 +39,9 @@ class Given:
     def offset(self) -> int:
         return self._offset
 
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 1_700_000_000_000
+
     def key(self) -> None: ...
 
     def value(self) -> bytes:
