@@ -206,6 +206,7 @@ def test_a_table_of_another_engine_is_refused_at_the_door_and_at_the_start(maria
 
 
 def _without_a_journal(application: Application) -> Engine:
+    application.engine.dispose()  # its connections have a journal
     engine = create_engine(application.engine.url)
     event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA journal_mode=OFF"))
     return engine
