@@ -72,7 +72,7 @@ def _set(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
     try:
         config = changes.put(_act(options), options.task_type, values, registered=options.register)
     except UnknownTaskTypeError as error:
-        if outbox.handler_types or outbox.task_types:
+        if options.target is not None:
             raise
         raise UnknownTaskTypeError(
             f"no application was named, so nobody knows here whether {options.task_type!r} is declared: give the one "

@@ -251,5 +251,7 @@ def test_without_an_application_a_type_is_not_taken_for_declared(
     told = capsys.readouterr().err
     assert "no application was named" in told
     assert "module:attribute, or --register" in told
-    assert cli.main(["config", "set", application, "--type", "pay", *values]) == 0
+    assert cli.main(["config", "set", application, "--type", "pay", *values]) == 1
+    assert "no application was named" not in capsys.readouterr().err
+    assert cli.main([*of_database, "--register", *values]) == 0
     assert cli.main([*of_database, *values]) == 0  # it has a row by now

@@ -140,7 +140,7 @@ def test_what_is_next_in_its_lane_is_told_to_be_so(application: Application, sch
     with application.session() as session, session.begin():
         before = application.outbox.publish(session, "user.registered", {}, priority=100)
     write(application, before, shard=_shard(task_id))
-    assert "; 1 of its lane go before it, and " in told(application, task_id).why
+    assert "; 1 of its lane goes before it, and " in told(application, task_id).why
     scheduler.ownership.release()
 
 
