@@ -12,7 +12,7 @@ from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.actor import add_actor_options
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
 from asyncflow.commands.terminal.columns import table, width_of_tables
-from asyncflow.errors import OptionError
+from asyncflow.errors import OptionError, UnknownTaskTypeError
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import Configurations, TypeConfig
 from asyncflow.scheduler.configuration.type_config import OPTIONS
@@ -69,7 +69,15 @@ def _list(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
 def _set(options: argparse.Namespace, engine: Engine, outbox: Outbox) -> int:
     values = dict(map(_parsed, options.option))
     changes = OptionChanges(engine, outbox)
-    config = changes.put(_act(options), options.task_type, values, registered=options.register)
+    try:
+        config = changes.put(_act(options), options.task_type, values, registered=options.register)
+    except UnknownTaskTypeError as error:
+        if options.target is not None:
+            raise
+        raise UnknownTaskTypeError(
+            f"no application was named, so nobody knows here whether {options.task_type!r} is declared: give the one "
+            f"that declares it, module:attribute, or --register if the name is right"
+        ) from error
     return _done(options, config)
 
 

@@ -13,7 +13,7 @@ from asyncflow.scheduler.diagnosis.finding import lasting
 from asyncflow.scheduler.operator.report import Report, TypeReport, report
 from asyncflow.text import printable
 
-_HEADINGS = ("TASK TYPE", "PENDING", "DUE FOR", "DUE IN", "RUNNING", "RUN FOR", "SUCCESS", "FAILED", "CANCELLED")
+_HEADINGS = ("TASK TYPE", "PENDING", "DUE FOR", "DUE IN", "RUNNING", "HEARD", "SUCCESS", "FAILED", "CANCELLED")
 
 
 def add_to(commands: Any) -> None:

@@ -92,15 +92,16 @@ def _at_work(connection: Connection, outbox: Outbox, row: Any) -> Explanation:
     if left > 0:
         gone = say(", which is no instance that runs: a worker of a task service, or one that has died")
         why = say(
-            "{owner}{gone} is at work on it since {age}, attempt {count}; if nothing is heard of it, the task is given "
-            "back in {left}.",
+            "{owner}{gone} is at work on it, attempt {count}, and was heard of {age} ago{hang}; if nothing more is "
+            "heard, the task is given back in {left}.",
             owner=owner,
             gone="" if is_here else gone,
             age=since,
             count=row.retry_count,
+            hang=_hang(sight, row.task_type, owner),
             left=lasting(left),
         )
-        return _told(row, why, row.order_time, f"asyncflow tasks show --id {row.id}")
+        return _told(row, why, remedy=f"asyncflow tasks show --id {row.id}")
     why = say(
         "{owner} claimed it {age} ago, and the claim ran out {late} ago; the monitor of the instance that owns shard "
         "{shard} gives it back{nobody}.",
@@ -111,6 +112,14 @@ def _at_work(connection: Connection, outbox: Outbox, row: Any) -> Explanation:
         nobody="" if sight.owners.get(row.shard) else say(", and nobody owns that shard"),
     )
     return _told(row, why, remedy="asyncflow instances list")
+
+
+def _hang(sight: Sight, task_type: str, owner: str) -> str:
+    """Tell since when all handlers of a type are at work there: the row tells when its worker was heard of last."""
+    crews = (crew for name, state in sight.states if name == owner for crew in state.crews)
+    since = next((crew.since for crew in crews if crew.task_type == task_type), None)
+    form = "; all handlers of its type are at work there, the longest for {age}"
+    return "" if since is None else say(form, age=lasting(sight.seconds_since(since)))
 
 
 def _waiting(connection: Connection, outbox: Outbox, row: Any) -> Explanation:

@@ -229,7 +229,11 @@ def _spent(sight: Sight, one: Waiting, _: float) -> Finding | None:
         Code.RATE_SPENT,
         Severity.TROUBLE,
         why,
-        say("asyncflow config list  # and raise the limit of {type}", type=one.task_type),
+        say(
+            "asyncflow config set --type {type} --option interval_seconds=SECONDS  # or raise rate_limit_per_second "
+            "where a message type is declared",
+            type=quoted(one.task_type),
+        ),
     )
 
 

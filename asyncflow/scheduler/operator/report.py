@@ -35,7 +35,7 @@ class TypeReport:
     failed: int
     enabled: bool = True  # as far as the configuration and this process's declarations tell
     running: int = 0
-    oldest_running_seconds: float | None = None  # since it was claimed, or its last checkpoint; None if none runs
+    oldest_running_seconds: float | None = None  # since its worker was heard of last; None if none runs
     cancelled: int = 0
 
 

@@ -240,3 +240,18 @@ def test_the_service_says_where_it_serves_and_refuses_a_database_without_tables(
     finally:
         serving.kill()
         serving.stderr.close()
+
+
+def test_without_an_application_a_type_is_not_taken_for_declared(
+    application: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_database = ["config", "set", "--database-url", f"sqlite:///{tmp_path}/shop.db", "--type", "pay"]
+    values = ["--option", "limit=5"]
+    assert cli.main([*of_database, *values]) == 1
+    told = capsys.readouterr().err
+    assert "no application was named" in told
+    assert "module:attribute, or --register" in told
+    assert cli.main(["config", "set", application, "--type", "pay", *values]) == 1
+    assert "no application was named" not in capsys.readouterr().err
+    assert cli.main([*of_database, "--register", *values]) == 0
+    assert cli.main([*of_database, *values]) == 0  # it has a row by now

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import URL
 
 from asyncflow import cli
 
 
 @pytest.mark.parametrize("verb", [["tasks", "list"], ["config", "list"], ["dead-letters", "groups"], ["audit"]])
-def test_it_names_the_remedy(engine: Engine, capsys: pytest.CaptureFixture[str], verb: list[str]) -> None:
-    url = engine.url.render_as_string(hide_password=False)
+def test_it_names_the_remedy(database_url: URL, capsys: pytest.CaptureFixture[str], verb: list[str]) -> None:
+    url = database_url.render_as_string(hide_password=False)
     assert cli.main([*verb, "--database-url", url]) == 1
     told = capsys.readouterr().err
     assert "`asyncflow schema check` tells" in told

@@ -60,7 +60,11 @@ CHINESE_FORMS: Mapping[str, str] = {
     "its rate is spent: more tasks come than its rate_limit_per_second or interval_seconds lets through": (
         "速率已用完：来的任务多于 rate_limit_per_second 或 interval_seconds 允许的数量"
     ),
-    "asyncflow config list  # and raise the limit of {type}": "asyncflow config list  # 然后提高 {type} 的上限",
+    "asyncflow config set --type {type} --option interval_seconds=SECONDS  # or raise rate_limit_per_second where a "
+    "message type is declared": (
+        "asyncflow config set --type {type} --option interval_seconds=SECONDS  "
+        "# 消息类型则在声明处提高 rate_limit_per_second"
+    ),
     "nothing stands in its way: more comes than is done, and {instances} is at work": (
         "没有阻碍：来的比完成的多，{instances} 正在工作"
     ),
@@ -177,8 +181,14 @@ CHINESE_FORMS: Mapping[str, str] = {
     ", which is no instance that runs: a worker of a task service, or one that has died": (
         "（不是运行中的实例：是任务服务的 worker，或已退出的实例）"
     ),
-    "{owner}{gone} is at work on it since {age}, attempt {count}; if nothing is heard of it, the task is given back in "
-    "{left}.": "{owner}{gone}处理它已 {age}，第 {count} 次尝试；如果没有消息，任务将在 {left}后交还。",
+    "{owner}{gone} is at work on it, attempt {count}, and was heard of {age} ago{hang}; if nothing more is heard, the "
+    "task is given back in {left}.": (
+        "{owner}{gone}正在处理它，第 {count} 次尝试，最近一次得到它的消息是 {age}前{hang}；"
+        "如果再没有消息，任务将在 {left}后交还。"
+    ),
+    "; all handlers of its type are at work there, the longest for {age}": (
+        "；该类型在那里的处理函数都在工作，最久的已 {age}"
+    ),
     "{owner} claimed it {age} ago, and the claim ran out {late} ago; the monitor of the instance that owns shard "
     "{shard} gives it back{nobody}.": (
         "{owner} 在 {age}前认领了它，认领已于 {late}前到期；分片 {shard} 所属实例的监视器会把它交还{nobody}。"

@@ -110,9 +110,9 @@ def test_what_waits_beside_a_scheduler_is_explained_by_what_it_waits_for(
         assert explained.remedy == f"asyncflow dead-letters show --id {first}"
         explained = eventually_told(application, retried, "It failed once and is tried again in ")
         assert explained.why.endswith("; the last entry of its log: busy.")
-        explained = eventually_told(application, at_work, f"{scheduler.ownership.owner} is at work on it since ")
-        assert "if nothing is heard of it, the task is given back in " in explained.why
-        assert explained.next_try is not None
+        explained = eventually_told(application, at_work, f"{scheduler.ownership.owner} is at work on it, attempt 1, ")
+        assert "if nothing more is heard, the task is given back in " in explained.why
+        assert explained.next_try is None
         write(application, at_work, owner="killed", order_time=timedelta(seconds=600))
         eventually_told(application, at_work, "which is no instance that runs")
         write(application, off, shard=100)
@@ -140,7 +140,7 @@ def test_what_is_next_in_its_lane_is_told_to_be_so(application: Application, sch
     with application.session() as session, session.begin():
         before = application.outbox.publish(session, "user.registered", {}, priority=100)
     write(application, before, shard=_shard(task_id))
-    assert "; 1 of its lane go before it, and " in told(application, task_id).why
+    assert "; 1 of its lane goes before it, and " in told(application, task_id).why
     scheduler.ownership.release()
 
 
