@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import os
 import signal
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -83,13 +84,25 @@ def made(
 
     if not 0 <= options.port <= 65_535:
         raise OptionError(f"--port is {options.port}; give 0 to 65535")
-    app = make_app(engine, outbox, tokens_of(options), settings_of(options), [hook], metrics)
-    return lambda is_stopping: 0 if serve(app, options.host, options.port, is_stopping) else _NEVER_STARTED
+    tokens, host = tokens_of(options), options.host.removeprefix("[").removesuffix("]")  # as it stands in URLs
+    _require_host(host)
+    app = make_app(engine, outbox, tokens, settings_of(options), [hook], metrics)
+    return lambda is_stopping: 0 if serve(app, host, options.port, is_stopping) else _NEVER_STARTED
 
 
 def outlive_hangup() -> None:
     """Let a SIGHUP do nothing while the service comes up: the tokens are read all the same."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _require_host(host: str) -> None:
+    try:
+        socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise OptionError(
+            f"--host is {host!r}: {told}; give a name or an address of this machine, such as 127.0.0.1 or ::1"
+        ) from None
 
 
 def _require_loopback(host: str) -> None:

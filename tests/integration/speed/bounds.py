@@ -84,7 +84,7 @@ BOUNDS = {
     "scheduler/heads/queries:read_heads_behind": LOOK_AT_MANY,
     "scheduler/heads/queries:read_heads_of": LOOK,
     "scheduler/heads/queries:read_types": Bound(3, 20_020),  # MariaDB may read all rows of a lone type
-    "scheduler/heads/thin_lanes:_read_groups": Bound(2, 2 * 64),  # as these
+    "scheduler/heads/thin_lanes:_read_groups": Bound(2, 2 * 64),  # each lane looks whether it ends
     "scheduler/heads/whole_types:read_whole_types": Bound(2, 1024),  # each lane looks whether it ends
     "scheduler/notices/memory:_remember": EXACT,
     "scheduler/notices/memory:_run": TWICE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -113,3 +114,24 @@ def test_under_a_flood_the_service_stays_small_and_says_that_it_is_up(process: P
     assert told[b"413"]
     assert set(told) <= {b"413", b"201", b"401", b"503", b""}, told
     assert len(process.log.read_text()) < 100_000
+
+
+READERS = 120  # who take on nothing of pages of 4 MB
+
+
+@pytest.mark.long
+def test_large_pages_that_nobody_takes_on_are_not_kept(process: Process) -> None:
+    task = {"task_type": "mail", "arguments": {"x": "y" * 500_000}}
+    for _ in range(8):
+        assert process.client.post("/v2/tasks", json=task).status_code == 201
+    ask = f"GET /v1/get_task_list?task_type=mail HTTP/1.1\r\nHost: a\r\n{BEARER}\r\n".encode()
+    with contextlib.ExitStack() as until:
+        for _ in range(READERS):
+            reader = until.enter_context(socket.socket())
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.connect(("127.0.0.1", process.port))
+            reader.sendall(ask)
+        eventually(lambda: process.log.read_text().count("/v1/get_task_list") >= READERS / 2, 120)
+        assert process.rss() < MOST_MEGABYTES
+    eventually(lambda: process.client.get("/v2/counts").status_code == 200, 60)
+    assert process.rss() < MOST_MEGABYTES

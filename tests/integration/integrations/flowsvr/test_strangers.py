@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from asyncflow import cli
-from tests.integration.integrations.flowsvr.process import SECRET, Process, answer_on
+from tests.integration.integrations.flowsvr.process import SECRET, TOKENS, Process, answer_on
 from tests.unit.scheduler.waiting import eventually
 
 Serve = Callable[..., Process]
@@ -242,6 +242,14 @@ def test_without_tokens_only_this_machines_names_are_answered(serve: Serve) -> N
 def test_no_other_host_passes_for_this_machine(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["serve", "--database-url", "sqlite://", "--insecure-no-auth", "--host", host]) == 1
     assert "lets anybody" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "a..b", "[::g]"])
+def test_a_host_that_is_none_is_refused_by_name(host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "tokens.toml").write_text(TOKENS)
+    options = ["--database-url", "sqlite://", "--tokens", str(tmp_path / "tokens.toml"), "--host", host]
+    assert cli.main(["serve", *options]) == 1
+    assert f"--host is {host.strip('[]')!r}: " in capsys.readouterr().err
 
 
 def test_a_service_in_the_open_warns_that_tokens_travel_in_plain_text(serve: Serve) -> None:
