@@ -70,6 +70,7 @@ class BaseConsumer(Startable):
         self._stopping = threading.Event()
         self._effects: Effects | None = None  # of the loop that runs
         self._loop: asyncio.AbstractEventLoop | None = None  # that awaits ``run_async``
+        self._thread: threading.Thread | None = None  # that takes the messages
         self._begin_life()
 
     @abstractmethod
@@ -148,7 +149,8 @@ class BaseConsumer(Startable):
         """Take no more messages, finish the one in hand, tell the broker; return whether that ended in time (30 s).
 
         On the loop that awaits ``run_async`` it waits for nothing, for the message in hand needs that loop: then await
-        the run. Nor does it wait where nothing was begun, or in the child of a fork for what is its parent's.
+        the run. Nor does it wait where a subscriber or a hook calls it, where nothing was begun, or in the child of a
+        fork for what is its parent's.
         """
         if self._is_parents():
             return True
@@ -156,7 +158,8 @@ class BaseConsumer(Startable):
             self._end_soon()
             if not self._started:
                 self._ended.set()
-        if self._loop is not None and _running_loop() is self._loop:
+        is_on_loop = self._loop is not None and _running_loop() is self._loop
+        if is_on_loop or threading.current_thread() is self._thread:
             return self._ended.is_set()
         return self.wait(30.0 if timeout_seconds is None else timeout_seconds)
 
@@ -211,6 +214,7 @@ class BaseConsumer(Startable):
 
     def _run(self, effects: Effects) -> None:
         self._effects = effects
+        self._thread = threading.current_thread()
         subscribers = Subscribers(effects, self.subscriptions, self.hooks, self._pause_seconds)
         try:
             while not self._stopping.is_set():

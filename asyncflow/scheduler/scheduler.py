@@ -102,7 +102,6 @@ class Scheduler(Startable):
             self.types, self.relays, self.relay_runners = standing.types, staff.relays, staff.relay_runners
             self.worker, self.metronome = staff.worker, its.pulse.metronome
         self._begin_life()
-        self._stopping = False
 
     @property
     def databases(self) -> tuple[str, ...]:
@@ -163,15 +162,17 @@ class Scheduler(Startable):
         """
         if self._is_parents():
             return True
-        if self._stopping and self.branches.is_working_here():
-            return True  # the one who stops waits for this very thread
-        with self._lifecycle:
-            if self._stopping:
+        if not self._take_end():
+            return True
+        try:
+            if self._is_ending:
                 return True
-            self._stopping = True
+            self._is_ending = True
             default = self.settings.stop_timeout_seconds
             clean = self.branches.end(default if timeout_seconds is None else timeout_seconds)
             self._ended.set()
+        finally:
+            self._lifecycle.release()
         self.branches.tell_stopped()
         return clean
 
@@ -218,6 +219,9 @@ class Scheduler(Startable):
         if raise_errors:
             drained.raise_first()
         return drained
+
+    def _is_working_here(self) -> bool:
+        return self.branches.is_working_here()
 
     def _is_parents(self) -> bool:
         """Tell whether what is here is the parent's of this process, of which nothing is ours to end."""

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+_LOOK_SECONDS = 0.05  # between two looks whether who holds the lifecycle waits for us
+
+
 class Startable(ABC):
     """Be started and stopped, each once, or both by a ``with``; in the child of a fork a copy lives anew, or not.
 
@@ -52,7 +55,19 @@ class Startable(ABC):
         """Have locks and signals of this process, and be neither started nor ended."""
         self._lifecycle = threading.RLock()  # a hook on our thread may call back
         self._started = False
+        self._is_ending = False
         self._ended = threading.Event()
+
+    def _take_end(self) -> bool:
+        """Take ``_lifecycle`` to end it; False where somebody else does, and waits for this very thread to go on."""
+        while not self._lifecycle.acquire(timeout=_LOOK_SECONDS):
+            if self._is_ending and self._is_working_here():
+                return False
+        return True
+
+    def _is_working_here(self) -> bool:
+        """Tell whether the caller is on a thread that an end waits for."""
+        return False
 
     def _is_parents(self) -> bool:
         """Tell whether what is here is the parent's of this process, of which nothing is ours to end."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from abc import abstractmethod
 from collections.abc import Collection, Iterable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from asyncflow.errors import ForkedError, SchedulerStoppedError
@@ -94,7 +96,7 @@ class LoneWorker(Startable):
                 f"make a worker in the child, or start none before the fork"
             )
         with self._lifecycle:
-            if self._ended.is_set():
+            if self._is_ending:
                 raise SchedulerStoppedError("this worker was stopped; make a new one")
             if self._started:
                 return
@@ -113,12 +115,16 @@ class LoneWorker(Startable):
         """
         if self._is_parents():
             return True
-        with self._lifecycle:
-            if self._ended.is_set():
+        if not self._take_end():
+            return True
+        try:
+            if self._is_ending:
                 return True
+            self._is_ending = True
             default = self._worker_settings.stop_timeout_seconds
             clean = self._end(default if timeout_seconds is None else timeout_seconds)
-            self._ended.set()
+        finally:
+            self._lifecycle.release()
         if self._started:
             self.hooks.emit(WorkerStopped(self.name, clean))
         return clean
@@ -130,10 +136,24 @@ class LoneWorker(Startable):
         self._watchdog.stop(_WATCH_SECONDS)
         has_all = taker is None or taker.stop(seconds * _PART_OF_STOP)
         clean = handlers.stop(seconds) and has_all
-        if clean:
-            handlers.close()
-            self._disconnect()
+        if self._is_working_here():  # a hook stops it: the step in hand goes on, and uses what would be closed
+            close = partial(self._close, threading.current_thread(), clean=clean)
+            threading.Thread(target=close, name="asyncflow-stop", daemon=True).start()
+        else:
+            self._close(clean=clean)
         return clean
+
+    def _close(self, behind: threading.Thread | None = None, *, clean: bool) -> None:
+        """Give back what no thread uses any more, ``behind`` the end of one that does."""
+        if behind is not None:
+            behind.join()
+        if clean:
+            self._parts.handlers.close()
+            self._disconnect()
+        self._ended.set()
+
+    def _is_working_here(self) -> bool:
+        return any(loop.is_current() for loop in (*self._parts.loops, self._watchdog))
 
     def _watch(self) -> float:
         for loop in self._parts.loops:

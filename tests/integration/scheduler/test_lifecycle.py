@@ -256,6 +256,25 @@ def test_a_hook_may_stop_the_scheduler_from_within(kind: type[Event], sqlite_app
     eventually(lambda: checked_out(application.engine) == 0)
 
 
+def test_hooks_on_two_threads_may_both_stop_the_scheduler(sqlite_application: Application) -> None:
+    application, callers = sqlite_application, set[str]()
+    application.outbox.task("nothing")(lambda: None)
+
+    def hook(event: Event) -> None:
+        if isinstance(event, TasksSettled):
+            callers.add(threading.current_thread().name)
+            scheduler.stop(timeout_seconds=600)
+
+    scheduler = application.scheduler(None, hook)
+    scheduler.start()
+    with scheduler._lifecycle:  # neither is the first before both have called
+        publish(application)
+        with application.engine.begin() as connection:
+            application.outbox.enqueue(connection, "nothing")
+        eventually(lambda: len(callers) == 2)
+    assert scheduler.wait(LONG)
+
+
 def test_drain_returns_early_for_a_destination_that_is_away(application: Application, schedule: Schedule) -> None:
     application.outbox.message("coupon", destination="cluster_b")
     publish(application)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,23 @@ def test_coroutines_of_a_consumer_use_no_engine_that_another_loop_uses(tmp_path:
         await engine.dispose()
 
     asyncio.run(application())
+
+
+def test_a_subscriber_may_stop_its_consumer_which_does_not_wait_for_itself(place: Place) -> None:
+    stopped: list[bool] = []
+
+    @place.consumer.subscribe("coupons")
+    def coupons(session: Any) -> None:
+        stopped.append(place.consumer.stop(timeout_seconds=600))
+
+    place.queue.steps = [lambda: [received(0)], lambda: [received(1)]]
+    running = threading.Thread(target=place.consumer.run, daemon=True)
+    running.start()
+    running.join(60)
+    assert not running.is_alive()
+    assert stopped == [False]
+    assert place.queue.done == ["0"]
+    assert place.consumer.wait(0)
 
 
 def test_a_client_that_fails_is_closed_with_what_is_left_and_another_is_made(place: Place) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import orjson
 
+from asyncflow.events import Hook
 from asyncflow.integrations.flowsvr.client import ServiceWorker, TaskServiceClient
 from asyncflow.outbox import Outbox
 from asyncflow.testing import Signals
@@ -75,10 +76,10 @@ class FakeService:
         options = {"token": TOKEN, "retry_for_seconds": 60.0, **FAST, **options}
         return TaskServiceClient("http://service", transport=httpx.MockTransport(self.answer), **options)
 
-    def worker(self, target: Any, signals: Signals | None = None, **options: Any) -> ServiceWorker:
+    def worker(self, target: Any, hook: Hook | None = None, **options: Any) -> ServiceWorker:
         options = {"token": TOKEN, "wait_seconds": 0.3, "stop_timeout_seconds": 60.0, **FAST, **options}
         transport = httpx.MockTransport(self.answer)
-        return ServiceWorker(target, "http://service", transport=transport, hooks=[signals or Signals()], **options)
+        return ServiceWorker(target, "http://service", transport=transport, hooks=[hook or Signals()], **options)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         body = orjson.loads(request.content) if request.content else dict(request.url.params)

@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session
 from asyncflow import CancelTask, NotDone, RejectTask, RetryTask, Scheduler, TaskContext
 from asyncflow.errors import ClaimLostError, OptionError, SchedulerStoppedError, ServiceRefusedError, TablesMissingError
 from asyncflow.events import (
+    AttemptFailed,
+    Event,
     SettleFenced,
     StepFailed,
     TaskFailed,
@@ -184,6 +186,32 @@ def test_what_arrives_while_the_worker_stops_is_given_back() -> None:
 
     assert service.statuses() == ["PENDING"]
     assert [task["attempt"] for task in service.tasks.values()] == [0]
+
+
+def test_a_hook_may_stop_the_worker_while_somebody_else_does() -> None:
+    service, outbox, called = FakeService(), small_outbox(), threading.Event()
+
+    @outbox.task("working")
+    def working() -> None:
+        raise ValueError("not today")
+
+    def hook(event: Event) -> None:
+        if isinstance(event, AttemptFailed):
+            called.set()
+            worker.stop()
+
+    worker = service.worker(outbox, hook, stop_timeout_seconds=600.0)
+    service.add("working")
+    worker.start()
+    stopping = threading.Thread(target=worker.stop, daemon=True)
+    with worker._lifecycle:  # neither is the first before both have called
+        assert called.wait(60)
+        stopping.start()
+    stopping.join(60)
+    assert not stopping.is_alive()
+    assert worker.wait(60)
+    told = [outcome for body in service.sent("/v2/tasks/set") for outcome in body["outcomes"]]
+    assert told[0]["outcome"] == "retry"  # the step in hand was not cut short
 
 
 def test_one_outcome_that_is_refused_does_not_hold_up_the_others() -> None:
