@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -64,10 +65,15 @@ def _filter(options: argparse.Namespace) -> Callable[[dict[str, Any]], bool]:
 def _check(options: argparse.Namespace) -> int:
     found = [check(path) for path in files_of(options.places)]
     if options.json:
-        tell(as_json([{**one._asdict(), "path": str(one.path)} for one in found]))
+        tell(as_json([{**one._asdict(), "path": os.fsencode(one.path), "fault": _bytes(one.fault)} for one in found]))
     else:
         tell("\n".join(map(_line, found)) or "(no files)")
     return _DAMAGED if any(one.fault for one in found) else 0
+
+
+def _bytes(fault: str | None) -> bytes | None:
+    """Return it as bytes, which are told escaped where they are no UTF-8: a path may be anything."""
+    return None if fault is None else os.fsencode(fault)
 
 
 def _line(one: CheckedFile) -> str:

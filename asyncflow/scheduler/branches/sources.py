@@ -41,6 +41,10 @@ def urls_from_toml(path: str | Path, environment: Mapping[str, str] = os.environ
         raise OptionError(f"the file {str(path)!r} cannot be read: {error.strerror}; name a TOML file") from error
     except tomllib.TOMLDecodeError as error:
         raise OptionError(f"the file {str(path)!r} is no TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise OptionError(
+            f"the file {str(path)!r} is no UTF-8: {error.reason}, byte {error.start}; save it as UTF-8"
+        ) from error
     table = content.get("databases")
     if not isinstance(table, dict) or not table or not all(isinstance(url, str) for url in table.values()):
         raise OptionError(f'the file {str(path)!r} has no table [databases] of lines such as db0 = "mysql+pymysql://…"')

@@ -31,6 +31,10 @@ def options_from_toml(path: str | Path) -> dict[str, dict[str, Any]]:
         raise OptionError(f"the file {str(path)!r} cannot be read: {error.strerror}; name a TOML file") from error
     except tomllib.TOMLDecodeError as error:
         raise OptionError(f"the file {str(path)!r} is no TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise OptionError(
+            f"the file {str(path)!r} is no UTF-8: {error.reason}, byte {error.start}; save it as UTF-8"
+        ) from error
     jobs = content.get("jobs", {})
     if not isinstance(jobs, dict) or not all(isinstance(options, dict) for options in jobs.values()):
         raise OptionError(f"jobs in {str(path)!r} is {shown(jobs)}; write tables such as [jobs.send-records]")

@@ -160,11 +160,12 @@ def test_urls_come_from_the_environment_where_the_file_says_so(tmp_path: Path, m
         ('[databases]\n"a b" = "sqlite://"', "the name of a database is 'a b'"),
         ('[databases]\ndb0 = "secret"', "the URL of the database 'db0' cannot be read"),
         ("[databases", "is no TOML"),
+        ('[databases]\ndb0 = "secret:ü"', "is no UTF-8: .*; save it as UTF-8"),
     ],
 )
 def test_a_file_that_names_no_databases_is_refused_without_its_urls(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "databases.toml"
-    path.write_text(text)
+    path.write_bytes(text.encode("latin-1"))
     with pytest.raises(OptionError, match=told) as refused:
         engines_from_toml(path)
     assert "secret" not in str(refused.value)

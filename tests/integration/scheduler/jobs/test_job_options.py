@@ -433,11 +433,12 @@ def test_options_of_a_source_lie_over_those_of_the_code(schedulers: Make) -> Non
         ("[jobs.a]\nkron = 5", r"no option 'kron' \(did you mean 'cron'\?\)"),
         ("jobs = 3", "write tables such as"),
         ("[jobs", "is no TOML"),
+        ("[jobs.büro]", r"jobs\.toml' is no UTF-8: .*byte 7; save it as UTF-8"),
     ],
 )
 def test_a_file_at_fault_is_refused(text: str, fault: str, tmp_path: Any) -> None:
     file = tmp_path / "jobs.toml"
-    file.write_text(text)
+    file.write_bytes(text.encode("latin-1"))
     with pytest.raises(OptionError, match=fault):
         options_from_toml(file)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import sys
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -12,6 +13,7 @@ from uuid import UUID
 import orjson
 import pytest
 
+from asyncflow.cli import main
 from asyncflow.errors import ArchiveBusyError, ArchiveDamagedError, OptionError
 from asyncflow.scheduler.archive.archive_file import ArchiveFile, seal_left
 from asyncflow.scheduler.archive.members import members
@@ -158,3 +160,21 @@ def test_a_line_keeps_all_of_a_row() -> None:
         "price": "1.10",
         "large": str(2**70),
     }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems elsewhere take UTF-8 alone")
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["plain", "json"])
+def test_a_directory_whose_name_is_no_utf8_is_checked_and_told(
+    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    directory.mkdir()
+    file = ArchiveFile(directory / "t-1.jsonl.gz")
+    file.append(lines(1))
+    file.seal()
+    (directory / "t-1.jsonl.gz.sha256").unlink()
+    assert main(["archive", "check", str(directory), *options]) == 1
+    told = capsys.readouterr().out
+    assert "t-1.jsonl.gz.sha256 is missing" in told
+    assert "ff/t-1.jsonl.gz" in told
+    assert not options or len(orjson.loads(told)) == 1
