@@ -89,6 +89,7 @@ def test_4_instances_killed_at_random_lose_nothing_and_are_missed_within_a_sessi
     while time.monotonic() < deadline:
         victim = random.randrange(4)
         cluster[victim].wait_for_next_event(random.uniform(0.5, 3.0))
+        run.await_shares(4)  # even ones; what is given to one while it dies waits for its lease
         await_sight(run, cluster[victim])
         cluster[victim].kill()
         waits.append(run.seconds_until_owned_by_others(owner_of(cluster[victim])))

@@ -71,7 +71,7 @@ class BoardRegistry(OverlaidRegistry):
         return overdue.keys()
 
     def _seen(self, job: str, view: View, silent: Silent) -> View:
-        """Return the view with what the silent held as free, and without those as members who renew nothing.
+        """Return the view with what the silent held as free, and without those as members who may be dead.
 
         One of the silent that owns anything else may be silent at the board alone: it lives as long as its leases do.
         """
@@ -80,9 +80,9 @@ class BoardRegistry(OverlaidRegistry):
             for item, held in view.items.items()
         }
         gone = silent.keys() - set(view._replace(items=items).owners().values())
-        stale = self._signs.stale(job, view.unheard_seconds) - {self.instance} - gone
-        members = tuple(name for name in view.members if name not in stale)
-        aside = view._replace(members=members, leaving=view.leaving | stale)
+        doubtful = self._signs.doubtful(job, view.unheard_seconds) - {self.instance} - gone
+        members = tuple(name for name in view.members if name not in doubtful)
+        aside = view._replace(members=members, leaving=view.leaving | doubtful)
         return departed(aside, frozenset(gone), items)
 
     def _owned(self, view: View) -> dict[int, int]:

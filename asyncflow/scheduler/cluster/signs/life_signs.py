@@ -77,14 +77,15 @@ class LifeSigns:
             self._note_back()
             return silent
 
-    def stale(self, job: str, unheard_seconds: Mapping[str, float]) -> frozenset[str]:
-        """Return who of these has a sign here, and has renewed nothing for a session, as far as the board is there.
+    def doubtful(self, job: str, unheard_seconds: Mapping[str, float]) -> frozenset[str]:
+        """Return who of these had a sign here, and neither it nor the database shows that they live.
 
-        Whoever is new at the board cannot tell yet that they are silent; they are no successors of anybody.
+        The database shows it of who has renewed something within a session. Leases are renewed more rarely than that
+        where they are long, so a sign that has changed shows it as well. A board that is away has told what it has.
         """
         with self._looking:
-            seconds, known = self._session.seconds, frozenset[str]() if self._is_away else self._watch.names(job)
-            return frozenset(name for name in known if unheard_seconds.get(name, 0.0) > seconds)
+            unproven, seconds = self._watch.unproven(job), self._session.seconds
+            return frozenset(name for name in unproven if unheard_seconds.get(name, 0.0) > seconds)
 
     def promise(self, held: Mapping[str, HeldItems]) -> None:
         """Tell from now on that this is held in these jobs; no board that is away, nor while a promise is overdue."""

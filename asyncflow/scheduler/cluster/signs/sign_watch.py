@@ -23,6 +23,7 @@ class SignSession(NamedTuple):
 class _Timed(NamedTuple):
     text: str
     since: float
+    was_another: bool = False  # before
 
 
 class SignWatch:
@@ -32,6 +33,7 @@ class SignWatch:
         self._session = session
         self._answered_at = float("-inf")
         self._seen: dict[tuple[str, str], _Timed] = {}
+        self._latest = float("-inf")  # of those whose text is no older, nobody is silent
 
     def silent(
         self, signs: Mapping[str, Mapping[str, str]], asked_at: float, answered_at: float
@@ -49,13 +51,20 @@ class SignWatch:
             for job, texts in signs.items()
             for name, text in texts.items()
         }
-        latest = asked_at - self._session.seconds
-        return {job: [name for name in texts if self._seen[job, name].since <= latest] for job, texts in signs.items()}
+        self._latest = asked_at - self._session.seconds
+        return {job: [name for name in texts if self._is_silent(self._seen[job, name])] for job, texts in signs.items()}
 
-    def names(self, job: str) -> frozenset[str]:
-        """Return of whom the last answer told a sign, in a job."""
-        return frozenset(name for its_job, name in self._seen if its_job == job)
+    def unproven(self, job: str) -> frozenset[str]:
+        """Return of whom the last answer told a sign, in a job, that does not show that they live.
+
+        It is the first one that was seen of them, which the dead have, too, or has been the same for a session.
+        """
+        mine = {name: one for (its_job, name), one in self._seen.items() if its_job == job}
+        return frozenset(name for name, one in mine.items() if not one.was_another or self._is_silent(one))
+
+    def _is_silent(self, one: _Timed) -> bool:
+        return one.since <= self._latest
 
     def _look(self, job: str, name: str, text: str, now: float) -> _Timed:
         known = self._seen.get((job, name))
-        return known if known is not None and known.text == text else _Timed(text, now)
+        return known if known is not None and known.text == text else _Timed(text, now, known is not None)

@@ -106,6 +106,24 @@ def test_who_saw_nothing_for_half_a_session_gives_everybody_a_whole_one_anew(wal
     assert b.look() == {JOB: {"a": {}}}
 
 
+def test_whose_only_sign_may_be_a_dead_ones_is_doubted_until_another_is_seen_or_the_database_knows(wall: Wall) -> None:
+    a, b = signs_of(wall, "a"), signs_of(wall, "b")
+    b.look()
+    unheard = {"a": 7.0, "c": 7.0}
+    assert b.doubtful(JOB, unheard) == {"a"}  # of c no sign is told: its leases are all that speaks of it
+    assert b.doubtful(JOB, {"a": 6.0}) == frozenset()
+    a.look()
+    b.look()
+    assert b.doubtful(JOB, unheard) == frozenset()
+    for _ in range(3):
+        wall.now += 2.0
+        b.look()
+    assert b.doubtful(JOB, unheard) == {"a"}
+    wall.fault = RegistryAwayError("away")
+    b.look()
+    assert b.doubtful(JOB, unheard) == {"a"}  # as it was when the board answered last
+
+
 def test_what_is_told_is_worked_on_for_two_thirds_of_a_session_after_the_last_answer(wall: Wall) -> None:
     a = signs_of(wall, "a")
     assert a.rests_at == math.inf
