@@ -50,12 +50,14 @@ class Dispatcher:
         self._claimed_at: dict[str, float] = {}
         self._doubt = AdaptivePause(*_DOUBT_SECONDS)
         self._look_at = 0.0
+        self._counted: Mapping[int, int] = {}  # shards, with their epochs, of which is known what is out
 
     def step(self) -> float:
         """Do one round; return the seconds until the next look. Raises what the broker or the database raises."""
         self._give_back_what_is_late()
         self._send()
         self._look_at_what_is_out()
+        self._count_what_others_sent()
         free, paced_seconds = self._free()
         if not free:
             return min(paced_seconds, max(_BREATH_SECONDS, self._look_at - time.monotonic()))  # a settle wakes it, too
@@ -132,6 +134,13 @@ class Dispatcher:
         if self._credits.give_back(one for one in doubted if one not in held):
             self._doubt.reset()
         self._look_at = now + self._doubt.after_nothing(LONG_SECONDS)
+
+    def _count_what_others_sent(self) -> None:
+        """Spend credits for what is out of shards that have come here, from the instance before this one, too."""
+        shards = dict(self._source.shards())
+        if new := [shard for shard, epoch in shards.items() if self._counted.get(shard) != epoch]:
+            self._credits.count(self._source.handed_over(new, self._credits.most * len(self._types)))
+        self._counted = shards
 
 
 def _parcel_of(claim: Claim) -> Parcel:

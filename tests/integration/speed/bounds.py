@@ -111,6 +111,7 @@ BOUNDS = {
     "scheduler/operator/type_counts:_scanned": COUNTED,
     "scheduler/operator/type_counts:count_up_to": COUNTED_EACH,
     "scheduler/operator/walk:_read": Bound(2, 500),  # PostgreSQL sorts what is left, where that is so little
+    "scheduler/queues/queued_claims:read": LOOK,
     "scheduler/relay/keys/latest:_overtaken": Bound(2, 320),  # for each of a round's rows whether it has a log
     "scheduler/relay/keys/neighbours:_read_lane": TWICE,
     "scheduler/relay/keys/neighbours:_walk": Bound(2, 500),  # past all rows of keys that fill a page

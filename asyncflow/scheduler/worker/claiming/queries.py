@@ -140,6 +140,19 @@ def processing(tasks: Table, *, locks: bool) -> Select[Any]:
 
 
 @lru_cache(maxsize=32)
+def held_by_owners(tasks: Table) -> Select[Any]:
+    """Read the claims of ``owners`` on rows of some types in some shards, up to a limit."""
+    t = tasks.c
+    wanted = (
+        t.task_type.in_(bindparam("task_types", expanding=True, type_=String())),
+        t.shard.in_(bindparam("shards", expanding=True, type_=Integer())),
+        t.owner.in_(bindparam("owners", expanding=True, type_=String())),
+    )
+    rows = select(raw_id(t.id), t.claim_token, t.task_type).where(has_status(tasks, Status.PROCESSING), *wanted)
+    return rows.limit(bindparam("limit", type_=Integer()))
+
+
+@lru_cache(maxsize=32)
 def succeed(tasks: Table) -> Update:
     """Mark held rows SUCCESS; order_time becomes the time of settling, by which the cleaner goes."""
     return (

@@ -157,16 +157,23 @@ class QueueSuite:
             2 * number for number in office.done if number != 100
         )
 
-    def test_no_more_are_in_the_queue_and_at_work_than_there_are_credits(self, office: Office) -> None:
+    def test_no_more_are_in_the_queue_and_at_work_than_there_are_credits_whoever_sent_them(
+        self, office: Office
+    ) -> None:
         office.enqueue(office.issue, *range(20, 30))
-        office.schedule()
+        first = office.schedule()
         letters = office.take_by_hand(3)
         assert office.count(Status.PROCESSING) == 3
         office.tell_by_hand(letters[0], "success")
         letters += office.take_by_hand(1)
         assert office.count(Status.PROCESSING) == 3
         assert office.count(Status.SUCCESS) == 1
-        for letter in letters[1:]:
+        assert first.stop()
+        office.schedule()
+        office.tell_by_hand(letters[1], "success")
+        letters += office.take_by_hand(1)
+        assert office.count(Status.PROCESSING) == 3
+        for letter in letters[2:]:
             office.tell_by_hand(letter, "success")
         office.work()
         wait_until(lambda: office.count(Status.SUCCESS) == 10)
