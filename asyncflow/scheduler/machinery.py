@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-from apscheduler.triggers.interval import IntervalTrigger
-
 from asyncflow.errors import IncompatibleVersionError
 from asyncflow.events import StepFailed
 from asyncflow.outbox.transaction.wakeup import place_of
@@ -17,7 +15,7 @@ from asyncflow.scheduler.loops import steps
 from asyncflow.scheduler.loops.loop import Loop
 from asyncflow.scheduler.loops.pulse import Pulse
 from asyncflow.scheduler.loops.steps import Step, Stop
-from asyncflow.scheduler.loops.triggers import trigger_of
+from asyncflow.scheduler.loops.triggers import every, trigger_of
 from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.staff import Staff
 from asyncflow.scheduler.standing import Standing
@@ -124,7 +122,7 @@ class Machinery:
             metronome.add(runner.settings.trigger(), runner.tick)
         for latch in (alarms.handlers, *alarms.dispatchers.values()):
             metronome.add(trigger_of(settings.tick), latch.tick)
-        metronome.add(IntervalTrigger(seconds=settings.cleaning_interval_seconds), alarms.cleaner.tick)
+        metronome.add(every(settings.cleaning_interval_seconds), alarms.cleaner.tick)
         self.pulse.watch(self._revive)
 
     def _end_shares(self, stop: Stop) -> None:

@@ -19,6 +19,7 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from asyncflow.scheduler.loops.threads import Threads
+from asyncflow.scheduler.loops.triggers import MachineTime
 
 # APScheduler tells at INFO of each beat; and its own loggers are the application's, which may use it as well.
 _LOGGER = logging.getLogger("asyncflow.metronome")
@@ -133,4 +134,5 @@ def _scheduler() -> BackgroundScheduler:
         executors={"default": _Beats()},
         logger=_LOGGER,
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        timezone=MachineTime(),  # its own way asks for the zone's name, and raises where there is none
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 from apscheduler.triggers.base import BaseTrigger
@@ -14,6 +14,28 @@ from asyncflow.outbox.cron.due_times import DueTimes
 from asyncflow.outbox.cron.plan import RESOLUTION
 
 LONGEST_SECONDS = 10 * 365 * 86400.0  # of any setting: clocks, dates and waits overflow far beyond it
+
+
+class MachineTime(tzinfo):
+    """Be this machine's local time as its C library has it, whatever TZ says: "CST-8" is no name of a zone."""
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        """Return the offset at a local time."""
+        return None if moment is None else moment.replace(tzinfo=None).astimezone().utcoffset()
+
+    def dst(self, moment: datetime | None) -> None:
+        """Return None: how much of the offset is summer time nobody asks."""
+
+    def tzname(self, moment: datetime | None) -> str:
+        """Return what it is called."""
+        return "this machine's time"
+
+    def fromutc(self, moment: datetime) -> datetime:
+        """Return the local time of a moment: of one that comes twice, the one that is meant."""
+        there = moment.replace(tzinfo=timezone.utc).astimezone()
+        local = there.replace(tzinfo=None)
+        is_second = local.astimezone().utcoffset() != there.utcoffset()
+        return local.replace(tzinfo=self, fold=int(is_second))
 
 
 class CronTrigger(BaseTrigger):  # type: ignore[misc] # APScheduler has no types
@@ -47,4 +69,9 @@ def trigger_of(tick: Any, option: str = "tick", zone: tzinfo | None = None) -> B
             f"{option} is {tick!r}; give seconds from 0.001 to {LONGEST_SECONDS:.0f}, "
             f"or a crontab line such as '*/5 * * * *'"
         )
-    return IntervalTrigger(seconds=tick)
+    return every(tick)
+
+
+def every(seconds: float) -> BaseTrigger:
+    """Return an interval trigger, which needs no time zone of this machine's."""
+    return IntervalTrigger(seconds=seconds, timezone=timezone.utc)

@@ -15,7 +15,7 @@ from asyncflow.outbox.cron.fields import WEEKDAY
 from asyncflow.scheduler.jobs.record import recorded
 from asyncflow.scheduler.jobs.settings import JobSettings
 from asyncflow.scheduler.jobs.sources import options_from_environment
-from asyncflow.scheduler.loops.triggers import trigger_of
+from asyncflow.scheduler.loops.triggers import MachineTime, trigger_of
 
 SUNDAY = datetime(2026, 3, 1)  # midnight, in the metronome's time zone
 NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -104,6 +104,18 @@ def test_a_line_ticks_in_the_metronomes_time_zone_and_no_night_is_left_out() -> 
         "2026-03-30T00:00:00+02:00",
         "2026-03-31T00:00:00+02:00",
     ]
+
+
+@pytest.mark.parametrize("line", ["30 2 * * *", "0 */1 * * *"])
+def test_the_time_of_a_machine_whose_zone_has_no_name_is_that_of_its_clock(line: str, own_time: None) -> None:
+    trigger, berlin = trigger_of(line), ZoneInfo("Europe/Berlin")
+    for month in (3, 10):  # clocks are put forward, and back, in its last week
+        begin = datetime(2026, month, 24, tzinfo=timezone.utc)
+        here = there = begin
+        for _ in range(30):
+            here = trigger.get_next_fire_time(here, here.astimezone(MachineTime()))
+            there = trigger.get_next_fire_time(there, there.astimezone(berlin))
+            assert here.isoformat() == there.isoformat()
 
 
 def test_ticks_go_on_when_the_clock_is_put_back() -> None:

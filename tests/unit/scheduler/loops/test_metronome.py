@@ -10,6 +10,7 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from asyncflow.scheduler.loops.metronome import Metronome
+from asyncflow.scheduler.loops.triggers import trigger_of
 
 LONG = 60.0
 
@@ -146,3 +147,12 @@ def test_what_has_one_interval_is_one_beat_of_many_and_may_come_while_it_beats(m
     other.wait_for(2)
     assert metronome._scheduler is not None
     assert len(metronome._scheduler.get_jobs()) == 2
+
+
+def test_it_beats_on_a_machine_whose_time_zone_has_no_name(own_time: None, metronome: Metronome) -> None:
+    often, by_line = Beats(), Beats()
+    metronome.add(trigger_of(0.01), often)
+    metronome.add(trigger_of("* * * * * *"), by_line)
+    metronome.start()
+    often.wait_for(2)
+    by_line.wait_for(1)
