@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from asyncflow.errors import WrongTargetError
 from asyncflow.outbox.queries import insert_task
-from asyncflow.outbox.transaction.target import bind_of, is_async, sync_session_of
+from asyncflow.outbox.transaction.target import bind_of, is_async, require_untranslated, sync_session_of
 
 
 def reader_of(given: Any, verb: str) -> Session | Connection:
@@ -44,10 +44,13 @@ def reading(reader: Session | Connection, tasks: Table) -> Iterator[Connection]:
     elif reader.in_transaction():
         if reader.autoflush:
             reader.flush()
-        yield reader.connection({"bind": bind_of(reader, insert_task(tasks))})
+        connection = reader.connection({"bind": bind_of(reader, insert_task(tasks))})
+        require_untranslated(connection, tasks)
+        yield connection
         return
     else:
         bind = bind_of(reader, insert_task(tasks))
+    require_untranslated(bind, tasks)
     if isinstance(bind, Engine):
         with bind.connect() as connection:
             yield connection

@@ -86,7 +86,9 @@ def bind_of(session: Session, statement: Insert, mapper: Mapper[Any] | None = No
 
 def require_joining(session: Session, statement: Insert, mapper: Mapper[Any] | None = None) -> None:
     """Raise NotTransactionalError or WrongTargetError unless what joins the session's next flush is kept with it."""
-    require_transactional(bind_of(session, statement, mapper))
+    bind = bind_of(session, statement, mapper)
+    require_transactional(bind)
+    require_untranslated(bind, statement.table)
 
 
 def connection_of(target: Session | Connection, statement: Insert, mapper: Mapper[Any] | None = None) -> Connection:
@@ -115,6 +117,26 @@ def require_transactional(bind: Engine | Connection) -> None:
             "the connection is in AUTOCOMMIT by its driver, which commits each statement whatever SQLAlchemy does; "
             "leave autocommit out of connect_args and of the pool's events (sqlite3: isolation_level=None)"
         )
+
+
+def require_untranslated(bind: Engine | Connection, table: Any) -> None:
+    """Raise WrongTargetError if the bind's schema_translate_map leads the table elsewhere: nobody looks there."""
+    if fault := translation_fault(bind, table):
+        raise WrongTargetError(fault)
+
+
+def translation_fault(bind: Engine | Connection, table: Any) -> str | None:
+    """Return where a schema_translate_map leads the table, with the remedy; None if it stays where it is."""
+    translated = bind.get_execution_options().get("schema_translate_map")
+    if not translated:
+        return None
+    place = translated.get(table.schema, table.schema)
+    if place == table.schema or (table.schema is None and place == bind.dialect.default_schema_name):
+        return None
+    return (
+        f"the schema_translate_map leads the table {table.fullname} to the schema {place!r}, where no scheduler looks; "
+        f"say where the tables are by a schema that the map does not name, such as Outbox(metadata, schema='shop')"
+    )
 
 
 def commits_by_itself(connection: Connection) -> bool:

@@ -17,7 +17,13 @@ from asyncflow.outbox.dedupe import Dedupe, Enqueued
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.tables import WORKER_COLUMNS, Tables
 from asyncflow.outbox.transaction.carrying import require_carried, require_exact
-from asyncflow.outbox.transaction.target import Caller, connection_of, require_joining, require_transactional
+from asyncflow.outbox.transaction.target import (
+    Caller,
+    connection_of,
+    require_joining,
+    require_transactional,
+    require_untranslated,
+)
 from asyncflow.outbox.transaction.wakeup import Bell
 from asyncflow.outbox.unique.keys import Keys
 from asyncflow.outbox.unique.unique_keys import UniqueKeys
@@ -80,6 +86,7 @@ class Writer:
                 "awaits: await outbox.enqueue_async(session, ..., idempotency_key=...), or publish_async"
             )
         connection = connection_of(caller.target, queries.insert_task(self._tables.tasks), self._row_class.__mapper__)
+        require_untranslated(connection, self._tables.tasks)
         require_carried(connection, self._written, rows)
         found = {row["id"]: Enqueued(row["id"], True) for row in rows}
         for known, of_rows in ((self._dedupe, keys.idempotency), (self._unique, keys.unique)):
@@ -96,6 +103,7 @@ class Writer:
             target.add_all([self._row_class(row) for row in rows])
             return
         connection = connection_of(target, statement, mapper)
+        require_untranslated(connection, self._tables.tasks)
         require_carried(connection, self._written, rows)
         if self._is_ordered(rows[0]["task_type"]):
             turn = turns.draw(connection, self._tables.turns)
@@ -141,9 +149,10 @@ def _map_rows(written: tuple[Table, ...]) -> type[Any]:
     # Without the columns of the workers: the ORM would write a NULL for each that is mapped.
     registry().map_imperatively(TaskRow, written[0], eager_defaults=False, exclude_properties=WORKER_COLUMNS)
 
-    # A session can choose its isolation level after publish(), with the first statement.
+    # A session can choose its isolation level, and a tenant's schema, after publish(), with the first statement.
     def require(_: Any, connection: Connection, row: Any) -> None:
         require_transactional(connection)
+        require_untranslated(connection, written[0])
         require_carried(connection, written, (row.__dict__,))
 
     event.listen(TaskRow, "before_insert", require)

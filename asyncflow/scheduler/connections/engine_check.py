@@ -13,7 +13,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.lines.connecting import connected
 from asyncflow.outbox.transaction.carrying import require_every_text
-from asyncflow.outbox.transaction.target import require_transactional
+from asyncflow.outbox.transaction.target import require_transactional, translation_fault
 from asyncflow.text import shown
 
 _sound: WeakSet[Engine] = WeakSet()
@@ -34,10 +34,12 @@ def require_sync(engine: Any) -> None:
 def require_engine(engine: Engine, outbox: Outbox) -> None:
     """Raise what is wrong with the engine, its server's settings or the tables that exist there, with the remedy.
 
-    OptionError for a pool or a database in memory, NotTransactionalError, CharacterSetError, UnsupportedDatabaseError,
-    ConnectionSilentError.
+    OptionError for a pool, a schema_translate_map or a database in memory, NotTransactionalError, CharacterSetError,
+    UnsupportedDatabaseError, ConnectionSilentError.
     """
     require_connections_of_its_own(engine)
+    if elsewhere := translation_fault(engine, outbox.tasks):
+        raise OptionError(elsewhere)
     dialect = dialect_of(engine.dialect.name)
     with connected(engine) as connection:
         if fault := dialect.server_fault(connection, outbox.max_message_bytes):

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.status import Status
+from asyncflow.outbox.transaction.target import require_untranslated
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.connections.caution import Caution
 from asyncflow.scheduler.connections.database import Database
@@ -129,7 +130,8 @@ class Claims:
                 raise claim_lost(claim.task.id)
 
     def settle_in(self, connection: Connection, claim: Claim) -> None:
-        """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError."""
+        """Mark the task SUCCESS in the handler's own transaction; raises ClaimLostError or WrongTargetError."""
+        require_untranslated(connection, self._tasks)
         if self._write_all(connection, SUCCEEDED, [claim]) != 1:
             raise claim_lost(claim.task.id)
         self._forget_contexts(connection, [claim])

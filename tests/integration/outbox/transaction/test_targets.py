@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from asyncflow import Message, Outbox
-from asyncflow.errors import NotTransactionalError, WrongTargetError
+from asyncflow import Message, Outbox, Scheduler
+from asyncflow.errors import NotTransactionalError, OptionError, WrongTargetError
+from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application
 
 ONE = [Message(1)]
@@ -129,3 +130,38 @@ def test_an_inbox_in_autocommit_is_refused(application: Application) -> None:
         application.inbox.process_once(session, "m1", consumer="points")
     engine.dispose()
     assert application.rows(application.inbox.entries.select()) == []
+
+
+TENANT: Any = {"schema_translate_map": {None: "tenant", "other": "tenant"}}
+
+
+@publishing
+def test_a_map_that_leads_the_tables_to_another_schema_is_refused(
+    sqlite_application: Application, publish: Publish
+) -> None:
+    application, engine = sqlite_application, sqlite_application.engine.execution_options(**TENANT)
+    with engine.connect() as connection, Session(engine) as session, application.session() as chooses_late:
+        for target in (connection, session):
+            with pytest.raises(WrongTargetError, match=r"leads the table asyncflow_task to the schema 'tenant', where"):
+                publish(application.outbox, target)
+        chooses_late.connection(execution_options=TENANT)
+        with pytest.raises(WrongTargetError, match="Outbox"):
+            _publish_and_commit(publish, application.outbox, chooses_late)
+        with pytest.raises(WrongTargetError, match="leads the table"):
+            application.outbox.find(session)
+    with pytest.raises(OptionError, match="leads the table"):
+        Scheduler(engine, application.outbox, {"kafka": MemoryPublisher()}).start()
+    assert application.rows() == []
+
+
+@publishing
+def test_a_map_that_leaves_the_tables_where_they_are_is_none(sqlite_application: Application, publish: Publish) -> None:
+    elsewhere: Any = {"schema_translate_map": {"tenant": "tenant_1", None: "main"}}  # SQLite's own name of None
+    with Session(sqlite_application.engine.execution_options(**elsewhere)) as session, session.begin():
+        publish(sqlite_application.outbox, session)
+    assert sqlite_application.rows()
+
+
+def _publish_and_commit(publish: Publish, outbox: Outbox, session: Session) -> None:
+    publish(outbox, session)
+    session.commit()
