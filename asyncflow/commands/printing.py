@@ -15,12 +15,19 @@ def tell(text: str, file: TextIO | None = None) -> None:
 
     On a terminal words of state have colours, if the extra for it is installed.
     """
-    file, lines = file or sys.stdout, list(map(printable, text.split("\n")))
+    file = file or sys.stdout
+    lines = [_taken(printable(line), file) for line in text.split("\n")]
     console = console_of(file)
     if console is None:
         print("\n".join(lines), file=file)
     else:
         print_coloured(lines, console)
+
+
+def _taken(line: str, file: TextIO) -> str:
+    """Escape what the file's encoding does not have, as that of a terminal that is set to Latin-1."""
+    encoding = file.encoding or "utf-8"  # a test's stream has none
+    return line if line.isascii() else line.encode(encoding, errors="backslashreplace").decode(encoding)
 
 
 class PlainFormatter(logging.Formatter):

@@ -129,6 +129,7 @@ class TaskFunction(StandsForHandler, Generic[FullP, P, R]):
     """
 
     __name__: str  # the handler's, as all that functools.update_wrapper copies
+    __qualname__: str
 
     def __init__(self, task_type: str, handler: Callable[..., R], outbox: Enqueues) -> None:
         functools.update_wrapper(self, handler)
@@ -139,6 +140,10 @@ class TaskFunction(StandsForHandler, Generic[FullP, P, R]):
 
     def __repr__(self) -> str:
         return f"<task {self.task_type!r}: {self.handler!r}>"
+
+    def __reduce__(self) -> str:
+        """Be pickled by name, as functions are: for a pool of processes, and for copies."""
+        return self.__qualname__
 
     if not TYPE_CHECKING:  # where everything would be an attribute
 

@@ -10,7 +10,7 @@ from asyncflow.integrations.notices.chats import DingTalk, Slack, WeCom
 from asyncflow.integrations.notices.email import Email
 from asyncflow.integrations.notices.webhook import Webhook
 from asyncflow.scheduler.notices import Channel
-from asyncflow.text import shown
+from asyncflow.text import a_type_of, shown
 
 _MAIL = {"smtp": ("none", 25), "smtp+starttls": ("starttls", 587), "smtps": ("tls", 465)}
 FORMS = (
@@ -24,6 +24,8 @@ def channel_at(url: str, secret: str | None = None) -> Channel:
 
     Raises OptionError, which does not show what may be a secret.
     """
+    if not isinstance(url, str):
+        raise OptionError(f"the URL of a notice is {a_type_of(url)}; give {FORMS}")
     kind, _, rest = url.partition("+") if url.partition("://")[0] in _CHATS else ("", "", url)
     if kind == "slack":
         return Slack(rest)

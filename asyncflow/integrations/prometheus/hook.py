@@ -6,7 +6,7 @@ from typing import Any
 
 from asyncflow.conventions.counting import DATABASE, METRICS, SECONDS, CountedMetric, MetricForm, measurements_of
 from asyncflow.events import Event, TasksSettled
-from asyncflow.integrations.prometheus.extras import prometheus_client
+from asyncflow.integrations.prometheus.extras import prometheus_client, registering
 from asyncflow.integrations.prometheus.queue_times import QueueTimes
 
 
@@ -15,7 +15,7 @@ class PrometheusHook:
 
     Of a ``registry`` of prometheus_client, by default the process's own; make one hook for each. Given to an outbox as
     well, it counts what is enqueued. ``by_database``: of a scheduler of several databases, each by itself, under the
-    label ``database``. Raises MissingExtraError.
+    label ``database``. Raises MissingExtraError or OptionError.
     """
 
     def __init__(self, registry: Any = None, *, by_database: bool = False) -> None:
@@ -33,7 +33,8 @@ class PrometheusHook:
             given = {"buckets": SECONDS, "registry": its}
             return client.Histogram(f"asyncflow_{name}_seconds", counted.text, labels, **given)
 
-        self._metrics = {name: made(name, counted) for name, counted in METRICS.items()}
+        with registering("PrometheusHook"):
+            self._metrics = {name: made(name, counted) for name, counted in METRICS.items()}
         self._queue = QueueTimes(("destination", *further))
         its.register(self._queue)
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from asyncflow.conventions.measuring import BUCKETS, LABELS, METRICS, MeasuresMessaging, Metric
-from asyncflow.integrations.prometheus.extras import prometheus_client
+from asyncflow.integrations.prometheus.extras import prometheus_client, registering
 
 
 class PrometheusMessaging(MeasuresMessaging):
     """Be a hook of an outbox: ``Outbox(metadata, hooks=[PrometheusMessaging()])``: four metrics.
 
-    Of a ``registry`` of prometheus_client, by default the process's own; make one for each. Raises MissingExtraError.
+    Of a ``registry`` of prometheus_client, by default the process's own; make one for each. Raises
+    MissingExtraError or OptionError.
     """
 
     def __init__(self, registry: Any = None) -> None:
@@ -26,7 +27,8 @@ class PrometheusMessaging(MeasuresMessaging):
                 return client.Histogram(f"{name}_seconds", metric.text, labels, buckets=BUCKETS, registry=registry)
             return client.Counter(name, metric.text, labels, registry=registry)
 
-        self._metrics = {metric: made(metric) for metric in METRICS}
+        with registering("PrometheusMessaging"):
+            self._metrics = {metric: made(metric) for metric in METRICS}
 
     def take(self, metric: Metric, amount: float, attributes: Mapping[str, str]) -> None:
         """Keep one measurement."""

@@ -11,17 +11,19 @@ from asyncflow.integrations.prometheus.extras import prometheus_client
 from asyncflow.integrations.prometheus.gauges import OutboxCollector
 from asyncflow.integrations.prometheus.hook import PrometheusHook
 from asyncflow.integrations.prometheus.messaging import PrometheusMessaging
-from asyncflow.scheduler import Scheduler
+from asyncflow.scheduler import AsyncScheduler, Scheduler
 
 
 class MetricsServer:
     """Serve the metrics of one scheduler over HTTP at ``/metrics``, from its making to ``close``.
 
     ``messaging``: with the four metrics of OpenTelemetry's conventions, measured around deliveries and attempts.
-    Raises MissingExtraError, or OptionError for an address that cannot be had.
+    Raises MissingExtraError, or OptionError for an address that cannot be had, and for an AsyncScheduler.
     """
 
     def __init__(self, scheduler: Scheduler, port: int, host: str = "127.0.0.1", *, messaging: bool = False) -> None:
+        if isinstance(scheduler, AsyncScheduler):
+            raise OptionError("scheduler is an AsyncScheduler; give its .scheduler")
         client = prometheus_client()
         registry = client.CollectorRegistry()
         several = bool(scheduler.databases)

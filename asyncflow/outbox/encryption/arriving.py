@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from asyncflow.errors import PayloadAlteredError
+from asyncflow.errors import OptionError, PayloadAlteredError
 from asyncflow.outbox.encryption.hook import EncryptedPayload, PayloadFacts
 from asyncflow.outbox.task import ALGORITHM, KEY_ID
+from asyncflow.text import a_type_of
 
 _ID, _TYPE = "message-id", "message-type"
 
@@ -34,8 +35,10 @@ def decrypt_message(
     """Return a message that came from a broker in the clear; one that is not encrypted as it is.
 
     ``headers`` are those of the record by name, ``key`` is its key. Raises EncryptionError: KeyGoneError without its
-    key, PayloadAlteredError where headers, key or value are not those that were sent.
+    key, PayloadAlteredError where headers, key or value are not those that were sent. And OptionError.
     """
+    if not isinstance(headers, Mapping):
+        raise OptionError(f"headers is {a_type_of(headers)}; give them by name, as dict(record.headers or ())")
     given = {name: one.encode() if isinstance(one, str) else bytes(one) for name, one in headers.items()}
     if ALGORITHM not in given:
         return ArrivedMessage(value, given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ def engines_from_toml(path: str | Path, **options: Any) -> dict[str, Engine]:
 
 def urls_from_toml(path: str | Path, environment: Mapping[str, str] = os.environ) -> dict[str, URL]:
     """Return the URLs by the names of their databases; raises OptionError, which shows no URL."""
+    if not isinstance(path, (str, PathLike)):
+        raise OptionError(f"path is {shown(path)}; give the path of a TOML file")
     try:
         with open(path, "rb") as file:
             content = tomllib.load(file)

@@ -18,6 +18,7 @@ from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.scheduler.configuration import queries
 from asyncflow.scheduler.configuration.type_config import OPTIONS, TypeConfig, refuse_unknown_options
 from asyncflow.scheduler.connections.again import run_briefly
+from asyncflow.scheduler.connections.engine_check import require_place
 from asyncflow.text import require_text
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class Configurations:
     """
 
     def __init__(self, engine: Engine, outbox: Outbox, *, beside: Callable[[Connection], None] | None = None) -> None:
+        require_place(engine, outbox)
         self._engine = engine
         self._beside = beside or _nothing
         self._outbox = outbox

@@ -31,6 +31,18 @@ def require_sync(engine: Any) -> None:
     raise OptionError(f"engine is {shown(engine)}; give an Engine, from create_engine()")
 
 
+def require_place(engine: Any, outbox: Any) -> None:
+    """Raise OptionError unless they are what an operator's tool works on: a synchronous engine, and an Outbox."""
+    if type(engine).__name__ == "AsyncEngine":
+        raise OptionError(
+            "engine is an AsyncEngine, and these statements block; give a synchronous one (create_engine) on the same "
+            "database, and call from a thread"
+        )
+    require_sync(engine)
+    if not isinstance(outbox, Outbox):
+        raise OptionError(f"outbox is {shown(outbox)}; give the Outbox, as in (engine, outbox)")
+
+
 def require_engine(engine: Engine, outbox: Outbox) -> None:
     """Raise what is wrong with the engine, its server's settings or the tables that exist there, with the remedy.
 

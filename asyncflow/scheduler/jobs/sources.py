@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
@@ -24,6 +25,8 @@ _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 def options_from_toml(path: str | Path) -> dict[str, dict[str, Any]]:
     """Return the options of each table ``[jobs.NAME]`` of a file; raises OptionError or UnknownOptionError."""
+    if not isinstance(path, (str, PathLike)):
+        raise OptionError(f"path is {shown(path)}; give the path of a TOML file")
     try:
         with open(path, "rb") as file:
             content = tomllib.load(file)

@@ -20,6 +20,7 @@ from asyncflow.outbox.options import require_whole
 from asyncflow.outbox.queries import insert_absent
 from asyncflow.outbox.tables import ACTOR_LENGTH, REASON_LENGTH
 from asyncflow.scheduler.connections.again import run_briefly
+from asyncflow.scheduler.connections.engine_check import require_place
 from asyncflow.scheduler.operator import queries
 from asyncflow.text import require_text
 
@@ -120,6 +121,7 @@ class Audit:
     """Read the audit; any thread may call."""
 
     def __init__(self, engine: Engine, outbox: Outbox) -> None:
+        require_place(engine, outbox)
         self._engine = engine
         self._entries = outbox.audit_entries
 

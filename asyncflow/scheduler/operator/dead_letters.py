@@ -24,6 +24,7 @@ from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.cluster.ownership import OUTBOX_JOB
 from asyncflow.scheduler.connections.again import run_briefly
+from asyncflow.scheduler.connections.engine_check import require_place
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.audit import MOST_READ, Act
 from asyncflow.scheduler.operator.changing.batches import Batches, Changed
@@ -58,6 +59,7 @@ class DeadLetters:
     """
 
     def __init__(self, engine: Engine, outbox: Outbox, *, hooks: Iterable[Hook] = ()) -> None:
+        require_place(engine, outbox)
         self._engine = engine
         self._outbox = outbox
         self._tasks = outbox.tasks

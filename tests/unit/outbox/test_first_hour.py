@@ -7,13 +7,21 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import MetaData, create_engine, func, select
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
-from asyncflow import Outbox, Scheduler
+from asyncflow import AsyncScheduler, Outbox, Scheduler
 from asyncflow.errors import AsyncflowError
+from asyncflow.integrations.dashboard import UsersFile
+from asyncflow.integrations.encryption import decrypt_message
+from asyncflow.integrations.flowsvr import Tokens
 from asyncflow.integrations.kafka import KafkaPublisher
+from asyncflow.integrations.notices import channel_at
+from asyncflow.integrations.prometheus import MetricsServer, PrometheusHook
 from asyncflow.integrations.zookeeper import ZooKeeper
+from asyncflow.scheduler import DeadLetters, engines_from_toml
 
 engine = create_engine("sqlite://")
 metadata = MetaData()
@@ -31,6 +39,14 @@ loose_pay: Any = pay
 loose_outbox: Any = Outbox
 loose_scheduler: Any = Scheduler
 loose_kafka: Any = KafkaPublisher
+loose_letters: Any = DeadLetters
+loose_tokens: Any = Tokens
+loose_users: Any = UsersFile
+loose_engines: Any = engines_from_toml
+loose_channel: Any = channel_at
+loose_decrypt: Any = decrypt_message
+loose_metrics: Any = MetricsServer
+registry = CollectorRegistry()
 
 
 class Base(DeclarativeBase):
@@ -101,6 +117,25 @@ MISTAKES: dict[str, tuple[Callable[[Session], object], str]] = {
     ),
     "no address of Kafka": (lambda _: loose_kafka(None), "bootstrap_servers is a NoneType; give host:port"),
     "a URL for Kafka": (lambda _: loose_kafka("kafka://localhost:9092"), "'kafka' is no protocol of Kafka's; give"),
+    "an outbox for an engine": (lambda _: loose_letters(outbox, engine), "engine is <asyncflow"),
+    "no outbox for an operator": (lambda _: loose_letters(engine, metadata), "outbox is MetaData(); give the Outbox"),
+    "an AsyncEngine for an operator": (
+        lambda _: loose_letters(create_async_engine("sqlite+aiosqlite://"), outbox),
+        "engine is an AsyncEngine, and these statements block",
+    ),
+    "a file for tokens": (lambda _: loose_tokens("tokens.toml"), "tokens is a str; give Token.of(...) in a list, or"),
+    "no file of users": (lambda _: loose_users(None), "the users file is None; give the path of a TOML file"),
+    "no file of databases": (lambda _: loose_engines(None), "path is None; give the path of a TOML file"),
+    "no URL of a notice": (lambda _: loose_channel(None), "the URL of a notice is a NoneType; give"),
+    "a list of headers": (lambda _: loose_decrypt(None, b"", []), "headers is a list; give them by name"),
+    "an AsyncScheduler for metrics": (
+        lambda _: loose_metrics(AsyncScheduler(create_async_engine("sqlite+aiosqlite:///a.db"), Outbox(MetaData())), 0),
+        "scheduler is an AsyncScheduler; give its .scheduler",
+    ),
+    "two hooks of one registry": (
+        lambda _: [PrometheusHook(registry) for _ in range(2)],
+        "the registry has the metrics of another PrometheusHook already; share that one",
+    ),
     "a URL for ZooKeeper": (lambda _: ZooKeeper("zk://localhost:2181"), "give text, such as 'zk1:2181"),
 }
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
+import multiprocessing
+import pickle
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,6 +21,18 @@ from asyncflow.outbox.declarations import option_types
 from asyncflow.outbox.options import field_names
 from asyncflow.scheduler.given import SchedulerOptions
 from asyncflow.testing import assert_enqueued, enqueued, task_context
+
+
+@Outbox(MetaData()).task
+def ship(order_id: int) -> str:
+    return f"{order_id} is on its way"
+
+
+def test_it_goes_to_another_process_by_its_name_as_a_function_does() -> None:
+    assert pickle.loads(pickle.dumps(ship)) is ship
+    assert copy.deepcopy([ship]) == [ship]
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(ship, 7).result(60) == "7 is on its way"
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from functools import cache
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,8 @@ class UsersFile:
     """
 
     def __init__(self, path: str | Path) -> None:
+        if not isinstance(path, (str, PathLike)):
+            raise OptionError(f"the users file is {shown(path)}; give the path of a TOML file")
         self._path = Path(path)
         self.leave_to_parent()
         leave_at_fork(self)

@@ -17,6 +17,7 @@ from typing import Any
 
 from asyncflow.errors import OptionError, nearest
 from asyncflow.integrations.flowsvr.door.networks import Network, hosts_of, is_within, networks_of, overlap
+from asyncflow.text import a_type_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -88,6 +89,8 @@ class Tokens:
     _path: str | None = None
 
     def __init__(self, tokens: Iterable[Token], *, demanded: bool = True) -> None:
+        if isinstance(tokens, (str, bytes)) or not isinstance(tokens, Iterable):  # whose value may be a secret
+            raise OptionError(f"tokens is {a_type_of(tokens)}; give Token.of(...) in a list, or Tokens.from_file(path)")
         self._tokens = tuple(tokens)
         self.demanded = demanded
         if demanded and not self._tokens:

@@ -52,6 +52,16 @@ def test_without_a_terminal_or_without_the_extra_it_is_plain(
     assert stream.getvalue() == PLAIN
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "gbk", "cp1252"])
+def test_what_the_encoding_of_the_terminal_has_not_is_escaped(encoding: str) -> None:
+    told = io.BytesIO()
+    tell("über 北京 😀", stream := io.TextIOWrapper(told, encoding=encoding))
+    stream.flush()
+    expected = "über 北京 😀".encode(encoding, errors="backslashreplace") + b"\n"
+    assert told.getvalue() == expected
+    assert b"\\U0001f600" in expected
+
+
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
 def test_who_wants_no_colours_gets_none(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
