@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
-from asyncflow.errors import OptionError
+from asyncflow.errors import EventLoopError, OptionError
 from asyncflow.events import Hook
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.routing.databases import named
@@ -80,7 +80,7 @@ class AsyncScheduler:
     async def start(self) -> None:
         """Do what ``Scheduler.start`` does; coroutine handlers run on the loop that runs now.
 
-        Raises what that raises, or EventLoopError if another loop uses the engine.
+        Raises what that raises, or EventLoopError if another loop uses the engine, or none of asyncio's runs here.
         """
         self._come_home()
         await aside(self.scheduler.start)
@@ -102,6 +102,7 @@ class AsyncScheduler:
         return self.scheduler.counters(database)
 
     async def __aenter__(self) -> AsyncScheduler:
+        self._come_home()
         try:
             await self.start()
         except BaseException:
@@ -122,7 +123,12 @@ class AsyncScheduler:
                 engine.dispose()
 
     def _come_home(self) -> None:
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError as error:  # trio has a loop of its own
+            raise EventLoopError(
+                "no event loop of asyncio runs here; start an AsyncScheduler on one, or run a Scheduler on a thread"
+            ) from error
         for engine in self._engines.values():
             engine_loops.require_loop(engine.sync_engine.pool, loop)
         self._loop.use(loop)

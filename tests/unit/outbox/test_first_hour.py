@@ -39,6 +39,7 @@ loose_pay: Any = pay
 loose_outbox: Any = Outbox
 loose_scheduler: Any = Scheduler
 loose_kafka: Any = KafkaPublisher
+loose_async: Any = AsyncScheduler
 loose_letters: Any = DeadLetters
 loose_tokens: Any = Tokens
 loose_users: Any = UsersFile
@@ -131,6 +132,12 @@ MISTAKES: dict[str, tuple[Callable[[Session], object], str]] = {
     "an AsyncScheduler for metrics": (
         lambda _: loose_metrics(AsyncScheduler(create_async_engine("sqlite+aiosqlite:///a.db"), Outbox(MetaData())), 0),
         "scheduler is an AsyncScheduler; give its .scheduler",
+    ),
+    "an AsyncScheduler without asyncio": (
+        lambda _: (
+            loose_async(create_async_engine("sqlite+aiosqlite:///a.db"), Outbox(MetaData())).__aenter__().send(None)
+        ),
+        "no event loop of asyncio runs here; start an AsyncScheduler on one, or run a Scheduler on a thread",
     ),
     "two hooks of one registry": (
         lambda _: [PrometheusHook(registry) for _ in range(2)],
