@@ -39,6 +39,7 @@ class RoundSize:
 
     _FIRST = 100
     _REFUSED = 100  # a refused row takes as long as ten others, and all others wait for the round
+    _FEW = 10  # refused: they tell nothing of those to come
     _MOST_LANES = 16 * MOST_PAGES
 
     def __init__(self, most_rows: int, most_bytes: int) -> None:
@@ -57,9 +58,9 @@ class RoundSize:
 
     def observe_outcomes(self, outcomes: Sequence[Outcome | None]) -> None:
         """Take in what became of a round: the next one has no more rows than let about a hundred be refused."""
-        if len(outcomes) > self._REFUSED and outcomes.count(SENT) < len(outcomes) - self._REFUSED:
+        if outcomes.count(SENT) <= len(outcomes) - self._FEW:
             refused = sum(isinstance(outcome, Retry) for outcome in outcomes)
-            if refused > self._REFUSED:
+            if refused >= self._FEW:
                 self.rows = max(1, min(self.rows, len(outcomes) * self._REFUSED // refused))
 
     def observe_round(self, found: Round, filled: Filled | None) -> int:

@@ -14,7 +14,7 @@ from tests.integration.scheduler.writing import publish_many
 from tests.support.application import Application
 
 CROWD, HEALTHY = 1000, 10
-_MOST_OF_A_ROUND = 200  # about a hundred; of the first ones as many as a round grows by
+_MOST_OF_A_ROUND = 400  # twice a hundred, as a round may grow; and as many of the newest rows
 _TRIES = 4
 
 
