@@ -46,6 +46,7 @@ class Handles(Protocol):
 class Around(list[AroundFactory]):
     """Hold what stands around each attempt, the outermost first; one for all types of an outbox.
 
+    Who adds or takes out does so on one thread at a time.
     Raises OptionError for what makes no context manager.
     """
 
