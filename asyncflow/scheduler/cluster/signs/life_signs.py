@@ -81,11 +81,12 @@ class LifeSigns:
         """Return who of these had a sign here, and neither it nor the database shows that they live.
 
         The database shows it of who has renewed something within a session. Leases are renewed more rarely than that
-        where they are long, so a sign that has changed shows it as well. A board that is away has told what it has.
+        where they are long, so a sign that has changed shows it as well. What a board told that is away by now holds
+        of those who have renewed nothing since.
         """
         with self._looking:
-            unproven, seconds = self._watch.unproven(job), self._session.seconds
-            return frozenset(name for name in unproven if unheard_seconds.get(name, 0.0) > seconds)
+            seconds = max(self._session.seconds, self._clock() - self._watch.answered_at)
+            return frozenset(name for name in self._watch.unproven(job) if unheard_seconds.get(name, 0.0) > seconds)
 
     def promise(self, held: Mapping[str, HeldItems]) -> None:
         """Tell from now on that this is held in these jobs; no board that is away, nor while a promise is overdue."""

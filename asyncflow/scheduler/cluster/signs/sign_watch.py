@@ -31,7 +31,7 @@ class SignWatch:
 
     def __init__(self, session: SignSession) -> None:
         self._session = session
-        self._answered_at = float("-inf")
+        self.answered_at = float("-inf")
         self._seen: dict[tuple[str, str], _Timed] = {}
         self._latest = float("-inf")  # of those whose text is no older, nobody is silent
 
@@ -43,9 +43,9 @@ class SignWatch:
         A text counts from when its first answer had come to when the last was asked for. Whoever saw nothing for half
         a session gives everybody a whole one anew: the board may have been away for them, too.
         """
-        if asked_at - self._answered_at > self._session.seconds * _PART_UNSEEN:
+        if asked_at - self.answered_at > self._session.seconds * _PART_UNSEEN:
             self._seen = {}
-        self._answered_at = answered_at
+        self.answered_at = answered_at
         self._seen = {
             (job, name): self._look(job, name, text, answered_at)
             for job, texts in signs.items()

@@ -122,6 +122,9 @@ def test_whose_only_sign_may_be_a_dead_ones_is_doubted_until_another_is_seen_or_
     wall.fault = RegistryAwayError("away")
     b.look()
     assert b.doubtful(JOB, unheard) == {"a"}  # as it was when the board answered last
+    wall.now += 100.0
+    assert b.doubtful(JOB, {"a": 100.5}) == {"a"}
+    assert b.doubtful(JOB, {"a": 99.5}) == frozenset()  # it has renewed since
 
 
 def test_what_is_told_is_worked_on_for_two_thirds_of_a_session_after_the_last_answer(wall: Wall) -> None:
