@@ -26,7 +26,6 @@ ANY_WILL_DO = {
     "asyncflow.scheduler.worker.claiming.queries.held_by_owners": "each takes a credit, and no more than there are",
     "asyncflow.scheduler.worker.rescuing.queries.held_by": "read again until there are none",
     "asyncflow.scheduler.worker.rescuing.queries.ahead": "read again until there are none",
-    "asyncflow.scheduler.worker.claiming.queries.held_by_owners": "how many there are, up to all credits",
 }
 ORDERED_ELSEWHERE = {"asyncflow.scheduler.heads.queries._some_heads": "the dialect's heads come in order"}
 
