@@ -56,12 +56,17 @@ class RoundSize:
         if filled is not None:
             self._observe_pages(rows, filled)
 
-    def observe_outcomes(self, outcomes: Sequence[Outcome | None]) -> None:
-        """Take in what became of a round: the next one has no more rows than let about a hundred be refused."""
+    def observe_outcomes(self, outcomes: Sequence[Outcome | None]) -> bool:
+        """Take in what became of a round: the next one has no more rows than let about a hundred be refused.
+
+        Return whether it may be smaller for that than what is due.
+        """
         if outcomes.count(SENT) <= len(outcomes) - self._FEW:
             refused = sum(isinstance(outcome, Retry) for outcome in outcomes)
             if refused >= self._FEW:
                 self.rows = max(1, min(self.rows, len(outcomes) * self._REFUSED // refused))
+                return True
+        return False
 
     def observe_round(self, found: Round, filled: Filled | None) -> int:
         """Take in a round, and how far its pages were filled if that tells of others; return how many rows it holds."""
