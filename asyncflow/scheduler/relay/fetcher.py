@@ -97,10 +97,6 @@ class Fetcher:
 
     def observe(self, found: Round, outcomes: Sequence[Outcome | None], seconds_a_wave: float | None) -> None:
         """Take in what became of a round's tasks, and how long a wave after the first took, if there was one."""
-        if self._size.observe_outcomes(outcomes) and self._recent.is_whole:
-            # A small round is full, and no sign of a backlog: who came meanwhile is looked for at once.
-            self._streams = False
-            self._recent.forget()
         if self._types.ordered:
             self._keys.observe(found, outcomes, seconds_a_wave)
 

@@ -15,7 +15,7 @@ from asyncflow.scheduler.heads.queries import MOST_PAGES, Lane
 from asyncflow.scheduler.heads.waits import DueMoments
 from asyncflow.scheduler.loops.pause import LONG_SECONDS
 from asyncflow.scheduler.publishing.order import Key, is_written
-from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Retry
+from asyncflow.scheduler.publishing.publisher import Outcome
 from asyncflow.scheduler.relay.keys.parking_change import KeyPage, Surplus
 
 KeyInShard = tuple[str, int, "str | None"]
@@ -38,8 +38,6 @@ class RoundSize:
     """
 
     _FIRST = 100
-    _REFUSED = 100  # a refused row takes as long as ten others, and all others wait for the round
-    _FEW = 10  # refused: they tell nothing of those to come
     _MOST_LANES = 16 * MOST_PAGES
 
     def __init__(self, most_rows: int, most_bytes: int) -> None:
@@ -55,18 +53,6 @@ class RoundSize:
             self.rows = max(1, min(self.rows * 2, fitting, self._most_rows))
         if filled is not None:
             self._observe_pages(rows, filled)
-
-    def observe_outcomes(self, outcomes: Sequence[Outcome | None]) -> bool:
-        """Take in what became of a round: the next one has no more rows than let about a hundred be refused.
-
-        Return whether it may be smaller for that than what is due.
-        """
-        if outcomes.count(SENT) <= len(outcomes) - self._FEW:
-            refused = sum(isinstance(outcome, Retry) for outcome in outcomes)
-            if refused >= self._FEW:
-                self.rows = max(1, min(self.rows, len(outcomes) * self._REFUSED // refused))
-                return True
-        return False
 
     def observe_round(self, found: Round, filled: Filled | None) -> int:
         """Take in a round, and how far its pages were filled if that tells of others; return how many rows it holds."""

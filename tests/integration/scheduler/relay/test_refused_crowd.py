@@ -1,59 +1,37 @@
-"""A crowd that is refused again and again fills no round, and has its turns all the same."""
+"""A crowd that is refused at once is not due again at one moment."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Sequence
 
-from asyncflow import Message
-from asyncflow.scheduler import SENT, Outcome, Record, Retry
+from sqlalchemy import select
+
+from asyncflow.outbox.clock import seconds_until
+from asyncflow.scheduler import Retry
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.writing import publish_many
 from tests.support.application import Application
 
-CROWD, HEALTHY = 1000, 10
-_MOST_OF_A_ROUND = 400  # twice a hundred, as a round may grow; and as many of the newest rows
-_TRIES = 4
+CROWD = 1000
+_SECONDS = 3600.0
+_PASSED = 600.0  # at most, while the test runs
+_PIECE = 150  # rows of a round of a thousand; two rounds may have a moment in common
 
 
-class Refusing(MemoryPublisher):
-    """Refuse all with a key, and count how often each was refused, and how many of each batch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tries: Counter[bytes] = Counter()
-        self.refused: list[int] = []
-
-    def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
-        super().publish([record for record in batch if record.key is None])
-        keys = [record.key for record in batch if record.key is not None]
-        self.tries.update(keys)
-        self.refused.append(len(keys))
-        return [SENT if record.key is None else Retry("busy") for record in batch]
-
-
-def test_of_a_crowd_that_is_refused_a_round_has_a_part_and_each_has_its_turns(
+def test_a_crowd_that_is_refused_is_due_again_in_pieces_none_early_and_none_late(
     application: Application, schedule: Schedule
 ) -> None:
-    application.outbox.message(
-        "moved", max_retries=10_000, retry_interval_seconds=0.05, max_retry_interval_seconds=0.05
-    )
-    with application.session() as session, session.begin():
-        application.outbox.publish_many(session, "moved", [Message(1, key=str(number)) for number in range(CROWD)])
-    publisher = Refusing()
-    scheduler = schedule(publisher)
-    scheduler.ownership.acquire()
-    committed, deadline = 0, time.monotonic() + 120
-
-    def are_tried() -> bool:
-        return len(publisher.tries) == CROWD and min(publisher.tries.values()) >= _TRIES
-
-    while not are_tried() or len(publisher.records) < HEALTHY:
-        assert time.monotonic() < deadline, "some have no turn"
-        time.sleep(min(0.01, scheduler.relays[0].step()))
-        if committed < HEALTHY and len(publisher.records) == committed:
-            publish_many(application, 1, "moved" if committed % 2 else "user.registered")
-            committed += 1
-    assert max(publisher.refused) <= _MOST_OF_A_ROUND
+    application.outbox.message("moved", retry_interval_seconds=_SECONDS, max_retry_interval_seconds=_SECONDS)
+    publish_many(application, CROWD, "moved")
+    publisher = MemoryPublisher(lambda _: Retry("busy"))
+    schedule(publisher).drain()
+    assert len(publisher.records) == CROWD
+    t = application.outbox.tasks.c
+    rows = application.rows(select(t.order_time, seconds_until(t.order_time), t.retry_count))
+    assert {row[2] for row in rows} == {1}
+    moments = Counter(row[0] for row in rows)
+    assert max(moments.values()) <= _PIECE
+    waits = [float(row[1]) for row in rows]
+    assert min(waits) > _SECONDS - _PASSED
+    assert max(waits) <= _SECONDS * 1.5

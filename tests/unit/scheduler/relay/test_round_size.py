@@ -6,7 +6,6 @@ from math import sqrt
 
 import pytest
 
-from asyncflow.scheduler import SENT, Retry, Unavailable
 from asyncflow.scheduler.relay.round import Filled, RoundSize
 
 ROWS = 2000
@@ -72,31 +71,3 @@ def test_rounds_of_too_many_lanes_are_soon_followed_by_those_of_as_many_as_fill_
     for _ in range(2):  # half as many a round at most
         lanes.round()
     assert 0.98 * ROWS <= lanes.size.lanes * each <= 1.05 * ROWS
-
-
-def test_rounds_of_which_most_is_refused_are_short_until_the_destination_takes_them() -> None:
-    size = RoundSize(ROWS, 10**9)
-    size.rows = ROWS
-    for _ in range(5):
-        size.observe(size.rows, size.rows)
-        size.observe_outcomes([Retry("busy")] * size.rows)
-        assert size.rows == 100
-    for rows in (200, 400, 800, 1600, ROWS):
-        size.observe(size.rows, size.rows)
-        size.observe_outcomes([SENT] * size.rows)
-        assert size.rows == rows
-
-
-@pytest.mark.parametrize(("refused", "rows"), [(9, ROWS), (100, ROWS), (200, 1000), (1000, 200)])
-def test_a_few_that_are_refused_shorten_no_round(refused: int, rows: int) -> None:
-    size = RoundSize(ROWS, 10**9)
-    size.rows = ROWS
-    size.observe_outcomes([*[Retry("busy")] * refused, *[SENT] * (ROWS - refused)])
-    assert size.rows == rows
-
-
-def test_what_is_unavailable_shortens_no_round() -> None:
-    size = RoundSize(ROWS, 10**9)
-    size.rows = ROWS
-    size.observe_outcomes([Unavailable("away")] * ROWS)
-    assert size.rows == ROWS
