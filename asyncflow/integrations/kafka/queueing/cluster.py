@@ -86,6 +86,8 @@ class QueueCluster:
             "bootstrap.servers": self.servers,
             "client.id": self.settings.client_id,
             "reconnect.backoff.max.ms": 1000,
+            # A topic that the brokers made for who looks or writes after its deletion would keep the senders' times.
+            "allow.auto.create.topics": False,
             **security(self.settings),
             **self.options,
         }
