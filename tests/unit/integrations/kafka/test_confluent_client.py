@@ -49,9 +49,6 @@ class Given:
 
     def headers(self) -> None: ...
 
-    def timestamp(self) -> tuple[int, int]:
-        return 1, 1_700_000_000_000
-
 
 def test_an_error_within_a_batch_loses_none_of_its_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     error = Fatal()
