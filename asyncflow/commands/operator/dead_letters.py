@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Engine
 
 from asyncflow.commands.database import add_database_options, database_of, database_with_type
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.actor import add_actor_options, user
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
-from asyncflow.commands.terminal.columns import paragraph, table, width_of_tables
+from asyncflow.commands.terminal.columns import width_of_tables
+from asyncflow.commands.terminal.letters import render, render_groups, render_state
 from asyncflow.commands.terminal.progress import progress
 from asyncflow.errors import OptionError
 from asyncflow.events import Event, TasksChanged
-from asyncflow.outbox import Status
+from asyncflow.outbox import Outbox, Status
 from asyncflow.outbox.options import require_number
 from asyncflow.scheduler import DeadLetters, Selection
-from asyncflow.scheduler.diagnosis.letters import LetterGroup, letter_groups
-from asyncflow.scheduler.operator.by_hand.notes import Note, Notes
+from asyncflow.scheduler.diagnosis.letter_board import letters_of_group
+from asyncflow.scheduler.diagnosis.letters import MOST_LETTERS, letter_groups
+from asyncflow.scheduler.operator.by_hand.notes import Notes
 from asyncflow.scheduler.operator.changing.batches import Changed
 from asyncflow.scheduler.operator.dead_letters import DeadLetterPage
-from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState
-from asyncflow.text import printable
+from asyncflow.text import shown
 
 _USAGE = 2
 _LOOKS = ("list", "groups", "show")
+_HOURS = 24.0  # as far back groups are looked for
 _SHOWN = 10  # before a change that was not confirmed
-_MOST_PAYLOAD = 2000  # characters shown
 _DONE = {"replay": "replayed", "cancel": "cancelled", "discard": "discarded"}
 _ACTIONS = {
     "replay": "let dead letters be PENDING again, with all their retries",
@@ -48,7 +52,11 @@ def add_to(commands: Any) -> None:
     listing.add_argument("--after", metavar="CURSOR", help="as the page before told")
     grouping = add_action(actions, "groups", "show what tasks died of lately, by type and error", _groups)
     grouping.add_argument(
-        "--hours", type=float, default=24.0, metavar="N", help="dead letters that are younger (default: %(default)g)"
+        "--hours",
+        type=float,
+        default=_HOURS,
+        metavar="N",
+        help="dead letters that are younger (default: %(default)g)",
     )
     noting = add_action(actions, "note", "keep what is known of a group for whoever is next, in the audit", _note)
     noting.add_argument("--group", required=True, metavar="GROUP", help="as `groups` tells it")
@@ -81,6 +89,12 @@ def _add_filter(sub: argparse.ArgumentParser) -> None:
 def _add_change(sub: argparse.ArgumentParser, name: str) -> None:
     _add_filter(sub)
     sub.add_argument("--id", nargs="+", action="extend", metavar="TASK", help="these tasks")
+    sub.add_argument(
+        "--group", metavar="GROUP", help="the dead letters of one group, as `dead-letters groups` tells it"
+    )
+    sub.add_argument(
+        "--hours", type=float, metavar="N", help=f"with --group: those of it that are younger (default: {_HOURS:g})"
+    )
     sub.add_argument("--all", action="store_true", help="of all task types")
     sub.add_argument("--limit", type=int, help="change at most so many")
     add_actor_options(sub)
@@ -128,12 +142,19 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _change(options: argparse.Namespace) -> int:
-    if sum((options.id is not None, options.task_type is not None or options.key is not None, options.all)) != 1:
-        raise OptionError(f"name what to {options.action} in one way: --id TASK …, --type and --key, or --all")
+    by_filter = options.task_type is not None or options.key is not None
+    if sum((options.id is not None, options.group is not None, by_filter, options.all)) != 1:
+        raise OptionError(
+            f"name what to {options.action} in one way: --id TASK …, --group GROUP, --type and --key, or --all"
+        )
+    if options.hours is not None and options.group is None:
+        raise OptionError("--hours is given without --group; it tells how far back a group is looked for")
+    database = database_with_type(options)
+    if options.group is not None:
+        options.id = _ids_of_group(options, database)
     selection = Selection(
         ids=options.id, task_type=options.task_type, key=options.key, everything=options.all, limit=options.limit
     )
-    database = database_with_type(options)
     if not options.yes:
         return _preview(options, selection, DeadLetters(*database))
     who = {"actor": options.actor, "reason": options.reason}
@@ -146,6 +167,22 @@ def _change(options: argparse.Namespace) -> int:
             changed = getattr(letters, options.action)(selection, **who)
     tell(as_json(changed) if options.json else _told(options.action, changed))
     return 0
+
+
+def _ids_of_group(options: argparse.Namespace, database: tuple[Engine, Outbox]) -> list[UUID]:
+    """Return the newest of the group, as many as a look at dead letters sees; raises OptionError if there is none."""
+    hours = _HOURS if options.hours is None else options.hours
+    require_number("hours", hours, 0.001, 87_600)
+    view = letters_of_group(*database, options.group, hours * 3600, options.limit or MOST_LETTERS)
+    if view is None:
+        raise OptionError(
+            f"group {shown(options.group)} has no dead letters of the last {hours:g} hours; "
+            f"`asyncflow dead-letters groups` tells the groups, --hours looks further back"
+        )
+    if not options.json:
+        more = " or more, of which the newest are changed" if view.group.is_capped else ""
+        tell(f"{view.group.task_type}: {view.group.error or '(no error was written)'}: {view.group.count}{more}")
+    return [letter.task_id for letter in view.letters]
 
 
 class _Changes:
@@ -178,6 +215,9 @@ def _preview(options: argparse.Namespace, selection: Selection, letters: DeadLet
             tell("…")
         if options.action == "cancel":
             tell("and those that wait")
+    elif options.group is not None:
+        ids = selection.wanted_ids or ()
+        tell("\n".join([*map(str, ids[:_SHOWN]), *(["…"] if len(ids) > _SHOWN else [])]))
     tell(hint)
     return _USAGE
 
@@ -195,72 +235,3 @@ def _told(action: str, changed: Changed) -> str:
     lines = [f"{changed.count} {'task' if changed.count == 1 else 'tasks'} {_DONE[action]}"]
     lines += [f"left alone: {task_id} is {status}" for task_id, status in changed.left.items()]
     return "\n".join(lines)
-
-
-def render(letters: Sequence[DeadLetter], *, goes_on: bool = False) -> str:
-    """Return a page of dead letters as text for a terminal, two lines each; ``goes_on``: there is another page."""
-    lines = [f"{'TASK':<36} {'FAILED AT (UTC)':<19} {'ATTEMPTS':>8} TASK TYPE"]
-    for letter in letters:
-        name = printable(letter.task_type) + (f" key={printable(letter.key)}" if letter.key else "")
-        lines.append(f"{letter.task_id} {letter.failed_at:%Y-%m-%d %H:%M:%S} {letter.retry_count:>8} {name}")
-        lines.append(f"    {letter.log.splitlines()[0] if letter.log else '(no log)'}")
-    return "\n".join(lines if letters else [*lines, "(none so far)" if goes_on else "(no dead letters)"])
-
-
-def render_groups(groups: Sequence[LetterGroup], notes: Mapping[str, Note], width: int | None = None) -> str:
-    """Return groups as text, no wider than that, if there is a width."""
-    rows = [
-        (
-            group.fingerprint,
-            f"{group.count}{'+' if group.is_capped else ''}",
-            group.task_type,
-            f"{group.first:%m-%d %H:%M:%S}",
-            f"{group.last:%m-%d %H:%M:%S}",
-        )
-        for group in groups
-    ]
-    heading, *told = table(("GROUP", "TASKS", "TASK TYPE", "FIRST (UTC)", "LAST (UTC)"), rows, width, whole=2).split(
-        "\n"
-    )
-    if not groups:
-        return "\n".join([heading, *told])
-    lines = [heading]
-    for group, line in zip(groups, told, strict=True):
-        lines += [line, *_below(group.error or "(no error was written)", width)]
-        if (note := notes.get(group.fingerprint)) is not None:
-            lines += _below(f"note: {note.text} ({note.actor}, {note.at:%m-%d %H:%M})", width)
-    return "\n".join(lines)
-
-
-def _below(text: str, width: int | None) -> list[str]:
-    return [f"    {printable(text)}"] if width is None else paragraph(text, width, "    ")
-
-
-def render_state(state: TaskState) -> str:
-    """Return all of one task as text for a terminal."""
-    fields = {
-        "task": state.task_id,
-        "type": state.task_type,
-        "key": state.key,
-        "status": Status(state.status).name,
-        "attempts": f"{state.retry_count} of {state.max_retries + 1}",
-        "stage": state.stage,
-        "context": state.context,
-        "owner": state.owner,
-        "enqueued": state.created_at,
-        "changed": state.modified_at,
-        "due": state.next_select_time,
-        "headers": state.headers or None,
-        "payload": _payload(state.payload) if state.hidden is None else f"hidden: {state.hidden}",
-        "encrypted": state.encrypted,
-    }
-    lines = [f"{name:<10}{printable(value)}" for name, value in fields.items() if value is not None]
-    return "\n".join([*lines, "log", *(f"    {line}" for line in state.log.splitlines())])
-
-
-def _payload(payload: bytes | None) -> str | None:
-    if payload is None:
-        return None
-    text = payload[: _MOST_PAYLOAD * 4].decode(errors="backslashreplace")
-    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:_MOST_PAYLOAD])
-    return shown + (f" … ({len(payload)} bytes)" if len(text) > _MOST_PAYLOAD else "")

@@ -14,7 +14,7 @@ from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.scheduler.connections.again import run_for_person
 from asyncflow.scheduler.diagnosis import queries
-from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, quoted
+from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting
 from asyncflow.scheduler.diagnosis.words import say
 from asyncflow.scheduler.heads.parts import MOST_LANES
 from asyncflow.scheduler.table.fingerprints import error_of, fingerprint_of, normalised
@@ -22,7 +22,7 @@ from asyncflow.scheduler.table.queries import read_clock
 
 LATELY_SECONDS = 3600.0  # dead letters that are younger are new, by default
 _LANES = 64  # in which something failed last
-_MOST_LETTERS = 1_600  # of all of them together, of each as many
+MOST_LETTERS = 1_600  # of all of them together, of each as many
 _MOST_FOUND = 640  # the same for findings, which are looked for again and again
 
 
@@ -61,7 +61,7 @@ class Letters(NamedTuple):
     of_each: int
 
 
-def read_letters(connection: Connection, outbox: Outbox, within_seconds: float, most: int = _MOST_LETTERS) -> Letters:
+def read_letters(connection: Connection, outbox: Outbox, within_seconds: float, most: int = MOST_LETTERS) -> Letters:
     """Read the dead letters of the last seconds, as far as they are looked at."""
     dialect = dialect_of(connection.dialect.name)
     newest = connection.execute(queries.newest_failed(outbox.tasks, dialect), {"most": MOST_LANES}).all()
@@ -125,8 +125,8 @@ def findings_of_letters(connection: Connection, outbox: Outbox, within_seconds: 
             ),
             remedy=say(
                 "asyncflow dead-letters show --id {id}  # when it is mended: "
-                "asyncflow dead-letters replay --type {type} --yes",
+                "asyncflow dead-letters replay --group {group} --yes",
                 id=group.example,
-                type=quoted(group.task_type),
+                group=group.fingerprint,
             ),
         )

@@ -109,8 +109,8 @@ CHINESE_FORMS: Mapping[str, str] = {
     "{count} task of {type} became a dead letter within {age}: {error}.": (
         "{type} 的 {count} 个任务在 {age}内成为死信：{error}。"
     ),
-    "asyncflow dead-letters show --id {id}  # when it is mended: asyncflow dead-letters replay --type {type} --yes": (
-        "asyncflow dead-letters show --id {id}  # 修好之后：asyncflow dead-letters replay --type {type} --yes"
+    "asyncflow dead-letters show --id {id}  # when it is mended: asyncflow dead-letters replay --group {group} --yes": (
+        "asyncflow dead-letters show --id {id}  # 修好之后：asyncflow dead-letters replay --group {group} --yes"
     ),
     # -- instances ----------------------------------------------------------------------------------------
     "The clock of {host} is {age} ahead of the database's: due times go by the database's, but logs and what handlers "

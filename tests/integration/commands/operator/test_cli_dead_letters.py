@@ -6,13 +6,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 from sqlalchemy import URL, Engine, update
 
 from asyncflow import Message, Status, cli
 from asyncflow.integrations.encryption import AesGcm, make_key
 from asyncflow.outbox.look_up import key_rows
-from asyncflow.scheduler import Rejected
+from asyncflow.scheduler import DeadLetters, Rejected
 from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application
 
@@ -129,6 +130,52 @@ def test_ids_are_changed_and_what_is_left_alone_is_told(application: Application
     code, out, _ = run("dead-letters", "replay", "--id", str(failed[0]), other, "--yes", "--per-second", "5")
     assert (code, out) == (0, f"1 task replayed\nleft alone: {other} is missing\n")
     assert application.statuses() == [Status.PENDING, Status.FAILED, Status.FAILED]
+
+
+def test_the_letters_of_one_group_are_changed_and_no_others(
+    application: Application, run: Run, failed: list[UUID]
+) -> None:
+    class Rejecting(MemoryPublisher):
+        def publish(self, batch: object) -> list[Rejected]:
+            return [Rejected("no such topic") for _ in batch]  # type: ignore[attr-defined]
+
+    with application.session() as session, session.begin():
+        (other,) = application.outbox.publish_many(session, "user.registered", [Message({})])
+    application.scheduler(Rejecting()).drain()
+    groups = {one["count"]: one["fingerprint"] for one in orjson.loads(run("dead-letters", "groups", "--json")[1])}
+    words = ("dead-letters", "replay", "--group", groups[3])
+
+    code, out, _ = run(*words)
+    assert code == 2
+    assert "user.registered: too large: 3" in out
+    assert all(str(task_id) in out for task_id in failed)
+    assert str(other) not in out
+    assert application.statuses() == [Status.FAILED] * 4
+
+    assert run(*words, "--limit", "1", "--yes")[1].endswith("1 task replayed\n")
+    assert orjson.loads(run(*words, "--yes", "--json")[1])["count"] == 2
+    assert sorted(application.statuses()) == [Status.PENDING] * 3 + [Status.FAILED]
+    assert DeadLetters(application.engine, application.outbox).inspect(other).status == Status.FAILED
+
+    code, _, errors = run(*words, "--yes", "--hours", "2")
+    assert (code, "has no dead letters of the last 2 hours" in errors) == (1, True)
+    assert run("dead-letters", "discard", "--group", groups[1], "--yes")[1].endswith("1 task discarded\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--group", "g", "--type", "user.registered"), "in one way"),
+        (("--group", "g", "--hours", "0"), "hours is 0"),
+        (("--type", "user.registered", "--hours", "2"), "--hours is given without --group"),
+    ],
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_group_is_named_alone_and_how_far_back_with_it(
+    application: Application, run: Run, words: tuple[str, ...], told: str
+) -> None:
+    code, _, errors = run("dead-letters", "replay", *words, "--yes")
+    assert (code, told in errors) == (1, True), errors
 
 
 def test_no_more_than_the_limit_is_changed(application: Application, run: Run, failed: list[UUID]) -> None:
