@@ -150,10 +150,9 @@ def _change(options: argparse.Namespace) -> int:
     if options.hours is not None and options.group is None:
         raise OptionError("--hours is given without --group; it tells how far back a group is looked for")
     database = database_with_type(options)
-    if options.group is not None:
-        options.id = _ids_of_group(options, database)
+    ids = options.id if options.group is None else _ids_of_group(options, database)
     selection = Selection(
-        ids=options.id, task_type=options.task_type, key=options.key, everything=options.all, limit=options.limit
+        ids=ids, task_type=options.task_type, key=options.key, everything=options.all, limit=options.limit
     )
     if not options.yes:
         return _preview(options, selection, DeadLetters(*database))
