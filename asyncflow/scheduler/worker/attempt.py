@@ -112,8 +112,8 @@ class Attempt(HandlerCall):
                 self.work()
             elif (brief := around.brief) is not None:
                 contextvars.copy_context().run(self._work_within, brief)
-            elif self.context is not None:
-                call_within(around, self.context, self.work)
+            else:  # what was added since the attempt was made stands around it, too
+                call_within(around, self.context or self._made_context(), self.work)
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the worker's thread
             return error
         finally:
@@ -155,8 +155,8 @@ class Attempt(HandlerCall):
                 await self.work_async()
             elif (brief := around.brief) is not None:
                 await self._await_within(brief)
-            elif self.context is not None:
-                await await_within(around, self.context, self.work_async)
+            else:
+                await await_within(around, self.context or self._made_context(), self.work_async)
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the event loop
             return error
         return None

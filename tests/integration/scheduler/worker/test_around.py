@@ -15,6 +15,10 @@ from sqlalchemy.orm import Session
 from asyncflow import AsyncScheduler, CancelTask, Outbox, RejectTask, Status, TaskContext
 from asyncflow.errors import AroundError
 from asyncflow.events import AttemptFailed, HandlerFailedLate
+from asyncflow.outbox.declarations.handler_type import HandlerType
+from asyncflow.scheduler.worker.attempt import Attempt
+from asyncflow.scheduler.worker.claiming.claim import Claim
+from asyncflow.scheduler.worker.handler_call import Tools
 from tests.integration.scheduler.conftest import AtHome
 from tests.support.application import Application
 
@@ -72,6 +76,31 @@ def declare(application: Application, seen: list[Any]) -> None:
     async def waiting(ctx: TaskContext) -> None:
         await asyncio.sleep(0)
         seen.append("waiting")
+
+
+@pytest.mark.parametrize("name", ["plain", "quiet", "joint"])
+def test_what_is_added_before_an_attempt_that_has_begun_is_called_stands_around_it_and_not_in_its_place(
+    sqlite_application: Application, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    seen: list[Any] = []
+    declare(sqlite_application, seen)
+
+    @sqlite_application.outbox.task(max_retries=0)
+    async def quiet() -> None:
+        seen.append("quiet")
+
+    begin = Attempt.begin
+
+    def begin_and_add(claim: Claim, task_type: HandlerType, tools: Tools) -> Attempt:
+        attempt = begin(claim, task_type, tools)
+        Around(sqlite_application.outbox, seen)
+        return attempt
+
+    monkeypatch.setattr(Attempt, "begin", begin_and_add)
+    enqueue(sqlite_application, name)
+    sqlite_application.scheduler().drain()
+    assert seen == all_of(name)
+    assert sqlite_application.statuses() == [Status.SUCCESS]
 
 
 @pytest.mark.parametrize("name", ["plain", "joint", "waiting"])
