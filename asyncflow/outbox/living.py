@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Table
 
 from asyncflow.errors import OptionError
 
-_outboxes: WeakSet[Any] = WeakSet()
+_outboxes: WeakKeyDictionary[Any, None] = WeakKeyDictionary()
 
 
 def remember(outbox: Any) -> None:
     """Know an outbox for as long as somebody uses it; raises OptionError for one that would hide another's tasks."""
     _require_one_shard_count(outbox.tasks, outbox.shard_count)
     _require_one_roll_over(outbox.tasks, outbox.numbered_tables)
-    _outboxes.add(outbox)
+    _outboxes[outbox] = None
 
 
 def outboxes() -> list[Any]:
     """Return those that live, in no order."""
-    return list(_outboxes)
+    # Its references are copied in one step: another thread may make an Outbox at this moment.
+    return [outbox for one in _outboxes.keyrefs() if (outbox := one()) is not None]
 
 
 def _require_one_roll_over(tasks: Table, numbered: Any) -> None:
