@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,9 @@ class TableArchive:
     So whoever comes next, in this process or another one with the same directory, goes on behind the last whole page.
     """
 
-    def __init__(self, outbox: Outbox, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, outbox: Outbox, directory: Path) -> None:
         self._contexts = outbox.contexts
         self._directory = directory
-        self._clock = clock
 
     def advance(self, database: Database, table: Table) -> bool:
         """Write for a second; return whether all of the table is archived. Raises OSError or ArchiveBusyError."""
@@ -49,12 +47,12 @@ class TableArchive:
             file.close()
 
     def _write(self, database: Database, table: Table, file: ArchiveFile) -> bool:
-        until = self._clock() + _SLICE_SECONDS
+        until = time.monotonic() + _SLICE_SECONDS
         after = None if file.last_line is None else UUID(orjson.loads(file.last_line)["id"])
         while rows := database.run(partial(self._read, table=table, after=after)):
             file.append(map(line_of, rows))
             after = rows[-1]["id"]
-            if self._clock() >= until:
+            if time.monotonic() >= until:
                 file.sync()
                 return False
         file.seal()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection
 
@@ -28,30 +28,22 @@ class ChartWriter:
     rows are this process's alone, and no other waits for them. What was counted since the last write dies with it.
     """
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        database: Database,
-        counts: MinuteCounts,
-        hooks: Hooks,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, outbox: Outbox, database: Database, counts: MinuteCounts, hooks: Hooks) -> None:
         self._outbox = outbox
         self._database = database
         self._counts = counts
         self._hooks = hooks
-        self._clock = clock
         self._hours: dict[int, Hour] = {}
         self._taken: list[Slice] = []  # and in no hour yet
         # Each process at a moment of its own.
-        self._due_at = clock() + _INTERVAL_SECONDS * random.uniform(0.1, 1)
+        self._due_at = time.monotonic() + _INTERVAL_SECONDS * random.uniform(0.1, 1)
 
     def step(self) -> float:
         """Write, if a minute has passed; return the seconds until the next time. Raises what the database raises."""
-        if (seconds := self._due_at - self._clock()) > 0:
+        if (seconds := self._due_at - time.monotonic()) > 0:
             return seconds
         self.write()
-        self._due_at = self._clock() + _INTERVAL_SECONDS
+        self._due_at = time.monotonic() + _INTERVAL_SECONDS
         return _INTERVAL_SECONDS
 
     def write(self, *, insists: bool = True) -> None:

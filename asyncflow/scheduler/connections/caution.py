@@ -22,17 +22,14 @@ class Caution:
     A loop and its second writer may both note one: it is a single moment, of which the later is as good.
     """
 
-    def __init__(
-        self, on_locked: Callable[[int], None] = lambda _: None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, on_locked: Callable[[int], None] = lambda _: None) -> None:
         self._on_locked = on_locked  # told how many rows, when the first is met
-        self._clock = clock
         self._until = float("-inf")
 
     @property
     def is_on(self) -> bool:
         """Tell whether a row was locked a moment ago."""
-        return self._clock() < self._until
+        return time.monotonic() < self._until
 
     def note(self, rows: int) -> None:
         """Know that so many rows are locked."""
@@ -40,7 +37,7 @@ class Caution:
             return
         if not self.is_on:
             self._on_locked(rows)
-        self._until = self._clock() + _SECONDS
+        self._until = time.monotonic() + _SECONDS
 
     def meet(self, rows: Collection[Hashable]) -> None:
         """Know that these rows are locked, which were stepped over."""
@@ -59,17 +56,15 @@ class SharedCaution(Caution):
     What they step over tells nothing, unless it is found locked again a while later.
     """
 
-    def __init__(
-        self, on_locked: Callable[[int], None] = lambda _: None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        super().__init__(on_locked, clock)
+    def __init__(self, on_locked: Callable[[int], None]) -> None:
+        super().__init__(on_locked)
         self._lock = threading.Lock()
         self._met: dict[Hashable, tuple[float, float]] = {}  # when each was found locked, first and last
 
     def meet(self, rows: Collection[Hashable]) -> None:
         """Know that these rows were locked at this moment."""
         with self._lock:
-            now = self._clock()
+            now = time.monotonic()
             kept = {row: met for row, met in self._met.items() if met[1] > now - _SECONDS}
             self._met = kept | {row: (kept.get(row, (now, now))[0], now) for row in rows}
             standing = sum(now - self._met[row][0] >= _STANDING_SECONDS for row in rows)

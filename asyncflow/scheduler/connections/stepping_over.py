@@ -42,8 +42,7 @@ class _Met(NamedTuple):
 class _Memory:
     """Remember the rows that were found locked, each until it is to be tried again; used by any thread."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self.leave_to_parent()
         leave_at_fork(self)
 
@@ -55,14 +54,14 @@ class _Memory:
     def left_out(self, kind: str, rows: Iterable[Hashable]) -> set[Hashable]:
         """Return those of the rows that are not to be tried yet."""
         with self._lock:
-            now = self._clock()
+            now = time.monotonic()
             found = ((row, self._met.get((kind, row))) for row in rows)
             return {row for row, met in found if met is not None and met.until > now}
 
     def note(self, kind: str, rows: Iterable[Hashable]) -> None:
         """Leave the rows out for a while, each time for longer."""
         with self._lock:
-            now = self._clock()
+            now = time.monotonic()
             self._met = {row: met for row, met in self._met.items() if met.until > now - _FORGOTTEN_SECONDS}
             for row in rows:
                 before = self._met.get((kind, row))

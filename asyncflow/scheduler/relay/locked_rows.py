@@ -28,10 +28,9 @@ class LockedRows:
     Such a row stands as pending, and must not be fetched meanwhile; of an ordered type, neither must its key.
     """
 
-    def __init__(self, is_ordered: Callable[[str], bool], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, is_ordered: Callable[[str], bool]) -> None:
         self.parts: list[Unsettled] = []  # some may hold no row, and a parked key that is locked
         self._is_ordered = is_ordered
-        self._clock = clock
         self._ids: set[Any] = set()
         self._keys: set[Key] = set()
         self._counts: Counter[Lane] = Counter()
@@ -62,7 +61,7 @@ class LockedRows:
     @property
     def seconds_until_retry(self) -> float:
         """Return how long to wait before they are tried again; infinity if there are none."""
-        return max(0.0, self._retry_at - self._clock())
+        return max(0.0, self._retry_at - time.monotonic())
 
     def count_in(self, lane: Lane) -> int:
         """Return how many stand in the way in a lane."""
@@ -83,7 +82,7 @@ class LockedRows:
             self._keys |= part.change.released.keys() | part.change.advanced.keys()
         longer = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         self._pause = _SHORTEST_PAUSE_SECONDS if some_were_written else longer
-        self._retry_at = self._clock() + self._pause if parts else float("inf")
+        self._retry_at = time.monotonic() + self._pause if parts else float("inf")
 
 
 class FreePart(NamedTuple):

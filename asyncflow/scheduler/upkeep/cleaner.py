@@ -5,6 +5,7 @@ With roll-over, tasks that are over for good are moved in place of that.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -185,7 +186,7 @@ class Cleaner:
 
     def _clean(self, batch: ExpiredBatch) -> int:
         delete, skips = partial(self._delete, batch=batch), self._database.skips_locked
-        began = self.pace.now()
+        began = time.monotonic()
         if self._is_held_up(batch):
             return 0
         try:
@@ -200,7 +201,7 @@ class Cleaner:
         if done.rows:
             self._expired.note_deleted(done.full)
             kept = self._retentions[batch.status]
-            self.pace.note(CleanedBatch(done.rows, self.pace.now() - began, batch.oldest_seconds - kept, kept))
+            self.pace.note(CleanedBatch(done.rows, time.monotonic() - began, batch.oldest_seconds - kept, kept))
         if done.moved is not None and done.rows:
             self._rolling.note(done.moved)
             self._hooks.emit(TasksRolledOver(done.moved.table, done.rows))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -35,13 +34,10 @@ class CleaningPace:
     for it. Who is behind gives way no longer: rows that pile up would make everybody slow in the end.
     """
 
-    def __init__(
-        self, pause_seconds: float, lag: Callable[[], float], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, pause_seconds: float, lag: Callable[[], float]) -> None:
         self._set = pause_seconds
         self._lag = lag
         self._usual: float | None = None  # seconds a row
-        self.now = clock
         self.pause_seconds = pause_seconds
         self.behind_seconds = 0.0
 

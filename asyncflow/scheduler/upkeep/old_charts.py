@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from sqlalchemy import Connection
 
@@ -17,15 +16,14 @@ _PAUSE_SECONDS = 600.0  # counts get old by the hour
 class OldCharts:
     """Delete what was counted more than three days ago, a batch at each call; used by the cleaner's thread."""
 
-    def __init__(self, outbox: Outbox, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, outbox: Outbox) -> None:
         self._charts = outbox.charts
-        self._clock = clock
         self._rests_until = float("-inf")
 
     @property
     def are_due(self) -> bool:
         """Tell whether it is time to look for some; while there are any, it is."""
-        return self._clock() >= self._rests_until
+        return time.monotonic() >= self._rests_until
 
     def delete(self, connection: Connection, limit: int) -> int:
         """Delete up to ``limit`` rows, found by an unlocked read and deleted by primary key; return how many."""
@@ -36,5 +34,5 @@ class OldCharts:
         if keys:
             connection.execute(queries.delete_keys(self._charts, keys))
         if len(keys) < limit:
-            self._rests_until = self._clock() + _PAUSE_SECONDS
+            self._rests_until = time.monotonic() + _PAUSE_SECONDS
         return len(keys)

@@ -41,12 +41,7 @@ class Strays:
     """
 
     def __init__(
-        self,
-        instance: Instance,
-        database: Database,
-        ownership: Ownership,
-        on_put_back: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
+        self, instance: Instance, database: Database, ownership: Ownership, on_put_back: Callable[[], None]
     ) -> None:
         self._on_put_back = on_put_back
         self._outbox = instance.outbox
@@ -55,14 +50,13 @@ class Strays:
         self._writes = FencedWrites(instance.outbox, database, ownership.job)
         self._disordered = Disordered(instance.outbox, database, self._writes)
         self._hooks = instance.hooks
-        self._clock = clock
         self._seen: tuple[Mapping[int, int], frozenset[str]] = ({}, frozenset())
         self._look_at = 0.0
 
     def put_back(self) -> bool:
         """Put back a batch, if it is time to look; return whether there may be more at once."""
         epochs, ordered = dict(self._ownership.epochs()), frozenset(self._ordered())
-        if not epochs or (self._seen == (epochs, ordered) and self._clock() < self._look_at):
+        if not epochs or (self._seen == (epochs, ordered) and time.monotonic() < self._look_at):
             return False
         disordered = {*self._outbox.task_types, *self._outbox.handler_types} - ordered
         done = [self._release_keys(sorted(disordered), epochs)] if disordered else []
@@ -72,7 +66,7 @@ class Strays:
             self._on_put_back()
             return True
         if not any(one.leaves for one in done):
-            self._seen, self._look_at = (epochs, ordered), self._clock() + _INTERVAL_SECONDS
+            self._seen, self._look_at = (epochs, ordered), time.monotonic() + _INTERVAL_SECONDS
         return False
 
     def put_in_order(self) -> None:

@@ -42,10 +42,9 @@ class ParkedKey:
 class Parking:
     """Know the parked keys of the shards that one relay reads; lives as long as it, used by its thread alone."""
 
-    def __init__(self, outbox: Outbox, types: TypesHere, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, outbox: Outbox, types: TypesHere) -> None:
         self._outbox = outbox
         self._types = types
-        self._clock = clock
         self._keys: dict[Key, ParkedKey] = {}
         self._known: dict[int, int] = {}  # shard -> the epoch in which its keys were read
         self._known_types: list[str] = []  # the ordered types of which they were read
@@ -87,7 +86,7 @@ class Parking:
     def _read(self, connection: Connection, shards: Sequence[int]) -> None:
         statement = queries.read_parked(self._outbox.parked_keys)
         for name, key, shard, seconds in connection.execute(statement, {"shards": sorted(shards)}):
-            due_at = None if seconds is None else self._clock() + float(seconds)
+            due_at = None if seconds is None else time.monotonic() + float(seconds)
             if name in self._types.ordered:
                 self._keys[Key(name, key)] = ParkedKey(shard, due_at)
 
@@ -102,7 +101,7 @@ class Parking:
 
         ``seconds_closed`` tells how long a task type may not go.
         """
-        now = self._clock()
+        now = time.monotonic()
         waits = [
             max(one.due_at - now, seconds_closed(key.task_type))
             for key, one in self._keys.items()
@@ -126,7 +125,7 @@ class Parking:
         ``met``, is left for the next round: it was committed late, and the key begins there when this one is written.
         """
         self._look_at_blocked(connection)
-        now = self._clock()
+        now = time.monotonic()
         due = [key for key, one in self._keys.items() if one.due_at is not None and one.due_at <= now and may_go(key)]
         of_types: dict[str, list[Key]] = {}
         for key in sorted(due, key=self._due_at):
@@ -173,7 +172,7 @@ class Parking:
 
     def _look_at_blocked(self, connection: Connection) -> None:
         """Let keys go on whose dead letter was replayed, discarded or deleted."""
-        now = self._clock()
+        now = time.monotonic()
         blocked = {one.shard for one in self._keys.values() if one.due_at is None}
         if not blocked or now < self._look_at_blocked_at:
             return
@@ -280,7 +279,7 @@ class Parking:
 
     def adopt(self, change: ParkingChange) -> None:
         """Know what was written."""
-        now = self._clock()
+        now = time.monotonic()
         for key, (first, delay) in change.parked.items():
             self._keys[key] = ParkedKey(first.shard, now + delay)
         for key, first in change.blocked.items():

@@ -150,13 +150,10 @@ class Untimely:
     ``longest_seconds`` from now, the longest that a worker may ask for, counts for no moment more.
     """
 
-    def __init__(
-        self, tasks: Table, longest_seconds: Callable[[], float], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, tasks: Table, longest_seconds: Callable[[], float]) -> None:
         self._tasks = tasks
         self._longest_seconds = longest_seconds
-        self._clock = clock
-        self._watch = LeaseWatch(clock)
+        self._watch = LeaseWatch()
         self._ahead_by = float("inf")  # how far the database's clock is ahead of ours, when it was last asked
         self._calm: set[str] = set()  # parts that were looked through since the clock was set back; at first none
 
@@ -168,7 +165,7 @@ class Untimely:
     def notice(self, heads: Sequence[Head]) -> None:
         """Learn from what was read a moment ago whether the clock was set back."""
         for head in heads[:1]:
-            ahead_by = head.moment / 1e6 - head.due_in_seconds - self._clock()
+            ahead_by = head.moment / 1e6 - head.due_in_seconds - time.monotonic()
             if ahead_by < self._ahead_by - _STEP_SECONDS:
                 self._calm.clear()
             self._ahead_by = ahead_by
