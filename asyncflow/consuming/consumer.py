@@ -26,7 +26,7 @@ from asyncflow.outbox.arguments.signature import SESSION
 from asyncflow.outbox.declarations.handler_type import function_of
 from asyncflow.outbox.declarations.option_types import HandlerOptions
 from asyncflow.outbox.task_function import Declare
-from asyncflow.outbox.transaction.engine_loops import is_ours, require_loop, running_loop
+from asyncflow.outbox.transaction.engine_loops import let_give_way, require_loop, running_loop
 from asyncflow.outbox.transaction.target import require_transactional
 from asyncflow.scheduler.connections.engine_check import require_connections_of_its_own
 from asyncflow.scheduler.connections.inherited_pools import adopt
@@ -98,20 +98,11 @@ class BaseConsumer(Startable):
         """
 
         def declare(handler: Any) -> Any:
-            if is_coroutine(function_of(handler)) is not self._is_async:
-                raise OptionError(
-                    f"{handler.__name__}() is a {'function' if self._is_async else 'coroutine'}; with an "
-                    f"{'AsyncEngine make it a coroutine' if self._is_async else 'Engine make it a function'}, or give "
-                    f"Consumer an {'Engine' if self._is_async else 'AsyncEngine, and await consumer.run_async()'}"
-                )
-            if SESSION not in inspect.signature(function_of(handler)).parameters:
-                # Also where the outbox has a transaction= of its own, in which its handlers need none.
-                raise OptionError(
-                    f"the subscriber {handler.__name__}() has no parameter 'session'; give it one: its effect and the "
-                    f"memory of the message commit there together"
-                )
+            its_name = name or _name_of(function_of(handler))
+            if callable(handler):  # what cannot be called is refused where handlers are
+                self._require_fit(function_of(handler), its_name)
             given: Any = {**options, "transactional": True}
-            task = self._outbox.task(name or handler.__name__, **given)(handler)
+            task = self._outbox.task(its_name, **given)(handler)
             kind = self._outbox.handler_types[task.task_type]
             self.subscriptions.append(Subscription(kind, task_type, topic or task_type))
             return task
@@ -163,6 +154,21 @@ class BaseConsumer(Startable):
             return self._ended.is_set()
         return self.wait(30.0 if timeout_seconds is None else timeout_seconds)
 
+    def _require_fit(self, handler: Any, its_name: str) -> None:
+        """Raise OptionError for a function where coroutines are called, or the reverse, and for one without session."""
+        if is_coroutine(handler) is not self._is_async:
+            raise OptionError(
+                f"{its_name}() is a {'function' if self._is_async else 'coroutine'}; with an "
+                f"{'AsyncEngine make it a coroutine' if self._is_async else 'Engine make it a function'}, or give "
+                f"Consumer an {'Engine' if self._is_async else 'AsyncEngine, and await consumer.run_async()'}"
+            )
+        if SESSION not in inspect.signature(handler).parameters:
+            # Also where the outbox has a transaction= of its own, in which its handlers need none.
+            raise OptionError(
+                f"the subscriber {its_name}() has no parameter 'session'; give it one: its effect and the "
+                f"memory of the message commit there together"
+            )
+
     # -- the loop ----------------------------------------------------------------------------------------
 
     def _begin(self, loop: asyncio.AbstractEventLoop | None = None) -> bool:
@@ -192,7 +198,7 @@ class BaseConsumer(Startable):
 
     async def _consume_beside(self) -> None:
         """Consume on a loop that gives way where the application's own comes to use the engine."""
-        is_ours(asyncio.get_running_loop())
+        let_give_way(asyncio.get_running_loop())
         await self._consume_async()
 
     async def _consume_async(self) -> None:
@@ -236,3 +242,11 @@ class BaseConsumer(Startable):
     def _pause_seconds(self) -> float:
         """Return how long to wait after trouble of the broker's or of the database's."""
         return PAUSE_SECONDS
+
+
+def _name_of(handler: Any) -> str:
+    """Return what a subscriber is called that was given no name; raises OptionError."""
+    name = getattr(handler, "__name__", "<lambda>")
+    if name == "<lambda>":
+        raise OptionError(f"the subscriber {shown(handler)} has no name; give it one: subscribe(..., name='...')")
+    return str(name)

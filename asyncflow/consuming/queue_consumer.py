@@ -13,11 +13,10 @@ from asyncflow.consuming.delivered import QueueClient
 from asyncflow.consuming.growing_pause import GrowingPause
 from asyncflow.consuming.subscribers import LOOP, Subscribers
 from asyncflow.consuming.window import Window
-from asyncflow.errors import OptionError
 from asyncflow.events import Hook, StepFailed
 from asyncflow.forks import keep_for_ever
 from asyncflow.outbox import Inbox, Outbox
-from asyncflow.text import shown
+from asyncflow.outbox.options import require_whole
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -37,8 +36,7 @@ class QueueConsumer(consumer.BaseConsumer):
     def __init__(
         self, engine: Engine | AsyncEngine, outbox: Outbox, inbox: Inbox, hooks: Iterable[Hook], prefetch: int
     ) -> None:
-        if isinstance(prefetch, bool) or not isinstance(prefetch, int) or not 1 <= prefetch <= MOST_PREFETCHED:
-            raise OptionError(f"prefetch is {shown(prefetch)}; give a whole number of 1 to {MOST_PREFETCHED}")
+        require_whole("prefetch", prefetch, 1, MOST_PREFETCHED)
         self._prefetch = prefetch
         super().__init__(engine, outbox, inbox, hooks)
 

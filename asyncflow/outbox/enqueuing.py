@@ -9,10 +9,11 @@ from uuid import UUID
 
 import orjson
 
+from asyncflow.outbox.declarations.cloud_events import SPARE_BYTES
 from asyncflow.outbox.declarations.outbox_hooks import Factory, StandingAround
 from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.dedupe import Enqueued
-from asyncflow.outbox.message import MAX_HEADERS_BYTES, SPARE_BYTES, Door, size_of
+from asyncflow.outbox.message import MAX_HEADERS_BYTES, Door, size_of
 from asyncflow.outbox.task import FOLLOW_UP, OUTCOME_TO, headers_of
 
 Add = Callable[[], list[Enqueued]]  # writes the tasks

@@ -25,7 +25,7 @@ from asyncflow.outbox.clock import MAX_DELAY_SECONDS, NO_TIME, Instant
 from asyncflow.outbox.declarations.option_types import Follows
 from asyncflow.outbox.declarations.task_type import MAX_RETRIES, MessageType, TaskType
 from asyncflow.outbox.ids import new_place
-from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.options import is_number, require_whole
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH
 from asyncflow.outbox.task import ALGORITHM, FOLLOW_UP, KEY_ID, OUTCOME_TO, UNIQUE_KEY
@@ -34,9 +34,8 @@ from asyncflow.text import require_text, shown
 MAX_PRIORITY = 31_104_000  # seconds: 360 days, asyncflow's bound
 MAX_HEADERS_BYTES = 32 * 1024  # with room to spare in MySQL's TEXT
 # Of a record beside what max_message_bytes counts: what the broker's format adds, and the headers message-id,
-# message-type (100 characters of up to 4 bytes) and content-type (255), 1,600 bytes at most.
+# message-type (100 characters of up to 4 bytes) and content-type (255), 1,600 bytes at most; the rest is to spare.
 RECORD_OVERHEAD_BYTES = 2048
-SPARE_BYTES = 400  # of those, for headers that hooks add
 MAX_MESSAGE_BYTES = 1_000_000 - RECORD_OVERHEAD_BYTES  # the least of the defaults of clients
 CONTENT_TYPE = "content-type"
 CAPTURED_HEADERS = "asyncflow-headers"  # of a captured message: all of its headers, as the row has them in JSON
@@ -65,9 +64,7 @@ class Message:
     priority: int = 0  # seconds by which it goes ahead of its time, 0 to 31,104,000
     delay_seconds: float | timedelta = 0  # not fetched before that
     content_type: str | None = None  # of the payload; application/json, or octet-stream for bytes
-    idempotency_key: str | None = (
-        None  # a second message of its type with this key is not written; up to 255 characters
-    )
+    idempotency_key: str | None = None  # no second message of its type with it is written; up to 255 characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +80,7 @@ class Call:
     idempotency_key: str | None = None  # a second task of its type with this key is not written; up to 255 characters
     max_retries: int | None = None  # attempts after the first; None: as many as its type has
     then: Follows | None = None  # comes when this one is done: task.later(...)
-    unique_key: str | None = (
-        None  # no second task of its type with it while one waits or is at work; up to 255 characters
-    )
+    unique_key: str | None = None  # no second task of its type with it while one waits or works; up to 255 characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +244,7 @@ def _priority(priority: Any) -> int:
 
 def _delay(delay: Any) -> timedelta:
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not is_number or not 0 <= seconds <= MAX_DELAY_SECONDS:
+    if not is_number(seconds) or not 0 <= seconds <= MAX_DELAY_SECONDS:
         raise InvalidDelayError(
             f"delay_seconds is {shown(delay)}; give seconds from 0 to {MAX_DELAY_SECONDS:.0f}, or a timedelta"
         )

@@ -72,6 +72,12 @@ def require_whole(name: str, value: Any, least: int, most: int) -> None:
         raise OptionError(f"{name} is {shown(value)}; give a whole number from {least} to {most}")
 
 
+def require_flag(name: str, value: Any) -> None:
+    """Raise OptionError unless ``value`` is True or False."""
+    if not isinstance(value, bool):
+        raise OptionError(f"{name} is {shown(value)}; give True or False")
+
+
 def require_number(name: str, value: Any, least: float, most: float) -> None:
     """Raise OptionError unless ``value`` is a number from ``least`` to ``most``."""
     if not is_number(value) or not least <= value <= most:

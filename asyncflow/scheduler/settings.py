@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.options import field_names, settings_of
+from asyncflow.outbox.options import field_names, is_number, require_flag, settings_of
 from asyncflow.scheduler.cluster.strategies import MINIMAL_MOVEMENT, Strategy, strategy_of
 from asyncflow.scheduler.loops.triggers import LONGEST_SECONDS, trigger_of
 
@@ -60,8 +60,7 @@ class SchedulerSettings:
                 f"{self.lease_seconds!r}: one late heartbeat must not cost the lease"
             )
         strategy_of(self.sharding_strategy)
-        if not isinstance(self.wake_on_commit, bool):
-            raise OptionError(f"wake_on_commit is {self.wake_on_commit!r}; give True or False")
+        require_flag("wake_on_commit", self.wake_on_commit)
         if self.on_success not in get_args(OnSuccess):
             raise OptionError(f"on_success is {self.on_success!r}; give 'keep' or 'delete'")
         trigger_of(self.tick)
@@ -109,5 +108,5 @@ def _require_whole(settings: SchedulerSettings, name: str, least: int, most: int
 
 
 def _require_seconds(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LONGEST_SECONDS:
+    if not is_number(value) or not 0 < value <= LONGEST_SECONDS:
         raise OptionError(f"{name} is {value!r}; give seconds above 0, up to {LONGEST_SECONDS:.0f}")

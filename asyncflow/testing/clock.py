@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, overload
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session
 
-from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
-from asyncflow.outbox.clock import MAX_DELAY_SECONDS
+from asyncflow.outbox.options import require_seconds
 from asyncflow.testing import queries
 from asyncflow.testing.outboxes import outbox_of
 from asyncflow.testing.sessions import in_session
-from asyncflow.text import shown
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -37,9 +35,7 @@ def advance(session: Any, seconds: float, *, outbox: Outbox | None = None) -> An
     Delays, retries, the due times of periodic tasks and the age of idempotency keys move by them; leases of schedulers
     do not. Raises OptionError for seconds that are negative or too many, or if it is not clear which outbox is meant.
     """
-    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not is_number or not 0 <= seconds <= MAX_DELAY_SECONDS:
-        raise OptionError(f"seconds is {shown(seconds)}; give seconds from 0 to {MAX_DELAY_SECONDS:.0f}")
+    require_seconds("seconds", seconds, 0)
     its, passed = outbox_of(None, outbox), timedelta(seconds=seconds)
     return in_session(session, its.tasks, lambda connection: _pass(connection, its, passed))
 

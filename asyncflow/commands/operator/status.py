@@ -50,14 +50,14 @@ def render(state: Report, width: int | None = None) -> str:
 
 def _fields(one: TypeReport, limit: int) -> list[str]:
     return [
-        _count(one.pending, limit),
+        capped(one.pending, limit),
         _seconds(one.oldest_due_seconds),
         _seconds(one.next_due_seconds),
-        _count(one.running, limit),
+        capped(one.running, limit),
         _seconds(one.oldest_running_seconds),
-        _count(one.succeeded, limit),
-        _count(one.failed, limit),
-        _count(one.cancelled, limit),
+        capped(one.succeeded, limit),
+        capped(one.failed, limit),
+        capped(one.cancelled, limit),
     ]
 
 
@@ -66,7 +66,8 @@ def _named(one: TypeReport) -> str:
     return name if one.enabled else f"{name} (off)"
 
 
-def _count(count: int, limit: int) -> str:
+def capped(count: int, limit: int) -> str:
+    """Return a count, of which nobody knows how far it goes beyond the limit."""
     return f">={limit}" if count >= limit else str(count)
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from asyncflow.commands.database import add_database_options, database_of
+from asyncflow.commands.operator.status import capped
 from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
 from asyncflow.commands.terminal.columns import table, width_of_tables
@@ -43,16 +44,12 @@ def render(state: Report, options: Mapping[str, Mapping[str, Any]], width: int |
         (
             one.task_type,
             "yes" if one.enabled else "no",
-            _count(one.pending, state.count_limit),
+            capped(one.pending, state.count_limit),
             None if one.oldest_due_seconds is None else lasting(one.oldest_due_seconds),
-            _count(one.running, state.count_limit),
-            _count(one.failed, state.count_limit),
+            capped(one.running, state.count_limit),
+            capped(one.failed, state.count_limit),
             " ".join(f"{name}={value}" for name, value in options.get(one.task_type, {}).items()) or None,
         )
         for one in state.types
     ]
     return table(_HEADINGS, rows, width)
-
-
-def _count(count: int, limit: int) -> str:
-    return f">={limit}" if count >= limit else str(count)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from asyncflow.errors import OptionError
-from asyncflow.outbox.options import require_seconds, require_whole
+from asyncflow.outbox.options import require_flag, require_seconds, require_whole
 
 MIN_TIMEOUT_SECONDS = 1.0
 MAX_TIMEOUT_SECONDS = 300.0
@@ -42,8 +41,7 @@ class RedisSettings:
         require_whole("wait_replicas", self.wait_replicas, 0, 100)
         require_whole("max_message_bytes", self.max_message_bytes, 1, MAX_BYTES)
         for name in ("creates_streams", "wait_disk"):
-            if not isinstance(getattr(self, name), bool):
-                raise OptionError(f"{name}={getattr(self, name)!r} is refused: give True or False")
+            require_flag(name, getattr(self, name))
 
     def streams_of(self, topic: str) -> list[str]:
         """Return the streams that a topic is spread over."""

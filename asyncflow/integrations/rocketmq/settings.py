@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asyncflow.errors import OptionError
-from asyncflow.outbox.options import require_seconds, require_whole
+from asyncflow.outbox.options import require_flag, require_seconds, require_whole
 
 MIN_TIMEOUT_SECONDS = 1.0
 MAX_TIMEOUT_SECONDS = 300.0
@@ -38,7 +38,6 @@ class RocketMQSettings:
         )
         require_whole("max_message_bytes", self.max_message_bytes, 1, MAX_BYTES)
         require_whole("unacknowledged", self.unacknowledged, 1, MAX_AT_ONCE)
-        if not isinstance(self.fifo, bool):
-            raise OptionError(f"fifo={self.fifo!r} is refused: give True or False")
+        require_flag("fifo", self.fifo)
         if not isinstance(self.namespace, str):
             raise OptionError(f"namespace={self.namespace!r} is refused: give a text, empty for none")

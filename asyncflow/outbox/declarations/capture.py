@@ -5,13 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from asyncflow.errors import OptionError
-from asyncflow.text import shown
-
-
-def require_captured(captured: Any) -> None:
-    """Raise OptionError unless it says whether a type is captured."""
-    if not isinstance(captured, bool):
-        raise OptionError(f"captured is {shown(captured)}; give True or False")
 
 
 def require_capturable(name: str, topic: str, asked: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ MOST_EXTENSION_CHARACTERS = 1000
 _CORE_COUNT = 8  # attributes that an event may have without extensions
 _NAME_BYTES = 44  # of the longest name: a prefix, what JSON puts around it
 _ID_AND_TIME = 64
-_SPARE_BYTES = 400  # of headers that hooks add
+SPARE_BYTES = 400  # of a record's overhead, for headers that hooks add
 _NAME = re.compile(r"[a-z0-9]{1,20}")
 # What the type String of the specification excludes: controls, non-characters, halves of surrogate pairs.
 _NO_STRING = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
@@ -69,7 +69,7 @@ class CloudEvents:
     def most_added_bytes(self, task_type: str, key_bytes: int, headers_bytes: int) -> int:
         """Return how many bytes the attributes add to a message of that type, at most, whatever has to be escaped."""
         texts = [self.source, self.type_prefix, task_type, self.dataschema or "", *self.extensions.values()]
-        own = headers_bytes + _SPARE_BYTES if self.extension_headers else 0
+        own = headers_bytes + SPARE_BYTES if self.extension_headers else 0
         names = _CORE_COUNT + len(self.extensions) + len(self.extension_headers)
         return 2 * (sum(len(text.encode()) for text in texts) + key_bytes + own) + names * _NAME_BYTES + _ID_AND_TIME
 

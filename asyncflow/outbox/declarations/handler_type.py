@@ -12,7 +12,7 @@ from asyncflow.errors import InvalidArgumentsError, OptionError, UnknownTaskType
 from asyncflow.outbox.arguments.signature import Signature
 from asyncflow.outbox.declarations.around import Around
 from asyncflow.outbox.declarations.task_type import TaskType, TaskTypes, require_limit
-from asyncflow.outbox.options import NO_OPTION, require_seconds, require_whole
+from asyncflow.outbox.options import NO_OPTION, require_flag, require_seconds, require_whole
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.outbox.transaction import engine_loops
 from asyncflow.text import require_text, shown
@@ -72,10 +72,8 @@ class HandlerType(TaskType):
         require_whole("concurrency", self.concurrency, 1, MAX_CONCURRENCY)
         require_limit(self.limit)
         require_seconds("interval_seconds", self.interval_seconds, 0)
-        if not isinstance(self.transactional, bool):
-            raise OptionError(f"transactional is {shown(self.transactional)}; give True or False")
-        if not isinstance(self.keep_result, bool):
-            raise OptionError(f"keep_result is {shown(self.keep_result)}; give True or False")
+        require_flag("transactional", self.transactional)
+        require_flag("keep_result", self.keep_result)
         require_outcomes_to(self.outcomes_to)
         self._require_queue()
         if self.handler is not None:

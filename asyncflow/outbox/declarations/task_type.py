@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 from asyncflow.errors import DuplicateTaskTypeError, InvalidTaskTypeError, OptionError, UnknownTaskTypeError, nearest
-from asyncflow.outbox.declarations.capture import RELAYS_WORK, not_captured, require_capturable, require_captured
+from asyncflow.outbox.declarations.capture import RELAYS_WORK, not_captured, require_capturable
 from asyncflow.outbox.declarations.cloud_events import CloudEvents, require_events
 from asyncflow.outbox.declarations.encrypting import Encrypting, require_encrypting
 from asyncflow.outbox.declarations.retry import RetryPolicy
-from asyncflow.outbox.options import NO_OPTION, is_number, require_number, require_seconds, require_whole
+from asyncflow.outbox.options import NO_OPTION, is_number, require_flag, require_number, require_seconds, require_whole
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.text import require_text, shown
 
@@ -55,8 +55,7 @@ class TaskType:
         require_seconds("max_retry_interval_seconds", self.max_retry_interval_seconds, self.retry_interval_seconds)
         require_number("retry_factor", self.retry_factor, 1, 100)
         require_number("retry_jitter", self.retry_jitter, 0, 1)
-        if not isinstance(self.enabled, bool):
-            raise OptionError(f"enabled is {shown(self.enabled)}; give True or False")
+        require_flag("enabled", self.enabled)
         require_encrypting(self.encryption, travels=isinstance(self, MessageType))
 
     @property
@@ -103,19 +102,17 @@ class MessageType(TaskType):
         _require_rate("rate_limit_per_second", self.rate_limit_per_second)
         require_limit(self.limit)
         require_events(self.cloudevents)
-        if not isinstance(self.ordered, bool):
-            raise OptionError(f"ordered is {shown(self.ordered)}; give True or False")
+        require_flag("ordered", self.ordered)
         if self.when_exhausted not in get_args(WhenExhausted):
             raise OptionError(f"when_exhausted is {shown(self.when_exhausted)}; give 'block' or 'skip'")
         self._require_coalescing()
-        require_captured(self.captured)
+        require_flag("captured", self.captured)
         if self.captured:
             require_capturable(self.name, self.topic, self._of_relays())
 
     def _require_coalescing(self) -> None:
         """Raise OptionError where the latest message of a key could not be told, or would wait for an earlier one."""
-        if not isinstance(self.coalesce, bool):
-            raise OptionError(f"coalesce is {shown(self.coalesce)}; give True or False")
+        require_flag("coalesce", self.coalesce)
         if self.coalesce and not self.ordered:
             raise OptionError(
                 "coalesce is True and ordered is False; add ordered=True, which tells the latest of a key"

@@ -13,7 +13,7 @@ from asyncflow.errors import InvalidKeyError, InvalidTaskTypeError, OptionError
 from asyncflow.outbox.look_up.cursor import Cursor, cursor_of
 from asyncflow.outbox.look_up.key_rows import TimeSpan
 from asyncflow.outbox.look_up.task_rows import Filter
-from asyncflow.outbox.options import require_whole
+from asyncflow.outbox.options import require_flag, require_whole
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import KEY_LENGTH, TASK_TYPE_LENGTH
 from asyncflow.text import require_text, shown
@@ -62,8 +62,7 @@ class TaskSearch:
             require_text("key", self.key, KEY_LENGTH, InvalidKeyError)
         if self.task_type is not None:
             require_text("task_type", self.task_type, TASK_TYPE_LENGTH, InvalidTaskTypeError)
-        if not isinstance(self.newest_first, bool):
-            raise OptionError(f"newest_first is {shown(self.newest_first)}; give True or False")
+        require_flag("newest_first", self.newest_first)
         if self.limit is not None:
             require_whole("limit", self.limit, 1, MOST)
         self._set(status=_status(self.status), since=_moment("since", self.since), until=_moment("until", self.until))

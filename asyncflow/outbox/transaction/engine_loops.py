@@ -26,8 +26,8 @@ _ours: WeakSet[AbstractEventLoop] = WeakSet()
 _homes: WeakKeyDictionary[Any, ReferenceType[AbstractEventLoop]] = WeakKeyDictionary()
 
 
-def is_ours(loop: AbstractEventLoop) -> None:
-    """Let ``loop`` give way: it uses no pool that another loop uses."""
+def let_give_way(loop: AbstractEventLoop) -> None:
+    """Take ``loop`` for one of ours, which uses no pool that another loop uses."""
     _ours.add(loop)
 
 

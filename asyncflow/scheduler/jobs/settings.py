@@ -10,7 +10,7 @@ from apscheduler.triggers.base import BaseTrigger
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.cron.plan import zone_of
-from asyncflow.outbox.options import field_names, refuse_unknown, require_whole
+from asyncflow.outbox.options import field_names, is_number, refuse_unknown, require_flag, require_whole
 from asyncflow.scheduler.cluster.item_parameters import item_parameters
 from asyncflow.scheduler.cluster.strategies import MINIMAL_MOVEMENT, Strategy, strategy_of
 from asyncflow.scheduler.jobs.error_handlers import LOG, ErrorHandler, error_handler_of
@@ -88,11 +88,6 @@ class JobSettings:
 NAMES = field_names(JobSettings)
 
 
-def _require_bool(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise OptionError(f"{name} is {shown(value)}; give True or False")
-
-
 def _require_text(name: str, value: Any) -> None:
     if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
         raise OptionError(f"{name} is {shown(value)}; give text of at most {_LONGEST_TEXT} characters")
@@ -109,7 +104,7 @@ def _require_minutes(name: str, value: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LONGEST_SECONDS
+    return is_number(value) and 0 <= value <= LONGEST_SECONDS
 
 
 _CHECKS: dict[str, Callable[[str, Any], None]] = {
@@ -119,6 +114,6 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "reconcile_interval_minutes": _require_minutes,
     **dict.fromkeys(("job_parameter", "description"), _require_text),
     **dict.fromkeys(
-        ("streaming_process", "failover", "misfire", "monitor_execution", "disabled", "overwrite"), _require_bool
+        ("streaming_process", "failover", "misfire", "monitor_execution", "disabled", "overwrite"), require_flag
     ),
 }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
@@ -13,11 +11,7 @@ from asyncflow.outbox.options import refuse_unknown
 from asyncflow.scheduler.jobs.listeners import JobListener
 from asyncflow.scheduler.jobs.settings import NAMES, JobSettings
 from asyncflow.text import shown
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from asyncflow.toml_files import toml_of
 
 PREFIX = "ASYNCFLOW_JOB_"
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
@@ -25,20 +19,7 @@ _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 def options_from_toml(path: str | Path) -> dict[str, dict[str, Any]]:
     """Return the options of each table ``[jobs.NAME]`` of a file; raises OptionError or UnknownOptionError."""
-    if not isinstance(path, (str, PathLike)):
-        raise OptionError(f"path is {shown(path)}; give the path of a TOML file")
-    try:
-        with open(path, "rb") as file:
-            content = tomllib.load(file)
-    except OSError as error:
-        raise OptionError(f"the file {str(path)!r} cannot be read: {error.strerror}; name a TOML file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise OptionError(f"the file {str(path)!r} is no TOML: {error}") from error
-    except UnicodeDecodeError as error:
-        raise OptionError(
-            f"the file {str(path)!r} is no UTF-8: {error.reason}, byte {error.start}; save it as UTF-8"
-        ) from error
-    jobs = content.get("jobs", {})
+    jobs = toml_of(path).get("jobs", {})
     if not isinstance(jobs, dict) or not all(isinstance(options, dict) for options in jobs.values()):
         raise OptionError(f"jobs in {str(path)!r} is {shown(jobs)}; write tables such as [jobs.send-records]")
     for name, options in jobs.items():

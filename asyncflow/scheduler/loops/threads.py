@@ -113,7 +113,7 @@ class EventLoop:
         """Run ``work``, which must not raise."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            engine_loops.is_ours(self._loop)
+            engine_loops.let_give_way(self._loop)
             self._loop.set_default_executor(DaemonExecutor("asyncflow-coroutines-thread"))
             threading.Thread(target=self._serve, args=(self._loop,), name="asyncflow-coroutines", daemon=True).start()
         asyncio.run_coroutine_threadsafe(work, self._loop)

@@ -12,6 +12,7 @@ from asyncflow.errors import OptionError
 from asyncflow.outbox.cron.crontab import Crontab
 from asyncflow.outbox.cron.due_times import DueTimes
 from asyncflow.outbox.cron.plan import RESOLUTION
+from asyncflow.outbox.options import is_number
 
 LONGEST_SECONDS = 10 * 365 * 86400.0  # of any setting: clocks, dates and waits overflow far beyond it
 
@@ -64,7 +65,7 @@ def trigger_of(tick: Any, option: str = "tick", zone: tzinfo | None = None) -> B
     """
     if isinstance(tick, str):
         return CronTrigger(Crontab(tick, option), zone)
-    if isinstance(tick, bool) or not isinstance(tick, (int, float)) or not 0.001 <= tick <= LONGEST_SECONDS:
+    if not is_number(tick) or not 0.001 <= tick <= LONGEST_SECONDS:
         raise OptionError(
             f"{option} is {tick!r}; give seconds from 0.001 to {LONGEST_SECONDS:.0f}, "
             f"or a crontab line such as '*/5 * * * *'"

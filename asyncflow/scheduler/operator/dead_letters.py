@@ -36,7 +36,7 @@ from asyncflow.scheduler.operator.walk import walk_of
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.fingerprints import error_of
 from asyncflow.scheduler.table.log_lines import log_line, short_error
-from asyncflow.scheduler.table.outcome_messages import OutcomeMessages, ToldOutcome, told_of
+from asyncflow.scheduler.table.outcome_messages import OutcomeMessages, ToldOutcome
 from asyncflow.scheduler.table.shards import put_into_shards
 
 _LONGEST_DETAIL = 12_000
@@ -123,7 +123,7 @@ class DeadLetters:
             values = {"ids": [row.raw_id for row in rows], "line": _line(act)}
             facts = self._facts(connection, rows)
             connection.execute(queries.cancel(self._tasks), values)
-            self._tell(connection, facts, told_of(facts, ToldOutcome("cancelled", short_error(act.told()))))
+            self._tell(connection, facts, dict.fromkeys(facts, ToldOutcome("cancelled", short_error(act.told()))))
             return [f"was {Status(row.status).name}" for row in rows]
 
         return self._batches.change(selection, act, [Status.FAILED, Status.PENDING], write)

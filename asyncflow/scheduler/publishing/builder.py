@@ -11,8 +11,9 @@ from asyncflow.errors import BuilderError, ConnectionSilentError, PayloadNotSeri
 from asyncflow.events import BuilderFailed, Hooks
 from asyncflow.leash import Leash, may_go_on
 from asyncflow.outbox import payload as payloads
+from asyncflow.outbox.declarations.cloud_events import SPARE_BYTES
 from asyncflow.outbox.declarations.task_type import MessageType
-from asyncflow.outbox.message import SPARE_BYTES, event_bytes, size_of
+from asyncflow.outbox.message import event_bytes, size_of
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.connections.calls import Patience, ThreadCalls, WatchedSession
 from asyncflow.scheduler.connections.moves import end_left_ones, leaving

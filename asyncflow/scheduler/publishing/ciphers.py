@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from asyncflow.errors import EncryptionError, KeyGoneError, PayloadAlteredError
 from asyncflow.outbox import MessageType, Outbox, Task
+from asyncflow.outbox.declarations.cloud_events import SPARE_BYTES
 from asyncflow.outbox.declarations.encrypting import END_TO_END
 from asyncflow.outbox.encryption.marks import is_encrypted
-from asyncflow.outbox.message import SPARE_BYTES, event_bytes, size_of
+from asyncflow.outbox.message import event_bytes, size_of
 from asyncflow.scheduler.publishing.publisher import Outcome, Rejected, Retry
 
 

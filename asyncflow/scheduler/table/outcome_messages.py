@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -126,11 +126,6 @@ class OutcomeMessages:
             self._outbox.bell.on_commit_of(connection, name)
         for row in rows:
             self._outbox.hooks.emit(TaskEnqueued(row["id"], row["task_type"], row["task_key"]))
-
-
-def told_of(raw_ids: Iterable[Any], told: ToldOutcome) -> dict[Any, ToldOutcome]:
-    """Return the same word for several tasks."""
-    return dict.fromkeys(raw_ids, told)
 
 
 def _moment(moment: datetime) -> str:

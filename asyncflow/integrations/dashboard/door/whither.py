@@ -10,7 +10,7 @@ _OWN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_%~-][A-Za-z0-9_%
 _LONGEST = 2000
 
 
-def own_path(wanted: str, otherwise: str = "") -> str:
-    """Return a path below the dashboard's, without a first slash; ``otherwise`` for what is none, or too long."""
+def own_path(wanted: str) -> str:
+    """Return a path below the dashboard's, without a first slash; nothing for what is none, or too long."""
     is_own = len(wanted) <= _LONGEST and _OWN.fullmatch(wanted) and ".." not in wanted.lower().replace("%2e", ".")
-    return wanted if is_own else otherwise
+    return wanted if is_own else ""

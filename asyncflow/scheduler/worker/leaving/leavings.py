@@ -22,7 +22,7 @@ from asyncflow.outbox.task import uuid_of
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.fingerprints import error_of
 from asyncflow.scheduler.table.log_lines import log_line, short_error
-from asyncflow.scheduler.table.outcome_messages import OutcomeMessages, ToldOutcome, told_of
+from asyncflow.scheduler.table.outcome_messages import OutcomeMessages, ToldOutcome
 from asyncflow.scheduler.worker.claiming import queries
 from asyncflow.scheduler.worker.leaving.done_rows import end_handled
 from asyncflow.scheduler.worker.leaving.results import Result
@@ -71,7 +71,7 @@ class Leavings:
         facts = self._outcomes.facts(connection, held) if held else {}
         changed = connection.execute(queries.end(self._tasks), {**values, **ending.values}).rowcount
         told = ToldOutcome(Status(ending.values["its_status"]).name.lower(), ending.error)
-        self._outcomes.write(connection, facts, told_of(held, told))
+        self._outcomes.write(connection, facts, dict.fromkeys(held, told))
         return changed
 
     def _row(self, carried: dict[str, Any], result: Result | None) -> dict[str, Any]:

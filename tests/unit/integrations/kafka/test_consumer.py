@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -376,6 +377,22 @@ def test_a_subscriber_without_a_session_is_refused_also_where_handlers_need_none
         consumer.subscribe("coupons")(coupons)
     assert list(outbox.handler_types) == []
     assert consumer.subscriptions == []
+
+
+def test_a_subscriber_without_a_name_is_asked_for_one_and_what_cannot_be_called_is_refused(place: Place) -> None:
+    class Coupons:
+        def __call__(self, session: Any) -> None: ...
+
+    loose: Any = place.consumer.subscribe
+    for nameless in (Coupons(), partial(Coupons()), lambda session: None):
+        with pytest.raises(OptionError, match="has no name; give it one"):
+            loose("coupons")(nameless)
+    with pytest.raises(OptionError, match="give a function"):
+        loose("coupons", name="three")(3)
+    with pytest.raises(OptionError, match=r"silent\(\) has no parameter 'session'"):
+        loose("coupons", name="silent")(partial(print))
+    loose("coupons", name="called")(Coupons())
+    assert [one.name for one in place.consumer.subscriptions] == ["called"]
 
 
 def test_a_coroutine_that_exits_is_a_failed_attempt_and_ends_no_loop(place: Place, tmp_path: Path) -> None:
