@@ -11,7 +11,7 @@ from asyncflow.errors import OptionError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.queries import insert_absent
-from asyncflow.scheduler.cluster import queries as ownership_queries
+from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.cluster.strategies import STRATEGIES
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.jobs import queries
@@ -62,10 +62,10 @@ def _record(connection: Connection, outbox: Outbox, job: Job) -> JobSettings:
 def _resize(connection: Connection, outbox: Outbox, job_name: str, count: int) -> None:
     """Have as many items as were asked for, if the job had another number of them."""
     beyond = {"its_job": job_name, "its_count": count}
-    known = connection.execute(ownership_queries.recorded_shards(outbox.shards), beyond).all()
+    known = connection.execute(cluster_queries.recorded_shards(outbox.shards), beyond).all()
     if known and len(known) != count:
         connection.execute(queries.forget_items(outbox.shards), beyond)
-        ownership_queries.insert_shards(connection, outbox.shards, job_name, count)
+        cluster_queries.insert_shards(connection, outbox.shards, job_name, count)
 
 
 def recorded(settings: JobSettings) -> str:

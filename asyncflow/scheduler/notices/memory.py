@@ -13,6 +13,7 @@ from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.ids import new_id
 from asyncflow.outbox.queries import insert_absent
 from asyncflow.scheduler.notices import queries
+from asyncflow.scheduler.table.queries import read_clock
 
 NOTICES = "asyncflow.notices"  # where the other idempotency keys have their task type
 _TURN, _GONE = "turn", "gone "
@@ -59,7 +60,7 @@ class ToldFindings:
         What is found no more has cleared after ``quiet_seconds``: one that comes and goes is told once.
         """
         told = self._told(connection)
-        now = connection.execute(queries.read_now()).scalar_one()
+        now = connection.execute(read_clock()).scalar_one()
         there, gone = set(found), {key.removeprefix(_GONE) for key in told if key.startswith(_GONE)}
         known = {key for key in told if key != _TURN and not key.startswith(_GONE)}
         for key in there & gone:

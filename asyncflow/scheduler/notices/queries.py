@@ -6,13 +6,6 @@ from typing import Any
 
 from sqlalchemy import Delete, Select, String, Table, bindparam, delete, or_, select
 
-from asyncflow.outbox.clock import database_now
-
-
-def read_now() -> Select[Any]:
-    """Read the database's clock."""
-    return select(database_now())
-
 
 def read_told(dedupe: Table) -> Select[Any]:
     """Read what is remembered, and when that was written."""

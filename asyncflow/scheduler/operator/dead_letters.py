@@ -37,6 +37,7 @@ from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.fingerprints import error_of
 from asyncflow.scheduler.table.log_lines import log_line, short_error
 from asyncflow.scheduler.table.outcome_messages import OutcomeMessages, ToldOutcome
+from asyncflow.scheduler.table.queries import read_clock
 from asyncflow.scheduler.table.shards import put_into_shards
 
 _LONGEST_DETAIL = 12_000
@@ -185,7 +186,7 @@ class DeadLetters:
         return rows[0] if rows else None
 
     def _list(self, connection: Connection, selection: Selection, limit: int, after: Cursor | None) -> DeadLetterPage:
-        until = connection.execute(queries.now()).scalar_one()
+        until = connection.execute(read_clock()).scalar_one()
         places, following = walk_of(selection, self._outbox, Status.FAILED, until).page(connection, after, limit)
         letters: dict[UUID, DeadLetter] = {}
         if places:

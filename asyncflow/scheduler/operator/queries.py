@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ColumnElement
 
-from asyncflow.outbox.clock import NO_TIME, Instant, database_now, seconds_until
+from asyncflow.outbox.clock import NO_TIME, Instant, seconds_until
 from asyncflow.outbox.dialects import DatabaseDialect
 from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.dialects.raw_ids import is_named, raw_id
@@ -43,11 +43,6 @@ from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.table.queries import has_status, logged
 
 _MOST: Any = bindparam("most", type_=Integer())
-
-
-def now() -> Select[Any]:
-    """Read the database's clock."""
-    return select(database_now())
 
 
 @lru_cache(maxsize=64)

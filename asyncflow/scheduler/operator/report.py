@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.cluster import queries as ownership_queries
+from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.configuration.configurations import read_configuration
 from asyncflow.scheduler.connections.again import run_for_person
 from asyncflow.scheduler.operator import queries
@@ -104,7 +104,7 @@ def _type_report(
 
 def _owners(connection: Connection, outbox: Outbox) -> dict[str | None, int]:
     owners: dict[str | None, int] = {}
-    for row in connection.execute(ownership_queries.read_owners(outbox.shards)):
+    for row in connection.execute(cluster_queries.read_owners(outbox.shards)):
         owner = row.owner if row.owner and row.seconds_left > 0 else None
         owners[owner] = owners.get(owner, 0) + 1
     return owners

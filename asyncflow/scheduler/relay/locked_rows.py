@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from asyncflow.outbox import Outbox, Task
-from asyncflow.scheduler.cluster import queries as ownership_queries
+from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.connections.stepping_over import lock_those_free
 from asyncflow.scheduler.heads.queries import Lane
 from asyncflow.scheduler.publishing.order import Key, key_of
-from asyncflow.scheduler.relay.keys import queries as parking_queries
+from asyncflow.scheduler.relay.keys import queries as key_queries
 from asyncflow.scheduler.relay.settlement import Unsettled
 from asyncflow.scheduler.table.row_locks import sort_out
 
@@ -98,7 +98,7 @@ def free_part(connection: Connection, outbox: Outbox, job: str, unsettled: Unset
     shards = unsettled.shards()
 
     def hold(connection: Connection, some: Collection[int], skip_locked: bool) -> Sequence[Any]:
-        statement = ownership_queries.hold_epochs(outbox.shards, skip_locked=skip_locked)
+        statement = cluster_queries.hold_epochs(outbox.shards, skip_locked=skip_locked)
         return connection.execute(statement, {"its_job": job, "shards": sorted(some)}).all()
 
     held = lock_those_free(connection, f"{outbox.shards.fullname} of {job}", shards, hold)
@@ -130,10 +130,10 @@ def _locked_keys(connection: Connection, outbox: Outbox, unsettled: Unsettled) -
     if not keys:
         return set()
     values = {"types": sorted({key.task_type for key in keys}), "keys": sorted({key.key for key in keys})}
-    there = keys & {Key(*row) for row in connection.execute(parking_queries.read_keys(outbox.parked_keys), values)}
+    there = keys & {Key(*row) for row in connection.execute(key_queries.read_keys(outbox.parked_keys), values)}
 
     def lock(connection: Connection, some: Collection[Key], skip_locked: bool) -> Sequence[Key]:
-        statement = parking_queries.lock_keys(outbox.parked_keys, skip_locked=skip_locked)
+        statement = key_queries.lock_keys(outbox.parked_keys, skip_locked=skip_locked)
         named = {"types": sorted({key.task_type for key in some}), "keys": sorted({key.key for key in some})}
         return [Key(*row) for row in connection.execute(statement, named)]
 

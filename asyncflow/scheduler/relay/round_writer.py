@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.cluster import queries as ownership_queries
+from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.cluster.share import Hold
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.instance import Instance
@@ -126,5 +126,5 @@ class RoundWriter:
         if not shards:
             return set()
         epochs, wanted = hold.epochs, {"its_job": self._job, "shards": sorted(shards)}
-        held = connection.execute(ownership_queries.hold_epochs(self._outbox.shards), wanted)
+        held = connection.execute(cluster_queries.hold_epochs(self._outbox.shards), wanted)
         return {row.shard for row in held if epochs.get(row.shard) == row.epoch}

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.outbox import Outbox
-from asyncflow.scheduler.cluster import queries as ownership_queries
+from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.connections.database import Database
 
 
@@ -53,6 +53,6 @@ class FencedWrites:
     def require(self, connection: Connection, epochs: Mapping[int, int]) -> None:
         """Look last whether the shards are owned still: their new owner may go by what is there."""
         wanted = {"its_job": self._job, "shards": sorted(epochs)}
-        rows = connection.execute(ownership_queries.hold_epochs(self._outbox.shards), wanted)
+        rows = connection.execute(cluster_queries.hold_epochs(self._outbox.shards), wanted)
         if {row.shard: row.epoch for row in rows} != dict(epochs):
             raise _Fenced

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -28,12 +28,6 @@ from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
 from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.dialects.raw_ids import Raw, raw_id
 from asyncflow.scheduler.heads.queries import Head
-
-
-def read_now(connection: Connection) -> datetime:
-    """Read the database's clock, by which is decided what is due."""
-    now: datetime = connection.execute(select(database_now())).scalar_one()
-    return now
 
 
 def entries(periodic: Table, names: Iterable[str]) -> Select[Any]:

@@ -16,6 +16,7 @@ from asyncflow.outbox.declarations.periodic_task import DUE_TIME, NEVER, Advance
 from asyncflow.outbox.queries import insert_absent
 from asyncflow.scheduler.connections.again import run_again, run_once
 from asyncflow.scheduler.instance import Instance
+from asyncflow.scheduler.table.queries import read_clock
 from asyncflow.scheduler.upkeep import queries
 
 _LEAST_PAUSE_SECONDS = 0.005
@@ -79,7 +80,7 @@ class Timetable:
             "name": task.name,
             "cron": task.cron,
             "timezone": task.timezone,
-            "next_due": task.plan.next_after(queries.read_now(connection)),
+            "next_due": task.plan.next_after(connection.execute(read_clock()).scalar_one()),
             "last_due": None,
             "modified_at": NO_TIME,
         }

@@ -60,8 +60,8 @@ from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.look_up.task_rows import Filter
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
-from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.audit import Act
+from asyncflow.scheduler.table.queries import read_clock
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome
 from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
@@ -255,7 +255,7 @@ def _delay(data: SettledData, now: datetime) -> float | None:
 
 
 def _row_and_time(service: TaskService, task_id: UUID, connection: Connection) -> tuple[Row[Any] | None, datetime]:
-    return service.view.one(connection, task_id), connection.execute(queries.now()).scalar_one()
+    return service.view.one(connection, task_id), connection.execute(read_clock()).scalar_one()
 
 
 def _held(claims: Sequence[Claim], rows: Mapping[UUID, Row[Any]], kind: HandlerType) -> dict[str, Any]:

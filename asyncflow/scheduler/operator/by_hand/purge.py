@@ -17,11 +17,10 @@ from asyncflow.outbox.options import require_number
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.connections.again import run_again
 from asyncflow.scheduler.connections.database import Database
-from asyncflow.scheduler.operator import queries as task_queries
 from asyncflow.scheduler.operator.audit import Act, Subject
 from asyncflow.scheduler.operator.walk import pages_of, walk_of_old
 from asyncflow.scheduler.table.contexts import Contexts
-from asyncflow.scheduler.table.queries import delete_in_status, lock_free
+from asyncflow.scheduler.table.queries import delete_in_status, lock_free, read_clock
 from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.text import shown
 
@@ -102,7 +101,7 @@ class Purger:
 
     def _pages(self, database: Database, purge: Purge) -> Iterator[tuple[Status, Sequence[Cursor]]]:
         age = timedelta(seconds=purge.older_than_seconds)
-        moment: datetime = run_again(database, lambda connection: connection.execute(task_queries.now()).scalar_one())
+        moment: datetime = run_again(database, lambda connection: connection.execute(read_clock()).scalar_one())
         for status in purge.statuses:
             walk = walk_of_old(purge.task_type, self._outbox, status, moment - age)
             for page in pages_of(walk, database, _PAGE):

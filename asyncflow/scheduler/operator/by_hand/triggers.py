@@ -13,8 +13,8 @@ from asyncflow.outbox.declarations.periodic_task import NEVER
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator.audit import Act, Subject
 from asyncflow.scheduler.operator.by_hand import queries
-from asyncflow.scheduler.operator.queries import now
 from asyncflow.scheduler.operator.schedules import PeriodicView, Schedules
+from asyncflow.scheduler.table.queries import read_clock
 from asyncflow.text import shown
 
 
@@ -79,7 +79,7 @@ class Triggers:
         statement = queries.be_due_at(self._outbox.periodic_entries, was_paused=True)
 
         def write(connection: Connection) -> bool:
-            due = plan_of(entry.cron, entry.timezone).next_after(connection.execute(now()).scalar_one())
+            due = plan_of(entry.cron, entry.timezone).next_after(connection.execute(read_clock()).scalar_one())
             values = {"its_name": name, "never": NEVER, "its_due": due}
             return bool(connection.execute(statement, values).rowcount)
 

@@ -20,6 +20,7 @@ from asyncflow.scheduler.operator.audit import Act
 from asyncflow.scheduler.operator.changing.revived_keys import RevivedKeys
 from asyncflow.scheduler.operator.selection import Selection
 from asyncflow.scheduler.operator.walk import pages_of, walk_of
+from asyncflow.scheduler.table.queries import read_clock
 from asyncflow.scheduler.table.row_locks import hold_writers
 
 _PAGE = 500
@@ -100,7 +101,7 @@ class Batches:
             for start in range(0, len(wanted), _PAGE):
                 yield wanted[start : start + _PAGE]
             return
-        until = run_again(database, lambda connection: connection.execute(queries.now()).scalar_one())
+        until = run_again(database, lambda connection: connection.execute(read_clock()).scalar_one())
         for status in statuses:
             for places in pages_of(walk_of(selection, self._outbox, status, until), database, _PAGE):
                 yield [cursor.id for cursor in places]

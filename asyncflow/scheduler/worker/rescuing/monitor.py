@@ -25,7 +25,7 @@ from asyncflow.scheduler.loops.settled_events import Ending, tell_of_each
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.table.lately_locked import LatelyLocked
 from asyncflow.scheduler.table.outcome_messages import OutcomeMessages
-from asyncflow.scheduler.worker.rescuing import queries as claim_queries
+from asyncflow.scheduler.worker.rescuing import queries
 from asyncflow.scheduler.worker.rescuing.rescue import PAGE, Rescue, Rescued, Untimely
 
 _Departures = frozenset[tuple[str, float]]
@@ -145,7 +145,7 @@ class Monitor:
         """Rescue a page of each of what those held that departed; return whether there may be more."""
         if not self._is_news(lost, shards):
             return False
-        live = claim_queries.live_owners(self._outbox.instances)
+        live = queries.live_owners(self._outbox.instances)
         names = frozenset(name for name, _ in lost)
         back = self._database.run(lambda connection: connection.scalars(live, {"owners": list(names)}).all())
         gone, waited = names.difference(back), self._wards.lease_seconds

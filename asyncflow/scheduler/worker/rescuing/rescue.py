@@ -22,7 +22,7 @@ from asyncflow.scheduler.table.lately_locked import LatelyLocked
 from asyncflow.scheduler.table.log_lines import log_line
 from asyncflow.scheduler.table.outcome_messages import OutcomeMessages, ToldOutcome
 from asyncflow.scheduler.table.row_locks import sort_out
-from asyncflow.scheduler.worker.rescuing import queries as claim_queries
+from asyncflow.scheduler.worker.rescuing import queries
 
 PAGE = 500
 Statement = Callable[[Table], Any]
@@ -116,12 +116,12 @@ class Rescue:
 
     @property
     def _read(self) -> Any:
-        return (claim_queries.held_by if self.owners else claim_queries.ran_out)(self.tasks)
+        return (queries.held_by if self.owners else queries.ran_out)(self.tasks)
 
     def _fail(self, connection: Connection, raw_id: Any, headers: str | None) -> bool:
         # One by one: each that is failed is told of, and one renewed meanwhile is not.
         values = {**self._guard, "ids": [raw_id], "line": log_line(self.error), "its_status": int(Status.FAILED)}
-        statement = self._chosen(claim_queries.end_ran_out, claim_queries.end_taken, claim_queries.end_ahead)
+        statement = self._chosen(queries.end_ran_out, queries.end_taken, queries.end_ahead)
         is_failed = bool(connection.execute(statement, values).rowcount)
         if is_failed and self.outcomes is not None and is_told(headers):
             told = {raw_id: ToldOutcome("failed", self.error)}
@@ -131,7 +131,7 @@ class Rescue:
     def _give_back(self, connection: Connection, ids: list[Any], delay: float, refund: int) -> int:
         line = log_line(self.error + (_UNSPENT if refund else ""))
         values = {**self._guard, "ids": ids, "line": line, "delay": timedelta(seconds=delay), "refund": refund}
-        statement = self._chosen(claim_queries.give_back, claim_queries.take_back, claim_queries.give_back_ahead)
+        statement = self._chosen(queries.give_back, queries.take_back, queries.give_back_ahead)
         return connection.execute(statement, values).rowcount
 
     def _chosen(self, ran_out: Statement, taken: Statement, ahead: Statement) -> Any:
@@ -177,7 +177,7 @@ class Untimely:
         """
         types, shards = {head.task_type for head in heads}, {head.shard for head in heads}
         values = {"types": sorted(types), "shards": sorted(shards), "longest": self.longest, "limit": most}
-        rows = connection.execute(claim_queries.ahead(self._tasks, all_held=part not in self._calm), values).all()
+        rows = connection.execute(queries.ahead(self._tasks, all_held=part not in self._calm), values).all()
         leases = [Lease(_key(row), float(row.ends_at), float(row.began_at), float(row.seconds_left)) for row in rows]
         left = self._watch.seconds_left(f"{_WATCH} {part}", leases)
         if any(row.begins_in > 0 for row in rows):

@@ -17,7 +17,7 @@ from asyncflow import Outbox, TaskContext
 from asyncflow.events import Hooks, PeriodicTasksEnqueued, StepFailed
 from asyncflow.scheduler import SchedulerSettings
 from asyncflow.scheduler.instance import Instance
-from asyncflow.scheduler.upkeep.queries import read_now
+from asyncflow.scheduler.table.queries import read_clock
 from asyncflow.scheduler.upkeep.timetable import Timetable
 from tests.integration.outbox.watch import statements_of
 from tests.support.application import Application
@@ -44,7 +44,8 @@ def look(one: Timetable) -> float:
 
 def now(application: Application) -> datetime:
     with application.engine.connect() as connection:
-        return read_now(connection)
+        now: datetime = connection.execute(read_clock()).scalar_one()
+        return now
 
 
 def entry(application: Application) -> Any:

@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 from asyncflow import Message, Status
 from asyncflow.events import RowsPutBack, RowsPutInOrder, StepFailed
 from asyncflow.scheduler import Retry
-from asyncflow.scheduler.relay.keys import queries as parking_queries
+from asyncflow.scheduler.relay.keys import queries as key_queries
 from asyncflow.scheduler.upkeep import disordered
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.faults import faults
@@ -39,7 +39,7 @@ def left_behind(application: Application, schedule: Schedule) -> Application:
         values = {"its_type": MOVED, "its_key": "dies", "first": first.bytes}
         if application.engine.dialect.name == "postgresql":
             values["first"] = str(first)
-        connection.execute(parking_queries.block(application.outbox.parked_keys), values)
+        connection.execute(key_queries.block(application.outbox.parked_keys), values)
     scheduler.stop()
     assert {row.task_key for row in parked(application)} == {"fails", "dies"}
     return application
