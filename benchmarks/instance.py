@@ -18,7 +18,7 @@ import orjson
 from sqlalchemy import make_url
 
 from asyncflow import RollOver, Scheduler
-from asyncflow.commands.processes.collector import let_collector_rest
+from asyncflow.commands.processes.garbage import let_garbage_rest
 from asyncflow.integrations.kafka import ConfluentKafkaPublisher
 from benchmarks import elsewhere
 from benchmarks.browsers import standing_open
@@ -100,7 +100,7 @@ def main() -> None:
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     with KINDS[sys.argv[1]](Job(**orjson.loads(sys.stdin.readline()))):
-        let_collector_rest()  # as `asyncflow run` does; the work by hand has it alike
+        let_garbage_rest()  # as `asyncflow run` does; the work by hand has it alike
         print("ready", flush=True)
         ended.wait()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Protocol
 
-from asyncflow.commands.processes.collector import let_collector_rest
+from asyncflow.commands.processes.garbage import let_garbage_rest
 from asyncflow.commands.stop_signals import StopSignals
 
 _LEFT_BEHIND = 3
@@ -38,7 +38,7 @@ def run_until_stopped(runnable: Runnable, signals: StopSignals) -> int:
     What ends without one has failed, and its supervisor is to know that.
     """
     with runnable:
-        let_collector_rest()
+        let_garbage_rest()
         while not signals.is_heard:
             # Bounded, so that the signal's handler runs soon on every platform.
             if runnable.wait(0.2) and not signals.is_heard:

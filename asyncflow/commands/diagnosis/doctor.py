@@ -14,9 +14,9 @@ from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.as_json import as_json
 from asyncflow.commands.terminal.columns import paragraph, width_of_terminal
 from asyncflow.errors import OptionError, TargetNotFoundError
+from asyncflow.scheduler.diagnosis.dead_letters import LATELY_SECONDS
 from asyncflow.scheduler.diagnosis.diagnose import diagnose, is_stuck
 from asyncflow.scheduler.diagnosis.finding import Finding
-from asyncflow.scheduler.diagnosis.letters import LATELY_SECONDS
 from asyncflow.scheduler.diagnosis.waiting import STUCK_SECONDS
 from asyncflow.text import on_one_line
 

@@ -16,15 +16,15 @@ from asyncflow.commands.printing import tell
 from asyncflow.commands.terminal.actor import add_actor_options, user
 from asyncflow.commands.terminal.as_json import add_json_option, as_json
 from asyncflow.commands.terminal.columns import width_of_tables
-from asyncflow.commands.terminal.letters import render, render_groups, render_state
+from asyncflow.commands.terminal.dead_letters import render, render_groups, render_state
 from asyncflow.commands.terminal.progress import progress
 from asyncflow.errors import OptionError
 from asyncflow.events import Event, TasksChanged
 from asyncflow.outbox import Outbox, Status
 from asyncflow.outbox.options import require_number
 from asyncflow.scheduler import DeadLetters, Selection
+from asyncflow.scheduler.diagnosis.dead_letters import MOST_LETTERS, letter_groups
 from asyncflow.scheduler.diagnosis.letter_board import letters_of_group
-from asyncflow.scheduler.diagnosis.letters import MOST_LETTERS, letter_groups
 from asyncflow.scheduler.operator.by_hand.notes import Notes
 from asyncflow.scheduler.operator.changing.batches import Changed
 from asyncflow.scheduler.operator.dead_letters import DeadLetterPage

@@ -19,12 +19,12 @@ from asyncflow.integrations.dashboard.door.address import address_of
 from asyncflow.integrations.dashboard.door.bodies import fields_of
 from asyncflow.integrations.dashboard.door.guard import COOKIE, Guard
 from asyncflow.integrations.dashboard.door.origin import require_own_page
+from asyncflow.integrations.dashboard.door.own_path import own_path
 from asyncflow.integrations.dashboard.door.person import Person
 from asyncflow.integrations.dashboard.door.refusal import PageRefusedError
 from asyncflow.integrations.dashboard.door.sessions import Sessions
 from asyncflow.integrations.dashboard.door.sign_in import SignIn
 from asyncflow.integrations.dashboard.door.users_file import UsersFile
-from asyncflow.integrations.dashboard.door.whither import own_path
 from asyncflow.integrations.dashboard.glances import Glances
 from asyncflow.integrations.dashboard.page import Deed, Form, Values, WebPage
 from asyncflow.integrations.dashboard.pages import deeds, pages

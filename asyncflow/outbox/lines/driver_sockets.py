@@ -13,10 +13,10 @@ from itertools import accumulate, repeat
 from types import FrameType
 from typing import Any
 
+from asyncflow.outbox.lines.garbage_pause import GarbagePause
 from asyncflow.outbox.lines.kernel_waits import KernelWait
-from asyncflow.outbox.lines.paused_collector import PausedCollector
 
-_COLLECTOR = PausedCollector()
+_GARBAGE = GarbagePause()
 # Here drivers wait inside C, and what for only the kernel knows: as they connect; and mysqlclient at each call, for it
 # tells no other thread the socket of a connection that is at work. That of mysql-connector tells nobody at all.
 _HIDES_ITS_SOCKET = "mysql.connector.connection_cext"
@@ -139,7 +139,7 @@ def _frames_below(top: FrameType) -> list[FrameType]:
     or never ends. What follows the outermost frame is None, which has no ``f_back``.
     """
     frames: list[Any] = []
-    with _COLLECTOR.paused(), suppress(AttributeError):
+    with _GARBAGE.paused(), suppress(AttributeError):
         frames.extend(accumulate(repeat("f_back"), getattr, initial=top))
     return [frame for frame in frames if frame is not None]
 

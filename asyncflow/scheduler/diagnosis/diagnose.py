@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Engine
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.options import require_number
 from asyncflow.scheduler.connections.again import run_for_person
+from asyncflow.scheduler.diagnosis.dead_letters import LATELY_SECONDS, findings_of_letters
 from asyncflow.scheduler.diagnosis.finding import Finding, Severity, in_order
 from asyncflow.scheduler.diagnosis.instances import findings_of_claims, findings_of_instances
-from asyncflow.scheduler.diagnosis.letters import LATELY_SECONDS, findings_of_letters
 from asyncflow.scheduler.diagnosis.sight import Sight, look
 from asyncflow.scheduler.diagnosis.tables import findings_of_tables
 from asyncflow.scheduler.diagnosis.upkeep import findings_of_cleaning, findings_of_keys

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler.connections.again import run_for_person
-from asyncflow.scheduler.diagnosis.letters import LetterGroup, groups_of, read_letters
+from asyncflow.scheduler.diagnosis.dead_letters import LetterGroup, groups_of, read_letters
 from asyncflow.scheduler.table.fingerprints import error_of
 
 WINDOWS = (3600.0, 3 * 3600.0, 86400.0, 3 * 86400.0, 7 * 86400.0)  # seconds back from now

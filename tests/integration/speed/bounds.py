@@ -73,7 +73,7 @@ BOUNDS = {
     "scheduler/diagnosis/explain:_parked": EXACT,
     "scheduler/diagnosis/flows:_arrivals": TWICE,
     "scheduler/diagnosis/instances:_most_tried": TWICE,
-    "scheduler/diagnosis/letters:read_letters": LOOK_AT_MANY,
+    "scheduler/diagnosis/dead_letters:read_letters": LOOK_AT_MANY,
     "scheduler/diagnosis/sight:_is_at_work": EXACT,
     "scheduler/diagnosis/sight:_seen": TWICE,
     "scheduler/diagnosis/sight:_switched_off": Bound(2, 220),

@@ -11,9 +11,9 @@ from asyncflow.integrations.dashboard.page import Deed, WebPage
 from asyncflow.integrations.dashboard.pages import (
     audit,
     charts,
+    dead_letters,
     instances,
     keys,
-    letters,
     now,
     schedules,
     search,
@@ -21,7 +21,7 @@ from asyncflow.integrations.dashboard.pages import (
     types,
 )
 
-_MODULES: Sequence[ModuleType] = (now, letters, task, types, charts, search, instances, keys, schedules, audit)
+_MODULES: Sequence[ModuleType] = (now, dead_letters, task, types, charts, search, instances, keys, schedules, audit)
 
 
 @cache

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from asyncflow.errors import OptionError
+from asyncflow.integrations.dashboard.door.own_path import own_path
 from asyncflow.integrations.dashboard.door.person import Person, Role
 from asyncflow.integrations.dashboard.door.proxy import networks_of
-from asyncflow.integrations.dashboard.door.whither import own_path
 
 
 @pytest.mark.parametrize("given", [[], ["10.0.0.1/8"], ["all"], ""])

@@ -1,4 +1,4 @@
-"""The collector of garbage, paused: up to Python 3.11 it calls finalizers in the middle of whatever allocates."""
+"""The pause of garbage collection: up to Python 3.11 it calls finalizers in the middle of whatever allocates."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from asyncflow.forks import leave_at_fork
 
 
-class PausedCollector:
-    """Pause the collector for a moment; for one thread at a time."""
+class GarbagePause:
+    """Pause the collection for a moment; for one thread at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

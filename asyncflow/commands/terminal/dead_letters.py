@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from asyncflow.commands.terminal.columns import paragraph, table
 from asyncflow.outbox import Status
-from asyncflow.scheduler.diagnosis.letters import LetterGroup
+from asyncflow.scheduler.diagnosis.dead_letters import LetterGroup
 from asyncflow.scheduler.operator.by_hand.notes import Note
 from asyncflow.scheduler.operator.task_view import DeadLetter, TaskState
 from asyncflow.text import printable
@@ -79,5 +79,5 @@ def _payload(payload: bytes | None) -> str | None:
     if payload is None:
         return None
     text = payload[: _MOST_PAYLOAD * 4].decode(errors="backslashreplace")
-    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:_MOST_PAYLOAD])
+    shown = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[:_MOST_PAYLOAD])
     return shown + (f" … ({len(payload)} bytes)" if len(text) > _MOST_PAYLOAD else "")

@@ -1,4 +1,4 @@
-"""The garbage collector of a process that is ours: what is there once it has started is not looked through again."""
+"""The garbage collection of a process that is ours: what is there once it has started is not looked through again."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ _DEFAULTS = {(700, 10, 10), (2000, 10, 10), (2000, 10, 0)}
 MOST_YOUNG = 50_000  # objects: more than what is in hand is made of, which then ends before it is ever looked at
 
 
-def let_collector_rest() -> None:
-    """Let the collector begin anew from here, and look at what comes by the ten thousand in place of the hundred.
+def let_garbage_rest() -> None:
+    """Let the collection begin anew from here, and look at what comes by the ten thousand in place of the hundred.
 
     Tasks in hand leave no garbage of its kind behind. Changes nothing where the application has set thresholds.
     """
