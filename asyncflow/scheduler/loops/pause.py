@@ -1,4 +1,4 @@
-"""How long a relay waits when it found nothing, and how much it takes when it finds much."""
+"""How long a loop waits that found nothing."""
 
 from __future__ import annotations
 

@@ -43,7 +43,13 @@ class Keeper:
     of its own, as a drop may take long.
     """
 
-    def __init__(self, instance: Instance, numbered: NumberedTables, archive: Archive | None) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        numbered: NumberedTables,
+        archive: Archive | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._numbered = numbered
         self._positions = numbered.positions
         self._outbox = instance.outbox
@@ -51,6 +57,7 @@ class Keeper:
         self._database = Database(instance.engine, limits=OF_A_COMMAND)
         self._archive = archive
         self.is_archiving = False  # there is a next slice
+        self._clock = clock
         self._next_at = float("-inf")
         self._held_by: tuple[str, str] | None = None
         self._failures = 0
@@ -62,11 +69,11 @@ class Keeper:
     @property
     def is_due(self) -> bool:
         """Tell whether it is time to look."""
-        return time.monotonic() >= self._next_at
+        return self._clock() >= self._next_at
 
     def step(self) -> None:
         """Do what is next."""
-        self._next_at, self.is_archiving = time.monotonic() + _PAUSE_SECONDS, False
+        self._next_at, self.is_archiving = self._clock() + _PAUSE_SECONDS, False
         with self._database:
             self._keep()
 
@@ -220,7 +227,7 @@ class Keeper:
         return f"the database answered {what}: {on_one_line(error.orig)}; the role has to create and drop tables"
 
     def _tell(self, table: str, reason: str) -> None:
-        self._next_at = time.monotonic() + _PATIENCE_SECONDS
+        self._next_at = self._clock() + _PATIENCE_SECONDS
         is_same = self._held_by == (table, reason)
         self._failures = self._failures + 1 if is_same else 1
         self._held_by = (table, reason)
