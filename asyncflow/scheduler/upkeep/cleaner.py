@@ -1,4 +1,4 @@
-"""The cleaner: deletes settled rows, keys, audit rows and inbox entries whose retention is over, little by little.
+"""The cleaner: deletes settled rows whose retention is over, little by little, and what else is old.
 
 With roll-over, tasks that are over for good are moved in place of that.
 """
@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection
 
-from asyncflow.events import AuditEntriesDeleted, IdempotencyKeysForgotten, SettledRowsDeleted, TasksRolledOver
-from asyncflow.outbox.queries import delete_dedupe_keys, delete_turns, expired_dedupe_keys, spent_turns
+from asyncflow.events import SettledRowsDeleted, TasksRolledOver
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.archive.archive import Archive, RowsNotArchived
 from asyncflow.scheduler.cluster.ownership import Ownership
@@ -29,12 +28,9 @@ from asyncflow.scheduler.table.row_locks import hold_writers, sort_out
 from asyncflow.scheduler.upkeep import queries
 from asyncflow.scheduler.upkeep.cleaning_pace import CleanedBatch, CleaningPace
 from asyncflow.scheduler.upkeep.expired_lanes import ExpiredBatch, ExpiredLanes
-from asyncflow.scheduler.upkeep.free_unique_keys import FreeUniqueKeys
-from asyncflow.scheduler.upkeep.old_charts import OldCharts
-from asyncflow.scheduler.upkeep.old_inbox_entries import OldInboxEntries
-from asyncflow.scheduler.upkeep.queries import delete_entries, expired
 from asyncflow.scheduler.upkeep.rolling.mover import Moved, MoveRefused, TableClosed
 from asyncflow.scheduler.upkeep.rolling.rolling import Rolling
+from asyncflow.scheduler.upkeep.shardless import Shardless
 from asyncflow.scheduler.upkeep.strays import Strays
 
 
@@ -71,9 +67,7 @@ class Cleaner:
         parts = {status: HeadParts(looks, outbox.tasks, status, outbox.shard_count) for status in self._retentions}
         most = min(MOST_PAGES, settings.cleaning_batch)
         self.pace = CleaningPace(settings.cleaning_pause_seconds, instance.lately.lag_seconds)
-        self._old_charts = OldCharts(outbox)
-        self._free_unique_keys = FreeUniqueKeys(outbox)
-        self._old_inbox_entries = OldInboxEntries(instance, self._database)
+        self._shardless = Shardless(instance, self._database)
         self._expired = ExpiredLanes(outbox, parts, self._retentions, ownership.epochs, most)
 
     def step(self) -> float:
@@ -87,7 +81,7 @@ class Cleaner:
             if self._clean(batch):
                 return self.pace.pause_seconds
         self.pace.note_nothing_left()
-        if self._owns_first_shard() and self._delete_for_all():
+        if self._owns_first_shard() and self._shardless.delete():
             return self._settings.cleaning_pause_seconds
         # Not held until the next run: servers drop connections that are idle for long.
         self.close()
@@ -116,73 +110,6 @@ class Cleaner:
     def _owns_first_shard(self) -> bool:
         """Tell whether what belongs to no shard is ours: who owns the first one deletes it, for all."""
         return 0 in self._ownership.epochs()
-
-    def _delete_for_all(self) -> int:
-        """Delete a batch of what belongs to no shard."""
-        return (
-            self._forget_keys()
-            or self._delete_audit()
-            or self._forget_turns()
-            or self._delete_charts()
-            or self._delete_unique_keys()
-            or self._old_inbox_entries.delete()
-        )
-
-    def _forget_keys(self) -> int:
-        """Delete a batch of idempotency keys."""
-        retention = self._settings.dedupe_retention_seconds
-        if retention is None:
-            return 0
-        forgotten = self._database.run(lambda connection: self._delete_keys(connection, retention))
-        if forgotten:
-            self._hooks.emit(IdempotencyKeysForgotten(forgotten))
-        return forgotten
-
-    def _delete_audit(self) -> int:
-        """Delete a batch of audit rows."""
-        retention = self._settings.audit_retention_seconds
-        if retention is None:
-            return 0
-        entries, limit = self._outbox.audit_entries, self._settings.cleaning_batch
-        deleted = self._database.run(lambda connection: delete_expired(connection, entries, retention, limit))
-        if deleted:
-            self._hooks.emit(AuditEntriesDeleted(deleted))
-        return deleted
-
-    def _forget_turns(self) -> int:
-        """Delete a batch of turns that were drawn: only the counter behind them is of use.
-
-        Whatever is declared here: messages about outcomes draw them, as the tasks ask that were enqueued before.
-        """
-        return self._database.run(self._delete_turns)
-
-    def _delete_charts(self) -> int:
-        """Delete a batch of counts that no chart shows any more."""
-        if not self._old_charts.are_due:
-            return 0
-        limit = self._settings.cleaning_batch
-        return self._database.run(lambda connection: self._old_charts.delete(connection, limit))
-
-    def _delete_unique_keys(self) -> int:
-        """Look at a page of unique keys, and delete those that no task holds any more."""
-        if not self._free_unique_keys.are_due:
-            return 0
-        limit = self._settings.cleaning_batch
-        return self._database.run(lambda connection: self._free_unique_keys.delete(connection, limit))
-
-    def _delete_turns(self, connection: Connection) -> int:
-        turns = self._outbox.turns
-        numbers = connection.execute(spent_turns(turns), {"limit": self._settings.cleaning_batch}).scalars().all()
-        if numbers:
-            connection.execute(delete_turns(turns), {"numbers": numbers})
-        return len(numbers)
-
-    def _delete_keys(self, connection: Connection, retention: float) -> int:
-        entries = self._outbox.dedupe_entries
-        values = {"age": timedelta(seconds=-retention), "limit": self._settings.cleaning_batch}
-        keys = connection.execute(expired_dedupe_keys(entries), values).all()
-        delete_dedupe_keys(connection, entries, ((name, key) for name, key in keys))
-        return len(keys)
 
     def _clean(self, batch: ExpiredBatch) -> int:
         delete, skips = partial(self._delete, batch=batch), self._database.skips_locked
@@ -231,18 +158,21 @@ class Cleaner:
             return _Cleaned(0 if moved is None else moved.rows, full, moved)
         has_contexts = heads[0].task_type not in self._outbox.task_types
         if (has_contexts or self._archive) and not of_free:
-            # Another instance may have moved some since they were read, or a person changed them.
-            hold_writers(connection, self._outbox.shards)
-            named = {"ids": sorted(ids), "its_status": int(status)}
-            ids = sorted(connection.execute(lock_free(tasks, skip_locked=False), named).scalars())
-            if not ids:
-                return _Cleaned(0, full)
+            ids = self._locked(connection, ids, status)
+        if not ids:
+            return _Cleaned(0, full)
         if self._archive is not None:
             self._archive.write(connection, ids)
         deleted = connection.execute(delete_in_status(tasks, int(status)), {"ids": ids}).rowcount
         if has_contexts:
             self._contexts.forget(connection, ids)
         return _Cleaned(deleted, full)
+
+    def _locked(self, connection: Connection, ids: Sequence[Any], status: Status) -> list[Any]:
+        """Lock what is there still: another instance may have moved some since they were read, or a person did."""
+        hold_writers(connection, self._outbox.shards)
+        named = {"ids": sorted(ids), "its_status": int(status)}
+        return sorted(connection.execute(lock_free(self._outbox.tasks, skip_locked=False), named).scalars())
 
 
 def _retentions(settings: SchedulerSettings) -> dict[Status, float]:
@@ -252,10 +182,3 @@ def _retentions(settings: SchedulerSettings) -> dict[Status, float]:
         (Status.CANCELLED, settings.failed_retention_seconds),
     )
     return {status: seconds for status, seconds in given if seconds is not None}
-
-
-def delete_expired(connection: Connection, entries: Table, retention_seconds: float, limit: int) -> int:
-    """Delete up to ``limit`` entries older than the retention, oldest first; return how many."""
-    values = {"age": timedelta(seconds=-retention_seconds), "limit": limit}
-    ids = connection.execute(expired(entries), values).scalars().all()
-    return connection.execute(delete_entries(entries), {"ids": list(ids)}).rowcount if ids else 0

@@ -73,7 +73,7 @@ def test_an_inbox_that_this_database_does_not_have_is_none_of_ours_until_it_does
     finally:
         entries.create(application.engine)
     remember(application, 1, timedelta(days=30))
-    monkeypatch.setattr(one._old_inbox_entries, "_clock", lambda: float("inf"))
+    monkeypatch.setattr(one._shardless._old_inbox_entries, "_clock", lambda: float("inf"))
     clean(one)
     assert left(application) == []
     assert application.signals.of(StepFailed) == []
@@ -122,7 +122,7 @@ def test_one_that_cannot_be_cleaned_is_told_of_and_holds_up_nothing_else(
     rename(application, "asyncflow_inbox", "processed_at", "moved")
     used(application, 1, timedelta(days=30))
     one: Any = cleaner(sqlite_schedule)
-    one._old_inbox_entries._clock = lambda: now[0]
+    one._shardless._old_inbox_entries._clock = lambda: now[0]
     clean(one)
     assert left(application, other) == []
     assert len(application.signals.of(IdempotencyKeysForgotten)) == 1
