@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from asyncflow.errors import LibraryTooOldError, MissingExtraError, OptionError
+from asyncflow.errors import LibraryTooOldError, OptionError
+from asyncflow.extra_libraries import missing
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import AsyncScheduler, Scheduler
 from asyncflow.scheduler.loops.aside import aside
@@ -21,9 +22,7 @@ try:
     import fastapi
     from fastapi import Depends
 except ImportError as error:
-    raise MissingExtraError(
-        'this integration needs fastapi, which is not installed: pip install "asyncflow-outbox[fastapi]"'
-    ) from error
+    raise missing("fastapi", "this integration", "fastapi") from error
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker

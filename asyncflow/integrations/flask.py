@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, scoped_session
 
 from asyncflow import cli
-from asyncflow.errors import MissingExtraError, OptionError
+from asyncflow.errors import OptionError
+from asyncflow.extra_libraries import missing
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler import Scheduler, SchedulerSettings
 from asyncflow.text import shown
@@ -21,9 +22,7 @@ try:
     from flask import Flask, current_app, has_app_context
     from flask.cli import with_appcontext
 except ImportError as error:
-    raise MissingExtraError(
-        'this integration needs flask, which is not installed: pip install "asyncflow-outbox[flask]"'
-    ) from error
+    raise missing("flask", "this integration", "flask") from error
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

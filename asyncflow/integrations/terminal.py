@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from asyncflow.errors import MissingExtraError
+from asyncflow.extra_libraries import library
 
 
 def rich_module(name: str) -> Any | None:
@@ -18,9 +18,4 @@ def rich_module(name: str) -> Any | None:
 
 def shtab() -> Any:
     """Return the module ``shtab``; raise MissingExtraError when it is not installed."""
-    try:
-        return import_module("shtab")
-    except ImportError as error:
-        raise MissingExtraError(
-            'completion needs the library shtab, which is not installed: pip install "asyncflow-outbox[cli]"'
-        ) from error
+    return library("shtab", "completion", "cli")

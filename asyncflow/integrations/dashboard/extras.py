@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
-from asyncflow.errors import MissingExtraError
+from asyncflow.extra_libraries import library
+
+_WANTED_BY = "the dashboard"
 
 
 def require_extra() -> None:
     """Raise MissingExtraError unless the libraries of the pages are installed."""
     for name in ("starlette", "jinja2"):
-        _import(name)
+        library(name, _WANTED_BY, "dashboard")
 
 
 def a2wsgi() -> Any:
     """Return the module ``a2wsgi``; raise MissingExtraError when it is not installed."""
-    return _import("a2wsgi")
-
-
-def _import(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise MissingExtraError(
-            f'the dashboard needs the library {name}, which is not installed: pip install "asyncflow-outbox[dashboard]"'
-        ) from error
+    return library("a2wsgi", _WANTED_BY, "dashboard")

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
-from asyncflow.errors import MissingExtraError
+from asyncflow.extra_libraries import library
 
 
 def aead() -> Any:
     """Return the module of AEADs; raise MissingExtraError when the library is not installed."""
-    try:
-        return import_module("cryptography.hazmat.primitives.ciphers.aead")
-    except ImportError as error:
-        line = 'pip install "asyncflow-outbox[encryption]"'
-        raise MissingExtraError(f"AesGcm needs the library cryptography, which is not installed: {line}") from error
+    return library("cryptography.hazmat.primitives.ciphers.aead", "AesGcm", "encryption", "cryptography")

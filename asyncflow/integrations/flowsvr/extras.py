@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from asyncflow.errors import MissingExtraError
 from asyncflow.events import Hook
+from asyncflow.extra_libraries import library
 from asyncflow.integrations.flowsvr.door.tokens import Tokens
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 from asyncflow.outbox import Outbox
@@ -49,8 +48,4 @@ def make_app(
 def require_extra() -> None:
     """Raise MissingExtraError unless the service's libraries are installed."""
     for module in ("fastapi", "uvicorn"):
-        try:
-            import_module(module)
-        except ImportError as error:
-            line = 'pip install "asyncflow-outbox[flowsvr]"'
-            raise MissingExtraError(f"the task service needs {module}, which is not installed: {line}") from error
+        library(module, "the task service", "flowsvr")

@@ -6,15 +6,12 @@ from importlib import import_module
 from types import ModuleType
 
 from asyncflow.errors import MissingExtraError
+from asyncflow.extra_libraries import library
 
 
 def nats_py(wanted_by: str = "NatsPublisher") -> ModuleType:
     """Return the module ``nats``; raise MissingExtraError when it is not installed."""
-    try:
-        return import_module("nats")
-    except ImportError as error:
-        line = 'pip install "asyncflow-outbox[nats]"'
-        raise MissingExtraError(f"{wanted_by} needs the library nats-py, which is not installed: {line}") from error
+    return library("nats", wanted_by, "nats", "nats-py")
 
 
 def require_nkeys(option: str) -> None:

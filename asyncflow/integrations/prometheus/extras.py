@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
-from asyncflow.errors import MissingExtraError, OptionError
+from asyncflow.errors import OptionError
+from asyncflow.extra_libraries import library
 
 
 def prometheus_client() -> Any:
@@ -33,10 +33,4 @@ def registering(kind: str) -> Iterator[None]:
 
 
 def _import(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise MissingExtraError(
-            "metrics need the library prometheus_client, which is not installed: "
-            'pip install "asyncflow-outbox[prometheus]"'
-        ) from error
+    return library(name, "asyncflow.integrations.prometheus", "prometheus", "prometheus_client")

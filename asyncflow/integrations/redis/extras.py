@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from types import ModuleType
 
-from asyncflow.errors import MissingExtraError
+from asyncflow.extra_libraries import library
 
 
 def redis_py(wanted_by: str = "RedisPublisher") -> ModuleType:
     """Return the module ``redis``; raise MissingExtraError when it is not installed."""
-    try:
-        return import_module("redis")
-    except ImportError as error:
-        line = 'pip install "asyncflow-outbox[redis]"'
-        raise MissingExtraError(f"{wanted_by} needs the library redis, which is not installed: {line}") from error
+    return library("redis", wanted_by, "redis")

@@ -9,7 +9,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import NamedTuple
 
-from asyncflow.errors import MissingExtraError
+from asyncflow.extra_libraries import missing
 
 _LOG = "rocketmq.v5.log.log_config"
 
@@ -38,10 +38,7 @@ def client(wanted_by: str = "RocketMQPublisher") -> Client:
             import_module("rocketmq.v5.util.signature"),
         )
     except ImportError as error:
-        line = 'pip install "asyncflow-outbox[rocketmq]"'
-        raise MissingExtraError(
-            f"{wanted_by} needs the library rocketmq-python-client, which is not installed: {line}"
-        ) from error
+        raise missing("rocketmq-python-client", wanted_by, "rocketmq") from error
 
 
 def _keep_its_log_out_of_files() -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from types import ModuleType
 
-from asyncflow.errors import MissingExtraError
+from asyncflow.extra_libraries import library
 
 
 def kazoo() -> ModuleType:
     """Return the module ``kazoo`` with its client; raise MissingExtraError when it is not installed."""
-    try:
-        import_module("kazoo.security")
-        import_module("kazoo.client")
-        return import_module("kazoo")
-    except ImportError as error:
-        line = 'pip install "asyncflow-outbox[zookeeper]"'
-        raise MissingExtraError(f"ZooKeeper needs the library kazoo, which is not installed: {line}") from error
+    for module in ("kazoo.security", "kazoo.client"):
+        library(module, "ZooKeeper", "zookeeper", "kazoo")
+    return library("kazoo", "ZooKeeper", "zookeeper")

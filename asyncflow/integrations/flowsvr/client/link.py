@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from asyncflow.errors import (
     ClaimLostError,
-    MissingExtraError,
     ServiceAwayError,
     ServiceRefusedError,
     UnreadableAnswerError,
 )
+from asyncflow.extra_libraries import library
 from asyncflow.forks import keep_for_ever, leave_at_fork
 from asyncflow.integrations.flowsvr.client.quiet import unlogged
 from asyncflow.integrations.flowsvr.client.settings import ClientSettings
@@ -132,8 +131,4 @@ def _retry_after(answer: httpx.Response) -> float | None:
 
 
 def _httpx() -> Any:
-    try:
-        return import_module("httpx")
-    except ImportError as error:
-        line = 'pip install "asyncflow-outbox[flowsvr-client]"'
-        raise MissingExtraError(f"the task service's client needs httpx, which is not installed: {line}") from error
+    return library("httpx", "the task service's client", "flowsvr-client")
