@@ -41,8 +41,8 @@ def imports_of(path: Path) -> Iterator[Import]:
             source = ".".join([*base, *([node.module] if node.module else [])])
             yield Import(name, source)
             yield from (Import(name, f"{source}.{alias.name}") for alias in node.names)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            yield from (Import(name, str(arg.value)) for arg in node.args if isinstance(arg, ast.Constant))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "library")):
+            yield from (Import(name, str(arg.value)) for arg in node.args[:1] if isinstance(arg, ast.Constant))
 
 
 IMPORTS = [found for path in sorted(ROOT.rglob("*.py")) for found in imports_of(path)]
@@ -62,6 +62,7 @@ def crossings(importers: str, *forbidden: str) -> list[Import]:
 
 def test_the_imports_were_read() -> None:
     assert Import("asyncflow.scheduler.instance", "asyncflow.outbox") in IMPORTS
+    assert Import("asyncflow.integrations.redis.extras", "redis") in IMPORTS
     assert len(IMPORTS) > 200
 
 

@@ -72,7 +72,7 @@ def missing(name: str) -> None:
 
 
 def test_completion_without_its_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "import_module", missing)
+    monkeypatch.setitem(sys.modules, "shtab", None)
     with pytest.raises(MissingExtraError, match=r'pip install "asyncflow-outbox\[cli\]"'):
         shtab()
 
