@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Engine
 
-from asyncflow.errors import ForkedError, RegistryRefusedError
+from asyncflow.errors import RegistryRefusedError
 from tests.chaos.private_server import PrivateServer
+from tests.integration.scheduler.cluster.sign_suite import SignSuite
 from tests.support.etcd_registry import client_of, etcd_at, expire, own_etcd, own_registry, texts_below
-from tests.support.forking import Child
 from tests.support.proxy import Proxy
 from tests.support.signing_instances import ITEMS, JOB, SESSION_SECONDS, Instances, owned, view
 from tests.unit.scheduler.waiting import eventually
@@ -37,6 +37,12 @@ def through(proxy: Proxy) -> str:
     return f"http://{ports.LOOPBACK}:{proxy.port}"
 
 
+class TestSigns(SignSuite):
+    def expire(self, instances: Instances, name: str) -> None:
+        """Let its lease in etcd run out."""
+        expire(instances.registry, JOB, name)
+
+
 # -- who is silent ---------------------------------------------------------------------------------------
 
 
@@ -55,23 +61,6 @@ def test_what_a_silent_one_told_that_it_holds_is_free_long_before_its_leases_end
     assert seen.departed == {"a/1"}
     b.acquire(JOB, [0, 1])
     assert owned(b) == {0: ("b", 2), 1: ("b", 2), 2: (None, 0), 3: (None, 0)}
-
-
-def test_who_is_new_gives_nothing_to_one_who_died_before_it_came_though_its_leases_run(instances: Instances) -> None:
-    a, b = instances.member("a"), instances.member("b")
-    a.acquire(JOB, [0, 1])
-    view(a)
-    expire(instances.registry, JOB, "a")
-    instances.let_pass(SESSION_SECONDS * 1.2, b)
-    instances.renewed_last("a", SESSION_SECONDS * 1.2)
-    assert view(b).members == ("b",)
-    newcomer = instances.member("c")
-    seen = view(newcomer)
-    assert seen.members == ("b", "c")
-    assert "a" not in seen.departed  # of whom it cannot tell yet
-    instances.let_pass(SESSION_SECONDS * 1.2, b, newcomer)
-    assert "a" in view(newcomer).departed
-    assert view(newcomer).items[0].is_free
 
 
 def test_a_lease_that_nobody_renews_ends_and_its_sign_with_it(instances: Instances) -> None:
@@ -195,7 +184,7 @@ def test_of_several_members_another_one_is_asked_when_one_is_away(instances: Ins
     assert texts_below(instances.registry)[f"/{JOB}/held/a"] == "0:1"
 
 
-# -- who may come in, and forks --------------------------------------------------------------------------
+# -- who may come in -------------------------------------------------------------------------------------
 
 
 def test_who_is_not_let_in_is_told_so_at_the_start_and_leaves_nothing(instances: Instances) -> None:
@@ -211,35 +200,3 @@ def test_who_is_not_let_in_is_told_so_at_the_start_and_leaves_nothing(instances:
         with pytest.raises(RegistryRefusedError, match="etcd at http://127"):
             instances.member("a", instances.way(urls=server.url))
         assert view(instances.by_database_alone("looker")).members == ()
-
-
-def test_children_of_a_fork_are_instances_with_signs_of_their_own(instances: Instances) -> None:
-    scheduler = instances.scheduler(own_registry())
-
-    def seen_by_child() -> tuple[str, tuple[str, ...]]:
-        scheduler.start()
-        seen = scheduler.ownership.owner, view(scheduler.cluster.registry).members
-        assert scheduler.stop()
-        return seen
-
-    children = [Child(seen_by_child).result() for _ in range(2)]
-    assert [members for _, members in children] == [(owner,) for owner, _ in children]
-    assert children[0] != children[1]
-
-
-def test_a_child_leaves_the_connection_of_its_parent_alone(instances: Instances) -> None:
-    a = instances.member("a")
-    scheduler = instances.scheduler(instances.way())
-    scheduler.start()
-
-    def in_child() -> bool:
-        a.close()
-        try:
-            scheduler.start()
-        except ForkedError:
-            return scheduler.stop()
-        return False
-
-    assert Child(in_child).result()
-    a.acquire(JOB, [])
-    assert view(a).members == tuple(sorted(["a", scheduler.ownership.owner]))

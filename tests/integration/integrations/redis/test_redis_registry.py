@@ -11,11 +11,11 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from asyncflow.errors import ForkedError, RegistryRefusedError
+from asyncflow.errors import RegistryRefusedError
 from asyncflow.scheduler.cluster.registry import Registry
 from asyncflow.scheduler.cluster.signs.board import Sign
 from tests.chaos.private_server import PrivateServer
-from tests.support.forking import Child
+from tests.integration.scheduler.cluster.sign_suite import SignSuite
 from tests.support.proxy import Proxy
 from tests.support.redis_registry import own_redis, own_registry, redis_at
 from tests.support.signing_instances import ITEMS, JOB, SESSION_SECONDS, Instances, owned, view
@@ -45,6 +45,10 @@ def rests(registry: Registry) -> bool:
     return view(registry).rests_in_seconds <= 0
 
 
+class TestSigns(SignSuite):
+    """What holds of every such registry."""
+
+
 # -- who is silent ---------------------------------------------------------------------------------------
 
 
@@ -62,22 +66,6 @@ def test_what_a_silent_one_told_that_it_holds_is_free_long_before_its_leases_end
     assert [seen.items[item].is_free for item in (0, 1)] == [True, True]
     b.acquire(JOB, [0, 1])
     assert owned(b) == {0: ("b", 2), 1: ("b", 2), 2: (None, 0), 3: (None, 0)}
-
-
-def test_who_is_new_gives_nothing_to_one_who_died_before_it_came_though_its_leases_run(instances: Instances) -> None:
-    a, b = instances.member("a"), instances.member("b")
-    a.acquire(JOB, [0, 1])
-    view(a)
-    instances.let_pass(SESSION_SECONDS * 1.2, b)
-    instances.renewed_last("a", SESSION_SECONDS * 1.2)
-    assert view(b).members == ("b",)
-    newcomer = instances.member("c")
-    seen = view(newcomer)
-    assert seen.members == ("b", "c")
-    assert "a" not in seen.departed  # of whom it cannot tell yet
-    instances.let_pass(SESSION_SECONDS * 1.2, b, newcomer)
-    assert "a" in view(newcomer).departed
-    assert view(newcomer).items[0].is_free
 
 
 def test_of_one_who_died_holding_what_no_sign_told_that_alone_waits_for_its_lease(instances: Instances) -> None:
@@ -341,7 +329,7 @@ def test_two_redis_that_take_writes_let_items_change_hands_once_and_not_again_an
         assert view(a).members == view(b).members == ("a", "b")
 
 
-# -- who may come in, and forks --------------------------------------------------------------------------
+# -- who may come in -------------------------------------------------------------------------------------
 
 
 def test_who_is_not_let_in_is_told_so_at_the_start_and_leaves_nothing(instances: Instances) -> None:
@@ -353,35 +341,3 @@ def test_who_is_not_let_in_is_told_so_at_the_start_and_leaves_nothing(instances:
                 instances.member("a", instances.way(url=url))
         assert view(instances.by_database_alone("looker")).members == ()
         instances.member("b", instances.way(url=server.url.replace("redis://", "redis://:secret@")))
-
-
-def test_children_of_a_fork_are_instances_with_signs_of_their_own(instances: Instances) -> None:
-    scheduler = instances.scheduler(own_registry())
-
-    def seen_by_child() -> tuple[str, tuple[str, ...]]:
-        scheduler.start()
-        seen = scheduler.ownership.owner, view(scheduler.cluster.registry).members
-        assert scheduler.stop()
-        return seen
-
-    children = [Child(seen_by_child).result() for _ in range(2)]
-    assert [members for _, members in children] == [(owner,) for owner, _ in children]
-    assert children[0] != children[1]
-
-
-def test_a_child_leaves_the_connection_of_its_parent_alone(instances: Instances) -> None:
-    a = instances.member("a")
-    scheduler = instances.scheduler(instances.way(url=redis_at()))
-    scheduler.start()
-
-    def in_child() -> bool:
-        a.close()
-        try:
-            scheduler.start()
-        except ForkedError:
-            return scheduler.stop()
-        return False
-
-    assert Child(in_child).result()
-    a.acquire(JOB, [])
-    assert view(a).members == tuple(sorted(["a", scheduler.ownership.owner]))
