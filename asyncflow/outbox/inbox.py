@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, MetaData, Table, insert
+from sqlalchemy import Connection, Engine, MetaData, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -97,7 +97,7 @@ class Inbox:
         return len(page)
 
     def _remember(self, target: Session | Connection, entry: dict[str, Any]) -> bool:
-        connection = connection_of(target, insert(self.entries))
+        connection = connection_of(target, queries.insert_entry(self.entries))
         require_sound(connection, (self.entries,))
         require_exact(connection, (entry["consumer"], entry["message_id"]))
         return insert_absent(connection, self.entries, [entry]) == 1

@@ -42,6 +42,12 @@ def insert_task(tasks: Table) -> Insert:
 
 
 @lru_cache(maxsize=32)
+def insert_entry(inbox: Table) -> Insert:
+    """Write one entry of an inbox, which ``insert_absent`` does in the database's own way; by it a bind is found."""
+    return insert(inbox)
+
+
+@lru_cache(maxsize=32)
 def insert_ordered_task(tasks: Table) -> Insert:
     """Write one task row of an ordered type, with all its columns but those that are its ``turn``."""
     turn = bindparam("turn", type_=Instant())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import Connection, Table
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 
+from asyncflow.outbox.queries import insert_task
 from asyncflow.outbox.transaction.target import async_session_of, connection_of, is_async, target_of
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ def flushed(target: Session | Connection, tasks: Table) -> Connection:
     """Return the connection, on which all is written that the session holds."""
     if isinstance(target, Session):
         target.flush()
-    return connection_of(target, insert(tasks))
+    return connection_of(target, insert_task(tasks))
 
 
 def forget_read(target: Session | Connection, *, at_once: bool) -> None:

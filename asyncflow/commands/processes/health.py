@@ -11,12 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import orjson
-from sqlalchemy import select
 
 from asyncflow.errors import OptionError
 from asyncflow.forks import leave_at_fork
 from asyncflow.scheduler import Scheduler
 from asyncflow.scheduler.connections.again import run_briefly
+from asyncflow.scheduler.table.queries import read_clock
 
 _LOG = logging.getLogger("asyncflow")
 _KEPT_SECONDS = 1.0  # an answer of the database: many who ask cost it what one does
@@ -64,7 +64,7 @@ class Health:
 
     def _ask(self) -> str | None:
         try:
-            run_briefly(self._scheduler.engine, lambda connection: connection.execute(select(1)).scalar())
+            run_briefly(self._scheduler.engine, lambda connection: connection.execute(read_clock()).scalar())
         except Exception as error:  # noqa: BLE001 - whatever it is, the database does not answer
             return f"the database does not answer: {type(error).__name__}"
         return None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Integer, Row, Select, Table, bindparam, select
+from sqlalchemy import Connection, Row, Select, Table
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow.outbox.dialects import dialect_of
@@ -64,10 +64,7 @@ class _Arrangement(NamedTuple):
         """Arrange what is read of all tables."""
         if not self.order:
             return of_all
-        rows = of_all.subquery("of_all")
-        columns = [rows.c[name].desc() if self.newest_first else rows.c[name] for name in self.order]
-        ordered = select(rows).order_by(*columns)
-        return ordered.limit(bindparam("most", type_=Integer())) if self.is_limited else ordered
+        return queries.in_order(of_all, self.order, newest_first=self.newest_first, is_limited=self.is_limited)
 
 
 def _read(

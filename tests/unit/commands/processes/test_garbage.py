@@ -1,4 +1,4 @@
-"""The garbage collection of a process that is ours rests, and that of an application which has its own ideas is left alone."""
+"""The garbage of a process that is ours rests, and that of an application which has its own ideas is left alone."""
 
 from __future__ import annotations
 
