@@ -70,8 +70,8 @@ class Machinery:
         return steps.end(self.steps, seconds)
 
     def is_working_here(self) -> bool:
-        """Tell whether the caller is on the thread of a loop that works."""
-        return any(loop.is_current() for loop in self._all_loops())
+        """Tell whether the caller is on the thread of a loop, or is a handler or a job at work."""
+        return any(loop.is_current() for loop in self._all_loops()) or self.staff.is_working_here()
 
     def take_shares(self) -> None:
         """Take part in the cluster with all jobs.
