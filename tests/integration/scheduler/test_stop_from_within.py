@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from asyncflow import AsyncScheduler, Scheduler
+from asyncflow.errors import SchedulerStartedError
 from asyncflow.events import Event, SchedulerStopped, TasksSettled
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler import ShardingContext, SimpleJob
@@ -127,7 +128,7 @@ async def test_a_coroutine_on_the_applications_own_loop_may(sqlite_application: 
     async def stops() -> None:
         returned.append(await scheduler.stop(timeout_seconds=PATIENCE))
 
-    scheduler = AsyncScheduler(engine, sqlite_application.outbox, hooks=[sqlite_application.signals])
+    scheduler = AsyncScheduler(engine, sqlite_application.outbox, {"kafka": MemoryPublisher()})
     await scheduler.start()
     enqueue(sqlite_application, "stops")
     try:
@@ -155,3 +156,50 @@ def test_many_that_call_it_at_once_stop_it_once(sqlite_application: Application,
     eventually(lambda: sqlite_application.statuses() == [Status.SUCCESS] * 2)
     assert returned == [False, False]
     assert len(sqlite_application.signals.of(SchedulerStopped)) == 1
+
+
+def test_of_two_threads_one_drains_after_the_other(sqlite_application: Application) -> None:
+    first, may_go = threading.Event(), threading.Event()
+
+    class Publisher(MemoryPublisher):
+        def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
+            first.set()
+            assert may_go.wait(LONG)
+            return super().publish(batch)
+
+    publisher = Publisher()
+    scheduler = sqlite_application.scheduler(publisher)
+    publish(sqlite_application)
+    drained = [threading.Thread(target=scheduler.drain, daemon=True) for _ in range(2)]
+    for thread in drained:
+        thread.start()
+    assert first.wait(LONG)
+    may_go.set()
+    for thread in drained:
+        thread.join(LONG)
+        assert not thread.is_alive()
+    assert len(publisher.records) == 1
+    assert sqlite_application.statuses() == [Status.SUCCESS]
+
+
+def test_what_a_drain_has_at_work_may_stop_and_is_refused_a_drain(
+    sqlite_application: Application, stopping: Stopping
+) -> None:
+    raised: list[str] = []
+
+    class Publisher(MemoryPublisher):
+        def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
+            stopping()
+            try:
+                scheduler.drain()
+            except SchedulerStartedError as error:
+                raised.append(str(error))
+            return super().publish(batch)
+
+    publisher = Publisher()
+    scheduler = stopping.scheduler = sqlite_application.scheduler(publisher)
+    publish(sqlite_application)
+    assert scheduler.drain().sent == 1
+    assert scheduler.wait(LONG)
+    assert (stopping.returned, len(raised), publisher.closed) == ([False], 1, True)
+    assert sqlite_application.statuses() == [Status.SUCCESS]
