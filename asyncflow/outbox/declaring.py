@@ -170,11 +170,10 @@ class Declaring(ABC):
         given: Any = {"name": task_type.name, **options}
         declared = PeriodicTask(task_type=task_type.name, cron=cron, **given)
         call_row_of(checked(Call(declared.arguments, headers={DUE_TIME: ""}), task_type), task_type, self._door)
-        if declared.name in self.periodic_tasks:
+        if self.periodic_tasks.setdefault(declared.name, declared) is not declared:
             raise OptionError(
                 f"a periodic task {declared.name!r} is declared already; give each a name of its own: name="
             )
-        self.periodic_tasks[declared.name] = declared
         return declared
 
     def _declared(self, kind: HandlerType) -> HandlerType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from asyncflow.scheduler.drained import Drained
 from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, Queues, SchedulerOptions
 from asyncflow.scheduler.loops.aside import aside
 from asyncflow.scheduler.loops.callers_loop import AtHome, CallersLoop
+from asyncflow.scheduler.loops.startable import end_aside
 from asyncflow.scheduler.scheduler import Scheduler
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.text import shown
@@ -88,7 +90,7 @@ class AsyncScheduler:
     async def stop(self, timeout_seconds: float | None = None) -> bool:
         """Do what ``Scheduler.stop`` does, while the loop goes on; return whether all ended in time.
 
-        Cancelled, it goes on to its end on its thread.
+        Cancelled, it goes on to its end on its thread. Awaited by a handler, it only begins to stop, and returns False.
         """
         return await asyncio.shield(aside(lambda: self._stop(timeout_seconds)))
 
@@ -116,6 +118,9 @@ class AsyncScheduler:
         await self.stop()
 
     def _stop(self, timeout_seconds: float | None) -> bool:
+        if self.scheduler.is_working_here():  # also on this thread, for the coroutine that awaits it
+            end_aside(partial(self._stop, timeout_seconds))
+            return False
         try:
             return self.scheduler.stop(timeout_seconds)
         finally:

@@ -15,6 +15,7 @@ from asyncflow.scheduler.loops import steps
 from asyncflow.scheduler.loops.loop import Loop
 from asyncflow.scheduler.loops.pulse import Pulse
 from asyncflow.scheduler.loops.steps import Step, Stop
+from asyncflow.scheduler.loops.threads import serves
 from asyncflow.scheduler.loops.triggers import every, trigger_of
 from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.staff import Staff
@@ -70,8 +71,9 @@ class Machinery:
         return steps.end(self.steps, seconds)
 
     def is_working_here(self) -> bool:
-        """Tell whether the caller is on the thread of a loop that works."""
-        return any(loop.is_current() for loop in self._all_loops())
+        """Tell whether the caller is on the thread of a loop or of an end, or is a handler or a job at work."""
+        is_loop = any(loop.is_current() for loop in self._all_loops())
+        return is_loop or self.staff.is_working_here() or serves(self)
 
     def take_shares(self) -> None:
         """Take part in the cluster with all jobs.
@@ -128,7 +130,7 @@ class Machinery:
     def _end_shares(self, stop: Stop) -> None:
         """Give back what no thread uses any more."""
         if stop.is_clean:
-            self.give_shares_back()
+            stop.is_clean = stop.awaits(self.give_shares_back, self)
 
     def _begin_charts(self) -> None:
         """Let them be written by a thread of their own, unless the keepers of one of several databases do that."""
@@ -138,8 +140,8 @@ class Machinery:
     def _end_charts(self, stop: Stop) -> None:
         """Have the last counts written; that this failed leaves no work behind."""
         charts = self.staff.charts_loop
-        if charts.stop(stop.seconds_left) and not charts.is_current():
-            charts.close()
+        if charts.stop(stop.seconds_left):
+            stop.awaits(charts.close, self)
 
     # -- what happens meanwhile --------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from asyncflow.events import Hook
 from asyncflow.forks import leave_at_fork
 from asyncflow.outbox import Outbox
 from asyncflow.scheduler.branches.blueprint import Blueprint, Given, Homes
+from asyncflow.scheduler.branches.drains import Drains
 from asyncflow.scheduler.branches.engines import Engines, engines_of
 from asyncflow.scheduler.counters import Counters, counted
 from asyncflow.scheduler.drained import Drained, together
@@ -93,6 +94,7 @@ class Scheduler(Startable):
     def _make(self) -> None:
         """Make what belongs to one process: the instance's name, its connections, threads and locks."""
         self._process = os.getpid()
+        self._drains = Drains()
         self.branches = self._blueprint.make(self._publishers, self._jobs, self._given_registry)
         if not self.databases:
             (only,) = self.branches
@@ -142,11 +144,15 @@ class Scheduler(Startable):
         that cannot be begun are tried again until they can, and told of as StepFailed; it raises if none can.
 
         Raises OptionError for a pool that is too small, TablesMissingError, ShardCountMismatchError,
-        SchedulerStoppedError, ForkedError if the parent of this process started it, or what the database raises.
+        SchedulerStoppedError, SchedulerStartedError from what a drain has at work, ForkedError if the parent of this
+        process started it, or what the database raises.
         """
         self._require_process()
-        with self._lifecycle:
-            if self._started and not self._ended.is_set():
+        if self._runs:
+            return
+        self._require_outside("start()")
+        with self._drains.over(), self._lifecycle:
+            if self._runs:
                 return
             self._use()
             self.branches.begin()
@@ -156,23 +162,21 @@ class Scheduler(Startable):
     def stop(self, timeout_seconds: float | None = None) -> bool:
         """Finish and settle the work in hand, give the shards back, close the publishers; return whether all ended.
 
-        A second call does nothing, one before ``start`` only closes. A hook may call it: the step in hand then
-        ends on its own thread. In the child of a fork, which has not started it, it does nothing.
-        Default: ``stop_timeout_seconds``.
+        A second call does nothing, one before ``start`` only closes. Where its end waits for the caller, in a handler,
+        a publisher, a job or a hook on its threads, it only begins to stop, and returns False: ``wait`` elsewhere. In
+        the child of a fork, which has not started it, it does nothing. Default: ``stop_timeout_seconds``.
         """
         if self._is_parents():
             return True
-        if not self._take_end():
-            return True
-        try:
+        if self.is_working_here():
+            return self._end_aside(timeout_seconds)
+        seconds = self.settings.stop_timeout_seconds if timeout_seconds is None else timeout_seconds
+        with self._drains.over(seconds) as is_over, self._lifecycle:
             if self._is_ending:
                 return True
             self._is_ending = True
-            default = self.settings.stop_timeout_seconds
-            clean = self.branches.end(default if timeout_seconds is None else timeout_seconds)
+            clean = self.branches.end(seconds if is_over else 0.0)
             self._ended.set()
-        finally:
-            self._lifecycle.release()
         self.branches.tell_stopped()
         return clean
 
@@ -208,20 +212,36 @@ class Scheduler(Startable):
         Returns early for a destination that is unreachable. Tells what was sent, done, failed and left, and what could
         not be reached; with ``raise_errors`` the first error is raised when all is done. Of several databases one after
         the other: what keeps one from it is among its errors, and raised if none could be drained. Raises what
-        ``start`` raises, SchedulerStartedError while the loops run, and LeasesLostError.
+        ``start`` raises, SchedulerStartedError while the loops run or from what it has at work, and LeasesLostError.
+        Of several threads one drains after the other.
         """
         self._require_process()
-        if self._started and not self._ended.is_set():
-            raise SchedulerStartedError("the scheduler's own threads relay already; call drain() instead of start()")
-        self._use()
-        apart = self.branches.drain(self.hooks)
+        self._require_not_running()
+        self._require_outside("drain()")
+        with self._drains.one():
+            self._require_not_running()
+            self._use()
+            apart = self.branches.drain(self.hooks)
         drained = together(apart) if self.databases else next(iter(apart.values()))
         if raise_errors:
             drained.raise_first()
         return drained
 
-    def _is_working_here(self) -> bool:
-        return self.branches.is_working_here()
+    def is_working_here(self) -> bool:
+        """Tell whether the caller is what the end waits for: a loop, a handler, a job, or something they await."""
+        return self._drains.is_current() or self.branches.is_working_here()
+
+    @property
+    def _runs(self) -> bool:
+        return self._started and not self._ended.is_set()
+
+    def _require_not_running(self) -> None:
+        if self._runs:
+            raise SchedulerStartedError("the scheduler's own threads relay already; call drain() instead of start()")
+
+    def _require_outside(self, what: str) -> None:
+        if self.is_working_here():
+            raise SchedulerStartedError(f"{what} is called by what a drain has at work, and would wait for its end")
 
     def _is_parents(self) -> bool:
         """Tell whether what is here is the parent's of this process, of which nothing is ours to end."""

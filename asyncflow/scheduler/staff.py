@@ -83,6 +83,10 @@ class Staff:
             runner.drain(beat)
         self.chart_writer.close()
 
+    def is_working_here(self) -> bool:
+        """Tell whether the caller is a handler or a job at work, or something that it awaits."""
+        return self.worker.is_working_here() or any(runner.is_working_here() for runner in self.roster.runners)
+
     def teller(self) -> Teller:
         """Return who tells of what these do."""
         instance, workload, relays = self._instance, Workload(self.worker), self.relays

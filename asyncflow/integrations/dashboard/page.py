@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
+from asyncflow.computed import computed_once
 from asyncflow.errors import OptionError
 from asyncflow.integrations.dashboard.desk import Desk
 from asyncflow.integrations.dashboard.door.person import Person, Role
@@ -23,7 +23,7 @@ class PagePath:
 
     path: str
 
-    @cached_property
+    @computed_once
     def _pattern(self) -> re.Pattern[str]:
         parts = _NAME.split(self.path)
         return re.compile("".join(f"(?P<{p}>[^/]+)" if number % 2 else re.escape(p) for number, p in enumerate(parts)))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from functools import cached_property
 from typing import Any
 
 from starlette.requests import Request
 
+from asyncflow.computed import computed_once
 from asyncflow.integrations.dashboard.door.guard import Visitor
 from asyncflow.integrations.dashboard.door.person import Role
 from asyncflow.integrations.dashboard.rendering import linked
@@ -38,7 +38,7 @@ class Visit:
         """Take in who asks."""
         self.visitor = visitor
 
-    @cached_property
+    @computed_once
     def path(self) -> str:
         """Return the path below the dashboard's own, without a first slash."""
         return self._below(self.root)
@@ -54,13 +54,13 @@ class Visit:
         told = self.request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
         return "https" in (self.request.scope.get("scheme"), told)
 
-    @cached_property
+    @computed_once
     def language(self) -> str:
         """Return the language of its answer."""
         chosen = self.request.query_params.get("language") or self.request.cookies.get(LANGUAGE_COOKIE)
         return chosen_language(chosen, self.request.headers.get("accept-language", ""))
 
-    @cached_property
+    @computed_once
     def say(self) -> Callable[[str], str]:
         """Return what says a sentence in that language."""
         return words_of(self.language)

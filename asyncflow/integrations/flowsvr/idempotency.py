@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Table
 
+from asyncflow.computed import computed_once
 from asyncflow.integrations.flowsvr.door.problems import Problem
 from asyncflow.outbox import Call
 from asyncflow.outbox.clock import NO_TIME
@@ -40,7 +40,7 @@ class Bound:
             return cls(revived, given, digest)
         return cls(replace(revived, idempotency_key=_key_of(caller, given.idempotency_key)), given, digest)
 
-    @cached_property
+    @computed_once
     def mark(self) -> str | None:
         """Return what is kept beside the key: a key too, of the key and all that the call carries."""
         if self.call.idempotency_key is None:

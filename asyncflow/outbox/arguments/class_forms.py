@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any, get_type_hints, is_typeddict
+from typing import Any, get_type_hints
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.arguments.json_forms import row
 from asyncflow.outbox.arguments.kind import ARRAY, DICT, OBJECT, Kind, deep, revived
 
 KindOf = Callable[[Any], "Kind | None"]
+
+
+def is_typed_dict(kind: Any) -> bool:
+    """Tell whether it is a TypedDict, that of typing_extensions included, which typing knows nothing of."""
+    return isinstance(kind, type) and issubclass(kind, dict) and hasattr(kind, "__required_keys__")
 
 
 def fields_of(kind: Any, kind_of: KindOf) -> Kind:
@@ -21,7 +26,7 @@ def fields_of(kind: Any, kind_of: KindOf) -> Kind:
         raise OptionError(
             f"the annotations of {kind.__qualname__} cannot be read: {error}; import their names outside TYPE_CHECKING"
         ) from error
-    if is_typeddict(kind):
+    if is_typed_dict(kind):
         return _typed_dict(kind, {name: kind_of(hint) for name, hint in hints.items()})
     if hasattr(kind, "_fields"):
         return _as_given(kind, row([kind_of(hints.get(name, Any)) for name in kind._fields], kind._make))

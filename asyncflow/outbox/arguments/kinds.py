@@ -13,7 +13,7 @@ from dataclasses import is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Literal, NewType, TypeVar, Union, get_args, get_origin, is_typeddict
+from typing import Any, Literal, NewType, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
 from asyncflow.errors import OptionError
@@ -113,13 +113,17 @@ class _Maker:
             return _PLAIN[list if kind in _LISTS else dict]
         if kind in (set, frozenset, tuple):
             return forms.array(kind, None)
-        if not isinstance(kind, type) and not is_typeddict(kind):
+        if not isinstance(kind, type):
             return model_kind(kind)
         if hasattr(kind, "__pydantic_validator__"):
             return model_kind(kind)
         if issubclass(kind, Enum):
             return forms.enumeration(kind)
-        if is_dataclass(kind) or is_typeddict(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
+        if (
+            is_dataclass(kind)
+            or class_forms.is_typed_dict(kind)
+            or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
+        ):
             return self._fields_of(kind)
         return model_kind(kind)
 

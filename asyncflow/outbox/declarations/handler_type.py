@@ -183,8 +183,8 @@ class HandlerTypes(TaskTypes[HandlerType]):
             return name
         if isinstance(name, str) or not callable(name):
             return super().require(name)
-        for known in self.values():
-            if known.is_handled_by(name):
-                return known
+        for declared in self:
+            if self[declared].is_handled_by(name):
+                return self[declared]
         text = getattr(name, "__qualname__", shown(name))
         raise UnknownTaskTypeError(f"{text} is no handler of this outbox; decorate it with @outbox.task()")

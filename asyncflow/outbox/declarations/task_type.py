@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
@@ -16,6 +16,8 @@ from asyncflow.outbox.tables import TASK_TYPE_LENGTH
 from asyncflow.text import require_text, shown
 
 if TYPE_CHECKING:
+    from _collections_abc import dict_items, dict_keys, dict_values
+
     from sqlalchemy.orm import Session
 
     from asyncflow.outbox.task import Task
@@ -161,7 +163,8 @@ class TaskTypes(dict[str, TypeT], Generic[TypeT]):
     """Hold the declared task types of one kind by name.
 
     ``door`` is the method by which tasks of this kind are written and ``declaration`` the one by which their types
-    are declared, for the texts of errors.
+    are declared, for the texts of errors. Whoever goes through them goes through those of now: a module with further
+    declarations may be imported on another thread meanwhile.
     """
 
     def __init__(self, door: str, declaration: str) -> None:
@@ -176,10 +179,28 @@ class TaskTypes(dict[str, TypeT], Generic[TypeT]):
 
     def declare(self, task_type: TypeT) -> TypeT:
         """Add a type; a name can be declared once."""
-        if task_type.name in self or (self._others is not None and task_type.name in self._others):
+        is_there = self._others is not None and task_type.name in self._others
+        if is_there or self.setdefault(task_type.name, task_type) is not task_type:
             raise DuplicateTaskTypeError(f"the task type {task_type.name!r} is declared already; declare it once")
-        self[task_type.name] = task_type
         return task_type
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(super().keys()))  # a view, which is copied in one step: an iterator would be made in another
+
+    def keys(self) -> dict_keys[str, TypeT]:
+        """Return the names of now."""
+        return self._of_now().keys()
+
+    def values(self) -> dict_values[str, TypeT]:
+        """Return the types of now."""
+        return self._of_now().values()
+
+    def items(self) -> dict_items[str, TypeT]:
+        """Return both, of now."""
+        return self._of_now().items()
+
+    def _of_now(self) -> dict[str, TypeT]:
+        return {name: self[name] for name in self}
 
     def require(self, name: Any) -> TypeT:
         """Return the declared type, or tell the nearest name."""

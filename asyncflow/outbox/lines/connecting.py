@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
@@ -16,6 +17,15 @@ from asyncflow.outbox.dialects.protocol import DatabaseDialect
 from asyncflow.outbox.lines.driver_sockets import cut_lines_of
 from asyncflow.outbox.lines.limits import OF_A_LOOK, Limits
 from asyncflow.outbox.lines.line import Line
+
+# An application may have set its engine to stream what is read, or to send texts without parameters as they are. Ours
+# are read whole, and by some drivers a statement that reads nothing cannot be streamed at all.
+PLAIN: Mapping[str, Any] = {"stream_results": False, "yield_per": None, "no_parameters": False}
+
+
+def connect_plainly(engine: Engine) -> Connection:
+    """Return a connection of the engine whose statements are not streamed, whatever the engine's options are."""
+    return engine.connect().execution_options(**PLAIN)
 
 
 def connect_within(engine: Engine, seconds: float) -> Connection:
@@ -28,7 +38,7 @@ def connect_within(engine: Engine, seconds: float) -> Connection:
 
     def connect() -> None:
         try:
-            connection = engine.connect()
+            connection = connect_plainly(engine)
         except BaseException as error:  # noqa: BLE001 - told by the one who waits, if somebody still does
             if taken.set_running_or_notify_cancel():
                 taken.set_exception(error)
@@ -63,7 +73,7 @@ def connected(engine: Engine, limits: Limits = OF_A_LOOK) -> Iterator[Connection
     """
     dialect = dialect_of(engine.dialect.name)
     if not dialect.locks_rows:
-        with engine.connect() as connection:  # a file; and one in memory belongs to its thread
+        with connect_plainly(engine) as connection:  # a file; and one in memory belongs to its thread
             yield connection
         return
     connection = connect_within(engine, limits.connect_seconds)

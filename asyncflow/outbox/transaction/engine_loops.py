@@ -115,7 +115,8 @@ def _home_of(pool: Any) -> AbstractEventLoop | None:
 
 def _another_runs(loop: AbstractEventLoop) -> bool:
     """Tell whether a loop that is not ours runs in this process; asked for a pool that is older than our watch."""
-    loops = (one for one in gc.get_objects() if isinstance(one, AbstractEventLoop))
+    # By their types: to ask a proxy what it is calls foreign code, such as that which a lazy object is to run later.
+    loops = (one for one in gc.get_objects() if issubclass(type(one), AbstractEventLoop))
     return any(one.is_running() for one in loops if one is not loop and one not in _ours)
 
 

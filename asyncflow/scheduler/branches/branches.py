@@ -71,8 +71,7 @@ class Branches:
             branch.ask_to_end()
         for starter in self._starters.values():
             starter.stop(0.0)
-        if len(self) == 1 or self.is_working_here():
-            # On a thread of ours: to another one it would look as if it never ended.
+        if len(self) == 1:
             ended = [self._end_one(branch, until) for branch in sorted(self, key=lambda one: not one.is_begun)]
         else:
             ended = self._end_side_by_side(until)
@@ -98,7 +97,7 @@ class Branches:
         return done
 
     def is_working_here(self) -> bool:
-        """Tell whether the caller is on the thread of a loop that works, or of one that begins or ends."""
+        """Tell whether the caller is on a thread that begins or ends one, or is what one has at work."""
         is_starter = any(starter.is_current() for starter in self._starters.values())
         is_of_us = is_starter or threading.current_thread() in self._stop_threads
         return is_of_us or any(branch.machinery.is_working_here() for branch in self)

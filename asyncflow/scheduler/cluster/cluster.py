@@ -69,7 +69,7 @@ class Cluster:
     def step(self) -> float:
         """Renew the leases when it is time, look, and act; return the seconds until the next look."""
         with self._beat:
-            present = [one for one in self._ownerships.values() if one.takes_part]
+            present = [one for one in list(self._ownerships.values()) if one.takes_part]  # a start adds jobs meanwhile
             if not present:
                 return self._heartbeat_seconds
             if self.clock() + self._heartbeat_seconds - self._renewed_at > self._lease_seconds * _PART_OF_LEASE:

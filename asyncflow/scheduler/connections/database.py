@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from asyncflow.forks import keep_for_ever, leave_at_fork
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.outbox.lines.connecting import connect_within, end_connection
+from asyncflow.outbox.lines.connecting import connect_plainly, connect_within, end_connection
 from asyncflow.outbox.lines.limits import LIMITS, Limits
 from asyncflow.outbox.lines.line import Line
 from asyncflow.scheduler.connections.engine_check import require_connection, require_connections_of_its_own
@@ -193,7 +193,7 @@ class Database:
     def _connect(self) -> Connection:
         require_connections_of_its_own(self.engine)
         if not self.dialect.locks_rows:
-            return self.engine.connect()  # a file; and one in memory belongs to its thread
+            return connect_plainly(self.engine)  # a file; and one in memory belongs to its thread
         while True:
             asked_at = time.time()
             connection = connect_within(self.engine, self._limits.connect_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from weakref import WeakSet
 
 from sqlalchemy import Engine
@@ -22,6 +23,7 @@ class InheritedPools:
 
     def __init__(self) -> None:
         self._engines: WeakSet[Engine] = WeakSet()
+        self._adopting = threading.Lock()
         leave_at_fork(self)
 
     def adopt(self, engine: Engine) -> None:
@@ -30,13 +32,17 @@ class InheritedPools:
         Nothing tells whether the connections of an engine that is new to us are from before the fork, so a child does
         without those that are idle.
         """
-        if engine not in self._engines:
-            self._engines.add(engine)
-            if is_child():
-                _leave(engine)
+        if engine in self._engines:
+            return
+        with self._adopting:  # nobody is to take an idle one while it is being left
+            if engine not in self._engines:
+                if is_child():
+                    _leave(engine)
+                self._engines.add(engine)
 
     def leave_to_parent(self) -> None:
         """Give every engine a new pool."""
+        self._adopting = threading.Lock()
         for engine in list(self._engines):
             _leave(engine)
 

@@ -14,6 +14,7 @@ from sqlalchemy.sql import ColumnElement
 
 from asyncflow.outbox.dialects import DatabaseDialect, dialect_of
 from asyncflow.outbox.dialects.raw_ids import GIVE_NO_BYTES, as_bytes
+from asyncflow.outbox.lines.connecting import PLAIN
 from asyncflow.scheduler.table.timed_ids import Cut, cut_of
 
 _TYPE = "type_of_page_"  # the parameter of a select
@@ -73,10 +74,10 @@ def _fetched(connection: Connection, dialect: DatabaseDialect, text: str, parame
     Where they are all here when the statement has answered; where more may be asked of the database, SQLAlchemy asks,
     so that its errors come as everybody else's.
     """
-    result = connection.exec_driver_sql(text, parameters)
-    streams = connection.get_execution_options().get("stream_results")
+    # In a caller's transaction as well, whose rows may be streamed: SQLAlchemy would have read some by then.
+    result = connection.exec_driver_sql(text, parameters, execution_options=PLAIN)
     rows: Sequence[Any]
-    if streams or not dialect.sends_rows_at_once:
+    if not dialect.sends_rows_at_once:
         rows = result.all()
     else:
         rows = result.cursor.fetchall()

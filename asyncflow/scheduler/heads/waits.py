@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any, overload
 
+from asyncflow.computed import computed_once
 from asyncflow.scheduler.heads.queries import Moments
 
 
@@ -39,7 +39,7 @@ class DueMoments:
         """Return the time from which all of them are counted: of the last pages of which it is known."""
         return self._earlier._read_at if self._now is None and self._earlier is not None else self._now
 
-    @cached_property
+    @computed_once
     def _by_id(self) -> Mapping[Any, int]:
         found: dict[Any, int] = {}
         if self._now is not None:
@@ -59,7 +59,7 @@ class Waits(Sequence[float]):
     def __init__(self, *rounds: tuple[DueMoments, Sequence[Any]]) -> None:
         self._rounds = rounds  # in which they were fetched, and their raw ids
 
-    @cached_property
+    @computed_once
     def _seconds(self) -> list[float]:
         return [seconds for due_times, raw_ids in self._rounds for seconds in due_times.seconds_of(raw_ids)]
 

@@ -47,6 +47,10 @@ class JobRunner:
         """Let every item of this instance run that does not run already; takes microseconds."""
         self.summons.tick()
 
+    def is_working_here(self) -> bool:
+        """Tell whether the caller is on a thread of the job's own."""
+        return self._threads.is_current()
+
     # -- the loop ----------------------------------------------------------------------------------------
 
     def step(self) -> float:

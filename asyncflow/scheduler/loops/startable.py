@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-
-_LOOK_SECONDS = 0.05  # between two looks whether who holds the lifecycle waits for us
 
 
 class Startable(ABC):
@@ -31,7 +30,10 @@ class Startable(ABC):
 
     @abstractmethod
     def stop(self, timeout_seconds: float | None = None) -> bool:
-        """End, finishing what is in hand; return whether all ended in time. A second call does nothing."""
+        """End, finishing what is in hand; return whether all ended in time. A second call does nothing.
+
+        What an end waits for only begins it: it goes on aside, and False is returned.
+        """
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
         """Wait until it was stopped; return whether it was."""
@@ -58,17 +60,21 @@ class Startable(ABC):
         self._is_ending = False
         self._ended = threading.Event()
 
-    def _take_end(self) -> bool:
-        """Take ``_lifecycle`` to end it; False where somebody else does, and waits for this very thread to go on."""
-        while not self._lifecycle.acquire(timeout=_LOOK_SECONDS):
-            if self._is_ending and self._is_working_here():
-                return False
-        return True
+    def _end_aside(self, timeout_seconds: float | None) -> bool:
+        """Let a thread of its own stop it, for an end waits for the caller's; return whether it has ended."""
+        if not self._is_ending:
+            end_aside(partial(self.stop, timeout_seconds))
+        return self._ended.is_set()
 
-    def _is_working_here(self) -> bool:
-        """Tell whether the caller is on a thread that an end waits for."""
+    def is_working_here(self) -> bool:
+        """Tell whether the caller is what an end waits for: a loop, a handler, a job, or something they await."""
         return False
 
     def _is_parents(self) -> bool:
         """Tell whether what is here is the parent's of this process, of which nothing is ours to end."""
         return self._is_copy and self._used_by not in (None, os.getpid())
+
+
+def end_aside(end: Callable[[], object]) -> None:
+    """End something on a thread that it does not wait for; raises RuntimeError if the system gives no more threads."""
+    threading.Thread(target=end, name="asyncflow-stop", daemon=True).start()

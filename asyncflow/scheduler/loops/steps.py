@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from asyncflow.scheduler.loops.loop import Loop
+from asyncflow.scheduler.loops.threads import serve
+
+_LEAST_SECONDS = 2.0  # for what asks the database last, whatever the others have taken
 
 
 @dataclass
@@ -22,6 +26,25 @@ class Stop:
     def seconds_left(self) -> float:
         """Return how long may still be waited."""
         return self._began + self.seconds - time.monotonic()
+
+    def awaits(self, work: Callable[[], object], whom: object) -> bool:
+        """Wait for ``work`` in the time left, and for a moment at the least; return whether it has ended.
+
+        It asks a database that may say nothing, so it is done on a thread, which serves ``whom``, and goes on there.
+        """
+        has_ended = threading.Event()
+
+        def run() -> None:
+            serve(whom)
+            work()
+            has_ended.set()
+
+        try:
+            threading.Thread(target=run, name="asyncflow-ending", daemon=True).start()
+        except RuntimeError:  # the system gives no more threads
+            work()
+            return True
+        return has_ended.wait(max(_LEAST_SECONDS, self.seconds_left))
 
 
 class Step(NamedTuple):

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -17,17 +18,32 @@ from asyncflow.outbox.transaction import engine_loops
 T = TypeVar("T")
 Work = Callable[[], None]
 
+# A context variable, for what a thread or a coroutine of ours hands on, to another thread or task, still waits there.
+_served: ContextVar[object] = ContextVar("asyncflow.served", default=None)
+
+
+def serve(whom: object) -> None:
+    """Let this thread, or this task of an event loop, serve ``whom`` from now on, and all that they hand on to."""
+    _served.set(whom)
+
+
+def serves(whom: object) -> bool:
+    """Tell whether the running code serves ``whom``, whose end waits for it."""
+    return _served.get() is whom
+
 
 class Threads:
     """Run functions on as many threads as are at work at once, at most ``most``; without it the caller bounds them.
 
     Daemon threads, for one that hangs for ever must not keep the process from its end; and none of
     ``concurrent.futures``, whose pools take no work any more once the main thread has ended, whoever else goes on.
+    They serve ``whom``, by default these threads themselves.
     """
 
-    def __init__(self, name: str = "asyncflow-handler", most: int | None = None) -> None:
+    def __init__(self, name: str = "asyncflow-handler", most: int | None = None, whom: object = None) -> None:
         self._name = name
         self._most = most
+        self._whom = whom or self
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._unfinished = 0
@@ -46,6 +62,10 @@ class Threads:
             self._unfinished += 1
         self._queue.put(work)
 
+    def is_current(self) -> bool:
+        """Tell whether the running code is what one of these threads runs."""
+        return serves(self._whom)
+
     def close(self) -> None:
         """Let the threads end as they become idle; what is run afterwards has others."""
         with self._lock:
@@ -54,6 +74,7 @@ class Threads:
             self._queue.put(None)
 
     def _serve(self) -> None:
+        serve(self._whom)
         while (work := self._queue.get()) is not None:
             with Leash():
                 work()
@@ -64,12 +85,12 @@ class Threads:
 class DaemonExecutor(ThreadPoolExecutor):
     """Be an executor on threads of our own, also of an event loop, which takes nothing but a ThreadPoolExecutor.
 
-    It has ``most`` threads at most; None: as many as a loop's own has.
+    It has ``most`` threads at most; None: as many as a loop's own has. They serve ``whom``.
     """
 
-    def __init__(self, name: str, most: int | None = None) -> None:
+    def __init__(self, name: str, most: int | None = None, whom: object = None) -> None:
         super().__init__(most)
-        self._own = Threads(name, self._max_workers)
+        self._own = Threads(name, self._max_workers, whom)
 
     def submit(self, function: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
         """Run the function, and put what it returns or raises into the future."""
@@ -114,7 +135,7 @@ class EventLoop:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             engine_loops.let_give_way(self._loop)
-            self._loop.set_default_executor(DaemonExecutor("asyncflow-coroutines-thread"))
+            self._loop.set_default_executor(DaemonExecutor("asyncflow-coroutines-thread", whom=self))
             threading.Thread(target=self._serve, args=(self._loop,), name="asyncflow-coroutines", daemon=True).start()
         asyncio.run_coroutine_threadsafe(work, self._loop)
 

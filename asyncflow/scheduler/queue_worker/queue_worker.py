@@ -56,7 +56,7 @@ class QueueWorker(LoneWorker):
         types = TypesByQueue(outbox.handler_types, self._queue_name)
         worker = Worker(types, tools, settings, hooks, latch.wake)
         handlers = Loop("handlers", worker.step, hooks, worker.close, latch)
-        return Parts(source, handlers, Loop(LOOP, source.fetch, hooks, latch=takers))
+        return Parts(source, worker, handlers, Loop(LOOP, source.fetch, hooks, latch=takers))
 
     def _disconnect(self) -> None:
         self._source.disconnect()

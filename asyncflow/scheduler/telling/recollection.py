@@ -68,7 +68,8 @@ class Recollection(ForksNothing):
         """Take in one event."""
         match event:
             case PageFetched():
-                self.rounds += event.tasks > 0
+                with self._lock:
+                    self.rounds += event.tasks > 0
             case TasksSettled():
                 with self._lock:
                     self.succeeded += event.succeeded

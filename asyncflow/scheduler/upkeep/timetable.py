@@ -46,7 +46,7 @@ class Timetable:
             return self._interval
         began = time.monotonic()
         entries = run_again(self._database, self._read)
-        waits = [self._tend(task, entries.get(task.name)) for task in self._outbox.periodic_tasks.values()]
+        waits = [self._tend(task, entries.get(task.name)) for task in list(self._outbox.periodic_tasks.values())]
         if min(waits) <= 0:
             return 0.0
         pause = min(self._interval, max(_LEAST_PAUSE_SECONDS, min(waits) - (time.monotonic() - began)))

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.scheduler.loops.callers_loop import Coroutines
-from asyncflow.scheduler.loops.threads import Threads
+from asyncflow.scheduler.loops.threads import Threads, serve
 from asyncflow.scheduler.worker.attempt import Attempt
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.handler_call import Tools
@@ -114,6 +114,7 @@ class Crew:
             self._end(hand, attempt, attempt.call())
 
     async def _work_async(self, hand: Hand) -> None:
+        serve(self._event_loop)
         while (attempt := self._next(hand)) is not None:
             self._end(hand, attempt, await attempt.call_async())
             if _is_cancelled():

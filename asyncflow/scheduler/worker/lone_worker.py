@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from abc import abstractmethod
 from collections.abc import Collection, Iterable
-from functools import partial
 from typing import NamedTuple, Protocol
 
 from asyncflow.errors import ForkedError, SchedulerStoppedError
@@ -16,6 +14,7 @@ from asyncflow.forks import leave_at_fork
 from asyncflow.scheduler.cluster.ownership import instance_name
 from asyncflow.scheduler.loops.loop import Loop
 from asyncflow.scheduler.loops.startable import Startable
+from asyncflow.scheduler.worker.worker import Worker
 from asyncflow.scheduler.worker.worker_settings import WorkerSettings
 
 _WATCH_SECONDS = 1.0
@@ -38,6 +37,7 @@ class Parts(NamedTuple):
     """Hold what one process has of a worker; ``taker`` fetches for a source that has no threads of its own."""
 
     source: AskedSource
+    worker: Worker
     handlers: Loop
     taker: Loop | None = None
 
@@ -111,49 +111,40 @@ class LoneWorker(Startable):
     def stop(self, timeout_seconds: float | None = None) -> bool:
         """Ask for no more, finish or give back the work in hand; return whether all ended in time.
 
-        A second call does nothing, nor does one in the child of a fork. Default: ``stop_timeout_seconds``.
+        A second call does nothing, nor does one in the child of a fork. In a handler, or a hook on its threads, it only
+        begins to stop, and returns False. Default: ``stop_timeout_seconds``.
         """
         if self._is_parents():
             return True
-        if not self._take_end():
-            return True
-        try:
+        if self.is_working_here():
+            return self._end_aside(timeout_seconds)
+        with self._lifecycle:
             if self._is_ending:
                 return True
             self._is_ending = True
             default = self._worker_settings.stop_timeout_seconds
             clean = self._end(default if timeout_seconds is None else timeout_seconds)
-        finally:
-            self._lifecycle.release()
         if self._started:
             self.hooks.emit(WorkerStopped(self.name, clean))
         return clean
 
     def _end(self, seconds: float) -> bool:
-        source, handlers, taker = self._parts
+        source, _, handlers, taker = self._parts
         source.stop_asking()  # first: who ends the handlers' loop may close its lines
         handlers.ask_to_stop()
         self._watchdog.stop(_WATCH_SECONDS)
         has_all = taker is None or taker.stop(seconds * _PART_OF_STOP)
         clean = handlers.stop(seconds) and has_all
-        if self._is_working_here():  # a hook stops it: the step in hand goes on, and uses what would be closed
-            close = partial(self._close, threading.current_thread(), clean=clean)
-            threading.Thread(target=close, name="asyncflow-stop", daemon=True).start()
-        else:
-            self._close(clean=clean)
-        return clean
-
-    def _close(self, behind: threading.Thread | None = None, *, clean: bool) -> None:
-        """Give back what no thread uses any more, ``behind`` the end of one that does."""
-        if behind is not None:
-            behind.join()
-        if clean:
+        if clean:  # no thread uses it any more
             self._parts.handlers.close()
             self._disconnect()
         self._ended.set()
+        return clean
 
-    def _is_working_here(self) -> bool:
-        return any(loop.is_current() for loop in (*self._parts.loops, self._watchdog))
+    def is_working_here(self) -> bool:
+        """Tell whether the caller is on the thread of a loop, or is a handler at work."""
+        is_loop = any(loop.is_current() for loop in (*self._parts.loops, self._watchdog))
+        return is_loop or self._parts.worker.is_working_here()
 
     def _watch(self) -> float:
         for loop in self._parts.loops:

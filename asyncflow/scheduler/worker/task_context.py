@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
 
+from asyncflow.computed import computed_once
 from asyncflow.errors import InvalidStageError, PayloadNotSerializableError
 from asyncflow.outbox import payload as payloads
 from asyncflow.outbox.declarations.periodic_task import DUE_TIME
@@ -107,7 +107,7 @@ class TaskContext:
         self._facts = facts
         self._is_cancelled = False
 
-    @cached_property
+    @computed_once
     def id(self) -> UUID:
         """Return the task's id."""
         return self._facts.id
@@ -122,7 +122,7 @@ class TaskContext:
         """Return the task's key."""
         return self._facts.key
 
-    @cached_property
+    @computed_once
     def headers(self) -> Mapping[str, str]:
         """Return the headers given at the enqueue."""
         return self._facts.headers
@@ -132,17 +132,17 @@ class TaskContext:
         """Return the number of this attempt, 1 for the first."""
         return self._facts.attempt
 
-    @cached_property
+    @computed_once
     def stage(self) -> str | None:
         """Return the stage of the last checkpoint, of this attempt or an earlier one; None if there was none."""
         return self._facts.stage
 
-    @cached_property
+    @computed_once
     def context(self) -> Any:
         """Return the context of the last checkpoint, of this attempt or an earlier one; None if there was none."""
         return self._facts.context
 
-    @cached_property
+    @computed_once
     def deadline(self) -> datetime:
         """Return when the attempt will be given up, by this machine's clock."""
         return self._facts.deadline

@@ -16,7 +16,7 @@ from asyncflow.scheduler.loops.callers_loop import Coroutines
 from asyncflow.scheduler.loops.pause import LONG_SECONDS, AdaptivePause
 from asyncflow.scheduler.loops.renewal_time import RenewalTime
 from asyncflow.scheduler.loops.settled_events import SettledEvents
-from asyncflow.scheduler.loops.threads import EventLoop, Threads
+from asyncflow.scheduler.loops.threads import EventLoop, Threads, serves
 from asyncflow.scheduler.worker.attempt import Attempt, tell_of_failure
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_source import DESTINATION
@@ -85,6 +85,10 @@ class Worker:
     def expect_work(self) -> None:
         """Look often again, for a commit was announced."""
         self._pause.reset()
+
+    def is_working_here(self) -> bool:
+        """Tell whether the caller is a handler at work, or something that it awaits."""
+        return self._threads.is_current() or serves(self._event_loop)
 
     def drain(self, beat: Callable[[], None]) -> None:
         """Work until nothing is due and no handler is at work; ``beat`` is called between the rounds."""

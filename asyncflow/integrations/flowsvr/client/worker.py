@@ -65,7 +65,7 @@ class ServiceWorker(LoneWorker):
         source = HttpClaims(client, self.name, self._claims_in(self._target, client.settings), self.hooks, latch.wake)
         tools = Tools(source, self._engine, self._outbox.max_message_bytes)
         worker = Worker(self._outbox.handler_types, tools, client.settings, self.hooks, latch.wake)
-        return Parts(source, Loop("handlers", worker.step, self.hooks, worker.close, latch))
+        return Parts(source, worker, Loop("handlers", worker.step, self.hooks, worker.close, latch))
 
     def _claims_in(self, target: Outbox | Scheduler, settings: ClientSettings) -> JointClaims:
         if not isinstance(target, Scheduler):

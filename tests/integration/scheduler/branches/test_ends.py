@@ -161,7 +161,7 @@ def test_a_hook_that_stops_while_none_can_be_begun_holds_up_no_start(
     thread.join(LONG)
     assert len(raised) == 1
     assert hook.returned.wait(LONG)
-    assert scheduler.wait(0)
+    assert scheduler.wait(LONG)
 
 
 def test_a_start_raises_nothing_where_one_begins_as_it_gives_up(

@@ -22,7 +22,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import MetaData
-from typing_extensions import Unpack
+from typing_extensions import Required, Unpack
+from typing_extensions import TypedDict as BackportedTypedDict
 
 from asyncflow import Outbox
 from asyncflow.errors import InvalidArgumentsError, OptionError, PayloadNotSerializableError
@@ -69,6 +70,11 @@ class Tree:
 class Point(NamedTuple):
     x: int
     at: datetime
+
+
+class Told(BackportedTypedDict, total=False):
+    number: Required[UUID]
+    since: date
 
 
 class Address(TypedDict, total=False):
@@ -144,6 +150,7 @@ TAKEN: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (Tree, trees),
     (Point, st.builds(Point, whole, moments)),
     (Address, st.fixed_dictionaries({}, optional={"street": texts, "since": st.dates()})),
+    (Told, st.fixed_dictionaries({"number": st.uuids()}, optional={"since": st.dates()})),
     (Account, st.builds(Account, number=st.uuids(), opened=st.none() | st.dates(), lines=st.lists(lines, max_size=2))),
     (Parcel | None, st.none() | st.builds(Parcel, st.uuids(), st.dates())),
     (list[Account], st.lists(st.builds(Account, number=st.uuids(), opened=st.none()), max_size=2)),
