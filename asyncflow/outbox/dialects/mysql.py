@@ -44,6 +44,7 @@ class MySQL:
     # REPEATABLE READ, the default, locks gaps against concurrent inserts and ends in deadlocks.
     isolation_level: str | None = "READ COMMITTED"
     takes_named_types = True
+    joins_lanes = True
     limits_each_lane = False  # LATERAL is unknown to MariaDB, and to MySQL before 8
     locks_rows = True
     errors_end_transactions = False

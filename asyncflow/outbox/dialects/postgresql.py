@@ -62,6 +62,7 @@ class PostgreSQL:
 
     isolation_level: str | None = "READ COMMITTED"
     takes_named_types = True
+    joins_lanes = True
     limits_each_lane = True
     locks_rows = True
     errors_end_transactions = True
@@ -86,13 +87,13 @@ class PostgreSQL:
         return union_all(*selects) if len(selects) > 1 else selects[0]
 
     def lanes(self, tasks: Table, due: Select[Any], numbers: LaneNumbers) -> Select[Any] | None:
-        """Return the rows by LATERAL: a page is planned once, and read for each shard."""
+        """Return the rows by LATERAL: a page is planned once, and read for each shard, until there are enough."""
         t = tasks.c
         each = (func.unnest(cast(array([number]), ARRAY(Integer))) for number in (numbers.shards, numbers.limits))
         shards, limits = each
         lane = select(shards.label("shard"), limits.label("most")).subquery("lane")
         page = due.where(t.shard == lane.c.shard).order_by(t.order_time, t.id).limit(lane.c.most).lateral("page")
-        return select(page).select_from(lane.join(page, true()))
+        return select(page).select_from(lane.join(page, true())).limit(numbers.limit)
 
     def joined(self, pages: Sequence[str]) -> str:
         """Join the texts of page selects as ``pages`` does."""

@@ -52,7 +52,8 @@ class DatabaseDialect(Protocol):
 
     isolation_level: str | None  # of our own transactions; None keeps the engine's
     takes_named_types: bool  # that ``heads`` are read of, in one statement
-    limits_each_lane: bool  # that ``lanes`` reads; else all of them together
+    joins_lanes: bool  # ``lanes`` has a statement; else a page for each is as good
+    limits_each_lane: bool  # that ``lanes`` reads, besides all of them together
     locks_rows: bool  # FOR SHARE and FOR UPDATE hold rows; without, only a write keeps other writers out
     errors_end_transactions: bool  # until a savepoint or all is rolled back; else only the statement is undone
     sends_rows_at_once: bool  # a statement has answered when all its rows are here, unless it was asked to stream
@@ -84,7 +85,8 @@ class DatabaseDialect(Protocol):
     def lanes(self, tasks: Table, due: Select[Any], numbers: LaneNumbers) -> Select[Any] | None:
         """Return the first of the rows that are ``due``, of some shards; None where a page for each is as good.
 
-        In the order of shards, in each of order_time and id. The limit is that of all rows, or of each lane's.
+        In the order of shards, in each of order_time and id. There is a limit for all rows; one for each lane where
+        the database ``limits_each_lane``.
         """
         ...
 

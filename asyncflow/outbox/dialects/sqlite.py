@@ -30,6 +30,7 @@ class SQLite:
 
     isolation_level: str | None = None
     takes_named_types = False
+    joins_lanes = False
     limits_each_lane = True
     locks_rows = False
     errors_end_transactions = False

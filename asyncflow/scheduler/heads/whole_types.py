@@ -26,8 +26,8 @@ class WholeTypes(NamedTuple):
 
 
 def reads_whole_types(dialect: DatabaseDialect) -> bool:
-    """Tell whether types can be read whole: where the lanes that are read of one have their limit together."""
-    return dialect.locks_rows and not dialect.limits_each_lane
+    """Tell whether types are read whole: where the lanes of one are read together."""
+    return dialect.joins_lanes
 
 
 def read_whole_types(
@@ -51,7 +51,8 @@ def read_whole_types(
     its_tasks = list(map(_task, zip(*columns, strict=True)))
     moments = Moments(timed_ids, cut)
     known = list(moments)
-    for number, places in groupby(range(len(its_tasks)), key=numbers.__getitem__):
+    by_type = sorted(range(len(its_tasks)), key=numbers.__getitem__)  # as they come, mostly
+    for number, places in groupby(by_type, key=numbers.__getitem__):
         found[number] += map(its_tasks.__getitem__, sorted(places, key=known.__getitem__))
     return WholeTypes(found, moments)
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
-from sqlalchemy import Table
+from sqlalchemy import Connection, Table
 
 from asyncflow.outbox import Task
 from asyncflow.scheduler.configuration.types_here import TypesHere
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.heads.parts import MOST_LANES, HeadParts
+from asyncflow.scheduler.heads.planner_statistics import PlannerStatistics
 from asyncflow.scheduler.heads.queries import Head, Lane, Moments
-from asyncflow.scheduler.heads.whole_types import read_whole_types, reads_whole_types
+from asyncflow.scheduler.heads.whole_types import WholeTypes, read_whole_types, reads_whole_types
 
 _MOST_TYPES = 64  # in one statement
 _FEWEST_LANES = MOST_LANES // 2  # of the types of a round: with fewer in each, a walk through all would take long
@@ -51,6 +51,7 @@ class TypeWalk:
         self._parts = parts
         self._fewest_types = max(1, _FEWEST_LANES // shard_count)
         self._is_possible = reads_whole_types(database.dialect)
+        self._statistics = PlannerStatistics(tasks)
         self._rows_of_type = 0.0  # on the average; 0: lanes are to be looked at
         self._rows_of_filled = 0.0  # the same of those that have rows
         self._names: list[str] = []  # of the types here, in the order of the index
@@ -78,8 +79,7 @@ class TypeWalk:
         if not names:
             return None
         limit = min(rows, int(_SPARE * self._rows_of_filled) + 1)
-        reads = partial(read_whole_types, tasks=self._tasks, names=names, shards=shards, limit=limit)
-        found = self._database.run(reads)
+        found = self._database.run(lambda connection: self._read(connection, names, shards, limit))
         if found.moments is None:
             self.stop()
             return None
@@ -91,6 +91,11 @@ class TypeWalk:
         parts = found.of_types[: len(taken)], found.of_types[len(taken) :]
         tasks, left = (list(chain.from_iterable(part)) for part in parts)
         return WholeRead(names[: len(taken)], tasks, left, found.moments)
+
+    def _read(self, connection: Connection, names: Sequence[str], shards: Sequence[int], limit: int) -> WholeTypes:
+        found = read_whole_types(connection, self._tasks, names, shards, limit)
+        self._statistics.after_reading(connection, sum(map(len, found.of_types)))
+        return found
 
     def _next(self, behind: str, most: int, in_hand: Set[str], seconds_closed: SecondsClosed) -> list[str]:
         """Return the next types that can be read whole, up to the first one that cannot."""

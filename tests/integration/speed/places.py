@@ -89,7 +89,7 @@ def _counted_handlers(driver_connection: Any, before: int) -> int:
 
 
 def _explain(driver_connection: Any, statement: str, parameters: Any) -> int:
-    if statement.startswith("INSERT"):
+    if statement.startswith("INSERT") and "SELECT" not in statement:
         return 0
     is_alone = driver_connection.autocommit
     with driver_connection.cursor() as cursor:

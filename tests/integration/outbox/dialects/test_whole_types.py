@@ -1,4 +1,4 @@
-"""Types are read whole where their lanes have a limit together."""
+"""Types are read whole where their lanes are read together."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fill(store: Store) -> None:
 
 def test_what_is_due_of_a_type_comes_whole_in_its_order_by_one_statement(store: Store) -> None:
     if not reads_whole_types(store.dialect):
-        pytest.skip("its lanes are limited one by one")
+        pytest.skip("its lanes are read one by one")
     fill(store)
     with store.engine.connect() as connection, Statements(store.engine) as sent:
         found = read_whole_types(connection, store.tasks, ["t3", "none", "t1"], [1, 2, 5, 7], limit=100)
@@ -42,7 +42,7 @@ def test_what_is_due_of_a_type_comes_whole_in_its_order_by_one_statement(store: 
 
 def test_a_type_with_more_than_its_limit_gives_that_many(store: Store) -> None:
     if not reads_whole_types(store.dialect):
-        pytest.skip("its lanes are limited one by one")
+        pytest.skip("its lanes are read one by one")
     fill(store)
     with store.engine.connect() as connection:
         found = read_whole_types(connection, store.tasks, NAMES, list(range(8)), limit=23)

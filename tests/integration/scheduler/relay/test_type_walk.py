@@ -18,7 +18,7 @@ from tests.integration.scheduler.publishers import ids_of
 from tests.integration.scheduler.writing import alter, publish
 from tests.support.application import Application
 
-pytestmark = pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 SHARDS = 8
 NAMES = [f"type.{number:03}" for number in range(200)]
 
