@@ -45,6 +45,19 @@ class ProxiedBroker(BrokerUnderTest):
         self.proxy.resume()
 
     @contextmanager
+    def slow(self) -> Iterator[None]:
+        self.proxy.delay(0.25)
+        yield
+        self.proxy.delay(0.0)
+
+    @contextmanager
+    def answers_lost(self) -> Iterator[None]:
+        self.proxy.keeps_answers = True
+        yield
+        self.proxy.reset()
+        self.proxy.keeps_answers = False
+
+    @contextmanager
     def cut_after(self, count_bytes: int) -> Iterator[None]:
         self.proxy.cuts_after = count_bytes
         yield
