@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -37,15 +38,27 @@ def require_given(outbox: Any, publishers: Any, queues: Any) -> None:
             f"or {{}} where only handlers are declared"
         )
     for destination, publisher in publishers.items():
-        if isinstance(publisher, type) or not callable(getattr(publisher, "publish", None)):
-            raise OptionError(
-                f"the publisher of {shown(destination)} is {shown(publisher)}; give an object with publish and close"
-            )
+        _require_publisher(destination, publisher)
     if not isinstance(queues, Mapping):
         raise OptionError(f"queues is {a_type_of(queues)}; give them by their names, as {{name: queue}}")
     for name, queue in queues.items():
         if isinstance(queue, type) or not isinstance(queue, TaskQueue):
             raise OptionError(f"the queue {shown(name)} is {shown(queue)}; give one such as RedisQueue(url)")
+
+
+def _require_publisher(destination: Any, publisher: Any) -> None:
+    """Raise OptionError unless it can be called as a publisher is."""
+    methods = [getattr(publisher, name, None) for name in ("publish", "close")]
+    if isinstance(publisher, type) or not all(map(callable, methods)):
+        raise OptionError(
+            f"the publisher of {shown(destination)} is {shown(publisher)}; give an object with publish and close"
+        )
+    for name, method in zip(("publish", "close"), methods, strict=True):
+        if inspect.iscoroutinefunction(method):
+            raise OptionError(
+                f"{name} of the publisher of {shown(destination)} is a coroutine function; give a function, for which "
+                f"a thread of the scheduler waits"
+            )
 
 
 def require_makeable(instance: Instance, publishers: Mapping[str, Publisher]) -> None:

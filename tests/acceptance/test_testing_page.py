@@ -37,10 +37,17 @@ def test_the_tests_of_the_page_pass_with_fixtures_that_were_overridden_and_with_
     tmp_path: Path,
 ) -> None:
     files = files_of("docs/testing.md")
-    assert sorted(files) == ["conftest.py", "shop.py", "test_async.py", "test_shop.py"]
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
+    assert sorted(files) == ["conftest.py", "lines.py", "shop.py", "test_async.py", "test_lines.py", "test_shop.py"]
+    for name in ("conftest.py", "shop.py", "test_async.py", "test_shop.py"):
+        (tmp_path / name).write_text(files[name])
     assert "5 passed" in run_pytest(tmp_path)
+
+
+def test_the_publisher_of_the_page_passes_the_suite_as_far_as_a_directory_can(tmp_path: Path) -> None:
+    files = files_of("docs/testing.md")
+    for name in ("lines.py", "test_lines.py"):
+        (tmp_path / name).write_text(files[name])
+    assert "9 passed, 10 skipped" in run_pytest(tmp_path)
 
 
 def test_pytest_finds_the_plugin_where_asyncflow_is_installed() -> None:

@@ -6,30 +6,19 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from importlib.util import find_spec
-from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import Engine, MetaData, func, select
 
 from asyncflow import Message, Outbox, Scheduler, Status
 from asyncflow.events import Event, TasksSettled
-from asyncflow.integrations.kafka import ConfluentKafkaPublisher
-from asyncflow.scheduler import Publisher
+from tests.chaos.brokers import BROKERS, TOPIC, started
 from tests.chaos.findings import Tell
 from tests.chaos.fixtures import on_mariadb
-from tests.chaos.private_server import PrivateServer, private_server
+from tests.chaos.private_server import PrivateServer
 from tests.unit.scheduler.waiting import eventually
-from tools.services.errors import CannotServeError
-from tools.services.kafka import Kafka
-from tools.services.nats import Nats
-from tools.services.rabbitmq import RabbitMQ
-from tools.services.redis import Redis
-from tools.services.rocketmq import RocketMQ
-from tools.services.service import Service
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
@@ -37,14 +26,6 @@ _A_SECOND, _KEYS = 100, 50  # messages to each destination
 _WINDOW_SECONDS = 10.0
 _GOAL = 0.95
 _LATE_SECONDS = 300.0
-TOPIC = "moved"
-
-
-class Broker(NamedTuple):
-    """Hold a server that may be killed, and how its topic and its publisher are made."""
-
-    server: PrivateServer
-    make_publisher: Callable[[str], Publisher]
 
 
 class Flow:
@@ -90,46 +71,29 @@ class Flow:
 
 
 @pytest.fixture
-def brokers() -> Iterator[dict[str, Broker]]:
+def servers() -> Iterator[dict[str, PrivateServer]]:
     """Give the five, each killed with the test."""
-    if find_spec("rocketmq") is None:
-        pytest.skip("rocketmq-python-client is not installed")
-    services: dict[str, tuple[Service, Callable[[str], Publisher], Callable[[str], None]]] = {
-        "kafka": (Kafka(), ConfluentKafkaPublisher, lambda _: None),
-        "rabbitmq": (RabbitMQ(), _rabbitmq, _quorum_queue),
-        "redis": (Redis(), _redis, lambda _: None),
-        "nats": (Nats(), _nats, _stream),
-        "rocketmq": (RocketMQ(), _rocketmq, _fifo_topic),
-    }
     with ExitStack() as until:
-        found: dict[str, Broker] = {}
-        for name, (service, make_publisher, make_topic) in services.items():
-            try:
-                server = until.enter_context(private_server(service))
-            except CannotServeError as reason:
-                pytest.skip(f"{name} is not to be had: {reason}")
-            make_topic(server.url)
-            found[name] = Broker(server, make_publisher)
-        yield found
+        yield {name: until.enter_context(started(name)) for name in BROKERS}
 
 
 @on_mariadb
 def test_whichever_of_five_brokers_is_killed_the_others_flow_as_before(
-    engine: Engine, brokers: dict[str, Broker], finding: Tell
+    engine: Engine, servers: dict[str, PrivateServer], finding: Tell
 ) -> None:
     metadata = MetaData()
     outbox = Outbox(metadata)
-    for name in brokers:
+    for name in servers:
         outbox.message(f"to.{name}", destination=name, topic=TOPIC)
     metadata.create_all(engine)
-    flow = Flow(engine, outbox, list(brokers))
-    publishers = {name: broker.make_publisher(broker.server.url) for name, broker in brokers.items()}
+    flow = Flow(engine, outbox, list(servers))
+    publishers = {name: BROKERS[name].make_publisher(server.url) for name, server in servers.items()}
     ratios: dict[str, float] = {}
     with Scheduler(engine, outbox, publishers, hooks=[flow]):
         with flow:
-            eventually(lambda: all(flow.settled[name] > _A_SECOND for name in brokers), _LATE_SECONDS)
-            for name, broker in brokers.items():
-                ratios[name] = beside_killed(flow, name, broker.server, finding)
+            eventually(lambda: all(flow.settled[name] > _A_SECOND for name in servers), _LATE_SECONDS)
+            for name, server in servers.items():
+                ratios[name] = beside_killed(flow, name, server, finding)
                 eventually(lambda name=name: flow.settled[name] >= flow.published[name] - _A_SECOND, _LATE_SECONDS)  # type: ignore[misc]
         eventually(lambda: flow.settled == flow.published, _LATE_SECONDS)
     tasks = outbox.tasks.c
@@ -154,53 +118,3 @@ def beside_killed(flow: Flow, name: str, server: PrivateServer, finding: Tell) -
         json.dumps({"killed": name, "its own part": round(beside[name], 3), "least of the others": round(least, 3)})
     )
     return least
-
-
-# -- what each needs ---------------------------------------------------------------------------------------
-
-
-def _rabbitmq(url: str) -> Publisher:
-    from asyncflow.integrations.rabbitmq import RabbitMQPublisher, RabbitMQSettings
-
-    return RabbitMQPublisher(url, RabbitMQSettings(exchange=""))
-
-
-def _quorum_queue(url: str) -> None:
-    from pika import BlockingConnection, URLParameters
-
-    with closing(BlockingConnection(URLParameters(url))) as connection:
-        connection.channel().queue_declare(TOPIC, durable=True, arguments={"x-queue-type": "quorum"})
-
-
-def _redis(url: str) -> Publisher:
-    from asyncflow.integrations.redis import RedisPublisher
-
-    return RedisPublisher(url)
-
-
-def _nats(url: str) -> Publisher:
-    from asyncflow.integrations.nats import NatsPublisher
-
-    return NatsPublisher(url)
-
-
-def _stream(url: str) -> None:
-    from tests.integration.integrations.nats.plain_client import PlainClient
-
-    with closing(PlainClient(url)) as client:
-        client.api(f"STREAM.CREATE.{TOPIC}", {"name": TOPIC, "subjects": [TOPIC], "storage": "file"})
-
-
-def _rocketmq(url: str) -> Publisher:
-    from asyncflow.integrations.rocketmq import RocketMQPublisher
-
-    parts = urlsplit(url)
-    return RocketMQPublisher(f"{parts.hostname}:{parts.port}")
-
-
-def _fifo_topic(url: str) -> None:
-    from tests.integration.integrations.rocketmq.plain_client import PlainClient
-
-    host, port = parse_qs(urlsplit(url).query)["broker"][0].split(":")
-    client: Any = PlainClient(host, int(port))
-    client.make_topic(TOPIC)

@@ -18,11 +18,11 @@ MAX_BYTES = 100_000
 class ProxiedBroker(BrokerUnderTest):
     """Lead publishers to the broker at ``url`` through a proxy; a subclass makes them, and looks at it past that."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, make_proxy: type[CuttingProxy] = CuttingProxy) -> None:
         parts = urlsplit(url)
         assert parts.hostname
         assert parts.port
-        self.proxy = CuttingProxy((parts.hostname, parts.port))
+        self.proxy = make_proxy((parts.hostname, parts.port))
         self.url = url.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{self.proxy.port}")
 
     def close(self) -> None:
@@ -43,6 +43,19 @@ class ProxiedBroker(BrokerUnderTest):
         self.proxy.stall()
         yield
         self.proxy.resume()
+
+    @contextmanager
+    def slow(self) -> Iterator[None]:
+        self.proxy.delay(0.25)
+        yield
+        self.proxy.delay(0.0)
+
+    @contextmanager
+    def answers_lost(self) -> Iterator[None]:
+        self.proxy.keeps_answers = True
+        yield
+        self.proxy.reset()
+        self.proxy.keeps_answers = False
 
     @contextmanager
     def cut_after(self, count_bytes: int) -> Iterator[None]:

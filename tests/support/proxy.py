@@ -152,9 +152,13 @@ class Proxy:
 
 
 class CuttingProxy(Proxy):
-    """Reset the connections once, when clients have sent so many bytes more: ``cuts_after``, None for never."""
+    """Reset the connections once, when clients have sent so many bytes more: ``cuts_after``, None for never.
+
+    While it ``keeps_answers`` none of them arrives.
+    """
 
     cuts_after: int | None = None
+    keeps_answers = False
 
     def pass_on(self, data: bytes, to: socket.socket, *, is_answer: bool) -> None:
         """Send data on, or cut."""
@@ -164,7 +168,8 @@ class CuttingProxy(Proxy):
                 self.cuts_after = None
                 self.reset()
                 return
-        super().pass_on(data, to, is_answer=is_answer)
+        if not (is_answer and self.keeps_answers):
+            super().pass_on(data, to, is_answer=is_answer)
 
 
 class _Connection:

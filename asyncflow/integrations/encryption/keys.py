@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from asyncflow.errors import EncryptionError, KeyGoneError, OptionError
-from asyncflow.text import a_type_of
+from asyncflow.text import a_type_of, shown
 
 KEY_BYTES = 32
+_LONGEST = 128  # characters of a name
 GivenKeys = Mapping[str, "bytes | str"] | Callable[[str], "bytes | str | None"]
 _WANTED = "give 32 bytes, or their base64, as make_key() returns them"
 
@@ -32,8 +33,7 @@ class KeyRing:
             raise OptionError(f"keys is {a_type_of(keys)}; give a mapping of names to keys, or a function")
         if isinstance(keys, Mapping):
             for key_id, key in keys.items():
-                if not isinstance(key_id, str):
-                    raise OptionError(f"a key's name is {a_type_of(key_id)}; give text")
+                _require_name(key_id)
                 _bytes_of(key_id, key, OptionError)
         self._keys = keys
 
@@ -46,6 +46,17 @@ class KeyRing:
         if found is None:
             raise KeyGoneError(f"the key {key_id!r} is gone; what it encrypted cannot be read any more")
         return _bytes_of(key_id, found, EncryptionError)
+
+
+def _require_name(key_id: Any) -> None:
+    """Refuse what no header can have: the name stands beside each payload."""
+    told = a_type_of(key_id) if not isinstance(key_id, str) else shown(key_id)
+    if (
+        not isinstance(key_id, str)
+        or not (key_id.isascii() and key_id.isprintable())
+        or not 0 < len(key_id) <= _LONGEST
+    ):
+        raise OptionError(f"a key's name is {told}; give 1 to {_LONGEST} printable characters of ASCII")
 
 
 def _bytes_of(key_id: str, key: Any, fault: type[Exception]) -> bytes:

@@ -17,7 +17,7 @@ from asyncflow.scheduler.cluster.registry import Registry
 from asyncflow.scheduler.cluster.signs.board_registry import BoardRegistry
 from asyncflow.scheduler.cluster.signs.life_signs import LifeSigns
 from asyncflow.scheduler.cluster.signs.sign_watch import SignSession
-from asyncflow.text import shown
+from asyncflow.text import a_type_of, shown
 
 LEAST_SESSION_SECONDS, LONGEST_SESSION_SECONDS = 4.0, 300.0
 CLIENT_OPTIONS = ("ca_cert", "cert_cert", "cert_key")
@@ -98,11 +98,16 @@ class EtcdRegistry:
 def _members(urls: object) -> list[SplitResult]:
     wanted = "give text, such as 'https://etcd1:2379,https://etcd2:2379'"
     if not isinstance(urls, str):
-        raise OptionError(f"urls is a {type(urls).__name__}; {wanted}")
-    found = [urlsplit(url.strip()) for url in urls.split(",")]
+        raise OptionError(f"urls is {a_type_of(urls)}; {wanted}")
+    try:
+        found = [urlsplit(url.strip()) for url in urls.split(",")]
+    except ValueError as error:
+        raise OptionError(f"urls cannot be read: {error}; {wanted}") from None
     for one in found:
+        if one.scheme not in ("http", "https"):
+            raise OptionError(f"urls has one that begins with {one.scheme!r}; {wanted}")
         try:
-            is_well = one.scheme in ("http", "https") and one.hostname and one.port != 0
+            is_well = one.hostname and one.port != 0
         except ValueError:  # a port that is none
             is_well = False
         if not is_well or one.username is not None or one.path.strip("/"):

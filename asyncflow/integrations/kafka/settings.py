@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,19 +96,27 @@ class KafkaSettings:
 def server_list(bootstrap_servers: str | Sequence[str]) -> str:
     """Return the servers as one comma-separated text; raise OptionError for one that is no host:port."""
     listed: Any = [bootstrap_servers] if isinstance(bootstrap_servers, str) else bootstrap_servers
-    if not isinstance(listed, Iterable) or not all(isinstance(server, str) for server in listed):
+    if (
+        not isinstance(listed, Iterable)
+        or isinstance(listed, Mapping)
+        or not all(isinstance(server, str) for server in listed)
+    ):
         raise OptionError(f"bootstrap_servers is {a_type_of(bootstrap_servers)}; {_GIVE_SERVERS}")
     servers = ",".join(listed)
     for server in servers.split(","):
         protocol, is_url, _ = server.strip().rpartition("://")
         _, colon, port = server.strip().rpartition(":")
-        if not server.strip() or (colon and not port.isdigit() and not port.endswith("]")):
+        if not server.strip() or (colon and not _is_port(port) and not port.endswith("]")):
             raise OptionError(f"bootstrap_servers={servers!r} is refused: {_GIVE_SERVERS}")
         if is_url and protocol.upper() not in _PROTOCOLS:
             raise OptionError(
                 f"bootstrap_servers={servers!r} is refused: {protocol!r} is no protocol of Kafka's; {_GIVE_SERVERS}"
             )
     return servers
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) < 65536
 
 
 def _one_of(option: str, value: str, allowed: Sequence[str]) -> None:

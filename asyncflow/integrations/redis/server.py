@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from asyncflow.errors import OptionError
 from asyncflow.outbox.options import FILE, FLAG, TEXT, OptionKind, options_given, require_kinds
-from asyncflow.text import a_type_of
+from asyncflow.text import a_type_of, shown
 
 SCHEMES = ("redis", "rediss", "unix")
 USUAL_PORT = 6379
@@ -94,7 +94,14 @@ def _checked(url: object) -> str:
     wanted = "give redis://USER:PASSWORD@HOST:PORT/DATABASE, or rediss:// for TLS"
     if not isinstance(url, str):
         raise OptionError(f"url is {a_type_of(url)}; {wanted}")
-    scheme = urlsplit(url).scheme
-    if scheme not in SCHEMES:
-        raise OptionError(f"url begins with {scheme!r}; {wanted}")
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise OptionError(f"url cannot be read: {error}; {wanted}") from None
+    if parts.scheme not in SCHEMES:
+        raise OptionError(f"url begins with {parts.scheme!r}; {wanted}")
+    database = parts.path.strip("/")
+    # redis-py takes what is no number for the database 0.
+    if parts.scheme != "unix" and database and not (database.isascii() and database.isdigit()):
+        raise OptionError(f"url names the database {shown(database)}; give a number: {wanted}")
     return url

@@ -41,7 +41,10 @@ class Addresses:
         if callable(url):
             return
         try:
-            address_of(url.replace(TOPIC, "topic") if isinstance(url, str) else url)
+            plain = url.replace(TOPIC, "topic") if isinstance(url, str) else url
+            if "{" in str(plain) or "}" in str(plain):
+                raise UnfitUrlError("it has braces around something else than topic")
+            address_of(plain)
         except UnfitUrlError as error:
             raise OptionError(f"url is refused: {error}; {WANTED}") from None
         self.have_many_hosts = TOPIC in urlsplit(url).netloc

@@ -70,7 +70,7 @@ class ZooKeeper:
 
     def __post_init__(self) -> None:
         """Refuse what leads nowhere."""
-        if not isinstance(self.hosts, str) or not self.hosts.strip() or "://" in self.hosts:
+        if not isinstance(self.hosts, str) or "://" in self.hosts or not _are_hosts(self.hosts):
             raise OptionError(f"hosts is {shown(self.hosts)}; give text, such as 'zk1:2181,zk2:2181,zk3:2181'")
         segments = self.namespace.split("/") if isinstance(self.namespace, str) else [""]
         if not {"", ".", "..", "zookeeper"}.isdisjoint(segments):
@@ -112,3 +112,16 @@ class ZooKeeper:
         if options.get("auth_data") and options.get("default_acl") is None:
             options["default_acl"] = security.CREATOR_ALL_ACL
         return options
+
+
+def _are_hosts(hosts: str) -> bool:
+    """Tell whether each is a host, with a port or without; what follows the first slash is a chroot."""
+    servers, _, _ = hosts.partition("/")
+    return all(map(_is_host, servers.split(",")))
+
+
+def _is_host(server: str) -> bool:
+    host, colon, port = server.strip().rpartition(":")
+    if not colon or port.endswith("]"):  # an address of IPv6 has colons of its own
+        return bool(server.strip())
+    return bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65536

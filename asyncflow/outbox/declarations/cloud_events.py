@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -84,8 +85,11 @@ class CloudEvents:
                     f"the extension {shown(name)} is refused: give 1 to 20 letters a to z and digits, and no name that "
                     f"the specification has taken"
                 )
-        if twice := set(self.extensions) & set(self.extension_headers):
-            raise OptionError(f"the extensions {sorted(twice)} are given twice, in extensions and extension_headers")
+        counts = Counter((*self.extensions, *self.extension_headers))
+        if twice := sorted(name for name, count in counts.items() if count > 1):
+            raise OptionError(
+                f"the extensions {twice} are given twice, in extensions and extension_headers; give each once"
+            )
         for name, value in self.extensions.items():
             if not isinstance(value, str) or not 0 < len(value) <= MOST_EXTENSION_CHARACTERS or no_string(value):
                 wanted = f"text of 1 to {MOST_EXTENSION_CHARACTERS} characters"

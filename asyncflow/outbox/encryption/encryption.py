@@ -14,7 +14,7 @@ from asyncflow.outbox.encryption.hook import EncryptedPayload, PayloadEncryption
 from asyncflow.outbox.encryption.marks import encrypted_in, is_encrypted, marked, unmarked
 from asyncflow.outbox.message import event_bytes, size_of
 from asyncflow.outbox.task import Task, headers_of, uuid_of
-from asyncflow.text import shown
+from asyncflow.text import a_type_of, shown
 
 NO_HOOK = (
     "the payload is encrypted, and this process has no encryption; give its Outbox(encryption=...) what the "
@@ -38,7 +38,7 @@ class Encryption:
     def __init__(self, hook: PayloadEncryption | None) -> None:
         if hook is not None and not isinstance(hook, PayloadEncryption):
             raise OptionError(
-                f"encryption is {shown(hook)}; give what has encrypt() and decrypt(), such as AesGcm of "
+                f"encryption is {a_type_of(hook)}; give what has encrypt() and decrypt(), such as AesGcm of "
                 f"asyncflow.integrations.encryption"
             )
         self._hook = hook

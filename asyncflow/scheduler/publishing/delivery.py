@@ -25,7 +25,7 @@ from asyncflow.scheduler.publishing.event_envelope import EventEnvelope, envelop
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Rejected, Retry, Sent, Unavailable
 from asyncflow.scheduler.publishing.route import Route
 from asyncflow.scheduler.publishing.waves import NO_LEASE, LaterWaves, Waves
-from asyncflow.text import shown, told
+from asyncflow.text import a_type_of, shown, told
 
 RecordOrOutcome = Record | Outcome
 
@@ -225,6 +225,11 @@ class Delivery:
 
 
 def _require_outcomes(destination: str, outcomes: Sequence[Outcome], records: Sequence[Record]) -> None:
+    if not isinstance(outcomes, Sequence):
+        raise PublisherError(
+            f"the publisher of {destination!r} returned {a_type_of(outcomes)} for {len(records)} records; "
+            f"return a list, with one of Sent, Retry, Unavailable and Rejected for each, in order"
+        )
     if len(outcomes) == len(records) == outcomes.count(SENT):
         return
     if len(outcomes) != len(records) or not all(outcome is SENT or _is_sound(outcome) for outcome in outcomes):

@@ -68,6 +68,14 @@ class BrokerUnderTest(ABC):
         """Let the broker take connections and bytes within the context, and say nothing."""
         self._cannot("be silent")
 
+    def slow(self) -> AbstractContextManager[None]:
+        """Let each answer of the broker come a quarter of a second later within the context."""
+        self._cannot("be slow")
+
+    def answers_lost(self) -> AbstractContextManager[None]:
+        """Let the broker take what is sent within the context, and none of its answers arrive; it ends connections."""
+        self._cannot("have its answers lost")
+
     def cut_after(self, count_bytes: int) -> AbstractContextManager[None]:
         """Cut the publisher's connections within the context, once, when it has sent about so many bytes."""
         self._cannot("be cut off in the middle of a batch")

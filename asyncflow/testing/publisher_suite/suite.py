@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from asyncflow.scheduler.publishing.publisher import (
     SENT,
@@ -39,6 +39,12 @@ def records(topic: str, count: int, keys: int = 7) -> list[Record]:
         Record(topic, b"k%d" % (number % keys), b"%d" % number, [("message-id", b"id-%d" % number)])
         for number in range(count)
     ]
+
+
+def _wave(topic: str, number: int) -> list[Record]:
+    """Return a record of each of ten keys, of 4,000 bytes; all that are of one number have the same value."""
+    value = b"%03d" % number + b"x" * 4000
+    return [Record(topic, b"k%d" % key, value, [("message-id", b"id-%d-%d" % (number, key))]) for key in range(10)]
 
 
 class PublisherSuite:
@@ -197,6 +203,55 @@ class PublisherSuite:
         sent = [record for record, outcome in zip(batch, outcomes, strict=True) if outcome == SENT]
         expect_stored(broker.stored(topic, len(sent)), sent)
         self._send_and_expect(broker, topic, publisher, batch)
+
+    def test_records_of_a_key_keep_their_order_when_the_connection_is_cut(self, broker: BrokerUnderTest) -> None:
+        """Of each key the next goes when the one before is sent, as a relay has it; what comes again is no disorder."""
+        topic, publisher = broker.make_topic(), broker.make_publisher(PATIENT_SECONDS)
+        waves = [_wave(topic, number) for number in range(10)]
+        try:
+            send(publisher, waves[0])
+            with broker.cut_after(20_000):
+                outcomes = published(publisher, waves[1])
+            send(publisher, [record for record, outcome in zip(waves[1], outcomes, strict=True) if outcome != SENT])
+            for wave in waves[2:]:
+                send(publisher, wave)
+        finally:
+            publisher.close()
+        by_key: dict[bytes | None, list[bytes]] = defaultdict(list)
+        for stored in broker.stored(topic, 100):
+            if stored.value not in by_key[stored.key]:
+                by_key[stored.key].append(stored.value)
+        in_order = [wave[0].value for wave in waves]
+        others = {key: [value[:3] for value in values] for key, values in by_key.items() if values != in_order}
+        expect(len(by_key) == 10, f"{len(by_key)} of 10 keys are there")
+        expect(not others, f"keys out of order, or with gaps: {others}")
+
+    def test_what_was_taken_and_could_not_be_acknowledged_is_not_sent_and_goes_again(
+        self, broker: BrokerUnderTest
+    ) -> None:
+        """Nobody knows whether it is there: it costs no attempt, and nothing of it is lost."""
+        topic, publisher = broker.make_topic(), broker.make_publisher(broker.shortest_timeout_seconds)
+        batch = records(topic, 20)
+        send(publisher, batch[:10])
+        with broker.answers_lost():
+            expect_unavailable(publisher, batch[10:], broker.shortest_timeout_seconds)
+        self._send_and_expect(broker, topic, publisher, batch[10:])
+
+    def test_a_slow_broker_is_waited_for_and_nothing_is_sent_twice(self, broker: BrokerUnderTest) -> None:
+        """What is late and within the limit is no failure."""
+        topic, publisher = broker.make_topic(), broker.make_publisher(PATIENT_SECONDS)
+        batch = records(topic, 40)
+        try:
+            send(publisher, batch[:10])
+            with broker.slow():
+                outcomes = published(publisher, batch[10:])
+        finally:
+            publisher.close()
+        expect(
+            outcomes == [SENT] * 30, f"a slow broker was not waited for: {[one for one in outcomes if one != SENT][:3]}"
+        )
+        stored = [record.value for record in broker.stored(topic, 40)]
+        expect(sorted(stored) == sorted(record.value for record in batch), f"not each once: {Counter(stored)}")
 
     def test_a_silent_broker_is_given_up_in_time_and_works_again(self, broker: BrokerUnderTest) -> None:
         """A connection that says nothing is not waited for without an end."""

@@ -290,12 +290,22 @@ def test_settings_and_options_together_are_refused(sqlite_application: Applicati
         sqlite_application.scheduler(settings=settings, tick=2)
 
 
+class WithoutClose:
+    def publish(self, batch: Any) -> Any: ...
+
+
+class InCoroutines(MemoryPublisher):
+    async def publish(self, batch: Any) -> Any: ...  # type: ignore[override]
+
+
 @pytest.mark.parametrize(
     ("publishers", "told"),
     [
         (MemoryPublisher(), "publishers is a MemoryPublisher; give them by their destinations"),
         ({"kafka": MemoryPublisher}, "the publisher of 'kafka' is <class"),
         ({"kafka": "localhost:9092"}, "the publisher of 'kafka' is 'localhost:9092'; give an object"),
+        ({"kafka": WithoutClose()}, "give an object with publish and close"),
+        ({"kafka": InCoroutines()}, "publish of the publisher of 'kafka' is a coroutine function; give a function"),
     ],
 )
 def test_what_is_no_publisher_is_refused_where_the_scheduler_is_made(

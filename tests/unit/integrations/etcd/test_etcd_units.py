@@ -26,6 +26,7 @@ def with_the_client() -> None:
         ("urls", ""),
         ("urls", None),
         ("urls", "etcd:2379"),
+        ("urls", "https://[::1"),
         ("urls", "http://etcd:2379,ftp://etcd"),
         ("urls", "http://etcd:port"),
         ("urls", "http://user:s3cret@etcd"),

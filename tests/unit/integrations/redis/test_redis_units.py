@@ -38,7 +38,18 @@ def test_a_setting_at_fault_is_named_with_its_value_and_what_is_taken(name: str,
         RedisSettings(**{name: value})
 
 
-@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://u:s3cret@host:port/", None])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:6379",
+        "http://localhost",
+        "redis://u:s3cret@host:port/",
+        "redis://u:s3cret@[::1",
+        "redis://u:s3cret@host:6379/orders",
+        "redis://u:s3cret@host:6379/-1",
+        None,
+    ],
+)
 def test_a_url_at_fault_is_refused_without_its_password(url: Any) -> None:
     with pytest.raises(OptionError, match="url") as caught:
         RedisPublisher(url)

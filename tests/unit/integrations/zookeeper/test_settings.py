@@ -19,6 +19,11 @@ from asyncflow.outbox.tables.lengths import OWNER_LENGTH
     [
         ("hosts", ""),
         ("hosts", None),
+        ("hosts", "zk1:2181,zk2:port"),
+        ("hosts", "zk1:2181,"),
+        ("hosts", "zk1:0"),
+        ("hosts", "zk1:70000/chroot"),
+        ("hosts", ":2181"),
         ("namespace", ""),
         ("namespace", "/rooted"),
         ("namespace", "a//b"),
@@ -34,6 +39,11 @@ from asyncflow.outbox.tables.lengths import OWNER_LENGTH
 def test_what_leads_nowhere_is_refused_by_its_name(option: str, value: Any) -> None:
     with pytest.raises(OptionError, match=option):
         ZooKeeper(**{"hosts": "zk:2181", option: value})
+
+
+@pytest.mark.parametrize("hosts", ["zk1", "zk1:2181, zk2:2181", "zk1:2181,zk2:2181/one/chroot", "[::1]:2181", "[::1]"])
+def test_hosts_are_taken_as_text(hosts: str) -> None:
+    assert ZooKeeper(hosts).hosts == hosts
 
 
 def test_an_option_of_the_client_that_is_none_or_is_ours_is_refused_with_the_nearest() -> None:

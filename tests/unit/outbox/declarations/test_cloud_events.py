@@ -49,6 +49,7 @@ def test_a_type_travels_as_its_outbox_has_it_unless_it_says_otherwise() -> None:
         {"extension_headers": "tenant"},
         {"extension_headers": ["x-tenant"]},
         {"extension_headers": ["time"]},
+        {"extension_headers": ["tenant", "tenant"]},
         {"extensions": {"tenant": "a"}, "extension_headers": ["tenant"]},
     ],
 )

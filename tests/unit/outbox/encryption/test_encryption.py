@@ -88,7 +88,8 @@ def test_nobody_gives_marks_of_his_own(name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"encryption": "aes"}, "encryption is 'aes'"),
+        ({"encryption": KEYS}, "encryption is a dict; give what has"),  # and no key is shown
+        ({"encryption": "aes"}, "encryption is a str; give what has"),
         ({"encryption": object()}, "encrypt\\(\\) and decrypt\\(\\)"),
     ],
 )

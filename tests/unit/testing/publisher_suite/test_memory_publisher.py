@@ -22,6 +22,7 @@ class MemoryBroker(BrokerUnderTest):
     def __init__(self) -> None:
         self.kept: list[Record] = []
         self._trouble: Callable[[], Outcome] | None = None
+        self._is_unheard = False
         self._of_topics: dict[str, Outcome] = {
             "unroutable": Retry("no route"),
             "full": Unavailable("full"),
@@ -74,6 +75,16 @@ class MemoryBroker(BrokerUnderTest):
         self._trouble = None
 
     @contextmanager
+    def slow(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def answers_lost(self) -> Iterator[None]:
+        self._is_unheard = True
+        yield
+        self._is_unheard = False
+
+    @contextmanager
     def cut_after(self, count_bytes: int) -> Iterator[None]:
         left = iter(range(count_bytes // 4000))
 
@@ -93,7 +104,7 @@ class MemoryBroker(BrokerUnderTest):
         outcome = self._of_topics.get(record.topic, SENT)
         if outcome == SENT:
             self.kept.append(record)
-        return outcome
+        return Unavailable("no answer in time") if self._is_unheard else outcome
 
 
 @pytest.fixture
@@ -134,6 +145,26 @@ class Cutting(MemoryBroker):
         return [record._replace(headers=()) for record in super().stored(topic, count)]
 
 
+class Hasty(MemoryBroker):
+    """Send again what is not acknowledged at once."""
+
+    @contextmanager
+    def slow(self) -> Iterator[None]:
+        before = len(self.kept)
+        yield
+        self.kept += self.kept[before:]
+
+
+class Dropping(MemoryBroker):
+    """Say Sent of what was taken in vain."""
+
+    @contextmanager
+    def answers_lost(self) -> Iterator[None]:
+        kept = list(self.kept)
+        yield
+        self.kept = kept
+
+
 SUITE = PublisherSuite()
 
 
@@ -147,6 +178,10 @@ SUITE = PublisherSuite()
         (Forgetful, SUITE.test_what_is_published_is_stored),
         (Forgetful, SUITE.test_a_topic_that_is_removed_meanwhile_costs_its_own_records_alone_and_is_found_again),
         (Turning, SUITE.test_records_of_a_key_arrive_in_their_order),
+        (Turning, SUITE.test_records_of_a_key_keep_their_order_when_the_connection_is_cut),
+        (Confirming, SUITE.test_what_was_taken_and_could_not_be_acknowledged_is_not_sent_and_goes_again),
+        (Dropping, SUITE.test_what_was_taken_and_could_not_be_acknowledged_is_not_sent_and_goes_again),
+        (Hasty, SUITE.test_a_slow_broker_is_waited_for_and_nothing_is_sent_twice),
         (Cutting, SUITE.test_keys_values_and_headers_arrive_byte_for_byte),
     ],
 )

@@ -1,0 +1,34 @@
+"""One scheduler under test that publishes to a broker: ``python -m … BROKER DATABASE URL``, to SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+from sqlalchemy import MetaData, create_engine
+
+from asyncflow import Outbox, Scheduler
+from tests.chaos.brokers import BROKERS, TOPIC
+
+metadata = MetaData()
+outbox = Outbox(metadata)
+outbox.message("moved", topic=TOPIC, destination="broker", ordered=True, max_retries=100)
+
+
+def main() -> int:
+    """Run until SIGTERM; return 0."""
+    asked_to_stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.set())
+    name, database_url, url = sys.argv[1:4]
+    publisher = BROKERS[name].make_publisher(url)
+    engine = create_engine(database_url, pool_size=10)
+    # One that is killed is missed soon.
+    with Scheduler(engine, outbox, {"broker": publisher}, lease_seconds=3.0, heartbeat_seconds=0.4, tick=0.2):
+        while not asked_to_stop.wait(0.2):
+            pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
