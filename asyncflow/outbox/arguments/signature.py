@@ -124,7 +124,9 @@ class Signature:
             self._require_callable(values)
         for key, kind in self._plain:
             if key in values and not _is_stored(values[key], kind):
-                raise self._unfit(key, values[key], self._kinds[key][1], _while_they_wait("take both in one annotation"))
+                raise self._unfit(
+                    key, values[key], self._kinds[key][1], _while_they_wait("take both in one annotation")
+                )
         return self.revive(values)
 
     def _require_callable(self, values: Mapping[str, Any]) -> None:

@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from asyncflow.forks import StaysHere
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.05  # between two looks whether who holds the lifecycle waits for us
 
 
-class Startable(ABC):
+class Startable(StaysHere, ABC):
     """Be started and stopped, each once, or both by a ``with``; in the child of a fork a copy lives anew, or not.
 
     Any thread may start or stop it: what is true of its life is written under ``_lifecycle``.
