@@ -7,13 +7,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
-from asyncflow.commands.target import scheduler_at, told_driver
+from asyncflow.commands.target import scheduler_at, told_driver, url_remedy
 from asyncflow.errors import TargetNotFoundError, UnknownDatabaseError, nearest
 from asyncflow.scheduler.branches.engines import Engines
 from asyncflow.scheduler.branches.sources import urls_from_toml
+from asyncflow.scheduler.connections.sync_twin import blocking_url
 from asyncflow.text import on_one_line, shown
 
 URL_VARIABLE, FILE_VARIABLE = "ASYNCFLOW_DATABASE_URL", "ASYNCFLOW_DATABASES"
@@ -61,18 +62,14 @@ def engines_named(options: argparse.Namespace, **engine_options: Any) -> Engines
 
 def _made(url: Any, engine_options: Mapping[str, Any]) -> Engine:
     try:
+        url = make_url(url)
+        if (dialect := url.get_dialect()).is_async:  # the application's own URL, which its AsyncEngine has
+            url = blocking_url(url, dialect.driver)
         return create_engine(url, **engine_options)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         # Without the URL: what cannot be parsed cannot be shown without its password either.
-        fault = told_driver(error) or f"{on_one_line(error)}{_remedy(error)}"
+        fault = told_driver(error) or f"{on_one_line(error)}{url_remedy(error)}"
         raise TargetNotFoundError(f"the database URL cannot be used: {fault}") from error
-
-
-def _remedy(error: Exception) -> str:
-    """Return what to write instead of a URL that names no database of SQLAlchemy's."""
-    if isinstance(error, (ArgumentError, NoSuchModuleError)):
-        return "; give postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, mysql+pymysql://... or sqlite:///FILE"
-    return ""
 
 
 def _file_of(options: argparse.Namespace) -> str | None:
