@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from asyncflow import __version__
 from asyncflow.commands import consume, init_db, reshard, run, serve, worker
@@ -147,7 +147,8 @@ def _told(error: Exception) -> str:
     answer = _PLACE_IN_STATEMENT.sub("", on_one_line(cause))
     is_missing = code_of(cause) in _MISSING or answer.startswith(_MISSING_IN_SQLITE)
     remedy = _TABLES_MISSING if is_missing else _REMEDIES.get(answer, "")
-    return f"asyncflow: the database answered: {answer}{remedy}"
+    whose = "the database answered" if isinstance(error, DBAPIError) else "SQLAlchemy says"
+    return f"asyncflow: {whose}: {answer}{remedy}"
 
 
 def parser() -> argparse.ArgumentParser:

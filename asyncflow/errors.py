@@ -71,6 +71,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -339,6 +340,9 @@ class ServiceRefusedError(TaskServiceError):
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:  # it may cross to another process, as from a pool's
+        return partial(type(self), status=self.status), self.args, self.__dict__
 
 
 class NoticeNotSentError(AsyncflowError):

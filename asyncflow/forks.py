@@ -1,4 +1,7 @@
-"""What a fork leaves in the child: copies of things that are the parent's, and that only the parent may use or end."""
+"""What a fork leaves in the child: copies of things that are the parent's, and that only the parent may use or end.
+
+What has such things is not sent to another process either, such as one that multiprocessing spawns.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import gc
 import logging
 import os
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from weakref import WeakSet
 
 
@@ -16,6 +19,17 @@ class OfOneProcess(Protocol):
 
     def leave_to_parent(self) -> None:
         """Let go, in the child, of what the parent holds, so that it can begin anew; ends and closes nothing."""
+
+
+class StaysHere:
+    """Be no value: what has locks, threads and connections of this process is made anew in another one."""
+
+    def __reduce__(self) -> NoReturn:
+        kind = type(self).__name__
+        raise TypeError(
+            f"{kind} cannot be pickled or copied, for its locks and connections are this process's: make it at the top "
+            f"of a module, and let the function that runs in the other process import it from there"
+        )
 
 
 _known: WeakSet[Any] = WeakSet()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError, SQLAlchemyError
 
 from asyncflow.errors import AsyncflowError, TargetNotFoundError, nearest
 from asyncflow.scheduler import Scheduler
@@ -27,6 +27,7 @@ _INSTEAD = {
     "psycopg2": ("postgresql", "postgresql+psycopg://"),
     "pg8000": ("postgresql", "postgresql+psycopg://"),
 }  # what a URL means that names no driver, and ours
+_MISSING = object()
 _TARGET = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 
 
@@ -59,26 +60,43 @@ def made_at(target: str, kind: Any, wanted: str) -> Any:
     Raises TargetNotFoundError unless it is of the ``kind``, which ``wanted`` tells in words.
     """
     module_name, _, attribute = target.partition(":")
+    if module_name.endswith(".py") or "/" in module_name:
+        module = re.sub(r"^(\./)+|\.py$", "", module_name).replace("/", ".")
+        named = f"{module}:{attribute or 'scheduler'}"
+        raise TargetNotFoundError(f"{target!r} names a file; give its module, from here: {named}")
     if not module_name or not attribute:
         raise TargetNotFoundError(f"{target!r} is not module:attribute; give both, such as shop.wiring:scheduler")
     sys.path.insert(0, os.getcwd())
     try:
         made = _made_by(module_name, attribute)
+    except (ArgumentError, InvalidRequestError) as error:  # of a URL or a model: no database has answered
+        raise TargetNotFoundError(_import_fault(target, module_name, error)) from error
     except (AsyncflowError, SQLAlchemyError):
         raise  # their messages tell what is wrong
     except Exception as error:
         raise TargetNotFoundError(_import_fault(target, module_name, error)) from error
+    if made is _MISSING:
+        told, near = _told_module(module_name), _nearest_of(module_name, attribute, kind)
+        raise TargetNotFoundError(f"{target!r} is not there: {told} has no {attribute!r}{near}; name {wanted}")
     if not isinstance(made, kind):
-        near = _nearest_of(module_name, attribute, kind)
-        raise TargetNotFoundError(f"{target!r} is {made!r:.80}{near}; name {wanted}")
+        raise TargetNotFoundError(f"{target!r} is {made!r:.80}; name {wanted}")
     return made
 
 
 def _made_by(module_name: str, attribute: str) -> Any:
     found: Any = importlib.import_module(module_name)
     for name in attribute.split("."):
-        found = getattr(found, name, None)
-    return found() if callable(found) else found
+        found = getattr(found, name, _MISSING)
+    return found() if callable(found) and found is not _MISSING else found
+
+
+def _told_module(name: str) -> str:
+    """Return which module was found by a name: there may be another one than was meant, or a mere folder."""
+    module = sys.modules[name]
+    if getattr(module, "__file__", None):
+        return f"the module {module.__file__}"
+    places = [*getattr(module, "__path__", ())]
+    return f"the folder {places[0]}, which has no __init__.py," if places else f"the module {name}"
 
 
 def _nearest_of(module_name: str, attribute: str, kind: Any) -> str:
@@ -99,10 +117,18 @@ def _import_fault(target: str, module_name: str, error: Exception) -> str:
         return f"there is no module {missing!r}{_nearest_module(missing)}; give module:attribute, from here"
     if driver := told_driver(error):
         return f"{target!r} cannot be loaded: {driver}"
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return (
-        f"{target!r} cannot be loaded: {type(error).__name__}: {on_one_line(error)} ({frame.filename}:{frame.lineno})"
-    )
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SQLAlchemyError):
+        frames = [one for one in frames if not re.search("^<|site-packages", one.filename)] or frames
+    told = f"{type(error).__name__}: {on_one_line(error)}{url_remedy(error)}"
+    return f"{target!r} cannot be loaded: {told} ({frames[-1].filename}:{frames[-1].lineno})"
+
+
+def url_remedy(error: Exception) -> str:
+    """Return what to write instead of a URL that names no database of SQLAlchemy's; nothing for another error."""
+    if isinstance(error, NoSuchModuleError) or "SQLAlchemy URL" in str(error):
+        return "; give postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, mysql+pymysql://... or sqlite:///FILE"
+    return ""
 
 
 def _nearest_module(missing: str) -> str:

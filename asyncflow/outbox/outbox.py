@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import MetaData, Table
 
 from asyncflow.errors import OptionError
+from asyncflow.forks import StaysHere
 from asyncflow.outbox.captured import as_captured
 from asyncflow.outbox.declarations.around import AroundFactory
 from asyncflow.outbox.declarations.cloud_events import CloudEvents
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 CONTEXT_ROW_BYTES = 16 * 1024
 
 
-class Outbox(Awaiting, Declaring, LookUp, Routing):
+class Outbox(Awaiting, Declaring, LookUp, Routing, StaysHere):
     """Write tasks into the caller's transaction; made once, beside the application's tables.
 
     Adds its tables, ``<prefix>task`` and others, to ``metadata``. Thread-safe after the declarations.

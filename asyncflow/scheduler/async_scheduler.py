@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from asyncflow.errors import EventLoopError, OptionError
 from asyncflow.events import Hook
+from asyncflow.forks import StaysHere
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.routing.databases import named
 from asyncflow.outbox.transaction import engine_loops
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class AsyncScheduler:
+class AsyncScheduler(StaysHere):
     """Relay committed tasks within an application's event loop: ``async with AsyncScheduler(engine, outbox, ...)``.
 
     Coroutine handlers run on the loop that starts it, so they may use what belongs to that loop, such as ``engine``; a

@@ -88,7 +88,7 @@ class Attempts:
     def _arguments(self, signature: Signature, row: Any) -> dict[str, Any]:
         if is_encrypted(row.headers):
             return decrypted_arguments(self._outbox.encryption, signature, task_of(row))
-        return signature.revive(orjson.loads(row.payload or b"{}"))
+        return signature.stored(orjson.loads(row.payload or b"{}"))
 
 
 def _telling(handler: Callable[..., Any], tell: Callable[[Any], None]) -> Callable[..., Any]:

@@ -87,7 +87,7 @@ def test_a_missing_submodule_is_named(here: Path, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize(
     ("attribute", "shown"),
-    [("nothing", "is None"), ("number", "is 7"), ("holder.x.y", "is None"), ("outbox", "Outbox")],
+    [("nothing", "has no 'nothing'"), ("number", "is 7"), ("holder.x.y", "has no 'holder.x.y'"), ("outbox", "Outbox")],
 )
 def test_an_attribute_that_is_no_scheduler_is_named(
     here: Path, attribute: str, shown: str, capsys: pytest.CaptureFixture[str]
@@ -100,6 +100,43 @@ def test_an_attribute_that_is_no_scheduler_is_named(
 @pytest.mark.parametrize("target", ["", ":", "wiring", "wiring:", ":scheduler"])
 def test_a_target_without_both_parts_is_refused(here: Path, target: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "is not module:attribute" in refusal(capsys, "run", target)
+
+
+@pytest.mark.parametrize("target", ["./shop/wiring.py:scheduler", "shop/wiring:scheduler", "shop/wiring.py"])
+def test_who_names_a_file_is_told_its_module(here: Path, target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "names a file; give its module, from here: shop.wiring:scheduler" in refusal(capsys, "run", target)
+
+
+def test_a_folder_that_is_found_in_place_of_the_module_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = f"folder_{uuid.uuid4().hex}"
+    (here / name).mkdir()
+    assert f"{name}, which has no __init__.py, has no 'scheduler'" in refusal(capsys, "run", f"{name}:scheduler")
+
+
+def test_no_database_is_said_to_have_answered_where_a_url_or_a_model_is_at_fault(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad_url = module(here, 'from sqlalchemy import create_engine\n\nengine = create_engine("postgres://u@h/d")\n')
+    line = refusal(capsys, "status", f"{bad_url}:scheduler")
+    assert "cannot be loaded: NoSuchModuleError: " in line
+    assert "give postgresql+psycopg://" in line
+    assert f"{bad_url}.py:3)" in line
+    text = "from sqlalchemy import Column, Integer, MetaData, Table\n\nm = MetaData()\n"
+    twice = module(here, text + "Table('t', m, Column('a', Integer))\n" * 2)
+    line = refusal(capsys, "status", f"{twice}:scheduler")
+    assert "cannot be loaded: InvalidRequestError: Table 't' is already defined" in line
+    assert "USER:PASSWORD" not in line
+
+
+def test_a_driver_that_is_awaited_is_refused_by_name_or_replaced_by_one_that_blocks(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = "postgresql+asyncpg://u:p@127.0.0.1:1/d"
+    name = module(here, WIRING.replace("sqlite://", url))
+    line = refusal(capsys, "run", f"{name}:scheduler")
+    assert "driver asyncpg is awaited, " in line
+    assert "give create_engine() a URL with postgresql+psycopg://" in line
+    assert "greenlet" not in refusal(capsys, "status", "--database-url", url)
 
 
 @pytest.mark.parametrize(

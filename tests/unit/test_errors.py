@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 from typing import Any
 
@@ -40,6 +41,14 @@ def test_every_error_says_what_is_wrong(kind: Any) -> None:
     assert kind.__doc__
     assert kind.__doc__ != kind.__mro__[1].__doc__
     assert kind.__name__.endswith("Error")
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_every_error_comes_back_from_another_process(kind: Any) -> None:
+    given = {"status": 409} if kind is errors.ServiceRefusedError else {}
+    back = pickle.loads(pickle.dumps(kind("what is wrong", **given)))
+    assert (type(back), str(back)) == (kind, "what is wrong")
+    assert all(getattr(back, name) == value for name, value in given.items())
 
 
 def test_the_rooms_raise_from_this_tree_alone() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import pkgutil
 import threading
 from collections.abc import Iterable, Iterator, MutableMapping
@@ -10,10 +12,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine, MetaData, create_engine
 
 import asyncflow
-from asyncflow import Outbox
+from asyncflow import Outbox, Scheduler
 from asyncflow.errors import MissingExtraError
 from asyncflow.integrations.dashboard.door.throttle import Throttle
 from asyncflow.integrations.dashboard.door.users_file import UsersFile
@@ -27,6 +30,15 @@ from tests.support.forking import Child
 from tests.unit.integrations.dashboard.door.test_passwords import user
 
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps], ids=["copy", "deepcopy", "pickle"])
+def test_what_lives_in_one_process_says_how_another_one_gets_its_own(copied: Any, tmp_path: Path) -> None:
+    outbox = Outbox(MetaData())
+    engine = create_engine(f"sqlite:///{tmp_path}/shop.db")
+    for one in (outbox, Scheduler(engine, outbox, publishers={})):
+        with pytest.raises(TypeError, match=rf"^{type(one).__name__} cannot be pickled .* at the top of a module, and"):
+            copied(one)
 
 
 def modules() -> Iterator[Any]:

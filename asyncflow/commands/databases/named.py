@@ -7,13 +7,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
-from asyncflow.commands.target import scheduler_at, told_driver
+from asyncflow.commands.target import scheduler_at, told_driver, url_remedy
 from asyncflow.errors import TargetNotFoundError, UnknownDatabaseError, nearest
 from asyncflow.scheduler.branches.engines import Engines
 from asyncflow.scheduler.branches.sources import urls_from_toml
+from asyncflow.scheduler.connections.sync_twin import blocking_url
 from asyncflow.text import on_one_line, shown
 
 URL_VARIABLE, FILE_VARIABLE = "ASYNCFLOW_DATABASE_URL", "ASYNCFLOW_DATABASES"
@@ -61,6 +62,9 @@ def engines_named(options: argparse.Namespace, **engine_options: Any) -> Engines
 
 def _made(url: Any, engine_options: Mapping[str, Any]) -> Engine:
     try:
+        url = make_url(url)
+        if (dialect := url.get_dialect()).is_async:  # the application's own URL, which its AsyncEngine has
+            url = blocking_url(url, dialect.driver)
         return create_engine(url, **engine_options)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         # Without the URL: what cannot be parsed cannot be shown without its password either.
@@ -69,13 +73,10 @@ def _made(url: Any, engine_options: Mapping[str, Any]) -> Engine:
 
 
 def _fault(error: Exception) -> str:
-    """Return what is wrong, and what to write instead of a URL that names no database of SQLAlchemy's."""
-    if isinstance(error, (ArgumentError, NoSuchModuleError)):
-        like = "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, mysql+pymysql://... or sqlite:///FILE"
-        return f"{on_one_line(error)}; give {like}"
+    """Return what is wrong with a URL, without what may be a part of its password, and what to write instead."""
     if isinstance(error, ValueError):  # whose text is what stands where the port would, the rest of a password, say
         return "what stands behind the host is no port; in a user and a password write @ as %40, : as %3A and / as %2F"
-    return on_one_line(error)
+    return f"{on_one_line(error)}{url_remedy(error)}"
 
 
 def _file_of(options: argparse.Namespace) -> str | None:

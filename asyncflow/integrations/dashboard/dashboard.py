@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
@@ -21,6 +20,7 @@ from asyncflow.integrations.dashboard.visit import Visit
 from asyncflow.integrations.dashboard.wsgi import WsgiDashboard
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.routing.databases import named
+from asyncflow.scheduler.connections.sync_twin import AnyEngine, blocking
 from asyncflow.scheduler.diagnosis.kept_look import KeptLook
 from asyncflow.text import shown
 
@@ -34,22 +34,22 @@ class Dashboard:
     each below its name, ``/outbox/db0/``.
     ``users`` is a UsersFile, a TrustedProxy, or a function of the request, the application's own sign-in, that returns
     a Person or None; it may be ``async``. Without, the pages answer this machine alone and change nothing. Any event
-    loop may serve it. Raises OptionError.
+    loop may serve it. An AsyncEngine has another one beside it, as in AsyncScheduler. Raises OptionError, and what that
+    raises for a driver.
     """
 
     def __init__(
         self,
-        engine: Engine | Mapping[str, Engine],
+        engine: AnyEngine | Mapping[str, AnyEngine],
         outbox: Outbox,
         *,
         users: Any = None,
         settings: DashboardSettings | None = None,
     ) -> None:
-        several = named(engine) if isinstance(engine, Mapping) else {}
+        several = {name: blocking(one) for name, one in named(engine).items()} if isinstance(engine, Mapping) else {}
+        only = None if isinstance(engine, Mapping) else blocking(engine)
         if _ASSETS in several:
             raise OptionError(f"{_ASSETS!r} is that of the dashboard's own files; give the database another name")
-        for one in several.values() or [engine]:
-            _require_engine(one)
         if not isinstance(outbox, Outbox):
             raise OptionError(f"outbox is {shown(outbox)}; give an Outbox")
         settings = settings or DashboardSettings()
@@ -61,7 +61,7 @@ class Dashboard:
 
         self._apart = {name: Answers(desk_of(its), guard, sessions, settings) for name, its in several.items()}
         looks = {name: KeptLook(its, outbox, settings.look_seconds) for name, its in several.items()}
-        of_all = desk_of(next(iter(several.values()), engine))
+        of_all = desk_of(next(iter(several.values()), only))
         self._answers = Answers(of_all, guard, sessions, settings, overview(looks) if looks else None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,11 +79,6 @@ class Dashboard:
     def wsgi(self) -> WsgiDashboard:
         """Return it as a WSGI application, for Flask and others; raises MissingExtraError without a2wsgi."""
         return WsgiDashboard(self)
-
-
-def _require_engine(engine: Any) -> None:
-    if not isinstance(engine, Engine):
-        raise OptionError(f"engine is {shown(engine)}; give an Engine (of an AsyncEngine, its sync_engine)")
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Engine
-
 from asyncflow.conventions import counting, measuring
 from asyncflow.conventions.counting import CountedMetric, MetricForm, measurements_of
 from asyncflow.conventions.measuring import MeasuresMessaging, Metric
 from asyncflow.events import Event, TasksSettled
 from asyncflow.integrations.opentelemetry.extras import opentelemetry
 from asyncflow.outbox import Outbox
+from asyncflow.scheduler.connections.sync_twin import AnyEngine
 from asyncflow.scheduler.diagnosis.kept_look import GAUGES, KEPT_SECONDS, KeptLook, latest_of
 
 _SCOPE = "asyncflow"
@@ -45,7 +44,7 @@ class OpenTelemetryHook:
                 self._queue(seconds, {"destination": event.destination} | further)
 
     def observe(
-        self, engine: Engine | Mapping[str, Engine], outbox: Outbox, *, kept_seconds: float = KEPT_SECONDS
+        self, engine: AnyEngine | Mapping[str, AnyEngine], outbox: Outbox, *, kept_seconds: float = KEPT_SECONDS
     ) -> None:
         """Tell gauges of the whole outbox as well, from one look that is kept for a while.
 

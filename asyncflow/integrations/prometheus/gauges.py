@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Engine
-
 from asyncflow.conventions.counting import DATABASE
 from asyncflow.integrations.prometheus.extras import metrics_core
 from asyncflow.outbox import Outbox
+from asyncflow.scheduler.connections.sync_twin import AnyEngine
 from asyncflow.scheduler.diagnosis.kept_look import GAUGES, KEPT_SECONDS, KeptLook, latest_of
 
 
@@ -24,7 +23,7 @@ class OutboxCollector:
 
     def __init__(
         self,
-        engine: Engine | Mapping[str, Engine],
+        engine: AnyEngine | Mapping[str, AnyEngine],
         outbox: Outbox,
         *,
         kept_seconds: float = KEPT_SECONDS,

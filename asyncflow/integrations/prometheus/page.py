@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Engine
-
 from asyncflow.integrations.prometheus.extras import prometheus_client
 from asyncflow.integrations.prometheus.gauges import OutboxCollector
 from asyncflow.integrations.prometheus.hook import PrometheusHook
 from asyncflow.outbox import Outbox
+from asyncflow.scheduler.connections.sync_twin import AnyEngine
 
 
 class MetricsPage:
@@ -20,7 +19,7 @@ class MetricsPage:
     Any thread may render it, which may take a look at the tables. Raises MissingExtraError.
     """
 
-    def __init__(self, engine: Engine | Mapping[str, Engine], outbox: Outbox) -> None:
+    def __init__(self, engine: AnyEngine | Mapping[str, AnyEngine], outbox: Outbox) -> None:
         self._client = prometheus_client()
         self._registry = self._client.CollectorRegistry()
         self.hook = PrometheusHook(self._registry, by_database=isinstance(engine, Mapping))

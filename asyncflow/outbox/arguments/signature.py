@@ -67,6 +67,7 @@ class Signature:
         self._kinds |= more
         self._result = _kind_of_result(name, handler) if keeps_result else None
         self._revivers = {key: kind.revive for key, (kind, _) in self._kinds.items() if not kind.is_plain}
+        self._plain = tuple((key, kind) for key, (kind, _) in self._kinds.items() if kind.is_plain)
         self._deep = frozenset(key for key, (kind, _) in self._kinds.items() if not kind.is_shallow)
 
     def check(self, arguments: Mapping[str, Any], given_later: frozenset[str] = frozenset()) -> Mapping[str, Any]:
@@ -97,7 +98,7 @@ class Signature:
     def revive(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments as the handler expects them, from those read from JSON.
 
-        Raises InvalidArgumentsError for what does not fit: a row may be older than the handler's signature.
+        Raises InvalidArgumentsError for what cannot be made of them.
         """
         revivers = self._revivers
         if self._rest is not None and not self._rest[0].is_plain:
@@ -110,6 +111,33 @@ class Signature:
                     annotation = self._kinds_for(values)[key][1]
                     raise self._unfit(key, values[key], annotation, f": {_line(error)}") from error
         return values
+
+    def stored(self, values: Any) -> dict[str, Any]:
+        """Return the arguments of a row, as read from JSON, as the handler expects them.
+
+        Raises InvalidArgumentsError unless the handler can be called with them: the version of the application that
+        wrote the row may have had another signature.
+        """
+        if type(values) is not dict:
+            raise InvalidArgumentsError(f"the payload is {shown(values)}, and no JSON object of arguments")
+        if values.keys() != self._names:
+            self._require_callable(values)
+        for key, kind in self._plain:
+            if key in values and not _is_stored(values[key], kind):
+                raise self._unfit(
+                    key, values[key], self._kinds[key][1], _while_they_wait("take both in one annotation")
+                )
+        return self.revive(values)
+
+    def _require_callable(self, values: Mapping[str, Any]) -> None:
+        if more := () if self._open else sorted(values.keys() - self._names):
+            remedy = _while_they_wait(f"keep a parameter {more[0]} with a default")
+            text = f"the task carries {more[0]}, which {self._name}() does not take{remedy}"
+            raise InvalidArgumentsError(text, more[0])
+        if missing := sorted(self._required - values.keys()):
+            remedy = _while_they_wait(f"give {missing[0]} a default")
+            text = f"the task has no {missing[0]}, which {self._name}() needs{remedy}"
+            raise InvalidArgumentsError(text, missing[0])
 
     def own(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the values that the handler takes."""
@@ -219,6 +247,17 @@ def _require_session(name: str, *, takes: bool, transactional: bool) -> None:
         )
     if transactional and not takes:
         raise OptionError(f"{name}() is transactional, but has no parameter 'session' to work in; add one")
+
+
+def _while_they_wait(remedy: str) -> str:
+    return f": whoever enqueued it went by another signature; {remedy} as long as such tasks wait"
+
+
+def _is_stored(value: Any, kind: Kind) -> bool:
+    """Tell whether a value read from JSON may be given for a plain annotation; lists and dicts are not gone through."""
+    if kind.values is not None:
+        return any(type(value) is type(one) and value == one for one in kind.values)
+    return type(value) in kind.accepts or kind.fits(value)
 
 
 def _line(error: Exception) -> str:

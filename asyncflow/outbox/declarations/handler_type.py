@@ -11,6 +11,7 @@ from asyncflow.callables import is_coroutine, is_generator
 from asyncflow.errors import InvalidArgumentsError, OptionError, UnknownTaskTypeError
 from asyncflow.outbox.arguments.signature import Signature
 from asyncflow.outbox.declarations.around import Around
+from asyncflow.outbox.declarations.duplicates import duplicate
 from asyncflow.outbox.declarations.task_type import TaskType, TaskTypes, require_limit
 from asyncflow.outbox.options import NO_OPTION, require_flag, require_seconds, require_whole
 from asyncflow.outbox.tables import TASK_TYPE_LENGTH
@@ -84,6 +85,8 @@ class HandlerType(TaskType):
         handler = function_of(handler)
         if not callable(handler):
             raise OptionError(f"the handler of {self.name!r} is {shown(handler)}; give a function or coroutine")
+        if self.handler is not None and self.handler is not handler:
+            raise duplicate(self.name, self.handler, handler)
         if isinstance(handler, type):
             raise OptionError(
                 f"the handler of {self.name!r} is the class {handler.__qualname__}: to call it makes an instance, and "

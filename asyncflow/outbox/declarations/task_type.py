@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
-from asyncflow.errors import DuplicateTaskTypeError, InvalidTaskTypeError, OptionError, UnknownTaskTypeError, nearest
+from asyncflow.errors import InvalidTaskTypeError, OptionError, UnknownTaskTypeError, nearest
 from asyncflow.outbox.declarations.capture import RELAYS_WORK, not_captured, require_capturable
 from asyncflow.outbox.declarations.cloud_events import CloudEvents, require_events
+from asyncflow.outbox.declarations.duplicates import duplicate
 from asyncflow.outbox.declarations.encrypting import Encrypting, require_encrypting
 from asyncflow.outbox.declarations.retry import RetryPolicy
 from asyncflow.outbox.options import NO_OPTION, is_number, require_flag, require_number, require_seconds, require_whole
@@ -179,9 +180,11 @@ class TaskTypes(dict[str, TypeT], Generic[TypeT]):
 
     def declare(self, task_type: TypeT) -> TypeT:
         """Add a type; a name can be declared once."""
-        is_there = self._others is not None and task_type.name in self._others
-        if is_there or self.setdefault(task_type.name, task_type) is not task_type:
-            raise DuplicateTaskTypeError(f"the task type {task_type.name!r} is declared already; declare it once")
+        known: TaskType | None = None if self._others is None else self._others.get(task_type.name)
+        if known is None:
+            known = self.setdefault(task_type.name, task_type)
+        if known is not task_type:
+            raise duplicate(task_type.name, getattr(known, "handler", None), getattr(task_type, "handler", None))
         return task_type
 
     def __iter__(self) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import partial
 from typing import Any
 from weakref import WeakSet
@@ -17,11 +18,19 @@ from asyncflow.outbox.transaction.target import require_transactional, translati
 from asyncflow.text import shown
 
 _sound: WeakSet[Engine] = WeakSet()
+_BLOCKING = defaultdict(
+    lambda: "a driver that blocks",
+    postgresql="postgresql+psycopg://",
+    mysql="mysql+pymysql://",
+    mariadb="mariadb+pymysql://",
+    sqlite="sqlite://",
+)
 
 
 def require_sync(engine: Any) -> None:
     """Raise OptionError unless it is a synchronous engine, with the remedy."""
     if isinstance(engine, Engine):
+        _require_blocking(engine)
         return
     if type(engine).__name__ == "AsyncEngine":
         raise OptionError(
@@ -29,6 +38,14 @@ def require_sync(engine: Any) -> None:
             "the application's event loop, or give a synchronous engine (create_engine) on the same database"
         )
     raise OptionError(f"engine is {shown(engine)}; give an Engine, from create_engine()")
+
+
+def _require_blocking(engine: Engine) -> None:
+    if engine.dialect.is_async:
+        raise OptionError(
+            f"the engine's driver {engine.dialect.driver} is awaited, and these statements block: give create_engine() "
+            f"a URL with {_BLOCKING[engine.dialect.name]}, or an AsyncScheduler an engine of create_async_engine()"
+        )
 
 
 def require_place(engine: Any, outbox: Any) -> None:

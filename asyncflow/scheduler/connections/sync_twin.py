@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from sqlalchemy import URL, Engine, create_engine
 
 from asyncflow.errors import MissingExtraError, OptionError, UnsupportedDatabaseError
+from asyncflow.text import shown
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+AnyEngine: TypeAlias = "Engine | AsyncEngine"
 
 _DRIVERS = {
     "asyncpg": "postgresql+psycopg",
@@ -25,13 +28,23 @@ _ASYNCPGS_OWN = {"prepared_statement_cache_size", "prepared_statement_name_func"
 POOL = {"pool_size": 10, "max_overflow": 50}  # the loops keep theirs, and each transactional handler has one
 
 
-def sync_twin(engine: AsyncEngine) -> Engine:
+def blocking(engine: AnyEngine) -> Engine:
+    """Return the engine; of one whose driver awaits, such as an AsyncEngine, one beside it that blocks.
+
+    Raises what ``sync_twin`` raises, and OptionError for what is no engine.
+    """
+    if not isinstance(engine, Engine) and type(engine).__name__ != "AsyncEngine":
+        raise OptionError(f"engine is {shown(engine)}; give an Engine or an AsyncEngine")
+    return sync_twin(engine) if engine.dialect.is_async else cast("Engine", engine)
+
+
+def sync_twin(engine: AnyEngine) -> Engine:
     """Make an engine on the same database; whoever asked for it disposes of it.
 
     What is not in the URL, such as ``connect_args``, is not known here. Raises OptionError, UnsupportedDatabaseError or
     MissingExtraError.
     """
-    url = _url_of(engine.url, engine.dialect.driver)
+    url = blocking_url(engine.url, engine.dialect.driver)
     try:
         twin = create_engine(url, **_options_of(url))
     except ImportError as error:
@@ -40,12 +53,16 @@ def sync_twin(engine: AsyncEngine) -> Engine:
             f"the scheduler's own statements need {url.get_driver_name()}, which is not installed: "
             f'pip install "asyncflow-outbox[{extra}]", or give a synchronous engine: sync_engine='
         ) from error
-    options: Mapping[str, Any] = engine.sync_engine.get_execution_options()
+    options: Mapping[str, Any] = getattr(engine, "sync_engine", engine).get_execution_options()
     translated = options.get("schema_translate_map")
     return twin if translated is None else twin.execution_options(schema_translate_map=translated)
 
 
-def _url_of(url: URL, driver: str) -> URL:
+def blocking_url(url: URL, driver: str) -> URL:
+    """Return the URL with a driver that blocks in the place of one that awaits.
+
+    Raises OptionError or UnsupportedDatabaseError.
+    """
     if driver not in _DRIVERS:
         raise UnsupportedDatabaseError(
             f"no synchronous driver is known for {driver!r}; give a synchronous engine on the same database: "

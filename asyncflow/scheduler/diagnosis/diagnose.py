@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.options import require_number
 from asyncflow.scheduler.connections.again import run_for_person
+from asyncflow.scheduler.connections.engine_check import require_place
 from asyncflow.scheduler.diagnosis.dead_letters import LATELY_SECONDS, findings_of_letters
 from asyncflow.scheduler.diagnosis.finding import Finding, Severity, in_order
 from asyncflow.scheduler.diagnosis.instances import findings_of_claims, findings_of_instances
@@ -34,6 +35,7 @@ def diagnose(
     letters are new; a caller who looks again and again gives the time since its last look. Reads only, in one
     transaction. Raises OptionError, ConnectionSilentError, or what the database raises.
     """
+    require_place(engine, outbox)
     require_number("stuck_seconds", stuck_seconds, 0.001, _MOST_SECONDS)
     require_number("letters_seconds", letters_seconds, 0.001, _MOST_SECONDS)
     if differing := list(findings_of_tables(engine, outbox)):

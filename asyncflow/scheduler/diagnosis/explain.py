@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 from asyncflow.errors import TaskNotFoundError
 from asyncflow.outbox import Outbox, Status
 from asyncflow.scheduler.connections.again import run_for_person
+from asyncflow.scheduler.connections.engine_check import require_place
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.diagnosis.finding import Code, lasting, soon
 from asyncflow.scheduler.diagnosis.sight import Sight, Waiting, look_at_type
@@ -48,6 +49,7 @@ class Explanation:
 
 def explain(engine: Engine, outbox: Outbox, task_id: UUID | str) -> Explanation:
     """Return why a task has not happened yet; raises TaskNotFoundError, TablesMissingError or OptionError."""
+    require_place(engine, outbox)
     wanted = task_id_of(task_id)
     require_tables(engine, outbox)
     return run_for_person(engine, lambda connection: _explain(connection, outbox, wanted))

@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import Engine
-
-from asyncflow.errors import OptionError
 from asyncflow.forks import leave_at_fork
 from asyncflow.outbox import Outbox
+from asyncflow.scheduler.connections.sync_twin import AnyEngine, blocking
 from asyncflow.scheduler.diagnosis.diagnose import look_and_find
 from asyncflow.scheduler.diagnosis.finding import Finding
 from asyncflow.scheduler.diagnosis.sight import MOST_TYPES, Sight
-from asyncflow.text import hide_parameters, shown
+from asyncflow.text import hide_parameters
 
 KEPT_SECONDS = 10.0
 _PATIENCE_SECONDS = 8.0  # of a page of metrics, which Prometheus gives up after ten
@@ -83,15 +81,13 @@ class KeptLook:
     """Look at one outbox, not oftener than every ``kept_seconds``; any thread may ask, the others wait for one look.
 
     The look has a thread of its own: who asks waits for a few seconds, and no longer for a database that is silent.
-    Raises OptionError for what is no Engine.
+    An AsyncEngine has another one beside it, which blocks. Raises what ``blocking`` raises.
     """
 
     def __init__(
-        self, engine: Engine, outbox: Outbox, kept_seconds: float, clock: Callable[[], float] = time.monotonic
+        self, engine: AnyEngine, outbox: Outbox, kept_seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        if not isinstance(engine, Engine):
-            raise OptionError(f"engine is {shown(engine)}; give an Engine (of an AsyncEngine, its sync_engine)")
-        self._engine = engine
+        self._engine = blocking(engine)
         self._outbox = outbox
         self._kept_seconds = kept_seconds
         self._clock = clock

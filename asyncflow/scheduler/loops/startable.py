@@ -10,11 +10,13 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from asyncflow.forks import StaysHere
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Startable(ABC):
+class Startable(StaysHere, ABC):
     """Be started and stopped, each once, or both by a ``with``; in the child of a fork a copy lives anew, or not.
 
     Any thread may start or stop it: what is true of its life is written under ``_lifecycle``.

@@ -172,7 +172,7 @@ class HandlerCall:
         if task.headers_json is not None and self.tools.encryption is not None and is_encrypted(task.headers_json):
             arguments = decrypted_arguments(self.tools.encryption, signature, task)
         else:
-            arguments = signature.revive(orjson.loads(task.payload or b"{}"))
+            arguments = signature.stored(orjson.loads(task.payload or b"{}"))
         if signature.takes_context:
             arguments["ctx"] = self.context
         return arguments
@@ -182,7 +182,7 @@ def decrypted_arguments(encryption: Encryption, signature: Signature, task: Task
     """Return the arguments of a task in the clear; raises EncryptionError, or InvalidArgumentsError, with no value."""
     opened = encryption.open_task(task)
     try:
-        return signature.revive(orjson.loads(opened.payload or b"{}"))
+        return signature.stored(orjson.loads(opened.payload or b"{}"))
     except InvalidArgumentsError as error:
         text = f"the argument {error.argument!r} in the encrypted payload does not fit {task.task_type}()"
         raise InvalidArgumentsError(text, error.argument) from None

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from flask import Flask
+from sqlalchemy.ext.asyncio import create_async_engine
 from starlette.applications import Starlette
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
@@ -58,6 +59,15 @@ async def test_all_links_stay_below_where_it_is_mounted(sqlite_application: Appl
         assert f"{below}/task/{letter}" in seen
         answer = await send(client, f"{below}/task/{letter}/replay")
         assert answer.headers["location"] == f"{below}/task/{letter}"
+
+
+@pytest.mark.parametrize("its", [lambda engine: engine, lambda engine: engine.sync_engine], ids=["itself", "within"])
+async def test_an_asynchronous_application_gives_its_own_engine(sqlite_application: Application, its: Any) -> None:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{sqlite_application.engine.url.database}")
+    async with browser(Dashboard(its(engine), sqlite_application.outbox)) as client:
+        answer = await client.get("/")
+    assert answer.status_code == 200
+    assert "greenlet" not in answer.text
 
 
 def test_flask_serves_it_below_a_path(sqlite_application: Application) -> None:

@@ -303,6 +303,44 @@ def test_stored_arguments_that_do_not_fit_any_more_are_told_by_name(annotation: 
         signature_of(annotation).revive({"value": stored})
 
 
+def send(transfer: str, amount: int, lang: str = "en", kind: Literal["a", "b"] = "a") -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("stored", "named", "told"),
+    [
+        ({"transfer": "t1"}, "amount", r"the task has no amount, which send\(\) needs: .* give amount a default"),
+        (
+            {"transfer": "t1", "amount": 1, "email": "a@b"},
+            "email",
+            r"the task carries email, which send\(\) does not take: .* keep a parameter email with a default",
+        ),
+        ({"transfer": 1, "amount": 1}, "transfer", r"transfer is 1, an int; send\(\) takes str: .* take both"),
+        ({"transfer": "t1", "amount": True}, "amount", r"amount is True, a bool; send\(\) takes int: "),
+        ({"transfer": "t1", "amount": 1, "lang": None}, "lang", r"lang is None, .*; send\(\) takes str: "),
+        ({"transfer": "t1", "amount": 1, "kind": "c"}, "kind", r"kind is 'c', a str; send\(\) takes .*: "),
+        (["t1", 1], None, r"the payload is \['t1', 1\], and no JSON object of arguments"),
+    ],
+    ids=["missing", "unknown", "of another type", "a bool", "None", "not listed", "no object"],
+)
+def test_a_row_that_another_version_of_the_application_wrote_is_told_with_its_remedy(
+    stored: Any, named: str | None, told: str
+) -> None:
+    with pytest.raises(InvalidArgumentsError, match=told) as caught:
+        Signature("send", send).stored(stored)
+    assert caught.value.argument == named
+
+
+def test_a_row_that_fits_is_given_as_it_stands() -> None:
+    def handle(amount: float, rest: list[int], more: dict[str, str], who: str | None = None, **others: int) -> None: ...
+
+    for row in (
+        {"amount": 1, "rest": [], "more": {}},
+        {"amount": 1.5, "rest": [1], "more": {"a": "b"}, "who": None, "other": 3},
+    ):
+        assert Signature("handle", handle).stored(dict(row)) == row
+
+
 @pytest.mark.parametrize(
     ("annotation", "stored", "value"),
     [

@@ -57,6 +57,41 @@ def test_a_type_is_declared_once(outbox: Outbox) -> None:
         outbox.message("user.registered")
 
 
+def loaded(module: str, source: str, path: str = "/shop/mail.py") -> Any:
+    """Return the function ``send`` of a module that was loaded by this name."""
+    names: dict[str, Any] = {"__name__": module}
+    exec(compile(source, path, "exec"), names)
+    return names["send"]
+
+
+SEND = "def send(to: str) -> None: ..."
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (loaded("shop.mail", SEND), r"for shop.mail.send \(mail.py:1\); declare it once: .*notebook"),
+        (loaded("__main__", SEND), r"its module is loaded twice, as shop.mail and as __main__; declare types in a"),
+        (loaded("shop.sms", SEND, "/shop/sms.py"), r"and now for shop.sms.send \(sms.py:1\); give one of them another"),
+        (None, r"for shop.mail.send \(mail.py:1\); give one of them another name"),
+    ],
+    ids=["run again", "loaded twice", "elsewhere", "without a handler"],
+)
+def test_a_second_declaration_is_told_where_the_first_stands(outbox: Outbox, second: Any, told: str) -> None:
+    outbox.task("send")(loaded("shop.mail", SEND))
+    with pytest.raises(DuplicateTaskTypeError, match=told):
+        outbox.message("send") if second is None else outbox.task(second)
+
+
+def test_a_handler_is_not_replaced_in_silence(outbox: Outbox) -> None:
+    kind = outbox.task("send")
+    first = kind(loaded("shop.mail", SEND))
+    assert kind(first) is not None
+    with pytest.raises(DuplicateTaskTypeError, match=r"for shop.mail.send .* and now for shop.sms.send"):
+        kind(loaded("shop.sms", SEND, "/shop/sms.py"))
+    assert kind.is_handled_by(first)
+
+
 def test_types_are_told_apart_by_case(outbox: Outbox) -> None:
     outbox.message("user.registered")
     outbox.message("User.Registered")

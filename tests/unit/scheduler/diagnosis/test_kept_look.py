@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,9 +24,18 @@ def looking(monkeypatch: pytest.MonkeyPatch, look: Callable[..., Any], **setting
 
 
 def test_what_is_no_engine_is_refused_before_anybody_asks() -> None:
-    asynchronous: Any = create_async_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
-    with pytest.raises(OptionError, match="of an AsyncEngine, its sync_engine"):
-        KeptLook(asynchronous, Outbox(MetaData()), 1.0)
+    nothing: Any = "sqlite:///shop.db"
+    with pytest.raises(OptionError, match=r"engine is .sqlite:///shop\.db.; give an Engine or an AsyncEngine"):
+        KeptLook(nothing, Outbox(MetaData()), 1.0)
+
+
+@pytest.mark.parametrize("its", [lambda engine: engine, lambda engine: engine.sync_engine], ids=["itself", "within"])
+def test_an_engine_whose_driver_is_awaited_has_one_beside_it_that_blocks(tmp_path: Path, its: Any) -> None:
+    metadata, url = MetaData(), f"{tmp_path}/shop.db"
+    outbox = Outbox(metadata)
+    metadata.create_all(create_engine(f"sqlite:///{url}"))
+    look = KeptLook(its(create_async_engine(f"sqlite+aiosqlite:///{url}")), outbox, 1.0)
+    assert look.latest(60).samples()["look_failed"] == {(): 0.0}
 
 
 def test_a_database_that_is_silent_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
