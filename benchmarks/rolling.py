@@ -5,7 +5,7 @@ Both sides rid the table of what is done at once. ``cleaning`` is how fast it le
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from time import perf_counter, sleep
@@ -30,11 +30,12 @@ _BY_ROWS = {"success_retention_seconds": 0.001}
 _WORKS = ("relay", "tasks", "enqueue", "cleaning")
 
 
-def rolling_beside_deleting(plan: Plan) -> list[Figure]:
+def rolling_beside_deleting(plan: Plan) -> Iterator[Figure]:
     """Measure the relay, tasks and the enqueue on both databases, with roll-over on and off in turns."""
     cases = [(work, database) for database in ("postgresql", "mariadb") for work in _WORKS]
     part = plan.part(1 / len(cases))
-    return [_beside(work, database, part) for work, database in plan.cases(cases)]
+    for work, database in plan.cases(cases):
+        yield _beside(work, database, part)
 
 
 def _beside(work: str, database: str, plan: Plan) -> Figure:
