@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Executable, Table, inspect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.schema import CreateColumn, CreateTable, DropTable
 
-from asyncflow.events import NumberedTableClosed, NumberedTableDropped, RollOverHeldUp
+from asyncflow.events import NumberedTableClosed, NumberedTableDropped
 from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.outbox.lines.lost import is_lost
 from asyncflow.outbox.rolling.numbered_tables import NumberedTables
@@ -22,7 +22,8 @@ from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.upkeep.rolling import queries
-from asyncflow.scheduler.upkeep.rolling.position import Position, fault_of
+from asyncflow.scheduler.upkeep.rolling.held_up import HeldUp
+from asyncflow.scheduler.upkeep.rolling.position import Position, fault_of, numbers_without_position
 from asyncflow.text import on_one_line
 
 _PAUSE_SECONDS = 5.0  # between two looks; a full table is told of
@@ -59,8 +60,7 @@ class Keeper:
         self.is_archiving = False  # there is a next slice
         self._clock = clock
         self._next_at = float("-inf")
-        self._held_by: tuple[str, str] | None = None
-        self._failures = 0
+        self._held_up = HeldUp(instance.hooks, _FAILURES_TO_TELL, clock)
 
     def hurry(self) -> None:
         """Look with the next step: a table is full."""
@@ -81,10 +81,14 @@ class Keeper:
         positions = list(map(Position.of, self._database.run(self._read)))
         if fault := self._fault(positions):
             self._tell(self._positions.fullname, fault)
-        elif not positions:
-            self._try(self._numbered.table(1), "to create it", partial(self._make, 1, is_open=True))
-        elif self._lead_on(positions) and self._drop_next(positions):
-            self._held_by, self._failures = None, 0
+        elif self._advance(positions):
+            self._held_up.is_over()
+
+    def _advance(self, positions: Sequence[Position]) -> bool:
+        """Take the next steps; return whether nothing held them up."""
+        if not positions:
+            return self._try(self._numbered.table(1), "to create it", partial(self._make, 1, is_open=True))
+        return self._lead_on(positions) and self._drop_next(positions)
 
     def _read(self, connection: Connection) -> Sequence[Any]:
         return connection.execute(queries.positions(self._positions)).all()
@@ -98,6 +102,12 @@ class Keeper:
             return (
                 f"{', '.join(missing)} is not there, though it has a position: restore it, or, if what it held is not "
                 f"wanted, create it empty, like {self._outbox.tasks.fullname}"
+            )
+        unlisted = [self._numbered.table(number) for number in numbers_without_position(positions)]
+        if strays := [table.fullname for table in unlisted if self._database.run(partial(_is_there, table=table))]:
+            return (
+                f"{', '.join(strays)} is there, and has no position in {self._positions.fullname}: nobody reads or drops "
+                "it; write its position again, between those beside it, or drop the table"
             )
         taking = [self._numbered.table(one.number) for one in positions if one.is_open or one.is_ahead]
         if lacking := [change for table in taking for change in self._database.run(partial(_lacking, table=table))]:
@@ -228,11 +238,7 @@ class Keeper:
 
     def _tell(self, table: str, reason: str) -> None:
         self._next_at = self._clock() + _PATIENCE_SECONDS
-        is_same = self._held_by == (table, reason)
-        self._failures = self._failures + 1 if is_same else 1
-        self._held_by = (table, reason)
-        if self._failures == _FAILURES_TO_TELL:
-            self._hooks.emit(RollOverHeldUp(table, reason))
+        self._held_up.note(table, reason)
 
 
 def _lacking(connection: Connection, table: Table) -> list[str]:

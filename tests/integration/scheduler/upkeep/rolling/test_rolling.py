@@ -7,11 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, event, insert, inspect, select, text, update
+from sqlalchemy import Engine, delete, event, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow import Done, Gone, Pending, RollOver, Status
-from asyncflow.events import NumberedTableClosed, NumberedTableDropped, RollOverHeldUp, TasksRolledOver
+from asyncflow.events import NumberedTableClosed, NumberedTableDropped, RollOverGoesOn, RollOverHeldUp, TasksRolledOver
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.tables import OVERFLOWN
@@ -285,6 +285,28 @@ def test_a_table_that_is_missing_in_the_middle_is_told_and_hides_no_other(engine
     with engine.connect() as connection:
         found = [task.id for task in application.outbox.find(connection, limit=500)]
     assert found == ids[:ROWS] + ids[2 * ROWS :]
+
+
+def test_a_table_whose_position_was_deleted_is_told_until_it_is_back(engine: Engine, roll: Roll) -> None:
+    application = Rolled(engine)
+    for _ in range(2):
+        publish_many(application, ROWS)
+        finish(application)
+        roll(application)
+    rows = application.positions.c
+    with engine.begin() as connection:
+        (kept,) = connection.execute(select(application.positions).where(rows.number == 1)).mappings()
+        connection.execute(delete(application.positions).where(rows.number == 1))
+    roll(application)
+    assert "asyncflow_task_1 is there, and has no position" in application.signals.of(RollOverHeldUp)[0].reason
+    assert not application.signals.of(RollOverGoesOn)
+    with engine.begin() as connection:
+        at = dict.fromkeys(("opened_at", "closed_at"), timedelta(0))
+        connection.execute(insert(application.positions).values(number=1, row_count=kept["row_count"], **at))
+    roll(application)
+    assert len(application.signals.of(RollOverGoesOn)) == 1
+    with engine.connect() as connection:
+        assert len(list(application.outbox.find(connection, limit=500))) == 2 * ROWS
 
 
 def test_where_the_open_table_takes_no_row_all_else_is_cleaned_and_the_reason_is_told_once(
