@@ -117,7 +117,9 @@ def _told_of(name: str, trouble: ToldTrouble) -> _TroubleTold | None:
             instance=name,
             error=trouble.error,
         )
-        remedy = say("SELECT * FROM asyncflow_schedule_pos ORDER BY number  # what mends each reason is on the page of roll-over")
+        remedy = say(
+            "SELECT * FROM asyncflow_schedule_pos ORDER BY number  # what mends each reason is on the page of roll-over"
+        )
         return _TroubleTold(Code.ROLL_OVER_HELD_UP, cause, remedy)
     return None
 
