@@ -87,7 +87,7 @@ def test_a_row_that_cannot_be_taken_is_named_and_its_batch_stays_as_it_was(
     before = statuses(engine, page)
     with engine.begin() as connection:
         connection.execute(page.records.update().where(page.records.c.id == 5).values(topic="user.removed"))
-    with pytest.raises(UnknownTaskTypeError, match="user.removed"):
+    with pytest.raises(UnknownTaskTypeError, match=r"user\.removed"):
         page.take_over(engine, outbox)
     assert tasks(engine, outbox) == []
     assert statuses(engine, page) == before

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from flask import Flask
 from flask_migrate import Migrate
 from litestar.testing import AsyncTestClient
-from sqlalchemy import MetaData, create_engine, select, text
+from sqlalchemy import MetaData, create_engine, select
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from sqlalchemy.orm import Session
 from werkzeug.middleware.dispatcher import DispatcherMiddleware

@@ -118,7 +118,7 @@ def _told_of(name: str, trouble: ToldTrouble) -> _TroubleTold | None:
             error=trouble.error,
         )
         remedy = say(
-            "SELECT * FROM asyncflow_schedule_pos ORDER BY number  # what mends each reason is on the page of roll-over"
+            "asyncflow roll-over show  # what mends each reason is on the page of roll-over"
         )
         return _TroubleTold(Code.ROLL_OVER_HELD_UP, cause, remedy)
     return None

@@ -146,8 +146,8 @@ CHINESE_FORMS: Mapping[str, str] = {
     "Roll-over cannot go on in {instance}, so finished tasks stay where they are: {error}.": (
         "{instance} 的滚表无法继续，已完成的任务留在原处：{error}。"
     ),
-    "SELECT * FROM asyncflow_schedule_pos ORDER BY number  # what mends each reason is on the page of roll-over": (
-        "SELECT * FROM asyncflow_schedule_pos ORDER BY number  # 滚表一页说明每种原因的解决办法"
+    "asyncflow roll-over show  # what mends each reason is on the page of roll-over": (
+        "asyncflow roll-over show  # 滚表一页说明每种原因的解决办法"
     ),
     "df -h DIRECTORY  # make room, or give the right to write; it goes on by itself": (
         "df -h DIRECTORY  # 腾出空间，或授予写权限；之后会自行继续"

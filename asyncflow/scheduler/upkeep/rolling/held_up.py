@@ -11,7 +11,10 @@ _TELL_AGAIN_SECONDS = 600.0  # a finding is of the last hour
 
 
 class HeldUp:
-    """Know what fails in a row, and tell of it from the ``failures_to_tell``-th time on; used by the cleaner's thread."""
+    """Know what fails in a row, and tell of it from the ``failures_to_tell``-th time on.
+
+    Used by the cleaner's thread.
+    """
 
     def __init__(self, hooks: Hooks, failures_to_tell: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self._hooks = hooks

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable, Table, inspect
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.schema import CreateColumn, CreateTable, DropTable
+from sqlalchemy.schema import CreateColumn, CreateTable
 
 from asyncflow.events import NumberedTableClosed, NumberedTableDropped
 from asyncflow.outbox.lines.limits import OF_A_COMMAND
@@ -19,9 +19,9 @@ from asyncflow.outbox.rolling.numbered_tables import NumberedTables
 from asyncflow.scheduler.archive.archive import Archive
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.instance import Instance
-from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.upkeep.rolling import queries
+from asyncflow.scheduler.upkeep.rolling.dropper import Dropper
 from asyncflow.scheduler.upkeep.rolling.held_up import HeldUp
 from asyncflow.scheduler.upkeep.rolling.position import Position, fault_of, numbers_without_position
 from asyncflow.text import on_one_line
@@ -30,7 +30,6 @@ _PAUSE_SECONDS = 5.0  # between two looks; a full table is told of
 _PATIENCE_SECONDS = 10.0  # before what failed is tried again: who waited for its lock behind us is through by then
 _FAILURES_TO_TELL = 2  # in a row, of one kind: another one may have been quicker, or a lock held for a moment
 GRACE_SECONDS = 60.0  # from a table's being forgotten to its drop: as old may be what a reader has read
-_CONTEXTS = 500  # deleted in one transaction
 
 
 class _LedOn(Exception):  # noqa: N818 - no error: it is caught
@@ -56,6 +55,7 @@ class Keeper:
         self._outbox = instance.outbox
         self._hooks = instance.hooks
         self._database = Database(instance.engine, limits=OF_A_COMMAND)
+        self._dropper = Dropper(instance.outbox, self._database)
         self._archive = archive
         self.is_archiving = False  # there is a next slice
         self._clock = clock
@@ -106,8 +106,8 @@ class Keeper:
         unlisted = [self._numbered.table(number) for number in numbers_without_position(positions)]
         if strays := [table.fullname for table in unlisted if self._database.run(partial(_is_there, table=table))]:
             return (
-                f"{', '.join(strays)} is there, and has no position in {self._positions.fullname}: nobody reads or drops "
-                "it; write its position again, between those beside it, or drop the table"
+                f"{', '.join(strays)} is there, and has no position in {self._positions.fullname}: nobody reads it, and "
+                "nobody drops it; write its position again, as between those beside it, or drop the table"
             )
         taking = [self._numbered.table(one.number) for one in positions if one.is_open or one.is_ahead]
         if lacking := [change for table in taking for change in self._database.run(partial(_lacking, table=table))]:
@@ -182,9 +182,8 @@ class Keeper:
     def _drop(self, position: Position) -> bool:
         table = self._numbered.table(position.number)
         if self._database.run(partial(_is_there, table=table)):
-            # Once more, when nobody reads it: nothing but a hand gets such a row into a table that is closed.
-            row = self._database.run(lambda connection: connection.execute(queries.unfinished(table)).first())
-            if row is not None:
+            # Once more, when nobody reads it.
+            if (row := self._dropper.unfinished(table)) is not None:
                 self._tell(
                     table.fullname, f"it is to be dropped, but the task {row.id} in it has the status {row.status}"
                 )
@@ -192,28 +191,11 @@ class Keeper:
             # The file may be on another machine, of one who kept the tables before.
             if not self._is_archived(table):
                 return True
-            if not self._try(table, "to drop it", partial(self._drop_table, table)):
+            if not self._try(table, "to drop it", partial(self._dropper.drop, table)):
                 return False
         self._execute(queries.remove(self._positions, position.number))
         self._hooks.emit(NumberedTableDropped(table.fullname, position.row_count))
         return True
-
-    def _drop_table(self, table: Table) -> None:
-        after: Any = None
-        while page := self._database.run(partial(self._forget_contexts, table=table, after=after)):
-            after = page[-1]
-
-        def drop(connection: Connection) -> None:
-            hold_writers(connection, self._outbox.shards)
-            connection.execute(DropTable(table, if_exists=True))  # not Table.drop, which drops types that others use
-
-        self._database.run(drop)
-
-    def _forget_contexts(self, connection: Connection, table: Table, after: Any) -> Sequence[Any]:
-        statement = queries.contexts_of(table, self._outbox.contexts, after)
-        ids = connection.execute(statement, {"limit": _CONTEXTS}).scalars().all()
-        Contexts(self._outbox).forget(connection, ids)
-        return ids
 
     # -- trying ------------------------------------------------------------------------------------------
 
