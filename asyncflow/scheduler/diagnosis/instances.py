@@ -117,9 +117,7 @@ def _told_of(name: str, trouble: ToldTrouble) -> _TroubleTold | None:
             instance=name,
             error=trouble.error,
         )
-        remedy = say(
-            "asyncflow roll-over show  # what mends each reason is on the page of roll-over"
-        )
+        remedy = say("asyncflow roll-over show  # what mends each reason is on the page of roll-over")
         return _TroubleTold(Code.ROLL_OVER_HELD_UP, cause, remedy)
     return None
 

@@ -75,7 +75,12 @@ def test_each_table_is_shown_and_all_are_gone_when_they_are_dropped(left: Applic
     assert not inspect(left.engine).has_table("asyncflow_schedule_pos")
     assert left.rows(select(left.outbox.contexts)) == []
     (entry,) = Audit(left.engine, left.outbox).entries()
-    assert (entry.actor, entry.reason, entry.action, entry.detail) == ("ann", "so", "roll-over drop", "3 numbered tables")
+    assert (entry.actor, entry.reason, entry.action, entry.detail) == (
+        "ann",
+        "so",
+        "roll-over drop",
+        "3 numbered tables",
+    )
     assert ask("drop", "--yes") == (0, "0 dropped, 0 left\n")
     assert orjson.loads(ask("show", "--json")[1]) == []
 

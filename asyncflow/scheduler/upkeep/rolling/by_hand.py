@@ -56,7 +56,9 @@ class TablesByHand:
         self._outbox = outbox
         tasks = outbox.tasks
         prefix = tasks.name.removesuffix("task")
-        plain = Outbox(MetaData(), prefix=prefix, schema=tasks.schema)  # another MetaData: nothing is declared by a look
+        plain = Outbox(
+            MetaData(), prefix=prefix, schema=tasks.schema
+        )  # another MetaData: nothing is declared by a look
         self._numbered = NumberedTables(plain.tasks, prefix, RollOver())
 
     def all(self) -> list[NumberedTableView]:
@@ -71,7 +73,9 @@ class TablesByHand:
         with connected(self._engine) as connection:
             members = recorded_members(connection, self._outbox)
         rolling = [
-            one.name for one in members if one.lease_seconds_left > 0 and one.state and "roll_over" in one.state.settings
+            one.name
+            for one in members
+            if one.lease_seconds_left > 0 and one.state and "roll_over" in one.state.settings
         ]
         if rolling:
             raise SchedulersRunError(
