@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +24,7 @@ Ask = Callable[..., Any]
 
 
 @pytest.fixture
-def left(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
+def left(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Application:
     """Give an application that has left roll-over behind, with three numbered tables and a result in the first."""
     for name in ("_PAUSE_SECONDS", "_PATIENCE_SECONDS"):
         monkeypatch.setattr(keeper, name, 0.0)
@@ -42,7 +42,7 @@ def left(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Applicatio
         publish_many(rolled, 5)
         finish(rolled)
         clean(cleaner)
-    yield Application(engine, has_tables=True)
+    return Application(engine, has_tables=True)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_nothing_is_dropped_while_an_instance_rolls_over(left: Application, ask:
     still = Application(left.engine, has_tables=True, roll_over=RollOver(keep=timedelta(days=1)))
     scheduler = still.scheduler()
     scheduler.start()
-    eventually(lambda: "still rolls over" in ask("drop", "--yes")[1], timeout_seconds=60)
+    eventually(lambda: "still run with roll_over" in ask("drop", "--yes")[1], timeout_seconds=60)
     assert len(names(left.engine)) == 3
     scheduler.stop(timeout_seconds=60)
     assert ask("drop", "--yes")[0] == 0

@@ -72,14 +72,11 @@ class TablesByHand:
             raise OptionError("roll_over is given to the Outbox; leave it out, deploy that, and call this again")
         with connected(self._engine) as connection:
             members = recorded_members(connection, self._outbox)
-        rolling = [
-            one.name
-            for one in members
-            if one.lease_seconds_left > 0 and one.state and "roll_over" in one.state.settings
-        ]
+        living = [one for one in members if one.lease_seconds_left > 0 and one.state is not None]
+        rolling = [one.name for one in living if one.state and "roll_over" in one.state.settings]
         if rolling:
             raise SchedulersRunError(
-                f"{', '.join(rolling)} still {'rolls' if len(rolling) == 1 else 'roll'} over; deploy without roll_over, "
+                f"{', '.join(rolling)} still run with roll_over; deploy without it, "
                 "and call this again: `asyncflow instances list` tells who runs"
             )
 

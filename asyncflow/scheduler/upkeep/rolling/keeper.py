@@ -106,8 +106,8 @@ class Keeper:
         unlisted = [self._numbered.table(number) for number in numbers_without_position(positions)]
         if strays := [table.fullname for table in unlisted if self._database.run(partial(_is_there, table=table))]:
             return (
-                f"{', '.join(strays)} is there, and has no position in {self._positions.fullname}: nobody reads it, and "
-                "nobody drops it; write its position again, as between those beside it, or drop the table"
+                f"{', '.join(strays)} is there, and has no position in {self._positions.fullname}: nobody reads "
+                "or drops it; write its position again, as between those beside it, or drop the table"
             )
         taking = [self._numbered.table(one.number) for one in positions if one.is_open or one.is_ahead]
         if lacking := [change for table in taking for change in self._database.run(partial(_lacking, table=table))]:
