@@ -28,6 +28,7 @@ from asyncflow.text import on_one_line
 
 _PAUSE_SECONDS = 5.0  # between two looks; a full table is told of
 _PATIENCE_SECONDS = 10.0  # before what failed is tried again: who waited for its lock behind us is through by then
+_RIGHTS = "GRANT CREATE, DROP, INDEX on the database (MySQL, MariaDB), GRANT CREATE ON SCHEMA (PostgreSQL)"
 _FAILURES_TO_TELL = 2  # in a row, of one kind: another one may have been quicker, or a lock held for a moment
 GRACE_SECONDS = 60.0  # from a table's being forgotten to its drop: as old may be what a reader has read
 
@@ -216,7 +217,7 @@ class Keeper:
     def _reason(self, what: str, error: DBAPIError) -> str:
         if self._database.dialect.is_contention(error):
             return f"its lock was not to be had {what}: a transaction is open that uses it"
-        return f"the database answered {what}: {on_one_line(error.orig)}; the role has to create and drop tables"
+        return f"the database answered {what}: {on_one_line(error.orig)}; the role has to create and drop tables: {_RIGHTS}"
 
     def _tell(self, table: str, reason: str) -> None:
         self._next_at = self._clock() + _PATIENCE_SECONDS
