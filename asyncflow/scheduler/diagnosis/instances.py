@@ -113,7 +113,7 @@ def _told_of(name: str, trouble: ToldTrouble) -> _TroubleTold | None:
         return _TroubleTold(Code.ARCHIVE_HELD_UP, cause, remedy)
     if trouble.name == ROLL_OVER:
         cause = say(
-            "Roll-over cannot go on in {instance}, so finished tasks stay where they are: {error}.",
+            "Roll-over cannot take its next step in {instance}, and tries again: {error}.",
             instance=name,
             error=trouble.error,
         )

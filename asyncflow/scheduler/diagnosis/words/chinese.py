@@ -143,8 +143,8 @@ CHINESE_FORMS: Mapping[str, str] = {
     "{instance} can archive nothing, so it deletes and drops nothing: {error}.": (
         "{instance} 无法归档，因此不删除任何行，也不删除任何表：{error}。"
     ),
-    "Roll-over cannot go on in {instance}, so finished tasks stay where they are: {error}.": (
-        "{instance} 的滚表无法继续，已完成的任务留在原处：{error}。"
+    "Roll-over cannot take its next step in {instance}, and tries again: {error}.": (
+        "{instance} 的滚表做不了下一步，会再次尝试：{error}。"
     ),
     "asyncflow roll-over show  # what mends each reason is on the page of roll-over": (
         "asyncflow roll-over show  # 滚表一页说明每种原因的解决办法"

@@ -30,6 +30,7 @@ _PAUSE_SECONDS = 5.0  # between two looks; a full table is told of
 _PATIENCE_SECONDS = 10.0  # before what failed is tried again: who waited for its lock behind us is through by then
 _RIGHTS = "GRANT CREATE, DROP, INDEX on the database (MySQL, MariaDB), GRANT CREATE ON SCHEMA (PostgreSQL)"
 _FAILURES_TO_TELL = 2  # in a row, of one kind: another one may have been quicker, or a lock held for a moment
+MOST_TABLES = 200  # that there are at once: SQLite reads 500 in a statement, and others take long to plan that many
 GRACE_SECONDS = 60.0  # from a table's being forgotten to its drop: as old may be what a reader has read
 
 
@@ -59,13 +60,15 @@ class Keeper:
         self._dropper = Dropper(instance.outbox, self._database)
         self._archive = archive
         self.is_archiving = False  # there is a next slice
+        self._are_too_many = False
         self._clock = clock
         self._next_at = float("-inf")
         self._held_up = HeldUp(instance.hooks, _FAILURES_TO_TELL, clock)
 
     def hurry(self) -> None:
-        """Look with the next step: a table is full."""
-        self._next_at = float("-inf")
+        """Look with the next step: a table is full, or the next one is to be dropped."""
+        if not self._are_too_many:
+            self._next_at = float("-inf")
 
     @property
     def is_due(self) -> bool:
@@ -74,7 +77,7 @@ class Keeper:
 
     def step(self) -> None:
         """Do what is next."""
-        self._next_at, self.is_archiving = self._clock() + _PAUSE_SECONDS, False
+        self._next_at, self.is_archiving, self._are_too_many = self._clock() + _PAUSE_SECONDS, False, False
         with self._database:
             self._keep()
 
@@ -89,6 +92,8 @@ class Keeper:
         """Take the next steps; return whether nothing held them up."""
         if not positions:
             return self._try(self._numbered.table(1), "to create it", partial(self._make, 1, is_open=True))
+        if len(positions) >= MOST_TABLES:
+            return self._drop_next(positions) and self._let_grow(positions)
         return self._lead_on(positions) and self._drop_next(positions)
 
     def _read(self, connection: Connection) -> Sequence[Any]:
@@ -129,6 +134,19 @@ class Keeper:
             return self._try(self._numbered.table(opened.number), "to close it", partial(self._close, opened, ahead[0]))
         return True
 
+    def _let_grow(self, positions: Sequence[Position]) -> bool:
+        """Begin no further table; return whether none has to be."""
+        opened = next(one for one in positions if one.is_open)
+        if not self._is_full(opened):
+            return True
+        self._are_too_many = True
+        self._tell(
+            self._numbered.table(opened.number).fullname,
+            f"{len(positions)} tables are kept, and each look-up reads all of them: it takes more rows than it is to "
+            "have until some are dropped; give RollOver more rows, or a shorter keep",
+        )
+        return False
+
     def _is_full(self, position: Position) -> bool:
         options = self._numbered.options
         is_old = options.age is not None and (position.opened_for or 0.0) >= options.age.total_seconds()
@@ -162,14 +180,19 @@ class Keeper:
     # -- dropping ----------------------------------------------------------------------------------------
 
     def _drop_next(self, positions: Sequence[Position]) -> bool:
-        """Forget the oldest table whose time is over, or drop the one that is forgotten; one at a time."""
-        oldest = positions[0]
-        if oldest.forgotten_for is not None:
-            return oldest.forgotten_for < GRACE_SECONDS or self._drop(oldest)
-        is_over = oldest.closed_for is not None and oldest.closed_for >= self._numbered.options.keep.total_seconds()
-        if is_over and self._is_archived(self._numbered.table(oldest.number)):
-            self._execute(queries.forget(self._positions, oldest.number))
-        return True
+        """Forget the tables whose time is over, and drop the oldest that was forgotten a while ago; one at a time."""
+        for position in filter(self._is_over, positions):
+            if not self._is_archived(self._numbered.table(position.number)):
+                break
+            self._execute(queries.forget(self._positions, position.number))
+        due = [one for one in positions if one.forgotten_for is not None and one.forgotten_for >= GRACE_SECONDS]
+        if len(due) > 1:
+            self.hurry()
+        return not due or self._drop(due[0])
+
+    def _is_over(self, position: Position) -> bool:
+        kept = self._numbered.options.keep.total_seconds()
+        return position.forgotten_for is None and position.closed_for is not None and position.closed_for >= kept
 
     def _is_archived(self, table: Table) -> bool:
         """Archive more of a table, if tables are; return whether all of it is."""

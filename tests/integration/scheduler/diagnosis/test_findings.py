@@ -291,7 +291,7 @@ def test_a_roll_over_that_cannot_go_on_is_told_until_it_does(application: Applic
     scheduler.start()
     scheduler.hooks.emit(RollOverHeldUp("asyncflow_task_1", "the database answered to create it: denied"))
     finding = when_found(application, Code.ROLL_OVER_HELD_UP)
-    assert "so finished tasks stay where they are: asyncflow_task_1: the database answered to create" in finding.cause
+    assert "and tries again: asyncflow_task_1: the database answered to create" in finding.cause
     scheduler.hooks.emit(RollOverGoesOn("asyncflow_task_1"))
     eventually(lambda: Code.ROLL_OVER_HELD_UP not in found(application))
 

@@ -16,6 +16,7 @@ from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.tables import OVERFLOWN
 from asyncflow.scheduler.schema.check import check
+from asyncflow.scheduler.upkeep.rolling import keeper
 from tests.integration.scheduler.upkeep.rolling.conftest import ROWS, Roll, Rolled, clean, cleaning, finish
 from tests.integration.scheduler.writing import alter, publish, publish_many
 from tests.support.application import Application
@@ -104,6 +105,46 @@ def test_a_table_is_dropped_with_its_contexts_when_its_time_is_over(engine: Engi
     assert [(one.table, one.rows) for one in application.signals.of(NumberedTableDropped)] == [
         ("asyncflow_task_1", ROWS)
     ]
+
+
+def test_tables_that_fill_faster_than_a_forgotten_one_rests_do_not_pile_up(
+    engine: Engine, roll: Roll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application = Rolled(engine, keep=timedelta(hours=1))
+    for _ in range(4):
+        publish_many(application, ROWS)
+        finish(application)
+        roll(application)
+    rows = application.positions.c
+    with engine.begin() as connection:
+        old = update(application.positions).where(rows.closed_at.is_not(None))
+        connection.execute(old.values(closed_at=timedelta(hours=-2)))
+    monkeypatch.setattr(keeper, "GRACE_SECONDS", 3600.0)
+    roll(application, steps=2)
+    assert [state for _, state in application.numbers().values()] == ["forgotten"] * 4 + ["open", "ahead"]
+    monkeypatch.setattr(keeper, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(keeper, "_PAUSE_SECONDS", 3600.0)
+    roll(application)
+    assert [event.table[-1] for event in application.signals.of(NumberedTableDropped)] == ["1", "2", "3", "4"]
+
+
+def test_where_there_are_as_many_tables_as_a_look_up_can_read_the_open_one_grows(
+    engine: Engine, roll: Roll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "MOST_TABLES", 3)
+    application = Rolled(engine)
+    for _ in range(3):
+        publish_many(application, ROWS)
+        finish(application)
+        roll(application)
+    assert application.numbers() == {1: (ROWS, "closed"), 2: (2 * ROWS, "open"), 3: (0, "ahead")}
+    assert "give RollOver more rows, or a shorter keep" in application.signals.of(RollOverHeldUp)[0].reason
+    with engine.begin() as connection:
+        old = update(application.positions).where(application.positions.c.number == 1)
+        connection.execute(old.values(closed_at=timedelta(days=-2)))
+    roll(application)
+    assert application.numbers() == {2: (2 * ROWS, "closed"), 3: (0, "open"), 4: (0, "ahead")}
+    assert application.signals.of(RollOverGoesOn)
 
 
 def test_every_look_up_finds_what_rolled_over(rolled: Rolled, roll: Roll) -> None:
