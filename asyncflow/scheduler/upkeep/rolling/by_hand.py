@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import Connection, Engine, Executable, MetaData, Table, inspect
+from sqlalchemy import Connection, Engine, Executable, MetaData
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import DropTable
 
@@ -21,6 +21,7 @@ from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.telling.roll_call import recorded_members
 from asyncflow.scheduler.upkeep.rolling import queries
 from asyncflow.scheduler.upkeep.rolling.dropper import Dropper
+from asyncflow.scheduler.upkeep.rolling.faults import is_there
 from asyncflow.scheduler.upkeep.rolling.position import Position
 from asyncflow.text import on_one_line
 
@@ -97,7 +98,7 @@ class TablesByHand:
 
     def _positions(self, connection: Connection) -> list[Position]:
         positions = self._numbered.positions
-        if not _is_there(connection, positions):
+        if not is_there(connection, positions):
             return []
         return list(map(Position.of, connection.execute(queries.positions(positions))))
 
@@ -105,16 +106,16 @@ class TablesByHand:
         table = self._numbered.table(one.number)
         states = (("forgotten", one.forgotten_for), ("closed", one.closed_for), ("open", one.opened_for))
         state, seconds = next((told for told in states if told[1] is not None), ("ahead", None))
-        is_there = _is_there(connection, table)
+        found = is_there(connection, table)
         return NumberedTableView(
-            table=table.fullname, state=state, rows=one.row_count, seconds=seconds, is_there=is_there
+            table=table.fullname, state=state, rows=one.row_count, seconds=seconds, is_there=found
         )
 
     def _drop(self, database: Database, dropper: Dropper, position: Position) -> NumberedTableGone:
         table, positions = self._numbered.table(position.number), self._numbered.positions
         gone = partial(NumberedTableGone, table=table.fullname, rows=position.row_count)
         try:
-            if database.run(partial(_is_there, table=table)):
+            if database.run(partial(is_there, table=table)):
                 if (row := dropper.unfinished(table)) is not None:
                     return gone(
                         left=f"the task {row.id} in it has the status {row.status}: insert the row into "
@@ -134,7 +135,3 @@ class TablesByHand:
 
 def _execute(database: Database, statement: Executable) -> None:
     database.run(lambda connection: connection.execute(statement))
-
-
-def _is_there(connection: Connection, table: Table) -> bool:
-    return inspect(connection).has_table(table.name, schema=table.schema)

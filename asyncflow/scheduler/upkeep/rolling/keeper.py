@@ -8,9 +8,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Table, inspect
+from sqlalchemy import Connection, Executable, Table
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.schema import CreateColumn, CreateTable
+from sqlalchemy.schema import CreateTable
 
 from asyncflow.events import NumberedTableClosed, NumberedTableDropped
 from asyncflow.outbox.lines.limits import OF_A_COMMAND
@@ -22,13 +22,17 @@ from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.upkeep.rolling import queries
 from asyncflow.scheduler.upkeep.rolling.dropper import Dropper
+from asyncflow.scheduler.upkeep.rolling.faults import Faults, is_there
 from asyncflow.scheduler.upkeep.rolling.held_up import HeldUp
-from asyncflow.scheduler.upkeep.rolling.position import Position, fault_of, numbers_without_position
+from asyncflow.scheduler.upkeep.rolling.position import Position
 from asyncflow.text import on_one_line
 
 _PAUSE_SECONDS = 5.0  # between two looks; a full table is told of
 _PATIENCE_SECONDS = 10.0  # before what failed is tried again: who waited for its lock behind us is through by then
-_RIGHTS = "GRANT CREATE, DROP, INDEX on the database (MySQL, MariaDB), GRANT CREATE ON SCHEMA (PostgreSQL)"
+_RIGHTS = (
+    "the role has to create and drop tables: GRANT CREATE, DROP, INDEX on the database (MySQL, MariaDB), GRANT CREATE "
+    "ON SCHEMA (PostgreSQL)"
+)
 _FAILURES_TO_TELL = 2  # in a row, of one kind: another one may have been quicker, or a lock held for a moment
 MOST_TABLES = 200  # that there are at once: SQLite reads 500 in a statement, and others take long to plan that many
 GRACE_SECONDS = 60.0  # from a table's being forgotten to its drop: as old may be what a reader has read
@@ -57,6 +61,7 @@ class Keeper:
         self._outbox = instance.outbox
         self._hooks = instance.hooks
         self._database = Database(instance.engine, limits=OF_A_COMMAND)
+        self._faults = Faults(instance.outbox, numbered, self._database)
         self._dropper = Dropper(instance.outbox, self._database)
         self._archive = archive
         self.is_archiving = False  # there is a next slice
@@ -83,7 +88,7 @@ class Keeper:
 
     def _keep(self) -> None:
         positions = list(map(Position.of, self._database.run(self._read)))
-        if fault := self._fault(positions):
+        if fault := self._faults.first(positions):
             self._tell(self._positions.fullname, fault)
         elif self._advance(positions):
             self._held_up.is_over()
@@ -98,27 +103,6 @@ class Keeper:
 
     def _read(self, connection: Connection) -> Sequence[Any]:
         return connection.execute(queries.positions(self._positions)).all()
-
-    def _fault(self, positions: Sequence[Position]) -> str | None:
-        if fault := fault_of(positions):
-            return f"the positions are not what roll-over writes: {fault}; put them right as they were, by hand"
-        kept = [self._numbered.table(one.number) for one in positions if one.forgotten_for is None]
-        missing = [table.fullname for table in kept if not self._database.run(partial(_is_there, table=table))]
-        if missing:
-            return (
-                f"{', '.join(missing)} is not there, though it has a position: restore it, or, if what it held is not "
-                f"wanted, create it empty, like {self._outbox.tasks.fullname}"
-            )
-        unlisted = [self._numbered.table(number) for number in numbers_without_position(positions)]
-        if strays := [table.fullname for table in unlisted if self._database.run(partial(_is_there, table=table))]:
-            return (
-                f"{', '.join(strays)} is there, and has no position in {self._positions.fullname}: nobody reads "
-                "or drops it; write its position again, as between those beside it, or drop the table"
-            )
-        taking = [self._numbered.table(one.number) for one in positions if one.is_open or one.is_ahead]
-        if lacking := [change for table in taking for change in self._database.run(partial(_lacking, table=table))]:
-            return f"columns of {self._outbox.tasks.fullname} are missing where rows go: {'; '.join(lacking)}"
-        return None
 
     # -- making, and leading on --------------------------------------------------------------------------
 
@@ -205,7 +189,7 @@ class Keeper:
 
     def _drop(self, position: Position) -> bool:
         table = self._numbered.table(position.number)
-        if self._database.run(partial(_is_there, table=table)):
+        if self._database.run(partial(is_there, table=table)):
             # Once more, when nobody reads it.
             if (row := self._dropper.unfinished(table)) is not None:
                 self._tell(
@@ -240,21 +224,8 @@ class Keeper:
     def _reason(self, what: str, error: DBAPIError) -> str:
         if self._database.dialect.is_contention(error):
             return f"its lock was not to be had {what}: a transaction is open that uses it"
-        return f"the database answered {what}: {on_one_line(error.orig)}; the role has to create and drop tables: {_RIGHTS}"
+        return f"the database answered {what}: {on_one_line(error.orig)}; {_RIGHTS}"
 
     def _tell(self, table: str, reason: str) -> None:
         self._next_at = self._clock() + _PATIENCE_SECONDS
         self._held_up.note(table, reason)
-
-
-def _lacking(connection: Connection, table: Table) -> list[str]:
-    """Return what adds the columns that were declared after a table was made."""
-    names = connection.execute(queries.no_row(table)).keys()
-    there = {name.lower() for name in names}
-    name = connection.dialect.identifier_preparer.format_table(table)
-    missing = [column for column in table.columns if column.name.lower() not in there]
-    return [f"ALTER TABLE {name} ADD COLUMN {CreateColumn(one).compile(dialect=connection.dialect)}" for one in missing]
-
-
-def _is_there(connection: Connection, table: Table) -> bool:
-    return inspect(connection).has_table(table.name, schema=table.schema)
