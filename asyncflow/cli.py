@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from asyncflow import __version__
-from asyncflow.commands import consume, init_db, reshard, run, serve, worker
+from asyncflow.commands import consume, init_db, reshard, roll_over, run, serve, worker
 from asyncflow.commands.databases import together
 from asyncflow.commands.diagnosis import doctor, explain
 from asyncflow.commands.in_application import ParserInApplication
@@ -46,7 +46,7 @@ from asyncflow.errors import AsyncflowError, TargetNotFoundError, nearest
 from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line, printable
 
-_RUNNING = (run, worker, consume, reshard, serve, dashboard, init_db, schema)
+_RUNNING = (run, worker, consume, reshard, serve, dashboard, init_db, schema, roll_over)
 _LOOKING = (
     status,
     doctor,

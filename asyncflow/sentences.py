@@ -35,6 +35,7 @@ _SENTENCES: dict[type[Event], str] = {
     events.NumberedTableClosed: "A numbered table is full or old enough: the next one is begun",
     events.NumberedTableDropped: "A numbered table was dropped: its time was over",
     events.RollOverHeldUp: "Roll-over cannot go on and is tried again: nothing is lost, nothing dropped",
+    events.RollOverGoesOn: "Roll-over goes on",
     events.ArchiveHeldUp: "Nothing can be archived now, so nothing is deleted; it is tried again",
     events.ArchiveGoesOn: "What is deleted is archived again",
     events.InboxEntriesDeleted: "Old inbox entries were deleted",

@@ -75,6 +75,13 @@ class RollOverHeldUp(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RollOverGoesOn(Event):
+    """What held roll-over up, last at ``table``, is over."""
+
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
 class ArchiveHeldUp(Event):
     """Nothing can be archived in ``directory`` now; it is tried again. Nothing is deleted, and nothing dropped."""
 

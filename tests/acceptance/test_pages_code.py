@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from flask import Flask
 from flask_migrate import Migrate
 from litestar.testing import AsyncTestClient
-from sqlalchemy import MetaData, create_engine, select, text
+from sqlalchemy import MetaData, create_engine, select
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from sqlalchemy.orm import Session
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -193,27 +193,6 @@ def test_the_page_of_roll_over_declares_the_positions_and_hides_the_numbered_tab
     assert "asyncflow_schedule_pos" in {table.name for table in page.outbox.all_tables}
     assert not page.include_name("asyncflow_task_7", "table", {})
     assert page.include_name("asyncflow_task", "table", {})
-
-
-# -- coming from -----------------------------------------------------------------------------------------
-
-
-def test_what_a_home_made_table_could_not_send_is_taken_over_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    (block,) = snippets("docs/coming-from.md")
-    names = module_of("moving", monkeypatch).__dict__
-    exec(block, names)
-    engine, outbox = create_engine("sqlite:///shop.db?timeout=60"), Outbox(metadata := MetaData())
-    outbox.message("user.registered")
-    metadata.create_all(engine)
-    with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE msg_send_record (id INTEGER, topic TEXT, body TEXT, status TEXT)"))
-        connection.execute(
-            text("INSERT INTO msg_send_record VALUES (1, 'user.registered', '{}', 'FAILED'), (2, 'x', '', 'SENT')")
-        )
-    for _ in range(2):
-        names["take_over"](engine, outbox)
-    with engine.connect() as connection:
-        assert [bytes(body) for body in connection.scalars(select(outbox.tasks.c.payload))] == [b"{}"]
 
 
 # -- side by side ----------------------------------------------------------------------------------------

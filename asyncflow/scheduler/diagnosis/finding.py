@@ -45,6 +45,7 @@ class Code(str, Enum):
     LOOP_FAILING = "loop-failing"
     CLEANING_BEHIND = "cleaning-behind"
     ARCHIVE_HELD_UP = "archive-held-up"
+    ROLL_OVER_HELD_UP = "roll-over-held-up"
     VERSIONS_DIFFER = "versions-differ"
     SETTINGS_DIFFER = "settings-differ"
     TABLE_DIFFERS = "table-differs"

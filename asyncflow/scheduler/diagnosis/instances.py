@@ -14,7 +14,7 @@ from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasti
 from asyncflow.scheduler.diagnosis.sight import Sight, at
 from asyncflow.scheduler.diagnosis.words import say, say_of
 from asyncflow.scheduler.telling.instance_state import ToldTrouble
-from asyncflow.scheduler.telling.recollection import ARCHIVE, FENCED, POOL
+from asyncflow.scheduler.telling.recollection import ARCHIVE, FENCED, POOL, ROLL_OVER
 
 _APART_SECONDS = 5.0
 _LATELY_SECONDS = 900.0
@@ -111,6 +111,14 @@ def _told_of(name: str, trouble: ToldTrouble) -> _TroubleTold | None:
         )
         remedy = say("df -h DIRECTORY  # make room, or give the right to write; it goes on by itself")
         return _TroubleTold(Code.ARCHIVE_HELD_UP, cause, remedy)
+    if trouble.name == ROLL_OVER:
+        cause = say(
+            "Roll-over cannot take its next step in {instance}, and tries again: {error}.",
+            instance=name,
+            error=trouble.error,
+        )
+        remedy = say("asyncflow roll-over show  # what mends each reason is on the page of roll-over")
+        return _TroubleTold(Code.ROLL_OVER_HELD_UP, cause, remedy)
     return None
 
 

@@ -17,6 +17,8 @@ from asyncflow.events import (
     Event,
     ForksNothing,
     PageFetched,
+    RollOverGoesOn,
+    RollOverHeldUp,
     SettleFenced,
     StepFailed,
     StepRecovered,
@@ -27,7 +29,7 @@ from asyncflow.events import (
 from asyncflow.scheduler.table.log_lines import short_error
 from asyncflow.scheduler.telling.instance_state import MOST_NAMED, ToldBreaker, ToldTrouble
 
-FENCED, POOL, ARCHIVE = "fenced", "pool", "archive"  # the names of troubles
+FENCED, POOL, ARCHIVE, ROLL_OVER = "fenced", "pool", "archive", "roll-over"  # the names of troubles
 _CLOSED = "closed"
 _LONGEST_ERROR = 200
 _REMEMBERED_SECONDS = 3600.0  # after the last time
@@ -35,7 +37,7 @@ _LATELY_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 60.0  # a loop that fails tries again within that
 _REMEMBERED = (
     *(PageFetched, TasksSettled, TaskRetried, TaskFailed, BreakerChanged, SettleFenced, ClaimsRanOut),
-    *(ArchiveHeldUp, ArchiveGoesOn, StepFailed, StepRecovered),
+    *(ArchiveHeldUp, ArchiveGoesOn, RollOverHeldUp, RollOverGoesOn, StepFailed, StepRecovered),
 )
 
 
@@ -89,8 +91,11 @@ class Recollection(ForksNothing):
             case ArchiveHeldUp():
                 self._note(self._troubles, ARCHIVE, f"{event.directory}: {event.reason}", 1)
             case ArchiveGoesOn():
-                with self._lock:
-                    self._troubles.pop(ARCHIVE, None)
+                self._forget(ARCHIVE)
+            case RollOverHeldUp():
+                self._note(self._troubles, ROLL_OVER, f"{event.table}: {event.reason}", 1)
+            case RollOverGoesOn():
+                self._forget(ROLL_OVER)
             case StepFailed():
                 self._note_failure(event)
             case StepRecovered():
@@ -132,6 +137,10 @@ class Recollection(ForksNothing):
             for name in [name for name, one in noted.items() if one.last < oldest]:
                 del noted[name]
             return sorted(noted.values(), key=lambda one: -one.last)[:MOST_NAMED]
+
+    def _forget(self, trouble: str) -> None:
+        with self._lock:
+            self._troubles.pop(trouble, None)
 
     def _note_breaker(self, event: BreakerChanged) -> None:
         now, place = self._clock(), (event.destination, event.topic)

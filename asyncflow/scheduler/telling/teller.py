@@ -51,7 +51,7 @@ class Teller:
         self._informants = informants
         self._hooks = hooks
         self._lately = informants.lately
-        self._settings = settings_that_differ(informants.settings)
+        self._settings = settings_that_differ(informants.settings) | _of_roll_over(informants.outbox)
         self._rounds = (0, informants.lately.started_at)
 
     def tell(self, seconds_ahead: float | None) -> Told | None:
@@ -126,6 +126,12 @@ def settings_that_differ(settings: SchedulerSettings) -> dict[str, Any]:
         for name, value in given.items()
         if value != getattr(_DEFAULTS, name)
     }
+
+
+def _of_roll_over(outbox: Outbox) -> dict[str, str]:
+    """Return the outbox's option that all instances want alike, as if it were a setting."""
+    numbered = outbox.numbered_tables
+    return {} if numbered is None else {"roll_over": str(numbered.options)}
 
 
 def _by_database(one: Any, ahead: float) -> Any:

@@ -23,7 +23,7 @@ from tests.unit.scheduler.waiting import eventually
 LOOKS = {
     *("status", "doctor", "explain", "top", "charts", "types", "shards", "audit", "completion", "periodic"),
     *("tasks list", "tasks show", "dead-letters list", "dead-letters groups", "dead-letters show"),
-    *("instances list", "jobs list", "jobs dump", "config list", "schema check"),
+    *("instances list", "jobs list", "jobs dump", "config list", "schema check", "roll-over show"),
     *("archive read", "archive check"),
 }
 RUNS = {"run", "worker", "consume", "serve", "dashboard"}
@@ -51,7 +51,7 @@ WRITES: dict[str, list[str]] = {
     "config set": ["--type", "user.registered", "--register", "--option", "limit=7"],
     "config unset": ["--type", "user.registered", "--option", "limit"],
 }
-AT_REST = {"reshard": ["HERE"]}  # no scheduler may run
+AT_REST = {"reshard": ["HERE"], "roll-over drop": ["--yes"]}  # no scheduler may run, or none that rolls over
 WIRING = """
 from sqlalchemy import MetaData, create_engine
 from asyncflow import Outbox, Scheduler

@@ -47,6 +47,7 @@ OF_OTHERS = {
     *(events.PeriodicTasksEnqueued, events.WorkerStarted, events.WorkerStopped),
     events.UntakenMessageSeen,
     *(events.TasksRolledOver, events.NumberedTableClosed, events.NumberedTableDropped, events.RollOverHeldUp),
+    events.RollOverGoesOn,
     *(events.ArchiveHeldUp, events.ArchiveGoesOn),
 }
 # Of which a slow machine may have some all the same: a lock that was waited for, and a step that went well again.

@@ -149,6 +149,7 @@ CASES: list[tuple[Event, int, str]] = [
     (events.NumberedTableClosed("t_1", 9, "t_2"), logging.INFO, "NumberedTableClosed table=t_1 rows=9 following=t_2"),
     (events.NumberedTableDropped("t_1", 9), logging.INFO, "NumberedTableDropped table=t_1 rows=9"),
     (events.RollOverHeldUp("t_1", "denied"), logging.WARNING, "RollOverHeldUp table=t_1 reason=denied"),
+    (events.RollOverGoesOn("t_1"), logging.INFO, "RollOverGoesOn table=t_1"),
     (events.ArchiveHeldUp("/a", "full"), logging.WARNING, "ArchiveHeldUp directory=/a reason=full"),
     (events.ArchiveGoesOn("/a"), logging.INFO, "ArchiveGoesOn directory=/a"),
     (events.RowsPutBack("moved", 40, 2), logging.INFO, "RowsPutBack task_type=moved rows=40 keys=2"),

@@ -143,6 +143,12 @@ CHINESE_FORMS: Mapping[str, str] = {
     "{instance} can archive nothing, so it deletes and drops nothing: {error}.": (
         "{instance} 无法归档，因此不删除任何行，也不删除任何表：{error}。"
     ),
+    "Roll-over cannot take its next step in {instance}, and tries again: {error}.": (
+        "{instance} 的滚表做不了下一步，会再次尝试：{error}。"
+    ),
+    "asyncflow roll-over show  # what mends each reason is on the page of roll-over": (
+        "asyncflow roll-over show  # 滚表一页说明每种原因的解决办法"
+    ),
     "df -h DIRECTORY  # make room, or give the right to write; it goes on by itself": (
         "df -h DIRECTORY  # 腾出空间，或授予写权限；之后会自行继续"
     ),

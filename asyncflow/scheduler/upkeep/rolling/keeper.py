@@ -8,28 +8,34 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Table, inspect
+from sqlalchemy import Connection, Executable, Table
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.schema import CreateColumn, CreateTable, DropTable
+from sqlalchemy.schema import CreateTable
 
-from asyncflow.events import NumberedTableClosed, NumberedTableDropped, RollOverHeldUp
+from asyncflow.events import NumberedTableClosed, NumberedTableDropped
 from asyncflow.outbox.lines.limits import OF_A_COMMAND
 from asyncflow.outbox.lines.lost import is_lost
 from asyncflow.outbox.rolling.numbered_tables import NumberedTables
 from asyncflow.scheduler.archive.archive import Archive
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.instance import Instance
-from asyncflow.scheduler.table.contexts import Contexts
 from asyncflow.scheduler.table.row_locks import hold_writers
 from asyncflow.scheduler.upkeep.rolling import queries
-from asyncflow.scheduler.upkeep.rolling.position import Position, fault_of
+from asyncflow.scheduler.upkeep.rolling.dropper import Dropper
+from asyncflow.scheduler.upkeep.rolling.faults import Faults, is_there
+from asyncflow.scheduler.upkeep.rolling.held_up import HeldUp
+from asyncflow.scheduler.upkeep.rolling.position import Position
 from asyncflow.text import on_one_line
 
 _PAUSE_SECONDS = 5.0  # between two looks; a full table is told of
 _PATIENCE_SECONDS = 10.0  # before what failed is tried again: who waited for its lock behind us is through by then
+_RIGHTS = (
+    "the role has to create and drop tables: GRANT CREATE, DROP, INDEX on the database (MySQL, MariaDB), GRANT CREATE "
+    "ON SCHEMA (PostgreSQL)"
+)
 _FAILURES_TO_TELL = 2  # in a row, of one kind: another one may have been quicker, or a lock held for a moment
+MOST_TABLES = 200  # that there are at once: SQLite reads 500 in a statement, and others take long to plan that many
 GRACE_SECONDS = 60.0  # from a table's being forgotten to its drop: as old may be what a reader has read
-_CONTEXTS = 500  # deleted in one transaction
 
 
 class _LedOn(Exception):  # noqa: N818 - no error: it is caught
@@ -55,16 +61,19 @@ class Keeper:
         self._outbox = instance.outbox
         self._hooks = instance.hooks
         self._database = Database(instance.engine, limits=OF_A_COMMAND)
+        self._faults = Faults(instance.outbox, numbered, self._database)
+        self._dropper = Dropper(instance.outbox, self._database)
         self._archive = archive
         self.is_archiving = False  # there is a next slice
+        self._are_too_many = False
         self._clock = clock
         self._next_at = float("-inf")
-        self._held_by: tuple[str, str] | None = None
-        self._failures = 0
+        self._held_up = HeldUp(instance.hooks, _FAILURES_TO_TELL, clock)
 
     def hurry(self) -> None:
-        """Look with the next step: a table is full."""
-        self._next_at = float("-inf")
+        """Look with the next step: a table is full, or the next one is to be dropped."""
+        if not self._are_too_many:
+            self._next_at = float("-inf")
 
     @property
     def is_due(self) -> bool:
@@ -73,36 +82,27 @@ class Keeper:
 
     def step(self) -> None:
         """Do what is next."""
-        self._next_at, self.is_archiving = self._clock() + _PAUSE_SECONDS, False
+        self._next_at, self.is_archiving, self._are_too_many = self._clock() + _PAUSE_SECONDS, False, False
         with self._database:
             self._keep()
 
     def _keep(self) -> None:
         positions = list(map(Position.of, self._database.run(self._read)))
-        if fault := self._fault(positions):
+        if fault := self._faults.first(positions):
             self._tell(self._positions.fullname, fault)
-        elif not positions:
-            self._try(self._numbered.table(1), "to create it", partial(self._make, 1, is_open=True))
-        elif self._lead_on(positions) and self._drop_next(positions):
-            self._held_by, self._failures = None, 0
+        elif self._advance(positions):
+            self._held_up.is_over()
+
+    def _advance(self, positions: Sequence[Position]) -> bool:
+        """Take the next steps; return whether nothing held them up."""
+        if not positions:
+            return self._try(self._numbered.table(1), "to create it", partial(self._make, 1, is_open=True))
+        if len(positions) >= MOST_TABLES:
+            return self._drop_next(positions) and self._let_grow(positions)
+        return self._lead_on(positions) and self._drop_next(positions)
 
     def _read(self, connection: Connection) -> Sequence[Any]:
         return connection.execute(queries.positions(self._positions)).all()
-
-    def _fault(self, positions: Sequence[Position]) -> str | None:
-        if fault := fault_of(positions):
-            return f"the positions are not what roll-over writes: {fault}; put them right as they were, by hand"
-        kept = [self._numbered.table(one.number) for one in positions if one.forgotten_for is None]
-        missing = [table.fullname for table in kept if not self._database.run(partial(_is_there, table=table))]
-        if missing:
-            return (
-                f"{', '.join(missing)} is not there, though it has a position: restore it, or, if what it held is not "
-                f"wanted, create it empty, like {self._outbox.tasks.fullname}"
-            )
-        taking = [self._numbered.table(one.number) for one in positions if one.is_open or one.is_ahead]
-        if lacking := [change for table in taking for change in self._database.run(partial(_lacking, table=table))]:
-            return f"columns of {self._outbox.tasks.fullname} are missing where rows go: {'; '.join(lacking)}"
-        return None
 
     # -- making, and leading on --------------------------------------------------------------------------
 
@@ -117,6 +117,19 @@ class Keeper:
             self.hurry()  # for the one after it
             return self._try(self._numbered.table(opened.number), "to close it", partial(self._close, opened, ahead[0]))
         return True
+
+    def _let_grow(self, positions: Sequence[Position]) -> bool:
+        """Begin no further table; return whether none has to be."""
+        opened = next(one for one in positions if one.is_open)
+        if not self._is_full(opened):
+            return True
+        self._are_too_many = True
+        self._tell(
+            self._numbered.table(opened.number).fullname,
+            f"{len(positions)} tables are kept, and each look-up reads all of them: it takes more rows than it is to "
+            "have until some are dropped; give RollOver more rows, or a shorter keep",
+        )
+        return False
 
     def _is_full(self, position: Position) -> bool:
         options = self._numbered.options
@@ -151,14 +164,19 @@ class Keeper:
     # -- dropping ----------------------------------------------------------------------------------------
 
     def _drop_next(self, positions: Sequence[Position]) -> bool:
-        """Forget the oldest table whose time is over, or drop the one that is forgotten; one at a time."""
-        oldest = positions[0]
-        if oldest.forgotten_for is not None:
-            return oldest.forgotten_for < GRACE_SECONDS or self._drop(oldest)
-        is_over = oldest.closed_for is not None and oldest.closed_for >= self._numbered.options.keep.total_seconds()
-        if is_over and self._is_archived(self._numbered.table(oldest.number)):
-            self._execute(queries.forget(self._positions, oldest.number))
-        return True
+        """Forget the tables whose time is over, and drop the oldest that was forgotten a while ago; one at a time."""
+        for position in filter(self._is_over, positions):
+            if not self._is_archived(self._numbered.table(position.number)):
+                break
+            self._execute(queries.forget(self._positions, position.number))
+        due = [one for one in positions if one.forgotten_for is not None and one.forgotten_for >= GRACE_SECONDS]
+        if len(due) > 1:
+            self.hurry()
+        return not due or self._drop(due[0])
+
+    def _is_over(self, position: Position) -> bool:
+        kept = self._numbered.options.keep.total_seconds()
+        return position.forgotten_for is None and position.closed_for is not None and position.closed_for >= kept
 
     def _is_archived(self, table: Table) -> bool:
         """Archive more of a table, if tables are; return whether all of it is."""
@@ -171,10 +189,9 @@ class Keeper:
 
     def _drop(self, position: Position) -> bool:
         table = self._numbered.table(position.number)
-        if self._database.run(partial(_is_there, table=table)):
-            # Once more, when nobody reads it: nothing but a hand gets such a row into a table that is closed.
-            row = self._database.run(lambda connection: connection.execute(queries.unfinished(table)).first())
-            if row is not None:
+        if self._database.run(partial(is_there, table=table)):
+            # Once more, when nobody reads it.
+            if (row := self._dropper.unfinished(table)) is not None:
                 self._tell(
                     table.fullname, f"it is to be dropped, but the task {row.id} in it has the status {row.status}"
                 )
@@ -182,28 +199,11 @@ class Keeper:
             # The file may be on another machine, of one who kept the tables before.
             if not self._is_archived(table):
                 return True
-            if not self._try(table, "to drop it", partial(self._drop_table, table)):
+            if not self._try(table, "to drop it", partial(self._dropper.drop, table)):
                 return False
         self._execute(queries.remove(self._positions, position.number))
         self._hooks.emit(NumberedTableDropped(table.fullname, position.row_count))
         return True
-
-    def _drop_table(self, table: Table) -> None:
-        after: Any = None
-        while page := self._database.run(partial(self._forget_contexts, table=table, after=after)):
-            after = page[-1]
-
-        def drop(connection: Connection) -> None:
-            hold_writers(connection, self._outbox.shards)
-            connection.execute(DropTable(table, if_exists=True))  # not Table.drop, which drops types that others use
-
-        self._database.run(drop)
-
-    def _forget_contexts(self, connection: Connection, table: Table, after: Any) -> Sequence[Any]:
-        statement = queries.contexts_of(table, self._outbox.contexts, after)
-        ids = connection.execute(statement, {"limit": _CONTEXTS}).scalars().all()
-        Contexts(self._outbox).forget(connection, ids)
-        return ids
 
     # -- trying ------------------------------------------------------------------------------------------
 
@@ -224,25 +224,8 @@ class Keeper:
     def _reason(self, what: str, error: DBAPIError) -> str:
         if self._database.dialect.is_contention(error):
             return f"its lock was not to be had {what}: a transaction is open that uses it"
-        return f"the database answered {what}: {on_one_line(error.orig)}; the role has to create and drop tables"
+        return f"the database answered {what}: {on_one_line(error.orig)}; {_RIGHTS}"
 
     def _tell(self, table: str, reason: str) -> None:
         self._next_at = self._clock() + _PATIENCE_SECONDS
-        is_same = self._held_by == (table, reason)
-        self._failures = self._failures + 1 if is_same else 1
-        self._held_by = (table, reason)
-        if self._failures == _FAILURES_TO_TELL:
-            self._hooks.emit(RollOverHeldUp(table, reason))
-
-
-def _lacking(connection: Connection, table: Table) -> list[str]:
-    """Return what adds the columns that were declared after a table was made."""
-    names = connection.execute(queries.no_row(table)).keys()
-    there = {name.lower() for name in names}
-    name = connection.dialect.identifier_preparer.format_table(table)
-    missing = [column for column in table.columns if column.name.lower() not in there]
-    return [f"ALTER TABLE {name} ADD COLUMN {CreateColumn(one).compile(dialect=connection.dialect)}" for one in missing]
-
-
-def _is_there(connection: Connection, table: Table) -> bool:
-    return inspect(connection).has_table(table.name, schema=table.schema)
+        self._held_up.note(table, reason)

@@ -46,6 +46,12 @@ def fault_of(positions: Sequence[Position]) -> str | None:
     return _fault_in_order(positions) if positions else None
 
 
+def numbers_without_position(positions: Sequence[Position]) -> list[int]:
+    """Return the numbers right before others that have none, though tables get theirs one after the other."""
+    known = {one.number for one in positions}
+    return sorted({number - 1 for number in known} - known - {0})
+
+
 def _fault_in_order(positions: Sequence[Position]) -> str | None:
     opened = [one.number for one in positions if one.is_open]
     if len(opened) != 1:

@@ -77,16 +77,17 @@ def close(table: Table, number: int) -> Update:
     return update(table).where(*its).values(closed_at=NO_TIME)
 
 
-def forget(table: Table, number: int) -> Update:
-    """Let nobody read a closed table any more."""
+def forget(table: Table, number: int, *, by_hand: bool = False) -> Update:
+    """Let nobody read a table any more: a closed one, or any ``by_hand``."""
     p = table.c
-    its = (p.number == number, p.closed_at.is_not(None), p.forgotten_at.is_(None))
-    return update(table).where(*its).values(forgotten_at=NO_TIME)
+    its = [p.number == number, p.forgotten_at.is_(None)]
+    return update(table).where(*its, *([] if by_hand else [p.closed_at.is_not(None)])).values(forgotten_at=NO_TIME)
 
 
-def remove(table: Table, number: int) -> Delete:
-    """Delete the position of a forgotten table."""
-    return delete(table).where(table.c.number == number, table.c.forgotten_at.is_not(None))
+def remove(table: Table, number: int, *, by_hand: bool = False) -> Delete:
+    """Delete the position of a forgotten table, or of any ``by_hand``."""
+    its = delete(table).where(table.c.number == number)
+    return its if by_hand else its.where(table.c.forgotten_at.is_not(None))
 
 
 def unfinished(numbered: Table) -> Select[Any]:

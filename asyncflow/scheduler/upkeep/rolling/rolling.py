@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from asyncflow.events import Hooks, RollOverHeldUp
+from asyncflow.events import Hooks
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.archive.archive import Archive
 from asyncflow.scheduler.instance import Instance
+from asyncflow.scheduler.upkeep.rolling.held_up import HeldUp
 from asyncflow.scheduler.upkeep.rolling.keeper import Keeper
 from asyncflow.scheduler.upkeep.rolling.mover import Moved, Mover, MoveRefused
 from asyncflow.scheduler.upkeep.rolling.queries import OVER
@@ -23,11 +24,10 @@ class Rolling:
     """
 
     def __init__(self, hooks: Hooks, mover: Mover | None, keeper: Keeper | None, ages: dict[Status, float]) -> None:
-        self._hooks = hooks
         self._mover = mover
         self._keeper = keeper
         self.ages = ages
-        self._told_of: str | None = None  # a table that takes no rows
+        self._held_up = HeldUp(hooks)
 
     @classmethod
     def of(cls, instance: Instance, archive: Archive | None = None) -> Rolling:
@@ -55,15 +55,13 @@ class Rolling:
 
     def note(self, moved: Moved) -> None:
         """Know of a table that takes rows, or is full."""
-        self._told_of = None
+        self._held_up.is_over()
         if moved.is_full and self._keeper is not None:
             self._keeper.hurry()
 
     def tell(self, refused: MoveRefused) -> None:
-        """Tell, once, of a table that takes no rows."""
-        if self._told_of != refused.table:
-            self._told_of = refused.table
-            self._hooks.emit(RollOverHeldUp(refused.table, refused.reason))
+        """Tell of a table that takes no rows."""
+        self._held_up.note(refused.table, refused.reason)
 
     def move(self, connection: Connection, raw_ids: Collection[Any], status: Status) -> Moved | None:
         """Move rows that are over; None if there is no table for them. Raises as ``Mover.move``."""

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from asyncflow import Status
-from asyncflow.events import ArchiveGoesOn, ArchiveHeldUp
+from asyncflow.events import ArchiveGoesOn, ArchiveHeldUp, RollOverGoesOn, RollOverHeldUp
 from asyncflow.scheduler import SENT, Configurations, Rejected, Scheduler
 from asyncflow.scheduler.cluster.bulletin import ClockGap
 from asyncflow.scheduler.diagnosis import sight
@@ -284,6 +284,16 @@ def test_an_archive_that_takes_nothing_is_told_until_it_goes_on(
     assert "can archive nothing, so it deletes and drops nothing: /archive: OSError: No space left" in finding.cause
     scheduler.hooks.emit(ArchiveGoesOn("/archive"))
     eventually(lambda: Code.ARCHIVE_HELD_UP not in found(application))
+
+
+def test_a_roll_over_that_cannot_go_on_is_told_until_it_does(application: Application, schedule: Schedule) -> None:
+    scheduler = schedule(**QUICK)
+    scheduler.start()
+    scheduler.hooks.emit(RollOverHeldUp("asyncflow_task_1", "the database answered to create it: denied"))
+    finding = when_found(application, Code.ROLL_OVER_HELD_UP)
+    assert "and tries again: asyncflow_task_1: the database answered to create" in finding.cause
+    scheduler.hooks.emit(RollOverGoesOn("asyncflow_task_1"))
+    eventually(lambda: Code.ROLL_OVER_HELD_UP not in found(application))
 
 
 def test_rows_that_stay_when_their_retention_is_over_are_told(application: Application, schedule: Schedule) -> None:

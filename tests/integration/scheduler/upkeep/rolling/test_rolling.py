@@ -7,15 +7,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, event, insert, inspect, select, text, update
+from sqlalchemy import Engine, delete, event, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from asyncflow import Done, Gone, Pending, RollOver, Status
-from asyncflow.events import NumberedTableClosed, NumberedTableDropped, RollOverHeldUp, TasksRolledOver
+from asyncflow.events import NumberedTableClosed, NumberedTableDropped, RollOverGoesOn, RollOverHeldUp, TasksRolledOver
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.tables import OVERFLOWN
 from asyncflow.scheduler.schema.check import check
+from asyncflow.scheduler.upkeep.rolling import keeper
 from tests.integration.scheduler.upkeep.rolling.conftest import ROWS, Roll, Rolled, clean, cleaning, finish
 from tests.integration.scheduler.writing import alter, publish, publish_many
 from tests.support.application import Application
@@ -104,6 +105,46 @@ def test_a_table_is_dropped_with_its_contexts_when_its_time_is_over(engine: Engi
     assert [(one.table, one.rows) for one in application.signals.of(NumberedTableDropped)] == [
         ("asyncflow_task_1", ROWS)
     ]
+
+
+def test_tables_that_fill_faster_than_a_forgotten_one_rests_do_not_pile_up(
+    engine: Engine, roll: Roll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application = Rolled(engine, keep=timedelta(hours=1))
+    for _ in range(4):
+        publish_many(application, ROWS)
+        finish(application)
+        roll(application)
+    rows = application.positions.c
+    with engine.begin() as connection:
+        old = update(application.positions).where(rows.closed_at.is_not(None))
+        connection.execute(old.values(closed_at=timedelta(hours=-2)))
+    monkeypatch.setattr(keeper, "GRACE_SECONDS", 3600.0)
+    roll(application, steps=2)
+    assert [state for _, state in application.numbers().values()] == ["forgotten"] * 4 + ["open", "ahead"]
+    monkeypatch.setattr(keeper, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(keeper, "_PAUSE_SECONDS", 3600.0)
+    roll(application)
+    assert [event.table[-1] for event in application.signals.of(NumberedTableDropped)] == ["1", "2", "3", "4"]
+
+
+def test_where_there_are_as_many_tables_as_a_look_up_can_read_the_open_one_grows(
+    engine: Engine, roll: Roll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "MOST_TABLES", 3)
+    application = Rolled(engine)
+    for _ in range(3):
+        publish_many(application, ROWS)
+        finish(application)
+        roll(application)
+    assert application.numbers() == {1: (ROWS, "closed"), 2: (2 * ROWS, "open"), 3: (0, "ahead")}
+    assert "give RollOver more rows, or a shorter keep" in application.signals.of(RollOverHeldUp)[0].reason
+    with engine.begin() as connection:
+        old = update(application.positions).where(application.positions.c.number == 1)
+        connection.execute(old.values(closed_at=timedelta(days=-2)))
+    roll(application)
+    assert application.numbers() == {2: (2 * ROWS, "closed"), 3: (0, "open"), 4: (0, "ahead")}
+    assert application.signals.of(RollOverGoesOn)
 
 
 def test_every_look_up_finds_what_rolled_over(rolled: Rolled, roll: Roll) -> None:
@@ -285,6 +326,28 @@ def test_a_table_that_is_missing_in_the_middle_is_told_and_hides_no_other(engine
     with engine.connect() as connection:
         found = [task.id for task in application.outbox.find(connection, limit=500)]
     assert found == ids[:ROWS] + ids[2 * ROWS :]
+
+
+def test_a_table_whose_position_was_deleted_is_told_until_it_is_back(engine: Engine, roll: Roll) -> None:
+    application = Rolled(engine)
+    for _ in range(2):
+        publish_many(application, ROWS)
+        finish(application)
+        roll(application)
+    rows = application.positions.c
+    with engine.begin() as connection:
+        (kept,) = connection.execute(select(application.positions).where(rows.number == 1)).mappings()
+        connection.execute(delete(application.positions).where(rows.number == 1))
+    roll(application)
+    assert "asyncflow_task_1 is there, and has no position" in application.signals.of(RollOverHeldUp)[0].reason
+    assert not application.signals.of(RollOverGoesOn)
+    with engine.begin() as connection:
+        at = dict.fromkeys(("opened_at", "closed_at"), timedelta(0))
+        connection.execute(insert(application.positions).values(number=1, row_count=kept["row_count"], **at))
+    roll(application)
+    assert len(application.signals.of(RollOverGoesOn)) == 1
+    with engine.connect() as connection:
+        assert len(list(application.outbox.find(connection, limit=500))) == 2 * ROWS
 
 
 def test_where_the_open_table_takes_no_row_all_else_is_cleaned_and_the_reason_is_told_once(

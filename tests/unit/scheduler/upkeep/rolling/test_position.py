@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncflow.scheduler.upkeep.rolling.position import Position, fault_of
+from asyncflow.scheduler.upkeep.rolling.position import Position, fault_of, numbers_without_position
 
 DROPPED_NEXT = Position(1, 500, 900.0, 800.0, 20.0)
 CLOSED = Position(2, 500, 800.0, 700.0, None)
@@ -36,3 +36,18 @@ def test_what_roll_over_writes_has_no_fault(positions: list[Position]) -> None:
 )
 def test_what_a_hand_made_of_them_is_told(positions: list[Position], said: str) -> None:
     assert said in str(fault_of(positions))
+
+
+@pytest.mark.parametrize(
+    ("positions", "numbers"),
+    [
+        ([], []),
+        ([OPEN._replace(number=1), AHEAD._replace(number=2)], []),
+        ([DROPPED_NEXT, CLOSED, OPEN, AHEAD], []),
+        ([CLOSED, OPEN, AHEAD], [1]),
+        ([DROPPED_NEXT, OPEN, AHEAD], [2]),
+        ([OPEN, AHEAD._replace(number=2**31 - 1)], [2, 2**31 - 2]),
+    ],
+)
+def test_a_number_that_is_left_out_is_known(positions: list[Position], numbers: list[int]) -> None:
+    assert numbers_without_position(positions) == numbers
