@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import orjson
@@ -40,7 +40,7 @@ _WATCHED = ("relay", "tasks")
 class Benchmark(NamedTuple):
     """Tell how to measure, and for how many seconds by default; filling tables comes on top."""
 
-    measure: Callable[[Plan], list[Figure]]
+    measure: Callable[[Plan], Iterable[Figure]]  # told as they are measured, where it takes them one by one
     seconds: float
 
 
@@ -110,9 +110,10 @@ def _options() -> argparse.Namespace:
 def _run(name: str, options: argparse.Namespace) -> list[Figure]:
     print(name, flush=True)
     seconds = BENCHMARKS[name].seconds if options.seconds is None else options.seconds
-    figures = BENCHMARKS[name].measure(Plan(seconds=seconds, rows=options.rows))
-    for figure in figures:
+    figures = []
+    for figure in BENCHMARKS[name].measure(Plan(seconds=seconds, rows=options.rows)):
         print(report.line(figure), flush=True)
+        figures.append(figure)
     return figures
 
 

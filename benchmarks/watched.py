@@ -7,7 +7,7 @@ Spans are exported to nowhere, and nobody scrapes: a scrape every 15 seconds wou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import Any
@@ -31,11 +31,12 @@ _WHERE = "Python for each message: a context is read with its row, travels and s
 Speed = Callable[[], float]
 
 
-def watched_beside_unwatched(plan: Plan) -> list[Figure]:
+def watched_beside_unwatched(plan: Plan) -> Iterator[Figure]:
     """Measure the relay on MariaDB and tasks on both databases, each watched and unwatched in turns."""
     cases = [(_relay, "mariadb"), (_tasks, "postgresql"), (_tasks, "mariadb")]
     part = plan.part(1 / len(cases))
-    return [measure(database, part) for measure, database in plan.cases(cases)]
+    for measure, database in plan.cases(cases):
+        yield measure(database, part)
 
 
 def _relay(database: str, plan: Plan) -> Figure:

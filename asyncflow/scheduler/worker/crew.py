@@ -110,8 +110,9 @@ class Crew:
             self._threads.run(lambda: self._work(hand))
 
     def _work(self, hand: Hand) -> None:
+        in_turn = self.task_type.around.in_turn() if self.task_type.around else None
         while (attempt := self._next(hand)) is not None:
-            self._end(hand, attempt, attempt.call())
+            self._end(hand, attempt, attempt.call(in_turn))
 
     async def _work_async(self, hand: Hand) -> None:
         while (attempt := self._next(hand)) is not None:
