@@ -49,6 +49,7 @@ class Sight:
     members: Sequence[Member]
     owners: Mapping[int, str | None]  # of shards; None: nobody, or a lease that ran out. Empty: no scheduler came yet
     waiting: Sequence[Waiting] = ()
+    lately: Sequence[Waiting] = ()  # that wait as well, but not for so long that a reason is looked for
     later: Mapping[str, float] = field(
         default_factory=dict
     )  # of types of which nothing is due, in how many seconds it is

@@ -137,7 +137,7 @@ def _by_database(one: Any, ahead: float) -> Any:
 _MOMENTS: dict[type[Any], tuple[str, ...]] = {
     ToldBreaker: ("since", "probe_at"),
     ToldTrouble: ("since", "last"),
-    ToldCrew: ("since",),
+    ToldCrew: ("since", "youngest_since"),
 }
 
 

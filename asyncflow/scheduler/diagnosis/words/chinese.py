@@ -57,6 +57,10 @@ CHINESE_FORMS: Mapping[str, str] = {
     "all its {count} handlers are at work on {instances}, the longest of them for {age}": (
         "它在 {instances} 上的 {count} 个处理函数都在工作，最久的已 {age}"
     ),
+    "{why}; one of its handlers has been at work for {age}": "{why}；它有一个处理函数已工作 {age}",
+    "{why}; usually one takes {usual}": "{why}；通常一个需要 {usual}",
+    "{count} claimed task of {type} waits: {why}.": "{type} 有 {count} 个已认领的任务在等待：{why}。",
+    "{count} claimed tasks of {type} wait: {why}.": "{type} 有 {count} 个已认领的任务在等待：{why}。",
     "its rate is spent: more tasks come than its rate_limit_per_second or interval_seconds lets through": (
         "速率已用完：来的任务多于 rate_limit_per_second 或 interval_seconds 允许的数量"
     ),

@@ -150,6 +150,28 @@ def test_a_type_that_waits_is_told_with_the_reason_of_its_own(application: Appli
     }
 
 
+def test_claimed_tasks_that_wait_behind_handlers_that_hang_are_told_of(
+    application: Application, schedule: Schedule
+) -> None:
+    hang = threading.Event()
+
+    @application.outbox.task("hanging", concurrency=1, limit=10)
+    def hanging(number: int) -> None:
+        if number:
+            hang.wait(2 * LONG)
+
+    with application.session() as session, session.begin():
+        for number in range(4):
+            application.outbox.enqueue(session, "hanging", number=number)
+    schedule(**QUICK).start()
+    try:
+        finding = when_found(application, Code.HANDLERS_HANG, "2 claimed tasks of hanging wait: its only handler")
+        assert "; usually one takes " in finding.cause
+        assert finding.severity is Severity.STUCK
+    finally:
+        hang.set()
+
+
 def test_what_nobody_owns_and_what_is_drained_is_told(application: Application, schedule: Schedule) -> None:
     scheduler = schedule(Switch(away=True), instance_count=64, instance_index=0, **QUICK)
     publish_many(application, 200)

@@ -1,4 +1,4 @@
-"""Attempts that one thread makes in turn: each is decided by itself, and has ids of its own where they are asked for."""
+"""Attempts that one thread makes in turn: each is decided by itself, with ids of its own where they are asked for."""
 
 from __future__ import annotations
 
