@@ -111,6 +111,6 @@ def listed(names: Iterable[object]) -> str:
     return few if len(told) <= _MOST_LISTED else say("{few} and {count} more", few=few, count=len(told) - _MOST_LISTED)
 
 
-def quoted(name: str) -> str:
-    """Return a name as a shell takes it."""
-    return shlex.quote(name)
+def given(option: str, name: str) -> str:
+    """Return an option with a name as a shell takes it, ``--key A1``; whatever the name begins with."""
+    return f"{option}{'=' if name.startswith('-') else ' '}{shlex.quote(name)}"

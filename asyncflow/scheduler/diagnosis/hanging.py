@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, listed, quoted
+from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, given, lasting, listed
 from asyncflow.scheduler.diagnosis.late_type import of_type
 from asyncflow.scheduler.diagnosis.sight import Sight, Waiting
 from asyncflow.scheduler.diagnosis.words import say, say_of
@@ -114,4 +114,4 @@ def _exactly(seconds: float) -> str:
 
 
 def _remedy(task_type: str) -> str:
-    return f"asyncflow tasks list --type {quoted(task_type)} --status processing"
+    return f"asyncflow tasks list {given('--type', task_type)} --status processing"

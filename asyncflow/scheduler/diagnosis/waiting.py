@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, listed, quoted, soon
+from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, given, lasting, listed, soon
 from asyncflow.scheduler.diagnosis.hanging import finding_of_hang, hung_crews, longest_at_work
 from asyncflow.scheduler.diagnosis.late_type import of_type
 from asyncflow.scheduler.diagnosis.sight import MOST_TYPES, Sight, Waiting, at
@@ -91,7 +91,7 @@ def _unowned(sight: Sight, waiting: Iterable[Waiting]) -> Finding | None:
             types=listed(late),
             why=why,
         ),
-        remedy=f"asyncflow instances undrain --name {quoted(leaving[0])}" if leaving else _RUN,
+        remedy=f"asyncflow instances undrain {given('--name', leaving[0])}" if leaving else _RUN,
     )
 
 
@@ -174,7 +174,9 @@ def _off(sight: Sight, one: Waiting, _: float) -> Finding | None:
         Code.TYPE_OFF,
         Severity.TROUBLE,
         say("it is switched off"),
-        f"asyncflow config set --type {quoted(one.task_type)} --option enabled=true",
+        # Of a type that the table does not know, and no application is there that declares it, nobody else would know.
+        f"asyncflow config set {given('--type', one.task_type)} --option enabled=true"
+        f"{' --register' if one.task_type in sight.declared_off else ''}",
     )
 
 
@@ -208,18 +210,14 @@ def _spent(sight: Sight, one: Waiting, _: float) -> Finding | None:
     if not any(one.task_type in state.spent for _, state in sight.states):
         return None
     why = say("its rate is spent: more tasks come than its rate_limit_per_second or interval_seconds lets through")
-    return of_type(
-        sight,
-        one,
-        Code.RATE_SPENT,
-        Severity.TROUBLE,
-        why,
-        say(
-            "asyncflow config set --type {type} --option interval_seconds=SECONDS  # or raise rate_limit_per_second "
-            "where a message type is declared",
-            type=quoted(one.task_type),
-        ),
-    )
+    return of_type(sight, one, Code.RATE_SPENT, Severity.TROUBLE, why, _more_of(sight, one.task_type))
+
+
+def _more_of(sight: Sight, name: str) -> str:
+    """Return what lets more tasks of a type through: a command for a handler's, a declaration for a message's."""
+    if any(name in state.paced for _, state in sight.states):
+        return f"asyncflow config set {given('--type', name)} --option interval_seconds=SECONDS --register"
+    return say("outbox.message({name}, rate_limit_per_second=MORE)  # where it is declared", name=repr(name))
 
 
 def _behind(sight: Sight, one: Waiting, stuck_seconds: float) -> Finding:

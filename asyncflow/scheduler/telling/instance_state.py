@@ -75,7 +75,9 @@ class InstanceState:
     ran_out: tuple[ToldTrouble, ...] = ()  # claims, by task type
     undeclared: tuple[str, ...] = ()  # task types that were seen waiting
     unhandled: tuple[str, ...] = ()  # declared task types without a handler here
+    off: tuple[str, ...] = ()  # task types that are declared to be off, whatever the table sets
     spent: tuple[str, ...] = ()  # task types held back by their rate or interval
+    paced: tuple[str, ...] = ()  # those of them that are held back by their interval
     crews: tuple[ToldCrew, ...] = ()  # that have no hand free
     # Figures: their change alone is not written at once.
     rounds_per_second: float = 0.0
@@ -124,7 +126,7 @@ _LISTS: dict[str, type[Any]] = {
     "ran_out": ToldTrouble,
     "crews": ToldCrew,
 }
-_NAMES = ("undeclared", "unhandled", "spent")
+_NAMES = ("undeclared", "unhandled", "off", "spent", "paced")
 
 
 def state_from(text: str | None) -> InstanceState | None:

@@ -64,10 +64,8 @@ CHINESE_FORMS: Mapping[str, str] = {
     "its rate is spent: more tasks come than its rate_limit_per_second or interval_seconds lets through": (
         "速率已用完：来的任务多于 rate_limit_per_second 或 interval_seconds 允许的数量"
     ),
-    "asyncflow config set --type {type} --option interval_seconds=SECONDS  # or raise rate_limit_per_second where a "
-    "message type is declared": (
-        "asyncflow config set --type {type} --option interval_seconds=SECONDS  "
-        "# 消息类型则在声明处提高 rate_limit_per_second"
+    "outbox.message({name}, rate_limit_per_second=MORE)  # where it is declared": (
+        "outbox.message({name}, rate_limit_per_second=MORE)  # 在声明它的地方"
     ),
     "nothing stands in its way: more comes than is done, and {instances} is at work": (
         "没有阻碍：来的比完成的多，{instances} 正在工作"

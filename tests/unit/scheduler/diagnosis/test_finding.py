@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime, timezone
 
 import pytest
 
-from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, in_order, lasting, listed
+from asyncflow.cli import parser
+from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, given, in_order, lasting, listed
 from asyncflow.scheduler.table.fingerprints import error_of, fingerprint_of, normalised
 from tests.support.snippets import ROOT
 
@@ -34,6 +36,12 @@ def test_the_most_urgent_come_first_and_of_these_the_longest_lasting() -> None:
 )
 def test_durations_are_told_in_the_unit_that_people_would_choose(seconds: float, told: str) -> None:
     assert lasting(seconds) == told
+
+
+@pytest.mark.parametrize("name", ["A1", "-5", "--yes", "it's; rm -rf $HOME", "", "-", "a b"])
+def test_a_name_in_a_remedy_is_one_word_of_it_whatever_it_is(name: str) -> None:
+    options = parser().parse_args(shlex.split(f"tasks list {given('--key', name)} {given('--type', name)}"))
+    assert (options.key, options.task_type) == (name, name)
 
 
 def test_each_kind_of_finding_is_made_in_a_test_on_real_databases() -> None:

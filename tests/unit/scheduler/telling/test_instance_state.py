@@ -20,6 +20,8 @@ STATE = InstanceState(
     failing=(ToldTrouble(name="cluster", error="it broke", count=3, since=1.0, last=2.0),),
     ran_out=(ToldTrouble(name="issue_coupon", count=2, since=1.0, last=2.0),),
     undeclared=("ghost",),
+    off=("mail",),
+    paced=("slow",),
     crews=(ToldCrew(task_type="issue_coupon", at_work=4, since=5.0, youngest_since=6.0, usual_seconds=0.5),),
     rounds_per_second=2.5,
     in_hand=12,
