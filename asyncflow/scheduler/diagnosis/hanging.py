@@ -30,7 +30,7 @@ def findings_of_hanging(sight: Sight, told: Collection[str], stuck_seconds: floa
             yield _of_held(sight, name, held, stuck_seconds)
         elif name in waiting:
             crews = hung_crews(sight, name, stuck_seconds)
-            if (found := finding_of_hang(sight, waiting[name], crews, Severity.TROUBLE)) is not None:
+            if (found := finding_of_hang(sight, waiting[name], crews, Severity.NOTICE)) is not None:
                 yield found
 
 
@@ -82,7 +82,7 @@ def _of_held(sight: Sight, task_type: str, crews: Crews, stuck_seconds: float) -
     lasts = min(_lasts(sight, crew) for crew in crews.values())
     return Finding(
         code=Code.HANDLERS_HANG,
-        severity=Severity.STUCK if lasts >= stuck_seconds else Severity.TROUBLE,
+        severity=Severity.STUCK if lasts >= stuck_seconds else Severity.NOTICE,
         kind="task type",
         name=task_type,
         since=sight.ago(lasts),

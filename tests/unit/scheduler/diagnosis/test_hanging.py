@@ -48,7 +48,7 @@ def found(seen: Sight) -> list[Finding]:
 
 def test_handlers_that_are_usually_quick_are_told_of_before_the_minute_is_over() -> None:
     (finding,) = found(sight(crew(9, 6, usual=0.02), due=7))
-    assert (finding.code, finding.severity) == (Code.HANDLERS_HANG, Severity.TROUBLE)
+    assert (finding.code, finding.severity) == (Code.HANDLERS_HANG, Severity.NOTICE)
     assert finding.cause == (
         "The oldest due task of mail waits for 7 s: all its 4 handlers are at work on instance-1, "
         "the longest of them for 9 s; usually one takes 0.02 s."
@@ -74,7 +74,7 @@ def test_what_may_only_be_slow_is_not_told_of(seen: Sight) -> None:
 
 def test_claimed_tasks_that_wait_behind_them_are_told_of_though_nothing_in_the_table_is_due() -> None:
     (early,) = found(sight(crew(9, 6, usual=0.02, waiting=96), None))
-    assert early.severity is Severity.TROUBLE
+    assert early.severity is Severity.NOTICE
     assert early.cause.startswith("96 claimed tasks of mail wait: all its 4 handlers are at work on instance-1, ")
     (late,) = found(sight(crew(70, 65, waiting=1)))
     assert late.severity is Severity.STUCK
