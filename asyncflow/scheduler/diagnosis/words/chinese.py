@@ -188,6 +188,14 @@ CHINESE_FORMS: Mapping[str, str] = {
         "{owner}{gone}正在处理它，第 {count} 次尝试，最近一次得到它的消息是 {age}前{hang}；"
         "如果再没有消息，任务将在 {left}后交还。"
     ),
+    "; all handlers of its type are at work there, the longest for {age}, and {count} claimed task waits for them, "
+    "which may be this one": (
+        "；该类型在那里的处理函数都在工作，最久的已 {age}，另有 {count} 个已认领的任务在等它们，可能就是这一个"
+    ),
+    "; all handlers of its type are at work there, the longest for {age}, and {count} claimed tasks wait for them, "
+    "of which this may be one": (
+        "；该类型在那里的处理函数都在工作，最久的已 {age}，另有 {count} 个已认领的任务在等它们，可能包括这一个"
+    ),
     "; all handlers of its type are at work there, the longest for {age}": (
         "；该类型在那里的处理函数都在工作，最久的已 {age}"
     ),

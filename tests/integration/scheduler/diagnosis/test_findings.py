@@ -20,6 +20,7 @@ from asyncflow.scheduler import SENT, Configurations, Rejected, Scheduler
 from asyncflow.scheduler.cluster.bulletin import ClockGap
 from asyncflow.scheduler.diagnosis import sight
 from asyncflow.scheduler.diagnosis.diagnose import diagnose, is_stuck
+from asyncflow.scheduler.diagnosis.explain import explain
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity
 from asyncflow.scheduler.operator.instances import Instances
 from asyncflow.testing import MemoryPublisher
@@ -182,12 +183,13 @@ def test_claimed_tasks_that_wait_behind_handlers_that_hang_are_told_of(
             hang.wait(2 * LONG)
 
     with application.session() as session, session.begin():
-        for number in range(4):
-            application.outbox.enqueue(session, "hanging", number=number)
+        ids = [application.outbox.enqueue(session, "hanging", number=number) for number in range(4)]
     schedule(**QUICK).start()
     try:
         finding = when_found(application, Code.HANDLERS_HANG, "2 claimed tasks of hanging wait: its only handler")
         assert "; usually one takes " in finding.cause
+        why = explain(application.engine, application.outbox, ids[3]).why
+        assert " s, and 2 claimed tasks wait for them, of which this may be one; if nothing more is heard, " in why
         assert finding.severity is Severity.STUCK
     finally:
         hang.set()
