@@ -112,5 +112,18 @@ def listed(names: Iterable[object]) -> str:
 
 
 def given(option: str, name: str) -> str:
-    """Return an option with a name as a shell takes it, ``--key A1``; whatever the name begins with."""
-    return f"{option}{'=' if name.startswith('-') else ' '}{shlex.quote(name)}"
+    """Return an option with a name as a shell takes it, ``--key A1``; whatever the name begins with or holds."""
+    return f"{option}{'=' if name.startswith('-') else ' '}{_word(name)}"
+
+
+def _word(name: str) -> str:
+    """Return a word of a shell that can be shown: what a terminal acts on is escaped as bash, zsh and ksh read it."""
+    if name.isprintable():
+        return shlex.quote(name)
+    return f"$'{''.join(map(_escaped, name))}'"
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return f"\\{character}" if character in "\\'" else character
+    return f"\\U{ord(character):08x}"
