@@ -40,7 +40,7 @@ _WATCHED = ("relay", "tasks")
 class Benchmark(NamedTuple):
     """Tell how to measure, and for how many seconds by default; filling tables comes on top."""
 
-    measure: Callable[[Plan], Iterable[Figure]]
+    measure: Callable[[Plan], Iterable[Figure]]  # told as they are measured, where it takes them one by one
     seconds: float
 
 

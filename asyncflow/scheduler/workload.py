@@ -25,8 +25,17 @@ class Workload:
         for crew in list(self._worker.crews.by_type.values()):
             attempts = crew.at_work()
             if len(attempts) >= crew.task_type.concurrency:
-                since = min(attempt.began_at for attempt in attempts)
-                found.append(ToldCrew(task_type=crew.task_type.name, at_work=len(attempts), since=boot + since))
+                began, usual = [attempt.began_at for attempt in attempts], crew.usual_seconds
+                found.append(
+                    ToldCrew(
+                        task_type=crew.task_type.name,
+                        at_work=len(attempts),
+                        since=boot + min(began),
+                        youngest_since=boot + max(began),
+                        waiting=len(crew.waiting()),
+                        usual_seconds=None if usual is None else round(usual, 4),
+                    )
+                )
         return found
 
     def paced(self) -> list[str]:

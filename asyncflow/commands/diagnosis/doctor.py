@@ -121,6 +121,5 @@ def _lines(finding: Finding, width: int, say: Say) -> list[str]:
     since = "" if finding.since is None else f"  {say('since')} {finding.since:%Y-%m-%d %H:%M:%S}Z"
     head = f"{finding.severity.value.upper():<8} {finding.code.value}{since}"
     body = paragraph(say(finding.cause), width, _INDENT)
-    # Not wrapped: a command is to be copied.
-    remedy = on_one_line(say(finding.remedy))
-    return [head, *body, f"{_INDENT}{say('mend:')} {remedy}", f"{_INDENT}{say('see: ')} {finding.runbook}"]
+    # As it is: a command is to be copied, with each space of a name.
+    return [head, *body, f"{_INDENT}{say('mend:')} {say(finding.remedy)}", f"{_INDENT}{say('see: ')} {finding.runbook}"]

@@ -38,7 +38,7 @@ class HeadSampling:
         self._tracer = tracer
         self._bound, self._by_parent = rule
         self._ids = ids = tracer.id_generator
-        self._draw = ids.generate_trace_id
+        self.draw = ids.generate_trace_id
         self._dropped = dropped_kind()
         self._trace = opentelemetry("trace")
         # An SDK that does not tell whether ids are random, before 1.40, sets no such flag.
@@ -56,12 +56,14 @@ class HeadSampling:
         ``parent`` is the SpanContext above it; None for the first of a trace, whose id that tracer then knows.
         """
         if parent is None:
-            trace_id = self._draw()
-            if trace_id & _LOW >= self._bound:
-                return None, self._dropped(self, trace_id)
-            return self._drawing(trace_id), None
+            trace_id = self.draw()
+            return (self.drawing(trace_id), None) if self.keeps(trace_id) else (None, self._dropped(self, trace_id))
         is_kept = parent.trace_flags.sampled if self._by_parent else parent.trace_id & _LOW < self._bound
         return (self._tracer, None) if is_kept else (None, self._dropped(self, parent.trace_id, parent))
+
+    def keeps(self, trace_id: int) -> bool:
+        """Tell whether the first span of a new trace is kept."""
+        return trace_id & _LOW < self._bound
 
     def context_of(self, trace_id: int, parent: Any) -> Any:
         """Return the SpanContext of a span that is dropped."""
@@ -74,7 +76,7 @@ class HeadSampling:
             trace_state=parent.trace_state if parent else None,
         )
 
-    def _drawing(self, trace_id: int) -> Any:
+    def drawing(self, trace_id: int) -> Any:
         """Return a tracer whose next trace has this id: the sampler would draw another, and decide again."""
         tracer = copy.copy(self._tracer)
         tracer.id_generator = _Drawn(trace_id, self._ids)

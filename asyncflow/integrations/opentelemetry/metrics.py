@@ -40,8 +40,9 @@ class OpenTelemetryHook:
         for name, value, labels in measurements_of(event):
             self._take[name](value, dict(zip(counting.METRICS[name].labels, labels, strict=True)) | further)
         if isinstance(event, TasksSettled):
+            attributes = {"destination": event.destination, **further}  # one for all: there may be a thousand
             for seconds in event.waits:
-                self._queue(seconds, {"destination": event.destination} | further)
+                self._queue(seconds, attributes)
 
     def observe(
         self, engine: AnyEngine | Mapping[str, AnyEngine], outbox: Outbox, *, kept_seconds: float = KEPT_SECONDS

@@ -25,6 +25,11 @@ class Starting:
         self._is_found = False
         self._find()
 
+    @property
+    def tracer(self) -> Any:
+        """Return the tracer that starts what is not decided beforehand."""
+        return self._tracer
+
     def begin(self, context: Any = None) -> tuple[Any, Any]:
         """Return the tracer that is to start a span, or None and the Dropped that stands for it.
 
@@ -58,6 +63,16 @@ class Starting:
             _LOG.exception("What is to be sampled could not be told")
             return self._tracer
         return tracer
+
+    def head_of_new(self) -> HeadSampling | None:
+        """Return by what new traces are decided; None where it is not known, or a span is at hand."""
+        if not self._is_found:
+            self._find()
+        try:
+            return None if self._context.get_current() else self._head
+        except Exception:  # noqa: BLE001 - told in the log; the work goes on
+            _LOG.exception("What is at hand could not be told")
+            return None
 
     def context_with(self, span: Any) -> Any:
         """Return the context at hand, with a span as that at hand."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -26,6 +27,7 @@ from asyncflow.conventions.names import (
 from asyncflow.integrations.opentelemetry.batch_links import SpanPart, most_parts_of, parts_of
 from asyncflow.integrations.opentelemetry.dropped import AtHand
 from asyncflow.integrations.opentelemetry.extras import opentelemetry
+from asyncflow.integrations.opentelemetry.in_turn import InTurn
 from asyncflow.integrations.opentelemetry.row_context import context_in, has_context, headers_of_context
 from asyncflow.integrations.opentelemetry.starting import Starting
 from asyncflow.outbox import CancelTask, MessageType, NotDone
@@ -38,6 +40,7 @@ from asyncflow.scheduler import TaskContext
 from asyncflow.scheduler.publishing.delivering import Delivering
 from asyncflow.text import hide_parameters, without_parameters
 
+_LOG = logging.getLogger("asyncflow")
 _LONGEST_TEXT, _LONGEST_TRACE = 2_000, 16_000  # of an error: collectors refuse a batch of spans that is too large
 _MESSAGE, _STACKTRACE = "exception.message", "exception.stacktrace"
 _NOTHING = nullcontext()  # around work of which no span is kept
@@ -170,6 +173,16 @@ class Tracing(StandsBriefly):
             return self.around_attempt  # it goes by the headers
         tracer = self._starting.stand()
         return None if tracer is None else partial(self._attempted, tracer)
+
+    def in_turn(self) -> InTurn | None:
+        """Return what stands around the attempts of the calling thread; None where each is to be looked at."""
+        if self._as_children or (head := self._starting.head_of_new()) is None:
+            return None
+        try:
+            return InTurn(self, head, self._starting, self._attempted)
+        except Exception:  # noqa: BLE001 - told in the log; each attempt is looked at by itself
+            _LOG.exception("What is to stand around attempts could not be made")
+            return None
 
     def _attempted(self, tracer: Any, ctx: TaskContext) -> AbstractContextManager[None]:
         origin = origin_of(ctx.task_type, ctx.headers)

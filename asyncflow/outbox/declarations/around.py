@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextvars import Context
 from functools import partial
 from typing import Any, Protocol
 
@@ -32,6 +33,30 @@ class StandsBriefly:
 
         Where it is to stand around the attempt after all, return what makes the context manager. Raises nothing.
         """
+        raise NotImplementedError
+
+    def in_turn(self) -> StandsInTurn | None:
+        """Return what stands so around attempts that the calling thread makes one after the other; None: ask at each.
+
+        Nobody changes the thread's own context meanwhile. Raises nothing.
+        """
+        return None
+
+
+class StandsInTurn:
+    """Stand around the attempts of one thread, for most of them in a context that is made once; made by ``hook``."""
+
+    hook: StandsBriefly
+
+    def begin(self) -> Context | None:
+        """Return the context in which the next attempt works, a copy that is its own.
+
+        None where ``around_kept`` is to stand around it after all. Raises nothing.
+        """
+        raise NotImplementedError
+
+    def around_kept(self, ctx: Any, /) -> AbstractContextManager[Any]:
+        """Stand around the attempt for which ``begin`` has returned None."""
         raise NotImplementedError
 
 
@@ -89,6 +114,10 @@ class Around(list[AroundFactory]):
         if factory in self:
             self.remove(factory)
             self._look_for_brief()
+
+    def in_turn(self) -> StandsInTurn | None:
+        """Return what stands around the attempts that the calling thread is about to make; None: asked at each."""
+        return None if self.brief is None else self.brief.in_turn()
 
     def _look_for_brief(self) -> None:
         hook = getattr(self[0], "__self__", None) if len(self) == 1 else None

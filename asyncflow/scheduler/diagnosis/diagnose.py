@@ -13,6 +13,7 @@ from asyncflow.scheduler.connections.again import run_for_person
 from asyncflow.scheduler.connections.engine_check import require_place
 from asyncflow.scheduler.diagnosis.dead_letters import LATELY_SECONDS, findings_of_letters
 from asyncflow.scheduler.diagnosis.finding import Finding, Severity, in_order
+from asyncflow.scheduler.diagnosis.hanging import findings_of_hanging
 from asyncflow.scheduler.diagnosis.instances import findings_of_claims, findings_of_instances
 from asyncflow.scheduler.diagnosis.sight import Sight, look
 from asyncflow.scheduler.diagnosis.tables import findings_of_tables
@@ -57,7 +58,9 @@ def look_and_find(
     def read(connection: Connection) -> tuple[Sight, list[Finding]]:
         sight = look(connection, outbox, 0.0)
         late = [one for one in sight.waiting if one.seconds >= stuck_seconds]
-        return sight, _find(connection, outbox, replace(sight, waiting=late), stuck_seconds, letters_seconds)
+        lately = sight.waiting[len(late) :]  # the longest come first
+        parted = replace(sight, waiting=late, lately=lately)
+        return sight, _find(connection, outbox, parted, stuck_seconds, letters_seconds)
 
     return run_for_person(engine, read)
 
@@ -65,8 +68,10 @@ def look_and_find(
 def _find(
     connection: Connection, outbox: Outbox, sight: Sight, stuck_seconds: float, letters_seconds: float
 ) -> list[Finding]:
+    waiting = list(findings_of_waiting(sight, stuck_seconds))
     return [
-        *findings_of_waiting(sight, stuck_seconds),
+        *waiting,
+        *findings_of_hanging(sight, {one.name for one in waiting if one.kind == "task type"}, stuck_seconds),
         *findings_of_keys(sight, stuck_seconds),
         *findings_of_instances(sight),
         *findings_of_claims(connection, outbox, sight),

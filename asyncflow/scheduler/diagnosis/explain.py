@@ -119,9 +119,20 @@ def _at_work(connection: Connection, outbox: Outbox, row: Any) -> Explanation:
 def _hang(sight: Sight, task_type: str, owner: str) -> str:
     """Tell since when all handlers of a type are at work there: the row tells when its worker was heard of last."""
     crews = (crew for name, state in sight.states if name == owner for crew in state.crews)
-    since = next((crew.since for crew in crews if crew.task_type == task_type), None)
-    form = "; all handlers of its type are at work there, the longest for {age}"
-    return "" if since is None else say(form, age=lasting(sight.seconds_since(since)))
+    crew = next((crew for crew in crews if crew.task_type == task_type), None)
+    if crew is None:
+        return ""
+    longest = lasting(sight.seconds_since(crew.since))
+    if not crew.waiting:
+        return say("; all handlers of its type are at work there, the longest for {age}", age=longest)
+    return say_of(
+        crew.waiting,
+        "; all handlers of its type are at work there, the longest for {age}, and {count} claimed task waits for them, "
+        "which may be this one",
+        "; all handlers of its type are at work there, the longest for {age}, and {count} claimed tasks wait for them, "
+        "of which this may be one",
+        age=longest,
+    )
 
 
 def _waiting(connection: Connection, outbox: Outbox, row: Any) -> Explanation:

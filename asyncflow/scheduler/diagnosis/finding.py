@@ -112,6 +112,19 @@ def listed(names: Iterable[object]) -> str:
     return few if len(told) <= _MOST_LISTED else say("{few} and {count} more", few=few, count=len(told) - _MOST_LISTED)
 
 
-def quoted(name: str) -> str:
-    """Return a name as a shell takes it."""
-    return shlex.quote(name)
+def given(option: str, name: str) -> str:
+    """Return an option with a name as a shell takes it, ``--key A1``; whatever the name begins with or holds."""
+    return f"{option}{'=' if name.startswith('-') else ' '}{_word(name)}"
+
+
+def _word(name: str) -> str:
+    """Return a word of a shell that can be shown: what a terminal acts on is escaped as bash, zsh and ksh read it."""
+    if name.isprintable():
+        return shlex.quote(name)
+    return f"$'{''.join(map(_escaped, name))}'"
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return f"\\{character}" if character in "\\'" else character
+    return f"\\U{ord(character):08x}"

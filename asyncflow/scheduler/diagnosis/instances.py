@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.diagnosis import queries
-from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, listed, quoted
+from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, given, lasting, listed
 from asyncflow.scheduler.diagnosis.sight import Sight, at
 from asyncflow.scheduler.diagnosis.words import say, say_of
 from asyncflow.scheduler.telling.instance_state import ToldTrouble
@@ -201,7 +201,7 @@ def findings_of_claims(connection: Connection, outbox: Outbox, sight: Sight) -> 
 
 def _ran_out(name: str, count: int, since: float, task: Any) -> Finding:
     if task is None:
-        told, remedy = say("their workers died, hung or were cut off"), f"asyncflow tasks list --type {quoted(name)}"
+        told, remedy = say("their workers died, hung or were cut off"), f"asyncflow tasks list {given('--type', name)}"
     else:
         told = say_of(
             task.retry_count,

@@ -49,11 +49,13 @@ class Sight:
     members: Sequence[Member]
     owners: Mapping[int, str | None]  # of shards; None: nobody, or a lease that ran out. Empty: no scheduler came yet
     waiting: Sequence[Waiting] = ()
+    lately: Sequence[Waiting] = ()  # that wait as well, but not for so long that a reason is looked for
     later: Mapping[str, float] = field(
         default_factory=dict
     )  # of types of which nothing is due, in how many seconds it is
     parked: Sequence[ParkedRow] = ()  # the first of them
     off: frozenset[str] = frozenset()
+    declared_off: frozenset[str] = frozenset()  # those of them of which the table does not say so
     at_work: frozenset[str] = frozenset()  # types without a handler in some instance, that somebody works on
     not_looked_at: str | None = None  # the type behind which others may wait
     destinations: Mapping[str, str] = field(default_factory=dict)  # of task types, as far as they are declared here
@@ -147,12 +149,15 @@ def _seen(connection: Connection, outbox: Outbox, waiting: list[Waiting], last: 
     members = [one for one in recorded_members(connection, outbox) if one.lease_seconds_left > 0]
     unhandled = {name for member in members if member.state for name in member.state.unhandled}
     shards = recorded_shards(connection, outbox)
+    switches = _switches(connection, outbox, names)
+    declared_off = _declared_off(outbox, names, members) - switches.keys()
     return Sight(
         now=connection.execute(read_clock()).scalar_one(),
         members=members,
         owners=shards.owners if shards.were_owned or members else {},
         waiting=waiting,
-        off=_switched_off(connection, outbox, names),
+        off=declared_off | {name for name, is_on in switches.items() if not is_on},
+        declared_off=declared_off,
         at_work=frozenset(name for name in unhandled.intersection(names) if _is_at_work(connection, outbox, name)),
         not_looked_at=last,
         destinations={name: kind.destination for name, kind in outbox.task_types.items()},
@@ -160,13 +165,24 @@ def _seen(connection: Connection, outbox: Outbox, waiting: list[Waiting], last: 
     )
 
 
-def _switched_off(connection: Connection, outbox: Outbox, names: Sequence[str]) -> frozenset[str]:
-    declared = {**outbox.task_types, **outbox.handler_types}
-    enabled = {name: declared[name].enabled for name in names if name in declared}
-    for name, is_on in connection.execute(queries.switches(outbox.schedule_cfgs), {"types": list(names)}):
-        if is_on is not None:
-            enabled[name] = bool(is_on)
-    return frozenset(name for name, is_on in enabled.items() if not is_on)
+def _switches(connection: Connection, outbox: Outbox, names: Sequence[str]) -> dict[str, bool]:
+    """Return which of some types the table has on or off."""
+    rows = connection.execute(queries.switches(outbox.schedule_cfgs), {"types": list(names)})
+    return {name: bool(is_on) for name, is_on in rows if is_on is not None}
+
+
+def _declared_off(outbox: Outbox, names: Sequence[str], members: Sequence[Member]) -> frozenset[str]:
+    """Return those that are declared to be off: here, or else by all instances that have them."""
+    here = {name: kind.enabled for name, kind in (*outbox.task_types.items(), *outbox.handler_types.items())}
+    states = [member.state for member in members if member.state is not None]
+
+    def is_off(name: str) -> bool:
+        if name in here:
+            return not here[name]
+        having = [state for state in states if name not in state.undeclared]
+        return bool(having) and all(name in state.off for state in having)
+
+    return frozenset(filter(is_off, names))
 
 
 def _is_at_work(connection: Connection, outbox: Outbox, name: str) -> bool:

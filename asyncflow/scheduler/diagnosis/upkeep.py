@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.status import Status
-from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, quoted, soon
+from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, given, lasting, soon
 from asyncflow.scheduler.diagnosis.sight import ParkedRow, Sight
 from asyncflow.scheduler.diagnosis.words import say, say_of
 from asyncflow.scheduler.heads.parts import MOST_LANES
@@ -102,7 +102,7 @@ def _late(sight: Sight, name: str, rows: Sequence[ParkedRow]) -> Finding:
             age=_age(sight, first),
             when=soon(((first.due or sight.now) - sight.now).total_seconds()),
         ),
-        remedy=f"asyncflow tasks list --type {quoted(name)} --key {quoted(first.key)}",
+        remedy=f"asyncflow tasks list {given('--type', name)} {given('--key', first.key)}",
     )
 
 

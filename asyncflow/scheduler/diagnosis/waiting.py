@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, lasting, listed, quoted, soon
+from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, given, lasting, listed, soon
+from asyncflow.scheduler.diagnosis.hanging import finding_of_hang, hung_crews, longest_at_work
+from asyncflow.scheduler.diagnosis.late_type import of_type
 from asyncflow.scheduler.diagnosis.sight import MOST_TYPES, Sight, Waiting, at
 from asyncflow.scheduler.diagnosis.words import say, say_of
 from asyncflow.scheduler.telling.instance_state import InstanceState, ToldBreaker
@@ -36,7 +38,7 @@ def reason_of(sight: Sight, one: Waiting, stuck_seconds: float) -> Finding | Non
             return found
     if is_behind_breaker(sight, one.task_type) or (sight.unowned and one.shards <= sight.unowned):
         return None
-    return _behind(sight, one)
+    return _behind(sight, one, stuck_seconds)
 
 
 # -- of the whole outbox -----------------------------------------------------------------------------------
@@ -89,7 +91,7 @@ def _unowned(sight: Sight, waiting: Iterable[Waiting]) -> Finding | None:
             types=listed(late),
             why=why,
         ),
-        remedy=f"asyncflow instances undrain --name {quoted(leaving[0])}" if leaving else _RUN,
+        remedy=f"asyncflow instances undrain {given('--name', leaving[0])}" if leaving else _RUN,
     )
 
 
@@ -166,13 +168,15 @@ def _in_part(sight: Sight, last: str) -> Finding:
 def _off(sight: Sight, one: Waiting, _: float) -> Finding | None:
     if one.task_type not in sight.off:
         return None
-    return _of_type(
+    return of_type(
         sight,
         one,
         Code.TYPE_OFF,
         Severity.TROUBLE,
         say("it is switched off"),
-        f"asyncflow config set --type {quoted(one.task_type)} --option enabled=true",
+        # Of a type that the table does not know, and no application is there that declares it, nobody else would know.
+        f"asyncflow config set {given('--type', one.task_type)} --option enabled=true"
+        f"{' --register' if one.task_type in sight.declared_off else ''}",
     )
 
 
@@ -185,7 +189,7 @@ def _undeclared(sight: Sight, one: Waiting, _: float) -> Finding | None:
         "the one instance that runs does not declare it, and left it alone",
         "none of the {count} instances declares it: they left it alone",
     )
-    return _of_type(sight, one, Code.TYPE_UNDECLARED, Severity.STUCK, why, _RUN)
+    return of_type(sight, one, Code.TYPE_UNDECLARED, Severity.STUCK, why, _RUN)
 
 
 def _unhandled(sight: Sight, one: Waiting, _: float) -> Finding | None:
@@ -195,79 +199,44 @@ def _unhandled(sight: Sight, one: Waiting, _: float) -> Finding | None:
     if not sight.all_tell or one.task_type in sight.at_work or not all(has_none(state) for _, state in sight.states):
         return None
     why = say("it is declared, but no instance has a handler for it, and no worker of a task service takes it")
-    return _of_type(sight, one, Code.TYPE_UNHANDLED, Severity.STUCK, why, _RUN)
+    return of_type(sight, one, Code.TYPE_UNHANDLED, Severity.STUCK, why, _RUN)
 
 
 def _hang(sight: Sight, one: Waiting, stuck_seconds: float) -> Finding | None:
-    crews = {name: crew for name, state in sight.states for crew in state.crews if crew.task_type == one.task_type}
-    who_has = [name for name, state in sight.states if one.task_type not in (*state.unhandled, *state.undeclared)]
-    if not crews or len(crews) < len(who_has):
-        return None
-    longest = min(crew.since for crew in crews.values())
-    lasts = sight.seconds_since(longest)
-    if lasts < stuck_seconds:
-        return None
-    at_work = sum(crew.at_work for crew in crews.values())
-    why = say_of(
-        at_work,
-        "its only handler has been at work on {instances} for {age}",
-        "all its {count} handlers are at work on {instances}, the longest of them for {age}",
-        instances=listed(crews),
-        age=lasting(lasts),
-    )
-    remedy = f"asyncflow tasks list --type {quoted(one.task_type)} --status processing"
-    return _of_type(sight, one, Code.HANDLERS_HANG, Severity.STUCK, why, remedy)
+    return finding_of_hang(sight, one, hung_crews(sight, one.task_type, stuck_seconds), Severity.STUCK)
 
 
 def _spent(sight: Sight, one: Waiting, _: float) -> Finding | None:
     if not any(one.task_type in state.spent for _, state in sight.states):
         return None
     why = say("its rate is spent: more tasks come than its rate_limit_per_second or interval_seconds lets through")
-    return _of_type(
-        sight,
-        one,
-        Code.RATE_SPENT,
-        Severity.TROUBLE,
-        why,
-        say(
-            "asyncflow config set --type {type} --option interval_seconds=SECONDS  # or raise rate_limit_per_second "
-            "where a message type is declared",
-            type=quoted(one.task_type),
-        ),
-    )
+    return of_type(sight, one, Code.RATE_SPENT, Severity.TROUBLE, why, _more_of(sight, one.task_type))
 
 
-def _behind(sight: Sight, one: Waiting) -> Finding:
+def _more_of(sight: Sight, name: str) -> str:
+    """Return what lets more tasks of a type through: a command for a handler's, a declaration for a message's."""
+    if any(name in state.paced for _, state in sight.states):
+        return f"asyncflow config set {given('--type', name)} --option interval_seconds=SECONDS --register"
+    return say("outbox.message({name}, rate_limit_per_second=MORE)  # where it is declared", name=repr(name))
+
+
+def _behind(sight: Sight, one: Waiting, stuck_seconds: float) -> Finding:
     busy = [name for name, state in sight.states if state.in_hand or state.rounds_per_second]
     if busy or not sight.all_tell:
         why = say(
             "nothing stands in its way: more comes than is done, and {instances} is at work",
             instances=listed(busy) or say("an instance"),
         )
-        return _of_type(sight, one, Code.TYPE_BEHIND, Severity.TROUBLE, why, "asyncflow top")
+        longest = longest_at_work(sight, one.task_type)
+        if longest >= stuck_seconds:
+            why = say("{why}; one of its handlers has been at work for {age}", why=why, age=lasting(longest))
+        return of_type(sight, one, Code.TYPE_BEHIND, Severity.TROUBLE, why, "asyncflow top")
     failing = {trouble.name: trouble.error for _, state in sight.states for trouble in state.failing}
     why = say("no reason is known, and no instance has anything in hand: somebody may hold locks on its rows")
     if failing:
         loops = "; ".join(f"{name}: {error}" for name, error in failing.items())
         why = say("loops fail: {loops}", loops=loops)
-    return _of_type(sight, one, Code.TYPE_BEHIND, Severity.STUCK, why, "asyncflow instances list")
-
-
-def _of_type(sight: Sight, one: Waiting, code: Code, severity: Severity, why: str, remedy: str) -> Finding:
-    return Finding(
-        code=code,
-        severity=severity,
-        kind="task type",
-        name=one.task_type,
-        since=sight.ago(one.seconds),
-        cause=say(
-            "The oldest due task of {type} waits for {age}: {why}.",
-            type=one.task_type,
-            age=lasting(one.seconds),
-            why=why,
-        ),
-        remedy=remedy,
-    )
+    return of_type(sight, one, Code.TYPE_BEHIND, Severity.STUCK, why, "asyncflow instances list")
 
 
 _Reason = Callable[[Sight, Waiting, float], Finding | None]

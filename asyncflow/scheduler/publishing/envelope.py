@@ -21,6 +21,7 @@ from asyncflow.scheduler.publishing.publisher import Record
 MESSAGE_ID = "message-id"
 MESSAGE_TYPE = "message-type"
 _JSON_HEADER = (CONTENT_TYPE, JSON.encode())
+_PARTS_OF_ONE = 5  # of the JSON of one header, by its quotes
 _NOT_PLAIN = (CONTENT_TYPE, ALGORITHM, "\\")  # among headers; the last may stand for a letter of the others
 
 _payload_of, _headers_of, _raw_id_of = attrgetter("payload"), attrgetter("headers_json"), attrgetter("raw_id")
@@ -43,11 +44,10 @@ def _own_headers(text: str | None) -> tuple[tuple[str, bytes], ...]:
     """Return the headers that were given, of a task that is plain."""
     if text is None:
         return ()
-    given = orjson.loads(text)
-    if len(given) == 1:  # the context of a trace, say; half the time of what follows
-        ((name, value),) = given.items()
-        return ((name, value.encode()),)
-    return tuple((name, value.encode()) for name, value in given.items())
+    parts = text.split('"')
+    if len(parts) == _PARTS_OF_ONE:  # the context of a trace, say; without an escape it is found in half the time
+        return ((parts[1], parts[3].encode()),)
+    return tuple((name, value.encode()) for name, value in orjson.loads(text).items())
 
 
 class Envelope:

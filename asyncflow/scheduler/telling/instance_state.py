@@ -41,11 +41,18 @@ class ToldTrouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToldCrew:
-    """Tell of a task type whose handlers are all at work, the longest of them since a moment."""
+    """Tell of a task type whose handlers are all at work, the longest of them and the youngest since a moment.
+
+    So many claimed tasks are ``waiting`` for them in the process. Handlers usually took ``usual_seconds``; None if none
+    has ended.
+    """
 
     task_type: str = ""
     at_work: int = 0
     since: float = 0.0
+    youngest_since: float = 0.0
+    waiting: int = 0
+    usual_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +75,9 @@ class InstanceState:
     ran_out: tuple[ToldTrouble, ...] = ()  # claims, by task type
     undeclared: tuple[str, ...] = ()  # task types that were seen waiting
     unhandled: tuple[str, ...] = ()  # declared task types without a handler here
+    off: tuple[str, ...] = ()  # task types that are declared to be off, whatever the table sets
     spent: tuple[str, ...] = ()  # task types held back by their rate or interval
+    paced: tuple[str, ...] = ()  # those of them that are held back by their interval
     crews: tuple[ToldCrew, ...] = ()  # that have no hand free
     # Figures: their change alone is not written at once.
     rounds_per_second: float = 0.0
@@ -91,7 +100,7 @@ class InstanceState:
     def lasting(self) -> str:
         """Return what is worth writing at once when it changes: without figures, and without how often and when."""
         left_out = dict.fromkeys(FIGURES)
-        again = {"count": 0, "last": 0.0, "probe_at": 0.0}
+        again = {"count": 0, "last": 0.0, "probe_at": 0.0, "waiting": 0, "usual_seconds": 0.0}
         told = {
             name: [{**one, **{key: again[key] for key in again.keys() & one.keys()}} for one in value]
             if isinstance(value, (list, tuple)) and value and isinstance(value[0], dict)
@@ -117,7 +126,7 @@ _LISTS: dict[str, type[Any]] = {
     "ran_out": ToldTrouble,
     "crews": ToldCrew,
 }
-_NAMES = ("undeclared", "unhandled", "spent")
+_NAMES = ("undeclared", "unhandled", "off", "spent", "paced")
 
 
 def state_from(text: str | None) -> InstanceState | None:

@@ -38,7 +38,8 @@ class Informants:
     settings: SchedulerSettings
     lately: Recollection
     unknown_types: UnknownTypes
-    spent: Callable[[], Iterable[str]]
+    spent: Callable[[], Iterable[str]]  # of message types
+    paced: Callable[[], Iterable[str]]  # of handlers' types
     crews: Callable[[], Iterable[ToldCrew]]
     in_hand: Callable[[], int]
     cleaning: Callable[[], tuple[float, float]]  # seconds that it is behind, and of a pause that gives way to load
@@ -67,6 +68,7 @@ class Teller:
         asked, lately = self._informants, self._lately
         settings, undeclared = asked.settings, asked.unknown_types.names()
         behind, pause = asked.cleaning()
+        paced = sorted(asked.paced())
         return InstanceState(
             version=_own_version(),
             schema_version=schema_version.SCHEMA_VERSION,
@@ -84,7 +86,9 @@ class Teller:
             ran_out=tuple(_by_database(one, ahead) for one in lately.ran_out()),
             undeclared=tuple(undeclared[:MOST_NAMED]),
             unhandled=tuple(self._unhandled()),
-            spent=tuple(sorted(asked.spent())[:MOST_NAMED]),
+            off=tuple(self._off()),
+            spent=tuple(sorted([*asked.spent(), *paced])[:MOST_NAMED]),
+            paced=tuple(paced[:MOST_NAMED]),
             crews=tuple(_by_database(one, ahead) for one in list(asked.crews())[:MOST_NAMED]),
             rounds_per_second=self._rounds_per_second(),
             in_hand=asked.in_hand(),
@@ -103,6 +107,11 @@ class Teller:
     def _unhandled(self) -> list[str]:
         types = list(self._informants.outbox.handler_types.items())
         return sorted(name for name, kind in types if kind.handler is None)[:MOST_NAMED]
+
+    def _off(self) -> list[str]:
+        outbox = self._informants.outbox
+        declared = [*outbox.task_types.items(), *outbox.handler_types.items()]
+        return sorted(name for name, kind in declared if not kind.enabled)[:MOST_NAMED]
 
     def _rounds_per_second(self) -> float:
         now, (rounds, since) = self._lately.now(), self._rounds
@@ -143,7 +152,7 @@ def _by_database(one: Any, ahead: float) -> Any:
 _MOMENTS: dict[type[Any], tuple[str, ...]] = {
     ToldBreaker: ("since", "probe_at"),
     ToldTrouble: ("since", "last"),
-    ToldCrew: ("since",),
+    ToldCrew: ("since", "youngest_since"),
 }
 
 

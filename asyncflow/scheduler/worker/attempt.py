@@ -15,7 +15,7 @@ import orjson
 
 from asyncflow.errors import ClaimLostError
 from asyncflow.events import AttemptFailed, Hooks
-from asyncflow.outbox.declarations.around import StandsBriefly
+from asyncflow.outbox.declarations.around import StandsBriefly, StandsInTurn
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.signals import NotDone
 from asyncflow.outbox.outcome.follow_up import has_follow_up, takes_result
@@ -100,8 +100,11 @@ class Attempt(HandlerCall):
         if (context := self.context) is not None:  # which another thread lets go of
             context.cancel()
 
-    def call(self) -> BaseException | None:
-        """Call the handler, a function; return what it raised. Nothing that it raises gets out."""
+    def call(self, in_turn: StandsInTurn | None = None) -> BaseException | None:
+        """Call the handler, a function; return what it raised. Nothing that it raises gets out.
+
+        ``in_turn`` is what its thread has for the attempts that it makes.
+        """
         calls = VainCalls(self._commits_in_vain) if self.task_type.transactional else None
         try:
             if calls is not None:
@@ -110,10 +113,14 @@ class Attempt(HandlerCall):
                 self._write_down()
             if not (around := self.task_type.around):
                 self.work()
-            elif (brief := around.brief) is not None:
-                contextvars.copy_context().run(self._work_within, brief)
-            else:  # what was added since the attempt was made stands around it, too
+            elif (brief := around.brief) is None:  # what was added since the attempt was made stands around it, too
                 call_within(around, self.context or self._made_context(), self.work)
+            elif in_turn is None or in_turn.hook is not brief:
+                contextvars.copy_context().run(self._work_within, brief)
+            elif (context := in_turn.begin()) is not None:
+                context.run(self.work)
+            else:
+                call_within([in_turn.around_kept], self.context or self._made_context(), self.work)
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end the worker's thread
             return error
         finally:

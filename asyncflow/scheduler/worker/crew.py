@@ -17,6 +17,8 @@ from asyncflow.scheduler.worker.attempt import Attempt
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.handler_call import Tools
 
+_REMEMBERED_ATTEMPTS = 16  # about so many make up what is usual
+
 Finish = Callable[[Attempt, "BaseException | None"], None]
 
 
@@ -25,6 +27,7 @@ class Hand:
     """Do task after task until none waits, on a thread or on the event loop."""
 
     attempt: Attempt | None = None
+    began_at: float | None = None  # the attempt that it makes or made last, on the monotonic clock
 
 
 class Crew:
@@ -45,6 +48,7 @@ class Crew:
         self._waiting: deque[Claim] = deque()
         self._hands: set[Hand] = set()
         self._lock = threading.Lock()
+        self.usual_seconds: float | None = None  # of the attempts that ended lately; None if none has
 
     @property
     def runs_low(self) -> bool:
@@ -110,8 +114,9 @@ class Crew:
             self._threads.run(lambda: self._work(hand))
 
     def _work(self, hand: Hand) -> None:
+        in_turn = self.task_type.around.in_turn() if self.task_type.around else None
         while (attempt := self._next(hand)) is not None:
-            self._end(hand, attempt, attempt.call())
+            self._end(hand, attempt, attempt.call(in_turn))
 
     async def _work_async(self, hand: Hand) -> None:
         serve(self._event_loop)
@@ -127,12 +132,21 @@ class Crew:
         with self._lock:
             if hand not in self._hands:
                 return None
-            if not self._waiting or self._waiting[0].held_until < time.monotonic():
+            now = time.monotonic()
+            if hand.began_at is not None:
+                self._learn(now - hand.began_at)
+            if not self._waiting or self._waiting[0].held_until < now:
                 self._hands.discard(hand)
                 return None
+            hand.began_at = now
             hand.attempt = attempt = Attempt.begin(self._waiting[0], self.task_type, self._tools)
             self._waiting.popleft()
             return attempt
+
+    def _learn(self, seconds: float) -> None:
+        """Know how long an attempt took that has ended, of those that nobody has given up."""
+        usual = self.usual_seconds
+        self.usual_seconds = seconds if usual is None else usual + (seconds - usual) / _REMEMBERED_ATTEMPTS
 
     def _end(self, hand: Hand, attempt: Attempt, error: BaseException | None) -> None:
         # First, so that no attempt that has ended is found overdue.

@@ -18,7 +18,7 @@ SMOKE = Plan(seconds=0.2, rows=1000)
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_it_runs(name: str) -> None:
     try:
-        figures = BENCHMARKS[name].measure(SMOKE)
+        figures = list(BENCHMARKS[name].measure(SMOKE))
     except NotReadyError as error:
         pytest.skip(str(error))
     assert figures
@@ -33,7 +33,7 @@ def test_it_runs_watched(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(watching.TRACING, "")
     watching.watch(metrics=True, tracing=0.01)
     try:
-        assert BENCHMARKS[name].measure(SMOKE)
+        assert list(BENCHMARKS[name].measure(SMOKE))
     except NotReadyError as error:
         pytest.skip(str(error))
 

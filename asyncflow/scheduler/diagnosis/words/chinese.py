@@ -57,13 +57,15 @@ CHINESE_FORMS: Mapping[str, str] = {
     "all its {count} handlers are at work on {instances}, the longest of them for {age}": (
         "它在 {instances} 上的 {count} 个处理函数都在工作，最久的已 {age}"
     ),
+    "{why}; one of its handlers has been at work for {age}": "{why}；它有一个处理函数已工作 {age}",
+    "{why}; usually one takes {usual}": "{why}；通常一个需要 {usual}",
+    "{count} claimed task of {type} waits: {why}.": "{type} 有 {count} 个已认领的任务在等待：{why}。",
+    "{count} claimed tasks of {type} wait: {why}.": "{type} 有 {count} 个已认领的任务在等待：{why}。",
     "its rate is spent: more tasks come than its rate_limit_per_second or interval_seconds lets through": (
         "速率已用完：来的任务多于 rate_limit_per_second 或 interval_seconds 允许的数量"
     ),
-    "asyncflow config set --type {type} --option interval_seconds=SECONDS  # or raise rate_limit_per_second where a "
-    "message type is declared": (
-        "asyncflow config set --type {type} --option interval_seconds=SECONDS  "
-        "# 消息类型则在声明处提高 rate_limit_per_second"
+    "outbox.message({name}, rate_limit_per_second=MORE)  # where it is declared": (
+        "outbox.message({name}, rate_limit_per_second=MORE)  # 在声明它的地方"
     ),
     "nothing stands in its way: more comes than is done, and {instances} is at work": (
         "没有阻碍：来的比完成的多，{instances} 正在工作"
@@ -191,6 +193,14 @@ CHINESE_FORMS: Mapping[str, str] = {
     "task is given back in {left}.": (
         "{owner}{gone}正在处理它，第 {count} 次尝试，最近一次得到它的消息是 {age}前{hang}；"
         "如果再没有消息，任务将在 {left}后交还。"
+    ),
+    "; all handlers of its type are at work there, the longest for {age}, and {count} claimed task waits for them, "
+    "which may be this one": (
+        "；该类型在那里的处理函数都在工作，最久的已 {age}，另有 {count} 个已认领的任务在等它们，可能就是这一个"
+    ),
+    "; all handlers of its type are at work there, the longest for {age}, and {count} claimed tasks wait for them, "
+    "of which this may be one": (
+        "；该类型在那里的处理函数都在工作，最久的已 {age}，另有 {count} 个已认领的任务在等它们，可能包括这一个"
     ),
     "; all handlers of its type are at work there, the longest for {age}": (
         "；该类型在那里的处理函数都在工作，最久的已 {age}"

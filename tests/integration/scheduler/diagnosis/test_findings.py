@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import threading
 import time
 from datetime import timedelta
@@ -10,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import MetaData, insert, update
 
-from asyncflow import Status
+from asyncflow import Outbox, Status
+from asyncflow.cli import parser
 from asyncflow.events import ArchiveGoesOn, ArchiveHeldUp, RollOverGoesOn, RollOverHeldUp
 from asyncflow.scheduler import SENT, Configurations, Rejected, Scheduler
 from asyncflow.scheduler.cluster.bulletin import ClockGap
 from asyncflow.scheduler.diagnosis import sight
 from asyncflow.scheduler.diagnosis.diagnose import diagnose, is_stuck
+from asyncflow.scheduler.diagnosis.explain import explain
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity
 from asyncflow.scheduler.operator.instances import Instances
 from asyncflow.testing import MemoryPublisher
@@ -46,7 +49,15 @@ def when_found(application: Application, code: Code, about: str = "", **options:
         return bool(seen)
 
     eventually(is_there)
+    assert_can_be_typed(seen[0].remedy)
     return seen[0]
+
+
+def assert_can_be_typed(remedy: str) -> None:
+    """Raise SystemExit if what a remedy names is no command; each of them is found so in some test."""
+    _, *commands = remedy.split("asyncflow ")
+    for command in commands:
+        parser().parse_args(shlex.split(command.partition("  # ")[0]))
 
 
 def test_nothing_is_found_where_all_is_well(application: Application, schedule: Schedule) -> None:
@@ -90,14 +101,17 @@ def test_a_type_that_waits_is_told_with_the_reason_of_its_own(application: Appli
     def hanging() -> None:
         hang.wait(2 * LONG)
 
+    @outbox.task("at.intervals", interval_seconds=2 * LONG, limit=1)
+    def at_intervals() -> None: ...
+
     publish_foreign(application.engine, "ghost")
     for name in ("switched.off", "unreachable", "paused.later"):
         publish(application, task_type=name)
     publish_many(application, 4, "rated")
     with application.session() as session, session.begin():
         outbox.enqueue(session, "unhandled")
-        for _ in range(3):
-            outbox.enqueue(session, "hanging")
+        for name in ("hanging", "at.intervals") * 3:
+            outbox.enqueue(session, name)
     first = publish(application, task_type="in.order", key="A1")
     publish(application, task_type="in.order", key="A1")
     publishers = {
@@ -123,8 +137,16 @@ def test_a_type_that_waits_is_told_with_the_reason_of_its_own(application: Appli
         assert when_found(application, Code.TYPE_OFF, "paused.later").remedy == (
             "asyncflow config set --type paused.later --option enabled=true"
         )
+        assert when_found(application, Code.RATE_SPENT, "at.intervals").remedy == (
+            "asyncflow config set --type at.intervals --option interval_seconds=SECONDS --register"
+        )
+        nameless = Outbox(MetaData())  # of who names no application, as at the command line
+        (off,) = (one for one in diagnose(application.engine, nameless, **AT_ONCE) if one.name == "switched.off")
+        assert (off.code, off.remedy) == (Code.TYPE_OFF, said[Code.TYPE_OFF].remedy)
     finally:
         hang.set()
+    assert said[Code.TYPE_OFF].remedy == "asyncflow config set --type switched.off --option enabled=true --register"
+    assert said[Code.RATE_SPENT].remedy.startswith("outbox.message('rated', rate_limit_per_second=MORE)")
     told = {code: finding.cause for code, finding in said.items()}
     owner = scheduler.ownership.owner
     assert told[Code.TYPE_UNDECLARED].endswith("the one instance that runs does not declare it, and left it alone.")
@@ -148,6 +170,29 @@ def test_a_type_that_waits_is_told_with_the_reason_of_its_own(application: Appli
         Code.HANDLERS_HANG,
         Code.KEY_PARKED,
     }
+
+
+def test_claimed_tasks_that_wait_behind_handlers_that_hang_are_told_of(
+    application: Application, schedule: Schedule
+) -> None:
+    hang = threading.Event()
+
+    @application.outbox.task("hanging", concurrency=1, limit=10)
+    def hanging(number: int) -> None:
+        if number:
+            hang.wait(2 * LONG)
+
+    with application.session() as session, session.begin():
+        ids = [application.outbox.enqueue(session, "hanging", number=number) for number in range(4)]
+    schedule(**QUICK).start()
+    try:
+        finding = when_found(application, Code.HANDLERS_HANG, "2 claimed tasks of hanging wait: its only handler")
+        assert "; usually one takes " in finding.cause
+        why = explain(application.engine, application.outbox, ids[3]).why
+        assert " s, and 2 claimed tasks wait for them, of which this may be one; if nothing more is heard, " in why
+        assert finding.severity is Severity.STUCK
+    finally:
+        hang.set()
 
 
 def test_what_nobody_owns_and_what_is_drained_is_told(application: Application, schedule: Schedule) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import subprocess
 from datetime import datetime, timezone
 
 import pytest
 
-from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, in_order, lasting, listed
+from asyncflow.cli import parser
+from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, given, in_order, lasting, listed
 from asyncflow.scheduler.table.fingerprints import error_of, fingerprint_of, normalised
 from tests.support.snippets import ROOT
 
@@ -34,6 +39,22 @@ def test_the_most_urgent_come_first_and_of_these_the_longest_lasting() -> None:
 )
 def test_durations_are_told_in_the_unit_that_people_would_choose(seconds: float, told: str) -> None:
     assert lasting(seconds) == told
+
+
+@pytest.mark.parametrize("name", ["A1", "-5", "--yes", "it's; rm -rf $HOME", "", "-", "a b"])
+def test_a_name_in_a_remedy_is_one_word_of_it_whatever_it_is(name: str) -> None:
+    options = parser().parse_args(shlex.split(f"tasks list {given('--key', name)} {given('--type', name)}"))
+    assert (options.key, options.task_type) == (name, name)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash to ask")
+@pytest.mark.parametrize("name", ["a  b", "it's $HOME", "-\n'\\ \x1b[31m\x07\u202e7", "\u5f20 \U0001f600\t"])
+def test_a_shell_takes_from_a_remedy_the_name_that_is_meant_and_a_terminal_nothing(name: str) -> None:
+    word = given("--key", name)
+    assert word.isprintable()
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    told = subprocess.run(["bash", "-c", f"printf '%s\\n' {word}"], capture_output=True, check=True, env=environment)
+    assert told.stdout.decode() == (f"--key={name}\n" if name.startswith("-") else f"--key\n{name}\n")
 
 
 def test_each_kind_of_finding_is_made_in_a_test_on_real_databases() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -19,7 +20,9 @@ STATE = InstanceState(
     failing=(ToldTrouble(name="cluster", error="it broke", count=3, since=1.0, last=2.0),),
     ran_out=(ToldTrouble(name="issue_coupon", count=2, since=1.0, last=2.0),),
     undeclared=("ghost",),
-    crews=(ToldCrew(task_type="issue_coupon", at_work=4, since=5.0),),
+    off=("mail",),
+    paced=("slow",),
+    crews=(ToldCrew(task_type="issue_coupon", at_work=4, since=5.0, youngest_since=6.0, usual_seconds=0.5),),
     rounds_per_second=2.5,
     in_hand=12,
 )
@@ -47,9 +50,12 @@ def test_figures_and_counts_alone_are_not_worth_writing_at_once() -> None:
     again = InstanceState(
         **{**_fields(), "failing": (ToldTrouble(name="cluster", error="it broke", count=9, since=1.0),)}
     )
+    slower = InstanceState(**{**_fields(), "crews": (replace(STATE.crews[0], waiting=7, usual_seconds=0.6),)})
     other = InstanceState(**{**_fields(), "failing": ()})
-    assert STATE.lasting() == busier.lasting() == again.lasting()
+    younger = InstanceState(**{**_fields(), "crews": (replace(STATE.crews[0], youngest_since=7.0),)})
+    assert STATE.lasting() == busier.lasting() == again.lasting() == slower.lasting()
     assert STATE.lasting() != other.lasting()
+    assert STATE.lasting() != younger.lasting()  # by what is told late a crew that goes on would seem to hang
     assert STATE.as_text() != busier.as_text()
 
 
