@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
+from operator import itemgetter
 from typing import Any, NamedTuple, overload
 
 from sqlalchemy import (
@@ -102,13 +103,17 @@ def _some_heads(dialect: Any, tasks: Table, status: int, of: HeadsOf) -> Any:
 
 
 class Moments(Sequence[int]):
-    """Tell the order_time of each of some rows, in microseconds; read where it is asked for, mostly of a few."""
+    """Tell the order_time of each of some rows, in microseconds; read where it is asked for, mostly of a few.
 
-    __slots__ = ("_cut", "_timed")
+    A slice of it reads none.
+    """
+
+    __slots__ = ("_cut", "_moment", "_place", "_timed")
 
     def __init__(self, timed: Sequence[Any], cut: Cut) -> None:
         self._timed = timed  # ids of rows that bring their times along
         self._cut = cut
+        self._moment, self._place = cut.moment, cut.of_moment
 
     def __len__(self) -> int:
         return len(self._timed)
@@ -116,11 +121,11 @@ class Moments(Sequence[int]):
     @overload
     def __getitem__(self, place: int) -> int: ...
     @overload
-    def __getitem__(self, place: slice) -> list[int]: ...
-    def __getitem__(self, place: int | slice) -> int | list[int]:
+    def __getitem__(self, place: slice) -> Moments: ...
+    def __getitem__(self, place: int | slice) -> int | Moments:
         if isinstance(place, slice):
-            return self._cut.moments(self._timed[place])
-        return self._cut.moment_in(self._timed[place])
+            return Moments(self._timed[place], self._cut)
+        return self._moment(self._timed[place][self._place])
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._cut.moments(self._timed))
@@ -172,16 +177,20 @@ def _read_few_pages(
     rows, cut = read_joined(connection, template, fields, [head.task_type for head in heads]), template.cut
     if not rows:
         return Pages()
-    # Column by column: an expression for each row takes as long as the driver takes for one of its columns.
-    timed_ids, keys, headers, payloads = zip(*rows, strict=True)
+    timed_ids = list(map(_first_of, rows))
     of_pages = map(_PageMarks(heads).__getitem__, cut.texts(timed_ids))
-    names_read, shards, retry_counts, most_retries = zip(*of_pages, strict=True)
-    columns = (cut.raw_ids(timed_ids), names_read, shards, keys, headers, payloads, retry_counts, most_retries)
+    read = zip(cut.raw_ids(timed_ids), of_pages, rows, strict=True)
+    tasks = [
+        _task((raw_id, task_type, shard, key, headers, payload, retry_count, max_retries))
+        for raw_id, (task_type, shard, retry_count, max_retries), (_, key, headers, payload) in read
+    ]
     moments = Moments(timed_ids, cut)
-    return Pages(map(_task, zip(*columns, strict=True)), moments, (moments,))
+    return Pages(tasks, moments, (moments,))
 
 
-# What Task._make does, without a call in Python for each row.
+_first_of = itemgetter(0)
+# What Task._make does, without a call in Python for each row. Nothing else is made for each: the collector of garbage
+# looks at each tuple and each iterator, and takes longer for what rows are made of than the rest of the reading takes.
 _task: Callable[[tuple[Any, ...]], Task] = partial(tuple.__new__, Task)
 
 

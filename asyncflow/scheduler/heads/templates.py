@@ -73,13 +73,14 @@ def _fetched(connection: Connection, dialect: DatabaseDialect, text: str, parame
     Where they are all here when the statement has answered; where more may be asked of the database, SQLAlchemy asks,
     so that its errors come as everybody else's.
     """
-    result = connection.exec_driver_sql(text, parameters)
     streams = connection.get_execution_options().get("stream_results")
     rows: Sequence[Any]
     if streams or not dialect.sends_rows_at_once:
-        rows = result.all()
+        rows = connection.exec_driver_sql(text, parameters).all()
     else:
-        rows = result.cursor.fetchall()
+        with dialect.in_binary(connection.connection.driver_connection):
+            result = connection.exec_driver_sql(text, parameters)
+            rows = result.cursor.fetchall()
         result.close()
     return [tuple(map(as_bytes, row)) for row in rows] if connection.dialect.driver in GIVE_NO_BYTES else rows
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 from functools import lru_cache, partial
 from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Integer, Select, String, Table, cast, literal_column, select
@@ -122,15 +123,16 @@ class _LaneRows:
         self._parts += parts
 
     def take_in(self, found: Sequence[Any], cut: Cut, marks: _LaneMarks) -> None:
-        """Add rows as a statement gave them, column by column, as ``read_pages`` does."""
-        if not found:
-            return
-        timed_ids, keys, headers, payloads = zip(*found, strict=True)
-        of_lanes = map(marks.__getitem__, cut.texts(timed_ids))
-        places, names, shards, retry_counts, most_retries = zip(*of_lanes, strict=True)
-        columns = (cut.raw_ids(timed_ids), names, shards, keys, headers, payloads, retry_counts, most_retries)
+        """Add rows as a statement gave them."""
+        timed_ids = list(map(itemgetter(0), found))
+        of_lanes = list(map(marks.__getitem__, cut.texts(timed_ids)))
+        read = zip(cut.raw_ids(timed_ids), of_lanes, found, strict=True)
+        tasks = [
+            _task((raw_id, name, shard, key, headers, payload, retry_count, max_retries))
+            for raw_id, (_, name, shard, retry_count, max_retries), (_, key, headers, payload) in read
+        ]
         moments = Moments(timed_ids, cut)
-        self.add(places, map(_task, zip(*columns, strict=True)), moments, (moments,))
+        self.add(map(itemgetter(0), of_lanes), tasks, moments, (moments,))
 
     def forget(self, places: Container[int]) -> None:
         """Forget the rows of these lanes."""

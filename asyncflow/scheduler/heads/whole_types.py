@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table
@@ -44,11 +45,14 @@ def read_whole_types(
     if not rows:
         return WholeTypes(found, None)
     cut = template.cut
-    timed_ids, keys, headers, payloads = zip(*rows, strict=True)
-    of_marks = map(_TypeMarks(names).__getitem__, cut.texts(timed_ids))
-    numbers, names_read, shards_read, retry_counts, most_retries = zip(*of_marks, strict=True)
-    columns = (cut.raw_ids(timed_ids), names_read, shards_read, keys, headers, payloads, retry_counts, most_retries)
-    its_tasks = list(map(_task, zip(*columns, strict=True)))
+    timed_ids = list(map(itemgetter(0), rows))
+    of_marks = list(map(_TypeMarks(names).__getitem__, cut.texts(timed_ids)))
+    read = zip(cut.raw_ids(timed_ids), of_marks, rows, strict=True)
+    its_tasks = [
+        _task((raw_id, name, shard, key, headers, payload, retry_count, max_retries))
+        for raw_id, (_, name, shard, retry_count, max_retries), (_, key, headers, payload) in read
+    ]
+    numbers = list(map(itemgetter(0), of_marks))
     moments = Moments(timed_ids, cut)
     known = list(moments)
     for number, places in groupby(range(len(its_tasks)), key=numbers.__getitem__):
