@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any
@@ -178,6 +179,10 @@ class MySQL:
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Do nothing: its drivers prepare nothing by themselves."""
         return lambda: None
+
+    def in_binary(self, driver_connection: Any) -> AbstractContextManager[None]:
+        """Do nothing: its drivers give bytes as they are."""
+        return nullcontext()
 
     def in_index_order(self, connection: Connection) -> None:
         """Do nothing: the planner looks into the index itself."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -54,6 +56,7 @@ _CATCHES_UP = text("SELECT pg_try_advisory_xact_lock(hashtext(:name)::bigint)")
 _CATCH_UP = text(
     f"SELECT setval(pg_get_serial_sequence(:name, 'number'), {_NOW_TEXT}) WHERE {_NOW_TEXT} > {_NEXT_TEXT} + 1000000"
 )
+_BINARY = 1  # psycopg.pq.Format.BINARY
 _CONTENTION = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock not available
 
 
@@ -202,6 +205,19 @@ class PostgreSQL:
         driver_connection.prepare_threshold = None
         return partial(setattr, driver_connection, "prepare_threshold", threshold)
 
+    @contextmanager
+    def in_binary(self, driver_connection: Any) -> Iterator[None]:
+        """Let psycopg's cursors ask for it; not those that an application has put in their place."""
+        plain = getattr(sys.modules.get("psycopg"), "Cursor", None)
+        if plain is None or getattr(driver_connection, "cursor_factory", None) is not plain:
+            yield
+            return
+        driver_connection.cursor_factory = partial(_binary_cursor, plain)
+        try:
+            yield
+        finally:
+            driver_connection.cursor_factory = plain
+
     def in_index_order(self, connection: Connection) -> None:
         """Switch off, in this transaction, what reads all and sorts it: where it knows no better, it expects a row."""
         connection.exec_driver_sql(_ALONG_AN_INDEX)
@@ -277,6 +293,12 @@ def _unlogged(connection: Connection, tables: Sequence[Table]) -> list[str]:
         return [str(row[0]) for row in cursor.fetchall()]
     finally:
         cursor.close()
+
+
+def _binary_cursor(cursor: Any, *given: Any, **options: Any) -> Any:
+    made = cursor(*given, **options)
+    made.format = _BINARY
+    return made
 
 
 def _quoted(name: str) -> str:

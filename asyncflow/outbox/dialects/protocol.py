@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -165,6 +166,10 @@ class DatabaseDialect(Protocol):
 
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Let a connection keep no plans of statements, which grow old as tables grow; return what undoes it."""
+        ...
+
+    def in_binary(self, driver_connection: Any) -> AbstractContextManager[None]:
+        """Have the statements of a block give bytes as they are, where the driver would have them written as digits."""
         ...
 
     def in_index_order(self, connection: Connection) -> None:

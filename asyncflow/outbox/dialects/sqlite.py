@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Insert, Select, Table, insert, select, text, union_all
@@ -132,6 +133,10 @@ class SQLite:
     def plan_anew(self, driver_connection: Any) -> Callable[[], None]:
         """Do nothing: without ANALYZE its plans go by no counts."""
         return lambda: None
+
+    def in_binary(self, driver_connection: Any) -> AbstractContextManager[None]:
+        """Do nothing: bytes come as they are."""
+        return nullcontext()
 
     def in_index_order(self, connection: Connection) -> None:
         """Do nothing: its plans go by no counts."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from asyncflow.outbox import Task
 from asyncflow.scheduler.heads.queries import Head
+from asyncflow.scheduler.heads.rows_ahead import RowsAhead, end_of
 
 FEW = 4  # rows for each lane: what fewer have in common with those behind them, nobody can tell
 _SHORT_PAGE = 16  # below, one row more is read, whose moment is where the lane goes on
@@ -60,7 +61,7 @@ class Precedence:
         self._pages: dict[int, tuple[int, int]] = {}  # shard -> rows and length of its last page, in microseconds
         self._rows, self._span = 0.0, 0.0  # of the last pages together, the latest of them counting most
         self._passed: dict[int, tuple[int, int]] = {}  # shard -> the first moment of its last page, and its frontier
-        self._ahead: list[Sequence[int]] = []  # moments of rows that were taken before earlier ones, in ascending runs
+        self._ahead: list[RowsAhead] = []  # of the last rounds
 
     def frontier_of(self, head: Head) -> int:
         """Return where a lane goes on.
@@ -113,28 +114,33 @@ class Precedence:
 
         Many rows within a moment, so that no priority stands between them, stay as they were read.
         """
-        pages = _pages_of(tasks, portions)
-        if len(moments) < _ASKED_OF_A_PAGE * len(pages):
-            moments = moments[:]
-        left = {shard: moments[end - 1] for shard, start, end, limit in pages if end - start == limit}
+        if len(moments) < _ASKED_OF_A_PAGE * len(portions):
+            moments = list(moments)
+        pages = _pages_of(tasks, moments, portions)
+        left = {page.shard: page.last for page in pages if page.is_full}
         count = self._count(moments, pages, min(left.values(), default=NEVER), bounds)
-        if len(tasks) >= _MANY and _span(moments, pages) < _CLOSE:
+        if len(tasks) >= _MANY and _span(pages) < _CLOSE:
             ends = _ends_of_earliest(count, moments, pages)
             taken = [task for page, end in zip(pages, ends, strict=True) for task in tasks[page.start : end]]
-            runs = [(moments, page.start, end) for page, end in zip(pages, ends, strict=True)]
+            runs = [(page.start, end) for page, end in zip(pages, ends, strict=True) if end > page.start]
             left |= {page.shard: moments[end] for page, end in zip(pages, ends, strict=True) if end < page.end}
         else:
-            known = moments[:]
+            known = list(moments)
             in_order = sorted(range(len(tasks)), key=known.__getitem__)
             taken = [tasks[place] for place in in_order[:count]]
-            runs = [([known[place] for place in in_order[:count]], 0, count)]
+            moments, runs = [known[place] for place in in_order[:count]], [(0, count)] if count else []
             left |= {tasks[place].shard: known[place] for place in reversed(in_order[count:])}
-        self._learn(portions, moments, pages, left)
-        earliest_left = min([bounds.elsewhere, *left.values()])
-        runs += [(run, 0, len(run)) for run in self._ahead]
-        still = [run[bisect_right(run, earliest_left, start, end) : end] for run, start, end in runs]
-        self._ahead = [run for run in still if run]
+        self._learn(portions, pages, left)
+        self._note_ahead(moments, runs, min([bounds.elsewhere, *left.values()]))
         return taken
+
+    def _note_ahead(self, moments: Sequence[int], runs: Sequence[tuple[int, int]], earliest_left: int) -> None:
+        """Know what was taken, in ascending runs, and what of it and of earlier rounds was ahead of what is left."""
+        still = [beyond for one in self._ahead if (beyond := one.beyond(earliest_left)) is not None]
+        last = max((moments[end - 1] for _, end in runs), default=earliest_left)
+        if last > earliest_left:
+            still.append(RowsAhead(moments, runs, last, earliest_left))
+        self._ahead = still
 
     def _count(self, moments: Sequence[int], pages: Sequence[_LanePage], read_to: int, bounds: Bounds) -> int:
         """Return how many rows to take: all up to what is left, and of those behind it as many as may go ahead.
@@ -143,36 +149,41 @@ class Precedence:
         by chance, and rows that are read in vain cost as much as others.
         """
         close = min(read_to, bounds.elsewhere) + (_CLOSE - 1 if len(moments) >= _MANY else 0)
-        ahead = sum(len(run) - bisect_right(run, close) for run in self._ahead)
+        ahead = sum(rows.later_than(close) for rows in self._ahead)
         count = _up_to(close, moments, pages) + max(0, bounds.ahead - ahead)
         if bounds.least and len(moments) < bounds.rows * _FULL:  # only full rounds are worth some disorder
             count = min(count, _up_to(read_to, moments, pages))
         return min(bounds.rows, len(moments), max(bounds.least, count))
 
-    def _learn(
-        self, portions: Iterable[Portion], moments: Sequence[int], pages: Iterable[_LanePage], left: Mapping[int, int]
-    ) -> None:
+    def _learn(self, portions: Iterable[Portion], pages: Iterable[_LanePage], left: Mapping[int, int]) -> None:
         began = {portion.head.shard: portion.head.moment for portion in portions}
         self.moved = {shard: left.get(shard) for shard in began}
         self._rows, self._span = self._rows / 2, self._span / 2
-        for shard, start, end, limit in pages:
-            self._passed[shard] = moments[start], left.get(shard, moments[end - 1])
-            if FEW <= end - start == limit:
-                span = max(0, moments[end - 1] - began[shard])
-                self._pages[shard] = limit, span
-                self._rows, self._span = self._rows + limit, self._span + span
+        for page in pages:
+            self._passed[page.shard] = page.first, left.get(page.shard, page.last)
+            if page.is_full and page.limit >= FEW:
+                span = max(0, page.last - began[page.shard])
+                self._pages[page.shard] = page.limit, span
+                self._rows, self._span = self._rows + page.limit, self._span + span
 
 
 class _LanePage(NamedTuple):
-    """Tell where the rows of a lane begin and end, and how many there might have been."""
+    """Tell where the rows of a lane begin and end, how many there might have been, and the first and last moments."""
 
     shard: int
     start: int
     end: int
     limit: int
+    first: int
+    last: int
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether there may be more in the lane."""
+        return self.end - self.start == self.limit
 
 
-def _pages_of(tasks: Sequence[Task], portions: Iterable[Portion]) -> list[_LanePage]:
+def _pages_of(tasks: Sequence[Task], moments: Sequence[int], portions: Iterable[Portion]) -> list[_LanePage]:
     """Return the pages that have rows; they come in the order of the portions."""
     pages: list[_LanePage] = []
     end = 0
@@ -181,20 +192,20 @@ def _pages_of(tasks: Sequence[Task], portions: Iterable[Portion]) -> list[_LaneP
         while end > start and tasks[end - 1].shard != head.shard:
             end -= 1
         if end > start:
-            pages.append(_LanePage(head.shard, start, end, limit))
+            pages.append(_LanePage(head.shard, start, end, limit, moments[start], moments[end - 1]))
     return pages
 
 
-def _span(moments: Sequence[int], pages: Iterable[_LanePage]) -> int:
+def _span(pages: Iterable[_LanePage]) -> int:
     """Return how long it is from the earliest to the latest; a page's own are in order."""
-    return max(moments[page.end - 1] for page in pages) - min(moments[page.start] for page in pages)
+    return max(page.last for page in pages) - min(page.first for page in pages)
 
 
 def _ends_of_earliest(count: int, moments: Sequence[int], pages: Sequence[_LanePage]) -> list[int]:
     """Return for each page where its part of the ``count`` earliest rows ends."""
     if count == len(moments):
         return [page.end for page in pages]
-    moments = moments[:]
+    moments = list(moments)
     last = sorted(moments)[count - 1] if count else -1
     ends = [bisect_right(moments, last, page.start, page.end) for page in pages]
     surplus = sum(ends) - sum(page.start for page in pages) - count  # of the rows of that very microsecond
@@ -206,7 +217,10 @@ def _ends_of_earliest(count: int, moments: Sequence[int], pages: Sequence[_LaneP
 
 
 def _up_to(moment: int, moments: Sequence[int], pages: Iterable[_LanePage]) -> int:
-    return sum(bisect_right(moments, moment, start, end) - start for _, start, end, _ in pages)
+    return sum(
+        (page.end if page.last <= moment else end_of(moment, moments, page.start, page.end)) - page.start
+        for page in pages
+    )
 
 
 def _few(lanes: Sequence[Head], rows: int) -> list[Portion]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
-from typing import Any, NamedTuple, overload
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar, overload
 
 from sqlalchemy import (
     Connection,
@@ -25,10 +26,12 @@ from asyncflow.outbox.dialects.protocol import HeadsOf
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.heads.templates import TYPE, Template, number, read_joined, text_of
+from asyncflow.scheduler.heads.type_rows import Mark, Marks, TypeMarks, lane_fields, rows_of_a_type, tasks_of
 from asyncflow.scheduler.table.timed_ids import Cut, timed_id
 
 MOST_PAGES = 64  # in one statement: more branches cost the planner more than another statement costs
 
+T = TypeVar("T")
 Lane = tuple[str, int]  # a task type and a shard: what a page is read from
 
 
@@ -102,13 +105,17 @@ def _some_heads(dialect: Any, tasks: Table, status: int, of: HeadsOf) -> Any:
 
 
 class Moments(Sequence[int]):
-    """Tell the order_time of each of some rows, in microseconds; read where it is asked for, mostly of a few."""
+    """Tell the order_time of each of some rows, in microseconds; read where it is asked for, mostly of a few.
 
-    __slots__ = ("_cut", "_timed")
+    A slice of it reads none.
+    """
+
+    __slots__ = ("_cut", "_moment", "_place", "_timed")
 
     def __init__(self, timed: Sequence[Any], cut: Cut) -> None:
         self._timed = timed  # ids of rows that bring their times along
         self._cut = cut
+        self._moment, self._place = cut.moment, cut.of_moment
 
     def __len__(self) -> int:
         return len(self._timed)
@@ -116,11 +123,11 @@ class Moments(Sequence[int]):
     @overload
     def __getitem__(self, place: int) -> int: ...
     @overload
-    def __getitem__(self, place: slice) -> list[int]: ...
-    def __getitem__(self, place: int | slice) -> int | list[int]:
+    def __getitem__(self, place: slice) -> Moments: ...
+    def __getitem__(self, place: int | slice) -> int | Moments:
         if isinstance(place, slice):
-            return self._cut.moments(self._timed[place])
-        return self._cut.moment_in(self._timed[place])
+            return Moments(self._timed[place], self._cut)
+        return self._moment(self._timed[place][self._place])
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._cut.moments(self._timed))
@@ -147,45 +154,74 @@ class Pages(list[Task]):
 def read_pages(
     connection: Connection, tasks: Table, heads: Sequence[Head], limits: int | Sequence[int], *, newest: bool = False
 ) -> Pages:
-    """Read due rows of each head up to its limit, in order_time within each, or in reverse the ``newest``."""
+    """Read due rows of each head up to its limit, in order_time within each, or in reverse the ``newest``.
+
+    Heads of one type that follow each other are read by one branch of a statement where the database can.
+    """
     limits = [limits] * len(heads) if isinstance(limits, int) else limits
-    if len(heads) <= MOST_PAGES:
-        return _read_few_pages(connection, tasks, heads, limits, newest)
-    pages = Pages()
-    for start in range(0, len(heads), MOST_PAGES):
-        few = slice(start, start + MOST_PAGES)
-        found = _read_few_pages(connection, tasks, heads[few], limits[few], newest)
-        pages.extend(found)
-        pages.moments = [*pages.moments, *found.moments]
-        pages.parts = [*pages.parts, *found.parts]
-    return pages
+    can = len(heads) > 1 and not newest and dialect_of(connection.dialect.name).limits_each_lane
+    if can and (template := rows_of_a_type(tasks, connection.dialect)) is not None:
+        return _joined([_read_lanes(connection, template, lanes) for lanes in _within(_lanes_of(heads, limits))])
+    pages = list(zip(heads, limits, strict=True))
+    template = _page_template(tasks, connection.dialect, newest)
+    return _joined([_read_few_pages(connection, template, few) for few in _within(pages)])
 
 
-def _read_few_pages(
-    connection: Connection, tasks: Table, heads: Sequence[Head], limits: Sequence[int], newest: bool
-) -> Pages:
+def _within(parts: Sequence[T]) -> Iterable[Sequence[T]]:
+    return (parts[first : first + MOST_PAGES] for first in range(0, len(parts), MOST_PAGES))
+
+
+def _joined(found: Sequence[Pages]) -> Pages:
+    if len(found) == 1:
+        return found[0]
+    moments = [moment for pages in found for moment in pages.moments]
+    parts = [part for pages in found for part in pages.parts]
+    return Pages(chain.from_iterable(found), moments, parts)
+
+
+def _read_few_pages(connection: Connection, template: Template, pages: Sequence[tuple[Head, int]]) -> Pages:
     fields = [
         {"number": number, "shard": head.shard, "limit": limit, "ahead": round(head.ahead_seconds * 1e6)}
-        for number, (head, limit) in enumerate(zip(heads, limits, strict=True))
+        for number, (head, limit) in enumerate(pages)
     ]
-    template = _page_template(tasks, connection.dialect, newest)
-    rows, cut = read_joined(connection, template, fields, [head.task_type for head in heads]), template.cut
+    heads = [head for head, _ in pages]
+    rows = read_joined(connection, template, fields, [head.task_type for head in heads])
+    return _pages_of(rows, template, _PageMarks(heads))
+
+
+class _TypeLanes(NamedTuple):
+    task_type: str
+    ahead_seconds: float
+    shards: list[int]
+    limits: list[int]
+
+
+def _lanes_of(heads: Iterable[Head], limits: Iterable[int]) -> list[_TypeLanes]:
+    """Put those of a type together that follow each other, so that the rows come as the heads do."""
+    found: list[_TypeLanes] = []
+    for head, limit in zip(heads, limits, strict=True):
+        if not found or found[-1][:2] != (head.task_type, head.ahead_seconds):
+            found.append(_TypeLanes(head.task_type, head.ahead_seconds, [], []))
+        found[-1].shards.append(head.shard)
+        found[-1].limits.append(limit)
+    return found
+
+
+def _read_lanes(connection: Connection, template: Template, lanes: Sequence[_TypeLanes]) -> Pages:
+    names = [one.task_type for one in lanes]
+    fields = [lane_fields(number, one.shards, one.limits, one.ahead_seconds) for number, one in enumerate(lanes)]
+    return _pages_of(read_joined(connection, template, fields, names), template, TypeMarks(names))
+
+
+def _pages_of(rows: Sequence[Any], template: Template, marks: Marks) -> Pages:
     if not rows:
         return Pages()
-    # Column by column: an expression for each row takes as long as the driver takes for one of its columns.
-    timed_ids, keys, headers, payloads = zip(*rows, strict=True)
-    of_pages = map(_PageMarks(heads).__getitem__, cut.texts(timed_ids))
-    names_read, shards, retry_counts, most_retries = zip(*of_pages, strict=True)
-    columns = (cut.raw_ids(timed_ids), names_read, shards, keys, headers, payloads, retry_counts, most_retries)
-    moments = Moments(timed_ids, cut)
-    return Pages(map(_task, zip(*columns, strict=True)), moments, (moments,))
+    read = tasks_of(rows, template.cut, marks)
+    moments = Moments(read.timed_ids, template.cut)
+    return Pages(read.tasks, moments, (moments,))
 
 
-# What Task._make does, without a call in Python for each row.
-_task: Callable[[tuple[Any, ...]], Task] = partial(tuple.__new__, Task)
-
-
-class _PageMarks(dict[str | bytes, tuple[str, int, int, int]]):
+class _PageMarks(dict[str | bytes, Mark]):
     """Turn the mark of a row, ``page:retry_count:max_retries``, into task type, shard and the two counts.
 
     Nearly all rows of a page bear the same mark. A driver in Python takes longer for each column it decodes
@@ -196,11 +232,11 @@ class _PageMarks(dict[str | bytes, tuple[str, int, int, int]]):
         super().__init__()
         self._heads = heads
 
-    def __missing__(self, mark: str | bytes) -> tuple[str, int, int, int]:
+    def __missing__(self, mark: str | bytes) -> Mark:
         text = mark if isinstance(mark, str) else mark.decode()
         number, retry_count, max_retries = map(int, text.split(":"))
         head = self._heads[number]
-        counts = self[mark] = (head.task_type, head.shard, retry_count, max_retries)
+        counts = self[mark] = (head.task_type, head.shard, retry_count, max_retries, number)
         return counts
 
 

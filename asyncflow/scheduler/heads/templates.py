@@ -7,6 +7,7 @@ needs to answer it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, Select, String, bindparam, literal_column
@@ -75,12 +76,14 @@ def _fetched(connection: Connection, dialect: DatabaseDialect, text: str, parame
     so that its errors come as everybody else's.
     """
     # In a caller's transaction as well, whose rows may be streamed: SQLAlchemy would have read some by then.
-    result = connection.exec_driver_sql(text, parameters, execution_options=PLAIN)
+    asked = partial(connection.exec_driver_sql, text, parameters, execution_options=PLAIN)
     rows: Sequence[Any]
     if not dialect.sends_rows_at_once:
-        rows = result.all()
+        rows = asked().all()
     else:
-        rows = result.cursor.fetchall()
+        with dialect.in_binary(connection.connection.driver_connection):
+            result = asked()
+            rows = result.cursor.fetchall()
         result.close()
     return [tuple(map(as_bytes, row)) for row in rows] if connection.dialect.driver in GIVE_NO_BYTES else rows
 

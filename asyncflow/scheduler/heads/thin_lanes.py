@@ -1,28 +1,21 @@
-"""Pages of many lanes of which most hold few rows: one branch of a statement for each task type, not for each lane.
-
-To plan a branch costs a server several times what it costs to find the three rows of a lane.
-"""
+"""Pages of many lanes of which most hold few rows: one branch of a statement for each task type, not for each lane."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Container, Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Integer, Select, String, Table, cast, literal_column, select
+from sqlalchemy import Connection, Table
 
-from asyncflow.outbox.clock import after_now
 from asyncflow.outbox.dialects import dialect_of
-from asyncflow.outbox.dialects.protocol import LaneNumbers
-from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Moments, Pages, read_pages
-from asyncflow.scheduler.heads.templates import TYPE, Template, number, read_joined, text_of
-from asyncflow.scheduler.table.timed_ids import Cut, timed_id
+from asyncflow.scheduler.heads.templates import Template, read_joined
+from asyncflow.scheduler.heads.type_rows import Mark, lane_fields, rows_of_a_type, tasks_of
+from asyncflow.scheduler.table.timed_ids import Cut
 
-_task: Callable[[tuple[Any, ...]], Task] = partial(tuple.__new__, Task)  # Task._make, without a call in Python
 _FULL = 2  # a type is thick no more when its pages hold less than one part in so many
 
 
@@ -46,7 +39,8 @@ class ThinLanes:
     def read(self, connection: Connection, tasks: Table, heads: Sequence[Head], limits: Sequence[int]) -> Pages:
         """Read due rows of each head up to its limit."""
         template = rows_of_a_type(tasks, connection.dialect)
-        if len(heads) <= MOST_PAGES or template is None:
+        is_each_limited = dialect_of(connection.dialect.name).limits_each_lane  # then pages are read by types, too
+        if len(heads) <= MOST_PAGES or template is None or is_each_limited:
             return read_pages(connection, tasks, heads, limits)
         rows = _LaneRows()
         thin = [group for group in _groups(heads) if group.task_type not in self._thick]
@@ -65,20 +59,17 @@ class ThinLanes:
         rows: _LaneRows,
     ) -> set[str]:
         """Read some types whole; return those that have more than their lanes may give."""
-        fields: list[dict[str, Any]] = [
-            {
-                "number": place,
-                "shards": ",".join(str(heads[one].shard) for one in group.places),
-                "limits": ",".join(str(limits[one]) for one in group.places),
-                "limit": sum(limits[one] for one in group.places),
-                "ahead": round(heads[group.places[0]].ahead_seconds * 1e6),
-            }
-            for place, group in enumerate(groups)
+        fields = [
+            lane_fields(
+                number,
+                [heads[place].shard for place in group.places],
+                [limits[place] for place in group.places],
+                heads[group.places[0]].ahead_seconds,
+            )
+            for number, group in enumerate(groups)
         ]
         found = read_joined(connection, template, fields, [group.task_type for group in groups])
         rows.take_in(found, template.cut, _LaneMarks(groups, heads))
-        if dialect_of(connection.dialect.name).limits_each_lane:
-            return set()
         counts = Counter(rows.places)
         cut = [
             group
@@ -122,15 +113,10 @@ class _LaneRows:
         self._parts += parts
 
     def take_in(self, found: Sequence[Any], cut: Cut, marks: _LaneMarks) -> None:
-        """Add rows as a statement gave them, column by column, as ``read_pages`` does."""
-        if not found:
-            return
-        timed_ids, keys, headers, payloads = zip(*found, strict=True)
-        of_lanes = map(marks.__getitem__, cut.texts(timed_ids))
-        places, names, shards, retry_counts, most_retries = zip(*of_lanes, strict=True)
-        columns = (cut.raw_ids(timed_ids), names, shards, keys, headers, payloads, retry_counts, most_retries)
-        moments = Moments(timed_ids, cut)
-        self.add(places, map(_task, zip(*columns, strict=True)), moments, (moments,))
+        """Add rows as a statement gave them."""
+        read = tasks_of(found, cut, marks)
+        moments = Moments(read.timed_ids, cut)
+        self.add([mark[-1] for mark in read.marks], read.tasks, moments, (moments,))
 
     def forget(self, places: Container[int]) -> None:
         """Forget the rows of these lanes."""
@@ -148,20 +134,20 @@ class _LaneRows:
         return Pages(_at(self._tasks, order), _at(self._moments, order), self._parts)
 
 
-class _LaneMarks(dict[str | bytes, tuple[int, str, int, int, int]]):
-    """Turn the mark of a row, ``group:shard:retry_count:max_retries``, into its lane's place, and what it shares."""
+class _LaneMarks(dict[str | bytes, Mark]):
+    """Turn the mark of a row, ``group:shard:retry_count:max_retries``, into what it shares, and its lane's place."""
 
     def __init__(self, groups: Sequence[_TypeLanes], heads: Sequence[Head]) -> None:
         super().__init__()
         self._places = {
-            (number_, heads[place].shard): place for number_, group in enumerate(groups) for place in group.places
+            (number, heads[place].shard): place for number, group in enumerate(groups) for place in group.places
         }
         self._names = [group.task_type for group in groups]
 
-    def __missing__(self, mark: str | bytes) -> tuple[int, str, int, int, int]:
+    def __missing__(self, mark: str | bytes) -> Mark:
         text = mark if isinstance(mark, str) else mark.decode()
-        number_, shard, retry_count, max_retries = map(int, text.split(":"))
-        told = self[mark] = (self._places[number_, shard], self._names[number_], shard, retry_count, max_retries)
+        number, shard, retry_count, max_retries = map(int, text.split(":"))
+        told = self[mark] = (self._names[number], shard, retry_count, max_retries, self._places[number, shard])
         return told
 
 
@@ -181,24 +167,3 @@ def _groups(heads: Sequence[Head]) -> list[_TypeLanes]:
 
 def _within(groups: Sequence[_TypeLanes], most: int) -> Iterable[Sequence[_TypeLanes]]:
     return (groups[first : first + most] for first in range(0, len(groups), most))
-
-
-@lru_cache(maxsize=64)
-def rows_of_a_type(tasks: Table, dialect: Any) -> Template | None:
-    """Return the text of a type's rows; None where a page for each lane is as good."""
-    numbers = LaneNumbers(number("shards"), number("limits"), number("limit"))
-    statement = dialect_of(dialect.name).lanes(tasks, _due(tasks), numbers)
-    fields = ("number", "ahead", *numbers._fields)
-    return None if statement is None else Template.of(statement, dialect, fields)
-
-
-def _due(tasks: Table) -> Select[Any]:
-    """Return the select of the due rows of a type, each marked with its group, shard and counts of retries."""
-    t, colon = tasks.c, literal_column("':'", String())
-    shard, spent, most = (cast(column, String()) for column in (t.shard, t.retry_count, t.max_retries))
-    mark = text_of("number", ":") + shard + colon + spent + colon + most
-    return select(timed_id(t.id, t.order_time, mark), t.task_key, t.headers, t.payload).where(
-        t.status == literal_column(str(int(Status.PENDING)), Integer()),
-        t.task_type == TYPE,
-        t.order_time <= after_now(number("ahead")),
-    )

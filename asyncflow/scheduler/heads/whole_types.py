@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Table
 
@@ -13,9 +12,7 @@ from asyncflow.outbox.dialects import DatabaseDialect
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.heads.queries import Moments
 from asyncflow.scheduler.heads.templates import read_joined
-from asyncflow.scheduler.heads.thin_lanes import rows_of_a_type
-
-_task: Callable[[tuple[Any, ...]], Task] = partial(tuple.__new__, Task)  # Task._make, without a call in Python
+from asyncflow.scheduler.heads.type_rows import TypeMarks, rows_of_a_type, tasks_of
 
 
 class WholeTypes(NamedTuple):
@@ -43,29 +40,11 @@ def read_whole_types(
     found: list[list[Task]] = [[] for _ in names]
     if not rows:
         return WholeTypes(found, None)
-    cut = template.cut
-    timed_ids, keys, headers, payloads = zip(*rows, strict=True)
-    of_marks = map(_TypeMarks(names).__getitem__, cut.texts(timed_ids))
-    numbers, names_read, shards_read, retry_counts, most_retries = zip(*of_marks, strict=True)
-    columns = (cut.raw_ids(timed_ids), names_read, shards_read, keys, headers, payloads, retry_counts, most_retries)
-    its_tasks = list(map(_task, zip(*columns, strict=True)))
-    moments = Moments(timed_ids, cut)
+    read = tasks_of(rows, template.cut, TypeMarks(names))
+    numbers = [mark[-1] for mark in read.marks]
+    moments = Moments(read.timed_ids, template.cut)
     known = list(moments)
-    by_type = sorted(range(len(its_tasks)), key=numbers.__getitem__)  # as they come, mostly
+    by_type = sorted(range(len(rows)), key=numbers.__getitem__)  # as they come, mostly
     for number, places in groupby(by_type, key=numbers.__getitem__):
-        found[number] += map(its_tasks.__getitem__, sorted(places, key=known.__getitem__))
+        found[number] += map(read.tasks.__getitem__, sorted(places, key=known.__getitem__))
     return WholeTypes(found, moments)
-
-
-class _TypeMarks(dict[str | bytes, tuple[int, str, int, int, int]]):
-    """Turn the mark of a row, ``number:shard:retry_count:max_retries``, into what the rows with it have in common."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        super().__init__()
-        self._names = names
-
-    def __missing__(self, mark: str | bytes) -> tuple[int, str, int, int, int]:
-        text = mark if isinstance(mark, str) else mark.decode()
-        number, shard, retry_count, max_retries = map(int, text.split(":"))
-        told = self[mark] = (number, self._names[number], shard, retry_count, max_retries)
-        return told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from operator import attrgetter
 from typing import Any, cast
@@ -67,14 +67,15 @@ class Delivery:
         it had to wait for its turn. One that was not sent, as it does not or the round took too long, is Unavailable.
         """
         self.seconds_a_wave = None
-        prepared = self._prepare(tasks)
-        if not any(self._types[name].ordered for name in set(map(_type_of, tasks))):
+        names = set(map(_type_of, tasks))
+        prepared = self._prepare(tasks, names)
+        if not any(self._types[name].ordered for name in names):
             return self._publish_wave(prepared, lasts)
         waves, later = Waves(tasks, self._types), LaterWaves(lasts)
         while waves.places:
             waves.take_in(self._publish_wave([prepared[place] for place in waves.places], lasts))
             if waves.places and joining is not None and (more := joining(waves)):
-                prepared = [*prepared, *self._prepare(more)]
+                prepared = [*prepared, *self._prepare(more, set(map(_type_of, more)))]
                 waves.join(more)
             if waves.places and (reason := later.why_none()):  # asked last: to look who joins took its time
                 waves.end(Unavailable(reason))
@@ -83,12 +84,11 @@ class Delivery:
 
     # -- preparing ---------------------------------------------------------------------------------------
 
-    def _prepare(self, tasks: Sequence[Task]) -> Sequence[RecordOrOutcome]:
-        """Wrap each task into its record, or tell why there is none."""
-        types = set(map(_type_of, tasks))
-        if len(types) == 1:
-            return self._prepare_type(types.pop(), tasks)
-        places: dict[str, list[int]] = {name: [] for name in types}
+    def _prepare(self, tasks: Sequence[Task], names: Set[str]) -> Sequence[RecordOrOutcome]:
+        """Wrap each task, of types of these names, into its record, or tell why there is none."""
+        if len(names) == 1:
+            return self._prepare_type(*names, tasks)
+        places: dict[str, list[int]] = {name: [] for name in names}
         for place, task in enumerate(tasks):
             places[task.task_type].append(place)
         prepared: dict[int, RecordOrOutcome] = {}

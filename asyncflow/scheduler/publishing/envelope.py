@@ -5,7 +5,6 @@ from __future__ import annotations
 from binascii import hexlify
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import repeat
 from operator import attrgetter
 from struct import Struct
 from typing import Any
@@ -68,7 +67,23 @@ class Envelope:
         """
         topic, type_header = self._topic, self._type_header
         own_headers = list(map(_headers_of, tasks))
-        given = map(_own_headers, own_headers) if any(own_headers) else repeat(())
+        if any(own_headers):
+            return self._wrap_with_own(tasks, own_headers)
+        return [
+            _record(
+                (
+                    topic,
+                    None if key is None else key.encode(),
+                    payload,
+                    ((MESSAGE_ID, its_id), type_header, _JSON_HEADER),
+                )
+            )
+            for its_id, (_, _, _, key, _, payload, _, _) in zip(_message_ids(tasks), tasks, strict=True)
+        ]
+
+    def _wrap_with_own(self, tasks: Sequence[Task], own_headers: Iterable[str | None]) -> list[Record]:
+        topic, type_header = self._topic, self._type_header
+        given = map(_own_headers, own_headers)
         return [
             _record(
                 (
@@ -78,7 +93,7 @@ class Envelope:
                     ((MESSAGE_ID, its_id), type_header, _JSON_HEADER, *own),
                 )
             )
-            for its_id, (_, _, _, key, _, payload, _, _), own in zip(_message_ids(tasks), tasks, given, strict=False)
+            for its_id, (_, _, _, key, _, payload, _, _), own in zip(_message_ids(tasks), tasks, given, strict=True)
         ]
 
     def wrap(self, task: Task, payload: bytes, built_type: str = JSON) -> Record:

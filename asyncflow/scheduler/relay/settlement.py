@@ -28,8 +28,7 @@ from asyncflow.scheduler.table.queries import standing
 
 SUPERSEDED = "superseded: not sent, for a later message of its key is there"
 # Getters in C take a fifth of what an expression takes, for each row.
-_type_of, _raw_id_of = attrgetter("task_type"), attrgetter("raw_id")
-_shard_of, _lane_of = attrgetter("shard"), attrgetter("task_type", "shard")
+_raw_id_of, _lane_of = attrgetter("raw_id"), attrgetter("task_type", "shard")
 
 
 @dataclass(slots=True)
@@ -45,6 +44,7 @@ class Settlement:
     failed: dict[str, list[Task]] = field(default_factory=dict)
     superseded: list[Task] = field(default_factory=list)
     due_times: DueMoments | None = None  # of the round
+    _counts: Counter[Lane] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -84,7 +84,20 @@ class Settlement:
 
     def succeeded_of_types(self) -> Mapping[str, int]:
         """Return how many tasks of each type are done."""
-        return Counter(map(_type_of, self.succeeded))
+        of_types = Counter[str]()
+        for (name, _), count in self._succeeded_of_lanes().items():
+            of_types[name] += count
+        return of_types
+
+    def lanes(self) -> set[Lane]:
+        """Return the lanes of the tasks whose rows change."""
+        return {*self._succeeded_of_lanes(), *map(_lane_of, self._not_succeeded())}
+
+    def _succeeded_of_lanes(self) -> Counter[Lane]:
+        """Return how many tasks of each lane are done; counted once, for lanes, shards and types are asked for."""
+        if self._counts is None:
+            self._counts = Counter(map(_lane_of, self.succeeded))
+        return self._counts
 
     def endings(self) -> Iterator[Ending]:
         """Yield what is to be told of each task that was not published."""
@@ -103,7 +116,10 @@ class Settlement:
 
     def tasks(self) -> Iterable[Task]:
         """Return all tasks whose rows change, to be gone through once."""
-        return chain(self.succeeded, *self.retried.values(), *self.failed.values(), self.superseded)
+        return chain(self.succeeded, self._not_succeeded())
+
+    def _not_succeeded(self) -> Iterable[Task]:
+        return chain(*self.retried.values(), *self.failed.values(), self.superseded)
 
     def keeping(self, kept: Callable[[Task], bool]) -> Settlement:
         """Return the part of the settlement whose tasks are ``kept``."""
@@ -178,11 +194,11 @@ class Unsettled:
 
     def shards(self) -> set[int]:
         """Return the shards whose owner alone may write this."""
-        return set(map(_shard_of, self.settlement.tasks())) | {shard for _, shard in self.change.lanes()}
+        return {shard for _, shard in self.all_lanes()}
 
     def lanes(self) -> set[Lane]:
         """Return the lanes of the rows whose status changes."""
-        return set(map(_lane_of, self.settlement.tasks()))
+        return self.settlement.lanes()
 
     def all_lanes(self) -> set[Lane]:
         """Return the lanes of all that is to be written."""

@@ -6,8 +6,9 @@ parts takes a tenth of that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy.ext.compiler import compiles
@@ -65,26 +66,23 @@ class Cut(NamedTuple):
     raw_id: Callable[[Any], Any] | None = None  # None: the part as it is
     digits: int = _MOMENT_DIGITS
 
-    def raw_ids(self, timed: Iterable[Any]) -> list[Any]:
+    def raw_ids(self, timed: Iterable[Any]) -> Iterator[Any]:
         """Return the ids of timed ones."""
-        length, raw_id = self.length, self.raw_id
-        if raw_id is None:
-            return [one[:length] for one in timed]
-        return [raw_id(one[:length]) for one in timed]
+        ids = map(itemgetter(slice(self.length)), timed)
+        return ids if self.raw_id is None else map(self.raw_id, ids)
 
-    def texts(self, timed: Iterable[Any]) -> list[Any]:
+    def texts(self, timed: Iterable[Any]) -> Iterator[Any]:
         """Return what follows the times."""
-        begin = self.length + self.digits
-        return [one[begin:] for one in timed]
+        return map(itemgetter(slice(self.length + self.digits, None)), timed)
 
     def moments(self, timed: Iterable[Any]) -> list[int]:
         """Return the times, in microseconds."""
-        begin, end, moment = self.length, self.length + self.digits, self.moment
-        return [moment(one[begin:end]) for one in timed]
+        return list(map(self.moment, map(itemgetter(self.of_moment), timed)))
 
-    def moment_in(self, timed: Any) -> int:
-        """Return the time of one."""
-        return self.moment(timed[self.length : self.length + self.digits])
+    @property
+    def of_moment(self) -> slice:
+        """Return where the time stands."""
+        return slice(self.length, self.length + self.digits)
 
 
 def _moment_of_text(time: str) -> int:

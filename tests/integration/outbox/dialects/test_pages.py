@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import uuid
+from typing import Any
 
 import pytest
 
 from asyncflow import Status
 from asyncflow.outbox import Task
+from asyncflow.scheduler.heads.queries import Head, read_pages
 from tests.integration.outbox.dialects.store import Statements, Store
 from tests.support.databases import everywhere
 
@@ -89,3 +92,47 @@ def test_types_with_quotes_and_wildcards_are_plain_text(store: Store) -> None:
     names = ["%s", "%(limit)s", ":limit", "it's", 'say "a"', "back\\slash", "100%", "?"]
     store.put_all([store.row(name, 1) for name in names])
     assert [task.task_type for task in store.pages([(name, 1) for name in names])] == names
+
+
+def test_lanes_that_are_read_together_give_the_rows_that_pages_give(store: Store) -> None:
+    chance = random.Random(7)
+    lanes = [("b", 2), ("b", 0), ("a", 1), ("a", 5), ("b", 7)]
+    store.put_all([store.row(*chance.choice(lanes), -chance.randrange(1, 40)) for _ in range(200)])
+    limits = [3, 50, 1, 7, 2]
+    heads = [Head(*lane, 0.0) for lane in lanes]
+    with store.engine.connect() as connection:
+        together = read_pages(connection, store.tasks, heads, limits)
+        each = [read_pages(connection, store.tasks, [head], limit) for head, limit in zip(heads, limits, strict=True)]
+    assert together == [task for pages in each for task in pages]
+    assert list(together.moments) == [moment for pages in each for moment in pages.moments]
+
+
+def test_bytes_come_as_they_are_and_the_cursors_of_the_application_are_left_alone(store: Store) -> None:
+    store.put("a", 1, payload=bytes(range(256)), task_key="键", headers='{"trace":"é"}')
+    with store.engine.connect() as connection:
+        driver_connection: Any = connection.connection.driver_connection
+        before = getattr(driver_connection, "cursor_factory", None)
+        (task,) = read_pages(connection, store.tasks, [Head("a", 1, 0.0)], 10)
+        assert (task.payload, task.key, task.headers_json) == (bytes(range(256)), "键", '{"trace":"é"}')
+        assert getattr(driver_connection, "cursor_factory", None) is before
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+
+
+def test_a_kind_of_cursor_that_an_application_has_chosen_is_used(store: Store) -> None:
+    if store.engine.dialect.driver != "psycopg":
+        pytest.skip("no other driver is told how to send bytes")
+    psycopg = pytest.importorskip("psycopg")
+    store.put("a", 1, payload=b"\x00\xff")
+    used: list[str] = []
+
+    class Watched(psycopg.ClientCursor):  # type: ignore[misc, name-defined] - which knows no binary rows
+        def fetchall(self) -> Any:
+            used.append("fetchall")
+            return super().fetchall()
+
+    with store.engine.connect() as connection:
+        driver_connection: Any = connection.connection.driver_connection
+        driver_connection.cursor_factory = Watched
+        (task,) = read_pages(connection, store.tasks, [Head("a", 1, 0.0)], 10)
+        connection.invalidate()
+    assert (task.payload, len(used)) == (b"\x00\xff", 1)
