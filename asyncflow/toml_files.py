@@ -22,7 +22,7 @@ def toml_of(path: str | Path) -> dict[str, Any]:
         raise OptionError(f"path is {shown(path)}; give the path of a TOML file")
     try:
         with open(path, "rb") as file:
-            return tomllib.load(file)
+            document: dict[str, Any] = tomllib.load(file)
     except OSError as error:
         raise OptionError(f"the file {str(path)!r} cannot be read: {error.strerror}; name a TOML file") from error
     except tomllib.TOMLDecodeError as error:
@@ -31,3 +31,4 @@ def toml_of(path: str | Path) -> dict[str, Any]:
         raise OptionError(
             f"the file {str(path)!r} is no UTF-8: {error.reason}, byte {error.start}; save it as UTF-8"
         ) from error
+    return document

@@ -19,7 +19,7 @@ from asyncflow import cli, commands
 from asyncflow.commands.operator import status
 from asyncflow.commands.printing import PlainFormatter, tell
 from asyncflow.commands.target import scheduler_at, told_driver
-from asyncflow.commands.terminal import letters
+from asyncflow.commands.terminal import dead_letters
 from asyncflow.commands.terminal.as_json import as_json
 from asyncflow.errors import OptionError
 from asyncflow.scheduler.operator.report import Report, TypeReport
@@ -321,7 +321,7 @@ def test_nothing_that_commands_print_is_acted_on_by_a_terminal(capsys: pytest.Ca
     letter = hostile_letter()
     told = TypeReport(HOSTILE, 1, None, None, 0, 0)
     tell(status.render(Report([told], {HOSTILE: 1}, [letter])))
-    tell(letters.render([letter]))
+    tell(dead_letters.render([letter]))
     tell(HOSTILE, sys.stderr)
     printed = capsys.readouterr()
     for line in (printed.out + printed.err).splitlines():

@@ -32,3 +32,7 @@ class Kept:
     def forget(self, what: str) -> None:
         """Look anew at it."""
         self._seen.pop(what, None)
+
+    def forget_all(self) -> None:
+        """Look anew at everything."""
+        self._seen.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from asyncflow.events import Hooks, TickMisfired
 from asyncflow.scheduler.jobs.board import Board
@@ -14,8 +14,11 @@ from asyncflow.scheduler.loops.latch import Latch
 class Summons:
     """Call the runner of one job; made before it, and lives as long. Any thread may call, in microseconds."""
 
-    def __init__(self, name: str, hooks: Hooks, *, latches_misfires: bool = True) -> None:
+    def __init__(
+        self, name: str, hooks: Hooks, *, latches_misfires: bool = True, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.name = name
+        self.clock = clock
         self.latch = Latch(name, hooks)
         self.board = Board(latches_misfires=latches_misfires)
         self.ticked = threading.Event()  # since the runner looked last
@@ -24,14 +27,14 @@ class Summons:
 
     def tick(self) -> None:
         """Let every item of this instance run that does not run already."""
-        if self.board.tick(time.monotonic()):
+        if self.board.tick(self.clock()):
             self._hooks.emit(TickMisfired(self.name))
         self.ticked.set()
         self.latch.wake()
 
     def wake(self) -> None:
         """Let what rests look at once, without counting a tick."""
-        self.board.wake(time.monotonic())
+        self.board.wake(self.clock())
         self.latch.wake()
 
     def owe(self, items: Collection[int]) -> None:

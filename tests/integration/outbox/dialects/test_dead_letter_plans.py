@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from asyncflow import Status
 from asyncflow.scheduler import Selection
-from asyncflow.scheduler.operator import queries as dead_letter_queries
 from asyncflow.scheduler.operator.walk import walk_of
+from asyncflow.scheduler.table.queries import read_clock
 from tests.integration.outbox.dialects.filled import fill
 from tests.integration.outbox.dialects.store import Statements, Store
 
@@ -35,7 +35,7 @@ def explained(store: Store, connection: Connection, statement: tuple[str, Any]) 
 def test_pages_follow_the_one_index_and_nothing_is_sorted(filled: Store, status: Status) -> None:
     outbox = filled.outbox
     with filled.engine.connect() as connection:
-        until = connection.execute(dead_letter_queries.now()).scalar_one()
+        until = connection.execute(read_clock()).scalar_one()
         walk = walk_of(Selection(task_type="type.1"), outbox, status, until)
         with Statements(filled.engine) as sent:
             places = walk.page(connection, None, 10)

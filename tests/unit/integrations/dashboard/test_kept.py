@@ -32,3 +32,5 @@ def test_what_is_not_to_be_kept_or_is_forgotten_is_looked_at_anew() -> None:
     assert [kept.see("a", look, 10.0, keeps=lambda seen: seen > 1) for _ in range(3)] == [1, 2, 2]
     kept.forget("a")
     assert kept.see("a", look, 10.0) == 3
+    kept.forget_all()
+    assert kept.see("a", look, 10.0) == 4
