@@ -162,9 +162,9 @@ class Scheduler(Startable):
     def stop(self, timeout_seconds: float | None = None) -> bool:
         """Finish and settle the work in hand, give the shards back, close the publishers; return whether all ended.
 
-        A second call does nothing, one before ``start`` only closes. Where its end waits for the caller, in a handler,
-        a publisher, a job or a hook on its threads, it only begins to stop, and returns False: ``wait`` elsewhere. In
-        the child of a fork, which has not started it, it does nothing. Default: ``stop_timeout_seconds``.
+        A second call returns what the first did, one before ``start`` only closes. Where its end waits for the caller,
+        in a handler, a publisher, a job or a hook on its threads, it only begins to stop, and returns False: ``wait``
+        elsewhere. In the child of a fork, which has not started it, it does nothing. Default: ``stop_timeout_seconds``.
         """
         if self._is_parents():
             return True
@@ -173,12 +173,12 @@ class Scheduler(Startable):
         seconds = self.settings.stop_timeout_seconds if timeout_seconds is None else timeout_seconds
         with self._drains.over(seconds) as is_over, self._lifecycle:
             if self._is_ending:
-                return True
+                return self._is_clean
             self._is_ending = True
-            clean = self.branches.end(seconds if is_over else 0.0)
+            self._is_clean = self.branches.end(seconds if is_over else 0.0)
             self._ended.set()
         self.branches.tell_stopped()
-        return clean
+        return self._is_clean
 
     def counters(self, database: str | None = None) -> Counters:
         """Return what was counted since the scheduler was made, and the states of the circuit breakers.
