@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from asyncflow.scheduler.branches.engines import Engines, engines_of
 from asyncflow.scheduler.counters import Counters, counted
 from asyncflow.scheduler.drained import Drained, together
 from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, Queues, RegistryMaker, SchedulerOptions
-from asyncflow.scheduler.loops.startable import Startable
+from asyncflow.scheduler.loops.startable import Startable, end_aside
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.start_check import require_declared, require_given, require_makeable
 
@@ -171,14 +172,23 @@ class Scheduler(Startable):
         if self.is_working_here():
             return self._end_aside(timeout_seconds)
         seconds = self.settings.stop_timeout_seconds if timeout_seconds is None else timeout_seconds
-        with self._drains.over(seconds) as is_over, self._lifecycle:
-            if self._is_ending:
-                return self._is_clean
-            self._is_ending = True
-            self._is_clean = self.branches.end(seconds if is_over else 0.0)
-            self._ended.set()
+        with self._drains.over(seconds) as is_over:
+            if not is_over:
+                end_aside(partial(self._stop_behind, seconds))
+                return False
+            with self._lifecycle:
+                if self._is_ending:
+                    return self._is_clean
+                self._is_ending = True
+                self._is_clean = self.branches.end(seconds)
+                self._ended.set()
         self.branches.tell_stopped()
         return self._is_clean
+
+    def _stop_behind(self, seconds: float) -> None:
+        """Stop when the drain or the start at work has ended, which uses what is closed, however long that takes."""
+        with self._drains.over():
+            self.stop(seconds)
 
     def counters(self, database: str | None = None) -> Counters:
         """Return what was counted since the scheduler was made, and the states of the circuit breakers.
