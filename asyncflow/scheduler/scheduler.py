@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from asyncflow.scheduler.branches.engines import Engines, engines_of
 from asyncflow.scheduler.counters import Counters, counted
 from asyncflow.scheduler.drained import Drained, together
 from asyncflow.scheduler.given import GivenRegistry, Jobs, Publishers, Queues, RegistryMaker, SchedulerOptions
-from asyncflow.scheduler.loops.startable import Startable
+from asyncflow.scheduler.loops.startable import Startable, end_aside
 from asyncflow.scheduler.settings import SchedulerSettings
 from asyncflow.scheduler.start_check import require_declared, require_given, require_makeable
 
@@ -162,23 +163,32 @@ class Scheduler(Startable):
     def stop(self, timeout_seconds: float | None = None) -> bool:
         """Finish and settle the work in hand, give the shards back, close the publishers; return whether all ended.
 
-        A second call does nothing, one before ``start`` only closes. Where its end waits for the caller, in a handler,
-        a publisher, a job or a hook on its threads, it only begins to stop, and returns False: ``wait`` elsewhere. In
-        the child of a fork, which has not started it, it does nothing. Default: ``stop_timeout_seconds``.
+        A second call returns what the first did, one before ``start`` only closes. Where its end waits for the caller,
+        in a handler, a publisher, a job or a hook on its threads, it only begins to stop, and returns False: ``wait``
+        elsewhere. In the child of a fork, which has not started it, it does nothing. Default: ``stop_timeout_seconds``.
         """
         if self._is_parents():
             return True
         if self.is_working_here():
             return self._end_aside(timeout_seconds)
         seconds = self.settings.stop_timeout_seconds if timeout_seconds is None else timeout_seconds
-        with self._drains.over(seconds) as is_over, self._lifecycle:
-            if self._is_ending:
-                return True
-            self._is_ending = True
-            clean = self.branches.end(seconds if is_over else 0.0)
-            self._ended.set()
+        with self._drains.over(seconds) as is_over:
+            if not is_over:
+                end_aside(partial(self._stop_behind, seconds))
+                return False
+            with self._lifecycle:
+                if self._is_ending:
+                    return self._is_clean
+                self._is_ending = True
+                self._is_clean = self.branches.end(seconds)
+                self._ended.set()
         self.branches.tell_stopped()
-        return clean
+        return self._is_clean
+
+    def _stop_behind(self, seconds: float) -> None:
+        """Stop when the drain or the start at work has ended, which uses what is closed, however long that takes."""
+        with self._drains.over():
+            self.stop(seconds)
 
     def counters(self, database: str | None = None) -> Counters:
         """Return what was counted since the scheduler was made, and the states of the circuit breakers.

@@ -32,7 +32,7 @@ class Startable(StaysHere, ABC):
 
     @abstractmethod
     def stop(self, timeout_seconds: float | None = None) -> bool:
-        """End, finishing what is in hand; return whether all ended in time. A second call does nothing.
+        """End, finishing what is in hand; return whether all ended in time. A second call tells the same of the first.
 
         What an end waits for only begins it: it goes on aside, and False is returned.
         """
@@ -60,6 +60,7 @@ class Startable(StaysHere, ABC):
         self._lifecycle = threading.RLock()  # a hook on our thread may call back
         self._started = False
         self._is_ending = False
+        self._is_clean = True  # unless the end has come, and was none
         self._ended = threading.Event()
 
     def _end_aside(self, timeout_seconds: float | None) -> bool:

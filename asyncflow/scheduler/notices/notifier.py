@@ -109,11 +109,14 @@ class Notifier:
         self._loop.start()
 
     def stop(self) -> bool:
-        """Look no more; return whether a notice that was being sent has ended in time. Does nothing in a fork."""
+        """Look no more; return whether a notice that was being sent has ended in time. Does nothing in a fork.
+
+        A channel, or a hook of its own, may call it as well: it does not wait there, and returns False.
+        """
         if self._is_parents():
             return True
         self._stopping.set()
-        return self._loop.stop(self._settings.stop_timeout_seconds)
+        return self._loop.stop(self._settings.stop_timeout_seconds) and not self._loop.is_current()
 
     def __enter__(self) -> Notifier:
         self.start()

@@ -111,8 +111,8 @@ class LoneWorker(Startable):
     def stop(self, timeout_seconds: float | None = None) -> bool:
         """Ask for no more, finish or give back the work in hand; return whether all ended in time.
 
-        A second call does nothing, nor does one in the child of a fork. In a handler, or a hook on its threads, it only
-        begins to stop, and returns False. Default: ``stop_timeout_seconds``.
+        A second call returns what the first did. One in the child of a fork does nothing. In a handler, or a hook on
+        its threads, it only begins to stop, and returns False. Default: ``stop_timeout_seconds``.
         """
         if self._is_parents():
             return True
@@ -120,13 +120,13 @@ class LoneWorker(Startable):
             return self._end_aside(timeout_seconds)
         with self._lifecycle:
             if self._is_ending:
-                return True
+                return self._is_clean
             self._is_ending = True
             default = self._worker_settings.stop_timeout_seconds
-            clean = self._end(default if timeout_seconds is None else timeout_seconds)
+            self._is_clean = self._end(default if timeout_seconds is None else timeout_seconds)
         if self._started:
-            self.hooks.emit(WorkerStopped(self.name, clean))
-        return clean
+            self.hooks.emit(WorkerStopped(self.name, self._is_clean))
+        return self._is_clean
 
     def _end(self, seconds: float) -> bool:
         source, _, handlers, taker = self._parts

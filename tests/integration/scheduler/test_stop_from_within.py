@@ -203,3 +203,29 @@ def test_what_a_drain_has_at_work_may_stop_and_is_refused_a_drain(
     assert scheduler.wait(LONG)
     assert (stopping.returned, len(raised), publisher.closed) == ([False], 1, True)
     assert sqlite_application.statuses() == [Status.SUCCESS]
+
+
+def test_a_stop_beside_a_drain_that_hangs_ends_in_time_and_closes_what_it_uses_behind_it(
+    sqlite_application: Application,
+) -> None:
+    at_work, may_go = threading.Event(), threading.Event()
+
+    class Publisher(MemoryPublisher):
+        def publish(self, batch: Sequence[Record]) -> Sequence[Outcome]:
+            at_work.set()
+            assert may_go.wait(LONG)
+            return super().publish(batch)
+
+    publisher = Publisher()
+    scheduler = sqlite_application.scheduler(publisher)
+    publish(sqlite_application)
+    drain = threading.Thread(target=scheduler.drain, daemon=True)
+    drain.start()
+    assert at_work.wait(LONG)
+    assert scheduler.stop(timeout_seconds=0.05) is False
+    assert not publisher.closed
+    may_go.set()
+    assert scheduler.wait(LONG)
+    drain.join(LONG)
+    assert publisher.closed
+    assert sqlite_application.statuses() == [Status.SUCCESS]

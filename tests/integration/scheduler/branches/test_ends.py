@@ -53,7 +53,7 @@ def test_a_hook_on_a_thread_of_the_cluster_may_stop_it(spread_files: Several) ->
 
 def test_a_hook_may_call_stop_on_the_threads_that_end_them(spread_files: Several) -> None:
     def is_of_an_end(heard: Event) -> bool:
-        return threading.current_thread().name.startswith("asyncflow-stop-")
+        return threading.current_thread().name == "asyncflow-ending"
 
     hook = Calling(is_of_an_end, lambda: scheduler.stop())
     spread_files.hooks.append(hook)

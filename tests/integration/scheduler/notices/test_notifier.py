@@ -271,3 +271,20 @@ def test_a_notifier_that_the_parent_of_a_fork_has_started_is_refused_in_the_chil
     assert Child(start_and_stop).result() == "started, True"
     with mine:
         assert Child(start_and_stop).result() == "refused, True"
+
+
+def test_a_channel_may_stop_it_which_waits_for_nobody(sqlite_application: Application) -> None:
+    let_wait(sqlite_application)
+    stopped: list[bool] = []
+
+    class Stopping(Kept):
+        def send(self, notice: Notice) -> None:
+            stopped.append(notifier.stop())
+            super().send(notice)
+
+    channel = Stopping()
+    notifier = of(sqlite_application, channel, stop_timeout_seconds=600.0)
+    notifier.start()
+    eventually(lambda: channel.told() == [("appeared", "no-instance")])
+    assert notifier.stop()
+    assert stopped == [False]

@@ -1,0 +1,63 @@
+"""Code knows whom it serves, and so does what it hands on to: an end that waits for it is not asked to by it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from typing import Any
+
+from asyncflow.scheduler.loops.aside import aside
+from asyncflow.scheduler.loops.threads import DaemonExecutor, EventLoop, Threads, serve, serves
+
+
+def answered(run: Any) -> bool:
+    """Return what was found on the thread on which ``run`` runs a function."""
+    found, is_there = list[bool](), threading.Event()
+
+    def look(here: bool) -> None:
+        found.append(here)
+        is_there.set()
+
+    run(look)
+    assert is_there.wait(60)
+    return found[0]
+
+
+def test_a_function_serves_the_threads_that_run_it_and_no_others() -> None:
+    threads, others = Threads("some"), Threads("others")
+    assert answered(lambda tell: threads.run(lambda: tell(threads.is_current())))
+    assert not answered(lambda tell: threads.run(lambda: tell(others.is_current())))
+    assert not threads.is_current()
+    threads.close()
+
+
+def test_a_context_of_its_own_keeps_that() -> None:
+    threads = Threads("some")
+    assert answered(
+        lambda tell: threads.run(lambda: contextvars.copy_context().run(lambda: tell(threads.is_current())))
+    )
+    threads.close()
+
+
+def test_what_a_coroutine_awaits_on_a_thread_serves_its_loop_too() -> None:
+    loop = EventLoop()
+
+    async def work(tell: Any, executor: bool) -> None:
+        serve(loop)
+        look = lambda: tell(serves(loop))  # noqa: E731
+        if executor:
+            await asyncio.get_running_loop().run_in_executor(None, look)
+        else:
+            await aside(look)
+
+    for executor in (False, True):
+        assert answered(lambda tell, executor=executor: loop.run(work(tell, executor)))  # type: ignore[misc]
+    loop.close()
+
+
+def test_an_executor_serves_whom_it_was_made_for() -> None:
+    whom = object()
+    executor = DaemonExecutor("some", 1, whom)
+    assert executor.submit(serves, whom).result(60)
+    executor.shutdown()
