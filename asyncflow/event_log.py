@@ -50,6 +50,7 @@ _LOUD = (
     events.ArchiveHeldUp,
     events.UnknownTypeSeen,
     events.UntakenMessageSeen,
+    events.MissingTopicSeen,
     events.ConfigurationIgnored,
     events.StepFailed,
     events.LoopRestarted,

@@ -26,6 +26,7 @@ _SENTENCES: dict[type[Event], str] = {
     events.MembersChanged: "The instances that take part are others now",
     events.UnknownTypeSeen: "Tasks wait whose type is not declared here",
     events.UntakenMessageSeen: "Messages that no subscriber takes are acknowledged without an effect",
+    events.MissingTopicSeen: "The broker has no topic of the name that a consumer is subscribed to",
     events.ConfigurationChanged: "A task type is configured anew",
     events.ConfigurationIgnored: "A row of the configuration is at fault and ignored",
     events.TasksChanged: "Somebody changed tasks on purpose",
@@ -53,6 +54,8 @@ _SENTENCES: dict[type[Event], str] = {
     events.JobStopped: "A job is stopped here by its error handler",
     events.SchedulerStarted: "The scheduler runs",
     events.SchedulerStopped: "The scheduler has stopped",
+    events.ConsumerStarted: "The consumer runs",
+    events.ConsumerStopped: "The consumer has stopped",
     events.WorkerStarted: "The worker runs",
     events.WorkerStopped: "The worker has stopped",
 }

@@ -19,7 +19,7 @@ from asyncflow.consuming.subscribers import LOOP, Subscribers
 from asyncflow.consuming.subscription import Subscription
 from asyncflow.errors import ForkedError, OptionError
 from asyncflow.event_log import LoggedHooks
-from asyncflow.events import Hook, StepFailed
+from asyncflow.events import ConsumerStarted, ConsumerStopped, Hook, StepFailed
 from asyncflow.forks import leave_at_fork
 from asyncflow.outbox import Inbox, Outbox
 from asyncflow.outbox.arguments.signature import SESSION
@@ -222,6 +222,8 @@ class BaseConsumer(Startable):
         self._effects = effects
         self._thread = threading.current_thread()
         subscribers = Subscribers(effects, self.subscriptions, self.hooks, self._pause_seconds)
+        topics = tuple(sorted({one.topic for one in self.subscriptions}))
+        self.hooks.emit(ConsumerStarted(topics, tuple(sorted(one.name for one in self.subscriptions))))
         try:
             while not self._stopping.is_set():
                 try:
@@ -231,6 +233,7 @@ class BaseConsumer(Startable):
         finally:
             try:
                 self._leave()
+                self.hooks.emit(ConsumerStopped(topics))
             finally:
                 self._ended.set()
 

@@ -7,7 +7,14 @@ from asyncflow.events.cluster_events import MembersChanged, OwnershipChanged, Sh
 from asyncflow.events.event import Event
 from asyncflow.events.hooks import ForksNothing, Hook, Hooks
 from asyncflow.events.job_events import JobFailed, JobFailedOver, JobFenced, JobItemFinished, JobStopped
-from asyncflow.events.life_events import SchedulerStarted, SchedulerStopped, WorkerStarted, WorkerStopped
+from asyncflow.events.life_events import (
+    ConsumerStarted,
+    ConsumerStopped,
+    SchedulerStarted,
+    SchedulerStopped,
+    WorkerStarted,
+    WorkerStopped,
+)
 from asyncflow.events.loop_events import LoopRestarted, StepFailed, StepRecovered, TickMisfired
 from asyncflow.events.publishing_events import (
     BreakerChanged,
@@ -29,7 +36,13 @@ from asyncflow.events.task_events import (
     TasksChanged,
     TasksSettled,
 )
-from asyncflow.events.type_events import ConfigurationChanged, ConfigurationIgnored, UnknownTypeSeen, UntakenMessageSeen
+from asyncflow.events.type_events import (
+    ConfigurationChanged,
+    ConfigurationIgnored,
+    MissingTopicSeen,
+    UnknownTypeSeen,
+    UntakenMessageSeen,
+)
 from asyncflow.events.upkeep_events import (
     ArchiveGoesOn,
     ArchiveHeldUp,
@@ -58,6 +71,8 @@ __all__ = [
     "ClaimsRanOut",
     "ConfigurationChanged",
     "ConfigurationIgnored",
+    "ConsumerStarted",
+    "ConsumerStopped",
     "Event",
     "ForksNothing",
     "HandlerFailedLate",
@@ -72,6 +87,7 @@ __all__ = [
     "JobStopped",
     "LoopRestarted",
     "MembersChanged",
+    "MissingTopicSeen",
     "NumberedTableClosed",
     "NumberedTableDropped",
     "OwnershipChanged",

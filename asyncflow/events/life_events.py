@@ -31,6 +31,21 @@ class SchedulerStopped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ConsumerStarted(Event):
+    """A consumer asks a broker for messages of ``topics`` from now on, for these ``subscribers``, by name."""
+
+    topics: tuple[str, ...]
+    subscribers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerStopped(Event):
+    """A consumer takes no more messages; the one in hand has ended."""
+
+    topics: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerStarted(Event):
     """A worker takes tasks of ``task_types`` from the task service at ``server``, or from a queue, from now on."""
 

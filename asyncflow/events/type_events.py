@@ -23,6 +23,13 @@ class UntakenMessageSeen(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MissingTopicSeen(Event):
+    """The broker has no ``topic`` of this name, to which a consumer is subscribed; what comes later is taken."""
+
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigurationChanged(Event):
     """The options of ``task_type`` that the configuration table sets are ``options`` from now on, in this process."""
 

@@ -45,7 +45,7 @@ OF_OTHERS = {
     ),
     *(events.JobFailed, events.JobFailedOver, events.JobFenced, events.JobStopped),
     *(events.PeriodicTasksEnqueued, events.WorkerStarted, events.WorkerStopped),
-    events.UntakenMessageSeen,
+    *(events.UntakenMessageSeen, events.MissingTopicSeen, events.ConsumerStarted, events.ConsumerStopped),
     *(events.TasksRolledOver, events.NumberedTableClosed, events.NumberedTableDropped, events.RollOverHeldUp),
     events.RollOverGoesOn,
     *(events.ArchiveHeldUp, events.ArchiveGoesOn),

@@ -127,6 +127,13 @@ CASES: list[tuple[Event, int, str]] = [
     (events.JobFenced("send", 1), logging.WARNING, "JobFenced job=send item=1"),
     (events.JobStopped("send", FAULT), logging.ERROR, "JobStopped job=send error='ValueError: no such thing'"),
     (events.UnknownTypeSeen("points"), logging.WARNING, "UnknownTypeSeen task_type=points"),
+    (events.MissingTopicSeen("coupons"), logging.WARNING, "MissingTopicSeen topic=coupons"),
+    (
+        events.ConsumerStarted(("coupons",), ("points.count", "record_coupon")),
+        logging.INFO,
+        "ConsumerStarted topics=coupons subscribers=points.count,record_coupon",
+    ),
+    (events.ConsumerStopped(("coupons",)), logging.INFO, "ConsumerStopped topics=coupons"),
     (
         events.UntakenMessageSeen("points", "coupons"),
         logging.WARNING,

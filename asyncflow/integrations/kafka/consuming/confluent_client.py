@@ -26,6 +26,7 @@ class ConfluentClient:
     def __init__(self, membership: Membership, rebalance: Rebalance) -> None:
         servers, group, topics, settings, options = membership
         self._library = library = confluent_kafka()
+        self._rebalance = rebalance
         self._fault: Any = None  # told at the next poll, for its messages come first
         self._client = library.Consumer(
             {
@@ -59,6 +60,8 @@ class ConfluentClient:
                 found.append(_received(message))
             elif self._is_for_good(error):
                 self._fault = self._fault or error
+            elif error.code() == self._library.KafkaError.UNKNOWN_TOPIC_OR_PART:
+                self._rebalance.missing({message.topic()})
         return found
 
     def _is_for_good(self, error: Any) -> bool:

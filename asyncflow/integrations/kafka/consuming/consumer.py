@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from asyncflow.consuming.consumer import BaseConsumer
 from asyncflow.consuming.subscribers import LOOP, Subscribers
 from asyncflow.errors import OptionError
-from asyncflow.events import Hook, StepFailed
+from asyncflow.events import Hook, MissingTopicSeen, StepFailed
 from asyncflow.forks import keep_for_ever
 from asyncflow.integrations.kafka.consuming.confluent_client import ConfluentClient
 from asyncflow.integrations.kafka.consuming.options import consumer_options
@@ -70,6 +70,7 @@ class Consumer(BaseConsumer):
         """Make what belongs to one process, the membership of the group among it."""
         self._client: BrokerClient | None = None
         self._progress = Progress()
+        self._missed: set[str] = set()
         super()._make_own()
 
     def _keep_the_parents(self) -> None:
@@ -112,7 +113,7 @@ class Consumer(BaseConsumer):
         """Return the client, which is made where there is none."""
         if self._client is None:
             topics = {one.topic for one in self.subscriptions}
-            rebalance = Rebalance(self._progress.assigned, self._revoked, self._lost)
+            rebalance = Rebalance(self._progress.assigned, self._revoked, self._lost, self._missing)
             membership = Membership(self._servers, self._group, topics, self._settings, self._client_options)
             self._client = self._make(membership, rebalance)
         return self._client
@@ -133,6 +134,12 @@ class Consumer(BaseConsumer):
             self._progress.forget(partitions)
         else:
             self._progress.let_go(self._client, partitions)
+
+    def _missing(self, topics: Collection[str]) -> None:
+        """Tell once of each topic that is not there: a name that is mistyped brings nothing, and no error either."""
+        for topic in sorted(set(topics) - self._missed):
+            self.hooks.emit(MissingTopicSeen(topic))
+        self._missed.update(topics)
 
     def _leave(self) -> None:
         client, self._client = self._client, None

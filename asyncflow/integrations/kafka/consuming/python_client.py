@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from asyncflow.integrations.kafka.extras import kafka_python
 from asyncflow.integrations.kafka.python.options import security
 
 _MOST = 100  # messages of one poll
+_LOOK_SECONDS = 10.0  # until topics that bring nothing are looked for
 
 
 class PythonClient:
@@ -38,12 +40,21 @@ class PythonClient:
                 **options,
             }
         )
+        self._topics, self._look_at = frozenset(topics), time.monotonic() + _LOOK_SECONDS
         self._client.subscribe(topics=sorted(topics), listener=self._listener())
 
     def poll(self, seconds: float) -> Sequence[Received]:
         """Return some messages, none if none come in time."""
         pages = self._client.poll(timeout_ms=round(seconds * 1000))
+        if not pages and time.monotonic() >= self._look_at:
+            self._look_for_topics()
         return [_received(record) for page in pages.values() for record in page]
+
+    def _look_for_topics(self) -> None:
+        """Tell of topics that are not there; the library waits for them without a word."""
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        if absent := self._topics - {one.topic for one in self._client.assignment()}:  # or others have all of it
+            self._rebalance.missing(absent - self._client.topics())
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit the offsets of the next messages; raises PartitionsLostError."""

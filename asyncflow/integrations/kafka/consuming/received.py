@@ -66,6 +66,7 @@ class Rebalance(NamedTuple):
     assigned: Callable[[Collection[Partition]], None]
     revoked: Callable[[Collection[Partition]], None]  # offsets may still be committed
     lost: Callable[[Collection[Partition]], None]  # they may not
+    missing: Callable[[Collection[str]], None]  # topics that the broker does not have, again and again
 
 
 class Membership(NamedTuple):

@@ -60,7 +60,7 @@ def test_an_error_within_a_batch_loses_none_of_its_messages(monkeypatch: pytest.
         KafkaException=RuntimeError,
     )
     monkeypatch.setattr(confluent_client, "confluent_kafka", lambda: library)
-    deaf = Rebalance(lambda _: None, lambda _: None, lambda _: None)
+    deaf = Rebalance(*[lambda _: None] * 4)
     client = ConfluentClient(Membership("localhost:9092", "g", ["coupons"], KafkaSettings(), {}), deaf)
     assert [one.offset for one in client.poll(0.0)] == [4, 5]
     with pytest.raises(RuntimeError) as told:
