@@ -17,6 +17,7 @@ from asyncflow.events import (
     Event,
     ForksNothing,
     PageFetched,
+    RowsLocked,
     SettleFenced,
     StepFailed,
     StepRecovered,
@@ -27,7 +28,12 @@ from asyncflow.events import (
 from asyncflow.scheduler.table.log_lines import short_error
 from asyncflow.scheduler.telling.instance_state import MOST_NAMED, ToldBreaker, ToldTrouble
 
-FENCED, POOL, ARCHIVE = "fenced", "pool", "archive"  # the names of troubles
+FENCED, POOL, ARCHIVE, LOCKED = (
+    "fenced",
+    "pool",
+    "archive",
+    "locked/",
+)  # the names of troubles; of the last the beginning
 _CLOSED = "closed"
 _LONGEST_ERROR = 200
 _REMEMBERED_SECONDS = 3600.0  # after the last time
@@ -35,7 +41,7 @@ _LATELY_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 60.0  # a loop that fails tries again within that
 _REMEMBERED = (
     *(PageFetched, TasksSettled, TaskRetried, TaskFailed, BreakerChanged, SettleFenced, ClaimsRanOut),
-    *(ArchiveHeldUp, ArchiveGoesOn, StepFailed, StepRecovered),
+    *(ArchiveHeldUp, ArchiveGoesOn, StepFailed, StepRecovered, RowsLocked),
 )
 
 
@@ -83,6 +89,8 @@ class Recollection(ForksNothing):
                 self._note_breaker(event)
             case SettleFenced():
                 self._note(self._troubles, FENCED, event.destination, event.tasks)
+            case RowsLocked():
+                self._note(self._troubles, f"{LOCKED}{event.destination}", "", event.tasks)
             case ClaimsRanOut():
                 self._note(self._ran_out, event.task_type, "", event.given_back + event.failed)
             case ArchiveHeldUp():
