@@ -227,7 +227,7 @@ def _behind(sight: Sight, one: Waiting, stuck_seconds: float) -> Finding:
     if busy or not sight.all_tell:
         return _overtaken(sight, one, busy, stuck_seconds)
     failing = {trouble.name: trouble.error for _, state in sight.states for trouble in state.failing}
-    why = say("no reason is known, and no instance has anything in hand: somebody may hold locks on its rows")
+    why: str = say("no reason is known, and no instance has anything in hand: somebody may hold locks on its rows")
     remedy = "asyncflow instances list"
     if failing:
         loops = "; ".join(f"{name}: {error}" for name, error in failing.items())
@@ -239,7 +239,7 @@ def _behind(sight: Sight, one: Waiting, stuck_seconds: float) -> Finding:
 
 def _overtaken(sight: Sight, one: Waiting, busy: list[str], stuck_seconds: float) -> Finding:
     """Return the finding of a type of which more comes than is done, as far as is known."""
-    why = say(
+    why: str = say(
         "nothing stands in its way: more comes than is done, and {instances} is at work",
         instances=listed(busy) or say("an instance"),
     )
