@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from asyncflow.integrations.opentelemetry.dropped import dropped_kind
@@ -78,20 +79,21 @@ class HeadSampling:
 
     def drawing(self, trace_id: int) -> Any:
         """Return a tracer whose next trace has this id: the sampler would draw another, and decide again."""
+        return self.drawing_from(lambda: trace_id)
+
+    def drawing_from(self, drawn: Callable[[], int]) -> Any:
+        """Return a tracer whose traces have the ids that are drawn so."""
         tracer = copy.copy(self._tracer)
-        tracer.id_generator = _Drawn(trace_id, self._ids)
+        tracer.id_generator = _Drawn(drawn, self._ids)
         return tracer
 
 
 class _Drawn:
     """Generate ids, of which that of the trace is drawn already."""
 
-    def __init__(self, trace_id: int, others: Any) -> None:
-        self._trace_id = trace_id
+    def __init__(self, drawn: Callable[[], int], others: Any) -> None:
+        self.generate_trace_id = drawn
         self._others = others
-
-    def generate_trace_id(self) -> int:
-        return self._trace_id
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._others, name)

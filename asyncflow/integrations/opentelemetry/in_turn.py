@@ -32,8 +32,10 @@ class InTurn(StandsInTurn):
         self._starting = starting
         self._attempted = attempted
         self._attach = opentelemetry("context").attach
-        self._tracer: Any = None
-        self._trace_id = 0
+        self._drawing = head.drawing_from(lambda: self._kept_id)
+        self._tracer: Any = None  # of the attempt that is kept
+        self._kept_id = 0
+        self._trace_id = 0  # of the attempt that is dropped
         self._renew()
 
     def begin(self) -> contextvars.Context | None:
@@ -41,7 +43,7 @@ class InTurn(StandsInTurn):
         try:
             trace_id = self._draw()
             if self._keeps(trace_id):
-                self._tracer = self._head.drawing(trace_id)
+                self._tracer, self._kept_id = self._drawing, trace_id
                 return None
             # In this order: who asks meanwhile is seen to, or reads what is of this attempt.
             self._trace_id = trace_id

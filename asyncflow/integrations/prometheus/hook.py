@@ -59,5 +59,6 @@ class PrometheusHook:
             MetricForm.SECONDS: "observe",
             MetricForm.GAUGE: "set",
         }
-        self._takes[name, values] = take = getattr(kept, takes[METRICS[name].form])
+        take: Take = getattr(kept, takes[METRICS[name].form])
+        self._takes[name, values] = take
         return take

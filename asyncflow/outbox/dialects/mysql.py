@@ -49,6 +49,10 @@ class MySQL:
     limits_each_lane = False  # LATERAL is unknown to MariaDB, and to MySQL before 8
     locks_rows = True
     errors_end_transactions = False
+    oldest_transactions: str | None = (
+        "SELECT trx_mysql_thread_id, trx_started, trx_rows_locked, trx_query FROM information_schema.innodb_trx "
+        "ORDER BY trx_started LIMIT 5"
+    )
     sends_rows_at_once = True
 
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:

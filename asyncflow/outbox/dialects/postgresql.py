@@ -69,6 +69,10 @@ class PostgreSQL:
     limits_each_lane = True
     locks_rows = True
     errors_end_transactions = True
+    oldest_transactions: str | None = (
+        "SELECT pid, xact_start, state, application_name, query FROM pg_stat_activity "
+        "WHERE xact_start IS NOT NULL ORDER BY xact_start LIMIT 5"
+    )
     sends_rows_at_once = True
 
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:

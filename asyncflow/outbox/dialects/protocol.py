@@ -57,6 +57,7 @@ class DatabaseDialect(Protocol):
     limits_each_lane: bool  # that ``lanes`` reads, besides all of them together
     locks_rows: bool  # FOR SHARE and FOR UPDATE hold rows; without, only a write keeps other writers out
     errors_end_transactions: bool  # until a savepoint or all is rolled back; else only the statement is undone
+    oldest_transactions: str | None  # a statement for a person: which have not ended, and may hold locks; None for none
     sends_rows_at_once: bool  # a statement has answered when all its rows are here, unless it was asked to stream
 
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:

@@ -35,6 +35,7 @@ class SQLite:
     limits_each_lane = True
     locks_rows = False
     errors_end_transactions = False
+    oldest_transactions: str | None = None
     sends_rows_at_once = False
 
     def heads(self, tasks: Table, status: int, *, newest: bool = False, of: HeadsOf = "all_types") -> Select[Any]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.diagnosis import queries
 from asyncflow.scheduler.heads.parts import HeadParts
@@ -60,6 +61,7 @@ class Sight:
     not_looked_at: str | None = None  # the type behind which others may wait
     destinations: Mapping[str, str] = field(default_factory=dict)  # of task types, as far as they are declared here
     topics: Mapping[str, str] = field(default_factory=dict)
+    oldest_transactions: str | None = None  # a statement of this database, for a person who looks for locks
 
     @property
     def states(self) -> list[tuple[str, InstanceState]]:
@@ -162,6 +164,7 @@ def _seen(connection: Connection, outbox: Outbox, waiting: list[Waiting], last: 
         not_looked_at=last,
         destinations={name: kind.destination for name, kind in outbox.task_types.items()},
         topics={name: kind.topic for name, kind in outbox.task_types.items()},
+        oldest_transactions=dialect_of(connection.dialect.name).oldest_transactions,
     )
 
 

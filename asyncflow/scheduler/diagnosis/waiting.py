@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from asyncflow.scheduler.diagnosis.finding import Code, Finding, Severity, given, lasting, listed, soon
 from asyncflow.scheduler.diagnosis.hanging import finding_of_hang, hung_crews, longest_at_work
 from asyncflow.scheduler.diagnosis.late_type import of_type
+from asyncflow.scheduler.diagnosis.locks import locks_met
 from asyncflow.scheduler.diagnosis.sight import MOST_TYPES, Sight, Waiting, at
 from asyncflow.scheduler.diagnosis.words import say, say_of
 from asyncflow.scheduler.telling.instance_state import InstanceState, ToldBreaker
 
+_RECENT_SECONDS = 30.0  # within which rows were found locked, of a type that somebody is at work on
 STUCK_SECONDS = 60.0  # what waits for longer, or is as it is for longer, is found; by default
 _RUN = "asyncflow run MODULE:SCHEDULER"
 
@@ -223,20 +225,31 @@ def _more_of(sight: Sight, name: str) -> str:
 def _behind(sight: Sight, one: Waiting, stuck_seconds: float) -> Finding:
     busy = [name for name, state in sight.states if state.in_hand or state.rounds_per_second]
     if busy or not sight.all_tell:
-        why = say(
-            "nothing stands in its way: more comes than is done, and {instances} is at work",
-            instances=listed(busy) or say("an instance"),
-        )
-        longest = longest_at_work(sight, one.task_type)
-        if longest >= stuck_seconds:
-            why = say("{why}; one of its handlers has been at work for {age}", why=why, age=lasting(longest))
-        return of_type(sight, one, Code.TYPE_BEHIND, Severity.TROUBLE, why, "asyncflow top")
+        return _overtaken(sight, one, busy, stuck_seconds)
     failing = {trouble.name: trouble.error for _, state in sight.states for trouble in state.failing}
-    why = say("no reason is known, and no instance has anything in hand: somebody may hold locks on its rows")
+    why: str = say("no reason is known, and no instance has anything in hand: somebody may hold locks on its rows")
+    remedy = "asyncflow instances list"
     if failing:
         loops = "; ".join(f"{name}: {error}" for name, error in failing.items())
         why = say("loops fail: {loops}", loops=loops)
-    return of_type(sight, one, Code.TYPE_BEHIND, Severity.STUCK, why, "asyncflow instances list")
+    elif (met := locks_met(sight, one, one.seconds)) is not None:
+        why, remedy = met.why, met.remedy or remedy
+    return of_type(sight, one, Code.TYPE_BEHIND, Severity.STUCK, why, remedy)
+
+
+def _overtaken(sight: Sight, one: Waiting, busy: list[str], stuck_seconds: float) -> Finding:
+    """Return the finding of a type of which more comes than is done, as far as is known."""
+    why: str = say(
+        "nothing stands in its way: more comes than is done, and {instances} is at work",
+        instances=listed(busy) or say("an instance"),
+    )
+    longest = longest_at_work(sight, one.task_type)
+    if longest >= stuck_seconds:
+        why = say("{why}; one of its handlers has been at work for {age}", why=why, age=lasting(longest))
+    remedy = "asyncflow top"
+    if (met := locks_met(sight, one, _RECENT_SECONDS)) is not None:
+        why, remedy = met.why, met.remedy or remedy
+    return of_type(sight, one, Code.TYPE_BEHIND, Severity.TROUBLE, why, remedy)
 
 
 _Reason = Callable[[Sight, Waiting, float], Finding | None]

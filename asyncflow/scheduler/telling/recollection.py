@@ -19,6 +19,7 @@ from asyncflow.events import (
     PageFetched,
     RollOverGoesOn,
     RollOverHeldUp,
+    RowsLocked,
     SettleFenced,
     StepFailed,
     StepRecovered,
@@ -30,6 +31,7 @@ from asyncflow.scheduler.table.log_lines import short_error
 from asyncflow.scheduler.telling.instance_state import MOST_NAMED, ToldBreaker, ToldTrouble
 
 FENCED, POOL, ARCHIVE, ROLL_OVER = "fenced", "pool", "archive", "roll-over"  # the names of troubles
+LOCKED = "locked/"  # the beginning of the name of one
 _CLOSED = "closed"
 _LONGEST_ERROR = 200
 _REMEMBERED_SECONDS = 3600.0  # after the last time
@@ -37,7 +39,7 @@ _LATELY_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 60.0  # a loop that fails tries again within that
 _REMEMBERED = (
     *(PageFetched, TasksSettled, TaskRetried, TaskFailed, BreakerChanged, SettleFenced, ClaimsRanOut),
-    *(ArchiveHeldUp, ArchiveGoesOn, RollOverHeldUp, RollOverGoesOn, StepFailed, StepRecovered),
+    *(ArchiveHeldUp, ArchiveGoesOn, RollOverHeldUp, RollOverGoesOn, StepFailed, StepRecovered, RowsLocked),
 )
 
 
@@ -86,6 +88,8 @@ class Recollection(ForksNothing):
                 self._note_breaker(event)
             case SettleFenced():
                 self._note(self._troubles, FENCED, event.destination, event.tasks)
+            case RowsLocked():
+                self._note(self._troubles, f"{LOCKED}{event.destination}", "", event.tasks)
             case ClaimsRanOut():
                 self._note(self._ran_out, event.task_type, "", event.given_back + event.failed)
             case ArchiveHeldUp():

@@ -70,6 +70,12 @@ CHINESE_FORMS: Mapping[str, str] = {
     "nothing stands in its way: more comes than is done, and {instances} is at work": (
         "没有阻碍：来的比完成的多，{instances} 正在工作"
     ),
+    "{instances} met locks of somebody else on rows {age} ago, and leaves these rows until they are free": (
+        "{instances} 在 {age}前遇到别人加在行上的锁，这些行要等锁释放"
+    ),
+    "{statement};  -- in the database, then end who holds locks": (
+        "{statement};  -- 在数据库中执行，然后结束持有锁的会话"
+    ),
     "loops fail: {loops}": "循环失败：{loops}",
     "no reason is known, and no instance has anything in hand: somebody may hold locks on its rows": (
         "原因不明，没有实例手头有任务：可能有人锁住了它的行"

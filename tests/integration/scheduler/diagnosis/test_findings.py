@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData, insert, update
+from sqlalchemy import MetaData, insert, select, update
 
 from asyncflow import Outbox, Status
 from asyncflow.cli import parser
@@ -39,13 +39,13 @@ def found(application: Application, **options: Any) -> dict[Code, Finding]:
     return {one.code: one for one in diagnose(application.engine, application.outbox, **{**AT_ONCE, **options})}
 
 
-def when_found(application: Application, code: Code, about: str = "", **options: Any) -> Finding:
+def when_found(application: Application, code: Code, *about: str, **options: Any) -> Finding:
     """Wait until there is a finding of a code, whose sentence has something in it."""
     seen: list[Finding] = []
 
     def is_there() -> bool:
         every = diagnose(application.engine, application.outbox, **{**AT_ONCE, **options})
-        seen[:] = [one for one in every if one.code is code and about in one.cause]
+        seen[:] = [one for one in every if one.code is code and all(part in one.cause for part in about)]
         return bool(seen)
 
     eventually(is_there)
@@ -227,6 +227,25 @@ def test_more_than_is_done_is_told_as_such_while_somebody_works(application: App
     assert finding.severity is Severity.TROUBLE
     assert "nothing stands in its way: more comes than is done" in finding.cause
     gate.opened.set()
+
+
+def test_locks_of_others_are_told_with_the_statement_that_finds_them(
+    application: Application, schedule: Schedule
+) -> None:
+    @application.outbox.task("work")
+    def work() -> None: ...
+
+    publish(application)
+    with application.session() as session, session.begin():
+        application.outbox.enqueue(session, "work")
+    with application.engine.connect() as holder:
+        holder.execute(select(application.outbox.tasks.c.id).with_for_update()).all()
+        schedule(**QUICK).start()
+        for name in ("work", "user.registered"):
+            finding = when_found(application, Code.TYPE_BEHIND, f" of {name} waits ", "met locks of somebody else")
+            statement = finding.remedy.partition(";  -- ")[0]
+            assert holder.exec_driver_sql(statement).all()  # the holder itself among them
+    eventually(lambda: application.statuses() == [Status.SUCCESS] * 2)
 
 
 def test_fenced_writes_other_versions_settings_and_clocks_are_told(

@@ -65,19 +65,14 @@ def test_what_an_attempt_begins_below_it_is_dropped_and_of_its_trace() -> None:
     tracer = TracerProvider(sampler=ParentBased(TraceIdRatioBased(1.0))).get_tracer("of the handler")
     in_turn = in_turn_of()
 
-    def begin() -> None:
+    def work() -> tuple[int, int]:
         with tracer.start_as_current_span("below") as below:
             assert not below.is_recording()
-            assert below.get_span_context().trace_id == trace_id
+        return below.get_span_context().trace_id, at_hand().trace_id
 
-    def work() -> None:
-        nonlocal trace_id
-        trace_id = at_hand().trace_id
-        begin()
-
-    trace_id = 0
-    for _ in range(3):
-        attempted(in_turn, work)
+    traces = [attempted(in_turn, work) for _ in range(3)]
+    assert all(of_span == of_attempt for of_span, of_attempt in traces)
+    assert len(set(traces)) == 3
 
 
 def test_a_context_that_is_handed_on_to_a_thread_has_the_ids_of_its_attempt() -> None:
@@ -104,13 +99,18 @@ def test_a_context_that_is_handed_on_to_a_thread_has_the_ids_of_its_attempt() ->
 
 def test_as_many_are_kept_as_the_sampler_says_and_these_are_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     in_turn = in_turn_of(TraceIdRatioBased(0.25), Spread())
-    kept: list[int] = []
-    monkeypatch.setattr(in_turn, "_attempted", lambda tracer, _: kept.append(tracer.start_span("x")) or nullcontext())
+    kept: list[Any] = []
+
+    def attempted_with(tracer: Any, _: Any) -> Any:
+        kept.append(tracer.start_span("x"))
+        return nullcontext()
+
+    monkeypatch.setattr(in_turn, "_attempted", attempted_with)
     for _ in range(64):
         if in_turn.begin() is None:
             in_turn.around_kept(None)
     assert len(kept) == 16
-    assert all(span.is_recording() for span in kept)  # type: ignore[attr-defined]
+    assert all(span.is_recording() for span in kept)
 
 
 def test_variables_that_an_attempt_sets_do_not_reach_the_next_one() -> None:

@@ -19,7 +19,7 @@ NOW = datetime(2026, 1, 2, 3, tzinfo=timezone.utc)
 
 def crew(longest: float, youngest: float, *, usual: float | None = None, waiting: int = 0) -> ToldCrew:
     began = NOW.timestamp()
-    told = {"since": began - longest, "youngest_since": began - youngest, "usual_seconds": usual}
+    told: dict[str, Any] = {"since": began - longest, "youngest_since": began - youngest, "usual_seconds": usual}
     return ToldCrew(task_type="mail", at_work=4, waiting=waiting, **told)
 
 

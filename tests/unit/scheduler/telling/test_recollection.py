@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from asyncflow.events import BreakerChanged, ClaimsRanOut, SettleFenced, StepFailed, StepRecovered
+from asyncflow.events import BreakerChanged, ClaimsRanOut, RowsLocked, SettleFenced, StepFailed, StepRecovered
 from asyncflow.scheduler.telling.recollection import Recollection
 
 
@@ -47,6 +47,13 @@ def test_what_was_met_an_hour_ago_is_forgotten() -> None:
     assert [(one.name, one.count) for one in lately.ran_out()] == [("issue_coupon", 2)]
     now[0] = 100.0 + 3601
     assert (lately.troubles(), lately.ran_out(), lately.failing()) == ([], [], [])
+
+
+def test_locks_that_were_met_are_told_by_where_they_were_met() -> None:
+    lately = at([100.0])
+    for place, rows in (("kafka", 3), ("handlers", 1), ("kafka", 2)):
+        lately(RowsLocked(place, rows))
+    assert {one.name: one.count for one in lately.troubles()} == {"locked/kafka": 5, "locked/handlers": 1}
 
 
 def test_a_fork_begins_with_nothing() -> None:
