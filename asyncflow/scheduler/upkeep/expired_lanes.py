@@ -62,10 +62,13 @@ class ExpiredLanes:
                 return None
             self._has_deleted = False
 
-    def note_deleted(self, full: Collection[Head]) -> None:
-        """Know that rows of the last batch were deleted, and give those lanes again that may have more."""
+    def note_deleted(self, full: Sequence[Head]) -> None:
+        """Know that rows of the last batch were deleted, and give those lanes again that may have more.
+
+        In turn another one is the last of a batch, whose rows there may be no room for: it would fall behind for ever.
+        """
         self._has_deleted = True
-        self._left.extend(full)
+        self._left.extend((*full[1:], *full[:1]))
 
     def _batches(self) -> Iterator[ExpiredBatch]:
         for status in self._retentions:
