@@ -130,7 +130,7 @@ class Machinery:
     def _end_shares(self, stop: Stop) -> None:
         """Give back what no thread uses any more."""
         if stop.is_clean:
-            stop.is_clean = stop.awaits(self.give_shares_back, self)
+            stop.requires(self.give_shares_back, self)
 
     def _begin_charts(self) -> None:
         """Let them be written by a thread of their own, unless the keepers of one of several databases do that."""

@@ -186,8 +186,8 @@ class HandlerTypes(TaskTypes[HandlerType]):
             return name
         if isinstance(name, str) or not callable(name):
             return super().require(name)
-        for declared in self:
-            if self[declared].is_handled_by(name):
-                return self[declared]
+        for known in list(dict.values(self)):  # at each enqueue: without the names
+            if known.is_handled_by(name):
+                return known
         text = getattr(name, "__qualname__", shown(name))
         raise UnknownTaskTypeError(f"{text} is no handler of this outbox; decorate it with @outbox.task()")

@@ -46,6 +46,10 @@ class Stop:
             return True
         return has_ended.wait(max(_LEAST_SECONDS, self.seconds_left))
 
+    def requires(self, work: Callable[[], object], whom: object) -> None:
+        """Wait for ``work`` likewise; the end is none that is clean unless it has ended."""
+        self.is_clean &= self.awaits(work, whom)
+
 
 class Step(NamedTuple):
     """Name how something begins and how it ends; each may be called twice, and the end without a beginning."""

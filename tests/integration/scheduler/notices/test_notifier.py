@@ -279,12 +279,12 @@ def test_a_channel_may_stop_it_which_waits_for_nobody(sqlite_application: Applic
 
     class Stopping(Kept):
         def send(self, notice: Notice) -> None:
-            stopped.append(notifier.stop())
+            stopped.append(stopped_by_it.stop())
             super().send(notice)
 
     channel = Stopping()
-    notifier = of(sqlite_application, channel, stop_timeout_seconds=600.0)
-    notifier.start()
+    stopped_by_it = of(sqlite_application, channel, stop_timeout_seconds=600.0)
+    stopped_by_it.start()
     eventually(lambda: channel.told() == [("appeared", "no-instance")])
-    assert notifier.stop()
+    assert stopped_by_it.stop()
     assert stopped == [False]

@@ -52,7 +52,7 @@ def test_what_a_coroutine_awaits_on_a_thread_serves_its_loop_too() -> None:
             await aside(look)
 
     for executor in (False, True):
-        assert answered(lambda tell, executor=executor: loop.run(work(tell, executor)))  # type: ignore[misc]
+        assert answered(lambda tell, executor=executor: loop.run(work(tell, executor)))
     loop.close()
 
 
