@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from sqlalchemy import MetaData
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.integration.speed.crowd import Crowd, Verb
 
 _GROUPS = [f"{number:012x}" for number in range(400)]
-_AT_ONCE = {"_PAUSE_SECONDS": 0.0, "GRACE_SECONDS": 0.0}  # no step waits for the one before
+_AT_ONCE: dict[str, Any] = {"_PAUSE_SECONDS": 0.0, "GRACE_SECONDS": 0.0}  # no step waits for the one before
 
 
 def by_hand(crowd: Crowd) -> Iterator[Verb]:
