@@ -1,4 +1,4 @@
-"""Each module that sends statements has bounds of the rows that they examine, or is named here with why it needs none."""
+"""Each module that sends statements has bounds of the rows that they examine, or is named with why it needs none."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ MODULES = {
     "outbox/rolling/shelf": "the numbered tables that there are",
     "outbox/rolling/numbered_tables": "the numbered tables that there are",
     "scheduler/heads/templates": "sends what it is asked for",
-    "scheduler/relay/locked_rows": "shards, and keys of a round by their primary key; tests/integration/scheduler/relay",
+    "scheduler/relay/locked_rows": "shards, and keys of a round by their primary key",
     "scheduler/relay/settler": "the shards, locked",
+    "scheduler/worker/claiming/claims": "tasks by their ids, the answer to whose settle was lost",
+    "scheduler/worker/rescuing/monitor": "instances by their names",
 }
 BOUNDED = {place.partition(":")[0] for place in BOUNDS}
 

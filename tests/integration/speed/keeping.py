@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from sqlalchemy import MetaData
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.integration.speed.crowd import Crowd, Verb
 
 _GROUPS = [f"{number:012x}" for number in range(400)]
-_AT_ONCE = {"_PAUSE_SECONDS": 0.0, "GRACE_SECONDS": 0.0}  # no step waits for the one before
+_AT_ONCE: dict[str, Any] = {"_PAUSE_SECONDS": 0.0, "GRACE_SECONDS": 0.0}  # no step waits for the one before
 
 
 def by_hand(crowd: Crowd) -> Iterator[Verb]:
@@ -50,8 +50,7 @@ def rolling(crowd: Crowd) -> Iterator[Verb]:
     with ExitStack() as until:
         until.enter_context(patch.multiple(keeper, **_AT_ONCE))
         directory = until.enter_context(TemporaryDirectory())
-        options = {"archive_directory": directory, "failed_retention_seconds": 1}
-        keeping = Scheduler(crowd.engine, outbox, {}, **options)
+        keeping = Scheduler(crowd.engine, outbox, {}, archive_directory=directory, failed_retention_seconds=1)
         yield "start to roll over", 30, keeping.machinery.take_shares
         cleaner = keeping.machinery.staff.cleaner
         yield "roll over", 40 * 24, lambda: [cleaner.step() for _ in range(24)]

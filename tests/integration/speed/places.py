@@ -50,8 +50,9 @@ def watching(engine: Engine) -> Iterator[list[Sent]]:
             context.asyncflow_examined = before(cursor.connection, statement, parameters)
 
     def end(_: Any, cursor: Any, statement: str, __: Any, context: Any, ___: bool) -> None:
-        if context.asyncflow_examined is not None:
-            examined = after(cursor.connection, context.asyncflow_examined)
+        before_it = getattr(context, "asyncflow_examined", None)  # another thread's may have begun before we watched
+        if before_it is not None:
+            examined = after(cursor.connection, before_it)
             sent.append(Sent(_place(), statement, max(0, cursor.rowcount), examined))
 
     event.listen(engine, "before_cursor_execute", begin)
