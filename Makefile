@@ -19,6 +19,8 @@ SERVICES_TOOL := $(PYTHON) -m tools.services
 # Three on two processors: many tests wait for a server or for a moment.
 TOGETHER := $(RUN) -m pytest tests/chaos tests/acceptance tests/unit tests/integration \
 	-n 3 --dist loadfile --no-loadscope-reorder --durations=25
+# The suite of publishers on Kafka, a minute and more for both clients.
+KAFKA_SUITE := tests/integration/integrations/kafka/test_kafka_suite.py
 # The tests start hundreds of processes, which are not to compile the package each.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -62,8 +64,11 @@ test-everywhere: install services ## run the integration tests with MySQL itself
 	@$(SERVICES_TOOL) up mysql pgbouncer
 	@$(RUN) -m pip install --quiet --group drivers
 	@$(RUN) -m pip install --quiet --group drivers-compiled || echo "mysqlclient could not be compiled here: its tests are skipped"
-	@ASYNCFLOW_TEST_MYSQL_AS_MARIADB=1 ASYNCFLOW_TEST_DRIVERS="$(DRIVERS)" $(RUN) -m pytest tests/integration -n 3 --dist loadfile --durations=25 \
-		-m 'not long' $(PYTEST_ARGS)
+	@status=0; \
+	$(RUN) -m pytest $(KAFKA_SUITE) -m 'long or not long' $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
+	ASYNCFLOW_TEST_MYSQL_AS_MARIADB=1 ASYNCFLOW_TEST_DRIVERS="$(DRIVERS)" $(RUN) -m pytest tests/integration -n 3 --dist loadfile --durations=25 \
+		-m 'not long' $(PYTEST_ARGS) || status=1; \
+	exit $$status
 
 # pip gives up the search for tools that go with old libraries; uv finds them in seconds.
 $(LOWEST_INSTALLED): $(INSTALLED) pyproject.toml tools/lowest.py

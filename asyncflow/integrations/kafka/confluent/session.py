@@ -11,6 +11,7 @@ from typing import Any
 from asyncflow.integrations.kafka.client_log import ClientLog
 from asyncflow.integrations.kafka.confluent.outcomes import TOPIC_REFUSED, WITHDRAWN, describe, judge, judge_reported
 from asyncflow.scheduler.publishing.publisher import SENT, Outcome, Record, Unavailable
+from asyncflow.scheduler.publishing.sessions.client_session import ClientSession
 from asyncflow.scheduler.publishing.sessions.suspects import Judgement
 from asyncflow.scheduler.publishing.sessions.texts import one_line
 
@@ -23,17 +24,18 @@ PURGED_WITHIN_SECONDS = 2.0
 OnDelivery = Callable[[Any, Any], None]
 
 
-class ConfluentSession:
+class ConfluentSession(ClientSession):
     """Hold a client until it is no longer to be trusted; then it is ended and another one made.
 
     ``is_spent`` becomes true when records had to be taken back, when librdkafka reported a fatal error, and when a
     topic was refused: such a client might still deliver a record of which we said otherwise, or go on refusing.
 
-    Used by its publisher's thread alone: librdkafka calls back from within ``poll`` and ``flush``, on that thread.
+    librdkafka calls back from within ``poll`` and ``flush``, on its publisher's thread; another thread may ``end`` it,
+    which takes back what is not acknowledged.
     """
 
     def __init__(self, library: ModuleType, configuration: Mapping[str, object]) -> None:
-        self.is_spent = False
+        super().__init__()
         self._library = library
         self._findings: list[Judgement] = []
         self._notes: list[OnDelivery] = []
@@ -42,8 +44,10 @@ class ConfluentSession:
         self._down_at: float | None = None
         self._client = library.Producer({**configuration, "error_cb": self._hear, "logger": ClientLog()})
 
-    def attempt(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
-        """Send the records; return what became of each, by about ``deadline`` (monotonic seconds)."""
+    def leave_to_parent(self) -> None:
+        """Do nothing: librdkafka ends a client when it is collected, and this one is kept."""
+
+    def _deliver(self, batch: Sequence[Record], deadline: float) -> list[Judgement]:
         self._findings = [SENT] * len(batch)
         self._serve(self._client.poll, 0.0)  # hear what happened while idle
         if self._down_at is not None:
@@ -52,15 +56,13 @@ class ConfluentSession:
         self._settle(len(batch), deadline)
         return self._findings
 
-    def end(self, patience_seconds: float) -> bool:
-        """Drop what is unsent and end the client's threads; return that they have ended."""
+    def _interrupt(self) -> None:
+        """Do nothing: ``_deliver`` looks ten times a second whether it is to end."""
+
+    def _end_client(self, patience_seconds: float) -> None:
         self._client.purge()
         self._serve(self._client.flush, patience_seconds)
         self._client.close()
-        return True
-
-    def leave_to_parent(self) -> None:
-        """Do nothing: librdkafka ends a client when it is collected, and this one is kept."""
 
     def _settle(self, pending: int, deadline: float) -> None:
         """Let reports through until every record has an outcome, or is taken back."""
@@ -130,12 +132,13 @@ class ConfluentSession:
     def _is_hopeless(self, deadline: float) -> bool:
         now = monotonic()
         is_down = self._down_at is not None and now - self._down_at > RECONNECT_WITHIN_SECONDS
-        return self._verdict is not None or is_down or now >= deadline
+        return self._verdict is not None or is_down or self._is_ending or now >= deadline
 
     def _take_back(self) -> None:
         """Withdraw what has no outcome yet; a record of which nothing is heard is never taken for sent."""
         self.is_spent = True
-        self._verdict = self._verdict or Unavailable(one_line("no answer in time", self._trouble))
+        why = "no answer before the publisher was closed" if self._is_ending else "no answer in time"
+        self._verdict = self._verdict or Unavailable(one_line(why, self._trouble))
         self._client.purge()
         if self._serve(self._client.flush, PURGED_WITHIN_SECONDS):
             self._findings = [self._verdict if outcome is SENT else outcome for outcome in self._findings]

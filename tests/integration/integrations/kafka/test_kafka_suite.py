@@ -11,7 +11,7 @@ from tests.integration.integrations.kafka.cluster import Cluster
 from tests.support.own_publisher_suite import OwnPublisherSuite
 from tools.services import load
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]  # run by `make test-everywhere`
 
 
 @pytest.fixture
