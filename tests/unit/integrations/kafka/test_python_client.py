@@ -24,7 +24,7 @@ def client_of(monkeypatch: pytest.MonkeyPatch, assigned: list[str], there: set[s
     library = SimpleNamespace(KafkaConsumer=lambda **_: member, ConsumerRebalanceListener=object)
     monkeypatch.setattr(python_client, "kafka_python", lambda: library)
     monkeypatch.setattr(python_client, "_LOOK_SECONDS", 0.0)
-    rebalance = Rebalance(*[lambda _: None] * 3, lambda topics: told.append(set(topics)))
+    rebalance = Rebalance(lambda _: None, lambda _: None, lambda _: None, lambda topics: told.append(set(topics)))
     return PythonClient(Membership("localhost:9092", "g", ["coupons", "orders"], KafkaSettings(), {}), rebalance)
 
 
