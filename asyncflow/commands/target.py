@@ -117,7 +117,7 @@ def _import_fault(target: str, module_name: str, error: Exception) -> str:
         return f"there is no module {missing!r}{_nearest_module(missing)}; give module:attribute, from here"
     if driver := told_driver(error):
         return f"{target!r} cannot be loaded: {driver}"
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = list(traceback.extract_tb(error.__traceback__))
     if isinstance(error, SQLAlchemyError):
         frames = [one for one in frames if not re.search("^<|site-packages", one.filename)] or frames
     told = f"{type(error).__name__}: {on_one_line(error)}{url_remedy(error)}"

@@ -19,4 +19,4 @@ def count_pending(engine: Engine, outbox: Outbox) -> dict[str, int]:
 
 def _read(connection: Connection, outbox: Outbox) -> dict[str, int]:
     counts = count_types(connection, outbox.tasks, (Status.PENDING,)).counts
-    return {name: count for (_, name), count in sorted(counts.items())}
+    return {name: count for (_, name), count in sorted(counts.items()) if count}  # 0: done since it was found

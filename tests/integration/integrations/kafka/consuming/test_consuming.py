@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from asyncflow import CancelTask, RejectTask, Scheduler, Status, TaskContext
 from asyncflow.errors import OptionError
+from asyncflow.events import ConsumerStarted, ConsumerStopped, MissingTopicSeen
 from asyncflow.integrations.kafka.consuming import Consumer
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.testing import MemoryPublisher
@@ -75,6 +76,30 @@ def make(sqlite_application: Application, servers: str, group: str, client: Clie
     yield make
     for one in made:
         assert one.stop(LONG)
+
+
+@pytest.mark.parametrize("client", ["confluent-kafka"])  # the other has the broker make it
+def test_a_topic_that_is_not_there_is_named_once_beside_what_is_consumed(
+    sqlite_application: Application, make: Make, servers: str, topic: str, client: Client
+) -> None:
+    consumer, signals, missing = make(), sqlite_application.signals, f"never-{uuid.uuid4().hex[:12]}"
+    seen: list[str] = []
+
+    @consumer.subscribe("coupon.granted", topic=topic, name="coupons")
+    def coupons(session: Session, account_no: str) -> None:
+        seen.append(account_no)
+
+    @consumer.subscribe("coupon.revoked", topic=missing, name="revoked")
+    def revoked(session: Session) -> None: ...
+
+    with consumer:
+        eventually(lambda: signals.of(MissingTopicSeen))
+        publish(servers, topic, [{"account_no": "A1"}], task_type="coupon.granted")
+        eventually(lambda: seen == ["A1"])
+    topics = tuple(sorted((topic, missing)))
+    assert signals.of(MissingTopicSeen) == [MissingTopicSeen(missing)]
+    assert signals.of(ConsumerStarted) == [ConsumerStarted(topics, ("coupons", "revoked"))]
+    assert signals.of(ConsumerStopped) == [ConsumerStopped(topics)]
 
 
 def names(application: Application) -> list[str]:
