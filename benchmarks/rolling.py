@@ -44,6 +44,8 @@ def _beside(work: str, database: str, plan: Plan) -> Figure:
     with ExitStack() as stack:
         for name, rolls in (("on", _TABLE_ROWS), ("off", 0)):
             ground = stack.enter_context(GROUNDS[database](**rolling_at_once(rolls)))
+            if database == "postgresql":
+                ground.run(f"ALTER TABLE {ground.table} SET (autovacuum_enabled = off)")  # which would come as it likes
             if work == "tasks":
                 declare_handler(ground, 1000)
             sides[name] = partial(_round, ground, work, rolls, rows, plan)
