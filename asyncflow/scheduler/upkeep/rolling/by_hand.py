@@ -107,9 +107,7 @@ class TablesByHand:
         states = (("forgotten", one.forgotten_for), ("closed", one.closed_for), ("open", one.opened_for))
         state, seconds = next((told for told in states if told[1] is not None), ("ahead", None))
         found = is_there(connection, table)
-        return NumberedTableView(
-            table=table.fullname, state=state, rows=one.row_count, seconds=seconds, is_there=found
-        )
+        return NumberedTableView(table=table.fullname, state=state, rows=one.row_count, seconds=seconds, is_there=found)
 
     def _drop(self, database: Database, dropper: Dropper, position: Position) -> NumberedTableGone:
         table, positions = self._numbered.table(position.number), self._numbered.positions
