@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any
 
-from asyncflow.errors import OptionError
+from asyncflow.errors import OptionError, UnknownOptionError
 from asyncflow.outbox.options import require_whole
 from asyncflow.text import shown
 
@@ -32,8 +32,15 @@ class RollOver:
     keep: timedelta = 3 * _DAY
     after: timedelta = timedelta(minutes=1)
 
+    def __new__(cls, **given: Any) -> RollOver:
+        """Refuse what is none of its fields, by name."""
+        names = [one.name for one in fields(cls)]
+        if unknown := [name for name in given if name not in names]:
+            raise UnknownOptionError.among("RollOver", unknown, names)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
-        require_whole("rows", self.rows, LEAST_ROWS, 2**31 - 1)
+        require_whole("rows of RollOver", self.rows, LEAST_ROWS, 2**31 - 1)
         if self.age is not None:
             _require_time("age", self.age, timedelta(seconds=1))
         _require_time("keep", self.keep, timedelta(0))

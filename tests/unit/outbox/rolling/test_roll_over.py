@@ -18,13 +18,14 @@ from asyncflow.testing import MemoryPublisher
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"rows": 99}, "rows is 99; give a whole number from 100 to"),
-        ({"rows": 1e6}, "rows is 1000000.0; give a whole number"),
-        ({"rows": True}, "rows is True; give a whole number"),
+        ({"rows": 99}, "rows of RollOver is 99; give a whole number from 100 to"),
+        ({"rows": 1e6}, "rows of RollOver is 1000000.0; give a whole number"),
+        ({"rows": True}, "rows of RollOver is True; give a whole number"),
         ({"age": timedelta(0)}, "age of RollOver is .*; give a timedelta of 1 seconds to 3650 days"),
         ({"keep": 3600}, "keep of RollOver is 3600; give a timedelta"),
         ({"keep": timedelta(days=-1)}, "keep of RollOver is .*; give a timedelta of 0 seconds"),
         ({"after": None}, "after of RollOver is None; give a timedelta"),
+        ({"row": 5}, r"RollOver has no option 'row' \(did you mean 'rows'\?\)"),
         ({"keep": timedelta(days=100_000)}, "keep of RollOver is .* to 3650 days"),
     ],
 )
