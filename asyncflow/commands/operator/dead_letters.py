@@ -21,7 +21,7 @@ from asyncflow.commands.terminal.progress import progress
 from asyncflow.errors import OptionError
 from asyncflow.events import Event, TasksChanged
 from asyncflow.outbox import Outbox, Status
-from asyncflow.outbox.options import require_number
+from asyncflow.outbox.options import require_number, require_whole
 from asyncflow.scheduler import DeadLetters, Selection
 from asyncflow.scheduler.diagnosis.dead_letters import MOST_LETTERS, letter_groups
 from asyncflow.scheduler.diagnosis.letter_board import letters_of_group
@@ -172,7 +172,9 @@ def _ids_of_group(options: argparse.Namespace, database: tuple[Engine, Outbox]) 
     """Return the newest of the group, as many as a look at dead letters sees; raises OptionError if there is none."""
     hours = _HOURS if options.hours is None else options.hours
     require_number("hours", hours, 0.001, 87_600)
-    view = letters_of_group(*database, options.group, hours * 3600, options.limit or MOST_LETTERS)
+    most = MOST_LETTERS if options.limit is None else options.limit
+    require_whole("limit", most, 1, 2**31 - 1)
+    view = letters_of_group(*database, options.group, hours * 3600, most)
     if view is None:
         raise OptionError(
             f"group {shown(options.group)} has no dead letters of the last {hours:g} hours; "

@@ -15,6 +15,7 @@ from asyncflow.commands.terminal.columns import table, width_of_tables
 from asyncflow.outbox import Status
 from asyncflow.outbox.look_up.cursor import cursor_of
 from asyncflow.outbox.look_up.task_rows import Filter, TaskPage
+from asyncflow.outbox.options import require_whole
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.operator.task_view import TaskView
 
@@ -41,8 +42,8 @@ def _list(options: argparse.Namespace) -> int:
     engine, outbox = database_with_type(options)
     chosen = Filter(task_type=options.task_type, status=_STATUSES.get(options.status), key=options.key)
     after = None if options.after is None else cursor_of(options.after, "after", chosen)
-    most = max(1, min(_MOST, options.limit))
-    page = run_briefly(engine, lambda connection: TaskView(outbox).page(connection, chosen, most, after))
+    require_whole("limit", options.limit, 1, _MOST)
+    page = run_briefly(engine, lambda connection: TaskView(outbox).page(connection, chosen, options.limit, after))
     following = None if page.next is None else page.next.as_text(chosen)
     tell(as_json(_plain(page, following)) if options.json else render(page, following, width_of_tables()))
     return 0

@@ -22,6 +22,7 @@ from asyncflow.commands.terminal.as_json import as_json
 from asyncflow.commands.terminal.columns import width_of_tables, width_of_terminal
 from asyncflow.errors import AsyncflowError
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.options import require_number
 from asyncflow.scheduler.charts.charts import Charts
 from asyncflow.scheduler.charts.charts import charts as charts_of
 from asyncflow.scheduler.diagnosis.diagnose import diagnose
@@ -31,7 +32,7 @@ from asyncflow.scheduler.operator.report import Report, report
 from asyncflow.text import on_one_line
 
 _CLEAR = "\x1b[2J\x1b[H"  # of a terminal, and to its first line
-_SHORTEST_SECONDS = 0.5
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.5, 86_400
 _TYPES_SHOWN = 5  # in charts
 
 
@@ -47,6 +48,7 @@ def add_to(commands: Any) -> None:
 
 
 def _top(options: argparse.Namespace) -> int:
+    require_number("interval", options.interval, _SHORTEST_SECONDS, _LONGEST_SECONDS)
     database = database_of(options)
     if options.json:
         tell(as_json(seen(*database).plain()))
@@ -58,7 +60,7 @@ def _top(options: argparse.Namespace) -> int:
     try:
         tell_now(render(seen(*database), say))  # a database that is not there from the first is an error
         while True:
-            time.sleep(max(_SHORTEST_SECONDS, options.interval))
+            time.sleep(options.interval)
             tell_now(_view_or_error(*database, say))
     except KeyboardInterrupt:
         return 0

@@ -21,6 +21,7 @@ from asyncflow.scheduler.loops.pause import AdaptivePause
 _SHORTEST_PAUSE_SECONDS = 0.05  # while a hand-over is under way
 _LOOKS_A_HEARTBEAT = 8  # while items are awaited
 _PART_OF_LEASE = 2 / 3  # after which it is renewed at the latest; a stall of the rest costs nothing
+_STALE_SECONDS = 5.0  # and after so much, however long it is: what an instance tells of itself goes with a renewal
 
 
 class Cluster:
@@ -37,6 +38,7 @@ class Cluster:
         self.clock = rhythm.clock
         self.wake = wake
         self._lease_seconds = rhythm.lease_seconds
+        self._renewal_seconds = min(rhythm.lease_seconds * _PART_OF_LEASE, _STALE_SECONDS)
         self._heartbeat_seconds = rhythm.heartbeat_seconds
         self._hooks = hooks
         # Others hand over within a heartbeat; what they hand over is not to wait for another one.
@@ -72,7 +74,7 @@ class Cluster:
             present = [one for one in list(self._ownerships.values()) if one.takes_part]  # a start adds jobs meanwhile
             if not present:
                 return self._heartbeat_seconds
-            if self.clock() + self._heartbeat_seconds - self._renewed_at > self._lease_seconds * _PART_OF_LEASE:
+            if self.clock() + self._heartbeat_seconds - self._renewed_at > self._renewal_seconds:
                 self._renew()
             if self._act(present):
                 self._pause.reset()

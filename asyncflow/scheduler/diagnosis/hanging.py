@@ -14,7 +14,7 @@ _EARLY_SECONDS = 5.0  # before that nothing is said, however short attempts usua
 _TIMES_USUAL = 10.0  # that even the youngest attempt of a crew has lasted, when it is known to hang
 _LEAST_TIMES_USUAL = 3.0  # where ten times would be longer than what counts as stuck
 
-Crews = Mapping[str, ToldCrew]  # of one type, by instance
+CrewsOfType = Mapping[str, ToldCrew]  # by instance
 
 
 def findings_of_hanging(sight: Sight, told: Collection[str], stuck_seconds: float) -> Iterator[Finding]:
@@ -34,14 +34,14 @@ def findings_of_hanging(sight: Sight, told: Collection[str], stuck_seconds: floa
                 yield found
 
 
-def hung_crews(sight: Sight, task_type: str, stuck_seconds: float) -> Crews:
+def hung_crews(sight: Sight, task_type: str, stuck_seconds: float) -> CrewsOfType:
     """Return the crews of a type if it hangs wherever somebody could do it; else none."""
     who_has = [name for name, state in sight.states if task_type not in (*state.unhandled, *state.undeclared)]
     hung = _hung(sight, task_type, stuck_seconds)
     return hung if len(hung) >= len(who_has) else {}
 
 
-def finding_of_hang(sight: Sight, one: Waiting, crews: Crews, severity: Severity) -> Finding | None:
+def finding_of_hang(sight: Sight, one: Waiting, crews: CrewsOfType, severity: Severity) -> Finding | None:
     """Return the finding of a type that waits for handlers that hang; None without such."""
     if not crews:
         return None
@@ -53,11 +53,11 @@ def longest_at_work(sight: Sight, task_type: str) -> float:
     return max((sight.seconds_since(crew.since) for crew in _crews_of(sight, task_type).values()), default=0.0)
 
 
-def _crews_of(sight: Sight, task_type: str) -> Crews:
+def _crews_of(sight: Sight, task_type: str) -> CrewsOfType:
     return {who: crew for who, state in sight.states for crew in state.crews if crew.task_type == task_type}
 
 
-def _hung(sight: Sight, task_type: str, stuck_seconds: float) -> Crews:
+def _hung(sight: Sight, task_type: str, stuck_seconds: float) -> CrewsOfType:
     """Return the crews of which no attempt has ended for long: one that goes on beside some that hang is no such."""
     crews = _crews_of(sight, task_type).items()
     return {who: crew for who, crew in crews if _lasts(sight, crew) >= _enough(crew, stuck_seconds)}
@@ -78,7 +78,7 @@ def _early(stuck_seconds: float) -> float:
     return min(_EARLY_SECONDS, stuck_seconds)
 
 
-def _of_held(sight: Sight, task_type: str, crews: Crews, stuck_seconds: float) -> Finding:
+def _of_held(sight: Sight, task_type: str, crews: CrewsOfType, stuck_seconds: float) -> Finding:
     lasts = min(_lasts(sight, crew) for crew in crews.values())
     return Finding(
         code=Code.HANDLERS_HANG,
@@ -97,7 +97,7 @@ def _of_held(sight: Sight, task_type: str, crews: Crews, stuck_seconds: float) -
     )
 
 
-def _why(sight: Sight, crews: Crews) -> str:
+def _why(sight: Sight, crews: CrewsOfType) -> str:
     why = say_of(
         sum(crew.at_work for crew in crews.values()),
         "its only handler has been at work on {instances} for {age}",

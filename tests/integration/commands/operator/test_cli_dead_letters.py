@@ -192,6 +192,8 @@ def test_no_more_than_the_limit_is_changed(application: Application, run: Run, f
         (["--id", "x", "--yes"], "give a UUID"),
         (["--all", "--yes", "--per-second", "0"], "per_second is 0.0"),
         (["--all", "--yes", "--actor", ""], "actor is ''"),
+        (["--all", "--yes", "--limit", "0"], "limit is 0; give a whole number from 1"),
+        (["--group", "0" * 12, "--yes", "--limit", "0"], "limit is 0; give a whole number from 1"),
     ],
 )
 def test_what_is_wrong_is_told_and_changes_nothing(

@@ -68,6 +68,19 @@ def test_tasks_are_listed_page_by_page_shown_and_changed(sqlite_application: App
     assert [entry["action"] for entry in entries] == ["discard", "replay", "cancel"]
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["tasks", "list", "--limit", "0"], "limit is 0; give a whole number from 1 to 1000"),
+        (["tasks", "list", "--limit", "1001"], "limit is 1001; give a whole number from 1 to 1000"),
+        (["top", "--interval", "0"], "interval is 0.0; give a number from 0.5 to 86400"),
+        (["top", "--interval", "nan", "--once"], "interval is nan; give a number from 0.5 to 86400"),
+    ],
+)
+def test_a_number_that_cannot_be_meant_is_refused_and_not_bent(ask: Ask, words: list[str], told: str) -> None:
+    assert told in ask(*words, code=1)
+
+
 def test_what_was_not_confirmed_is_told_to_programs_as_well(sqlite_application: Application, ask: Ask) -> None:
     ids = publish_many(sqlite_application, 12)
     alter(sqlite_application, "status = 3, order_time = '2020-01-01 00:00:00.000000'")

@@ -63,6 +63,20 @@ def test_an_event_is_counted(event: events.Event, line: str) -> None:
     assert line in generate_latest(registry).decode()
 
 
+def test_counts_add_up_for_each_place_by_itself() -> None:
+    registry = CollectorRegistry()
+    hook = PrometheusHook(registry, by_database=True)
+    for database, mail, sms in (("db0", 3, 1), ("db1", 2, 0)):
+        for task_type, count in (("mail", mail), ("sms", sms)):
+            for _ in range(count):
+                hook(events.TaskEnqueued(uuid4(), task_type, None, database_name=database))
+        hook(events.PageFetched("kafka", 1, 5, 0.25, database_name=database))
+    page = generate_latest(registry).decode()
+    for name, database, count in (("mail", "db0", 3), ("mail", "db1", 2), ("sms", "db0", 1)):
+        assert f'asyncflow_tasks_enqueued_total{{database="{database}",task_type="{name}"}} {count}.0' in page
+    assert page.count("asyncflow_fetch_seconds_sum{") == page.count("} 0.25") == 2
+
+
 def test_every_metric_of_the_alerts_is_there_and_each_leads_into_the_runbook() -> None:
     registry = CollectorRegistry()
     hook = PrometheusHook(registry)

@@ -218,6 +218,18 @@ def test_one_late_heartbeat_costs_no_lease(heartbeat: float, late: float) -> Non
         one.cluster.step()
 
 
+def test_what_an_instance_tells_goes_out_every_few_seconds_however_long_its_lease_is() -> None:
+    world = World()
+    registry = FakeRegistry(world, "a")
+    cluster = Cluster(registry, Rhythm(600.0, 0.8, lambda: world.now), Hooks([]))
+    cluster.ownership_of(JOB, ITEMS, SharedOut(JOB, minimal_movement)).acquire()
+    before = registry.renewals
+    for _ in range(75):  # a minute
+        world.now += 0.8
+        cluster.step()
+    assert 10 <= registry.renewals - before <= 16
+
+
 def test_one_whose_membership_is_not_seen_keeps_what_it_owns() -> None:
     world = World()
     a = world.instance("a")
