@@ -149,6 +149,10 @@ class PostgreSQL:
         }
         if version >= (9, 6):
             values["idle_in_transaction_session_timeout"] = limits.idle_transaction_seconds * 1000
+        if version >= (11,):
+            # What is limited by a value of the statement is planned as if a tenth of the table was read: to compile
+            # that takes longer than to run it.
+            values["jit"] = "off"
         if version >= (12,):
             values["tcp_user_timeout"] = limits.user_timeout_seconds * 1000
         pid = told_pid(driver_connection)
@@ -159,7 +163,8 @@ class PostgreSQL:
         )
         row = _run(driver_connection, f"SELECT {', '.join(columns)}")
         if row[1] is None:
-            return Limited(at_begin=f"SET LOCAL lock_timeout = '{limits.lock_wait_seconds}s'")
+            of_transaction = (name for name in ("lock_timeout", "jit") if name in values)
+            return Limited(at_begin="; ".join(f"SET LOCAL {name} = '{values[name]}'" for name in of_transaction))
         old = zip(values, row[::2], strict=True)
         undo = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in old)
         return Limited(partial(_run, driver_connection, undo))

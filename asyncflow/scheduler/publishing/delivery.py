@@ -87,7 +87,8 @@ class Delivery:
     def _prepare(self, tasks: Sequence[Task], names: Set[str]) -> Sequence[RecordOrOutcome]:
         """Wrap each task, of types of these names, into its record, or tell why there is none."""
         if len(names) == 1:
-            return self._prepare_type(*names, tasks)
+            (name,) = names
+            return self._prepare_type(name, tasks)
         places: dict[str, list[int]] = {name: [] for name in names}
         for place, task in enumerate(tasks):
             places[task.task_type].append(place)

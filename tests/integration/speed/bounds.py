@@ -83,6 +83,7 @@ BOUNDS = {
     "scheduler/diagnosis/sight:look": SMALL,
     "scheduler/diagnosis/upkeep:findings_of_keys": TWICE,
     "scheduler/heads/queries:_read_few_pages": Bound(2, 2 * 64),  # each of 64 pages looks whether it ends
+    "scheduler/heads/queries:_read_lanes": Bound(2, 2 * 64),  # each lane looks whether it ends
     "scheduler/heads/queries:read_heads_among": LOOK_AT_MANY,
     "scheduler/heads/queries:read_heads_behind": LOOK_AT_MANY,
     "scheduler/heads/queries:read_heads_of": LOOK,

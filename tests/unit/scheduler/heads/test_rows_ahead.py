@@ -34,11 +34,16 @@ def test_they_count_until_all_that_is_earlier_is_taken_however_many_rounds_that_
 
 
 def test_of_what_all_others_have_caught_up_with_the_last_alone_is_looked_at() -> None:
-    read: list[Any] = []
-    moments = Moments([f"x{moment:016}" for moment in range(1000)], Cut(1, lambda text: read.append(text) or int(text)))
+    read: list[int] = []
+
+    def moment_of(text: Any) -> int:
+        read.append(int(text))
+        return read[-1]
+
+    moments = Moments([f"x{moment:016}" for moment in range(1000)], Cut(1, moment_of))
     rows = RowsAhead(moments, [(start, start + 100) for start in range(0, 1000, 100)], 999, 500)
     assert rows.later_than(999) == 0
     assert rows.beyond(999) is None
     assert rows.beyond(700) is not None
     assert moments[200:300][5] == 205
-    assert len(read) == 1
+    assert read == [205]
