@@ -28,9 +28,9 @@ MODULES = {
     "outbox/queries": "inserts",
     "outbox/rolling/shelf": "the numbered tables that there are",
     "outbox/rolling/numbered_tables": "the numbered tables that there are",
-    "scheduler/heads/templates": "sends what it is asked for",
     "scheduler/relay/locked_rows": "shards, and keys of a round by their primary key",
     "scheduler/relay/settler": "the shards, locked",
+    "scheduler/upkeep/rolling/by_hand": "the positions of tables, which a person drops",
     "scheduler/worker/claiming/claims": "tasks by their ids, the answer to whose settle was lost",
     "scheduler/worker/rescuing/monitor": "instances by their names",
 }

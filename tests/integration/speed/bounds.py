@@ -79,7 +79,7 @@ BOUNDS = {
     "scheduler/diagnosis/instances:_most_tried": TWICE,
     "scheduler/diagnosis/sight:_is_at_work": EXACT,
     "scheduler/diagnosis/sight:_seen": TWICE,
-    "scheduler/diagnosis/sight:_switched_off": Bound(2, 220),
+    "scheduler/diagnosis/sight:_switches": Bound(2, 220),
     "scheduler/diagnosis/sight:look": SMALL,
     "scheduler/diagnosis/upkeep:findings_of_keys": TWICE,
     "scheduler/heads/queries:_read_few_pages": Bound(2, 2 * 64),  # each of 64 pages looks whether it ends

@@ -28,7 +28,7 @@ class Chunks:
         return self._framing > _FREE_BYTES + self._kept // _BYTES_EACH
 
 
-class Flow(FlowControl):
+class BodyFlow(FlowControl):
     """Let an application that asks for more have what has come, before more is read."""
 
     def __init__(self, transport: asyncio.Transport, has_more: Callable[[], bool]) -> None:

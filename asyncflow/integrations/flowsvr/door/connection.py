@@ -12,7 +12,7 @@ import h11
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from asyncflow.integrations.flowsvr.door.chunks import Chunks, Flow
+from asyncflow.integrations.flowsvr.door.chunks import BodyFlow, Chunks
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 
 _LOG = logging.getLogger("asyncflow.flowsvr")
@@ -110,7 +110,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let the client ask, or turn it away."""
         super().connection_made(transport)
-        self.flow: Flow = Flow(transport, self._has_more)
+        self.flow: BodyFlow = BodyFlow(transport, self._has_more)
         if len(self.connections) > self._crowd.most and not self._crowd.make_room():
             self._turn_away()
             return
