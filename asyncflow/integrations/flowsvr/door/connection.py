@@ -9,8 +9,10 @@ from collections import Counter
 from typing import Any
 
 import h11
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from asyncflow.integrations.flowsvr.door.chunks import Chunks, Flow
 from asyncflow.integrations.flowsvr.settings import ServiceSettings
 
 _LOG = logging.getLogger("asyncflow.flowsvr")
@@ -18,7 +20,7 @@ _TELL_SECONDS = 10.0
 _LEAVE_SECONDS, _MOST_LEAVING = 1.0, 32  # so long some of those who are turned away may read why
 SLOW_SECONDS = 1.0  # that an answer may wait whatever its size
 _ANSWERS = 2  # times as many bytes as of bodies may wait in memory, where each answer is for a while twice
-_STEP = 8 * 1024  # bytes that are looked at before what is known of them is
+STEP = 4 * 1024  # bytes that are looked at before what is known of them is
 MOST_HEAD_BYTES = 16 * 1024  # of a request without its body: each of its lines takes as long as a hundred bytes
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
@@ -101,11 +103,14 @@ class Connection(H11Protocol):
         self._crowd = crowd
         self._asks_until: asyncio.TimerHandle | None = None
         self._takes_until: asyncio.TimerHandle | None = None
-        self._next = b""  # what came of further requests, while one is at work
+        self._next = b""  # what came of further requests while one is at work, or of a body of which none was wanted
+        self._chunks: Chunks | None = None
+        self._chunks_of: object = None  # the request that has them, if its body comes in chunks
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let the client ask, or turn it away."""
         super().connection_made(transport)
+        self.flow: Flow = Flow(transport, self._has_more)
         if len(self.connections) > self._crowd.most and not self._crowd.make_room():
             self._turn_away()
             return
@@ -114,20 +119,58 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what came; a request whose head is whole is at work from now on.
 
-        Step by step, for a head that is whole is parsed however long it is; and what comes behind a request waits for
-        its answer.
+        Step by step, for a head that is whole is parsed however long it is; what comes behind a request waits for its
+        answer, and chunks of a body until the application, which knows by then who asks, wants them.
         """
         data, self._next = self._next + data, b""
-        for place in range(0, len(data), _STEP):
+        for place in range(0, len(data), STEP):
             if self.transport.is_closing() or self in self._crowd.leaving:
                 return
-            if self._is_at_work() and self.conn.their_state is not h11.SEND_BODY:
+            if self._is_at_work() and self._waits():
                 self._next = data[place:]
                 self.flow.pause_reading()
                 return
-            super().data_received(data[place : place + _STEP])
-            if self._is_at_work():
-                self._stop_waiting()
+            self._take(data[place : place + STEP])
+        if self.cycle is None or len(self.cycle.body) <= HIGH_WATER_LIMIT:
+            self.flow.read_on()
+
+    def _waits(self) -> bool:
+        """Tell whether what came is not to be looked at yet."""
+        if self.conn.their_state is not h11.SEND_BODY:
+            return True
+        chunks = self._chunks_at_work()
+        return chunks is not None and not chunks.is_wanted
+
+    def _take(self, data: bytes) -> None:
+        cycle, kept = self.cycle, 0 if self.cycle is None else len(self.cycle.body)
+        super().data_received(data)
+        if self._is_at_work():
+            self._stop_waiting()
+        chunks = self._chunks_at_work()
+        if chunks is None or cycle is None or cycle is not self.cycle:
+            return
+        if cycle.message_event.is_set():
+            chunks.be_given()
+        if self.conn.their_state is h11.SEND_BODY and chunks.are_too_small(len(data), len(cycle.body) - kept):
+            self.send_400_response("the body comes in very small chunks; send larger ones, or its Content-Length")
+
+    def _chunks_at_work(self) -> Chunks | None:
+        """Return what is known of the chunks of the last request's body; None if it comes as a whole."""
+        if self._chunks_of is not self.cycle:
+            self._chunks_of = self.cycle
+            is_chunked = self.cycle is not None and any(name == b"transfer-encoding" for name, _ in self.headers)
+            self._chunks = Chunks() if is_chunked else None
+        return self._chunks
+
+    def _has_more(self) -> bool:
+        """Tell an application that wants more whether some has come, which is looked at soon then."""
+        chunks = self._chunks_at_work()
+        if chunks is None or self.conn.their_state is not h11.SEND_BODY:
+            return False
+        chunks.want()
+        if self._next:
+            self.loop.call_soon(self.data_received, b"")
+        return bool(self._next)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, unless an answer has begun; then leave, and let who is at work know."""
@@ -140,7 +183,12 @@ class Connection(H11Protocol):
             self.transport.abort()
 
     def on_response_complete(self) -> None:
-        """Let the client ask again."""
+        """Let the client ask again; one that has more chunks for a request that is over is heard no longer."""
+        if self.conn.their_state is h11.SEND_BODY and self._chunks_at_work() is not None:
+            self._next = b""
+            super().on_response_complete()
+            self._leave_soon()
+            return
         super().on_response_complete()
         if self._next:
             self.data_received(b"")
@@ -177,13 +225,19 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def _turn_away(self) -> None:
-        """Tell the client to come again, and leave; at once it might not read that, for what it has sent is unread."""
+        """Tell the client to come again, and leave."""
+        self.transport.write(_FULL)
+        self._leave_soon()
+
+    def _leave_soon(self) -> None:
+        """Leave, looking at nothing more; at once the client might not read its answer, for what it sent is unread."""
+        self._stop_waiting()
         self.connections.discard(self)
         if len(self._crowd.leaving) >= _MOST_LEAVING:
             self.transport.abort()
+        if self.transport.is_closing():
             return
         self._crowd.leaving.add(self)
-        self.transport.write(_FULL)
         self.transport.write_eof()
         self.loop.call_later(_LEAVE_SECONDS, self.transport.abort)
 

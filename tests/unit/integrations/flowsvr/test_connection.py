@@ -21,7 +21,7 @@ ASK = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 class Transport(asyncio.Transport):
     """Be a client that never reads, or is gone."""
 
-    is_aborted = False
+    is_aborted = is_ended = False
     written = b""
     unsent = 0
 
@@ -43,7 +43,8 @@ class Transport(asyncio.Transport):
     def write(self, data: Any) -> None:
         self.written += data
 
-    def write_eof(self) -> None: ...
+    def write_eof(self) -> None:
+        self.is_ended = True
 
     def pause_reading(self) -> None: ...
 
@@ -55,13 +56,17 @@ class Server:
 
     def __init__(self, most: int) -> None:
         self.asked: list[str] = []
+        self.parts: list[bytes] = []
+        self.bodies: list[bytes] = []
 
-        async def app(scope: Any, _: Any, send: Any) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
             self.asked.append(scope["path"])
             if caller := dict(scope["headers"]).get(b"caller"):
                 scope["state"]["caller"] = caller.decode()
             if scope["path"] == "/":
                 await asyncio.Event().wait()
+            if scope["path"] == "/read" and not await self._has_read(receive):
+                return
             await send({"type": "http.response.start", "status": 204})
             await send({"type": "http.response.body"})
 
@@ -70,6 +75,17 @@ class Server:
         self._config = uvicorn.Config(app, http="h11", log_config=None, h11_max_incomplete_event_size=most_bytes)
         self._config.load()
         self._state = ServerState()
+
+    async def _has_read(self, receive: Any) -> bool:
+        """Read a body to its end; tell whether it came."""
+        parts: list[bytes] = []
+        while (message := await receive())["type"] == "http.request":
+            parts.append(message["body"])
+            if not message["more_body"]:
+                self.parts += parts
+                self.bodies.append(b"".join(parts))
+                return True
+        return False
 
     def connect(self) -> Connection:
         loop = asyncio.get_running_loop()
@@ -199,3 +215,68 @@ async def test_nobody_is_cut_off_before_it_had_the_time_to_read(serve: Callable[
         while not any(cut(*readers)):
             await asyncio.sleep(0.05)
     assert sum(cut(*readers)) == 1
+
+
+POST = b"POST /%s HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+TINY = b"1\r\nx\r\n"
+
+
+async def rounds(count: int = 50) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_no_chunk_is_looked_at_before_the_application_wants_it(serve: Callable[[int], Server]) -> None:
+    made = serve(3).connect()
+    made.data_received(POST % b"" + TINY * 40_000)
+    await rounds()
+    looked_at = len(made.cycle.body)
+    assert looked_at < connection.STEP
+    made.data_received(TINY * 40_000)
+    await rounds()
+    assert len(made.cycle.body) == looked_at
+    transport: Any = made.transport
+    assert not transport.is_closing()
+
+
+async def test_of_chunks_that_are_wanted_few_are_looked_at_before_others_have_their_turn(
+    serve: Callable[[int], Server],
+) -> None:
+    server = serve(3)
+    made = server.connect()
+    made.data_received(POST % b"read" + b"8\r\n12345678\r\n" * 5_000)
+    made.data_received(b"0\r\n\r\n")
+    with anyio.fail_after(60):
+        while not server.bodies:
+            await asyncio.sleep(0)
+    await rounds()
+    assert server.bodies == [b"12345678" * 5_000]
+    assert len(server.parts) > 5_000 * 13 // connection.STEP
+    assert made in server.crowd.idle
+
+
+async def test_a_body_that_is_hardly_more_than_chunks_is_refused_and_nothing_done(
+    serve: Callable[[int], Server],
+) -> None:
+    server = serve(3)
+    made = server.connect()
+    made.data_received(POST % b"read" + TINY * 40_000)
+    await rounds(200)
+    transport: Any = made.transport
+    assert b" 400 " in transport.written
+    assert b"send larger ones" in transport.written
+    assert transport.is_closing()
+    assert server.bodies == []
+
+
+async def test_chunks_behind_an_answer_are_not_looked_at(serve: Callable[[int], Server]) -> None:
+    server = serve(3)
+    made = server.connect()
+    made.data_received(POST % b"a" + TINY)
+    await all_answered(server, 1)
+    transport: Any = made.transport
+    assert b" 204 " in transport.written
+    assert transport.is_ended
+    made.data_received(b"what is no chunk" * 1000)
+    assert transport.written.count(b"HTTP/1.1") == 1
+    assert made not in server.crowd.idle
