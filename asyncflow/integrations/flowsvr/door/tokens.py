@@ -236,9 +236,23 @@ def _task_types(given: Any, name: str) -> tuple[str, ...]:
 
 
 def _fits(pattern: str, name: str) -> bool:
-    """Tell whether a name is as a pattern says, in which nothing but ``*`` has a meaning of its own."""
-    parts = (re.escape(part) for part in pattern.split("*"))
-    return re.fullmatch(".*".join(parts), name, re.DOTALL) is not None
+    """Tell whether a name is as a pattern says, in which nothing but ``*`` has a meaning of its own.
+
+    No part is looked for twice: an expression of many stars would try them in all places where each fits.
+    """
+    first, *others = pattern.split("*")
+    if not others:
+        return name == first
+    *between, last = others
+    place, end = len(first), len(name) - len(last)
+    if place > end or not name.startswith(first) or not name.endswith(last):
+        return False
+    for part in between:
+        found = name.find(part, place, end)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return True
 
 
 def _digest(table: Mapping[str, Any], name: str) -> bytes:

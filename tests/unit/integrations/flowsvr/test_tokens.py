@@ -61,6 +61,8 @@ def test_a_field_that_is_nearly_known_is_named() -> None:
         (["*.order"], ["shop.order"], ["shop.orders"]),
         (["a*z", "m"], ["az", "abz", "m"], ["a", "mm"]),
         (["[a-z]", "a.c", "a?"], ["[a-z]", "a.c", "a?"], ["b", "abc", "ab"]),
+        (["ab*ba", "x**y*"], ["abba", "ab.ba", "xy", "x.yz"], ["aba", "x.z"]),
+        (["*a" * 20 + "*b"], ["a" * 20 + "b"], ["a" * 120, "a" * 19 + "b"]),
     ],
 )
 def test_a_pattern_means_what_it_says(patterns: list[str], yes: list[str], no: list[str]) -> None:
