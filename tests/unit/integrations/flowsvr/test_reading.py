@@ -26,7 +26,14 @@ def test_no_body_takes_long_to_count_whatever_its_texts_hold(rest: bytes) -> Non
     assert time.perf_counter() - began < 60  # of hours, where a text that does not end is looked at from each quote
 
 
-@pytest.mark.parametrize("text", ["[" * 9, '"', "\\", '\\"[', '"["[', '["]"'])
+def test_fields_are_counted_as_well() -> None:
+    many = b",".join(b'"%d":1' % number for number in range(MOST_VALUES))
+    require_few_values(b"{" + many + b"}")
+    with pytest.raises(Problem, match="or fields"):
+        require_few_values(b"{" + many + b',"a" : 1}')
+
+
+@pytest.mark.parametrize("text", ["[" * 9, ":" * 9, '"', "\\", '\\"[', '"["[', '["]"'])
 def test_what_stands_in_texts_is_no_value(text: str) -> None:
     rng = random.Random(text)
     values: list[Any] = [[], {}]
