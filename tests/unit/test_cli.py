@@ -153,6 +153,7 @@ def test_without_a_database_the_command_says_how_to_name_one(
         "mysql+nodriver://user:secret@host/name",
         "postgresql://user:secret@host:port/name",
         "mysql+pymysql://user:secret@host:99999999999999999999x/name",
+        "mysql+pymysql://user:half@and:a-secret@host/name",
     ],
 )
 @pytest.mark.parametrize("command", ["status", "init-db"])

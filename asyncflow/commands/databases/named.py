@@ -64,15 +64,18 @@ def _made(url: Any, engine_options: Mapping[str, Any]) -> Engine:
         return create_engine(url, **engine_options)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         # Without the URL: what cannot be parsed cannot be shown without its password either.
-        fault = told_driver(error) or f"{on_one_line(error)}{_remedy(error)}"
+        fault = told_driver(error) or _fault(error)
         raise TargetNotFoundError(f"the database URL cannot be used: {fault}") from error
 
 
-def _remedy(error: Exception) -> str:
-    """Return what to write instead of a URL that names no database of SQLAlchemy's."""
+def _fault(error: Exception) -> str:
+    """Return what is wrong, and what to write instead of a URL that names no database of SQLAlchemy's."""
     if isinstance(error, (ArgumentError, NoSuchModuleError)):
-        return "; give postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, mysql+pymysql://... or sqlite:///FILE"
-    return ""
+        like = "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, mysql+pymysql://... or sqlite:///FILE"
+        return f"{on_one_line(error)}; give {like}"
+    if isinstance(error, ValueError):  # whose text is what stands where the port would, the rest of a password, say
+        return "what stands behind the host is no port; in a user and a password write @ as %40, : as %3A and / as %2F"
+    return on_one_line(error)
 
 
 def _file_of(options: argparse.Namespace) -> str | None:
