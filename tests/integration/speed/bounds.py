@@ -51,6 +51,9 @@ BOUNDS = {
     "outbox/unique/unique_keys:_take": TWICE,
     "outbox/writing/turns:draw": EXACT,
     "outbox/writing/writer:_insert": EXACT,
+    "scheduler/archive/row_archive:write": TWICE,
+    "scheduler/archive/table_archive:<lambda>": TWICE,
+    "scheduler/archive/table_archive:_read": Bound(2, 1_100),  # PostgreSQL reads all of a table of some hundred rows
     "scheduler/charts/charts:_read": Bound(2, 3 * 73),  # each hour of three days is looked for
     "scheduler/charts/queries:write": EXACT,
     "scheduler/cluster/database_registry:<lambda>": LOOK_AT_MANY,
@@ -91,7 +94,11 @@ BOUNDS = {
     "scheduler/notices/memory:_told": TWICE,
     "scheduler/operator/audit:<lambda>": Bound(2, 1_000),  # PostgreSQL reads all of one moment
     "scheduler/operator/audit:write": EXACT,
+    "scheduler/operator/by_hand/notes:<lambda>": Bound(2, 3_000),  # PostgreSQL reads all of some thousand entries
     "scheduler/operator/by_hand/purge:delete": TWICE,
+    "scheduler/operator/by_hand/triggers:<lambda>": SMALL,
+    "scheduler/operator/by_hand/triggers:_is_due_now": SMALL,
+    "scheduler/operator/by_hand/triggers:write": SMALL,
     "scheduler/operator/changing/batches:<lambda>": EXACT,
     "scheduler/operator/changing/batches:_write": TWICE,
     "scheduler/operator/changing/revived_keys:ask": Bound(
@@ -141,14 +148,28 @@ BOUNDS = {
     "scheduler/telling/roll_call:recorded_members": SMALL,
     "scheduler/telling/roll_call:recorded_shards": SMALL,
     "scheduler/upkeep/cleaner:_delete": TWICE,
+    "scheduler/upkeep/cleaner:_delete_keys": TWICE,
     "scheduler/upkeep/cleaner:_delete_turns": TWICE,
+    "scheduler/upkeep/cleaner:delete_expired": TWICE,
     "scheduler/upkeep/disordered:_are_there": TWICE,
     "scheduler/upkeep/fenced_writes:require": SMALL,
     "scheduler/upkeep/free_unique_keys:delete": TWICE,
+    "scheduler/upkeep/old_charts:delete": TWICE,
     "scheduler/upkeep/queries:read_expired": TWICE,
+    "scheduler/upkeep/rolling/keeper:<lambda>": SMALL,
+    "scheduler/upkeep/rolling/keeper:_forget_contexts": Bound(2, 1_000),  # contexts of other tasks are passed by
+    # MariaDB looks for its own statistics of each column of a table that it opens.
+    "scheduler/upkeep/rolling/keeper:_lacking": Bound(0, 60),
+    "scheduler/upkeep/rolling/keeper:_read": SMALL,
+    "scheduler/upkeep/rolling/keeper:lead": SMALL,
+    "scheduler/upkeep/rolling/mover:_copy": TWICE,
+    "scheduler/upkeep/rolling/mover:move": TWICE,
     "scheduler/upkeep/strays:<lambda>": TWICE,
     "scheduler/upkeep/strays:_release": SMALL,
     "scheduler/upkeep/strays:_return": SMALL,
+    "scheduler/upkeep/timetable:_insert": EXACT,
+    "scheduler/upkeep/timetable:_read": SMALL,
+    "scheduler/upkeep/timetable:_write": SMALL,
     "scheduler/worker/claiming/claim_rows:renew": TWICE,
     "scheduler/worker/claiming/claim_rows:write": TWICE,
     "scheduler/worker/claiming/claiming:claim": TWICE,

@@ -43,6 +43,7 @@ from asyncflow.scheduler.worker.verdict import Verdict
 from asyncflow.testing import MemoryPublisher
 from tests.integration.speed.beliefs import believe
 from tests.integration.speed.deeds import coalescing, handlers, queued, refusals, writers
+from tests.integration.speed.keeping import by_hand, rolling
 from tests.integration.speed.lanes import Lanes, analyze, fill
 
 DAY = 86400
@@ -188,6 +189,8 @@ class Crowd:
         yield from self._upkeep()
         yield from refusals(self)
         yield from coalescing(self)
+        yield from by_hand(self)
+        yield from rolling(self)
         pages = 2 + (2 * self.size.lanes + self.size.hot_rows) // resharding._PAGE
         count = 60 + pages * (4 + self.size.shards) + 2 * PARKED  # of a page one for each shard that rows go to
         yield "reshard", count, lambda: reshard(self.engine, Outbox(MetaData(), shard_count=self.size.shards))

@@ -106,7 +106,7 @@ def refusals(crowd: Crowd) -> Iterator[Verb]:
             yield f"start to relay {kind}", 30, relaying.machinery.take_shares
             relay = relaying.relays[0]
             yield f"{kind} are refused {how}", 3 * 1024, lambda relay=relay: [relay.step() for _ in range(3)]  # type: ignore[misc]
-            yield f"stop relaying {kind}", 10, partial(relaying.stop, timeout_seconds=10)
+            yield f"stop relaying {kind}", 20, partial(relaying.stop, timeout_seconds=10)
 
 
 def coalescing(crowd: Crowd) -> Iterator[Verb]:

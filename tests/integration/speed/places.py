@@ -50,8 +50,9 @@ def watching(engine: Engine) -> Iterator[list[Sent]]:
             context.asyncflow_examined = before(cursor.connection, statement, parameters)
 
     def end(_: Any, cursor: Any, statement: str, __: Any, context: Any, ___: bool) -> None:
-        if context.asyncflow_examined is not None:
-            examined = after(cursor.connection, context.asyncflow_examined)
+        before_it = getattr(context, "asyncflow_examined", None)  # another thread's may have begun before we watched
+        if before_it is not None:
+            examined = after(cursor.connection, before_it)
             sent.append(Sent(_place(), statement, max(0, cursor.rowcount), examined))
 
     event.listen(engine, "before_cursor_execute", begin)
@@ -89,7 +90,7 @@ def _counted_handlers(driver_connection: Any, before: int) -> int:
 
 
 def _explain(driver_connection: Any, statement: str, parameters: Any) -> int:
-    if statement.startswith("INSERT"):
+    if statement.startswith("INSERT") and "SELECT" not in statement:
         return 0
     is_alone = driver_connection.autocommit
     with driver_connection.cursor() as cursor:
