@@ -13,13 +13,21 @@ _FREE_BYTES, _BYTES_EACH = 64 * 1024, 8  # of framing in any body, and one more 
 class Chunks:
     """Know of a body in chunks whether more of it is wanted, and how much of what came was none of it.
 
-    To find where a chunk ends takes as long as thousands of bytes, and a chunk may hold one.
+    To find where a chunk ends takes as long as thousands of bytes, and a chunk may hold one. One event loop uses it.
     """
 
     def __init__(self) -> None:
         self.is_wanted = False
         self._framing = 0
         self._kept = 0
+
+    def want(self) -> None:
+        """Know that the application asks for more."""
+        self.is_wanted = True
+
+    def be_given(self) -> None:
+        """Know that it has something to take."""
+        self.is_wanted = False
 
     def are_too_small(self, came: int, kept: int) -> bool:
         """Take in that so many bytes came, of which so many are the body's; tell whether these are too few by now."""

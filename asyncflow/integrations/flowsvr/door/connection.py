@@ -150,7 +150,7 @@ class Connection(H11Protocol):
         if chunks is None or cycle is None or cycle is not self.cycle:
             return
         if cycle.message_event.is_set():
-            chunks.is_wanted = False
+            chunks.be_given()
         if self.conn.their_state is h11.SEND_BODY and chunks.are_too_small(len(data), len(cycle.body) - kept):
             self.send_400_response("the body comes in very small chunks; send larger ones, or its Content-Length")
 
@@ -167,7 +167,7 @@ class Connection(H11Protocol):
         chunks = self._chunks_at_work()
         if chunks is None or self.conn.their_state is not h11.SEND_BODY:
             return False
-        chunks.is_wanted = True
+        chunks.want()
         if self._next:
             self.loop.call_soon(self.data_received, b"")
         return bool(self._next)
