@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from asyncflow.errors import DuplicateTaskTypeError
 
 
-class Place(NamedTuple):
+class WhereDeclared(NamedTuple):
     """Tell where a handler stands in the application's code."""
 
     module: str
@@ -24,7 +24,7 @@ class Place(NamedTuple):
 
 def duplicate(task_type: str, first: Callable[..., Any] | None, second: Callable[..., Any] | None) -> Exception:
     """Return the error of a type that is declared for the ``second`` handler, and was for the ``first``."""
-    one, other = _place_of(first), _place_of(second)
+    one, other = _where(first), _where(second)
     if one is None:
         return DuplicateTaskTypeError(f"the task type {task_type!r} is declared already; declare it once")
     told = f"the task type {task_type!r} is declared already, for {one}"
@@ -45,9 +45,9 @@ def duplicate(task_type: str, first: Callable[..., Any] | None, second: Callable
     )
 
 
-def _place_of(handler: Callable[..., Any] | None) -> Place | None:
+def _where(handler: Callable[..., Any] | None) -> WhereDeclared | None:
     code = None if handler is None else getattr(inspect.unwrap(handler), "__code__", None)
     if code is None:
         return None
     module, name = getattr(handler, "__module__", "?"), getattr(handler, "__qualname__", code.co_name)
-    return Place(module, name, code.co_filename, code.co_firstlineno)
+    return WhereDeclared(module, name, code.co_filename, code.co_firstlineno)

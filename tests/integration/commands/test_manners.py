@@ -82,12 +82,12 @@ def test_a_mistyped_command_or_option_is_told_with_the_nearest(
 
 def test_a_mistyped_attribute_is_told_with_the_nearest(application: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", application.replace(":scheduler", ":schedular")]) == 1
-    assert "is None (did you mean 'scheduler'?); name a Scheduler" in capsys.readouterr().err
+    assert "has no 'schedular' (did you mean 'scheduler'?); name a Scheduler" in capsys.readouterr().err
 
 
 def test_only_what_would_do_is_named_as_the_nearest(application: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["consume", application.replace(":scheduler", ":schedular")]) == 1
-    assert "is None; name a Consumer" in capsys.readouterr().err
+    assert "has no 'schedular'; name a Consumer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("columns", ["80", None])

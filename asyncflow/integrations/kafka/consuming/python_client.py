@@ -22,7 +22,7 @@ _LOOK_SECONDS = 10.0  # until topics that bring nothing are looked for
 
 
 class PythonClient:
-    """Hold one ``kafka.KafkaConsumer``."""
+    """Hold one ``kafka.KafkaConsumer``, on the consumer's thread."""
 
     def __init__(self, membership: Membership, rebalance: Rebalance) -> None:
         servers, group, topics, settings, options = membership
