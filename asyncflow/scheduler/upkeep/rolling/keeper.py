@@ -123,12 +123,13 @@ class Keeper:
         opened = next(one for one in positions if one.is_open)
         if not self._is_full(opened):
             return True
-        self._are_too_many = True
+        self._are_too_many, next_at = True, self._next_at
         self._tell(
             self._numbered.table(opened.number).fullname,
             f"{len(positions)} tables are kept, and each look-up reads all of them: it takes more rows than it is to "
             "have until some are dropped; give RollOver more rows, or a shorter keep",
         )
+        self._next_at = next_at  # what is archived or dropped goes on
         return False
 
     def _is_full(self, position: Position) -> bool:
