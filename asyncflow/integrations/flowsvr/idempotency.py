@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,6 @@ from sqlalchemy import Connection, Table
 
 from asyncflow.integrations.flowsvr.door.problems import Problem
 from asyncflow.outbox import Call
-from asyncflow.outbox.clock import NO_TIME
 from asyncflow.outbox.dedupe import Enqueued
 from asyncflow.outbox.queries import delete_dedupe_keys, insert_absent, tasks_of_idempotency_keys
 from asyncflow.outbox.tables import KEY_LENGTH
@@ -103,7 +103,7 @@ class IdempotencyKeys:
         }
 
     def _entry(self, task_type: str, mark: str, task_id: UUID) -> dict[str, Any]:
-        return {"task_type": task_type, "idempotency_key": mark, "task_id": task_id, "created_at": NO_TIME}
+        return {"task_type": task_type, "idempotency_key": mark, "task_id": task_id, "created_at": timedelta(0)}
 
 
 def _pages(marks: Sequence[str]) -> list[list[str]]:
