@@ -18,7 +18,7 @@ def client_of(monkeypatch: pytest.MonkeyPatch, assigned: list[str], there: set[s
     member = SimpleNamespace(
         subscribe=lambda **_: None,
         poll=lambda **_: {},
-        assignment=lambda: {SimpleNamespace(topic=topic) for topic in assigned},
+        assignment=lambda: [SimpleNamespace(topic=topic) for topic in assigned],
         topics=lambda: there,
     )
     library = SimpleNamespace(KafkaConsumer=lambda **_: member, ConsumerRebalanceListener=object)
