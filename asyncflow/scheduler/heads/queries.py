@@ -26,7 +26,7 @@ from asyncflow.outbox.dialects.protocol import HeadsOf
 from asyncflow.outbox.status import Status
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.heads.templates import TYPE, Template, number, read_joined, text_of
-from asyncflow.scheduler.heads.type_rows import Mark, Marks, TypeMarks, lane_fields, rows_of_a_type, tasks_of
+from asyncflow.scheduler.heads.type_rows import RowMark, RowMarks, TypeMarks, lane_fields, rows_of_a_type, tasks_of
 from asyncflow.scheduler.table.timed_ids import Cut, timed_id
 
 MOST_PAGES = 64  # in one statement: more branches cost the planner more than another statement costs
@@ -189,31 +189,31 @@ def _read_few_pages(connection: Connection, template: Template, pages: Sequence[
     return _pages_of(rows, template, _PageMarks(heads))
 
 
-class _TypeLanes(NamedTuple):
+class _LaneRun(NamedTuple):
     task_type: str
     ahead_seconds: float
     shards: list[int]
     limits: list[int]
 
 
-def _lanes_of(heads: Iterable[Head], limits: Iterable[int]) -> list[_TypeLanes]:
+def _lanes_of(heads: Iterable[Head], limits: Iterable[int]) -> list[_LaneRun]:
     """Put those of a type together that follow each other, so that the rows come as the heads do."""
-    found: list[_TypeLanes] = []
+    found: list[_LaneRun] = []
     for head, limit in zip(heads, limits, strict=True):
         if not found or found[-1][:2] != (head.task_type, head.ahead_seconds):
-            found.append(_TypeLanes(head.task_type, head.ahead_seconds, [], []))
+            found.append(_LaneRun(head.task_type, head.ahead_seconds, [], []))
         found[-1].shards.append(head.shard)
         found[-1].limits.append(limit)
     return found
 
 
-def _read_lanes(connection: Connection, template: Template, lanes: Sequence[_TypeLanes]) -> Pages:
+def _read_lanes(connection: Connection, template: Template, lanes: Sequence[_LaneRun]) -> Pages:
     names = [one.task_type for one in lanes]
     fields = [lane_fields(number, one.shards, one.limits, one.ahead_seconds) for number, one in enumerate(lanes)]
     return _pages_of(read_joined(connection, template, fields, names), template, TypeMarks(names))
 
 
-def _pages_of(rows: Sequence[Any], template: Template, marks: Marks) -> Pages:
+def _pages_of(rows: Sequence[Any], template: Template, marks: RowMarks) -> Pages:
     if not rows:
         return Pages()
     read = tasks_of(rows, template.cut, marks)
@@ -221,7 +221,7 @@ def _pages_of(rows: Sequence[Any], template: Template, marks: Marks) -> Pages:
     return Pages(read.tasks, moments, (moments,))
 
 
-class _PageMarks(dict[str | bytes, Mark]):
+class _PageMarks(dict[str | bytes, RowMark]):
     """Turn the mark of a row, ``page:retry_count:max_retries``, into task type, shard and the two counts.
 
     Nearly all rows of a page bear the same mark. A driver in Python takes longer for each column it decodes
@@ -232,7 +232,7 @@ class _PageMarks(dict[str | bytes, Mark]):
         super().__init__()
         self._heads = heads
 
-    def __missing__(self, mark: str | bytes) -> Mark:
+    def __missing__(self, mark: str | bytes) -> RowMark:
         text = mark if isinstance(mark, str) else mark.decode()
         number, retry_count, max_retries = map(int, text.split(":"))
         head = self._heads[number]

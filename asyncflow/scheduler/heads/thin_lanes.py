@@ -13,7 +13,7 @@ from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.task import Task
 from asyncflow.scheduler.heads.queries import MOST_PAGES, Head, Moments, Pages, read_pages
 from asyncflow.scheduler.heads.templates import Template, read_joined
-from asyncflow.scheduler.heads.type_rows import Mark, lane_fields, rows_of_a_type, tasks_of
+from asyncflow.scheduler.heads.type_rows import RowMark, lane_fields, rows_of_a_type, tasks_of
 from asyncflow.scheduler.table.timed_ids import Cut
 
 _FULL = 2  # a type is thick no more when its pages hold less than one part in so many
@@ -134,7 +134,7 @@ class _LaneRows:
         return Pages(_at(self._tasks, order), _at(self._moments, order), self._parts)
 
 
-class _LaneMarks(dict[str | bytes, Mark]):
+class _LaneMarks(dict[str | bytes, RowMark]):
     """Turn the mark of a row, ``group:shard:retry_count:max_retries``, into what it shares, and its lane's place."""
 
     def __init__(self, groups: Sequence[_TypeLanes], heads: Sequence[Head]) -> None:
@@ -144,7 +144,7 @@ class _LaneMarks(dict[str | bytes, Mark]):
         }
         self._names = [group.task_type for group in groups]
 
-    def __missing__(self, mark: str | bytes) -> Mark:
+    def __missing__(self, mark: str | bytes) -> RowMark:
         text = mark if isinstance(mark, str) else mark.decode()
         number, shard, retry_count, max_retries = map(int, text.split(":"))
         told = self[mark] = (self._names[number], shard, retry_count, max_retries, self._places[number, shard])

@@ -20,8 +20,8 @@ from asyncflow.outbox.task import Task
 from asyncflow.scheduler.heads.templates import TYPE, Template, number, text_of
 from asyncflow.scheduler.table.timed_ids import Cut, timed_id
 
-Mark = tuple[str, int, int, int, int]  # task type, shard, retry_count, max_retries, and a number in the statement
-Marks = Mapping[str | bytes, Mark]
+RowMark = tuple[str, int, int, int, int]  # task type, shard, retry_count, max_retries, and a number in the statement
+RowMarks = Mapping[str | bytes, RowMark]
 
 _first_of = itemgetter(0)
 # What Task._make does, without a call in Python for each row. And nothing else is made for each: the collector of
@@ -34,10 +34,10 @@ class MarkedTasks(NamedTuple):
 
     tasks: list[Task]
     timed_ids: list[Any]
-    marks: list[Mark]
+    marks: list[RowMark]
 
 
-def tasks_of(rows: Iterable[Any], cut: Cut, marks: Marks) -> MarkedTasks:
+def tasks_of(rows: Iterable[Any], cut: Cut, marks: RowMarks) -> MarkedTasks:
     """Make tasks of rows as the driver gave them: timed id with a mark behind it, key, headers and payload."""
     timed_ids = list(map(_first_of, rows))
     marks_of_rows = list(map(marks.__getitem__, cut.texts(timed_ids)))
@@ -69,14 +69,14 @@ def lane_fields(number_: int, shards: Sequence[int], limits: Sequence[int], ahea
     }
 
 
-class TypeMarks(dict[str | bytes, Mark]):
+class TypeMarks(dict[str | bytes, RowMark]):
     """Turn the mark of a row, ``number:shard:retry_count:max_retries``, into what the rows with it have in common."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
         self._names = names
 
-    def __missing__(self, mark: str | bytes) -> Mark:
+    def __missing__(self, mark: str | bytes) -> RowMark:
         text = mark if isinstance(mark, str) else mark.decode()
         number_, shard, retry_count, max_retries = map(int, text.split(":"))
         told = self[mark] = (self._names[number_], shard, retry_count, max_retries, number_)
