@@ -8,7 +8,7 @@ from tests.unit.test_import_law import ROOT, module_name
 
 MAKERS = {"select", "insert", "update", "delete", "union_all", "text", "exists"}
 # Modules that make one elsewhere, each with its reason.
-OTHERS = {"asyncflow.scheduler.heads.thin_lanes": "of a template, whose text is filled in by who reads it"}
+OTHERS = {"asyncflow.scheduler.heads.type_rows": "of a template, whose text is filled in by who reads it"}
 
 
 def makers_of(tree: ast.Module) -> set[str]:
