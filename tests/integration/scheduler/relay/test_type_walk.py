@@ -20,7 +20,8 @@ from tests.support.application import Application
 
 pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 SHARDS = 8
-NAMES = [f"type.{number:03}" for number in range(200)]
+NAMES = [f"type.{number:03}" for number in range(300)]
+ROUND = 4000  # twice the rows of the fewest types that are read whole: how many a type has is told by some of its lanes
 
 
 class Walk:
@@ -39,7 +40,7 @@ class Walk:
             self.reads += [[task.id for task in found.tasks]] if found else []
             return found
 
-        monkeypatch.setattr(RoundSize, "_FIRST", 2000)
+        monkeypatch.setattr(RoundSize, "_FIRST", ROUND)
         monkeypatch.setattr(TypeWalk, "read", noting)
         for name in NAMES:
             self.application.outbox.message(name)
@@ -52,7 +53,7 @@ class Walk:
                 outbox.publish_many(connection, name, messages)
 
     def scheduler(self, publisher: Any, **options: Any) -> Scheduler:
-        self._made.append(self.application.scheduler(publisher, **options))
+        self._made.append(self.application.scheduler(publisher, round_size=ROUND, **options))
         return self._made[-1]
 
 
