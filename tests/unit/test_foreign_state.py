@@ -22,6 +22,8 @@ ALLOWED = {
     ("asyncflow.integrations.opentelemetry.head", "id_generator"): "a copy of ours of a tracer, for one trace",
     ("asyncflow.outbox.declarations.task_type", "_others"): "one of its own class, and each is to know the other",
     ("asyncflow.outbox.dialects.postgresql", "autocommit"): "psycopg's own way out of a transaction",
+    ("asyncflow.outbox.dialects.postgresql", "cursor_factory"): "psycopg's own way to another kind of cursor",
+    ("asyncflow.outbox.dialects.postgresql", "format"): "psycopg's own way to rows in binary",
     ("asyncflow.outbox.dialects.postgresql", "prepare_threshold"): "psycopg's own way to prepare nothing",
     ("asyncflow.outbox.transaction.engine_loops", "connect"): "a pool that tells of no connection's event loop",
     ("asyncflow.outbox.transaction.engine_loops", "_connection_record"): "a connection of another loop, taken apart",
