@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import sys
-import threading
 import time
 from contextlib import AbstractContextManager
 from typing import Any
@@ -67,12 +66,12 @@ def _note(line: str) -> None:
 
 def main() -> int:
     """Run until SIGTERM; return 0."""
-    asked_to_stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.set())
+    asked_to_stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: asked_to_stop.append(number))
     role, where, broker = sys.argv[1:4]
     with scheduler(where, broker) if role == "scheduler" else worker(broker):
-        while not asked_to_stop.wait(0.2):
-            pass
+        while not asked_to_stop:
+            time.sleep(0.2)
     return 0
 
 

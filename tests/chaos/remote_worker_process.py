@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 import sys
-import threading
+import time
 
 from sqlalchemy import create_engine
 
@@ -31,15 +31,15 @@ def worker(database_url: str, server: str) -> ServiceWorker:
 
 def main() -> int:
     """Work until SIGTERM; return 0 if all work in hand ended."""
-    asked_to_stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.set())
+    asked_to_stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: asked_to_stop.append(number))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     with worker(*sys.argv[1:3]) as running:
         if len(sys.argv) > 3:
             most = int(sys.argv[3]) * 1024 * 1024
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        while not asked_to_stop.wait(0.2):
-            pass
+        while not asked_to_stop:
+            time.sleep(0.2)
         return 0 if running.stop() else 3
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -70,12 +71,12 @@ def receiver(file: str, port: str) -> Iterator[None]:
 
 def main() -> int:
     """Run until SIGTERM; return 0."""
-    asked_to_stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.set())
+    asked_to_stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: asked_to_stop.append(number))
     role, *where = sys.argv[1:4]
     with scheduler(*where) if role == "scheduler" else receiver(*where):
-        while not asked_to_stop.wait(0.2):
-            pass
+        while not asked_to_stop:
+            time.sleep(0.2)
     return 0
 
 
