@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
@@ -20,6 +21,16 @@ def is_coroutine(given: Any) -> bool:
     """
     called = _called(given)
     return inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(type(called).__call__)
+
+
+def parameters_of(name: str, function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of the function called ``name``; raises OptionError for one that tells none."""
+    try:
+        return inspect.signature(function).parameters
+    except ValueError as error:  # of some that are written in C
+        raise OptionError(
+            f"{name}() does not tell its parameters; give a function of your own that calls it"
+        ) from error
 
 
 def is_generator(given: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import threading
 from abc import abstractmethod
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
-from asyncflow.callables import is_coroutine
+from asyncflow.callables import is_coroutine, parameters_of
 from asyncflow.consuming.async_effects import AsyncEffects
 from asyncflow.consuming.effects import Effects
 from asyncflow.consuming.subscribers import LOOP, Subscribers
@@ -162,7 +161,7 @@ class BaseConsumer(Startable):
                 f"{'AsyncEngine make it a coroutine' if self._is_async else 'Engine make it a function'}, or give "
                 f"Consumer an {'Engine' if self._is_async else 'AsyncEngine, and await consumer.run_async()'}"
             )
-        if SESSION not in inspect.signature(handler).parameters:
+        if SESSION not in parameters_of(its_name, handler):
             # Also where the outbox has a transaction= of its own, in which its handlers need none.
             raise OptionError(
                 f"the subscriber {its_name}() has no parameter 'session'; give it one: its effect and the "

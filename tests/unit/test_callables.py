@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -116,3 +118,18 @@ def test_a_job_whose_function_only_returns_a_coroutine_has_failed() -> None:
     job = SimpleJob("job", decorated, cron=1)
     with pytest.raises(OptionError, match="nothing was done"):
         job.run_batch(None)
+
+
+def is_silent(one: Any) -> bool:
+    try:
+        inspect.signature(one)
+    except ValueError:
+        return True
+    return False
+
+
+def test_a_function_that_does_not_tell_its_parameters_is_no_handler() -> None:
+    functions = (one for one in vars(builtins).values() if callable(one) and not isinstance(one, type))
+    silent = next(one for one in functions if is_silent(one))
+    with pytest.raises(OptionError, match=r"silent\(\) does not tell its parameters; give a function of your own"):
+        Outbox(MetaData()).task("silent")(functools.partial(silent))

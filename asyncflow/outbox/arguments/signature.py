@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from asyncflow.callables import parameters_of
 from asyncflow.errors import InvalidArgumentsError, InvalidResultError, OptionError, nearest
 from asyncflow.outbox.arguments.annotations import kinds_of, told
 from asyncflow.outbox.arguments.exactness import is_same
@@ -47,7 +48,7 @@ class Signature:
         keeps_result: bool = False,
     ) -> None:
         self._name = name
-        parameters = inspect.signature(handler).parameters
+        parameters = parameters_of(name, handler)
         for parameter in parameters.values():
             _require_usable(name, parameter)
         self.takes_context = CONTEXT in parameters

@@ -389,7 +389,8 @@ def test_a_subscriber_without_a_name_is_asked_for_one_and_what_cannot_be_called_
             loose("coupons")(nameless)
     with pytest.raises(OptionError, match="give a function"):
         loose("coupons", name="three")(3)
-    with pytest.raises(OptionError, match=r"silent\(\) has no parameter 'session'"):
+    # On Python 3.10 it does not even tell what it has.
+    with pytest.raises(OptionError, match=r"silent\(\) (has no parameter 'session'|does not tell its parameters)"):
         loose("coupons", name="silent")(partial(print))
     loose("coupons", name="called")(Coupons())
     assert [one.name for one in place.consumer.subscriptions] == ["called"]
