@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,15 +11,6 @@ from asyncflow import Outbox
 from asyncflow.outbox.living import outboxes
 
 TIMES = 300
-
-
-@pytest.fixture
-def _restless() -> Iterator[None]:
-    """Let threads give way to each other between almost any two steps."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 @pytest.mark.usefixtures("_restless")

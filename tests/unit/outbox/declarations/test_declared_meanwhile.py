@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,15 +13,6 @@ from asyncflow import Outbox
 from asyncflow.errors import DuplicateTaskTypeError, UnknownTaskTypeError
 
 TIMES = 1500
-
-
-@pytest.fixture
-def _restless() -> Iterator[None]:
-    """Let threads give way to each other between almost any two steps."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 @pytest.mark.usefixtures("_restless")
