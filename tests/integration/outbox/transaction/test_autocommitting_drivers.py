@@ -19,7 +19,7 @@ from asyncflow.outbox import Message
 from asyncflow.scheduler import DeadLetters
 from asyncflow.testing import MemoryPublisher
 from tests.support.application import Application
-from tests.support.databases import fresh_database, kind_of, open_engine
+from tests.support.databases import fresh_database, kind_of, open_engine, url_of
 
 Write = Callable[[Application, Any], Any]
 ONE = [Message(1)]
@@ -205,18 +205,19 @@ def test_a_table_of_another_engine_is_refused_at_the_door_and_at_the_start(maria
     engine.dispose()
 
 
-def _without_a_journal(application: Application) -> Engine:
-    application.engine.dispose()  # its connections have a journal
-    engine = create_engine(application.engine.url)
+def _without_a_journal(_: Application, directory: Path) -> Application:
+    engine = create_engine(
+        url_of("sqlite", directory)
+    )  # a file of its own: the usual one has a journal, and others' connections
     event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA journal_mode=OFF"))
-    return engine
+    return Application(engine)
 
 
-def _unlogged(application: Application) -> Engine:
+def _unlogged(application: Application, _: Path) -> Application:
     with application.engine.begin() as connection:
         for table in ("asyncflow_task", application.inbox.entries.name):
             connection.execute(text(f"ALTER TABLE {table} SET UNLOGGED"))
-    return create_engine(application.engine.url)
+    return Application(create_engine(application.engine.url), has_tables=True)
 
 
 LOSING = {
@@ -227,21 +228,21 @@ LOSING = {
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_a_table_that_keeps_what_was_undone_or_loses_what_was_kept_is_refused(
-    application: Application, write: Write
+    application: Application, write: Write, tmp_path: Path
 ) -> None:
     if application.engine.dialect.name not in LOSING:
         pytest.skip("InnoDB always has a log")
     make, remedy = LOSING[application.engine.dialect.name]
-    engine = make(application)
-    with engine.connect() as connection, pytest.raises(NotTransactionalError, match=remedy):
-        write(application, connection)
-    scheduler = Scheduler(engine, application.outbox, {"kafka": MemoryPublisher()})
+    losing = make(application, tmp_path)
+    with losing.engine.connect() as connection, pytest.raises(NotTransactionalError, match=remedy):
+        write(losing, connection)
+    scheduler = Scheduler(losing.engine, losing.outbox, {"kafka": MemoryPublisher()})
     for begin in (scheduler.start, scheduler.drain):
         with pytest.raises(NotTransactionalError, match=remedy):
             begin()
     scheduler.stop()
-    engine.dispose()
-    assert application.rows() == []
+    assert losing.rows() == []
+    losing.engine.dispose()
 
 
 def _writes(outbox: Outbox, inbox: Inbox, connection: Connection) -> list[Callable[[], Any]]:
