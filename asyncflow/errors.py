@@ -61,6 +61,7 @@ AsyncflowError
 ├── ConnectionSilentError      the pool, the server or the network gave no connection in time
 ├── OutcomeUnknownError        nobody knows whether a COMMIT happened
 ├── RowsLockedError            somebody held locks on rows until the end
+├── WriteIgnoredError          the database took a write of tasks, and changed nothing
 ├── ServiceBusyError           the task service had no thread or database for a request in time
 ├── MissingExtraError          an optional client library is not installed
 ├── LibraryTooOldError         a library is older than what this one works with
@@ -375,6 +376,10 @@ class OutcomeUnknownError(AsyncflowError):
 
 class RowsLockedError(AsyncflowError):
     """Somebody held locks on rows of tasks until the scheduler ended; their outcomes could not be written."""
+
+
+class WriteIgnoredError(AsyncflowError):
+    """The database took a write of tasks and left rows as they were; look for triggers and row security there."""
 
 
 class ServiceBusyError(AsyncflowError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 
@@ -32,7 +33,8 @@ def shown(value: Any) -> str:
     """Return the value for an error's text: its repr, cut short, or its type where that raises."""
     try:
         return f"{value!r:.60}"
-    except Exception:  # noqa: BLE001 - a foreign __repr__ must not replace the error that is being told
+    except BaseException as fault:  # noqa: BLE001 - a foreign __repr__ must not replace the error that is being told
+        _pass_on_an_interrupt(fault)
         return a_type_of(value)
 
 
@@ -40,9 +42,16 @@ def told(error: BaseException) -> str:
     """Return an error's type and text; the type alone where its text cannot be had."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - an error that cannot be printed is still an error
+    except BaseException as fault:  # noqa: BLE001 - an error that cannot be printed is still an error
+        _pass_on_an_interrupt(fault)
         text = ""
     return f"{type(error).__name__}: {text}"
+
+
+def _pass_on_an_interrupt(fault: BaseException) -> None:
+    """Raise what is no Exception on the main thread, where it may be a signal's; elsewhere it is the foreign code's."""
+    if not isinstance(fault, Exception) and threading.current_thread() is threading.main_thread():
+        raise fault
 
 
 def a_type_of(value: Any) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections import deque
 from collections.abc import Callable
-from datetime import date, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -18,6 +18,7 @@ from asyncflow.text import a_type_of
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
+SECOND_TIME = "[fold=1]"  # behind a time without a zone: the later one, where clocks are set back and have it twice
 
 # orjson 3.13 writes 10 milliseconds of a time of day as 100, and rounds an offset from UTC to minutes.
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME
@@ -49,6 +50,8 @@ def _argument(value: Any) -> Any:
         return list(value)
     if isinstance(value, timedelta):
         return duration_text(value)
+    if isinstance(value, (datetime, time)) and value.fold and value.tzinfo is None:
+        return value.isoformat() + SECOND_TIME
     return _default(value)
 
 
@@ -80,6 +83,8 @@ def _fault(error: Exception) -> BaseException:
 
 def _default(value: Any) -> Any:
     if isinstance(value, (date, time)):
+        if isinstance(value, time) and value.tzinfo is not None and value.utcoffset() is None:
+            raise TypeError(f"the offset of {value} depends on the date, and its zone would be lost")
         return value.isoformat()
     if isinstance(value, Decimal):
         if not value.is_finite():

@@ -38,6 +38,8 @@ class Staff:
         self._instance, self._standing = instance, standing
         self.relays = [self._relay(route) for route in routes.values()]
         self.relay_runners = [self._runner(relay) for relay in self.relays]
+        self._types_here = TypesByQueue(standing.types.handlers, None)
+        self._source = ShardClaims(instance, standing.scope, self._types_here, standing.alarms.handlers.wake)
         self.worker = self._worker()
         self.posts = [self._post(queue) for queue in instance.queues]
         self.monitor = Monitor(outbox, instance.engine, self._wards(), hooks, self._on_rescued)
@@ -70,6 +72,12 @@ class Staff:
 
     def drain(self, beat: Callable[[], None]) -> None:
         """Work in this thread until nothing is due, and run each job once; ``beat`` is called between the steps."""
+        try:
+            self._drain(beat)
+        finally:
+            self._give_connections_back()
+
+    def _drain(self, beat: Callable[[], None]) -> None:
         ownership = self._standing.ownership
         ownership.await_share()
         ownership.with_leases(lambda: self._put_back(beat))
@@ -82,6 +90,14 @@ class Staff:
             runner.share.await_share()
             runner.drain(beat)
         self.chart_writer.close()
+
+    def _give_connections_back(self) -> None:
+        """Let the pool have them, as they were: who drains may never stop, and has other uses for them."""
+        for relay in self.relays:
+            relay.give_connections_back()
+        self._source.give_connections_back()
+        for one in (self.timetable, self.monitor, self.cleaner):
+            one.close()
 
     def is_working_here(self) -> bool:
         """Tell whether the caller is a handler or a job at work, or something that it awaits."""
@@ -121,19 +137,16 @@ class Staff:
 
     def _worker(self) -> Worker:
         instance, standing = self._instance, self._standing
-        wake = standing.alarms.handlers.wake
-        types = TypesByQueue(standing.types.handlers, None)
-        source = ShardClaims(instance, standing.scope, types, wake)
         outbox = instance.outbox
         tools = Tools(
-            source,
+            self._source,
             instance.engine,
             outbox.max_message_bytes,
             instance.at_home,
             outbox.encryption,
             instance.database_name,
         )
-        return Worker(types, tools, instance.settings, instance.hooks, wake)
+        return Worker(self._types_here, tools, instance.settings, instance.hooks, standing.alarms.handlers.wake)
 
     def _post(self, queue: str) -> QueuePost:
         standing = self._standing

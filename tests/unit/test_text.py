@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from asyncflow.errors import InvalidKeyError, nearest
-from asyncflow.text import a_type_of, printable, require_text, shown
+from asyncflow.text import a_type_of, printable, require_text, shown, told
 
 
 @pytest.mark.parametrize("text", ["A1001", "a b", "😀" * 255, "ключ", "a" * 255, "-", "a\x7fb"])
@@ -56,6 +57,21 @@ class Unprintable:
 def test_a_value_that_cannot_be_shown_is_named_by_its_type() -> None:
     assert shown(Unprintable()) == "a Unprintable"
     assert shown(10**5000) == "an int"
+
+
+def test_a_text_that_interrupts_is_no_interrupt_but_on_the_main_thread() -> None:
+    class InterruptingError(Exception):
+        def __str__(self) -> str:
+            raise KeyboardInterrupt
+
+        __repr__ = __str__
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        assert elsewhere.submit(told, InterruptingError()).result(60) == "InterruptingError: "
+        assert elsewhere.submit(shown, InterruptingError()).result(60) == "an InterruptingError"
+    for tell in (told, shown):
+        with pytest.raises(KeyboardInterrupt):
+            tell(InterruptingError())
 
 
 def test_a_type_is_named_with_the_article_that_is_spoken() -> None:

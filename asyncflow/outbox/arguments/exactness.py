@@ -21,5 +21,5 @@ def is_same(given: Any, back: Any) -> bool:
         kinds = {one: type(one) for one in given}
         return bool(given == back) and all(kinds[one] is type(one) for one in back)
     if isinstance(given, (datetime, time)):  # those of two zones are never equal in the hour that comes twice
-        return given.isoformat() == str(back.isoformat())
+        return given.isoformat() == str(back.isoformat()) and (given.tzinfo is not None or given.fold == back.fold)
     return bool(given == back)

@@ -6,13 +6,15 @@ import re
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from asyncflow.outbox.arguments.kind import TEXT, Kind, same
+from asyncflow.outbox.payload import SECOND_TIME
 
 _DURATION = re.compile(r"(-)?P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,6}))?S)?)?")
 _STR = same(str)
+_Moment = TypeVar("_Moment", datetime, time)
 
 
 def text(kind: type, make: Callable[[str], Any]) -> Kind:
@@ -46,6 +48,8 @@ def datetime_of(value: str) -> datetime:
     """Return the moment of RFC 3339, or one without a zone; a date alone is none."""
     if len(value) <= 10:
         raise ValueError(f"{value!r:.60} is no date with a time")
+    if value.endswith(SECOND_TIME):
+        return _second(datetime.fromisoformat(value.removesuffix(SECOND_TIME)))
     return datetime.fromisoformat(value.replace("Z", "+00:00"))
 
 
@@ -60,7 +64,16 @@ def time_of(value: str) -> time:
     """Return the time of day of HH:MM:SS."""
     if value[2:3] != ":":
         raise ValueError(f"{value!r:.60} is no time such as 12:30:00")
+    if value.endswith(SECOND_TIME):
+        return _second(time.fromisoformat(value.removesuffix(SECOND_TIME)))
     return time.fromisoformat(value)
+
+
+def _second(moment: _Moment) -> _Moment:
+    """Return the second of two times that look alike; raises ValueError for one that its offset tells already."""
+    if moment.tzinfo is not None:
+        raise ValueError(f"{moment} has an offset, and no {SECOND_TIME}")
+    return moment.replace(fold=1)
 
 
 def timedelta_of(value: str) -> timedelta:

@@ -90,11 +90,15 @@ class Bell:
 
 def _place_of_target(target: Session | Connection) -> DatabasePlace | None:
     """Return where a Session or Connection writes; None if nobody can tell, as of a Session of several engines."""
+    bind = target if isinstance(target, Connection) else _bind_of(target)
+    return None if bind is None else place_of(bind.engine)
+
+
+def _bind_of(session: Session) -> Engine | Connection | None:
     try:
-        bind = target if isinstance(target, Connection) else target.get_bind()
+        return session.get_bind()
     except SQLAlchemyError:
         return None
-    return place_of(bind.engine)
 
 
 def _noted(target: Session | Connection, bell: Bell) -> set[str]:
@@ -109,14 +113,35 @@ def _noted(target: Session | Connection, bell: Bell) -> set[str]:
 
 def _ring_outermost(session: Session) -> None:
     # SQLAlchemy calls this for the release of each savepoint as well.
-    if not session.in_nested_transaction():
+    if session.in_nested_transaction():
+        return
+    bind = _bind_of(session)
+    if isinstance(bind, Connection) and bind.in_transaction():
+        _leave_to(bind, session)
+    else:
         _ring_noted(session)
+
+
+def _leave_to(connection: Connection, session: Session) -> None:
+    """Let the Connection ring for a session that joined its transaction, which goes on."""
+    noted: dict[Bell, set[str]] = session.info.pop(_NOTES, {})
+    for bell, task_types in noted.items():
+        for task_type in task_types:
+            bell.on_commit_of(connection, task_type)
 
 
 def _ring_noted(target: Any) -> None:
     noted: dict[Bell, set[str]] = target.info.pop(_NOTES, {})
     for bell, task_types in noted.items():
         bell.ring(frozenset(task_types), target)
+
+
+def _ring_second_phase(connection: Connection, xid: Any, is_prepared: bool) -> None:
+    _ring_noted(connection)
+
+
+def _forget_second_phase(connection: Connection, xid: Any, is_prepared: bool) -> None:
+    _forget(connection)
 
 
 def _forget(connection: Connection) -> None:
@@ -130,9 +155,14 @@ def _forget_outermost(session: Session, transaction: SessionTransaction) -> None
         session.info.pop(_NOTES, None)
 
 
-# By whether the target is a Connection. Its "commit" comes just before the COMMIT is sent; the scheduler's
-# pause starts small after a wake-up, so it looks again.
+# By whether the target is a Connection. Its "commit" comes just before the COMMIT is sent, as that of two phases does;
+# the scheduler's pause starts small after a wake-up, so it looks again.
 _LISTENERS: dict[bool, tuple[tuple[str, Callable[..., None]], ...]] = {
-    True: (("commit", _ring_noted), ("rollback", _forget)),
+    True: (
+        ("commit", _ring_noted),
+        ("rollback", _forget),
+        ("commit_twophase", _ring_second_phase),
+        ("rollback_twophase", _forget_second_phase),
+    ),
     False: (("after_commit", _ring_outermost), ("after_transaction_end", _forget_outermost)),
 }

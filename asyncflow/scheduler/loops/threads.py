@@ -117,10 +117,14 @@ def fulfil(future: Future[T], work: Callable[[], T]) -> None:
 
 
 class EventLoop:
-    """Run coroutines on one event loop, on a thread of its own that starts with the first of them."""
+    """Run coroutines on one event loop, on a thread of its own that starts with the first of them.
+
+    It goes on when a coroutine stops it: others run there, and more will.
+    """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._ends = threading.Event()
         leave_at_fork(self)
 
     def leave_to_parent(self) -> None:
@@ -128,6 +132,7 @@ class EventLoop:
         loop, self._loop = self._loop, None
         if loop is not None:
             keep_for_ever(loop)
+            self._ends.set()
             loop.stop()  # if it was on its thread that somebody forked
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -136,17 +141,21 @@ class EventLoop:
             self._loop = asyncio.new_event_loop()
             engine_loops.let_give_way(self._loop)
             self._loop.set_default_executor(DaemonExecutor("asyncflow-coroutines-thread", whom=self))
-            threading.Thread(target=self._serve, args=(self._loop,), name="asyncflow-coroutines", daemon=True).start()
+            self._ends = threading.Event()
+            work_here = partial(self._serve, self._loop, self._ends)
+            threading.Thread(target=work_here, name="asyncflow-coroutines", daemon=True).start()
         asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
         """End the loop; what still runs there is left where it is."""
         loop, self._loop = self._loop, None
         if loop is not None:
+            self._ends.set()
             loop.call_soon_threadsafe(loop.stop)
 
     @staticmethod
-    def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    def _serve(loop: asyncio.AbstractEventLoop, ends: threading.Event) -> None:
         with Leash():
-            loop.run_forever()
+            while not ends.is_set():
+                loop.run_forever()
         loop.close()

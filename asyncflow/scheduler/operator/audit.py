@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -83,12 +83,16 @@ class Act:
 
     def writing(self, entries: Table, subject: Subject, detail: str | None = None) -> Callable[[Connection], None]:
         """Return what writes one entry beside a change that may be made again: once, however often that is."""
-        row = self._row(new_id(), subject, detail)
+        entry = Entry(entries, self._row(new_id(), subject, detail))
 
         def write(connection: Connection) -> None:
-            insert_absent(connection, entries, [row])
+            entry.write(connection)
 
         return write
+
+    def entry(self, entries: Table, subject: Subject) -> Entry:
+        """Return an entry for one change, by which it is known whether that has happened."""
+        return Entry(entries, self._row(new_id(), subject, None))
 
     def _row(self, entry_id: UUID, task: Any, detail: str | None) -> dict[str, Any]:
         return {
@@ -102,6 +106,22 @@ class Act:
             "reason": self.reason,
             "detail": detail,
         }
+
+
+class Entry:
+    """Be one entry of one change, which is written with it."""
+
+    def __init__(self, entries: Table, row: Mapping[str, Any]) -> None:
+        self._entries = entries
+        self._row = row
+
+    def write(self, connection: Connection) -> bool:
+        """Write it; return False if it is there, after an open transaction that writes it has ended."""
+        return insert_absent(connection, self._entries, [self._row]) == 1
+
+    def is_there(self, connection: Connection) -> bool:
+        """Tell whether it was written."""
+        return connection.execute(queries.is_there(self._entries, self._row["id"])).first() is not None
 
 
 def noting(act: Act | None, entries: Table, subject: Subject) -> Callable[[Connection], None]:

@@ -119,6 +119,11 @@ class Relay(DataflowJob[ShareContext, Round]):
         self._newcomers.expect(task_types)
         self._pause.reset()
 
+    def give_connections_back(self) -> None:
+        """Give the connections back; the next round takes others."""
+        self._settler.give_connection_back()
+        self._database.close()
+
     def close(self) -> None:
         """Settle what is in hand, give the connections back and close the publisher."""
         try:

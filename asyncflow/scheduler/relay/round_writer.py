@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from asyncflow.errors import WriteIgnoredError
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.cluster.share import Hold
@@ -102,6 +103,8 @@ class RoundWriter:
             settlement = settlement.keeping(lambda task: task.shard in owned)
             change = change.keeping({lane for lane in change.lanes() if lane[1] in owned})
         changed = settlement.write(connection, self._outbox.tasks, delete_succeeded=self._deletes)
+        if changed < len(settlement):
+            self._require_taken(connection, settlement)
         if change:
             self._parking.write(connection, change)
         return WrittenRound(settlement, change, len(unsettled.settlement) - changed)
@@ -112,6 +115,7 @@ class RoundWriter:
         standing = whole.standing(connection, tasks, done_leave=self._done_leave)
         left = whole.keeping(lambda task: task.shard in owned and task.raw_id not in standing)
         if left.write(connection, tasks, delete_succeeded=self._deletes) < len(left):
+            self._require_taken(connection, left)
             # A COMMIT without an answer may happen late: while its rows were locked for it.
             standing = whole.standing(connection, tasks, done_leave=self._done_leave)
         else:
@@ -121,6 +125,17 @@ class RoundWriter:
             self._parking.write(connection, change)
         told = whole.keeping(lambda task: task.shard in owned or task.raw_id in standing)
         return WrittenRound(told, change, len(whole) - len(standing))
+
+    def _require_taken(self, connection: Connection, settlement: Settlement) -> None:
+        """Raise WriteIgnoredError for rows that nobody changed, and that the write left all the same.
+
+        They are no other's, so what was sent would be read and sent again at once, for ever.
+        """
+        if count := settlement.count_untouched(connection, self._outbox.tasks):
+            raise WriteIgnoredError(
+                f"the database took the write that settles {len(settlement)} tasks, and left {count} rows of "
+                f"{self._outbox.tasks.fullname} as they were; look for a trigger or for row security that keeps them so"
+            )
 
     def _still_owned(self, connection: Connection, shards: set[int], hold: Hold) -> set[int]:
         if not shards:

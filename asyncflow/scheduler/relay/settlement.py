@@ -153,6 +153,13 @@ class Settlement:
         values = {"ids": raw_ids, "line": log_line(SUPERSEDED)}
         return connection.execute(queries.settle_superseded(table), values).rowcount
 
+    def count_untouched(self, connection: Connection, table: Table) -> int:
+        """Return of how many tasks the rows are, after a ``write``, as they were fetched."""
+        rows = {
+            row[0]: row for row in connection.execute(standing(table), {"ids": [one.raw_id for one in self.tasks()]})
+        }
+        return sum(tuple(rows.get(one.raw_id, ()))[1:] == (Status.PENDING, one.retry_count) for one in self.tasks())
+
     def standing(self, connection: Connection, table: Table, *, done_leave: bool) -> set[Any]:
         """Return the raw ids of the tasks whose rows are as an earlier ``write`` would have left them.
 

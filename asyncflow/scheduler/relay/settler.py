@@ -89,6 +89,11 @@ class Settler:
         while self.unsettled:
             self._write_first()
 
+    def give_connection_back(self) -> None:
+        """Give the second connection back, unless the second writer is at work with it."""
+        if not self._second_writer:
+            self._second_database.close()
+
     def close(self) -> None:
         """Write what is left, give the connection back and end the thread."""
         try:

@@ -156,6 +156,10 @@ class Claims:
                 self.settle([(claim, UNANSWERED) for claim in left])
         except DBAPIError:
             pass  # they run out by themselves
+        self.give_connections_back()
+
+    def give_connections_back(self) -> None:
+        """Give the connections back; the next claim takes others."""
         self._database.close()
         self._second_database.close()
 

@@ -43,6 +43,27 @@ def test_tasks_are_there_exactly_if_the_second_phase_commits(application: Applic
     assert application.statuses() == [Status.SUCCESS] * 3
 
 
+@pytest.mark.parametrize("prepares", [False, True], ids=["committed", "prepared before"])
+def test_the_second_phase_of_a_connection_wakes_the_scheduler_and_its_rollback_does_not(
+    application: Application, prepares: bool
+) -> None:
+    woken: list[frozenset[str]] = []
+    application.outbox.bell.connect(woken.append)
+    for end in ("rollback", "commit", "close"):
+        with application.engine.connect() as connection:
+            transaction = connection.begin_twophase()
+            application.outbox.publish(connection, "user.registered", {})
+            if prepares:
+                transaction.prepare()
+            assert woken == []
+            getattr(transaction, end)()
+            assert woken == ([frozenset({"user.registered"})] if end == "commit" else [])
+            woken.clear()
+            connection.execute(select(1))
+            connection.commit()
+            assert woken == [], "what is over rings with no later commit"
+
+
 def test_a_commit_of_two_phases_wakes_the_scheduler(application: Application) -> None:
     woken: list[frozenset[str]] = []
     application.outbox.bell.connect(woken.append)

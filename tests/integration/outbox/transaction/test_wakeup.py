@@ -208,6 +208,32 @@ def test_only_this_session_is_listened_to(application: Application, rings: Rings
     assert not Session(application.engine).dispatch.after_commit
 
 
+@pytest.mark.parametrize("mode", ["conditional_savepoint", "create_savepoint", "rollback_only"])
+def test_a_session_that_joined_a_connection_s_transaction_rings_when_that_commits(
+    application: Application, rings: Rings, mode: Any
+) -> None:
+    for commits in (False, True):
+        with application.engine.connect() as connection, connection.begin() as transaction:
+            with Session(connection, join_transaction_mode=mode) as session:
+                application.outbox.publish(session, "user.registered", 1)
+                session.commit()
+                assert rings == []
+            if commits:
+                transaction.commit()
+            else:
+                transaction.rollback()
+        assert rings == ([{"user.registered"}] if commits else [])
+
+
+def test_a_session_that_begins_the_transaction_of_its_connection_rings_when_it_commits(
+    application: Application, rings: Rings
+) -> None:
+    with application.engine.connect() as connection, Session(connection) as session:
+        application.outbox.publish(session, "user.registered", 1)
+        session.commit()
+        assert rings == [{"user.registered"}]
+
+
 def test_two_outboxes_ring_their_own_bells(application: Application, rings: Rings) -> None:
     from asyncflow import Outbox
 

@@ -185,6 +185,38 @@ def test_what_the_door_takes_comes_back_equal_and_of_the_same_types(
     assert back == value or "datetime" in str(annotation) or annotation in (Point,)  # see is_same
 
 
+TWICE = datetime(2026, 10, 25, 2, 30, fold=1)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (datetime, TWICE),
+        (time, TWICE.time()),
+        (list[datetime], [TWICE, TWICE.replace(fold=0)]),
+        (dict[str, time], {"at": TWICE.time()}),
+        (Point, Point(1, TWICE)),
+        (datetime | date | time, TWICE),
+    ],
+)
+def test_the_second_of_two_times_that_look_alike_comes_back_as_the_second(annotation: Any, value: Any) -> None:
+    back = came_back(signature_of(annotation), value)
+    assert repr(back) == repr(value)  # to Python both are equal
+
+
+def test_the_second_time_is_of_those_without_an_offset_alone() -> None:
+    for annotation, text in ((datetime, "2026-10-25T02:30:00+01:00[fold=1]"), (time, "02:30:00+01:00[fold=1]")):
+        with pytest.raises(InvalidArgumentsError, match=r"has an offset, and no \[fold=1\]"):
+            signature_of(annotation).revive({"value": text})
+
+
+@pytest.mark.parametrize("annotation", [time, Any, list[time]])
+def test_a_time_of_day_whose_offset_depends_on_the_date_is_refused(annotation: Any) -> None:
+    value: Any = time(12, tzinfo=ZoneInfo("Europe/Berlin"))
+    with pytest.raises(PayloadNotSerializableError, match="offset of 12:00:00 depends on the date"):
+        came_back(signature_of(annotation), [value] if "list" in str(annotation) else value)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(TAKEN), st.sampled_from(TAKEN), st.data())
 def test_a_value_of_any_other_kind_comes_back_the_same_or_is_refused(one: Any, other: Any, data: st.DataObject) -> None:

@@ -56,6 +56,28 @@ def test_what_a_coroutine_awaits_on_a_thread_serves_its_loop_too() -> None:
     loop.close()
 
 
+def test_a_loop_that_a_coroutine_stops_goes_on_and_ends_when_it_is_closed() -> None:
+    loop, reached, has_awaited = EventLoop(), threading.Event(), threading.Event()
+
+    async def stops() -> None:
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(0)
+        has_awaited.set()
+
+    async def comes_later() -> None:
+        reached.set()
+
+    loop.run(stops())
+    assert has_awaited.wait(60)
+    loop.run(comes_later())
+    assert reached.wait(60)
+    serving = [thread for thread in threading.enumerate() if thread.name == "asyncflow-coroutines"]
+    loop.close()
+    for thread in serving:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in serving)
+
+
 def test_an_executor_serves_whom_it_was_made_for() -> None:
     whom = object()
     executor = DaemonExecutor("some", 1, whom)

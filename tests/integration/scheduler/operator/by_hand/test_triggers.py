@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from asyncflow import JobSettings, Scheduler, ShardingContext, SimpleJob
 from asyncflow.errors import OptionError
 from asyncflow.events import JobItemFinished
 from asyncflow.outbox.declarations.periodic_task import NEVER
 from asyncflow.scheduler import Audit
+from asyncflow.scheduler.connections import again
 from asyncflow.scheduler.jobs.marks import Marks
 from asyncflow.scheduler.jobs.summons import Summons
 from asyncflow.scheduler.operator.by_hand.triggers import Triggers
 from asyncflow.scheduler.operator.schedules import Schedules
 from asyncflow.testing import MemoryPublisher
+from tests.integration.conftest import Network
 from tests.support.application import Application
+from tests.support.databases import open_engine
 from tests.unit.scheduler.waiting import eventually
 
 QUICK: dict[str, Any] = {
@@ -28,6 +33,7 @@ QUICK: dict[str, Any] = {
     "periodic_interval_seconds": 0.1,
 }
 YEARLY = "0 0 1 1 *"
+on_servers = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
 
 
 class Counted:
@@ -52,6 +58,12 @@ class Counted:
 
     def call(self) -> int:
         return self.triggers.run_job("count", actor="ann", reason="to see")
+
+    def is_owed(self) -> bool:
+        """Tell whether an item has a run that has not begun."""
+        shards = self.application.outbox.shards
+        with self.application.engine.connect() as connection:
+            return any(connection.execute(select(shards.c.misfire).where(shards.c.job == "count")).scalars())
 
     def owned(self) -> Counter[Any]:
         """Return how many items each owner has; those of nobody are None's."""
@@ -189,3 +201,47 @@ def test_a_periodic_task_that_is_none_is_refused_with_the_nearest(sqlite_applica
             verb("yeraly", actor="ann")
     with pytest.raises(OptionError, match="actor"):
         reports.triggers.periodic_now("yearly", actor="")
+
+
+@pytest.fixture
+def through(network: Network) -> Iterator[Engine]:
+    engine = open_engine(network.url)
+    yield engine
+    engine.dispose()
+
+
+@on_servers
+def test_a_run_is_owed_once_though_it_is_done_before_its_lost_answer_is_asked_for(
+    network: Network, through: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Counted(Application(network.past), sharding_total_count=1)
+    counted.triggers = Triggers(through, counted.application.outbox)
+    called = 0
+    with counted.scheduler():
+        eventually(lambda: list(counted.owned()) != [None])
+        monkeypatch.setattr(again, "time", SimpleNamespace(sleep=lambda _: eventually(lambda: not counted.is_owed())))
+        for _ in network.proxy.each_lost():
+            called += 1
+            assert counted.call() == 1
+            eventually(lambda called=called: counted.runs[0] >= called)  # type: ignore[misc]
+        monkeypatch.undo()
+        eventually(lambda: len(counted.application.signals.of(JobItemFinished)) >= called)
+    assert not counted.is_owed()
+    assert counted.runs[0] == called
+    assert len(actions(counted.application)) == called
+
+
+@on_servers
+def test_a_due_time_is_set_once_though_it_is_over_before_its_lost_answer_is_asked_for(
+    network: Network, through: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports = Reports(Application(network.past))
+    reports.triggers = Triggers(through, reports.application.outbox)
+    monkeypatch.setattr(again, "time", SimpleNamespace(sleep=lambda _: reports.step()))
+    called = 0
+    for _ in network.proxy.each_lost():
+        called += 1
+        assert reports.triggers.periodic_now("yearly", actor="ann")
+        reports.step()
+        assert reports.tasks() == called
+    assert len(actions(reports.application)) == called
