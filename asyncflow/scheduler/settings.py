@@ -41,7 +41,7 @@ class SchedulerSettings:
     inbox_retention_seconds: float | None = 14 * _DAY  # inbox entries are deleted after it; None keeps them
     archive_directory: str | None = None  # where rows are written before the cleaner deletes them; None: nowhere
     cleaning_interval_seconds: float = 60.0  # between two runs of the cleaner
-    cleaning_batch: int = 500  # rows deleted in one transaction
+    cleaning_batch: int = 500  # rows deleted in one transaction; up to 4 times as many far behind
     cleaning_pause_seconds: float = 0.05  # between two such transactions
     breaker_pause_seconds: float = 0.5  # before an unreachable destination is tried again; doubles
     max_breaker_pause_seconds: float = 5.0  # where that doubling ends

@@ -38,6 +38,7 @@ _SEED = 10_000
 _FEW_PAGES = 200  # of 32,768 that may be changed and not written yet
 _WRITERS = 4
 _PAUSE_SECONDS = 0.03
+_BESIDE_SECONDS = 3.0  # of the end of a drop
 _IDS = {
     "mysql": "CONCAT(UNHEX(LPAD(HEX({number}), 12, '0')), SUBSTR(id, 7))",
     "postgresql": "(LPAD(TO_HEX({number}), 12, '0') || SUBSTR(REPLACE(id::text, '-', ''), 13))::uuid",
@@ -105,6 +106,24 @@ class Windows:
             figures[name] = [p99(old), p99(new), p99(new) / p99(old), max(new)]
         return figures
 
+    def noise(self, before: tuple[float, float]) -> float:
+        """Return by how much the 99th percentile of the enqueue differs between the two halves of the time before."""
+        middle = sum(before) / 2
+        took = [[one for at, one in self._sides["enqueue"].found if a <= at <= b] for a, b in halves(before, middle)]
+        first, second = sorted(map(p99, took))
+        return second / first
+
+    def beside(self, moments: Sequence[float]) -> float:
+        """Return the longest enqueue of those that ended within some seconds of one of the moments."""
+        found = list(self._sides["enqueue"].found)
+        return max(
+            (took for at, took in found for moment in moments if abs(at - moment) <= _BESIDE_SECONDS), default=0.0
+        )
+
+
+def halves(window: tuple[float, float], middle: float) -> Sequence[tuple[float, float]]:
+    return (window[0], middle), (middle, window[1])
+
 
 def p99(found: Sequence[float]) -> float:
     return quantiles(found, n=100)[98]
@@ -164,8 +183,14 @@ def test_a_large_table_goes_and_enqueues_take_as_long_as_before(
         outbox.message("moved")
         outbox.tasks.metadata.create_all(engine)
         sow(engine, outbox)
-        lags, heard = Lags(), list[Event]()
-        options: dict[str, Any] = {"hooks": [heard.append], "cleaning_interval_seconds": 1.0}
+        lags, heard, dropped_at = Lags(), list[Event](), list[float]()
+
+        def hear(event: Event) -> None:
+            heard.append(event)
+            if isinstance(event, NumberedTableDropped):
+                dropped_at.append(time.monotonic())
+
+        options: dict[str, Any] = {"hooks": [hear], "cleaning_interval_seconds": 1.0}
         first = Scheduler(engine, outbox, {"kafka": lags}, **options, **({} if rolls else _KEEPING))
         first.start()
         eventually(lambda: how == "delete" or is_table_there(engine), 120)
@@ -189,7 +214,12 @@ def test_a_large_table_goes_and_enqueues_take_as_long_as_before(
             during = (during[0], max(during[1], time.monotonic()))
         first.stop(60)
         engine.dispose()
-    judge(f"{service.name}, {how}", Windows(writers, lags).figures(before, during), heard, finding)
+    windows = Windows(writers, lags)
+    name = f"{service.name}, {how}"
+    finding(f"  {name}: p99 of the enqueue in the halves of the minute before: {windows.noise(before):.2f} times")
+    if how == "drop":
+        finding(f"  {name}: the longest enqueue beside the drop {windows.beside(dropped_at) * 1000:.0f} ms")
+    judge(name, windows.figures(before, during), heard, finding)
     assert writers.errors == []
 
 

@@ -33,6 +33,8 @@ from asyncflow.scheduler.upkeep.rolling.rolling import Rolling
 from asyncflow.scheduler.upkeep.shardless import Shardless
 from asyncflow.scheduler.upkeep.strays import Strays
 
+_MOST_TIMES = 4  # as many rows as are set
+
 
 class _Cleaned(NamedTuple):
     """Tell of how many rows the task table was rid, in which lanes there may be more, and whether they were moved."""
@@ -66,7 +68,8 @@ class Cleaner:
         outbox, looks = instance.outbox, self._looks.run
         parts = {status: HeadParts(looks, outbox.tasks, status, outbox.shard_count) for status in self._retentions}
         most = min(MOST_PAGES, settings.cleaning_batch)
-        self.pace = CleaningPace(settings.cleaning_pause_seconds, instance.lately.lag_seconds)
+        lag, rows = instance.lately.lag_seconds, settings.cleaning_batch
+        self.pace = CleaningPace(settings.cleaning_pause_seconds, lag, rows, self._most_rows(rows))
         self._shardless = Shardless(instance, self._database)
         self._expired = ExpiredLanes(outbox, parts, self._retentions, ownership.epochs, most)
 
@@ -107,6 +110,12 @@ class Cleaner:
             self._archive.close()
         self.close()
 
+    def _most_rows(self, rows: int) -> int:
+        """Return how many rows a batch may have that grows."""
+        if not self._database.dialect.locks_rows:
+            return rows  # all writers wait for the whole transaction
+        return max(rows, int(min(_MOST_TIMES * rows, self._rolling.most_rows)))
+
     def _owns_first_shard(self) -> bool:
         """Tell whether what belongs to no shard is ours: who owns the first one deletes it, for all."""
         return 0 in self._ownership.epochs()
@@ -128,7 +137,8 @@ class Cleaner:
         if done.rows:
             self._expired.note_deleted(done.full)
             kept = self._retentions[batch.status]
-            self.pace.note(CleanedBatch(done.rows, time.monotonic() - began, batch.oldest_seconds - kept, kept))
+            behind, took = batch.oldest_seconds - kept, time.monotonic() - began
+            self.pace.note(CleanedBatch(done.rows, took, behind, kept, bool(done.full)))
         if done.moved is not None and done.rows:
             self._rolling.note(done.moved)
             self._hooks.emit(TasksRolledOver(done.moved.table, done.rows))
@@ -143,7 +153,7 @@ class Cleaner:
 
     def _delete(self, connection: Connection, batch: ExpiredBatch, *, of_free: bool = False) -> _Cleaned:
         """Delete a batch, or move it."""
-        tasks, most, (status, heads) = self._outbox.tasks, self._settings.cleaning_batch, batch
+        tasks, most, (status, heads) = self._outbox.tasks, self.pace.rows, batch
         age, of_each = timedelta(seconds=-self._retentions[status]), -(-most // len(heads))
         found = queries.read_expired(connection, tasks, int(status), heads, age, of_each)
         counts = Counter(number for _, number in found)

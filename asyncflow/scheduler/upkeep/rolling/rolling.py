@@ -16,17 +16,27 @@ from asyncflow.scheduler.upkeep.rolling.keeper import Keeper
 from asyncflow.scheduler.upkeep.rolling.mover import Moved, Mover, MoveRefused
 from asyncflow.scheduler.upkeep.rolling.queries import OVER
 
+_BATCHES = 10  # in a table, at least
+
 
 class Rolling:
     """Have rows moved and tables kept; ``ages`` are the statuses that are moved, with the seconds after which.
 
-    Used by the cleaner's thread.
+    A batch goes into one table as a whole: ``most_rows`` are a small part of one. Used by the cleaner's thread.
     """
 
-    def __init__(self, hooks: Hooks, mover: Mover | None, keeper: Keeper | None, ages: dict[Status, float]) -> None:
+    def __init__(
+        self,
+        hooks: Hooks,
+        mover: Mover | None,
+        keeper: Keeper | None,
+        ages: dict[Status, float],
+        most_rows: float = float("inf"),
+    ) -> None:
         self._mover = mover
         self._keeper = keeper
         self.ages = ages
+        self.most_rows = most_rows
         self._held_up = HeldUp(hooks)
 
     @classmethod
@@ -36,7 +46,8 @@ class Rolling:
         if numbered is None:
             return cls(instance.hooks, None, None, {})
         ages = dict.fromkeys(OVER, numbered.options.after.total_seconds())
-        return cls(instance.hooks, Mover(instance.outbox, numbered), Keeper(instance, numbered, archive), ages)
+        mover, keeper = Mover(instance.outbox, numbered), Keeper(instance, numbered, archive)
+        return cls(instance.hooks, mover, keeper, ages, numbered.options.rows // _BATCHES)
 
     @property
     def is_due(self) -> bool:

@@ -43,6 +43,12 @@ def settled(application: Application, count: int, status: Status, *, old: bool =
         long_ago(application, f"status = {int(status)} AND priority = 1")
 
 
+def a_while_ago(application: Application) -> None:
+    """Let all rows be older than they are kept, and not by far."""
+    expired = datetime.now(timezone.utc) - timedelta(days=3, minutes=10)
+    alter(application, "order_time = :at", at=f"{expired:%Y-%m-%d %H:%M:%S.%f}")
+
+
 def clean(one: Cleaner, **_: Any) -> list[float]:
     """Step until a run is over; return the pauses."""
     pauses: list[float] = []
@@ -138,6 +144,7 @@ def test_without_any_retention_the_database_is_asked_for_old_turns_alone(
 def test_rows_go_in_small_batches_with_pauses_between(engine: Any, made: list[Any]) -> None:
     application = Application(engine, shard_count=2)
     settled(application, 30, Status.SUCCESS)
+    a_while_ago(application)
     made.append(application.scheduler(cleaning_batch=4, cleaning_pause_seconds=0.25, cleaning_interval_seconds=77))
     made[0].ownership.acquire()
     pauses = clean(made[0].machinery.staff.cleaner)
@@ -146,6 +153,18 @@ def test_rows_go_in_small_batches_with_pauses_between(engine: Any, made: list[An
     deleted = [event.rows for event in application.signals.of(SettledRowsDeleted)]
     assert sum(deleted) == 30
     assert max(deleted) == 4
+
+
+def test_far_behind_batches_grow_where_rows_can_be_locked(engine: Any, made: list[Any]) -> None:
+    application = Application(engine, shard_count=2)
+    settled(application, 200, Status.SUCCESS)
+    made.append(application.scheduler(cleaning_batch=4, cleaning_pause_seconds=0.25))
+    made[0].ownership.acquire()
+    pauses = clean(made[0].machinery.staff.cleaner)
+    assert set(pauses[:-1]) <= {0.25, 0.5}
+    assert application.rows() == []
+    most = max(event.rows for event in application.signals.of(SettledRowsDeleted))
+    assert most == 4 if engine.dialect.name == "sqlite" else 4 < most <= 16
 
 
 def test_a_batch_is_taken_from_many_shards_at_once(application: Application, schedule: Schedule) -> None:
@@ -198,8 +217,7 @@ def test_while_tasks_lag_the_cleaner_gives_way_and_tells_how_far_behind_it_is(
     application: Application, schedule: Schedule
 ) -> None:
     settled(application, 6, Status.SUCCESS)
-    expired = datetime.now(timezone.utc) - timedelta(days=3, minutes=10)
-    alter(application, "order_time = :at", at=f"{expired:%Y-%m-%d %H:%M:%S.%f}")
+    a_while_ago(application)
     scheduler = schedule(cleaning_batch=2)
     scheduler.ownership.acquire()
     staff = scheduler.machinery.staff

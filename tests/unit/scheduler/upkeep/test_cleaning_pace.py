@@ -27,7 +27,7 @@ def lag() -> Lag:
 
 @pytest.fixture
 def pace(lag: Lag) -> CleaningPace:
-    return CleaningPace(0.05, lag)
+    return CleaningPace(0.05, lag, 500, 2000)
 
 
 def pauses(pace: CleaningPace, *batches: CleanedBatch) -> list[float]:
@@ -77,6 +77,53 @@ def test_nothing_is_behind_when_nothing_is_left(pace: CleaningPace) -> None:
     pauses(pace, QUICK)
     pace.note_nothing_left()
     assert pace.told() == (0.0, 0.0)
+
+
+LATE = QUICK._replace(behind_seconds=1800.0)
+
+
+def sizes(pace: CleaningPace, *batches: CleanedBatch) -> list[int]:
+    found = []
+    for batch in batches:
+        pace.note(batch._replace(rows=pace.rows))
+        found.append(pace.rows)
+    return found
+
+
+def test_who_is_far_behind_takes_larger_batches_and_the_set_ones_when_it_has_caught_up(pace: CleaningPace) -> None:
+    assert sizes(pace, QUICK, *[LATE] * 4) == [500, 1000, 2000, 2000, 2000]
+    half = LATE._replace(behind_seconds=900.0)
+    assert sizes(pace, half, half) == [2000, 2000]
+    assert sizes(pace, *[QUICK] * 3) == [1000, 500, 500]
+
+
+def test_behind_a_large_batch_the_pause_is_longer_and_gives_way_to_no_load(pace: CleaningPace, lag: Lag) -> None:
+    lag.seconds = 3.0
+    assert pauses(pace, *[LATE] * 3) == [0.05, 0.1, 0.1]
+    assert pace.told() == (1800.0, 0.0)
+    lag.seconds = 0.0
+    assert pauses(pace, *[QUICK] * 3) == [0.05] * 3
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.3, 1000), (0.5, 500)])
+def test_a_batch_grows_no_further_than_to_a_short_transaction(
+    seconds: float, expected: int, pace: CleaningPace
+) -> None:
+    assert sizes(pace, LATE, *[LATE._replace(seconds=seconds)] * 3)[-1] == expected
+
+
+def test_where_no_more_is_left_the_batches_are_the_set_ones(pace: CleaningPace) -> None:
+    last = LATE._replace(kept_seconds=0.0, has_more=False)
+    assert sizes(pace, LATE, LATE, last, last, last) == [1000, 2000, 1000, 500, 500]
+    sizes(pace, LATE)
+    pace.note_nothing_left()
+    assert pace.rows == 500
+
+
+def test_beside_large_batches_the_set_ones_do_not_look_slow(pace: CleaningPace) -> None:
+    large = LATE._replace(rows=2000, seconds=0.03)
+    pauses(pace, QUICK, *[large] * 5)
+    assert pauses(pace, *[QUICK] * 3)[-1] == 0.05
 
 
 def test_the_lag_is_that_of_the_tasks_settled_last_and_forgotten_after_a_while() -> None:
