@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import random
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,6 +22,7 @@ _WITHIN_PARENT_BASED = 5  # for the first of a trace, and for each kind of paren
 _IDS = 1 << 64  # that a ratio tells apart: it looks at the low half of a trace id
 _LOW = _IDS - 1
 _RANDOM = 2  # the flag of a trace id that is random
+_NEVER = 1 << 62  # as many as no thread makes
 
 
 class SamplingRule(NamedTuple):
@@ -44,6 +47,8 @@ class HeadSampling:
         self._trace = opentelemetry("trace")
         # An SDK that does not tell whether ids are random, before 1.40, sets no such flag.
         self._tells_random = hasattr(ids, "is_trace_id_random")
+        # Of ids that are random it is the same to draw how many are dropped, and ids to fit that.
+        self.can_look_ahead = type(ids) is opentelemetry("sdk.trace.id_generator").RandomIdGenerator
 
     @classmethod
     def of(cls, tracer: Any) -> HeadSampling | None:
@@ -65,6 +70,22 @@ class HeadSampling:
     def keeps(self, trace_id: int) -> bool:
         """Tell whether the first span of a new trace is kept."""
         return trace_id & _LOW < self._bound
+
+    def dropped_ahead(self) -> int:
+        """Return how many new traces are dropped until one is kept; only where one ``can_look_ahead``."""
+        if self._bound >= _IDS:
+            return 0
+        return int(math.log(1 - random.random()) / math.log1p(-self._bound / _IDS)) if self._bound else _NEVER
+
+    def kept_id(self) -> int:
+        """Return a trace id that is kept, random but for that; only where one ``can_look_ahead``."""
+        return (random.getrandbits(64) << 64 | random.randrange(self._bound)) or self.kept_id()
+
+    def dropped_id(self) -> int:
+        """Return a trace id that is dropped, random but for that."""
+        while self.keeps(trace_id := self.draw()):
+            pass
+        return trace_id
 
     def context_of(self, trace_id: int, parent: Any) -> Any:
         """Return the SpanContext of a span that is dropped."""
