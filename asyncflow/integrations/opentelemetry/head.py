@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import random
 import re
@@ -99,13 +98,10 @@ class HeadSampling:
         )
 
     def drawing(self, trace_id: int) -> Any:
-        """Return a tracer whose next trace has this id: the sampler would draw another, and decide again."""
-        return self.drawing_from(lambda: trace_id)
-
-    def drawing_from(self, drawn: Callable[[], int]) -> Any:
-        """Return a tracer whose traces have the ids that are drawn so."""
-        tracer = copy.copy(self._tracer)
-        tracer.id_generator = _Drawn(drawn, self._ids)
+        """Return a tracer whose traces have this id: the sampler would draw another, and decide again."""
+        tracer = object.__new__(type(self._tracer))  # what copy.copy does, in a tenth of its time
+        vars(tracer).update(vars(self._tracer))
+        tracer.id_generator = _Drawn(lambda: trace_id, self._ids)
         return tracer
 
 
@@ -114,6 +110,7 @@ class _Drawn:
 
     def __init__(self, drawn: Callable[[], int], others: Any) -> None:
         self.generate_trace_id = drawn
+        self.generate_span_id = others.generate_span_id
         self._others = others
 
     def __getattr__(self, name: str) -> Any:

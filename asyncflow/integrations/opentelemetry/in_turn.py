@@ -31,9 +31,7 @@ class InTurn(StandsInTurn):
         self._starting = starting
         self._attempted = attempted
         self._attach = opentelemetry("context").attach
-        self._drawing = head.drawing_from(lambda: self._kept_id)
         self._tracer: Any = None  # of the attempt that is kept
-        self._kept_id = 0
         self._trace_id = 0  # of the attempt that is dropped; 0: drawn where somebody asks
         self._left = head.dropped_ahead() if head.can_look_ahead else 0  # attempts that are dropped
         self._renew()
@@ -43,8 +41,8 @@ class InTurn(StandsInTurn):
         try:
             if self._left:
                 self._left -= 1
-            elif self._is_kept():
-                self._tracer = self._drawing
+            elif (kept_id := self._kept_id()) is not None:
+                self._tracer = self._head.drawing(kept_id)
                 return None
             # In this order: who asks meanwhile is seen to, or reads what is of this attempt.
             if self._is_asked:
@@ -64,17 +62,16 @@ class InTurn(StandsInTurn):
         self._is_asked = True
         return self._head.context_of(self._trace_id or self._head.dropped_id(), parent)
 
-    def _is_kept(self) -> bool:
-        """Tell whether the next attempt is, of which nothing is known yet but that none is left that is dropped."""
+    def _kept_id(self) -> int | None:
+        """Return the trace id of the next attempt if that is kept; called where none is left that is dropped."""
         if self._head.can_look_ahead:
-            self._kept_id, self._left = self._head.kept_id(), self._head.dropped_ahead()
-            return True
+            self._left = self._head.dropped_ahead()
+            return self._head.kept_id()
         trace_id = self._head.draw()
-        if is_kept := self._head.keeps(trace_id):
-            self._kept_id = trace_id
-        else:
-            self._trace_id = trace_id
-        return is_kept
+        if self._head.keeps(trace_id):
+            return trace_id
+        self._trace_id = trace_id
+        return None
 
     def _renew(self) -> None:
         self._is_asked = False
