@@ -52,7 +52,7 @@ def _fields(one: TypeReport, limit: int) -> list[str]:
     return [
         capped(one.pending, limit),
         _seconds(one.oldest_due_seconds),
-        _seconds(one.next_due_seconds),
+        _due_in(one),
         capped(one.running, limit),
         _seconds(one.oldest_running_seconds),
         capped(one.succeeded, limit),
@@ -69,6 +69,13 @@ def _named(one: TypeReport) -> str:
 def capped(count: int, limit: int) -> str:
     """Return a count, of which nobody knows how far it goes beyond the limit."""
     return f">={limit}" if count >= limit else str(count)
+
+
+def _due_in(one: TypeReport) -> str:
+    """Tell when the next task is due; where that is set aside behind a parked key, when such a key is tried again."""
+    if not one.parked_keys:
+        return _seconds(one.next_due_seconds)
+    return "parked" if one.parked_due_seconds is None else f"parked, {lasting(one.parked_due_seconds)}"
 
 
 def _seconds(seconds: float | None) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import copy
+import math
+import random
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ _WITHIN_PARENT_BASED = 5  # for the first of a trace, and for each kind of paren
 _IDS = 1 << 64  # that a ratio tells apart: it looks at the low half of a trace id
 _LOW = _IDS - 1
 _RANDOM = 2  # the flag of a trace id that is random
+_NEVER = 1 << 62  # as many as no thread makes
 
 
 class SamplingRule(NamedTuple):
@@ -44,6 +46,8 @@ class HeadSampling:
         self._trace = opentelemetry("trace")
         # An SDK that does not tell whether ids are random, before 1.40, sets no such flag.
         self._tells_random = hasattr(ids, "is_trace_id_random")
+        # Of ids that are random it is the same to draw how many are dropped, and ids to fit that.
+        self.can_look_ahead = type(ids) is opentelemetry("sdk.trace.id_generator").RandomIdGenerator
 
     @classmethod
     def of(cls, tracer: Any) -> HeadSampling | None:
@@ -66,6 +70,22 @@ class HeadSampling:
         """Tell whether the first span of a new trace is kept."""
         return trace_id & _LOW < self._bound
 
+    def dropped_ahead(self) -> int:
+        """Return how many new traces are dropped until one is kept; only where one ``can_look_ahead``."""
+        if self._bound >= _IDS:
+            return 0
+        return int(math.log(1 - random.random()) / math.log1p(-self._bound / _IDS)) if self._bound else _NEVER
+
+    def kept_id(self) -> int:
+        """Return a trace id that is kept, random but for that; only where one ``can_look_ahead``."""
+        return (random.getrandbits(64) << 64 | random.randrange(self._bound)) or self.kept_id()
+
+    def dropped_id(self) -> int:
+        """Return a trace id that is dropped, random but for that."""
+        while self.keeps(trace_id := self.draw()):
+            pass
+        return trace_id
+
     def context_of(self, trace_id: int, parent: Any) -> Any:
         """Return the SpanContext of a span that is dropped."""
         is_random = self._tells_random and (parent.trace_flags & _RANDOM if parent else self._ids.is_trace_id_random())
@@ -78,13 +98,10 @@ class HeadSampling:
         )
 
     def drawing(self, trace_id: int) -> Any:
-        """Return a tracer whose next trace has this id: the sampler would draw another, and decide again."""
-        return self.drawing_from(lambda: trace_id)
-
-    def drawing_from(self, drawn: Callable[[], int]) -> Any:
-        """Return a tracer whose traces have the ids that are drawn so."""
-        tracer = copy.copy(self._tracer)
-        tracer.id_generator = _Drawn(drawn, self._ids)
+        """Return a tracer whose traces have this id: the sampler would draw another, and decide again."""
+        tracer = object.__new__(type(self._tracer))  # what copy.copy does, in a tenth of its time
+        vars(tracer).update(vars(self._tracer))
+        tracer.id_generator = _Drawn(lambda: trace_id, self._ids)
         return tracer
 
 
@@ -93,6 +110,7 @@ class _Drawn:
 
     def __init__(self, drawn: Callable[[], int], others: Any) -> None:
         self.generate_trace_id = drawn
+        self.generate_span_id = others.generate_span_id
         self._others = others
 
     def __getattr__(self, name: str) -> Any:

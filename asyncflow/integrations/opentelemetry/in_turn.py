@@ -27,26 +27,24 @@ class InTurn(StandsInTurn):
 
     def __init__(self, hook: StandsBriefly, head: HeadSampling, starting: Starting, attempted: Attempted) -> None:
         self.hook = hook
-        self._draw, self._keeps = head.draw, head.keeps
         self._head = head
         self._starting = starting
         self._attempted = attempted
         self._attach = opentelemetry("context").attach
-        self._drawing = head.drawing_from(lambda: self._kept_id)
         self._tracer: Any = None  # of the attempt that is kept
-        self._kept_id = 0
-        self._trace_id = 0  # of the attempt that is dropped
+        self._trace_id = 0  # of the attempt that is dropped; 0: drawn where somebody asks
+        self._left = head.dropped_ahead() if head.can_look_ahead else 0  # attempts that are dropped
         self._renew()
 
     def begin(self) -> contextvars.Context | None:
         """Return a copy of the context in which the Dropped is at hand; None where the span is kept."""
         try:
-            trace_id = self._draw()
-            if self._keeps(trace_id):
-                self._tracer, self._kept_id = self._drawing, trace_id
+            if self._left:
+                self._left -= 1
+            elif (kept_id := self._kept_id()) is not None:
+                self._tracer = self._head.drawing(kept_id)
                 return None
             # In this order: who asks meanwhile is seen to, or reads what is of this attempt.
-            self._trace_id = trace_id
             if self._is_asked:
                 self._renew()
             return self._prepared.copy()
@@ -62,7 +60,18 @@ class InTurn(StandsInTurn):
     def context_of(self, _: int, parent: Any) -> Any:
         """Return the SpanContext of the Dropped at hand."""
         self._is_asked = True
-        return self._head.context_of(self._trace_id, parent)
+        return self._head.context_of(self._trace_id or self._head.dropped_id(), parent)
+
+    def _kept_id(self) -> int | None:
+        """Return the trace id of the next attempt if that is kept; called where none is left that is dropped."""
+        if self._head.can_look_ahead:
+            self._left = self._head.dropped_ahead()
+            return self._head.kept_id()
+        trace_id = self._head.draw()
+        if self._head.keeps(trace_id):
+            return trace_id
+        self._trace_id = trace_id
+        return None
 
     def _renew(self) -> None:
         self._is_asked = False

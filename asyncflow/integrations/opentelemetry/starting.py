@@ -74,6 +74,14 @@ class Starting:
             _LOG.exception("What is at hand could not be told")
             return None
 
+    def attach(self, span: Any) -> Any:
+        """Let a span be at hand; return what ``detach`` takes."""
+        return self._context.attach(self.context_with(span))
+
+    def detach(self, token: Any) -> None:
+        """Let be at hand again what was before."""
+        self._context.detach(token)
+
     def context_with(self, span: Any) -> Any:
         """Return the context at hand, with a span as that at hand."""
         return self._with(span, self._context.get_current())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -18,7 +17,6 @@ from asyncflow.conventions.names import (
     OFFSET,
     OWN_SYSTEM,
     Origin,
-    error_type_of,
     first_failure,
     named,
     origin_of,
@@ -28,9 +26,10 @@ from asyncflow.integrations.opentelemetry.batch_links import SpanPart, most_part
 from asyncflow.integrations.opentelemetry.dropped import AtHand
 from asyncflow.integrations.opentelemetry.extras import opentelemetry
 from asyncflow.integrations.opentelemetry.in_turn import InTurn
+from asyncflow.integrations.opentelemetry.processing import LONGEST_TEXT, Processing, tell_of
 from asyncflow.integrations.opentelemetry.row_context import context_in, has_context, headers_of_context
 from asyncflow.integrations.opentelemetry.starting import Starting
-from asyncflow.outbox import CancelTask, MessageType, NotDone
+from asyncflow.outbox import MessageType
 from asyncflow.outbox.declarations.around import StandsBriefly
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.declarations.outbox_hooks import Factory
@@ -38,11 +37,9 @@ from asyncflow.outbox.declarations.task_type import TaskType
 from asyncflow.outbox.enqueuing import Enqueuing, UnwrittenTask
 from asyncflow.scheduler import TaskContext
 from asyncflow.scheduler.publishing.delivering import Delivering
-from asyncflow.text import hide_parameters, without_parameters
+from asyncflow.text import without_parameters
 
 _LOG = logging.getLogger("asyncflow")
-_LONGEST_TEXT, _LONGEST_TRACE = 2_000, 16_000  # of an error: collectors refuse a batch of spans that is too large
-_MESSAGE, _STACKTRACE = "exception.message", "exception.stacktrace"
 _NOTHING = nullcontext()  # around work of which no span is kept
 
 
@@ -64,6 +61,7 @@ class Tracing(StandsBriefly):
         self._trace = opentelemetry("trace")
         self._context = opentelemetry("context")
         self._kinds = self._trace.SpanKind
+        self._failed = self._trace.StatusCode.ERROR
         self._starting = Starting(tracer_provider)
         self._creates = create_spans
         self._as_children = as_children
@@ -114,7 +112,7 @@ class Tracing(StandsBriefly):
             yield
         except Exception as error:
             for span in spans:
-                self._fail(span, error)
+                tell_of(error, span, self._failed)
             raise
         finally:
             for span in spans:
@@ -146,7 +144,7 @@ class Tracing(StandsBriefly):
             for span in spans:
                 if failure is not None:
                     span.set_attribute(ERROR_TYPE, failure[0])
-                    span.set_status(self._trace.StatusCode.ERROR, without_parameters(failure[1])[:_LONGEST_TEXT])
+                    span.set_status(self._failed, without_parameters(failure[1])[:LONGEST_TEXT])
                 self._starting.end(span)
 
     def _sent(self, tracer: Any, name: str, told: Mapping[str, Any], part: SpanPart) -> Any:
@@ -214,12 +212,14 @@ class Tracing(StandsBriefly):
         """Let what the work does be dropped as well: it would begin traces of its own."""
         return AtHand(self._context, self._starting.context_with(dropped))
 
-    @contextmanager
     def _processed(
         self, tracer: Any, origin: Origin, headers: Mapping[str, str], told: Mapping[str, Any]
-    ) -> Iterator[None]:
+    ) -> AbstractContextManager[None]:
+        return Processing(self._starting, partial(self._process, tracer, origin, headers, told), self._failed)
+
+    def _process(self, tracer: Any, origin: Origin, headers: Mapping[str, str], told: Mapping[str, Any]) -> Any:
         context = context_in(headers)
-        span = self._starting.start(
+        return self._starting.start(
             tracer,
             f"process {origin.destination}",
             context=self._below(context),
@@ -227,16 +227,6 @@ class Tracing(StandsBriefly):
             attributes={**named("process", origin), **told},
             links=[] if context is None else [self._trace.Link(context)],
         )
-        try:
-            with self._trace.use_span(span, record_exception=False, set_status_on_exception=False):
-                yield
-        except (NotDone, CancelTask):  # said on purpose, and no fault
-            raise
-        except BaseException as error:
-            self._fail(span, error)
-            raise
-        finally:
-            self._starting.end(span)
 
     # -- common ------------------------------------------------------------------------------------------
 
@@ -245,18 +235,6 @@ class Tracing(StandsBriefly):
         if context is None or not self._as_children:
             return None
         return self._trace.set_span_in_context(self._trace.NonRecordingSpan(context))
-
-    def _fail(self, span: Any, error: BaseException) -> None:
-        hide_parameters(error)
-        text = "it cannot be printed"
-        with suppress(Exception):
-            text = without_parameters(str(error))
-        text = text[:_LONGEST_TEXT]
-        span.set_attribute(ERROR_TYPE, error_type_of(error))
-        span.set_status(self._trace.StatusCode.ERROR, f"{type(error).__name__}: {text}")
-        with suppress(Exception):  # it prints the error, and that may be what fails
-            lines = "".join(traceback.format_exception(error))
-            span.record_exception(error, {_MESSAGE: text, _STACKTRACE: lines[:_LONGEST_TRACE]})
 
 
 def _is_kept(span: Any) -> bool:

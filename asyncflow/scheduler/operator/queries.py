@@ -198,6 +198,13 @@ def due_of_types(tasks: Table, dialect: DatabaseDialect) -> Select[Any]:
     return select(task_type, func.min(overdue), func.min(later)).group_by(task_type)
 
 
+def parked_keys(keys: Table, types: Iterable[str], dialect: DatabaseDialect) -> Executable:
+    """Read of the first ``most`` parked keys of each type in how many seconds they are due; None for a blocked one."""
+    k = keys.c
+    due = select(k.task_type, seconds_until(k.due)).order_by(k.task_key).limit(_MOST)
+    return dialect.pages([due.where(k.task_type == name) for name in types])
+
+
 def latest_failed_lanes(tasks: Table, dialect: DatabaseDialect, lanes: int) -> Select[Any]:
     """Read type and shard of the lanes in which a task failed last, and when; of ``its_type`` to ``last_type``."""
     statement: Any = dialect.heads(tasks, int(Status.FAILED), newest=True, of="types_between")

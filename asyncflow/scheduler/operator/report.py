@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 
@@ -16,11 +17,14 @@ from asyncflow.scheduler.connections.again import run_for_person
 from asyncflow.scheduler.operator import queries
 from asyncflow.scheduler.operator.task_view import DeadLetter, letter_of
 from asyncflow.scheduler.operator.type_counts import COUNT_LIMIT, TypeCounts, count_types
+from asyncflow.scheduler.table.queries import MOST_AHEAD
 from asyncflow.scheduler.table.table_check import require_tables
 
 _LATEST = 5
 _MOST_RUNNING = 100_000  # rows, of which the oldest are told
 _TYPES_AT_ONCE = 256  # whose lanes a statement looks at
+_TYPES_OF_KEYS_AT_ONCE = 50
+_MOST_KEYS = 1_000  # parked ones of a type, that are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +34,15 @@ class TypeReport:
     task_type: str
     pending: int
     oldest_due_seconds: float | None  # how long the longest-due task waits; None if nothing is due
-    next_due_seconds: float | None  # until the next delayed or retried task; None if there is none
+    next_due_seconds: float | None  # until the next delayed or retried task; None if there is none, or it is set aside
     succeeded: int
     failed: int
     enabled: bool = True  # as far as the configuration and this process's declarations tell
     running: int = 0
     oldest_running_seconds: float | None = None  # since its worker was heard of last; None if none runs
     cancelled: int = 0
+    parked_keys: int = 0  # up to 1,000 of them, where the next task is one that is set aside behind its key's first
+    parked_due_seconds: float | None = None  # until one of these keys is tried again; None if dead letters block them
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +77,37 @@ def _types(connection: Connection, outbox: Outbox, counts: TypeCounts) -> list[T
     waits = {name: (overdue, later) for part in parts for name, overdue, later in part}
     oldest = queries.oldest_running(outbox.tasks)
     runs = {row[0]: row[1] for row in connection.execute(oldest, {"most": _MOST_RUNNING})}
+    parked = _parked_keys(connection, outbox, [name for name, (_, later) in waits.items() if _may_be_aside(later)])
     off = _switched_off(connection, outbox)
     names = sorted({*waits, *off, *(name for _, name in counts.counts)})
     return [
-        _type_report(name, counts, waits.get(name, (None, None)), runs.get(name), name not in off) for name in names
+        replace(
+            _type_report(name, counts, waits.get(name, (None, None)), runs.get(name), name not in off),
+            **parked.get(name, {}),
+        )
+        for name in names
     ]
+
+
+def _may_be_aside(later: float | None) -> bool:
+    return later is not None and later > MOST_AHEAD.total_seconds()
+
+
+def _parked_keys(connection: Connection, outbox: Outbox, types: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return by type what is to be told of its parked keys, in place of when a row is due that is set aside."""
+    found: dict[str, list[float | None]] = {}
+    dialect = dialect_of(connection.dialect.name)
+    for start in range(0, len(types), _TYPES_OF_KEYS_AT_ONCE):
+        statement = queries.parked_keys(outbox.parked_keys, types[start : start + _TYPES_OF_KEYS_AT_ONCE], dialect)
+        for name, due in connection.execute(statement, {"most": _MOST_KEYS}):
+            found.setdefault(name, []).append(due)
+    return {name: _told_of(dues) for name, dues in found.items()}
+
+
+def _told_of(dues: Sequence[float | None]) -> dict[str, Any]:
+    first = min((float(due) for due in dues if due is not None), default=None)
+    due_in = None if first is None else max(0.0, first)
+    return {"next_due_seconds": None, "parked_keys": len(dues), "parked_due_seconds": due_in}
 
 
 def _in_parts(names: Sequence[str]) -> Iterator[dict[str, str]]:

@@ -114,9 +114,12 @@ class Crew:
             self._threads.run(lambda: self._work(hand))
 
     def _work(self, hand: Hand) -> None:
-        in_turn = self.task_type.around.in_turn() if self.task_type.around else None
-        while (attempt := self._next(hand)) is not None:
+        attempt = self._next(hand)
+        # Only for a hand that finds something: of several that are put to work at once, the first often does it all.
+        in_turn = self.task_type.around.in_turn() if attempt is not None and self.task_type.around else None
+        while attempt is not None:
             self._end(hand, attempt, attempt.call(in_turn))
+            attempt = self._next(hand)
 
     async def _work_async(self, hand: Hand) -> None:
         serve(self._event_loop)

@@ -115,6 +115,7 @@ BOUNDS = {
     "scheduler/operator/report:<genexpr>": OF_TYPES,
     "scheduler/operator/report:_dead_letters": EXACT,
     "scheduler/operator/report:_owners": Bound(2, 40),
+    "scheduler/operator/report:_parked_keys": SMALL,
     "scheduler/operator/report:_types": COUNTED,
     "scheduler/operator/schedules:<lambda>": TWICE,
     "scheduler/operator/task_view:one": EXACT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -12,7 +13,7 @@ import pytest
 from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased
 
 from asyncflow.integrations.opentelemetry import Tracing
 from asyncflow.integrations.opentelemetry.in_turn import InTurn
@@ -111,6 +112,50 @@ def test_as_many_are_kept_as_the_sampler_says_and_these_are_traced(monkeypatch: 
             in_turn.around_kept(None)
     assert len(kept) == 16
     assert all(span.is_recording() for span in kept)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "least", "most"),
+    [
+        (TraceIdRatioBased(0.01), 1_800, 2_200),
+        (TraceIdRatioBased(0.5), 99_000, 101_000),
+        (TraceIdRatioBased(1e-19), 0, 0),
+        (ALWAYS_ON, 200_000, 200_000),
+        (ALWAYS_OFF, 0, 0),
+    ],
+    ids=["of 0.01", "of 0.5", "of next to none", "of all", "of none"],
+)
+def test_of_random_ids_as_many_are_kept_as_the_sampler_says(sampler: Any, least: int, most: int) -> None:
+    state = random.getstate()
+    random.seed(15)
+    try:
+        in_turn = in_turn_of(sampler)
+        kept = sum(in_turn.begin() is None for _ in range(200_000))
+    finally:
+        random.setstate(state)
+    assert least <= kept <= most
+
+
+def test_ids_of_attempts_agree_with_what_is_kept_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler = TraceIdRatioBased(0.5)
+    in_turn = in_turn_of(sampler)
+    monkeypatch.setattr(in_turn, "_attempted", lambda tracer, _: nullcontext(tracer.start_span("x")))
+    kept, dropped = set(), set()
+    for _ in range(200):
+        if (where := in_turn.begin()) is None:
+            with in_turn.around_kept(None) as span:
+                assert span.is_recording()
+                kept.add(span.get_span_context().trace_id)
+        else:
+            dropped.add(where.run(at_hand).trace_id)
+    assert len(kept) + len(dropped) == 200
+    assert all(low_half(one) < sampler.bound for one in kept)
+    assert all(low_half(one) >= sampler.bound for one in dropped)
+    assert len({one >> 64 for one in kept | dropped}) == 200  # the other halves are random, too
+
+
+def low_half(trace_id: int) -> int:
+    return trace_id & TraceIdRatioBased.TRACE_ID_LIMIT
 
 
 def test_variables_that_an_attempt_sets_do_not_reach_the_next_one() -> None:
