@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import orjson
 
 from asyncflow.errors import OptionError
 from asyncflow.forks import leave_at_fork
+from asyncflow.listeners import Answering, Listener
 from asyncflow.scheduler import Scheduler
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.table.queries import read_clock
 
-_LOG = logging.getLogger("asyncflow")
 _KEPT_SECONDS = 1.0  # an answer of the database: many who ask cost it what one does
-_SILENCE_SECONDS = 5.0  # of a client
 _BUSY = 503
 
 
@@ -79,13 +75,13 @@ class HealthServer:
     def __init__(self, health: Health, port: int, host: str = "127.0.0.1") -> None:
         paths = {"/healthz": health.fault_of_life, "/readyz": health.fault_of_readiness}
 
-        class Handler(_Answering):
+        class Handler(_Telling):
             faults = paths
             apart = health.faults_apart
 
         try:
-            self._server = _Probed((host, port), Handler)
-        except (OSError, OverflowError) as error:
+            self._server = Listener((host, port), Handler)
+        except (OSError, OverflowError, UnicodeError) as error:
             raise OptionError(f"the health port is {port} at {host}: {error}; give one that is free") from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="asyncflow-health", daemon=True)
         self._thread.start()
@@ -113,27 +109,17 @@ class HealthServer:
         self.close()
 
 
-class _Probed(ThreadingHTTPServer):
-    """Serve requests, each on a thread."""
-
-    def handle_error(self, *_: Any) -> None:
-        """Tell a fault in the log; a client that did not wait for its answer is none."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            _LOG.exception("A request for the health could not be answered")
-
-
-class _Answering(BaseHTTPRequestHandler):
+class _Telling(Answering):
     """Answer one request; made by the server, for each."""
 
     faults: ClassVar[Mapping[str, Callable[[], str | None]]] = {}
     apart: ClassVar[Callable[[], dict[str, str]]]
-    timeout = _SILENCE_SECONDS
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
         """Tell."""
         self.wfile.write(self._answer())
 
-    def do_HEAD(self) -> None:
+    def do_HEAD(self) -> None:  # noqa: N802
         """Tell by the status alone."""
         self._answer()
 
@@ -153,10 +139,3 @@ class _Answering(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         return text
-
-    def version_string(self) -> str:
-        """Tell nobody which software this is."""
-        return "asyncflow"
-
-    def log_message(self, *_: Any) -> None:
-        """Log no probe."""

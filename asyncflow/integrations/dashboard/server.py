@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -13,7 +15,6 @@ from asyncflow.integrations.dashboard.dashboard import Dashboard
 
 _LOG = logging.getLogger("asyncflow.dashboard")
 _STOP_SECONDS = 5
-_MOST_CONNECTIONS = 500
 
 
 def serve(dashboard: Dashboard, host: str, port: int, is_stopping: Callable[[], bool] = lambda: False) -> bool:
@@ -23,23 +24,32 @@ def serve(dashboard: Dashboard, host: str, port: int, is_stopping: Callable[[], 
     """
     try:
         import uvicorn
+
+        from asyncflow.integrations.dashboard.door.connections import (
+            MOST_WAITING,
+            Browsers,
+            Connection,
+            connections_within,
+        )
     except ImportError as error:
         told = 'the dashboard needs uvicorn to stand alone: pip install "asyncflow-outbox[dashboard]"'
         raise MissingExtraError(told) from error
     if not 0 <= port <= 65_535:
         raise OptionError(f"--port is {port}; give 0 to 65535")
+    browsers = Browsers(connections_within(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
     config = uvicorn.Config(
         dashboard,
         host=host,
         port=port,
+        http=partial(Connection, browsers),  # type: ignore[arg-type]
         ws="none",
+        backlog=MOST_WAITING,
         lifespan="off",
         access_log=False,
         log_config=None,
         log_level="error",
         proxy_headers=False,  # who asks is who is connected: a header can say anything
         server_header=False,
-        limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
     server = _server(uvicorn, config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import math
 import resource
 import signal
 import time
@@ -101,6 +102,7 @@ def serve(app: FastAPI, host: str, port: int, is_stopping: Callable[[], bool] = 
         log_config=None,
         log_level="error",  # it warns of each request that is none: a line for each that a stranger sends
         server_header=False,
+        timeout_keep_alive=math.ceil(settings.idle_timeout_seconds) + 1,  # the connection has a timer of its own
         timeout_graceful_shutdown=max(1, round(settings.stop_timeout_seconds)),
     )
     server = _Server(config, served)

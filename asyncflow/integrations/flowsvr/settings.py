@@ -30,6 +30,7 @@ class ServiceSettings:
     max_answer_bytes: int = 8 * 1024 * 1024  # of tasks in one hold or page, beyond which no more are read
     max_connections: int = 1000  # at once; fewer where the process may not open as many files
     header_timeout_seconds: float = 10.0  # that a client may take to ask, once it is connected
+    idle_timeout_seconds: float = 75.0  # that a connection of a known caller is kept for its next request
     body_timeout_seconds: float = 30.0  # that it may take to send a body, or to take on an answer
     rate_limit_per_second: float | None = None  # requests of one token, in each process; None: no limit
     threads: int = 8  # at work on the database at once, each with a connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +12,7 @@ from asyncflow.integrations.prometheus.extras import prometheus_client
 from asyncflow.integrations.prometheus.gauges import OutboxCollector
 from asyncflow.integrations.prometheus.hook import PrometheusHook
 from asyncflow.integrations.prometheus.messaging import PrometheusMessaging
+from asyncflow.listeners import Answering, Listener
 from asyncflow.scheduler import AsyncScheduler, Scheduler
 
 
@@ -32,9 +34,11 @@ class MetricsServer:
         registry.register(OutboxCollector(scheduler.engines if several else scheduler.engine, scheduler.outbox))
         client.ProcessCollector(registry=registry)
         try:
-            self._server, self._thread = client.start_http_server(port, addr=host, registry=registry)
-        except (OSError, OverflowError) as error:
+            self._server = Listener((host, port), _answering(client.MetricsHandler.factory(registry)))
+        except (OSError, OverflowError, UnicodeError) as error:
             raise OptionError(f"the metrics' port is {port} at {host}: {error}; give one that is free") from error
+        self._thread = threading.Thread(target=self._server.serve_forever, name="asyncflow-metrics", daemon=True)
+        self._thread.start()
         scheduler.hooks.add(self._hook)
         self._around = PrometheusMessaging(registry) if messaging else None
         if self._around is not None:
@@ -48,8 +52,7 @@ class MetricsServer:
     @property
     def port(self) -> int:
         """Return the port, also of one that was asked for as 0."""
-        port: int = self._server.server_port
-        return port
+        return self._server.server_port
 
     def close(self) -> None:
         """Serve no more."""
@@ -71,3 +74,12 @@ class MetricsServer:
     def __repr__(self) -> str:
         address: Any = self._server.server_address
         return f"<MetricsServer at {address[0]}:{address[1]}>"
+
+
+def _answering(page: type[Any]) -> type[Answering]:
+    """Return what answers with the client's page, as a listener's requests are answered."""
+
+    class Page(Answering, page):  # type: ignore[misc]
+        """Answer one request with the page."""
+
+    return Page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from asyncflow.integrations.dashboard.door.refusal import PageRefusedError
 
@@ -19,7 +19,10 @@ async def fields_of(request: Request, most_bytes: int) -> Fields:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _FORM:
         raise PageRefusedError(415, "This page takes forms alone.")
-    body = await _read(request, most_bytes)
+    try:
+        body = await _read(request, most_bytes)
+    except ClientDisconnect:
+        raise PageRefusedError(400, "The form did not come in whole; nothing was done.") from None
     try:
         return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
     except ValueError:

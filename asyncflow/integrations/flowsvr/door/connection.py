@@ -34,6 +34,7 @@ class Crowd:
     def __init__(self, settings: ServiceSettings, most: int) -> None:
         self.most = most
         self.header_seconds = settings.header_timeout_seconds
+        self.idle_seconds = settings.idle_timeout_seconds
         self.answer_seconds = settings.body_timeout_seconds
         self.idle: dict[Connection, None] = {}
         self.leaving: set[Connection] = set()
@@ -93,6 +94,9 @@ class Crowd:
 class Connection(H11Protocol):
     """Speak HTTP with one client, who has so long to ask, and so long to take on an answer.
 
+    One that is known is kept for its next request longer than clients and proxies keep theirs, so that none sends a
+    request on a connection that is closed at this moment: it could not know whether its task was created.
+
     A client that asks for nothing makes room for another when there are too many, and so does a stranger who takes on
     no answer; one whose request is at work stays.
     Used by its server's event loop alone, as all protocols are.
@@ -103,6 +107,7 @@ class Connection(H11Protocol):
         self._crowd = crowd
         self._asks_until: asyncio.TimerHandle | None = None
         self._takes_until: asyncio.TimerHandle | None = None
+        self._is_kept = False  # for another request, of which nothing has come
         self._next = b""  # what came of further requests while one is at work, or of a body of which none was wanted
         self._chunks: Chunks | None = None
         self._chunks_of: object = None  # the request that has them, if its body comes in chunks
@@ -131,6 +136,8 @@ class Connection(H11Protocol):
                 self.flow.pause_reading()
                 return
             self._take(data[place : place + STEP])
+        if data and self._is_kept and not self._is_at_work():
+            self._await_request()  # which has begun
         if self.cycle is None or len(self.cycle.body) <= HIGH_WATER_LIMIT:
             self.flow.read_on()
 
@@ -193,7 +200,8 @@ class Connection(H11Protocol):
         if self._next:
             self.data_received(b"")
         if not self._is_at_work():
-            self._await_request()
+            has_begun = self.conn.their_state is not h11.IDLE or bool(self.conn.trailing_data[0])
+            self._await_request(is_kept=bool(self.caller()) and not has_begun)
 
     def pause_writing(self) -> None:
         """Let the client take on what is waiting, in time; a stranger, who asks and reads nothing, makes room."""
@@ -250,13 +258,16 @@ class Connection(H11Protocol):
     def _is_at_work(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _await_request(self) -> None:
+    def _await_request(self, *, is_kept: bool = False) -> None:
         self._stop_waiting()
+        self._is_kept = is_kept
         if not self.transport.is_closing():
             self._crowd.idle[self] = None
-            self._asks_until = self.loop.call_later(self._crowd.header_seconds, self.leave)
+            seconds = self._crowd.idle_seconds if is_kept else self._crowd.header_seconds
+            self._asks_until = self.loop.call_later(seconds, self.leave)
 
     def _stop_waiting(self) -> None:
+        self._is_kept = False
         self._crowd.idle.pop(self, None)
         if self._asks_until is not None:
             self._asks_until.cancel()

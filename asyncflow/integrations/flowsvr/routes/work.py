@@ -21,6 +21,7 @@ from asyncflow.integrations.flowsvr.door.checks import (
     require_unlocked,
     worker_name,
 )
+from asyncflow.integrations.flowsvr.door.presence import waits
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 from asyncflow.integrations.flowsvr.door.tokens import Token
@@ -63,8 +64,8 @@ async def hold_tasks(body: HoldTasks, request: Request, served: Served, token: W
         seconds = until - time.monotonic()
         if seconds <= 0 or served.is_stopping:
             break
-        await served.wait(limits.keys(), seconds)
-        if served.is_stopping or await request.is_disconnected() or not served.tokens.know(token):
+        is_there = await waits(request, served.wait(limits.keys(), seconds))
+        if served.is_stopping or not is_there or not served.tokens.know(token):
             break  # what nobody receives, or may receive any more, should be claimed by nobody
     rest = {"lease_seconds": lease, "unknown": unknown}
     return HandedOver(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from asyncflow.integrations.flowsvr import command
 from asyncflow.scheduler import Audit
 from asyncflow.scheduler.cluster.shard_count import recorded_shard_count
 from asyncflow.scheduler.diagnosis.sight import look
-from tests.integration.integrations.flowsvr.conftest import Service
+from tests.integration.integrations.flowsvr.conftest import SECRETS, Service
 from tests.support.application import Application
 
 Make = Callable[..., Service]
@@ -110,6 +111,26 @@ async def test_a_hold_without_tasks_returns_after_its_wait(alone: Make) -> None:
     began = time.monotonic()
     assert await alone().hold(wait_seconds=0.5) == []
     assert 0.4 < time.monotonic() - began < 120
+
+
+async def test_a_hold_ends_with_its_client_and_takes_no_turn_of_another(alone: Make) -> None:
+    service, began = alone(), time.monotonic()
+    body = json.dumps({"worker": "w", "limits": {"mail": 1}, "wait_seconds": 30}).encode()
+    arriving: list[Any] = [{"type": "http.disconnect"}, {"type": "http.request", "body": body}]
+    answer: list[Any] = []
+
+    async def receive() -> Any:
+        return arriving.pop() if len(arriving) > 1 else arriving[0]
+
+    async def send(message: Any) -> None:
+        answer.append(message)
+
+    headers = [(b"authorization", f"Bearer {SECRETS['worker']}".encode()), (b"content-type", b"application/json")]
+    path = "/v2/tasks/hold"
+    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
+    await service.app({**scope, "headers": headers, "client": ("127.0.0.1", 1)}, receive, send)
+    assert answer[0]["status"] == 200
+    assert time.monotonic() - began < 28  # before its wait is over
 
 
 async def test_many_waiting_holds_need_no_thread_each(alone: Make) -> None:

@@ -1,4 +1,4 @@
-"""The servers of a process keep no port in its forks, and clients that hang up disturb no log."""
+"""The servers of a process keep no port in its forks, no client holds them, and who hangs up disturbs no log."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,7 @@ from asyncflow import Outbox
 from asyncflow.commands.processes.health import HealthServer
 from asyncflow.events import Hooks
 from asyncflow.integrations.prometheus import MetricsServer
+from asyncflow.listeners import MOST_CLIENTS
 from tests.unit.scheduler.waiting import eventually
 
 
@@ -71,6 +73,43 @@ def test_a_child_that_outlives_its_parent_keeps_no_port(serving_at: Callable[[in
         os.waitpid(child, 0)
         for one in (going, told, telling):
             os.close(one)
+
+
+@pytest.mark.parametrize("serving_at", [health_at, metrics_at])
+def test_clients_that_say_nothing_hold_neither_threads_nor_files_nor_the_answer(
+    serving_at: Callable[[int], Any],
+) -> None:
+    with serving_at(0) as server, ExitStack() as until:
+        threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+        idle = [until.enter_context(socket.create_connection(("127.0.0.1", server.port), 60)) for _ in range(200)]
+        for client in idle[::2]:
+            with suppress(OSError):  # it made room
+                client.sendall(b"GET /none HTTP/1.1\r\nX")
+        assert answer_of(server, "GET", "/none")[0][0] in (200, 404)
+        assert threading.active_count() - threads <= 2 * MOST_CLIENTS
+        assert len(os.listdir("/proc/self/fd")) - files - len(idle) <= 2 * MOST_CLIENTS
+
+
+def test_who_has_asked_does_not_make_room_for_who_says_nothing() -> None:
+    well: Any = Well()
+    with HealthServer(well, 0) as server, ExitStack() as until:
+        address = ("127.0.0.1", server.port)
+        asking = until.enter_context(socket.create_connection(address, 60))
+        asking.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert well.is_asked.wait(60)
+        idle = [until.enter_context(socket.create_connection(address, 60)) for _ in range(2 * MOST_CLIENTS)]
+        assert idle[0].recv(1) == b""
+        well.may_tell.set()
+        assert asking.recv(12) == b"HTTP/1.0 200"
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_the_health_is_told_by_ipv6() -> None:
+    well: Any = Well()
+    well.may_tell.set()
+    with HealthServer(well, 0, "::1") as server, socket.create_connection(("::1", server.port), 60) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert client.recv(12) == b"HTTP/1.0 200"
 
 
 def served(server: HealthServer, path: str, meanwhile: Callable[[], object] = lambda: None) -> None:

@@ -87,8 +87,8 @@ class Server:
                 return True
         return False
 
-    def connect(self) -> Connection:
-        loop = asyncio.get_running_loop()
+    def connect(self, loop: Any = None) -> Connection:
+        loop = loop or asyncio.get_running_loop()
         made = Connection(self.crowd, config=self._config, server_state=self._state, app_state={}, _loop=loop)
         made.connection_made(Transport())
         return made
@@ -280,3 +280,42 @@ async def test_chunks_behind_an_answer_are_not_looked_at(serve: Callable[[int], 
     made.data_received(b"what is no chunk" * 1000)
     assert transport.written.count(b"HTTP/1.1") == 1
     assert made not in server.crowd.idle
+
+
+class Timers:
+    """Be the event loop, and know for how long the last timer is set."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.seconds = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def call_later(self, seconds: float, *work: Any) -> asyncio.TimerHandle:
+        self.seconds = seconds
+        return self._loop.call_later(seconds, *work)
+
+
+@pytest.mark.parametrize(("caller", "kept_seconds"), [("caller: a\r\n", 75.0), ("", 10.0)], ids=["known", "a stranger"])
+async def test_who_is_known_is_kept_longer_than_clients_keep_connections_and_has_no_longer_to_ask(
+    serve: Callable[[int], Server], caller: str, kept_seconds: float
+) -> None:
+    timers, ask = Timers(), f"GET /done HTTP/1.1\r\nHost: a\r\n{caller}\r\n".encode()
+    made = serve(10).connect(timers)
+    assert timers.seconds == 10.0
+    made.data_received(ask)
+    await answered(made)
+    assert timers.seconds == kept_seconds
+    made.data_received(ask[:9])
+    assert timers.seconds == 10.0
+    made.data_received(ask[9:] + ask[:9])  # and the begin of another one behind it
+    await answered(made)
+    assert timers.seconds == 10.0
+
+
+async def answered(made: Connection) -> None:
+    """Wait for the end of the answer."""
+    with anyio.fail_after(60):
+        while not made.cycle.response_complete:
+            await asyncio.sleep(0)
