@@ -159,7 +159,7 @@ def _waiting(connection: Connection, outbox: Outbox, row: Any) -> Explanation:
 def _due(connection: Connection, outbox: Outbox, row: Any, sight: Sight) -> Explanation:
     waits = max(0.0, (row.now - row.next_select_time).total_seconds())
     one = Waiting(row.task_type, waits, frozenset([row.shard]))
-    if sight.owners and row.shard not in sight.owners:
+    if sight.missing(one):
         form = "It stands in shard {shard}, but there are {count}: it was enqueued with another shard_count."
         remedy = say("asyncflow reshard MODULE:SCHEDULER  # while no scheduler runs")
         return _told(row, say(form, shard=row.shard, count=len(sight.owners)), remedy=remedy)

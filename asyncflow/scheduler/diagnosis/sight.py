@@ -85,6 +85,10 @@ class Sight:
         drained = {member.name for member in self.members if member.is_drained}
         return frozenset(shard for shard, owner in self.owners.items() if owner is None or owner in drained)
 
+    def missing(self, one: Waiting) -> frozenset[int]:
+        """Return the shards of a type that are none of those recorded; none is known before a scheduler came."""
+        return one.shards - self.owners.keys() if self.owners else frozenset()
+
     def ago(self, seconds: float) -> datetime:
         """Return the moment that lies so far back."""
         return self.now - timedelta(seconds=seconds)

@@ -24,8 +24,9 @@ def findings_of_waiting(sight: Sight, stuck_seconds: float = STUCK_SECONDS) -> I
         yield alone
         return
     yield from open_breakers(sight, waiting, stuck_seconds)
-    if unowned := _unowned(sight, waiting):
-        yield unowned
+    for concerns_shards in (_misplaced, _unowned):
+        if (found := concerns_shards(sight, waiting)) is not None:
+            yield found
     for one in waiting[:MOST_TYPES]:
         if (found := reason_of(sight, one, stuck_seconds)) is not None:
             yield found
@@ -38,7 +39,8 @@ def reason_of(sight: Sight, one: Waiting, stuck_seconds: float) -> Finding | Non
     for reason in _REASONS:
         if (found := reason(sight, one, stuck_seconds)) is not None:
             return found
-    if is_behind_breaker(sight, one.task_type) or (sight.unowned and one.shards <= sight.unowned):
+    is_told_of_shards = bool(one.shards) and one.shards <= sight.unowned | sight.missing(one)
+    if is_behind_breaker(sight, one.task_type) or is_told_of_shards:
         return None
     return _behind(sight, one, stuck_seconds)
 
@@ -64,6 +66,29 @@ def _no_instance(sight: Sight) -> Finding | None:
             age=lasting(longest.seconds),
         ),
         remedy=_RUN,
+    )
+
+
+def _misplaced(sight: Sight, waiting: Iterable[Waiting]) -> Finding | None:
+    """Tell of tasks in shards that there are not: whoever wrote them counts more shards, and nobody ever looks there."""
+    late = {one.task_type: one for one in waiting if sight.missing(one)}
+    if not late:
+        return None
+    shards = sorted({shard for one in late.values() for shard in sight.missing(one)})
+    return Finding(
+        code=Code.SHARDS_UNOWNED,
+        severity=Severity.STUCK,
+        kind="shards",
+        name=listed(shards),
+        since=sight.ago(max(one.seconds for one in late.values())),
+        cause=say(
+            "Tasks of {types} stand in shards from {shard} on, but there are {count}: they were enqueued with another "
+            "shard_count.",
+            types=listed(late),
+            shard=shards[0],
+            count=len(sight.owners),
+        ),
+        remedy=say("asyncflow reshard MODULE:SCHEDULER  # while no scheduler runs"),
     )
 
 

@@ -205,6 +205,19 @@ def test_what_nobody_owns_and_what_is_drained_is_told(application: Application, 
     assert finding.severity is Severity.STUCK
 
 
+def test_tasks_in_shards_that_nobody_has_are_told_as_such(application: Application, schedule: Schedule) -> None:
+    schedule(**QUICK).start()
+    other = Outbox(MetaData(), shard_count=8192)  # as a process of another version declares it
+    other.message("user.registered")
+    with application.session() as session, session.begin():
+        for number in range(20):
+            other.publish(session, "user.registered", {"number": number})
+    finding = when_found(application, Code.SHARDS_UNOWNED, "Tasks of user.registered stand in shards from ")
+    assert "there are 64: they were enqueued with another shard_count" in finding.cause
+    assert finding.remedy.startswith("asyncflow reshard ")
+    assert Code.TYPE_BEHIND not in found(application)
+
+
 def test_the_only_instance_that_is_drained_is_told_of(application: Application, schedule: Schedule) -> None:
     scheduler = schedule(**{**QUICK, "lease_seconds": 600.0})  # which does not run out: that would look alike
     scheduler.start()
