@@ -42,10 +42,11 @@ class DjangoOutbox(Outbox):
         using: str = DEFAULT_DB_ALIAS,
         **given: Unpack[SchedulerGiven],
     ) -> None:
-        hooks = given["hooks"] = tuple(given.get("hooks", ()))
+        hooks = tuple(given.get("hooks", ()))
         super().__init__(MetaData(), hooks=hooks, around=[_fresh_connections], transaction=self._atomic)
         self.using = using
         self._publishers = publishers or {}
+        given["hooks"] = [hook for hook in hooks if callable(hook)]  # others stand around the work alone
         self._given = given
 
     def scheduler(self) -> Scheduler:
