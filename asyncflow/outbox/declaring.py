@@ -36,6 +36,13 @@ _OF_TASKS = {
     **dict.fromkeys(_TYPE_OPTIONS, "it is of outbox.message()"),
     **dict.fromkeys(("cron", "schedule", "crontab"), "outbox.periodic(task, '0 3 * * *') declares when"),
     **dict.fromkeys(("timeout", "time_limit", "soft_time_limit"), "it is max_processing_time_seconds here"),
+    **dict.fromkeys(("autoretry_for", "retry_when"), "each error is tried again; raise RejectTask for one that is not"),
+    "rate_limit": "handlers are bounded by concurrency and interval_seconds",
+    **dict.fromkeys(("acks_late", "reject_on_worker_lost"), "it is always so here"),
+    **dict.fromkeys(("default_retry_delay", "min_backoff", "retry_delay"), "it is retry_interval_seconds here"),
+    **dict.fromkeys(("retry_backoff_max", "max_backoff"), "it is max_retry_interval_seconds here"),
+    "retry_backoff": "it is retry_factor here",
+    "ignore_result": "results are kept with keep_result=True alone",
     "bind": "a parameter that is called ctx is given the TaskContext",
     "name": "the name comes first: outbox.task('name')",
 }

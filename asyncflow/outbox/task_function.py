@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 from uuid import UUID
 
 from asyncflow.errors import InvalidArgumentsError
-from asyncflow.outbox.arguments.signature import CONTEXT, SESSION
+from asyncflow.outbox.arguments.signature import CONTEXT, ELSEWHERE, SESSION
 from asyncflow.outbox.declarations.handler_type import StandsForHandler
 from asyncflow.outbox.declarations.option_types import EnqueueOptions
 from asyncflow.outbox.dedupe import Enqueued
@@ -90,7 +90,7 @@ class Prepared(Generic[P]):
     """Hold a task with options, to be enqueued any number of times; immutable, any thread may use it."""
 
     def __init__(self, function: TaskFunction[..., P, Any], options: EnqueueOptions) -> None:
-        refuse_unknown("options()", options, _OPTIONS)
+        refuse_unknown("options()", options, _OPTIONS, ELSEWHERE)
         self._function = function
         self._options = options
 
@@ -204,4 +204,7 @@ class TaskFunction(StandsForHandler, Generic[FullP, P, R]):
 
 
 _OPTIONS = field_names(Call, but=("arguments",))
-_VERBS_ELSEWHERE = ("delay", "apply_async", "send", "send_with_options", "defer", "defer_async", "kiq", "schedule")
+_VERBS_ELSEWHERE = (
+    *("delay", "delay_on_commit", "apply_async", "apply_async_on_commit", "send", "send_with_options"),
+    *("defer", "defer_async", "kiq", "schedule"),
+)

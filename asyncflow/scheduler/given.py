@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict, runtime_checkable
 
+from asyncflow.events import Hook
 from asyncflow.scheduler.cluster.registry import Registry
 from asyncflow.scheduler.jobs.job import Job
 from asyncflow.scheduler.publishing.publisher import Publisher
@@ -72,3 +73,12 @@ class SchedulerOptions(TypedDict, total=False):
     breaker_pause_seconds: float
     max_breaker_pause_seconds: float
     stop_timeout_seconds: float
+
+
+class SchedulerGiven(SchedulerOptions, total=False):
+    """Name besides what else a Scheduler is given by name, for who makes it in the application's place."""
+
+    jobs: Jobs
+    registry: GivenRegistry
+    queues: Queues
+    hooks: Iterable[Hook]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,6 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from sqlalchemy import Connection, MetaData
 
 from asyncflow.errors import OptionError, UnsettledEffectError
-from asyncflow.events import Hook
 from asyncflow.integrations.django.borrowed import current_transaction
 from asyncflow.integrations.django.engine import engine_of
 from asyncflow.outbox import Outbox
@@ -21,14 +20,15 @@ from asyncflow.scheduler import Scheduler
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from asyncflow.scheduler.given import Publishers, SchedulerOptions
+    from asyncflow.scheduler.given import Publishers, SchedulerGiven
 
 
 class DjangoOutbox(Outbox):
     """Write tasks into Django's own transactions; made once, in a module that Django imports, such as ``tasks.py``.
 
     Its tables come with the migrations of the application ``asyncflow.integrations.django``. ``using`` is the database
-    where they are. ``publishers`` and ``options`` are those of the Scheduler, which ``manage.py outbox run`` runs.
+    where they are. ``publishers`` and what else is ``given``, options, ``jobs``, ``queues`` and ``registry``, are those
+    of the Scheduler, which ``manage.py outbox run`` runs; ``hooks`` hear of what it does and of what is enqueued.
 
     Enqueue within ``transaction.atomic``: ``task.enqueue(current_transaction(), ...)``. A handler that is declared
     with ``transactional=True`` runs in ``transaction.atomic`` itself, and its task's outcome commits there as well: it
@@ -40,17 +40,18 @@ class DjangoOutbox(Outbox):
         publishers: Publishers | None = None,
         *,
         using: str = DEFAULT_DB_ALIAS,
-        hooks: Iterable[Hook] = (),
-        **options: Unpack[SchedulerOptions],
+        **given: Unpack[SchedulerGiven],
     ) -> None:
+        hooks = tuple(given.get("hooks", ()))
         super().__init__(MetaData(), hooks=hooks, around=[_fresh_connections], transaction=self._atomic)
         self.using = using
         self._publishers = publishers or {}
-        self._options = options
+        given["hooks"] = [hook for hook in hooks if callable(hook)]  # others stand around the work alone
+        self._given = given
 
     def scheduler(self) -> Scheduler:
         """Return a new Scheduler, on connections of its own; handlers have those that Django gives their threads."""
-        return Scheduler(engine_of(self.using), self, self._publishers, **self._options)
+        return Scheduler(engine_of(self.using), self, self._publishers, **self._given)
 
     @contextmanager
     def _atomic(self) -> Iterator[Connection]:

@@ -17,6 +17,12 @@ from asyncflow.outbox.payload import encode_argument
 from asyncflow.text import a_type_of, shown
 
 CONTEXT, SESSION = "ctx", "session"  # given by the worker, never by the caller
+ELSEWHERE = {  # what other libraries call options of a task
+    "countdown": "it is the option delay_seconds here",
+    "eta": "it is the option run_at here",
+    "expires": "no task expires here; let its handler look, and raise CancelTask",
+    "task_id": "the id is drawn here; give the option idempotency_key, or unique_key",
+}
 RESERVED = (
     "priority",
     "delay_seconds",
@@ -209,6 +215,9 @@ class Signature:
             return InvalidArgumentsError(f"{self._name}() has no argument {name!r}; {remedy}", name)
         if name in ("max_retries", "then"):
             remedy = f"{name} is an option: task.options({name}=...).enqueue(session, ...)"
+            return InvalidArgumentsError(f"{self._name}() has no argument {name!r}; {remedy}", name)
+        if name in ELSEWHERE:
+            remedy = f"{ELSEWHERE[name]}; it takes {self._all()}"
             return InvalidArgumentsError(f"{self._name}() has no argument {name!r}; {remedy}", name)
         near = nearest(name, [*self._names, *RESERVED])
         return InvalidArgumentsError(f"{self._name}() has no argument {name!r}{near}; it takes {self._all()}", name)

@@ -70,7 +70,7 @@ def _no_instance(sight: Sight) -> Finding | None:
 
 
 def _misplaced(sight: Sight, waiting: Iterable[Waiting]) -> Finding | None:
-    """Tell of tasks in shards that there are not: whoever wrote them counts more shards, and nobody ever looks there."""
+    """Tell of tasks in shards that there are not: who wrote them counts more of them, and nobody looks there."""
     late = {one.task_type: one for one in waiting if sight.missing(one)}
     if not late:
         return None

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask, current_app, g, has_app_context
+from flask.cli import FlaskGroup
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from asyncflow import Outbox, TaskContext
 from asyncflow.errors import OptionError, UnknownOptionError
+from asyncflow.events import Event, SchedulerStarted, SchedulerStopped, TasksSettled
 from asyncflow.integrations.flask import FlaskOutbox
 from asyncflow.testing import drain
 
@@ -159,3 +162,43 @@ def test_what_gives_no_engine_is_refused(shop: Shop) -> None:
 def test_an_option_that_no_scheduler_has_is_refused_where_it_is_given(shop: Shop) -> None:
     with pytest.raises(UnknownOptionError, match="ticks"):
         FlaskOutbox(shop.outbox, shop.db, ticks=1)  # type: ignore[call-arg]
+
+
+def test_what_a_scheduler_is_given_beside_options_it_is_given_here(shop: Shop) -> None:
+    heard: list[Event] = []
+    shop.flask_outbox = FlaskOutbox(shop.outbox, shop.db, hooks=[heard.append], tick=0.5)
+    shop.register(1)
+    scheduler = shop.flask_outbox.scheduler(shop.app)
+    assert scheduler.drain(raise_errors=True).done == 1
+    scheduler.stop()
+    assert scheduler.settings.tick == 0.5
+    assert TasksSettled in map(type, heard)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_child", "runs"),
+    [
+        (["run", "--no-reload"], False, True),
+        (["run", "--reload"], False, False),
+        (["run", "--reload"], True, True),
+        (["routes"], False, False),
+    ],
+    ids=["without a reloader", "the reloader", "what the reloader starts", "another command"],
+)
+def test_a_factory_that_starts_it_does_so_where_flask_serves(
+    shop: Shop, arguments: list[str], is_child: bool, runs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Event] = []
+    shop.flask_outbox = FlaskOutbox(shop.outbox, shop.db, hooks=[heard.append])
+
+    def create_app() -> Flask:
+        shop.flask_outbox.start(shop.app)
+        return shop.app
+
+    if is_child:
+        monkeypatch.setenv("WERKZEUG_RUN_MAIN", "true")
+    monkeypatch.setattr("flask.cli.run_simple", lambda *_, **__: None)
+    group = FlaskGroup(create_app=create_app, set_debug_flag=False)
+    assert CliRunner().invoke(group, arguments).exit_code == 0
+    told = [type(event) for event in heard if isinstance(event, SchedulerStarted | SchedulerStopped)]
+    assert told == ([SchedulerStarted, SchedulerStopped] if runs else [])  # the end of the command is its end

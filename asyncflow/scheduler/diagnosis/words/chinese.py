@@ -24,7 +24,9 @@ CHINESE_FORMS: Mapping[str, str] = {
     ),
     ", and none has taken a shard here yet": "，这里也还没有哪个取得过分片",
     "Tasks of {types} stand in shards from {shard} on, but there are {count}: they were enqueued with another "
-    "shard_count.": ("{types} 的任务在编号从 {shard} 起的分片中，但一共只有 {count} 个：入队时用的是另一个 shard_count。"),
+    "shard_count.": (
+        "{types} 的任务在编号从 {shard} 起的分片中，但一共只有 {count} 个：入队时用的是另一个 shard_count。"
+    ),
     "Nobody owns {count} shard in which tasks of {types} are due: {why}.": (
         "有 {count} 个分片无主，其中有 {types} 的任务到期：{why}。"
     ),

@@ -16,6 +16,9 @@ from sqlalchemy import MetaData, inspect, select
 
 from asyncflow import Inbox, Message, Outbox, Status
 from asyncflow.errors import NotTransactionalError, OptionError, UnsettledEffectError
+from asyncflow.events import Event, TaskEnqueued, TasksSettled
+from asyncflow.integrations.django import DjangoOutbox
+from asyncflow.integrations.opentelemetry import Tracing
 from asyncflow.scheduler.schema.check import check
 from asyncflow.testing import drain
 from tests.integration.integrations.django.conftest import Shop
@@ -299,3 +302,19 @@ def test_a_test_drains_in_its_own_transaction(shop: Shop) -> None:
         assert (drained.retried, drained.done) == (1, 2)
         raise LeaveError
     assert (shop.users(), shop.tasks()) == ([], 0)
+
+
+def test_hooks_hear_of_the_scheduler_s_work_as_well(shop: Shop) -> None:
+    heard: list[Event] = []
+    tracing = Tracing()  # takes no events
+    outbox = DjangoOutbox(using=shop.using, hooks=[heard.append, tracing])  # type: ignore[list-item]
+
+    @outbox.task("heard of")
+    def nothing() -> None: ...
+
+    with shop.atomic():
+        outbox.enqueue(shop.here, "heard of")
+    scheduler = outbox.scheduler()
+    assert scheduler.drain(raise_errors=True).done == 1
+    scheduler.stop()
+    assert {TaskEnqueued, TasksSettled} <= set(map(type, heard))
