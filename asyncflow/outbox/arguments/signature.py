@@ -134,7 +134,7 @@ class Signature:
                 raise self._unfit(
                     key, values[key], self._kinds[key][1], _while_they_wait("take both in one annotation")
                 )
-        return self.revive(values)
+        return self.revive(values) if self._revivers or self._rest is not None else values
 
     def _require_callable(self, values: Mapping[str, Any]) -> None:
         if more := () if self._open else sorted(values.keys() - self._names):

@@ -37,6 +37,7 @@ _MOST_ROWS = 500
 _MOST_BYTES = 512 * 1024  # of one statement: half of the smallest max_allowed_packet in use
 _NAMED = re.compile(r"%\((\w+)\)s")
 _MICROSECOND = timedelta(microseconds=1)
+_AS_GIVEN = frozenset({str, int, bytes, type(None)})  # to the driver: nearly all values, looked at without a call
 
 
 class MySQL:
@@ -148,7 +149,8 @@ class MySQL:
             connection.execute(statement, [dict(row) for row in rows])
             return
         for chunk in _chunks(rows):
-            parameters = tuple(_bound(row[column]) for row in chunk for column in columns)
+            given = (row[column] for row in chunk for column in columns)
+            parameters = tuple([value if type(value) in _AS_GIVEN else _bound(value) for value in given])
             connection.exec_driver_sql(prefix + ", ".join([values] * len(chunk)), parameters)
 
     def limit_session(self, driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:

@@ -23,6 +23,8 @@ _CLOSE = 1_000_000  # microseconds: priorities are whole seconds
 _LEAST_DENSITY = 1e-9  # rows a microsecond; of nothing known any number will do, for all lanes are alike
 _ASKED_OF_A_PAGE = 40  # moments, as costly as reading so many at once
 _FULL = 0.75  # of the rows that a round may have
+_WORTHWHILE = 64  # rows of a page, beside which it costs little that it is one
+_ROUNDS_OF_ALL = 8  # lanes, after one in which a lane had less than was asked of it
 NEVER = 1 << 62
 
 
@@ -62,6 +64,7 @@ class Precedence:
         self._rows, self._span = 0.0, 0.0  # of the last pages together, the latest of them counting most
         self._passed: dict[int, tuple[int, int]] = {}  # shard -> the first moment of its last page, and its frontier
         self._ahead: list[RowsAhead] = []  # of the last rounds
+        self._rounds_of_all = 0  # to come
 
     def frontier_of(self, head: Head) -> int:
         """Return where a lane goes on.
@@ -70,6 +73,30 @@ class Precedence:
         """
         first, frontier = self._passed.get(head.shard, (None, 0))
         return frontier if head.moment == first else head.moment
+
+    def nearest(self, heads: Iterable[Head], rows: int) -> list[Head]:
+        """Return the earliest lanes: so few that their pages are worth their while, if none of the others is kept back.
+
+        That is so where all that is read is later than what is left elsewhere by less than a second. All are returned
+        for a while after a lane has had less than was asked of it, since a round of few would be a small one.
+        """
+        in_order = sorted(heads, key=lambda head: head.moment)
+        if rows < _MANY or self._rounds_of_all:
+            return in_order
+        count = 1 << (rows // _WORTHWHILE - 1).bit_length()
+        while count < len(in_order):
+            if self._depth(in_order[:count], rows) < in_order[count].moment - in_order[0].moment + _CLOSE / 2:
+                return in_order[:count]
+            count *= 2
+        return in_order
+
+    def _depth(self, in_order: Sequence[Head], rows: int) -> float:
+        """Return how far from their beginning, in microseconds, so many rows of some lanes go."""
+        densities = [self._density(head) for head in in_order]
+        before = sum(
+            density * (head.moment - in_order[0].moment) for density, head in zip(densities, in_order, strict=True)
+        )
+        return (rows + before) / sum(densities)
 
     def portions(self, heads: Iterable[Head], rows: int) -> list[Portion]:
         """Share ``rows`` out, so that all lanes that are read get as far as one moment; the earliest lane is first."""
@@ -118,6 +145,7 @@ class Precedence:
             moments = list(moments)
         pages = _pages_of(tasks, moments, portions)
         left = {page.shard: page.last for page in pages if page.is_full}
+        self._rounds_of_all = _ROUNDS_OF_ALL if len(left) < len(portions) else max(0, self._rounds_of_all - 1)
         count = self._count(moments, pages, min(left.values(), default=NEVER), bounds)
         if len(tasks) >= _MANY and _span(pages) < _CLOSE:
             ends = _ends_of_earliest(count, moments, pages)

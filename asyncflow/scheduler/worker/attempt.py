@@ -61,7 +61,8 @@ class Attempt(HandlerCall):
         overdue_at = time.monotonic() + task_type.max_processing_time_seconds
         attempt = cls(claim, task_type, tools, overdue_at=overdue_at)
         try:
-            if task_type.keep_result or has_own_headers(claim.task.headers_json):
+            headers = claim.task.headers_json
+            if task_type.keep_result or (headers is not None and has_own_headers(headers)):
                 _expect(claim, task_type)  # first: a task whose context cannot be read is told of, too
             signature, around = task_type.signature, task_type.around
             is_taken = signature is not None and signature.takes_context

@@ -154,7 +154,8 @@ class Crew:
     def _end(self, hand: Hand, attempt: Attempt, error: BaseException | None) -> None:
         # First, so that no attempt that has ended is found overdue.
         hand.attempt = None
-        attempt.end()
+        if attempt.context is not None:
+            attempt.end()
         self._finish(attempt, error)
 
 

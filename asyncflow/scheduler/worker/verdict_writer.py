@@ -65,7 +65,9 @@ class VerdictWriter:
             self._judged_by_second = judged
             self._second_writer.begin(lambda: self._settle(judged, by_second=True))
         elif self._judged:
-            self._take_in(self._settle(self._judged, by_second=False))
+            settled = self._settle(self._judged, by_second=False)
+            self._judged = _unwritten(self._judged, settled.written)
+            self._tell(settled)
 
     def close(self) -> None:
         """End the thread."""
@@ -73,21 +75,19 @@ class VerdictWriter:
 
     def _end_second_writer(self) -> None:
         settled = self._second_writer.end()
-        self._judged, self._judged_by_second = self._judged_by_second + self._judged, []
+        left = _unwritten(self._judged_by_second, settled.written if settled is not None else ())
+        self._judged, self._judged_by_second = left + self._judged, []
         if settled is not None:
-            self._take_in(settled)
+            self._tell(settled)
 
     def _settle(self, judged: Sequence[JudgedClaim], *, by_second: bool) -> _WrittenVerdicts:
         began = time.perf_counter()
         return _WrittenVerdicts(self._source.settle(judged, by_second=by_second), time.perf_counter() - began)
 
-    def _take_in(self, settled: _WrittenVerdicts) -> None:
-        """Know what is written, and tell of it."""
+    def _tell(self, settled: _WrittenVerdicts) -> None:
+        """Tell of what is written."""
         if not settled.written:
             return  # all of it is left for a lock, or for the service
-        if self._judged:
-            done = {claim for each in settled.written for claim in each.claims}
-            self._judged = [pair for pair in self._judged if pair[0] not in done]
         counts, of_types, spent = Counter[Status](), Counter[str](), list[Claim]()
         for verdict, claims, changed in settled.written:
             # Where some are lost it is not known which; these are fenced off, and few.
@@ -101,6 +101,14 @@ class VerdictWriter:
                 self._events.of_each(_endings(verdict, claims))
         self._events.of_fenced(sum(len(claims) - changed for _, claims, changed in settled.written))
         self._events.of_all(counts, of_types, settled.seconds, waits_of(spent))
+
+
+def _unwritten(judged: list[JudgedClaim], written: Sequence[Written]) -> list[JudgedClaim]:
+    """Return what of the verdicts that were given is not written: mostly nothing, which their number tells."""
+    if sum(len(each.claims) for each in written) == len(judged):
+        return []
+    done = {claim for each in written for claim in each.claims}
+    return [pair for pair in judged if pair[0] not in done]
 
 
 def waits_of(claims: Iterable[Claim]) -> Waits:

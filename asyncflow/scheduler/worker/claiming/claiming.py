@@ -104,7 +104,7 @@ class Claiming:
     ) -> list[Task]:
         """Read the rows to claim, and as many more of each lane as stood ``locked`` in it."""
         precedence = self._terms.precedence_of(heads[0].task_type)
-        portions = precedence.portions(heads[:MOST_PAGES], most)
+        portions = precedence.portions(precedence.nearest(heads[:MOST_PAGES], most), most)
         if locked:
             further = [locked.get(portion.head[:2], 0) for portion in portions]
             portions = [one._replace(limit=one.limit + rows) for one, rows in zip(portions, further, strict=True)]

@@ -27,14 +27,23 @@ def task(shard: int) -> Task:
 
 def read_all(lanes: Lanes, rows: int, most_lanes: int) -> tuple[list[int], int]:
     """Read round after round; return the moments in the order in which they were taken, and how many were read."""
+    taken, read, _ = read_rounds(lanes, rows, most_lanes)
+    return taken, read
+
+
+def read_rounds(lanes: Lanes, rows: int, most_lanes: int) -> tuple[list[int], int, list[int]]:
+    """Read round after round, as claims do; return what ``read_all`` does, and how many pages each round had."""
     left = {shard: list(moments) for shard, moments in lanes.items()}
     frontiers = {shard: moments[0] for shard, moments in lanes.items()}
     precedence = Precedence()
     taken: list[int] = []
+    pages: list[int] = []
     read = 0
     while any(left.values()):
         heads = [Head("a", shard, -1.0, frontiers[shard]) for shard, moments in left.items() if moments]
-        portions = precedence.portions(sorted(heads, key=lambda head: head.moment)[:most_lanes], rows)
+        earliest = sorted(heads, key=lambda head: head.moment)[:most_lanes]
+        portions = precedence.portions(precedence.nearest(earliest, rows), rows)
+        pages.append(len(portions))
         found = [
             (portion.head.shard, moment) for portion in portions for moment in left[portion.head.shard][: portion.limit]
         ]
@@ -49,7 +58,7 @@ def read_all(lanes: Lanes, rows: int, most_lanes: int) -> tuple[list[int], int]:
         for shard, frontier in precedence.moved.items():
             assert frontier is not None or not left[shard]
             frontiers[shard] = NEVER if frontier is None else frontier
-    return taken, read
+    return taken, read, pages
 
 
 def most_overtaken(taken: list[int]) -> int:
@@ -76,6 +85,33 @@ def test_everything_is_taken_once_and_nobody_is_overtaken_by_more_than_a_round(
 def test_a_lane_with_many_early_rows_is_overtaken_by_no_more_than_a_round(lanes: Lanes, rows: int) -> None:
     taken, _ = read_all(lanes, rows, 64)
     assert most_overtaken(taken) <= rows + 1
+
+
+def test_of_lanes_whose_rows_lie_close_together_few_are_read_in_a_round_and_none_is_kept_back_by_a_second() -> None:
+    lanes = {shard: [number * 6_400 + shard * 100 for number in range(300)] for shard in range(64)}
+    taken, read, pages = read_rounds(lanes, 512, 64)
+    assert sorted(taken) == sorted(moment for moments in lanes.values() for moment in moments)
+    assert pages[0] == 64
+    assert max(pages[1:20]) <= 16
+    assert read < len(taken) * 1.1
+    latest = 0
+    for moment in taken:
+        latest = max(latest, moment)
+        assert moment > latest - 1_000_000
+
+
+def test_of_lanes_whose_rows_lie_seconds_apart_all_are_read() -> None:
+    lanes = {shard: [(number * 64 + shard) * 100_000 for number in range(60)] for shard in range(64)}
+    taken, _, pages = read_rounds(lanes, 512, 64)
+    assert min(pages[:6]) == 64
+    assert most_overtaken(taken) <= 512 + 1
+
+
+def test_after_a_lane_had_less_than_was_asked_of_it_all_are_read_for_a_while() -> None:
+    lanes = {shard: [number * 64 + shard for number in range(300 if shard % 8 else 20)] for shard in range(64)}
+    _, _, pages = read_rounds(lanes, 512, 64)
+    first_short = next(number for number, count in enumerate(pages) if number and count < 64)
+    assert min(pages[first_short + 1 : first_short + 9]) > 8
 
 
 @settings(max_examples=50, deadline=None)
