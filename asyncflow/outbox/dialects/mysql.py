@@ -32,6 +32,7 @@ _READ_ONLY = frozenset({1290, 1792, 1836})  # --read-only, in a READ ONLY transa
 # Shutting down, Galera's node that is not synced, a killed connection, offline mode, dropped for inactivity.
 _ELSEWHERE = _READ_ONLY | {1053, 1047, 1927, 3032, 4031}
 _DUPLICATE = (1062, 1586)
+_MOST_LISTENERS = 10  # that make another error of an error
 _ID_BYTES = 16
 _MOST_ROWS = 500
 _MOST_BYTES = 512 * 1024  # of one statement: half of the smallest max_allowed_packet in use
@@ -109,8 +110,8 @@ class MySQL:
             try:
                 _insert(connection, table, absent)
                 return len(absent)
-            except DBAPIError as error:
-                if _code_of(error) not in _DUPLICATE:
+            except Exception as error:
+                if not _is_duplicate(error):
                     raise
             # Anew for what others insert or delete between two statements.
             absent = _absent(connection, table, absent) if len(absent) > 1 else []
@@ -228,6 +229,18 @@ class MySQL:
 
 def _code_of(error: DBAPIError) -> int | None:
     return number_of(error.orig)
+
+
+def _is_duplicate(error: BaseException) -> bool:
+    """Know the error also behind one that a listener of the application's ("handle_error") has made of it."""
+    behind: BaseException | None = error
+    for _ in range(_MOST_LISTENERS):
+        if behind is None:
+            break
+        if number_of(getattr(behind, "orig", behind)) in _DUPLICATE:
+            return True
+        behind = behind.__cause__
+    return False
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -133,7 +133,7 @@ class Notifier:
     def step(self) -> float:
         """Look if nobody has lately, and tell what is new; return the seconds until the next look."""
         its = self._settings
-        if run_briefly(self._engine, lambda c: self._told.take_turn(c, its.interval_seconds * 0.9)):
+        if self._is_our_turn():
             found = by_key(one for one in diagnose(self._engine, self._outbox) if one.severity in self._severities)
             news = self._take_in(found)
             notice = Notice(
@@ -146,6 +146,12 @@ class Notifier:
             if notice:
                 self._tell(notice, news)
         return its.interval_seconds
+
+    def _is_our_turn(self) -> bool:
+        """Take a turn if it is time; one that was taken by a COMMIT whose answer was lost is ours, too."""
+        seconds, taken = self._settings.interval_seconds * 0.9, list[bool]()
+        run_briefly(self._engine, lambda connection: taken.append(self._told.take_turn(connection, seconds)))
+        return any(taken)
 
     def _take_in(self, found: Collection[str]) -> Untold:
         """Remember what was found; return what is new, also by a COMMIT whose answer was lost."""

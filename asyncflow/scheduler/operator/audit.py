@@ -83,16 +83,16 @@ class Act:
 
     def writing(self, entries: Table, subject: Subject, detail: str | None = None) -> Callable[[Connection], None]:
         """Return what writes one entry beside a change that may be made again: once, however often that is."""
-        entry = Entry(entries, self._row(new_id(), subject, detail))
+        entry = ActEntry(entries, self._row(new_id(), subject, detail))
 
         def write(connection: Connection) -> None:
             entry.write(connection)
 
         return write
 
-    def entry(self, entries: Table, subject: Subject) -> Entry:
+    def entry(self, entries: Table, subject: Subject) -> ActEntry:
         """Return an entry for one change, by which it is known whether that has happened."""
-        return Entry(entries, self._row(new_id(), subject, None))
+        return ActEntry(entries, self._row(new_id(), subject, None))
 
     def _row(self, entry_id: UUID, task: Any, detail: str | None) -> dict[str, Any]:
         return {
@@ -108,7 +108,7 @@ class Act:
         }
 
 
-class Entry:
+class ActEntry:
     """Be one entry of one change, which is written with it."""
 
     def __init__(self, entries: Table, row: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session, async_sessionmaker
 
 from asyncflow import Call, Enqueued, Message
@@ -228,3 +228,23 @@ async def test_an_async_session_itself_is_refused_with_the_remedy(
                 publish(application, target, "k")
     await registry.remove()
     assert application.rows() == []
+
+
+@pytest.mark.parametrize("returns", [False, True], ids=["raised", "returned"])
+def test_a_key_is_known_though_a_listener_makes_errors_of_its_own(application: Application, returns: bool) -> None:
+    class OfTheApplicationError(Exception):
+        """Not SQLAlchemy's."""
+
+    def translate(context: Any) -> OfTheApplicationError:
+        made = OfTheApplicationError("translated")
+        if returns:
+            return made
+        raise made from context.sqlalchemy_exception
+
+    event.listen(application.engine, "handle_error", translate, retval=True)
+    found = list[UUID]()
+    for _ in range(2):
+        with application.session() as session, session.begin():
+            found.append(publish(application, session, "key"))
+            assert application.inbox.process_once(session, "message", consumer="points") is (len(found) == 1)
+    assert found == ids(application) * 2

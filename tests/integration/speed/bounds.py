@@ -94,12 +94,12 @@ BOUNDS = {
     "scheduler/notices/memory:_run": TWICE,
     "scheduler/notices/memory:_told": TWICE,
     "scheduler/operator/audit:<lambda>": Bound(2, 1_000),  # PostgreSQL reads all of one moment
+    "scheduler/operator/audit:is_there": EXACT,
     "scheduler/operator/audit:write": EXACT,
     "scheduler/operator/by_hand/notes:<lambda>": Bound(2, 3_000),  # PostgreSQL reads all of some thousand entries
     "scheduler/operator/by_hand/purge:delete": TWICE,
-    "scheduler/operator/by_hand/triggers:<lambda>": SMALL,
-    "scheduler/operator/by_hand/triggers:_is_due_now": SMALL,
-    "scheduler/operator/by_hand/triggers:write": SMALL,
+    "scheduler/operator/by_hand/triggers:_count": SMALL,
+    "scheduler/operator/by_hand/triggers:change": SMALL,
     "scheduler/operator/changing/batches:<lambda>": EXACT,
     "scheduler/operator/changing/batches:_write": TWICE,
     "scheduler/operator/changing/revived_keys:ask": Bound(
@@ -139,6 +139,7 @@ BOUNDS = {
     "scheduler/relay/round_writer:_still_owned": SMALL,
     "scheduler/relay/settlement:_run": TWICE,
     "scheduler/relay/settlement:_write_superseded": TWICE,
+    "scheduler/relay/settlement:count_untouched": TWICE,
     "scheduler/relay/settlement:standing": TWICE,
     "scheduler/table/contexts:_write": EXACT,
     "scheduler/table/contexts:forget": TWICE,

@@ -21,7 +21,7 @@ from asyncflow.scheduler.table.queries import read_clock
 from asyncflow.text import shown
 
 
-class _HappenedError(Exception):
+class _Happened(Exception):  # noqa: N818 - no failure: the one who wrote it catches it
     """An attempt whose answer was lost has happened after all."""
 
 
@@ -98,14 +98,14 @@ class Triggers:
         def work(connection: Connection) -> int:
             count = change(connection)
             if count and not entry.write(connection):
-                raise _HappenedError  # late; what this attempt has changed is rolled back
+                raise _Happened  # late; what this attempt has changed is rolled back
             counts.append(count)
             return count
 
         try:
             with Database(self._engine) as database:
                 return run_once(database, work, lambda c: counts[-1] if counts and entry.is_there(c) else None)
-        except _HappenedError:
+        except _Happened:
             return counts[-1]
 
     def _periodic(self, name: str) -> PeriodicView:

@@ -207,6 +207,20 @@ def test_a_commit_whose_answer_is_lost_loses_no_notice(application: Application)
     assert channel.told() == [("appeared", "no-instance")]
 
 
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+def test_a_turn_whose_answer_is_lost_is_taken_at_once_and_not_at_the_next_interval(application: Application) -> None:
+    let_wait(application)
+    with proxy_to(application.engine.url) as (proxy, url):
+        engine = create_engine(url)
+        channel = Kept()
+        settings = NotifierSettings(source="shop", interval_seconds=3600.0)
+        proxy.lose_nth(1)
+        Notifier(engine, application.outbox, [channel], settings=settings).step()
+        assert proxy.lost
+        assert channel.told() == [("appeared", "no-instance")]
+        engine.dispose()
+
+
 def test_only_what_is_urgent_enough_is_told(sqlite_application: Application) -> None:
     let_wait(sqlite_application)
     quiet = Kept()
