@@ -73,6 +73,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -209,11 +210,15 @@ class UnknownOptionError(OptionError, TypeError):
         return cls(f"{where} has no option {hints}. Known: {', '.join(known)}")
 
 
+_MOST_NEAR = 1000  # names that one is compared with, at some twenty microseconds each
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known name most like ``name``, or nothing."""
     if len(name) > 200:
         return ""  # a comparison takes as long as the name is
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    names = list(islice(known, _MOST_NEAR + 1))
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) if len(names) <= _MOST_NEAR else ()
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 

@@ -24,35 +24,12 @@ def serve(dashboard: Dashboard, host: str, port: int, is_stopping: Callable[[], 
     """
     try:
         import uvicorn
-
-        from asyncflow.integrations.dashboard.door.connections import (
-            MOST_WAITING,
-            Browsers,
-            Connection,
-            connections_within,
-        )
     except ImportError as error:
         told = 'the dashboard needs uvicorn to stand alone: pip install "asyncflow-outbox[dashboard]"'
         raise MissingExtraError(told) from error
     if not 0 <= port <= 65_535:
         raise OptionError(f"--port is {port}; give 0 to 65535")
-    browsers = Browsers(connections_within(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
-    config = uvicorn.Config(
-        dashboard,
-        host=host,
-        port=port,
-        http=partial(Connection, browsers),  # type: ignore[arg-type]
-        ws="none",
-        backlog=MOST_WAITING,
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        log_level="error",
-        proxy_headers=False,  # who asks is who is connected: a header can say anything
-        server_header=False,
-        timeout_graceful_shutdown=_STOP_SECONDS,
-    )
-    server = _server(uvicorn, config)
+    server = _server(uvicorn, _config(uvicorn, dashboard, host, port))
     stops: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -66,6 +43,33 @@ def serve(dashboard: Dashboard, host: str, port: int, is_stopping: Callable[[], 
         return True
     server.run()
     return bool(server.started or stops)
+
+
+def _config(uvicorn: Any, dashboard: Dashboard, host: str, port: int) -> Any:
+    # Imported here, for it needs uvicorn.
+    from asyncflow.integrations.dashboard.door.connections import (
+        MOST_WAITING,
+        Browsers,
+        Connection,
+        connections_within,
+    )
+
+    browsers = Browsers(connections_within(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+    return uvicorn.Config(
+        dashboard,
+        host=host,
+        port=port,
+        http=partial(Connection, browsers),
+        ws="none",
+        backlog=MOST_WAITING,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="error",
+        proxy_headers=False,  # who asks is who is connected: a header can say anything
+        server_header=False,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+    )
 
 
 def _server(uvicorn: Any, config: Any) -> Any:

@@ -88,8 +88,7 @@ def serve(app: FastAPI, host: str, port: int, is_stopping: Callable[[], bool] = 
     _give_back_memory()
     served: OneDatabase | SeveralDatabases = app.state.served
     settings = served.settings
-    databases = len(served.apart) if isinstance(served, SeveralDatabases) else 1
-    most, backlog = connections_of(settings, resource.getrlimit(resource.RLIMIT_NOFILE)[0], databases)
+    most, backlog = connections_of(settings, resource.getrlimit(resource.RLIMIT_NOFILE)[0], _databases_of(served))
     config = uvicorn.Config(
         app,
         host=host,
@@ -121,6 +120,10 @@ def serve(app: FastAPI, host: str, port: int, is_stopping: Callable[[], bool] = 
     _warn_of_strangers(served.tokens, host)
     server.run()
     return bool(server.started or stops)
+
+
+def _databases_of(served: OneDatabase | SeveralDatabases) -> int:
+    return len(served.apart) if isinstance(served, SeveralDatabases) else 1
 
 
 def _warn_of_strangers(tokens: Tokens, host: str) -> None:

@@ -83,7 +83,8 @@ class TaskService:
         self.configurations = Configurations(engine, outbox)
         self.option_changes = OptionChanges(engine, outbox)
         self.dead_letters = DeadLetters(engine, outbox, hooks=[self.hooks.emit])
-        self.catalogue = Catalogue(self.configurations.handler_types, settings.type_refresh_seconds)
+        configured, refresh_seconds = self.configurations, settings.type_refresh_seconds
+        self.catalogue = Catalogue(configured.handler_types, configured.handler_type, refresh_seconds)
         self._opening = Opening(outbox.encryption, self.databases, self.claims, self.catalogue.type_of, self.hooks)
         self.database = ServedDatabase(engine, outbox, lambda connection: self.claims.heads(connection, ()))
         self._started_by: int | None = None
@@ -162,8 +163,10 @@ class TaskService:
         """
         if not self.database.is_recorded:
             await self.call(self.database.record)
-        if name not in self.catalogue or self.catalogue.is_stale:
-            await self.call(self.catalogue.refresh)
+        if self.catalogue.is_stale:
+            await self.call(self.catalogue.refresh_if_stale)
+        if name not in self.catalogue:
+            await self.call(partial(self.catalogue.look_for, name))
         return self.catalogue.require(name, caller.may_use)
 
     # -- working -----------------------------------------------------------------------------------------
@@ -171,7 +174,7 @@ class TaskService:
     async def sort_out(self, names: Collection[str]) -> list[str]:
         """Return those names that are no known types; looks anew if the last look was long ago."""
         if self.catalogue.is_stale:
-            await self.call(self.catalogue.refresh)
+            await self.call(self.catalogue.refresh_if_stale)
         return self.catalogue.unknown(names)
 
     async def hold(self, worker: str, limits: Mapping[str, int], lease_seconds: float) -> list[Claim]:

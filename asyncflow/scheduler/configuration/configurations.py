@@ -82,14 +82,24 @@ class Configurations:
         """
         found = {**self._outbox.handler_types}
         for name, config in self.all().items():
-            if name in self._outbox.task_types:
-                continue
-            try:
-                # Not from ``found``: the type may have been declared since.
-                found[name] = config.over(self._outbox.handler_types.get(name) or HandlerType(name=name))
-            except OptionError:
-                found.setdefault(name, HandlerType(name=name))
+            if name not in self._outbox.task_types:
+                found[name] = self._in_force(name, config)
         return found
+
+    def handler_type(self, name: str) -> HandlerType | None:
+        """Return one of the types in force whose tasks are handled, by one row; None if there is none of the name."""
+        if name in self._outbox.task_types:
+            return self._outbox.handler_types.get(name)
+        config = run_briefly(self._engine, lambda connection: self._read(connection, name))
+        return self._outbox.handler_types.get(name) if config is None else self._in_force(name, config)
+
+    def _in_force(self, name: str, config: TypeConfig) -> HandlerType:
+        # Not as it was in force before: the type may have been declared since.
+        declared = self._outbox.handler_types.get(name) or HandlerType(name=name)
+        try:
+            return config.over(declared)
+        except OptionError:
+            return declared
 
     def _put(self, connection: Connection, name: str, options: Mapping[str, Any], *, registered: bool) -> TypeConfig:
         present = self._read(connection, name)

@@ -21,7 +21,6 @@ from asyncflow.integrations.flowsvr.door.checks import (
     require_unlocked,
     worker_name,
 )
-from asyncflow.integrations.flowsvr.door.presence import waits
 from asyncflow.integrations.flowsvr.door.problems import Json, Problem, responses
 from asyncflow.integrations.flowsvr.door.route import GuardedRoute
 from asyncflow.integrations.flowsvr.door.tokens import Token
@@ -36,6 +35,7 @@ from asyncflow.integrations.flowsvr.routes.answers import (
 from asyncflow.integrations.flowsvr.routes.tasks import IdPath
 from asyncflow.integrations.flowsvr.together.one_database import OneDatabase
 from asyncflow.integrations.flowsvr.together.several_databases import SeveralDatabases
+from asyncflow.integrations.flowsvr.waiting_holds import waits
 from asyncflow.integrations.flowsvr.wire import claim_json, lying_in, state_json
 from asyncflow.outbox import Outbox
 from asyncflow.outbox import payload as payloads

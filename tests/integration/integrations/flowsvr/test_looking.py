@@ -17,6 +17,7 @@ from asyncflow.errors import ShardCountMismatchError
 from asyncflow.integrations.flowsvr import command
 from asyncflow.scheduler import Audit
 from asyncflow.scheduler.cluster.shard_count import recorded_shard_count
+from asyncflow.scheduler.configuration.configurations import Configurations
 from asyncflow.scheduler.diagnosis.sight import look
 from tests.integration.integrations.flowsvr.conftest import SECRETS, Service
 from tests.support.application import Application
@@ -162,6 +163,19 @@ async def test_a_type_that_is_registered_serves_on_every_replica_and_can_be_swit
     assert {one.action for one in told} == {"configure"}
     assert len({one.actor for one in told}) == 1
     assert [one.detail for one in reversed(told)] == ["max_retries = 1", "enabled = False", "all as declared"]
+
+
+async def test_a_name_that_is_no_type_is_looked_for_by_itself(alone: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    service, other = alone(), alone()
+    await service.create()
+    await other.admin("PUT", "/v2/task-types/sms", {"max_retries": 1})
+
+    def read_all(_: object) -> Any:
+        raise AssertionError("all types were read")
+
+    monkeypatch.setattr(Configurations, "all", read_all)
+    await service.create("sms")
+    assert (await service.producer("POST", "/v2/tasks", {"task_type": "fax"})).status_code == 422
 
 
 async def test_dead_letters_are_replayed_cancelled_and_discarded(service: Service) -> None:
