@@ -48,7 +48,7 @@ class PrometheusHook:
         for name, value, labels in measurements_of(event):
             values = (*labels, *further)
             (self._takes.get((name, values)) or self._take_of(name, values))(value)
-        if isinstance(event, TasksSettled) and event.waits:
+        if isinstance(event, TasksSettled):
             self._queue.observe((event.destination, *further), event.waits)
 
     def _take_of(self, name: str, values: tuple[str, ...]) -> Take:

@@ -10,6 +10,7 @@ from typing import Any
 
 from asyncflow.forks import leave_at_fork
 from asyncflow.integrations.prometheus.extras import metrics_core
+from asyncflow.scheduler.heads.waits import Spread, Waits
 
 BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)  # seconds
 _LABELS = (*map(str, BOUNDS), "+Inf")
@@ -35,13 +36,12 @@ class QueueTimes:
 
     def observe(self, place: tuple[str, ...], waits: Sequence[float]) -> None:
         """Take in how long each of some tasks had been due, under these values of the labels."""
-        # Sorted, which is nothing for rows that come in their order, and then looked at once a bound, not once a value.
-        sorted_waits = sorted(waits)
-        below = [bisect_right(sorted_waits, bound) for bound in BOUNDS]
-        total = sum(sorted_waits)
+        count, below, total = _spread(waits)
+        if not count:
+            return
         with self._lock:
             counts, sums = self._kept.setdefault(place, ([0] * len(_LABELS), [0.0]))
-            counts[:] = map(add, counts, (*below, len(sorted_waits)))
+            counts[:] = map(add, counts, (*below, count))
             sums[0] += total
 
     def describe(self) -> Iterable[Any]:
@@ -59,3 +59,10 @@ class QueueTimes:
     def _family(self) -> Any:
         text = "How long tasks had been due when they were fetched or claimed"
         return self._metrics.HistogramMetricFamily("asyncflow_queue_seconds", text, labels=self._labels)
+
+
+def _spread(waits: Sequence[float]) -> Spread:
+    if isinstance(waits, Waits):
+        return waits.spread(BOUNDS)
+    in_order = sorted(waits)
+    return Spread(len(in_order), [bisect_right(in_order, bound) for bound in BOUNDS], sum(in_order))

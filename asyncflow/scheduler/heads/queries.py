@@ -110,10 +110,11 @@ class Moments(Sequence[int]):
     A slice of it reads none.
     """
 
-    __slots__ = ("_cut", "_moment", "_place", "_timed")
+    __slots__ = ("_cut", "_moment", "_place", "_raw_ids", "_timed")
 
-    def __init__(self, timed: Sequence[Any], cut: Cut) -> None:
+    def __init__(self, timed: Sequence[Any], cut: Cut, raw_ids: Sequence[Any] | None = None) -> None:
         self._timed = timed  # ids of rows that bring their times along
+        self._raw_ids = raw_ids  # those of the tasks, where they are at hand: to cut and to hash others takes longer
         self._cut = cut
         self._moment, self._place = cut.moment, cut.of_moment
 
@@ -126,15 +127,15 @@ class Moments(Sequence[int]):
     def __getitem__(self, place: slice) -> Moments: ...
     def __getitem__(self, place: int | slice) -> int | Moments:
         if isinstance(place, slice):
-            return Moments(self._timed[place], self._cut)
+            return Moments(self._timed[place], self._cut, self._raw_ids and self._raw_ids[place])
         return self._moment(self._timed[place][self._place])
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._cut.moments(self._timed))
 
-    def by_id(self) -> dict[Any, int]:
-        """Return the order_times by the raw ids of their rows."""
-        return dict(zip(self._cut.raw_ids(self._timed), self, strict=True))
+    def with_ids(self) -> Iterator[tuple[Any, int]]:
+        """Return the raw ids of the rows, each with its order_time."""
+        return zip(self._raw_ids or self._cut.raw_ids(self._timed), self, strict=True)
 
 
 class Pages(list[Task]):
@@ -217,7 +218,7 @@ def _pages_of(rows: Sequence[Any], template: Template, marks: RowMarks) -> Pages
     if not rows:
         return Pages()
     read = tasks_of(rows, template.cut, marks)
-    moments = Moments(read.timed_ids, template.cut)
+    moments = Moments(read.timed_ids, template.cut, read.raw_ids)
     return Pages(read.tasks, moments, (moments,))
 
 

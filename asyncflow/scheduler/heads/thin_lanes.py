@@ -115,7 +115,7 @@ class _LaneRows:
     def take_in(self, found: Sequence[Any], cut: Cut, marks: _LaneMarks) -> None:
         """Add rows as a statement gave them."""
         read = tasks_of(found, cut, marks)
-        moments = Moments(read.timed_ids, cut)
+        moments = Moments(read.timed_ids, cut, read.raw_ids)
         self.add([mark[-1] for mark in read.marks], read.tasks, moments, (moments,))
 
     def forget(self, places: Container[int]) -> None:

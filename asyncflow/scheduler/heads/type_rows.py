@@ -30,10 +30,11 @@ _task: Callable[[tuple[Any, ...]], Task] = partial(tuple.__new__, Task)
 
 
 class MarkedTasks(NamedTuple):
-    """Hold the ``tasks`` of rows, their ids with the times, and their marks."""
+    """Hold the ``tasks`` of rows, their ids with the times and without, and their marks."""
 
     tasks: list[Task]
     timed_ids: list[Any]
+    raw_ids: list[Any]  # the same objects as in the tasks, whose hashes are computed once
     marks: list[RowMark]
 
 
@@ -41,12 +42,13 @@ def tasks_of(rows: Iterable[Any], cut: Cut, marks: RowMarks) -> MarkedTasks:
     """Make tasks of rows as the driver gave them: timed id with a mark behind it, key, headers and payload."""
     timed_ids = list(map(_first_of, rows))
     marks_of_rows = list(map(marks.__getitem__, cut.texts(timed_ids)))
-    read = zip(cut.raw_ids(timed_ids), marks_of_rows, rows, strict=True)
+    raw_ids = list(cut.raw_ids(timed_ids))
+    read = zip(raw_ids, marks_of_rows, rows, strict=True)
     tasks = [
         _task((raw_id, task_type, shard, key, headers, payload, retry_count, max_retries))
         for raw_id, (task_type, shard, retry_count, max_retries, _), (_, key, headers, payload) in read
     ]
-    return MarkedTasks(tasks, timed_ids, marks_of_rows)
+    return MarkedTasks(tasks, timed_ids, raw_ids, marks_of_rows)
 
 
 @lru_cache(maxsize=64)

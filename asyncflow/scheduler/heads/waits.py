@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 from asyncflow.computed import computed_once
 from asyncflow.scheduler.heads.queries import Moments
+
+
+class Spread(NamedTuple):
+    """Tell of some waits how many there are, how many last no longer than each of some bounds, and their sum."""
+
+    count: int
+    within: list[int]
+    seconds: float
 
 
 class DueMoments:
@@ -30,6 +39,21 @@ class DueMoments:
             return [max(0.0, one) for one in seconds]
         return seconds
 
+    def spread_of(self, raw_ids: Iterable[Any], bounds: Sequence[float]) -> Spread:
+        """Tell how the waits of rows, as ``seconds_of`` returns them, spread over bounds in seconds.
+
+        It is asked for each row that is settled, so no wait is made a number of its own.
+        """
+        if self._read_at is None:
+            return Spread(0, [0] * len(bounds), 0.0)
+        now, by_id = round(self._read_at * 1e6), self._by_id
+        moments = sorted([by_id[raw_id] for raw_id in raw_ids if raw_id in by_id])
+        if moments and moments[-1] > now:
+            moments = [min(now, moment) for moment in moments]
+        count = len(moments)
+        within = [count - bisect_left(moments, now - round(bound * 1e6)) for bound in bounds]
+        return Spread(count, within, (count * now - sum(moments)) / 1e6)
+
     def of(self, raw_id: Any) -> float | None:
         """Return how long one row had been due; None if that is not known."""
         return next(iter(self.seconds_of([raw_id])), None)
@@ -44,7 +68,7 @@ class DueMoments:
         found: dict[Any, int] = {}
         if self._now is not None:
             for moments in self._moments:
-                found.update(moments.by_id())
+                found.update(moments.with_ids())
         earlier = self._earlier
         if earlier is not None and self._read_at is not None and earlier._read_at is not None:
             # As if they had been due later by as much as they were read earlier.
@@ -62,6 +86,12 @@ class Waits(Sequence[float]):
     @computed_once
     def _seconds(self) -> list[float]:
         return [seconds for due_times, raw_ids in self._rounds for seconds in due_times.seconds_of(raw_ids)]
+
+    def spread(self, bounds: Sequence[float]) -> Spread:
+        """Tell how they spread over bounds, in seconds."""
+        each = [due_times.spread_of(raw_ids, bounds) for due_times, raw_ids in self._rounds]
+        within = [sum(counts) for counts in zip(*(one.within for one in each), strict=True)]
+        return Spread(sum(one.count for one in each), within or [0] * len(bounds), sum(one.seconds for one in each))
 
     def __len__(self) -> int:
         return len(self._seconds)

@@ -42,7 +42,7 @@ def read_whole_types(
         return WholeTypes(found, None)
     read = tasks_of(rows, template.cut, TypeMarks(names))
     numbers = [mark[-1] for mark in read.marks]
-    moments = Moments(read.timed_ids, template.cut)
+    moments = Moments(read.timed_ids, template.cut, read.raw_ids)
     known = list(moments)
     by_type = sorted(range(len(rows)), key=numbers.__getitem__)  # as they come, mostly
     for number, places in groupby(by_type, key=numbers.__getitem__):

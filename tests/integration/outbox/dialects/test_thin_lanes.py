@@ -34,7 +34,7 @@ def _same_as_pages(store: Store, lanes: ThinLanes, heads: list[Head], limits: li
         by_page = read_pages(connection, store.tasks, heads, limits)
     assert list(found) == list(by_page)
     assert list(found.moments) == list(by_page.moments)
-    known = {raw_id: moment for part in found.parts for raw_id, moment in part.by_id().items()}
+    known = {raw_id: moment for part in found.parts for raw_id, moment in part.with_ids()}
     assert [known[task.raw_id] for task in found] == list(found.moments)
     return sum(statement.count("UNION ALL") + 1 for statement, _ in sent)
 

@@ -30,7 +30,7 @@ def test_what_is_due_of_a_type_comes_whole_in_its_order_by_one_statement(store: 
         found = read_whole_types(connection, store.tasks, ["t3", "none", "t1"], [1, 2, 5, 7], limit=100)
     assert len(sent) == 1
     assert found.moments is not None
-    moments = found.moments.by_id()
+    moments = dict(found.moments.with_ids())
     read = {task.id for tasks in found.of_types for task in tasks if task.raw_id in moments}
     for name, tasks in zip(("t3", "none", "t1"), found.of_types, strict=True):
         rows = [row for row in store.rows() if row.task_type == name and row.shard in (1, 2, 5, 7)]

@@ -44,6 +44,22 @@ def test_a_row_that_is_ahead_of_the_clock_has_not_waited() -> None:
     assert list(Waits((DueMoments([moments(Reading(), a=-1.0)], NOW), ["a"]))) == [0.0]
 
 
+def test_how_waits_spread_over_bounds_is_what_they_come_to_one_by_one() -> None:
+    bounds = (0.01, 0.25, 1.0, 60.0)
+    ago = {"a": 0.01, "b": 0.010001, "c": 0.25, "d": 59.999999, "e": 60.0, "f": 61.5, "g": -3.0, "h": 0.0}
+    one = DueMoments([moments(Reading(), **ago)], NOW)
+    other = DueMoments([moments(Reading(), i=0.5)], NOW + 1.0)
+    unknown = DueMoments([moments(Reading(), j=1.0)], None)
+    waits = Waits(
+        (one, ["h", "b", "a", "f", "by its key"]), (other, ["i"]), (unknown, ["j"]), (one, ["g", "e", "d", "c"])
+    )
+    told = waits.spread(bounds)
+    assert told.count == len(waits) == 9
+    assert told.within == [sum(wait <= bound for wait in waits) for bound in bounds] == [3, 5, 5, 8]
+    assert round(told.seconds, 6) == round(sum(waits), 6)
+    assert Waits().spread(bounds) == (0, [0] * 4, 0)
+
+
 def test_nothing_is_computed_before_somebody_asks_and_then_once() -> None:
     reading = Reading()
     waits = Waits((DueMoments([moments(reading, a=1.0, b=2.0)], NOW), ["a", "b"]))
