@@ -82,8 +82,9 @@ class HeadSampling:
 
     def dropped_id(self) -> int:
         """Return a trace id that is dropped, random but for that."""
-        while self.keeps(trace_id := self.draw()):
-            pass
+        trace_id: int = self.draw()
+        while self.keeps(trace_id):
+            trace_id = self.draw()
         return trace_id
 
     def context_of(self, trace_id: int, parent: Any) -> Any:

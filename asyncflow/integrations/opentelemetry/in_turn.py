@@ -67,7 +67,7 @@ class InTurn(StandsInTurn):
         if self._head.can_look_ahead:
             self._left = self._head.dropped_ahead()
             return self._head.kept_id()
-        trace_id = self._head.draw()
+        trace_id: int = self._head.draw()
         if self._head.keeps(trace_id):
             return trace_id
         self._trace_id = trace_id

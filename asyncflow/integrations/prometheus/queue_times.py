@@ -10,7 +10,7 @@ from typing import Any
 
 from asyncflow.forks import leave_at_fork
 from asyncflow.integrations.prometheus.extras import metrics_core
-from asyncflow.scheduler.heads.waits import Spread, Waits
+from asyncflow.scheduler.heads.waits import Waits, WaitSpread
 
 BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)  # seconds
 _LABELS = (*map(str, BOUNDS), "+Inf")
@@ -61,8 +61,8 @@ class QueueTimes:
         return self._metrics.HistogramMetricFamily("asyncflow_queue_seconds", text, labels=self._labels)
 
 
-def _spread(waits: Sequence[float]) -> Spread:
+def _spread(waits: Sequence[float]) -> WaitSpread:
     if isinstance(waits, Waits):
         return waits.spread(BOUNDS)
     in_order = sorted(waits)
-    return Spread(len(in_order), [bisect_right(in_order, bound) for bound in BOUNDS], sum(in_order))
+    return WaitSpread(len(in_order), [bisect_right(in_order, bound) for bound in BOUNDS], sum(in_order))

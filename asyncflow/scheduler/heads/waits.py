@@ -10,10 +10,10 @@ from asyncflow.computed import computed_once
 from asyncflow.scheduler.heads.queries import Moments
 
 
-class Spread(NamedTuple):
+class WaitSpread(NamedTuple):
     """Tell of some waits how many there are, how many last no longer than each of some bounds, and their sum."""
 
-    count: int
+    number: int
     within: list[int]
     seconds: float
 
@@ -39,20 +39,20 @@ class DueMoments:
             return [max(0.0, one) for one in seconds]
         return seconds
 
-    def spread_of(self, raw_ids: Iterable[Any], bounds: Sequence[float]) -> Spread:
+    def spread_of(self, raw_ids: Iterable[Any], bounds: Sequence[float]) -> WaitSpread:
         """Tell how the waits of rows, as ``seconds_of`` returns them, spread over bounds in seconds.
 
         It is asked for each row that is settled, so no wait is made a number of its own.
         """
         if self._read_at is None:
-            return Spread(0, [0] * len(bounds), 0.0)
+            return WaitSpread(0, [0] * len(bounds), 0.0)
         now, by_id = round(self._read_at * 1e6), self._by_id
         moments = sorted([by_id[raw_id] for raw_id in raw_ids if raw_id in by_id])
         if moments and moments[-1] > now:
             moments = [min(now, moment) for moment in moments]
         count = len(moments)
         within = [count - bisect_left(moments, now - round(bound * 1e6)) for bound in bounds]
-        return Spread(count, within, (count * now - sum(moments)) / 1e6)
+        return WaitSpread(count, within, (count * now - sum(moments)) / 1e6)
 
     def of(self, raw_id: Any) -> float | None:
         """Return how long one row had been due; None if that is not known."""
@@ -87,11 +87,13 @@ class Waits(Sequence[float]):
     def _seconds(self) -> list[float]:
         return [seconds for due_times, raw_ids in self._rounds for seconds in due_times.seconds_of(raw_ids)]
 
-    def spread(self, bounds: Sequence[float]) -> Spread:
+    def spread(self, bounds: Sequence[float]) -> WaitSpread:
         """Tell how they spread over bounds, in seconds."""
         each = [due_times.spread_of(raw_ids, bounds) for due_times, raw_ids in self._rounds]
         within = [sum(counts) for counts in zip(*(one.within for one in each), strict=True)]
-        return Spread(sum(one.count for one in each), within or [0] * len(bounds), sum(one.seconds for one in each))
+        return WaitSpread(
+            sum(one.number for one in each), within or [0] * len(bounds), sum(one.seconds for one in each)
+        )
 
     def __len__(self) -> int:
         return len(self._seconds)

@@ -54,7 +54,7 @@ def test_how_waits_spread_over_bounds_is_what_they_come_to_one_by_one() -> None:
         (one, ["h", "b", "a", "f", "by its key"]), (other, ["i"]), (unknown, ["j"]), (one, ["g", "e", "d", "c"])
     )
     told = waits.spread(bounds)
-    assert told.count == len(waits) == 9
+    assert told.number == len(waits) == 9
     assert told.within == [sum(wait <= bound for wait in waits) for bound in bounds] == [3, 5, 5, 8]
     assert round(told.seconds, 6) == round(sum(waits), 6)
     assert Waits().spread(bounds) == (0, [0] * 4, 0)
