@@ -159,6 +159,7 @@ BOUNDS = {
     "scheduler/upkeep/queries:read_expired": TWICE,
     "scheduler/upkeep/shardless:_forget_turns": TWICE,
     "scheduler/upkeep/rolling/keeper:<lambda>": SMALL,
+    "scheduler/upkeep/rolling/dropper:<lambda>": SMALL,
     "scheduler/upkeep/rolling/dropper:_forget_contexts": Bound(2, 1_000),  # contexts of other tasks are passed by
     # MariaDB looks for its own statistics of each column of a table that it opens.
     "scheduler/upkeep/rolling/faults:_lacking": Bound(0, 60),
