@@ -16,7 +16,7 @@ MOST_CLIENTS = 32  # at once, each with a thread; and as many more that are sent
 _SILENCE_SECONDS = 5.0  # of a client
 
 
-class Listener(ThreadingMixIn, HTTPServer):
+class BoundedServer(ThreadingMixIn, HTTPServer):
     """Answer each client on a thread; one client too many takes the place of another.
 
     That is the first that has not asked yet, or else the first of all: a probe that asks at once is answered however
@@ -77,9 +77,9 @@ class Listener(ThreadingMixIn, HTTPServer):
 
 
 class Answering(BaseHTTPRequestHandler):
-    """Answer one request to a Listener; made by it, for each."""
+    """Answer one request to a BoundedServer; made by it, for each."""
 
-    server: Listener
+    server: BoundedServer
     timeout = _SILENCE_SECONDS
 
     def parse_request(self) -> bool:

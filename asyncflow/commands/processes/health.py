@@ -11,7 +11,7 @@ import orjson
 
 from asyncflow.errors import OptionError
 from asyncflow.forks import leave_at_fork
-from asyncflow.listeners import Answering, Listener
+from asyncflow.listeners import Answering, BoundedServer
 from asyncflow.scheduler import Scheduler
 from asyncflow.scheduler.connections.again import run_briefly
 from asyncflow.scheduler.table.queries import read_clock
@@ -75,12 +75,12 @@ class HealthServer:
     def __init__(self, health: Health, port: int, host: str = "127.0.0.1") -> None:
         paths = {"/healthz": health.fault_of_life, "/readyz": health.fault_of_readiness}
 
-        class Handler(_Telling):
+        class Handler(_HealthAnswer):
             faults = paths
             apart = health.faults_apart
 
         try:
-            self._server = Listener((host, port), Handler)
+            self._server = BoundedServer((host, port), Handler)
         except (OSError, OverflowError, UnicodeError) as error:
             raise OptionError(f"the health port is {port} at {host}: {error}; give one that is free") from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="asyncflow-health", daemon=True)
@@ -109,7 +109,7 @@ class HealthServer:
         self.close()
 
 
-class _Telling(Answering):
+class _HealthAnswer(Answering):
     """Answer one request; made by the server, for each."""
 
     faults: ClassVar[Mapping[str, Callable[[], str | None]]] = {}

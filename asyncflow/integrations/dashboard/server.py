@@ -49,8 +49,8 @@ def _config(uvicorn: Any, dashboard: Dashboard, host: str, port: int) -> Any:
     # Imported here, for it needs uvicorn.
     from asyncflow.integrations.dashboard.door.connections import (
         MOST_WAITING,
+        BrowserConnection,
         Browsers,
-        Connection,
         connections_within,
     )
 
@@ -59,7 +59,7 @@ def _config(uvicorn: Any, dashboard: Dashboard, host: str, port: int) -> Any:
         dashboard,
         host=host,
         port=port,
-        http=partial(Connection, browsers),
+        http=partial(BrowserConnection, browsers),
         ws="none",
         backlog=MOST_WAITING,
         lifespan="off",

@@ -12,7 +12,7 @@ from asyncflow.integrations.prometheus.extras import prometheus_client
 from asyncflow.integrations.prometheus.gauges import OutboxCollector
 from asyncflow.integrations.prometheus.hook import PrometheusHook
 from asyncflow.integrations.prometheus.messaging import PrometheusMessaging
-from asyncflow.listeners import Answering, Listener
+from asyncflow.listeners import Answering, BoundedServer
 from asyncflow.scheduler import AsyncScheduler, Scheduler
 
 
@@ -34,7 +34,7 @@ class MetricsServer:
         registry.register(OutboxCollector(scheduler.engines if several else scheduler.engine, scheduler.outbox))
         client.ProcessCollector(registry=registry)
         try:
-            self._server = Listener((host, port), _answering(client.MetricsHandler.factory(registry)))
+            self._server = BoundedServer((host, port), _answering(client.MetricsHandler.factory(registry)))
         except (OSError, OverflowError, UnicodeError) as error:
             raise OptionError(f"the metrics' port is {port} at {host}: {error}; give one that is free") from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="asyncflow-metrics", daemon=True)
@@ -79,7 +79,7 @@ class MetricsServer:
 def _answering(page: type[Any]) -> type[Answering]:
     """Return what answers with the client's page, as a listener's requests are answered."""
 
-    class Page(Answering, page):  # type: ignore[misc]
+    class MetricsAnswer(Answering, page):  # type: ignore[misc]
         """Answer one request with the page."""
 
-    return Page
+    return MetricsAnswer

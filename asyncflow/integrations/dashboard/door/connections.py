@@ -19,7 +19,7 @@ class Browsers:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.waiting: dict[Connection, None] = {}
+        self.waiting: dict[BrowserConnection, None] = {}
 
     def make_room(self) -> bool:
         """Close the connection that has waited for the longest time; return whether there was one."""
@@ -29,7 +29,7 @@ class Browsers:
         return longest is not None
 
 
-class Connection(H11Protocol):
+class BrowserConnection(H11Protocol):
     """Speak HTTP with one browser, as uvicorn does, for as long as it asks and takes on answers.
 
     One that has not sent the whole of what it asks for, or does not take on its answer, makes room for others.
