@@ -8,8 +8,9 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MOST_CONNECTIONS, MOST_WAITING = 500, 64  # at once; to be accepted
-_OWN_FILES = 100  # beside connections of browsers: those of the database, logs, libraries
+MOST_CONNECTIONS, MOST_WAITING = 500, 32  # at once; to be accepted
+_OWN_FILES = 80  # beside connections of browsers: those of the database, logs, libraries
+_PASSING = 4 * MOST_WAITING  # accepted in three turns of the loop, before one is looked at; and closed in the next
 _ASK_SECONDS = 30.0  # that a browser may take to send a whole form
 _TAKE_SECONDS = 30.0  # that it may take to take on what waits for it
 
@@ -104,4 +105,4 @@ class BrowserConnection(H11Protocol):
 
 def connections_within(files: int) -> int:
     """Return how many connections there may be where so many files may be open; -1: any number."""
-    return MOST_CONNECTIONS if files < 0 else max(1, min(MOST_CONNECTIONS, files - MOST_WAITING - _OWN_FILES))
+    return MOST_CONNECTIONS if files < 0 else max(1, min(MOST_CONNECTIONS, files - _PASSING - _OWN_FILES))

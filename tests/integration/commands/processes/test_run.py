@@ -117,21 +117,22 @@ def test_several_processes_share_the_work_live_on_and_end_together(
 ) -> None:
     instances = Instances(sqlite_application.engine, sqlite_application.outbox)
 
-    def alive() -> list[int]:
-        return sorted(one.shards for one in instances.all() if one.lease_seconds_left > 0 and one.shards)
+    def alive() -> dict[str, int]:
+        return {one.name: one.shards for one in instances.all() if one.lease_seconds_left > 0 and one.shards}
 
-    def owners() -> str:
-        return " ".join(one.name for one in instances.all() if one.shards)
+    def share_alike(pids: list[int]) -> bool:
+        # By one look: the lease of the killed one may still run.
+        found = alive()
+        return sorted(found.values()) == [32, 32] and all(f":{pid}:" in " ".join(found) for pid in pids)
 
     running = start(sqlite_application.engine, "--processes", "2")
-    eventually(lambda: alive() == [32, 32], LONG)
+    eventually(lambda: share_alike(running.pids()), LONG)
     first = running.pids()
     os.kill(first[0], signal.SIGKILL)
     eventually(lambda: len(running.pids()) == 2 and running.pids() != first, LONG)
-    # Not those of the killed one, whose lease may still run.
-    eventually(lambda: alive() == [32, 32] and all(f":{pid}:" in owners() for pid in running.pids()), LONG)
+    eventually(lambda: share_alike(running.pids()), LONG)
     assert running.end() == 0
-    assert alive() == []  # each has handed its shards over, or given them back
+    assert alive() == {}  # each has handed its shards over, or given them back
     assert "Process 1/2 ended with signal 9" in running.told
     assert running.told.count("clean=True") == 2
     assert "[2/2] " in running.told

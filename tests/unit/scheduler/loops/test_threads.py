@@ -57,6 +57,7 @@ def test_what_a_coroutine_awaits_on_a_thread_serves_its_loop_too() -> None:
 
 
 def test_a_loop_that_a_coroutine_stops_goes_on_and_ends_when_it_is_closed() -> None:
+    before = set(threading.enumerate())  # loops of other tests among them
     loop, reached, has_awaited = EventLoop(), threading.Event(), threading.Event()
 
     async def stops() -> None:
@@ -71,11 +72,11 @@ def test_a_loop_that_a_coroutine_stops_goes_on_and_ends_when_it_is_closed() -> N
     assert has_awaited.wait(60)
     loop.run(comes_later())
     assert reached.wait(60)
-    serving = [thread for thread in threading.enumerate() if thread.name == "asyncflow-coroutines"]
+    serving = [one for one in threading.enumerate() if one.name == "asyncflow-coroutines" and one not in before]
     loop.close()
     for thread in serving:
         thread.join(60)
-    assert not any(thread.is_alive() for thread in serving)
+    assert [thread.is_alive() for thread in serving] == [False]
 
 
 def test_an_executor_serves_whom_it_was_made_for() -> None:
