@@ -37,6 +37,14 @@ def network(database_url: URL) -> Iterator[Network]:
 
 
 @pytest.fixture
+def through(network: Network) -> Iterator[Engine]:
+    """Give an engine through the network."""
+    engine = open_engine(network.url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
 def made() -> Iterator[list[Scheduler]]:
     """Keep schedulers, and stop them at the end, also after a failure."""
     schedulers: list[Scheduler] = []

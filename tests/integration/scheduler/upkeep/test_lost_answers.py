@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -15,16 +14,8 @@ from asyncflow.scheduler.upkeep.timetable import Timetable
 from asyncflow.testing import Signals
 from tests.integration.conftest import Network
 from tests.support.application import Application
-from tests.support.databases import open_engine
 
 on_servers = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
-
-
-@pytest.fixture
-def through(network: Network) -> Iterator[Engine]:
-    engine = open_engine(network.url)
-    yield engine
-    engine.dispose()
 
 
 @on_servers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +22,6 @@ from asyncflow.scheduler.operator.schedules import Schedules
 from asyncflow.testing import MemoryPublisher
 from tests.integration.conftest import Network
 from tests.support.application import Application
-from tests.support.databases import open_engine
 from tests.unit.scheduler.waiting import eventually
 
 QUICK: dict[str, Any] = {
@@ -201,13 +199,6 @@ def test_a_periodic_task_that_is_none_is_refused_with_the_nearest(sqlite_applica
             verb("yeraly", actor="ann")
     with pytest.raises(OptionError, match="actor"):
         reports.triggers.periodic_now("yearly", actor="")
-
-
-@pytest.fixture
-def through(network: Network) -> Iterator[Engine]:
-    engine = open_engine(network.url)
-    yield engine
-    engine.dispose()
 
 
 @on_servers
