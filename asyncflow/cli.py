@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -42,7 +43,7 @@ from asyncflow.commands.printing import tell
 from asyncflow.commands.stop_signals import StopHeard
 from asyncflow.commands.target import with_target
 from asyncflow.driver_errors import code_of
-from asyncflow.errors import AsyncflowError, TargetNotFoundError, nearest
+from asyncflow.errors import AsyncflowError, TablesMissingError, TargetNotFoundError, nearest
 from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line, printable
 
@@ -70,9 +71,9 @@ _REMEDIES = {  # of what SQLite says without the file that it means
 }
 _MISSING = {1146, 1054, "42P01", "42703"}  # a table or a column, by MySQL and by PostgreSQL
 _MISSING_IN_SQLITE = ("no such table", "no such column")
+_RIGHT_TABLES = "; is it the right database, and are --schema and --prefix those of its tables?"
 _TABLES_MISSING = (
-    "; is it the right database? `asyncflow schema check` tells what of the tables is missing there, and "
-    "`asyncflow init-db` makes tables that are"
+    " `asyncflow schema check` tells what of the tables is missing there, and `asyncflow init-db` makes tables that are"
 )
 _PLACE_IN_STATEMENT = re.compile(r" LINE \d+: .*")  # of PostgreSQL, whose sign below it points at nothing on one line
 _FAILED = 1
@@ -125,7 +126,7 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
     asked = argparse.Namespace(given=given, parser=parser, processes=None, no_target_code=_FAILED)
     options = with_target(parser.parse_args(given, asked))
     try:
-        code = together.run(options, _told)
+        code = together.run(options, partial(_told, options))
         sys.stdout.flush()
     except BrokenPipeError:
         return _after_broken_pipe()
@@ -135,18 +136,22 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
         tell("asyncflow: interrupted; what was done by then is done", sys.stderr)
         return _INTERRUPTED
     except (AsyncflowError, SQLAlchemyError) as error:
-        tell(_told(error), sys.stderr)
+        tell(_told(options, error), sys.stderr)
         code = options.no_target_code if isinstance(error, TargetNotFoundError) else _FAILED
     return code
 
 
-def _told(error: Exception) -> str:
+def _told(options: argparse.Namespace, error: Exception) -> str:
+    is_named = hasattr(options, "schema") and not getattr(
+        options, "target", None
+    )  # an application knows where its tables are
     if isinstance(error, AsyncflowError):
-        return f"asyncflow: {error}"
+        return f"asyncflow: {error}{_RIGHT_TABLES if is_named and isinstance(error, TablesMissingError) else ''}"
     cause = getattr(error, "orig", None) or error
     answer = _PLACE_IN_STATEMENT.sub("", on_one_line(cause))
     is_missing = code_of(cause) in _MISSING or answer.startswith(_MISSING_IN_SQLITE)
-    remedy = _TABLES_MISSING if is_missing else _REMEDIES.get(answer, "")
+    right = _RIGHT_TABLES if is_named else "; is it the right database?"
+    remedy = f"{right}{_TABLES_MISSING}" if is_missing else _REMEDIES.get(answer, "")
     whose = "the database answered" if isinstance(error, DBAPIError) else "SQLAlchemy says"
     return f"asyncflow: {whose}: {answer}{remedy}"
 
