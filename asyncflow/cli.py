@@ -142,9 +142,7 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
 
 
 def _told(options: argparse.Namespace, error: Exception) -> str:
-    is_named = hasattr(options, "schema") and not getattr(
-        options, "target", None
-    )  # an application knows where its tables are
+    is_named = hasattr(options, "schema") and not options.target  # an application knows where its tables are
     if isinstance(error, AsyncflowError):
         return f"asyncflow: {error}{_RIGHT_TABLES if is_named and isinstance(error, TablesMissingError) else ''}"
     cause = getattr(error, "orig", None) or error
