@@ -22,6 +22,7 @@ from asyncflow.commands import consume, init_db, reshard, roll_over, run, serve,
 from asyncflow.commands.databases import together
 from asyncflow.commands.diagnosis import doctor, explain
 from asyncflow.commands.in_application import ParserInApplication
+from asyncflow.commands.interrupts import INTERRUPTED, interrupts
 from asyncflow.commands.operator import (
     archive,
     audit,
@@ -77,7 +78,6 @@ _TABLES_MISSING = (
 )
 _PLACE_IN_STATEMENT = re.compile(r" LINE \d+: .*")  # of PostgreSQL, whose sign below it points at nothing on one line
 _FAILED = 1
-_INTERRUPTED = 130  # as shells have it: 128, and the number of SIGINT
 _COMMANDS = (*_RUNNING, *_LOOKING)  # as --help lists them
 _ELSEWHERE = (worker, consume, serve, archive, completion)  # not of an application's database alone
 
@@ -112,19 +112,37 @@ def _options_of(parser: argparse.ArgumentParser) -> set[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code."""
-    return _run(parser(), arguments)
+    """Run one command; return its exit code. Without arguments it is the one that this process is for."""
+    if arguments is not None:
+        return _run(parser, arguments)
+    code = _FAILED
+    interrupts.begin()
+    try:
+        code = _run(parser, sys.argv[1:])
+    except SystemExit as ended:  # help, or wrong usage
+        code = ended.code if isinstance(ended.code, int) else _FAILED
+        raise
+    finally:
+        interrupts.end(code)
+    return code
 
 
 def main_in_application(program: str, arguments: Sequence[str], make_scheduler: Callable[[], Scheduler]) -> int:
     """Run one command of a framework's own command line on the application's Scheduler; return its exit code."""
-    return _run(parser_in_application(program, make_scheduler), arguments)
+    return _run(partial(parser_in_application, program, make_scheduler), arguments)
 
 
-def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    asked = argparse.Namespace(given=given, parser=parser, processes=None, no_target_code=_FAILED)
-    options = with_target(parser.parse_args(given, asked))
+def _run(make_parser: Callable[[], argparse.ArgumentParser], arguments: Sequence[str]) -> int:
+    try:
+        parser, given = make_parser(), list(arguments)
+        asked = argparse.Namespace(given=given, parser=parser, processes=None, no_target_code=_FAILED)
+        return _run_command(with_target(parser.parse_args(given, asked)))
+    except KeyboardInterrupt:
+        tell("asyncflow: interrupted; what was done by then is done", sys.stderr)
+        return INTERRUPTED
+
+
+def _run_command(options: argparse.Namespace) -> int:
     try:
         code = together.run(options, partial(_told, options))
         sys.stdout.flush()
@@ -132,9 +150,6 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
         return _after_broken_pipe()
     except StopHeard:
         return 0  # before anything had begun
-    except KeyboardInterrupt:
-        tell("asyncflow: interrupted; what was done by then is done", sys.stderr)
-        return _INTERRUPTED
     except (AsyncflowError, SQLAlchemyError) as error:
         tell(_told(options, error), sys.stderr)
         code = options.no_target_code if isinstance(error, TargetNotFoundError) else _FAILED
