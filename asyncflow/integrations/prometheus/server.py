@@ -81,7 +81,7 @@ def _answering(page: type[Any]) -> type[Answering]:
     """Return what answers with the client's page, as a listener's requests are answered."""
 
     class MetricsAnswer(Answering, page):  # type: ignore[misc]
-        """Answer one request with the page; HEAD with its head alone."""
+        """Answer one request with the page, on a thread of its own; HEAD with its head alone."""
 
         def do_HEAD(self) -> None:  # noqa: N802 - http.server calls it so
             """Look at the tables as GET does, so that what is told is what GET would get."""
