@@ -21,6 +21,9 @@ TOGETHER := $(RUN) -m pytest tests/chaos tests/acceptance tests/unit tests/integ
 	-n 3 --dist loadfile --no-loadscope-reorder --durations=25
 # The suite of publishers on Kafka, a minute and more for both clients.
 KAFKA_SUITE := tests/integration/integrations/kafka/test_kafka_suite.py
+# Leaves the demo's dashboard up until Ctrl-C: make demo KEEP=1
+KEEP ?=
+DEMO := $(RUN) -m examples.registration_demo $(if $(filter-out 0 no,$(KEEP)),--keep)
 # The tests start hundreds of processes, which are not to compile the package each.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -113,11 +116,11 @@ docs: install ## build the documentation's site into site/, strictly
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 	@echo "the site is in site/index.html; $(RUN) -m mkdocs serve shows it while you write"
 
-demo: install ## register users and watch coupons and points arrive; needs no service
-	@$(RUN) -m examples.registration_demo
+demo: install ## register users and watch coupons and points arrive; needs no service; KEEP=1 leaves its page up
+	@$(DEMO)
 
 demo-real: install services ## the same with the real databases and Kafka
-	@$(RUN) -m examples.registration_demo --real
+	@$(DEMO) --real
 
 clean: ## stop the services; delete their data, .venv and what tools left behind
 	@$(SERVICES_TOOL) remove

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -21,6 +22,7 @@ from asyncflow.commands import consume, init_db, reshard, roll_over, run, serve,
 from asyncflow.commands.databases import together
 from asyncflow.commands.diagnosis import doctor, explain
 from asyncflow.commands.in_application import ParserInApplication
+from asyncflow.commands.interrupts import INTERRUPTED, interrupts
 from asyncflow.commands.operator import (
     archive,
     audit,
@@ -42,7 +44,7 @@ from asyncflow.commands.printing import tell
 from asyncflow.commands.stop_signals import StopHeard
 from asyncflow.commands.target import with_target
 from asyncflow.driver_errors import code_of
-from asyncflow.errors import AsyncflowError, TargetNotFoundError, nearest
+from asyncflow.errors import AsyncflowError, TablesMissingError, TargetNotFoundError, nearest
 from asyncflow.scheduler import Scheduler
 from asyncflow.text import on_one_line, printable
 
@@ -70,13 +72,12 @@ _REMEDIES = {  # of what SQLite says without the file that it means
 }
 _MISSING = {1146, 1054, "42P01", "42703"}  # a table or a column, by MySQL and by PostgreSQL
 _MISSING_IN_SQLITE = ("no such table", "no such column")
+_RIGHT_TABLES = "; is it the right database, and are --schema and --prefix those of its tables?"
 _TABLES_MISSING = (
-    "; is it the right database? `asyncflow schema check` tells what of the tables is missing there, and "
-    "`asyncflow init-db` makes tables that are"
+    " `asyncflow schema check` tells what of the tables is missing there, and `asyncflow init-db` makes tables that are"
 )
 _PLACE_IN_STATEMENT = re.compile(r" LINE \d+: .*")  # of PostgreSQL, whose sign below it points at nothing on one line
 _FAILED = 1
-_INTERRUPTED = 130  # as shells have it: 128, and the number of SIGINT
 _COMMANDS = (*_RUNNING, *_LOOKING)  # as --help lists them
 _ELSEWHERE = (worker, consume, serve, archive, completion)  # not of an application's database alone
 
@@ -111,42 +112,59 @@ def _options_of(parser: argparse.ArgumentParser) -> set[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code."""
-    return _run(parser(), arguments)
+    """Run one command; return its exit code. Without arguments it is the one that this process is for."""
+    if arguments is not None:
+        return _run(parser, arguments)
+    code = _FAILED
+    interrupts.begin()
+    try:
+        code = _run(parser, sys.argv[1:])
+    except SystemExit as ended:  # help, or wrong usage
+        code = ended.code if isinstance(ended.code, int) else _FAILED
+        raise
+    finally:
+        interrupts.end(code)
+    return code
 
 
 def main_in_application(program: str, arguments: Sequence[str], make_scheduler: Callable[[], Scheduler]) -> int:
     """Run one command of a framework's own command line on the application's Scheduler; return its exit code."""
-    return _run(parser_in_application(program, make_scheduler), arguments)
+    return _run(partial(parser_in_application, program, make_scheduler), arguments)
 
 
-def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    asked = argparse.Namespace(given=given, parser=parser, processes=None, no_target_code=_FAILED)
-    options = with_target(parser.parse_args(given, asked))
+def _run(make_parser: Callable[[], argparse.ArgumentParser], arguments: Sequence[str]) -> int:
     try:
-        code = together.run(options, _told)
+        parser, given = make_parser(), list(arguments)
+        asked = argparse.Namespace(given=given, parser=parser, processes=None, no_target_code=_FAILED)
+        return _run_command(with_target(parser.parse_args(given, asked)))
+    except KeyboardInterrupt:
+        tell("asyncflow: interrupted; what was done by then is done", sys.stderr)
+        return INTERRUPTED
+
+
+def _run_command(options: argparse.Namespace) -> int:
+    try:
+        code = together.run(options, partial(_told, options))
         sys.stdout.flush()
     except BrokenPipeError:
         return _after_broken_pipe()
     except StopHeard:
         return 0  # before anything had begun
-    except KeyboardInterrupt:
-        tell("asyncflow: interrupted; what was done by then is done", sys.stderr)
-        return _INTERRUPTED
     except (AsyncflowError, SQLAlchemyError) as error:
-        tell(_told(error), sys.stderr)
+        tell(_told(options, error), sys.stderr)
         code = options.no_target_code if isinstance(error, TargetNotFoundError) else _FAILED
     return code
 
 
-def _told(error: Exception) -> str:
+def _told(options: argparse.Namespace, error: Exception) -> str:
+    is_named = hasattr(options, "schema") and not options.target  # an application knows where its tables are
     if isinstance(error, AsyncflowError):
-        return f"asyncflow: {error}"
+        return f"asyncflow: {error}{_RIGHT_TABLES if is_named and isinstance(error, TablesMissingError) else ''}"
     cause = getattr(error, "orig", None) or error
     answer = _PLACE_IN_STATEMENT.sub("", on_one_line(cause))
     is_missing = code_of(cause) in _MISSING or answer.startswith(_MISSING_IN_SQLITE)
-    remedy = _TABLES_MISSING if is_missing else _REMEDIES.get(answer, "")
+    right = _RIGHT_TABLES if is_named else "; is it the right database?"
+    remedy = f"{right}{_TABLES_MISSING}" if is_missing else _REMEDIES.get(answer, "")
     whose = "the database answered" if isinstance(error, DBAPIError) else "SQLAlchemy says"
     return f"asyncflow: {whose}: {answer}{remedy}"
 

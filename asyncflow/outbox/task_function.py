@@ -150,8 +150,8 @@ class TaskFunction(StandsForHandler, Generic[FullP, P, R]):
         def __getattr__(self, name: str) -> Any:
             """Tell whoever comes from another library by which verb tasks are written here."""
             told = f"{type(self).__name__!r} object has no attribute {name!r}"
-            if name in _VERBS_ELSEWHERE:
-                told += "; use enqueue(session, ...), in the transaction of the business rows"
+            if name in _WORDS_ELSEWHERE:
+                told += f"; {_WORDS_ELSEWHERE[name]}"
             raise AttributeError(told, name=name, obj=self)
 
     @overload
@@ -208,3 +208,17 @@ _VERBS_ELSEWHERE = (
     *("delay", "delay_on_commit", "apply_async", "apply_async_on_commit", "send", "send_with_options"),
     *("defer", "defer_async", "kiq", "schedule"),
 )
+_FLOWS_ELSEWHERE = (
+    *("s", "si", "signature", "subtask", "chain", "link", "link_error"),
+    *("chord", "group", "map", "starmap", "chunks", "pipe"),
+)
+_WORDS_ELSEWHERE = {
+    **dict.fromkeys(_VERBS_ELSEWHERE, "use enqueue(session, ...), in the transaction of the business rows"),
+    **dict.fromkeys(
+        _FLOWS_ELSEWHERE,
+        "a task that follows is options(then=other.later(...)).enqueue(session, ...); what waits for several enqueues "
+        "each and counts them in a row",
+    ),
+    "apply": "call it as the function that it is",
+    "retry": "raise RetryTask(delay_seconds=...) in the handler",
+}

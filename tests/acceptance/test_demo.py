@@ -123,6 +123,15 @@ def _require_the_whole_story(output: str) -> None:
     assert re.search(r"\d+ deliveries were duplicates", output), output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "last"),
+    [(["demo"], "registration_demo"), (["demo", "KEEP=1"], "--keep"), (["demo", "KEEP=0"], "registration_demo")],
+)
+def test_make_leaves_the_page_up_where_it_is_asked_to(arguments: list[str], last: str) -> None:
+    told = subprocess.run(["make", "--dry-run", *arguments], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert told.stdout.split()[-1].endswith(last)
+
+
 def test_on_sqlite_every_user_gets_one_coupon_and_one_grant_whatever_dies(tmp_path: Path) -> None:
     with demo(tmp_path, "--users", str(USERS)) as running:
         code, output, errors = running.end()

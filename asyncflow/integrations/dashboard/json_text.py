@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -18,25 +18,42 @@ def read_json(text: str) -> Any:
     return json.loads(text, parse_float=Number, parse_int=Number, parse_constant=_refuse)
 
 
-def written(value: Any, indent: int | None = None, _depth: int = 0) -> str:
-    """Return a value as JSON, with each level ``indent`` spaces further in, or as short as it can be."""
+def written(value: Any, indent: int | None = None, most: int | None = None) -> str:
+    """Return a value as JSON, with each level ``indent`` spaces further in, or as short as it can be.
+
+    Of what is longer than ``most`` characters its beginning, which is somewhat longer: deep in a nest each item has a
+    line of its own, far in, so that all of them may be a thousand times as long as what was read.
+    """
+    parts: list[str] = []
+    length = 0
+    for part in _parts(value, indent, 0):
+        parts.append(part)
+        length += len(part)
+        if most is not None and length > most:
+            break
+    return "".join(parts)
+
+
+def _parts(value: Any, indent: int | None, depth: int) -> Iterator[str]:
     if isinstance(value, Number):
-        return str(value)
-    if isinstance(value, dict):
+        yield str(value)
+    elif isinstance(value, dict):
         colon = ":" if indent is None else ": "
-        inner = (f"{_quoted(name)}{colon}{written(one, indent, _depth + 1)}" for name, one in value.items())
-        return _enclosed("{}", inner, indent, _depth)
-    if isinstance(value, list):
-        return _enclosed("[]", (written(one, indent, _depth + 1) for one in value), indent, _depth)
-    return _quoted(value)
+        yield from _enclosed("{}", ((f"{_quoted(name)}{colon}", one) for name, one in value.items()), indent, depth)
+    elif isinstance(value, list):
+        yield from _enclosed("[]", (("", one) for one in value), indent, depth)
+    else:
+        yield _quoted(value)
 
 
-def _enclosed(brackets: str, inner: Iterable[str], indent: int | None, depth: int) -> str:
-    parts = list(inner)
-    if not parts or indent is None:
-        return f"{brackets[0]}{','.join(parts)}{brackets[1]}"
-    far, near = "\n" + " " * indent * (depth + 1), "\n" + " " * indent * depth
-    return f"{brackets[0]}{far}{f',{far}'.join(parts)}{near}{brackets[1]}"
+def _enclosed(brackets: str, items: Iterable[tuple[str, Any]], indent: int | None, depth: int) -> Iterator[str]:
+    far, near = ("", "") if indent is None else ("\n" + " " * indent * (depth + 1), "\n" + " " * indent * depth)
+    before = f"{brackets[0]}{far}"
+    for name, one in items:
+        yield f"{before}{name}"
+        yield from _parts(one, indent, depth + 1)
+        before = f",{far}"
+    yield f"{near}{brackets[1]}" if before[0] == "," else brackets
 
 
 def _quoted(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from typing import Any
 
 from asyncflow.errors import OptionError
 from asyncflow.integrations.dashboard.json_text import read_json, written
@@ -39,9 +40,17 @@ def payload_shown(payload: bytes | None, redaction: Redaction) -> ShownPayload:
     if text is None:
         return ShownPayload("binary", _dump(payload[:_MOST_DUMPED]), len(payload), len(payload) <= _MOST_DUMPED)
     try:
-        return _cut("json", written(redaction.of_json(read_json(text)), 2), len(payload))
+        return _cut("json", written(redaction.of_json(read_json(text)), 2, _MOST_SHOWN), len(payload))
     except (ValueError, RecursionError):
         return _cut("text", text, len(payload))
+
+
+def context_shown(context: Any, redaction: Redaction) -> str:
+    """Return what a person may see of a stage's context, or its beginning."""
+    try:
+        return written(redaction.of_json(context), 2, _MOST_SHOWN)[:_MOST_SHOWN]
+    except RecursionError:
+        return "(nested too deeply to be shown)"
 
 
 def payload_mended(text: str, original: bytes, redaction: Redaction) -> bytes:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
+from functools import lru_cache
 from typing import Any
 
 from asyncflow.errors import OptionError
@@ -66,4 +67,10 @@ _NOTHING = object()
 
 
 def _fits(name: Any, patterns: Iterable[str]) -> bool:
-    return any(re.match(translate(pattern.lower()), str(name).lower()) for pattern in patterns)
+    return _any_of(tuple(patterns)).match(str(name).lower()) is not None
+
+
+@lru_cache(maxsize=32)
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """Return what matches a name that fits any of them; nothing does where there are none."""
+    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns) or "(?!)")

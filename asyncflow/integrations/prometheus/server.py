@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from types import TracebackType
 from typing import Any
@@ -80,6 +81,16 @@ def _answering(page: type[Any]) -> type[Answering]:
     """Return what answers with the client's page, as a listener's requests are answered."""
 
     class MetricsAnswer(Answering, page):  # type: ignore[misc]
-        """Answer one request with the page."""
+        """Answer one request with the page, on a thread of its own; HEAD with its head alone."""
+
+        def do_HEAD(self) -> None:  # noqa: N802 - http.server calls it so
+            """Look at the tables as GET does, so that what is told is what GET would get."""
+            self.do_GET()
+
+        def end_headers(self) -> None:
+            """End the head; to HEAD nothing more is sent."""
+            super().end_headers()
+            if self.command == "HEAD":
+                self.wfile = io.BytesIO()
 
     return MetricsAnswer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 
+from asyncflow.errors import OptionError
 from asyncflow.outbox.cron.crontab import Crontab
 from asyncflow.outbox.cron.stretches import Stretch, stretch_at
 
@@ -25,7 +26,19 @@ class DueTimes:
     zone: tzinfo
 
     def after(self, moment: datetime) -> datetime:
-        """Return the first due time after an aware ``moment``, in UTC; the answer depends on nothing else."""
+        """Return the first due time after an aware ``moment``, in UTC; the answer depends on nothing else.
+
+        Raises OptionError for one at the end of the years that can be written, or at their beginning.
+        """
+        try:
+            return self._first_after(moment)
+        except (OverflowError, ValueError) as error:
+            raise OptionError(
+                f"moment is {moment}: {self.crontab.option} {self.crontab.line!r} has no due time after it that could "
+                f"be written; give a moment of the years 2 to 9900, or set the clock right that showed this one"
+            ) from error
+
+    def _first_after(self, moment: datetime) -> datetime:
         start = moment.astimezone(timezone.utc).replace(microsecond=0, tzinfo=None) + _SECOND
         while True:
             stretch = stretch_at(self.zone, start)

@@ -34,7 +34,7 @@ class Plan:
         object.__setattr__(self, "_due_times", DueTimes(Crontab(self.cron), zone_of(self.timezone)))
 
     def next_after(self, moment: datetime) -> datetime:
-        """Return the first due time after ``moment``, in UTC."""
+        """Return the first due time after ``moment``, in UTC; raises OptionError for one beyond all that are known."""
         return self._due_times.after(moment)
 
 

@@ -142,6 +142,9 @@ def _waiting(connection: Connection, outbox: Outbox, row: Any) -> Explanation:
         return _behind_its_key(row, parked)
     due_in = (row.next_select_time - row.now).total_seconds()
     if due_in > 0:
+        if not row.retry_count and error_of(row.schedule_log):
+            form = "It was put off, which spends no attempt, and is tried again in {age}{because}."
+            return _told(row, say(form, age=lasting(due_in), because=_because(row)), row.next_select_time)
         if not row.retry_count:
             why = say("It is not due yet: it was enqueued with a delay, which ends in {age}.", age=lasting(due_in))
             return _told(row, why, row.next_select_time)

@@ -12,6 +12,8 @@ from asyncflow.errors import IncompatibleVersionError, TablesMissingError
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.lines.connecting import connected
 
+NOT_THERE = "is not there"
+
 
 def require_tables(engine: Engine, outbox: Outbox, *, writes: bool = False) -> None:
     """Raise TablesMissingError, naming tables, columns or indexes that the database lacks; ConnectionSilentError.
@@ -76,7 +78,7 @@ class _Compared(NamedTuple):
     def difference(self) -> str | None:
         """Return what differs; None if nothing does."""
         if not self.is_there:
-            return f"The table {self.table.fullname} is not there"
+            return f"The table {self.table.fullname} {NOT_THERE}"
         if self.missing:
             return f"The table {self.table.fullname} lacks {', '.join(self.missing)}"
         told = [f"{name} is on ({', '.join(columns)})" for name, columns in self.others.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -154,3 +155,103 @@ with StopSignals():
 def test_a_signal_ends_a_child_that_has_only_just_been_forked() -> None:
     done = subprocess.run([sys.executable, "-c", HURRIED], capture_output=True, text=True, timeout=LONG, check=True)
     assert done.stdout.strip() == f"{-signal.SIGTERM} set()"
+
+
+# Takes the place of a library that the package imports.
+SLOW_LIBRARY = """
+import time
+print("there", flush=True)
+for _ in range(6000):
+    time.sleep(0.1)
+"""
+SLOW_END = """
+import atexit
+
+@atexit.register
+def take_long():
+    print("there", flush=True)
+    for _ in range(6000):
+        time.sleep(0.1)
+"""
+OWN_PROGRAM = """
+import time
+from asyncflow import Outbox
+try:
+    print("there", flush=True)
+    for _ in range(6000):
+        time.sleep(0.1)
+except KeyboardInterrupt:
+    print("cleaned up")
+"""
+Begin = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    """Start a program with a directory of the test's own before all others; end it with the test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*command: str) -> subprocess.Popen[str]:
+        path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": path},
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            preexec_fn=_heed_ctrl_c,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate(timeout=LONG)
+
+
+def _heed_ctrl_c() -> None:
+    """Undo what a shell's ``&`` leaves to its children: a signal that is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("library", ["sqlalchemy", "argparse"])
+@pytest.mark.parametrize(
+    "command",
+    [[ASYNCFLOW], [sys.executable, "-m", "asyncflow"], [sys.executable, "-m", "asyncflow.cli"]],
+    ids=["script", "package", "module"],
+)
+def test_ctrl_c_while_the_command_is_being_loaded_is_one_line_and_130(
+    command: list[str], library: str, tmp_path: Path, begin: Begin
+) -> None:
+    (tmp_path / f"{library}.py").write_text(SLOW_LIBRARY)
+    process = begin(*command, "status")
+    assert line_from(process) == "there"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=LONG)
+    assert (process.returncode, errors) == (130, "asyncflow: interrupted; nothing had begun\n")
+
+
+def test_ctrl_c_when_a_command_is_done_leaves_its_exit_code(
+    tmp_path: Path, sqlite_engine: Engine, begin: Begin
+) -> None:
+    Application(sqlite_engine)
+    (tmp_path / "wiring.py").write_text(WIRING.format(url=plain(sqlite_engine.url)) + SLOW_END)
+    process = begin(ASYNCFLOW, "audit", "wiring:scheduler", "--json")
+    assert [line_from(process) for _ in range(2)] == ["[]", "there"]
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=LONG)
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_a_program_of_the_same_name_hears_ctrl_c_itself(tmp_path: Path, begin: Begin) -> None:
+    own = tmp_path / "elsewhere" / "asyncflow"
+    own.parent.mkdir()
+    own.write_text(OWN_PROGRAM)
+    process = begin(sys.executable, str(own))
+    assert line_from(process) == "there"
+    process.send_signal(signal.SIGINT)
+    told, errors = process.communicate(timeout=LONG)
+    assert (process.returncode, told, errors) == (0, "cleaned up\n", "")

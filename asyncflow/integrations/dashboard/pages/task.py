@@ -14,7 +14,13 @@ from asyncflow.errors import OptionError
 from asyncflow.integrations.dashboard.desk import Desk
 from asyncflow.integrations.dashboard.door.person import Role
 from asyncflow.integrations.dashboard.page import Deed, Form, PagePath, Seen, Values, WebPage
-from asyncflow.integrations.dashboard.payloads import ShownPayload, difference, payload_mended, payload_shown
+from asyncflow.integrations.dashboard.payloads import (
+    ShownPayload,
+    context_shown,
+    difference,
+    payload_mended,
+    payload_shown,
+)
 from asyncflow.integrations.dashboard.settings import TRACE_ID
 from asyncflow.outbox import Status
 from asyncflow.outbox.look_up.task_rows import Filter, TaskPage
@@ -55,7 +61,7 @@ def _look(desk: Desk, values: Values) -> Seen:
         "explanation": explain(desk.engine, desk.outbox, task_id),
         "headers": desk.redaction.of_headers(state.headers),
         "trace": trace_of(state.headers, desk.trace_url),
-        "context": None if state.context is None else desk.redaction.of_json(state.context),
+        "context": None if state.context is None else context_shown(state.context, desk.redaction),
         "payload": shown,
         "payload_mark": _mark_of(state.payload),
         "timeline": timeline(state, entries),

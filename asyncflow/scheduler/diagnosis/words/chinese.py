@@ -105,6 +105,13 @@ CHINESE_FORMS: Mapping[str, str] = {
     "asyncflow instances list  # then let cleaning_batch be larger, or cleaning_pause_seconds shorter": (
         "asyncflow instances list  # 然后调大 cleaning_batch，或缩短 cleaning_pause_seconds"
     ),
+    "None of asyncflow's tables is there, from {table} on: this is another database, they have another schema or "
+    "prefix, or nobody has made them yet.": (
+        "从 {table} 起，asyncflow 的表一张都没有：这是另一个数据库，或者 schema 或前缀不同，或者还没有人创建它们。"
+    ),
+    "asyncflow init-db --database-url URL  # makes them; where they are elsewhere, name --schema or --prefix": (
+        "asyncflow init-db --database-url URL  # 创建它们；如果它们在别处，请给出 --schema 或 --prefix"
+    ),
     "{difference}; schedulers of this version refuse to start, or read whole tables.": (
         "{difference}；这个版本的调度器会拒绝启动，或读取整张表。"
     ),
@@ -222,6 +229,9 @@ CHINESE_FORMS: Mapping[str, str] = {
     ", and nobody owns that shard": "，而该分片无主",
     "It is not due yet: it was enqueued with a delay, which ends in {age}.": (
         "它还没有到期：入队时带有延迟，还有 {age}。"
+    ),
+    "It was put off, which spends no attempt, and is tried again in {age}{because}.": (
+        "它被推迟了，不计入尝试次数，{age}后再次执行{because}。"
     ),
     "It failed once and is tried again in {age}{because}.": "它失败了一次，{age}后重试{because}。",
     "It failed {count} times and is tried again in {age}{because}.": "它失败了 {count} 次，{age}后重试{because}。",

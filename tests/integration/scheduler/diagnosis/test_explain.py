@@ -45,13 +45,14 @@ def write(application: Application, task_id: UUID, **values: Any) -> None:
 
 
 def test_what_has_ended_or_waits_for_its_time_needs_no_scheduler_to_be_explained(application: Application) -> None:
-    done, dead, cancelled, late, again, due = publish_many(application, 6)
+    done, dead, cancelled, late, again, put_off, due = publish_many(application, 7)
     log = {"schedule_log": "2026-01-01T00:00:00Z it broke [app.py:1 in run]\n"}
     write(application, done, status=int(Status.SUCCESS), modified_at=timedelta(hours=-5))
     write(application, dead, status=int(Status.FAILED), retry_count=3, order_time=timedelta(hours=-3), **log)
     in_ten_hours = timedelta(hours=10)
     write(application, late, next_select_time=in_ten_hours, order_time=in_ten_hours)
     write(application, again, next_select_time=in_ten_hours, order_time=in_ten_hours, retry_count=2, **log)
+    write(application, put_off, next_select_time=in_ten_hours, order_time=in_ten_hours, **log)
     DeadLetters(application.engine, application.outbox).cancel(Selection(ids=[cancelled]), actor="ann", reason="old")
     assert told(application, done).why == "It has happened, 5 h ago, at attempt 1."
     explained = told(application, dead)
@@ -65,6 +66,9 @@ def test_what_has_ended_or_waits_for_its_time_needs_no_scheduler_to_be_explained
     assert explained.next_try is not None
     assert told(application, again).why == (
         "It failed 2 times and is tried again in 10 h; the last entry of its log: it broke."
+    )
+    assert told(application, put_off).why == (
+        "It was put off, which spends no attempt, and is tried again in 10 h; the last entry of its log: it broke."
     )
     explained = told(application, due)
     assert explained.why.startswith("No scheduler runs, and none has taken a shard here yet")

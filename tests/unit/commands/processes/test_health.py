@@ -151,7 +151,15 @@ def test_head_is_answered_as_get_is_without_a_body(path: str, code: int) -> None
     assert nothing == b""
 
 
-def answer_of(server: HealthServer, method: str, path: str) -> tuple[tuple[int, str | None], bytes]:
+def test_the_metrics_port_answers_head_as_get_without_the_page() -> None:
+    with metrics_at(0) as server:
+        (got, page), (head, nothing) = (answer_of(server, method, "/metrics") for method in ("GET", "HEAD"))
+    assert (got, head) == ((200, None), (200, None))
+    assert b"asyncflow_look_failed" in page
+    assert nothing == b""
+
+
+def answer_of(server: Any, method: str, path: str) -> tuple[tuple[int, str | None], bytes]:
     """Return the status, the length that is told, and the body."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request(method, path)

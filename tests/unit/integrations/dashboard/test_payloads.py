@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from fnmatch import translate
+from unittest import mock
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncflow.errors import OptionError
 from asyncflow.integrations.dashboard.json_text import read_json, written
-from asyncflow.integrations.dashboard.payloads import difference, payload_mended, payload_shown
+from asyncflow.integrations.dashboard.payloads import context_shown, difference, payload_mended, payload_shown
 from asyncflow.integrations.dashboard.redaction import MARK, Redaction
 
 RULES = Redaction()
@@ -101,3 +104,24 @@ def test_text_is_shown_as_text_and_none_as_none() -> None:
     assert payload_shown("grüß\n".encode(), RULES).kind == "text"
     assert payload_shown(None, RULES).kind == "none"
     assert payload_mended("new", b"old text", RULES) == b"new"
+
+
+def test_a_deep_and_wide_payload_is_laid_out_only_as_far_as_it_is_shown() -> None:
+    payload = b"[" * 200 + b"1," * 400_000 + b"1" + b"]" * 200
+    shown = payload_shown(payload, Redaction())
+    assert (shown.kind, shown.is_whole) == ("json", False)
+    assert len(written(read_json(payload.decode()), 2, 1_000)) < 2_000  # whole it would be 160 million characters
+
+
+def test_many_fields_are_compared_with_patterns_that_are_made_once() -> None:
+    with mock.patch("asyncflow.integrations.dashboard.redaction.translate", wraps=translate) as made:
+        payload_shown(orjson.dumps({f"field{number}": number for number in range(1_000)}), Redaction(fields=["*pin*"]))
+    assert made.call_count <= 1
+
+
+def test_a_context_is_shown_as_json_is_and_one_that_is_too_deep_is_told_to_be() -> None:
+    assert context_shown({"page": 1.5, "token": "x"}, RULES) == f'{{\n  "page": 1.5,\n  "token": "{MARK}"\n}}'
+    deep: list[object] = []
+    for _ in range(900):
+        deep = [deep]
+    assert context_shown(deep, RULES) == "(nested too deeply to be shown)"

@@ -31,6 +31,14 @@ def test_a_due_time_is_after_the_moment_and_never_the_moment_itself() -> None:
     assert due(plan, "2026-03-01 11:59:59.999999", 1) == ["03-01 12:00:00"]
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/New_York"])
+@pytest.mark.parametrize("moment", ["9999-12-31 23:59:59.999999", "9999-01-01 00:00:00", "0001-01-01 00:00:00"])
+def test_a_moment_at_the_end_of_all_years_is_told_with_its_remedy(moment: str, zone: str) -> None:
+    told = "moment is .*: cron '0 0 1 1 .' has no due time after it .*; give a moment of the years 2 to 9900"
+    with pytest.raises(OptionError, match=told):
+        Plan("0 0 1 1 *", zone).next_after(utc(moment))
+
+
 def test_a_sixth_field_of_seconds_stands_first() -> None:
     assert due(Plan("*/20 0 12 * * *"), "2026-03-01 00:00:00", 3) == [
         "03-01 12:00:00",
