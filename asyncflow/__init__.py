@@ -1,6 +1,6 @@
 """asyncflow: a transactional outbox and task framework for SQLAlchemy applications."""
 
-from asyncflow.commands import interrupts as interrupts  # before all others, which take their time
+from asyncflow.commands import interrupts as _interrupts  # noqa: F401 - before all others, which take their time
 from asyncflow.outbox import (
     RESULT,
     Call,
