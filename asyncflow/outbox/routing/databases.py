@@ -103,5 +103,5 @@ def _text_of(key: Any) -> str:
     if isinstance(key, str) and key and not _SURROGATE.search(key):
         return key
     if isinstance(key, int) and not isinstance(key, bool):
-        return str(key)
+        return str(int(key))  # a member of an enumeration has another text with each version of Python
     raise OptionError(f"the key is {shown(key)}; give text, or a whole number, that tells whose rows are meant")

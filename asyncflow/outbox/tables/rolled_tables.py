@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table
 
 from asyncflow.outbox.clock import DatabaseTime
-from asyncflow.outbox.tables.column_types import APPLICATIONS, TRANSACTIONAL
+from asyncflow.outbox.tables.column_types import APPLICATIONS, BEFORE, TRANSACTIONAL
 
 
 def position_table(metadata: MetaData, name: str = "asyncflow_schedule_pos", schema: str | None = None) -> Table:
@@ -43,11 +43,12 @@ def numbered_table(tasks: Table, number: int) -> Table:
 def _copy(column: Column[object]) -> Column[object]:
     # Without defaults, constraints and keys to other tables, which hold of what is written anew.
     is_theirs = APPLICATIONS in column.info
+    kept = {name: column.info[name] for name in (APPLICATIONS, BEFORE) if name in column.info}
     return Column(
         column.name,
         column.type,
         primary_key=column.primary_key,
         nullable=column.nullable or is_theirs,
         autoincrement=False,
-        info={APPLICATIONS: True} if is_theirs else {},
+        info=kept,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection
 
 from asyncflow.errors import ArchiveBusyError
 from asyncflow.events import ArchiveGoesOn, ArchiveHeldUp
@@ -58,12 +58,12 @@ class Archive:
             raise RowsNotArchived from error
         self._go_on()
 
-    def advance(self, database: Database, table: Table) -> bool:
-        """Archive more of a table; return whether it may be dropped."""
+    def advance(self, database: Database, number: int) -> bool:
+        """Archive more of a numbered table; return whether it may be dropped."""
         if self.is_held_up:
             return False
         try:
-            is_whole = self._tables.advance(database, table)
+            is_whole = self._tables.advance(database, number)
         except ArchiveBusyError:
             self._held_until = self._clock() + _PATIENCE_SECONDS  # another instance is at it
             return False

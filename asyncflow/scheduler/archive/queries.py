@@ -26,6 +26,11 @@ def rows_behind(numbered: Table, contexts: Table, *, is_first: bool) -> Select[A
     return page if is_first else page.where(t.id > bindparam("after", type_=t.id.type))
 
 
+def closed_at(positions: Table, number: int) -> Select[Any]:
+    """Read when a numbered table was closed."""
+    return select(positions.c.closed_at).where(positions.c.number == number)
+
+
 def first_id(numbered: Table) -> Select[Any]:
     """Read the first id of all."""
     return select(numbered.c.id).order_by(numbered.c.id).limit(1)

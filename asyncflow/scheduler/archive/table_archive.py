@@ -28,16 +28,24 @@ class TableArchive:
     """
 
     def __init__(self, outbox: Outbox, directory: Path) -> None:
+        self._numbered = outbox.numbered_tables
         self._contexts = outbox.contexts
         self._directory = directory
 
-    def advance(self, database: Database, table: Table) -> bool:
+    def advance(self, database: Database, number: int) -> bool:
         """Write for a second; return whether all of the table is archived. Raises OSError or ArchiveBusyError."""
+        if self._numbered is None:
+            return True
+        table, closing = self._numbered.table(number), queries.closed_at(self._numbered.positions, number)
         first = database.run(lambda connection: connection.execute(queries.first_id(table)).scalar())
         if first is None:
             return True
-        # By its first row, for a number can come again, with another table.
-        path = self._directory / f"{table.fullname}-{first}{SUFFIX}"
+        closed_at = database.run(lambda connection: connection.execute(closing).scalar())
+        if closed_at is None:
+            return False
+        # By its first row, for a number can come again, with another table; and by when it was closed, for a database
+        # that was put back to a time before has the same table open again, and other rows go into it.
+        path = self._directory / f"{table.fullname}-{first}-{closed_at:%Y%m%dT%H%M%S%f}{SUFFIX}"
         if path.exists():
             return True
         file = ArchiveFile(path)

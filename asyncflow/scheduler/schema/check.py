@@ -13,6 +13,7 @@ from asyncflow.outbox.tables import inbox_table
 from asyncflow.scheduler.schema import queries
 from asyncflow.scheduler.schema.compare import differences
 from asyncflow.scheduler.schema.difference import SchemaDifference, SchemaOperation
+from asyncflow.scheduler.schema.numbered import numbered_differences
 from asyncflow.scheduler.schema.plan import LARGE, plan
 
 
@@ -33,6 +34,8 @@ class SchemaReport:
 def check(engine: Engine, outbox: Outbox) -> SchemaReport:
     """Compare the tables with what this version needs; the inbox where it is declared, or there.
 
+    Of numbered tables that are read it looks at the columns alone.
+
     Reads the catalogue, and of tables that differ how many rows they have, up to a number. Raises
     ConnectionSilentError, UnsupportedDatabaseError, or what the database raises.
     """
@@ -47,6 +50,8 @@ def check(engine: Engine, outbox: Outbox) -> SchemaReport:
             if found := differences(table, live.get(table), schema):
                 rows = _rows(connection, table) if table in live and live[table].bears_name is None else 0
                 operations += plan(table, live.get(table), found, schema, rows)
+        for table, its, found in numbered_differences(connection, outbox, schema):
+            operations += plan(table, its, found, schema, _rows(connection, table))
     return SchemaReport(
         dialect=engine.dialect.name, tables=tuple(table.fullname for table in needed), operations=tuple(operations)
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -62,15 +63,17 @@ class MySQLSchema:
     def read(self, connection: Connection, tables: Sequence[Table]) -> Mapping[Table, LiveTable]:
         """Return those of the tables that are there, three questions for each schema."""
         found: dict[Table, LiveTable] = {}
+        kept = _kept_names(connection)
         for place, group in groupby(sorted(tables, key=lambda one: one.schema or ""), lambda one: one.schema):
-            its = {table.name.lower(): table for table in group}  # as some servers keep names
+            its = {kept(table.name): table for table in group}
             names = [table.name for table in its.values()]
-            columns = _by_table(_ask(connection, _COLUMNS, place, names))
-            indexes = _by_table(_ask(connection, _INDEXES, place, names))
+            columns = _by_table(_ask(connection, _COLUMNS, place, names), kept)
+            indexes = _by_table(_ask(connection, _INDEXES, place, names), kept)
             for row in _ask(connection, _TABLES, place, names):
-                name = row["table_name"].lower()
+                name = kept(row["table_name"])
                 live = self._table(row["engine"], columns.get(name, []), indexes.get(name, []))
-                found[its[name]] = replace(live, bears_name=_OTHERS.get(row["table_type"]))
+                if name in its:
+                    found[its[name]] = replace(live, bears_name=_OTHERS.get(row["table_type"]))
         return found
 
     def _table(self, engine: str, columns: list[dict[str, Any]], indexes: list[dict[str, Any]]) -> LiveTable:
@@ -194,8 +197,17 @@ def _ask(connection: Connection, statement: str, place: str | None, names: Itera
     return [dict(zip(keys, row, strict=True)) for row in found]
 
 
-def _by_table(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    return {name: list(its) for name, its in groupby(rows, lambda row: str(row["table_name"]).lower())}
+def _kept_names(connection: Connection) -> Callable[[str], str]:
+    """Return how the server keeps names of tables; its catalogue takes any case for any other, and it may not."""
+    keeps_case = int(connection.execute(text("SELECT @@lower_case_table_names")).scalar_one()) == 0
+    return str if keeps_case else str.lower
+
+
+def _by_table(rows: Iterable[dict[str, Any]], kept: Callable[[str], str]) -> dict[str, list[dict[str, Any]]]:
+    found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)  # rows of two cases of a name come in one order
+    for row in rows:
+        found[kept(str(row["table_name"]))].append(row)
+    return found
 
 
 def _index(name: str, rows: list[dict[str, Any]]) -> LiveIndex:

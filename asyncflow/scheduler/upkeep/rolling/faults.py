@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from sqlalchemy import Connection, Table, inspect
-from sqlalchemy.schema import CreateColumn
 
 from asyncflow.outbox import Outbox
+from asyncflow.outbox.dialects.schema.choose import schema_dialect_of
 from asyncflow.outbox.rolling.numbered_tables import NumberedTables
 from asyncflow.scheduler.connections.database import Database
 from asyncflow.scheduler.upkeep.rolling import queries
@@ -58,9 +58,9 @@ def _lacking(connection: Connection, table: Table) -> list[str]:
     """Return what adds the columns that were declared after a table was made."""
     names = connection.execute(queries.no_row(table)).keys()
     there = {name.lower() for name in names}
-    name = connection.dialect.identifier_preparer.format_table(table)
+    schema = schema_dialect_of(connection.dialect)
     missing = [column for column in table.columns if column.name.lower() not in there]
-    return [f"ALTER TABLE {name} ADD COLUMN {CreateColumn(one).compile(dialect=connection.dialect)}" for one in missing]
+    return [statement for column in missing for statement in schema.add_column(column)]
 
 
 def is_there(connection: Connection, table: Table) -> bool:

@@ -167,7 +167,7 @@ class Keeper:
     def _drop_next(self, positions: Sequence[Position]) -> bool:
         """Forget the tables whose time is over, and drop the oldest that was forgotten a while ago; one at a time."""
         for position in filter(self._is_over, positions):
-            if not self._is_archived(self._numbered.table(position.number)):
+            if not self._is_archived(position):
                 break
             self._execute(queries.forget(self._positions, position.number))
         due = [one for one in positions if one.forgotten_for is not None and one.forgotten_for >= GRACE_SECONDS]
@@ -179,9 +179,9 @@ class Keeper:
         kept = self._numbered.options.keep.total_seconds()
         return position.forgotten_for is None and position.closed_for is not None and position.closed_for >= kept
 
-    def _is_archived(self, table: Table) -> bool:
+    def _is_archived(self, position: Position) -> bool:
         """Archive more of a table, if tables are; return whether all of it is."""
-        if self._archive is None or self._archive.advance(self._database, table):
+        if self._archive is None or self._archive.advance(self._database, position.number):
             return True
         if not self._archive.is_held_up:
             self.is_archiving = True
@@ -198,7 +198,7 @@ class Keeper:
                 )
                 return False
             # The file may be on another machine, of one who kept the tables before.
-            if not self._is_archived(table):
+            if not self._is_archived(position):
                 return True
             if not self._try(table, "to drop it", partial(self._dropper.drop, table)):
                 return False

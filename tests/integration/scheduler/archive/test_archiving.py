@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert, update
+from sqlalchemy import Engine, insert, null, update
 
 from asyncflow import Status, cli
 from asyncflow.errors import OptionError
@@ -193,6 +193,31 @@ def test_a_table_is_archived_whole_before_it_is_dropped_whoever_goes_on(rolled: 
     assert {row["id"] for row in rows} == ids
     assert [row["context"] for row in rows if row["context"]] == ['"large"']
     assert [check(path)[1:] for path in files_of([str(tmp_path)])] == [(100, True, None)]
+
+
+def test_a_table_that_came_back_open_from_a_backup_is_archived_with_what_went_in_since(
+    rolled: Rolled, tmp_path: Path
+) -> None:
+    ids = finish_with_results(rolled, 100)
+    with cleaning(rolled, archive_directory=str(tmp_path)) as one:
+        for _ in steps(one):
+            if any(path.name.endswith(".jsonl.gz") for path in tmp_path.iterdir()):
+                break
+        assert rolled.ids_in(1)
+        table = rolled.outbox.numbered_tables.table(1) if rolled.outbox.numbered_tables else None
+        assert table is not None
+        kept = min(rolled.ids_in(1))
+        with rolled.engine.begin() as connection:  # as it was when the backup was taken
+            connection.execute(table.delete().where(table.c.id != kept))
+            connection.execute(rolled.positions.delete().where(rolled.positions.c.number > 1))
+            before = {"row_count": 1, "closed_at": null(), "forgotten_at": null()}
+            connection.execute(rolled.positions.update().values(before))
+        since = finish_with_results(rolled, 99)
+        for _ in steps(one):
+            if rolled.signals.of(NumberedTableDropped):
+                break
+    assert rolled.signals.of(NumberedTableDropped)
+    assert {row["id"] for row in archived(tmp_path)} == ids | since
 
 
 def test_a_table_that_cannot_be_archived_is_not_dropped(rolled: Rolled, tmp_path: Path, full: list[bool]) -> None:

@@ -219,6 +219,25 @@ def test_a_table_of_another_name_is_not_taken_for_ours(sqlite_engine: Engine) ->
     assert check(sqlite_engine, ours).operations == ()
 
 
+def test_a_table_whose_name_has_another_case_is_missing_where_names_have_cases(database_url: URL) -> None:
+    engine, ours = open_engine(database_url), outbox()
+    ours.tasks.metadata.create_all(engine)
+    if engine.dialect.name != "mysql":
+        pytest.skip("its catalogue has cases, or its names have none")
+    with engine.connect() as connection:
+        if connection.exec_driver_sql("SELECT @@lower_case_table_names").scalar_one():
+            pytest.skip("its names have no cases")
+    run(engine, ["RENAME TABLE asyncflow_audit TO Asyncflow_Audit"])
+    try:
+        (one,) = check(engine, ours).differences
+        assert (one.kind, one.table) == (DifferenceKind.TABLE_MISSING, "asyncflow_audit")
+        ours.audit_entries.create(engine)
+        assert check(engine, ours).operations == ()
+    finally:
+        drop_everything(engine)
+        engine.dispose()
+
+
 def test_a_view_in_the_place_of_a_table_is_told_and_left_alone(engine: Engine) -> None:
     ours = outbox()
     ours.tasks.metadata.create_all(engine)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from enum import IntEnum
 
 import pytest
 from sqlalchemy import MetaData
@@ -82,6 +83,17 @@ def test_the_slots_of_all_databases_are_all_slots() -> None:
 
 def test_a_whole_number_is_as_its_text() -> None:
     assert over(NAMES).name_of(1001) == over(NAMES).name_of("1001")
+
+
+def test_a_number_that_has_a_name_is_as_the_number() -> None:
+    class Account(IntEnum):
+        FIRST = 1
+
+        def __str__(self) -> str:  # as of Python 3.10
+            return f"Account.{self.name}"
+
+    assert over(NAMES).name_of(Account.FIRST) == over(NAMES).name_of("1")
+    assert slot_of("Account.FIRST") != slot_of("1")
 
 
 def test_an_own_function_names_the_database() -> None:

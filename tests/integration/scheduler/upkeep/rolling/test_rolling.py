@@ -7,15 +7,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, delete, event, insert, inspect, select, text, update
+from sqlalchemy import Engine, MetaData, delete, event, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from asyncflow import Done, Gone, Pending, RollOver, Status
+from asyncflow import Done, Gone, Outbox, Pending, RollOver, Status
 from asyncflow.events import NumberedTableClosed, NumberedTableDropped, RollOverGoesOn, RollOverHeldUp, TasksRolledOver
 from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.dialects.raw_ids import raw_form
 from asyncflow.outbox.tables import OVERFLOWN
 from asyncflow.scheduler.schema.check import check
+from asyncflow.scheduler.schema.upgrade import Upgrade
 from asyncflow.scheduler.upkeep.rolling import keeper
 from tests.integration.scheduler.upkeep.rolling.conftest import ROWS, Roll, Rolled, clean, cleaning, finish
 from tests.integration.scheduler.writing import alter, publish, publish_many
@@ -461,6 +462,29 @@ def test_the_schema_check_knows_the_positions_and_no_numbered_table(rolled: Roll
     with rolled.engine.begin() as connection:
         connection.execute(text("DROP TABLE asyncflow_schedule_pos"))
     assert check(rolled.engine, rolled.outbox).operations
+
+
+def test_a_column_that_a_later_version_has_is_missed_in_numbered_tables_and_added_to_them(
+    rolled: Rolled, roll: Roll
+) -> None:
+    """Every look-up names it; closed tables are read for days."""
+    ids = publish_many(rolled, 150)
+    finish(rolled)
+    roll(rolled)
+    assert rolled.numbers()[1][1] == "closed"
+    with rolled.engine.begin() as connection:
+        for number in (1, 2, 3):  # as a version before made them
+            connection.execute(text(f"ALTER TABLE asyncflow_task_{number} DROP COLUMN stage"))
+    for outbox in (rolled.outbox, Outbox(MetaData())):  # that of a command knows of no roll-over
+        report = check(rolled.engine, outbox)
+        assert [(one.table, one.name) for one in report.differences] == [
+            (f"asyncflow_task_{number}", "stage") for number in (1, 2, 3)
+        ]
+    upgrade = Upgrade(rolled.engine, rolled.outbox)
+    assert [upgrade.run(operation).left for operation in report.operations] == [None, None, None]
+    assert check(rolled.engine, rolled.outbox).operations == ()
+    with rolled.engine.connect() as connection:
+        assert {task.id for task in rolled.outbox.find(connection, limit=500)} == {*ids}
 
 
 def test_an_option_of_the_outbox_is_all_it_takes(engine: Engine) -> None:
