@@ -77,7 +77,6 @@ def test_a_connection_that_is_kept_outlasts_sessions_that_idle(application: Appl
         with hasty.connect() as idler:
             other = idler.execute(text(OWN_SESSION[name])).scalar()
             idler.rollback()
-            with application.engine.connect() as watcher:
-                eventually(lambda: watcher.execute(text(SESSIONS[name].format(other))).all() == [])
+            eventually(lambda: application.rows(text(SESSIONS[name].format(other))) == [])
             idler.invalidate()
         assert database.run(lambda connection: connection.execute(text(OWN_SESSION[name])).scalar()) == own
