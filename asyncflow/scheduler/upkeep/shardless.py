@@ -38,7 +38,7 @@ class Shardless:
         done.
         """
         locked: DBAPIError | None = None
-        for delete in (
+        for rid in (
             self._forget_keys,
             self._delete_audit,
             partial(self._database.run, self._forget_turns),
@@ -47,7 +47,7 @@ class Shardless:
             self._old_inbox_entries.delete,
         ):
             try:
-                if deleted := delete():
+                if deleted := rid():
                     return deleted
             except DBAPIError as error:
                 if not self._database.dialect.is_lock_wait(error):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 from sqlalchemy import Engine, text
@@ -84,8 +85,12 @@ def test_a_task_that_takes_no_last_status_at_all_holds_up_no_other(cursed: Appli
         for number in range(3):
             with cursed.engine.begin() as connection:
                 cursed.outbox.enqueue_many(connection, "work", [Call({})] * 5)
-            eventually(lambda done=5 * number + 5: cursed.statuses().count(Status.SUCCESS) == done)
+            eventually(partial(are_done, cursed, 5 * number + 5))
         cursed.signals.wait_for(SettleFenced)
+
+
+def are_done(application: Application, count: int) -> bool:
+    return application.statuses().count(Status.SUCCESS) == count
 
 
 async def test_a_task_service_writes_the_others_and_makes_a_dead_letter_of_it(cursed: Application) -> None:
