@@ -223,7 +223,8 @@ def test_a_locked_row_of_one_who_is_long_dead_costs_nobody_a_lease(application: 
             dead = [{"job": "outbox", "instance": name, **long_ago} for name in ("dead-1", "dead-2")]
             somebody.execute(instances.insert(), dead)
             somebody.commit()
-            somebody.execute(select(instances).where(instances.c.instance == "dead-1").with_for_update())
+            one = (instances.c.job == "outbox", instances.c.instance == "dead-1")  # its whole key: else all are locked
+            somebody.execute(select(instances).where(*one).with_for_update())
             began = scheduler.cluster.clock()
             eventually(lambda: scheduler.cluster.clock() > began + 3 * OPTIONS["lease_seconds"])
             assert_held(scheduler, application.outbox.shard_count, machine)
