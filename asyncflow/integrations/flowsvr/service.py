@@ -10,10 +10,11 @@ from uuid import UUID
 
 from anyio.to_thread import run_sync
 from sqlalchemy import Connection, Engine, Row
+from sqlalchemy.exc import DBAPIError
 
 from asyncflow.errors import ForkedError
 from asyncflow.event_log import LoggedHooks
-from asyncflow.events import Hook, Hooks, RowsLocked
+from asyncflow.events import Hook, Hooks, RowsLocked, StepFailed
 from asyncflow.integrations.flowsvr.catalogue import Catalogue
 from asyncflow.integrations.flowsvr.creation import Creation
 from asyncflow.integrations.flowsvr.databases import RequestDatabases
@@ -25,6 +26,7 @@ from asyncflow.integrations.flowsvr.waiting_holds import WaitingHolds
 from asyncflow.outbox import Call, Outbox
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.dedupe import Enqueued
+from asyncflow.outbox.dialects import dialect_of
 from asyncflow.outbox.look_up.settled_rows import SettledRows
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.charts.chart_writer import ChartWriter
@@ -38,6 +40,7 @@ from asyncflow.scheduler.operator.task_view import TaskView
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome, SettledClaim
 from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim, RenewedClaims
+from asyncflow.scheduler.worker.claiming.refused_outcomes import RefusedOutcomes, refused_claims
 from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 from asyncflow.scheduler.worker.claiming.told_outcomes import tell_outcomes
 from asyncflow.scheduler.worker.rescuing.monitor import Monitor, Wards
@@ -75,6 +78,7 @@ class TaskService:
             on_locked=self._tell_of_locks,
         )
         self.databases = RequestDatabases(engine, settings.threads, settings.busy_timeout_seconds)
+        self._refused = RefusedOutcomes(dialect_of(engine.dialect.name), refused_claims(self._tell_of_refusal))
         self.waiting_holds = WaitingHolds(
             lambda names: self.databases.run(partial(self.claims.heads, names=names)), settings.look_interval_seconds
         )
@@ -203,8 +207,36 @@ class TaskService:
     ) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
         """Write a caller's outcomes in one transaction; return them, and the rows of those that were not written.
 
-        Those that somebody else has locked are left out, and are to be given again.
+        Those that somebody else has locked are left out, and are to be given again. Where the database refuses some,
+        again and again, each is written by itself: one that is refused becomes a dead letter, and holds up no other.
         """
+        try:
+            return await self._settle_together(outcomes, caller)
+        except DBAPIError as error:
+            if not self._refused.is_again(error):
+                raise
+        settled, states = list[SettledClaim](), dict[UUID, Row[Any]]()
+        for outcome in outcomes:
+            its_settled, its_states = await self._settle_alone(outcome, caller)
+            settled += its_settled
+            states |= its_states
+        return settled, states
+
+    async def _settle_alone(
+        self, outcome: ClaimOutcome, caller: Token
+    ) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
+        try:
+            return await self._settle_together([outcome], caller)
+        except DBAPIError as error:
+            instead = self._refused.instead(outcome, error)
+        try:
+            return await self._settle_together([instead], caller)
+        except DBAPIError as error:
+            return [self._refused.lost(outcome, error)], {}
+
+    async def _settle_together(
+        self, outcomes: Sequence[ClaimOutcome], caller: Token
+    ) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
         tried: list[tuple[list[SettledClaim], dict[UUID, Row[Any]]]] = []
 
         def settle(connection: Connection, **how: bool) -> tuple[list[SettledClaim], dict[UUID, Row[Any]]]:
@@ -237,6 +269,9 @@ class TaskService:
     def _close(self) -> None:
         self._chart_writer.close()
         self._monitor.close()
+
+    def _tell_of_refusal(self, error: DBAPIError) -> None:
+        self.hooks.emit(StepFailed(DESTINATION, error, 0.0))
 
     def _tell_of_locks(self, rows: int) -> None:
         self.hooks.emit(RowsLocked(DESTINATION, rows))

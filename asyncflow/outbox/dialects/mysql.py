@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Dialect, Executable, Insert, Select, Table, func, insert, select, tuple_, union_all
 from sqlalchemy.dialects.mysql import insert as upsert
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from asyncflow.driver_errors import number_of
 from asyncflow.errors import AsyncflowError
@@ -32,6 +32,8 @@ _READ_ONLY = frozenset({1290, 1792, 1836})  # --read-only, in a READ ONLY transa
 # Shutting down, Galera's node that is not synced, a killed connection, offline mode, dropped for inactivity.
 _ELSEWHERE = _READ_ONLY | {1053, 1047, 1927, 3032, 4031}
 _DUPLICATE = (1062, 1586)
+# Of a trigger, and of a CHECK in MySQL and in MariaDB, which drivers take for errors of operation.
+_REFUSALS = frozenset({1644, 3819, 4025})
 _MOST_LISTENERS = 10  # that make another error of an error
 _ID_BYTES = 16
 _MOST_ROWS = 500
@@ -202,6 +204,10 @@ class MySQL:
         # All at once: a call for each of thousands takes longer than all else that is written here.
         literals = b"".join(raw_ids).hex(",", _ID_BYTES).replace(",", ",0x")
         return f"IN ({'0x' + literals if literals else 'NULL'})"
+
+    def is_refusal(self, error: DBAPIError) -> bool:
+        """Know broken constraints, values that no column takes, and what triggers raise."""
+        return isinstance(error, (IntegrityError, DataError)) or _code_of(error) in _REFUSALS
 
     def is_missing_table(self, error: DBAPIError) -> bool:
         """Know missing tables, and those that were made after the view of a REPEATABLE READ."""

@@ -17,14 +17,21 @@ _SAFE_UPDATES = {"sql_safe_updates": 0, "sql_select_limit": _NO_LIMIT, "sql_big_
 _DESCRIBING = {"sql_auto_is_null": 0, "sql_quote_show_create": 1}
 # Of a node of Galera: a transaction begins once it has all that others have committed. Elsewhere it does nothing.
 _SYNC_WAIT, _OF_ALL_STATEMENTS = "wsrep_sync_wait", 7
+# Loops keep their connections from one look to the next, however soon the server ends those that idle.
+_LEAST_IDLE = {"wait_timeout": "GREATEST(@@SESSION.wait_timeout, 28800)"}
+_MILLISECONDS = 1000
 
 
 def limit_session(driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
     """Set variables of the session, and keep their old values in variables of the user's."""
-    values = {"innodb_lock_wait_timeout": limits.lock_wait_seconds, "lock_wait_timeout": limits.lock_wait_seconds}
-    values |= _SAFE_UPDATES
+    waits = limits.lock_wait_seconds
+    values: dict[str, int | str] = {"innodb_lock_wait_timeout": waits, "lock_wait_timeout": waits}
+    values |= {**_SAFE_UPDATES, **_LEAST_IDLE}
+    # One that ends a statement before its wait for a lock does would hide that a lock is what it waits for.
     if not getattr(dialect, "is_mariadb", False):
-        return _set(driver_connection, values) or Limited()
+        of_reads = {**values, "max_execution_time": limits.statement_seconds * _MILLISECONDS}
+        return _set(driver_connection, of_reads) or _set(driver_connection, values) or Limited()
+    values["max_statement_time"] = limits.statement_seconds
     values["idle_transaction_timeout"] = limits.idle_transaction_seconds
     of_a_cluster = {**values, _SYNC_WAIT: _OF_ALL_STATEMENTS}
     # The last is for a relative of MySQL that has no such limits.
@@ -37,7 +44,7 @@ def read_whole(driver_connection: Any) -> Callable[[], None]:
     return (whole or Limited()).undo
 
 
-def _set(driver_connection: Any, values: Mapping[str, int], kept_as: str = "asyncflow") -> Limited | None:
+def _set(driver_connection: Any, values: Mapping[str, int | str], kept_as: str = "asyncflow") -> Limited | None:
     """Set variables; None if the server does not know one of them, and then none is set.
 
     What is set within what was set before is ``kept_as`` something else.

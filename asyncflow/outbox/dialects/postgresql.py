@@ -46,6 +46,8 @@ _MAY_NOT_WRITE = text("SELECT current_setting('transaction_read_only')")
 _LOCK_NOT_AVAILABLE = "55P03"
 _READ_ONLY = "25006"
 _UNDEFINED_TABLE = "42P01"
+_REFUSING_CLASSES = frozenset({"22", "23", "44"})  # data exceptions, constraints, WITH CHECK OPTION
+_RAISED = "P0001"  # by a trigger
 # Besides: shut down by the administrator or a crash, not up yet, connections that are none any more.
 _ELSEWHERE = frozenset({_READ_ONLY, "57P01", "57P02", "57P03", "57P05", "25P03", "08000", "08003", "08006"})
 _NEXT_TEXT = "nextval(pg_get_serial_sequence(:name, 'number'))"
@@ -144,6 +146,8 @@ class PostgreSQL:
         # The one style of dates that psycopg reads; times as floats, with all their digits.
         values: dict[str, object] = {
             "lock_timeout": limits.lock_wait_seconds * 1000,
+            # One that ends a statement before its wait for a lock does would hide that a lock is what it waits for.
+            "statement_timeout": limits.statement_seconds * 1000,
             "DateStyle": "ISO",
             "extra_float_digits": 3,
         }
@@ -155,6 +159,10 @@ class PostgreSQL:
             values["jit"] = "off"
         if version >= (12,):
             values["tcp_user_timeout"] = limits.user_timeout_seconds * 1000
+        if version >= (14,):
+            values["idle_session_timeout"] = 0  # loops keep theirs from one look to the next
+        if version >= (17,):
+            values["transaction_timeout"] = 0
         pid = told_pid(driver_connection)
         here = f"pg_backend_pid() = {pid}" if pid else "true"
         columns = (
@@ -163,7 +171,7 @@ class PostgreSQL:
         )
         row = _run(driver_connection, f"SELECT {', '.join(columns)}")
         if row[1] is None:
-            of_transaction = (name for name in ("lock_timeout", "jit") if name in values)
+            of_transaction = (name for name in ("lock_timeout", "statement_timeout", "jit") if name in values)
             return Limited(at_begin="; ".join(f"SET LOCAL {name} = '{values[name]}'" for name in of_transaction))
         old = zip(values, row[::2], strict=True)
         undo = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in old)
@@ -242,6 +250,11 @@ class PostgreSQL:
         """Write one array of text, in a sub-select: so the planner takes it for ten ids, and goes by their index."""
         ids = ",".join(map(str, raw_ids))
         return f"= ANY(ARRAY(SELECT unnest('{{{ids}}}'::uuid[])))"
+
+    def is_refusal(self, error: DBAPIError) -> bool:
+        """Know broken constraints and policies, values that no column takes, and what triggers raise."""
+        state = _state_of(error) or ""
+        return state[:2] in _REFUSING_CLASSES or state == _RAISED
 
     def is_missing_table(self, error: DBAPIError) -> bool:
         """Know undefined tables."""

@@ -24,6 +24,7 @@ class SessionLimits:
     """Limit what a session waits for; whole seconds."""
 
     lock_wait_seconds: int
+    statement_seconds: int  # for one of our own, in place of what the server or a role says; 0: as long as it takes
     idle_transaction_seconds: int
     user_timeout_seconds: int  # without an answer from our host, after which the server ends the session
 
@@ -195,6 +196,10 @@ class DatabaseDialect(Protocol):
 
     def is_refused_write(self, error: DBAPIError) -> bool:
         """Tell whether it answered so before it did anything, so that the transaction has surely not happened."""
+        ...
+
+    def is_refusal(self, error: DBAPIError) -> bool:
+        """Tell whether it is these rows that are not taken, by a constraint, a trigger or a type, and others are."""
         ...
 
     def is_missing_table(self, error: DBAPIError) -> bool:

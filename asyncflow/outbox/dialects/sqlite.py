@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable, Insert, Select, Table, insert, select, text, union_all
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from asyncflow.errors import AsyncflowError, NotTransactionalError, OptionError
 from asyncflow.outbox.clock import now_in_microseconds
@@ -161,6 +161,10 @@ class SQLite:
     def is_refused_write(self, error: DBAPIError) -> bool:
         """Tell that its file is nowhere else."""
         return False
+
+    def is_refusal(self, error: DBAPIError) -> bool:
+        """Know broken constraints and types, and what triggers raise."""
+        return isinstance(error, (IntegrityError, DataError))
 
     def is_missing_table(self, error: DBAPIError) -> bool:
         """Know missing tables by their text."""

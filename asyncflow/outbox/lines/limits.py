@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from asyncflow.outbox.dialects.protocol import SessionLimits
 
-SESSION = SessionLimits(lock_wait_seconds=1, idle_transaction_seconds=15, user_timeout_seconds=10)
+# A statement may take as long as the most patient line waits for it; then nobody does.
+SESSION = SessionLimits(
+    lock_wait_seconds=1, statement_seconds=180, idle_transaction_seconds=15, user_timeout_seconds=10
+)
 # Not shorter: on a busy host a healthy server may take seconds to answer, and a cut costs more than it saves.
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 4.0, 10.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 from asyncflow.outbox.lines.driver_sockets import cut_lines_of, hides_its_socket, socket_of
 
+_LOGGER = logging.getLogger("asyncflow")
 _LOOK_SECONDS = 0.2
 _KEEPALIVE = {"SO_KEEPALIVE": 1, "TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
 
@@ -105,16 +107,18 @@ class Watch:
         self._lock = threading.Lock()
         self._lines: set[Cuttable] = set()
         self._thread: threading.Thread | None = None
+        self._has_told = False
         # A child has none of its parent's threads, and its lines are not its own to cut.
         os.register_at_fork(after_in_child=self._begin_anew)
 
     def add(self, line: Cuttable) -> None:
-        """Look after it, from any thread, until ``discard``."""
+        """Look after it, from any thread, until ``discard``; raises RuntimeError if the system gives no thread."""
         with self._lock:
-            self._lines.add(line)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="asyncflow-lines", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="asyncflow-lines", daemon=True)
+                thread.start()  # raises where the system gives no more threads; the next line asks again
+                self._thread = thread
+            self._lines.add(line)
 
     def discard(self, line: Cuttable) -> None:
         """Look after it no more."""
@@ -131,7 +135,16 @@ class Watch:
                     return
             now = time.monotonic()
             for line in lines:
-                line.cut_if_late(now)
+                try:
+                    line.cut_if_late(now)
+                except Exception as error:  # noqa: BLE001 - the others are to be ended all the same
+                    self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        """Tell of the first: what cannot be looked at is looked at again in a moment."""
+        if not self._has_told:
+            self._has_told = True
+            _LOGGER.error("A connection that may be silent could not be looked at", exc_info=error)
 
     def _begin_anew(self) -> None:
         self._lock = threading.Lock()

@@ -201,7 +201,14 @@ class DatabaseRegistry:
         self._views.forget()
 
     def _forget(self, connection: Connection, job: str, names: list[str]) -> None:
-        connection.execute(queries.forget_members(self._instances), {"its_job": job, "names": names})
+        """Delete those whose rows nobody has locked: for the others no lease is to wait that was just renewed."""
+
+        def lock(connection: Connection, some: Collection[str], skip_locked: bool) -> Sequence[str]:
+            statement = queries.lock_members(self._instances, skip_locked=skip_locked)
+            return connection.execute(statement, {"its_job": job, "names": sorted(some)}).scalars().all()
+
+        if free := lock_those_free(connection, f"{self._instances.fullname} of {job}", names, lock):
+            connection.execute(queries.forget_members(self._instances), {"its_job": job, "names": sorted(free)})
 
     def _insert_member(self, connection: Connection, job: str) -> None:
         """Enter the membership: of one that is no candidate, too, so that it is seen and tells of itself."""
@@ -249,13 +256,14 @@ class DatabaseRegistry:
                 statement = queries.renew_some_shards(self._shards)
                 connection.execute(statement, {**owner, "its_job": job, "shards": sorted(free)})
 
-        def lock(connection: Connection, instances: Collection[str], skip_locked: bool) -> Sequence[Any]:
-            statement = queries.lock_member(self._instances, skip_locked=skip_locked)
-            return connection.execute(statement, {"its_instance": self.instance}).all()
+        def lock(connection: Connection, jobs: Collection[str], skip_locked: bool) -> Sequence[str]:
+            statement = queries.lock_memberships(self._instances, skip_locked=skip_locked)
+            return connection.execute(statement, {"its_instance": self.instance, "jobs": sorted(jobs)}).scalars().all()
 
-        if lock_those_free(connection, self._instances.fullname, [self.instance], lock):
-            member = {"its_instance": self.instance, "lease": self._lease}
-            connection.execute(queries.renew_member(self._instances), member)
+        # One by one: a row of one job may be locked, and those of the others not.
+        if jobs := lock_those_free(connection, self._instances.fullname, [*self._memberships], lock):
+            member = {"its_instance": self.instance, "lease": self._lease, "jobs": sorted(jobs)}
+            connection.execute(queries.renew_memberships(self._instances), member)
 
     def _lock_free(self, connection: Connection, job: str, shards: Collection[int]) -> Sequence[int]:
         """Lock those of a job's shards that nobody else has locked; return their numbers."""

@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 
 from asyncflow.outbox.clock import NO_TIME, database_now, seconds_until
+from asyncflow.outbox.dialects.primary_key import by_primary_key
 from asyncflow.outbox.queries import insert_absent
 
 FORGOTTEN_AFTER = timedelta(minutes=10)
@@ -222,10 +223,25 @@ def mark_drained(instances: Table, *, leaving: bool) -> Update:
 
 
 @lru_cache(maxsize=32)
-def lock_member(instances: Table, *, skip_locked: bool) -> Select[Any]:
-    """Lock the membership of ``its_instance``, waiting for it, or not; read the jobs."""
-    its = instances.c.instance == bindparam("its_instance")
-    return select(instances.c.job).where(its).with_for_update(skip_locked=skip_locked)
+def renew_memberships(instances: Table) -> Update:
+    """Do so in some ``jobs`` alone, and tell nothing."""
+    return renew_member(instances).where(instances.c.job.in_(_wanted("jobs", String())))
+
+
+@lru_cache(maxsize=32)
+def lock_memberships(instances: Table, *, skip_locked: bool) -> Select[Any]:
+    """Lock the memberships of ``its_instance`` in ``jobs``, waiting for them, or not; read the jobs."""
+    i = instances.c
+    its = (i.job.in_(_wanted("jobs", String())), i.instance == bindparam("its_instance"))
+    return by_primary_key(select(i.job).where(*its).with_for_update(skip_locked=skip_locked))
+
+
+@lru_cache(maxsize=32)
+def lock_members(instances: Table, *, skip_locked: bool) -> Select[Any]:
+    """Lock the members ``names`` of ``its_job``, waiting for them, or not; read their names."""
+    i = instances.c
+    its = (i.job == bindparam("its_job"), i.instance.in_(_wanted("names", String())))
+    return by_primary_key(select(i.instance).where(*its).with_for_update(skip_locked=skip_locked))
 
 
 @lru_cache(maxsize=32)
@@ -247,4 +263,4 @@ def forget_members(instances: Table) -> Delete:
     """Delete those of the members ``names`` of ``its_job`` whose leases ran out long ago."""
     i = instances.c
     its = (i.job == bindparam("its_job"), i.instance.in_(_wanted("names", String())))
-    return delete(instances).where(*its, i.lease_until < -FORGOTTEN_AFTER)
+    return by_primary_key(delete(instances).where(*its, i.lease_until < -FORGOTTEN_AFTER))

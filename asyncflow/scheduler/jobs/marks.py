@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, Table
 
+from asyncflow.errors import RowsLockedError
+from asyncflow.scheduler.cluster import queries as cluster_queries
 from asyncflow.scheduler.connections.again import run_again
+from asyncflow.scheduler.connections.caution import Caution
 from asyncflow.scheduler.connections.database import Database
+from asyncflow.scheduler.connections.stepping_over import lock_those_free
 from asyncflow.scheduler.jobs import queries
 from asyncflow.scheduler.table.queries import read_clock
 
@@ -34,6 +38,7 @@ class Marks:
 
     def __init__(self, engine: Engine, shards: Table, jobs: Table, job_name: str, owner: str) -> None:
         self._database = Database(engine)
+        self._caution = Caution()
         self._lock = threading.Lock()
         self._shards = shards
         self._jobs = jobs
@@ -51,10 +56,34 @@ class Marks:
         return bool(self._run(lambda c: c.execute(queries.read_disabled(self._jobs), values).scalar()))
 
     def write(self, item: int, epoch: int, **marks: bool) -> bool:
-        """Mark an item; return False, having changed nothing, if it has another owner or epoch by now."""
+        """Mark an item; return False, having changed nothing, if it has another owner or epoch by now.
+
+        Raises RowsLockedError while somebody holds the lock of its row: it is waited for once, and not for each mark,
+        for the other items of the job wait meanwhile.
+        """
         values = {"its_job": self._job_name, "its_item": item, "its_owner": self._owner, "its_epoch": epoch}
         statement = queries.mark(self._shards, **marks)
-        return self._run(lambda c: c.execute(statement, values).rowcount) == 1
+
+        def work(connection: Connection) -> int:
+            return connection.execute(statement, values).rowcount
+
+        def free(connection: Connection) -> int:
+            self._require_free(connection, item)
+            return work(connection)
+
+        return self._run(free if self._caution.is_on else work, free) == 1
+
+    def _require_free(self, connection: Connection, item: int) -> None:
+        def lock(connection: Connection, some: Collection[int], skip_locked: bool) -> Sequence[int]:
+            statement = cluster_queries.lock_shards(self._shards, skip_locked=skip_locked)
+            return connection.execute(statement, {"its_job": self._job_name, "shards": sorted(some)}).scalars().all()
+
+        if not lock_those_free(connection, f"{self._shards.fullname} of {self._job_name}", [item], lock):
+            self._caution.note(1)
+            raise RowsLockedError(
+                f"somebody holds the lock of item {item} of the job {self._job_name!r} in {self._shards.fullname}: it "
+                f"waits for that, and no other item does; end the transaction that holds it"
+            )
 
     def seconds_off(self) -> float:
         """Return how far this process's clock is from the database's, at least: a round trip is allowed for."""
@@ -72,6 +101,6 @@ class Marks:
         with self._lock:
             self._database.close()
 
-    def _run(self, work: Callable[[Connection], T]) -> T:
+    def _run(self, work: Callable[[Connection], T], when_locked: Callable[[Connection], T] | None = None) -> T:
         with self._lock:
-            return run_again(self._database, work)
+            return run_again(self._database, work, when_locked if self._database.skips_locked else None)

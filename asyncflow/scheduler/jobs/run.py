@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from asyncflow.errors import RowsLockedError
 from asyncflow.events import Hooks, JobFailed, JobFenced, JobItemFinished, StepFailed
 from asyncflow.leash import Leash
 from asyncflow.scheduler.cluster.item_parameters import item_parameters
@@ -167,7 +168,10 @@ class Runs:
         """Mark items as at rest whose runs ended while the database was away, unless they run again."""
         for place in list(self._owed):
             if not place.at_work and place in self._board.places():
-                self._write_marks(place, running=False)
+                try:
+                    self._write_marks(place, running=False)
+                except RowsLockedError:
+                    continue  # told when the run ended; the other items are not to wait for it
             self._owed.discard(place)
 
     def _write_marks(self, place: Place, **marks: bool) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
-from asyncflow.errors import JobClockError
+from asyncflow.errors import JobClockError, RowsLockedError
 from asyncflow.events import JobFailedOver, JobStopped
 from asyncflow.scheduler.jobs.board import WHOLE_SHARE, Place
 from asyncflow.scheduler.jobs.marks import Marked, Marks
@@ -38,6 +39,7 @@ class JobRunner:
         self._clock = summons.clock
         self._runs = Runs(assignment)
         self._seen: dict[int, int] = {}
+        self._new: list[Place] = []  # of which it was not read yet what they were owed
         self._threads = Threads(f"asyncflow-{summons.name}")
         self._free = threading.Semaphore(settings.thread_count)
         self._read_at = self._reconciled_at = self._clock()
@@ -83,11 +85,14 @@ class JobRunner:
         if self.job.takes_whole_share:
             self._adopt_whole(epochs)
             return
-        new = self.board.adopt(epochs)
-        if new and self._marks is not None and self.settings.monitor_execution:
+        self._new += self.board.adopt(epochs)
+        if self._marks is None or not self.settings.monitor_execution:
+            self._new.clear()
+        elif self._new:
             marked = self._marks.read()
-            for place in new:
-                self._take_over(place, marked.get(place.item), self._marks)
+            while self._new:
+                self._take_over(self._new[0], marked.get(self._new[0].item), self._marks)
+                self._new.pop(0)
 
     def _adopt_whole(self, epochs: Mapping[int, int]) -> None:
         self.board.adopt({WHOLE_SHARE: 0} if epochs else {})
@@ -109,7 +114,8 @@ class JobRunner:
             self._hooks.emit(JobFailedOver(self.job.name, place.item))
             self.board.owe(place, self._clock())
         else:
-            marks.write(place.item, place.epoch, running=False, misfire=False)
+            with suppress(RowsLockedError):  # the next run, or the next owner, takes the marks away
+                marks.write(place.item, place.epoch, running=False, misfire=False)
 
     def _take_owed(self) -> None:
         """Give one run to each item that somebody has marked as owed one."""
@@ -133,7 +139,12 @@ class JobRunner:
             return
         self.summons.ticked.clear()
         self._read_at = self._clock()
-        self._disable(self._marks)
+        try:
+            self._disable(self._marks)
+        except BaseException:
+            if ticked:  # nothing begins by this tick before it is known what is switched off
+                self.summons.ticked.set()
+            raise
         if ticked:
             self._compare_clocks(self._marks)
             self._mark_misfires(self._marks)
@@ -162,7 +173,8 @@ class JobRunner:
         if self.settings.monitor_execution and self.settings.misfire:
             for place in self.board.places():
                 if place.misfired:
-                    marks.write(place.item, place.epoch, misfire=True)
+                    with suppress(RowsLockedError):  # what the item does itself tells of it; the next tick marks anew
+                        marks.write(place.item, place.epoch, misfire=True)
 
     def _reconcile(self) -> None:
         seconds = self.settings.reconcile_interval_minutes * 60

@@ -136,15 +136,27 @@ class EventLoop:
             loop.stop()  # if it was on its thread that somebody forked
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run ``work``, which must not raise."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            engine_loops.let_give_way(self._loop)
-            self._loop.set_default_executor(DaemonExecutor("asyncflow-coroutines-thread", whom=self))
-            self._ends = threading.Event()
-            work_here = partial(self._serve, self._loop, self._ends)
+        """Run ``work``, which must not raise; raises RuntimeError, and runs nothing, if the system gives no thread."""
+        try:
+            if self._loop is None:
+                self._loop = self._begin(asyncio.new_event_loop(), threading.Event())
+            asyncio.run_coroutine_threadsafe(work, self._loop)
+        except BaseException:
+            work.close()
+            raise
+
+    def _begin(self, loop: asyncio.AbstractEventLoop, ends: threading.Event) -> asyncio.AbstractEventLoop:
+        """Return the loop when it has a thread: one that has none would keep for ever what is given to it."""
+        engine_loops.let_give_way(loop)
+        loop.set_default_executor(DaemonExecutor("asyncflow-coroutines-thread", whom=self))
+        work_here = partial(self._serve, loop, ends)
+        try:
             threading.Thread(target=work_here, name="asyncflow-coroutines", daemon=True).start()
-        asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:
+            loop.close()
+            raise
+        self._ends = ends
+        return loop
 
     def close(self) -> None:
         """End the loop; what still runs there is left where it is."""

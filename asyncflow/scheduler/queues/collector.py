@@ -22,6 +22,7 @@ from asyncflow.scheduler.queues.notes import ClaimNote, Reached, read_note
 from asyncflow.scheduler.task_queue import Collecting
 from asyncflow.scheduler.worker.claiming.claim_outcomes import ClaimOutcome, SettledClaim
 from asyncflow.scheduler.worker.claiming.held_claim import HeldClaim
+from asyncflow.scheduler.worker.claiming.refused_outcomes import RefusedOutcomes, refused_claims
 from asyncflow.scheduler.worker.claiming.service_claims import ServiceClaims
 from asyncflow.scheduler.worker.claiming.told_outcomes import tell_outcomes
 
@@ -65,6 +66,7 @@ class Collector:
         self._outcomes: list[tuple[ClaimOutcome, Hashable]] = []
         self._renew_at = 0.0
         self._locked_until = 0.0
+        self._refused = RefusedOutcomes(books.database.dialect, refused_claims(self._tell_refused))
 
     def step(self) -> float:
         """Do one round, which waits a while for notes; return 0, for there may be more.
@@ -166,8 +168,7 @@ class Collector:
         outcomes = {one.held: one for one, _ in reversed(self._outcomes) if one.held not in waiting}
         if not outcomes:
             return
-        settle = partial(self._books.claims.settle, outcomes=list(outcomes.values()), type_of=self._books.type_of)
-        settled = self._run(settle, partial(settle, of_free=True))
+        settled = self._settle_all(list(outcomes.values()))
         written = {one.held for one in settled if not one.is_locked}
         if len(written) < len(settled):
             self._locked_until = time.monotonic() + _LOCKED_SECONDS
@@ -177,6 +178,21 @@ class Collector:
                 self._forget_renewal(outcome.held)
                 self._written(handle)
         self._tell(settled, written)
+
+    def _settle_all(self, outcomes: Sequence[ClaimOutcome]) -> Sequence[SettledClaim]:
+        try:
+            return self._write_outcomes(outcomes)
+        except DBAPIError as error:
+            if not self._refused.is_again(error):
+                raise
+        return self._refused.settle_others(self._write_outcomes, outcomes)
+
+    def _write_outcomes(self, outcomes: Sequence[ClaimOutcome]) -> list[SettledClaim]:
+        settle = partial(self._books.claims.settle, outcomes=outcomes, type_of=self._books.type_of)
+        return self._run(settle, partial(settle, of_free=True))
+
+    def _tell_refused(self, error: DBAPIError) -> None:
+        self._books.hooks.emit(StepFailed(self._destination, error, 0.0))
 
     def _tell(self, settled: Sequence[SettledClaim], written: Collection[HeldClaim]) -> None:
         books = self._books

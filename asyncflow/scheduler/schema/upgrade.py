@@ -27,7 +27,9 @@ from asyncflow.text import on_one_line
 _ATTEMPTS, _PAUSE_SECONDS = 5, 1.0
 # Who waits for an exclusive lock keeps all others waiting behind it.
 _LOCK_WAIT_SECONDS = 1
-_SESSION = SessionLimits(lock_wait_seconds=_LOCK_WAIT_SECONDS, idle_transaction_seconds=60, user_timeout_seconds=60)
+_SESSION = SessionLimits(
+    lock_wait_seconds=_LOCK_WAIT_SECONDS, statement_seconds=0, idle_transaction_seconds=60, user_timeout_seconds=60
+)
 _LIMITS = Limits(silence_seconds=6 * 3600.0)  # for one statement: an index of a large table is long in the making
 _BESIDE = "CONCURRENTLY"
 _BESIDE_LOCK_WAIT = "SET lock_timeout = '10min'"  # it waits for open transactions, and nobody behind it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Update
 
 from asyncflow.outbox import Outbox
 from asyncflow.outbox.tables import OVERFLOWN
+from asyncflow.scheduler.connections.stepping_over import lock_those_free
 from asyncflow.scheduler.table import queries
 
 
@@ -44,6 +45,18 @@ class Contexts:
         """Delete the contexts of those of the tasks that were deleted."""
         if raw_ids:
             connection.execute(queries.forget(self._contexts, self._tasks), {"ids": list(raw_ids)})
+
+    def locked(self, connection: Connection, raw_ids: Sequence[Any]) -> set[Any]:
+        """Return those of the tasks whose contexts somebody else has locked; lock the others."""
+        if not raw_ids:
+            return set()
+
+        def lock(connection: Connection, ids: Collection[Any], skip_locked: bool) -> Sequence[Any]:
+            statement = queries.lock_contexts(self._contexts, skip_locked=skip_locked)
+            return connection.execute(statement, {"ids": sorted(ids)}).scalars().all()
+
+        there = set(connection.execute(queries.with_contexts(self._contexts), {"ids": sorted(raw_ids)}).scalars())
+        return there.difference(lock_those_free(connection, self._contexts.fullname, there, lock))
 
     def _write(self, connection: Connection, values: Mapping[str, Any]) -> None:
         if not connection.execute(queries.replace(self._contexts), values).rowcount:

@@ -130,6 +130,18 @@ def add(contexts: Table) -> Insert:
 
 
 @lru_cache(maxsize=32)
+def with_contexts(contexts: Table) -> Select[Any]:
+    """Read the raw ids of those of the tasks that have a context here."""
+    return select(raw_id(contexts.c.task_id)).where(is_named(contexts.c.task_id))
+
+
+@lru_cache(maxsize=32)
+def lock_contexts(contexts: Table, *, skip_locked: bool) -> Select[Any]:
+    """Lock the contexts of tasks, waiting for those that others have locked, or not; read the tasks' raw ids."""
+    return by_primary_key(with_contexts(contexts).with_for_update(skip_locked=skip_locked))
+
+
+@lru_cache(maxsize=32)
 def forget(contexts: Table, tasks: Table) -> Delete:
     """Delete the contexts of those of the tasks that are there no more."""
     is_there = exists(select(tasks.c.id).where(tasks.c.id == contexts.c.task_id).correlate(contexts))

@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from asyncflow.events import SettledRowsDeleted, TasksRolledOver
+from asyncflow.events import SettledRowsDeleted, StepFailed, TasksRolledOver
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.archive.archive import Archive, RowsNotArchived
 from asyncflow.scheduler.cluster.ownership import Ownership
@@ -134,6 +135,11 @@ class Cleaner:
         except MoveRefused as refused:
             self._rolling.tell(refused)
             return 0  # all else is cleaned meanwhile
+        except DBAPIError as error:
+            if not self._may_delete_apart(batch, error):
+                raise
+            self._hooks.emit(StepFailed("cleaner", error, 0.0))
+            done = self._database.run(partial(delete, apart=True))
         if done.rows:
             self._expired.note_deleted(done.full)
             kept = self._retentions[batch.status]
@@ -151,32 +157,57 @@ class Cleaner:
         archive = self._archive
         return archive is not None and archive.is_held_up and batch.status not in self._rolling.ages
 
-    def _delete(self, connection: Connection, batch: ExpiredBatch, *, of_free: bool = False) -> _Cleaned:
-        """Delete a batch, or move it."""
+    def _may_delete_apart(self, batch: ExpiredBatch, error: DBAPIError) -> bool:
+        """Tell whether it is some of the rows that the database does not let go: others may refer to them."""
+        is_deleted = self._archive is None and batch.status not in self._rolling.ages
+        return is_deleted and self._database.dialect.is_refusal(error)
+
+    def _delete(
+        self, connection: Connection, batch: ExpiredBatch, *, of_free: bool = False, apart: bool = False
+    ) -> _Cleaned:
+        """Delete a batch, or move it; ``apart``: row by row, without those that the database does not let go."""
         tasks, most, (status, heads) = self._outbox.tasks, self.pace.rows, batch
         age, of_each = timedelta(seconds=-self._retentions[status]), -(-most // len(heads))
         found = queries.read_expired(connection, tasks, int(status), heads, age, of_each)
         counts = Counter(number for _, number in found)
         full = [head for number, head in enumerate(heads) if counts[number] == of_each]
         ids = [raw_id for raw_id, _ in found[:most]]
+        has_contexts = heads[0].task_type not in self._outbox.task_types
         if of_free:
-            ids = sorted(sort_out(connection, tasks, ids, status).free)
+            free = sort_out(connection, tasks, ids, status).free
+            ids = sorted(free - self._contexts.locked(connection, sorted(free)) if has_contexts else free)
         if not ids:
             return _Cleaned(0, full)
         if status in self._rolling.ages:
             moved = self._rolling.move(connection, ids, status)
             return _Cleaned(0 if moved is None else moved.rows, full, moved)
-        has_contexts = heads[0].task_type not in self._outbox.task_types
         if (has_contexts or self._archive) and not of_free:
             ids = self._locked(connection, ids, status)
         if not ids:
             return _Cleaned(0, full)
         if self._archive is not None:
             self._archive.write(connection, ids)
-        deleted = connection.execute(delete_in_status(tasks, int(status)), {"ids": ids}).rowcount
+        done = (self._delete_each if apart else self._delete_all)(connection, ids, status)
         if has_contexts:
-            self._contexts.forget(connection, ids)
-        return _Cleaned(deleted, full)
+            # Whatever names several may read the whole of a small table, and wait for what others have locked there.
+            for some in ([one] for one in ids) if of_free else (ids,):
+                self._contexts.forget(connection, some)
+        return _Cleaned(done, full)
+
+    def _delete_all(self, connection: Connection, ids: Sequence[Any], status: Status) -> int:
+        return connection.execute(delete_in_status(self._outbox.tasks, int(status)), {"ids": list(ids)}).rowcount
+
+    def _delete_each(self, connection: Connection, ids: Sequence[Any], status: Status) -> int:
+        dialect, deleted = self._database.dialect, 0
+        dialect.begin_before_savepoint(connection)
+        for raw_id in ids:
+            try:
+                with connection.begin_nested():
+                    deleted += self._delete_all(connection, [raw_id], status)
+            except DBAPIError as error:
+                if not dialect.is_refusal(error):
+                    raise
+        return deleted
 
     def _locked(self, connection: Connection, ids: Sequence[Any], status: Status) -> list[Any]:
         """Lock what is there still: another instance may have moved some since they were read, or a person did."""

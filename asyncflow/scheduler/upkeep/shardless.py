@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from asyncflow.events import AuditEntriesDeleted, IdempotencyKeysForgotten
 from asyncflow.outbox.queries import delete_dedupe_keys, delete_turns, expired_dedupe_keys, spent_turns
@@ -30,15 +32,30 @@ class Shardless:
         self._old_inbox_entries = OldInboxEntries(instance, database)
 
     def delete(self) -> int:
-        """Delete a batch of one kind; return how many rows that were, 0 if nothing is left to be deleted."""
-        return (
-            self._forget_keys()
-            or self._delete_audit()
-            or self._database.run(self._forget_turns)
-            or self._delete_if_due(self._old_charts)
-            or self._delete_if_due(self._free_unique_keys)
-            or self._old_inbox_entries.delete()
-        )
+        """Delete a batch of one kind; return how many rows that were, 0 if nothing is left to be deleted.
+
+        What somebody has locked holds up its kind alone. Raises what the database raises, of that when the others are
+        done.
+        """
+        locked: DBAPIError | None = None
+        for rid in (
+            self._forget_keys,
+            self._delete_audit,
+            partial(self._database.run, self._forget_turns),
+            partial(self._delete_if_due, self._old_charts),
+            partial(self._delete_if_due, self._free_unique_keys),
+            self._old_inbox_entries.delete,
+        ):
+            try:
+                if deleted := rid():
+                    return deleted
+            except DBAPIError as error:
+                if not self._database.dialect.is_lock_wait(error):
+                    raise
+                locked = locked or error
+        if locked is not None:
+            raise locked
+        return 0
 
     def _forget_keys(self) -> int:
         retention = self._settings.dedupe_retention_seconds

@@ -150,7 +150,7 @@ BOUNDS = {
     "scheduler/table/shards:put_into_shards": TWICE,
     "scheduler/telling/roll_call:recorded_members": SMALL,
     "scheduler/telling/roll_call:recorded_shards": SMALL,
-    "scheduler/upkeep/cleaner:_delete": TWICE,
+    "scheduler/upkeep/cleaner:_delete_all": TWICE,
     "scheduler/upkeep/cleaner:_locked": TWICE,
     "scheduler/upkeep/disordered:_are_there": TWICE,
     "scheduler/upkeep/fenced_writes:require": SMALL,

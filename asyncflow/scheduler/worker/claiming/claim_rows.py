@@ -99,6 +99,10 @@ class ClaimRows:
         """Write SUCCESS, and what the tasks leave, by raw id; return how many rows the token held."""
         return self._leavings.leave(connection, token, results)
 
+    def with_locked_contexts(self, connection: Connection, raw_ids: Sequence[Any]) -> set[Any]:
+        """Return those of the rows whose contexts somebody else has locked, which are written or deleted with them."""
+        return self._contexts.locked(connection, raw_ids)
+
     def forget_contexts(self, connection: Connection, raw_ids: Sequence[Any]) -> None:
         """Delete what the checkpoints of handled tasks have left, where their rows are deleted."""
         if self._deletes:

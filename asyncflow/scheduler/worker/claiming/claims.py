@@ -28,6 +28,7 @@ from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_rows import Checkpoint, ClaimRows, claim_lost
 from asyncflow.scheduler.worker.claiming.claim_source import Written
 from asyncflow.scheduler.worker.claiming.claiming import Claiming, Terms, WantedRows
+from asyncflow.scheduler.worker.claiming.refused_outcomes import Endings, RefusedOutcomes
 from asyncflow.scheduler.worker.verdict import SUCCEEDED, UNANSWERED, Verdict
 
 
@@ -54,6 +55,7 @@ class Claims:
         statistics = PlannerStatistics(outbox.tasks)
         self._claiming = Claiming(outbox.tasks, self._rows, self._terms, self._caution, statistics)
         self._left: list[Claim] = []  # by a claim that raised, before or after its COMMIT
+        self._refused = RefusedOutcomes(self._database.dialect, Endings(_failed, _lost, self._on_refused))
 
     def heads(self) -> list[Head]:
         """Read what is due, and where."""
@@ -108,15 +110,13 @@ class Claims:
         """
         database = self._second_database if by_second else self._database
         try:
-            return self._caution.run(
-                database,
-                lambda connection: self._settle(connection, judged),
-                lambda connection: self._settle_free(connection, judged),
-            )
-        except BaseException:
+            return self._write_judged(database, judged)
+        except BaseException as error:
             for claim, _ in judged:
                 claim.may_be_settled = True
-            raise
+            if not self._refused.is_again(error):
+                raise
+        return self._refused.settle_others(partial(self._write_judged, database), judged)
 
     def end_second_writer(self) -> None:
         """Give the second connection back."""
@@ -184,6 +184,16 @@ class Claims:
     def _on_locked(self, rows: int) -> None:
         """Hear that so many rows are locked, when the first is met."""
 
+    def _on_refused(self, error: DBAPIError) -> None:
+        """Hear that the database refuses the outcome of one task."""
+
+    def _write_judged(self, database: Database, judged: Sequence[tuple[Claim, Verdict]]) -> list[Written]:
+        return self._caution.run(
+            database,
+            lambda connection: self._settle(connection, judged),
+            lambda connection: self._settle_free(connection, judged),
+        )
+
     # -- in a transaction ----------------------------------------------------------------------------------
 
     def _renew_free(self, connection: Connection, claims: Collection[Claim]) -> tuple[set[Any], Collection[Any]]:
@@ -198,6 +208,9 @@ class Claims:
         """Settle what nobody else has locked; the rest is given again."""
         ids = [claim.task.raw_id for claim, _ in judged]
         locked = sort_out(connection, self._tasks, ids, Status.PROCESSING).locked
+        may_have_contexts = (claim for claim, _ in judged if claim.leaves or claim.stage is not None)
+        free = [claim.task.raw_id for claim in may_have_contexts if claim.task.raw_id not in locked]
+        locked |= self._rows.with_locked_contexts(connection, free)
         self._caution.meet(locked)
         return self._settle(connection, [pair for pair in judged if pair[0].task.raw_id not in locked])
 
@@ -261,6 +274,14 @@ class Claims:
 
     def _forget_contexts(self, connection: Connection, claims: Iterable[Claim]) -> None:
         self._rows.forget_contexts(connection, [claim.task.raw_id for claim in claims if claim.stage is not None])
+
+
+def _failed(pair: tuple[Claim, Verdict], why: str) -> tuple[Claim, Verdict]:
+    return pair[0], Verdict(Status.FAILED, error=why)
+
+
+def _lost(pair: tuple[Claim, Verdict]) -> Written:
+    return Written(pair[1], [pair[0]], 0)
 
 
 def _alike(judged: Iterable[tuple[Claim, Verdict]]) -> Iterator[tuple[Verdict, list[Claim]]]:

@@ -6,7 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
-from asyncflow.events import RowsLocked
+from sqlalchemy.exc import DBAPIError
+
+from asyncflow.events import RowsLocked, StepFailed
 from asyncflow.outbox.declarations.handler_type import HandlerType
 from asyncflow.outbox.status import Status
 from asyncflow.scheduler.heads.parts import HeadParts
@@ -135,3 +137,6 @@ class ShardClaims(Claims):
 
     def _on_locked(self, rows: int) -> None:
         self._hooks.emit(RowsLocked(DESTINATION, rows))
+
+    def _on_refused(self, error: DBAPIError) -> None:
+        self._hooks.emit(StepFailed(DESTINATION, error, 0.0))

@@ -26,10 +26,12 @@ pytestmark = pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], 
 OPTIONS: dict[str, Any] = {"lease_seconds": 3.0, "heartbeat_seconds": 0.5, "tick": 0.2}
 SETTINGS = {
     "mariadb": "SELECT @@innodb_lock_wait_timeout, @@lock_wait_timeout, @@idle_transaction_timeout, "
-    "@@tx_isolation, @@autocommit",
-    "mysql": "SELECT @@innodb_lock_wait_timeout, @@lock_wait_timeout, @@transaction_isolation, @@autocommit",
+    "@@max_statement_time, @@wait_timeout, @@tx_isolation, @@autocommit",
+    "mysql": "SELECT @@innodb_lock_wait_timeout, @@lock_wait_timeout, @@max_execution_time, @@wait_timeout, "
+    "@@transaction_isolation, @@autocommit",
     "postgresql": "SELECT current_setting('lock_timeout'), current_setting('tcp_user_timeout'), "
-    "current_setting('idle_in_transaction_session_timeout'), current_setting('transaction_isolation')",
+    "current_setting('idle_in_transaction_session_timeout'), current_setting('statement_timeout'), "
+    "current_setting('idle_session_timeout', true), current_setting('transaction_isolation')",
 }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, Select, Table, select, text
 
-from asyncflow import Call, Message, Scheduler, Status
+from asyncflow import Call, Message, Scheduler, SimpleJob, Status
 from asyncflow.errors import RowsLockedError
 from asyncflow.events import OwnershipChanged, RowsLocked, SettleFenced, StepFailed
 from asyncflow.outbox.dialects.raw_ids import raw_id
@@ -190,6 +191,50 @@ def test_a_locked_membership_costs_no_shard(application: Application) -> None:
             publish_many(application, 10)
             eventually(lambda: settled(application, 10))
     assert shards_lost(application) == []
+
+
+def test_a_locked_membership_of_one_job_costs_no_other_its_lease(application: Application) -> None:
+    instances, job = application.outbox.instances, SimpleJob("beside", lambda _: None, cron=60.0)
+    its = (application.engine, application.outbox, {"kafka": MemoryPublisher()})
+    with (
+        Lateness(application.engine, writes=True) as machine,
+        Scheduler(*its, jobs=[job], hooks=[application.signals], **OPTIONS) as scheduler,
+    ):
+        eventually(lambda: len(scheduler.ownership.epochs()) == application.outbox.shard_count)
+        with locked(application.engine, select(instances.c.instance).where(instances.c.job == "beside")):
+            began = scheduler.cluster.clock()
+            eventually(lambda: scheduler.cluster.clock() > began + 3 * OPTIONS["lease_seconds"])
+            assert_held(scheduler, application.outbox.shard_count, machine)
+            publish_many(application, 10)
+            eventually(lambda: settled(application, 10))
+    assert application.signals.of(StepFailed) == [] or is_late(machine)
+
+
+def test_a_locked_row_of_one_who_is_long_dead_costs_nobody_a_lease(application: Application) -> None:
+    instances = application.outbox.instances
+    long_ago = {"joined_at": timedelta(seconds=-2000), "lease_until": timedelta(seconds=-1000), "leaving": False}
+    its = (application.engine, application.outbox, {"kafka": MemoryPublisher()})
+    with (
+        Lateness(application.engine, writes=True) as machine,
+        Scheduler(*its, hooks=[application.signals], **OPTIONS) as scheduler,
+    ):
+        eventually(lambda: len(scheduler.ownership.epochs()) == application.outbox.shard_count)
+        with application.engine.connect() as somebody:
+            dead = [{"job": "outbox", "instance": name, **long_ago} for name in ("dead-1", "dead-2")]
+            somebody.execute(instances.insert(), dead)
+            somebody.commit()
+            one = (instances.c.job == "outbox", instances.c.instance == "dead-1")  # its whole key: else all are locked
+            somebody.execute(select(instances).where(*one).with_for_update())
+            began = scheduler.cluster.clock()
+            eventually(lambda: scheduler.cluster.clock() > began + 3 * OPTIONS["lease_seconds"])
+            assert_held(scheduler, application.outbox.shard_count, machine)
+            publish_many(application, 10)
+            eventually(lambda: settled(application, 10))
+            named = select(instances.c.instance).where(instances.c.instance.like("dead%"))
+            eventually(lambda: [row.instance for row in application.rows(named)] == ["dead-1"])
+            somebody.rollback()
+            eventually(lambda: application.rows(named) == [])
+    assert application.signals.of(StepFailed) == [] or is_late(machine)
 
 
 def test_parts_of_one_round_keep_their_shards_until_each_is_written(engine: Engine) -> None:

@@ -8,15 +8,16 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Connection, create_engine, select, text
+from sqlalchemy import URL, Column, Connection, ForeignKey, Table, create_engine, select, text
 
-from asyncflow import Outbox, Status
-from asyncflow.events import SettledRowsDeleted, TasksSettled
+from asyncflow import Call, Outbox, Status
+from asyncflow.events import SettledRowsDeleted, StepFailed, TasksSettled
 from asyncflow.scheduler.instance import Instance
 from asyncflow.scheduler.telling.instance_state import state_from
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from tests.integration.conftest import Schedule
 from tests.integration.scheduler.publishers import LONG
+from tests.integration.scheduler.relay.test_locked_rows import locked
 from tests.integration.scheduler.waiters import somebody_waits
 from tests.integration.scheduler.writing import alter, long_ago, publish_many, statements
 from tests.support.application import Application
@@ -252,6 +253,47 @@ def test_cleaning_never_blocks_an_enqueue_even_where_it_has_to_wait_itself(
     writer.dispose()
     assert not cleaning.is_alive()
     assert application.statuses() == [Status.PENDING] * 200
+
+
+@on_servers
+def test_a_locked_context_stays_with_its_task_and_all_else_is_cleaned(
+    application: Application, schedule: Schedule
+) -> None:
+    application.outbox.task("nothing")(lambda: None)
+    contexts = application.outbox.contexts
+    with application.engine.begin() as connection:
+        ids = application.outbox.enqueue_many(connection, "nothing", [Call({})] * 6)
+        connection.execute(contexts.insert(), [{"task_id": one, "context": "{}"} for one in ids[:3]])
+    alter(application, f"status = {int(Status.SUCCESS)}")
+    long_ago(application)
+    one = cleaner(schedule)
+    with locked(application.engine, select(contexts.c.task_id).where(contexts.c.task_id == ids[1])):
+        clean(one)
+        assert [row.id for row in application.rows()] == [ids[1]]
+    clean(one)
+    assert application.rows() == application.rows(select(contexts)) == []
+
+
+@on_servers
+def test_a_row_to_which_the_application_refers_stays_and_all_else_is_cleaned(
+    application: Application, schedule: Schedule
+) -> None:
+    settled(application, 6, Status.SUCCESS)
+    tasks, ids = application.outbox.tasks, [row.id for row in application.rows()]
+    refers = Column("task_id", tasks.c.id.type, ForeignKey(tasks.c.id), primary_key=True)
+    receipts = Table("receipts", application.Base.metadata, refers, mysql_engine="InnoDB")
+    receipts.create(application.engine)
+    try:
+        with application.engine.begin() as connection:
+            connection.execute(receipts.insert(), [{"task_id": ids[2]}])
+        one = cleaner(schedule)
+        clean(one)
+        assert [row.id for row in application.rows()] == [ids[2]]
+        assert [event.loop for event in application.signals.of(StepFailed)] == ["cleaner"] * 2  # and the look behind it
+    finally:
+        receipts.drop(application.engine)
+    clean(one)
+    assert application.rows() == []
 
 
 @on_servers

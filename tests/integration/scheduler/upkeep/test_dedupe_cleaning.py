@@ -6,11 +6,13 @@ from datetime import timedelta
 from uuid import uuid4
 
 from sqlalchemy import insert, select
+from sqlalchemy.exc import DBAPIError
 
 from asyncflow.events import IdempotencyKeysForgotten
 from asyncflow.scheduler.upkeep.cleaner import Cleaner
 from tests.integration.conftest import Schedule
-from tests.integration.scheduler.upkeep.test_cleaner import clean, cleaner
+from tests.integration.scheduler.relay.test_locked_rows import locked
+from tests.integration.scheduler.upkeep.test_cleaner import clean, cleaner, on_servers
 from tests.integration.scheduler.writing import publish
 from tests.support.application import Application
 
@@ -59,4 +61,25 @@ def test_who_does_not_own_the_first_shard_leaves_them(application: Application, 
     clean(cleaners[0])
     assert left(application) == ["8-0"]
     clean(cleaners[1])
+    assert left(application) == []
+
+
+@on_servers
+def test_one_that_somebody_has_locked_holds_up_nothing_else_that_is_old(
+    application: Application, schedule: Schedule
+) -> None:
+    used(application, 2, timedelta(days=8))
+    turns, keys = application.outbox.turns, application.outbox.dedupe_entries
+    with application.engine.begin() as connection:
+        connection.execute(insert(turns), [{"number": number} for number in range(1, 6)])
+    one = cleaner(schedule)
+    with locked(application.engine, select(keys.c.idempotency_key).where(keys.c.idempotency_key == "8-0")):
+        while True:
+            try:
+                pause = one.step()
+            except DBAPIError:
+                break  # told of, when all else is done
+            assert pause < 1
+        assert len(application.rows(select(turns.c.number))) == 1  # the latest stays
+    clean(one)
     assert left(application) == []

@@ -7,6 +7,8 @@ import contextvars
 import threading
 from typing import Any
 
+import pytest
+
 from asyncflow.scheduler.loops.aside import aside
 from asyncflow.scheduler.loops.threads import DaemonExecutor, EventLoop, Threads, serve, serves
 
@@ -77,6 +79,28 @@ def test_a_loop_that_a_coroutine_stops_goes_on_and_ends_when_it_is_closed() -> N
     for thread in serving:
         thread.join(60)
     assert [thread.is_alive() for thread in serving] == [False]
+
+
+def test_a_loop_for_which_there_was_no_thread_keeps_nothing_and_has_one_when_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, reached = EventLoop(), threading.Event()
+
+    async def work() -> None:
+        reached.set()
+
+    with monkeypatch.context() as system:
+        system.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            loop.run(work())
+    loop.run(work())
+    assert reached.wait(60)
+    loop.close()
+
+
+def no_thread(_: threading.Thread) -> None:
+    """Do as the system does that has no more threads to give."""
+    raise RuntimeError("can't start new thread")
 
 
 def test_an_executor_serves_whom_it_was_made_for() -> None:

@@ -7,8 +7,8 @@ import threading
 import pytest
 from sqlalchemy import func, select
 
-from asyncflow import Call, Status
-from asyncflow.events import ClaimsRanOut, TaskFailed
+from asyncflow import Call, Status, TaskContext
+from asyncflow.events import ClaimsRanOut, StepFailed, TaskFailed
 from asyncflow.outbox.clock import seconds_until
 from asyncflow.outbox.dialects.mysql import MySQL
 from tests.integration.scheduler.relay.test_locked_rows import locked
@@ -82,3 +82,36 @@ def test_rows_that_are_locked_hide_no_others_whose_claims_ran_out(
         lambda: (scheduler.machinery.staff.monitor.step(), application.statuses().count(Status.PENDING)) == (0.1, 20)
     )
     scheduler.stop()
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_a_locked_context_holds_up_its_own_task_alone(
+    skips: bool, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not skips:
+        if application.engine.dialect.name == "postgresql":
+            pytest.skip("each PostgreSQL has SKIP LOCKED")
+        monkeypatch.setattr(MySQL, "skips_locked", lambda *_: False)
+    go, begun = threading.Event(), threading.Event()
+
+    @application.outbox.task("long")
+    def long(ctx: TaskContext) -> None:
+        ctx.checkpoint(stage="begun", context={"text": "x" * 20_000})
+        begun.set()
+        go.wait(60)
+
+    application.outbox.task("other")(lambda: None)
+    contexts = application.outbox.contexts
+    with application.scheduler(on_success="delete"):
+        with application.engine.begin() as connection:
+            application.outbox.enqueue(connection, "long")
+        assert begun.wait(60)
+        with locked(application.engine, select(contexts.c.task_id)):
+            go.set()
+            for _ in range(3):
+                with application.engine.begin() as connection:
+                    application.outbox.enqueue_many(connection, "other", [Call({})] * 10)
+                eventually(lambda: application.statuses() == [Status.PROCESSING])
+        eventually(lambda: application.rows() == [])
+    assert application.rows(select(contexts)) == []
+    assert application.signals.of(StepFailed) == []
