@@ -49,7 +49,7 @@ def test_what_an_item_is_owed_is_looked_for_again_where_that_cannot_be_read_at_o
 ) -> None:
     shards, read, failures = sqlite_application.outbox.shards, Marks.read, [ConnectionError("away")]
     runs: list[int] = []
-    job = SimpleJob("yearly", lambda context: runs.append(context.sharding_item), cron="0 0 1 1 *")
+    job = SimpleJob("yearly", lambda context: runs.append(context.sharding_item), cron="0 0 1 1 *", failover=True)
     first = sqlite_application.scheduler(jobs=[job])
     first.start()
     first.stop()
