@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.orm import Session
-
 from asyncflow.callables import require_done
-from asyncflow.consuming.effects import Effects, arguments_of, asking, context_of, failing_late
+from asyncflow.consuming.effects import Effects, arguments_of, asking, context_of
 from asyncflow.consuming.encrypted import decrypted, readable
+from asyncflow.consuming.own_commits import parted_by_none
 from asyncflow.consuming.received import AnyReceived
 from asyncflow.consuming.subscription import Subscription
 from asyncflow.leash import on_leash
@@ -79,16 +79,14 @@ class AsyncEffects(Effects):
         message: AnyReceived,
         effect: Callable[[AsyncSession], Coroutine[Any, Any, None]],
     ) -> None:
-        def remember(sync: Session) -> bool:
-            return self._remember(sync, subscription, message)
-
+        remember = partial(self._remember, subscription, message)
         with self._watched(TaskCalls(self._engine, self._patience)) as calls:
             async with self._session(calls) as session, session.begin():
                 try:
                     with asking():
                         is_new = await session.run_sync(remember)
                     if is_new:
-                        with calls.handed_out(), failing_late(session.sync_session):
+                        with calls.handed_out(), parted_by_none(session.sync_session, remember):
                             await effect(session)
                     was_ended = is_new and not session.in_transaction()
                 except Exception as error:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from asyncflow.callables import require_done
 from asyncflow.consuming.dead_letter import dead_letter
 from asyncflow.consuming.encrypted import decrypted, readable
+from asyncflow.consuming.own_commits import parted_by_none
 from asyncflow.consuming.received import AnyReceived
 from asyncflow.consuming.subscription import Subscription, headers_of_message, key_of_message
 from asyncflow.errors import (
@@ -45,10 +46,6 @@ from asyncflow.text import told
 
 class InboxAwayError(AsyncflowError):
     """The inbox could not be asked whether a message is new: that is the database's trouble, not the message's."""
-
-
-class FailedLateError(AsyncflowError):
-    """The subscriber raised, as its cause tells, after a commit of its own, which holds, and the memory with it."""
 
 
 class Effects:
@@ -125,8 +122,8 @@ class Effects:
             leaving(session, self._engine),
         ):
             with asking():
-                is_new = self._remember(session, subscription, message)
-            with calls.handed_out(), failing_late(session):
+                is_new = self._remember(subscription, message, session)
+            with calls.handed_out(), parted_by_none(session, partial(self._remember, subscription, message)):
                 yield session if is_new else None
             was_ended = is_new and not session.in_transaction()
         if was_ended:
@@ -136,7 +133,7 @@ class Effects:
                 WatchedSession(self._engine, calls=calls) as session,
                 session.begin(),
             ):
-                self._remember(session, subscription, message)
+                self._remember(subscription, message, session)
 
     @contextmanager
     def _watched(self, calls: WatchedCalls) -> Iterator[WatchedCalls]:
@@ -169,31 +166,12 @@ class Effects:
                 require_carried(connection, (tasks,), [row])
             session.execute(queries.insert_task(tasks), row)
 
-    def _remember(self, session: Session, subscription: Subscription, message: AnyReceived) -> bool:
+    def _remember(self, subscription: Subscription, message: AnyReceived, session: Session | Connection) -> bool:
         """Remember the message, by its place if the connection would alter its id; return whether it is new."""
         try:
             return self._inbox.process_once(session, message.id, consumer=subscription.name)
         except CharacterSetError:
             return self._inbox.process_once(session, message.place_id, consumer=subscription.name)
-
-
-@contextmanager
-def failing_late(session: Session) -> Iterator[None]:
-    """Raise FailedLateError for what the block raises after a commit of the session's."""
-    commits: list[Session] = []
-
-    def note(committed: Session) -> None:
-        commits.append(committed)
-
-    event.listen(session, "after_commit", note)
-    try:
-        yield
-    except (Exception, SystemExit, asyncio.CancelledError) as error:
-        if commits:
-            raise FailedLateError("a subscriber raised after its commit") from error
-        raise
-    finally:
-        event.remove(session, "after_commit", note)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from asyncflow.consuming.attempts import AttemptCounts, MessageT
-from asyncflow.consuming.effects import Effects, FailedLateError, id_of
+from asyncflow.consuming.effects import Effects, id_of
+from asyncflow.consuming.own_commits import FailedLateError
 from asyncflow.consuming.received import AnyReceived
 from asyncflow.consuming.subscription import Subscription, key_of_message
 from asyncflow.errors import InvalidArgumentsError
