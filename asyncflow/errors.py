@@ -169,6 +169,7 @@ class UnsettledEffectError(AsyncflowError):
     """A transactional handler's statement could not commit together with its task's outcome; it was not sent.
 
     Or the handler's transaction is one that its framework rolls back, with all that was done in it.
+    Or a subscriber would have parted its effect from the memory of its message in such a way.
     """
 
 

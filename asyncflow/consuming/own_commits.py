@@ -44,7 +44,7 @@ def parted_by_none(session: Session, remember: Callable[[Connection], bool]) -> 
 
 
 class _OwnCommits:
-    """Listen to a session and its connection, from the memory of a message on to the end of both."""
+    """Listen to a session and its connection, from the memory of a message to the end of both; used by one thread."""
 
     def __init__(self, session: Session, remember: Callable[[Connection], bool]) -> None:
         self.are_some = False

@@ -93,7 +93,7 @@ def catch_an_error_in_a_savepoint(session: Session) -> None:
 def lose_the_transaction_as_in_a_deadlock(session: Session) -> None:
     catch_an_error(session)
     connection = session.connection()
-    connection.dialect.do_rollback(connection.connection)  # type: ignore[arg-type]
+    connection.dialect.do_rollback(connection.connection)
 
 
 def test_what_raises_after_a_savepoint_is_tried_again(application: Application) -> None:
