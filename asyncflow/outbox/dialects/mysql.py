@@ -34,6 +34,7 @@ _ELSEWHERE = _READ_ONLY | {1053, 1047, 1927, 3032, 4031}
 _DUPLICATE = (1062, 1586)
 # Of a trigger, and of a CHECK in MySQL and in MariaDB, which drivers take for errors of operation.
 _REFUSALS = frozenset({1644, 3819, 4025})
+_IN_TRANSACTION = 1  # the flag of the protocol
 _MOST_LISTENERS = 10  # that make another error of an error
 _ID_BYTES = 16
 _MOST_ROWS = 500
@@ -215,6 +216,18 @@ class MySQL:
 
     def begin_before_savepoint(self, connection: Connection) -> None:
         """Do nothing: a savepoint is part of the transaction."""
+
+    def has_undone(self, connection: Connection) -> bool:
+        """Ask the server: a deadlock ends the whole transaction, and what follows begins another one."""
+        if getattr(connection.dialect, "is_mariadb", False):
+            return not connection.exec_driver_sql("SELECT @@in_transaction").scalar()
+        connection.exec_driver_sql("SELECT 1")  # MySQL tells it with each answer, of which not every driver tells
+        flags = getattr(connection.connection.driver_connection, "server_status", None)
+        return isinstance(flags, int) and not flags & _IN_TRANSACTION
+
+    def has_changed(self, connection: Connection) -> bool:
+        """Return False: nothing tells it to who has no right to look at all transactions."""
+        return False
 
     def is_contention(self, error: DBAPIError) -> bool:
         """Know deadlocks, lock waits and MariaDB's snapshot conflicts."""

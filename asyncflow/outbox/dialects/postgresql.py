@@ -263,6 +263,14 @@ class PostgreSQL:
     def begin_before_savepoint(self, connection: Connection) -> None:
         """Do nothing: a savepoint is part of the transaction."""
 
+    def has_undone(self, connection: Connection) -> bool:
+        """Return False: whatever follows an error fails as well."""
+        return False
+
+    def has_changed(self, connection: Connection) -> bool:
+        """Ask for the transaction's number, which it gets with its first change, or row lock."""
+        return connection.exec_driver_sql("SELECT txid_current_if_assigned()").scalar() is not None
+
     def is_contention(self, error: DBAPIError) -> bool:
         """Know serialization failures, deadlocks and lock waits."""
         return _state_of(error) in _CONTENTION

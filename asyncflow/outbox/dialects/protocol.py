@@ -210,6 +210,17 @@ class DatabaseDialect(Protocol):
         """See to it that a savepoint is inside a transaction, so that its release commits nothing."""
         ...
 
+    def has_undone(self, connection: Connection) -> bool:
+        """Tell whether the transaction is over that stood open when its last statement failed, with all it did.
+
+        Where whatever follows in such a transaction fails as well, nobody needs to know.
+        """
+        ...
+
+    def has_changed(self, connection: Connection) -> bool:
+        """Tell whether the transaction has changed something, as a function that is read from may, if it is known."""
+        ...
+
     def is_contention(self, error: DBAPIError) -> bool:
         """Tell whether the transaction lost against another one and may simply be run again."""
         ...

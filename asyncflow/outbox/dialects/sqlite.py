@@ -175,6 +175,14 @@ class SQLite:
         if not getattr(connection.connection.driver_connection, "in_transaction", True):
             connection.exec_driver_sql("BEGIN")
 
+    def has_undone(self, connection: Connection) -> bool:
+        """Ask the driver: a full disk, for one, ends the transaction."""
+        return not getattr(connection.connection.driver_connection, "in_transaction", True)
+
+    def has_changed(self, connection: Connection) -> bool:
+        """Return False: functions are the application's own code, and change nothing here."""
+        return False
+
     def is_contention(self, error: DBAPIError) -> bool:
         """Know SQLITE_BUSY and SQLITE_LOCKED by their texts: error codes came with Python 3.11."""
         return any(sign in str(error.orig) for sign in ("is locked", "busy"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from typing import Any
 
@@ -17,7 +17,7 @@ from asyncflow.outbox.lines.limits import LIMITS
 from asyncflow.scheduler.connections.moves import end_left_ones, leaving
 from asyncflow.scheduler.worker.claiming.claim import Claim
 from asyncflow.scheduler.worker.claiming.claim_source import ClaimSource
-from asyncflow.scheduler.worker.transactional.statement_kind import StatementKind, kind_of
+from asyncflow.scheduler.worker.transactional.statement_kind import StatementKind, calls_functions, kind_of
 
 
 class _Settle(Enum):
@@ -47,6 +47,9 @@ class JointCommit:
         self._connection: Connection | None = None
         self._transaction: RootTransaction | None = None
         self._reads = self._changes = 0  # statements of the transaction in hand
+        self._standing = 0  # changes of it that were made
+        self._calls_functions = False  # it reads what functions return
+        self._is_waiting = self._is_undone = False  # for its last statement's answer; by the database
         self._is_last = False  # the handler has returned
         self._is_ours = False  # the statement in hand
 
@@ -91,12 +94,18 @@ class JointCommit:
         return self._settle in (_Settle.SENT, _Settle.UNSURE)
 
     def _ask(self, connection: Connection) -> None:
+        with self._ours():
+            is_held = self._source.still_holds(connection, self._claim)
+        self._settle = _Settle.OPEN if is_held else _Settle.COMMITTED
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        """Send statements of our own in the block."""
         self._is_ours = True
         try:
-            is_held = self._source.still_holds(connection, self._claim)
+            yield
         finally:
             self._is_ours = False
-        self._settle = _Settle.OPEN if is_held else _Settle.COMMITTED
 
     # -- what the session tells --------------------------------------------------------------------------
 
@@ -110,6 +119,7 @@ class JointCommit:
         self._connection = connection
         self._begin(connection)
         event.listen(connection, "before_cursor_execute", self._before_statement)
+        event.listen(connection, "after_cursor_execute", self._after_statement)
         event.listen(connection, "commit", self._before_commit)
 
     def after_commit(self) -> None:
@@ -127,7 +137,8 @@ class JointCommit:
     def _begin(self, connection: Connection) -> None:
         """Take in that another transaction has begun: nobody tells of those that are begun on the connection itself."""
         self._transaction = connection.get_transaction()
-        self._reads = self._changes = 0
+        self._reads = self._changes = self._standing = 0
+        self._calls_functions = self._is_waiting = self._is_undone = False
         if self._settle is _Settle.SENT:
             # SQLAlchemy rolls none back whose COMMIT failed.
             connection.dialect.do_rollback(connection.connection)
@@ -141,14 +152,34 @@ class JointCommit:
             return
         if connection.get_transaction() is not self._transaction:
             self._begin(connection)
+        self._require_whole(connection)
         kind = kind_of(statement, connection.dialect.name)
         if kind is StatementKind.READS:
             self._reads += 1
+            self._calls_functions |= calls_functions(statement)
         elif kind is StatementKind.SAVEPOINT:
             dialect_of(connection.dialect.name).begin_before_savepoint(connection)
         elif kind is not StatementKind.NEUTRAL:
             self._require_joint(connection, statement, kind)
             self._changes += 1
+        self._is_waiting = True
+
+    def _after_statement(self, *_: Any) -> None:
+        if not self._is_ours:
+            self._is_waiting, self._standing = False, self._changes
+
+    def _require_whole(self, connection: Connection) -> None:
+        """Raise UnsettledEffectError if the database has undone what was done before a statement that failed."""
+        if self._is_waiting and self._standing:
+            self._is_waiting = False
+            with self._ours():
+                self._is_undone = dialect_of(connection.dialect.name).has_undone(connection)
+        if self._is_undone:
+            raise UnsettledEffectError(
+                f"the database has undone what the transactional handler of {self._claim.task.task_type!r} (task "
+                f"{self._claim.task.id}) had done, as in a deadlock, and the handler caught the error: let it raise, "
+                f"and it is called again, or call session.rollback() and begin anew"
+            )
 
     def _require_joint(self, connection: Connection, statement: str, kind: StatementKind) -> None:
         """Raise UnsettledEffectError for what would take effect beside the settle."""
@@ -181,24 +212,30 @@ class JointCommit:
         if connection.get_transaction() is not self._transaction:
             self._begin(connection)
         has_only_read = self._reads > 0 and not self._changes
-        if self.is_committed or (has_only_read and not self._is_last):
+        if self.is_committed or (has_only_read and not self._is_last and not self._has_changed(connection)):
             return
-        self._is_ours = True
         try:
+            self._require_whole(connection)
             if self._claim.wants_result and not self._is_last:
                 raise self._refused(
                     "COMMIT", "its result is written with it, and known when it returns; leave it to us"
                 )
-            self._source.settle_in(connection, self._claim)
+            with self._ours():
+                self._source.settle_in(connection, self._claim)
         except BaseException:
             # SQLAlchemy takes a transaction whose commit raised for ended, and would leave this one open.
             with suppress(Exception):
                 connection.dialect.do_rollback(connection.connection)
             raise
-        finally:
-            self._is_ours = False
         self._settle = _Settle.SENT
-        self._reads = self._changes = 0
+        self._reads = self._changes = self._standing = 0
+
+    def _has_changed(self, connection: Connection) -> bool:
+        """Tell whether a function that was read from has changed something, and no error has undone it."""
+        if not self._calls_functions or self._is_waiting:
+            return False
+        with self._ours():
+            return dialect_of(connection.dialect.name).has_changed(connection)
 
     def _before_second_phase(self, connection: Connection, _: Any, is_prepared: bool) -> None:
         if not is_prepared:

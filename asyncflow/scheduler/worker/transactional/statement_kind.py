@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 from enum import Enum, auto
+from functools import lru_cache
 
 _FIRST_WORDS = re.compile(r"(?:[\s(;]|--[^\n]*\n|#[^\n]*\n|/\*.*?\*/)*([a-z]+)(?:\s+([a-z_@]+))?", re.I | re.S)
 _CHANGES = re.compile(r"\b(?:insert|update|delete|merge|replace)\b(?!\s*\()", re.I)
 _LOCKS = re.compile(r"\bfor\s+(?:no\s+key\s+)?update\b", re.I)
 _CALL = re.compile(r"^[\s(]*select\s+[\w.\"`]+\s*\(", re.I)
+# Of a function that is not alone, as in SELECT * FROM pay(1).
+_CALLS_AMONG = re.compile(
+    r"\b(?!(?:all|and|any|as|by|exists|from|in|join|not|on|or|over|select|some|union|using|values|when|where)\b)"
+    r"[a-z_]\w*\"?\s*\(",
+    re.I,
+)
 _INTO = re.compile(r"\binto\b", re.I)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _AUTOCOMMIT = re.compile(r"\bautocommit\b", re.I)
@@ -47,6 +54,12 @@ def kind_of(statement: str, dialect_name: str) -> StatementKind:
     if first not in _LOOKING or _changes_inside(first, statement) or _makes_table(statement, dialect_name):
         return StatementKind.CHANGES
     return StatementKind.CALLS if _CALL.match(statement) and not _FROM.search(statement) else StatementKind.READS
+
+
+@lru_cache(maxsize=256)  # SQLAlchemy sends the very same text again and again
+def calls_functions(statement: str) -> bool:
+    """Tell whether a statement that reads calls functions, of which one may change something."""
+    return _CALLS_AMONG.search(statement) is not None
 
 
 def _ends(first: str, second: str, dialect_name: str, statement: str) -> bool:

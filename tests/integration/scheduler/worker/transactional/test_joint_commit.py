@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import BigInteger, Column, Engine, Integer, Table, create_engine, func, insert, select, text
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from asyncflow import Scheduler, Status, TaskContext
@@ -367,6 +367,69 @@ def test_a_commit_of_reads_alone_leaves_the_settle_to_the_changes(application: A
     assert names(application) == ["A1"]
     assert application.statuses() == [Status.SUCCESS]
     assert application.signals.of(HandlerFailedLate) == []
+
+
+@pytest.mark.parametrize("read", ["SELECT * FROM add_user()", "SELECT add_user() FROM (SELECT 1 AS one) AS ones"])
+def test_a_commit_of_what_a_function_has_changed_that_was_read_from_carries_the_settle(
+    application: Application, read: str
+) -> None:
+    if application.engine.dialect.name != "postgresql":
+        pytest.skip("elsewhere nothing tells it")
+    table = application.users.fullname
+    body = f"INSERT INTO {table} (account_no) VALUES (''A1'') RETURNING 1"
+
+    @application.outbox.task(transactional=True, **_AT_ONCE)
+    def adding(session: Session) -> None:
+        session.execute(text(read))
+        session.commit()
+        raise ValueError("too late to fail")
+
+    @application.outbox.task(transactional=True, **_AT_ONCE)
+    def counting(session: Session) -> None:
+        session.execute(text("SELECT lower('A') FROM (SELECT 1 AS one) AS ones"))
+        session.commit()
+        session.execute(insert(application.User).values(account_no="A2"))
+
+    with application.engine.begin() as connection:
+        connection.execute(text(f"CREATE FUNCTION add_user() RETURNS integer LANGUAGE sql AS '{body}'"))
+    try:
+        enqueue(application, adding)
+        enqueue(application, counting)
+        application.scheduler().drain()
+    finally:
+        with application.engine.begin() as connection:
+            connection.execute(text("DROP FUNCTION add_user()"))
+
+    assert sorted(names(application)) == ["A1", "A2"]
+    assert application.statuses() == [Status.SUCCESS] * 2
+    assert len(application.signals.of(HandlerFailedLate)) == 1
+
+
+@pytest.mark.parametrize("commit", [Session.flush, Session.commit])
+def test_what_the_database_undoes_for_an_error_that_is_caught_does_not_pass_for_done(
+    application: Application, commit: Callable[[Session], None]
+) -> None:
+    attempts = []
+
+    @application.outbox.task(transactional=True, **_AT_ONCE)
+    def adding(session: Session) -> None:
+        attempts.append(1)
+        session.execute(insert(application.User).values(account_no=f"A{len(attempts)}"))
+        if len(attempts) == 1:
+            connection = session.connection()
+            with suppress(DBAPIError):
+                session.execute(text("SELECT nothing FROM nowhere"))
+            if connection.dialect.name != "postgresql":  # where whatever follows an error fails as well
+                connection.dialect.do_rollback(connection.connection)  # as a deadlock does
+            session.execute(insert(application.User).values(account_no="the rest"))
+        commit(session)
+
+    enqueue(application, adding)
+    application.scheduler().drain()
+
+    assert names(application) == ["A2"]
+    assert application.statuses() == [Status.SUCCESS]
+    assert len(attempts) == 2
 
 
 def test_the_release_of_a_savepoint_commits_nothing(application: Application) -> None:
