@@ -18,15 +18,15 @@ _DESCRIBING = {"sql_auto_is_null": 0, "sql_quote_show_create": 1}
 # Of a node of Galera: a transaction begins once it has all that others have committed. Elsewhere it does nothing.
 _SYNC_WAIT, _OF_ALL_STATEMENTS = "wsrep_sync_wait", 7
 # Loops keep their connections from one look to the next, however soon the server ends those that idle.
-_LEAST_IDLE = {"wait_timeout": "GREATEST(@@SESSION.wait_timeout, 28800)"}
+_LONG_IDLE = {"wait_timeout": 28_800}  # the default
 _MILLISECONDS = 1000
 
 
 def limit_session(driver_connection: Any, dialect: Any, limits: SessionLimits) -> Limited:
     """Set variables of the session, and keep their old values in variables of the user's."""
     waits = limits.lock_wait_seconds
-    values: dict[str, int | str] = {"innodb_lock_wait_timeout": waits, "lock_wait_timeout": waits}
-    values |= {**_SAFE_UPDATES, **_LEAST_IDLE}
+    values: dict[str, int] = {"innodb_lock_wait_timeout": waits, "lock_wait_timeout": waits}
+    values |= {**_SAFE_UPDATES, **_LONG_IDLE}
     # One that ends a statement before its wait for a lock does would hide that a lock is what it waits for.
     if not getattr(dialect, "is_mariadb", False):
         of_reads = {**values, "max_execution_time": limits.statement_seconds * _MILLISECONDS}
@@ -44,7 +44,7 @@ def read_whole(driver_connection: Any) -> Callable[[], None]:
     return (whole or Limited()).undo
 
 
-def _set(driver_connection: Any, values: Mapping[str, int | str], kept_as: str = "asyncflow") -> Limited | None:
+def _set(driver_connection: Any, values: Mapping[str, int], kept_as: str = "asyncflow") -> Limited | None:
     """Set variables; None if the server does not know one of them, and then none is set.
 
     What is set within what was set before is ``kept_as`` something else.
